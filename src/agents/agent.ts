@@ -1,0 +1,79 @@
+/**
+ * The agent seam: what the runner needs to know of a coding agent. An agent is always a program that is started
+ * inside a sandbox, gets the prompt on stdin, and prints lines. Everything here is pure: no process is started.
+ */
+export type AgentName = "claude" | "command" | "demo";
+
+export interface AgentRequest {
+  /** The prompt's text, as the agent shall read it. */
+  prompt: string;
+  /** UUID that names the conversation; the same for every prompt of one session. */
+  conversationId: string;
+  /** The agent already has this conversation's transcript in its state directory. */
+  resume: boolean;
+  /** Text of the repository's own instructions to agents (CLAUDE.md), or undefined. */
+  instructions?: string | undefined;
+  /** Paths as the agent sees them, inside the sandbox. */
+  paths: SandboxPaths;
+  /** Base URL and token of this run's access to the model; undefined where the agent needs none. */
+  model?: { baseUrl: string; token: string } | undefined;
+}
+
+export interface SandboxPaths {
+  /** The checkout; the agent's working directory. */
+  checkout: string;
+  home: string;
+  tmp: string;
+  /** Kept between the prompts of one session (transcripts). */
+  state: string;
+}
+
+export interface AgentCommand {
+  argv: readonly [string, ...string[]];
+  /** The agent's own variables; the sandbox adds PATH, HOME, LANG, TMPDIR. */
+  env: Readonly<Record<string, string>>;
+  stdin: string;
+  /** Files and folders of this machine that the agent must be able to read (its own program). */
+  readable: readonly string[];
+}
+
+/** One agent event as stored in message.data; shape of Claude Code's stream-json. */
+export type AgentEvent = { type: string; uuid?: string; [key: string]: unknown };
+
+export interface AgentUsage {
+  turns?: number;
+  input_tokens?: number;
+  output_tokens?: number;
+  cost_usd?: number;
+}
+
+/** How a run ended, as far as the agent and its process can tell. `reason` is a sentence for the user. */
+export type AgentVerdict =
+  | { ok: true; summary: string; usage: AgentUsage }
+  | { ok: false; reason: string; summary: string; usage: AgentUsage };
+
+export interface AgentExit {
+  /** Exit code, or null when a signal ended the process. */
+  code: number | null;
+  signal: string | null;
+  /** The last few KiB of stderr. */
+  stderr: string;
+}
+
+/** Reads one run's output, line by line; stateful, made anew for each run. */
+export interface AgentReader {
+  /** The event to store for this line, or undefined for a line that is not worth keeping. */
+  read(line: string): AgentEvent | undefined;
+  /** Judges by exit code AND result line; never by silence. */
+  conclude(exit: AgentExit): AgentVerdict;
+}
+
+export interface Agent {
+  readonly name: AgentName;
+  /** Needs the model proxy (see model-proxy.ts). */
+  readonly needsModel: boolean;
+  /** Folder below `paths.state` in which a transcript of the conversation is found if there is one; undefined: the agent keeps none. */
+  hasTranscript(stateDir: string, conversationId: string): Promise<boolean>;
+  command(request: AgentRequest): AgentCommand;
+  reader(): AgentReader;
+}

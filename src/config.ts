@@ -1,0 +1,256 @@
+import { isIP } from "node:net";
+import { resolve } from "node:path";
+import { OperatorError } from "./errors.ts";
+import { LOG_LEVELS, type LogLevel } from "./observability/logger.ts";
+
+/**
+ * The environment, read once. This is the only file that reads process.env. Every mistake is collected and
+ * reported together, by variable name, with what to do; values of secrets are never printed.
+ */
+export interface Config {
+  databaseUrl: string | undefined;
+  databasePoolMax: number;
+  redisUrl: string | undefined;
+  /** Absolute path: embedded database, local issuer's key, checkouts. */
+  dataDir: string;
+  host: string;
+  port: number;
+  auth: AuthConfig;
+  anthropicApiKey: string | undefined;
+  anthropicBaseUrl: string;
+  titleModel: string;
+  githubToken: string | undefined;
+  /** Where `owner/name` lives; the only host that GITHUB_TOKEN is shown to. No trailing slash. */
+  githubUrl: string;
+  /** Undefined: claude where its program and a key are there, else demo. */
+  agent: "claude" | "command" | "demo" | undefined;
+  agentCommand: readonly [string, ...string[]] | undefined;
+  claudePath: string | undefined;
+  claudeModel: string | undefined;
+  workerConcurrency: number;
+  runTimeoutMs: number;
+  gitAuthor: { name: string; email: string };
+  corsOrigins: readonly string[];
+  logLevel: LogLevel;
+  shutdownTimeoutMs: number;
+  /** The machine's PATH, for finding programs. */
+  path: string;
+}
+
+export type AuthConfig =
+  | { mode: "oidc"; issuer: string; jwksUri: string | undefined; audience: string }
+  | { mode: "local"; audience: string }
+  | { mode: "none" };
+
+/** Every variable: its default as text (undefined: unset) and one line for .env.example and --help. */
+export const VARIABLES = {
+  DATABASE_URL: [
+    undefined,
+    "postgres://user:password@host:5432/name. Unset: an embedded PostgreSQL in DATA_DIR.",
+  ],
+  DATABASE_POOL_MAX: [
+    "10",
+    "Connections to PostgreSQL that one process keeps for its own queries (the queue has its own).",
+  ],
+  REDIS_URL: [
+    undefined,
+    "redis://host:6379/0 for the job queue. Unset: the queue lives in the same PostgreSQL.",
+  ],
+  DATA_DIR: [
+    "./data",
+    "Embedded database, the local issuer's key, repositories and checkouts. One process at a time when embedded.",
+  ],
+  PORT: ["8000", "Port to listen on. ROCKET_PORT is an alias."],
+  ROCKET_PORT: [undefined, "The original service's name for PORT."],
+  HOST: [
+    undefined,
+    "Address to bind. Unset: 127.0.0.1 with the embedded database, else 0.0.0.0. ROCKET_ADDRESS is an alias.",
+  ],
+  ROCKET_ADDRESS: [undefined, "The original service's name for HOST."],
+  AUTH_MODE: [
+    undefined,
+    "oidc, local or none. Unset: oidc when KEYCLOAK_ISSUER is set, else local (loopback only).",
+  ],
+  KEYCLOAK_ISSUER: [
+    undefined,
+    "Issuer URL of Keycloak or any OIDC provider, e.g. https://sso.example.com/realms/main.",
+  ],
+  KEYCLOAK_JWKS_URI: [
+    undefined,
+    "Where the issuer's keys are. Unset: asked from the issuer's discovery document.",
+  ],
+  AUTH_AUDIENCE: ["prompt-backend", "The audience that a token must name."],
+  ANTHROPIC_API_KEY: [
+    undefined,
+    "Key for Claude: runs the claude agent and writes better titles. Never given to a sandbox.",
+  ],
+  ANTHROPIC_BASE_URL: ["https://api.anthropic.com", "Base URL of the Messages API."],
+  TITLE_MODEL: ["claude-haiku-4-5", "Model that writes session titles (only with ANTHROPIC_API_KEY)."],
+  GITHUB_TOKEN: [
+    undefined,
+    "Token for cloning and pushing at GITHUB_URL. Only git itself sees it, never a sandbox.",
+  ],
+  GITHUB_URL: ["https://github.com", "Where repositories written as owner/name are."],
+  AGENT: [
+    undefined,
+    "claude, command or demo. Unset: claude where its program and ANTHROPIC_API_KEY are there, else demo.",
+  ],
+  AGENT_COMMAND: [
+    undefined,
+    'For AGENT=command: a JSON array, program and arguments, e.g. ["my-agent","--json"]. The prompt comes on stdin.',
+  ],
+  CLAUDE_PATH: [undefined, "The Claude Code program. Unset: `claude` on PATH."],
+  CLAUDE_MODEL: [undefined, "Model that the claude agent uses. Unset: the program's own default."],
+  WORKER_CONCURRENCY: ["4", "Prompts that one process runs at a time (1 to 256)."],
+  RUN_TIMEOUT_MINUTES: ["60", "Wall-clock limit of one run; past it the run ends as failed."],
+  GIT_AUTHOR_NAME: ["prompt-backend", "Author of the commit of what an agent left uncommitted."],
+  GIT_AUTHOR_EMAIL: ["prompt-backend@localhost", "That author's address."],
+  CORS_ORIGINS: [
+    undefined,
+    "Origins of web UIs, separated by commas. In local modes loopback origins are always allowed.",
+  ],
+  LOG_LEVEL: ["info", "debug, info, warn, error or silent."],
+  SHUTDOWN_TIMEOUT_SECONDS: ["30", "How long SIGTERM waits for running prompts before they are handed over."],
+} as const satisfies Record<string, readonly [string | undefined, string]>;
+
+export type VariableName = keyof typeof VARIABLES;
+type Env = Readonly<Record<string, string | undefined>>;
+
+/**
+ * Reads and checks the environment.
+ * @throws OperatorError naming every wrong variable at once (exit code 1).
+ */
+export function readConfig(env: Env = process.env): Config {
+  const problems: string[] = [];
+  const fail = (name: VariableName, problem: string): undefined => void problems.push(`${name}: ${problem}`);
+  const text = (name: VariableName): string | undefined => env[name]?.trim() || VARIABLES[name][0];
+  const secret = (name: VariableName) => {
+    const value = text(name);
+    if (value !== undefined && /\s/.test(value))
+      fail(name, "must not contain white space; paste the value alone");
+    return value;
+  };
+  const integer = (name: VariableName, min: number, max: number): number => {
+    const value = text(name) ?? "";
+    if (!/^\d+$/.test(value) || Number(value) < min || Number(value) > max)
+      fail(name, `must be a whole number from ${min} to ${max}, not ${JSON.stringify(value)}`);
+    return Number(value);
+  };
+  const oneOf = <T extends string>(name: VariableName, values: readonly T[]): T | undefined => {
+    const value = text(name);
+    if (value === undefined) return undefined;
+    return (
+      values.find((one) => one === value) ??
+      fail(name, `must be one of ${values.join(", ")}, not ${JSON.stringify(value)}`)
+    );
+  };
+  const url = (name: VariableName, protocols: readonly string[]): string | undefined => {
+    const value = text(name);
+    if (value === undefined) return undefined;
+    if (!protocols.includes(URL.parse(value)?.protocol ?? ""))
+      fail(name, `must be a URL that starts with ${protocols.map((one) => `${one}//`).join(" or ")}`);
+    return value.replace(/\/+$/, "");
+  };
+
+  const databaseUrl = url("DATABASE_URL", ["postgres:", "postgresql:"]);
+  const host = text("HOST") ?? text("ROCKET_ADDRESS") ?? (databaseUrl ? "0.0.0.0" : "127.0.0.1");
+  if (!isIP(host) && host !== "localhost")
+    fail("HOST", `must be an IP address or localhost, not ${JSON.stringify(host)}`);
+  const port = integer(env["PORT"]?.trim() || !env["ROCKET_PORT"]?.trim() ? "PORT" : "ROCKET_PORT", 0, 65535);
+
+  const agent = oneOf("AGENT", ["claude", "command", "demo"]);
+  const agentCommand = commandOf(text("AGENT_COMMAND"));
+  if (agentCommand === null)
+    fail("AGENT_COMMAND", 'must be a JSON array of strings, e.g. ["my-agent","--json"]');
+  if (agent === "command" && !agentCommand) fail("AGENT_COMMAND", "is required with AGENT=command");
+  if (agent !== "command" && agentCommand)
+    fail("AGENT_COMMAND", "is only used with AGENT=command; set that or remove this");
+  const anthropicApiKey = secret("ANTHROPIC_API_KEY");
+  if (agent === "claude" && !anthropicApiKey) fail("ANTHROPIC_API_KEY", "is required with AGENT=claude");
+
+  const config: Config = {
+    databaseUrl,
+    databasePoolMax: integer("DATABASE_POOL_MAX", 2, 1000),
+    redisUrl: url("REDIS_URL", ["redis:", "rediss:"]),
+    dataDir: resolve(text("DATA_DIR") ?? "./data"),
+    host,
+    port,
+    auth: authOf(oneOf("AUTH_MODE", ["oidc", "local", "none"])),
+    anthropicApiKey,
+    anthropicBaseUrl: url("ANTHROPIC_BASE_URL", ["https:", "http:"]) ?? "",
+    titleModel: text("TITLE_MODEL") ?? "",
+    githubToken: secret("GITHUB_TOKEN"),
+    githubUrl: url("GITHUB_URL", ["https:", "http:"]) ?? "",
+    agent,
+    agentCommand: agentCommand ?? undefined,
+    claudePath: text("CLAUDE_PATH"),
+    claudeModel: text("CLAUDE_MODEL"),
+    workerConcurrency: integer("WORKER_CONCURRENCY", 1, 256),
+    runTimeoutMs: integer("RUN_TIMEOUT_MINUTES", 1, 10_080) * 60_000,
+    gitAuthor: { name: text("GIT_AUTHOR_NAME") ?? "", email: text("GIT_AUTHOR_EMAIL") ?? "" },
+    corsOrigins: originsOf(text("CORS_ORIGINS")),
+    logLevel: oneOf("LOG_LEVEL", LOG_LEVELS) ?? "info",
+    shutdownTimeoutMs: integer("SHUTDOWN_TIMEOUT_SECONDS", 0, 3600) * 1000,
+    path: env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin",
+  };
+  if (problems.length > 0)
+    throw new OperatorError(
+      `The configuration has ${problems.length === 1 ? "a mistake" : `${problems.length} mistakes`}:\n${problems.map((one) => `  ${one}`).join("\n")}`,
+    );
+  return Object.freeze(config);
+
+  function authOf(mode: "oidc" | "local" | "none" | undefined): AuthConfig {
+    const issuer = url("KEYCLOAK_ISSUER", ["https:", "http:"]);
+    const jwksUri = url("KEYCLOAK_JWKS_URI", ["https:", "http:"]);
+    const audience = text("AUTH_AUDIENCE") ?? "";
+    if (mode === "none") return { mode };
+    if (mode === "local") return { mode, audience };
+    if (issuer) return { mode: "oidc", issuer, jwksUri, audience };
+    if (mode === "oidc") fail("KEYCLOAK_ISSUER", "is required with AUTH_MODE=oidc");
+    else if (!isLoopback(host))
+      fail(
+        "KEYCLOAK_ISSUER",
+        `is required when listening on ${host}; set it, or HOST=127.0.0.1, or AUTH_MODE=local to accept locally issued tokens from anywhere`,
+      );
+    return { mode: "local", audience };
+  }
+
+  function originsOf(list: string | undefined): string[] {
+    const origins = (list ?? "")
+      .split(",")
+      .map((one) => one.trim())
+      .filter(Boolean);
+    for (const origin of origins)
+      if (URL.parse(origin)?.origin !== origin)
+        fail("CORS_ORIGINS", `${JSON.stringify(origin)} is not an origin such as https://ui.example.com`);
+    return origins;
+  }
+}
+
+/** True for an address that only this machine can reach. */
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || host.startsWith("127.");
+}
+
+/** The values that must never be printed. */
+export function secretsOf(config: Config): string[] {
+  const passwords = [config.databaseUrl, config.redisUrl].map(
+    (one) => one && decodeURIComponent(URL.parse(one)?.password ?? ""),
+  );
+  return [config.anthropicApiKey, config.githubToken, ...passwords].filter((one): one is string => !!one);
+}
+
+/** undefined: not given; null: malformed. */
+function commandOf(value: string | undefined): readonly [string, ...string[]] | null | undefined {
+  if (value === undefined) return undefined;
+  try {
+    const list: unknown = JSON.parse(value);
+    const good =
+      Array.isArray(list) &&
+      list.length > 0 &&
+      list.every((one) => typeof one === "string" && one !== "" && !one.includes("\0"));
+    return good ? (list as [string, ...string[]]) : null;
+  } catch {
+    return null;
+  }
+}

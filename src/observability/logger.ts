@@ -1,0 +1,65 @@
+/** Structured logging: one JSON object a line on stderr (stdout stays for a command's own output). */
+export const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+export type LogFields = Record<string, unknown>;
+
+export interface Logger {
+  debug(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
+  /** A logger that adds these fields to each line. */
+  with(fields: LogFields): Logger;
+}
+
+export interface LoggerOptions {
+  level: LogLevel;
+  /** Human-readable lines instead of JSON. */
+  pretty?: boolean;
+  /** Exact strings that never appear in a line, whatever field they came in by. */
+  secrets?: readonly string[];
+  write?: (line: string) => void;
+}
+
+/** Makes a logger. Errors among the fields become `{name, message, stack}`; known secrets become `***`. */
+export function createLogger(options: LoggerOptions): Logger {
+  const threshold = LOG_LEVELS.indexOf(options.level);
+  const secrets = (options.secrets ?? []).filter((secret) => secret.length >= 6);
+  const write = options.write ?? ((line: string) => void process.stderr.write(`${line}\n`));
+
+  const redact = (text: string) => secrets.reduce((out, secret) => out.replaceAll(secret, "***"), text);
+  const emit = (level: LogLevel, base: LogFields, message: string, fields?: LogFields) => {
+    if (LOG_LEVELS.indexOf(level) < threshold) return;
+    const all = { ...base, ...fields };
+    write(redact(options.pretty ? prettyLine(level, message, all) : jsonLine(level, message, all)));
+  };
+  const make = (base: LogFields): Logger => ({
+    debug: (message, fields) => emit("debug", base, message, fields),
+    info: (message, fields) => emit("info", base, message, fields),
+    warn: (message, fields) => emit("warn", base, message, fields),
+    error: (message, fields) => emit("error", base, message, fields),
+    with: (fields) => make({ ...base, ...fields }),
+  });
+  return make({});
+}
+
+function plain(_key: string, value: unknown): unknown {
+  if (value instanceof Error) return { name: value.name, message: value.message, stack: value.stack };
+  if (typeof value === "bigint") return value.toString();
+  return value;
+}
+
+function jsonLine(level: LogLevel, message: string, fields: LogFields): string {
+  return JSON.stringify({ time: new Date().toISOString(), level, message, ...fields }, plain);
+}
+
+function prettyLine(level: LogLevel, message: string, fields: LogFields): string {
+  const rest = Object.entries(fields)
+    .filter(([, value]) => value !== undefined)
+    .map(
+      ([key, value]) =>
+        `${key}=${value instanceof Error ? value.message : typeof value === "string" ? value : JSON.stringify(value, plain)}`,
+    )
+    .join(" ");
+  return `${new Date().toISOString().slice(11, 19)} ${level.toUpperCase().padEnd(5)} ${message}${rest ? `  ${rest}` : ""}`;
+}
