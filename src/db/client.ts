@@ -1,0 +1,49 @@
+import type { SQL } from "drizzle-orm";
+import type { PgDatabase, PgQueryResultHKT } from "drizzle-orm/pg-core";
+import type { Pool } from "pg";
+import type { Config } from "../config.ts";
+import type { Logger } from "../observability/logger.ts";
+import type * as tables from "./tables.ts";
+
+/** What every store uses: Drizzle over either driver, and a transaction of it. */
+export type Orm = PgDatabase<PgQueryResultHKT, typeof tables>;
+export type Transaction = Parameters<Parameters<Orm["transaction"]>[0]>[0];
+
+/** One database, whichever driver carries it. Whoever opened it closes it. */
+export interface Database {
+  readonly kind: "postgres" | "embedded";
+  readonly orm: Orm;
+  /**
+   * Calls `onNotify` for each NOTIFY on the channel, and once more after a lost connection is back, since
+   * notifications sent meanwhile are gone. Resolves when listening has begun; the result ends it.
+   */
+  listen(channel: string, onNotify: (payload: string) => void): Promise<() => Promise<void>>;
+  /** A pg.Pool, or what BullMQ takes for one, with `search_path=bullmq`. The database closes it. */
+  queuePool(): Pool;
+  /** Runs `work` alone on one connection, under an advisory lock that other processes respect too. */
+  exclusively<T>(lock: bigint, work: (orm: Orm) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the database that the configuration names: PostgreSQL by DATABASE_URL, else an embedded one in DATA_DIR.
+ * @throws OperatorError when it cannot be reached, or when another process has the DATA_DIR.
+ */
+export async function openDatabase(options: { config: Config; logger: Logger }): Promise<Database> {
+  if (options.config.databaseUrl === undefined) {
+    const { openEmbedded } = await import("./embedded.ts");
+    return openEmbedded({ dataDir: options.config.dataDir });
+  }
+  const { openPostgres } = await import("./postgres.ts");
+  return openPostgres({
+    url: options.config.databaseUrl,
+    poolMax: options.config.databasePoolMax,
+    logger: options.logger,
+  });
+}
+
+/** Rows of a raw statement; the two drivers wrap them differently. Dates arrive as text, bigints perhaps too. */
+export async function rowsOf<Row>(orm: Orm | Transaction, statement: SQL): Promise<Row[]> {
+  const result: unknown = await orm.execute(statement);
+  return (Array.isArray(result) ? result : (result as { rows: Row[] }).rows) as Row[];
+}

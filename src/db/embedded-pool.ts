@@ -1,0 +1,34 @@
+import { EventEmitter } from "node:events";
+import type { PGlite } from "@electric-sql/pglite";
+import type { Pool } from "pg";
+
+/**
+ * The part of pg.Pool that BullMQ uses, around one PGlite session: connect, query, end, and the clients'
+ * `notification` event. All "clients" are that one session; PGlite itself serialises what they send.
+ */
+export function poolAround(db: PGlite): Pool {
+  const query = async (text: string, params?: unknown[]) => {
+    if (params !== undefined && params.length > 0) return db.query(text, params);
+    // exec, unlike query, takes several statements in one text, as BullMQ's migrations are.
+    const results = await db.exec(text);
+    return results.at(-1) ?? { rows: [], fields: [] };
+  };
+
+  const connect = async () => {
+    const client = new EventEmitter();
+    const unsubscribe = db.onNotification((channel, payload) =>
+      client.emit("notification", { channel, payload }),
+    );
+    return Object.assign(client, {
+      query,
+      release: () => unsubscribe(),
+    });
+  };
+
+  return Object.assign(new EventEmitter(), {
+    query,
+    connect,
+    end: async () => undefined,
+    options: { keepAlive: true },
+  }) as unknown as Pool;
+}

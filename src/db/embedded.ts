@@ -1,0 +1,59 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { PGlite } from "@electric-sql/pglite";
+import initdbWasm from "@electric-sql/pglite/initdb.wasm" with { type: "file" };
+import fsBundle from "@electric-sql/pglite/pglite.data" with { type: "file" };
+import pgliteWasm from "@electric-sql/pglite/pglite.wasm" with { type: "file" };
+import { drizzle } from "drizzle-orm/pglite";
+import type { Database, Orm } from "./client.ts";
+import { lockDataDir } from "./data-dir-lock.ts";
+import { poolAround } from "./embedded-pool.ts";
+import * as tables from "./tables.ts";
+
+/**
+ * PostgreSQL inside this process, its files in DATA_DIR/postgres. The first start makes them (3 to 5 s).
+ * @throws OperatorError when another process uses the folder.
+ */
+export async function openEmbedded(options: { dataDir: string }): Promise<Database> {
+  const unlock = lockDataDir(options.dataDir);
+  const folder = join(options.dataDir, "postgres");
+  if (!existsSync(join(folder, "PG_VERSION")))
+    process.stderr.write("Making the embedded database (once, a few seconds)…\n");
+  let client: PGlite;
+  try {
+    const [pgliteWasmModule, initdbWasmModule] = await Promise.all([
+      compile(pgliteWasm),
+      compile(initdbWasm),
+    ]);
+    client = await PGlite.create({
+      dataDir: folder,
+      pgliteWasmModule,
+      initdbWasmModule,
+      fsBundle: Bun.file(fsBundle),
+    });
+    // One session serves our queries and BullMQ's, whose statements name its tables without a schema. Ours are made in
+    // public and share no name with them.
+    await client.exec("create schema if not exists bullmq; set search_path to public, bullmq");
+  } catch (error) {
+    unlock();
+    throw error;
+  }
+  const orm = drizzle(client, { schema: tables }) as unknown as Orm;
+
+  return {
+    kind: "embedded",
+    orm,
+    listen: (channel, onNotify) => client.listen(channel, onNotify),
+    queuePool: () => poolAround(client),
+    // One process, one session: whoever runs at start runs alone.
+    exclusively: (_lock, work) => work(orm),
+    async close() {
+      await client.close();
+      unlock();
+    },
+  };
+}
+
+async function compile(path: string): Promise<WebAssembly.Module> {
+  return WebAssembly.compile(await Bun.file(path).arrayBuffer());
+}

@@ -1,0 +1,20 @@
+import first from "../../drizzle/0000_first.sql" with { type: "text" };
+import journal from "../../drizzle/meta/_journal.json" with { type: "json" };
+
+/** Each migration's text, by its tag in the journal. A new migration gets a line here; a test compares the two. */
+const TEXTS: Readonly<Record<string, string>> = {
+  "0000_first": first,
+};
+
+export interface Migration {
+  tag: string;
+  /** Milliseconds since 1970, as drizzle-kit wrote it; orders migrations. */
+  when: number;
+  text: string;
+}
+
+export const migrations: readonly Migration[] = journal.entries.map((entry) => {
+  const text = TEXTS[entry.tag];
+  if (text === undefined) throw new Error(`src/db/migrations.ts lacks a line for drizzle/${entry.tag}.sql`);
+  return { tag: entry.tag, when: entry.when, text };
+});

@@ -1,0 +1,103 @@
+import { sql } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/postgres-js";
+import pg from "pg";
+import postgres from "postgres";
+import { messageOf, OperatorError } from "../errors.ts";
+import type { Logger } from "../observability/logger.ts";
+import type { Database, Orm } from "./client.ts";
+import * as tables from "./tables.ts";
+
+const APPLICATION_NAME = "prompt-backend";
+const CONNECT_TIMEOUT_S = 10;
+
+/**
+ * PostgreSQL over the network. `poolMax` connections serve our own queries; listening and the queue have their own.
+ * @throws OperatorError when the server cannot be reached or refuses us.
+ */
+export async function openPostgres(options: {
+  url: string;
+  poolMax: number;
+  logger: Logger;
+}): Promise<Database> {
+  const connection = {
+    connect_timeout: CONNECT_TIMEOUT_S,
+    onnotice: () => undefined,
+    connection: { application_name: APPLICATION_NAME },
+  };
+  const client = postgres(options.url, { ...connection, max: options.poolMax });
+  try {
+    await client`select 1`;
+  } catch (error) {
+    await client.end({ timeout: 0 });
+    throw new OperatorError(
+      `Cannot use the database of DATABASE_URL (${describe(options.url)}): ${reasonOf(error)}`,
+      1,
+      { cause: error },
+    );
+  }
+  let pool: pg.Pool | undefined;
+
+  return {
+    kind: "postgres",
+    orm: drizzle(client, { schema: tables }) as unknown as Orm,
+
+    async listen(channel, onNotify) {
+      let listening = false;
+      const { unlisten } = await client.listen(channel, onNotify, () => {
+        if (listening) onNotify("");
+        listening = true;
+      });
+      return unlisten;
+    },
+
+    queuePool() {
+      if (pool) return pool;
+      pool = new pg.Pool({
+        connectionString: options.url,
+        // Each worker keeps one connection for LISTEN; too small a pool hangs in silence.
+        max: 10,
+        options: "-c search_path=bullmq",
+        application_name: `${APPLICATION_NAME} queue`,
+        keepAlive: true,
+        connectionTimeoutMillis: CONNECT_TIMEOUT_S * 1000,
+      });
+      pool.on("error", (error) => options.logger.warn("a queue connection was lost", { error }));
+      return pool;
+    },
+
+    async exclusively(lock, work) {
+      const single = postgres(options.url, { ...connection, max: 1 });
+      try {
+        const orm = drizzle(single, { schema: tables }) as unknown as Orm;
+        await orm.execute(sql`select pg_advisory_lock(${lock.toString()}::bigint)`);
+        return await work(orm);
+      } finally {
+        await single.end({ timeout: 5 });
+      }
+    },
+
+    async close() {
+      await Promise.all([pool?.end(), client.end({ timeout: 5 })]);
+    },
+  };
+}
+
+/** Host and database of a URL, without user and password. */
+function describe(url: string): string {
+  const parsed = URL.parse(url);
+  return parsed ? `${parsed.hostname}:${parsed.port || "5432"}${parsed.pathname}` : "not a URL";
+}
+
+const HINTS: Record<string, string> = {
+  ECONNREFUSED: "nothing listens there. Is PostgreSQL running, and is the port right?",
+  ENOTFOUND: "that host name does not exist.",
+  CONNECT_TIMEOUT: `no answer within ${CONNECT_TIMEOUT_S} s. Is a firewall in between?`,
+  "28P01": "the password is wrong.",
+  "28000": "this user may not log in.",
+  "3D000": "that database does not exist; create it first.",
+};
+
+function reasonOf(error: unknown): string {
+  const code = String((error as { code?: unknown } | null)?.code ?? "");
+  return HINTS[code] ?? messageOf(error);
+}

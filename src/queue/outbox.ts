@@ -1,0 +1,66 @@
+import { and, inArray, isNull, lte, sql } from "drizzle-orm";
+import type { Orm, Transaction } from "../db/client.ts";
+import { outbox } from "../db/tables.ts";
+import { CHANNELS, type Payloads, type QueueName } from "./names.ts";
+
+/** A row that is due. Its id becomes the job's id, so that publishing it twice makes one job. */
+export interface OutboxMessage {
+  id: string;
+  topic: QueueName;
+  payload: Payloads[QueueName];
+}
+
+/**
+ * Promises a job within the caller's transaction: it is published if and only if that commits. The NOTIFY wakes the
+ * publisher at once.
+ * @param key the entity that the job is about.
+ */
+export async function enqueue<Topic extends QueueName>(
+  tx: Transaction,
+  message: { topic: Topic; key: string; payload: Payloads[Topic] },
+): Promise<void> {
+  await tx.insert(outbox).values({ id: Bun.randomUUIDv7(), ...message, payload: { ...message.payload } });
+  await tx.execute(sql`select pg_notify(${CHANNELS.outbox}, '')`);
+}
+
+/**
+ * Takes up to `limit` due rows and puts their next attempt off with growing delays (1 s doubling to 64 s), so that
+ * neither a concurrent publisher nor a crash of this one can lose or hog them.
+ */
+export async function claimOutbox(orm: Orm, limit: number): Promise<OutboxMessage[]> {
+  const due = orm
+    .select({ id: outbox.id })
+    .from(outbox)
+    .where(and(isNull(outbox.publishedAt), lte(outbox.nextAttemptAt, sql`now()`)))
+    .orderBy(outbox.nextAttemptAt, outbox.id)
+    .limit(limit)
+    .for("update", { skipLocked: true });
+  const rows = await orm
+    .update(outbox)
+    .set({
+      attempts: sql`${outbox.attempts} + 1`,
+      nextAttemptAt: sql`now() + interval '1 second' * power(2, least(${outbox.attempts}, 6))`,
+      updatedAt: sql`now()`,
+    })
+    .where(inArray(outbox.id, due))
+    .returning({ id: outbox.id, topic: outbox.topic, payload: outbox.payload });
+  return rows.sort((a, b) => (a.id < b.id ? -1 : 1)) as unknown as OutboxMessage[];
+}
+
+/** The jobs are in the queue. */
+export async function markPublished(orm: Orm, ids: readonly string[]): Promise<void> {
+  if (ids.length === 0) return;
+  await orm
+    .update(outbox)
+    .set({ publishedAt: sql`now()`, lastError: null, updatedAt: sql`now()` })
+    .where(inArray(outbox.id, [...ids]));
+}
+
+/** The queue did not take them; they stay due at their next attempt. */
+export async function markUnpublished(orm: Orm, ids: readonly string[], error: string): Promise<void> {
+  if (ids.length === 0) return;
+  await orm
+    .update(outbox)
+    .set({ lastError: error, updatedAt: sql`now()` })
+    .where(inArray(outbox.id, [...ids]));
+}
