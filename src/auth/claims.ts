@@ -1,0 +1,87 @@
+import { errors, type JWTPayload } from "jose";
+import { AppError } from "../errors.ts";
+
+/** Who sent a request. */
+export interface User {
+  /** The token's `sub`; `local` in none mode. */
+  id: string;
+  roles: readonly string[];
+  /** Milliseconds since the epoch; Infinity in none mode. A stream may outlive its token: check it there. */
+  expiresAt: number;
+}
+
+export interface TokenVerifier {
+  /**
+   * @throws AppError `unauthorized` with a sentence that says why, never the token;
+   *   `unavailable` when the issuer does not answer, so that a client retries instead of signing its user out.
+   */
+  verify(token: string): Promise<User>;
+  /** The user of a request without a token. Only in none mode; then no token is looked at. */
+  readonly anonymous?: User;
+}
+
+/** Seconds that the clocks of the issuer and of this machine may differ. */
+export const CLOCK_TOLERANCE_SECONDS = 5;
+
+const MAX_NAME_LENGTH = 200;
+/** OpenID Connect's own limit. */
+const MAX_SUBJECT_LENGTH = 255;
+/** Control characters and lone surrogates: PostgreSQL refuses some of them, terminals and logs obey others. */
+const UNPRINTABLE = /[\p{Cc}\p{Cs}\u2028\u2029]/u;
+
+/** What is wrong with a user's or a role's name, as the end of a sentence; undefined: nothing. */
+export function problemOfName(name: string): string | undefined {
+  if (name.trim() === "") return "must not be empty";
+  if (name !== name.trim()) return "must not begin or end with white space";
+  if (name.length > MAX_NAME_LENGTH) return `must not be longer than ${MAX_NAME_LENGTH} characters`;
+  if (UNPRINTABLE.test(name)) return "must not contain control characters";
+  return undefined;
+}
+
+/**
+ * The user that a verified payload names. Roles are Keycloak's `realm_access.roles` and a top-level `roles`.
+ * @throws AppError `unauthorized` when `sub` or `exp` is unusable.
+ */
+export function userOf(payload: JWTPayload): User {
+  const { sub, exp } = payload;
+  const named =
+    typeof sub === "string" && sub !== "" && sub.length <= MAX_SUBJECT_LENGTH && !UNPRINTABLE.test(sub);
+  if (!named || typeof exp !== "number")
+    throw new AppError("unauthorized", 'The token\'s "sub" claim does not name a user.');
+  const realm = payload["realm_access"];
+  const realmRoles =
+    typeof realm === "object" && realm !== null && "roles" in realm ? realm.roles : undefined;
+  const roles = new Set([...namesIn(realmRoles), ...namesIn(payload["roles"])]);
+  return Object.freeze({ id: sub, roles: Object.freeze([...roles]), expiresAt: exp * 1000 });
+}
+
+function namesIn(list: unknown): string[] {
+  return Array.isArray(list) ? list.filter((one): one is string => typeof one === "string") : [];
+}
+
+/**
+ * Turns what a verification threw into what the client is told. An AppError passes unchanged. Anything that
+ * is not understood is a refusal too: an error in verifying must never let somebody in.
+ */
+export function refusalOf(error: unknown, audience: string): AppError {
+  if (error instanceof AppError) return error;
+  return new AppError("unauthorized", sentenceOf(error, audience));
+}
+
+function sentenceOf(error: unknown, audience: string): string {
+  if (error instanceof errors.JWTExpired) return "The token has expired; sign in again.";
+  if (error instanceof errors.JWTClaimValidationFailed) {
+    if (error.reason === "missing") return `The token has no ${JSON.stringify(error.claim)} claim.`;
+    if (error.claim === "nbf") return "The token is not valid yet.";
+    if (error.claim === "aud")
+      return `The token is for another audience; this service is ${JSON.stringify(audience)}.`;
+    if (error.claim === "iss") return "The token comes from another issuer.";
+    return `The token's ${JSON.stringify(error.claim)} claim is not valid.`;
+  }
+  if (error instanceof errors.JOSEAlgNotAllowed)
+    return "The token is signed with an algorithm that is not accepted here.";
+  if (error instanceof errors.JWKSNoMatchingKey)
+    return "The token is signed with an unknown key: its issuer does not publish it.";
+  if (error instanceof errors.JWSSignatureVerificationFailed) return "The token's signature does not fit.";
+  return "The token is not a valid JWT.";
+}

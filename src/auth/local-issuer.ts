@@ -1,0 +1,143 @@
+import { randomBytes } from "node:crypto";
+import {
+  chmodSync,
+  closeSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
+import { jwt } from "@elysiajs/jwt";
+import { jwtVerify } from "jose";
+import { messageOf, OperatorError } from "../errors.ts";
+import { CLOCK_TOLERANCE_SECONDS, problemOfName, refusalOf, type TokenVerifier, userOf } from "./claims.ts";
+
+export const LOCAL_ISSUER = "prompt-backend-local";
+export const LOCAL_TOKEN_DAYS = 30;
+const ALGORITHM = "HS256";
+const KEY_FILE = "local-issuer.key";
+const KEY_BYTES = 32;
+
+export interface LocalIssuer extends TokenVerifier {
+  /** Absolute path of the key. */
+  readonly keyFile: string;
+  /**
+   * A token for 30 days.
+   * @throws OperatorError (exit code 2) for an unusable user or role name.
+   */
+  issue(claims: { user: string; roles: readonly string[] }): Promise<string>;
+}
+
+/**
+ * Signs and verifies this service's own tokens, with a secret key in DATA_DIR that is made on first use. Any
+ * process on the directory gets the same key, however many open it at once. No lock is held.
+ * @throws OperatorError when the key can be neither read nor made.
+ */
+export function openLocalIssuer({
+  dataDir,
+  audience,
+  now = Date.now,
+}: {
+  dataDir: string;
+  audience: string;
+  /** Milliseconds since the epoch. */
+  now?: () => number;
+}): LocalIssuer {
+  const keyFile = join(dataDir, KEY_FILE);
+  const secret = openKey(dataDir, keyFile);
+  const signer = jwt({ name: "jwt", secret, alg: ALGORITHM, iss: LOCAL_ISSUER, aud: audience }).decorator.jwt;
+
+  return {
+    keyFile,
+    async issue({ user, roles }) {
+      for (const [what, name] of [["user", user] as const, ...roles.map((role) => ["role", role] as const)]) {
+        const problem = problemOfName(name);
+        if (problem) throw new OperatorError(`The ${what}'s name ${problem}.`, 2);
+      }
+      const exp = Math.floor(now() / 1000) + LOCAL_TOKEN_DAYS * 86_400;
+      return signer.sign({ sub: user, roles: [...new Set(roles)], exp });
+    },
+    async verify(token) {
+      // Not the plugin's own verify: it takes any HMAC algorithm and answers `false` without a reason.
+      try {
+        const { payload } = await jwtVerify(token, secret, {
+          algorithms: [ALGORITHM],
+          issuer: LOCAL_ISSUER,
+          audience,
+          requiredClaims: ["exp", "sub"],
+          clockTolerance: CLOCK_TOLERANCE_SECONDS,
+          currentDate: new Date(now()),
+        });
+        return userOf(payload);
+      } catch (error) {
+        throw refusalOf(error, audience);
+      }
+    },
+  };
+}
+
+function openKey(dataDir: string, keyFile: string): Uint8Array {
+  try {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    const text = readKey(keyFile) ?? makeKey(keyFile);
+    if (/^[0-9a-f]+\n?$/.test(text) && text.trim().length === KEY_BYTES * 2)
+      return Buffer.from(text.trim(), "hex");
+  } catch (error) {
+    throw new OperatorError(
+      `The local issuer's key ${keyFile} cannot be used: ${messageOf(error)}. Check that DATA_DIR belongs to this user and can be written.`,
+      1,
+      { cause: error },
+    );
+  }
+  throw new OperatorError(
+    `The local issuer's key ${keyFile} is damaged. Restore it, or delete it: a new one is made, and every token issued so far stops working.`,
+  );
+}
+
+function readKey(keyFile: string): string | undefined {
+  try {
+    const text = readFileSync(keyFile, "utf8");
+    closeToOthers(keyFile);
+    return text;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** Whoever reads the key can be any user. A file system without modes ignores this, so it is no condition. */
+function closeToOthers(keyFile: string): void {
+  try {
+    if (statSync(keyFile).mode & 0o077) chmodSync(keyFile, 0o600);
+  } catch {}
+}
+
+/**
+ * The key appears complete or not at all: written beside, flushed, then linked to its name, which fails when
+ * another process was first; then that one's key is the key.
+ */
+function makeKey(keyFile: string): string {
+  const draft = `${keyFile}.${process.pid}.${randomBytes(6).toString("hex")}`;
+  const text = `${randomBytes(KEY_BYTES).toString("hex")}\n`;
+  try {
+    const file = openSync(draft, "wx", 0o600);
+    try {
+      writeSync(file, text);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    linkSync(draft, keyFile);
+    return text;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    return readFileSync(keyFile, "utf8");
+  } finally {
+    rmSync(draft, { force: true });
+  }
+}

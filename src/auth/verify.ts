@@ -1,0 +1,128 @@
+import { createHash } from "node:crypto";
+import { errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from "jose";
+import type { AuthConfig } from "../config.ts";
+import { AppError } from "../errors.ts";
+import type { Logger } from "../observability/logger.ts";
+import { CLOCK_TOLERANCE_SECONDS, refusalOf, type TokenVerifier, type User, userOf } from "./claims.ts";
+import { createKeySet } from "./key-set.ts";
+import { openLocalIssuer } from "./local-issuer.ts";
+
+export type { TokenVerifier, User } from "./claims.ts";
+
+/** Public-key signatures only: `none` is no signature, and HS* would make a published key a signing key. */
+const ALGORITHMS = [
+  ...["RS256", "RS384", "RS512"],
+  ...["PS256", "PS384", "PS512"],
+  ...["ES256", "ES384", "ES512"],
+  "EdDSA",
+];
+/** Characters; more than any header that a server takes, far more than any token. */
+const MAX_TOKEN_LENGTH = 16_384;
+/** Milliseconds after which a remembered token is looked at anew, so that a withdrawn key ends its tokens too. */
+const MAX_REMEMBERED_MS = 600_000;
+
+const ANONYMOUS: User = Object.freeze({
+  id: "local",
+  roles: Object.freeze(["admin"]),
+  expiresAt: Number.POSITIVE_INFINITY,
+});
+
+export interface VerifierOptions {
+  config: AuthConfig;
+  /** Absolute path; where the local issuer's key is. Only used in local mode. */
+  dataDir: string;
+  /** Milliseconds between two fetches that unknown keys cause. Default 30,000. */
+  jwksCooldownMs?: number;
+  /** Verified tokens that are remembered; the oldest is forgotten first. Default 10,000. */
+  cacheSize?: number;
+  /** Milliseconds since the epoch. */
+  now?: () => number;
+  logger?: Logger;
+}
+
+/**
+ * The verifier of the configured mode. Nothing is fetched before the first token comes.
+ * @throws OperatorError when the local issuer's key can be neither read nor made.
+ */
+export function createVerifier(options: VerifierOptions): TokenVerifier {
+  const { config, dataDir, jwksCooldownMs, cacheSize = 10_000, now = Date.now, logger } = options;
+  switch (config.mode) {
+    case "none":
+      return { anonymous: ANONYMOUS, verify: async () => ANONYMOUS };
+    case "local":
+      return remember(openLocalIssuer({ dataDir, audience: config.audience, now }), cacheSize, now);
+    case "oidc":
+      return remember(oidcVerifier(config, { jwksCooldownMs, now, logger }), cacheSize, now);
+  }
+}
+
+function oidcVerifier(
+  { issuer, jwksUri, audience }: Extract<AuthConfig, { mode: "oidc" }>,
+  {
+    jwksCooldownMs,
+    now,
+    logger,
+  }: { jwksCooldownMs: number | undefined; now: () => number; logger: Logger | undefined },
+): TokenVerifier {
+  const keyOf = createKeySet({ issuer, jwksUri, cooldownMs: jwksCooldownMs, now, logger });
+
+  async function payloadOf(token: string): Promise<JWTPayload> {
+    const rules: JWTVerifyOptions = {
+      // Configuration drops trailing slashes, some issuers' names end in one.
+      issuer: [issuer, `${issuer}/`],
+      audience,
+      algorithms: ALGORITHMS,
+      requiredClaims: ["exp", "sub"],
+      clockTolerance: CLOCK_TOLERANCE_SECONDS,
+      currentDate: new Date(now()),
+    };
+    try {
+      return (await jwtVerify(token, keyOf, rules)).payload;
+    } catch (error) {
+      if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error;
+      // The token does not say which of several keys it is signed with: try each.
+      for await (const key of error) {
+        try {
+          return (await jwtVerify(token, key, rules)).payload;
+        } catch (failed) {
+          if (!(failed instanceof errors.JWSSignatureVerificationFailed)) throw failed;
+        }
+      }
+      throw new errors.JWSSignatureVerificationFailed();
+    }
+  }
+
+  return {
+    async verify(token) {
+      try {
+        return userOf(await payloadOf(token));
+      } catch (error) {
+        throw refusalOf(error, audience);
+      }
+    },
+  };
+}
+
+/**
+ * Remembers good tokens, by hash so that no dump of memory holds them all, until they expire. Refusals are
+ * never remembered: the same token may be good once its key is known or its time has come.
+ */
+function remember(verifier: TokenVerifier, size: number, now: () => number): TokenVerifier {
+  const known = new Map<string, { user: User; until: number }>();
+  return {
+    async verify(token) {
+      if (token.length > MAX_TOKEN_LENGTH) throw new AppError("unauthorized", "The token is too long.");
+      const hash = createHash("sha256").update(token).digest("base64");
+      const hit = known.get(hash);
+      if (hit && now() < hit.until) return hit.user;
+      known.delete(hash);
+      const user = await verifier.verify(token);
+      known.set(hash, { user, until: Math.min(user.expiresAt, now() + MAX_REMEMBERED_MS) });
+      for (const oldest of known.keys()) {
+        if (known.size <= size) break;
+        known.delete(oldest);
+      }
+      return user;
+    },
+  };
+}

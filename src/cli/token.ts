@@ -1,0 +1,41 @@
+import { LOCAL_TOKEN_DAYS, openLocalIssuer } from "../auth/local-issuer.ts";
+import type { Config } from "../config.ts";
+import { OperatorError } from "../errors.ts";
+
+interface Output {
+  write(text: string): unknown;
+}
+
+/**
+ * `prompt-backend token`: prints a token of the local issuer as the one line on stdout, so that
+ * `TOKEN=$(prompt-backend token --user me)` works; what it is goes to stderr. Works beside a running server.
+ * @throws OperatorError when tokens come from elsewhere (exit code 1) or a name is unusable (2).
+ */
+export async function runToken({
+  config,
+  user,
+  roles,
+  stdout,
+  stderr = process.stderr,
+}: {
+  config: Pick<Config, "auth" | "dataDir">;
+  user: string;
+  roles: readonly string[];
+  stdout: Output;
+  stderr?: Output;
+}): Promise<void> {
+  const { auth, dataDir } = config;
+  if (auth.mode === "oidc")
+    throw new OperatorError(
+      `Tokens come from ${auth.issuer}: sign in there. To issue them here, unset KEYCLOAK_ISSUER or set AUTH_MODE=local, for the server too.`,
+    );
+  if (auth.mode === "none")
+    throw new OperatorError(
+      "AUTH_MODE=none asks nobody for a token. To use tokens, set AUTH_MODE=local, for the server too.",
+    );
+  const issuer = openLocalIssuer({ dataDir, audience: auth.audience });
+  const token = await issuer.issue({ user, roles });
+  const named = roles.length > 0 ? ` with ${roles.length === 1 ? "role" : "roles"} ${roles.join(", ")}` : "";
+  stderr.write(`Token for ${user}${named}, valid ${LOCAL_TOKEN_DAYS} days, signed with ${issuer.keyFile}:\n`);
+  stdout.write(`${token}\n`);
+}

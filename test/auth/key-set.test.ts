@@ -1,0 +1,157 @@
+import { afterEach, beforeAll, beforeEach, expect, test } from "bun:test";
+import { createVerifier } from "../../src/auth/verify.ts";
+import { makeKey, refusal, type SigningKey, startIssuer } from "./issuer.ts";
+
+const COOLDOWN = 30_000;
+const dataDir = "/nonexistent";
+let first: SigningKey;
+let second: SigningKey;
+let issuer: Awaited<ReturnType<typeof startIssuer>>;
+let now: number;
+beforeAll(async () => {
+  [first, second] = await Promise.all([makeKey("first", "ES256"), makeKey("second", "ES256")]);
+});
+beforeEach(async () => {
+  issuer = await startIssuer(first);
+  now = Date.now();
+});
+afterEach(() => issuer.stop());
+
+const open = (jwksUri?: string) =>
+  createVerifier({ config: { ...issuer.config, jwksUri }, dataDir, now: () => now });
+/** Different tokens each time, so that no remembered one hides a look at the keys. */
+let serial = 0;
+const fresh = (key: SigningKey) =>
+  issuer.token(key, { jti: String(serial++), exp: Math.floor(now / 1000) + 86_400 });
+const flood = async (verifier: ReturnType<typeof open>, key: SigningKey) => {
+  for (let round = 0; round < 3; round++)
+    await Promise.all(Array.from({ length: 20 }, async () => refusal(verifier.verify(await fresh(key)))));
+};
+
+test("nothing is fetched before the first token; then once for many at a time", async () => {
+  const verifier = open();
+  expect(issuer.requests).toEqual({ discovery: 0, jwks: 0 });
+  await Promise.all(Array.from({ length: 20 }, async () => verifier.verify(await fresh(first))));
+  expect(issuer.requests).toEqual({ discovery: 1, jwks: 1 });
+});
+
+test("KEYCLOAK_JWKS_URI is used without discovery", async () => {
+  await open(`${issuer.url}/anywhere`).verify(await fresh(first));
+  expect(issuer.requests).toEqual({ discovery: 0, jwks: 1 });
+});
+
+test("a flood of unknown keys causes one fetch per cooldown", async () => {
+  const verifier = open();
+  await verifier.verify(await fresh(first));
+  now += COOLDOWN;
+  await flood(verifier, second);
+  expect(issuer.requests.jwks).toBe(2);
+  now += COOLDOWN - 1;
+  await flood(verifier, second);
+  expect(issuer.requests.jwks).toBe(2);
+  now += 1;
+  await flood(verifier, second);
+  expect(issuer.requests.jwks).toBe(3);
+});
+
+test("also while the issuer is broken, and known keys go on serving", async () => {
+  const verifier = open();
+  await verifier.verify(await fresh(first));
+  issuer.break(() => new Response("down", { status: 503 }));
+  now += COOLDOWN;
+  await flood(verifier, second);
+  expect(issuer.requests.discovery).toBe(2);
+  expect((await refusal(verifier.verify(await fresh(second)))).code).toBe("unavailable");
+  expect((await verifier.verify(await fresh(first))).id).toBe("alice");
+  expect(issuer.requests.discovery).toBe(2);
+});
+
+test("a flood with forbidden algorithms or without a form causes no fetch", async () => {
+  const verifier = open();
+  const bad = Buffer.from('{"alg":"HS256","kid":"x"}').toString("base64url");
+  for (const token of ["x", "a.b.c", `${bad}.e30.AAAA`]) await refusal(verifier.verify(token));
+  expect(issuer.requests).toEqual({ discovery: 0, jwks: 0 });
+});
+
+test("key rotation: the new key is fetched, the withdrawn one is no longer good", async () => {
+  const verifier = open();
+  await verifier.verify(await fresh(first));
+  await issuer.publish(first, second);
+  now += COOLDOWN;
+  const [one, two] = [await fresh(first), await fresh(second)];
+  expect((await verifier.verify(two)).id).toBe("alice");
+  expect((await verifier.verify(one)).id).toBe("alice");
+  await issuer.publish(second);
+  now += 3_600_000;
+  const { code, message } = await refusal(verifier.verify(await fresh(first)));
+  expect([code, message]).toEqual(["unauthorized", expect.stringContaining("unknown key")]);
+});
+
+test("a withdrawn key is noticed behind the requests' back after ten minutes", async () => {
+  const verifier = open(`${issuer.url}/keys`);
+  await verifier.verify(await fresh(first));
+  await issuer.publish(second);
+  now += 600_000;
+  expect((await verifier.verify(await fresh(first))).id).toBe("alice");
+  // The known key serves until the fetch under way is done; it alone is looked at, so nothing else causes one.
+  let served = true;
+  while (served) {
+    const token = await fresh(first);
+    served = await verifier.verify(token).then(
+      () => true,
+      () => false,
+    );
+  }
+  expect(issuer.requests.jwks).toBe(2);
+  expect((await refusal(verifier.verify(await fresh(first)))).message).toContain("unknown key");
+});
+
+test("an issuer that is down at first is 503, asked again soon, and then works", async () => {
+  issuer.break(() => new Response("starting", { status: 502 }));
+  const verifier = open();
+  expect((await refusal(verifier.verify(await fresh(first)))).code).toBe("unavailable");
+  expect((await refusal(verifier.verify(await fresh(first)))).code).toBe("unavailable");
+  expect(issuer.requests.discovery).toBe(1);
+  issuer.break(undefined);
+  now += 5_000;
+  expect((await verifier.verify(await fresh(first))).id).toBe("alice");
+});
+
+test("known keys serve for an hour without the issuer, not longer", async () => {
+  const verifier = open();
+  await verifier.verify(await fresh(first));
+  issuer.stop();
+  now += 3_599_000;
+  expect((await verifier.verify(await fresh(first))).id).toBe("alice");
+  now += 1_000;
+  expect((await refusal(verifier.verify(await fresh(first)))).code).toBe("unavailable");
+});
+
+const answer = (path: string, keys: unknown, status: number) =>
+  path.endsWith("configuration")
+    ? Response.json({ issuer: issuer.url, jwks_uri: `${issuer.url}/keys` })
+    : Response.json({ keys }, { status });
+const redirected = (path: string, keys: unknown) =>
+  path === "/keys" ? Response.redirect(`${issuer.url}/moved`) : answer(path, keys, 200);
+const inline = () =>
+  `data:application/json,${encodeURIComponent(JSON.stringify({ keys: issuer.published() }))}`;
+
+test.each([
+  ["no JSON", () => issuer.break(() => new Response("<html>"))],
+  ["no keys", () => issuer.break(() => Response.json({}))],
+  ["a redirect to good keys", () => issuer.break(redirected)],
+  ["good keys as an error", () => issuer.break((path, keys) => answer(path, keys, 500))],
+  ["another issuer's discovery document", () => issuer.misname("https://evil.example")],
+  ["keys that are not on the web", () => issuer.moveKeys(inline())],
+])("an issuer that answers %s is unavailable", async (_what, harm) => {
+  harm();
+  expect((await refusal(open().verify(await fresh(first)))).code).toBe("unavailable");
+});
+
+test("a clock that is set back does not stop rotation", async () => {
+  const verifier = open();
+  await verifier.verify(await fresh(first));
+  await issuer.publish(second);
+  now -= 86_400_000;
+  expect((await verifier.verify(await fresh(second))).id).toBe("alice");
+});
