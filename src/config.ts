@@ -118,9 +118,10 @@ type Env = Readonly<Record<string, string | undefined>>;
 
 /**
  * Reads and checks the environment.
+ * @param options.serves this process will listen, so that who may talk to it must be settled. Default true.
  * @throws OperatorError naming every wrong variable at once (exit code 1).
  */
-export function readConfig(env: Env = process.env): Config {
+export function readConfig(env: Env = process.env, { serves = true }: { serves?: boolean } = {}): Config {
   const problems: string[] = [];
   const fail = (name: VariableName, problem: string): undefined => void problems.push(`${name}: ${problem}`);
   const text = (name: VariableName): string | undefined => env[name]?.trim() || VARIABLES[name][0];
@@ -203,11 +204,13 @@ export function readConfig(env: Env = process.env): Config {
     const issuer = url("KEYCLOAK_ISSUER", ["https:", "http:"]);
     const jwksUri = url("KEYCLOAK_JWKS_URI", ["https:", "http:"]);
     const audience = text("AUTH_AUDIENCE") ?? "";
+    if (mode === "none" && serves && !isLoopback(host))
+      fail("AUTH_MODE", `none lets everybody in, so it works on a loopback address only; set HOST=127.0.0.1 (it is ${host})`);
     if (mode === "none") return { mode };
     if (mode === "local") return { mode, audience };
     if (issuer) return { mode: "oidc", issuer, jwksUri, audience };
     if (mode === "oidc") fail("KEYCLOAK_ISSUER", "is required with AUTH_MODE=oidc");
-    else if (!isLoopback(host))
+    else if (serves && !isLoopback(host))
       fail(
         "KEYCLOAK_ISSUER",
         `is required when listening on ${host}; set it, or HOST=127.0.0.1, or AUTH_MODE=local to accept locally issued tokens from anywhere`,

@@ -1,6 +1,6 @@
 import type { SQL } from "drizzle-orm";
 import type { PgDatabase, PgQueryResultHKT } from "drizzle-orm/pg-core";
-import type { Pool } from "pg";
+import type { PgPool } from "bullmq";
 import type { Config } from "../config.ts";
 import type { Logger } from "../observability/logger.ts";
 import type * as tables from "./tables.ts";
@@ -19,7 +19,7 @@ export interface Database {
    */
   listen(channel: string, onNotify: (payload: string) => void): Promise<() => Promise<void>>;
   /** A pg.Pool, or what BullMQ takes for one, with `search_path=bullmq`. The database closes it. */
-  queuePool(): Pool;
+  queuePool(): PgPool;
   /** Runs `work` alone on one connection, under an advisory lock that other processes respect too. */
   exclusively<T>(lock: bigint, work: (orm: Orm) => Promise<T>): Promise<T>;
   close(): Promise<void>;

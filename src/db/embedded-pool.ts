@@ -1,12 +1,12 @@
 import { EventEmitter } from "node:events";
 import type { PGlite } from "@electric-sql/pglite";
-import type { Pool } from "pg";
+import type { PgPool } from "bullmq";
 
 /**
  * The part of pg.Pool that BullMQ uses, around one PGlite session: connect, query, end, and the clients'
  * `notification` event. All "clients" are that one session; PGlite itself serialises what they send.
  */
-export function poolAround(db: PGlite): Pool {
+export function poolAround(db: PGlite): PgPool {
   const query = async (text: string, params?: unknown[]) => {
     if (params !== undefined && params.length > 0) return db.query(text, params);
     // exec, unlike query, takes several statements in one text, as BullMQ's migrations are.
@@ -30,5 +30,5 @@ export function poolAround(db: PGlite): Pool {
     connect,
     end: async () => undefined,
     options: { keepAlive: true },
-  }) as unknown as Pool;
+  }) as unknown as PgPool;
 }

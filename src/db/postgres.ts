@@ -1,3 +1,4 @@
+import type { PgPool } from "bullmq";
 import { sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/postgres-js";
 import pg from "pg";
@@ -51,8 +52,7 @@ export async function openPostgres(options: {
     },
 
     queuePool() {
-      if (pool) return pool;
-      pool = new pg.Pool({
+      pool ??= new pg.Pool({
         connectionString: options.url,
         // Each worker keeps one connection for LISTEN; too small a pool hangs in silence.
         max: 10,
@@ -61,8 +61,9 @@ export async function openPostgres(options: {
         keepAlive: true,
         connectionTimeoutMillis: CONNECT_TIMEOUT_S * 1000,
       });
-      pool.on("error", (error) => options.logger.warn("a queue connection was lost", { error }));
-      return pool;
+      if (pool.listenerCount("error") === 0)
+        pool.on("error", (error) => options.logger.warn("a queue connection was lost", { error: messageOf(error) }));
+      return pool as unknown as PgPool;
     },
 
     async exclusively(lock, work) {

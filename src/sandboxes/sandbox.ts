@@ -59,8 +59,11 @@ export interface SandboxProvider {
   open(config: SandboxConfig, request: CheckoutRequest, signal: AbortSignal): Promise<Sandbox>;
   /** Ends every process of the sandbox and removes its checkout, home and tmp. Idempotent. False: another machine's. */
   release(config: SandboxConfig): Promise<boolean>;
-  /** Releases what is on this machine and not in `held` (ids); returns how many. The crash path. */
-  sweep(held: ReadonlySet<string>): Promise<number>;
+  /**
+   * Releases what is on this machine and held by no session; returns how many. The crash path. It asks `heldOf` about
+   * the folders that it has already listed: a sandbox is recorded before its folder is made, so none is missed.
+   */
+  sweep(heldOf: (ids: readonly string[]) => Promise<ReadonlySet<string>>): Promise<number>;
   close(): Promise<void>;
 }
 

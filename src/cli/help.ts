@@ -1,0 +1,28 @@
+import { VARIABLES } from "../config.ts";
+
+/** The text of --help. */
+export function helpText(version: string, taskNames: readonly string[]): string {
+  const variables = Object.entries(VARIABLES).map(([name, [fallback, text]]) => `  ${name.padEnd(26)}${text}${fallback === undefined ? "" : ` [${fallback}]`}`);
+  return `prompt-backend ${version}: a self-hosted backend for coding-agent sessions.
+
+  prompt-backend                             server and all tasks, everything embedded: the place to start
+  prompt-backend server [--with-bg-tasks]    the HTTP server, alone or with all tasks
+  prompt-backend bg-tasks [NAME...]          background tasks, all of them or those named
+  prompt-backend migrate [--check]           bring the database up to date; --check only tells (exit 1: not up to date)
+  prompt-backend print-openapi               the API's description, without a database
+  prompt-backend token --user NAME [--role ROLE]
+                                             a token of the local issuer, as the last line of output
+  prompt-backend --server [--all-bg-tasks | --bg-tasks NAME...]
+                                             the original service's flags, in any combination
+  prompt-backend --help | --version
+
+Tasks:
+  ${taskNames.join("\n  ")}
+
+Exit codes: 0 ended well, 1 could not do it (the reason is on stderr), 2 wrong command line.
+SIGTERM or SIGINT ends it in order; a second one at once.
+
+Environment [default]:
+${variables.join("\n")}
+`;
+}

@@ -1,0 +1,49 @@
+import packageJson from "../package.json" with { type: "json" };
+import { parseArgs } from "./cli/args.ts";
+import { OperatorError } from "./errors.ts";
+import { TASK_NAMES } from "./tasks/names.ts";
+
+const { version } = packageJson;
+
+/** Each command loads only what it needs: the demo agent and --help start at once. @returns the exit code. */
+async function main(args: readonly string[]): Promise<number> {
+  const command = parseArgs(args, TASK_NAMES);
+  const print = (line: string) => void process.stdout.write(`${line}\n`);
+  switch (command.name) {
+    case "version":
+      print(version);
+      return 0;
+    case "help":
+      print((await import("./cli/help.ts")).helpText(version, TASK_NAMES));
+      return 0;
+    case "demo-agent":
+      return (await import("./agents/demo-main.ts")).runDemoAgent();
+    case "print-openapi":
+      process.stdout.write(await (await import("./cli/print-openapi.ts")).openApiText(version));
+      return 0;
+    case "token":
+      await (await import("./cli/token.ts")).runToken({ ...(await settings({ serves: false })), ...command, stdout: process.stdout });
+      return 0;
+    case "migrate":
+      return (await import("./cli/migrate.ts")).runMigrate({ ...(await settings({ serves: false })), check: command.check, print });
+    case "run":
+      return (await import("./cli/run.ts")).runService({ ...(await settings({ serves: command.server })), ...command, version, print });
+  }
+}
+
+async function settings(options: { serves: boolean }) {
+  const { readConfig, secretsOf } = await import("./config.ts");
+  const { createLogger } = await import("./observability/logger.ts");
+  const config = readConfig(undefined, options);
+  const logger = createLogger({ level: config.logLevel, pretty: process.stderr.isTTY, secrets: secretsOf(config) });
+  return { config, logger };
+}
+
+main(process.argv.slice(2)).then(
+  (code) => process.exit(code),
+  (error: unknown) => {
+    // An operator's mistake is a sentence; anything else is a bug, and its stack is what a report needs.
+    process.stderr.write(error instanceof OperatorError ? `prompt-backend: ${error.message}\n` : `${error instanceof Error ? error.stack : String(error)}\n`);
+    process.exit(error instanceof OperatorError ? error.exitCode : 1);
+  },
+);

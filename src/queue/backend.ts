@@ -1,0 +1,145 @@
+import { createPostgresBackend, type Job, type JobsOptions, Queue, Worker, type WorkerOptions } from "bullmq";
+import { Redis, type RedisOptions } from "ioredis";
+import type { Database } from "../db/client.ts";
+import { messageOf, OperatorError } from "../errors.ts";
+import type { Logger } from "../observability/logger.ts";
+import type { Payloads, QueueName } from "./names.ts";
+import type { OutboxMessage } from "./outbox.ts";
+
+/** The dispatcher. It may lose everything at any time: the database knows what still has to be done. */
+export interface QueueBackend {
+  readonly kind: "redis" | "postgres" | "embedded";
+  /** Adds jobs of one queue; a job id that is still there is not added again. Rejects when the queue is away. */
+  publish(queue: QueueName, messages: readonly OutboxMessage[]): Promise<void>;
+  /**
+   * Handles jobs of one queue, `concurrency` at a time. A handler that throws is logged; the database's safety net,
+   * not the queue, brings the work back.
+   */
+  work<Name extends QueueName>(options: {
+    queue: Name;
+    concurrency: number;
+    handle: (payload: Payloads[Name]) => Promise<void>;
+  }): QueueWorker;
+  close(): Promise<void>;
+}
+
+export interface QueueWorker {
+  /** Takes no new job; resolves when the running ones have ended. */
+  stop(): Promise<void>;
+}
+
+/** Once a job has been handled, its id is free again. */
+const JOB: JobsOptions = { attempts: 1, removeOnComplete: true, removeOnFail: true };
+/** A dead worker's job is noticed after at most both. The lease, not this lock, keeps runs apart. */
+const LOCK_MS = 15_000;
+const STALLED_CHECK_MS = 10_000;
+const REDIS_CONNECT_TIMEOUT_MS = 5_000;
+
+/**
+ * BullMQ on Redis where REDIS_URL names one, else on the same database.
+ * @throws OperatorError when Redis cannot be reached.
+ */
+export async function openQueue(options: {
+  redisUrl: string | undefined;
+  database: Database;
+  logger: Logger;
+}): Promise<QueueBackend> {
+  const { redisUrl, database, logger } = options;
+  const redis = redisUrl === undefined ? undefined : await connectRedis(redisUrl);
+  redis?.on("error", (error) => logger.warn("Redis is away", { error: messageOf(error) }));
+  const make = redis ? onRedis(redis) : onPostgres(database);
+  const queues = new Map<QueueName, Publisher>();
+  const queueOf = (name: QueueName): Publisher => {
+    const known = queues.get(name);
+    if (known) return known;
+    const queue = make.queue(name, { defaultJobOptions: JOB });
+    queue.on("error", (error) => logger.warn("queue error", { queue: name, error: messageOf(error) }));
+    queues.set(name, queue);
+    return queue;
+  };
+
+  return {
+    kind: redis ? "redis" : database.kind,
+
+    async publish(name, messages) {
+      if (redis && redis.status !== "ready") throw new Error("Redis is not connected");
+      await queueOf(name).addBulk(messages.map(({ id, payload }) => ({ name, data: payload, opts: { jobId: id } })));
+    },
+
+    work({ queue: name, concurrency, handle }) {
+      const worker = make.worker(name, (job) => handle(job.data), {
+        concurrency,
+        lockDuration: LOCK_MS,
+        stalledInterval: STALLED_CHECK_MS,
+        maxStalledCount: 1000,
+      });
+      worker.on("error", (error) => logger.warn("queue worker error", { queue: name, error: messageOf(error) }));
+      worker.on("failed", (_job, error) => logger.error("a job failed", { queue: name, error }));
+      return { stop: () => worker.close() };
+    },
+
+    async close() {
+      await Promise.all([...queues.values()].map((queue) => queue.close()));
+      redis?.disconnect();
+    },
+  };
+}
+
+type Handler = (job: Job) => Promise<void>;
+type Publisher = Pick<Queue, "addBulk" | "close"> & { on(event: "error", listener: (error: Error) => void): unknown };
+type Consumer = Pick<Worker, "close"> & {
+  on(event: "error", listener: (error: Error) => void): unknown;
+  on(event: "failed", listener: (job: unknown, error: Error) => void): unknown;
+};
+interface Makers {
+  queue(name: string, settings: { defaultJobOptions: JobsOptions }): Publisher;
+  worker(name: string, handle: Handler, settings: Omit<WorkerOptions, "connection">): Consumer;
+}
+
+function onRedis(redis: Redis): Makers {
+  // A publisher must fail at once while Redis is away (the outbox tries again); a worker must wait for it instead.
+  const patient: RedisOptions = { enableOfflineQueue: true, maxRetriesPerRequest: null };
+  return {
+    queue: (name, settings) => new Queue(name, { connection: redis, ...settings }),
+    worker(name, handle, settings) {
+      const connection = redis.duplicate(patient);
+      const worker = new Worker(name, handle, { connection, ...settings });
+      // BullMQ leaves a connection that it was given open.
+      worker.on("closed", () => connection.disconnect());
+      return worker;
+    },
+  };
+}
+
+function onPostgres(database: Database): Makers {
+  const connection = database.queuePool();
+  return {
+    queue: (name, settings) => new Queue(name, { connection, ...settings }, createPostgresBackend),
+    worker: (name, handle, settings) => new Worker(name, handle, { connection, ...settings }, createPostgresBackend),
+  };
+}
+
+async function connectRedis(url: string): Promise<Redis> {
+  const redis = new Redis(url, {
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 1,
+    connectTimeout: REDIS_CONNECT_TIMEOUT_MS,
+    retryStrategy: (times) => Math.min(times * 200, 2_000),
+  });
+  let reason = "";
+  const note = (error: Error) => {
+    reason = messageOf(error);
+  };
+  redis.on("error", note);
+  try {
+    await redis.connect();
+    await redis.ping();
+    redis.off("error", note);
+    return redis;
+  } catch (error) {
+    redis.disconnect();
+    const parsed = URL.parse(url);
+    throw new OperatorError(`Cannot use the queue of REDIS_URL (${parsed?.hostname}:${parsed?.port || "6379"}): ${reason || messageOf(error)}`, 1, { cause: error });
+  }
+}

@@ -1,0 +1,95 @@
+import { chooseAgent } from "./agents/choose.ts";
+import { openModelProxy } from "./agents/model-proxy.ts";
+import { createVerifier } from "./auth/verify.ts";
+import type { Config } from "./config.ts";
+import { openDatabase } from "./db/client.ts";
+import { migrate } from "./db/migrate.ts";
+import { createApp } from "./http/app.ts";
+import { listen } from "./http/listen.ts";
+import type { Logger } from "./observability/logger.ts";
+import { openQueue } from "./queue/backend.ts";
+import { createReleaseStack } from "./release-stack.ts";
+import { expireLeases } from "./runs/store.ts";
+import { openLocalSandboxes } from "./sandboxes/local.ts";
+import { TASKS } from "./tasks/index.ts";
+import type { TaskName } from "./tasks/names.ts";
+import type { TaskContext } from "./tasks/task.ts";
+
+export interface Service {
+  /** Where the server listens; undefined without one. */
+  url: string | undefined;
+  /** Ends everything in reverse order, each part with a deadline. */
+  stop(): Promise<void>;
+}
+
+/**
+ * The composition root: opens what this process needs, in order; closes it in reverse, also when opening fails halfway.
+ * @throws OperatorError when a part cannot be had (database, queue, port).
+ */
+export async function startService(options: {
+  config: Config;
+  logger: Logger;
+  version: string;
+  server: boolean;
+  tasks: readonly TaskName[];
+}): Promise<Service> {
+  const { config, logger, version, server, tasks } = options;
+  const stack = createReleaseStack(logger);
+  try {
+    const database = await openDatabase({ config, logger });
+    stack.add("database", () => database.close());
+    const applied = await migrate({ database, queue: config.redisUrl === undefined });
+    if (applied.length > 0) logger.info("database migrated", { applied });
+    if (database.kind === "embedded") await expireLeases(database.orm);
+
+    const { agent, why } = await chooseAgent({ config });
+    const sandboxes = await openLocalSandboxes({ config, logger });
+    stack.add("sandboxes", () => sandboxes.close());
+    if (tasks.includes("prompt-runner")) {
+      logger.info(`agent: ${agent.name}`, { why });
+      if (!sandboxes.isolation.isolated) logger.warn(`AGENTS RUN WITHOUT ISOLATION: ${sandboxes.isolation.detail}`);
+    }
+
+    let url: string | undefined;
+    if (server) {
+      const app = createApp({
+        database,
+        config,
+        verifier: createVerifier({ config: config.auth, dataDir: config.dataDir, logger }),
+        health: () => ({
+          version,
+          agent: agent.name,
+          isolation: sandboxes.isolation,
+          database: database.kind,
+          queue: config.redisUrl === undefined ? database.kind : "redis",
+        }),
+        logger,
+        version,
+      });
+      const listening = await listen({ app, host: config.host, port: config.port });
+      url = listening.url;
+      stack.add("HTTP server", () => listening.stop());
+    }
+
+    if (tasks.length > 0) {
+      const queue = await openQueue({ redisUrl: config.redisUrl, database, logger });
+      stack.add("queue", () => queue.close());
+      const { anthropicBaseUrl: upstream, anthropicApiKey: apiKey } = config;
+      const modelProxy =
+        agent.needsModel && apiKey !== undefined && tasks.includes("prompt-runner")
+          ? openModelProxy({ upstream, apiKey, logger })
+          : undefined;
+      if (modelProxy) stack.add("model proxy", () => modelProxy.close());
+      const context: TaskContext = { config, database, queue, sandboxes, agent, modelProxy, logger };
+      for (const name of tasks) {
+        const task = await TASKS[name](context);
+        // A run gets its time to finish, then its time to be handed over.
+        stack.add(`task ${name}`, () => task.stop(), config.shutdownTimeoutMs + 15_000);
+      }
+    }
+    return { url, stop: () => stack.release() };
+  } catch (error) {
+    await stack.release();
+    throw error;
+  }
+}

@@ -1,0 +1,15 @@
+import { ipReturnPoller } from "./ip-return-poller.ts";
+import type { TaskName } from "./names.ts";
+import { outboxPublisher } from "./outbox-publisher.ts";
+import { promptRunner } from "./prompt-runner.ts";
+import { sessionPoller } from "./session-poller.ts";
+import type { Task } from "./task.ts";
+import { titleGenerator } from "./title-generator.ts";
+
+export const TASKS: Readonly<Record<TaskName, Task>> = {
+  "ip-return-poller": ipReturnPoller,
+  "prompt-runner": promptRunner,
+  "title-generator": titleGenerator,
+  "outbox-publisher": outboxPublisher,
+  "session-poller": sessionPoller,
+};

@@ -1,0 +1,41 @@
+import { messageOf } from "../errors.ts";
+import { CHANNELS } from "../queue/names.ts";
+import { countFailedReturn, heldSandboxes, idleSandboxes, markReturned } from "../sandboxes/store.ts";
+import { startLoop } from "./loop.ts";
+import type { Task } from "./task.ts";
+
+const INTERVAL_MS = 5_000;
+/** How often it looks for what a crash left on this machine. */
+const SWEEP_EVERY_MS = 60_000;
+
+/** Gives back the sandboxes of sessions at rest, and whatever a crash left behind. */
+export const ipReturnPoller: Task = async ({ database, sandboxes, logger }) => {
+  const { orm } = database;
+  let sweptAt = Number.NEGATIVE_INFINITY;
+
+  const giveBack = async () => {
+    if (performance.now() - sweptAt > SWEEP_EVERY_MS) {
+      const count = await sandboxes.sweep((ids) => heldSandboxes(orm, ids));
+      if (count > 0) logger.warn("sandboxes that a crash left behind were removed", { count });
+      sweptAt = performance.now();
+    }
+    for (const { sessionId, config } of await idleSandboxes(orm)) {
+      try {
+        // False: it is another machine's, whose own poller gives it back.
+        if (await sandboxes.release(config)) await markReturned(orm, sessionId, config);
+      } catch (error) {
+        await countFailedReturn(orm, sessionId, config);
+        logger.warn("a sandbox could not be given back", { session_id: sessionId, error: messageOf(error) });
+      }
+    }
+  };
+
+  const loop = startLoop({ name: "ip-return-poller", intervalMs: INTERVAL_MS, logger, work: giveBack });
+  const unlisten = await database.listen(CHANNELS.sandboxDone, loop.wake);
+  return {
+    async stop() {
+      await unlisten();
+      await loop.stop();
+    },
+  };
+};

@@ -1,0 +1,10 @@
+/** Every task by its name on the command line, in the order of starting; they stop in reverse. */
+export const TASK_NAMES = [
+  "ip-return-poller",
+  "prompt-runner",
+  "title-generator",
+  "outbox-publisher",
+  "session-poller",
+] as const;
+
+export type TaskName = (typeof TASK_NAMES)[number];

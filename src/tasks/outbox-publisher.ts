@@ -1,0 +1,41 @@
+import { messageOf } from "../errors.ts";
+import { CHANNELS, type QueueName } from "../queue/names.ts";
+import { claimOutbox, markPublished, markUnpublished, type OutboxMessage } from "../queue/outbox.ts";
+import { startLoop } from "./loop.ts";
+import type { Task } from "./task.ts";
+
+const BATCH = 100;
+/** Only retries wait for this; new rows wake the task by NOTIFY. */
+const INTERVAL_MS = 1_000;
+
+/** Moves what was promised in a transaction to the queue. Any number of publishers may run. */
+export const outboxPublisher: Task = async ({ database, queue, logger }) => {
+  const publish = async (topic: QueueName, messages: OutboxMessage[]) => {
+    const ids = messages.map(({ id }) => id);
+    try {
+      await queue.publish(topic, messages);
+    } catch (error) {
+      await markUnpublished(database.orm, ids, messageOf(error));
+      throw error;
+    }
+    await markPublished(database.orm, ids);
+  };
+
+  const drain = async () => {
+    for (;;) {
+      const due = await claimOutbox(database.orm, BATCH);
+      const byTopic = Map.groupBy(due, ({ topic }) => topic);
+      await Promise.all([...byTopic].map(([topic, messages]) => publish(topic, messages)));
+      if (due.length < BATCH) return;
+    }
+  };
+
+  const loop = startLoop({ name: "outbox-publisher", intervalMs: INTERVAL_MS, logger, work: drain });
+  const unlisten = await database.listen(CHANNELS.outbox, loop.wake);
+  return {
+    async stop() {
+      await unlisten();
+      await loop.stop();
+    },
+  };
+};

@@ -1,0 +1,30 @@
+import { QUEUES } from "../queue/names.ts";
+import { firstPromptOf, setGeneratedTitle } from "../sessions/store.ts";
+import { generateTitle } from "../sessions/titles.ts";
+import type { Task } from "./task.ts";
+
+const CONCURRENCY = 2;
+
+/** Improves the titles of new sessions with a model. A title that cannot be had stays as it was derived. */
+export const titleGenerator: Task = async ({ config, database, queue, logger }) => {
+  const { orm } = database;
+  const { anthropicApiKey: apiKey, anthropicBaseUrl: baseUrl, titleModel: model } = config;
+  const shutdown = new AbortController();
+  const worker = queue.work({
+    queue: QUEUES.sessionTitle,
+    concurrency: CONCURRENCY,
+    async handle({ session_id }) {
+      const found = apiKey === undefined ? undefined : await firstPromptOf(orm, session_id);
+      if (!found || apiKey === undefined) return;
+      const title = await generateTitle({ apiKey, baseUrl, model, prompt: found.promptText, signal: shutdown.signal });
+      if (title) await setGeneratedTitle(orm, session_id, { from: found.derivedTitle, to: title });
+      else logger.info("no better title was found", { session_id });
+    },
+  });
+  return {
+    async stop() {
+      shutdown.abort();
+      await worker.stop();
+    },
+  };
+};
