@@ -1,0 +1,132 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { type RunningProcess, startProcess } from "./process.ts";
+import { createDatabase, createRedis } from "./services.ts";
+import { until } from "./until.ts";
+
+const ROOT = resolve(import.meta.dir, "../..");
+
+/** The program under test: the compiled binary that TEST_BINARY names, else the sources. */
+export function programArgv(): [string, ...string[]] {
+  const binary = process.env["TEST_BINARY"];
+  return binary ? [binary] : [process.execPath, join(ROOT, "src/main.ts")];
+}
+
+export type Combination = "embedded" | "postgres" | "redis";
+
+/** Where one or more processes of the service find their database and queue, and a scratch folder. */
+export interface Stage {
+  folder: string;
+  dataDir: string;
+  env: Record<string, string>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** A database (and queue) of one's own, in one of the three combinations. Use with `await using`. */
+export async function createStage(combination: Combination): Promise<Stage> {
+  const folder = await mkdtemp(join(tmpdir(), "pb-stage-"));
+  const database = combination === "embedded" ? undefined : await createDatabase();
+  const redis = combination === "redis" ? await createRedis() : undefined;
+  const dataDir = join(folder, "data");
+  return {
+    folder,
+    dataDir,
+    env: {
+      DATA_DIR: dataDir,
+      AUTH_MODE: "none",
+      HOST: "127.0.0.1",
+      PORT: "0",
+      LOG_LEVEL: "debug",
+      ...(database && { DATABASE_URL: database.url }),
+      ...(redis && { REDIS_URL: redis.url }),
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([database?.drop(), redis?.drop()]);
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+export interface Reply {
+  status: number;
+  // biome-ignore lint/suspicious/noExplicitAny: tests read replies of every shape, and assert what they read.
+  body: any;
+  headers: Headers;
+}
+
+export interface Backend {
+  process: RunningProcess;
+  url: string;
+  request(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Reply>;
+  /** Creates a session with a first prompt. */
+  submit(repo: string, text: string, more?: object): Promise<{ sessionId: string; promptId: string }>;
+  // biome-ignore lint/suspicious/noExplicitAny: as above.
+  session(id: string): Promise<any>;
+  // biome-ignore lint/suspicious/noExplicitAny: as above.
+  messages(promptId: string): Promise<any[]>;
+  /** Waits until the session shows one of these statuses, and returns it. */
+  // biome-ignore lint/suspicious/noExplicitAny: as above.
+  reaches(id: string, statuses: string | readonly string[], timeoutMs?: number): Promise<any>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Starts the service with these arguments and waits until it listens. */
+export async function startBackend(stage: Stage, options: { args?: string[]; env?: Record<string, string> } = {}): Promise<Backend> {
+  const running = startProcess({
+    argv: [...programArgv(), ...(options.args ?? ["server", "--with-bg-tasks"])],
+    env: { ...stage.env, ...options.env },
+    cwd: stage.folder,
+  });
+  const url = (await running.waitForLine(/listens on (\S+)/, { timeoutMs: 60_000 }))[1] as string;
+
+  const request: Backend["request"] = async (method, path, body, headers = {}) => {
+    const reply = await fetch(new URL(path, url), {
+      method,
+      headers: { ...(body !== undefined && { "content-type": "application/json" }), ...headers },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    const text = await reply.text();
+    return { status: reply.status, headers: reply.headers, body: text === "" ? undefined : JSON.parse(text) };
+  };
+  const good: Backend["request"] = async (...args) => {
+    const reply = await request(...args);
+    if (reply.status !== 200) throw new Error(`${args[0]} ${args[1]} answered ${reply.status}: ${JSON.stringify(reply.body)}`);
+    return reply;
+  };
+
+  return {
+    process: running,
+    url,
+    request,
+    async submit(repo, text, more = {}) {
+      const body = { repo, target_branch: "main", messages: [{ content: text }], ...more };
+      return (await good("POST", "/sessions/with-prompt", body)).body;
+    },
+    session: async (id) => (await good("GET", `/sessions/${id}`)).body.session,
+    messages: async (promptId) => (await good("GET", `/prompts/${promptId}/messages`)).body.messages,
+    reaches: (id, statuses, timeoutMs = 30_000) =>
+      until(
+        async () => {
+          const { session } = (await good("GET", `/sessions/${id}`)).body;
+          return [statuses].flat().includes(session.uiStatus) && session;
+        },
+        { what: `session ${id} to become ${[statuses].flat().join(" or ")}`, timeoutMs },
+      ),
+    [Symbol.asyncDispose]: () => running[Symbol.asyncDispose](),
+  };
+}
+
+/** Starts processes that do not listen (workers), and waits until they run. */
+export async function startWorker(stage: Stage, args: string[], env: Record<string, string> = {}): Promise<RunningProcess> {
+  const running = startProcess({ argv: [...programArgv(), ...args], env: { ...stage.env, ...env }, cwd: stage.folder });
+  await running.waitForLine(/prompt-backend runs /, { timeoutMs: 60_000 });
+  return running;
+}
+
+/** Runs a command of the program to its end. */
+export async function runProgram(args: string[], options: { env?: Record<string, string>; cwd: string }) {
+  await using running = startProcess({ argv: [...programArgv(), ...args], env: options.env ?? {}, cwd: options.cwd });
+  const { code } = await running.exit;
+  return { code, stdout: running.stdout.join("\n"), stderr: running.stderr.join("\n") };
+}

@@ -1,0 +1,92 @@
+import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { StringDecoder } from "node:string_decoder";
+
+/** Where Debian keeps server programs, newest version first, then PATH. */
+const POSTGRES_HOMES = [
+  "/usr/lib/postgresql",
+  "/usr/pgsql",
+  "/opt/homebrew/opt/postgresql",
+  "/usr/local/pgsql",
+];
+const POLICY = "/usr/sbin/policy-rc.d";
+
+export const isRoot = process.getuid?.() === 0;
+
+/** The folder with `initdb` and `postgres`, or undefined. */
+export function findPostgres(): string | undefined {
+  const complete = (folder: string) => ["initdb", "postgres"].every((one) => existsSync(join(folder, one)));
+  for (const home of POSTGRES_HOMES) {
+    const versions = existsSync(home) ? readdirSync(home).sort((a, b) => Number(b) - Number(a)) : [];
+    const folder = [...versions.map((one) => join(home, one, "bin")), join(home, "bin")].find(complete);
+    if (folder) return folder;
+  }
+  return process.env["PATH"]?.split(":").find((one) => one !== "" && complete(one));
+}
+
+/** Why `installMissing` did nothing, or undefined when it did. */
+export type NotInstalled = string | undefined;
+
+/**
+ * Installs Debian packages as root, without starting their services: the tests run private ones.
+ * @returns undefined when all are installed, else the reason in words.
+ */
+export async function installPackages(packages: readonly string[]): Promise<NotInstalled> {
+  if (packages.length === 0) return undefined;
+  const list = packages.join(" ");
+  if (!Bun.which("apt-get")) return `this machine has no apt-get to install ${list} with`;
+  if (!isRoot) return `not root; install it with: sudo apt-get install ${list}`;
+  const ownPolicy = !existsSync(POLICY);
+  // invoke-rc.d asks this script; 101 forbids starting a service.
+  if (ownPolicy) writeFileSync(POLICY, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
+  try {
+    const install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", ...packages];
+    let result = await runQuietly(install);
+    if (result.code !== 0) {
+      const update = await runQuietly(["apt-get", "update", "-q"]);
+      if (update.code !== 0) return `apt-get update failed: ${update.tail}`;
+      result = await runQuietly(install);
+    }
+    return result.code === 0 ? undefined : `apt-get install ${list} failed: ${result.tail}`;
+  } finally {
+    if (ownPolicy) rmSync(POLICY, { force: true });
+  }
+}
+
+/** Runs a program to its end; keeps only the last lines of what it said. */
+export async function runQuietly(
+  argv: readonly string[],
+  options: { cwd?: string } = {},
+): Promise<{ code: number; tail: string }> {
+  const child = Bun.spawn([...argv], {
+    ...options,
+    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C.UTF-8" },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [out, err, code] = await Promise.all([text(child.stdout), text(child.stderr), child.exited]);
+  return { code, tail: `${out}\n${err}`.trim().split("\n").slice(-5).join(" | ") };
+}
+
+async function text(stream: ReadableStream<Uint8Array>): Promise<string> {
+  const decoder = new StringDecoder("utf8");
+  let all = "";
+  for await (const chunk of stream) all = (all + decoder.write(Buffer.from(chunk))).slice(-4000);
+  return all + decoder.end();
+}
+
+/** A TCP port of 127.0.0.1 that is free now. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() =>
+        typeof address === "object" && address ? resolve(address.port) : reject(new Error("no port")),
+      );
+    });
+  });
+}

@@ -1,0 +1,154 @@
+import { chmodSync, mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { RedisClient, SQL } from "bun";
+import { findPostgres, freePort, isRoot, runQuietly } from "./machine.ts";
+import { until } from "./until.ts";
+
+export interface PrivateServer {
+  url: string;
+  /** What it is, for the log. */
+  title: string;
+  stop(): Promise<void>;
+}
+
+/** A PostgreSQL of this run alone, in `folder`, without fsync: its data is worthless. */
+export async function startPostgres(options: { folder: string }): Promise<PrivateServer> {
+  const bin = findPostgres();
+  if (!bin) throw new Error("no PostgreSQL server programs (initdb, postgres) on this machine");
+  const folder = join(options.folder, "postgres");
+  const data = join(folder, "data");
+  mkdirSync(folder, { recursive: true });
+  const user = await makeAccessible(options.folder, folder);
+  // PostgreSQL refuses to run as root. The signal at our death covers a runner that was killed outright.
+  const as = (signal: string) => wrap(user, signal);
+
+  const initdb = [
+    join(bin, "initdb"),
+    "-D",
+    data,
+    "-U",
+    "test",
+    "-A",
+    "trust",
+    "-E",
+    "UTF8",
+    "--locale=C",
+    "-N",
+  ];
+  const made = await runQuietly([...as("KILL"), ...initdb], { cwd: folder });
+  if (made.code !== 0) throw new Error(`initdb failed: ${made.tail}`);
+
+  const port = await freePort();
+  const settings = {
+    listen_addresses: "127.0.0.1",
+    port,
+    unix_socket_directories: folder,
+    fsync: "off",
+    synchronous_commit: "off",
+    full_page_writes: "off",
+    max_connections: 300,
+    shared_buffers: "64MB",
+  };
+  const flags = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
+  const server = spawn({ argv: [...as("INT"), join(bin, "postgres"), "-D", data, ...flags], cwd: folder });
+  const url = `postgres://test@127.0.0.1:${port}/postgres`;
+  try {
+    await server.answers("PostgreSQL", async () => {
+      const sql = new SQL({ url, max: 1, connectionTimeout: 2 });
+      await sql`select 1`.finally(() => sql.end());
+    });
+  } catch (error) {
+    await server.stop("SIGQUIT");
+    throw error;
+  }
+  return { url, title: `PostgreSQL from ${bin}`, stop: () => server.stop("SIGINT") };
+}
+
+/** A Redis of this run alone, which saves nothing. */
+export async function startRedis(options: { folder: string }): Promise<PrivateServer> {
+  const program = Bun.which("redis-server");
+  if (!program) throw new Error("no redis-server on this machine");
+  const folder = join(options.folder, "redis");
+  mkdirSync(folder, { recursive: true });
+  const port = await freePort();
+  const flags = ["--port", String(port), "--bind", "127.0.0.1", "--dir", folder, "--databases", "512"];
+  const argv = [...wrap(undefined, "TERM"), program, ...flags, "--save", "", "--appendonly", "no"];
+  const server = spawn({ argv, cwd: folder });
+  const url = `redis://127.0.0.1:${port}`;
+  try {
+    await server.answers("Redis", async () => {
+      const redis = new RedisClient(url, { autoReconnect: false, connectionTimeout: 2000 });
+      await redis.send("PING", []).finally(() => redis.close());
+    });
+  } catch (error) {
+    await server.stop("SIGKILL");
+    throw error;
+  }
+  return { url, title: `Redis from ${program}`, stop: () => server.stop("SIGTERM") };
+}
+
+function spawn(options: { argv: string[]; cwd: string }) {
+  const log: string[] = [];
+  const child = Bun.spawn(options.argv, {
+    cwd: options.cwd,
+    env: { PATH: process.env["PATH"] ?? "", LC_ALL: "C.UTF-8" },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    // Ctrl-C in a terminal is for the runner; it stops the servers after the tests have ended.
+    detached: true,
+  });
+  const keep = async (stream: ReadableStream<Uint8Array>) => {
+    for await (const chunk of stream) {
+      log.push(Buffer.from(chunk).toString());
+      if (log.length > 50) log.shift();
+    }
+  };
+  const read = Promise.all([keep(child.stdout), keep(child.stderr)]);
+
+  return {
+    async answers(title: string, ask: () => Promise<void>): Promise<void> {
+      const state = await until(
+        async () => {
+          if (child.exitCode !== null || child.signalCode !== null) return "ended";
+          await ask();
+          return "answers";
+        },
+        { what: `${title} to answer`, timeoutMs: 30_000, everyMs: 50 },
+      );
+      await (state === "ended" && read);
+      if (state === "ended") throw new Error(`${title} did not start: ${log.join("").trim().slice(-800)}`);
+    },
+    async stop(signal: NodeJS.Signals): Promise<void> {
+      child.kill(signal);
+      const force = setTimeout(() => child.kill("SIGKILL"), 10_000);
+      await child.exited;
+      clearTimeout(force);
+    },
+  };
+}
+
+/** Lets the unprivileged user reach its folder. @returns that user when we are root. */
+async function makeAccessible(parent: string, folder: string): Promise<string | undefined> {
+  if (!isRoot) return undefined;
+  const user = (await runQuietly(["id", "-u", "postgres"])).code === 0 ? "postgres" : "nobody";
+  if (!Bun.which("setpriv")) throw new Error("PostgreSQL refuses to run as root, and setpriv is missing");
+  chmodSync(parent, 0o711);
+  const owned = await runQuietly(["chown", user, folder]);
+  if (owned.code !== 0) throw new Error(`cannot give ${folder} to ${user}: ${owned.tail}`);
+  return user;
+}
+
+function wrap(user: string | undefined, deathSignal: string): string[] {
+  const setpriv = process.platform === "linux" ? Bun.which("setpriv") : null;
+  if (!setpriv) return [];
+  const change = user
+    ? ["--reuid", user, "--regid", user === "nobody" ? "nogroup" : user, "--clear-groups"]
+    : [];
+  return [setpriv, "--pdeathsig", deathSignal, ...change, "--"];
+}
+
+/** Removes a run's folder, whoever owns what is in it. */
+export function removeFolder(folder: string): void {
+  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+}
