@@ -72,7 +72,10 @@ export interface Backend {
 }
 
 /** Starts the service with these arguments and waits until it listens. */
-export async function startBackend(stage: Stage, options: { args?: string[]; env?: Record<string, string> } = {}): Promise<Backend> {
+export async function startBackend(
+  stage: Stage,
+  options: { args?: string[]; env?: Record<string, string> } = {},
+): Promise<Backend> {
   const running = startProcess({
     argv: [...programArgv(), ...(options.args ?? ["server", "--with-bg-tasks"])],
     env: { ...stage.env, ...options.env },
@@ -91,7 +94,8 @@ export async function startBackend(stage: Stage, options: { args?: string[]; env
   };
   const good: Backend["request"] = async (...args) => {
     const reply = await request(...args);
-    if (reply.status !== 200) throw new Error(`${args[0]} ${args[1]} answered ${reply.status}: ${JSON.stringify(reply.body)}`);
+    if (reply.status !== 200)
+      throw new Error(`${args[0]} ${args[1]} answered ${reply.status}: ${JSON.stringify(reply.body)}`);
     return reply;
   };
 
@@ -118,15 +122,27 @@ export async function startBackend(stage: Stage, options: { args?: string[]; env
 }
 
 /** Starts processes that do not listen (workers), and waits until they run. */
-export async function startWorker(stage: Stage, args: string[], env: Record<string, string> = {}): Promise<RunningProcess> {
-  const running = startProcess({ argv: [...programArgv(), ...args], env: { ...stage.env, ...env }, cwd: stage.folder });
+export async function startWorker(
+  stage: Stage,
+  args: string[],
+  env: Record<string, string> = {},
+): Promise<RunningProcess> {
+  const running = startProcess({
+    argv: [...programArgv(), ...args],
+    env: { ...stage.env, ...env },
+    cwd: stage.folder,
+  });
   await running.waitForLine(/prompt-backend runs /, { timeoutMs: 60_000 });
   return running;
 }
 
 /** Runs a command of the program to its end. */
 export async function runProgram(args: string[], options: { env?: Record<string, string>; cwd: string }) {
-  await using running = startProcess({ argv: [...programArgv(), ...args], env: options.env ?? {}, cwd: options.cwd });
+  await using running = startProcess({
+    argv: [...programArgv(), ...args],
+    env: options.env ?? {},
+    cwd: options.cwd,
+  });
   const { code } = await running.exit;
   return { code, stdout: running.stdout.join("\n"), stderr: running.stderr.join("\n") };
 }

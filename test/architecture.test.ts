@@ -1,0 +1,68 @@
+import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { RULES, violationsOf } from "./harness/architecture.ts";
+import { findCycle, parseSource, readSources } from "./harness/sources.ts";
+
+const sources = readSources(join(import.meta.dir, "../src"));
+
+describe("the rooms of src/", () => {
+  test("are read: there are sources and they import each other", () => {
+    expect(sources.length).toBeGreaterThan(5);
+    expect(sources.flatMap((one) => one.imports).filter((one) => one.file).length).toBeGreaterThan(10);
+  });
+
+  for (const [title, rule] of Object.entries(RULES))
+    test(title, () => {
+      expect(violationsOf(rule, sources)).toEqual([]);
+    });
+
+  test("no import cycles", () => {
+    expect(findCycle(sources)?.join(" → ")).toBeUndefined();
+  });
+});
+
+/** Each rule, broken once: a rule that cannot fail holds nothing. */
+describe("the rules see what breaks them", () => {
+  const broken: readonly [rule: string, path: string, text: string][] = [
+    ["every file is in a room", "utils/x.ts", ""],
+    ["imports point down", "db/x.ts", 'import type { A } from "../runs/store.ts";'],
+    ["imports point down", "runs/x.ts", 'const a = () => import("../services.ts");'],
+    ["imports point down", "auth/x.ts", 'import {\n  a,\n  b,\n} from "../http/app.ts";'],
+    ["imports point down", "queue/x.ts", 'export * from "../main.ts";'],
+    ["imports point down", "queue/x.ts", 'type A = import("../main.ts").A;'],
+    ["http and tasks", "http/x.ts", 'import { a } from "../tasks/index.ts";'],
+    ["http and tasks", "tasks/x.ts", 'import { a } from "../http/app.ts";'],
+    ["errors.ts imports", "errors.ts", 'import { join } from "node:path";'],
+    ["features and what is below", "agents/x.ts", 'import { isLoopback } from "../config.ts";'],
+    ["Elysia appears", "sessions/store.ts", 'import { t } from "elysia";'],
+    ["Elysia appears", "http/x.ts", 'import { jwt } from "@elysiajs/jwt";'],
+    ["only store.ts", "tasks/x.ts", 'import { sql } from "drizzle-orm";'],
+    ["the environment", "agents/x.ts", 'const a = () => process.env["A"];'],
+    ["the environment", "agents/x.ts", "const a = () => Bun.env.A;"],
+    ["no file is longer", "db/x.ts", "// line\n".repeat(301)],
+    ["nothing happens", "db/x.ts", "const pool = new Pool();"],
+    ["nothing happens", "db/x.ts", "setInterval(() => {}, 1000);"],
+    ["nothing happens", "db/x.ts", "const a = await open();"],
+    ["nothing happens", "db/x.ts", 'process.on("exit", () => {});'],
+  ];
+  test.each(broken)("%s: %s", (title, path, text) => {
+    const rule = Object.entries(RULES).find(([name]) => name.startsWith(title))?.[1];
+    if (!rule) throw new Error(`no rule starts with ${title}`);
+    expect(violationsOf(rule, [parseSource(path, text)])).not.toEqual([]);
+  });
+
+  test("a cycle, unless it is one of types alone", () => {
+    const a = parseSource("runs/a.ts", 'const b = () => import("./b.ts");');
+    const b = parseSource("runs/b.ts", 'import { type a } from "./a.ts";');
+    const typed = parseSource("runs/b.ts", 'import type { a } from "./a.ts";');
+    expect(findCycle([a, b])).toEqual(["runs/a.ts", "runs/b.ts", "runs/a.ts"]);
+    expect(findCycle([a, typed])).toBeUndefined();
+  });
+
+  test("not what a comment or a text says", () => {
+    const text =
+      '// import { a } from "../main.ts";\n/* process.env */\nconst url = "https://x"; // process.env';
+    const source = parseSource("db/x.ts", text);
+    for (const rule of Object.values(RULES)) expect(violationsOf(rule, [source])).toEqual([]);
+  });
+});

@@ -1,0 +1,101 @@
+import type { Source } from "./sources.ts";
+
+/** Rooms from the ground up. A file imports from its own storey or from below, never from above. */
+const STOREYS: readonly (readonly string[])[] = [
+  ["errors.ts", "release-stack.ts", "observability"],
+  ["config.ts"],
+  ["auth", "queue", "sandboxes", "agents", "db"],
+  ["sessions", "prompts", "messages", "dead-letters", "runs"],
+  ["http", "tasks"],
+  ["services.ts"],
+  ["cli"],
+  ["main.ts"],
+];
+const FEATURES = 3;
+const MAX_LINES = 300;
+
+/** What may be made while a module loads: plain values that hold nothing open. */
+const HARMLESS =
+  /^(Set|Map|WeakMap|WeakSet|URL|RegExp|TextEncoder|TextDecoder|AsyncLocalStorage|Error|Date|Intl\.\w+|Uint8Array)$/;
+
+type Rule = (source: Source, storey: number) => readonly string[];
+
+const room = (path: string) => path.split("/")[0] ?? path;
+const storeyOf = (path: string) => STOREYS.findIndex((rooms) => rooms.includes(room(path)));
+const isModel = (path: string) => /(^|\/)(routes|model)\.ts$/.test(path) || /^http\//.test(path);
+const importing = (source: Source, pattern: RegExp) =>
+  source.imports.map((one) => one.specifier).filter((specifier) => pattern.test(specifier));
+
+/** The design's arrows. Each rule names what a file does against it. */
+export const RULES: Readonly<Record<string, Rule>> = {
+  "every file is in a room of the design": (_source, storey) =>
+    storey < 0 ? ["is in no known room; put it in one, or add the room to the design and here"] : [],
+
+  "imports point down": ({ imports }, storey) =>
+    imports
+      .filter((one) => one.file !== undefined && storeyOf(one.file) > storey && storey >= 0)
+      .map((one) => `imports ${one.file}, which is above it`),
+
+  "http and tasks never import each other": ({ path, imports }) => {
+    const other = { http: "tasks", tasks: "http" }[room(path)];
+    return imports.filter((one) => one.file && room(one.file) === other).map((one) => `imports ${one.file}`);
+  },
+
+  "errors.ts imports nothing": ({ path, imports }) =>
+    path === "errors.ts" ? imports.map((one) => `imports ${one.specifier}`) : [],
+
+  "features and what is below take only types from config.ts": ({ imports }, storey) =>
+    storey <= FEATURES && imports.some((one) => one.file === "config.ts" && !one.typeOnly)
+      ? ["imports a value from config.ts; take it as an argument"]
+      : [],
+
+  "Elysia appears only in http/, auth/guard.ts, routes.ts and model.ts; its JWT in auth/local-issuer.ts": (
+    source,
+  ) => [
+    ...(isModel(source.path) || source.path === "auth/guard.ts"
+      ? []
+      : importing(source, /^elysia(\/|$)|^@elysiajs\/(?!jwt)/)),
+    ...(source.path === "auth/local-issuer.ts" ? [] : importing(source, /^@elysiajs\/jwt/)),
+  ],
+
+  "only store.ts files, db/ and queue/outbox.ts write SQL": (source) =>
+    /(^|\/)store\.ts$|^db\/|^queue\/outbox\.ts$/.test(source.path)
+      ? []
+      : importing(source, /^(drizzle-orm|postgres$|@electric-sql\/)/),
+
+  "the environment is read only in config.ts": ({ path, code }) =>
+    path === "config.ts"
+      ? []
+      : [...code.matchAll(/\b(process|Bun|import\.meta)\.env\b/g)].map((one) => `reads ${one[0]}`),
+
+  [`no file is longer than ${MAX_LINES} lines`]: ({ text }) => {
+    const lines = text.trimEnd().split("\n").length;
+    return lines > MAX_LINES ? [`has ${lines} lines`] : [];
+  },
+
+  "nothing happens at import": ({ path, code }) =>
+    path === "main.ts" ? [] : code.split("\n").flatMap((line, index) => sideEffect(line, index + 1)),
+};
+
+/** Looks at lines without indentation only: with Biome's format, those are a module's own statements. */
+function sideEffect(line: string, number: number): string[] {
+  const made = /^(?:export )?(?:const|let|var) [^=]*= *(?:await )?new ([\w.]+)/.exec(line)?.[1];
+  if (made && !HARMLESS.test(made)) return [`line ${number} makes a ${made}: ${line.trim()}`];
+  if (
+    /^(?:export )?(?:const|let|var) [^=]*= *(?:await\b|(?:setInterval|setTimeout|Bun\.serve|fetch)\()/.test(
+      line,
+    )
+  )
+    return [`line ${number}: ${line.trim()}`];
+  if (/^(?:await|void|if|for|while|try|switch|new)\b|^[\w.]+\(|^[\w.[\]"]+ [-+*]?=[^=>]/.test(line))
+    return [`line ${number} does something: ${line.trim()}`];
+  if (/^import ["']/.test(line)) return [`line ${number} imports for a side effect: ${line.trim()}`];
+  return [];
+}
+
+/** Everything that a rule finds wrong, one line each. */
+export function violationsOf(rule: Rule, sources: readonly Source[]): string[] {
+  return sources.flatMap((source) =>
+    rule(source, storeyOf(source.path)).map((problem) => `src/${source.path}: ${problem}`),
+  );
+}

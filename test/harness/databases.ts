@@ -1,0 +1,68 @@
+import { afterAll, beforeAll, describe } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Database } from "../../src/db/client.ts";
+import { openEmbedded } from "../../src/db/embedded.ts";
+import { migrate } from "../../src/db/migrate.ts";
+import { openPostgres } from "../../src/db/postgres.ts";
+import { prompt, session } from "../../src/db/tables.ts";
+import { createLogger } from "../../src/observability/logger.ts";
+import { createDatabase, describeWith } from "./services.ts";
+
+/** The same tests on the embedded database and on PostgreSQL, each with a migrated database of its own. */
+export function describeEachDatabase(name: string, body: (database: () => Database) => void): void {
+  const group = (open: () => Promise<{ database: Database; drop: () => Promise<unknown> }>) => () => {
+    let opened: Awaited<ReturnType<typeof open>>;
+    beforeAll(async () => {
+      opened = await open();
+    }, 60_000);
+    afterAll(async () => {
+      await opened.database.close();
+      await opened.drop();
+    });
+    body(() => opened.database);
+  };
+  describe(
+    `${name} (embedded)`,
+    group(async () => {
+      const dataDir = await mkdtemp(join(tmpdir(), "pb-db-"));
+      const database = await openEmbedded({ dataDir });
+      await migrate({ database, queue: true });
+      return { database, drop: () => rm(dataDir, { recursive: true, force: true }) };
+    }),
+  );
+  describeWith(
+    "postgres",
+    `${name} (PostgreSQL)`,
+    group(async () => {
+      const { url, drop } = await createDatabase();
+      return {
+        database: await openPostgres({ url, poolMax: 10, logger: createLogger({ level: "silent" }) }),
+        drop,
+      };
+    }),
+  );
+}
+
+/** A session with prompts that wait, written straight into the tables. */
+export async function seedSession(
+  database: Database,
+  prompts: number,
+): Promise<{ sessionId: string; promptIds: string[] }> {
+  const sessionId = Bun.randomUUIDv7();
+  const promptIds = Array.from({ length: prompts }, () => Bun.randomUUIDv7());
+  await database.orm.insert(session).values({
+    id: sessionId,
+    userId: "alice",
+    repo: "owner/name",
+    targetBranch: "main",
+    branch: `prompt/${sessionId}`,
+    title: "A session",
+    promptSeq: prompts,
+  });
+  await database.orm
+    .insert(prompt)
+    .values(promptIds.map((id, index) => ({ id, sessionId, seq: index + 1, data: `prompt ${index + 1}` })));
+  return { sessionId, promptIds };
+}
