@@ -1,0 +1,65 @@
+import { expect, test } from "bun:test";
+import { parseArgs } from "../../src/cli/args.ts";
+import { OperatorError } from "../../src/errors.ts";
+import { TASK_NAMES } from "../../src/tasks/names.ts";
+
+const parse = (line: string) => parseArgs(line.split(" ").filter(Boolean), TASK_NAMES);
+const run = (server: boolean, tasks: readonly string[], welcome = false) => ({
+  name: "run",
+  server,
+  tasks,
+  welcome,
+});
+
+test.each([
+  ["", run(true, TASK_NAMES, true)],
+  ["--server", run(true, [])],
+  ["--server --all-bg-tasks", run(true, TASK_NAMES)],
+  ["--all-bg-tasks --server", run(true, TASK_NAMES)],
+  ["--all-bg-tasks", run(false, TASK_NAMES)],
+  ["--bg-tasks outbox-publisher ip-return-poller", run(false, ["ip-return-poller", "outbox-publisher"])],
+  ["--bg-tasks prompt-runner --server", run(true, ["prompt-runner"])],
+  ["--bg-tasks prompt-runner prompt-runner", run(false, ["prompt-runner"])],
+  ["server", run(true, [])],
+  ["server --with-bg-tasks", run(true, TASK_NAMES)],
+  ["bg-tasks", run(false, TASK_NAMES)],
+  ["bg-tasks session-poller", run(false, ["session-poller"])],
+  ["migrate", { name: "migrate", check: false }],
+  ["migrate --check", { name: "migrate", check: true }],
+  ["print-openapi", { name: "print-openapi" }],
+  ["token --user alice", { name: "token", user: "alice", roles: [] }],
+  ["token --role admin --user alice --role x", { name: "token", user: "alice", roles: ["admin", "x"] }],
+  ["--help", { name: "help" }],
+  ["migrate --help", { name: "help" }],
+  ["--version", { name: "version" }],
+] as const)("%p", (line, command) => {
+  expect(parse(line) as unknown).toEqual(command as unknown);
+});
+
+test.each([
+  ["fly", /unknown command "fly"; there are server/],
+  ["--fly", /unknown option "--fly"; there are --server/],
+  ["--bg-tasks", /needs at least one name: ip-return-poller, prompt-runner/],
+  ["--bg-tasks nonsense", /unknown task "nonsense"; there are ip-return-poller, prompt-runner/],
+  ["bg-tasks nonsense", /unknown task "nonsense"/],
+  ["--all-bg-tasks --bg-tasks prompt-runner", /exclude each other/],
+  ["server --now", /server does not know "--now"/],
+  ["migrate --force", /migrate does not take "--force"/],
+  ["token", /needs --user NAME/],
+  ["token --user", /--user needs a value/],
+  ["token --user --role", /--user needs a value/],
+  ["token alice", /token does not know "alice"/],
+] as const)("%p is refused in one line with exit code 2", (line, message) => {
+  const error = (() => {
+    try {
+      return parse(line);
+    } catch (thrown) {
+      return thrown;
+    }
+  })();
+  expect(error).toBeInstanceOf(OperatorError);
+  const { message: text, exitCode } = error as OperatorError;
+  expect(text).toMatch(message);
+  expect(text).not.toContain("\n");
+  expect(exitCode).toBe(2);
+});

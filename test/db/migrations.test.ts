@@ -1,0 +1,71 @@
+import { expect, test } from "bun:test";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { sql } from "drizzle-orm";
+import { openEmbedded } from "../../src/db/embedded.ts";
+import { migrate, pendingMigrations } from "../../src/db/migrate.ts";
+import { migrations } from "../../src/db/migrations.ts";
+import { openPostgres } from "../../src/db/postgres.ts";
+import { createLogger } from "../../src/observability/logger.ts";
+import { createDatabase, describeWith } from "../harness/services.ts";
+
+test("each file of drizzle/ is in the executable", async () => {
+  const files = (await readdir(resolve(import.meta.dir, "../../drizzle"))).filter((name) =>
+    name.endsWith(".sql"),
+  );
+  expect(migrations.map(({ tag }) => `${tag}.sql`)).toEqual(files.sort());
+});
+
+test("embedded: pending, then applied, then a second process is refused, then a newer database is", async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), "pb-db-"));
+  const database = await openEmbedded({ dataDir });
+  try {
+    expect(await pendingMigrations(database.orm)).toEqual(migrations.map(({ tag }) => tag));
+    expect(await migrate({ database, queue: true })).toEqual(migrations.map(({ tag }) => tag));
+    expect(await pendingMigrations(database.orm)).toEqual([]);
+
+    const second = Bun.spawnSync({
+      cmd: [process.execPath, resolve(import.meta.dir, "../../src/main.ts"), "migrate"],
+      env: { PATH: process.env["PATH"] ?? "", DATA_DIR: dataDir },
+    });
+    expect(second.exitCode).toBe(1);
+    expect(second.stderr.toString()).toMatch(
+      new RegExp(`^prompt-backend: DATA_DIR .* is in use by another process \\(${process.pid}\\)\\..*\n$`),
+    );
+
+    await database.orm.execute(
+      sql`insert into drizzle.__drizzle_migrations (hash, created_at) values ('x', 99999999999999)`,
+    );
+    expect(migrate({ database, queue: false })).rejects.toThrow(/newer prompt-backend/);
+  } finally {
+    await database.close();
+    await rm(dataDir, { recursive: true, force: true });
+  }
+}, 60_000);
+
+describeWith("postgres", "migrations on PostgreSQL", () => {
+  test("many processes at once apply each migration once", async () => {
+    const { url, drop } = await createDatabase();
+    const open = () => openPostgres({ url, poolMax: 2, logger: createLogger({ level: "silent" }) });
+    const databases = await Promise.all([open(), open(), open(), open()]);
+    await databases[0]?.orm.execute(sql`drop schema public cascade`);
+    await databases[0]?.orm.execute(sql`drop schema drizzle cascade`);
+    await databases[0]?.orm.execute(sql`create schema public`);
+    const applied = await Promise.all(databases.map((database) => migrate({ database, queue: true })));
+    expect(applied.flat()).toEqual(migrations.map(({ tag }) => tag));
+    await Promise.all(databases.map((database) => database.close()));
+    await drop();
+  });
+
+  test("a database that cannot be used is one line that says why, without the password", async () => {
+    const open = (url: string) =>
+      openPostgres({ url, poolMax: 2, logger: createLogger({ level: "silent" }) });
+    expect(open("postgres://me:hunter22@127.0.0.1:1/x")).rejects.toThrow(
+      "Cannot use the database of DATABASE_URL (127.0.0.1:1/x): nothing listens there. Is PostgreSQL running, and is the port right?",
+    );
+    const { url, drop } = await createDatabase();
+    await drop();
+    expect(open(url)).rejects.toThrow(/that database does not exist; create it first/);
+  });
+});

@@ -1,0 +1,162 @@
+import { expect, test } from "bun:test";
+import { eq, sql } from "drizzle-orm";
+import type { Database } from "../../src/db/client.ts";
+import { message, outbox, prompt, session } from "../../src/db/tables.ts";
+import { claimOutbox } from "../../src/queue/outbox.ts";
+import {
+  appendMessages,
+  type ClaimedRun,
+  claimRun,
+  finishRun,
+  handOver,
+  holdSandbox,
+  LeaseLost,
+  renewLeases,
+  rescueForgotten,
+} from "../../src/runs/store.ts";
+import { idleSandboxes, markReturned } from "../../src/sandboxes/store.ts";
+import { describeEachDatabase, seedSession } from "../harness/databases.ts";
+
+const TTL = 60_000;
+const OK = { status: "Completed", error: null, usage: { turns: 2 }, content: "done" } as const;
+const SANDBOX = { provider: "local", id: "11111111-1111-4111-8111-111111111111", host: "here" } as const;
+
+describeEachDatabase("the life of a run", (database) => {
+  const claim = async (promptId: string, ttl = TTL): Promise<ClaimedRun> => {
+    const run = await claimRun(database().orm, promptId, "me", ttl);
+    if (!run) throw new Error("not claimed");
+    return run;
+  };
+
+  test("of many runners that want a prompt, one gets it", async () => {
+    const { promptIds, sessionId } = await seedSession(database(), 1);
+    const [promptId = ""] = promptIds;
+    const claims = await Promise.all(Array.from({ length: 8 }, (_, n) => claimRun(database().orm, promptId, `runner ${n}`, TTL)));
+    const won = claims.filter((run) => run !== undefined);
+    expect(won).toHaveLength(1);
+    expect(won[0]).toMatchObject({ promptId, sessionId, epoch: 1, attempt: 1, data: "prompt 1", sbxConfig: null });
+    expect(await sessionRow(database(), sessionId)).toMatchObject({ inboxStatus: "Processing" });
+  });
+
+  test("prompts of a session run one at a time, in order, and the end of one sends the next", async () => {
+    const { promptIds, sessionId } = await seedSession(database(), 2);
+    const [first = "", second = ""] = promptIds;
+    const { orm } = database();
+    expect(await claimRun(orm, second, "me", TTL)).toBeUndefined();
+    const run = await claim(first);
+    expect(await claimRun(orm, second, "me", TTL)).toBeUndefined();
+    await finishRun(orm, run, OK);
+    const row = await sessionRow(database(), sessionId);
+    expect(row).toMatchObject({ inboxStatus: "Pending" });
+    expect(row?.messages).toMatchObject([{ role: "assistant", content: "done", prompt_id: first }]);
+    expect(await outboxKeys(database(), second)).toEqual([second]);
+    await finishRun(orm, await claim(second), { ...OK, status: "Failed", error: "why" });
+    expect(await sessionRow(database(), sessionId)).toMatchObject({ inboxStatus: "Failed" });
+    expect(await claimRun(orm, first, "me", TTL)).toBeUndefined();
+  });
+
+  test("messages are numbered without gaps over the whole session, also when appended at once", async () => {
+    const { promptIds, sessionId } = await seedSession(database(), 1);
+    const run = await claim(promptIds[0] ?? "");
+    const events = (batch: number) => [0, 1, 2].map((n) => ({ type: "assistant", uuid: `${batch}-${n}` }));
+    await Promise.all(Array.from({ length: 10 }, (_, batch) => appendMessages(database().orm, run, events(batch))));
+    const rows = await database().orm.select().from(message).where(eq(message.sessionId, sessionId)).orderBy(message.seq);
+    expect(rows.map(({ seq }) => seq)).toEqual(Array.from({ length: 30 }, (_, n) => n + 1));
+    for (let n = 0; n < 30; n += 3)
+      expect(new Set(rows.slice(n, n + 3).map(({ data }) => (data as { uuid: string }).uuid.split("-")[0])).size).toBe(1);
+    expect(rows[0]?.data).toMatchObject({ type: "assistant" });
+  });
+
+  test("a superseded run's writes change nothing", async () => {
+    const { promptIds, sessionId } = await seedSession(database(), 1);
+    const [promptId = ""] = promptIds;
+    const { orm } = database();
+    const old = await claim(promptId, -1000);
+    const renewed = await claim(promptId);
+    expect(renewed.epoch).toBe(old.epoch + 1);
+    expect(renewed.attempt).toBe(2);
+    expect(appendMessages(orm, old, [{ type: "assistant" }])).rejects.toBeInstanceOf(LeaseLost);
+    expect(holdSandbox(orm, old, SANDBOX)).rejects.toBeInstanceOf(LeaseLost);
+    expect(finishRun(orm, old, OK)).rejects.toBeInstanceOf(LeaseLost);
+    expect(handOver(orm, old)).rejects.toBeInstanceOf(LeaseLost);
+    await appendMessages(orm, renewed, [{ type: "assistant" }]);
+    expect(await sessionRow(database(), sessionId)).toMatchObject({ messageSeq: 1, inboxStatus: "Processing", sbxConfig: null });
+  });
+
+  test("a heartbeat renews what this runner holds, and only that", async () => {
+    const { promptIds } = await seedSession(database(), 1);
+    const run = await claimRun(database().orm, promptIds[0] ?? "", "heart", -1000);
+    expect(await renewLeases(database().orm, "another", TTL)).toEqual(new Map());
+    expect(await renewLeases(database().orm, "heart", TTL)).toEqual(new Map([[promptIds[0] ?? "", run?.epoch ?? 0]]));
+    expect(await claimRun(database().orm, promptIds[0] ?? "", "another", TTL)).toBeUndefined();
+  });
+
+  test("handed over, a prompt waits again and has a job", async () => {
+    const { promptIds, sessionId } = await seedSession(database(), 1);
+    const [promptId = ""] = promptIds;
+    await handOver(database().orm, await claim(promptId));
+    expect(await sessionRow(database(), sessionId)).toMatchObject({ inboxStatus: "Pending" });
+    expect(await outboxKeys(database(), promptId)).toEqual([promptId]);
+    expect(await claim(promptId)).toMatchObject({ attempt: 2 });
+  });
+
+  test("the safety net sends again what nothing carries, once, and leaves the rest alone", async () => {
+    const { orm } = database();
+    await orm.update(prompt).set({ status: "Completed", leaseOwner: null, leaseExpiresAt: null });
+    const old = sql`now() - interval '1 hour'`;
+    const waiting = await seedSession(database(), 2);
+    const running = await seedSession(database(), 1);
+    const dead = await seedSession(database(), 1);
+    const fresh = await seedSession(database(), 1);
+    await claimRun(orm, running.promptIds[0] ?? "", "me", TTL);
+    await claimRun(orm, dead.promptIds[0] ?? "", "me", -1000);
+    for (const { sessionId } of [waiting, running, dead])
+      await orm.update(prompt).set({ dispatchedAt: old }).where(eq(prompt.sessionId, sessionId));
+    expect(await rescueForgotten(orm, 30_000)).toBe(2);
+    expect(await rescueForgotten(orm, 30_000)).toBe(0);
+    const keys = async (seeded: { promptIds: string[] }) => (await Promise.all(seeded.promptIds.map((id) => outboxKeys(database(), id)))).flat();
+    expect(await keys(waiting)).toEqual([waiting.promptIds[0] ?? ""]);
+    expect(await keys(dead)).toEqual(dead.promptIds);
+    expect(await keys(running)).toEqual([]);
+    expect(await keys(fresh)).toEqual([]);
+    // Published and lost again: the same row is sent once more.
+    await orm.update(outbox).set({ publishedAt: sql`now()` });
+    await orm.update(prompt).set({ dispatchedAt: old }).where(eq(prompt.sessionId, waiting.sessionId));
+    expect(await rescueForgotten(orm, 30_000)).toBe(1);
+    expect(await keys(waiting)).toEqual([waiting.promptIds[0] ?? ""]);
+  });
+
+  test("a sandbox is given back when its session rests, and never the one that came after", async () => {
+    const { promptIds, sessionId } = await seedSession(database(), 1);
+    const { orm } = database();
+    const idle = async () => (await idleSandboxes(orm)).filter((one) => one.sessionId === sessionId);
+    const run = await claim(promptIds[0] ?? "");
+    await holdSandbox(orm, run, SANDBOX);
+    expect(await idle()).toEqual([]);
+    await finishRun(orm, run, OK);
+    expect(await idle()).toEqual([{ sessionId, config: SANDBOX }]);
+    await markReturned(orm, sessionId, { ...SANDBOX, id: "22222222-2222-4222-8222-222222222222" });
+    expect(await idle()).toHaveLength(1);
+    await markReturned(orm, sessionId, SANDBOX);
+    expect(await idle()).toEqual([]);
+  });
+
+  test("the outbox gives a row to one publisher, and again later when it was not published", async () => {
+    const { orm } = database();
+    await orm.update(outbox).set({ publishedAt: sql`now()` });
+    const { promptIds } = await seedSession(database(), 1);
+    await handOver(orm, await claim(promptIds[0] ?? ""));
+    const claims = await Promise.all([claimOutbox(orm, 10), claimOutbox(orm, 10), claimOutbox(orm, 10)]);
+    expect(claims.flat()).toMatchObject([{ topic: "prompt-run", payload: { prompt_id: promptIds[0] } }]);
+    await orm.update(outbox).set({ nextAttemptAt: sql`now()` });
+    expect(await claimOutbox(orm, 10)).toEqual(claims.flat());
+  });
+});
+
+async function sessionRow(database: Database, id: string) {
+  return (await database.orm.select().from(session).where(eq(session.id, id)))[0];
+}
+
+async function outboxKeys(database: Database, key: string) {
+  return (await database.orm.select().from(outbox).where(eq(outbox.key, key))).map((row) => row.key);
+}
