@@ -230,6 +230,11 @@ export function readConfig(env: Env = process.env, { serves = true }: { serves?:
   }
 }
 
+/** What the demo agent, a process of its own inside a sandbox, passes on to git. */
+export function gitEnvironment(env: Env = process.env): Env {
+  return { PATH: env["PATH"], HOME: env["HOME"], LANG: "C.UTF-8" };
+}
+
 /** True for an address that only this machine can reach. */
 export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || host.startsWith("127.");

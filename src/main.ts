@@ -1,5 +1,6 @@
 import packageJson from "../package.json" with { type: "json" };
 import { parseArgs } from "./cli/args.ts";
+import { gitEnvironment, readConfig, secretsOf } from "./config.ts";
 import { OperatorError } from "./errors.ts";
 import { TASK_NAMES } from "./tasks/names.ts";
 
@@ -17,25 +18,46 @@ async function main(args: readonly string[]): Promise<number> {
       print((await import("./cli/help.ts")).helpText(version, TASK_NAMES));
       return 0;
     case "demo-agent":
-      return (await import("./agents/demo-main.ts")).runDemoAgent();
+      return (await import("./agents/demo-main.ts")).runDemoAgent({
+        stdin: process.stdin,
+        stdout: process.stdout,
+        cwd: process.cwd(),
+        env: gitEnvironment(),
+      });
     case "print-openapi":
       process.stdout.write(await (await import("./cli/print-openapi.ts")).openApiText(version));
       return 0;
     case "token":
-      await (await import("./cli/token.ts")).runToken({ ...(await settings({ serves: false })), ...command, stdout: process.stdout });
+      await (await import("./cli/token.ts")).runToken({
+        ...(await settings({ serves: false })),
+        ...command,
+        stdout: process.stdout,
+      });
       return 0;
     case "migrate":
-      return (await import("./cli/migrate.ts")).runMigrate({ ...(await settings({ serves: false })), check: command.check, print });
+      return (await import("./cli/migrate.ts")).runMigrate({
+        ...(await settings({ serves: false })),
+        check: command.check,
+        print,
+      });
     case "run":
-      return (await import("./cli/run.ts")).runService({ ...(await settings({ serves: command.server })), ...command, version, print });
+      return (await import("./cli/run.ts")).runService({
+        ...(await settings({ serves: command.server })),
+        ...command,
+        version,
+        print,
+      });
   }
 }
 
 async function settings(options: { serves: boolean }) {
-  const { readConfig, secretsOf } = await import("./config.ts");
   const { createLogger } = await import("./observability/logger.ts");
   const config = readConfig(undefined, options);
-  const logger = createLogger({ level: config.logLevel, pretty: process.stderr.isTTY, secrets: secretsOf(config) });
+  const logger = createLogger({
+    level: config.logLevel,
+    pretty: process.stderr.isTTY,
+    secrets: secretsOf(config),
+  });
   return { config, logger };
 }
 
@@ -43,7 +65,11 @@ main(process.argv.slice(2)).then(
   (code) => process.exit(code),
   (error: unknown) => {
     // An operator's mistake is a sentence; anything else is a bug, and its stack is what a report needs.
-    process.stderr.write(error instanceof OperatorError ? `prompt-backend: ${error.message}\n` : `${error instanceof Error ? error.stack : String(error)}\n`);
+    process.stderr.write(
+      error instanceof OperatorError
+        ? `prompt-backend: ${error.message}\n`
+        : `${error instanceof Error ? error.stack : String(error)}\n`,
+    );
     process.exit(error instanceof OperatorError ? error.exitCode : 1);
   },
 );

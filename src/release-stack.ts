@@ -20,7 +20,8 @@ export function createReleaseStack(logger: Logger): ReleaseStack {
       const timer = setTimeout(() => late.resolve("late"), deadlineMs);
       try {
         const outcome = await Promise.race([close(), late.promise]);
-        if (outcome === "late") logger.warn("a part did not close in time", { part: name, deadline_ms: deadlineMs });
+        if (outcome === "late")
+          logger.warn("a part did not close in time", { part: name, deadline_ms: deadlineMs });
       } catch (error) {
         logger.warn("a part closed with an error", { part: name, error: messageOf(error) });
       } finally {

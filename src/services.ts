@@ -42,12 +42,14 @@ export async function startService(options: {
     if (applied.length > 0) logger.info("database migrated", { applied });
     if (database.kind === "embedded") await expireLeases(database.orm);
 
-    const { agent, why } = await chooseAgent({ config });
+    const { agent, why, missing } = chooseAgent({ config });
     const sandboxes = await openLocalSandboxes({ config, logger });
     stack.add("sandboxes", () => sandboxes.close());
     if (tasks.includes("prompt-runner")) {
-      logger.info(`agent: ${agent.name}`, { why });
-      if (!sandboxes.isolation.isolated) logger.warn(`AGENTS RUN WITHOUT ISOLATION: ${sandboxes.isolation.detail}`);
+      logger.info(why);
+      if (missing) logger.warn(missing);
+      if (!sandboxes.isolation.isolated)
+        logger.warn(`AGENTS RUN WITHOUT ISOLATION: ${sandboxes.isolation.detail}`);
     }
 
     let url: string | undefined;

@@ -40,7 +40,9 @@ export function parseArgs(args: readonly string[], taskNames: readonly TaskName[
       return tokenCommand(rest);
     default:
       if (first.startsWith("-")) return flags(args, taskNames);
-      return usage(`unknown command ${quote(first)}; there are server, bg-tasks, migrate, print-openapi, token`);
+      return usage(
+        `unknown command ${quote(first)}; there are server, bg-tasks, migrate, print-openapi, token`,
+      );
   }
 }
 
@@ -57,7 +59,10 @@ function flags(args: readonly string[], taskNames: readonly TaskName[]): Command
       named ??= [];
       while (args[i + 1] !== undefined && !args[i + 1]?.startsWith("-")) named.push(args[(i += 1)] as string);
       if (named.length === 0) usage(`--bg-tasks needs at least one name: ${taskNames.join(", ")}`);
-    } else usage(`unknown option ${quote(arg)}; there are --server, --all-bg-tasks, --bg-tasks NAME..., --help, --version`);
+    } else
+      usage(
+        `unknown option ${quote(arg)}; there are --server, --all-bg-tasks, --bg-tasks NAME..., --help, --version`,
+      );
   }
   if (all && named) usage("--all-bg-tasks and --bg-tasks exclude each other");
   const tasks = all ? taskNames : named ? chosen(named, taskNames) : [];
@@ -76,8 +81,10 @@ function tokenCommand(rest: readonly string[]): Command {
   for (let i = 0; i < rest.length; i += 2) {
     const option = rest[i] as string;
     const value = rest[i + 1];
-    if (option !== "--user" && option !== "--role") return usage(`token does not know ${quote(option)}; it takes --user NAME and --role ROLE`);
-    if (value === undefined || value === "" || value.startsWith("--")) return usage(`${option} needs a value`);
+    if (option !== "--user" && option !== "--role")
+      return usage(`token does not know ${quote(option)}; it takes --user NAME and --role ROLE`);
+    if (value === undefined || value === "" || value.startsWith("--"))
+      return usage(`${option} needs a value`);
     if (option === "--user") user = value;
     else roles.push(value);
   }

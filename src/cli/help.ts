@@ -2,7 +2,10 @@ import { VARIABLES } from "../config.ts";
 
 /** The text of --help. */
 export function helpText(version: string, taskNames: readonly string[]): string {
-  const variables = Object.entries(VARIABLES).map(([name, [fallback, text]]) => `  ${name.padEnd(26)}${text}${fallback === undefined ? "" : ` [${fallback}]`}`);
+  const variables = Object.entries(VARIABLES).map(
+    ([name, [fallback, text]]) =>
+      `  ${name.padEnd(26)}${text}${fallback === undefined ? "" : ` [${fallback}]`}`,
+  );
   return `prompt-backend ${version}: a self-hosted backend for coding-agent sessions.
 
   prompt-backend                             server and all tasks, everything embedded: the place to start

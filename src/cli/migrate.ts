@@ -4,7 +4,12 @@ import { migrate, pendingMigrations } from "../db/migrate.ts";
 import type { Logger } from "../observability/logger.ts";
 
 /** Applies what is pending, or with `check` only says what is. @returns the exit code: 1 when `check` finds something. */
-export async function runMigrate(options: { config: Config; logger: Logger; check: boolean; print: (line: string) => void }): Promise<number> {
+export async function runMigrate(options: {
+  config: Config;
+  logger: Logger;
+  check: boolean;
+  print: (line: string) => void;
+}): Promise<number> {
   const { config, logger, check, print } = options;
   const database = await openDatabase({ config, logger });
   try {

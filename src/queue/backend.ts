@@ -63,7 +63,9 @@ export async function openQueue(options: {
 
     async publish(name, messages) {
       if (redis && redis.status !== "ready") throw new Error("Redis is not connected");
-      await queueOf(name).addBulk(messages.map(({ id, payload }) => ({ name, data: payload, opts: { jobId: id } })));
+      await queueOf(name).addBulk(
+        messages.map(({ id, payload }) => ({ name, data: payload, opts: { jobId: id } })),
+      );
     },
 
     work({ queue: name, concurrency, handle }) {
@@ -73,7 +75,9 @@ export async function openQueue(options: {
         stalledInterval: STALLED_CHECK_MS,
         maxStalledCount: 1000,
       });
-      worker.on("error", (error) => logger.warn("queue worker error", { queue: name, error: messageOf(error) }));
+      worker.on("error", (error) =>
+        logger.warn("queue worker error", { queue: name, error: messageOf(error) }),
+      );
       worker.on("failed", (_job, error) => logger.error("a job failed", { queue: name, error }));
       return { stop: () => worker.close() };
     },
@@ -86,7 +90,9 @@ export async function openQueue(options: {
 }
 
 type Handler = (job: Job) => Promise<void>;
-type Publisher = Pick<Queue, "addBulk" | "close"> & { on(event: "error", listener: (error: Error) => void): unknown };
+type Publisher = Pick<Queue, "addBulk" | "close"> & {
+  on(event: "error", listener: (error: Error) => void): unknown;
+};
 type Consumer = Pick<Worker, "close"> & {
   on(event: "error", listener: (error: Error) => void): unknown;
   on(event: "failed", listener: (job: unknown, error: Error) => void): unknown;
@@ -115,7 +121,8 @@ function onPostgres(database: Database): Makers {
   const connection = database.queuePool();
   return {
     queue: (name, settings) => new Queue(name, { connection, ...settings }, createPostgresBackend),
-    worker: (name, handle, settings) => new Worker(name, handle, { connection, ...settings }, createPostgresBackend),
+    worker: (name, handle, settings) =>
+      new Worker(name, handle, { connection, ...settings }, createPostgresBackend),
   };
 }
 
@@ -140,6 +147,10 @@ async function connectRedis(url: string): Promise<Redis> {
   } catch (error) {
     redis.disconnect();
     const parsed = URL.parse(url);
-    throw new OperatorError(`Cannot use the queue of REDIS_URL (${parsed?.hostname}:${parsed?.port || "6379"}): ${reason || messageOf(error)}`, 1, { cause: error });
+    throw new OperatorError(
+      `Cannot use the queue of REDIS_URL (${parsed?.hostname}:${parsed?.port || "6379"}): ${reason || messageOf(error)}`,
+      1,
+      { cause: error },
+    );
   }
 }

@@ -27,11 +27,13 @@ export async function ingest(options: {
     const events = batch;
     batch = [];
     chars = 0;
-    writing = writing.then(async () => {
-      if (failure === undefined && events.length > 0) await options.write(events);
-    }).catch((error: unknown) => {
-      failure ??= error;
-    });
+    writing = writing
+      .then(async () => {
+        if (failure === undefined && events.length > 0) await options.write(events);
+      })
+      .catch((error: unknown) => {
+        failure ??= error;
+      });
     return writing;
   };
 

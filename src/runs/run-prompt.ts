@@ -1,15 +1,29 @@
 import { constants, open } from "node:fs/promises";
 import { join } from "node:path";
-import type { Agent, AgentEvent, AgentVerdict } from "../agents/agent.ts";
+import { type Agent, AgentUnavailable, type AgentVerdict } from "../agents/agent.ts";
+import { textEvent } from "../agents/events.ts";
 import type { ModelProxy } from "../agents/model-proxy.ts";
 import type { Orm } from "../db/client.ts";
 import { messageOf } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
 import { promptText } from "../prompts/prompt-text.ts";
-import { RepositoryError, type Sandbox, type SandboxProvider, type WorkResult } from "../sandboxes/sandbox.ts";
+import {
+  RepositoryError,
+  type Sandbox,
+  type SandboxProvider,
+  type WorkResult,
+} from "../sandboxes/sandbox.ts";
 import { ingest } from "./ingest.ts";
 import { LEASE_TTL_MS, type LeaseKeeper } from "./leases.ts";
-import { appendMessages, type ClaimedRun, claimRun, finishRun, handOver, holdSandbox, LeaseLost } from "./store.ts";
+import {
+  appendMessages,
+  type ClaimedRun,
+  claimRun,
+  finishRun,
+  handOver,
+  holdSandbox,
+  LeaseLost,
+} from "./store.ts";
 
 /** A prompt whose runners keep dying is not tried for ever. */
 const MAX_ATTEMPTS = 5;
@@ -36,7 +50,11 @@ export interface RunnerDeps {
 export async function runPrompt(deps: RunnerDeps, promptId: string, shutdown: AbortSignal): Promise<void> {
   const run = await claimRun(deps.orm, promptId, deps.leases.owner, LEASE_TTL_MS);
   if (!run) return;
-  const logger = deps.logger.with({ session_id: run.sessionId, prompt_id: promptId, run: `${promptId}/${run.epoch}` });
+  const logger = deps.logger.with({
+    session_id: run.sessionId,
+    prompt_id: promptId,
+    run: `${promptId}/${run.epoch}`,
+  });
   logger.info("run started", { attempt: run.attempt });
   const lease = deps.leases.hold(run);
   try {
@@ -44,7 +62,8 @@ export async function runPrompt(deps: RunnerDeps, promptId: string, shutdown: Ab
     await conclude(deps.orm, run, outcome);
     logger.info("run ended", { ok: outcome.ok, error: outcome.ok ? undefined : outcome.reason });
   } catch (error) {
-    if (error instanceof LeaseLost || lease.signal.aborted) return logger.warn("run superseded", { error: messageOf(error) });
+    if (error instanceof LeaseLost || lease.signal.aborted)
+      return logger.warn("run superseded", { error: messageOf(error) });
     if (shutdown.aborted) {
       logger.info("run handed over: this process is shutting down");
       return await handOver(deps.orm, run);
@@ -61,7 +80,9 @@ type Outcome = AgentVerdict & { work?: WorkResult };
 async function attempt(deps: RunnerDeps, run: ClaimedRun, signal: AbortSignal): Promise<Outcome> {
   const { orm, sandboxes, agent } = deps;
   if (run.attempt > MAX_ATTEMPTS)
-    throw new RepositoryError(`This prompt was given up: its runner died ${MAX_ATTEMPTS} times. Send it again to try once more.`);
+    throw new RepositoryError(
+      `This prompt was given up: its runner died ${MAX_ATTEMPTS} times. Send it again to try once more.`,
+    );
   if (run.sbxConfig) await sandboxes.release(run.sbxConfig);
   const config = sandboxes.plan();
   await holdSandbox(orm, run, config);
@@ -76,7 +97,13 @@ async function attempt(deps: RunnerDeps, run: ClaimedRun, signal: AbortSignal): 
 }
 
 /** @throws what `signal` aborted with; past the wall-clock limit it returns a verdict, for the work so far to be kept. */
-async function runAgent(deps: RunnerDeps, run: ClaimedRun, sandbox: Sandbox, token: string | undefined, signal: AbortSignal): Promise<AgentVerdict> {
+async function runAgent(
+  deps: RunnerDeps,
+  run: ClaimedRun,
+  sandbox: Sandbox,
+  token: string | undefined,
+  signal: AbortSignal,
+): Promise<AgentVerdict> {
   const { agent, modelProxy } = deps;
   const [resume, instructions] = await Promise.all([
     agent.hasTranscript(sandbox.hostPaths.state, run.sessionId),
@@ -107,7 +134,11 @@ async function runAgent(deps: RunnerDeps, run: ClaimedRun, sandbox: Sandbox, tok
     const verdict = reader.conclude(exit);
     if (!timedOut) return verdict;
     const minutes = Math.round(deps.runTimeoutMs / 60_000);
-    return { ...verdict, ok: false, reason: `The run was ended: it took longer than ${minutes} minutes (RUN_TIMEOUT_MINUTES).` };
+    return {
+      ...verdict,
+      ok: false,
+      reason: `The run was ended: it took longer than ${minutes} minutes (RUN_TIMEOUT_MINUTES).`,
+    };
   } finally {
     clearTimeout(timer);
     signal.removeEventListener("abort", stop);
@@ -120,7 +151,7 @@ async function runAgent(deps: RunnerDeps, run: ClaimedRun, sandbox: Sandbox, tok
 async function conclude(orm: Orm, run: ClaimedRun, outcome: Outcome): Promise<void> {
   const notes = [outcome.ok ? undefined : outcome.reason, outcome.work && describeWork(run, outcome.work)];
   const text = notes.filter(Boolean).join("\n\n");
-  if (text) await appendMessages(orm, run, [assistantText(text)]);
+  if (text) await appendMessages(orm, run, [textEvent(text)]);
   await finishRun(orm, run, {
     status: outcome.ok ? "Completed" : "Failed",
     error: outcome.ok ? null : outcome.reason,
@@ -130,15 +161,12 @@ async function conclude(orm: Orm, run: ClaimedRun, outcome: Outcome): Promise<vo
 }
 
 function describeWork(run: ClaimedRun, work: WorkResult): string {
-  if (work.commits === 0) return `Nothing was changed: branch ${run.branch} has no commit that ${run.targetBranch} lacks.`;
+  if (work.commits === 0)
+    return `Nothing was changed: branch ${run.branch} has no commit that ${run.targetBranch} lacks.`;
   const commits = work.commits === 1 ? "1 commit" : `${work.commits} commits`;
-  if (work.push.pushed) return `Branch ${run.branch} (${commits}, tip ${work.head}) was pushed to ${work.push.to}.`;
+  if (work.push.pushed)
+    return `Branch ${run.branch} (${commits}, tip ${work.head}) was pushed to ${work.push.to}.`;
   return `Branch ${run.branch} (${commits}, tip ${work.head}) was not pushed: ${work.push.reason}`;
-}
-
-/** An ordinary assistant message, which every client can render. */
-function assistantText(text: string): AgentEvent {
-  return { type: "assistant", uuid: crypto.randomUUID(), message: { role: "assistant", content: [{ type: "text", text }] } };
 }
 
 function commitMessage(run: ClaimedRun): string {
@@ -147,7 +175,7 @@ function commitMessage(run: ClaimedRun): string {
 }
 
 function reasonOf(error: unknown): string {
-  if (error instanceof RepositoryError) return error.message;
+  if (error instanceof RepositoryError || error instanceof AgentUnavailable) return error.message;
   return "The run failed inside the service. Its log has the details; send the prompt again to retry.";
 }
 
@@ -157,7 +185,10 @@ function reasonOf(error: unknown): string {
  */
 async function instructionsIn(checkout: string): Promise<string | undefined> {
   try {
-    const file = await open(join(checkout, "CLAUDE.md"), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const file = await open(
+      join(checkout, "CLAUDE.md"),
+      constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
+    );
     try {
       return (await file.readFile("utf8")).slice(0, INSTRUCTIONS_LIMIT) || undefined;
     } finally {

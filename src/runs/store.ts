@@ -41,7 +41,12 @@ const firstInLine = sql`not exists (
  * @param ttlMs how long the lease lasts without a heartbeat, on the database's clock.
  * @returns undefined where there is nothing to do: done, not yet its turn, held by another, deleted.
  */
-export async function claimRun(orm: Orm, promptId: string, owner: string, ttlMs: number): Promise<ClaimedRun | undefined> {
+export async function claimRun(
+  orm: Orm,
+  promptId: string,
+  owner: string,
+  ttlMs: number,
+): Promise<ClaimedRun | undefined> {
   const [row] = await rowsOf<Omit<ClaimedRun, "epoch"> & { epoch: string | number }>(
     orm,
     sql`with claimed as (
@@ -75,7 +80,10 @@ export async function renewLeases(orm: Orm, owner: string, ttlMs: number): Promi
 
 /** For the embedded database, which has one process: whoever held a lease before it started is dead. */
 export async function expireLeases(orm: Orm): Promise<void> {
-  await orm.update(prompt).set({ leaseExpiresAt: sql`now() - interval '1 second'`, dispatchedAt: sql`'epoch'` }).where(eq(prompt.status, "Running"));
+  await orm
+    .update(prompt)
+    .set({ leaseExpiresAt: sql`now() - interval '1 second'`, dispatchedAt: sql`'epoch'` })
+    .where(eq(prompt.status, "Running"));
 }
 
 /** Records the sandbox before it is made, so that a crash leaves word of what to give back. @throws LeaseLost */
@@ -134,7 +142,12 @@ export async function finishRun(orm: Orm, run: Fence, end: RunEnd): Promise<void
       .where(and(eq(prompt.sessionId, sessionId), eq(prompt.status, "Queued")))
       .orderBy(prompt.seq)
       .limit(1);
-    const turn: Turn = { role: "assistant", content: end.content, prompt_id: run.promptId, at: new Date().toISOString() };
+    const turn: Turn = {
+      role: "assistant",
+      content: end.content,
+      prompt_id: run.promptId,
+      at: new Date().toISOString(),
+    };
     await tx
       .update(session)
       .set({
@@ -152,7 +165,10 @@ export async function finishRun(orm: Orm, run: Fence, end: RunEnd): Promise<void
 export async function handOver(orm: Orm, run: Fence): Promise<void> {
   await orm.transaction(async (tx) => {
     const sessionId = await letGo(tx, run, { status: "Queued" });
-    await tx.update(session).set({ inboxStatus: "Pending", updatedAt: sql`now()` }).where(eq(session.id, sessionId));
+    await tx
+      .update(session)
+      .set({ inboxStatus: "Pending", updatedAt: sql`now()` })
+      .where(eq(session.id, sessionId));
     await dispatch(tx, run.promptId);
   });
 }
@@ -193,8 +209,13 @@ export async function rescueForgotten(orm: Orm, graceMs: number): Promise<number
     // The row has the prompt's own id, so a prompt that waits long in a long queue gets one more job, not one a tick.
     await tx
       .insert(outbox)
-      .values(forgotten.map(({ id }) => ({ id, topic: QUEUES.promptRun, key: id, payload: { prompt_id: id } })))
-      .onConflictDoUpdate({ target: outbox.id, set: { publishedAt: null, attempts: 0, nextAttemptAt: sql`now()`, updatedAt: sql`now()` } });
+      .values(
+        forgotten.map(({ id }) => ({ id, topic: QUEUES.promptRun, key: id, payload: { prompt_id: id } })),
+      )
+      .onConflictDoUpdate({
+        target: outbox.id,
+        set: { publishedAt: null, attempts: 0, nextAttemptAt: sql`now()`, updatedAt: sql`now()` },
+      });
     await tx.execute(sql`select pg_notify(${CHANNELS.outbox}, '')`);
     return forgotten.length;
   });

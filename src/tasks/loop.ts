@@ -14,7 +14,12 @@ export interface Loop extends RunningTask {
 /**
  * @param options.work does all there is to do now. The first time is at once.
  */
-export function startLoop(options: { name: string; intervalMs: number; logger: Logger; work: () => Promise<unknown> }): Loop {
+export function startLoop(options: {
+  name: string;
+  intervalMs: number;
+  logger: Logger;
+  work: () => Promise<unknown>;
+}): Loop {
   const { name, intervalMs, logger, work } = options;
   let stopped = false;
   let woken = true;

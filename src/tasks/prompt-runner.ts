@@ -4,7 +4,15 @@ import { runPrompt } from "../runs/run-prompt.ts";
 import type { Task } from "./task.ts";
 
 /** Runs prompts, `WORKER_CONCURRENCY` at a time. Stopping waits for them, then hands the rest over. */
-export const promptRunner: Task = async ({ config, database, queue, sandboxes, agent, modelProxy, logger }) => {
+export const promptRunner: Task = async ({
+  config,
+  database,
+  queue,
+  sandboxes,
+  agent,
+  modelProxy,
+  logger,
+}) => {
   const { orm } = database;
   const shutdown = new AbortController();
   const leases = openLeaseKeeper({ orm, logger });

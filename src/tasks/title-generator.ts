@@ -16,7 +16,13 @@ export const titleGenerator: Task = async ({ config, database, queue, logger }) 
     async handle({ session_id }) {
       const found = apiKey === undefined ? undefined : await firstPromptOf(orm, session_id);
       if (!found || apiKey === undefined) return;
-      const title = await generateTitle({ apiKey, baseUrl, model, prompt: found.promptText, signal: shutdown.signal });
+      const title = await generateTitle({
+        apiKey,
+        baseUrl,
+        model,
+        prompt: found.promptText,
+        signal: shutdown.signal,
+      });
       if (title) await setGeneratedTitle(orm, session_id, { from: found.derivedTitle, to: title });
       else logger.info("no better title was found", { session_id });
     },

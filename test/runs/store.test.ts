@@ -31,10 +31,19 @@ describeEachDatabase("the life of a run", (database) => {
   test("of many runners that want a prompt, one gets it", async () => {
     const { promptIds, sessionId } = await seedSession(database(), 1);
     const [promptId = ""] = promptIds;
-    const claims = await Promise.all(Array.from({ length: 8 }, (_, n) => claimRun(database().orm, promptId, `runner ${n}`, TTL)));
+    const claims = await Promise.all(
+      Array.from({ length: 8 }, (_, n) => claimRun(database().orm, promptId, `runner ${n}`, TTL)),
+    );
     const won = claims.filter((run) => run !== undefined);
     expect(won).toHaveLength(1);
-    expect(won[0]).toMatchObject({ promptId, sessionId, epoch: 1, attempt: 1, data: "prompt 1", sbxConfig: null });
+    expect(won[0]).toMatchObject({
+      promptId,
+      sessionId,
+      epoch: 1,
+      attempt: 1,
+      data: "prompt 1",
+      sbxConfig: null,
+    });
     expect(await sessionRow(database(), sessionId)).toMatchObject({ inboxStatus: "Processing" });
   });
 
@@ -59,11 +68,19 @@ describeEachDatabase("the life of a run", (database) => {
     const { promptIds, sessionId } = await seedSession(database(), 1);
     const run = await claim(promptIds[0] ?? "");
     const events = (batch: number) => [0, 1, 2].map((n) => ({ type: "assistant", uuid: `${batch}-${n}` }));
-    await Promise.all(Array.from({ length: 10 }, (_, batch) => appendMessages(database().orm, run, events(batch))));
-    const rows = await database().orm.select().from(message).where(eq(message.sessionId, sessionId)).orderBy(message.seq);
+    await Promise.all(
+      Array.from({ length: 10 }, (_, batch) => appendMessages(database().orm, run, events(batch))),
+    );
+    const rows = await database()
+      .orm.select()
+      .from(message)
+      .where(eq(message.sessionId, sessionId))
+      .orderBy(message.seq);
     expect(rows.map(({ seq }) => seq)).toEqual(Array.from({ length: 30 }, (_, n) => n + 1));
     for (let n = 0; n < 30; n += 3)
-      expect(new Set(rows.slice(n, n + 3).map(({ data }) => (data as { uuid: string }).uuid.split("-")[0])).size).toBe(1);
+      expect(
+        new Set(rows.slice(n, n + 3).map(({ data }) => (data as { uuid: string }).uuid.split("-")[0])).size,
+      ).toBe(1);
     expect(rows[0]?.data).toMatchObject({ type: "assistant" });
   });
 
@@ -80,14 +97,20 @@ describeEachDatabase("the life of a run", (database) => {
     expect(finishRun(orm, old, OK)).rejects.toBeInstanceOf(LeaseLost);
     expect(handOver(orm, old)).rejects.toBeInstanceOf(LeaseLost);
     await appendMessages(orm, renewed, [{ type: "assistant" }]);
-    expect(await sessionRow(database(), sessionId)).toMatchObject({ messageSeq: 1, inboxStatus: "Processing", sbxConfig: null });
+    expect(await sessionRow(database(), sessionId)).toMatchObject({
+      messageSeq: 1,
+      inboxStatus: "Processing",
+      sbxConfig: null,
+    });
   });
 
   test("a heartbeat renews what this runner holds, and only that", async () => {
     const { promptIds } = await seedSession(database(), 1);
     const run = await claimRun(database().orm, promptIds[0] ?? "", "heart", -1000);
     expect(await renewLeases(database().orm, "another", TTL)).toEqual(new Map());
-    expect(await renewLeases(database().orm, "heart", TTL)).toEqual(new Map([[promptIds[0] ?? "", run?.epoch ?? 0]]));
+    expect(await renewLeases(database().orm, "heart", TTL)).toEqual(
+      new Map([[promptIds[0] ?? "", run?.epoch ?? 0]]),
+    );
     expect(await claimRun(database().orm, promptIds[0] ?? "", "another", TTL)).toBeUndefined();
   });
 
@@ -114,7 +137,8 @@ describeEachDatabase("the life of a run", (database) => {
       await orm.update(prompt).set({ dispatchedAt: old }).where(eq(prompt.sessionId, sessionId));
     expect(await rescueForgotten(orm, 30_000)).toBe(2);
     expect(await rescueForgotten(orm, 30_000)).toBe(0);
-    const keys = async (seeded: { promptIds: string[] }) => (await Promise.all(seeded.promptIds.map((id) => outboxKeys(database(), id)))).flat();
+    const keys = async (seeded: { promptIds: string[] }) =>
+      (await Promise.all(seeded.promptIds.map((id) => outboxKeys(database(), id)))).flat();
     expect(await keys(waiting)).toEqual([waiting.promptIds[0] ?? ""]);
     expect(await keys(dead)).toEqual(dead.promptIds);
     expect(await keys(running)).toEqual([]);

@@ -1,0 +1,37 @@
+import { ownExecutable } from "../agents/own-executable.ts";
+import type { Config } from "../config.ts";
+import { exampleRepository } from "./example-repository.ts";
+
+/** What a newcomer reads after the first start: a line to paste that submits a real prompt, and one to watch it. */
+export async function welcomeText(options: { config: Config; url: string }): Promise<string> {
+  const { config, url } = options;
+  if (config.auth.mode === "oidc") return `API description: ${url}/openapi.json`;
+  const repo = await exampleRepository(config);
+  const token = [
+    `DATA_DIR=${quote(config.dataDir)}`,
+    ...ownExecutable().argv.map(quote),
+    "token --user me 2>/dev/null",
+  ].join(" ");
+  const auth = config.auth.mode === "none" ? "" : ` -H "Authorization: Bearer $(${token})"`;
+  const body = JSON.stringify({
+    repo,
+    target_branch: "main",
+    messages: [{ content: "Write a haiku about git into HAIKU.md" }],
+  });
+  return `
+Submit a first prompt, from another terminal (the repository is an example made for you):
+
+  curl -sS ${url}/sessions/with-prompt${auth} -H 'Content-Type: application/json' -d ${quote(body)}
+
+See how the sessions are doing:
+
+  curl -sS ${url}/sessions${auth}
+
+The work arrives as a branch: git -C ${quote(repo)} log --all --oneline
+`;
+}
+
+/** For pasting into a shell. */
+function quote(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}

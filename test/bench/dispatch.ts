@@ -1,0 +1,61 @@
+/**
+ * Measures what a user waits for: from the reply to POST /sessions/with-prompt to the start of the agent's process
+ * (outbox, queue, lease, clone, checkout, sandbox), one prompt after the other, for each place of database and queue.
+ *
+ *   bun run bench [COUNT]      COUNT prompts each, default 100; TEST_BINARY=path measures the compiled binary
+ */
+import { chmod, mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Combination, createStage, startBackend } from "../harness/backend.ts";
+import { removeFolder, startPostgres, startRedis } from "../harness/private-servers.ts";
+import { makeRepository } from "../harness/repository.ts";
+import { until } from "../harness/until.ts";
+
+const count = Number(process.argv[2] ?? 100);
+const folder = await mkdtemp(join(tmpdir(), "pb-bench-"));
+await chmod(folder, 0o755);
+const [postgres, redis] = await Promise.all([startPostgres({ folder }), startRedis({ folder })]);
+process.env["TEST_DATABASE_URL"] = postgres.url;
+process.env["TEST_REDIS_URL"] = redis.url;
+try {
+  console.log(`${count} prompts each, milliseconds from the reply to the agent's start`);
+  console.log("where      median    p95    max");
+  for (const combination of ["redis", "postgres", "embedded"] as const) {
+    const waits = (await measure(combination)).sort((a, b) => a - b);
+    const at = (share: number) =>
+      (waits[Math.min(waits.length - 1, Math.floor(waits.length * share))] ?? Number.NaN)
+        .toFixed(1)
+        .padStart(7);
+    console.log(`${combination.padEnd(9)} ${at(0.5)} ${at(0.95)} ${at(1)}`);
+  }
+} finally {
+  await Promise.all([postgres.stop(), redis.stop()]);
+  removeFolder(folder);
+}
+
+async function measure(combination: Combination): Promise<number[]> {
+  await using stage = await createStage(combination);
+  // The agent's first and only word is the time it started at, in nanoseconds since 1970.
+  const env = {
+    AGENT: "command",
+    AGENT_COMMAND: JSON.stringify(["sh", "-c", "date +%s%N; cat >/dev/null"]),
+    LOG_LEVEL: "warn",
+  };
+  await using backend = await startBackend(stage, { env });
+  const repository = await makeRepository();
+  const waits: number[] = [];
+  for (let n = 0; n < count + 3; n += 1) {
+    const { promptId } = await backend.submit(repository.path, `Prompt ${n}`);
+    const repliedAt = performance.timeOrigin + performance.now();
+    const startedAt = await until(
+      async () =>
+        Number(/\b(\d{19})\b/.exec(JSON.stringify(await backend.messages(promptId)))?.[1] ?? 0) / 1e6,
+      { what: "the agent to start", timeoutMs: 30_000 },
+    );
+    // The first few are not the rule: caches fill.
+    if (n >= 3) waits.push(startedAt - repliedAt);
+  }
+  await repository.remove();
+  return waits;
+}

@@ -1,0 +1,109 @@
+import { expect, test } from "bun:test";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { createStage, startBackend, startWorker } from "../harness/backend.ts";
+import { makeRepository } from "../harness/repository.ts";
+import { describeWith } from "../harness/services.ts";
+import { until } from "../harness/until.ts";
+
+const LONG = 120_000;
+/** Works long enough to be killed in the middle, and says when it is there. */
+const SLOW = {
+  AGENT: "command",
+  AGENT_COMMAND: JSON.stringify(["sh", "-c", "echo begun; sleep 2; cat > work.txt; echo ended"]),
+};
+
+const told = (messages: { data: unknown }[], what: string) =>
+  messages.filter(({ data }) => JSON.stringify(data).includes(`"${what}"`)).length;
+
+test(
+  "embedded: killed in mid-run, it starts again with nothing lost and finishes the work",
+  async () => {
+    await using stage = await createStage("embedded");
+    const repository = await makeRepository();
+    let ids: { sessionId: string; promptId: string };
+    let waiting: { sessionId: string; promptId: string };
+    {
+      await using first = await startBackend(stage, { env: { ...SLOW, WORKER_CONCURRENCY: "1" } });
+      ids = await first.submit(repository.path, "Survive this");
+      waiting = await first.submit(repository.path, "And this");
+      await until(async () => told(await first.messages(ids.promptId), "begun") === 1, {
+        what: "the agent to begin",
+      });
+      first.process.kill("SIGKILL");
+      await first.process.exit;
+    }
+    await using second = await startBackend(stage, { env: SLOW });
+    for (const { sessionId, promptId } of [ids, waiting]) {
+      const { branch } = await second.reaches(sessionId, "NeedsReviewIpReturned", 60_000);
+      expect((await repository.git("rev-list", "--count", `main..${branch}`)).trim()).toBe("1");
+      const messages = await second.messages(promptId);
+      expect(told(messages, "ended")).toBe(1);
+      expect(messages.map(({ seq }: { seq: number }) => seq)).toEqual(messages.map((_, index) => index + 1));
+    }
+    expect(await readdir(join(stage.dataDir, "sandboxes"))).toEqual([]);
+    await repository.remove();
+  },
+  LONG,
+);
+
+test(
+  "SIGTERM in mid-run hands the prompt over, and the next process finishes it",
+  async () => {
+    await using stage = await createStage("embedded");
+    const repository = await makeRepository();
+    let ids: { sessionId: string; promptId: string };
+    {
+      await using first = await startBackend(stage, {
+        env: {
+          ...SLOW,
+          AGENT_COMMAND: JSON.stringify(["sh", "-c", "echo begun; sleep 600"]),
+          SHUTDOWN_TIMEOUT_SECONDS: "0",
+        },
+      });
+      ids = await first.submit(repository.path, "Wait for me");
+      await until(async () => told(await first.messages(ids.promptId), "begun") === 1, {
+        what: "the agent to begin",
+      });
+      first.process.kill("SIGTERM");
+      expect(await first.process.exit).toEqual({ code: 0, signal: null });
+    }
+    await using second = await startBackend(stage, { env: SLOW });
+    const { branch } = await second.reaches(ids.sessionId, "NeedsReviewIpReturned", 60_000);
+    expect(await repository.git("show", `${branch}:work.txt`)).toBe("Wait for me");
+    await repository.remove();
+  },
+  LONG,
+);
+
+describeWith(["postgres", "redis"], "with several processes", () => {
+  test(
+    "a worker that is killed is superseded by another, and Redis emptied meanwhile loses nothing",
+    async () => {
+      await using stage = await createStage("redis");
+      const repository = await makeRepository();
+      await using backend = await startBackend(stage, { args: ["server"] });
+      const tasks = ["bg-tasks", "outbox-publisher", "prompt-runner", "ip-return-poller", "session-poller"];
+      let ids: { sessionId: string; promptId: string };
+      {
+        await using doomed = await startWorker(stage, tasks, { ...SLOW, WORKER_CONCURRENCY: "1" });
+        ids = await backend.submit(repository.path, "Take over");
+        await until(async () => told(await backend.messages(ids.promptId), "begun") === 1, {
+          what: "the agent to begin",
+        });
+        doomed.kill("SIGKILL");
+        await doomed.exit;
+      }
+      const redis = new Bun.RedisClient(stage.env["REDIS_URL"]);
+      await redis.send("FLUSHDB", []);
+      redis.close();
+      await using _worker = await startWorker(stage, tasks, SLOW);
+      const { branch } = await backend.reaches(ids.sessionId, "NeedsReviewIpReturned", 60_000);
+      expect(await repository.git("show", `${branch}:work.txt`)).toBe("Take over");
+      const { prompts } = (await backend.request("GET", `/sessions/${ids.sessionId}/prompts`)).body;
+      expect(prompts).toMatchObject([{ status: "Completed", attempt: 2 }]);
+      await repository.remove();
+    },
+    LONG,
+  );
+});
