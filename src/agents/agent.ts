@@ -1,6 +1,6 @@
 /**
  * The agent seam: what the runner needs to know of a coding agent. An agent is always a program that is started
- * inside a sandbox, gets the prompt on stdin, and prints lines. Everything here is pure: no process is started.
+ * inside a sandbox, gets the prompt on stdin, and prints lines. Nothing here starts a process.
  */
 export type AgentName = "claude" | "command" | "demo";
 
@@ -42,9 +42,16 @@ export type AgentEvent = { type: string; uuid?: string; [key: string]: unknown }
 
 export interface AgentUsage {
   turns?: number;
+  /** With those that the API's cache served or took. */
   input_tokens?: number;
   output_tokens?: number;
+  /** Claude counts on over the prompts of one conversation: a prompt's own cost is the difference. */
   cost_usd?: number;
+}
+
+/** The agent cannot be started here (its program or its model is missing); `message` is for the user. Not retried. */
+export class AgentUnavailable extends Error {
+  override readonly name = "AgentUnavailable";
 }
 
 /** How a run ended, as far as the agent and its process can tell. `reason` is a sentence for the user. */
@@ -72,8 +79,9 @@ export interface Agent {
   readonly name: AgentName;
   /** Needs the model proxy (see model-proxy.ts). */
   readonly needsModel: boolean;
-  /** Folder below `paths.state` in which a transcript of the conversation is found if there is one; undefined: the agent keeps none. */
+  /** Whether the conversation's transcript is in this state directory (as this process sees it): `resume` of the next request. */
   hasTranscript(stateDir: string, conversationId: string): Promise<boolean>;
+  /** @throws AgentUnavailable where the program or the model that it needs is not there. */
   command(request: AgentRequest): AgentCommand;
   reader(): AgentReader;
 }

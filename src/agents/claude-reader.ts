@@ -1,0 +1,54 @@
+import type { AgentEvent, AgentReader } from "./agent.ts";
+import { asObject, createUuids, isRenderable, type JsonObject, parseObject, storable } from "./events.ts";
+import { failureOf, failureOfExit, quoted, summaryOf, usageOf } from "./verdict.ts";
+
+/**
+ * Reads Claude Code's stream-json. Lines that are not JSON objects with a type are dropped; events of a type that the
+ * web UI does not know are kept as `system` events, which it skips. A run has succeeded only with a result line that is
+ * no error AND exit code 0: `subtype: "success"` alone is also printed for errors of the API.
+ */
+export function createClaudeReader(): AgentReader {
+  const withUuid = createUuids();
+  let result: JsonObject | undefined;
+  let lastText = "";
+
+  return {
+    read(line) {
+      const parsed = parseObject(line);
+      if (typeof parsed?.["type"] !== "string") return undefined;
+      const known: AgentEvent = isRenderable(parsed)
+        ? parsed
+        : { ...parsed, type: "system", subtype: parsed["type"] };
+      if (known.type === "result") result = known;
+      if (known.type === "assistant") lastText = textIn(known) || lastText;
+      return withUuid(storable(known, line.length));
+    },
+    conclude(exit) {
+      const usage = usageOf(result);
+      const failure = result ? failureOf(result) : undefined;
+      const reason = failure ?? failureOfExit(exit) ?? missingResult();
+      if (reason === undefined) return { ok: true, summary: summaryOf(finalText()), usage };
+      return { ok: false, reason, summary: summaryOf(failure ? lastText : finalText()), usage };
+
+      function missingResult(): string | undefined {
+        if (result) return undefined;
+        return `The agent ended without a result${quoted(exit)}.`;
+      }
+    },
+  };
+
+  function finalText(): string {
+    return typeof result?.["result"] === "string" ? result["result"] : lastText;
+  }
+}
+
+/** The text of an assistant's event, except where the CLI wrote it itself (it shows API errors so) or a subagent did. */
+export function textIn(event: AgentEvent): string {
+  const message = asObject(event["message"]);
+  if (!message || message["model"] === "<synthetic>" || event["parent_tool_use_id"]) return "";
+  const { content } = message;
+  if (typeof content === "string") return content;
+  if (!Array.isArray(content)) return "";
+  const texts = content.map((one) => asObject(one)).filter((one) => one?.["type"] === "text");
+  return texts.map((one) => (typeof one?.["text"] === "string" ? one["text"] : "")).join("\n\n");
+}

@@ -1,0 +1,17 @@
+import type { Agent } from "./agent.ts";
+import { createClaudeReader } from "./claude-reader.ts";
+import { ownExecutable } from "./own-executable.ts";
+
+/** The built-in demo: this very program as `demo-agent` (see demo-main.ts), inside the sandbox like any other agent. */
+export function createDemoAgent(): Agent {
+  return {
+    name: "demo",
+    needsModel: false,
+    hasTranscript: async () => false,
+    command({ prompt }) {
+      const own = ownExecutable();
+      return { argv: [...own.argv, "demo-agent"], env: {}, stdin: prompt, readable: own.readable };
+    },
+    reader: createClaudeReader,
+  };
+}

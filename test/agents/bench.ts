@@ -1,0 +1,88 @@
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Agent, AgentCommand, AgentEvent, AgentExit, SandboxPaths } from "../../src/agents/agent.ts";
+
+/** A git checkout with one commit, and the folders of a sandbox around it; removed by `await using`. */
+export async function openBench() {
+  const root = await mkdtemp(join(tmpdir(), "agent-"));
+  const paths: SandboxPaths = {
+    checkout: join(root, "checkout"),
+    home: join(root, "home"),
+    tmp: join(root, "tmp"),
+    state: join(root, "state"),
+  };
+  for (const path of Object.values(paths)) await mkdir(path);
+  /** PATH and what else a sandbox adds; nothing of this test's own environment. */
+  const base = {
+    PATH: process.env["PATH"] ?? "",
+    HOME: paths.home,
+    LANG: "C.UTF-8",
+    TMPDIR: paths.tmp,
+    GIT_CONFIG_NOSYSTEM: "1",
+  };
+  const git = async (...args: string[]): Promise<string> => {
+    const child = Bun.spawn(["git", "-c", "user.name=T", "-c", "user.email=t@example.com", ...args], {
+      cwd: paths.checkout,
+      env: base,
+      stderr: "pipe",
+    });
+    const [out, err] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+    ]);
+    if ((await child.exited) !== 0) throw new Error(`git ${args.join(" ")}: ${err}`);
+    return out.trim();
+  };
+  await git("init", "--quiet", "--initial-branch=main");
+  await Bun.write(join(paths.checkout, "README.md"), "# Bench\n");
+  await git("add", ".");
+  await git("commit", "--quiet", "-m", "First");
+
+  return {
+    paths,
+    git,
+    /** Runs the command as a sandbox would and reads it with the agent's reader. */
+    async run(agent: Agent, command: AgentCommand) {
+      const child = spawn(command, paths, base);
+      const [stdout, stderr] = await Promise.all([
+        new Response(child.stdout).text(),
+        new Response(child.stderr).text(),
+      ]);
+      await child.exited;
+      const exit = exitOf(child, stderr);
+      const reader = agent.reader();
+      const events = stdout
+        .split("\n")
+        .map((line) => reader.read(line))
+        .filter((one): one is AgentEvent => one !== undefined);
+      return { events, exit, stdout, verdict: reader.conclude(exit) };
+    },
+    start: (command: AgentCommand) => spawn(command, paths, base),
+    [Symbol.asyncDispose]: () => rm(root, { recursive: true, force: true }),
+  };
+}
+
+/** How an ended child ended. */
+export function exitOf(child: Bun.Subprocess, stderr = ""): AgentExit {
+  return {
+    code: child.exitCode,
+    signal: child.signalCode === null ? null : String(child.signalCode),
+    stderr,
+  };
+}
+
+function spawn(command: AgentCommand, paths: SandboxPaths, base: Record<string, string>) {
+  return Bun.spawn([...command.argv], {
+    cwd: paths.checkout,
+    env: { ...base, ...command.env },
+    stdin: Buffer.from(command.stdin),
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+}
+
+/** All text, tool inputs and tool results of these events, for looking something up. */
+export function textOf(events: readonly AgentEvent[]): string {
+  return events.map((one) => JSON.stringify(one["message"] ?? one["result"] ?? "")).join("\n");
+}

@@ -1,0 +1,86 @@
+import { describe, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { symlink } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { createDemoAgent } from "../../src/agents/demo.ts";
+import { runDemoAgent } from "../../src/agents/demo-main.ts";
+import { isRenderable } from "../../src/agents/events.ts";
+import { openBench, textOf } from "./bench.ts";
+
+async function runDemo(bench: Awaited<ReturnType<typeof openBench>>, prompt: string) {
+  const lines: string[] = [];
+  const code = await runDemoAgent({
+    stdin: (async function* () {
+      yield Buffer.from(prompt);
+    })(),
+    stdout: {
+      write(text, done) {
+        lines.push(text);
+        done();
+      },
+    },
+    cwd: bench.paths.checkout,
+    env: { PATH: process.env["PATH"], HOME: bench.paths.home },
+  });
+  const reader = createDemoAgent().reader();
+  const events = lines.map((line) => reader.read(line.trimEnd())).filter((one) => one !== undefined);
+  return { code, events, verdict: reader.conclude({ code, signal: null, stderr: "" }) };
+}
+
+describe("the demo", () => {
+  test("commits the prompt, in any words, and says what it is", async () => {
+    await using bench = await openBench();
+    await bench.git("config", "commit.gpgsign", "true");
+    await Bun.write(join(bench.paths.checkout, ".gitignore"), "*.md\n");
+    const { code, events, verdict } = await runDemo(bench, 'Add a `README`\n$(touch x) -- "quoted"\n');
+    expect(code).toBe(0);
+    expect(verdict).toMatchObject({ ok: true, summary: expect.stringContaining("PROMPTS.md") });
+    expect(await bench.git("log", "-1", "--format=%an %s")).toBe(
+      "prompt-backend demo Add a prompt to PROMPTS.md",
+    );
+    expect(await bench.git("show", "HEAD:PROMPTS.md")).toContain(
+      '> Add a `README`\n> $(touch x) -- "quoted"',
+    );
+    expect(textOf(events)).toMatch(/built-in demo[\s\S]*ANTHROPIC_API_KEY/);
+    for (const event of events) expect(isRenderable(event)).toBe(true);
+    const [use, result] = ["tool_use", "tool_result"].map((type) =>
+      events
+        .map((one) => (one["message"] as { content?: { type: string }[] } | undefined)?.content?.[0])
+        .find((one) => one?.type === type),
+    );
+    expect(result).toMatchObject({ tool_use_id: (use as unknown as { id: string }).id, is_error: false });
+  });
+
+  test("keeps what was there before, and leaves other changes alone", async () => {
+    await using bench = await openBench();
+    await runDemo(bench, "one");
+    await Bun.write(join(bench.paths.checkout, "README.md"), "changed");
+    await runDemo(bench, "two");
+    const text = await bench.git("show", "HEAD:PROMPTS.md");
+    expect(text).toMatch(/> one\n\n## [\s\S]*> two/);
+    expect(await bench.git("status", "--porcelain")).toBe("M README.md");
+  });
+
+  test("does not write through a repository's link, and fails with a reason", async () => {
+    await using bench = await openBench();
+    const outside = join(bench.paths.home, "outside");
+    await Bun.write(outside, "");
+    await symlink(outside, join(bench.paths.checkout, "PROMPTS.md"));
+    const { code, verdict } = await runDemo(bench, "x");
+    expect(code).toBe(1);
+    expect(verdict).toMatchObject({ ok: false, reason: expect.stringContaining("could not commit") });
+    expect(await Bun.file(outside).text()).toBe("");
+  });
+
+  test("is started as this program, without the data directory", () => {
+    const paths = { checkout: "/w", home: "/h", tmp: "/t", state: "/s" };
+    const command = createDemoAgent().command({ prompt: "p", conversationId: "c", resume: false, paths });
+    const project = resolve(import.meta.dir, "../..");
+    expect(command.argv[0]).toBe(process.execPath);
+    expect(command.argv.slice(-2)).toEqual([join(project, "src/main.ts"), "demo-agent"]);
+    expect(command.stdin).toBe("p");
+    expect(command.readable).toContain(join(project, "node_modules"));
+    expect(command.readable).not.toContain(project);
+    for (const path of command.readable) expect([path, existsSync(path)]).toEqual([path, true]);
+  });
+});
