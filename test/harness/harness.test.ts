@@ -59,6 +59,14 @@ test("a started process sees no ambient variables and leaves no child behind", a
   await until(async () => !(await alive(pid)), { what: `process ${pid} to end` });
 });
 
+test("a process has ended although a child that left its group holds its output open", async () => {
+  await using shell = startProcess({ argv: ["sh", "-c", "setsid sleep 20 & echo $!"], cwd: tmpdir() });
+  const pid = Number((await shell.waitForLine(/^\d+$/))[0]);
+  expect(await shell.exit).toEqual({ code: 0, signal: null });
+  expect(await alive(pid)).toBe(true);
+  process.kill(pid);
+});
+
 test("waiting for a line of a process that ends says how it ended and what it said", async () => {
   await using shell = startProcess({ argv: ["sh", "-c", "echo why >&2; exit 3"], cwd: tmpdir() });
   await expect(shell.waitForLine(/never/)).rejects.toThrow(/exit code 3[\s\S]*why/);

@@ -13,7 +13,7 @@ export interface RunningProcess {
   readonly lines: readonly string[];
   readonly stdout: readonly string[];
   readonly stderr: readonly string[];
-  /** Resolves when the process has ended and all its output was read. */
+  /** Resolves when the process has ended and its output was read. */
   readonly exit: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   /** The first line, past or future, that matches. @throws when the process ends or `timeoutMs` (20 s) passes first. */
   waitForLine(pattern: RegExp, options?: { timeoutMs?: number }): Promise<RegExpExecArray>;
@@ -23,6 +23,8 @@ export interface RunningProcess {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+/** How long the last output of an ended process is waited for. */
+const DRAIN_MS = 1000;
 const groups = new Set<number>();
 
 /** An environment without ambient configuration: PATH, an own HOME, and what is given. */
@@ -58,13 +60,14 @@ export function startProcess(options: StartOptions): RunningProcess {
   });
   track(child.pid);
   let ended = false;
-  const exit = Promise.all([child.exited, read(child.stdout, stdout), read(child.stderr, stderr)]).then(
-    () => {
-      ended = true;
-      wake();
-      return { code: child.exitCode, signal: child.signalCode as NodeJS.Signals | null };
-    },
-  );
+  const output = Promise.all([read(child.stdout, stdout), read(child.stderr, stderr)]);
+  const exit = child.exited.then(async () => {
+    // What it left behind may hold its output open for ever: that must not look as if it were still running.
+    await Promise.race([output, Bun.sleep(DRAIN_MS)]);
+    ended = true;
+    wake();
+    return { code: child.exitCode, signal: child.signalCode as NodeJS.Signals | null };
+  });
 
   async function read(stream: ReadableStream<Uint8Array>, into: string[]): Promise<void> {
     const decoder = new TextDecoder();
