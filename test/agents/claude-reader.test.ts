@@ -107,6 +107,11 @@ describe("events", () => {
   });
 });
 
+test("an event nested beyond reason is cut even when it is short", () => {
+  const deep = `{"type":"system","deep":${"[".repeat(500)}${"]".repeat(500)}}`;
+  expect(JSON.stringify(one(deep))).toMatch(/^[^[]*\[{1,70}"\[nested too deeply\]"/);
+});
+
 describe("the verdict", () => {
   test("success is a result line without error and exit code 0", () => {
     const usage = { input_tokens: 5, cache_read_input_tokens: 7, output_tokens: 3 };

@@ -12,6 +12,7 @@ import {
   type ScriptedBlock,
   startScriptedModel,
 } from "../harness/scripted-model.ts";
+import { until } from "../harness/until.ts";
 import { exitOf, openBench, textOf } from "./bench.ts";
 
 const REAL_KEY = "sk-ant-the-real-key";
@@ -116,6 +117,8 @@ describe.skipIf(missing !== undefined)("the real Claude Code", () => {
     await Bun.write(join(checkout, ".claude/settings.local.json"), JSON.stringify(settings));
     const server = { command: "touch", args: [`${tmp}/server`] };
     await Bun.write(join(checkout, ".mcp.json"), JSON.stringify({ mcpServers: { server } }));
+    // What an earlier run of the session left in its own state is not obeyed either.
+    await Bun.write(join(stage.paths.state, ".claude.json"), JSON.stringify({ mcpServers: { server } }));
     const { verdict } = await stage.ask();
     expect(verdict.ok).toBe(true);
     expect(thief.requests()).toBe(0);
@@ -162,7 +165,7 @@ describe.skipIf(missing !== undefined)("the real Claude Code", () => {
       await child.exited;
       return exitOf(child);
     });
-    await until(() => stage.model.requests.length > 0);
+    await until(() => stage.model.requests.length > 0, { what: "a request to the model" });
     child.kill("SIGTERM");
     expect(reader.conclude(await exit)).toMatchObject({
       ok: false,
@@ -222,8 +225,4 @@ function startThief() {
     requests: () => requests,
     [Symbol.asyncDispose]: () => server.stop(true),
   };
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
 }

@@ -152,6 +152,22 @@ describe("streaming", () => {
     await stream.left;
   });
 
+  test("a client that leaves before the answer ends the request upstream too", async () => {
+    const [asked, left] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    upstream.answer((request) => {
+      request.signal.addEventListener("abort", () => left.resolve());
+      asked.resolve();
+      return left.promise.then(() => new Response());
+    });
+    const leave = new AbortController();
+    const headers = { "x-api-key": proxy.grant("run").token };
+    const reply = post(headers, "/v1/messages", { signal: leave.signal }).catch(() => "gone");
+    await asked.promise;
+    leave.abort();
+    expect(await reply).toBe("gone");
+    await left.promise;
+  });
+
   test("revoking ends what is under way", async () => {
     const stream = openStream();
     upstream.answer(stream.response);
@@ -185,6 +201,24 @@ describe("trouble", () => {
     const reply = await post({ "x-api-key": proxy.grant("run").token });
     expect(reply.status).toBe(502);
     expect(await reply.json()).toMatchObject({ type: "error", error: { type: "api_error" } });
+  });
+
+  test("one run cannot fill the memory with requests that wait; another's is not touched", async () => {
+    const asked = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const go = Promise.withResolvers<void>();
+    upstream.answer(() => {
+      asked[upstream.seen.length - 1]?.resolve();
+      return go.promise.then(() => new Response());
+    });
+    const headers = { "x-api-key": proxy.grant("run").token };
+    const large = { body: new Uint8Array(32 * 1024 * 1024) };
+    const waiting = [post(headers, "/v1/messages", large), post(headers, "/v1/messages", large)];
+    await Promise.all(asked.map((one) => one.promise));
+    expect((await post(headers)).status).toBe(429);
+    go.resolve();
+    expect((await post({ "x-api-key": proxy.grant("other").token })).status).toBe(200);
+    for (const reply of waiting) expect((await reply).status).toBe(200);
+    expect((await post(headers)).status).toBe(200);
   });
 
   test("a body beyond the API's own limit is refused before it is read", async () => {
