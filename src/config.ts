@@ -205,7 +205,10 @@ export function readConfig(env: Env = process.env, { serves = true }: { serves?:
     const jwksUri = url("KEYCLOAK_JWKS_URI", ["https:", "http:"]);
     const audience = text("AUTH_AUDIENCE") ?? "";
     if (mode === "none" && serves && !isLoopback(host))
-      fail("AUTH_MODE", `none lets everybody in, so it works on a loopback address only; set HOST=127.0.0.1 (it is ${host})`);
+      fail(
+        "AUTH_MODE",
+        `none lets everybody in, so it works on a loopback address only; set HOST=127.0.0.1 (it is ${host})`,
+      );
     if (mode === "none") return { mode };
     if (mode === "local") return { mode, audience };
     if (issuer) return { mode: "oidc", issuer, jwksUri, audience };
@@ -240,11 +243,16 @@ export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || host.startsWith("127.");
 }
 
-/** The values that must never be printed. */
+/** The values that must never be printed; passwords in URLs both as they stand there and decoded. */
 export function secretsOf(config: Config): string[] {
-  const passwords = [config.databaseUrl, config.redisUrl].map(
-    (one) => one && decodeURIComponent(URL.parse(one)?.password ?? ""),
-  );
+  const passwords = [config.databaseUrl, config.redisUrl].flatMap((url) => {
+    const password = (url && URL.parse(url)?.password) || "";
+    try {
+      return [password, decodeURIComponent(password)];
+    } catch {
+      return [password];
+    }
+  });
   return [config.anthropicApiKey, config.githubToken, ...passwords].filter((one): one is string => !!one);
 }
 

@@ -181,3 +181,10 @@ describe("who may use it", () => {
     expect(["0.0.0.0", "::", "10.0.0.1"].some(isLoopback)).toBe(false);
   });
 });
+
+test("passwords in URLs are secrets as they stand there and decoded, also one that is not valid encoding", () => {
+  const secrets = (password: string) =>
+    secretsOf(readConfig({ DATABASE_URL: `postgres://u:${password}@h/d`, HOST: "127.0.0.1" }));
+  expect(secrets("p%40ssword")).toEqual(["p%40ssword", "p@ssword"]);
+  expect(secrets("100%")).toContain("100%");
+});

@@ -56,8 +56,10 @@ function flags(args: readonly string[], taskNames: readonly TaskName[]): Command
     if (arg === "--server") server = true;
     else if (arg === "--all-bg-tasks") all = true;
     else if (arg === "--bg-tasks") {
-      named ??= [];
-      while (args[i + 1] !== undefined && !args[i + 1]?.startsWith("-")) named.push(args[(i += 1)] as string);
+      const end = args.findIndex((later, index) => index > i && later.startsWith("-"));
+      const names = args.slice(i + 1, end === -1 ? undefined : end);
+      named = [...(named ?? []), ...names];
+      i += names.length;
       if (named.length === 0) usage(`--bg-tasks needs at least one name: ${taskNames.join(", ")}`);
     } else
       usage(
