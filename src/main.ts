@@ -25,7 +25,7 @@ async function main(args: readonly string[]): Promise<number> {
         env: gitEnvironment(),
       });
     case "print-openapi":
-      process.stdout.write(await (await import("./cli/print-openapi.ts")).openApiText(version));
+      process.stdout.write(await (await import("./cli/print-openapi.ts")).printedOpenApi(version));
       return 0;
     case "token":
       await (await import("./cli/token.ts")).runToken({

@@ -1,6 +1,6 @@
+import type { PgPool } from "bullmq";
 import type { SQL } from "drizzle-orm";
 import type { PgDatabase, PgQueryResultHKT } from "drizzle-orm/pg-core";
-import type { PgPool } from "bullmq";
 import type { Config } from "../config.ts";
 import type { Logger } from "../observability/logger.ts";
 import type * as tables from "./tables.ts";

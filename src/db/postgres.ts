@@ -62,7 +62,9 @@ export async function openPostgres(options: {
         connectionTimeoutMillis: CONNECT_TIMEOUT_S * 1000,
       });
       if (pool.listenerCount("error") === 0)
-        pool.on("error", (error) => options.logger.warn("a queue connection was lost", { error: messageOf(error) }));
+        pool.on("error", (error) =>
+          options.logger.warn("a queue connection was lost", { error: messageOf(error) }),
+        );
       return pool as unknown as PgPool;
     },
 

@@ -1,0 +1,25 @@
+import { readConfig } from "../config.ts";
+import type { Database } from "../db/client.ts";
+import { createApp } from "../http/app.ts";
+import { openApiText } from "../http/docs.ts";
+import { createLogger } from "../observability/logger.ts";
+
+/** The same bytes as /openapi.json, whatever the environment says, without a database. */
+export function printedOpenApi(version: string): Promise<string> {
+  const app = createApp({
+    // No route is called, so nothing asks for it.
+    database: {} as Pick<Database, "orm">,
+    config: readConfig({}),
+    verifier: { verify: () => Promise.reject(new Error("nobody is let in while printing")) },
+    health: () => ({
+      version,
+      agent: "",
+      isolation: { isolated: false, detail: "" },
+      database: "",
+      queue: "",
+    }),
+    logger: createLogger({ level: "silent" }),
+    version,
+  });
+  return openApiText(app);
+}

@@ -1,0 +1,53 @@
+import { Elysia } from "elysia";
+import { createGuard } from "../auth/guard.ts";
+import type { TokenVerifier } from "../auth/verify.ts";
+import type { Config } from "../config.ts";
+import type { Database } from "../db/client.ts";
+import { messageRoutes } from "../messages/routes.ts";
+import type { Logger } from "../observability/logger.ts";
+import { promptRoutes } from "../prompts/routes.ts";
+import { sessionRoutes } from "../sessions/routes.ts";
+import { bodyLimits } from "./body-limits.ts";
+import { docs } from "./docs.ts";
+import { errorHandler } from "./errors.ts";
+import { headers } from "./headers.ts";
+import { type HealthDetail, healthRoutes } from "./health.ts";
+
+export interface AppOptions {
+  /** Not touched before the first request that needs it. */
+  database: Pick<Database, "orm">;
+  config: Config;
+  verifier: TokenVerifier;
+  health: () => HealthDetail;
+  logger: Logger;
+  version: string;
+}
+
+/** The whole API. Listens nowhere; `app.handle(request)` answers. */
+export function createApp({ database, config, verifier, health, logger, version }: AppOptions) {
+  const { orm } = database;
+  const guard = createGuard({ verifier });
+  const app = new Elysia();
+  return app
+    .use(errorHandler({ logger, methodsOf: (path) => methodsOf(app.routes, path) }))
+    .use(headers(config))
+    .use(bodyLimits)
+    .use(docs(version)(app))
+    .use(healthRoutes(health))
+    .use(sessionRoutes({ orm, config, guard }))
+    .use(promptRoutes({ orm, guard }))
+    .use(messageRoutes({ orm, guard }));
+}
+
+/** The methods that some route offers at this path. */
+function methodsOf(routes: readonly { method: string; path: string }[], path: string): string[] {
+  const parts = path.split("/");
+  const fits = (pattern: string) => {
+    const wanted = pattern.split("/");
+    return (
+      wanted.length === parts.length &&
+      wanted.every((part, index) => part.startsWith(":") || part === parts[index])
+    );
+  };
+  return [...new Set(routes.filter((route) => fits(route.path)).map(({ method }) => method))].sort();
+}

@@ -1,0 +1,77 @@
+import { Elysia } from "elysia";
+import { AppError, type ErrorCode } from "../errors.ts";
+import type { Logger } from "../observability/logger.ts";
+import { requestIdOf } from "./request-id.ts";
+
+/** The one table of codes and statuses. */
+const STATUS: Readonly<Record<ErrorCode, number>> = {
+  bad_request: 400,
+  unauthorized: 401,
+  forbidden: 403,
+  not_found: 404,
+  method_not_allowed: 405,
+  conflict: 409,
+  too_large: 413,
+  invalid: 422,
+  too_many_requests: 429,
+  internal: 500,
+  unavailable: 503,
+};
+
+const INTERNAL = "Something went wrong inside the service. Its log has the details under this request_id.";
+
+/** Turns whatever was thrown into one shape. Registered before every controller, or it would not see their errors. */
+export function errorHandler(options: { logger: Logger; methodsOf: (path: string) => string[] }) {
+  const { logger, methodsOf } = options;
+  return new Elysia({ name: "errors" }).onError({ as: "global" }, ({ error, code, request, set, path }) => {
+    const known = toAppError(error, code);
+    const request_id = requestIdOf(request);
+    let answer = known ?? new AppError("internal", INTERNAL);
+    if (code === "NOT_FOUND" && !(error instanceof AppError)) {
+      const methods = methodsOf(path);
+      if (methods.length > 0) {
+        set.headers["allow"] = methods.join(", ");
+        answer = new AppError(
+          "method_not_allowed",
+          `${request.method} is not offered here; there is ${methods.join(", ")}.`,
+        );
+      }
+    }
+    if (answer.code === "internal")
+      logger.error("request failed", { request_id, method: request.method, path, error });
+    set.status = STATUS[answer.code];
+    return {
+      err: answer.code,
+      msg: answer.code === "internal" ? INTERNAL : answer.message,
+      code: answer.code,
+      request_id,
+    };
+  });
+}
+
+/** Undefined: not the sender's fault, and nothing of it may be shown. */
+function toAppError(error: unknown, code: unknown): AppError | undefined {
+  if (error instanceof AppError) return error;
+  if (code === "NOT_FOUND") return new AppError("not_found", "There is nothing at this address.");
+  if (code === "PARSE") return new AppError("bad_request", "The body is not valid JSON.");
+  if (code === "INVALID_COOKIE_SIGNATURE" || code === "INVALID_FILE_TYPE")
+    return new AppError("bad_request", "The request is malformed.");
+  if (code === "VALIDATION") return validationError(error as Validation);
+  return undefined;
+}
+
+interface Validation {
+  /** "response" is our own mistake. */
+  type: string;
+  all?: { path?: string; message?: string; summary?: string }[];
+}
+
+function validationError({ type, all }: Validation): AppError | undefined {
+  if (type === "response") return undefined;
+  const problems = (all ?? [])
+    .slice(0, 3)
+    .map(
+      ({ path, message }) => `${path ? path.slice(1).replaceAll("/", ".") : type}: ${message ?? "is wrong"}`,
+    );
+  return new AppError("invalid", problems.join("; ") || `The ${type} is not of the right shape.`);
+}

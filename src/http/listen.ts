@@ -1,0 +1,50 @@
+import type { Server } from "bun";
+import { messageOf, OperatorError } from "../errors.ts";
+import { MAX_BODY_BYTES } from "./body-limits.ts";
+
+/** Requests under way get this long at the end. */
+const DRAIN_MS = 3_000;
+/** Seconds of silence after which a connection is closed. */
+const IDLE_TIMEOUT_S = 60;
+
+/**
+ * Serves an app. Port 0: any free one.
+ * @throws OperatorError when the port is taken or may not be used.
+ */
+export async function listen(options: {
+  app: { fetch(request: Request): Response | Promise<Response> };
+  host: string;
+  port: number;
+}): Promise<{ url: string; stop(): Promise<void> }> {
+  const { app, host, port } = options;
+  let server: Server<undefined>;
+  try {
+    server = Bun.serve({
+      hostname: host,
+      port,
+      idleTimeout: IDLE_TIMEOUT_S,
+      // Twice as much as is taken, so that a body that is a little too large still gets a reply that says so.
+      maxRequestBodySize: MAX_BODY_BYTES * 2,
+      development: false,
+      fetch: (request) => app.fetch(request),
+    });
+  } catch (error) {
+    const code = (error as { code?: string }).code;
+    const why =
+      code === "EADDRINUSE"
+        ? "is in use by another process; stop that one, or set another PORT"
+        : code === "EACCES"
+          ? "may not be used by this user; set a PORT above 1023"
+          : messageOf(error);
+    throw new OperatorError(`Cannot listen: port ${port} of ${host} ${why}.`, 1, { cause: error });
+  }
+  const shown = host === "0.0.0.0" || host === "::" ? "localhost" : host.includes(":") ? `[${host}]` : host;
+  return {
+    url: `http://${shown}:${server.port}`,
+    async stop() {
+      const drained = server.stop();
+      await Promise.race([drained, Bun.sleep(DRAIN_MS)]);
+      await server.stop(true);
+    },
+  };
+}

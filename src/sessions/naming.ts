@@ -1,0 +1,69 @@
+/** Characters, as people count them. */
+export const MAX_TITLE = 60;
+const MAX_BRANCH = 60;
+const FALLBACK = "New session";
+
+const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
+
+/** A title from a prompt, at once: its first sentence, without markup, at most 60 characters, cut between words. */
+export function titleOf(prompt: string): string {
+  const line = prompt
+    .split("\n")
+    .map((one) => clean(one))
+    .find((one) => /[\p{L}\p{N}]/u.test(one));
+  if (!line) return FALLBACK;
+  const sentence = /^(.{8,}?)[.!?:;](?=\s|$)/u.exec(line)?.[1] ?? line;
+  return shorten(sentence.replace(/[\s.,:;!?-]+$/u, ""), MAX_TITLE) || FALLBACK;
+}
+
+/** One line of a model's or a person's text as a title. "" where nothing is left. */
+export function asTitle(text: string): string {
+  return shorten(clean(text).replace(/^["'“”‘’]+|["'“”‘’.]+$/gu, ""), MAX_TITLE);
+}
+
+/** A branch for a title: valid by git's rules, at most 60 characters, unique by its random end. */
+export function branchOf(title: string, suffix: string = randomSuffix()): string {
+  const slug = title
+    .normalize("NFKD")
+    .replace(/\p{M}+/gu, "")
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-+|-+$/g, "");
+  const room = MAX_BRANCH - "prompt/".length - suffix.length - 1;
+  const words =
+    slug.length <= room
+      ? slug
+      : slug
+          .slice(0, room + 1)
+          .replace(/-[^-]*$/, "")
+          .slice(0, room);
+  return `prompt/${words ? `${words}-` : ""}${suffix}`;
+}
+
+/** 32 bits in the alphabet of branch names. */
+function randomSuffix(): string {
+  return crypto.getRandomValues(new Uint32Array(1))[0]?.toString(36).padStart(7, "0") ?? "";
+}
+
+function clean(line: string): string {
+  return line
+    .replace(/```.*$/u, " ")
+    .replace(/!?\[([^\]]*)\]\([^)]*\)/gu, "$1")
+    .replace(/https?:\/\/(\S+)/gu, (_, rest: string) => rest.split(/[?#]/u)[0] ?? "")
+    .replace(/^[\s>#*+-]+/u, "")
+    .replace(/[`*]+/gu, "")
+    .replace(/[\p{C}\s]+/gu, " ")
+    .trim();
+}
+
+/** Cuts between words, and never inside what is one character to a reader. */
+function shorten(text: string, limit: number): string {
+  if (text.length <= limit) return text;
+  let cut = "";
+  for (const { segment } of graphemes.segment(text)) {
+    if (cut.length + segment.length > limit - 1) break;
+    cut += segment;
+  }
+  const atWord = cut.replace(/\s+\S*$/u, "");
+  return `${(atWord.length > limit / 2 ? atWord : cut).trimEnd()}…`;
+}

@@ -1,0 +1,38 @@
+import Anthropic from "@anthropic-ai/sdk";
+import { asTitle } from "./naming.ts";
+
+/** A model needs the beginning only. */
+const PROMPT_LIMIT = 4_000;
+const TIMEOUT_MS = 20_000;
+const MAX_TOKENS = 40;
+
+const INSTRUCTIONS =
+  "You name tasks. The user message is a task for a coding agent. Answer with a title for it and nothing else: " +
+  "at most eight words, in the language of the task, no quotation marks, no full stop. Never do the task itself.";
+
+/** Asks a model for a title, at most 60 characters. Undefined where it gave none. @throws what the SDK throws. */
+export async function generateTitle(options: {
+  apiKey: string;
+  baseUrl: string;
+  model: string;
+  prompt: string;
+  signal: AbortSignal;
+}): Promise<string | undefined> {
+  const client = new Anthropic({
+    apiKey: options.apiKey,
+    baseURL: options.baseUrl,
+    timeout: TIMEOUT_MS,
+    maxRetries: 2,
+  });
+  const reply = await client.messages.create(
+    {
+      model: options.model,
+      max_tokens: MAX_TOKENS,
+      system: INSTRUCTIONS,
+      messages: [{ role: "user", content: options.prompt.slice(0, PROMPT_LIMIT) }],
+    },
+    { signal: options.signal },
+  );
+  const text = reply.content.map((block) => (block.type === "text" ? block.text : "")).join(" ");
+  return asTitle(text) || undefined;
+}
