@@ -1,5 +1,8 @@
 import { existsSync, lstatSync, readlinkSync, realpathSync } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import type { SandboxPaths } from "../agents/agent.ts";
+import { hideData, hidePrivate, proc } from "./covers.ts";
 
 /** Where things are for programs inside, in the order of mounting. */
 export const INSIDE = {
@@ -11,56 +14,79 @@ export const INSIDE = {
 
 /** The system, read-only. Everything else of the machine (home directories, DATA_DIR, /var, /run, /srv) is not there. */
 const SYSTEM = ["/usr", "/etc", "/opt", "/nix", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
-/** Readable by root in /etc, and root is who often starts us. */
-const SECRET_FILES = ["/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/sudoers"];
+/** Where secrets are looked for in it, and how deep. */
+const PRIVATE = { "/etc": 8, "/opt": 3, "/usr/local": 3 };
+const EMPTY = ["/run", "/root", "/var/tmp", "/dev/shm"];
+const UID = 1000;
+const PROBE_TIMEOUT_MS = 10_000;
+const FIX =
+  "allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0); in a container start it with --security-opt seccomp=unconfined --security-opt systempaths=unconfined";
 
 export interface Bubblewrap {
   program: string;
   /** A user namespace of its own: whoever starts us, the agent is nobody special. */
   userNamespace: boolean;
+  dataDir: string;
 }
 
 /** Finds out by trying whether bubblewrap can isolate here; a string says why not and what to do. */
-export function probeBubblewrap(path: string): Bubblewrap | string {
+export async function probeBubblewrap(options: {
+  path: string;
+  dataDir: string;
+}): Promise<Bubblewrap | string> {
+  const { path, dataDir } = options;
   const program = Bun.which("bwrap", { PATH: path });
-  if (!program) return "bubblewrap is not installed (Debian: apt-get install bubblewrap)";
+  if (!program)
+    return "bubblewrap is not installed; install it (Debian: apt-get install bubblewrap) and start again";
+  await mkdir(join(dataDir, "sandbox-etc"), { recursive: true, mode: 0o700 });
   let reason = "";
   for (const userNamespace of [true, false]) {
-    const wrap: Bubblewrap = { program, userNamespace };
-    const { exitCode, stderr } = Bun.spawnSync({ cmd: [...isolation(wrap), "true"], env: { PATH: path } });
-    if (exitCode === 0) return wrap;
-    reason ||= stderr.toString().trim().split("\n").at(-1) ?? "";
+    const wrapper: Bubblewrap = { program, userNamespace, dataDir };
+    await writeFile(passwdOf(dataDir), passwd(userNamespace ? UID : (process.getuid?.() ?? UID)));
+    const { exitCode, stderr } = Bun.spawnSync({
+      cmd: [...isolation(wrapper, [], []), "--", "true"],
+      env: { PATH: path },
+      timeout: PROBE_TIMEOUT_MS,
+    });
+    if (exitCode === 0) return wrapper;
+    reason ||= stderr.toString().trim().split("\n").at(-1) || "it did not answer";
   }
-  return `bubblewrap does not work here: ${reason} (are unprivileged user namespaces allowed? see sysctl kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns; in a container, run it with --security-opt seccomp=unconfined)`;
+  return `bubblewrap does not work here (${reason}); ${FIX}`;
 }
 
+/** Programs look their own user up; many fail where there is none. */
+function passwd(uid: number): string {
+  const agent = `agent:x:${uid}:${uid}::${INSIDE.home}:/bin/sh\n`;
+  const root = uid === 0 ? "" : `root:x:0:0:root:/root:/bin/sh\n`;
+  return `${agent}${root}nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n`;
+}
+
+const passwdOf = (dataDir: string) => join(dataDir, "sandbox-etc", "passwd");
+
 /** The argument list up to the program to run. @param binds more of bwrap's own arguments. */
-function isolation({ program, userNamespace }: Bubblewrap, binds: readonly string[] = []): string[] {
+function isolation(
+  { program, userNamespace, dataDir }: Bubblewrap,
+  binds: readonly string[],
+  readable: readonly string[],
+): string[] {
   const system = SYSTEM.filter((path) => existsSync(path)).flatMap((path) =>
     lstatSync(path).isSymbolicLink() ? ["--symlink", readlinkSync(path), path] : ["--ro-bind", path, path],
   );
-  const secrets = SECRET_FILES.filter((path) => existsSync(path)).flatMap((path) => [
-    "--ro-bind",
-    "/dev/null",
-    path,
-  ]);
   return [
     program,
-    ...(userNamespace ? ["--unshare-user", "--uid", "1000", "--gid", "1000"] : []),
-    ...[
-      "--unshare-pid",
-      "--unshare-ipc",
-      "--unshare-uts",
-      "--unshare-cgroup-try",
-      "--die-with-parent",
-      "--new-session",
-    ],
-    ...["--hostname", "sandbox", "--cap-drop", "ALL"],
+    ...(userNamespace ? ["--unshare-user", "--uid", `${UID}`, "--gid", `${UID}`] : []),
+    ...["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"],
+    ...["--die-with-parent", "--new-session", "--hostname", "sandbox", "--cap-drop", "ALL"],
     ...system,
-    ...secrets,
+    ...Object.entries(PRIVATE).flatMap(([folder, depth]) => hidePrivate(folder, depth)),
+    ...(existsSync("/etc/passwd") ? ["--ro-bind", passwdOf(dataDir), "/etc/passwd"] : []),
+    ...proc(),
+    ...["--dev", "/dev"],
+    ...EMPTY.flatMap((path) => ["--tmpfs", path]),
     ...resolver(),
-    ...["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/dev/shm"],
     ...binds,
+    ...readable.flatMap((path) => ["--ro-bind-try", path, path]),
+    ...hideData(dataDir, [...SYSTEM, ...readable]),
   ];
 }
 
@@ -78,7 +104,7 @@ function resolver(): string[] {
 export function wrap(
   bubblewrap: Bubblewrap,
   host: SandboxPaths,
-  options: { readable: readonly string[]; argv: readonly string[] },
+  options: { readable: readonly string[]; argv: readonly string[]; infoFd: number },
 ): string[] {
   const own = (Object.keys(INSIDE) as (keyof SandboxPaths)[]).flatMap((name) => [
     "--bind",
@@ -89,6 +115,9 @@ export function wrap(
   const readable = options.readable.filter(
     (path) => !SYSTEM.some((root) => path === root || path.startsWith(`${root}/`)),
   );
-  const mounts = [...own, ...readable.flatMap((path) => ["--ro-bind-try", path, path])];
-  return [...isolation(bubblewrap, mounts), "--chdir", INSIDE.checkout, "--", ...options.argv];
+  return [
+    ...isolation(bubblewrap, own, readable),
+    ...["--info-fd", `${options.infoFd}`, "--chdir", INSIDE.checkout, "--"],
+    ...options.argv,
+  ];
 }

@@ -1,20 +1,21 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { RepositoryError } from "./sandbox.ts";
 
-export interface Git {
-  /**
-   * Runs git outside any sandbox, never through a shell. Only in repositories that no agent could touch.
-   * @param options.withToken show GITHUB_TOKEN to the credential helper (which answers for GITHUB_URL's host only).
-   * @throws RepositoryError with git's own last words, credentials removed.
-   */
-  (
-    args: readonly string[],
-    options?: { cwd?: string; withToken?: boolean; signal?: AbortSignal | undefined },
-  ): Promise<string>;
-}
+/**
+ * Runs git outside any sandbox, never through a shell. Only in repositories that no agent could touch.
+ * @param options.withToken show GITHUB_TOKEN to the credential helper (which answers for GITHUB_URL's host only).
+ * @returns stdout, up to 32 MiB.
+ * @throws RepositoryError with git's own last words, credentials removed; what `signal` aborted with.
+ */
+export type Git = (
+  args: readonly string[],
+  options?: { cwd?: string; withToken?: boolean; signal?: AbortSignal | undefined },
+) => Promise<string>;
 
 const TIMEOUT_MS = 10 * 60_000;
+const OUTPUT_LIMIT = 32 * 1024 * 1024;
+const STDERR_LIMIT = 64 * 1024;
 /** The helper's text is a constant; the token is in the environment of the git processes that may need it. */
 const HELPER =
   '!f() { test "$1" = get && printf "username=x-access-token\\npassword=%s\\n" "$PROMPT_BACKEND_GIT_TOKEN"; }; f';
@@ -27,28 +28,14 @@ export async function openGit(options: {
   githubToken: string | undefined;
 }): Promise<Git> {
   const { dataDir, path, githubUrl, githubToken } = options;
-  const home = join(dataDir, "git");
+  const folder = join(dataDir, "git");
+  const home = join(folder, "home");
   await mkdir(home, { recursive: true, mode: 0o700 });
-  const configFile = join(home, "config");
-  const lines = [
-    "[safe]",
-    "\tdirectory = *",
-    "[gc]",
-    "\tauto = 0",
-    "[maintenance]",
-    "\tauto = false",
-    "[advice]",
-    "\tdetachedHead = false",
-    '[protocol "ext"]',
-    "\tallow = never",
-    "[core]",
-    "\thooksPath = /dev/null",
-    "[init]",
-    "\tdefaultBranch = main",
-    `[credential ${JSON.stringify(githubUrl)}]`,
-    `\thelper = ${JSON.stringify(HELPER)}`,
-  ];
-  await writeFile(configFile, `${lines.join("\n")}\n`);
+  const configFile = join(folder, "config");
+  // Made aside and moved: another process on this DATA_DIR may be reading it.
+  const draft = `${configFile}.${crypto.randomUUID()}`;
+  await writeFile(draft, configOf(githubToken === undefined ? undefined : new URL(githubUrl).origin));
+  await rename(draft, configFile);
   const base = {
     PATH: path,
     HOME: home,
@@ -56,41 +43,104 @@ export async function openGit(options: {
     GIT_CONFIG_NOSYSTEM: "1",
     GIT_CONFIG_GLOBAL: configFile,
     GIT_TERMINAL_PROMPT: "0",
-    GIT_ASKPASS: "true",
+    // Beyond what parseRepo lets through: neither a redirect nor a configured rewrite may reach another transport.
+    GIT_ALLOW_PROTOCOL: "file:http:https",
   };
-  const program = Bun.which("git", { PATH: path }) ?? "git";
 
   return async (args, { cwd = home, withToken = false, signal } = {}) => {
-    const env =
-      withToken && githubToken !== undefined ? { ...base, PROMPT_BACKEND_GIT_TOKEN: githubToken } : base;
-    const limit = AbortSignal.timeout(TIMEOUT_MS);
+    signal?.throwIfAborted();
+    const program = Bun.which("git", { PATH: path });
+    if (!program) throw new RepositoryError("git is not installed on the machine that runs the prompts.");
+    const token = withToken && githubToken !== undefined ? { PROMPT_BACKEND_GIT_TOKEN: githubToken } : {};
+    // A group of its own: git's helpers (git-remote-https, upload-pack) must end with it.
     const child = Bun.spawn([program, ...args], {
       cwd,
-      env,
+      env: { ...base, ...token },
       stdin: "ignore",
       stdout: "pipe",
       stderr: "pipe",
-      signal: signal ? AbortSignal.any([signal, limit]) : limit,
+      detached: true,
     });
-    const [out, err] = await Promise.all([
-      new Response(child.stdout).text(),
-      new Response(child.stderr).text(),
-      child.exited,
-    ]);
-    signal?.throwIfAborted();
-    if (child.exitCode === 0) return out;
-    throw new RepositoryError(scrub(err, githubToken) || `git ${args[0]} failed`);
+    let why = "";
+    const end = (reason: string) => {
+      why ||= reason;
+      killGroup(child.pid);
+    };
+    const onAbort = () => end("it was interrupted");
+    signal?.addEventListener("abort", onAbort, { once: true });
+    const timer = setTimeout(() => end(`it took longer than ${TIMEOUT_MS / 60_000} minutes`), TIMEOUT_MS);
+    try {
+      const [out, err] = await Promise.all([
+        textOf(child.stdout, OUTPUT_LIMIT, () => end("it printed too much")),
+        textOf(child.stderr, STDERR_LIMIT, () => undefined),
+        child.exited,
+      ]);
+      signal?.throwIfAborted();
+      if (child.exitCode === 0 && why === "") return out;
+      throw new RepositoryError(
+        why || scrub(`${err}\n${rejection(out)}`, githubToken) || `git ${args[0]} failed`,
+      );
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
+    }
   };
+}
+
+function configOf(tokenOrigin: string | undefined): string {
+  const lines = [
+    "[safe]\n\tdirectory = *",
+    "[gc]\n\tauto = 0",
+    "[maintenance]\n\tauto = false",
+    "[advice]\n\tdetachedHead = false\n\tpushUpdateRejected = false",
+    '[protocol "ext"]\n\tallow = never',
+    // A host that stalls is given up after a minute.
+    "[http]\n\tlowSpeedLimit = 1000\n\tlowSpeedTime = 60",
+  ];
+  if (tokenOrigin !== undefined)
+    lines.push(`[credential ${JSON.stringify(tokenOrigin)}]\n\thelper = ${JSON.stringify(HELPER)}`);
+  return `${lines.join("\n")}\n`;
+}
+
+/** With its lock files left behind, which is what `patiently` and a fresh checkout cope with. */
+function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // It has ended meanwhile.
+  }
+}
+
+/** Reads on beyond the limit, so that the program is not blocked, but keeps no more. */
+async function textOf(
+  stream: ReadableStream<Uint8Array>,
+  limit: number,
+  onLimit: () => void,
+): Promise<string> {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  for await (const part of stream) {
+    size += part.length;
+    if (size <= limit) parts.push(part);
+    else onLimit();
+  }
+  return Buffer.concat(parts).toString("utf8");
+}
+
+/** What `push --porcelain` says of a refused branch is on stdout. */
+function rejection(stdout: string): string {
+  const line = stdout.split("\n").find((one) => one.startsWith("!\t"));
+  return line?.split("\t")[2] ?? "";
 }
 
 /** git's last words without credentials, its prefix noise and its hints. */
 function scrub(stderr: string, token: string | undefined): string {
   const text = stderr
-    .split("\n")
-    .map((line) => line.replace(/^(remote: |fatal: |error: )+/, "").trim())
+    .split(/[\n\r]/)
+    .map((line) => line.replace(/^(remote:\s*|fatal:\s*|error:\s*)+/, "").trim())
     .filter((line) => line !== "" && !line.startsWith("hint:"))
-    .slice(-4)
+    .slice(-6)
     .join("; ")
     .replace(/\/\/[^/@\s]+@/g, "//");
-  return token ? text.replaceAll(token, "***") : text;
+  return (token ? text.replaceAll(token, "***") : text).slice(0, 1000);
 }

@@ -1,5 +1,5 @@
-/** A longer line is cut here and marked; agents print whole files in one line. */
-const LINE_LIMIT = 16 * 1024 * 1024;
+/** A longer line is cut here (16 Mi characters) and marked; agents print whole files in one line. */
+export const LINE_LIMIT = 16 * 1024 * 1024;
 export const CUT_MARK = "…[line cut]";
 
 /** Splits a byte stream into decoded lines, without their newlines; the last one may lack its newline. */
@@ -8,12 +8,12 @@ export async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerat
   let parts: string[] = [];
   let length = 0;
   const add = (text: string) => {
-    if (length < LINE_LIMIT)
-      parts.push(length + text.length > LINE_LIMIT ? text.slice(0, LINE_LIMIT - length) + CUT_MARK : text);
+    if (length < LINE_LIMIT && text !== "") parts.push(text.slice(0, LINE_LIMIT - length));
     length += text.length;
   };
   const take = () => {
-    const line = parts.join("");
+    const text = parts.join("");
+    const line = length > LINE_LIMIT ? text.toWellFormed() + CUT_MARK : text;
     parts = [];
     length = 0;
     return line;

@@ -1,14 +1,22 @@
-import { chmod, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, link, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { AgentCommand, SandboxPaths } from "../agents/agent.ts";
 import type { Config } from "../config.ts";
+import { AppError, messageOf } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
 import { type Bubblewrap, INSIDE, probeBubblewrap } from "./bubblewrap.ts";
 import { openGit } from "./git.ts";
-import { endMarked } from "./processes.ts";
-import { parseRepo } from "./repo-url.ts";
-import { openRepositoryStore } from "./repository.ts";
-import { RepositoryError, type Sandbox, type SandboxConfig, type SandboxProvider } from "./sandbox.ts";
+import { packing } from "./packing.ts";
+import { endMarked, MARKER } from "./processes.ts";
+import { checkBranchName, parseRepo } from "./repo-url.ts";
+import { createExclusively, openRepositoryStore } from "./repository.ts";
+import {
+  RepositoryError,
+  type Sandbox,
+  type SandboxConfig,
+  type SandboxProcess,
+  type SandboxProvider,
+} from "./sandbox.ts";
 import { startProcess } from "./sandbox-process.ts";
 
 /**
@@ -19,17 +27,22 @@ export async function openLocalSandboxes(options: {
   config: Config;
   logger: Logger;
 }): Promise<SandboxProvider> {
-  const { dataDir, path, githubUrl, githubToken, gitAuthor } = options.config;
+  const { config, logger } = options;
+  const { dataDir, path, githubUrl, githubToken, gitAuthor: author } = config;
+  // Someone who signs in from elsewhere has no business with the paths of this machine.
+  const allowLocal = config.auth.mode !== "oidc";
   const root = join(dataDir, "sandboxes");
   await mkdir(root, { recursive: true, mode: 0o700 });
   const host = await hostId(dataDir);
   const git = await openGit({ dataDir, path, githubUrl, githubToken });
-  const probed = probeBubblewrap(path);
+  const probed = await probeBubblewrap({ path, dataDir });
   const bubblewrap: Bubblewrap | undefined = typeof probed === "string" ? undefined : probed;
+  const exclusively = createExclusively();
+  const running = new Set<SandboxProcess>();
   const folderOf = (config: SandboxConfig) => join(root, safeId(config.id));
 
   const remove = async (folder: string, id: string) => {
-    await endMarked(id);
+    await endMarked(MARKER, id);
     await removeTree(folder);
   };
 
@@ -44,8 +57,6 @@ export async function openLocalSandboxes(options: {
     plan: () => ({ provider: "local", id: crypto.randomUUID(), host }),
 
     async open(config, request, signal) {
-      // A session was checked when it was made; the database may hold one from a time with other rules.
-      const address = parseRepo(request.repo, { githubUrl, allowLocal: true });
       const folder = folderOf(config);
       const hostPaths: SandboxPaths = {
         checkout: join(folder, "checkout"),
@@ -53,11 +64,28 @@ export async function openLocalSandboxes(options: {
         tmp: join(folder, "tmp"),
         state: join(dataDir, "conversations", safeId(request.sessionId)),
       };
-      for (const one of Object.values(hostPaths)) await mkdir(one, { recursive: true, mode: 0o700 });
-      const store = openRepositoryStore({ git, dataDir, address, hasToken: githubToken !== undefined });
-      const start = await store.checkOut(request, hostPaths.checkout, signal);
-      const launch = (command: AgentCommand, output?: string) =>
-        startProcess({ id: config.id, bubblewrap, hostPaths, path, command, output });
+      // A session was checked when it was made; the database may hold one from a time with other rules.
+      const address = asRepositoryError(() => {
+        checkBranchName(request.targetBranch);
+        checkBranchName(request.branch, "branch");
+        return parseRepo(request.repo, { githubUrl, allowLocal });
+      });
+      const hasToken = githubToken !== undefined;
+      const store = openRepositoryStore({ git, dataDir, address, hasToken, author, exclusively });
+      let start: string;
+      try {
+        for (const one of Object.values(hostPaths)) await mkdir(one, { recursive: true, mode: 0o700 });
+        start = await store.checkOut(request, hostPaths.checkout, signal);
+      } catch (error) {
+        await removeTree(folder);
+        throw error;
+      }
+      const launch = (command: AgentCommand, output?: string) => {
+        const started = startProcess({ id: config.id, folder, bubblewrap, hostPaths, path, command, output });
+        running.add(started);
+        started.exit.catch(() => undefined).then(() => running.delete(started));
+        return started;
+      };
 
       const sandbox: Sandbox = {
         config,
@@ -65,23 +93,25 @@ export async function openLocalSandboxes(options: {
         hostPaths,
         start: (command) => launch(command),
         async collect(message, collectSignal) {
-          const bundle = join(folder, "work.bundle");
-          const { exit, lines, stop } = launch(packing({ message, start, author: gitAuthor }), bundle);
+          collectSignal.throwIfAborted();
+          const bundle = join(folder, `work-${crypto.randomUUID()}.bundle`);
+          await writeFile(bundle, "", { flag: "wx" });
+          const { exit, stop } = launch(packing({ message, start, branch: request.branch, author }), bundle);
           const onAbort = () => void stop(0);
           collectSignal.addEventListener("abort", onAbort, { once: true });
           try {
-            for await (const _ of lines);
             const { code, stderr } = await exit;
             collectSignal.throwIfAborted();
             if (code !== 0)
               throw new RepositoryError(
-                `The work in the checkout could not be read: ${stderr.trim().split("\n").at(-1) ?? "git failed"}`,
+                `The work in the checkout could not be read: ${stderr.trim().split("\n").at(-1) || `git ended with ${code}`}`,
               );
+            const packed = Bun.file(bundle).size > 0 ? bundle : undefined;
+            return await store.takeIn(request, { bundle: packed, start }, collectSignal);
           } finally {
             collectSignal.removeEventListener("abort", onAbort);
+            await rm(bundle, { force: true });
           }
-          const size = Bun.file(bundle).size;
-          return store.takeIn(request, { bundle: size > 0 ? bundle : undefined, start }, collectSignal);
         },
       };
       return sandbox;
@@ -94,66 +124,58 @@ export async function openLocalSandboxes(options: {
     },
 
     async sweep(heldOf) {
-      const ids = await readdir(root);
+      const ids = (await readdir(root)).filter(isId);
       const held = await heldOf(ids);
-      const left = ids.filter((id) => !held.has(id));
-      for (const id of left) await remove(join(root, id), id);
-      return left.length;
+      let released = 0;
+      for (const id of ids.filter((one) => !held.has(one))) {
+        try {
+          await remove(join(root, id), id);
+          released += 1;
+        } catch (error) {
+          // One that cannot be removed must not keep the others; the next sweep tries again.
+          logger.warn("a sandbox could not be removed", { sandbox: id, error: messageOf(error) });
+        }
+      }
+      return released;
     },
 
-    close: async () => undefined,
+    close: async () => {
+      await Promise.allSettled([...running].map((one) => one.stop(0)));
+    },
   };
 }
 
-/**
- * Commits what was left and packs what is new, all INSIDE the sandbox: whatever an agent did to its repository (hooks,
- * filters, a .git that points elsewhere) works on nothing but itself. Only a bundle, plain data, comes out.
- * The script is a constant; what varies are its arguments, its environment and its stdin.
- */
-function packing(options: {
-  message: string;
-  start: string;
-  author: { name: string; email: string };
-}): AgentCommand {
-  const script = `set -e
-exec 3>&1 >/dev/null
-rm -f .git/index.lock .git/HEAD.lock
-quiet="-c core.hooksPath=/dev/null -c commit.gpgsign=false -c core.fsmonitor=false -c gc.auto=0"
-git $quiet add --all
-git $quiet diff --cached --quiet || git $quiet commit --no-verify --quiet --file=-
-git merge-base --is-ancestor HEAD "$1" || git bundle create --quiet - HEAD "^$1" >&3`;
-  const { name, email } = options.author;
-  return {
-    argv: ["sh", "-c", script, "sh", options.start],
-    env: {
-      GIT_AUTHOR_NAME: name,
-      GIT_AUTHOR_EMAIL: email,
-      GIT_COMMITTER_NAME: name,
-      GIT_COMMITTER_EMAIL: email,
-      GIT_CONFIG_NOSYSTEM: "1",
-      GIT_CONFIG_GLOBAL: "/dev/null",
-    },
-    stdin: options.message,
-    readable: [],
-  };
+/** What is wrong with the request is for the user to read in the session. */
+function asRepositoryError<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof AppError) throw new RepositoryError(error.message, { cause: error });
+    throw error;
+  }
 }
 
 /** Names this DATA_DIR, and so this machine; made once, whoever comes first. */
 async function hostId(dataDir: string): Promise<string> {
   const file = join(dataDir, "host-id");
-  const draft = `${file}.${process.pid}`;
-  try {
-    return (await readFile(file, "utf8")).trim();
-  } catch {
-    await writeFile(draft, `${crypto.randomUUID()}\n`);
-    await rename(draft, file);
-    return (await readFile(file, "utf8")).trim();
-  }
+  const read = () => readFile(file, "utf8").then((text) => text.trim());
+  const known = await read().catch(() => "");
+  if (known) return known;
+  const draft = `${file}.${crypto.randomUUID()}`;
+  await writeFile(draft, `${crypto.randomUUID()}\n`);
+  // A link, unlike a move, never replaces what another process made meanwhile.
+  await link(draft, file).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "EEXIST") throw error;
+  });
+  await rm(draft);
+  return read();
 }
+
+const isId = (id: string) => /^[0-9a-f-]{36}$/i.test(id);
 
 /** Ids come from the database; still, none becomes a path that leads elsewhere. */
 function safeId(id: string): string {
-  if (!/^[0-9a-f-]{36}$/i.test(id)) throw new Error(`not an id: ${JSON.stringify(id)}`);
+  if (!isId(id)) throw new Error(`not an id: ${JSON.stringify(id)}`);
   return id;
 }
 
@@ -162,7 +184,7 @@ async function removeTree(folder: string): Promise<void> {
   try {
     await rm(folder, { recursive: true, force: true });
   } catch {
-    await makeWritable(folder);
+    await makeWritable(folder).catch(() => undefined);
     await rm(folder, { recursive: true, force: true });
   }
 }

@@ -2,11 +2,12 @@ import { readdir, readFile } from "node:fs/promises";
 
 /** In the environment of everything that a sandbox starts; also a daemon that calls setsid keeps it. */
 export const MARKER = "PROMPT_BACKEND_SANDBOX";
+/** The same for one program and what it started: its end must not end another of the same sandbox. */
+export const PROCESS_MARKER = "PROMPT_BACKEND_PROCESS";
 const END_TIMEOUT_MS = 5_000;
 
-/** Ids of the processes whose environment carries this sandbox's mark (Linux; elsewhere none are found). */
-async function markedProcesses(id: string): Promise<number[]> {
-  const mark = `${MARKER}=${id}`;
+/** Ids of the processes whose environment has exactly this entry (Linux; elsewhere none are found). */
+async function markedProcesses(mark: string): Promise<number[]> {
   const pids = (await readdir("/proc").catch(() => [])).filter((name) => /^\d+$/.test(name));
   const found = await Promise.all(
     pids.map(async (pid) => {
@@ -18,22 +19,40 @@ async function markedProcesses(id: string): Promise<number[]> {
 }
 
 /** Kills everything that carries the mark and waits until it is gone. @throws Error when something cannot be ended. */
-export async function endMarked(id: string): Promise<void> {
+export async function endMarked(marker: typeof MARKER | typeof PROCESS_MARKER, id: string): Promise<void> {
   const deadline = performance.now() + END_TIMEOUT_MS;
   for (;;) {
-    const pids = await markedProcesses(id);
+    const pids = await markedProcesses(`${marker}=${id}`);
     if (pids.length === 0) return;
     for (const pid of pids) signal(pid, "SIGKILL");
     if (performance.now() > deadline)
-      throw new Error(`processes ${pids.join(", ")} of sandbox ${id} could not be ended`);
+      throw new Error(`processes ${pids.join(", ")} of ${marker} ${id} could not be ended`);
     await Bun.sleep(5);
   }
 }
 
-/** The program that bubblewrap runs: the child of its child, which is PID 1 of the namespace. */
-export async function agentBelow(bwrapPid: number): Promise<number | undefined> {
-  const [init] = await childrenOf(bwrapPid);
-  return init === undefined ? undefined : (await childrenOf(init))[0];
+/** The program that bubblewrap runs: the first child of PID 1 of the namespace. */
+export async function agentOf(init: number): Promise<number | undefined> {
+  return (await childrenOf(init))[0];
+}
+
+/**
+ * Ends a PID namespace by its PID 1 and waits: the kernel lets that one go only after all others. Bubblewrap itself
+ * ends a moment earlier.
+ */
+export async function endNamespace(init: number | undefined): Promise<void> {
+  const deadline = performance.now() + END_TIMEOUT_MS;
+  while (init !== undefined && (await isNamespaceInit(init))) {
+    signal(init, "SIGKILL");
+    if (performance.now() > deadline) throw new Error(`the processes below ${init} could not be ended`);
+    await Bun.sleep(5);
+  }
+}
+
+/** Still there, not yet a zombie that waits for its parent, and not a stranger that got the same number. */
+async function isNamespaceInit(pid: number): Promise<boolean> {
+  const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
+  return /^NSpid:.*\s1$/m.test(status) && !/^State:\s*[ZX]/m.test(status);
 }
 
 async function childrenOf(pid: number): Promise<number[]> {

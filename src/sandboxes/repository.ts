@@ -1,12 +1,34 @@
 import { createHash } from "node:crypto";
-import { mkdir, stat } from "node:fs/promises";
+import { mkdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Git } from "./git.ts";
+import { pushFailed, readingFailed } from "./git-words.ts";
 import type { RepoAddress } from "./repo-url.ts";
 import { type CheckoutRequest, RepositoryError, type WorkResult } from "./sandbox.ts";
 
 /** Other processes fetch into the same store; its lock files are held for moments. */
-const LOCK_TRIES = 5;
+const LOCK_TRIES = 6;
+/** The name that a bundle's one branch has. */
+export const BUNDLED = "refs/bundled/work";
+
+export type Exclusively = <T>(name: string, work: () => Promise<T>) => Promise<T>;
+
+/** Runs work of one name one at a time, in order. */
+export function createExclusively(): Exclusively {
+  const tails = new Map<string, Promise<unknown>>();
+  return (name, work) => {
+    const result = (tails.get(name) ?? Promise.resolve()).then(work, work);
+    const tail: Promise<void> = result.then(
+      () => forget(),
+      () => forget(),
+    );
+    const forget = () => {
+      if (tails.get(name) === tail) tails.delete(name);
+    };
+    tails.set(name, tail);
+    return result;
+  };
+}
 
 /** Our own bare copy of one source repository. No agent ever touches it, so credentials may be used in it. */
 export interface RepositoryStore {
@@ -20,14 +42,19 @@ export interface RepositoryStore {
   ): Promise<WorkResult>;
 }
 
-/** @param options.mayPush false with the reason why branches of this repository stay here. */
+/**
+ * @param options.exclusively runs one piece of work at a time on the folder of this name, among those of this process.
+ * @param options.author whom the agent's own commits in the checkout are by, unless it says otherwise.
+ */
 export function openRepositoryStore(options: {
   git: Git;
   dataDir: string;
   address: RepoAddress;
   hasToken: boolean;
+  author: { name: string; email: string };
+  exclusively: Exclusively;
 }): RepositoryStore {
-  const { git, dataDir, address, hasToken } = options;
+  const { git, dataDir, address, hasToken, author, exclusively } = options;
   const store = join(
     dataDir,
     "repos",
@@ -38,31 +65,31 @@ export function openRepositoryStore(options: {
     base: `refs/sessions/${sessionId}/base`,
     origin: `refs/sessions/${sessionId}/origin`,
     head: `refs/sessions/${sessionId}/head`,
+    /** Work that the branch's newer tip does not contain; nothing an agent made is thrown away. */
+    aside: (commit: string) => `refs/sessions/${sessionId}/aside/${commit}`,
   });
   const inStore = (args: readonly string[], signal: AbortSignal, remote = false) =>
     git(args, { cwd: store, withToken: withToken && remote, signal });
 
   const ensure = async (signal: AbortSignal) => {
     if (await stat(join(store, "HEAD")).catch(() => undefined)) return;
-    await mkdir(store, { recursive: true });
-    await git(["init", "--quiet", "--bare", store], { signal });
+    // Made aside and moved: another process, or a crash, never meets half a store.
+    const draft = `${store}.${crypto.randomUUID()}`;
+    await mkdir(join(dataDir, "repos"), { recursive: true, mode: 0o700 });
+    await git(["init", "--quiet", "--bare", "--template=", "--", draft], { signal });
+    await rename(draft, store).catch(() => rm(draft, { recursive: true, force: true }));
   };
 
   const remoteBranches = async (
     request: CheckoutRequest,
     signal: AbortSignal,
   ): Promise<Map<string, string>> => {
-    if (address.kind === "local" && !(await stat(address.url).catch(() => undefined)))
-      throw new RepositoryError(`The repository ${address.display} does not exist.`);
-    let listing: string;
-    try {
-      listing = await inStore(["ls-remote", "--heads", "--", address.url], signal, true);
-    } catch (error) {
-      if (!(error instanceof RepositoryError)) throw error;
-      throw new RepositoryError(
-        `The repository ${address.display} cannot be read: ${error.message}.${withToken && !hasToken ? " If it is private, set GITHUB_TOKEN for the service." : ""}`,
-      );
-    }
+    const listing = await inStore(["ls-remote", "--heads", "--", address.url], signal, true).catch(
+      (error: unknown) => {
+        if (!(error instanceof RepositoryError)) throw error;
+        throw new RepositoryError(readingFailed(address, error.message, hasToken), { cause: error });
+      },
+    );
     const heads = new Map(
       listing
         .split("\n")
@@ -73,83 +100,118 @@ export function openRepositoryStore(options: {
         ]),
     );
     if (heads.has(request.targetBranch)) return heads;
-    const names = [...heads.keys()].slice(0, 10).join(", ");
+    if (heads.size === 0)
+      throw new RepositoryError(
+        `The repository ${address.display} is empty: push a first commit on ${request.targetBranch} to it.`,
+      );
+    const names = `${[...heads.keys()].slice(0, 10).join(", ")}${heads.size > 10 ? ", …" : ""}`;
     throw new RepositoryError(
-      `The repository ${address.display} has no branch ${request.targetBranch}; ${names ? `it has ${names}` : "it is empty"}.`,
+      `The repository ${address.display} has no branch ${request.targetBranch}; it has ${names}.`,
     );
   };
 
   const commitOf = (ref: string, signal: AbortSignal) =>
     inStore(["rev-parse", "--verify", "--quiet", ref], signal).then(
       (text) => text.trim(),
-      () => undefined,
+      () => {
+        signal.throwIfAborted();
+        return undefined;
+      },
     );
   const isAncestor = (older: string, newer: string, signal: AbortSignal) =>
     inStore(["merge-base", "--is-ancestor", older, newer], signal).then(
       () => true,
-      () => false,
+      () => {
+        signal.throwIfAborted();
+        return false;
+      },
     );
 
-  return {
-    async checkOut(request, folder, signal) {
-      const { base, origin, head } = refs(request.sessionId);
-      await ensure(signal);
-      const heads = await remoteBranches(request, signal);
-      const wanted = [`+refs/heads/${request.targetBranch}:${base}`];
-      if (heads.has(request.branch)) wanted.push(`+refs/heads/${request.branch}:${origin}`);
-      await patiently(() =>
-        inStore(
-          ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", address.url, ...wanted],
-          signal,
-          true,
-        ),
-      );
-
-      // Where the session's work is: what it pushed, or what it could not push, or, at first, nowhere.
-      const pushed = heads.get(request.branch);
-      const kept = await commitOf(head, signal);
-      const start =
-        kept && (!pushed || (await isAncestor(pushed, kept, signal)))
-          ? kept
-          : (pushed ?? heads.get(request.targetBranch));
-      if (!start)
-        throw new RepositoryError(`The repository ${address.display} has no branch ${request.targetBranch}.`);
-      await patiently(() => inStore(["update-ref", head, start], signal));
-
-      // A repository of its own, with copies of the objects: what an agent does to it cannot reach the store.
-      await git(["init", "--quiet", folder], { signal });
-      const branches = [
-        `${head}:refs/heads/${request.branch}`,
-        `${base}:refs/remotes/origin/${request.targetBranch}`,
-      ];
-      await git(["fetch", "--quiet", "--no-tags", store, ...branches], { cwd: folder, signal });
-      await git(["remote", "add", "origin", address.display], { cwd: folder, signal });
-      await git(["checkout", "--quiet", request.branch], { cwd: folder, signal });
-      return start;
-    },
-
-    async takeIn(request, { bundle, start }, signal) {
-      const { base, head } = refs(request.sessionId);
-      if (bundle)
-        await patiently(() =>
-          inStore(
-            ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", bundle, `+HEAD:${head}`],
-            signal,
-          ),
-        );
-      else await patiently(() => inStore(["update-ref", head, start], signal));
-      const commits = Number(await inStore(["rev-list", "--count", `${base}..${head}`], signal));
-      const short = (await inStore(["rev-parse", "--short", head], signal)).trim();
-      return {
-        commits,
-        head: short,
-        push:
-          commits === 0
-            ? { pushed: false, reason: "there is nothing to push" }
-            : await push(request, head, signal),
-      };
-    },
+  /** Moves the session's head; a commit that the new one does not contain stays reachable. */
+  const setHead = async (sessionId: string, commit: string, signal: AbortSignal) => {
+    const { head, aside } = refs(sessionId);
+    const before = await commitOf(head, signal);
+    if (before && !(await isAncestor(before, commit, signal)))
+      await inStore(["update-ref", aside(before), before], signal);
+    await inStore(["update-ref", head, commit], signal);
   };
+
+  /** Where the session's work is: what it pushed, or what it could not push, or, at first, the target branch. */
+  const newest = async (request: CheckoutRequest, pushed: string | undefined, signal: AbortSignal) => {
+    const { base, head } = refs(request.sessionId);
+    const kept = await commitOf(head, signal);
+    const target = (await commitOf(base, signal)) ?? "";
+    const other = pushed ?? target;
+    // Without work of its own it starts from the target branch as it is today.
+    if (kept === undefined || (await isAncestor(kept, other, signal))) return other;
+    return pushed === undefined || (await isAncestor(pushed, kept, signal)) ? kept : pushed;
+  };
+
+  return {
+    checkOut: (request, folder, signal) =>
+      exclusively(store, async () => {
+        const { base, origin, head } = refs(request.sessionId);
+        await ensure(signal);
+        const heads = await remoteBranches(request, signal);
+        const pushed = heads.get(request.branch);
+        const wanted = [`+refs/heads/${request.targetBranch}:${base}`];
+        if (pushed !== undefined) wanted.push(`+refs/heads/${request.branch}:${origin}`);
+        const fetch = [
+          "fetch",
+          "--quiet",
+          "--no-tags",
+          "--no-write-fetch-head",
+          "--",
+          address.url,
+          ...wanted,
+        ];
+        await patiently(() => inStore(fetch, signal, true));
+        const start = await newest(request, pushed && (await commitOf(origin, signal)), signal);
+        await patiently(() => setHead(request.sessionId, start, signal));
+
+        // A repository of its own, with copies of the objects: what an agent does to it cannot reach the store.
+        await git(["init", "--quiet", "--template=", `--initial-branch=${request.branch}`, "--", folder], {
+          signal,
+        });
+        const inCheckout = (...args: string[]) => git(args, { cwd: folder, signal });
+        const branches = [
+          `${head}:refs/heads/${request.branch}`,
+          `${base}:refs/remotes/origin/${request.targetBranch}`,
+        ];
+        await inCheckout("fetch", "--quiet", "--no-tags", "--update-head-ok", "--", store, ...branches);
+        await inCheckout("remote", "add", "origin", address.display);
+        await inCheckout("config", "user.name", author.name);
+        await inCheckout("config", "user.email", author.email);
+        await inCheckout("checkout", "--quiet", "--force", request.branch, "--");
+        return start;
+      }),
+
+    takeIn: (request, { bundle, start }, signal) =>
+      exclusively(store, async () => {
+        const { base, head } = refs(request.sessionId);
+        const tip = bundle === undefined ? start : await unpack(bundle, request.sessionId, signal);
+        await patiently(() => setHead(request.sessionId, tip, signal));
+        const commits = Number(await inStore(["rev-list", "--count", `${base}..${head}`], signal));
+        const short = (await inStore(["rev-parse", "--short", head], signal)).trim();
+        const work = commits === 0 ? ({ pushed: false, reason: "nothing changed" } as const) : undefined;
+        return { commits, head: short, push: work ?? (await push(request, head, signal)) };
+      }),
+  };
+
+  /** The bundle's one branch, as plain objects. @throws RepositoryError where it is incomplete. */
+  async function unpack(bundle: string, sessionId: string, signal: AbortSignal): Promise<string> {
+    const incoming = `refs/sessions/${sessionId}/incoming`;
+    const fetch = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", bundle];
+    try {
+      await patiently(() => inStore([...fetch, `+${BUNDLED}:${incoming}`], signal));
+      return (await inStore(["rev-parse", "--verify", `${incoming}^{commit}`], signal)).trim();
+    } catch (error) {
+      if (!(error instanceof RepositoryError)) throw error;
+      throw new RepositoryError(`The agent's commits could not be taken over: ${error.message}.`, {
+        cause: error,
+      });
+    }
+  }
 
   async function push(
     request: CheckoutRequest,
@@ -157,19 +219,23 @@ export function openRepositoryStore(options: {
     signal: AbortSignal,
   ): Promise<WorkResult["push"]> {
     const kept = "The work is kept, and the next prompt continues from it.";
-    if (withToken && !hasToken) return { pushed: false, reason: `GITHUB_TOKEN is not set. ${kept}` };
+    if (withToken && !hasToken)
+      return { pushed: false, reason: `set GITHUB_TOKEN to have it pushed to ${address.display}. ${kept}` };
     if (address.kind === "https")
-      return { pushed: false, reason: `there are no credentials for ${address.display}. ${kept}` };
+      return {
+        pushed: false,
+        reason: `credentials are only sent to GITHUB_URL; set that and GITHUB_TOKEN for ${address.display}. ${kept}`,
+      };
     try {
       await inStore(
-        ["push", "--quiet", "--porcelain", address.url, `${head}:refs/heads/${request.branch}`],
+        ["push", "--quiet", "--porcelain", "--", address.url, `${head}:refs/heads/${request.branch}`],
         signal,
         true,
       );
       return { pushed: true, to: address.display };
     } catch (error) {
       if (!(error instanceof RepositoryError)) throw error;
-      return { pushed: false, reason: `${address.display} refused it: ${error.message}. ${kept}` };
+      return { pushed: false, reason: `${pushFailed(address, error.message)} ${kept}` };
     }
   }
 }
@@ -179,7 +245,11 @@ async function patiently<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (error) {
-      if (tries >= LOCK_TRIES || !(error instanceof RepositoryError) || !/lock/i.test(error.message))
+      if (
+        tries >= LOCK_TRIES ||
+        !(error instanceof RepositoryError) ||
+        !/\.lock|cannot lock|unable to create/i.test(error.message)
+      )
         throw error;
       await Bun.sleep(50 * 2 ** tries);
     }

@@ -1,0 +1,52 @@
+import { join } from "node:path";
+
+/**
+ * Repositories below `root` over HTTP, as GitHub serves them: `git http-backend` behind Basic auth.
+ * @param options.onRequest called while a client is being served: the moment to look at its processes.
+ */
+export function startGitServer(options: { root: string; password: string; onRequest?: () => void }) {
+  const { root, password, onRequest } = options;
+  const expected = `Basic ${Buffer.from(`x-access-token:${password}`).toString("base64")}`;
+  const backend = join(Bun.spawnSync(["git", "--exec-path"]).stdout.toString().trim(), "git-http-backend");
+  const server = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    async fetch(request) {
+      onRequest?.();
+      if (request.headers.get("authorization") !== expected)
+        return new Response("no", { status: 401, headers: { "www-authenticate": 'Basic realm="git"' } });
+      const url = new URL(request.url);
+      const child = Bun.spawn([backend], {
+        env: {
+          PATH: process.env["PATH"] ?? "",
+          GIT_PROJECT_ROOT: root,
+          GIT_HTTP_EXPORT_ALL: "1",
+          GIT_CONFIG_COUNT: "2",
+          GIT_CONFIG_KEY_0: "safe.directory",
+          GIT_CONFIG_VALUE_0: "*",
+          GIT_CONFIG_KEY_1: "http.receivepack",
+          GIT_CONFIG_VALUE_1: "true",
+          REQUEST_METHOD: request.method,
+          PATH_INFO: decodeURIComponent(url.pathname),
+          QUERY_STRING: url.search.slice(1),
+          CONTENT_TYPE: request.headers.get("content-type") ?? "",
+          HTTP_CONTENT_ENCODING: request.headers.get("content-encoding") ?? "",
+          HTTP_GIT_PROTOCOL: request.headers.get("git-protocol") ?? "",
+          REMOTE_USER: "x-access-token",
+        },
+        stdin: new Blob([await request.arrayBuffer()]),
+        stdout: "pipe",
+        stderr: "ignore",
+      });
+      const answer = Buffer.from(await new Response(child.stdout).arrayBuffer());
+      const end = answer.indexOf("\r\n\r\n");
+      const headers = new Headers();
+      for (const line of answer.subarray(0, end).toString().split("\r\n"))
+        headers.append(line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trim());
+      const status = Number.parseInt(headers.get("status") ?? "200", 10);
+      headers.delete("status");
+      return new Response(answer.subarray(end + 4), { status, headers });
+    },
+  });
+  return { url: `http://127.0.0.1:${server.port}`, stop: () => server.stop(true) };
+}

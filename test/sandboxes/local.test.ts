@@ -1,0 +1,195 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { chmod, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { RepositoryError } from "../../src/sandboxes/sandbox.ts";
+import { makeRepository, type TestRepository } from "../harness/repository.ts";
+import { unavailable } from "../harness/services.ts";
+import { never, openStage, type SandboxStage, whyNotIsolated } from "./stage.ts";
+
+const reason = await whyNotIsolated();
+if (reason) unavailable({ name: "sandboxes under bubblewrap", reason });
+
+for (const isolated of reason ? [false] : [true, false])
+  describe(isolated ? "under bubblewrap" : "without isolation", () => {
+    let stage: SandboxStage;
+    let repo: TestRepository;
+    beforeAll(async () => {
+      stage = await openStage({ isolated });
+      repo = await makeRepository();
+    });
+    afterAll(async () => {
+      await stage.remove();
+      await repo.remove();
+    });
+
+    test("says whether it isolates", () => {
+      expect(stage.provider.isolation.isolated).toBe(isolated);
+      if (!isolated) expect(stage.provider.isolation.detail).toContain("apt-get install bubblewrap");
+    });
+
+    test("commits and leftovers reach the branch; the follow-up continues; nothing changed is said", async () => {
+      const request = stage.request(repo.path, { branch: "s/happy" });
+      const first = await stage.open(request);
+      await stage.run(first, "echo 1 > a && git add a && git commit -qm mine && echo 2 > b");
+      const work = await first.collect("left over", never);
+      expect(work).toMatchObject({ commits: 2, push: { pushed: true, to: repo.path } });
+      expect(await repo.git("log", "--format=%s|%an", "s/happy")).toBe(
+        "left over|prompt-backend\nmine|prompt-backend\nBegin|Test\n",
+      );
+      expect(await stage.provider.release(first.config)).toBe(true);
+
+      const second = await stage.open(request);
+      expect(
+        (await stage.run(second, "cat a b; git branch --show-current; git remote get-url origin")).out,
+      ).toBe(`1\n2\ns/happy\n${repo.path}`);
+      expect(await second.collect("nothing", never)).toMatchObject({ commits: 2, head: work.head });
+
+      const untouched = await stage.open(stage.request(repo.path, { branch: "s/untouched" }));
+      expect(await untouched.collect("x", never)).toMatchObject({
+        commits: 0,
+        push: { pushed: false, reason: "nothing changed" },
+      });
+      expect(await repo.branches()).not.toContain("s/untouched");
+    });
+
+    test("a rejected push is a reason, the work is kept and comes first the next time", async () => {
+      const request = stage.request(repo.path, { branch: "s/kept" });
+      const first = await stage.open(request);
+      await repo.git("branch", "s/kept", "main");
+      await repo.git("checkout", "-q", "s/kept");
+      await stage.run(first, "echo kept > kept");
+      const work = await first.collect("kept", never);
+      expect(work.push).toMatchObject({ pushed: false, reason: expect.stringContaining("refused it") });
+      await repo.git("checkout", "-q", "main");
+      const second = await stage.open(request);
+      expect((await stage.run(second, "cat kept")).out).toBe("kept");
+      expect((await second.collect("x", never)).push).toEqual({ pushed: true, to: repo.path });
+    });
+
+    test.each([
+      ["a detached HEAD", "git checkout -q --detach && echo x > x && git add x && git commit -qm x", 1],
+      ["another branch", "git checkout -qb other && echo x > x && git add x && git commit -qm x", 1],
+      [
+        "a look at main after the work",
+        "echo x > x; git add x; git commit -qm x; git checkout -q origin/main",
+        1,
+      ],
+      ["lock files", "echo x > x; touch .git/index.lock .git/HEAD.lock", 1],
+      ["a nested repository without commits", "git init -q n; echo x > x", 1],
+      ["an orphan", "git checkout -q --orphan new && echo x > x", 1],
+      ["a damaged index", "echo nonsense > .git/index; echo x > x", 1],
+      [
+        "a merge with conflicts",
+        "git checkout -qb o; echo 1 > README.md; git commit -qam 1; git checkout -q -; echo 2 > README.md; git commit -qam 2; git merge o",
+        3,
+      ],
+    ])("%s", async (_, script, commits) => {
+      const request = stage.request(repo.path, { branch: `s/${crypto.randomUUID()}` });
+      const sandbox = await stage.open(request);
+      await stage.run(sandbox, script);
+      const work = await sandbox.collect("left over", never);
+      expect(work).toMatchObject({ commits, push: { pushed: true } });
+      expect(await repo.git("rev-parse", "--short", request.branch)).toBe(`${work.head}\n`);
+    });
+
+    test("a deleted .git is a clear failure", async () => {
+      const sandbox = await stage.open(stage.request(repo.path));
+      await stage.run(sandbox, "rm -rf .git");
+      const collected = sandbox.collect("x", never);
+      expect(collected).rejects.toThrow(RepositoryError);
+      expect(collected).rejects.toThrow("no usable git repository");
+      await collected.catch(() => undefined);
+    });
+
+    test.each([
+      ["main", "/nowhere/at/all", "There is no git repository at /nowhere/at/all"],
+      ["nope", "", "has no branch nope; it has main"],
+      ["a..b", "", "not a valid branch name"],
+    ])("wrong request: %s in %j", async (targetBranch, path, message) => {
+      const before = await readdir(join(stage.dataDir, "sandboxes"));
+      const opened = stage.open(stage.request(path || repo.path, { targetBranch }));
+      await expect(opened).rejects.toThrow(RepositoryError);
+      await expect(opened).rejects.toThrow(message);
+      expect(await readdir(join(stage.dataDir, "sandboxes"))).toEqual(before);
+    });
+
+    test("an empty repository", async () => {
+      await Bun.$`git init -q --bare ${join(stage.dataDir, "empty.git")}`.quiet();
+      await expect(stage.open(stage.request(join(stage.dataDir, "empty.git")))).rejects.toThrow("is empty");
+    });
+
+    test("whatever configuration, hooks and stdin a run leaves, its state stays and its environment is its own", async () => {
+      const request = stage.request(repo.path, { branch: "s/state" });
+      const first = await stage.open(request);
+      const child = first.start({ argv: ["cat"], env: {}, stdin: "x".repeat(300_000), readable: [] });
+      expect((await Array.fromAsync(child.lines)).join("").length).toBe(300_000);
+      await stage.run(first, 'echo memory > "$STATE/m"; chmod 500 "$HOME"', { STATE: first.paths.state });
+      await stage.provider.release(first.config);
+      const second = await stage.open(request);
+      expect((await stage.run(second, 'cat "$STATE/m"; env', { STATE: second.paths.state })).out).toContain(
+        "memory",
+      );
+      expect((await stage.run(second, "env")).out).not.toContain("BUN_");
+    });
+
+    test("a daemon with a session of its own ends with the run", async () => {
+      const sandbox = await stage.open(stage.request(repo.path));
+      const script = `setsid sh -c 'trap "" TERM HUP; while :; do date +%N > beat; sleep 0.01; done' >/dev/null 2>&1 & while ! [ -s beat ]; do sleep 0.01; done`;
+      await stage.run(sandbox, script);
+      expect(await marked(sandbox.config.id)).toEqual([]);
+      expect(existsSync(join(sandbox.hostPaths.checkout, "beat"))).toBe(true);
+    });
+
+    test("stop: a program that listens ends politely, one that does not by force", async () => {
+      const sandbox = await stage.open(stage.request(repo.path));
+      const start = async (trap: string) => {
+        const script = `trap '${trap}' TERM; echo ready; while :; do sleep 0.01; done`;
+        const child = sandbox.start({ argv: ["sh", "-c", script], env: {}, stdin: "", readable: [] });
+        for await (const line of child.lines) if (line === "ready") break;
+        return child;
+      };
+      const polite = await start("exit 7");
+      await polite.stop(5_000);
+      expect((await polite.exit).code).toBe(7);
+      const deaf = await start("");
+      await Promise.all([deaf.stop(50), deaf.stop(50)]);
+      expect(await deaf.exit).toMatchObject({ signal: "SIGKILL" });
+      expect(await marked(sandbox.config.id)).toEqual([]);
+    });
+
+    test("a program that is not there", async () => {
+      const sandbox = await stage.open(stage.request(repo.path));
+      const child = sandbox.start({ argv: ["/no/such/program"], env: {}, stdin: "x", readable: [] });
+      expect((await child.exit).code).not.toBe(0);
+      expect((await child.exit).stderr).toContain("/no/such/program");
+    });
+
+    test("release is idempotent, takes read-only folders, and leaves other machines' alone; sweep keeps what is held", async () => {
+      const [held, lost] = [
+        await stage.open(stage.request(repo.path)),
+        await stage.open(stage.request(repo.path)),
+      ];
+      await stage.run(lost, "mkdir -p d/e && touch d/e/f && chmod 500 d/e d");
+      expect(await stage.provider.release({ ...held.config, host: "another" })).toBe(false);
+      await stage.provider.sweep(async () => new Set([held.config.id]));
+      expect(await readdir(join(stage.dataDir, "sandboxes"))).toEqual([held.config.id]);
+      await chmod(held.hostPaths.home, 0o500);
+      expect(await stage.provider.release(held.config)).toBe(true);
+      expect(await stage.provider.release(held.config)).toBe(true);
+      expect(await stage.provider.sweep(async () => new Set())).toBe(0);
+    });
+  });
+
+/** Processes of this machine that carry a sandbox's mark. */
+export async function marked(id: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const pid of await readdir("/proc"))
+    if (/^\d+$/.test(pid)) {
+      const text = await Bun.file(`/proc/${pid}/environ`)
+        .text()
+        .catch(() => "");
+      if (text.includes(id)) found.push(pid);
+    }
+  return found;
+}

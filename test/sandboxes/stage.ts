@@ -1,0 +1,72 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Config, readConfig } from "../../src/config.ts";
+import { createLogger } from "../../src/observability/logger.ts";
+import { openLocalSandboxes } from "../../src/sandboxes/local.ts";
+import type { CheckoutRequest, Sandbox, SandboxProvider } from "../../src/sandboxes/sandbox.ts";
+
+export interface SandboxStage {
+  dataDir: string;
+  provider: SandboxProvider;
+  /** A request for a session of its own. */
+  request(repo: string, more?: Partial<CheckoutRequest>): CheckoutRequest;
+  open(request: CheckoutRequest): Promise<Sandbox>;
+  /** Runs a shell script in the sandbox. @returns its stdout and how it ended. */
+  run(
+    sandbox: Sandbox,
+    script: string,
+    env?: Record<string, string>,
+  ): Promise<{ out: string; code: number | null; stderr: string }>;
+  remove(): Promise<void>;
+}
+
+export const never = new AbortController().signal;
+
+/** Opens the local provider on a DATA_DIR of its own. @param options.isolated false: as on a machine without bubblewrap. */
+export async function openStage(
+  options: { isolated?: boolean; env?: Record<string, string> } = {},
+): Promise<SandboxStage> {
+  const dataDir = await mkdtemp(join(tmpdir(), "pb-sandboxes-"));
+  let path = process.env["PATH"] ?? "/usr/bin:/bin";
+  if (options.isolated === false) {
+    // Every program but bubblewrap.
+    path = join(dataDir, "bin");
+    await Bun.$`mkdir -p ${path} && ln -s /usr/bin/* ${path}/ && rm -f ${path}/bwrap`.quiet();
+  }
+  const config: Config = readConfig({ DATA_DIR: dataDir, PATH: path, AUTH_MODE: "local", ...options.env });
+  const provider = await openLocalSandboxes({ config, logger: createLogger({ level: "silent" }) });
+  return {
+    dataDir,
+    provider,
+    request: (repo, more = {}) => ({
+      sessionId: crypto.randomUUID(),
+      repo,
+      targetBranch: "main",
+      branch: "session/one",
+      ...more,
+    }),
+    open: (request) => provider.open(provider.plan(), request, never),
+    async run(sandbox, script, env = {}) {
+      const child = sandbox.start({ argv: ["sh", "-c", script], env, stdin: "", readable: [] });
+      const lines = await Array.fromAsync(child.lines);
+      const { code, stderr } = await child.exit;
+      return { out: lines.join("\n"), code, stderr };
+    },
+    async remove() {
+      await provider.close();
+      await provider.sweep(async () => new Set());
+      await rm(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Why agents cannot be isolated on this machine, or undefined where they can. */
+export async function whyNotIsolated(): Promise<string | undefined> {
+  const stage = await openStage();
+  try {
+    return stage.provider.isolation.isolated ? undefined : stage.provider.isolation.detail;
+  } finally {
+    await stage.remove();
+  }
+}
