@@ -248,7 +248,7 @@ export function secretsOf(config: Config): string[] {
   const passwords = [config.databaseUrl, config.redisUrl].flatMap((url) => {
     const password = (url && URL.parse(url)?.password) || "";
     try {
-      return [password, decodeURIComponent(password)];
+      return [...new Set([password, decodeURIComponent(password)])];
     } catch {
       return [password];
     }

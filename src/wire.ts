@@ -1,4 +1,5 @@
-import { type TSchema, t } from "elysia";
+/** Wire shapes that several features share. TypeBox itself, whose schemas are Elysia's own. */
+import { type TSchema, Type as t } from "@sinclair/typebox";
 
 /** UUID in a path. */
 export const Id = t.String({

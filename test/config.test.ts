@@ -126,7 +126,7 @@ describe("secrets", () => {
       REDIS_URL: "redis://:pass-4@h",
       KEYCLOAK_ISSUER: ISSUER,
     });
-    expect(secretsOf(config)).toEqual(["sk-ant-1", "ghp_2", "p@ss-3", "pass-4"]);
+    expect(secretsOf(config)).toEqual(["sk-ant-1", "ghp_2", "p%40ss-3", "p@ss-3", "pass-4"]);
     expect(secretsOf(readConfig({}))).toEqual([]);
   });
 });

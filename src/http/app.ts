@@ -31,7 +31,7 @@ export function createApp({ database, config, verifier, health, logger, version 
   return app
     .use(errorHandler({ logger, methodsOf: (path) => methodsOf(app.routes, path) }))
     .use(headers(config))
-    .use(bodyLimits)
+    .use(bodyLimits())
     .use(docs(version)(app))
     .use(healthRoutes(health))
     .use(sessionRoutes({ orm, config, guard }))

@@ -129,7 +129,15 @@ function jsonOnly(content: Json | undefined): Json {
 function mendSchema(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(mendSchema);
   if (typeof value !== "object" || value === null) return value;
-  const { $id: _, examples, const: constant, patternProperties, ...rest } = value as Json;
+  // Elysia closes objects when it first serves a request, so that the text would depend on when it is asked for.
+  const {
+    $id: _,
+    additionalProperties: _closed,
+    examples,
+    const: constant,
+    patternProperties,
+    ...rest
+  } = value as Json;
   const out = Object.fromEntries(Object.entries(rest).map(([key, one]) => [key, mendSchema(one)])) as Json;
   // A record: in 3.0 there is a word for values of any key only.
   if (patternProperties) out["additionalProperties"] = mendSchema(Object.values(patternProperties)[0]);

@@ -25,6 +25,8 @@ export async function listen(options: {
       idleTimeout: IDLE_TIMEOUT_S,
       // Twice as much as is taken, so that a body that is a little too large still gets a reply that says so.
       maxRequestBodySize: MAX_BODY_BYTES * 2,
+      // Bun's default lets a second process share the port in silence.
+      reusePort: false,
       development: false,
       fetch: (request) => app.fetch(request),
     });

@@ -21,7 +21,7 @@ export interface LoggerOptions {
   write?: (line: string) => void;
 }
 
-/** Makes a logger. Errors among the fields become `{name, message, stack}`; known secrets become `***`. */
+/** Makes a logger. Errors among the fields become `{name, message, stack, cause}`; known secrets become `***`. */
 export function createLogger(options: LoggerOptions): Logger {
   const threshold = LOG_LEVELS.indexOf(options.level);
   const secrets = (options.secrets ?? []).filter((secret) => secret.length >= 6);
@@ -44,7 +44,8 @@ export function createLogger(options: LoggerOptions): Logger {
 }
 
 function plain(_key: string, value: unknown): unknown {
-  if (value instanceof Error) return { name: value.name, message: value.message, stack: value.stack };
+  if (value instanceof Error)
+    return { name: value.name, message: value.message, stack: value.stack, cause: value.cause };
   if (typeof value === "bigint") return value.toString();
   return value;
 }

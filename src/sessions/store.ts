@@ -74,19 +74,17 @@ export async function createSession(
   await orm.transaction(async (tx) => {
     if (parent !== null) await requireOwn(tx, userId, parent);
     const messages: Turn[] = first && promptId ? [userTurn(first.text, promptId)] : [];
-    await tx
-      .insert(session)
-      .values({
-        id: sessionId,
-        userId,
-        repo,
-        targetBranch,
-        parent,
-        title,
-        branch: branchOf(title),
-        messages,
-        promptSeq: first ? 1 : 0,
-      });
+    await tx.insert(session).values({
+      id: sessionId,
+      userId,
+      repo,
+      targetBranch,
+      parent,
+      title,
+      branch: branchOf(title),
+      messages,
+      promptSeq: first ? 1 : 0,
+    });
     if (!first || !promptId) return;
     await insertPrompt(tx, { id: promptId, sessionId, seq: 1, data: first.data });
     if (wanted.wantsTitle)

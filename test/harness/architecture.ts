@@ -2,7 +2,7 @@ import type { Source } from "./sources.ts";
 
 /** Rooms from the ground up. A file imports from its own storey or from below, never from above. */
 const STOREYS: readonly (readonly string[])[] = [
-  ["errors.ts", "release-stack.ts", "observability"],
+  ["errors.ts", "release-stack.ts", "wire.ts", "observability"],
   ["config.ts"],
   ["auth", "queue", "sandboxes", "agents", "db"],
   ["sessions", "prompts", "messages", "dead-letters", "runs"],
@@ -74,8 +74,17 @@ export const RULES: Readonly<Record<string, Rule>> = {
   },
 
   "nothing happens at import": ({ path, code }) =>
-    path === "main.ts" ? [] : code.split("\n").flatMap((line, index) => sideEffect(line, index + 1)),
+    path === "main.ts"
+      ? []
+      : withoutTemplates(code)
+          .split("\n")
+          .flatMap((line, index) => sideEffect(line, index + 1)),
 };
+
+/** Text inside template literals is text, at whatever column it stands; its lines stay, empty. */
+function withoutTemplates(code: string): string {
+  return code.replace(/`(?:\\.|[^`\\])*`/gs, (literal) => literal.replace(/[^\n]/g, ""));
+}
 
 /** Looks at lines without indentation only: with Biome's format, those are a module's own statements. */
 function sideEffect(line: string, number: number): string[] {

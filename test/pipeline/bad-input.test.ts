@@ -20,7 +20,7 @@ describe("what an operator gets wrong is one clear text and an exit code", () =>
     expect(code).toBe(1);
     for (const name of Object.keys(env)) expect(stderr).toContain(`  ${name}: `);
     expect(stderr).not.toContain("sk-secret");
-    expect(stderr.split("\n")).toHaveLength(6);
+    expect(stderr.split("\n")).toHaveLength(7);
   });
 
   test("an unknown task", async () => {

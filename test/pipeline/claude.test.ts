@@ -36,15 +36,19 @@ function commit() {
 if (typeof program !== "string") unavailable({ name: NAME, reason: program.missing });
 else
   test(NAME, async () => {
-    const model = startScriptedModel({ script });
+    const keys = new Set<string | null>();
+    const model = startScriptedModel({
+      script: (request) => {
+        keys.add(request.headers.get("x-api-key"));
+        return script(request);
+      },
+    });
     await using stage = await createStage("embedded");
     const env = { CLAUDE_PATH: program, ANTHROPIC_API_KEY: KEY, ANTHROPIC_BASE_URL: model.url };
     await using backend = await startBackend(stage, { env });
     const repository = await makeRepository();
 
     const { sessionId, promptId } = await backend.submit(repository.path, "Write the first file, please.");
-    const derived = (await backend.session(sessionId)).title;
-    expect(derived).toBe("Write the first file, please");
     const { branch } = await backend.reaches(sessionId, "NeedsReviewIpReturned", 60_000);
     const messages = await backend.messages(promptId);
     expect(messages.map(({ data }) => data.type)).toContain("result");
@@ -52,7 +56,7 @@ else
     expect(await repository.git("show", `${branch}:ONE.md`)).toBe("written by Claude\n");
     expect(JSON.stringify(messages)).not.toContain(KEY);
     expect(backend.process.lines.join("\n")).not.toContain(KEY);
-    expect(model.requests.every((request) => request.headers.get("x-api-key") === KEY)).toBe(true);
+    expect([...keys]).toEqual([KEY]);
     await until(async () => (await backend.session(sessionId)).title === "A better title", {
       what: "the better title",
     });
