@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { makeRepository, type TestRepository } from "../harness/repository.ts";
 import { startGitServer } from "./git-server.ts";
-import { never, openStage, type SandboxStage } from "./stage.ts";
+import { never, openStage, processArguments, type SandboxStage } from "./stage.ts";
 
 const TOKEN = "ghp_secret0123456789";
 const root = mkdtempSync(join(tmpdir(), "pb-github-"));
@@ -14,14 +14,8 @@ let source: TestRepository;
 let server: ReturnType<typeof startGitServer>;
 let stage: SandboxStage;
 
-/** The arguments of all processes there are now. */
 function look(): void {
-  for (const file of new Bun.Glob("[0-9]*/cmdline").scanSync({ cwd: "/proc" }))
-    try {
-      argvs.add(readFileSync(join("/proc", file), "utf8"));
-    } catch {
-      // It has ended meanwhile.
-    }
+  for (const one of processArguments()) argvs.add(one);
 }
 
 beforeAll(async () => {

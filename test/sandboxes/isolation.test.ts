@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { makeRepository, type TestRepository } from "../harness/repository.ts";
 import { unavailable } from "../harness/services.ts";
-import { never, openStage, type SandboxStage, whyNotIsolated } from "./stage.ts";
+import { never, openStage, processArguments, type SandboxStage, whyNotIsolated } from "./stage.ts";
 
 const reason = await whyNotIsolated();
 if (reason) unavailable({ name: "isolation", reason });
@@ -63,13 +63,7 @@ else
         expect(line).toBe("s3cret-value");
         break;
       }
-      const argvs = [...new Bun.Glob("[0-9]*/cmdline").scanSync({ cwd: "/proc" })].map((file) => {
-        try {
-          return readFileSync(join("/proc", file), "utf8");
-        } catch {
-          return "";
-        }
-      });
+      const argvs = processArguments();
       expect(argvs.join("\n")).toContain("sleep");
       expect(argvs.join("\n")).not.toContain("s3cret-value");
       await child.stop(0);

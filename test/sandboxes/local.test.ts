@@ -182,7 +182,7 @@ for (const isolated of reason ? [false] : [true, false])
   });
 
 /** Processes of this machine that carry a sandbox's mark. */
-export async function marked(id: string): Promise<string[]> {
+async function marked(id: string): Promise<string[]> {
   const found: string[] = [];
   for (const pid of await readdir("/proc"))
     if (/^\d+$/.test(pid)) {

@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -69,4 +70,17 @@ export async function whyNotIsolated(): Promise<string | undefined> {
   } finally {
     await stage.remove();
   }
+}
+
+/** The arguments of every process of this machine. */
+export function processArguments(): string[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map((pid) => {
+      try {
+        return readFileSync(join("/proc", pid, "cmdline"), "utf8");
+      } catch {
+        return ""; // It has ended meanwhile.
+      }
+    });
 }
