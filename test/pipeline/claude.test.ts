@@ -39,7 +39,9 @@ else
     const keys = new Set<string | null>();
     const model = startScriptedModel({
       script: (request) => {
-        keys.add(request.headers.get("x-api-key"));
+        // Claude Code's by way of the proxy, the SDK's own for the title.
+        const { headers } = request;
+        keys.add(headers.get("x-api-key") ?? headers.get("authorization")?.replace("Bearer ", "") ?? null);
         return script(request);
       },
     });
