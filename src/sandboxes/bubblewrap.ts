@@ -19,6 +19,8 @@ const PRIVATE = { "/etc": 8, "/opt": 3, "/usr/local": 3 };
 const EMPTY = ["/run", "/root", "/var/tmp", "/dev/shm"];
 const UID = 1000;
 const PROBE_TIMEOUT_MS = 10_000;
+/** Looking takes some milliseconds of everybody's time; new secrets in /etc are rare. */
+const COVERS_MAX_AGE_MS = 30_000;
 const FIX =
   "allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0); in a container start it with --security-opt seccomp=unconfined --security-opt systempaths=unconfined";
 
@@ -27,6 +29,8 @@ export interface Bubblewrap {
   /** A user namespace of its own: whoever starts us, the agent is nobody special. */
   userNamespace: boolean;
   dataDir: string;
+  /** Arguments that hide what is private; looked for at most every `COVERS_MAX_AGE_MS`. */
+  covers(): readonly string[];
 }
 
 /** Finds out by trying whether bubblewrap can isolate here; a string says why not and what to do. */
@@ -41,7 +45,7 @@ export async function probeBubblewrap(options: {
   await mkdir(join(dataDir, "sandbox-etc"), { recursive: true, mode: 0o700 });
   let reason = "";
   for (const userNamespace of [true, false]) {
-    const wrapper: Bubblewrap = { program, userNamespace, dataDir };
+    const wrapper: Bubblewrap = { program, userNamespace, dataDir, covers: rememberedCovers() };
     await writeFile(passwdOf(dataDir), passwd(userNamespace ? UID : (process.getuid?.() ?? UID)));
     const { exitCode, stderr } = Bun.spawnSync({
       cmd: [...isolation(wrapper, [], []), "--", "true"],
@@ -52,6 +56,18 @@ export async function probeBubblewrap(options: {
     reason ||= stderr.toString().trim().split("\n").at(-1) || "it did not answer";
   }
   return `bubblewrap does not work here (${reason}); ${FIX}`;
+}
+
+function rememberedCovers(): () => readonly string[] {
+  let known: readonly string[] = [];
+  let lookedAt = Number.NEGATIVE_INFINITY;
+  return () => {
+    if (performance.now() - lookedAt > COVERS_MAX_AGE_MS) {
+      known = Object.entries(PRIVATE).flatMap(([folder, depth]) => hidePrivate(folder, depth));
+      lookedAt = performance.now();
+    }
+    return known;
+  };
 }
 
 /** Programs look their own user up; many fail where there is none. */
@@ -65,7 +81,7 @@ const passwdOf = (dataDir: string) => join(dataDir, "sandbox-etc", "passwd");
 
 /** The argument list up to the program to run. @param binds more of bwrap's own arguments. */
 function isolation(
-  { program, userNamespace, dataDir }: Bubblewrap,
+  { program, userNamespace, dataDir, covers }: Bubblewrap,
   binds: readonly string[],
   readable: readonly string[],
 ): string[] {
@@ -78,7 +94,7 @@ function isolation(
     ...["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"],
     ...["--die-with-parent", "--new-session", "--hostname", "sandbox", "--cap-drop", "ALL"],
     ...system,
-    ...Object.entries(PRIVATE).flatMap(([folder, depth]) => hidePrivate(folder, depth)),
+    ...covers(),
     ...(existsSync("/etc/passwd") ? ["--ro-bind", passwdOf(dataDir), "/etc/passwd"] : []),
     ...proc(),
     ...["--dev", "/dev"],

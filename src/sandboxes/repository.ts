@@ -148,9 +148,9 @@ export function openRepositoryStore(options: {
   };
 
   return {
-    checkOut: (request, folder, signal) =>
-      exclusively(store, async () => {
-        const { base, origin, head } = refs(request.sessionId);
+    async checkOut(request, folder, signal) {
+      const { base, origin, head } = refs(request.sessionId);
+      const start = await exclusively(store, async () => {
         await ensure(signal);
         const heads = await remoteBranches(request, signal);
         const pushed = heads.get(request.branch);
@@ -166,25 +166,27 @@ export function openRepositoryStore(options: {
           ...wanted,
         ];
         await patiently(() => inStore(fetch, signal, true));
-        const start = await newest(request, pushed && (await commitOf(origin, signal)), signal);
-        await patiently(() => setHead(request.sessionId, start, signal));
-
-        // A repository of its own, with copies of the objects: what an agent does to it cannot reach the store.
-        await git(["init", "--quiet", "--template=", `--initial-branch=${request.branch}`, "--", folder], {
-          signal,
-        });
-        const inCheckout = (...args: string[]) => git(args, { cwd: folder, signal });
-        const branches = [
-          `${head}:refs/heads/${request.branch}`,
-          `${base}:refs/remotes/origin/${request.targetBranch}`,
-        ];
-        await inCheckout("fetch", "--quiet", "--no-tags", "--update-head-ok", "--", store, ...branches);
-        await inCheckout("remote", "add", "origin", address.display);
-        await inCheckout("config", "user.name", author.name);
-        await inCheckout("config", "user.email", author.email);
-        await inCheckout("checkout", "--quiet", "--force", request.branch, "--");
-        return start;
-      }),
+        const newestCommit = await newest(request, pushed && (await commitOf(origin, signal)), signal);
+        await patiently(() => setHead(request.sessionId, newestCommit, signal));
+        return newestCommit;
+      });
+      // A repository of its own, with copies of the objects: what an agent does to it cannot reach the store. Only the
+      // session's own refs are read, so that others need not wait meanwhile.
+      await git(["init", "--quiet", "--template=", `--initial-branch=${request.branch}`, "--", folder], {
+        signal,
+      });
+      const inCheckout = (...args: string[]) => git(args, { cwd: folder, signal });
+      const branches = [
+        `${head}:refs/heads/${request.branch}`,
+        `${base}:refs/remotes/origin/${request.targetBranch}`,
+      ];
+      await inCheckout("fetch", "--quiet", "--no-tags", "--update-head-ok", "--", store, ...branches);
+      await inCheckout("remote", "add", "origin", address.display);
+      await inCheckout("config", "user.name", author.name);
+      await inCheckout("config", "user.email", author.email);
+      await inCheckout("checkout", "--quiet", "--force", request.branch, "--");
+      return start;
+    },
 
     takeIn: (request, { bundle, start }, signal) =>
       exclusively(store, async () => {
