@@ -19,6 +19,7 @@ import {
   appendMessages,
   type ClaimedRun,
   claimRun,
+  costOfOthers,
   finishRun,
   handOver,
   holdSandbox,
@@ -131,7 +132,7 @@ async function runAgent(
     await ingest({ lines: process.lines, reader, write: (events) => appendMessages(deps.orm, run, events) });
     const exit = await process.exit;
     signal.throwIfAborted();
-    const verdict = reader.conclude(exit);
+    const verdict = await withOwnCost(deps.orm, run, reader.conclude(exit), resume);
     if (!timedOut) return verdict;
     const minutes = Math.round(deps.runTimeoutMs / 60_000);
     return {
@@ -145,6 +146,19 @@ async function runAgent(
     // Also where storing failed: what was started is ended.
     await process.stop(STOP_GRACE_MS);
   }
+}
+
+/** An agent that resumes a conversation counts its cost from the conversation's beginning; a prompt has its own. */
+async function withOwnCost(
+  orm: Orm,
+  run: ClaimedRun,
+  verdict: AgentVerdict,
+  resumed: boolean,
+): Promise<AgentVerdict> {
+  const { cost_usd } = verdict.usage;
+  if (!resumed || cost_usd === undefined) return verdict;
+  const own = Math.max(0, cost_usd - (await costOfOthers(orm, run)));
+  return { ...verdict, usage: { ...verdict.usage, cost_usd: own } };
 }
 
 /** Says in the session how the run ended, then ends it. */

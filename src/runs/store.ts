@@ -1,4 +1,4 @@
-import { and, eq, sql } from "drizzle-orm";
+import { and, eq, ne, sql } from "drizzle-orm";
 import { type Orm, rowsOf, type Transaction } from "../db/client.ts";
 import { outbox, prompt, session, type Turn } from "../db/tables.ts";
 import { CHANNELS, QUEUES } from "../queue/names.ts";
@@ -120,6 +120,18 @@ export async function appendMessages(orm: Orm, run: Fence, events: readonly unkn
 /** The prompt's row, locked, while this run still holds it. The row lock keeps a takeover from slipping in between. */
 const leaseOf = (run: Fence) =>
   sql`select session_id from prompt where id = ${run.promptId}::uuid and lease_epoch = ${run.epoch}::bigint and status = 'Running' for no key update`;
+
+/** What the other prompts of the session cost, in US dollars. */
+export async function costOfOthers(
+  orm: Orm,
+  run: Pick<ClaimedRun, "promptId" | "sessionId">,
+): Promise<number> {
+  const [row] = await orm
+    .select({ cost: sql<string | null>`sum((${prompt.usage} ->> 'cost_usd')::numeric)` })
+    .from(prompt)
+    .where(and(eq(prompt.sessionId, run.sessionId), ne(prompt.id, run.promptId)));
+  return Number(row?.cost ?? 0);
+}
 
 export interface RunEnd {
   status: "Completed" | "Failed";

@@ -7,6 +7,7 @@ import {
   appendMessages,
   type ClaimedRun,
   claimRun,
+  costOfOthers,
   finishRun,
   handOver,
   holdSandbox,
@@ -102,6 +103,15 @@ describeEachDatabase("the life of a run", (database) => {
       inboxStatus: "Processing",
       sbxConfig: null,
     });
+  });
+
+  test("the cost of a session's other prompts is known, so that each prompt has its own", async () => {
+    const { promptIds, sessionId } = await seedSession(database(), 3);
+    const [first = "", second = "", third = ""] = promptIds;
+    await finishRun(database().orm, await claim(first), { ...OK, usage: { cost_usd: 0.25 } });
+    await finishRun(database().orm, await claim(second), { ...OK, usage: { turns: 1 } });
+    expect(await costOfOthers(database().orm, { promptId: third, sessionId })).toBe(0.25);
+    expect(await costOfOthers(database().orm, { promptId: first, sessionId })).toBe(0);
   });
 
   test("a heartbeat renews what this runner holds, and only that", async () => {
