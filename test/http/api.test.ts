@@ -262,7 +262,7 @@ describeEachDatabase("the API", (database) => {
       [422, "invalid", "POST", "/sessions", { body: { target_branch: "main" } }],
       [422, "invalid", "POST", "/sessions", { body: { ...good, repo: 7 } }],
       [422, "invalid", "POST", "/sessions/with-prompt", { body: { ...good, messages: [] } }],
-      [422, "invalid", "POST", "/sessions/with-prompt", { body: { ...good, repo: "/etc/\u0000" } }],
+      [422, "invalid", "POST", "/sessions/with-prompt", { body: { ...good, messages: [{ content: "a\u0000b" }] } }],
       [422, "invalid", "POST", "/prompts", { body: { session_id: "x", data: "y" } }],
       [422, "invalid", "GET", "/sessions/not-a-uuid", {}],
       [404, "not_found", "GET", `/sessions/${NOWHERE}`, {}],

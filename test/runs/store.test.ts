@@ -153,6 +153,9 @@ describeEachDatabase("the life of a run", (database) => {
     expect(await keys(dead)).toEqual(dead.promptIds);
     expect(await keys(running)).toEqual([]);
     expect(await keys(fresh)).toEqual([]);
+    // Still to be published: the publisher carries it.
+    await orm.update(prompt).set({ dispatchedAt: old }).where(eq(prompt.sessionId, waiting.sessionId));
+    expect(await rescueForgotten(orm, 30_000)).toBe(0);
     // Published and lost again: the same row is sent once more.
     await orm.update(outbox).set({ publishedAt: sql`now()` });
     await orm.update(prompt).set({ dispatchedAt: old }).where(eq(prompt.sessionId, waiting.sessionId));
