@@ -7,6 +7,7 @@ import {
   integer,
   jsonb,
   pgTable,
+  primaryKey,
   text,
   timestamp,
   uniqueIndex,
@@ -22,11 +23,33 @@ export interface Turn {
   at: string;
 }
 
+/** What identifies a running agent beyond doubt, on the machine where it runs. */
+export interface AgentProcess {
+  /** The DATA_DIR's machine, as in a sandbox's config. */
+  host: string;
+  /** Names its journal and exit files in the sandbox's folder. */
+  id: string;
+  pid: number;
+  /** In clock ticks since boot, as /proc says. */
+  started: number;
+  /** The kernel's boot id. */
+  boot: string;
+}
+
 export const INBOX_STATUSES = ["Pending", "Processing", "Completed", "Failed", "Cancelled"] as const;
 export const SESSION_STATUSES = ["Active", "Completed", "Failed"] as const;
 export const PROMPT_STATUSES = ["Queued", "Running", "Completed", "Failed", "Cancelled"] as const;
 export const CANCELLATION_STATUSES = ["Requested", "Cancelled"] as const;
 export const DLQ_STATUSES = ["Pending", "Resolved", "Abandoned"] as const;
+/** What kind of failure ended a run; it decides what happens next (`runs/failures.ts`). */
+export const FAILURE_KINDS = [
+  "transient",
+  "agent",
+  "configuration",
+  "poison",
+  "interrupted",
+  "limit",
+] as const;
 
 const id = () => uuid("id").primaryKey();
 /** Milliseconds are what JavaScript can carry back: a cursor made from a row must find that row again. */
@@ -60,6 +83,8 @@ export const session = pgTable(
     /** Last prompt.seq and message.seq given out; counters in the row make both gapless under concurrency. */
     promptSeq: integer("prompt_seq").notNull().default(0),
     messageSeq: bigint("message_seq", { mode: "number" }).notNull().default(0),
+    /** Grows with each change of the row (a trigger sees to it); validators of replies are made of it. */
+    version: bigint("version", { mode: "number" }).notNull().default(1),
     deletedAt: at("deleted_at"),
     ...times(),
   },
@@ -71,6 +96,10 @@ export const session = pgTable(
     // Two sessions on one branch of one repository would push over each other.
     uniqueIndex("session_repo_branch").on(t.repo, t.branch),
     index("session_user").on(t.userId, t.createdAt, t.id).where(sql`${t.deletedAt} is null`),
+    // All that a list's validator needs, without the rows.
+    index("session_user_version").on(t.userId, t.version).where(sql`${t.deletedAt} is null`),
+    index("session_user_repo").on(t.userId, t.repo, t.createdAt, t.id).where(sql`${t.deletedAt} is null`),
+    index("session_deleted").on(t.deletedAt).where(sql`${t.deletedAt} is not null`),
     index("session_parent").on(t.parent).where(sql`${t.parent} is not null`),
     index("session_sandbox").on(t.updatedAt).where(sql`${t.sbxConfig} is not null`),
   ],
@@ -83,8 +112,12 @@ export const prompt = pgTable(
     sessionId: uuid("session_id")
       .notNull()
       .references(() => session.id, { onDelete: "cascade" }),
+    /** The session's user, here too: waiting prompts take turns by user. */
+    userId: text("user_id").notNull(),
     seq: integer("seq").notNull(),
     data: jsonb("data").$type<unknown>().notNull(),
+    /** Higher goes first, among the prompts of one user. */
+    priority: integer("priority").notNull().default(0),
     status: text("status", { enum: PROMPT_STATUSES }).notNull().default("Queued"),
     attempt: integer("attempt").notNull().default(0),
     leaseOwner: text("lease_owner"),
@@ -93,14 +126,25 @@ export const prompt = pgTable(
     leaseExpiresAt: at("lease_expires_at"),
     /** When a job for it was last written to the outbox; the poller's grace counts from here. */
     dispatchedAt: at("dispatched_at").notNull().defaultNow(),
+    /** After a failure that may pass: not to be started before then. */
+    notBefore: at("not_before"),
     error: text("error"),
+    errorKind: text("error_kind", { enum: FAILURE_KINDS }),
+    /** Where the agent runs and how far its output has been stored, for the runner that comes back or takes over. */
+    process: jsonb("process").$type<AgentProcess>(),
+    outputOffset: bigint("output_offset", { mode: "number" }).notNull().default(0),
     usage: jsonb("usage").$type<Record<string, number>>(),
     startedAt: at("started_at"),
     finishedAt: at("finished_at"),
+    /** Grows with each change that a client can see. */
+    version: bigint("version", { mode: "number" }).notNull().default(1),
+    /** Grows with each change of its messages, by whoever writes them. */
+    messagesVersion: bigint("messages_version", { mode: "number" }).notNull().default(0),
     ...times(),
   },
   (t) => [
     check("prompt_status", oneOf(t.status, PROMPT_STATUSES)),
+    check("prompt_error_kind", oneOf(t.errorKind, FAILURE_KINDS)),
     check(
       "prompt_lease",
       sql`(${t.status} = 'Running') = (${t.leaseOwner} is not null and ${t.leaseExpiresAt} is not null)`,
@@ -109,6 +153,8 @@ export const prompt = pgTable(
     // The database itself refuses a second writer in a session.
     uniqueIndex("prompt_one_running").on(t.sessionId).where(sql`${t.status} = 'Running'`),
     index("prompt_unfinished").on(t.sessionId, t.seq).where(sql`${t.status} in ('Queued', 'Running')`),
+    index("prompt_user_unfinished").on(t.userId, t.status).where(sql`${t.status} in ('Queued', 'Running')`),
+    index("prompt_user_started").on(t.userId, t.startedAt.desc().nullsLast()),
     index("prompt_waiting").on(t.dispatchedAt).where(sql`${t.status} = 'Queued'`),
     index("prompt_lease_expires").on(t.leaseExpiresAt).where(sql`${t.status} = 'Running'`),
   ],
@@ -150,6 +196,7 @@ export const outbox = pgTable(
   },
   (t) => [
     index("outbox_due").on(t.nextAttemptAt, t.id).where(sql`${t.publishedAt} is null`),
+    index("outbox_published").on(t.publishedAt).where(sql`${t.publishedAt} is not null`),
     index("outbox_waiting_key").on(t.key).where(sql`${t.publishedAt} is null`),
   ],
 );
@@ -160,6 +207,9 @@ export const deadLetter = pgTable(
     id: id(),
     taskType: text("task_type").notNull(),
     entityId: uuid("entity_id").notNull(),
+    /** Whose it is; null where it is nobody's, for admins alone. */
+    userId: text("user_id"),
+    kind: text("kind", { enum: FAILURE_KINDS }).notNull().default("poison"),
     entityData: jsonb("entity_data").$type<unknown>(),
     retryCount: integer("retry_count").notNull().default(0),
     lastError: text("last_error").notNull(),
@@ -167,11 +217,50 @@ export const deadLetter = pgTable(
     firstFailedAt: at("first_failed_at").notNull().defaultNow(),
     status: text("status", { enum: DLQ_STATUSES }).notNull().default("Pending"),
     resolutionNotes: text("resolution_notes"),
+    resolvedBy: text("resolved_by"),
+    resolvedAt: at("resolved_at"),
     ...times(),
   },
   (t) => [
+    check("dead_letter_kind", oneOf(t.kind, FAILURE_KINDS)),
+    index("dead_letter_user").on(t.userId, t.status, t.createdAt),
     check("dead_letter_status", oneOf(t.status, DLQ_STATUSES)),
     index("dead_letter_status_created").on(t.status, t.createdAt),
     index("dead_letter_entity").on(t.entityId),
   ],
+);
+
+/** Answers already given to requests that carried an Idempotency-Key; kept 24 h. */
+export const idempotencyKey = pgTable(
+  "idempotency_key",
+  {
+    userId: text("user_id").notNull(),
+    key: text("key").notNull(),
+    /** Of the operation and the body: the same key with another one is refused. */
+    fingerprint: text("fingerprint").notNull(),
+    response: jsonb("response").$type<unknown>().notNull(),
+    createdAt: at("created_at").notNull().defaultNow(),
+  },
+  (t) => [primaryKey({ columns: [t.userId, t.key] }), index("idempotency_key_created").on(t.createdAt)],
+);
+
+/** Requests counted per user and address, where there is no Redis; rate-limiter-flexible's own shape. */
+export const requestLimit = pgTable("request_limit", {
+  key: text("key").primaryKey(),
+  points: integer("points").notNull().default(0),
+  /** Milliseconds since 1970. */
+  expire: bigint("expire", { mode: "number" }),
+});
+
+/** When each task of each process last worked. */
+export const taskHeartbeat = pgTable(
+  "task_heartbeat",
+  {
+    task: text("task").notNull(),
+    /** New at each start of a process. */
+    process: text("process").notNull(),
+    host: text("host").notNull(),
+    beatenAt: at("beaten_at").notNull().defaultNow(),
+  },
+  (t) => [primaryKey({ columns: [t.task, t.process] })],
 );

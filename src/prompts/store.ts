@@ -8,7 +8,7 @@ import { enqueue } from "../queue/outbox.ts";
 /** A waiting prompt and the promise of its job, in the caller's transaction. */
 export async function insertPrompt(
   tx: Transaction,
-  row: { id: string; sessionId: string; seq: number; data: unknown },
+  row: { id: string; sessionId: string; userId: string; seq: number; data: unknown },
 ): Promise<void> {
   await tx.insert(prompt).values(row);
   await enqueue(tx, { topic: QUEUES.promptRun, key: row.id, payload: { prompt_id: row.id } });

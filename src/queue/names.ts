@@ -13,8 +13,12 @@ export interface Payloads {
   "session-title": { session_id: string };
 }
 
-/** NOTIFY channels; payloads are empty or one id. */
+/** NOTIFY channels. */
 export const CHANNELS = {
+  /** A session was made or changed, its messages included; a trigger says so: `<session id> <message_seq> <user id>`. */
+  session: "session_changed",
+  /** A running prompt is to be cancelled; the payload is its id. */
+  cancel: "prompt_cancel",
   /** The outbox has something to publish. */
   outbox: "outbox",
   /** A sandbox is no longer needed. */

@@ -86,7 +86,7 @@ export async function createSession(
       promptSeq: first ? 1 : 0,
     });
     if (!first || !promptId) return;
-    await insertPrompt(tx, { id: promptId, sessionId, seq: 1, data: first.data });
+    await insertPrompt(tx, { id: promptId, sessionId, userId, seq: 1, data: first.data });
     if (wanted.wantsTitle)
       await enqueue(tx, { topic: QUEUES.sessionTitle, key: sessionId, payload: { session_id: sessionId } });
   });
@@ -124,7 +124,7 @@ export async function addPrompt(
       .where(and(eq(session.id, sessionId), mine(userId)))
       .returning({ seq: session.promptSeq });
     if (!counted) throw noSession(sessionId);
-    await insertPrompt(tx, { id, sessionId, seq: counted.seq, data });
+    await insertPrompt(tx, { id, sessionId, userId, seq: counted.seq, data });
   });
   return id;
 }

@@ -61,8 +61,14 @@ export async function seedSession(
     title: "A session",
     promptSeq: prompts,
   });
-  await database.orm
-    .insert(prompt)
-    .values(promptIds.map((id, index) => ({ id, sessionId, seq: index + 1, data: `prompt ${index + 1}` })));
+  await database.orm.insert(prompt).values(
+    promptIds.map((id, index) => ({
+      id,
+      sessionId,
+      userId: "alice",
+      seq: index + 1,
+      data: `prompt ${index + 1}`,
+    })),
+  );
   return { sessionId, promptIds };
 }

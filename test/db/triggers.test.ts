@@ -1,0 +1,55 @@
+import { expect, test } from "bun:test";
+import { eq, sql } from "drizzle-orm";
+import { message, prompt, session } from "../../src/db/tables.ts";
+import { CHANNELS } from "../../src/queue/names.ts";
+import { describeEachDatabase, seedSession } from "../harness/databases.ts";
+import { until } from "../harness/until.ts";
+
+describeEachDatabase("what the database itself keeps up to date", (database) => {
+  const versions = async (sessionId: string) => {
+    const [row] = await database()
+      .orm.select({ session: session.version, prompt: prompt.version, messages: prompt.messagesVersion })
+      .from(session)
+      .innerJoin(prompt, eq(prompt.sessionId, session.id))
+      .where(eq(session.id, sessionId));
+    if (!row) throw new Error("no row");
+    return row;
+  };
+
+  test("a session's version grows with each change, and listeners hear of it", async () => {
+    const { orm, listen } = database();
+    const heard: string[] = [];
+    const unlisten = await listen(CHANNELS.session, (payload) => void heard.push(payload));
+    const { sessionId } = await seedSession(database(), 1);
+    const before = await versions(sessionId);
+    await orm.update(session).set({ title: "Another" }).where(eq(session.id, sessionId));
+    expect((await versions(sessionId)).session).toBe(before.session + 1);
+    await until(() => heard.filter((one) => one === `${sessionId} 0 alice`).length === 2, {
+      what: "both changes heard",
+    });
+    await unlisten();
+  });
+
+  test("a prompt's version grows with what clients see, not with a heartbeat", async () => {
+    const { orm } = database();
+    const { sessionId } = await seedSession(database(), 1);
+    const before = await versions(sessionId);
+    await orm.update(prompt).set({ dispatchedAt: sql`now()` }).where(eq(prompt.sessionId, sessionId));
+    expect((await versions(sessionId)).prompt).toBe(before.prompt);
+    await orm.update(prompt).set({ error: "No." }).where(eq(prompt.sessionId, sessionId));
+    expect((await versions(sessionId)).prompt).toBe(before.prompt + 1);
+  });
+
+  test("messages that come, change or go make a new version of the prompt's messages", async () => {
+    const { orm } = database();
+    const { sessionId, promptIds } = await seedSession(database(), 1);
+    const promptId = String(promptIds[0]);
+    const rows = [1, 2].map((seq) => ({ id: Bun.randomUUIDv7(), promptId, sessionId, seq, data: {} }));
+    await orm.insert(message).values(rows);
+    expect((await versions(sessionId)).messages).toBe(1);
+    await orm.update(message).set({ data: "changed" }).where(eq(message.seq, 1));
+    expect((await versions(sessionId)).messages).toBe(2);
+    await orm.delete(message).where(eq(message.promptId, promptId));
+    expect((await versions(sessionId)).messages).toBe(3);
+  });
+});
