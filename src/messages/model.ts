@@ -1,4 +1,4 @@
-import { t } from "elysia";
+import { type Static, t } from "elysia";
 import { AnyJson, Id, Time } from "../wire.ts";
 
 const MessageDto = t.Object({
@@ -9,5 +9,6 @@ const MessageDto = t.Object({
   created_at: Time,
   updated_at: Time,
 });
+export type MessageDto = Static<typeof MessageDto>;
 
 export const messageModels = { MessageDto, ListMessagesOutput: t.Object({ messages: t.Array(MessageDto) }) };

@@ -2,6 +2,7 @@ import { Elysia, t } from "elysia";
 import type { createGuard } from "../auth/guard.ts";
 import type { Orm } from "../db/client.ts";
 import { errorReplies, Id, wireModels } from "../wire.ts";
+import { toMessageDto } from "./dto.ts";
 import { messageModels } from "./model.ts";
 import { listMessages } from "./store.ts";
 
@@ -14,14 +15,7 @@ export function messageRoutes(options: { orm: Orm; guard: ReturnType<typeof crea
     .get(
       "/prompts/:prompt_id/messages",
       async ({ user, params }) => ({
-        messages: (await listMessages(orm, user.id, params.prompt_id)).map((row) => ({
-          id: row.id,
-          prompt_id: row.promptId,
-          seq: row.seq,
-          data: row.data,
-          created_at: row.createdAt.toISOString(),
-          updated_at: row.updatedAt.toISOString(),
-        })),
+        messages: (await listMessages(orm, user.id, params.prompt_id)).map(toMessageDto),
       }),
       {
         params: t.Object({ prompt_id: Id }),

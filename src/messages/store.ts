@@ -3,6 +3,8 @@ import type { Orm } from "../db/client.ts";
 import { message, prompt, session } from "../db/tables.ts";
 import { AppError } from "../errors.ts";
 
+export type MessageRow = typeof message.$inferSelect;
+
 /** A prompt's messages in their order. @throws AppError `not_found`, also where it is somebody else's. */
 export async function listMessages(orm: Orm, userId: string, promptId: string) {
   const rows = await orm

@@ -6,9 +6,9 @@ import { AppError } from "../errors.ts";
 import { promptText, requirePromptText } from "../prompts/prompt-text.ts";
 import { checkBranchName, parseRepo } from "../sandboxes/repo-url.ts";
 import { errorReplies, Id, wireModels } from "../wire.ts";
-import { type SessionDto, sessionModels } from "./model.ts";
-import { createSession, listSessions, readSession, type SessionRow } from "./store.ts";
-import { uiStatusOf } from "./ui-status.ts";
+import { toDto } from "./dto.ts";
+import { sessionModels } from "./model.ts";
+import { createSession, listSessions, readSession } from "./store.ts";
 
 /** Sessions: create, with or without a first prompt; list; read. */
 export function sessionRoutes(options: { orm: Orm; config: Config; guard: ReturnType<typeof createGuard> }) {
@@ -114,26 +114,4 @@ export function sessionRoutes(options: { orm: Orm; config: Config; guard: Return
         response: { 200: "ReadSessionOutput", ...errorReplies(401, 404, 422, 500) },
       },
     );
-}
-
-/** Only what is meant for clients: of a sandbox its name, never its secrets. */
-function toDto(row: SessionRow): SessionDto {
-  return {
-    id: row.id,
-    sbxConfig: row.sbxConfig && { provider: row.sbxConfig.provider, id: row.sbxConfig.id },
-    parent: row.parent,
-    branch: row.branch,
-    repo: row.repo,
-    targetBranch: row.targetBranch,
-    title: row.title,
-    uiStatus: uiStatusOf(row),
-    inboxStatus: row.inboxStatus,
-    sessionStatus: row.sessionStatus,
-    createdAt: row.createdAt.toISOString(),
-    updatedAt: row.updatedAt.toISOString(),
-    deletedAt: row.deletedAt?.toISOString() ?? null,
-    cancellationStatus: row.cancellationStatus,
-    cancelledAt: row.cancelledAt?.toISOString() ?? null,
-    cancelledBy: row.cancelledBy,
-  };
 }

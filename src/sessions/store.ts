@@ -8,7 +8,8 @@ import { QUEUES } from "../queue/names.ts";
 import { enqueue } from "../queue/outbox.ts";
 import { branchOf, titleOf } from "./naming.ts";
 
-const { messages: _conversation, ...listed } = {
+/** What a SessionDto is made of. */
+export const sessionColumns = {
   id: session.id,
   userId: session.userId,
   repo: session.repo,
@@ -16,7 +17,6 @@ const { messages: _conversation, ...listed } = {
   branch: session.branch,
   title: session.title,
   parent: session.parent,
-  messages: session.messages,
   inboxStatus: session.inboxStatus,
   sessionStatus: session.sessionStatus,
   sbxConfig: session.sbxConfig,
@@ -33,7 +33,7 @@ const mine = (userId: string) => and(eq(session.userId, userId), isNull(session.
 /** All sessions of a user, newest first, without their conversations. */
 export function listSessions(orm: Orm, userId: string) {
   return orm
-    .select(listed)
+    .select(sessionColumns)
     .from(session)
     .where(mine(userId))
     .orderBy(desc(session.createdAt), desc(session.id));
@@ -44,7 +44,7 @@ export type SessionRow = Awaited<ReturnType<typeof listSessions>>[number];
 /** @throws AppError `not_found`, also where it is somebody else's. */
 export async function readSession(orm: Orm, userId: string, id: string) {
   const [row] = await orm
-    .select({ ...listed, messages: session.messages })
+    .select({ ...sessionColumns, messages: session.messages })
     .from(session)
     .where(and(eq(session.id, id), mine(userId)));
   if (!row) throw noSession(id);
