@@ -31,6 +31,8 @@ export interface Config {
   runTimeoutMs: number;
   gitAuthor: { name: string; email: string };
   corsOrigins: readonly string[];
+  /** How many proxies stand in front; only then are X-Forwarded-For and X-Forwarded-Proto believed. */
+  trustedProxyHops: number;
   logLevel: LogLevel;
   shutdownTimeoutMs: number;
   /** The machine's PATH, for finding programs. */
@@ -108,6 +110,10 @@ export const VARIABLES = {
   CORS_ORIGINS: [
     undefined,
     "Origins of web UIs, separated by commas. In local modes loopback origins are always allowed.",
+  ],
+  TRUSTED_PROXY_HOPS: [
+    "0",
+    "Proxies in front of this service. Unless 0, X-Forwarded-For and X-Forwarded-Proto are believed.",
   ],
   LOG_LEVEL: ["info", "debug, info, warn, error or silent."],
   SHUTDOWN_TIMEOUT_SECONDS: ["30", "How long SIGTERM waits for running prompts before they are handed over."],
@@ -190,6 +196,7 @@ export function readConfig(env: Env = process.env, { serves = true }: { serves?:
     runTimeoutMs: integer("RUN_TIMEOUT_MINUTES", 1, 10_080) * 60_000,
     gitAuthor: { name: text("GIT_AUTHOR_NAME") ?? "", email: text("GIT_AUTHOR_EMAIL") ?? "" },
     corsOrigins: originsOf(text("CORS_ORIGINS")),
+    trustedProxyHops: integer("TRUSTED_PROXY_HOPS", 0, 10),
     logLevel: oneOf("LOG_LEVEL", LOG_LEVELS) ?? "info",
     shutdownTimeoutMs: integer("SHUTDOWN_TIMEOUT_SECONDS", 0, 3600) * 1000,
     path: env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin",
@@ -238,9 +245,9 @@ export function gitEnvironment(env: Env = process.env): Env {
   return { PATH: env["PATH"], HOME: env["HOME"], LANG: "C.UTF-8" };
 }
 
-/** True for an address that only this machine can reach. */
+/** True for an address that only this machine can reach. A name such as 127.example.com is not one. */
 export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || host.startsWith("127.");
+  return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 }
 
 /** The values that must never be printed; passwords in URLs both as they stand there and decoded. */

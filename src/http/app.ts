@@ -12,6 +12,7 @@ import { docs } from "./docs.ts";
 import { errorHandler } from "./errors.ts";
 import { headers } from "./headers.ts";
 import { type HealthDetail, healthRoutes } from "./health.ts";
+import { localOnly } from "./local-only.ts";
 
 export interface AppOptions {
   /** Not touched before the first request that needs it. */
@@ -31,6 +32,7 @@ export function createApp({ database, config, verifier, health, logger, version 
   return app
     .use(errorHandler({ logger, methodsOf: (path) => methodsOf(app.routes, path) }))
     .use(headers(config))
+    .use(localOnly(config))
     .use(bodyLimits())
     .use(docs(version)(app))
     .use(healthRoutes(health))

@@ -1,5 +1,6 @@
 import { Elysia } from "elysia";
-import { type Config, isLoopback } from "../config.ts";
+import type { Config } from "../config.ts";
+import { originRule } from "./origins.ts";
 import { requestIdOf } from "./request-id.ts";
 
 const METHODS = "GET, POST, PUT, DELETE, OPTIONS";
@@ -8,18 +9,31 @@ const EXPOSED = "x-request-id";
 /** Seconds that a browser may remember a preflight's answer. */
 const MAX_AGE_S = "86400";
 
+/**
+ * What browsers are told about every reply; a page that needs more says so in its own headers, which win. JSON is no
+ * document, so it may load nothing and stand in no frame. Other origins read the API by CORS, which
+ * Cross-Origin-Resource-Policy leaves alone; it keeps replies out of their images and scripts.
+ */
+const SAFETY = {
+  "x-content-type-options": "nosniff",
+  "referrer-policy": "no-referrer",
+  "x-frame-options": "DENY",
+  "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+  "cross-origin-resource-policy": "same-origin",
+};
+/** A year; only said where a trusted proxy has spoken https with the client, or it would lock out plain http. */
+const HSTS = "max-age=31536000";
+
 /** What every reply carries: its request id, safety, and CORS for the configured origins, on errors too. */
-export function headers(config: Pick<Config, "auth" | "corsOrigins">) {
-  const allowed = (origin: string) => {
-    if (config.corsOrigins.includes(origin)) return true;
-    const url = config.auth.mode === "oidc" ? null : URL.parse(origin);
-    return url !== null && isLoopback(url.hostname.replace(/^\[|\]$/g, ""));
-  };
+export function headers(config: Pick<Config, "auth" | "corsOrigins" | "trustedProxyHops">) {
+  const allowed = originRule(config);
 
   return new Elysia({ name: "headers" }).onRequest(({ request, set }) => {
     set.headers["x-request-id"] = requestIdOf(request);
-    set.headers["x-content-type-options"] = "nosniff";
+    Object.assign(set.headers, SAFETY);
     set.headers["vary"] = "Origin";
+    if (config.trustedProxyHops > 0 && request.headers.get("x-forwarded-proto") === "https")
+      set.headers["strict-transport-security"] = HSTS;
     const origin = request.headers.get("origin");
     if (origin === null || !allowed(origin)) return undefined;
     // Requests carry credentials, so `*` would be refused by browsers.
