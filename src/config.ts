@@ -31,6 +31,8 @@ export interface Config {
   runTimeoutMs: number;
   gitAuthor: { name: string; email: string };
   corsOrigins: readonly string[];
+  /** Of one user: prompts that wait or run. */
+  maxUnfinishedPrompts: number;
   /** How many proxies stand in front; only then are X-Forwarded-For and X-Forwarded-Proto believed. */
   trustedProxyHops: number;
   logLevel: LogLevel;
@@ -111,6 +113,7 @@ export const VARIABLES = {
     undefined,
     "Origins of web UIs, separated by commas. In local modes loopback origins are always allowed.",
   ],
+  MAX_UNFINISHED_PROMPTS: ["1000", "Prompts of one user that may wait or run; more are refused with 429."],
   TRUSTED_PROXY_HOPS: [
     "0",
     "Proxies in front of this service. Unless 0, X-Forwarded-For and X-Forwarded-Proto are believed.",
@@ -196,6 +199,7 @@ export function readConfig(env: Env = process.env, { serves = true }: { serves?:
     runTimeoutMs: integer("RUN_TIMEOUT_MINUTES", 1, 10_080) * 60_000,
     gitAuthor: { name: text("GIT_AUTHOR_NAME") ?? "", email: text("GIT_AUTHOR_EMAIL") ?? "" },
     corsOrigins: originsOf(text("CORS_ORIGINS")),
+    maxUnfinishedPrompts: integer("MAX_UNFINISHED_PROMPTS", 1, 1_000_000),
     trustedProxyHops: integer("TRUSTED_PROXY_HOPS", 0, 10),
     logLevel: oneOf("LOG_LEVEL", LOG_LEVELS) ?? "info",
     shutdownTimeoutMs: integer("SHUTDOWN_TIMEOUT_SECONDS", 0, 3600) * 1000,

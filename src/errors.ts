@@ -17,13 +17,16 @@ export type ErrorCode =
 
 export class AppError extends Error {
   override readonly name = "AppError";
+  /** Seconds after which it is worth trying again; the reply's Retry-After. */
+  readonly retryAfter: number | undefined;
   /** @param message a sentence for the person who sent the request: what was wrong and what to do. */
   constructor(
     readonly code: ErrorCode,
     message: string,
-    options?: ErrorOptions,
+    options?: ErrorOptions & { retryAfter?: number },
   ) {
     super(message, options);
+    this.retryAfter = options?.retryAfter;
   }
 }
 

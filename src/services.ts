@@ -8,9 +8,11 @@ import { createApp } from "./http/app.ts";
 import { listen } from "./http/listen.ts";
 import type { Logger } from "./observability/logger.ts";
 import { openQueue } from "./queue/backend.ts";
+import { openRedis } from "./queue/redis.ts";
 import { createReleaseStack } from "./release-stack.ts";
 import { expireLeases } from "./runs/store.ts";
 import { openLocalSandboxes } from "./sandboxes/local.ts";
+import { startHeartbeat } from "./tasks/heartbeat.ts";
 import { TASKS } from "./tasks/index.ts";
 import type { TaskName } from "./tasks/names.ts";
 import type { TaskContext } from "./tasks/task.ts";
@@ -54,6 +56,8 @@ export async function startService(options: {
 
     let url: string | undefined;
     if (server) {
+      const redis = config.redisUrl === undefined ? undefined : openRedis(config.redisUrl, logger);
+      if (redis) stack.add("Redis", async () => redis.disconnect());
       const app = createApp({
         database,
         config,
@@ -65,6 +69,7 @@ export async function startService(options: {
           database: database.kind,
           queue: config.redisUrl === undefined ? database.kind : "redis",
         }),
+        queueAlive: redis && (() => redis.ping()),
         logger,
         version,
       });
@@ -88,6 +93,8 @@ export async function startService(options: {
         // A run gets its time to finish, then its time to be handed over.
         stack.add(`task ${name}`, () => task.stop(), config.shutdownTimeoutMs + 15_000);
       }
+      const heartbeat = startHeartbeat({ orm: database.orm, tasks, logger });
+      stack.add("heartbeat", () => heartbeat.stop());
     }
     return { url, stop: () => stack.release() };
   } catch (error) {

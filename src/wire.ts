@@ -26,8 +26,16 @@ export const ErrorDto = t.Object(
   { description: "Every error has this shape." },
 );
 
-/** The error replies that an operation documents. */
-export const errorReplies = <Status extends number>(...statuses: Status[]) =>
-  Object.fromEntries(statuses.map((status) => [status, "ErrorDto"])) as Record<Status, "ErrorDto">;
+/**
+ * The error replies that an operation documents. Whoever needs a token (401) may also be told to slow down (429) or
+ * to come again when the identity provider answers (503).
+ */
+export const errorReplies = <Status extends number>(...statuses: Status[]) => {
+  const all = (statuses as number[]).includes(401) ? [...statuses, 429, 503] : statuses;
+  return Object.fromEntries(all.map((status) => [status, "ErrorDto"])) as Record<
+    Status | 429 | 503,
+    "ErrorDto"
+  >;
+};
 
 export const wireModels = { ErrorDto };

@@ -5,6 +5,8 @@ import { AppError } from "../errors.ts";
 export interface User {
   /** The token's `sub`; `local` in none mode. */
   id: string;
+  /** What the token calls them, for people to read. */
+  name?: string;
   roles: readonly string[];
   /** Milliseconds since the epoch; Infinity in none mode. A stream may outlive its token: check it there. */
   expiresAt: number;
@@ -52,7 +54,15 @@ export function userOf(payload: JWTPayload): User {
   const realmRoles =
     typeof realm === "object" && realm !== null && "roles" in realm ? realm.roles : undefined;
   const roles = new Set([...namesIn(realmRoles), ...namesIn(payload["roles"])]);
-  return Object.freeze({ id: sub, roles: Object.freeze([...roles]), expiresAt: exp * 1000 });
+  const name = [payload["name"], payload["preferred_username"]].find(
+    (one): one is string => typeof one === "string" && problemOfName(one) === undefined,
+  );
+  return Object.freeze({
+    id: sub,
+    ...(name !== undefined && { name }),
+    roles: Object.freeze([...roles]),
+    expiresAt: exp * 1000,
+  });
 }
 
 function namesIn(list: unknown): string[] {

@@ -13,6 +13,8 @@ import { errorHandler } from "./errors.ts";
 import { headers } from "./headers.ts";
 import { type HealthDetail, healthRoutes } from "./health.ts";
 import { localOnly } from "./local-only.ts";
+import { meRoutes } from "./me.ts";
+import { createReadiness } from "./readiness.ts";
 
 export interface AppOptions {
   /** Not touched before the first request that needs it. */
@@ -20,12 +22,14 @@ export interface AppOptions {
   config: Config;
   verifier: TokenVerifier;
   health: () => HealthDetail;
+  /** Rejects while the queue is away; undefined where the queue is the database. */
+  queueAlive?: (() => Promise<unknown>) | undefined;
   logger: Logger;
   version: string;
 }
 
 /** The whole API. Listens nowhere; `app.handle(request)` answers. */
-export function createApp({ database, config, verifier, health, logger, version }: AppOptions) {
+export function createApp({ database, config, verifier, health, queueAlive, logger, version }: AppOptions) {
   const { orm } = database;
   const guard = createGuard({ verifier });
   const app = new Elysia();
@@ -35,9 +39,10 @@ export function createApp({ database, config, verifier, health, logger, version 
     .use(localOnly(config))
     .use(bodyLimits())
     .use(docs(version)(app))
-    .use(healthRoutes(health))
+    .use(healthRoutes({ detail: health, ready: createReadiness({ orm, queueAlive }) }))
+    .use(meRoutes({ orm, config, guard }))
     .use(sessionRoutes({ orm, config, guard }))
-    .use(promptRoutes({ orm, guard }))
+    .use(promptRoutes({ orm, config, guard }))
     .use(messageRoutes({ orm, guard }));
 }
 

@@ -8,6 +8,7 @@ const TAGS = [
   { name: "Sessions", description: "A change to a repository, from prompt to branch" },
   { name: "Prompts", description: "What was asked for" },
   { name: "Messages", description: "What the agent said" },
+  { name: "Me", description: "Who I am here, and what I may use" },
 ];
 
 /** The API's description, OpenAPI 3.0.3, of all routes of `app`. The same bytes that /openapi.json serves. */
@@ -117,7 +118,9 @@ const DESCRIPTIONS: Readonly<Record<string, string>> = {
   404: "It does not exist, or it is somebody else's",
   413: "The body is too large",
   422: "The body or a parameter has the wrong shape",
+  429: "Too many requests, or too many unfinished prompts; Retry-After says when to come again",
   500: "Something went wrong inside the service",
+  503: "Not now; the message says what is missing",
 };
 
 function jsonOnly(content: Json | undefined): Json {

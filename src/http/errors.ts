@@ -40,6 +40,7 @@ export function errorHandler(options: { logger: Logger; methodsOf: (path: string
     if (answer.code === "internal")
       logger.error("request failed", { request_id, method: request.method, path, error });
     set.status = STATUS[answer.code];
+    if (answer.retryAfter !== undefined) set.headers["retry-after"] = String(answer.retryAfter);
     return {
       err: answer.code,
       msg: answer.code === "internal" ? INTERNAL : answer.message,

@@ -5,7 +5,8 @@ import { requestIdOf } from "./request-id.ts";
 
 const METHODS = "GET, POST, PUT, DELETE, OPTIONS";
 const ALLOWED = "authorization, content-type, x-request-id";
-const EXPOSED = "x-request-id";
+const EXPOSED =
+  "x-request-id, retry-after, ratelimit-limit, ratelimit-remaining, ratelimit-reset, ratelimit-policy";
 /** Seconds that a browser may remember a preflight's answer. */
 const MAX_AGE_S = "86400";
 

@@ -1,4 +1,6 @@
 import { Elysia, t } from "elysia";
+import { errorReplies, wireModels } from "../wire.ts";
+import type { Readiness } from "./readiness.ts";
 
 export interface HealthDetail {
   version: string;
@@ -8,10 +10,12 @@ export interface HealthDetail {
   queue: string;
 }
 
-/** For load balancers (no I/O), and for people who ask what is running here. */
-export function healthRoutes(detail: () => HealthDetail) {
+/** For load balancers and orchestrators, and for people who ask what is running here. Only /health/ready does I/O. */
+export function healthRoutes({ detail, ready }: { detail: () => HealthDetail; ready: Readiness }) {
+  const open = { tags: ["Health"], security: [] };
   return new Elysia()
     .model({
+      ...wireModels,
       HealthOutput: t.Object({ status: t.String({ examples: ["ok"] }) }),
       HealthDetailOutput: t.Object({
         version: t.String(),
@@ -22,20 +26,37 @@ export function healthRoutes(detail: () => HealthDetail) {
       }),
     })
     .get("/health", () => ({ status: "ok" }), {
+      detail: { ...open, operationId: "handlers_health_health", summary: "Is the server there?" },
+      response: { 200: "HealthOutput" },
+    })
+    .get("/health/live", () => ({ status: "ok" }), {
       detail: {
-        operationId: "handlers_health_health",
-        summary: "Is the server there?",
-        tags: ["Health"],
-        security: [],
+        ...open,
+        operationId: "handlers_health_live",
+        summary: "Should this process be left running?",
       },
       response: { 200: "HealthOutput" },
     })
+    .get(
+      "/health/ready",
+      async () => {
+        await ready();
+        return { status: "ok" };
+      },
+      {
+        detail: {
+          ...open,
+          operationId: "handlers_health_ready",
+          summary: "May requests be sent here? 503 names what is missing: database, queue or a task",
+        },
+        response: { 200: "HealthOutput", ...errorReplies(503) },
+      },
+    )
     .get("/health/detail", () => detail(), {
       detail: {
+        ...open,
         operationId: "handlers_health_detail",
         summary: "What runs here, and how well agents are isolated",
-        tags: ["Health"],
-        security: [],
       },
       response: { 200: "HealthDetailOutput" },
     });

@@ -1,5 +1,6 @@
 import { Elysia, t } from "elysia";
 import type { createGuard } from "../auth/guard.ts";
+import type { Config } from "../config.ts";
 import type { Orm } from "../db/client.ts";
 import { addPrompt } from "../sessions/store.ts";
 import { errorReplies, Id, wireModels } from "../wire.ts";
@@ -8,8 +9,12 @@ import { requirePromptText } from "./prompt-text.ts";
 import { listPrompts } from "./store.ts";
 
 /** Prompts: send a follow-up, list a session's. */
-export function promptRoutes(options: { orm: Orm; guard: ReturnType<typeof createGuard> }) {
-  const { orm, guard } = options;
+export function promptRoutes(options: {
+  orm: Orm;
+  guard: ReturnType<typeof createGuard>;
+  config: Pick<Config, "maxUnfinishedPrompts">;
+}) {
+  const { orm, guard, config } = options;
   return new Elysia()
     .use(guard)
     .model({ ...wireModels, ...promptModels })
@@ -22,6 +27,7 @@ export function promptRoutes(options: { orm: Orm; guard: ReturnType<typeof creat
           sessionId: body.session_id,
           data: body.data,
           text,
+          maxUnfinished: config.maxUnfinishedPrompts,
         });
         return { success: true, message: "Prompt accepted", id };
       },

@@ -1,15 +1,45 @@
-import { and, asc, eq, isNull } from "drizzle-orm";
+import { and, asc, count, eq, inArray, isNull } from "drizzle-orm";
 import type { Orm, Transaction } from "../db/client.ts";
 import { prompt, session } from "../db/tables.ts";
 import { AppError } from "../errors.ts";
 import { QUEUES } from "../queue/names.ts";
 import { enqueue } from "../queue/outbox.ts";
 
-/** A waiting prompt and the promise of its job, in the caller's transaction. */
+/** Seconds after which a user over the quota may look again; prompts end when they end. */
+const QUOTA_RETRY_S = 60;
+
+/** A user's prompts that wait or run; counts no further than `atMost`. One look at an index. */
+export async function countUnfinished(
+  orm: Orm | Transaction,
+  userId: string,
+  atMost: number,
+): Promise<number> {
+  const some = orm
+    .select({ id: prompt.userId })
+    .from(prompt)
+    .where(and(eq(prompt.userId, userId), inArray(prompt.status, ["Queued", "Running"])))
+    .limit(atMost)
+    .as("some");
+  const [row] = await orm.select({ count: count() }).from(some);
+  return row?.count ?? 0;
+}
+
+/**
+ * A waiting prompt and the promise of its job, in the caller's transaction.
+ * @param maxUnfinished the user's quota; requests at the same moment may pass it together, by as many as they are.
+ * @throws AppError `too_many_requests` when the user has so many prompts that wait or run.
+ */
 export async function insertPrompt(
   tx: Transaction,
   row: { id: string; sessionId: string; userId: string; seq: number; data: unknown },
+  maxUnfinished: number,
 ): Promise<void> {
+  if ((await countUnfinished(tx, row.userId, maxUnfinished)) >= maxUnfinished)
+    throw new AppError(
+      "too_many_requests",
+      `You have ${maxUnfinished} prompts that wait or run, and more are not taken; wait until some have ended, or cancel some.`,
+      { retryAfter: QUOTA_RETRY_S },
+    );
   await tx.insert(prompt).values(row);
   await enqueue(tx, { topic: QUEUES.promptRun, key: row.id, payload: { prompt_id: row.id } });
 }

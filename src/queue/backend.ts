@@ -1,10 +1,11 @@
 import { createPostgresBackend, type Job, type JobsOptions, Queue, Worker, type WorkerOptions } from "bullmq";
-import { Redis, type RedisOptions } from "ioredis";
+import type { Redis, RedisOptions } from "ioredis";
 import type { Database } from "../db/client.ts";
-import { messageOf, OperatorError } from "../errors.ts";
+import { messageOf } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Payloads, QueueName } from "./names.ts";
 import type { OutboxMessage } from "./outbox.ts";
+import { connectRedis } from "./redis.ts";
 
 /** The dispatcher. It may lose everything at any time: the database knows what still has to be done. */
 export interface QueueBackend {
@@ -33,7 +34,6 @@ const JOB: JobsOptions = { attempts: 1, removeOnComplete: true, removeOnFail: tr
 /** A dead worker's job is noticed after at most both. The lease, not this lock, keeps runs apart. */
 const LOCK_MS = 15_000;
 const STALLED_CHECK_MS = 10_000;
-const REDIS_CONNECT_TIMEOUT_MS = 5_000;
 
 /**
  * BullMQ on Redis where REDIS_URL names one, else on the same database.
@@ -45,8 +45,7 @@ export async function openQueue(options: {
   logger: Logger;
 }): Promise<QueueBackend> {
   const { redisUrl, database, logger } = options;
-  const redis = redisUrl === undefined ? undefined : await connectRedis(redisUrl);
-  redis?.on("error", (error) => logger.warn("Redis is away", { error: messageOf(error) }));
+  const redis = redisUrl === undefined ? undefined : await connectRedis(redisUrl, logger);
   const make = redis ? onRedis(redis) : onPostgres(database);
   const queues = new Map<QueueName, Publisher>();
   const queueOf = (name: QueueName): Publisher => {
@@ -124,33 +123,4 @@ function onPostgres(database: Database): Makers {
     worker: (name, handle, settings) =>
       new Worker(name, handle, { connection, ...settings }, createPostgresBackend),
   };
-}
-
-async function connectRedis(url: string): Promise<Redis> {
-  const redis = new Redis(url, {
-    lazyConnect: true,
-    enableOfflineQueue: false,
-    maxRetriesPerRequest: 1,
-    connectTimeout: REDIS_CONNECT_TIMEOUT_MS,
-    retryStrategy: (times) => Math.min(times * 200, 2_000),
-  });
-  let reason = "";
-  const note = (error: Error) => {
-    reason = messageOf(error);
-  };
-  redis.on("error", note);
-  try {
-    await redis.connect();
-    await redis.ping();
-    redis.off("error", note);
-    return redis;
-  } catch (error) {
-    redis.disconnect();
-    const parsed = URL.parse(url);
-    throw new OperatorError(
-      `Cannot use the queue of REDIS_URL (${parsed?.hostname}:${parsed?.port || "6379"}): ${reason || messageOf(error)}`,
-      1,
-      { cause: error },
-    );
-  }
 }

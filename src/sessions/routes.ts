@@ -14,7 +14,10 @@ import { createSession, listSessions, readSession } from "./store.ts";
 export function sessionRoutes(options: { orm: Orm; config: Config; guard: ReturnType<typeof createGuard> }) {
   const { orm, config, guard } = options;
   const rules = { githubUrl: config.githubUrl, allowLocal: config.auth.mode !== "oidc" };
-  const wantsTitle = config.anthropicApiKey !== undefined;
+  const always = {
+    wantsTitle: config.anthropicApiKey !== undefined,
+    maxUnfinished: config.maxUnfinishedPrompts,
+  };
   const check = (repo: string, targetBranch: string) => {
     parseRepo(repo, rules);
     checkBranchName(targetBranch);
@@ -49,7 +52,7 @@ export function sessionRoutes(options: { orm: Orm; config: Config; guard: Return
           ...wanted,
           parent: body.parent ?? null,
           prompt,
-          wantsTitle,
+          ...always,
         });
         return { success: true, message: "Session created", id: sessionId };
       },
@@ -75,7 +78,7 @@ export function sessionRoutes(options: { orm: Orm; config: Config; guard: Return
           ...wanted,
           parent: body.parent_id ?? null,
           prompt,
-          wantsTitle,
+          ...always,
         });
         if (created.promptId === undefined) throw new AppError("internal", "no prompt was made");
         return {
@@ -94,7 +97,10 @@ export function sessionRoutes(options: { orm: Orm; config: Config; guard: Return
           tags: ["Sessions"],
           security: [{ Bearer: [] }],
         },
-        response: { 200: "CreateSessionWithPromptOutput", ...errorReplies(400, 401, 404, 413, 422, 500) },
+        response: {
+          200: "CreateSessionWithPromptOutput",
+          ...errorReplies(400, 401, 404, 413, 422, 500),
+        },
       },
     )
     .get(

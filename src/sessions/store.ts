@@ -60,6 +60,8 @@ export interface NewSession {
   prompt?: { data: unknown; text: string } | undefined;
   /** Also promise a better title. */
   wantsTitle: boolean;
+  /** The user's quota of prompts that wait or run. */
+  maxUnfinished: number;
 }
 
 /** Session, first prompt and outbox rows, all or nothing. */
@@ -86,7 +88,11 @@ export async function createSession(
       promptSeq: first ? 1 : 0,
     });
     if (!first || !promptId) return;
-    await insertPrompt(tx, { id: promptId, sessionId, userId, seq: 1, data: first.data });
+    await insertPrompt(
+      tx,
+      { id: promptId, sessionId, userId, seq: 1, data: first.data },
+      wanted.maxUnfinished,
+    );
     if (wanted.wantsTitle)
       await enqueue(tx, { topic: QUEUES.sessionTitle, key: sessionId, payload: { session_id: sessionId } });
   });
@@ -104,7 +110,7 @@ async function requireOwn(tx: Transaction, userId: string, id: string): Promise<
 /** Adds a prompt to a session in whatever state it is: it runs when those before it have ended. @returns its id. */
 export async function addPrompt(
   orm: Orm,
-  wanted: { userId: string; sessionId: string; data: unknown; text: string },
+  wanted: { userId: string; sessionId: string; data: unknown; text: string; maxUnfinished: number },
 ): Promise<string> {
   const { userId, sessionId, data, text } = wanted;
   const id = Bun.randomUUIDv7();
@@ -124,7 +130,7 @@ export async function addPrompt(
       .where(and(eq(session.id, sessionId), mine(userId)))
       .returning({ seq: session.promptSeq });
     if (!counted) throw noSession(sessionId);
-    await insertPrompt(tx, { id, sessionId, userId, seq: counted.seq, data });
+    await insertPrompt(tx, { id, sessionId, userId, seq: counted.seq, data }, wanted.maxUnfinished);
   });
   return id;
 }

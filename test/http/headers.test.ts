@@ -1,34 +1,13 @@
 import { describe, expect, test } from "bun:test";
-import { readConfig } from "../../src/config.ts";
-import type { Database } from "../../src/db/client.ts";
-import { AppError } from "../../src/errors.ts";
-import { createApp } from "../../src/http/app.ts";
-import { createLogger } from "../../src/observability/logger.ts";
+import { makeApp, nameIsToken, userNamed } from "../harness/app.ts";
 
 const UI = "https://ui.example.com";
-const user = { id: "alice", roles: [], expiresAt: Number.POSITIVE_INFINITY };
 
-/** No database: what needs one answers 500, which is one of the replies that are looked at here. */
+/** Without a database, what needs one answers 500, which is one of the replies that are looked at here. */
 const appWith = (env: Record<string, string>) =>
-  createApp({
-    database: { orm: {} } as unknown as Pick<Database, "orm">,
-    config: readConfig({ DATA_DIR: "/nonexistent", CORS_ORIGINS: UI, ...env }),
-    logger: createLogger({ level: "silent" }),
-    version: "0",
-    verifier: {
-      ...(env["AUTH_MODE"] === "none" && { anonymous: user }),
-      async verify(token) {
-        if (token !== "good") throw new AppError("unauthorized", "bad");
-        return user;
-      },
-    },
-    health: () => ({
-      version: "0",
-      agent: "",
-      isolation: { isolated: true, detail: "" },
-      database: "",
-      queue: "",
-    }),
+  makeApp({
+    env: { CORS_ORIGINS: UI, ...env },
+    verifier: { ...nameIsToken, ...(env["AUTH_MODE"] === "none" && { anonymous: userNamed("local") }) },
   });
 const send = (
   env: Record<string, string>,

@@ -1,0 +1,52 @@
+import { Elysia, t } from "elysia";
+import type { createGuard } from "../auth/guard.ts";
+import type { Config } from "../config.ts";
+import type { Orm } from "../db/client.ts";
+import { countUnfinished } from "../prompts/store.ts";
+import { errorReplies, nullable, Time, wireModels } from "../wire.ts";
+
+/** What a client wants to know about its user: name, roles, how long the token lasts, what may be used. */
+export function meRoutes(options: {
+  orm: Orm;
+  guard: ReturnType<typeof createGuard>;
+  config: Pick<Config, "maxUnfinishedPrompts">;
+}) {
+  const { orm, guard, config } = options;
+  return new Elysia()
+    .use(guard)
+    .model({
+      ...wireModels,
+      MeOutput: t.Object({
+        id: t.String({ examples: ["9f3c2a52-1c1f-4d8e-9a0c-5b1f2d3e4a5b"] }),
+        name: nullable(t.String({ description: "As the token has it" })),
+        roles: t.Array(t.String()),
+        expires_at: nullable({ ...Time, description: "When the token ends; null: never" }),
+        limits: t.Object({
+          unfinished_prompts: t.Integer({ description: "Prompts that wait or run now" }),
+          max_unfinished_prompts: t.Integer({ description: "More are refused with 429" }),
+        }),
+      }),
+    })
+    .get(
+      "/me",
+      async ({ user }) => ({
+        id: user.id,
+        name: user.name ?? null,
+        roles: [...user.roles],
+        expires_at: Number.isFinite(user.expiresAt) ? new Date(user.expiresAt).toISOString() : null,
+        limits: {
+          unfinished_prompts: await countUnfinished(orm, user.id, config.maxUnfinishedPrompts),
+          max_unfinished_prompts: config.maxUnfinishedPrompts,
+        },
+      }),
+      {
+        detail: {
+          operationId: "handlers_me",
+          summary: "Who am I, and what may I use",
+          tags: ["Me"],
+          security: [{ Bearer: [] }],
+        },
+        response: { 200: "MeOutput", ...errorReplies(401, 500) },
+      },
+    );
+}

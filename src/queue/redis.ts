@@ -1,0 +1,67 @@
+import { Redis } from "ioredis";
+import { messageOf, OperatorError } from "../errors.ts";
+import type { Logger } from "../observability/logger.ts";
+
+const CONNECT_TIMEOUT_MS = 5_000;
+const MAX_RETRY_MS = 2_000;
+
+/** Not connected yet. Commands fail at once while Redis is away; it connects again by itself. */
+function makeRedis(url: string): Redis {
+  return new Redis(url, {
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 1,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    retryStrategy: (times) => Math.min(times * 200, MAX_RETRY_MS),
+  });
+}
+
+/** For what can do without Redis for a while: it need not be there yet. Whoever opens it disconnects it. */
+export function openRedis(url: string, logger: Logger): Redis {
+  const redis = makeRedis(url);
+  watch(redis, logger);
+  // The listener above has said why, and it is tried again.
+  redis.connect().catch(() => undefined);
+  return redis;
+}
+
+/**
+ * For what cannot start without Redis.
+ * @throws OperatorError when it cannot be reached.
+ */
+export async function connectRedis(url: string, logger: Logger): Promise<Redis> {
+  const redis = makeRedis(url);
+  let reason = "";
+  const note = (error: Error) => {
+    reason = messageOf(error);
+  };
+  redis.on("error", note);
+  try {
+    await redis.connect();
+    await redis.ping();
+  } catch (error) {
+    redis.disconnect();
+    const parsed = URL.parse(url);
+    throw new OperatorError(
+      `Cannot use the queue of REDIS_URL (${parsed?.hostname}:${parsed?.port || "6379"}): ${reason || messageOf(error)}`,
+      1,
+      { cause: error },
+    );
+  }
+  redis.off("error", note);
+  watch(redis, logger);
+  return redis;
+}
+
+/** Once an outage: each attempt to connect again fails with an error of its own. */
+function watch(redis: Redis, logger: Logger): void {
+  let away = false;
+  redis.on("error", (error) => {
+    if (!away) logger.warn("Redis is away", { error: messageOf(error) });
+    away = true;
+  });
+  redis.on("ready", () => {
+    if (away) logger.info("Redis is back");
+    away = false;
+  });
+}

@@ -1,0 +1,71 @@
+import type { TokenVerifier, User } from "../../src/auth/verify.ts";
+import { readConfig } from "../../src/config.ts";
+import type { Database } from "../../src/db/client.ts";
+import { AppError } from "../../src/errors.ts";
+import { type AppOptions, createApp } from "../../src/http/app.ts";
+import { createLogger } from "../../src/observability/logger.ts";
+
+/** Lets everybody in under the name that is their token; `admin` has that role. */
+export const nameIsToken: TokenVerifier = {
+  async verify(token) {
+    if (token === "bad") throw new AppError("unauthorized", "The token is bad.");
+    return userNamed(token);
+  },
+};
+
+export const userNamed = (id: string): User => ({
+  id,
+  roles: id === "admin" ? ["admin"] : [],
+  expiresAt: Date.UTC(2100, 0, 1),
+});
+
+/** The whole API, without a server. Without a database, what needs one answers 500. */
+export function makeApp({
+  env = {},
+  ...options
+}: Partial<AppOptions> & { env?: Record<string, string> } = {}) {
+  return createApp({
+    database: { orm: {} } as unknown as Pick<Database, "orm">,
+    config: readConfig({ DATA_DIR: "/nonexistent", ...env }),
+    logger: createLogger({ level: "silent" }),
+    version: "0",
+    verifier: nameIsToken,
+    health: () => ({
+      version: "0",
+      agent: "",
+      isolation: { isolated: true, detail: "" },
+      database: "",
+      queue: "",
+    }),
+    ...options,
+  });
+}
+
+/** Sends JSON as a user, and reads the answer. */
+export async function ask(
+  app: { handle(request: Request): Promise<Response> },
+  user: string | undefined,
+  method: string,
+  path: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+) {
+  const reply = await app.handle(
+    new Request(`http://localhost${path}`, {
+      method,
+      headers: {
+        ...(user !== undefined && { authorization: `Bearer ${user}` }),
+        ...(body !== undefined && { "content-type": "application/json" }),
+        ...headers,
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    }),
+  );
+  const text = await reply.text();
+  return {
+    status: reply.status,
+    headers: reply.headers,
+    // biome-ignore lint/suspicious/noExplicitAny: replies of every shape are read here.
+    body: (text === "" ? undefined : JSON.parse(text)) as any,
+  };
+}
