@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { resolve } from "node:path";
+import { VARIABLES } from "./config-variables.ts";
 import { OperatorError } from "./errors.ts";
 import { LOG_LEVELS, type LogLevel } from "./observability/logger.ts";
 
@@ -28,7 +29,10 @@ export interface Config {
   claudePath: string | undefined;
   claudeModel: string | undefined;
   workerConcurrency: number;
-  runTimeoutMs: number;
+  /** In the whole cluster, and of one user. */
+  maxRunning: number;
+  maxRunningPerUser: number;
+  runLimits: RunLimits;
   gitAuthor: { name: string; email: string };
   corsOrigins: readonly string[];
   /** Of one user: prompts that wait or run. */
@@ -41,86 +45,20 @@ export interface Config {
   path: string;
 }
 
+/** What ends a run, or keeps it from starting. */
+export interface RunLimits {
+  /** Wall clock of one run, milliseconds. */
+  timeoutMs: number;
+  /** Neither output nor work of the processor for so long, milliseconds; 0: no limit. */
+  silenceMs: number;
+  /** Bytes that must be free where checkouts are, for a run to start; below half of it, running ones are ended. */
+  minFreeBytes: number;
+}
+
 export type AuthConfig =
   | { mode: "oidc"; issuer: string; jwksUri: string | undefined; audience: string }
   | { mode: "local"; audience: string }
   | { mode: "none" };
-
-/** Every variable: its default as text (undefined: unset) and one line for .env.example and --help. */
-export const VARIABLES = {
-  DATABASE_URL: [
-    undefined,
-    "postgres://user:password@host:5432/name. Unset: an embedded PostgreSQL in DATA_DIR.",
-  ],
-  DATABASE_POOL_MAX: [
-    "10",
-    "Connections to PostgreSQL that one process keeps for its own queries (the queue has its own).",
-  ],
-  REDIS_URL: [
-    undefined,
-    "redis://host:6379/0 for the job queue. Unset: the queue lives in the same PostgreSQL.",
-  ],
-  DATA_DIR: [
-    "./data",
-    "Embedded database, the local issuer's key, repositories and checkouts. One process at a time when embedded.",
-  ],
-  PORT: ["8000", "Port to listen on. ROCKET_PORT is an alias."],
-  ROCKET_PORT: [undefined, "The original service's name for PORT."],
-  HOST: [
-    undefined,
-    "Address to bind. Unset: 127.0.0.1 with the embedded database, else 0.0.0.0. ROCKET_ADDRESS is an alias.",
-  ],
-  ROCKET_ADDRESS: [undefined, "The original service's name for HOST."],
-  AUTH_MODE: [
-    undefined,
-    "oidc, local or none. Unset: oidc when KEYCLOAK_ISSUER is set, else local (loopback only).",
-  ],
-  KEYCLOAK_ISSUER: [
-    undefined,
-    "Issuer URL of Keycloak or any OIDC provider, e.g. https://sso.example.com/realms/main.",
-  ],
-  KEYCLOAK_JWKS_URI: [
-    undefined,
-    "Where the issuer's keys are. Unset: asked from the issuer's discovery document.",
-  ],
-  AUTH_AUDIENCE: ["prompt-backend", "The audience that a token must name."],
-  ANTHROPIC_API_KEY: [
-    undefined,
-    "Key for Claude: runs the claude agent and writes better titles. Never given to a sandbox.",
-  ],
-  ANTHROPIC_BASE_URL: ["https://api.anthropic.com", "Base URL of the Messages API."],
-  TITLE_MODEL: ["claude-haiku-4-5", "Model that writes session titles (only with ANTHROPIC_API_KEY)."],
-  GITHUB_TOKEN: [
-    undefined,
-    "Token for cloning and pushing at GITHUB_URL. Only git itself sees it, never a sandbox.",
-  ],
-  GITHUB_URL: ["https://github.com", "Where repositories written as owner/name are."],
-  AGENT: [
-    undefined,
-    "claude, command or demo. Unset: claude where its program and ANTHROPIC_API_KEY are there, else demo.",
-  ],
-  AGENT_COMMAND: [
-    undefined,
-    'For AGENT=command: a JSON array, program and arguments, e.g. ["my-agent","--json"]. The prompt comes on stdin.',
-  ],
-  CLAUDE_PATH: [undefined, "The Claude Code program. Unset: `claude` on PATH."],
-  CLAUDE_MODEL: [undefined, "Model that the claude agent uses. Unset: the program's own default."],
-  WORKER_CONCURRENCY: ["4", "Prompts that one process runs at a time (1 to 256)."],
-  RUN_TIMEOUT_MINUTES: ["60", "Wall-clock limit of one run; past it the run ends as failed."],
-  GIT_AUTHOR_NAME: ["prompt-backend", "Author of the commit of what an agent left uncommitted."],
-  GIT_AUTHOR_EMAIL: ["prompt-backend@localhost", "That author's address."],
-  CORS_ORIGINS: [
-    undefined,
-    "Origins of web UIs, separated by commas. In local modes loopback origins are always allowed.",
-  ],
-  MAX_UNFINISHED_PROMPTS: ["1000", "Prompts of one user that may wait or run; more are refused with 429."],
-  TRUSTED_PROXY_HOPS: [
-    "0",
-    "Proxies in front of this service. Unless 0, X-Forwarded-For and X-Forwarded-Proto are believed.",
-  ],
-  LOG_LEVEL: ["info", "debug, info, warn, error or silent."],
-  SHUTDOWN_TIMEOUT_SECONDS: ["30", "How long SIGTERM waits for running prompts before they are handed over."],
-} as const satisfies Record<string, readonly [string | undefined, string]>;
 
 export type VariableName = keyof typeof VARIABLES;
 type Env = Readonly<Record<string, string | undefined>>;
@@ -196,7 +134,13 @@ export function readConfig(env: Env = process.env, { serves = true }: { serves?:
     claudePath: text("CLAUDE_PATH"),
     claudeModel: text("CLAUDE_MODEL"),
     workerConcurrency: integer("WORKER_CONCURRENCY", 1, 256),
-    runTimeoutMs: integer("RUN_TIMEOUT_MINUTES", 1, 10_080) * 60_000,
+    maxRunning: integer("MAX_RUNNING_PROMPTS", 1, 100_000),
+    maxRunningPerUser: integer("MAX_RUNNING_PER_USER", 1, 100_000),
+    runLimits: {
+      timeoutMs: integer("RUN_TIMEOUT_MINUTES", 1, 10_080) * 60_000,
+      silenceMs: integer("RUN_SILENCE_MINUTES", 0, 10_080) * 60_000,
+      minFreeBytes: integer("MIN_FREE_DISK_MB", 0, 10_000_000) * 1024 ** 2,
+    },
     gitAuthor: { name: text("GIT_AUTHOR_NAME") ?? "", email: text("GIT_AUTHOR_EMAIL") ?? "" },
     corsOrigins: originsOf(text("CORS_ORIGINS")),
     maxUnfinishedPrompts: integer("MAX_UNFINISHED_PROMPTS", 1, 1_000_000),

@@ -1,5 +1,4 @@
 import { chooseAgent } from "./agents/choose.ts";
-import { openModelProxy } from "./agents/model-proxy.ts";
 import { createVerifier } from "./auth/verify.ts";
 import type { Config } from "./config.ts";
 import { openDatabase } from "./db/client.ts";
@@ -10,7 +9,7 @@ import type { Logger } from "./observability/logger.ts";
 import { openQueue } from "./queue/backend.ts";
 import { openRedis } from "./queue/redis.ts";
 import { createReleaseStack } from "./release-stack.ts";
-import { expireLeases } from "./runs/store.ts";
+import { expireLeases } from "./runs/claim-store.ts";
 import { openLocalSandboxes } from "./sandboxes/local.ts";
 import { startHeartbeat } from "./tasks/heartbeat.ts";
 import { TASKS } from "./tasks/index.ts";
@@ -34,8 +33,9 @@ export async function startService(options: {
   version: string;
   server: boolean;
   tasks: readonly TaskName[];
+  handover: "leave" | "stop";
 }): Promise<Service> {
-  const { config, logger, version, server, tasks } = options;
+  const { config, logger, version, server, tasks, handover } = options;
   const stack = createReleaseStack(logger);
   try {
     const database = await openDatabase({ config, logger });
@@ -46,7 +46,6 @@ export async function startService(options: {
 
     const { agent, why, missing } = chooseAgent({ config });
     const sandboxes = await openLocalSandboxes({ config, logger });
-    stack.add("sandboxes", () => sandboxes.close());
     if (tasks.includes("prompt-runner")) {
       logger.info(why);
       if (missing) logger.warn(missing);
@@ -82,12 +81,8 @@ export async function startService(options: {
       const queue = await openQueue({ redisUrl: config.redisUrl, database, logger });
       stack.add("queue", () => queue.close());
       const { anthropicBaseUrl: upstream, anthropicApiKey: apiKey } = config;
-      const modelProxy =
-        agent.needsModel && apiKey !== undefined && tasks.includes("prompt-runner")
-          ? openModelProxy({ upstream, apiKey, logger })
-          : undefined;
-      if (modelProxy) stack.add("model proxy", () => modelProxy.close());
-      const context: TaskContext = { config, database, queue, sandboxes, agent, modelProxy, logger };
+      const model = apiKey === undefined ? undefined : { upstream, apiKey };
+      const context: TaskContext = { config, handover, database, queue, sandboxes, agent, model, logger };
       for (const name of tasks) {
         const task = await TASKS[name](context);
         // A run gets its time to finish, then its time to be handed over.

@@ -36,7 +36,7 @@ describe("the rules see what breaks them", () => {
     ["features and what is below", "agents/x.ts", 'import { isLoopback } from "../config.ts";'],
     ["Elysia appears", "sessions/store.ts", 'import { t } from "elysia";'],
     ["Elysia appears", "http/x.ts", 'import { jwt } from "@elysiajs/jwt";'],
-    ["only store.ts", "tasks/x.ts", 'import { sql } from "drizzle-orm";'],
+    ["only store files", "tasks/x.ts", 'import { sql } from "drizzle-orm";'],
     ["the environment", "agents/x.ts", 'const a = () => process.env["A"];'],
     ["the environment", "agents/x.ts", "const a = () => Bun.env.A;"],
     ["no file is longer", "db/x.ts", "// line\n".repeat(301)],

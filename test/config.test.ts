@@ -32,7 +32,7 @@ describe("an empty environment", () => {
       agent: undefined,
       agentCommand: undefined,
       workerConcurrency: 4,
-      runTimeoutMs: 3_600_000,
+      runLimits: { timeoutMs: 3_600_000, silenceMs: 900_000, minFreeBytes: 512 * 1024 ** 2 },
       corsOrigins: [],
       logLevel: "info",
       shutdownTimeoutMs: 30_000,

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { readConfig, VARIABLES } from "../src/config.ts";
+import { readConfig } from "../src/config.ts";
+import { VARIABLES } from "../src/config-variables.ts";
 import { envExample } from "./harness/env-example.ts";
 
 const file = join(import.meta.dir, "../.env.example");

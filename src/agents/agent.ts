@@ -71,6 +71,8 @@ export interface AgentExit {
 export interface AgentReader {
   /** The event to store for this line, or undefined for a line that is not worth keeping. */
   read(line: string): AgentEvent | undefined;
+  /** The agent has said that it is done; all that is left to do is to end. */
+  hasResult(): boolean;
   /** Judges by exit code AND result line; never by silence. */
   conclude(exit: AgentExit): AgentVerdict;
 }

@@ -23,6 +23,7 @@ export function createClaudeReader(): AgentReader {
       if (known.type === "assistant") lastText = textIn(known) || lastText;
       return withUuid(storable(known, line.length));
     },
+    hasResult: () => result !== undefined,
     conclude(exit) {
       const usage = usageOf(result);
       const failure = result ? failureOf(result) : undefined;

@@ -16,8 +16,9 @@ const ENVIRONMENT = {
   DISABLE_ERROR_REPORTING: "1",
   // Else a background shell keeps the process alive long after the result.
   CLAUDE_CODE_DISABLE_BACKGROUND_TASKS: "1",
-  // Ten by default: minutes of silence before an overload or a wrong key is reported.
-  CLAUDE_CODE_MAX_RETRIES: "4",
+  // Ten by default: minutes of silence before an overload or a wrong key is reported. With six (about half a minute) an
+  // agent also outlasts a restart of the service, during which its way to the model is closed.
+  CLAUDE_CODE_MAX_RETRIES: "6",
   API_TIMEOUT_MS: "600000",
   // It refuses --dangerously-skip-permissions as root unless told that it is contained, which it is.
   IS_SANDBOX: "1",

@@ -78,6 +78,7 @@ export function createCommandReader(): AgentReader {
       if (printed.length > 4 * LINE_LIMIT) printed = printed.slice(-LINE_LIMIT);
       return withUuid(textEvent(text));
     },
+    hasResult: () => result !== undefined,
     conclude(exit) {
       const usage = usageOf(result);
       const own = lastText ? summaryOf(lastText) : summaryOf(printed, "end");

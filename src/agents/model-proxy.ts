@@ -42,7 +42,9 @@ export interface ModelGrant {
 export interface ModelProxy {
   /** Base URL on loopback, for ANTHROPIC_BASE_URL of an agent on this machine. */
   url: string;
-  grant(runId: string): ModelGrant;
+  port: number;
+  /** @param token one that an agent has already; by default a new one. */
+  grant(runId: string, token?: string): ModelGrant;
   close(): Promise<void>;
 }
 
@@ -56,19 +58,23 @@ interface LiveRun {
  * A small way to the Messages API on loopback, so that the real key never enters a sandbox: an agent gets a token of
  * its own run, which is good for two operations, on this machine, until the run ends.
  * @param options.upstream base URL of the API, without a trailing slash.
+ * @param options.port by default any free one.
+ * @throws Error when the port is taken.
  */
 export function openModelProxy(options: {
   upstream: string;
   apiKey: string;
   logger?: Logger | undefined;
+  port?: number;
 }): ModelProxy {
-  const { upstream, apiKey, logger } = options;
+  const { upstream, apiKey, logger, port = 0 } = options;
   // By hash: the look-up's timing then says nothing about a token, and a heap dump holds none.
   const runs = new Map<string, LiveRun>();
 
   const server = Bun.serve({
     hostname: "127.0.0.1",
-    port: 0,
+    port,
+    reusePort: false,
     // A model may think for minutes between two events; the run has its own limits.
     idleTimeout: 0,
     maxRequestBodySize: MAX_BODY_BYTES,
@@ -121,8 +127,8 @@ export function openModelProxy(options: {
 
   return {
     url: `http://127.0.0.1:${server.port}`,
-    grant(runId) {
-      const token = `run-${randomBytes(32).toString("base64url")}`;
+    port: server.port ?? 0,
+    grant(runId, token = `run-${randomBytes(32).toString("base64url")}`) {
       const key = hashOf(token);
       const run = { id: runId, ended: new AbortController(), waitingBytes: 0 };
       runs.set(key, run);

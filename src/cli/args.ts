@@ -2,7 +2,7 @@ import { OperatorError } from "../errors.ts";
 import type { TaskName } from "../tasks/names.ts";
 
 export type Command =
-  | { name: "run"; server: boolean; tasks: readonly TaskName[]; welcome: boolean }
+  | { name: "run"; server: boolean; tasks: readonly TaskName[]; welcome: boolean; handover: "leave" | "stop" }
   | { name: "migrate"; check: boolean }
   | { name: "print-openapi" }
   | { name: "token"; user: string; roles: readonly string[] }
@@ -10,14 +10,27 @@ export type Command =
   | { name: "help" }
   | { name: "version" };
 
+type ParsedCommand = Exclude<Command, { name: "run" }> | Omit<Extract<Command, { name: "run" }>, "handover">;
+
 /**
  * Reads the command line: subcommands, and the original service's flags.
  * @param taskNames every task there is, for `--all-bg-tasks` and for checking names.
  * @throws OperatorError with exit code 2 and one line that names what was wrong and what is valid.
  */
 export function parseArgs(args: readonly string[], taskNames: readonly TaskName[]): Command {
-  const [first, ...rest] = args;
   if (args.includes("--help") || args.includes("-h")) return { name: "help" };
+  const handover = args.includes(HANDOVER_STOP) ? "stop" : "leave";
+  const others = args.filter((arg) => arg !== HANDOVER_STOP);
+  const command = commandOf(others, taskNames);
+  if (command.name === "run") return { ...command, handover };
+  return handover === "stop" ? usage(`${command.name} does not take ${HANDOVER_STOP}`) : command;
+}
+
+/** At the end, running agents are ended and their prompts handed over, instead of left to the next process here. */
+const HANDOVER_STOP = "--handover=stop";
+
+function commandOf(args: readonly string[], taskNames: readonly TaskName[]): ParsedCommand {
+  const [first, ...rest] = args;
   switch (first) {
     case undefined:
       return { name: "run", server: true, tasks: taskNames, welcome: true };
@@ -47,7 +60,7 @@ export function parseArgs(args: readonly string[], taskNames: readonly TaskName[
 }
 
 /** The original's flags: --server, --all-bg-tasks, --bg-tasks NAME... in any order. */
-function flags(args: readonly string[], taskNames: readonly TaskName[]): Command {
+function flags(args: readonly string[], taskNames: readonly TaskName[]): ParsedCommand {
   let server = false;
   let all = false;
   let named: string[] | undefined;
@@ -63,7 +76,7 @@ function flags(args: readonly string[], taskNames: readonly TaskName[]): Command
       if (named.length === 0) usage(`--bg-tasks needs at least one name: ${taskNames.join(", ")}`);
     } else
       usage(
-        `unknown option ${quote(arg)}; there are --server, --all-bg-tasks, --bg-tasks NAME..., --help, --version`,
+        `unknown option ${quote(arg)}; there are --server, --all-bg-tasks, --bg-tasks NAME..., --handover=stop, --help, --version`,
       );
   }
   if (all && named) usage("--all-bg-tasks and --bg-tasks exclude each other");
@@ -71,13 +84,13 @@ function flags(args: readonly string[], taskNames: readonly TaskName[]): Command
   return { name: "run", server, tasks, welcome: false };
 }
 
-function serverCommand(rest: readonly string[], taskNames: readonly TaskName[]): Command {
+function serverCommand(rest: readonly string[], taskNames: readonly TaskName[]): ParsedCommand {
   const wrong = rest.find((arg) => arg !== "--with-bg-tasks");
   if (wrong !== undefined) usage(`server does not know ${quote(wrong)}; it takes --with-bg-tasks`);
   return { name: "run", server: true, tasks: rest.length > 0 ? taskNames : [], welcome: false };
 }
 
-function tokenCommand(rest: readonly string[]): Command {
+function tokenCommand(rest: readonly string[]): ParsedCommand {
   let user: string | undefined;
   const roles: string[] = [];
   for (let i = 0; i < rest.length; i += 2) {
@@ -101,7 +114,7 @@ function chosen(names: readonly string[], taskNames: readonly TaskName[]): reado
   return taskNames.filter((name) => names.includes(name));
 }
 
-function nothingAfter(name: string, rest: readonly string[], command: Command): Command {
+function nothingAfter(name: string, rest: readonly string[], command: ParsedCommand): ParsedCommand {
   return rest.length === 0 ? command : usage(`${name} does not take ${quote(rest[0] as string)}`);
 }
 

@@ -1,4 +1,4 @@
-import { VARIABLES } from "../config.ts";
+import { VARIABLES } from "../config-variables.ts";
 
 /** The text of --help. */
 export function helpText(version: string, taskNames: readonly string[]): string {
@@ -17,6 +17,8 @@ export function helpText(version: string, taskNames: readonly string[]): string 
                                              a token of the local issuer, as the last line of output
   prompt-backend --server [--all-bg-tasks | --bg-tasks NAME...]
                                              the original service's flags, in any combination
+  … --handover=stop                          at the end, end running agents and hand their prompts over; without it they
+                                             are left to the next process on this machine
   prompt-backend --help | --version
 
 Tasks:

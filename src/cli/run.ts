@@ -14,6 +14,7 @@ export async function runService(options: {
   version: string;
   server: boolean;
   tasks: readonly TaskName[];
+  handover: "leave" | "stop";
   /** Greet a newcomer with a line to paste. */
   welcome: boolean;
   print: (line: string) => void;

@@ -47,3 +47,16 @@ export async function rowsOf<Row>(orm: Orm | Transaction, statement: SQL): Promi
   const result: unknown = await orm.execute(statement);
   return (Array.isArray(result) ? result : (result as { rows: Row[] }).rows) as Row[];
 }
+
+/** Codes of postgres.js, of the system and of PostgreSQL that say: not now, or the connection broke. */
+const AWAY =
+  /^(CONNECTION_|CONNECT_TIMEOUT|ECONN|EPIPE|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|57P0|08|53300|40001|40P01)/;
+
+/** Whether the same statement may work once the database is back; its effect may have happened already. */
+export function isAway(error: unknown): boolean {
+  for (let one = error; one instanceof Error; one = one.cause) {
+    const { code } = one as { code?: unknown };
+    if (typeof code === "string" && AWAY.test(code)) return true;
+  }
+  return false;
+}

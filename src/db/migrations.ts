@@ -1,11 +1,13 @@
 import first from "../../drizzle/0000_first.sql" with { type: "text" };
 import liveAndLimits from "../../drizzle/0001_live_and_limits.sql" with { type: "text" };
+import cancelAndFailures from "../../drizzle/0002_cancel_and_failures.sql" with { type: "text" };
 import journal from "../../drizzle/meta/_journal.json" with { type: "json" };
 
 /** Each migration's text, by its tag in the journal. A new migration gets a line here; a test compares the two. */
 const TEXTS: Readonly<Record<string, string>> = {
   "0000_first": first,
   "0001_live_and_limits": liveAndLimits,
+  "0002_cancel_and_failures": cancelAndFailures,
 };
 
 export interface Migration {

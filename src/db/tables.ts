@@ -34,6 +34,18 @@ export interface AgentProcess {
   started: number;
   /** The kernel's boot id. */
   boot: string;
+  /** It went on from what it remembered of the conversation. */
+  resumed?: boolean;
+  /** Its work is being taken to its branch: what happened then is not known when the runner dies. */
+  delivering?: boolean;
+}
+
+/** One failed try of a prompt, kept as evidence. `at` is ISO 8601 in UTC. */
+export interface Failure {
+  attempt: number;
+  at: string;
+  kind: (typeof FAILURE_KINDS)[number];
+  error: string;
 }
 
 export const INBOX_STATUSES = ["Pending", "Processing", "Completed", "Failed", "Cancelled"] as const;
@@ -99,6 +111,7 @@ export const session = pgTable(
     // All that a list's validator needs, without the rows.
     index("session_user_version").on(t.userId, t.version).where(sql`${t.deletedAt} is null`),
     index("session_user_repo").on(t.userId, t.repo, t.createdAt, t.id).where(sql`${t.deletedAt} is null`),
+    index("session_cancelling").on(t.updatedAt).where(sql`${t.cancellationStatus} = 'Requested'`),
     index("session_deleted").on(t.deletedAt).where(sql`${t.deletedAt} is not null`),
     index("session_parent").on(t.parent).where(sql`${t.parent} is not null`),
     index("session_sandbox").on(t.updatedAt).where(sql`${t.sbxConfig} is not null`),
@@ -130,6 +143,9 @@ export const prompt = pgTable(
     notBefore: at("not_before"),
     error: text("error"),
     errorKind: text("error_kind", { enum: FAILURE_KINDS }),
+    failures: jsonb("failures").$type<Failure[]>().notNull().default([]),
+    /** Its user wants it to end. On the prompt, not the session: a follow-up that comes meanwhile is to run. */
+    cancelRequestedAt: at("cancel_requested_at"),
     /** Where the agent runs and how far its output has been stored, for the runner that comes back or takes over. */
     process: jsonb("process").$type<AgentProcess>(),
     outputOffset: bigint("output_offset", { mode: "number" }).notNull().default(0),

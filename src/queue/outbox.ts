@@ -13,13 +13,23 @@ export interface OutboxMessage {
 /**
  * Promises a job within the caller's transaction: it is published if and only if that commits. The NOTIFY wakes the
  * publisher at once.
- * @param key the entity that the job is about.
+ * @param message.key the entity that the job is about.
+ * @param message.delayMs when it is published at the earliest, milliseconds from now; default 0.
  */
 export async function enqueue<Topic extends QueueName>(
   tx: Transaction,
-  message: { topic: Topic; key: string; payload: Payloads[Topic] },
+  message: { topic: Topic; key: string; payload: Payloads[Topic]; delayMs?: number },
 ): Promise<void> {
-  await tx.insert(outbox).values({ id: Bun.randomUUIDv7(), ...message, payload: { ...message.payload } });
+  const { topic, key, payload, delayMs = 0 } = message;
+  const nextAttemptAt = sql`now() + ${Math.ceil(delayMs)}::int * interval '1 millisecond'`;
+  await tx
+    .insert(outbox)
+    .values({ id: Bun.randomUUIDv7(), topic, key, payload: { ...payload }, nextAttemptAt });
+  if (delayMs === 0) await notifyOutbox(tx);
+}
+
+/** Wakes the publisher once the transaction commits. */
+export async function notifyOutbox(tx: Transaction): Promise<void> {
   await tx.execute(sql`select pg_notify(${CHANNELS.outbox}, '')`);
 }
 

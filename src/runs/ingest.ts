@@ -1,4 +1,6 @@
 import type { AgentEvent, AgentReader } from "../agents/agent.ts";
+import type { JournalLine } from "../sandboxes/journal.ts";
+import type { Progress } from "./store.ts";
 
 /** A batch is written when it has so many events, or so many characters of output, or is so old. */
 const BATCH_EVENTS = 200;
@@ -7,16 +9,22 @@ const BATCH_AGE_MS = 50;
 
 /**
  * Turns an agent's output into stored events: in order, in batches, one write at a time. While a write is under way
- * the next batch gathers; when that is full, reading waits, and so does the agent.
- * @param options.write stores a batch; when it rejects, so does this.
+ * the next batch gathers; when that is full, reading waits.
+ * @param options.lines from the beginning of the output: the reader must have seen all of it.
+ * @param options.stored bytes of the output whose events are stored already.
+ * @param options.write stores a batch and how far it goes; when it rejects, so does this.
  */
 export async function ingest(options: {
-  lines: AsyncIterable<string>;
+  lines: AsyncIterable<JournalLine>;
   reader: AgentReader;
-  write: (events: AgentEvent[]) => Promise<void>;
+  stored: number;
+  write: (events: AgentEvent[], progress: Progress) => Promise<void>;
 }): Promise<void> {
+  const { lines, reader, write } = options;
   let batch: AgentEvent[] = [];
   let chars = 0;
+  let from = options.stored;
+  let to = from;
   let writing: Promise<void> = Promise.resolve();
   let failure: unknown;
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -25,11 +33,13 @@ export async function ingest(options: {
     clearTimeout(timer);
     timer = undefined;
     const events = batch;
+    const progress = { from, to };
     batch = [];
     chars = 0;
+    from = to;
     writing = writing
       .then(async () => {
-        if (failure === undefined && events.length > 0) await options.write(events);
+        if (failure === undefined && progress.from < progress.to) await write(events, progress);
       })
       .catch((error: unknown) => {
         failure ??= error;
@@ -38,9 +48,11 @@ export async function ingest(options: {
   };
 
   try {
-    for await (const line of options.lines) {
+    for await (const { line, end } of lines) {
       if (failure !== undefined) break;
-      const event = options.reader.read(line);
+      const event = reader.read(line);
+      if (end <= options.stored) continue;
+      to = end;
       if (event === undefined) continue;
       batch.push(event);
       chars += line.length;

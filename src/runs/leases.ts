@@ -1,25 +1,47 @@
 import type { Orm } from "../db/client.ts";
 import { messageOf } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
-import { type Fence, LeaseLost, renewLeases } from "./store.ts";
+import { renewLeases } from "./claim-store.ts";
+import { type Fence, LeaseLost } from "./run.ts";
 
 /** A runner that dies is superseded this long after its last heartbeat. */
-export const LEASE_TTL_MS = 10_000;
-const HEARTBEAT_MS = 2_500;
+export const LEASE_TTL_MS = 8_000;
+const HEARTBEAT_MS = 2_000;
+/** So long before its end a lease that could not be renewed is taken for lost, before anybody else may take it. */
+const MARGIN_MS = 1_000;
 
-/** The heartbeat of all leases that one process holds: one statement for all of them. */
+/** A lease as its run sees it. */
+export interface Lease {
+  /** Aborts with LeaseLost when the run is superseded, or when its lease could not be renewed in time. */
+  readonly lost: AbortSignal;
+  /** Aborts when the prompt's user wants it to end. */
+  readonly cancelled: AbortSignal;
+  release(): void;
+}
+
+/** The heartbeat of all leases that one process holds: one statement for all of them. It carries cancellations, too. */
 export interface LeaseKeeper {
   /** Names this process in the lease; new at each start, so that a restart is another owner. */
   readonly owner: string;
-  /** A signal that aborts with LeaseLost when the run is superseded, or when its lease could not be renewed in time. */
-  hold(run: Fence): { signal: AbortSignal; release(): void };
+  hold(run: Fence & { cancelRequested: boolean }): Lease;
+  /** Tells the run of this prompt, if it is one of this process. */
+  cancel(promptId: string): void;
+  /** Asks the database at once: after a connection was lost, news may have been, too. */
+  refresh(): void;
   close(): Promise<void>;
+}
+
+interface Held {
+  epoch: number;
+  renewedAt: number;
+  lost: AbortController;
+  cancelled: AbortController;
 }
 
 export function openLeaseKeeper(options: { orm: Orm; logger: Logger }): LeaseKeeper {
   const { orm, logger } = options;
   const owner = crypto.randomUUID();
-  const held = new Map<string, { epoch: number; renewedAt: number; controller: AbortController }>();
+  const held = new Map<string, Held>();
 
   const beat = async () => {
     if (held.size === 0) return;
@@ -29,8 +51,10 @@ export function openLeaseKeeper(options: { orm: Orm; logger: Logger }): LeaseKee
     try {
       const renewed = await renewLeases(orm, owner, LEASE_TTL_MS);
       for (const [promptId, lease] of asked) {
-        if (renewed.get(promptId) === lease.epoch) lease.renewedAt = startedAt;
-        else lease.controller.abort(new LeaseLost());
+        const now = renewed.get(promptId);
+        if (now?.epoch !== lease.epoch) lease.lost.abort(new LeaseLost());
+        else lease.renewedAt = startedAt;
+        if (now?.cancelRequested) lease.cancelled.abort();
       }
     } catch (error) {
       logger.warn("leases could not be renewed", { error: messageOf(error) });
@@ -40,27 +64,41 @@ export function openLeaseKeeper(options: { orm: Orm; logger: Logger }): LeaseKee
   // taken for lost, before anybody else may take it.
   const watch = () => {
     for (const lease of held.values())
-      if (performance.now() - lease.renewedAt > LEASE_TTL_MS - 1_000) lease.controller.abort(new LeaseLost());
+      if (performance.now() - lease.renewedAt > LEASE_TTL_MS - MARGIN_MS) lease.lost.abort(new LeaseLost());
   };
 
   let beating = Promise.resolve();
   let busy = false;
-  const timer = setInterval(() => {
+  const tick = () => {
     watch();
     if (busy) return;
     busy = true;
     beating = beat().finally(() => {
       busy = false;
     });
-  }, HEARTBEAT_MS);
+  };
+  const timer = setInterval(tick, HEARTBEAT_MS);
 
   return {
     owner,
-    hold({ promptId, epoch }) {
-      const controller = new AbortController();
-      held.set(promptId, { epoch, renewedAt: performance.now(), controller });
-      return { signal: controller.signal, release: () => void held.delete(promptId) };
+    hold({ promptId, epoch, cancelRequested }) {
+      const lease: Held = {
+        epoch,
+        renewedAt: performance.now(),
+        lost: new AbortController(),
+        cancelled: new AbortController(),
+      };
+      if (cancelRequested) lease.cancelled.abort();
+      held.set(promptId, lease);
+      return {
+        lost: lease.lost.signal,
+        cancelled: lease.cancelled.signal,
+        // The next run of the same prompt may have begun here meanwhile.
+        release: () => void (held.get(promptId) === lease && held.delete(promptId)),
+      };
     },
+    cancel: (promptId) => held.get(promptId)?.cancelled.abort(),
+    refresh: tick,
     async close() {
       clearInterval(timer);
       await beating;

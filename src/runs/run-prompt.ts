@@ -1,214 +1,175 @@
-import { constants, open } from "node:fs/promises";
-import { join } from "node:path";
-import { type Agent, AgentUnavailable, type AgentVerdict } from "../agents/agent.ts";
-import { textEvent } from "../agents/events.ts";
-import type { ModelProxy } from "../agents/model-proxy.ts";
-import type { Orm } from "../db/client.ts";
 import { messageOf } from "../errors.ts";
-import type { Logger } from "../observability/logger.ts";
 import { promptText } from "../prompts/prompt-text.ts";
-import {
-  RepositoryError,
-  type Sandbox,
-  type SandboxProvider,
-  type WorkResult,
-} from "../sandboxes/sandbox.ts";
-import { ingest } from "./ingest.ts";
-import { LEASE_TTL_MS, type LeaseKeeper } from "./leases.ts";
-import {
-  appendMessages,
-  type ClaimedRun,
-  claimRun,
-  costOfOthers,
-  finishRun,
-  handOver,
-  holdSandbox,
-  LeaseLost,
-} from "./store.ts";
+import type { Sandbox, WorkResult } from "../sandboxes/sandbox.ts";
+import { heldSandboxes } from "../sandboxes/store.ts";
+import { conclude, type Outcome, ownUsage } from "./conclude.ts";
+import { detachRun, handOver, postponeRun } from "./end-store.ts";
+import { backoffMs, classify, MAX_ATTEMPTS, NotNow, Poison } from "./failures.ts";
+import type { Lease, LeaseKeeper } from "./leases.ts";
+import { persistently } from "./persist.ts";
+import { type PrepareDeps, prepare, resume, type Stage } from "./prepare.ts";
+import { type ClaimedRun, LeaseLost } from "./run.ts";
+import { markDelivering } from "./store.ts";
+import { STOP_GRACE_MS, supervise } from "./supervise.ts";
 
-/** A prompt whose runners keep dying is not tried for ever. */
-const MAX_ATTEMPTS = 5;
-const STOP_GRACE_MS = 5_000;
-/** CLAUDE.md beyond this is cut; an argument list has room for about 128 KiB. */
-const INSTRUCTIONS_LIMIT = 64 * 1024;
+/** After a shutdown the agents on this machine are kept for its next runner so long, milliseconds; then any may start over. */
+const DETACHED_MS = 60_000;
 
-export interface RunnerDeps {
-  orm: Orm;
+export interface RunnerDeps extends PrepareDeps {
   leases: LeaseKeeper;
-  sandboxes: SandboxProvider;
-  agent: Agent;
-  modelProxy: ModelProxy | undefined;
-  /** Wall-clock limit of one run, milliseconds. */
-  runTimeoutMs: number;
-  logger: Logger;
+  /** What a shutdown does with agents that run: leaves them to the next process on this machine, or ends them. */
+  handover: "leave" | "stop";
 }
 
 /**
- * The life of one prompt: lease, prepare, run, ingest, finish. It ends as Completed or Failed with its reason in the
- * session, or is handed over when this process shuts down, or leaves everything to the runner that superseded it.
+ * The life of one claimed prompt: prepare, run, ingest, finish. It ends as Completed, Failed or Cancelled with its
+ * reason in the session; or waits for another try; or is left to the next runner when this process shuts down; or
+ * leaves everything to the runner that superseded it.
  * @param shutdown aborts when this process must not wait any longer.
  */
-export async function runPrompt(deps: RunnerDeps, promptId: string, shutdown: AbortSignal): Promise<void> {
-  const run = await claimRun(deps.orm, promptId, deps.leases.owner, LEASE_TTL_MS);
-  if (!run) return;
-  const logger = deps.logger.with({
-    session_id: run.sessionId,
-    prompt_id: promptId,
-    run: `${promptId}/${run.epoch}`,
-  });
+export async function runClaimed(deps: RunnerDeps, run: ClaimedRun, shutdown: AbortSignal): Promise<void> {
+  const ids = { session_id: run.sessionId, prompt_id: run.promptId, run: `${run.promptId}/${run.epoch}` };
+  const logger = deps.logger.with(ids);
   logger.info("run started", { attempt: run.attempt });
   const lease = deps.leases.hold(run);
+  const life = AbortSignal.any([lease.lost, shutdown]);
+  const context: Context = { deps: { ...deps, logger }, run, lease, life, stage: undefined };
   try {
-    const outcome = await attempt(deps, run, AbortSignal.any([lease.signal, shutdown]));
-    await conclude(deps.orm, run, outcome);
-    logger.info("run ended", { ok: outcome.ok, error: outcome.ok ? undefined : outcome.reason });
+    const outcome = await attempt(context);
+    await conclude(deps.orm, run, outcome, lease.lost);
+    logger.info("run ended", { status: outcome.status, kind: outcome.kind, reason: outcome.reason });
   } catch (error) {
-    if (error instanceof LeaseLost || lease.signal.aborted)
-      return logger.warn("run superseded", { error: messageOf(error) });
-    if (shutdown.aborted) {
-      logger.info("run handed over: this process is shutting down");
-      return await handOver(deps.orm, run);
-    }
-    logger.warn("run failed", { error });
-    await conclude(deps.orm, run, { ok: false, reason: reasonOf(error), summary: "", usage: {} });
+    await settle(context, error, shutdown).catch((failure: unknown) => {
+      // The lease runs out by itself, and whoever takes over finds everything as it is now.
+      logger.warn("run left as it is", { error: messageOf(failure) });
+    });
   } finally {
+    context.stage?.process.letGo();
+    await context.stage?.access?.close();
     lease.release();
   }
 }
 
-type Outcome = AgentVerdict & { work?: WorkResult };
+interface Context {
+  deps: RunnerDeps;
+  run: ClaimedRun;
+  lease: Lease;
+  life: AbortSignal;
+  /** What there is to go on with, once the agent was started or adopted. */
+  stage: Stage | undefined;
+}
 
-async function attempt(deps: RunnerDeps, run: ClaimedRun, signal: AbortSignal): Promise<Outcome> {
-  const { orm, sandboxes, agent } = deps;
-  if (run.attempt > MAX_ATTEMPTS)
-    throw new RepositoryError(
-      `This prompt was given up: its runner died ${MAX_ATTEMPTS} times. Send it again to try once more.`,
+async function attempt(context: Context): Promise<Outcome> {
+  const { deps, run, lease, life } = context;
+  // An agent that already runs is found first and ended then: being cancelled must not keep it from being found.
+  context.stage = await prepare(deps, run, AbortSignal.any([life, lease.cancelled]));
+  let result = await watch(context, context.stage);
+  const { adopted, resumable, sandbox } = context.stage;
+  // Nobody served it while it ended: that it failed says nothing about its work.
+  const unattended = adopted && !result.verdict.ok && !result.limit;
+  if (
+    (result.lost || unattended) &&
+    !lease.cancelled.aborted &&
+    run.attempt <= MAX_ATTEMPTS &&
+    (await resumable())
+  ) {
+    await context.stage.access?.close();
+    context.stage = await resume(deps, run, sandbox, AbortSignal.any([life, lease.cancelled]));
+    result = await watch(context, context.stage);
+  }
+  const { verdict, limit, lost } = result;
+  const work = await deliver(context, context.stage);
+  const { summary } = verdict;
+  const usage = context.stage.record.resumed ? await ownUsage(deps.orm, run, verdict) : verdict.usage;
+  const common = { summary, usage, work };
+  if (lease.cancelled.aborted) return { status: "Cancelled", reason: CANCELLED, ...common };
+  if (limit && limit.name !== "result")
+    return { status: "Failed", kind: "limit", reason: limit.reason, ...common };
+  if (verdict.ok) return { status: "Completed", reason: limit?.reason, ...common };
+  return { status: "Failed", kind: lost ? "interrupted" : "agent", reason: verdict.reason, ...common };
+}
+
+const CANCELLED = "The run was cancelled.";
+
+function watch({ deps, run, lease, life }: Context, { process, stored }: Stage) {
+  const { orm, agent, limits, sandboxes } = deps;
+  return supervise({
+    orm,
+    run,
+    process,
+    reader: agent.reader(),
+    stored,
+    limits,
+    sandboxes,
+    life,
+    cancelled: lease.cancelled,
+  });
+}
+
+/** Takes the work to its branch. That it may have left is recorded before it does. */
+async function deliver({ deps, run, life }: Context, { sandbox, record }: Stage): Promise<WorkResult> {
+  await persistently(life, () => markDelivering(deps.orm, run, record));
+  return sandbox.collect(commitMessage(run), life);
+}
+
+/** What becomes of a run that could not go on to its end. @throws LeaseLost; what the database says. */
+async function settle(context: Context, error: unknown, shutdown: AbortSignal): Promise<void> {
+  const { deps, run, lease, stage } = context;
+  const { orm, logger, handover } = deps;
+  if (error instanceof LeaseLost || lease.lost.aborted) {
+    logger.warn("run superseded", { error: messageOf(error) });
+    // Where the new runner is on another machine, the sandbox here is nobody's any more.
+    await deps.sandboxes.sweep((ids) => heldSandboxes(orm, ids));
+    return;
+  }
+  if (shutdown.aborted) {
+    if (stage && handover === "leave") {
+      logger.info("run left to the next process on this machine");
+      return await detachRun(orm, run, DETACHED_MS);
+    }
+    logger.info("run handed over: this process is shutting down");
+    await stage?.process.stop(STOP_GRACE_MS).catch(() => undefined);
+    return await handOver(orm, run);
+  }
+  if (lease.cancelled.aborted)
+    return await conclude(
+      orm,
+      run,
+      { status: "Cancelled", reason: CANCELLED, summary: "", usage: {} },
+      lease.lost,
     );
-  if (run.sbxConfig) await sandboxes.release(run.sbxConfig);
-  const config = sandboxes.plan();
-  await holdSandbox(orm, run, config);
-  const sandbox = await sandboxes.open(config, run, signal);
-  const grant = agent.needsModel ? deps.modelProxy?.grant(run.promptId) : undefined;
-  try {
-    const verdict = await runAgent(deps, run, sandbox, grant?.token, signal);
-    return { ...verdict, work: await sandbox.collect(commitMessage(run), signal) };
-  } finally {
-    grant?.revoke();
+
+  const { kind, message } = classify(error);
+  logger.warn("run failed", { kind, error });
+  const spent = run.attempt >= MAX_ATTEMPTS;
+  const failure = { attempt: run.attempt, at: new Date().toISOString(), kind, error: message };
+  if (kind === "transient" && (error instanceof NotNow || !spent)) {
+    const delayMs = error instanceof NotNow ? error.delayMs : backoffMs(run.attempt);
+    const countsAsAttempt = !(error instanceof NotNow);
+    return await persistently(lease.lost, () => postponeRun(orm, run, { delayMs, failure, countsAsAttempt }));
   }
+  const dead = kind === "transient" || kind === "poison";
+  const evidence = dead ? { ...run, failures: [...run.failures, failure] } : run;
+  const work = error instanceof Poison ? await salvage(context) : undefined;
+  const reason = kind === "transient" ? `${message} It was tried ${MAX_ATTEMPTS} times.` : message;
+  const outcome: Outcome = { status: "Failed", kind, reason, summary: "", usage: {}, work, dead };
+  await conclude(orm, evidence, outcome, lease.lost);
 }
 
-/** @throws what `signal` aborted with; past the wall-clock limit it returns a verdict, for the work so far to be kept. */
-async function runAgent(
-  deps: RunnerDeps,
-  run: ClaimedRun,
-  sandbox: Sandbox,
-  token: string | undefined,
-  signal: AbortSignal,
-): Promise<AgentVerdict> {
-  const { agent, modelProxy } = deps;
-  const [resume, instructions] = await Promise.all([
-    agent.hasTranscript(sandbox.hostPaths.state, run.sessionId),
-    instructionsIn(sandbox.hostPaths.checkout),
-  ]);
-  const command = agent.command({
-    prompt: promptText(run.data),
-    conversationId: run.sessionId,
-    resume,
-    instructions,
-    paths: sandbox.paths,
-    model: token !== undefined && modelProxy ? { baseUrl: modelProxy.url, token } : undefined,
-  });
-  signal.throwIfAborted();
-  const process = sandbox.start(command);
-  const stop = () => void process.stop(STOP_GRACE_MS);
-  signal.addEventListener("abort", stop, { once: true });
-  let timedOut = false;
-  const timer = setTimeout(() => {
-    timedOut = true;
-    stop();
-  }, deps.runTimeoutMs);
-  const reader = agent.reader();
+/** What a prompt that is given up has left in its checkout, taken to its branch where that can be done. */
+async function salvage({ deps, run, lease }: Context): Promise<WorkResult | undefined> {
   try {
-    await ingest({ lines: process.lines, reader, write: (events) => appendMessages(deps.orm, run, events) });
-    const exit = await process.exit;
-    signal.throwIfAborted();
-    const verdict = await withOwnCost(deps.orm, run, reader.conclude(exit), resume);
-    if (!timedOut) return verdict;
-    const minutes = Math.round(deps.runTimeoutMs / 60_000);
-    return {
-      ...verdict,
-      ok: false,
-      reason: `The run was ended: it took longer than ${minutes} minutes (RUN_TIMEOUT_MINUTES).`,
-    };
-  } finally {
-    clearTimeout(timer);
-    signal.removeEventListener("abort", stop);
-    // Also where storing failed: what was started is ended.
-    await process.stop(STOP_GRACE_MS);
+    const sandbox: Sandbox | undefined = run.sbxConfig
+      ? await deps.sandboxes.reopen(run.sbxConfig, run)
+      : undefined;
+    return await sandbox?.collect(commitMessage(run), lease.lost);
+  } catch (error) {
+    deps.logger.warn("nothing could be saved of a prompt that is given up", { error: messageOf(error) });
+    return undefined;
   }
-}
-
-/** An agent that resumes a conversation counts its cost from the conversation's beginning; a prompt has its own. */
-async function withOwnCost(
-  orm: Orm,
-  run: ClaimedRun,
-  verdict: AgentVerdict,
-  resumed: boolean,
-): Promise<AgentVerdict> {
-  const { cost_usd } = verdict.usage;
-  if (!resumed || cost_usd === undefined) return verdict;
-  const own = Math.max(0, cost_usd - (await costOfOthers(orm, run)));
-  return { ...verdict, usage: { ...verdict.usage, cost_usd: own } };
-}
-
-/** Says in the session how the run ended, then ends it. */
-async function conclude(orm: Orm, run: ClaimedRun, outcome: Outcome): Promise<void> {
-  const notes = [outcome.ok ? undefined : outcome.reason, outcome.work && describeWork(run, outcome.work)];
-  const text = notes.filter(Boolean).join("\n\n");
-  if (text) await appendMessages(orm, run, [textEvent(text)]);
-  await finishRun(orm, run, {
-    status: outcome.ok ? "Completed" : "Failed",
-    error: outcome.ok ? null : outcome.reason,
-    usage: { ...outcome.usage },
-    content: [outcome.summary, text].filter(Boolean).join("\n\n"),
-  });
-}
-
-function describeWork(run: ClaimedRun, work: WorkResult): string {
-  if (work.commits === 0)
-    return `Nothing was changed: branch ${run.branch} has no commit that ${run.targetBranch} lacks.`;
-  const commits = work.commits === 1 ? "1 commit" : `${work.commits} commits`;
-  if (work.push.pushed)
-    return `Branch ${run.branch} (${commits}, tip ${work.head}) was pushed to ${work.push.to}.`;
-  return `Branch ${run.branch} (${commits}, tip ${work.head}) was not pushed: ${work.push.reason}`;
 }
 
 function commitMessage(run: ClaimedRun): string {
   const [first = ""] = promptText(run.data).trim().split("\n");
   return `${first.slice(0, 72) || "Work of the agent"}\n\nSession: ${run.sessionId}`;
-}
-
-function reasonOf(error: unknown): string {
-  if (error instanceof RepositoryError || error instanceof AgentUnavailable) return error.message;
-  return "The run failed inside the service. Its log has the details; send the prompt again to retry.";
-}
-
-/**
- * The repository's own instructions for agents, which `--setting-sources user` keeps the CLI from reading. Never
- * through a symbolic link: a repository could point it at a file of this machine.
- */
-async function instructionsIn(checkout: string): Promise<string | undefined> {
-  try {
-    const file = await open(
-      join(checkout, "CLAUDE.md"),
-      constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
-    );
-    try {
-      return (await file.readFile("utf8")).slice(0, INSTRUCTIONS_LIMIT) || undefined;
-    } finally {
-      await file.close();
-    }
-  } catch {
-    return undefined;
-  }
 }

@@ -5,6 +5,11 @@ const UNREACHABLE =
 const REFUSED =
   /not found|does not exist|authentication failed|could not read (username|password)|terminal prompts disabled|error: 40[134]|access denied|not a git repository|does not appear to be a git|permission/i;
 
+/** Whether git may well succeed a moment later, from what it said. */
+export const isPassing = (said: string): boolean =>
+  /no space left|error: 5\d\d|error: 429|early eof|remote end hung up|disk quota/i.test(said) ||
+  (UNREACHABLE.test(said) && !/certificate/i.test(said));
+
 /** A sentence for the user from what git said when it tried to read a repository. */
 export function readingFailed(address: RepoAddress, said: string, hasToken: boolean): string {
   const { display, kind } = address;

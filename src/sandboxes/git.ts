@@ -1,5 +1,6 @@
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { isPassing } from "./git-words.ts";
 import { RepositoryError } from "./sandbox.ts";
 
 /**
@@ -77,9 +78,8 @@ export async function openGit(options: {
       ]);
       signal?.throwIfAborted();
       if (child.exitCode === 0 && why === "") return out;
-      throw new RepositoryError(
-        why || scrub(`${err}\n${rejection(out)}`, githubToken) || `git ${args[0]} failed`,
-      );
+      const said = why || scrub(`${err}\n${rejection(out)}`, githubToken) || `git ${args[0]} failed`;
+      throw new RepositoryError(said, undefined, isPassing(said));
     } finally {
       clearTimeout(timer);
       signal?.removeEventListener("abort", onAbort);

@@ -1,6 +1,6 @@
-import { chmod, link, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { link, mkdir, readdir, readFile, rm, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { AgentCommand, SandboxPaths } from "../agents/agent.ts";
+import type { SandboxPaths } from "../agents/agent.ts";
 import type { Config } from "../config.ts";
 import { AppError, messageOf } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
@@ -8,16 +8,20 @@ import { type Bubblewrap, INSIDE, probeBubblewrap } from "./bubblewrap.ts";
 import { openGit } from "./git.ts";
 import { packing } from "./packing.ts";
 import { endMarked, MARKER } from "./processes.ts";
+import { removeTree } from "./remove-tree.ts";
 import { checkBranchName, parseRepo } from "./repo-url.ts";
 import { createExclusively, openRepositoryStore } from "./repository.ts";
 import {
+  type CheckoutRequest,
   RepositoryError,
   type Sandbox,
   type SandboxConfig,
-  type SandboxProcess,
   type SandboxProvider,
 } from "./sandbox.ts";
-import { startProcess } from "./sandbox-process.ts";
+import { attachProcess, startProcess } from "./sandbox-process.ts";
+
+/** Committing and packing the work of a run. */
+const PACKING_LIMIT_MS = 10 * 60_000;
 
 /**
  * Sandboxes on this machine: DATA_DIR/sandboxes/<id>/{checkout,home,tmp}, isolated by bubblewrap where it works. What
@@ -38,15 +42,72 @@ export async function openLocalSandboxes(options: {
   const probed = await probeBubblewrap({ path, dataDir });
   const bubblewrap: Bubblewrap | undefined = typeof probed === "string" ? undefined : probed;
   const exclusively = createExclusively();
-  const running = new Set<SandboxProcess>();
   const folderOf = (config: SandboxConfig) => join(root, safeId(config.id));
 
   const remove = async (folder: string, id: string) => {
     await endMarked(MARKER, id);
     await removeTree(folder);
   };
+  /** Written last: a sandbox that has it is whole. */
+  const startFile = (folder: string) => join(folder, "start");
+
+  const storeOf = (request: CheckoutRequest) => {
+    // A session was checked when it was made; the database may hold one from a time with other rules.
+    const address = asRepositoryError(() => {
+      checkBranchName(request.targetBranch);
+      checkBranchName(request.branch, "branch");
+      return parseRepo(request.repo, { githubUrl, allowLocal });
+    });
+    const hasToken = githubToken !== undefined;
+    return openRepositoryStore({ git, dataDir, address, hasToken, author, exclusively });
+  };
+
+  const sandboxOf = (config: SandboxConfig, request: CheckoutRequest, start: string): Sandbox => {
+    const folder = folderOf(config);
+    const hostPaths = pathsOf(folder, request.sessionId);
+    const place = { id: config.id, folder, host, isolated: bubblewrap !== undefined };
+    const launch: Sandbox["start"] = (command, limitMs) =>
+      startProcess(place, { bubblewrap, hostPaths, path, command, limitMs });
+    return {
+      config,
+      paths: bubblewrap ? INSIDE : hostPaths,
+      hostPaths,
+      notes: join(folder, "notes.json"),
+      start: launch,
+      attach: (record) => attachProcess(place, record),
+      async collect(message, signal) {
+        signal.throwIfAborted();
+        // What an earlier runner began to pack, too.
+        await endMarked(MARKER, config.id);
+        const process = launch(packing({ message, start, branch: request.branch, author }), PACKING_LIMIT_MS);
+        const onAbort = () => void process.stop(0);
+        signal.addEventListener("abort", onAbort, { once: true });
+        try {
+          const { code, stderr } = await process.exit;
+          signal.throwIfAborted();
+          if (code !== 0)
+            throw new RepositoryError(
+              `The work in the checkout could not be read: ${stderr.trim().split("\n").at(-1) || `git ended with ${code}`}`,
+            );
+          const bundle = Bun.file(process.output).size > 0 ? process.output : undefined;
+          return await storeOf(request).takeIn(request, { bundle, start }, signal);
+        } finally {
+          signal.removeEventListener("abort", onAbort);
+          await rm(process.output, { force: true });
+        }
+      },
+    };
+  };
+
+  const pathsOf = (folder: string, sessionId: string): SandboxPaths => ({
+    checkout: join(folder, "checkout"),
+    home: join(folder, "home"),
+    tmp: join(folder, "tmp"),
+    state: join(dataDir, "conversations", safeId(sessionId)),
+  });
 
   return {
+    host,
     isolation: bubblewrap
       ? {
           isolated: true,
@@ -58,63 +119,23 @@ export async function openLocalSandboxes(options: {
 
     async open(config, request, signal) {
       const folder = folderOf(config);
-      const hostPaths: SandboxPaths = {
-        checkout: join(folder, "checkout"),
-        home: join(folder, "home"),
-        tmp: join(folder, "tmp"),
-        state: join(dataDir, "conversations", safeId(request.sessionId)),
-      };
-      // A session was checked when it was made; the database may hold one from a time with other rules.
-      const address = asRepositoryError(() => {
-        checkBranchName(request.targetBranch);
-        checkBranchName(request.branch, "branch");
-        return parseRepo(request.repo, { githubUrl, allowLocal });
-      });
-      const hasToken = githubToken !== undefined;
-      const store = openRepositoryStore({ git, dataDir, address, hasToken, author, exclusively });
-      let start: string;
+      const hostPaths = pathsOf(folder, request.sessionId);
+      const store = storeOf(request);
       try {
         for (const one of Object.values(hostPaths)) await mkdir(one, { recursive: true, mode: 0o700 });
-        start = await store.checkOut(request, hostPaths.checkout, signal);
+        const start = await store.checkOut(request, hostPaths.checkout, signal);
+        await writeFile(startFile(folder), start);
+        return sandboxOf(config, request, start);
       } catch (error) {
         await removeTree(folder);
         throw error;
       }
-      const launch = (command: AgentCommand, output?: string) => {
-        const started = startProcess({ id: config.id, folder, bubblewrap, hostPaths, path, command, output });
-        running.add(started);
-        started.exit.catch(() => undefined).then(() => running.delete(started));
-        return started;
-      };
+    },
 
-      const sandbox: Sandbox = {
-        config,
-        paths: bubblewrap ? INSIDE : hostPaths,
-        hostPaths,
-        start: (command) => launch(command),
-        async collect(message, collectSignal) {
-          collectSignal.throwIfAborted();
-          const bundle = join(folder, `work-${crypto.randomUUID()}.bundle`);
-          await writeFile(bundle, "", { flag: "wx" });
-          const { exit, stop } = launch(packing({ message, start, branch: request.branch, author }), bundle);
-          const onAbort = () => void stop(0);
-          collectSignal.addEventListener("abort", onAbort, { once: true });
-          try {
-            const { code, stderr } = await exit;
-            collectSignal.throwIfAborted();
-            if (code !== 0)
-              throw new RepositoryError(
-                `The work in the checkout could not be read: ${stderr.trim().split("\n").at(-1) || `git ended with ${code}`}`,
-              );
-            const packed = Bun.file(bundle).size > 0 ? bundle : undefined;
-            return await store.takeIn(request, { bundle: packed, start }, collectSignal);
-          } finally {
-            collectSignal.removeEventListener("abort", onAbort);
-            await rm(bundle, { force: true });
-          }
-        },
-      };
-      return sandbox;
+    async reopen(config, request) {
+      if (config.host !== host) return undefined;
+      const start = await readFile(startFile(folderOf(config)), "utf8").catch(() => undefined);
+      return start ? sandboxOf(config, request, start) : undefined;
     },
 
     async release(config) {
@@ -139,8 +160,9 @@ export async function openLocalSandboxes(options: {
       return released;
     },
 
-    close: async () => {
-      await Promise.allSettled([...running].map((one) => one.stop(0)));
+    async freeBytes() {
+      const { bavail, bsize } = await statfs(root);
+      return bavail * bsize;
     },
   };
 }
@@ -177,22 +199,4 @@ const isId = (id: string) => /^[0-9a-f-]{36}$/i.test(id);
 function safeId(id: string): string {
   if (!isId(id)) throw new Error(`not an id: ${JSON.stringify(id)}`);
   return id;
-}
-
-/** Also a tree in which an agent made folders read-only. */
-async function removeTree(folder: string): Promise<void> {
-  try {
-    await rm(folder, { recursive: true, force: true });
-  } catch {
-    await makeWritable(folder).catch(() => undefined);
-    await rm(folder, { recursive: true, force: true });
-  }
-}
-
-async function makeWritable(folder: string): Promise<void> {
-  await chmod(folder, 0o700);
-  const entries = await readdir(folder, { withFileTypes: true });
-  await Promise.all(
-    entries.filter((entry) => entry.isDirectory()).map((entry) => makeWritable(join(folder, entry.name))),
-  );
 }

@@ -31,9 +31,24 @@ export async function endMarked(marker: typeof MARKER | typeof PROCESS_MARKER, i
   }
 }
 
+/** Processor time, in clock ticks, of everything that one program started and of what of that has ended. */
+export async function cpuTicksOf(processId: string): Promise<number> {
+  const pids = await markedProcesses(`${PROCESS_MARKER}=${processId}`);
+  const ticks = await Promise.all(
+    pids.map(async (pid) => {
+      const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      return fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);
+    }),
+  );
+  return ticks.reduce((sum, one) => sum + one, 0);
+}
+
 /** The program that bubblewrap runs: the first child of PID 1 of the namespace. */
-export async function agentOf(init: number): Promise<number | undefined> {
-  return (await childrenOf(init))[0];
+export const agentOf = (init: number): Promise<number | undefined> => firstChildOf(init);
+
+export async function firstChildOf(pid: number): Promise<number | undefined> {
+  return (await childrenOf(pid))[0];
 }
 
 /**

@@ -6,8 +6,9 @@ import { pushFailed, readingFailed } from "./git-words.ts";
 import type { RepoAddress } from "./repo-url.ts";
 import { type CheckoutRequest, RepositoryError, type WorkResult } from "./sandbox.ts";
 
-/** Other processes fetch into the same store; its lock files are held for moments. */
-const LOCK_TRIES = 6;
+/** Other processes fetch into the same store; its lock files are held for moments. Hosts are away for longer. */
+const TRIES = 6;
+const PUSH_WAIT_MS = 250;
 /** The name that a bundle's one branch has. */
 export const BUNDLED = "refs/bundled/work";
 
@@ -87,7 +88,8 @@ export function openRepositoryStore(options: {
     const listing = await inStore(["ls-remote", "--heads", "--", address.url], signal, true).catch(
       (error: unknown) => {
         if (!(error instanceof RepositoryError)) throw error;
-        throw new RepositoryError(readingFailed(address, error.message, hasToken), { cause: error });
+        const message = readingFailed(address, error.message, hasToken);
+        throw new RepositoryError(message, { cause: error }, error.passing);
       },
     );
     const heads = new Map(
@@ -209,9 +211,8 @@ export function openRepositoryStore(options: {
       return (await inStore(["rev-parse", "--verify", `${incoming}^{commit}`], signal)).trim();
     } catch (error) {
       if (!(error instanceof RepositoryError)) throw error;
-      throw new RepositoryError(`The agent's commits could not be taken over: ${error.message}.`, {
-        cause: error,
-      });
+      const message = `The agent's commits could not be taken over: ${error.message}.`;
+      throw new RepositoryError(message, { cause: error }, error.passing);
     }
   }
 
@@ -228,11 +229,12 @@ export function openRepositoryStore(options: {
         pushed: false,
         reason: `credentials are only sent to GITHUB_URL; set that and GITHUB_TOKEN for ${address.display}. ${kept}`,
       };
+    const branch = `${head}:refs/heads/${request.branch}`;
     try {
-      await inStore(
-        ["push", "--quiet", "--porcelain", "--", address.url, `${head}:refs/heads/${request.branch}`],
-        signal,
-        true,
+      await patiently(
+        () => inStore(["push", "--quiet", "--porcelain", "--", address.url, branch], signal, true),
+        (error) => error.passing,
+        PUSH_WAIT_MS,
       );
       return { pushed: true, to: address.display };
     } catch (error) {
@@ -242,18 +244,18 @@ export function openRepositoryStore(options: {
   }
 }
 
-async function patiently<T>(work: () => Promise<T>): Promise<T> {
+/** Tries again what fails for a moment, with growing pauses (`firstMs`, doubled each time). */
+async function patiently<T>(
+  work: () => Promise<T>,
+  passes = (error: RepositoryError) => /\.lock|cannot lock|unable to create/i.test(error.message),
+  firstMs = 100,
+): Promise<T> {
   for (let tries = 1; ; tries += 1) {
     try {
       return await work();
     } catch (error) {
-      if (
-        tries >= LOCK_TRIES ||
-        !(error instanceof RepositoryError) ||
-        !/\.lock|cannot lock|unable to create/i.test(error.message)
-      )
-        throw error;
-      await Bun.sleep(50 * 2 ** tries);
+      if (tries >= TRIES || !(error instanceof RepositoryError) || !passes(error)) throw error;
+      await Bun.sleep(firstMs * 2 ** (tries - 1));
     }
   }
 }

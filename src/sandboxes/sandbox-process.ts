@@ -1,127 +1,183 @@
-import { closeSync, openSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import type { AgentCommand, AgentExit, SandboxPaths } from "../agents/agent.ts";
-import { messageOf } from "../errors.ts";
+import { readFileSync, statSync } from "node:fs";
+import { stat } from "node:fs/promises";
+import type { AgentCommand, SandboxPaths } from "../agents/agent.ts";
+import type { AgentProcess } from "../db/tables.ts";
 import { type Bubblewrap, INSIDE, wrap } from "./bubblewrap.ts";
-import { linesOf, tailOf } from "./lines.ts";
-import { agentOf, endMarked, endNamespace, MARKER, PROCESS_MARKER, signal } from "./processes.ts";
-import type { SandboxProcess } from "./sandbox.ts";
+import { readJournal, tailOf } from "./journal.ts";
+import {
+  exitCodeIn,
+  INFO_FD,
+  isAlive,
+  type ProcessFiles,
+  type ProcessIdentity,
+  processFiles,
+  startKeeper,
+} from "./keeper.ts";
+import {
+  agentOf,
+  cpuTicksOf,
+  endMarked,
+  endNamespace,
+  firstChildOf,
+  PROCESS_MARKER,
+  signal,
+} from "./processes.ts";
+import type { SandboxExit, SandboxProcess } from "./sandbox.ts";
 
 const POLL_MS = 10;
-const INFO_FD = 3;
+/** Looking whether the keeper still lives costs more than looking for its exit file. */
+const ALIVE_EVERY = 25;
+/** How a shell says that SIGKILL ended a program. */
+const KILLED = 128 + 9;
 
-/**
- * Starts a program in a sandbox: under bubblewrap, or bare in a session of its own. Its environment is made from
- * scratch and handed over as environment, not as arguments, which everybody can read.
- * @param options.folder the sandbox's own folder, which the agent does not see.
- * @param options.output a file of the host that gets stdout instead of `lines`.
- */
-export function startProcess(options: {
+interface Place {
+  /** The sandbox's id, folder and machine. */
   id: string;
   folder: string;
-  bubblewrap: Bubblewrap | undefined;
-  hostPaths: SandboxPaths;
-  path: string;
-  command: AgentCommand;
-  output?: string | undefined;
-}): SandboxProcess {
-  const { id, folder, bubblewrap, hostPaths, path, command, output } = options;
+  host: string;
+  isolated: boolean;
+}
+
+/**
+ * Starts a program in a sandbox: under bubblewrap, or bare. Its environment is made from scratch and handed over as
+ * environment, not as arguments, which everybody can read.
+ * @param options.limitMs after which it is ended whoever watches or not.
+ */
+export function startProcess(
+  place: Place,
+  options: {
+    bubblewrap: Bubblewrap | undefined;
+    hostPaths: SandboxPaths;
+    path: string;
+    command: AgentCommand;
+    limitMs: number;
+  },
+): SandboxProcess {
+  const { bubblewrap, hostPaths, path, command, limitMs } = options;
   const paths = bubblewrap ? INSIDE : hostPaths;
   const processId = crypto.randomUUID();
-  const infoFile = join(folder, `process-${processId}.json`);
-  const info = openSync(infoFile, "wx", 0o600);
-  const start = () =>
-    Bun.spawn(bubblewrap ? wrap(bubblewrap, hostPaths, { ...command, infoFd: INFO_FD }) : [...command.argv], {
-      cwd: hostPaths.checkout,
-      env: {
-        PATH: path,
-        HOME: paths.home,
-        TMPDIR: paths.tmp,
-        LANG: "C.UTF-8",
-        ...command.env,
-        [MARKER]: id,
-        [PROCESS_MARKER]: processId,
-      },
-      stdio: [
-        new Blob([command.stdin]),
-        output === undefined ? "pipe" : Bun.file(output),
-        "pipe",
-        // The file's descriptor is bubblewrap's alone; it closes it before it starts the program.
-        ...(bubblewrap ? [info] : []),
-      ],
-      detached: true,
-    });
-  let child: ReturnType<typeof start>;
-  try {
-    child = start();
-  } catch (error) {
-    return notStarted(messageOf(error));
-  } finally {
-    closeSync(info);
-  }
-  const stderr = tailOf(child.stderr as ReadableStream<Uint8Array>);
-  const ended = () => child.exitCode !== null || child.signalCode !== null;
+  const files = processFiles(place.folder, processId);
+  const identity = startKeeper({
+    files,
+    sandboxId: place.id,
+    processId,
+    argv: bubblewrap ? wrap(bubblewrap, hostPaths, { ...command, infoFd: INFO_FD }) : command.argv,
+    env: { PATH: path, HOME: paths.home, TMPDIR: paths.tmp, LANG: "C.UTF-8", ...command.env },
+    cwd: hostPaths.checkout,
+    stdin: command.stdin,
+    limitMs,
+  });
+  return watchProcess(place, files, { host: place.host, id: processId, ...identity });
+}
 
-  // Only when everything that it started is gone is a run over: no daemon may write into a checkout that is collected.
-  const exit = (async (): Promise<AgentExit> => {
-    await child.exited;
-    if (bubblewrap) await endNamespace(namespaceInit(infoFile));
-    await endMarked(PROCESS_MARKER, processId);
+/** A process that another runner, maybe one before a restart, has started. Undefined where its folder is gone. */
+export async function attachProcess(place: Place, record: AgentProcess): Promise<SandboxProcess | undefined> {
+  const files = processFiles(place.folder, record.id);
+  const there = await stat(files.stdin).catch(() => undefined);
+  return there && watchProcess(place, files, record);
+}
+
+function watchProcess(place: Place, files: ProcessFiles, record: AgentProcess): SandboxProcess {
+  const watching = new AbortController();
+  let ended = false;
+
+  const waitForKeeper = async (): Promise<number | undefined> => {
+    for (let round = 0; ; round += 1) {
+      const code = exitCodeIn(files);
+      if (code !== undefined) return code;
+      // It may have written its last word between the two looks.
+      if (round % ALIVE_EVERY === 0 && !isAlive(record)) return exitCodeIn(files);
+      if (watching.signal.aborted) return undefined;
+      await Bun.sleep(POLL_MS);
+    }
+  };
+  /** Only when everything that it started is gone is a run over: no daemon may write into a checkout that is collected. */
+  const endAll = async () => {
+    await endNamespace(namespaceInit(files));
+    await endMarked(PROCESS_MARKER, record.id);
+  };
+  const exit = (async (): Promise<SandboxExit> => {
+    const code = await waitForKeeper();
+    watching.signal.throwIfAborted();
+    await endAll();
+    ended = true;
+    const lost = code === undefined;
+    const killed = lost || code === KILLED;
     return {
-      code: child.exitCode,
-      signal: child.signalCode === null ? null : String(child.signalCode),
-      stderr: await stderr,
+      code: killed ? null : code,
+      signal: killed ? "SIGKILL" : null,
+      stderr: await tailOf(files.err),
+      lost,
     };
   })();
   exit.catch(() => undefined);
 
   /** To the program itself: bubblewrap does not pass signals on. It may still be on its way there. */
   const askToEnd = async (deadline: number) => {
-    for (;;) {
-      const init = namespaceInit(infoFile);
-      const pid = bubblewrap ? init && (await agentOf(init)) : child.pid;
+    while (!ended && performance.now() < deadline) {
+      const pid = await programOf(place, files, record);
       if (pid !== undefined) return signal(pid, "SIGTERM");
-      if (ended() || performance.now() > deadline) return;
       await Bun.sleep(POLL_MS);
     }
   };
   const end = async (graceMs: number) => {
-    if (!ended() && graceMs > 0) {
-      const deadline = performance.now() + graceMs;
+    const deadline = performance.now() + graceMs;
+    if (graceMs > 0) {
       await askToEnd(deadline);
-      while (!ended() && performance.now() < deadline) await Bun.sleep(POLL_MS);
+      while (!ended && exitCodeIn(files) === undefined && performance.now() < deadline)
+        await Bun.sleep(POLL_MS);
     }
-    if (!ended()) child.kill("SIGKILL");
+    if (!ended) await endAll();
     await exit;
   };
 
   let stopping: Promise<void> | undefined;
   return {
-    lines: child.stdout instanceof ReadableStream ? linesOf(child.stdout) : nothing(),
+    record,
+    startedAt: statSync(files.stdin).mtimeMs,
+    state: exitCodeIn(files) !== undefined ? "ended" : isAlive(record) ? "running" : "lost",
+    lines: (from) => readJournal({ file: files.out, from, ended: () => ended, signal: watching.signal }),
+    output: files.out,
     exit,
     stop(graceMs) {
       // A later, more impatient caller is heard too.
-      if (graceMs <= 0 && !ended()) child.kill("SIGKILL");
+      if (graceMs <= 0 && !ended && stopping) void endAll().catch(() => undefined);
       stopping ??= end(graceMs);
       return stopping;
     },
+    async usage() {
+      const sizes = await Promise.all(
+        [files.out, files.err].map((file) => stat(file).then(({ size }) => size)),
+      );
+      return {
+        cpuTicks: await cpuTicksOf(record.id),
+        outputBytes: sizes.reduce((sum, size) => sum + size, 0),
+      };
+    },
+    letGo: () => watching.abort(new Error("no longer watched")),
   };
 }
 
+/** Under bubblewrap the first child of the namespace's PID 1; bare the child of `timeout`, the keeper's child. */
+async function programOf(
+  { isolated }: Place,
+  files: ProcessFiles,
+  keeper: ProcessIdentity,
+): Promise<number | undefined> {
+  if (isolated) {
+    const init = namespaceInit(files);
+    return init && (await agentOf(init));
+  }
+  const timeout = await firstChildOf(keeper.pid);
+  return timeout && (await firstChildOf(timeout));
+}
+
 /** PID 1 of the namespace, as this process sees it; undefined until bubblewrap has made it. */
-function namespaceInit(infoFile: string): number | undefined {
+function namespaceInit(files: ProcessFiles): number | undefined {
   try {
-    const pid: unknown = JSON.parse(readFileSync(infoFile, "utf8"))["child-pid"];
+    const pid: unknown = JSON.parse(readFileSync(files.info, "utf8"))["child-pid"];
     return typeof pid === "number" ? pid : undefined;
   } catch {
     return undefined;
   }
 }
-
-/** As a shell reports a program that cannot be started. */
-function notStarted(stderr: string): SandboxProcess {
-  const exit = Promise.resolve({ code: 127, signal: null, stderr });
-  return { lines: nothing(), exit, stop: async () => undefined };
-}
-
-async function* nothing(): AsyncGenerator<string> {}

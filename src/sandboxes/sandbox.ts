@@ -1,4 +1,6 @@
 import type { AgentCommand, AgentExit, SandboxPaths } from "../agents/agent.ts";
+import type { AgentProcess } from "../db/tables.ts";
+import type { JournalLine } from "./journal.ts";
 
 /**
  * The sandbox seam. A sandbox is borrowed for the prompts of one session, holds the checkout of its branch, runs
@@ -30,13 +32,35 @@ export interface WorkResult {
   push: { pushed: true; to: string } | { pushed: false; reason: string };
 }
 
+/** How a program of a sandbox ended. */
+export interface SandboxExit extends AgentExit {
+  /** It ended without a word, its keeper too: the machine was restarted, or somebody killed both. */
+  lost: boolean;
+}
+
+/** A program in a sandbox. It does not depend on the process that started it; another one may attach to it. */
 export interface SandboxProcess {
-  /** Decoded stdout, one complete line each, without the newline. A line longer than the cap is cut and marked. */
-  lines: AsyncIterable<string>;
+  /** All that is needed to find it again. */
+  readonly record: AgentProcess;
+  /** Milliseconds since 1970. */
+  readonly startedAt: number;
+  /** How it was found. */
+  readonly state: "running" | "ended" | "lost";
+  /**
+   * What it has printed and will print, line by line, beginning `from` so many bytes; until it and all that it started
+   * have ended. A line longer than the cap is cut and marked.
+   */
+  lines(from: number): AsyncIterable<JournalLine>;
+  /** The file that has its output. */
+  readonly output: string;
   /** Resolves when the program AND everything it started have ended. */
-  exit: Promise<AgentExit>;
+  exit: Promise<SandboxExit>;
   /** Polite end (SIGTERM), then by force after `graceMs`. Resolves when all is gone. Idempotent. */
   stop(graceMs: number): Promise<void>;
+  /** Processor time so far, in clock ticks, and bytes printed. */
+  usage(): Promise<{ cpuTicks: number; outputBytes: number }>;
+  /** Watches it no longer: `lines` ends, `exit` rejects. The program goes on. */
+  letGo(): void;
 }
 
 export interface Sandbox {
@@ -45,18 +69,30 @@ export interface Sandbox {
   readonly paths: SandboxPaths;
   /** As this process sees the same folder as `paths.state` / `paths.checkout`. */
   readonly hostPaths: SandboxPaths;
-  start(command: AgentCommand): SandboxProcess;
-  /** Commits what was left uncommitted, takes the branch out of the sandbox, pushes it if that is allowed. */
+  /** A file that agents under isolation cannot see, for what the next runner of this sandbox must know. */
+  readonly notes: string;
+  /** @param limitMs after which the program is ended whether a runner watches it or not. */
+  start(command: AgentCommand, limitMs: number): SandboxProcess;
+  /** Undefined where there is no trace of it. */
+  attach(record: AgentProcess): Promise<SandboxProcess | undefined>;
+  /**
+   * Commits what was left uncommitted, takes the branch out of the sandbox, pushes it if that is allowed. Once all
+   * programs have ended. May be repeated.
+   */
   collect(message: string, signal: AbortSignal): Promise<WorkResult>;
 }
 
 export interface SandboxProvider {
+  /** This machine, as in a sandbox's config. */
+  readonly host: string;
   /** One sentence for log and /health-detail; `isolated: false` is a loud warning. */
   readonly isolation: { isolated: boolean; detail: string };
   /** A config for a new sandbox; makes nothing. */
   plan(): SandboxConfig;
   /** Makes the sandbox and checks the branch out. Throws RepositoryError with a sentence for the user. */
   open(config: SandboxConfig, request: CheckoutRequest, signal: AbortSignal): Promise<Sandbox>;
+  /** The sandbox as an earlier runner left it; undefined where it is not here, or was never finished. */
+  reopen(config: SandboxConfig, request: CheckoutRequest): Promise<Sandbox | undefined>;
   /** Ends every process of the sandbox and removes its checkout, home and tmp. Idempotent. False: another machine's. */
   release(config: SandboxConfig): Promise<boolean>;
   /**
@@ -64,10 +100,19 @@ export interface SandboxProvider {
    * the folders that it has already listed: a sandbox is recorded before its folder is made, so none is missed.
    */
   sweep(heldOf: (ids: readonly string[]) => Promise<ReadonlySet<string>>): Promise<number>;
-  close(): Promise<void>;
+  /** Bytes that are free where checkouts are. */
+  freeBytes(): Promise<number>;
 }
 
-/** The repository, branch or credentials are wrong; `message` is for the user. Not retried. */
+/** The repository, branch or credentials are wrong; `message` is for the user. */
 export class RepositoryError extends Error {
   override readonly name = "RepositoryError";
+  /** @param passing whether the same may work a moment later: the network, a server that is away. */
+  constructor(
+    message: string,
+    options?: ErrorOptions,
+    readonly passing = false,
+  ) {
+    super(message, options);
+  }
 }

@@ -1,3 +1,4 @@
+import { cancellationEnforcer } from "./cancellation-enforcer.ts";
 import { ipReturnPoller } from "./ip-return-poller.ts";
 import type { TaskName } from "./names.ts";
 import { outboxPublisher } from "./outbox-publisher.ts";
@@ -12,4 +13,5 @@ export const TASKS: Readonly<Record<TaskName, Task>> = {
   "title-generator": titleGenerator,
   "outbox-publisher": outboxPublisher,
   "session-poller": sessionPoller,
+  "cancellation-enforcer": cancellationEnforcer,
 };

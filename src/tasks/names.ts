@@ -5,6 +5,7 @@ export const TASK_NAMES = [
   "title-generator",
   "outbox-publisher",
   "session-poller",
+  "cancellation-enforcer",
 ] as const;
 
 export type TaskName = (typeof TASK_NAMES)[number];

@@ -1,32 +1,61 @@
-import { QUEUES } from "../queue/names.ts";
-import { openLeaseKeeper } from "../runs/leases.ts";
-import { runPrompt } from "../runs/run-prompt.ts";
+import { CHANNELS, QUEUES } from "../queue/names.ts";
+import { claimNext } from "../runs/claim-store.ts";
+import { LEASE_TTL_MS, openLeaseKeeper } from "../runs/leases.ts";
+import { runClaimed } from "../runs/run-prompt.ts";
 import type { Task } from "./task.ts";
 
-/** Runs prompts, `WORKER_CONCURRENCY` at a time. Stopping waits for them, then hands the rest over. */
+/**
+ * Runs prompts, `WORKER_CONCURRENCY` at a time. A job only says that there is something to run; which prompt's turn it
+ * is, the database decides. Stopping leaves running agents to the next process on this machine; with `--handover=stop`
+ * it waits for them, then hands the rest over.
+ */
 export const promptRunner: Task = async ({
   config,
+  handover,
   database,
   queue,
   sandboxes,
   agent,
-  modelProxy,
+  model,
   logger,
 }) => {
   const { orm } = database;
   const shutdown = new AbortController();
+  let stopping = false;
   const leases = openLeaseKeeper({ orm, logger });
-  const deps = { orm, leases, sandboxes, agent, modelProxy, runTimeoutMs: config.runTimeoutMs, logger };
+  const { runLimits: limits } = config;
+  const deps = { orm, leases, sandboxes, agent, model, limits, handover, logger };
+  const claimant = {
+    owner: leases.owner,
+    host: sandboxes.host,
+    ttlMs: LEASE_TTL_MS,
+    maxRunning: config.maxRunning,
+    maxRunningPerUser: config.maxRunningPerUser,
+  };
+  // After a lost connection the payload is empty: the next heartbeat asks for all.
+  const unlisten = await database.listen(CHANNELS.cancel, (promptId) =>
+    promptId === "" ? leases.refresh() : leases.cancel(promptId),
+  );
   const worker = queue.work({
     queue: QUEUES.promptRun,
     concurrency: config.workerConcurrency,
-    handle: ({ prompt_id }) => runPrompt(deps, prompt_id, shutdown.signal),
+    async handle() {
+      // On and on while there is work: a job that got lost costs nothing then.
+      while (!stopping) {
+        const run = await claimNext(orm, claimant);
+        if (!run) return;
+        await runClaimed(deps, run, shutdown.signal);
+      }
+    },
   });
   return {
     async stop() {
-      const timer = setTimeout(() => shutdown.abort(new Error("shutting down")), config.shutdownTimeoutMs);
+      stopping = true;
+      const patience = handover === "leave" ? 0 : config.shutdownTimeoutMs;
+      const timer = setTimeout(() => shutdown.abort(new Error("shutting down")), patience);
       await worker.stop();
       clearTimeout(timer);
+      await unlisten();
       await leases.close();
     },
   };

@@ -1,8 +1,8 @@
-import { rescueForgotten } from "../runs/store.ts";
+import { rescueForgotten } from "../runs/claim-store.ts";
 import { startLoop } from "./loop.ts";
 import type { Task } from "./task.ts";
 
-const INTERVAL_MS = 2_000;
+const INTERVAL_MS = 1_000;
 /** A job that waited this long in a queue counts as lost; sending it again does no harm. */
 const GRACE_MS = 30_000;
 

@@ -1,9 +1,9 @@
 import type { Agent } from "../agents/agent.ts";
-import type { ModelProxy } from "../agents/model-proxy.ts";
 import type { Config } from "../config.ts";
 import type { Database } from "../db/client.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { QueueBackend } from "../queue/backend.ts";
+import type { ModelSource } from "../runs/model-access.ts";
 import type { SandboxProvider } from "../sandboxes/sandbox.ts";
 import type { RunningTask } from "./loop.ts";
 
@@ -14,7 +14,10 @@ export interface TaskContext {
   queue: QueueBackend;
   sandboxes: SandboxProvider;
   agent: Agent;
-  modelProxy: ModelProxy | undefined;
+  /** Undefined: no key, or an agent that needs none. */
+  model: ModelSource | undefined;
+  /** What a shutdown does with agents that run: leaves them to the next process on this machine, or ends them. */
+  handover: "leave" | "stop";
   logger: Logger;
 }
 

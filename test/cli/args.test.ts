@@ -9,6 +9,7 @@ const run = (server: boolean, tasks: readonly string[], welcome = false) => ({
   server,
   tasks,
   welcome,
+  handover: "leave",
 });
 
 test.each([
@@ -62,4 +63,11 @@ test.each([
   expect(text).toMatch(message);
   expect(text).not.toContain("\n");
   expect(exitCode).toBe(2);
+});
+
+test("--handover=stop goes with everything that runs, wherever it stands, and with nothing else", () => {
+  expect(parse("--handover=stop")).toMatchObject({ name: "run", handover: "stop" });
+  expect(parse("server --handover=stop --with-bg-tasks")).toMatchObject({ server: true, handover: "stop" });
+  expect(parse("bg-tasks prompt-runner --handover=stop")).toMatchObject({ tasks: ["prompt-runner"] });
+  expect(() => parse("migrate --handover=stop")).toThrow("migrate does not take --handover=stop");
 });

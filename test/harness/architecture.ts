@@ -3,7 +3,7 @@ import type { Source } from "./sources.ts";
 /** Rooms from the ground up. A file imports from its own storey or from below, never from above. */
 const STOREYS: readonly (readonly string[])[] = [
   ["errors.ts", "release-stack.ts", "wire.ts", "observability"],
-  ["config.ts"],
+  ["config.ts", "config-variables.ts"],
   ["auth", "queue", "sandboxes", "agents", "db"],
   ["sessions", "prompts", "messages", "dead-letters", "runs"],
   ["http", "tasks"],
@@ -58,8 +58,8 @@ export const RULES: Readonly<Record<string, Rule>> = {
     ...(source.path === "auth/local-issuer.ts" ? [] : importing(source, /^@elysiajs\/jwt/)),
   ],
 
-  "only store.ts files, db/ and queue/outbox.ts write SQL": (source) =>
-    /(^|\/)store\.ts$|^db\/|^queue\/outbox\.ts$/.test(source.path)
+  "only store files, db/ and queue/outbox.ts write SQL": (source) =>
+    /(^|[/-])store\.ts$|^db\/|^queue\/outbox\.ts$/.test(source.path)
       ? []
       : importing(source, /^(drizzle-orm|postgres$|@electric-sql\/)/),
 

@@ -1,6 +1,7 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { endMarked, MARKER, signal } from "../../src/sandboxes/processes.ts";
 import { type RunningProcess, startProcess } from "./process.ts";
 import { createDatabase, createRedis } from "./services.ts";
 import { until } from "./until.ts";
@@ -20,6 +21,8 @@ export interface Stage {
   folder: string;
   dataDir: string;
   env: Record<string, string>;
+  /** Kills every agent with its keeper, as a restart of the machine does. They outlive the service. */
+  endAgents(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -29,6 +32,14 @@ export async function createStage(combination: Combination): Promise<Stage> {
   const database = combination === "embedded" ? undefined : await createDatabase();
   const redis = combination === "redis" ? await createRedis() : undefined;
   const dataDir = join(folder, "data");
+  const endAgents = async () => {
+    const ids = await readdir(join(dataDir, "sandboxes")).catch(() => []);
+    const keepers = (await Bun.$`pgrep -f ${join(dataDir, "sandboxes")}`.nothrow().quiet().text()).split(
+      "\n",
+    );
+    for (const pid of keepers.filter(Boolean)) signal(Number(pid), "SIGKILL");
+    for (const id of ids) await endMarked(MARKER, id);
+  };
   return {
     folder,
     dataDir,
@@ -41,7 +52,9 @@ export async function createStage(combination: Combination): Promise<Stage> {
       ...(database && { DATABASE_URL: database.url }),
       ...(redis && { REDIS_URL: redis.url }),
     },
+    endAgents,
     async [Symbol.asyncDispose]() {
+      await endAgents();
       await Promise.all([database?.drop(), redis?.drop()]);
       await rm(folder, { recursive: true, force: true });
     },

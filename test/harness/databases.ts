@@ -2,12 +2,15 @@ import { afterAll, beforeAll, describe } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Database } from "../../src/db/client.ts";
+import { and, eq, ne, sql } from "drizzle-orm";
+import type { Database, Orm } from "../../src/db/client.ts";
 import { openEmbedded } from "../../src/db/embedded.ts";
 import { migrate } from "../../src/db/migrate.ts";
 import { openPostgres } from "../../src/db/postgres.ts";
 import { prompt, session } from "../../src/db/tables.ts";
 import { createLogger } from "../../src/observability/logger.ts";
+import { claimNext } from "../../src/runs/claim-store.ts";
+import type { ClaimedRun } from "../../src/runs/run.ts";
 import { createDatabase, describeWith } from "./services.ts";
 
 /** The same tests on the embedded database and on PostgreSQL, each with a migrated database of its own. */
@@ -71,4 +74,31 @@ export async function seedSession(
     })),
   );
   return { sessionId, promptIds };
+}
+
+/** Claims this prompt, if its turn can come at all; every other one is kept out of the way meanwhile. */
+export async function claimRun(
+  orm: Orm,
+  promptId: string,
+  owner = "me",
+  ttlMs = 60_000,
+  host = "here",
+): Promise<ClaimedRun | undefined> {
+  const later = sql`now() + interval '1 hour'`;
+  const other = ne(prompt.id, promptId);
+  return orm.transaction(async (tx) => {
+    await tx.execute(sql`select pg_advisory_xact_lock(1)`);
+    await tx
+      .update(prompt)
+      .set({ notBefore: later })
+      .where(and(other, eq(prompt.status, "Queued")));
+    await tx
+      .update(prompt)
+      .set({ leaseExpiresAt: later })
+      .where(and(other, eq(prompt.status, "Running")));
+    const limits = { maxRunning: 1_000_000, maxRunningPerUser: 1_000_000 };
+    const run = await claimNext(tx as unknown as Orm, { owner, host, ttlMs, ...limits });
+    await tx.update(prompt).set({ notBefore: null }).where(eq(prompt.status, "Queued"));
+    return run;
+  });
 }

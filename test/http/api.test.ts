@@ -10,9 +10,9 @@ import type { Database } from "../../src/db/client.ts";
 import { message, outbox, session } from "../../src/db/tables.ts";
 import { createApp } from "../../src/http/app.ts";
 import { createLogger } from "../../src/observability/logger.ts";
-import { appendMessages, claimRun } from "../../src/runs/store.ts";
+import { appendMessages } from "../../src/runs/store.ts";
 import { firstPromptOf, setGeneratedTitle } from "../../src/sessions/store.ts";
-import { describeEachDatabase } from "../harness/databases.ts";
+import { claimRun, describeEachDatabase } from "../harness/databases.ts";
 
 const dataDir = mkdtempSync(join(tmpdir(), "pb-api-"));
 afterAll(() => rmSync(dataDir, { recursive: true, force: true }));

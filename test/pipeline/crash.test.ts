@@ -38,6 +38,8 @@ test(
       const { branch } = await second.reaches(sessionId, "NeedsReviewIpReturned", 60_000);
       expect((await repository.git("rev-list", "--count", `main..${branch}`)).trim()).toBe("1");
       const messages = await second.messages(promptId);
+      // The agent went on while nobody watched: nothing lost, nothing twice.
+      expect(told(messages, "begun")).toBe(1);
       expect(told(messages, "ended")).toBe(1);
       expect(messages.map(({ seq }: { seq: number }) => seq)).toEqual(messages.map((_, index) => index + 1));
     }
@@ -48,13 +50,83 @@ test(
 );
 
 test(
-  "SIGTERM in mid-run hands the prompt over, and the next process finishes it",
+  "SIGTERM in mid-run leaves the agent running, and the next process goes on with it, line by line",
+  async () => {
+    await using stage = await createStage("embedded");
+    const repository = await makeRepository();
+    const counting = {
+      AGENT: "command",
+      AGENT_COMMAND: JSON.stringify([
+        "sh",
+        "-c",
+        "for i in $(seq 200); do echo line $i; sleep 0.02; done; cat > work.txt",
+      ]),
+    };
+    let ids: { sessionId: string; promptId: string };
+    {
+      await using first = await startBackend(stage, { env: counting });
+      ids = await first.submit(repository.path, "Go on");
+      await until(async () => told(await first.messages(ids.promptId), "line 20") === 1, { what: "line 20" });
+      const before = performance.now();
+      first.process.kill("SIGTERM");
+      expect(await first.process.exit).toEqual({ code: 0, signal: null });
+      // It waits for no agent.
+      expect(performance.now() - before).toBeLessThan(10_000);
+    }
+    await using second = await startBackend(stage, { env: counting });
+    const { branch } = await second.reaches(ids.sessionId, "NeedsReviewIpReturned", 60_000);
+    expect(await repository.git("show", `${branch}:work.txt`)).toBe("Go on");
+    const texts = (await second.messages(ids.promptId)).map(({ data }) => data.message?.content?.[0]?.text);
+    expect(texts.filter((text) => /^line /.test(text))).toEqual(
+      Array.from({ length: 200 }, (_, index) => `line ${index + 1}`),
+    );
+    const { prompts } = (await second.request("GET", `/sessions/${ids.sessionId}/prompts`)).body;
+    expect(prompts).toMatchObject([{ status: "Completed", attempt: 1 }]);
+    await repository.remove();
+  },
+  LONG,
+);
+
+test(
+  "an agent that was killed with its runner: the prompt starts over from a clean checkout",
   async () => {
     await using stage = await createStage("embedded");
     const repository = await makeRepository();
     let ids: { sessionId: string; promptId: string };
     {
       await using first = await startBackend(stage, {
+        env: {
+          AGENT: "command",
+          AGENT_COMMAND: JSON.stringify(["sh", "-c", "echo half > half.txt; echo begun; sleep 600"]),
+        },
+      });
+      ids = await first.submit(repository.path, "Start over");
+      await until(async () => told(await first.messages(ids.promptId), "begun") === 1, {
+        what: "the agent to begin",
+      });
+      first.process.kill("SIGKILL");
+      await first.process.exit;
+      await stage.endAgents();
+    }
+    await using second = await startBackend(stage, { env: SLOW });
+    const { branch } = await second.reaches(ids.sessionId, "NeedsReviewIpReturned", 60_000);
+    expect(await repository.git("show", "--name-only", "--format=", branch)).toBe("work.txt\n");
+    const { prompts } = (await second.request("GET", `/sessions/${ids.sessionId}/prompts`)).body;
+    expect(prompts).toMatchObject([{ status: "Completed", attempt: 2 }]);
+    await repository.remove();
+  },
+  LONG,
+);
+
+test(
+  "SIGTERM with --handover=stop in mid-run hands the prompt over, and the next process starts it again",
+  async () => {
+    await using stage = await createStage("embedded");
+    const repository = await makeRepository();
+    let ids: { sessionId: string; promptId: string };
+    {
+      await using first = await startBackend(stage, {
+        args: ["server", "--with-bg-tasks", "--handover=stop"],
         env: {
           ...SLOW,
           AGENT_COMMAND: JSON.stringify(["sh", "-c", "echo begun; sleep 600"]),
@@ -101,7 +173,9 @@ describeWith(["postgres", "redis"], "with several processes", () => {
       const { branch } = await backend.reaches(ids.sessionId, "NeedsReviewIpReturned", 60_000);
       expect(await repository.git("show", `${branch}:work.txt`)).toBe("Take over");
       const { prompts } = (await backend.request("GET", `/sessions/${ids.sessionId}/prompts`)).body;
-      expect(prompts).toMatchObject([{ status: "Completed", attempt: 2 }]);
+      // The other runner found the agent at work.
+      expect(prompts).toMatchObject([{ status: "Completed", attempt: 1 }]);
+      expect(told(await backend.messages(ids.promptId), "begun")).toBe(1);
       await repository.remove();
     },
     LONG,

@@ -5,11 +5,13 @@ import { until } from "../harness/until.ts";
 
 const reader: AgentReader = {
   read: (line) => (line === "skip" ? undefined : { type: "assistant", line }),
+  hasResult: () => false,
   conclude: () => ({ ok: true, summary: "", usage: {} }),
 };
 
+/** Each line ends where a file of one byte a line would have it. */
 async function* from(lines: readonly string[]) {
-  yield* lines;
+  for (const [index, line] of lines.entries()) yield { line, end: index + 1 };
 }
 
 test("every event is written once, in order, in batches, with never two writes at a time", async () => {
@@ -17,11 +19,15 @@ test("every event is written once, in order, in batches, with never two writes a
   const batches: number[] = [];
   const written: unknown[] = [];
   let writing = 0;
+  let reached = 0;
   await ingest({
     lines: from([...lines, "skip"]),
     reader,
-    async write(events) {
+    stored: 0,
+    async write(events, { from, to }) {
       expect(++writing).toBe(1);
+      expect(from).toBe(reached);
+      reached = to;
       await Bun.sleep(1);
       written.push(...events.map((event) => event["line"]));
       batches.push(events.length);
@@ -29,6 +35,8 @@ test("every event is written once, in order, in batches, with never two writes a
     },
   });
   expect(written).toEqual(lines);
+  // Also the line that is not kept: nobody has to read it again.
+  expect(reached).toBe(1_051);
   expect(Math.max(...batches)).toBe(200);
 });
 
@@ -37,10 +45,11 @@ test("a single line is written while the agent is still silent", async () => {
   const written: AgentEvent[] = [];
   const done = ingest({
     lines: (async function* () {
-      yield "first";
+      yield { line: "first", end: 6 };
       await gate.promise;
     })(),
     reader,
+    stored: 0,
     write: async (events) => void written.push(...events),
   });
   await until(() => written.length === 1, { what: "the first line to be written" });
@@ -53,6 +62,7 @@ test("a write that fails ends reading, and is what the caller sees", async () =>
   const failing = ingest({
     lines: from(Array.from({ length: 1_000 }, String)),
     reader,
+    stored: 0,
     write: async () => {
       writes += 1;
       throw new Error("the database said no");
@@ -61,4 +71,26 @@ test("a write that fails ends reading, and is what the caller sees", async () =>
   expect(failing).rejects.toThrow("the database said no");
   await failing.catch(() => undefined);
   expect(writes).toBe(1);
+});
+
+test("whoever goes on shows the reader everything, and stores only what is new", async () => {
+  const read: string[] = [];
+  const written: unknown[] = [];
+  await ingest({
+    lines: from(["a", "b", "c"]),
+    reader: {
+      ...reader,
+      read: (line) => {
+        read.push(line);
+        return reader.read(line);
+      },
+    },
+    stored: 2,
+    async write(events, progress) {
+      expect(progress).toEqual({ from: 2, to: 3 });
+      written.push(...events.map((event) => event["line"]));
+    },
+  });
+  expect(read).toEqual(["a", "b", "c"]);
+  expect(written).toEqual(["c"]);
 });

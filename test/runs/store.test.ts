@@ -1,25 +1,25 @@
 import { expect, test } from "bun:test";
-import { eq, sql } from "drizzle-orm";
+import { eq, ne, sql } from "drizzle-orm";
 import type { Database } from "../../src/db/client.ts";
-import { message, outbox, prompt, session } from "../../src/db/tables.ts";
+import { deadLetter, message, outbox, prompt, session } from "../../src/db/tables.ts";
 import { claimOutbox } from "../../src/queue/outbox.ts";
-import {
-  appendMessages,
-  type ClaimedRun,
-  claimRun,
-  costOfOthers,
-  finishRun,
-  handOver,
-  holdSandbox,
-  LeaseLost,
-  renewLeases,
-  rescueForgotten,
-} from "../../src/runs/store.ts";
+import { claimNext, costOfOthers, renewLeases, rescueForgotten } from "../../src/runs/claim-store.ts";
+import { detachRun, finishRun, handOver, postponeRun } from "../../src/runs/end-store.ts";
+import { closeCancelled, remindOfCancellations } from "../../src/runs/enforce-store.ts";
+import { type ClaimedRun, LeaseLost } from "../../src/runs/run.ts";
+import { appendMessages, holdSandbox, recordProcess } from "../../src/runs/store.ts";
 import { idleSandboxes, markReturned } from "../../src/sandboxes/store.ts";
-import { describeEachDatabase, seedSession } from "../harness/databases.ts";
+import { claimRun, describeEachDatabase, seedSession } from "../harness/databases.ts";
+import { until } from "../harness/until.ts";
 
 const TTL = 60_000;
-const OK = { status: "Completed", error: null, usage: { turns: 2 }, content: "done" } as const;
+const OK = {
+  status: "Completed",
+  error: null,
+  errorKind: null,
+  usage: { turns: 2 },
+  content: "done",
+} as const;
 const SANDBOX = { provider: "local", id: "11111111-1111-4111-8111-111111111111", host: "here" } as const;
 
 describeEachDatabase("the life of a run", (database) => {
@@ -119,7 +119,7 @@ describeEachDatabase("the life of a run", (database) => {
     const run = await claimRun(database().orm, promptIds[0] ?? "", "heart", -1000);
     expect(await renewLeases(database().orm, "another", TTL)).toEqual(new Map());
     expect(await renewLeases(database().orm, "heart", TTL)).toEqual(
-      new Map([[promptIds[0] ?? "", run?.epoch ?? 0]]),
+      new Map([[promptIds[0] ?? "", { epoch: run?.epoch ?? 0, cancelRequested: false }]]),
     );
     expect(await claimRun(database().orm, promptIds[0] ?? "", "another", TTL)).toBeUndefined();
   });
@@ -130,7 +130,120 @@ describeEachDatabase("the life of a run", (database) => {
     await handOver(database().orm, await claim(promptId));
     expect(await sessionRow(database(), sessionId)).toMatchObject({ inboxStatus: "Pending" });
     expect(await outboxKeys(database(), promptId)).toEqual([promptId]);
-    expect(await claim(promptId)).toMatchObject({ attempt: 2 });
+    // A shutdown is no failed attempt.
+    expect(await claim(promptId)).toMatchObject({ attempt: 1 });
+  });
+
+  test("left to the next runner of its machine, which may have it at once, others later", async () => {
+    const { promptIds } = await seedSession(database(), 1);
+    const [promptId = ""] = promptIds;
+    const { orm } = database();
+    const run = await claim(promptId);
+    const process = { host: "here", id: crypto.randomUUID(), pid: 1, started: 2, boot: "b" };
+    await recordProcess(orm, run, process);
+    await appendMessages(orm, run, [{ type: "assistant" }], { from: 0, to: 17 });
+    await detachRun(orm, run, 60_000);
+    expect(await outboxKeys(database(), promptId)).toEqual([promptId]);
+    expect(await claimRun(orm, promptId, "far", TTL, "elsewhere")).toBeUndefined();
+    expect(await claim(promptId)).toMatchObject({ process, outputOffset: 17, epoch: run.epoch + 1 });
+  });
+
+  test("output is stored once, with how far it goes, also when the answer got lost", async () => {
+    const { promptIds, sessionId } = await seedSession(database(), 1);
+    const { orm } = database();
+    const run = await claim(promptIds[0] ?? "");
+    await appendMessages(orm, run, [{ type: "assistant" }], { from: 0, to: 10 });
+    // Sent again by a runner that never heard of its success.
+    await appendMessages(orm, run, [{ type: "assistant" }], { from: 0, to: 10 });
+    await appendMessages(orm, run, [], { from: 10, to: 12 });
+    expect(await sessionRow(database(), sessionId)).toMatchObject({ messageSeq: 1 });
+    const elsewhere = appendMessages(orm, run, [{ type: "assistant" }], { from: 11, to: 20 });
+    expect(elsewhere).rejects.toBeInstanceOf(LeaseLost);
+  });
+
+  test("a failure that may pass: the prompt waits for its time, and remembers", async () => {
+    const { promptIds, sessionId } = await seedSession(database(), 1);
+    const [promptId = ""] = promptIds;
+    const { orm } = database();
+    const failure = {
+      attempt: 1,
+      at: new Date().toISOString(),
+      kind: "transient",
+      error: "No net.",
+    } as const;
+    await postponeRun(orm, await claim(promptId), { delayMs: 600_000, failure, countsAsAttempt: true });
+    const limits = { maxRunning: 9_999, maxRunningPerUser: 9_999 };
+    const claimant = { owner: "me", host: "here", ttlMs: TTL, ...limits };
+    await orm
+      .update(prompt)
+      .set({ status: "Cancelled", leaseOwner: null, leaseExpiresAt: null })
+      .where(ne(prompt.id, promptId));
+    expect(await claimNext(orm, claimant)).toBeUndefined();
+    expect(await sessionRow(database(), sessionId)).toMatchObject({ inboxStatus: "Pending" });
+    await orm.update(prompt).set({ notBefore: sql`now()` }).where(eq(prompt.id, promptId));
+    expect(await claimNext(orm, claimant)).toMatchObject({ promptId, attempt: 2, failures: [failure] });
+  });
+
+  test("a run whose user wanted its end meanwhile ends as cancelled", async () => {
+    const { promptIds, sessionId } = await seedSession(database(), 1);
+    const [promptId = ""] = promptIds;
+    const { orm } = database();
+    const run = await claim(promptId);
+    await orm.update(session).set({ cancellationStatus: "Requested" }).where(eq(session.id, sessionId));
+    await orm.update(prompt).set({ cancelRequestedAt: sql`now()` }).where(eq(prompt.id, promptId));
+    expect((await renewLeases(orm, "me", TTL)).get(promptId)).toMatchObject({ cancelRequested: true });
+    await finishRun(orm, run, OK);
+    const row = await sessionRow(database(), sessionId);
+    expect(row).toMatchObject({ inboxStatus: "Cancelled", cancellationStatus: "Cancelled" });
+    expect(row?.cancelledAt).toBeInstanceOf(Date);
+  });
+
+  test("given up: a dead letter with the failures as evidence, and the session has failed", async () => {
+    const { promptIds, sessionId } = await seedSession(database(), 1);
+    const [promptId = ""] = promptIds;
+    const { orm } = database();
+    const failures = [
+      { attempt: 1, at: new Date().toISOString(), kind: "transient", error: "No net." } as const,
+    ];
+    const run = { ...(await claim(promptId)), failures };
+    const end = { ...OK, status: "Failed", error: "Given up.", errorKind: "transient", dead: true } as const;
+    await finishRun(orm, run, end);
+    const [entry] = await orm.select().from(deadLetter).where(eq(deadLetter.entityId, promptId));
+    expect(entry).toMatchObject({
+      taskType: "prompt-run",
+      kind: "transient",
+      userId: "alice",
+      lastError: "Given up.",
+      status: "Pending",
+      entityData: { session_id: sessionId, failures },
+    });
+    expect(await sessionRow(database(), sessionId)).toMatchObject({
+      sessionStatus: "Failed",
+      inboxStatus: "Failed",
+    });
+  });
+
+  test("what nobody closes is closed: its runner is fenced off, and the session says so", async () => {
+    const { promptIds, sessionId } = await seedSession(database(), 1);
+    const [promptId = ""] = promptIds;
+    const { orm } = database();
+    const run = await claim(promptId);
+    await orm.update(session).set({ cancellationStatus: "Requested" }).where(eq(session.id, sessionId));
+    await orm
+      .update(prompt)
+      .set({ cancelRequestedAt: sql`now() - interval '90 seconds'` })
+      .where(eq(prompt.id, promptId));
+    expect(await remindOfCancellations(orm)).toBeGreaterThan(0);
+    expect(await closeCancelled(orm, 120_000)).toBe(0);
+    expect(await closeCancelled(orm, 60_000)).toBeGreaterThan(0);
+    expect(finishRun(orm, run, OK)).rejects.toBeInstanceOf(LeaseLost);
+    await until(async () => (await closeCancelled(orm, 60_000)) > 0, {
+      what: "the session to be closed too",
+    });
+    expect(await sessionRow(database(), sessionId)).toMatchObject({
+      inboxStatus: "Cancelled",
+      cancellationStatus: "Cancelled",
+    });
   });
 
   test("the safety net sends again what nothing carries, once, and leaves the rest alone", async () => {

@@ -3,7 +3,15 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { makeRepository, type TestRepository } from "../harness/repository.ts";
 import { unavailable } from "../harness/services.ts";
-import { never, openStage, processArguments, type SandboxStage, whyNotIsolated } from "./stage.ts";
+import {
+  LIMIT_MS,
+  linesOf,
+  never,
+  openStage,
+  processArguments,
+  type SandboxStage,
+  whyNotIsolated,
+} from "./stage.ts";
 
 const reason = await whyNotIsolated();
 if (reason) unavailable({ name: "isolation", reason });
@@ -47,19 +55,22 @@ else
       const sandbox = await stage.open(stage.request(repo.path));
       const readable = [join(stage.dataDir, "..")];
       const argv = ["sh", "-c", `ls -A ${stage.dataDir}; echo end`] as const;
-      const child = sandbox.start({ argv, env: {}, stdin: "", readable });
-      expect(await Array.fromAsync(child.lines)).toEqual(["end"]);
+      const child = sandbox.start({ argv, env: {}, stdin: "", readable }, LIMIT_MS);
+      expect(await linesOf(child)).toEqual(["end"]);
     });
 
     test("gets its secrets by environment, not as arguments", async () => {
       const sandbox = await stage.open(stage.request(repo.path));
-      const child = sandbox.start({
-        argv: ["sh", "-c", 'echo "$SECRET"; exec sleep 60'],
-        env: { SECRET: "s3cret-value" },
-        stdin: "",
-        readable: [],
-      });
-      for await (const line of child.lines) {
+      const child = sandbox.start(
+        {
+          argv: ["sh", "-c", 'echo "$SECRET"; exec sleep 60'],
+          env: { SECRET: "s3cret-value" },
+          stdin: "",
+          readable: [],
+        },
+        LIMIT_MS,
+      );
+      for await (const { line } of child.lines(0)) {
         expect(line).toBe("s3cret-value");
         break;
       }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { RepositoryError } from "../../src/sandboxes/sandbox.ts";
 import { makeRepository, type TestRepository } from "../harness/repository.ts";
 import { unavailable } from "../harness/services.ts";
-import { never, openStage, type SandboxStage, whyNotIsolated } from "./stage.ts";
+import { LIMIT_MS, linesOf, never, openStage, type SandboxStage, whyNotIsolated } from "./stage.ts";
 
 const reason = await whyNotIsolated();
 if (reason) unavailable({ name: "sandboxes under bubblewrap", reason });
@@ -122,8 +122,11 @@ for (const isolated of reason ? [false] : [true, false])
     test("whatever configuration, hooks and stdin a run leaves, its state stays and its environment is its own", async () => {
       const request = stage.request(repo.path, { branch: "s/state" });
       const first = await stage.open(request);
-      const child = first.start({ argv: ["cat"], env: {}, stdin: "x".repeat(300_000), readable: [] });
-      expect((await Array.fromAsync(child.lines)).join("").length).toBe(300_000);
+      const child = first.start(
+        { argv: ["cat"], env: {}, stdin: "x".repeat(300_000), readable: [] },
+        LIMIT_MS,
+      );
+      expect((await linesOf(child)).join("").length).toBe(300_000);
       await stage.run(first, 'echo memory > "$STATE/m"; chmod 500 "$HOME"', { STATE: first.paths.state });
       await stage.provider.release(first.config);
       const second = await stage.open(request);
@@ -145,8 +148,11 @@ for (const isolated of reason ? [false] : [true, false])
       const sandbox = await stage.open(stage.request(repo.path));
       const start = async (trap: string) => {
         const script = `trap '${trap}' TERM; echo ready; while :; do sleep 0.01; done`;
-        const child = sandbox.start({ argv: ["sh", "-c", script], env: {}, stdin: "", readable: [] });
-        for await (const line of child.lines) if (line === "ready") break;
+        const child = sandbox.start(
+          { argv: ["sh", "-c", script], env: {}, stdin: "", readable: [] },
+          LIMIT_MS,
+        );
+        for await (const { line } of child.lines(0)) if (line === "ready") break;
         return child;
       };
       const polite = await start("exit 7");
@@ -160,7 +166,10 @@ for (const isolated of reason ? [false] : [true, false])
 
     test("a program that is not there", async () => {
       const sandbox = await stage.open(stage.request(repo.path));
-      const child = sandbox.start({ argv: ["/no/such/program"], env: {}, stdin: "x", readable: [] });
+      const child = sandbox.start(
+        { argv: ["/no/such/program"], env: {}, stdin: "x", readable: [] },
+        LIMIT_MS,
+      );
       expect((await child.exit).code).not.toBe(0);
       expect((await child.exit).stderr).toContain("/no/such/program");
     });

@@ -5,7 +5,12 @@ import { join } from "node:path";
 import { type Config, readConfig } from "../../src/config.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { openLocalSandboxes } from "../../src/sandboxes/local.ts";
-import type { CheckoutRequest, Sandbox, SandboxProvider } from "../../src/sandboxes/sandbox.ts";
+import type {
+  CheckoutRequest,
+  Sandbox,
+  SandboxProcess,
+  SandboxProvider,
+} from "../../src/sandboxes/sandbox.ts";
 
 export interface SandboxStage {
   dataDir: string;
@@ -20,6 +25,14 @@ export interface SandboxStage {
     env?: Record<string, string>,
   ): Promise<{ out: string; code: number | null; stderr: string }>;
   remove(): Promise<void>;
+}
+
+/** Programs of tests are ended after a minute whatever happens. */
+export const LIMIT_MS = 60_000;
+
+/** All that a program printed, once it has ended. */
+export async function linesOf(process: SandboxProcess): Promise<string[]> {
+  return (await Array.fromAsync(process.lines(0))).map(({ line }) => line);
 }
 
 export const never = new AbortController().signal;
@@ -49,13 +62,12 @@ export async function openStage(
     }),
     open: (request) => provider.open(provider.plan(), request, never),
     async run(sandbox, script, env = {}) {
-      const child = sandbox.start({ argv: ["sh", "-c", script], env, stdin: "", readable: [] });
-      const lines = await Array.fromAsync(child.lines);
+      const child = sandbox.start({ argv: ["sh", "-c", script], env, stdin: "", readable: [] }, LIMIT_MS);
+      const lines = await linesOf(child);
       const { code, stderr } = await child.exit;
       return { out: lines.join("\n"), code, stderr };
     },
     async remove() {
-      await provider.close();
       await provider.sweep(async () => new Set());
       await rm(dataDir, { recursive: true, force: true });
     },

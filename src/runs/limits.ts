@@ -1,0 +1,90 @@
+import type { RunLimits } from "../config.ts";
+import type { SandboxProcess, SandboxProvider } from "../sandboxes/sandbox.ts";
+
+/** The agent has said that it is done, and has so long to end, milliseconds. */
+const RESULT_GRACE_MS = 30_000;
+/** Bytes that an agent may print. */
+const MAX_OUTPUT_BYTES = 1024 ** 3;
+const TICK_MS = 500;
+/** Looking at processor time and disk costs more than looking at a clock. */
+const LOOK_EVERY_MS = 5_000;
+/** An agent that only waits uses less than a hundredth of a processor; a clock tick is 10 ms. */
+const IDLE_TICKS = LOOK_EVERY_MS / 10 / 100;
+
+/** Which limit a run has hit, and a sentence for its user. */
+export interface Limit {
+  name: "timeout" | "silence" | "result" | "output" | "disk";
+  reason: string;
+}
+
+/**
+ * Watches a run until it hits a limit or `stop` is called.
+ * @param options.hasResult whether the agent has said that it is done.
+ * @param options.onLimit called at most once.
+ */
+export function watchLimits(options: {
+  limits: RunLimits;
+  process: SandboxProcess;
+  sandboxes: Pick<SandboxProvider, "freeBytes">;
+  hasResult: () => boolean;
+  onLimit: (limit: Limit) => void;
+}): { stop(): void } {
+  const { limits, process, sandboxes, hasResult, onLimit } = options;
+  const { timeoutMs, silenceMs, minFreeBytes } = limits;
+  let lookedAt = performance.now();
+  let activeAt = lookedAt;
+  let resultAt: number | undefined;
+  let before = { cpuTicks: 0, outputBytes: -1 };
+  let busy = false;
+
+  const hit = (name: Limit["name"], reason: string) => {
+    stop();
+    onLimit({ name, reason });
+  };
+  const look = async (now: number) => {
+    const usage = await process.usage();
+    const worked = Math.abs(usage.cpuTicks - before.cpuTicks) > IDLE_TICKS;
+    if (worked || usage.outputBytes !== before.outputBytes) activeAt = now;
+    before = usage;
+    if (usage.outputBytes > MAX_OUTPUT_BYTES)
+      return hit(
+        "output",
+        `The run was ended: the agent printed more than ${MAX_OUTPUT_BYTES / 1024 ** 3} GiB.`,
+      );
+    if (silenceMs > 0 && now - activeAt > silenceMs)
+      return hit(
+        "silence",
+        `The run was ended: the agent neither printed nor did anything for ${inMinutes(silenceMs)} (RUN_SILENCE_MINUTES).`,
+      );
+    if ((await sandboxes.freeBytes()) < minFreeBytes / 2)
+      hit("disk", "The run was ended: the disk of the machine that runs the prompts is nearly full.");
+  };
+  const tick = () => {
+    const now = performance.now();
+    if (hasResult()) resultAt ??= now;
+    if (resultAt !== undefined && now - resultAt > RESULT_GRACE_MS)
+      return hit("result", "The agent had finished its work but did not end; it was ended.");
+    if (Date.now() - process.startedAt > timeoutMs)
+      return hit(
+        "timeout",
+        `The run was ended: it took longer than ${inMinutes(timeoutMs)} (RUN_TIMEOUT_MINUTES).`,
+      );
+    if (busy || now - lookedAt < LOOK_EVERY_MS) return;
+    busy = true;
+    lookedAt = now;
+    // What cannot be looked at now is looked at the next time.
+    look(now)
+      .catch(() => undefined)
+      .finally(() => {
+        busy = false;
+      });
+  };
+  const timer = setInterval(tick, TICK_MS);
+  const stop = () => clearInterval(timer);
+  return { stop };
+}
+
+function inMinutes(ms: number): string {
+  const minutes = Math.round(ms / 60_000);
+  return minutes === 1 ? "1 minute" : `${minutes} minutes`;
+}

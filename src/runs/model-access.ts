@@ -1,0 +1,53 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { openModelProxy } from "../agents/model-proxy.ts";
+import { messageOf } from "../errors.ts";
+import type { Logger } from "../observability/logger.ts";
+import type { Sandbox } from "../sandboxes/sandbox.ts";
+
+/** A run's way to the model; the real key stays here. */
+export interface ModelAccess {
+  baseUrl: string;
+  token: string;
+  close(): Promise<void>;
+}
+
+export interface ModelSource {
+  /** Base URL of the Messages API. */
+  upstream: string;
+  apiKey: string;
+}
+
+/**
+ * Opens a way to the model for one run. Where it leads and its token are noted in the sandbox, out of the agent's sight,
+ * so that the next runner can open the same one for an agent that still runs.
+ */
+export async function openModelAccess(
+  source: ModelSource,
+  options: { sandbox: Sandbox; runId: string; logger: Logger },
+): Promise<ModelAccess> {
+  const { sandbox, runId, logger } = options;
+  const proxy = openModelProxy({ ...source, logger });
+  const { token } = proxy.grant(runId);
+  await writeFile(sandbox.notes, JSON.stringify({ port: proxy.port, token }), { mode: 0o600 });
+  return { baseUrl: proxy.url, token, close: proxy.close };
+}
+
+/** The same way again; undefined where it cannot be had, which the agent will take for an API that is away. */
+export async function reopenModelAccess(
+  source: ModelSource,
+  options: { sandbox: Sandbox; runId: string; logger: Logger },
+): Promise<ModelAccess | undefined> {
+  const { sandbox, runId, logger } = options;
+  try {
+    const { port, token } = JSON.parse(await readFile(sandbox.notes, "utf8")) as {
+      port: number;
+      token: string;
+    };
+    const proxy = openModelProxy({ ...source, logger, port });
+    proxy.grant(runId, token);
+    return { baseUrl: proxy.url, token, close: proxy.close };
+  } catch (error) {
+    logger.warn("an agent's way to the model could not be opened again", { error: messageOf(error) });
+    return undefined;
+  }
+}

@@ -1,0 +1,20 @@
+import { chmod, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+
+/** Removes a folder, also one in which an agent made folders read-only. */
+export async function removeTree(folder: string): Promise<void> {
+  try {
+    await rm(folder, { recursive: true, force: true });
+  } catch {
+    await makeWritable(folder).catch(() => undefined);
+    await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+  }
+}
+
+async function makeWritable(folder: string): Promise<void> {
+  await chmod(folder, 0o700);
+  const entries = await readdir(folder, { withFileTypes: true });
+  await Promise.all(
+    entries.filter((entry) => entry.isDirectory()).map((entry) => makeWritable(join(folder, entry.name))),
+  );
+}
