@@ -75,6 +75,14 @@ export const VARIABLES = {
     undefined,
     "Origins of web UIs, separated by commas. In local modes loopback origins are always allowed.",
   ],
+  RATE_LIMIT_PER_MINUTE: [
+    "6000",
+    "Requests of one user in a minute; more are refused with 429. 0: no limit. Not counted with AUTH_MODE=none.",
+  ],
+  RATE_LIMIT_ADDRESS_PER_MINUTE: [
+    "600",
+    "The same for requests from one address that show no token, or not a good one. 0: no limit.",
+  ],
   MAX_UNFINISHED_PROMPTS: ["1000", "Prompts of one user that may wait or run; more are refused with 429."],
   TRUSTED_PROXY_HOPS: [
     "0",

@@ -35,6 +35,10 @@ export interface Config {
   runLimits: RunLimits;
   gitAuthor: { name: string; email: string };
   corsOrigins: readonly string[];
+  /** Requests of one user; 0: unlimited. */
+  rateLimitPerMinute: number;
+  /** Requests of one address that show no good token; 0: unlimited. */
+  rateLimitAddressPerMinute: number;
   /** Of one user: prompts that wait or run. */
   maxUnfinishedPrompts: number;
   /** How many proxies stand in front; only then are X-Forwarded-For and X-Forwarded-Proto believed. */
@@ -143,6 +147,8 @@ export function readConfig(env: Env = process.env, { serves = true }: { serves?:
     },
     gitAuthor: { name: text("GIT_AUTHOR_NAME") ?? "", email: text("GIT_AUTHOR_EMAIL") ?? "" },
     corsOrigins: originsOf(text("CORS_ORIGINS")),
+    rateLimitPerMinute: integer("RATE_LIMIT_PER_MINUTE", 0, 1_000_000_000),
+    rateLimitAddressPerMinute: integer("RATE_LIMIT_ADDRESS_PER_MINUTE", 0, 1_000_000_000),
     maxUnfinishedPrompts: integer("MAX_UNFINISHED_PROMPTS", 1, 1_000_000),
     trustedProxyHops: integer("TRUSTED_PROXY_HOPS", 0, 10),
     logLevel: oneOf("LOG_LEVEL", LOG_LEVELS) ?? "info",

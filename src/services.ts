@@ -5,6 +5,8 @@ import { openDatabase } from "./db/client.ts";
 import { migrate } from "./db/migrate.ts";
 import { createApp } from "./http/app.ts";
 import { listen } from "./http/listen.ts";
+import { createRateLimits } from "./http/rate-limits.ts";
+import { withTimeLimit } from "./http/time-limit.ts";
 import type { Logger } from "./observability/logger.ts";
 import { openQueue } from "./queue/backend.ts";
 import { openRedis } from "./queue/redis.ts";
@@ -69,10 +71,15 @@ export async function startService(options: {
           queue: config.redisUrl === undefined ? database.kind : "redis",
         }),
         queueAlive: redis && (() => redis.ping()),
+        limits: createRateLimits({ config, database, redis, logger }),
         logger,
         version,
       });
-      const listening = await listen({ app, host: config.host, port: config.port });
+      const listening = await listen({
+        app: withTimeLimit({ app, config, logger }),
+        host: config.host,
+        port: config.port,
+      });
       url = listening.url;
       stack.add("HTTP server", () => listening.stop());
     }

@@ -1,5 +1,6 @@
 import { Elysia } from "elysia";
 import { createGuard } from "../auth/guard.ts";
+import type { RateLimits } from "../auth/limits.ts";
 import type { TokenVerifier } from "../auth/verify.ts";
 import type { Config } from "../config.ts";
 import type { Database } from "../db/client.ts";
@@ -24,14 +25,25 @@ export interface AppOptions {
   health: () => HealthDetail;
   /** Rejects while the queue is away; undefined where the queue is the database. */
   queueAlive?: (() => Promise<unknown>) | undefined;
+  /** Undefined: nobody is limited. */
+  limits?: RateLimits | undefined;
   logger: Logger;
   version: string;
 }
 
 /** The whole API. Listens nowhere; `app.handle(request)` answers. */
-export function createApp({ database, config, verifier, health, queueAlive, logger, version }: AppOptions) {
+export function createApp({
+  database,
+  config,
+  verifier,
+  health,
+  queueAlive,
+  limits,
+  logger,
+  version,
+}: AppOptions) {
   const { orm } = database;
-  const guard = createGuard({ verifier });
+  const guard = createGuard({ verifier, limits });
   const app = new Elysia();
   return app
     .use(errorHandler({ logger, methodsOf: (path) => methodsOf(app.routes, path) }))

@@ -41,14 +41,20 @@ export function errorHandler(options: { logger: Logger; methodsOf: (path: string
       logger.error("request failed", { request_id, method: request.method, path, error });
     set.status = STATUS[answer.code];
     if (answer.retryAfter !== undefined) set.headers["retry-after"] = String(answer.retryAfter);
-    return {
-      err: answer.code,
-      msg: answer.code === "internal" ? INTERNAL : answer.message,
-      code: answer.code,
-      request_id,
-    };
+    return bodyOf(answer, request_id);
   });
 }
+
+const bodyOf = ({ code, message }: AppError, request_id: string) => ({
+  err: code,
+  msg: code === "internal" ? INTERNAL : message,
+  code,
+  request_id,
+});
+
+/** The same for what is refused outside the routes. */
+export const errorReply = (error: AppError, request: Request, headers: Record<string, string>) =>
+  Response.json(bodyOf(error, requestIdOf(request)), { status: STATUS[error.code], headers });
 
 /** Undefined: not the sender's fault, and nothing of it may be shown. */
 function toAppError(error: unknown, code: unknown): AppError | undefined {

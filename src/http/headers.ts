@@ -25,23 +25,38 @@ const SAFETY = {
 /** A year; only said where a trusted proxy has spoken https with the client, or it would lock out plain http. */
 const HSTS = "max-age=31536000";
 
-/** What every reply carries: its request id, safety, and CORS for the configured origins, on errors too. */
-export function headers(config: Pick<Config, "auth" | "corsOrigins" | "trustedProxyHops">) {
+/** What every reply carries: its request id, safety, and CORS for the configured origins. */
+export function replyHeaders(config: Pick<Config, "auth" | "corsOrigins" | "trustedProxyHops">) {
   const allowed = originRule(config);
-
-  return new Elysia({ name: "headers" }).onRequest(({ request, set }) => {
-    set.headers["x-request-id"] = requestIdOf(request);
-    Object.assign(set.headers, SAFETY);
-    set.headers["vary"] = "Origin";
-    if (config.trustedProxyHops > 0 && request.headers.get("x-forwarded-proto") === "https")
-      set.headers["strict-transport-security"] = HSTS;
+  return (request: Request): Record<string, string> => {
     const origin = request.headers.get("origin");
-    if (origin === null || !allowed(origin)) return undefined;
-    // Requests carry credentials, so `*` would be refused by browsers.
-    set.headers["access-control-allow-origin"] = origin;
-    set.headers["access-control-allow-credentials"] = "true";
-    set.headers["access-control-expose-headers"] = EXPOSED;
-    if (request.method !== "OPTIONS" || !request.headers.has("access-control-request-method"))
+    return {
+      "x-request-id": requestIdOf(request),
+      ...SAFETY,
+      vary: "Origin",
+      ...(config.trustedProxyHops > 0 &&
+        request.headers.get("x-forwarded-proto") === "https" && { "strict-transport-security": HSTS }),
+      ...(origin !== null &&
+        allowed(origin) && {
+          // Requests carry credentials, so `*` would be refused by browsers.
+          "access-control-allow-origin": origin,
+          "access-control-allow-credentials": "true",
+          "access-control-expose-headers": EXPOSED,
+        }),
+    };
+  };
+}
+
+/** Puts them on all replies, errors too, and answers browsers that ask before they send. */
+export function headers(config: Pick<Config, "auth" | "corsOrigins" | "trustedProxyHops">) {
+  const headersOf = replyHeaders(config);
+  return new Elysia({ name: "headers" }).onRequest(({ request, set }) => {
+    Object.assign(set.headers, headersOf(request));
+    if (
+      request.method !== "OPTIONS" ||
+      !request.headers.has("access-control-request-method") ||
+      set.headers["access-control-allow-origin"] === undefined
+    )
       return undefined;
     set.headers["access-control-allow-methods"] = METHODS;
     set.headers["access-control-allow-headers"] = ALLOWED;

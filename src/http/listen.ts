@@ -1,6 +1,7 @@
 import type { Server } from "bun";
 import { messageOf, OperatorError } from "../errors.ts";
 import { MAX_BODY_BYTES } from "./body-limits.ts";
+import { rememberServer } from "./client-address.ts";
 
 /** Requests under way get this long at the end. */
 const DRAIN_MS = 3_000;
@@ -28,7 +29,10 @@ export async function listen(options: {
       // Bun's default lets a second process share the port in silence.
       reusePort: false,
       development: false,
-      fetch: (request) => app.fetch(request),
+      fetch(request, server) {
+        rememberServer(request, server);
+        return app.fetch(request);
+      },
     });
   } catch (error) {
     const code = (error as { code?: string }).code;

@@ -9,9 +9,10 @@ import { errorReplies, nullable, Time, wireModels } from "../wire.ts";
 export function meRoutes(options: {
   orm: Orm;
   guard: ReturnType<typeof createGuard>;
-  config: Pick<Config, "maxUnfinishedPrompts">;
+  config: Pick<Config, "auth" | "maxUnfinishedPrompts" | "rateLimitPerMinute">;
 }) {
   const { orm, guard, config } = options;
+  const perMinute = config.auth.mode === "none" ? 0 : config.rateLimitPerMinute;
   return new Elysia()
     .use(guard)
     .model({
@@ -23,6 +24,7 @@ export function meRoutes(options: {
         expires_at: nullable({ ...Time, description: "When the token ends; null: never" }),
         limits: t.Object({
           unfinished_prompts: t.Integer({ description: "Prompts that wait or run now" }),
+          requests_per_minute: nullable(t.Integer({ description: "null: as many as you like" })),
           max_unfinished_prompts: t.Integer({ description: "More are refused with 429" }),
         }),
       }),
@@ -36,6 +38,7 @@ export function meRoutes(options: {
         expires_at: Number.isFinite(user.expiresAt) ? new Date(user.expiresAt).toISOString() : null,
         limits: {
           unfinished_prompts: await countUnfinished(orm, user.id, config.maxUnfinishedPrompts),
+          requests_per_minute: perMinute || null,
           max_unfinished_prompts: config.maxUnfinishedPrompts,
         },
       }),

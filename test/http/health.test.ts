@@ -99,7 +99,7 @@ describeEachDatabase("what a user may use", (database) => {
       name: null,
       roles: [],
       expires_at: "2100-01-01T00:00:00.000Z",
-      limits: { unfinished_prompts: 3, max_unfinished_prompts: 7 },
+      limits: { unfinished_prompts: 3, requests_per_minute: 6000, max_unfinished_prompts: 7 },
     });
     expect((await ask(app, "admin", "GET", "/me")).body).toMatchObject({
       roles: ["admin"],
