@@ -1,12 +1,18 @@
-import { and, eq, inArray, isNotNull, notInArray, or, sql } from "drizzle-orm";
+import { and, eq, inArray, isNotNull, lt, notInArray, or, sql } from "drizzle-orm";
 import type { Orm } from "../db/client.ts";
-import { session } from "../db/tables.ts";
+import { deadLetter, session } from "../db/tables.ts";
 import type { SandboxConfig } from "./sandbox.ts";
 
 const BATCH = 100;
 const sandboxId = sql<string>`${session.sbxConfig} ->> 'id'`;
 
-/** Sandboxes that nobody needs any more: their session is at rest, or deleted. */
+/** A return that failed so often is given up, and becomes a dead letter. */
+export const MAX_RETURNS = 5;
+
+/**
+ * Sandboxes that nobody needs any more: their session is at rest, or deleted and nothing runs in it. One that could not be
+ * given back waits longer each time: 2 s, doubled.
+ */
 export async function idleSandboxes(orm: Orm): Promise<{ sessionId: string; config: SandboxConfig }[]> {
   const rows = await orm
     .select({ sessionId: session.id, config: session.sbxConfig })
@@ -14,7 +20,12 @@ export async function idleSandboxes(orm: Orm): Promise<{ sessionId: string; conf
     .where(
       and(
         isNotNull(session.sbxConfig),
-        or(notInArray(session.inboxStatus, ["Pending", "Processing"]), isNotNull(session.deletedAt)),
+        notInArray(session.inboxStatus, ["Pending", "Processing"]),
+        lt(session.ipReturnRetryCount, MAX_RETURNS),
+        or(
+          eq(session.ipReturnRetryCount, 0),
+          sql`${session.updatedAt} < now() - interval '1 second' * power(2, ${session.ipReturnRetryCount})`,
+        ),
       ),
     )
     .orderBy(session.updatedAt)
@@ -40,10 +51,36 @@ export async function markReturned(orm: Orm, sessionId: string, config: SandboxC
     .where(and(eq(session.id, sessionId), eq(sandboxId, config.id)));
 }
 
-/** It could not be given back this time; it goes to the end of the line. */
-export async function countFailedReturn(orm: Orm, sessionId: string, config: SandboxConfig): Promise<void> {
-  await orm
-    .update(session)
-    .set({ ipReturnRetryCount: sql`${session.ipReturnRetryCount} + 1`, updatedAt: sql`now()` })
-    .where(and(eq(session.id, sessionId), eq(sandboxId, config.id)));
+/**
+ * It could not be given back this time. After too many times it becomes a dead letter, and is left alone until somebody
+ * replays that. @returns whether it was given up.
+ */
+export async function countFailedReturn(
+  orm: Orm,
+  sessionId: string,
+  config: SandboxConfig,
+  error: string,
+): Promise<boolean> {
+  return orm.transaction(async (tx) => {
+    const [row] = await tx
+      .update(session)
+      .set({ ipReturnRetryCount: sql`${session.ipReturnRetryCount} + 1`, updatedAt: sql`now()` })
+      .where(and(eq(session.id, sessionId), eq(sandboxId, config.id)))
+      .returning({ count: session.ipReturnRetryCount, userId: session.userId });
+    if (row?.count !== MAX_RETURNS) return false;
+    await tx.insert(deadLetter).values({
+      id: Bun.randomUUIDv7(),
+      taskType: RETURN_TASK,
+      entityId: sessionId,
+      userId: row.userId,
+      kind: "transient",
+      entityData: { session_id: sessionId, sandbox: { provider: config.provider, id: config.id } },
+      retryCount: row.count,
+      lastError: error,
+    });
+    return true;
+  });
 }
+
+/** The task type of dead letters for sandboxes that could not be given back. */
+export const RETURN_TASK = "sandbox-return";

@@ -4,7 +4,7 @@ import { countFailedReturn, heldSandboxes, idleSandboxes, markReturned } from ".
 import { startLoop } from "./loop.ts";
 import type { Task } from "./task.ts";
 
-const INTERVAL_MS = 5_000;
+const INTERVAL_MS = 2_000;
 /** How often it looks for what a crash left on this machine. */
 const SWEEP_EVERY_MS = 60_000;
 
@@ -24,8 +24,12 @@ export const ipReturnPoller: Task = async ({ database, sandboxes, logger }) => {
         // False: it is another machine's, whose own poller gives it back.
         if (await sandboxes.release(config)) await markReturned(orm, sessionId, config);
       } catch (error) {
-        await countFailedReturn(orm, sessionId, config);
-        logger.warn("a sandbox could not be given back", { session_id: sessionId, error: messageOf(error) });
+        const givenUp = await countFailedReturn(orm, sessionId, config, messageOf(error));
+        logger[givenUp ? "error" : "warn"]("a sandbox could not be given back", {
+          session_id: sessionId,
+          given_up: givenUp,
+          error: messageOf(error),
+        });
       }
     }
   };

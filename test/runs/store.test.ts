@@ -2,13 +2,15 @@ import { expect, test } from "bun:test";
 import { eq, ne, sql } from "drizzle-orm";
 import type { Database } from "../../src/db/client.ts";
 import { deadLetter, message, outbox, prompt, session } from "../../src/db/tables.ts";
+import { CHANNELS } from "../../src/queue/names.ts";
 import { claimOutbox } from "../../src/queue/outbox.ts";
+import { requestCancel } from "../../src/runs/cancel-store.ts";
 import { claimNext, costOfOthers, renewLeases, rescueForgotten } from "../../src/runs/claim-store.ts";
 import { detachRun, finishRun, handOver, postponeRun } from "../../src/runs/end-store.ts";
 import { closeCancelled, remindOfCancellations } from "../../src/runs/enforce-store.ts";
 import { type ClaimedRun, LeaseLost } from "../../src/runs/run.ts";
 import { appendMessages, holdSandbox, recordProcess } from "../../src/runs/store.ts";
-import { idleSandboxes, markReturned } from "../../src/sandboxes/store.ts";
+import { countFailedReturn, idleSandboxes, MAX_RETURNS, markReturned } from "../../src/sandboxes/store.ts";
 import { claimRun, describeEachDatabase, seedSession } from "../harness/databases.ts";
 import { until } from "../harness/until.ts";
 
@@ -221,6 +223,53 @@ describeEachDatabase("the life of a run", (database) => {
       sessionStatus: "Failed",
       inboxStatus: "Failed",
     });
+  });
+
+  test("cancelled: what waits never starts, what runs is told; again changes nothing; a follow-up runs", async () => {
+    const { promptIds, sessionId } = await seedSession(database(), 3);
+    const [first = "", second = ""] = promptIds;
+    const { orm, listen } = database();
+    const told: string[] = [];
+    const unlisten = await listen(CHANNELS.cancel, (id) => void told.push(id));
+    const cancel = () => orm.transaction((tx) => requestCancel(tx, { sessionId, by: "alice" }));
+    const run = await claim(first);
+    await cancel();
+    await cancel();
+    await until(() => told.length === 2 && told.every((id) => id === first), {
+      what: "the runner to be told",
+    });
+    expect(await sessionRow(database(), sessionId)).toMatchObject({
+      cancellationStatus: "Requested",
+      cancelledBy: "alice",
+    });
+    await finishRun(orm, run, OK);
+    expect(await sessionRow(database(), sessionId)).toMatchObject({
+      cancellationStatus: "Cancelled",
+      inboxStatus: "Cancelled",
+    });
+    expect(await claimRun(orm, second)).toBeUndefined();
+    const { cancelledAt } = (await sessionRow(database(), sessionId)) ?? {};
+    await cancel();
+    expect(await sessionRow(database(), sessionId)).toMatchObject({ cancelledAt, inboxStatus: "Cancelled" });
+    await unlisten();
+  });
+
+  test("a sandbox that cannot be given back: later each time, then a dead letter, then left alone", async () => {
+    const { promptIds, sessionId } = await seedSession(database(), 1);
+    const { orm } = database();
+    const run = await claim(promptIds[0] ?? "");
+    await holdSandbox(orm, run, SANDBOX);
+    await finishRun(orm, run, OK);
+    const idle = async () => (await idleSandboxes(orm)).some((one) => one.sessionId === sessionId);
+    for (let tries = 1; tries <= MAX_RETURNS; tries += 1) {
+      expect(await countFailedReturn(orm, sessionId, SANDBOX, "It is away.")).toBe(tries === MAX_RETURNS);
+      expect(await idle()).toBe(false);
+      const long = sql`now() - interval '1 minute'`;
+      await orm.update(session).set({ updatedAt: long }).where(eq(session.id, sessionId));
+      expect(await idle()).toBe(tries < MAX_RETURNS);
+    }
+    const [entry] = await orm.select().from(deadLetter).where(eq(deadLetter.entityId, sessionId));
+    expect(entry).toMatchObject({ taskType: "sandbox-return", lastError: "It is away.", retryCount: 5 });
   });
 
   test("what nobody closes is closed: its runner is fenced off, and the session says so", async () => {
