@@ -7,6 +7,7 @@ import { createApp } from "./http/app.ts";
 import { listen } from "./http/listen.ts";
 import { createRateLimits } from "./http/rate-limits.ts";
 import { withTimeLimit } from "./http/time-limit.ts";
+import { openHub } from "./live/hub.ts";
 import type { Logger } from "./observability/logger.ts";
 import { openQueue } from "./queue/backend.ts";
 import { openRedis } from "./queue/redis.ts";
@@ -59,9 +60,12 @@ export async function startService(options: {
     if (server) {
       const redis = config.redisUrl === undefined ? undefined : openRedis(config.redisUrl, logger);
       if (redis) stack.add("Redis", async () => redis.disconnect());
+      const hub = await openHub({ database, logger });
+      stack.add("live hub", () => hub.close());
       const app = createApp({
         database,
         config,
+        hub,
         verifier: createVerifier({ config: config.auth, dataDir: config.dataDir, logger }),
         health: () => ({
           version,
@@ -82,6 +86,8 @@ export async function startService(options: {
       });
       url = listening.url;
       stack.add("HTTP server", () => listening.stop());
+      // Before the server: it waits for open streams.
+      stack.add("live streams", async () => hub.endStreams());
     }
 
     if (tasks.length > 0) {

@@ -2,6 +2,7 @@ import { readConfig } from "../config.ts";
 import type { Database } from "../db/client.ts";
 import { createApp } from "../http/app.ts";
 import { openApiText } from "../http/docs.ts";
+import type { Hub } from "../live/hub.ts";
 import { createLogger } from "../observability/logger.ts";
 
 /** The same bytes as /openapi.json, whatever the environment says, without a database. */
@@ -9,6 +10,7 @@ export function printedOpenApi(version: string): Promise<string> {
   const app = createApp({
     // No route is called, so nothing asks for it.
     database: {} as Pick<Database, "orm">,
+    hub: {} as Hub,
     config: readConfig({}),
     verifier: { verify: () => Promise.reject(new Error("nobody is let in while printing")) },
     health: () => ({

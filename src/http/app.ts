@@ -4,6 +4,8 @@ import type { RateLimits } from "../auth/limits.ts";
 import type { TokenVerifier } from "../auth/verify.ts";
 import type { Config } from "../config.ts";
 import type { Database } from "../db/client.ts";
+import type { Hub } from "../live/hub.ts";
+import { liveRoutes } from "../live/routes.ts";
 import { messageRoutes } from "../messages/routes.ts";
 import type { Logger } from "../observability/logger.ts";
 import { promptRoutes } from "../prompts/routes.ts";
@@ -21,6 +23,8 @@ export interface AppOptions {
   /** Not touched before the first request that needs it. */
   database: Pick<Database, "orm">;
   config: Config;
+  /** Likewise. */
+  hub: Hub;
   verifier: TokenVerifier;
   health: () => HealthDetail;
   /** Rejects while the queue is away; undefined where the queue is the database. */
@@ -32,16 +36,8 @@ export interface AppOptions {
 }
 
 /** The whole API. Listens nowhere; `app.handle(request)` answers. */
-export function createApp({
-  database,
-  config,
-  verifier,
-  health,
-  queueAlive,
-  limits,
-  logger,
-  version,
-}: AppOptions) {
+export function createApp(options: AppOptions) {
+  const { database, config, hub, verifier, health, queueAlive, limits, logger, version } = options;
   const { orm } = database;
   const guard = createGuard({ verifier, limits });
   const app = new Elysia();
@@ -55,7 +51,8 @@ export function createApp({
     .use(meRoutes({ orm, config, guard }))
     .use(sessionRoutes({ orm, config, guard }))
     .use(promptRoutes({ orm, config, guard }))
-    .use(messageRoutes({ orm, guard }));
+    .use(messageRoutes({ orm, guard }))
+    .use(liveRoutes({ orm, hub, guard }));
 }
 
 /** The methods that some route offers at this path. */

@@ -9,6 +9,7 @@ const TAGS = [
   { name: "Prompts", description: "What was asked for" },
   { name: "Messages", description: "What the agent said" },
   { name: "Me", description: "Who I am here, and what I may use" },
+  { name: "Live", description: "Both, as they happen" },
 ];
 
 /** The API's description, OpenAPI 3.0.3, of all routes of `app`. The same bytes that /openapi.json serves. */

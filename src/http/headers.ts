@@ -4,7 +4,7 @@ import { originRule } from "./origins.ts";
 import { requestIdOf } from "./request-id.ts";
 
 const METHODS = "GET, POST, PUT, DELETE, OPTIONS";
-const ALLOWED = "authorization, content-type, x-request-id";
+const ALLOWED = "authorization, content-type, x-request-id, last-event-id";
 const EXPOSED =
   "x-request-id, retry-after, ratelimit-limit, ratelimit-remaining, ratelimit-reset, ratelimit-policy";
 /** Seconds that a browser may remember a preflight's answer. */

@@ -29,9 +29,12 @@ export async function listen(options: {
       // Bun's default lets a second process share the port in silence.
       reusePort: false,
       development: false,
-      fetch(request, server) {
+      async fetch(request, server) {
         rememberServer(request, server);
-        return app.fetch(request);
+        const reply = await app.fetch(request);
+        // What a stream sends does not count as a sign of life; it has heartbeats, and cuts slow readers off itself.
+        if (reply.headers.get("content-type")?.startsWith("text/event-stream")) server.timeout(request, 0);
+        return reply;
       },
     });
   } catch (error) {

@@ -3,6 +3,7 @@ import { readConfig } from "../../src/config.ts";
 import type { Database } from "../../src/db/client.ts";
 import { AppError } from "../../src/errors.ts";
 import { type AppOptions, createApp } from "../../src/http/app.ts";
+import type { Hub } from "../../src/live/hub.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 
 /** Lets everybody in under the name that is their token; `admin` has that role. */
@@ -26,6 +27,7 @@ export function makeApp({
 }: Partial<AppOptions> & { env?: Record<string, string> } = {}) {
   return createApp({
     database: { orm: {} } as unknown as Pick<Database, "orm">,
+    hub: {} as Hub,
     config: readConfig({ DATA_DIR: "/nonexistent", ...env }),
     logger: createLogger({ level: "silent" }),
     version: "0",

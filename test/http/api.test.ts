@@ -9,6 +9,7 @@ import { readConfig } from "../../src/config.ts";
 import type { Database } from "../../src/db/client.ts";
 import { message, outbox, session } from "../../src/db/tables.ts";
 import { createApp } from "../../src/http/app.ts";
+import type { Hub } from "../../src/live/hub.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { appendMessages } from "../../src/runs/store.ts";
 import { firstPromptOf, setGeneratedTitle } from "../../src/sessions/store.ts";
@@ -30,6 +31,7 @@ const appOn = (database: Pick<Database, "orm">) =>
   createApp({
     database,
     config,
+    hub: {} as Hub,
     logger,
     version: "1.2.3",
     verifier: createVerifier({ config: config.auth, dataDir }),
@@ -366,6 +368,8 @@ test("the API's description: the contract's names, OpenAPI 3.0.3, no leftovers, 
     "handlers_prompts_create",
     "handlers_prompts_list",
     "handlers_messages_list",
+    "handlers_sessions_events",
+    "handlers_events",
   ])
     expect(operations).toContain(id);
   expect(Object.keys(document.paths)).toContain("/sessions/{session_id}/prompts");

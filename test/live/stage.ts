@@ -1,0 +1,76 @@
+import { asc, eq } from "drizzle-orm";
+import type { User } from "../../src/auth/verify.ts";
+import type { Database } from "../../src/db/client.ts";
+import { message, prompt, session } from "../../src/db/tables.ts";
+import { listen } from "../../src/http/listen.ts";
+import { openHub } from "../../src/live/hub.ts";
+import { toMessageDto } from "../../src/messages/dto.ts";
+import { createLogger } from "../../src/observability/logger.ts";
+import type { Fence } from "../../src/runs/run.ts";
+import { makeApp } from "../harness/app.ts";
+
+/** A token that `serveLive` takes; with `ms` one that expires so many milliseconds after its first use. */
+export const bearer = (user: string, ms?: number) => ({
+  authorization: `Bearer ${Buffer.from(user).toString("base64url")}${ms === undefined ? "" : `~${ms}`}`,
+});
+
+/** The API on a port of its own, with a token for everybody. */
+export async function serveLive(database: Database, hubOptions: Partial<Parameters<typeof openHub>[0]> = {}) {
+  const logger = createLogger({ level: "silent" });
+  const hub = await openHub({ database, logger, ...hubOptions });
+  const app = makeApp({
+    database,
+    hub,
+    env: { CORS_ORIGINS: "https://ui.example.com" },
+    verifier: {
+      async verify(token): Promise<User> {
+        const [id = "", ms] = token.split("~");
+        return {
+          id: Buffer.from(id, "base64url").toString(),
+          roles: [],
+          expiresAt: ms ? Date.now() + Number(ms) : Number.POSITIVE_INFINITY,
+        };
+      },
+    },
+  });
+  const listening = await listen({ app, host: "127.0.0.1", port: 0 });
+  return {
+    hub,
+    url: listening.url,
+    stop: () => listening.stop(),
+    async [Symbol.asyncDispose]() {
+      hub.endStreams();
+      await listening.stop();
+      await hub.close();
+    },
+  };
+}
+
+/** The lease of a prompt, for longer than any test. */
+export async function claim({ orm }: Database, promptId: string): Promise<Fence> {
+  const set = {
+    status: "Running",
+    leaseOwner: "test",
+    leaseEpoch: 1,
+    leaseExpiresAt: new Date("2100-01-01"),
+  };
+  const where = eq(prompt.id, promptId);
+  const [row] = await orm
+    .update(prompt)
+    .set(set as Partial<typeof prompt.$inferInsert>)
+    .where(where)
+    .returning();
+  if (!row) throw new Error("no such prompt");
+  await orm.update(session).set({ inboxStatus: "Processing" }).where(eq(session.id, row.sessionId));
+  return { promptId, epoch: 1 };
+}
+
+/** What a reader of the session's stream must have got: the `data` of each message event, from the table. */
+export async function tableOf(database: Database, sessionId: string): Promise<string[]> {
+  const rows = await database.orm
+    .select()
+    .from(message)
+    .where(eq(message.sessionId, sessionId))
+    .orderBy(asc(message.seq));
+  return rows.map((row) => JSON.stringify({ ...toMessageDto(row), session_id: sessionId }));
+}
