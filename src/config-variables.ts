@@ -84,6 +84,16 @@ export const VARIABLES = {
     "The same for requests from one address that show no token, or not a good one. 0: no limit.",
   ],
   MAX_UNFINISHED_PROMPTS: ["1000", "Prompts of one user that may wait or run; more are refused with 429."],
+  WEBHOOK_SECRET: [
+    undefined,
+    "What POST /webhook/return is signed with, or shows as its bearer token (16 characters at least). Unset: closed.",
+  ],
+  RAILWAY_API_KEY: [
+    undefined,
+    "With RAILWAY_DEPLOYMENT_ID: that deployment is deployed again when a lent sandbox has been returned.",
+  ],
+  RAILWAY_DEPLOYMENT_ID: [undefined, "The deployment that a return deploys again."],
+  RAILWAY_API_URL: ["https://backboard.railway.com/graphql/v2", "Railway's GraphQL API."],
   TRUSTED_PROXY_HOPS: [
     "0",
     "Proxies in front of this service. Unless 0, X-Forwarded-For and X-Forwarded-Proto are believed.",

@@ -41,6 +41,10 @@ export interface Config {
   rateLimitAddressPerMinute: number;
   /** Of one user: prompts that wait or run. */
   maxUnfinishedPrompts: number;
+  /** What webhooks are known by; undefined: they are closed. */
+  webhookSecret: string | undefined;
+  /** What is deployed again when something lent has been returned. */
+  railway: { apiUrl: string; apiKey: string; deploymentId: string } | undefined;
   /** How many proxies stand in front; only then are X-Forwarded-For and X-Forwarded-Proto believed. */
   trustedProxyHops: number;
   logLevel: LogLevel;
@@ -150,6 +154,8 @@ export function readConfig(env: Env = process.env, { serves = true }: { serves?:
     rateLimitPerMinute: integer("RATE_LIMIT_PER_MINUTE", 0, 1_000_000_000),
     rateLimitAddressPerMinute: integer("RATE_LIMIT_ADDRESS_PER_MINUTE", 0, 1_000_000_000),
     maxUnfinishedPrompts: integer("MAX_UNFINISHED_PROMPTS", 1, 1_000_000),
+    webhookSecret: webhookSecretOf(),
+    railway: railwayOf(),
     trustedProxyHops: integer("TRUSTED_PROXY_HOPS", 0, 10),
     logLevel: oneOf("LOG_LEVEL", LOG_LEVELS) ?? "info",
     shutdownTimeoutMs: integer("SHUTDOWN_TIMEOUT_SECONDS", 0, 3600) * 1000,
@@ -160,6 +166,21 @@ export function readConfig(env: Env = process.env, { serves = true }: { serves?:
       `The configuration has ${problems.length === 1 ? "a mistake" : `${problems.length} mistakes`}:\n${problems.map((one) => `  ${one}`).join("\n")}`,
     );
   return Object.freeze(config);
+
+  function webhookSecretOf(): string | undefined {
+    const value = secret("WEBHOOK_SECRET");
+    if (value !== undefined && value.length < 16)
+      fail("WEBHOOK_SECRET", "must have at least 16 characters; `openssl rand -hex 32` makes one");
+    return value;
+  }
+
+  function railwayOf(): Config["railway"] {
+    const [apiKey, deploymentId] = [secret("RAILWAY_API_KEY"), text("RAILWAY_DEPLOYMENT_ID")];
+    const apiUrl = url("RAILWAY_API_URL", ["https:", "http:"]);
+    if (apiKey && !deploymentId) fail("RAILWAY_DEPLOYMENT_ID", "is required with RAILWAY_API_KEY");
+    if (!apiKey && deploymentId) fail("RAILWAY_API_KEY", "is required with RAILWAY_DEPLOYMENT_ID");
+    return apiKey && deploymentId && apiUrl ? { apiUrl, apiKey, deploymentId } : undefined;
+  }
 
   function authOf(mode: "oidc" | "local" | "none" | undefined): AuthConfig {
     const issuer = url("KEYCLOAK_ISSUER", ["https:", "http:"]);
@@ -214,7 +235,13 @@ export function secretsOf(config: Config): string[] {
       return [password];
     }
   });
-  return [config.anthropicApiKey, config.githubToken, ...passwords].filter((one): one is string => !!one);
+  return [
+    config.anthropicApiKey,
+    config.githubToken,
+    config.webhookSecret,
+    config.railway?.apiKey,
+    ...passwords,
+  ].filter((one): one is string => !!one);
 }
 
 /** undefined: not given; null: malformed. */

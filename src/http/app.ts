@@ -10,6 +10,7 @@ import { messageRoutes } from "../messages/routes.ts";
 import type { Logger } from "../observability/logger.ts";
 import { promptRoutes } from "../prompts/routes.ts";
 import { sessionRoutes } from "../sessions/routes.ts";
+import { webhookRoutes } from "../webhooks/routes.ts";
 import { bodyLimits } from "./body-limits.ts";
 import { docs } from "./docs.ts";
 import { errorHandler } from "./errors.ts";
@@ -52,7 +53,8 @@ export function createApp(options: AppOptions) {
     .use(sessionRoutes({ orm, config, guard }))
     .use(promptRoutes({ orm, config, guard }))
     .use(messageRoutes({ orm, guard }))
-    .use(liveRoutes({ orm, hub, guard }));
+    .use(liveRoutes({ orm, hub, guard }))
+    .use(webhookRoutes({ orm, config, limits, logger }));
 }
 
 /** The methods that some route offers at this path. */

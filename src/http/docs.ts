@@ -8,6 +8,7 @@ const TAGS = [
   { name: "Sessions", description: "A change to a repository, from prompt to branch" },
   { name: "Prompts", description: "What was asked for" },
   { name: "Messages", description: "What the agent said" },
+  { name: "Webhooks", description: "What other services tell" },
   { name: "Me", description: "Who I am here, and what I may use" },
   { name: "Live", description: "Both, as they happen" },
 ];
@@ -39,7 +40,12 @@ export function docs(version: string) {
             tags: TAGS,
             servers: [{ url: "/" }],
             components: {
-              securitySchemes: { Bearer: { type: "http", scheme: "bearer", bearerFormat: "JWT" } },
+              securitySchemes: {
+                Bearer: { type: "http", scheme: "bearer", bearerFormat: "JWT" },
+                WebhookSecret: { type: "http", scheme: "bearer" },
+                WebhookSignature: { type: "apiKey", in: "header", name: "X-Webhook-Signature" },
+                WebhookTimestamp: { type: "apiKey", in: "header", name: "X-Webhook-Timestamp" },
+              },
             },
           },
         }),
@@ -116,6 +122,7 @@ const DESCRIPTIONS: Readonly<Record<string, string>> = {
   200: "It worked",
   400: "The request is malformed",
   401: "No token, or not a good one",
+  403: "This is closed",
   404: "It does not exist, or it is somebody else's",
   413: "The body is too large",
   422: "The body or a parameter has the wrong shape",

@@ -84,3 +84,31 @@ export async function countFailedReturn(
 
 /** The task type of dead letters for sandboxes that could not be given back. */
 export const RETURN_TASK = "sandbox-return";
+
+/**
+ * Whoever lent a sandbox has it back: no session holds it any more. An item is known by its id, or is stored whole in
+ * the config's `item`. A local sandbox is lent by nobody; while a prompt runs in it, it stays. @returns the sessions.
+ */
+export async function markItemReturned(orm: Orm, item: unknown): Promise<string[]> {
+  const id = typeof item === "object" && item !== null && "id" in item ? item.id : item;
+  const known =
+    typeof id === "string" || typeof id === "number"
+      ? sql`${session.sbxConfig} ->> 'id' = ${String(id)}`
+      : undefined;
+  const whole = sql`${session.sbxConfig} -> 'item' = ${JSON.stringify(item ?? null)}::text::jsonb`;
+  const rows = await orm
+    .update(session)
+    .set({ sbxConfig: null, ipReturnRetryCount: 0, updatedAt: sql`now()` })
+    .where(
+      and(
+        isNotNull(session.sbxConfig),
+        or(known, whole),
+        or(
+          sql`${session.sbxConfig} ->> 'provider' <> 'local'`,
+          notInArray(session.inboxStatus, ["Processing"]),
+        ),
+      ),
+    )
+    .returning({ id: session.id });
+  return rows.map((row) => row.id);
+}

@@ -5,7 +5,7 @@ const STOREYS: readonly (readonly string[])[] = [
   ["errors.ts", "release-stack.ts", "wire.ts", "observability"],
   ["config.ts", "config-variables.ts"],
   ["auth", "queue", "sandboxes", "agents", "db"],
-  ["sessions", "prompts", "messages", "dead-letters", "runs", "live"],
+  ["sessions", "prompts", "messages", "dead-letters", "runs", "live", "webhooks"],
   ["http", "tasks"],
   ["services.ts"],
   ["cli"],

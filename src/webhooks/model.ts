@@ -1,0 +1,8 @@
+import { t } from "elysia";
+
+export const webhookModels = {
+  ReturnItemInput: t.Object({
+    item: t.Any({ description: "The item as the allocator lent it, or at least its id" }),
+  }),
+  ReturnItemOutput: t.Object({ success: t.Boolean(), message: t.String() }),
+};

@@ -1,0 +1,171 @@
+import { expect, test } from "bun:test";
+import { createHmac } from "node:crypto";
+import { eq } from "drizzle-orm";
+import { session } from "../../src/db/tables.ts";
+import { createLogger } from "../../src/observability/logger.ts";
+import type { SandboxConfig } from "../../src/sandboxes/sandbox.ts";
+import { ask, makeApp } from "../harness/app.ts";
+import { describeEachDatabase, seedSession } from "../harness/databases.ts";
+import { until } from "../harness/until.ts";
+
+const SECRET = "a secret of some length".replaceAll(" ", "-");
+const PATH = "/webhook/return";
+const seconds = (offset = 0) => String(Math.floor(Date.now() / 1000) + offset);
+const signed = (raw: string, timestamp = seconds(), secret = SECRET) => ({
+  "x-webhook-timestamp": timestamp,
+  "x-webhook-signature": `sha256=${createHmac("sha256", secret).update(`${timestamp}.${raw}`).digest("hex")}`,
+});
+
+test("without WEBHOOK_SECRET it is closed, and says why", async () => {
+  const reply = await ask(makeApp(), undefined, "POST", PATH, { item: { id: "x" } });
+  expect([reply.status, reply.body.code, reply.body.msg]).toEqual([
+    403,
+    "forbidden",
+    expect.stringContaining("WEBHOOK_SECRET"),
+  ]);
+});
+
+describeEachDatabase("POST /webhook/return", (database) => {
+  const app = (env: Record<string, string> = {}, logged: string[] = []) =>
+    makeApp({
+      database: database(),
+      env: { WEBHOOK_SECRET: SECRET, ...env },
+      logger: createLogger({ level: "info", write: (line) => void logged.push(line) }),
+    });
+  const post = async (raw: string, headers: Record<string, string>, to = app()) => {
+    const reply = await to.handle(
+      new Request(`http://localhost${PATH}`, { method: "POST", body: raw, headers }),
+    );
+    // biome-ignore lint/suspicious/noExplicitAny: read as it comes.
+    return { status: reply.status, body: (await reply.json()) as any };
+  };
+  const send = (item: unknown, to = app()) => {
+    const raw = JSON.stringify({ item });
+    return post(raw, { ...signed(raw), "content-type": "application/json" }, to);
+  };
+  const holding = async (config: object, inboxStatus: "Completed" | "Processing" = "Completed") => {
+    const { sessionId } = await seedSession(database(), 1);
+    await database()
+      .orm.update(session)
+      .set({ sbxConfig: config as SandboxConfig, inboxStatus, ipReturnRetryCount: 3 })
+      .where(eq(session.id, sessionId));
+    return async () =>
+      (await database().orm.select().from(session).where(eq(session.id, sessionId)))[0]?.sbxConfig ?? null;
+  };
+
+  test.each([
+    ["nothing", () => ({})],
+    ["a wrong bearer", () => ({ authorization: "Bearer nonsense" })],
+    ["a wrong secret's signature", (raw: string) => signed(raw, seconds(), "another secret")],
+    ["a signature of another body", () => signed("{}")],
+    [
+      "a signature of another time",
+      (raw: string) => ({ ...signed(raw), "x-webhook-timestamp": seconds(-9) }),
+    ],
+    ["an old signature", (raw: string) => signed(raw, seconds(-301))],
+    ["one from the future", (raw: string) => signed(raw, seconds(310))],
+    ["a time that is none", (raw: string) => signed(raw, "soon")],
+    ["a signature of another kind", (raw: string) => ({ ...signed(raw), "x-webhook-signature": "sha1=00" })],
+  ])("%s is refused before the body is understood, and nothing is marked", async (_what, headersOf) => {
+    const held = await holding({ provider: "allocator", id: "10.0.0.1" });
+    for (const raw of [JSON.stringify({ item: { id: "10.0.0.1" } }), "{nonsense", "[]"])
+      expect(await post(raw, headersOf(raw))).toMatchObject({ status: 401, body: { code: "unauthorized" } });
+    expect(await held()).not.toBeNull();
+    await database().orm.update(session).set({ sbxConfig: null });
+  });
+
+  test("a signature over the bytes as they came, also at the window's edge, or the secret as a bearer", async () => {
+    const raw = '{ "item" :\n {"id": "10.0.0.2", "name": "ü"} }';
+    for (const headers of [
+      signed(raw),
+      signed(raw, seconds(-295)),
+      { authorization: `Bearer ${SECRET}` },
+    ] as Record<string, string>[]) {
+      const held = await holding({ provider: "allocator", id: "10.0.0.2" });
+      expect(await post(raw, headers)).toMatchObject({ status: 200, body: { success: true } });
+      expect(await held()).toBeNull();
+    }
+  });
+
+  test("what is signed and malformed is 400 or 422", async () => {
+    for (const [raw, status] of [
+      ["{nonsense", 400],
+      ["", 400],
+      ["[]", 422],
+      ["{}", 422],
+      ['{"item":{"id":"a\\u0000b"}}', 422],
+    ] as const)
+      expect([raw, (await post(raw, signed(raw))).status]).toEqual([raw, status]);
+  });
+
+  test("an item is known by its id, or whole; others stay, and it may come again", async () => {
+    const byId = await holding({ provider: "allocator", id: "10.0.0.3", borrow_token: "t" });
+    const item = { api_url: "http://10.0.0.4", n: [1, { a: null }] };
+    const whole = await holding({ provider: "allocator", id: "lease-4", item });
+    const other = await holding({ provider: "allocator", id: "10.0.0.5", item: { ...item, n: [] } });
+    expect((await send({ id: "10.0.0.3", more: true })).body.message).toContain("marked");
+    expect([await byId(), (await whole()) !== null]).toEqual([null, true]);
+    expect((await send({ n: [1, { a: null }], api_url: "http://10.0.0.4" })).body.message).toContain(
+      "marked",
+    );
+    expect([await whole(), (await other()) !== null]).toEqual([null, true]);
+    expect(await send({ id: "10.0.0.3" })).toMatchObject({
+      status: 200,
+      body: { success: true, message: expect.stringContaining("No session") },
+    });
+    for (const strange of [null, 7, "x", [], {}, { id: null }, { id: {} }])
+      expect((await send(strange)).status).toBe(200);
+    expect(await other()).not.toBeNull();
+  });
+
+  test("a local sandbox in which a prompt runs stays", async () => {
+    const running = await holding({ provider: "local", id: "mine", host: "h" }, "Processing");
+    const resting = await holding({ provider: "local", id: "rest", host: "h" });
+    await send({ id: "mine" });
+    await send({ id: "rest" });
+    expect([(await running()) !== null, await resting()]).toEqual([true, null]);
+  });
+
+  test("what was held is deployed again, once, by a call that may fail without harm", async () => {
+    const calls: { authorization: string | null; body: { query: string; variables: unknown } }[] = [];
+    let answer = () => Response.json({ data: { deploymentRedeploy: { id: "d2" } } });
+    await using railway = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      async fetch(request) {
+        calls.push({
+          authorization: request.headers.get("authorization"),
+          body: (await request.json()) as never,
+        });
+        return answer();
+      },
+    });
+    const env = {
+      RAILWAY_API_KEY: "railway-key",
+      RAILWAY_DEPLOYMENT_ID: "deployment-1",
+      RAILWAY_API_URL: `http://127.0.0.1:${railway.port}/graphql/v2`,
+    };
+    const logged: string[] = [];
+    const to = app(env, logged);
+    const said = (text: string) => until(() => logged.some((line) => line.includes(text)), { what: text });
+    await holding({ provider: "allocator", id: "10.0.0.6" });
+    await send({ id: "10.0.0.6" }, to);
+    await said("was asked to deploy again");
+    expect(calls).toMatchObject([
+      { authorization: "Bearer railway-key", body: { variables: { id: "deployment-1" } } },
+    ]);
+    expect(calls[0]?.body.query).toContain("deploymentRedeploy(id: $id)");
+    await send({ id: "10.0.0.6" }, to);
+
+    for (const [broken, reason] of [
+      [() => Response.json({ errors: [{ message: "Not Authorized" }] }), "Not Authorized"],
+      [() => new Response("down", { status: 502 }), "answered 502"],
+    ] as const) {
+      answer = broken;
+      await holding({ provider: "allocator", id: "10.0.0.7" });
+      expect((await send({ id: "10.0.0.7" }, to)).status).toBe(200);
+      await said(reason);
+    }
+    expect(calls).toHaveLength(3);
+  });
+});
