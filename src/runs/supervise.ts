@@ -5,7 +5,7 @@ import type { SandboxProcess, SandboxProvider } from "../sandboxes/sandbox.ts";
 import { ingest } from "./ingest.ts";
 import { type Limit, watchLimits } from "./limits.ts";
 import { persistently } from "./persist.ts";
-import type { ClaimedRun } from "./run.ts";
+import { type ClaimedRun, LeaseLost } from "./run.ts";
 import { appendMessages } from "./store.ts";
 
 /** A program that is asked to end has so long, milliseconds; then it is ended. */
@@ -67,8 +67,8 @@ export async function supervise(options: {
     return { verdict, limit, lost: exit.lost };
   } catch (error) {
     life.throwIfAborted();
-    // Storing failed for good: what was started is ended.
-    await process.stop(STOP_GRACE_MS);
+    // Fenced off: the agent is the new runner's now. When storing failed for good, what was started is ended.
+    if (!(error instanceof LeaseLost)) await process.stop(STOP_GRACE_MS);
     throw error;
   } finally {
     watch.stop();
