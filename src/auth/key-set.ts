@@ -14,7 +14,7 @@ export interface KeySetOptions {
   /** Without a trailing slash. Asked for its discovery document when `jwksUri` is undefined. */
   issuer: string;
   jwksUri: string | undefined;
-  /** Milliseconds between two fetches that unknown keys cause. Default 30,000. */
+  /** Milliseconds between two fetches that unknown keys cause; so long may a token of a new key wait. Default 5,000. */
   cooldownMs?: number | undefined;
   /** Milliseconds until known keys are fetched again behind the requests' back. Default 10 minutes. */
   freshMs?: number;
@@ -29,18 +29,25 @@ export interface KeySetOptions {
 
 /** Milliseconds between two attempts while no key is known at all: a service that starts before its issuer. */
 const FIRST_RETRY_MS = 5_000;
+/** Tokens of unknown keys that may wait for the next fetch; whoever comes on top is told to come again. */
+const MAX_WAITING = 1_000;
+/** Unknown keys that are remembered. */
+const MAX_MISSED = 1_000;
 
 /**
  * The issuer's public keys, fetched on first use. jose's own remote set is not used because it does not cool
  * down after a failed fetch, and forgets good keys when a later fetch fails: here a flood of unknown keys
  * causes one fetch per cooldown whatever the issuer answers, and an issuer's short outage stops nobody whose key is known.
+ *
+ * No token of a new key is refused because of the cooldown: a key counts as unknown only after a fetch that began
+ * after it was first seen. A token that comes during the cooldown waits for the next one.
  * @returns jose's key resolver. It throws JWKSNoMatchingKey for a key that the issuer does not publish, and
  *   AppError `unavailable` when the issuer must be asked and does not answer.
  */
 export function createKeySet({
   issuer,
   jwksUri,
-  cooldownMs = 30_000,
+  cooldownMs = 5_000,
   freshMs = 600_000,
   staleMs = 3_600_000,
   timeoutMs = 5_000,
@@ -52,6 +59,13 @@ export function createKeySet({
   let attemptedAt = Number.NEGATIVE_INFINITY;
   let failure: AppError | undefined;
   let pending: Promise<LocalJWKSet> | undefined;
+  /** When unknown keys last caused a fetch; the next such fetch, as long as it has not begun; what it is to look for. */
+  let soughtAt = Number.NEGATIVE_INFINITY;
+  let sought: Promise<LocalJWKSet> | undefined;
+  let waiting = 0;
+  const wanted = new Set<string>();
+  /** Keys that were looked for and not found, and when. */
+  const missed = new Map<string, number>();
 
   /** A clock that was set back counts as "long ago", or nothing would be fetched until it caught up. */
   const since = (moment: number) => (now() >= moment ? now() - moment : Number.POSITIVE_INFINITY);
@@ -66,11 +80,14 @@ export function createKeySet({
 
   async function load(): Promise<LocalJWKSet> {
     attemptedAt = now();
+    const looked = [...wanted];
+    wanted.clear();
     try {
       const uri = jwksUri ?? (await discover());
       keys = createLocalJWKSet(await getJson<JSONWebKeySet>(uri));
       fetchedAt = now();
       failure = undefined;
+      for (const kid of looked) remember(kid);
       return keys;
     } catch (error) {
       failure = new AppError(
@@ -120,15 +137,60 @@ export function createKeySet({
     return refresh();
   }
 
-  return async (header, token) => {
-    const held = await usable();
-    try {
-      return await held(header, token);
-    } catch (error) {
-      if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
-      // While the issuer is out of reach nobody can say that the key is not its own: 503, not 401.
-      if (!mayFetch(cooldownMs)) throw failure ?? error;
+  function remember(kid: string): void {
+    missed.delete(kid);
+    missed.set(kid, attemptedAt);
+    for (const oldest of missed.keys()) {
+      if (missed.size <= MAX_MISSED) break;
+      missed.delete(oldest);
     }
-    return (await refresh())(header, token);
+  }
+
+  /** The keys of a fetch that has not begun yet. */
+  async function seek(kid: string): Promise<LocalJWKSet> {
+    if (waiting >= MAX_WAITING)
+      throw new AppError("unavailable", "Too many tokens with unknown keys; try again in a moment.");
+    wanted.add(kid);
+    sought ??= (async () => {
+      const rest = cooldownMs - since(soughtAt);
+      await (rest > 0 ? Bun.sleep(rest) : undefined);
+      // One that began earlier may lack the key.
+      await pending?.catch(() => undefined);
+      sought = undefined;
+      soughtAt = now();
+      return refresh();
+    })();
+    waiting += 1;
+    try {
+      return await sought;
+    } finally {
+      waiting -= 1;
+    }
+  }
+
+  return async (header, token) => {
+    const kid = header.kid ?? "";
+    let unknown: unknown;
+    const find = async (held: LocalJWKSet): Promise<CryptoKey | undefined> => {
+      try {
+        return await held(header, token);
+      } catch (error) {
+        if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
+        unknown = error;
+        return undefined;
+      }
+    };
+
+    const known = await find(await usable());
+    if (known) return known;
+    // A fetch that is under way may bring it.
+    const arriving = pending && (await find(await pending));
+    if (arriving) return arriving;
+    // While the issuer is out of reach nobody can say that the key is not its own: 503, not 401.
+    if (failure && !mayFetch(cooldownMs)) throw failure;
+    if (since(missed.get(kid) ?? Number.NEGATIVE_INFINITY) < cooldownMs) throw unknown;
+    const found = await find(await seek(kid));
+    if (found) return found;
+    throw unknown;
   };
 }

@@ -31,7 +31,7 @@ export interface VerifierOptions {
   config: AuthConfig;
   /** Absolute path; where the local issuer's key is. Only used in local mode. */
   dataDir: string;
-  /** Milliseconds between two fetches that unknown keys cause. Default 30,000. */
+  /** Milliseconds between two fetches that unknown keys cause. Default 5,000. */
   jwksCooldownMs?: number;
   /** Verified tokens that are remembered; the oldest is forgotten first. Default 10,000. */
   cacheSize?: number;

@@ -2,7 +2,7 @@ import { afterEach, beforeAll, beforeEach, expect, test } from "bun:test";
 import { createVerifier } from "../../src/auth/verify.ts";
 import { makeKey, refusal, type SigningKey, startIssuer } from "./issuer.ts";
 
-const COOLDOWN = 30_000;
+const COOLDOWN = 5_000;
 const dataDir = "/nonexistent";
 let first: SigningKey;
 let second: SigningKey;
@@ -93,7 +93,7 @@ test("a withdrawn key is noticed behind the requests' back after ten minutes", a
   await issuer.publish(second);
   now += 600_000;
   expect((await verifier.verify(await fresh(first))).id).toBe("alice");
-  // The known key serves until the fetch under way is done; it alone is looked at, so nothing else causes one.
+  // The known key serves until the fetch under way is done; then it is unknown, which is made sure of once.
   let served = true;
   while (served) {
     const token = await fresh(first);
@@ -102,8 +102,9 @@ test("a withdrawn key is noticed behind the requests' back after ten minutes", a
       () => false,
     );
   }
-  expect(issuer.requests.jwks).toBe(2);
+  expect(issuer.requests.jwks).toBe(3);
   expect((await refusal(verifier.verify(await fresh(first)))).message).toContain("unknown key");
+  expect(issuer.requests.jwks).toBe(3);
 });
 
 test("an issuer that is down at first is 503, asked again soon, and then works", async () => {
@@ -154,4 +155,39 @@ test("a clock that is set back does not stop rotation", async () => {
   await issuer.publish(second);
   now -= 86_400_000;
   expect((await verifier.verify(await fresh(second))).id).toBe("alice");
+});
+
+test("a key that is exchanged right after the keys were fetched is found at once", async () => {
+  const verifier = open();
+  await verifier.verify(await fresh(first));
+  await issuer.publish(second);
+  expect((await verifier.verify(await fresh(second))).id).toBe("alice");
+  expect(issuer.requests.jwks).toBe(2);
+});
+
+test("a new key in the middle of a flood of unknown ones is no refusal: its token waits for the next fetch", async () => {
+  const cooldown = 300;
+  const verifier = createVerifier({ config: issuer.config, dataDir, jwksCooldownMs: cooldown });
+  await verifier.verify(await fresh(first));
+  const start = performance.now();
+  const flooding = new AbortController();
+  const flood = (async () => {
+    const refused: Promise<{ code: string }>[] = [];
+    for (let n = 0; !flooding.signal.aborted; n++) {
+      const forged = await issuer.token(second, {}, { kid: `forged ${n}` });
+      refused.push(refusal(verifier.verify(forged)));
+      await Bun.sleep(2);
+    }
+    return Promise.all(refused);
+  })();
+  await Bun.sleep(50);
+  await issuer.publish(second);
+  const tokens = await Promise.all(Array.from({ length: 20 }, () => fresh(second)));
+  const users = await Promise.all(tokens.map((token) => verifier.verify(token)));
+  expect(users.map(({ id }) => id)).toEqual(tokens.map(() => "alice"));
+  flooding.abort();
+  const codes = new Set((await flood).map(({ code }) => code));
+  expect([...codes]).toEqual(["unauthorized"]);
+  // One for the first token, one at once, then one per cooldown.
+  expect(issuer.requests.jwks - 2).toBeLessThanOrEqual((performance.now() - start) / cooldown);
 });
