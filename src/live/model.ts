@@ -93,14 +93,14 @@ export const allEvents = {
     description: `${HOW}
 
 All sessions come first, one \`session\` event each, then \`ready\` (\`{sessions}\`, how many): of any other that you know you have
-missed the \`deleted\`. Then the messages of all sessions, each session's in order, sessions among each other in any order. Without an
+missed the \`deleted\`; its \`id:\` is the place where you stand now. Then the messages of all sessions, each session's in order, sessions among each other in any order. Without an
 id they begin now. Ids are opaque: they name the place in every session that was active in the last minutes (some 25 characters
 each), and a time before which all others are complete. The guarantee is that of a single session's stream as long as storing a batch
 of messages takes the database less than a minute.`,
     responses: repliesOf(
       SESSION_EXAMPLE.replace("id: 1\n", "id: 1.mjwq3k5c.AZqzxF1uf4CRorPE1eb3CAE\n").replace(
         "\nid:",
-        '\nevent: ready\ndata: {"sessions":1}\n\nid:',
+        '\nid: 1.mjwq3k5c.\nevent: ready\ndata: {"sessions":1}\n\nid:',
       ),
       ...[401, 422, 429, 500, 503],
     ),

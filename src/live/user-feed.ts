@@ -52,7 +52,10 @@ export function userFeed(options: {
     finding = more ? { after: rows.at(-1) } : undefined;
     if (more) return text;
     for (const id of places.keys()) if (!known.has(id)) places.delete(id);
-    return text + frame({ event: "ready", data: { sessions: known.size } });
+    // With an id: whoever leaves before the first message still has a place to come back to.
+    return (
+      text + frame({ id: writeCursor({ since, places }), event: "ready", data: { sessions: known.size } })
+    );
   };
 
   /** Looks for changes that no notification told of. */

@@ -5,17 +5,9 @@ import { readCursor, writeCursor } from "../../src/live/cursor.ts";
 import { userFeed } from "../../src/live/user-feed.ts";
 import { appendMessages } from "../../src/runs/store.ts";
 import { describeEachDatabase, seedSession } from "../harness/databases.ts";
+import { seeded } from "./random.ts";
 import { openReader, parse, type ServerEvent } from "./reader.ts";
 import { bearer, claim, serveLive, tableOf } from "./stage.ts";
-
-/** A linear congruential generator: the same choices in each run. */
-function seeded(seed: number) {
-  let state = seed;
-  return (below: number) => {
-    state = (state * 1_103_515_245 + 12_345) % 2 ** 31;
-    return Math.floor((state / 2 ** 31) * below);
-  };
-}
 
 describeEachDatabase("the live stream of all of a user's sessions", (database) => {
   let users = 0;
@@ -122,13 +114,15 @@ describeEachDatabase("the live stream of all of a user's sessions", (database) =
     await drain(feed);
     await busy.say("1");
     feed.wake();
-    const [event] = (await drain(feed)).filter(({ id }) => id);
+    const [event] = (await drain(feed)).filter(({ event }) => event === "message");
     const cursor = readCursor(String(event?.id));
     expect([...cursor.places]).toEqual([[busy.sessionId, 1]]);
     // Whoever comes back with it misses neither the session that spoke up, nor gets what it said before.
     await later.say("3");
     await quiet.say("4");
-    const back = (await drain(userFeed({ ...options, cursor }))).filter(({ id }) => id).map(seqOf);
+    const back = (await drain(userFeed({ ...options, cursor })))
+      .filter(({ event }) => event === "message")
+      .map(seqOf);
     expect(new Map(back as [string, number][])).toEqual(
       new Map([
         [later.sessionId, 3],
@@ -144,7 +138,7 @@ describeEachDatabase("the live stream of all of a user's sessions", (database) =
     const feed = userFeed({ orm: database().orm, userId: me, cursor: undefined, slackMs: 50 });
     const placesAfter = async () => {
       feed.wake();
-      const last = (await drain(feed)).filter(({ id }) => id).at(-1);
+      const last = (await drain(feed)).filter(({ event }) => event === "message").at(-1);
       return [...readCursor(String(last?.id)).places.keys()];
     };
     await drain(feed);
