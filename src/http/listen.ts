@@ -16,14 +16,16 @@ export async function listen(options: {
   app: { fetch(request: Request): Response | Promise<Response> };
   host: string;
   port: number;
+  /** Seconds; for tests. */
+  idleTimeoutS?: number;
 }): Promise<{ url: string; stop(): Promise<void> }> {
-  const { app, host, port } = options;
+  const { app, host, port, idleTimeoutS = IDLE_TIMEOUT_S } = options;
   let server: Server<undefined>;
   try {
     server = Bun.serve({
       hostname: host,
       port,
-      idleTimeout: IDLE_TIMEOUT_S,
+      idleTimeout: idleTimeoutS,
       // Twice as much as is taken, so that a body that is a little too large still gets a reply that says so.
       maxRequestBodySize: MAX_BODY_BYTES * 2,
       // Bun's default lets a second process share the port in silence.

@@ -38,9 +38,14 @@ describeEachDatabase("the live stream of all of a user's sessions", (database) =
     const reader = await openReader(`${server.url}/events`, { headers: bearer(me) });
     const shown = [await reader.next("session"), await reader.next("session")];
     expect(shown.map(({ data }) => JSON.parse(data).id)).toEqual([one.sessionId, two.sessionId]);
-    expect(JSON.parse((await reader.next("ready")).data)).toEqual({ sessions: 2 });
+    const ready = await reader.next("ready");
+    expect(JSON.parse(ready.data)).toEqual({ sessions: 2 });
     await foreign.say("not for you");
     await two.say("now");
+    // Who leaves now and comes back has not had the message of before either, and does not get it.
+    const back = await openReader(`${server.url}/events?after=${ready.id}`, { headers: bearer(me) });
+    expect(seqOf(await back.next("message"))).toEqual([two.sessionId, 1]);
+    back.leave();
     expect(seqOf(await reader.next("message"))).toEqual([two.sessionId, 1]);
     const three = await running(me);
     expect(JSON.parse((await reader.next("session")).data).id).toBe(three.sessionId);
