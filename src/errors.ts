@@ -10,6 +10,7 @@ export type ErrorCode =
   | "method_not_allowed"
   | "conflict"
   | "too_large"
+  | "unsupported_media_type"
   | "invalid"
   | "too_many_requests"
   | "unavailable"

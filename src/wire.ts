@@ -4,6 +4,8 @@ import { type TSchema, Type as t } from "@sinclair/typebox";
 /** UUID in a path. */
 export const Id = t.String({
   format: "uuid",
+  // The format alone would let `urn:uuid:` through.
+  pattern: "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$",
   description: "UUID",
   examples: ["019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708"],
 });

@@ -16,6 +16,7 @@ import { docs } from "./docs.ts";
 import { errorHandler } from "./errors.ts";
 import { headers } from "./headers.ts";
 import { type HealthDetail, healthRoutes } from "./health.ts";
+import { readJson } from "./json-body.ts";
 import { localOnly } from "./local-only.ts";
 import { meRoutes } from "./me.ts";
 import { createReadiness } from "./readiness.ts";
@@ -40,7 +41,7 @@ export interface AppOptions {
 export function createApp(options: AppOptions) {
   const { database, config, hub, verifier, health, queueAlive, limits, logger, version } = options;
   const { orm } = database;
-  const guard = createGuard({ verifier, limits });
+  const guard = createGuard({ verifier, limits }).onParse({ as: "scoped" }, readJson);
   const app = new Elysia();
   return app
     .use(errorHandler({ logger, methodsOf: (path) => methodsOf(app.routes, path) }))
@@ -59,7 +60,7 @@ export function createApp(options: AppOptions) {
 
 /** The methods that some route offers at this path. */
 function methodsOf(routes: readonly { method: string; path: string }[], path: string): string[] {
-  const parts = path.split("/");
+  const parts = path.replace(/\/$/, "").split("/");
   const fits = (pattern: string) => {
     const wanted = pattern.split("/");
     return (

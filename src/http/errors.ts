@@ -12,6 +12,7 @@ const STATUS: Readonly<Record<ErrorCode, number>> = {
   method_not_allowed: 405,
   conflict: 409,
   too_large: 413,
+  unsupported_media_type: 415,
   invalid: 422,
   too_many_requests: 429,
   internal: 500,
@@ -60,7 +61,10 @@ export const errorReply = (error: AppError, request: Request, headers: Record<st
 function toAppError(error: unknown, code: unknown): AppError | undefined {
   if (error instanceof AppError) return error;
   if (code === "NOT_FOUND") return new AppError("not_found", "There is nothing at this address.");
-  if (code === "PARSE") return new AppError("bad_request", "The body is not valid JSON.");
+  if (code === "PARSE") {
+    const { cause } = error as { cause?: unknown };
+    return cause instanceof AppError ? cause : new AppError("bad_request", "The body is not valid JSON.");
+  }
   if (code === "INVALID_COOKIE_SIGNATURE" || code === "INVALID_FILE_TYPE")
     return new AppError("bad_request", "The request is malformed.");
   if (code === "VALIDATION") return validationError(error as Validation);

@@ -4,9 +4,9 @@ import { originRule } from "./origins.ts";
 import { requestIdOf } from "./request-id.ts";
 
 const METHODS = "GET, POST, PUT, DELETE, OPTIONS";
-const ALLOWED = "authorization, content-type, x-request-id, last-event-id";
+const ALLOWED = "authorization, content-type, idempotency-key, if-none-match, last-event-id, x-request-id";
 const EXPOSED =
-  "x-request-id, retry-after, ratelimit-limit, ratelimit-remaining, ratelimit-reset, ratelimit-policy";
+  "etag, idempotency-replayed, x-request-id, retry-after, ratelimit-limit, ratelimit-remaining, ratelimit-reset, ratelimit-policy";
 /** Seconds that a browser may remember a preflight's answer. */
 const MAX_AGE_S = "86400";
 

@@ -40,7 +40,7 @@ export function promptRoutes(options: {
           tags: ["Prompts"],
           security: [{ Bearer: [] }],
         },
-        response: { 200: "CreatePromptOutput", ...errorReplies(400, 401, 404, 413, 422, 500) },
+        response: { 200: "CreatePromptOutput", ...errorReplies(400, 401, 404, 413, 415, 422, 500) },
       },
     )
     .get(

@@ -65,7 +65,7 @@ export function sessionRoutes(options: { orm: Orm; config: Config; guard: Return
           tags: ["Sessions"],
           security: [{ Bearer: [] }],
         },
-        response: { 200: "CreateSessionOutput", ...errorReplies(400, 401, 404, 413, 422, 500) },
+        response: { 200: "CreateSessionOutput", ...errorReplies(400, 401, 404, 413, 415, 422, 500) },
       },
     )
     .post(
@@ -99,7 +99,7 @@ export function sessionRoutes(options: { orm: Orm; config: Config; guard: Return
         },
         response: {
           200: "CreateSessionWithPromptOutput",
-          ...errorReplies(400, 401, 404, 413, 422, 500),
+          ...errorReplies(400, 401, 404, 413, 415, 422, 500),
         },
       },
     )
