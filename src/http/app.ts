@@ -16,7 +16,7 @@ import { docs } from "./docs.ts";
 import { errorHandler } from "./errors.ts";
 import { headers } from "./headers.ts";
 import { type HealthDetail, healthRoutes } from "./health.ts";
-import { readJson } from "./json-body.ts";
+import { jsonOf, readBytes, readJson } from "./json-body.ts";
 import { localOnly } from "./local-only.ts";
 import { meRoutes } from "./me.ts";
 import { createReadiness } from "./readiness.ts";
@@ -55,7 +55,7 @@ export function createApp(options: AppOptions) {
     .use(promptRoutes({ orm, config, guard }))
     .use(messageRoutes({ orm, guard }))
     .use(liveRoutes({ orm, hub, guard }))
-    .use(webhookRoutes({ orm, config, limits, logger }));
+    .use(webhookRoutes({ orm, config, limits, readBytes, jsonOf, logger }));
 }
 
 /** The methods that some route offers at this path. */

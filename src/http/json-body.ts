@@ -19,12 +19,18 @@ export async function readJson({ request }: { request: Request }): Promise<unkno
       "unsupported_media_type",
       "The body must be JSON: send it with the header `Content-Type: application/json`.",
     );
+  return jsonOf(bytes);
+}
+
+/** @throws AppError `bad_request` or `invalid`: no JSON, or none that can be stored. */
+export function jsonOf(bytes: Uint8Array): unknown {
   const value = parse(decode(bytes));
   requireStorable(value);
   return value;
 }
 
-async function readBytes(request: Request): Promise<Uint8Array> {
+/** A body as it comes, and no more of it than may be. @throws AppError `too_large`. */
+export async function readBytes(request: Request): Promise<Uint8Array> {
   if (request.body === null) return new Uint8Array();
   const chunks: Uint8Array[] = [];
   let size = 0;

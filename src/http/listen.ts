@@ -26,8 +26,9 @@ export async function listen(options: {
       hostname: host,
       port,
       idleTimeout: idleTimeoutS,
-      // Twice as much as is taken, so that a body that is a little too large still gets a reply that says so.
-      maxRequestBodySize: MAX_BODY_BYTES * 2,
+      // Bun's own refusal says nothing and has no CORS, so that ours comes first; how much more than is taken may pile
+      // up in memory before a route looks at it still has a bound.
+      maxRequestBodySize: MAX_BODY_BYTES * 16,
       // Bun's default lets a second process share the port in silence.
       reusePort: false,
       development: false,

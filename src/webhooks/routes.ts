@@ -15,11 +15,14 @@ export function webhookRoutes(options: {
   orm: Orm;
   config: Pick<Config, "webhookSecret" | "railway">;
   limits: RateLimits | undefined;
+  /** Reads a body as it came, within bounds; and what it means. */
+  readBytes: (request: Request) => Promise<Uint8Array>;
+  jsonOf: (bytes: Uint8Array) => unknown;
   logger: Logger;
   /** Milliseconds since the epoch. */
   now?: () => number;
 }) {
-  const { orm, config, limits, logger, now = Date.now } = options;
+  const { orm, config, limits, readBytes, jsonOf, logger, now = Date.now } = options;
   return new Elysia().model({ ...wireModels, ...webhookModels }).post(
     "/webhook/return",
     async ({ body }) => {
@@ -37,7 +40,7 @@ export function webhookRoutes(options: {
       parse: "none",
       async transform(context) {
         const { request, set } = context;
-        const raw = await request.text();
+        const raw = await readBytes(request);
         try {
           checkCaller({ secret: config.webhookSecret, headers: request.headers, body: raw, now: now() });
         } catch (refusal) {
@@ -45,7 +48,7 @@ export function webhookRoutes(options: {
           Object.assign(set.headers, allowance?.headers);
           throw allowance?.refusal ?? refusal;
         }
-        context.body = parsed(raw);
+        context.body = withItem(jsonOf(raw));
       },
       body: "ReturnItemInput",
       detail: {
@@ -61,15 +64,7 @@ export function webhookRoutes(options: {
   );
 }
 
-function parsed(raw: string): { item: unknown } {
-  let body: unknown;
-  try {
-    body = JSON.parse(raw);
-  } catch {
-    throw new AppError("bad_request", "The body is not valid JSON.");
-  }
-  // PostgreSQL cannot look for it.
-  if (/\\u0000/i.test(raw)) throw new AppError("invalid", "The body contains a NUL character (\\u0000).");
+function withItem(body: unknown): { item: unknown } {
   if (typeof body !== "object" || body === null || !("item" in body))
     throw new AppError("invalid", 'The body must be an object with an "item".');
   return { item: body.item };

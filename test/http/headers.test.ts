@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { listen } from "../../src/http/listen.ts";
 import { makeApp, nameIsToken, userNamed } from "../harness/app.ts";
 
 const UI = "https://ui.example.com";
@@ -113,4 +114,23 @@ describe("on loopback", () => {
     );
     expect(reply.status).toBe(status);
   });
+});
+
+test("a page is told that its body is far too large: by a real server, before it has sent it all", async () => {
+  const app = makeApp({ env: { CORS_ORIGINS: UI } });
+  const server = await listen({ app, host: "127.0.0.1", port: 0 });
+  try {
+    const reply = await fetch(`${server.url}/sessions`, {
+      method: "POST",
+      headers: { ...json, origin: UI, authorization: "Bearer good" },
+      body: "x".repeat(5_000_000),
+    });
+    expect([reply.status, reply.headers.get("access-control-allow-origin"), await reply.json()]).toEqual([
+      413,
+      UI,
+      expect.objectContaining({ code: "too_large" }),
+    ]);
+  } finally {
+    await server.stop();
+  }
 });
