@@ -9,10 +9,15 @@ export interface PrivateServer {
   /** What it is, for the log. */
   title: string;
   stop(): Promise<void>;
+  /** Kills it as a crash would, and starts it again at the same address. @param meanwhile what is done in between. */
+  crash(meanwhile?: () => Promise<void>): Promise<void>;
 }
 
-/** A PostgreSQL of this run alone, in `folder`, without fsync: its data is worthless. */
-export async function startPostgres(options: { folder: string }): Promise<PrivateServer> {
+/**
+ * A PostgreSQL of this run alone, in `folder`, without fsync: its data is worthless.
+ * @param options.durable what was committed survives a crash of the server (not of the machine).
+ */
+export async function startPostgres(options: { folder: string; durable?: boolean }): Promise<PrivateServer> {
   const bin = findPostgres();
   if (!bin) throw new Error("no PostgreSQL server programs (initdb, postgres) on this machine");
   const folder = join(options.folder, "postgres");
@@ -44,24 +49,27 @@ export async function startPostgres(options: { folder: string }): Promise<Privat
     port,
     unix_socket_directories: folder,
     fsync: "off",
-    synchronous_commit: "off",
-    full_page_writes: "off",
+    synchronous_commit: options.durable ? "on" : "off",
+    full_page_writes: options.durable ? "on" : "off",
     max_connections: 300,
     shared_buffers: "64MB",
   };
   const flags = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
-  const server = spawn({ argv: [...as("INT"), join(bin, "postgres"), "-D", data, ...flags], cwd: folder });
   const url = `postgres://test@127.0.0.1:${port}/postgres`;
-  try {
-    await server.answers("PostgreSQL", async () => {
-      const sql = new SQL({ url, max: 1, connectionTimeout: 2 });
-      await sql`select 1`.finally(() => sql.end());
-    });
-  } catch (error) {
-    await server.stop("SIGQUIT");
-    throw error;
-  }
-  return { url, title: `PostgreSQL from ${bin}`, stop: () => server.stop("SIGINT") };
+  const start = async () => {
+    const server = spawn({ argv: [...as("INT"), join(bin, "postgres"), "-D", data, ...flags], cwd: folder });
+    try {
+      await server.answers("PostgreSQL", async () => {
+        const sql = new SQL({ url, max: 1, connectionTimeout: 2 });
+        await sql`select 1`.finally(() => sql.end());
+      });
+      return server;
+    } catch (error) {
+      await server.stop("SIGQUIT");
+      throw error;
+    }
+  };
+  return restartable({ url, title: `PostgreSQL from ${bin}`, start, stopBy: "SIGINT", crashBy: "SIGQUIT" });
 }
 
 /** A Redis of this run alone, which saves nothing. */
@@ -73,18 +81,42 @@ export async function startRedis(options: { folder: string }): Promise<PrivateSe
   const port = await freePort();
   const flags = ["--port", String(port), "--bind", "127.0.0.1", "--dir", folder, "--databases", "512"];
   const argv = [...wrap(undefined, "TERM"), program, ...flags, "--save", "", "--appendonly", "no"];
-  const server = spawn({ argv, cwd: folder });
   const url = `redis://127.0.0.1:${port}`;
-  try {
-    await server.answers("Redis", async () => {
-      const redis = new RedisClient(url, { autoReconnect: false, connectionTimeout: 2000 });
-      await redis.send("PING", []).finally(() => redis.close());
-    });
-  } catch (error) {
-    await server.stop("SIGKILL");
-    throw error;
-  }
-  return { url, title: `Redis from ${program}`, stop: () => server.stop("SIGTERM") };
+  const start = async () => {
+    const server = spawn({ argv, cwd: folder });
+    try {
+      await server.answers("Redis", async () => {
+        const redis = new RedisClient(url, { autoReconnect: false, connectionTimeout: 2000 });
+        await redis.send("PING", []).finally(() => redis.close());
+      });
+      return server;
+    } catch (error) {
+      await server.stop("SIGKILL");
+      throw error;
+    }
+  };
+  return restartable({ url, title: `Redis from ${program}`, start, stopBy: "SIGTERM", crashBy: "SIGKILL" });
+}
+
+async function restartable(options: {
+  url: string;
+  title: string;
+  start: () => Promise<{ stop(signal: NodeJS.Signals): Promise<void> }>;
+  stopBy: NodeJS.Signals;
+  crashBy: NodeJS.Signals;
+}): Promise<PrivateServer> {
+  const { url, title, start, stopBy, crashBy } = options;
+  let server = await start();
+  return {
+    url,
+    title,
+    stop: () => server.stop(stopBy),
+    async crash(meanwhile = async () => undefined) {
+      await server.stop(crashBy);
+      await meanwhile();
+      server = await start();
+    },
+  };
 }
 
 function spawn(options: { argv: string[]; cwd: string }) {

@@ -233,7 +233,8 @@ describe("the life of one prompt", () => {
         .from(deadLetter)
         .where(eq(deadLetter.entityId, broken.promptId));
       expect(entry).toMatchObject({ kind: "transient", retryCount: 5, userId: "alice" });
-      const { failures } = entry?.entityData as { failures: unknown[] };
+      if (!entry) throw new Error("no dead letter");
+      const { failures } = entry.entityData as { failures: unknown[] };
       expect(failures).toHaveLength(5);
       expect(await sessionRow(broken.sessionId)).toMatchObject({ sessionStatus: "Failed" });
     },

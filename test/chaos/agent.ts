@@ -1,0 +1,57 @@
+/** How an agent of the chaos run behaves; the prompt's text says it. */
+export const MODES = ["normal", "normal", "normal", "normal", "deaf", "daemon", "fail"] as const;
+export type Mode = (typeof MODES)[number];
+
+export interface Job {
+  /** Names the prompt in everything that its agent prints or leaves. */
+  id: string;
+  lines: number;
+  /** Seconds between two lines. */
+  delay: string;
+  mode: Mode;
+}
+
+export const textOf = ({ id, lines, delay, mode }: Job): string => `${id} ${lines} ${delay} ${mode}`;
+
+/**
+ * The agent: prints numbered lines, each with a nonce of its start, and appends one line to a file of its own. It tells
+ * a trace server of each start and end: what really ran, whatever the service believes.
+ */
+export function agentCommand(tracePort: number): string[] {
+  const script = `
+read -r id lines delay mode
+nonce=$RANDOM$RANDOM$$
+trace() { { exec 9<>/dev/tcp/127.0.0.1/${tracePort} && printf 'GET /%s/%s/%s HTTP/1.0\\r\\n\\r\\n' "$1" "$id" "$nonce" >&9 && read -r _ <&9; exec 9>&-; } 2>/dev/null; }
+[ "$mode" = deaf ] && trap '' TERM
+[ "$mode" = daemon ] && setsid bash -c 'trap "" TERM HUP; while :; do sleep 0.2; done' >/dev/null 2>&1 &
+trace start
+echo "$id $nonce 0"
+for ((i = 1; i <= lines; i++)); do echo "$id $nonce $i"; sleep "$delay"; done
+echo "$id $nonce" >> "work-$id.txt"
+trace end
+echo "$id $nonce end"
+[ "$mode" = fail ] && exit 3
+exit 0`;
+  return ["bash", "-c", script];
+}
+
+export interface Trace {
+  kind: "start" | "end";
+  id: string;
+  nonce: string;
+}
+
+/** Collects what agents tell. */
+export function openTraces() {
+  const traces: Trace[] = [];
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch(request) {
+      const [, kind, id = "", nonce = ""] = new URL(request.url).pathname.split("/");
+      if (kind === "start" || kind === "end") traces.push({ kind, id, nonce });
+      return new Response("");
+    },
+  });
+  return { traces, port: server.port ?? 0, stop: () => server.stop(true) };
+}

@@ -1,0 +1,128 @@
+import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { endMarked, MARKER } from "../../src/sandboxes/processes.ts";
+import { programArgv, runProgram } from "../harness/backend.ts";
+import { freePort } from "../harness/machine.ts";
+import { type PrivateServer, startPostgres, startRedis } from "../harness/private-servers.ts";
+import { type RunningProcess, startProcess } from "../harness/process.ts";
+
+export type Combination = "redis" | "postgres" | "embedded";
+
+/** One process of the service, which can be killed and started again at the same address. */
+export interface Node {
+  name: string;
+  serves: boolean;
+  dataDir: string;
+  /** Undefined while it is down. */
+  process: RunningProcess | undefined;
+  url: string | undefined;
+  start(): Promise<void>;
+  /** @returns when it has ended. */
+  end(signal: "SIGKILL" | "SIGTERM"): Promise<void>;
+}
+
+export interface Cluster {
+  folder: string;
+  nodes: Node[];
+  /** Two machines, as far as the service can tell: DATA_DIRs. */
+  dataDirs: string[];
+  databaseUrl: string | undefined;
+  postgres: PrivateServer | undefined;
+  redis: PrivateServer | undefined;
+  redisFolder: string;
+  token(user: string): Promise<string>;
+  close(): Promise<void>;
+}
+
+/** The five processes of a cluster (two servers, three workers on two machines), or the one of embedded mode. */
+export async function openCluster(options: { combination: Combination; agent: string[] }): Promise<Cluster> {
+  const { combination, agent } = options;
+  const folder = await mkdtemp(join(tmpdir(), "pb-chaos-"));
+  const postgres = combination === "embedded" ? undefined : await startPostgres({ folder, durable: true });
+  const redis = combination === "redis" ? await startRedis({ folder }) : undefined;
+  const [one, two] = [join(folder, "one"), join(folder, "two")];
+  const base = {
+    AUTH_MODE: "local",
+    HOST: "127.0.0.1",
+    LOG_LEVEL: "info",
+    AGENT: "command",
+    AGENT_COMMAND: JSON.stringify(agent),
+    MIN_FREE_DISK_MB: "16",
+    RATE_LIMIT_PER_MINUTE: "0",
+    RATE_LIMIT_ADDRESS_PER_MINUTE: "0",
+    ...(postgres && { DATABASE_URL: postgres.url }),
+    ...(redis && { REDIS_URL: redis.url }),
+  };
+  await mkdir(one);
+  await mkdir(two);
+
+  const makeNode = async (name: string, args: string[], serves: boolean, dataDir: string): Promise<Node> => {
+    const port = serves ? await freePort() : 0;
+    const node: Node = {
+      name,
+      serves,
+      dataDir,
+      process: undefined,
+      url: serves ? `http://127.0.0.1:${port}` : undefined,
+      async start() {
+        const env = { ...base, DATA_DIR: dataDir, ...(serves && { PORT: String(port) }) };
+        // A database that is just being restarted refuses a start; whoever runs a service tries again.
+        for (let tries = 1; ; tries += 1) {
+          const process = startProcess({ argv: [...programArgv(), ...args], env, cwd: folder });
+          try {
+            await process.waitForLine(serves ? /listens on/ : /prompt-backend runs/, { timeoutMs: 60_000 });
+            node.process = process;
+            return;
+          } catch (error) {
+            await process[Symbol.asyncDispose]();
+            if (tries >= 10) throw error;
+            await Bun.sleep(500);
+          }
+        }
+      },
+      async end(signal) {
+        const { process } = node;
+        node.process = undefined;
+        process?.kill(signal);
+        await process?.exit;
+      },
+    };
+    return node;
+  };
+  const nodes =
+    combination === "embedded"
+      ? [await makeNode("all", ["server", "--with-bg-tasks"], true, one)]
+      : [
+          await makeNode("server-1", ["server"], true, one),
+          await makeNode("server-2", ["server"], true, one),
+          await makeNode("worker-1", ["bg-tasks"], false, one),
+          await makeNode("worker-2", ["bg-tasks"], false, one),
+          await makeNode("worker-3", ["bg-tasks"], false, two),
+        ];
+
+  return {
+    folder,
+    nodes,
+    dataDirs: [one, two],
+    databaseUrl: postgres?.url,
+    postgres,
+    redis,
+    redisFolder: join(folder, "redis"),
+    async token(user) {
+      const env = { ...base, DATA_DIR: one };
+      const { stdout, stderr, code } = await runProgram(["token", "--user", user], { env, cwd: folder });
+      if (code !== 0) throw new Error(`no token: ${stderr}`);
+      return stdout.trim().split("\n").at(-1) ?? "";
+    },
+    async close() {
+      await Promise.all(nodes.map((node) => node.process?.[Symbol.asyncDispose]()));
+      for (const dataDir of [one, two])
+        for (const id of await readdir(join(dataDir, "sandboxes")).catch(() => []))
+          await endMarked(MARKER, id);
+      await redis?.stop();
+      await postgres?.stop();
+      await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}

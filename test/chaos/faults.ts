@@ -1,0 +1,105 @@
+import { copyFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { RedisClient } from "bun";
+import type { Cluster, Node } from "./cluster.ts";
+import type { Random } from "./random.ts";
+
+export interface Fault {
+  name: string;
+  /** Undefined: it cannot be done in this cluster. */
+  inject: (() => Promise<void>) | undefined;
+}
+
+/** How long a paused process stays paused, milliseconds: far longer than a lease. */
+const PAUSE_MS = 30_000;
+
+/** All that can go wrong here, each undone before its promise resolves. */
+export function faultsOf(cluster: Cluster, random: Random): Fault[] {
+  const { nodes, redis, postgres } = cluster;
+  const up = () => nodes.filter((node) => node.process !== undefined);
+  const workers = () => up().filter((node) => !node.serves);
+  const victim = () => (up().length > 0 ? random.pick(up()) : undefined);
+  const bounce = async (node: Node | undefined, signal: "SIGKILL" | "SIGTERM") => {
+    if (!node) return;
+    await node.end(signal);
+    await Bun.sleep(random.below(3_000));
+    await node.start();
+  };
+  const pause = async (node: Node | undefined) => {
+    const process = node?.process;
+    if (!process) return;
+    process.kill("SIGSTOP");
+    await Bun.sleep(PAUSE_MS);
+    process.kill("SIGCONT");
+  };
+  const redisCommand = async (...args: [string, ...string[]]) => {
+    if (!redis) return;
+    const client = new RedisClient(redis.url, { autoReconnect: false, connectionTimeout: 2_000 });
+    try {
+      const [name, ...rest] = args;
+      await client.send(name, rest);
+    } finally {
+      client.close();
+    }
+  };
+  const dump = join(cluster.redisFolder, "dump.rdb");
+  const old = join(cluster.redisFolder, "old.rdb");
+
+  return [
+    { name: "kill -9 a process", inject: () => bounce(victim(), "SIGKILL") },
+    { name: "kill -9 a process", inject: () => bounce(victim(), "SIGKILL") },
+    {
+      name: "kill -9 a runner",
+      inject: workers().length > 0 ? () => bounce(workers()[0], "SIGKILL") : undefined,
+    },
+    { name: "restart a process", inject: () => bounce(victim(), "SIGTERM") },
+    {
+      name: "kill -9 an agent with its keeper",
+      inject: async () => {
+        const found = await Bun.$`pgrep -f ${`keeper ${cluster.folder}`}`.nothrow().quiet().text();
+        const pids = found.split("\n").filter(Boolean).map(Number);
+        if (pids.length === 0) return;
+        const keeper = random.pick(pids);
+        await Bun.$`pkill -9 -P ${keeper}; kill -9 ${keeper}`.nothrow().quiet();
+      },
+    },
+    {
+      name: "pause a process for 30 s",
+      // The one process of embedded mode only stands still.
+      inject: () => pause(workers().length > 0 ? random.pick(workers()) : victim()),
+    },
+    { name: "flush Redis", inject: redis && (() => redisCommand("FLUSHALL")) },
+    { name: "kill Redis", inject: redis && (() => redis.crash(() => Bun.sleep(random.below(5_000)))) },
+    {
+      name: "Redis from an old dump",
+      inject:
+        redis &&
+        (async () => {
+          await redisCommand("SAVE");
+          await copyFile(dump, old);
+          await Bun.sleep(5_000 + random.below(5_000));
+          await redis.crash(() => copyFile(old, dump));
+          await rm(dump, { force: true });
+        }),
+    },
+    {
+      name: "PostgreSQL restarts at once",
+      inject: postgres && (() => postgres.crash(() => Bun.sleep(random.below(2_000)))),
+    },
+    {
+      name: "the disk of checkouts is full",
+      inject: async () => {
+        // Files where folders are expected: whatever a checkout writes fails, as on a full disk.
+        const dataDir = random.pick(cluster.dataDirs);
+        const filler = join(dataDir, "filler");
+        const free = Number((await Bun.$`df --output=avail -B1 ${dataDir}`.text()).split("\n")[1]);
+        // Only on a small disk of its own: this machine's is not to be filled.
+        if (free > 512 * 1024 ** 2) return;
+        await writeFile(filler, "");
+        await Bun.$`dd if=/dev/zero of=${filler} bs=1M`.nothrow().quiet();
+        await Bun.sleep(5_000);
+        await rm(filler, { force: true });
+      },
+    },
+  ];
+}

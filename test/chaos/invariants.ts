@@ -1,0 +1,189 @@
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { asc, eq } from "drizzle-orm";
+import type { Orm } from "../../src/db/client.ts";
+import { deadLetter, message, prompt, session } from "../../src/db/tables.ts";
+import type { TestRepository } from "../harness/repository.ts";
+import type { Trace } from "./agent.ts";
+import type { Cluster } from "./cluster.ts";
+import type { Reader } from "./readers.ts";
+import type { Ledger } from "./users.ts";
+
+/** What must be nothing, with a line for each case; and what is only counted. */
+export interface Findings {
+  violations: Record<string, string[]>;
+  counts: Record<string, number>;
+}
+
+const RULES = [
+  "prompts lost",
+  "prompts completed twice",
+  "events lost, doubled or reordered",
+  "sessions not at rest",
+  "sandboxes held",
+  "stray processes",
+  "checkouts leaked",
+  "readers' logs that differ",
+  "archived or cancelled sessions that are not",
+  "HTTP errors",
+] as const;
+
+/** Compares what users were told, what agents did and what readers saw with the tables. */
+export async function check(options: {
+  cluster: Cluster;
+  orm: Orm;
+  ledger: Ledger;
+  traces: readonly Trace[];
+  readers: readonly Reader[];
+  repository: TestRepository;
+}): Promise<Findings> {
+  const { cluster, orm, ledger, traces, readers, repository } = options;
+  const violations = Object.fromEntries(RULES.map((rule) => [rule, [] as string[]])) as Record<
+    (typeof RULES)[number],
+    string[]
+  >;
+  const prompts = new Map((await orm.select().from(prompt)).map((row) => [row.id, row]));
+  const sessions = new Map((await orm.select().from(session)).map((row) => [row.id, row]));
+  const counts: Record<string, number> = {};
+  const count = (name: string) => {
+    counts[name] = (counts[name] ?? 0) + 1;
+  };
+
+  for (const [id, { job, sessionId }] of ledger.prompts) {
+    const row = prompts.get(id);
+    const of = sessions.get(sessionId);
+    const told = ledger.sessions.get(sessionId);
+    if (!row || !of || !told) {
+      violations["prompts lost"].push(`${job.id} (${id}) is not there`);
+      continue;
+    }
+    count(`prompts ${row.status}${row.errorKind ? ` (${row.errorKind})` : ""}`);
+    if (row.attempt > 1) count("prompts that took more than one attempt");
+    const mayBeCancelled = told.cancels > 0 || told.deleted;
+    const failedByItself = job.mode === "fail" && row.errorKind === "agent";
+    const fine =
+      row.status === "Completed"
+        ? job.mode !== "fail"
+        : row.status === "Cancelled"
+          ? mayBeCancelled
+          : row.status === "Failed" && (failedByItself || row.errorKind === "interrupted");
+    if (!fine)
+      violations["prompts lost"].push(
+        `${job.id} (${id}): ${row.status} ${row.errorKind ?? ""} ${row.error ?? ""}`,
+      );
+    const turns = of.messages.filter((turn) => turn.prompt_id === id && turn.role === "assistant").length;
+    if (turns > 1)
+      violations["prompts completed twice"].push(`${job.id} has ${turns} ends in its conversation`);
+
+    const rows = await orm.select().from(message).where(eq(message.promptId, id)).orderBy(asc(message.seq));
+    const problem = problemWith(
+      rows.map(({ data }) => data),
+      job,
+      row.status,
+    );
+    if (problem) violations["events lost, doubled or reordered"].push(`${job.id} (${id}): ${problem}`);
+
+    if (row.status === "Completed" && !told.deleted) {
+      const file = await repository.git("show", `${of.branch}:work-${job.id}.txt`).catch(() => "");
+      const lines = file.split("\n").filter(Boolean).length;
+      if (lines !== 1)
+        violations["prompts completed twice"].push(`${job.id} left ${lines} lines on its branch`);
+    }
+  }
+  const starts = Map.groupBy(
+    traces.filter(({ kind }) => kind === "start"),
+    ({ id }) => id,
+  );
+  counts["agents started"] = traces.filter(({ kind }) => kind === "start").length;
+  counts["agents started again for the same prompt"] = [...starts.values()].filter(
+    (list) => list.length > 1,
+  ).length;
+
+  for (const row of sessions.values()) {
+    const told = ledger.sessions.get(row.id);
+    const seqs = await orm
+      .select({ seq: message.seq })
+      .from(message)
+      .where(eq(message.sessionId, row.id))
+      .orderBy(asc(message.seq));
+    if (seqs.length !== row.messageSeq || seqs.some(({ seq }, index) => seq !== index + 1))
+      violations["events lost, doubled or reordered"].push(`session ${row.id} has gaps`);
+    if (
+      ["Pending", "Processing"].includes(row.inboxStatus) &&
+      [...prompts.values()].some((one) => one.sessionId === row.id)
+    )
+      violations["sessions not at rest"].push(`${row.id}: ${row.inboxStatus}`);
+    if (row.sbxConfig) violations["sandboxes held"].push(`${row.id}: ${row.sbxConfig.id}`);
+    if (row.cancellationStatus === "Requested")
+      violations["sessions not at rest"].push(`${row.id}: cancel requested`);
+    if (told?.archived && row.sessionStatus !== "Completed")
+      violations["archived or cancelled sessions that are not"].push(`${row.id}: ${row.sessionStatus}`);
+  }
+  for (const row of prompts.values())
+    if (row.status === "Queued" || row.status === "Running")
+      violations["sessions not at rest"].push(`prompt ${row.id}: ${row.status}`);
+
+  for (const dataDir of cluster.dataDirs)
+    for (const id of await readdir(join(dataDir, "sandboxes")).catch(() => []))
+      violations["checkouts leaked"].push(join(dataDir, id));
+  const stray = await Bun.$`pgrep -af ${`${cluster.folder}/.*/sandboxes`}`.nothrow().quiet().text();
+  violations["stray processes"].push(...stray.split("\n").filter(Boolean));
+
+  for (const { sessionId, log } of readers) {
+    if (sessions.get(sessionId)?.deletedAt) continue;
+    const rows = await orm
+      .select()
+      .from(message)
+      .where(eq(message.sessionId, sessionId))
+      .orderBy(asc(message.seq));
+    const expected = rows.map(({ seq, id, data }) => `${seq} ${id} ${JSON.stringify(data)}`);
+    const got = log.map(({ id, data }) => {
+      const parsed = JSON.parse(data);
+      return `${id} ${parsed.id} ${JSON.stringify(parsed.data)}`;
+    });
+    if (expected.join("\n") !== got.join("\n"))
+      violations["readers' logs that differ"].push(
+        `session ${sessionId}: ${got.length} of ${expected.length} events`,
+      );
+    counts["events read live"] = (counts["events read live"] ?? 0) + got.length;
+  }
+  counts["dead letters"] = (await orm.select().from(deadLetter)).length;
+  counts["sessions"] = sessions.size;
+  counts["prompts"] = ledger.prompts.size;
+  counts["HTTP replies"] = ledger.operations;
+  violations["HTTP errors"].push(...ledger.errors);
+  return { violations, counts };
+}
+
+/** Each start's lines must be 0, 1, 2, … without gap, in one piece; a completed prompt's last start goes to its end. */
+function problemWith(
+  events: readonly unknown[],
+  job: { id: string; lines: number },
+  status: string,
+): string | undefined {
+  const lines = events
+    .map(
+      (event) => (event as { message?: { content?: { text?: string }[] } }).message?.content?.[0]?.text ?? "",
+    )
+    .map((text) => /^(\S+) (\d+) (\d+|end)$/.exec(text))
+    .filter((match) => match !== null)
+    .map(([, id, nonce = "", mark = ""]) => ({ id, nonce, mark }));
+  const seen = new Set<string>();
+  let nonce = "";
+  let next = 0;
+  for (const line of lines) {
+    if (line.id !== job.id) return `a line of ${line.id}`;
+    if (line.nonce !== nonce) {
+      if (seen.has(line.nonce)) return `start ${line.nonce} comes back`;
+      seen.add(line.nonce);
+      nonce = line.nonce;
+      next = 0;
+    }
+    const expected = next > job.lines ? "end" : String(next);
+    if (line.mark !== expected) return `${line.mark} where ${expected} was next`;
+    next += 1;
+  }
+  if (status === "Completed" && next !== job.lines + 2)
+    return `completed after ${next} of ${job.lines + 2} lines`;
+  return undefined;
+}

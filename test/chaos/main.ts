@@ -1,0 +1,166 @@
+import { parseArgs } from "node:util";
+import { readConfig } from "../../src/config.ts";
+import { type Database, openDatabase } from "../../src/db/client.ts";
+import { createLogger } from "../../src/observability/logger.ts";
+import { makeRepository } from "../harness/repository.ts";
+import { agentCommand, openTraces } from "./agent.ts";
+import { type Cluster, type Combination, openCluster } from "./cluster.ts";
+import { faultsOf } from "./faults.ts";
+import { check, type Findings } from "./invariants.ts";
+import { createRandom } from "./random.ts";
+import { follow, type Reader } from "./readers.ts";
+import { actAsUser, createLedger } from "./users.ts";
+
+const USERS = ["ada", "bob", "cleo", "dan"];
+const READERS = 6;
+/** How long everything has after the last fault, milliseconds. */
+const QUIET_MS = 60_000;
+
+/**
+ * `bun run chaos [--minutes M] [--seed S] [--combination redis|postgres|embedded]`: users at work while everything
+ * breaks; then what must be true is checked. TEST_BINARY names the executable to try; by default the sources run.
+ * @returns whether nothing was found.
+ */
+export async function chaos(options: {
+  minutes: number;
+  seed: number;
+  combination: Combination;
+  say: (line: string) => void;
+}): Promise<boolean> {
+  const { minutes, seed, combination, say } = options;
+  const random = createRandom(seed);
+  const traces = openTraces();
+  const repository = await makeRepository();
+  const cluster = await openCluster({ combination, agent: agentCommand(traces.port) });
+  const ledger = createLedger();
+  const faults: Record<string, number> = {};
+  const readers: Reader[] = [];
+  try {
+    for (const node of cluster.nodes) await node.start();
+    const stop = new AbortController();
+    const tokens = new Map<string, string>();
+    for (const name of USERS) tokens.set(name, await cluster.token(name));
+    const users = USERS.map((name, index) => {
+      const own = { name, repo: repository.path, random: createRandom(seed + index + 1), ledger };
+      return actAsUser(cluster, { ...own, token: tokens.get(name) ?? "", until: stop.signal });
+    });
+
+    const until = performance.now() + minutes * 60_000;
+    const possible = faultsOf(cluster, random).filter((fault) => fault.inject !== undefined);
+    while (performance.now() < until) {
+      await Bun.sleep(500 + random.below(2_500));
+      const followed = new Set(readers.map(({ sessionId }) => sessionId));
+      const [sessionId, owner] = [...ledger.sessions].findLast(([id]) => !followed.has(id)) ?? [];
+      if (readers.length < READERS && sessionId && owner)
+        readers.push(follow(cluster, { sessionId, token: tokens.get(owner.user) ?? "", random }));
+      const fault = random.pick(possible);
+      faults[fault.name] = (faults[fault.name] ?? 0) + 1;
+      say(`${new Date().toISOString()} ${fault.name}`);
+      await fault.inject?.();
+    }
+    stop.abort();
+    await Promise.all(users);
+    const quietAfter = await untilQuiet(cluster, [...tokens.values()]);
+    say(
+      quietAfter === undefined
+        ? `not quiet after ${QUIET_MS / 1000} s`
+        : `quiet after ${(quietAfter / 1000).toFixed(1)} s`,
+    );
+    await Bun.sleep(3_000);
+    await Promise.all(readers.map((reader) => reader.stop()));
+    for (const node of cluster.nodes) await node.end("SIGTERM");
+    const database = await openTables(cluster);
+    try {
+      const found = await check({
+        cluster,
+        orm: database.orm,
+        ledger,
+        traces: traces.traces,
+        readers,
+        repository,
+      });
+      report({ ...options, faults, found });
+      return Object.values(found.violations).every((list) => list.length === 0);
+    } finally {
+      await database.close();
+    }
+  } finally {
+    await cluster.close();
+    await repository.remove();
+    await traces.stop();
+  }
+}
+
+/** Waits until no session has work or a sandbox. @returns milliseconds, or undefined when it took too long. */
+async function untilQuiet(cluster: Cluster, tokens: readonly string[]): Promise<number | undefined> {
+  const server = cluster.nodes.find((node) => node.serves);
+  const started = performance.now();
+  while (performance.now() - started < QUIET_MS) {
+    const lists = await Promise.all(
+      tokens.map(async (token) => {
+        const reply = await fetch(`${server?.url}/sessions`, {
+          headers: { authorization: `Bearer ${token}` },
+        });
+        return ((await reply.json()) as { sessions: Record<string, unknown>[] }).sessions;
+      }),
+    ).catch(() => undefined);
+    const busy = lists
+      ?.flat()
+      .filter(
+        (one) => ["Pending", "Processing"].includes(String(one["inboxStatus"])) || one["sbxConfig"] !== null,
+      );
+    if (busy?.length === 0) return performance.now() - started;
+    await Bun.sleep(250);
+  }
+  return undefined;
+}
+
+function openTables(cluster: Cluster): Promise<Database> {
+  const config = readConfig({
+    DATA_DIR: cluster.dataDirs[0],
+    AUTH_MODE: "local",
+    HOST: "127.0.0.1",
+    ...(cluster.databaseUrl && { DATABASE_URL: cluster.databaseUrl }),
+  });
+  return openDatabase({ config, logger: createLogger({ level: "silent" }) });
+}
+
+function report(options: {
+  minutes: number;
+  seed: number;
+  combination: Combination;
+  faults: Record<string, number>;
+  found: Findings;
+  say: (line: string) => void;
+}): void {
+  const { minutes, seed, combination, faults, found, say } = options;
+  const row = (name: string, value: unknown) => say(`  ${name.padEnd(46)}${value}`);
+  const total = Object.values(faults).reduce((sum, one) => sum + one, 0);
+  say(`\nchaos: ${combination}, ${minutes} min, seed ${seed}, ${total} faults`);
+  for (const [name, value] of Object.entries(faults).sort()) row(name, value);
+  say("seen");
+  for (const [name, value] of Object.entries(found.counts).sort()) row(name, value);
+  say("must be 0");
+  for (const [name, list] of Object.entries(found.violations)) {
+    row(name, list.length);
+    for (const one of list.slice(0, 10)) say(`    ${one}`);
+  }
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({
+    args: process.argv.slice(2),
+    options: {
+      minutes: { type: "string", default: "2" },
+      seed: { type: "string", default: String(Date.now() % 1_000_000) },
+      combination: { type: "string", default: "redis" },
+    },
+  });
+  const good = await chaos({
+    minutes: Number(values.minutes),
+    seed: Number(values.seed),
+    combination: values.combination as Combination,
+    say: (line) => void process.stdout.write(`${line}\n`),
+  });
+  process.exit(good ? 0 : 1);
+}

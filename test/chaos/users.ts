@@ -1,0 +1,150 @@
+import { type Job, MODES, textOf } from "./agent.ts";
+import type { Cluster } from "./cluster.ts";
+import type { Random } from "./random.ts";
+
+/** What a user was told, and may therefore rely on. */
+export interface Ledger {
+  /** Accepted prompts: the job and its session. */
+  prompts: Map<string, { job: Job; sessionId: string; user: string }>;
+  sessions: Map<string, { user: string; archived: boolean; deleted: boolean; cancels: number }>;
+  /** HTTP replies that were no success, no refusal by rule, and no lost connection. */
+  errors: string[];
+  operations: number;
+}
+
+export const createLedger = (): Ledger => ({
+  prompts: new Map(),
+  sessions: new Map(),
+  errors: [],
+  operations: 0,
+});
+
+/** Sends to any server until one answers; servers that are down, or whose database is, are asked again. */
+export async function ask(
+  cluster: Cluster,
+  options: { random: Random; token: string; ledger: Ledger; signal: AbortSignal },
+  request: { method: string; path: string; body?: unknown; key?: string },
+  // biome-ignore lint/suspicious/noExplicitAny: replies of every shape.
+): Promise<{ status: number; body: any }> {
+  const { random, token, ledger, signal } = options;
+  const servers = cluster.nodes.filter((node) => node.serves);
+  for (;;) {
+    signal.throwIfAborted();
+    try {
+      const reply = await fetch(`${random.pick(servers).url}${request.path}`, {
+        method: request.method,
+        headers: {
+          authorization: `Bearer ${token}`,
+          ...(request.body !== undefined && { "content-type": "application/json" }),
+          ...(request.key && { "idempotency-key": request.key }),
+        },
+        ...(request.body !== undefined && { body: JSON.stringify(request.body) }),
+        signal: AbortSignal.any([signal, AbortSignal.timeout(40_000)]),
+      });
+      const body = await reply.json();
+      ledger.operations += 1;
+      if (reply.status < 500) return { status: reply.status, body };
+      // While the database restarts, a server can only say so.
+      if (reply.status !== 503 && reply.status !== 500)
+        ledger.errors.push(`${request.method} ${request.path}: ${reply.status}`);
+    } catch {
+      // Refused, reset, or too slow: the next one.
+    }
+    await Bun.sleep(100 + random.below(200));
+  }
+}
+
+/** One user who does a little of everything until `until` aborts. */
+export async function actAsUser(
+  cluster: Cluster,
+  options: { name: string; repo: string; random: Random; ledger: Ledger; token: string; until: AbortSignal },
+): Promise<void> {
+  const { name, repo, random, ledger, token, until } = options;
+  // What was begun is brought to its end, so that what is known of it is certain.
+  const sending = { random, token, ledger, signal: new AbortController().signal };
+  const own: string[] = [];
+  let count = 0;
+  const newJob = (): Job => ({
+    id: `${name}-${++count}`,
+    lines: 5 + random.below(60),
+    delay: random.pick(["0.01", "0.05", "0.1"]),
+    mode: random.pick(MODES),
+  });
+
+  const actions: [weight: number, act: () => Promise<void>][] = [
+    [
+      4,
+      async () => {
+        const job = newJob();
+        const body = { repo, target_branch: "main", messages: [{ content: textOf(job) }] };
+        const request = { method: "POST", path: "/sessions/with-prompt", body, key: job.id };
+        const reply = await ask(cluster, sending, request);
+        if (reply.status !== 200)
+          return void ledger.errors.push(`create: ${reply.status} ${JSON.stringify(reply.body)}`);
+        const { sessionId, promptId } = reply.body;
+        own.push(sessionId);
+        ledger.sessions.set(sessionId, { user: name, archived: false, deleted: false, cancels: 0 });
+        ledger.prompts.set(promptId, { job, sessionId, user: name });
+      },
+    ],
+    [
+      4,
+      async () => {
+        if (own.length === 0) return;
+        const sessionId = random.pick(own);
+        const job = newJob();
+        const body = { session_id: sessionId, data: [{ type: "text", content: textOf(job) }] };
+        const reply = await ask(cluster, sending, { method: "POST", path: "/prompts", body, key: job.id });
+        if (reply.status !== 200)
+          return void ledger.errors.push(`follow-up: ${reply.status} ${JSON.stringify(reply.body)}`);
+        ledger.prompts.set(reply.body.id, { job, sessionId, user: name });
+        // A new prompt opens an archived session again.
+        const session = ledger.sessions.get(sessionId);
+        if (session) session.archived = false;
+      },
+    ],
+    [
+      2,
+      async () => {
+        if (own.length === 0) return;
+        const sessionId = random.pick(own);
+        const session = ledger.sessions.get(sessionId);
+        if (session) session.cancels += 1;
+        const reply = await ask(cluster, sending, { method: "POST", path: `/sessions/${sessionId}/cancel` });
+        if (reply.status !== 200) ledger.errors.push(`cancel: ${reply.status} ${JSON.stringify(reply.body)}`);
+      },
+    ],
+    [
+      1,
+      async () => {
+        if (own.length === 0) return;
+        const sessionId = random.pick(own);
+        const body = { id: sessionId, ui_status: "Archived" };
+        const reply = await ask(cluster, sending, { method: "PUT", path: `/sessions/${sessionId}`, body });
+        if (reply.status !== 200 && reply.status !== 409)
+          ledger.errors.push(`archive: ${reply.status} ${JSON.stringify(reply.body)}`);
+        const session = ledger.sessions.get(sessionId);
+        if (session && reply.status === 200) session.archived = true;
+      },
+    ],
+    [
+      1,
+      async () => {
+        if (own.length < 3) return;
+        const sessionId = random.pick(own);
+        own.splice(own.indexOf(sessionId), 1);
+        const session = ledger.sessions.get(sessionId);
+        if (session) session.deleted = true;
+        const reply = await ask(cluster, sending, { method: "DELETE", path: `/sessions/${sessionId}` });
+        // 404: the first try had done it, and only its answer was lost.
+        if (reply.status !== 200 && reply.status !== 404)
+          ledger.errors.push(`delete: ${reply.status} ${JSON.stringify(reply.body)}`);
+      },
+    ],
+  ];
+  const weighted = actions.flatMap(([weight, act]) => Array.from({ length: weight }, () => act));
+  while (!until.aborted) {
+    await random.pick(weighted)();
+    await Bun.sleep(300 + random.below(2_500));
+  }
+}
