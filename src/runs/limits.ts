@@ -64,7 +64,7 @@ export function watchLimits(options: {
     if (hasResult()) resultAt ??= now;
     if (resultAt !== undefined && now - resultAt > RESULT_GRACE_MS)
       return hit("result", "The agent had finished its work but did not end; it was ended.");
-    if (Date.now() - process.startedAt > timeoutMs)
+    if (process.ageMs() > timeoutMs)
       return hit(
         "timeout",
         `The run was ended: it took longer than ${inMinutes(timeoutMs)} (RUN_TIMEOUT_MINUTES).`,

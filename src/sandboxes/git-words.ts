@@ -7,7 +7,9 @@ const REFUSED =
 
 /** Whether git may well succeed a moment later, from what it said. */
 export const isPassing = (said: string): boolean =>
-  /no space left|error: 5\d\d|error: 429|early eof|remote end hung up|disk quota/i.test(said) ||
+  /no space left|failed to write|unable to write|could not write|write error|write failed|error: 5\d\d|error: 429|early eof|remote end hung up|disk quota/i.test(
+    said,
+  ) ||
   (UNREACHABLE.test(said) && !/certificate/i.test(said));
 
 /** A sentence for the user from what git said when it tried to read a repository. */

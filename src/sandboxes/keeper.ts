@@ -16,6 +16,9 @@ ${MARKER}=$sandbox ${PROCESS_MARKER}=$process timeout -s KILL "$limit" "$@" \\
 echo "$?" >"$dir/exit.new" && mv "$dir/exit.new" "$dir/exit"
 `;
 
+/** What the kernel shows to programs, whatever it uses itself. */
+const TICKS_PER_SECOND = 100;
+
 /** The descriptor on which bubblewrap says what it has made; it closes it before it starts the program. */
 export const INFO_FD = 3;
 
@@ -88,6 +91,12 @@ export function exitCodeIn(files: ProcessFiles): number | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Milliseconds since a process was started, by the kernel's clock: the machine's may be set meanwhile. */
+export function ageMs({ started }: ProcessIdentity): number {
+  const uptime = Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]);
+  return Math.max(0, uptime * 1000 - started * (1000 / TICKS_PER_SECOND));
 }
 
 /** Undefined: there is none, or only a zombie, which does nothing any more. */

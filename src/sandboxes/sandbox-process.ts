@@ -1,10 +1,11 @@
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import type { AgentCommand, SandboxPaths } from "../agents/agent.ts";
 import type { AgentProcess } from "../db/tables.ts";
 import { type Bubblewrap, INSIDE, wrap } from "./bubblewrap.ts";
 import { readJournal, tailOf } from "./journal.ts";
 import {
+  ageMs,
   exitCodeIn,
   INFO_FD,
   isAlive,
@@ -134,7 +135,7 @@ function watchProcess(place: Place, files: ProcessFiles, record: AgentProcess): 
   let stopping: Promise<void> | undefined;
   return {
     record,
-    startedAt: statSync(files.stdin).mtimeMs,
+    ageMs: () => ageMs(record),
     state: exitCodeIn(files) !== undefined ? "ended" : isAlive(record) ? "running" : "lost",
     lines: (from) => readJournal({ file: files.out, from, ended: () => ended, signal: watching.signal }),
     output: files.out,

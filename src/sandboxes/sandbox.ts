@@ -42,8 +42,8 @@ export interface SandboxExit extends AgentExit {
 export interface SandboxProcess {
   /** All that is needed to find it again. */
   readonly record: AgentProcess;
-  /** Milliseconds since 1970. */
-  readonly startedAt: number;
+  /** Milliseconds since its start, by a clock that nobody sets. */
+  ageMs(): number;
   /** How it was found. */
   readonly state: "running" | "ended" | "lost";
   /**

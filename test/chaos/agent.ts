@@ -21,7 +21,7 @@ export function agentCommand(tracePort: number): string[] {
   const script = `
 read -r id lines delay mode
 nonce=$RANDOM$RANDOM$$
-trace() { { exec 9<>/dev/tcp/127.0.0.1/${tracePort} && printf 'GET /%s/%s/%s HTTP/1.0\\r\\n\\r\\n' "$1" "$id" "$nonce" >&9 && read -r _ <&9; exec 9>&-; } 2>/dev/null; }
+trace() { { exec 9<>/dev/tcp/127.0.0.1/${tracePort} && printf 'GET /%s/%s/%s HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n' "$1" "$id" "$nonce" >&9 && read -r _ <&9; exec 9>&-; } 2>/dev/null; }
 [ "$mode" = deaf ] && trap '' TERM
 [ "$mode" = daemon ] && setsid bash -c 'trap "" TERM HUP; while :; do sleep 0.2; done' >/dev/null 2>&1 &
 trace start

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { endMarked, MARKER } from "../../src/sandboxes/processes.ts";
@@ -8,6 +8,9 @@ import { type PrivateServer, startPostgres, startRedis } from "../harness/privat
 import { type RunningProcess, startProcess } from "../harness/process.ts";
 
 export type Combination = "redis" | "postgres" | "embedded";
+
+/** The process whose clock can be set. */
+const STEPPABLE = "worker-2";
 
 /** One process of the service, which can be killed and started again at the same address. */
 export interface Node {
@@ -31,6 +34,8 @@ export interface Cluster {
   postgres: PrivateServer | undefined;
   redis: PrivateServer | undefined;
   redisFolder: string;
+  /** Sets the clock of one process, seconds from the right time. Undefined: libfaketime is not there. */
+  setClock: ((offset: number) => Promise<void>) | undefined;
   token(user: string): Promise<string>;
   close(): Promise<void>;
 }
@@ -56,8 +61,14 @@ export async function openCluster(options: { combination: Combination; agent: st
   };
   await mkdir(one);
   await mkdir(two);
+  // A small disk, which can be filled without harm to the machine.
+  const mounted = (await Bun.$`mount -t tmpfs -o size=128m tmpfs ${two}`.nothrow().quiet()).exitCode === 0;
+  const clock = join(folder, "clock");
+  await writeFile(clock, "+0");
+  const faketime = await Array.fromAsync(new Bun.Glob("/usr/lib/*/faketime/libfaketime.so.1").scan());
 
   const makeNode = async (name: string, args: string[], serves: boolean, dataDir: string): Promise<Node> => {
+    const steppable = faketime.length > 0 && name === STEPPABLE;
     const port = serves ? await freePort() : 0;
     const node: Node = {
       name,
@@ -66,7 +77,13 @@ export async function openCluster(options: { combination: Combination; agent: st
       process: undefined,
       url: serves ? `http://127.0.0.1:${port}` : undefined,
       async start() {
-        const env = { ...base, DATA_DIR: dataDir, ...(serves && { PORT: String(port) }) };
+        const fake = steppable && {
+          LD_PRELOAD: faketime[0],
+          FAKETIME_TIMESTAMP_FILE: clock,
+          FAKETIME_NO_CACHE: "1",
+          FAKETIME_DONT_FAKE_MONOTONIC: "1",
+        };
+        const env = { ...base, DATA_DIR: dataDir, ...(serves && { PORT: String(port) }), ...fake };
         // A database that is just being restarted refuses a start; whoever runs a service tries again.
         for (let tries = 1; ; tries += 1) {
           const process = startProcess({ argv: [...programArgv(), ...args], env, cwd: folder });
@@ -109,6 +126,10 @@ export async function openCluster(options: { combination: Combination; agent: st
     postgres,
     redis,
     redisFolder: join(folder, "redis"),
+    setClock:
+      faketime.length > 0 && combination !== "embedded"
+        ? (offset) => writeFile(clock, `${offset < 0 ? "" : "+"}${offset}`)
+        : undefined,
     async token(user) {
       const env = { ...base, DATA_DIR: one };
       const { stdout, stderr, code } = await runProgram(["token", "--user", user], { env, cwd: folder });
@@ -122,6 +143,7 @@ export async function openCluster(options: { combination: Combination; agent: st
           await endMarked(MARKER, id);
       await redis?.stop();
       await postgres?.stop();
+      if (mounted) await Bun.$`umount -l ${two}`.nothrow().quiet();
       await rm(folder, { recursive: true, force: true, maxRetries: 5 });
     },
   };

@@ -1,6 +1,7 @@
 import { copyFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { RedisClient } from "bun";
+import { signal } from "../../src/sandboxes/processes.ts";
 import type { Cluster, Node } from "./cluster.ts";
 import type { Random } from "./random.ts";
 
@@ -8,6 +9,8 @@ export interface Fault {
   name: string;
   /** Undefined: it cannot be done in this cluster. */
   inject: (() => Promise<void>) | undefined;
+  /** Others go on meanwhile. */
+  long?: boolean;
 }
 
 /** How long a paused process stays paused, milliseconds: far longer than a lease. */
@@ -16,22 +19,28 @@ const PAUSE_MS = 30_000;
 /** All that can go wrong here, each undone before its promise resolves. */
 export function faultsOf(cluster: Cluster, random: Random): Fault[] {
   const { nodes, redis, postgres } = cluster;
-  const up = () => nodes.filter((node) => node.process !== undefined);
+  // A process is one fault's at a time.
+  const taken = new Set<Node>();
+  const up = () => nodes.filter((node) => node.process !== undefined && !taken.has(node));
   const workers = () => up().filter((node) => !node.serves);
   const victim = () => (up().length > 0 ? random.pick(up()) : undefined);
-  const bounce = async (node: Node | undefined, signal: "SIGKILL" | "SIGTERM") => {
+  const alone = async (node: Node | undefined, work: (node: Node) => Promise<void>) => {
     if (!node) return;
-    await node.end(signal);
-    await Bun.sleep(random.below(3_000));
-    await node.start();
+    taken.add(node);
+    await work(node).finally(() => taken.delete(node));
   };
-  const pause = async (node: Node | undefined) => {
-    const process = node?.process;
-    if (!process) return;
-    process.kill("SIGSTOP");
-    await Bun.sleep(PAUSE_MS);
-    process.kill("SIGCONT");
-  };
+  const bounce = (victim: Node | undefined, signal: "SIGKILL" | "SIGTERM") =>
+    alone(victim, async (node) => {
+      await node.end(signal);
+      await Bun.sleep(random.below(3_000));
+      await node.start();
+    });
+  const pause = (victim: Node | undefined) =>
+    alone(victim, async ({ process }) => {
+      process?.kill("SIGSTOP");
+      await Bun.sleep(PAUSE_MS);
+      process?.kill("SIGCONT");
+    });
   const redisCommand = async (...args: [string, ...string[]]) => {
     if (!redis) return;
     const client = new RedisClient(redis.url, { autoReconnect: false, connectionTimeout: 2_000 });
@@ -50,7 +59,7 @@ export function faultsOf(cluster: Cluster, random: Random): Fault[] {
     { name: "kill -9 a process", inject: () => bounce(victim(), "SIGKILL") },
     {
       name: "kill -9 a runner",
-      inject: workers().length > 0 ? () => bounce(workers()[0], "SIGKILL") : undefined,
+      inject: nodes.length > 1 ? () => bounce(workers()[0], "SIGKILL") : undefined,
     },
     { name: "restart a process", inject: () => bounce(victim(), "SIGTERM") },
     {
@@ -60,13 +69,21 @@ export function faultsOf(cluster: Cluster, random: Random): Fault[] {
         const pids = found.split("\n").filter(Boolean).map(Number);
         if (pids.length === 0) return;
         const keeper = random.pick(pids);
-        await Bun.$`pkill -9 -P ${keeper}; kill -9 ${keeper}`.nothrow().quiet();
+        const children = (await Bun.$`pgrep -P ${keeper}`.nothrow().quiet().text())
+          .split("\n")
+          .filter(Boolean);
+        // The keeper first: it must not live to tell.
+        for (const pid of [keeper, ...children.map(Number)]) signal(pid, "SIGKILL");
       },
     },
     {
       name: "pause a process for 30 s",
-      // The one process of embedded mode only stands still.
-      inject: () => pause(workers().length > 0 ? random.pick(workers()) : victim()),
+      inject: () => pause(victim()),
+      long: true,
+    },
+    {
+      name: "set the clock of a process",
+      inject: cluster.setClock && (async () => cluster.setClock?.(random.pick([0, 3_600, -3_600, 90, -20]))),
     },
     { name: "flush Redis", inject: redis && (() => redisCommand("FLUSHALL")) },
     { name: "kill Redis", inject: redis && (() => redis.crash(() => Bun.sleep(random.below(5_000)))) },
@@ -89,7 +106,6 @@ export function faultsOf(cluster: Cluster, random: Random): Fault[] {
     {
       name: "the disk of checkouts is full",
       inject: async () => {
-        // Files where folders are expected: whatever a checkout writes fails, as on a full disk.
         const dataDir = random.pick(cluster.dataDirs);
         const filler = join(dataDir, "filler");
         const free = Number((await Bun.$`df --output=avail -B1 ${dataDir}`.text()).split("\n")[1]);

@@ -45,6 +45,7 @@ export async function chaos(options: {
       return actAsUser(cluster, { ...own, token: tokens.get(name) ?? "", until: stop.signal });
     });
 
+    const long: (Promise<void> | undefined)[] = [];
     const until = performance.now() + minutes * 60_000;
     const possible = faultsOf(cluster, random).filter((fault) => fault.inject !== undefined);
     while (performance.now() < until) {
@@ -56,8 +57,12 @@ export async function chaos(options: {
       const fault = random.pick(possible);
       faults[fault.name] = (faults[fault.name] ?? 0) + 1;
       say(`${new Date().toISOString()} ${fault.name}`);
-      await fault.inject?.();
+      const undone = fault.inject?.();
+      if (fault.long) long.push(undone);
+      else await undone;
     }
+    await Promise.all(long);
+    await cluster.setClock?.(0);
     stop.abort();
     await Promise.all(users);
     const quietAfter = await untilQuiet(cluster, [...tokens.values()]);
