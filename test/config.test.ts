@@ -87,6 +87,10 @@ describe("mistakes", () => {
     ["HOST", "example.com"],
     ["ANTHROPIC_BASE_URL", "api.anthropic.com"],
     ["GITHUB_URL", "git@github.com"],
+    ["RATE_LIMIT_PER_MINUTE", "-1"],
+    ["MAX_UNFINISHED_PROMPTS", "0"],
+    ["TRUSTED_PROXY_HOPS", "11"],
+    ["WEBHOOK_SECRET", "too-short"],
   ])("%s=%s is refused", (name, value) => {
     const problems = problemsOf({ [name]: value });
     expect(problems.join("\n")).toContain(`${name}:`);
@@ -98,6 +102,8 @@ describe("mistakes", () => {
     ["a command that is no JSON array", { AGENT: "command", AGENT_COMMAND: "my-agent" }, "JSON array"],
     ["an empty command", { AGENT: "command", AGENT_COMMAND: "[]" }, "JSON array"],
     ["a command with a number", { AGENT: "command", AGENT_COMMAND: '["x", 1]' }, "JSON array"],
+    ["a Railway key alone", { RAILWAY_API_KEY: "k" }, "RAILWAY_DEPLOYMENT_ID: is required"],
+    ["a Railway deployment alone", { RAILWAY_DEPLOYMENT_ID: "d" }, "RAILWAY_API_KEY: is required"],
     ["AGENT=claude without a key", { AGENT: "claude" }, "is required with AGENT=claude"],
   ] as [string, Env, string][])("%s is explained", (_title, env, text) => {
     expect(problemsOf(env).join("\n")).toContain(text);
@@ -122,11 +128,17 @@ describe("secrets", () => {
     const config = readConfig({
       ANTHROPIC_API_KEY: "sk-ant-1",
       GITHUB_TOKEN: "ghp_2",
+      WEBHOOK_SECRET: "a-webhook-secret",
+      RAILWAY_API_KEY: "railway-5",
+      RAILWAY_DEPLOYMENT_ID: "d",
       DATABASE_URL: "postgres://u:p%40ss-3@h/d",
       REDIS_URL: "redis://:pass-4@h",
       KEYCLOAK_ISSUER: ISSUER,
     });
-    expect(secretsOf(config)).toEqual(["sk-ant-1", "ghp_2", "p%40ss-3", "p@ss-3", "pass-4"]);
+    expect(secretsOf(config)).toEqual([
+      ...["sk-ant-1", "ghp_2", "a-webhook-secret", "railway-5"],
+      ...["p%40ss-3", "p@ss-3", "pass-4"],
+    ]);
     expect(secretsOf(readConfig({}))).toEqual([]);
   });
 });
