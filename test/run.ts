@@ -1,7 +1,7 @@
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { findPostgres, installPackages } from "./harness/machine.ts";
+import { findChromium, findPostgres, installPackages } from "./harness/machine.ts";
 import { type PrivateServer, removeFolder, startPostgres, startRedis } from "./harness/private-servers.ts";
 
 /**
@@ -20,6 +20,7 @@ const PROGRAMS = [
   { name: "postgresql", here: () => !!process.env["TEST_DATABASE_URL"] || findPostgres() !== undefined },
   { name: "redis-server", here: () => !!process.env["TEST_REDIS_URL"] || !!Bun.which("redis-server") },
   { name: "bubblewrap", here: () => !!Bun.which("bwrap") },
+  { name: "chromium", here: () => findChromium() !== undefined },
   { name: "git", here: () => !!Bun.which("git") },
 ] as const;
 

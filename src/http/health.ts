@@ -12,22 +12,27 @@ export interface HealthDetail {
 
 /** For load balancers and orchestrators, and for people who ask what is running here. Only /health/ready does I/O. */
 export function healthRoutes({ detail, ready }: { detail: () => HealthDetail; ready: Readiness }) {
+  // 403: on loopback, for a Host that is no name of this machine.
+  const refusals = errorReplies(403);
   const open = { tags: ["Health"], security: [] };
   return new Elysia()
     .model({
       ...wireModels,
-      HealthOutput: t.Object({ status: t.String({ examples: ["ok"] }) }),
+      HealthResponse: t.Object({ status: t.String({ examples: ["ok"] }) }),
       HealthDetailOutput: t.Object({
-        version: t.String(),
-        agent: t.String(),
-        isolation: t.Object({ isolated: t.Boolean(), detail: t.String() }),
-        database: t.String(),
-        queue: t.String(),
+        version: t.String({ examples: ["0.1.0"] }),
+        agent: t.String({ description: "claude, command or demo", examples: ["claude"] }),
+        isolation: t.Object({
+          isolated: t.Boolean(),
+          detail: t.String({ examples: ["agents run under bubblewrap"] }),
+        }),
+        database: t.String({ description: "embedded or postgres", examples: ["postgres"] }),
+        queue: t.String({ description: "embedded, postgres or redis", examples: ["redis"] }),
       }),
     })
     .get("/health", () => ({ status: "ok" }), {
       detail: { ...open, operationId: "handlers_health_health", summary: "Is the server there?" },
-      response: { 200: "HealthOutput" },
+      response: { 200: "HealthResponse", ...refusals },
     })
     .get("/health/live", () => ({ status: "ok" }), {
       detail: {
@@ -35,7 +40,7 @@ export function healthRoutes({ detail, ready }: { detail: () => HealthDetail; re
         operationId: "handlers_health_live",
         summary: "Should this process be left running?",
       },
-      response: { 200: "HealthOutput" },
+      response: { 200: "HealthResponse", ...refusals },
     })
     .get(
       "/health/ready",
@@ -47,17 +52,18 @@ export function healthRoutes({ detail, ready }: { detail: () => HealthDetail; re
         detail: {
           ...open,
           operationId: "handlers_health_ready",
-          summary: "May requests be sent here? 503 names what is missing: database, queue or a task",
+          summary: "May requests be sent here?",
+          description: "503 names what is missing: the database, the queue or a task.",
         },
-        response: { 200: "HealthOutput", ...errorReplies(503) },
+        response: { 200: "HealthResponse", ...refusals, ...errorReplies(503) },
       },
     )
     .get("/health/detail", () => detail(), {
       detail: {
         ...open,
         operationId: "handlers_health_detail",
-        summary: "What runs here, and how well agents are isolated",
+        summary: "What runs here, and how isolated",
       },
-      response: { 200: "HealthDetailOutput" },
+      response: { 200: "HealthDetailOutput", ...refusals },
     });
 }

@@ -25,6 +25,12 @@ export function findPostgres(): string | undefined {
   return process.env["PATH"]?.split(":").find((one) => one !== "" && complete(one));
 }
 
+/** Debian's name for it, and others'. */
+const BROWSERS = ["chromium", "chromium-browser", "google-chrome"];
+
+export const findChromium = (): string | undefined =>
+  BROWSERS.map((name) => Bun.which(name)).find((path) => path !== null) ?? undefined;
+
 /** Why `installMissing` did nothing, or undefined when it did. */
 export type NotInstalled = string | undefined;
 
