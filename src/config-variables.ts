@@ -55,6 +55,14 @@ export const VARIABLES = {
     undefined,
     'For AGENT=command: a JSON array, program and arguments, e.g. ["my-agent","--json"]. The prompt comes on stdin.',
   ],
+  SANDBOX_PROVIDER: [
+    "local",
+    "local: checkouts and agents on this machine. allocator: sandboxes borrowed at IP_ALLOCATOR_URL.",
+  ],
+  IP_ALLOCATOR_URL: [
+    undefined,
+    "Base URL of the allocator that lends sandboxes (SANDBOX_PROVIDER=allocator).",
+  ],
   CLAUDE_PATH: [undefined, "The Claude Code program. Unset: `claude` on PATH."],
   CLAUDE_MODEL: [undefined, "Model that the claude agent uses. Unset: the program's own default."],
   WORKER_CONCURRENCY: ["4", "Prompts that one process runs at a time (1 to 256)."],

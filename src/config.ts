@@ -26,6 +26,8 @@ export interface Config {
   /** Undefined: claude where its program and a key are there, else demo. */
   agent: "claude" | "command" | "demo" | undefined;
   agentCommand: readonly [string, ...string[]] | undefined;
+  sandboxProvider: "local" | "allocator";
+  ipAllocatorUrl: string | undefined;
   claudePath: string | undefined;
   claudeModel: string | undefined;
   workerConcurrency: number;
@@ -121,6 +123,15 @@ export function readConfig(env: Env = process.env, { serves = true }: { serves?:
   if (agent === "command" && !agentCommand) fail("AGENT_COMMAND", "is required with AGENT=command");
   if (agent !== "command" && agentCommand)
     fail("AGENT_COMMAND", "is only used with AGENT=command; set that or remove this");
+  const sandboxProvider = oneOf("SANDBOX_PROVIDER", ["local", "allocator"]) ?? "local";
+  const ipAllocatorUrl = url("IP_ALLOCATOR_URL", ["https:", "http:"]);
+  if (sandboxProvider === "allocator" && !ipAllocatorUrl)
+    fail("IP_ALLOCATOR_URL", "is required with SANDBOX_PROVIDER=allocator");
+  if (sandboxProvider === "allocator" && agent === "demo")
+    fail(
+      "AGENT",
+      "demo works on this machine's sandboxes only; set SANDBOX_PROVIDER=local, or another AGENT",
+    );
   const anthropicApiKey = secret("ANTHROPIC_API_KEY");
   if (agent === "claude" && !anthropicApiKey) fail("ANTHROPIC_API_KEY", "is required with AGENT=claude");
 
@@ -139,6 +150,8 @@ export function readConfig(env: Env = process.env, { serves = true }: { serves?:
     githubUrl: url("GITHUB_URL", ["https:", "http:"]) ?? "",
     agent,
     agentCommand: agentCommand ?? undefined,
+    sandboxProvider,
+    ipAllocatorUrl,
     claudePath: text("CLAUDE_PATH"),
     claudeModel: text("CLAUDE_MODEL"),
     workerConcurrency: integer("WORKER_CONCURRENCY", 1, 256),

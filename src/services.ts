@@ -13,7 +13,7 @@ import { openQueue } from "./queue/backend.ts";
 import { openRedis } from "./queue/redis.ts";
 import { createReleaseStack } from "./release-stack.ts";
 import { expireLeases } from "./runs/claim-store.ts";
-import { openLocalSandboxes } from "./sandboxes/local.ts";
+import { openSandboxes } from "./sandboxes/providers.ts";
 import { startHeartbeat } from "./tasks/heartbeat.ts";
 import { TASKS } from "./tasks/index.ts";
 import type { TaskName } from "./tasks/names.ts";
@@ -48,7 +48,7 @@ export async function startService(options: {
     if (database.kind === "embedded") await expireLeases(database.orm);
 
     const { agent, why, missing } = chooseAgent({ config });
-    const sandboxes = await openLocalSandboxes({ config, logger });
+    const sandboxes = await openSandboxes({ config, logger });
     if (tasks.includes("prompt-runner")) {
       logger.info(why);
       if (missing) logger.warn(missing);

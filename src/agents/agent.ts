@@ -15,8 +15,18 @@ export interface AgentRequest {
   instructions?: string | undefined;
   /** Paths as the agent sees them, inside the sandbox. */
   paths: SandboxPaths;
+  /** Set: the agent's own file and shell tools are to be off. */
+  remote?: RemoteWorkplace | undefined;
   /** Base URL and token of this run's access to the model; undefined where the agent needs none. */
   model?: { baseUrl: string; token: string } | undefined;
+}
+
+/** Where the checkout is when it is not on this machine: behind tools of the Model Context Protocol, and nothing else. */
+export interface RemoteWorkplace {
+  /** The MCP servers' configuration, as the agent sees the file. It holds secrets. */
+  mcpConfig: string;
+  /** The checkout's folder, as the tools see it. */
+  checkout: string;
 }
 
 export interface SandboxPaths {

@@ -1,7 +1,7 @@
 import { constants } from "node:fs";
 import { open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { type Agent, AgentUnavailable } from "./agent.ts";
+import { type Agent, AgentUnavailable, type RemoteWorkplace } from "./agent.ts";
 import { createClaudeReader } from "./claude-reader.ts";
 import type { Program } from "./find-program.ts";
 
@@ -40,11 +40,11 @@ export function createClaudeAgent(options: {
     name: "claude",
     needsModel: true,
     hasTranscript,
-    command({ prompt, conversationId, resume, instructions, paths, model }) {
+    command({ prompt, conversationId, resume, instructions, paths, model, remote }) {
       const program = options.program();
       if (!program) throw new AgentUnavailable(options.missing);
       if (!model) throw new AgentUnavailable("Claude Code needs access to a model: set ANTHROPIC_API_KEY.");
-      const appended = argumentOf(instructions ?? "");
+      const appended = argumentOf([remote && remoteWork(remote), instructions].filter(Boolean).join("\n\n"));
       return {
         argv: [
           program.path,
@@ -53,6 +53,8 @@ export function createClaudeAgent(options: {
           "--dangerously-skip-permissions",
           ...["--setting-sources", "user"],
           "--strict-mcp-config",
+          // Whatever it did with tools of its own, it would do to the wrong machine.
+          ...(remote ? ["--mcp-config", remote.mcpConfig, "--tools", ""] : []),
           // Recorded prompts would name the folder of an earlier sandbox and instructions since changed.
           ...["--system-prompt-snapshot", "off"],
           ...(options.model ? ["--model", options.model] : []),
@@ -74,6 +76,9 @@ export function createClaudeAgent(options: {
     reader: createClaudeReader,
   };
 }
+
+const remoteWork = ({ checkout }: RemoteWorkplace) =>
+  `The repository is checked out in a sandbox, at ${checkout}. You reach it through the tools of the MCP servers alone; work there and nowhere else.`;
 
 /** A prompt that starts with a slash would run a command of the CLI. */
 function promptInput(prompt: string): string {

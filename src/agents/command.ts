@@ -19,7 +19,8 @@ const LINE_LIMIT = 64 * 1024;
 /**
  * Any program that reads the prompt on stdin, works in its working directory, and prints text or Claude Code's
  * stream-json. It keeps what it wants to remember in AGENT_STATE_DIR; AGENT_CONVERSATION_ID is the same for every
- * prompt of a session. With a key it reaches the model through ANTHROPIC_BASE_URL and a token of its run.
+ * prompt of a session. In a borrowed sandbox it reaches the checkout, AGENT_REMOTE_CHECKOUT, through the MCP servers of
+ * the file AGENT_MCP_CONFIG. With a key it reaches the model through ANTHROPIC_BASE_URL and a token of its run.
  * @param options.argv program and arguments; the program is looked up for each run.
  * @param options.needsModel whether there is a model to give it access to.
  */
@@ -34,7 +35,7 @@ export function createCommandAgent(options: {
     name: "command",
     needsModel: options.needsModel,
     hasTranscript: async () => false,
-    command({ prompt, conversationId, paths, model }) {
+    command({ prompt, conversationId, paths, model, remote }) {
       const program = options.program();
       if (!program) throw new AgentUnavailable(options.missing);
       return {
@@ -42,6 +43,7 @@ export function createCommandAgent(options: {
         env: {
           AGENT_CONVERSATION_ID: conversationId,
           AGENT_STATE_DIR: paths.state,
+          ...(remote && { AGENT_MCP_CONFIG: remote.mcpConfig, AGENT_REMOTE_CHECKOUT: remote.checkout }),
           ...(model && { ANTHROPIC_BASE_URL: model.baseUrl, ANTHROPIC_API_KEY: model.token }),
         },
         stdin: prompt,

@@ -8,7 +8,13 @@ import type { Orm } from "../db/client.ts";
 import type { AgentProcess } from "../db/tables.ts";
 import type { Logger } from "../observability/logger.ts";
 import { promptText } from "../prompts/prompt-text.ts";
-import type { Sandbox, SandboxProcess, SandboxProvider } from "../sandboxes/sandbox.ts";
+import {
+  type Sandbox,
+  type SandboxConfig,
+  type SandboxProcess,
+  type SandboxProvider,
+  SandboxUnavailable,
+} from "../sandboxes/sandbox.ts";
 import { Interrupted, MAX_ATTEMPTS, NotNow, Poison } from "./failures.ts";
 import { type ModelAccess, type ModelSource, openModelAccess, reopenModelAccess } from "./model-access.ts";
 import { persistently } from "./persist.ts";
@@ -20,6 +26,7 @@ const INSTRUCTIONS_LIMIT = 64 * 1024;
 /** The agent's own bound is so much later than the one its runner keeps, milliseconds. */
 const BOUND_MARGIN_MS = 120_000;
 const DISK_PAUSE_MS = 15_000;
+const LENT_PAUSE_MS = 5_000;
 
 export interface PrepareDeps {
   orm: Orm;
@@ -86,7 +93,10 @@ export async function prepare(deps: PrepareDeps, run: ClaimedRun, signal: AbortS
   if (run.sbxConfig) await sandboxes.release(run.sbxConfig);
   const config = sandboxes.plan();
   await holdSandbox(orm, run, config);
-  const sandbox = await sandboxes.open(config, run, signal);
+  const record = (changed: SandboxConfig) => persistently(signal, () => holdSandbox(orm, run, changed));
+  const sandbox = await sandboxes.open(config, run, signal, record).catch((error: unknown) => {
+    throw error instanceof SandboxUnavailable ? new NotNow(error.message, LENT_PAUSE_MS) : error;
+  });
   return start(deps, run, sandbox, { text: promptText(run.data), signal });
 }
 
@@ -124,6 +134,7 @@ async function start(
       resume: known,
       instructions,
       paths: sandbox.paths,
+      remote: sandbox.remote,
       model: access,
     });
     signal.throwIfAborted();

@@ -13,8 +13,23 @@ const SETTINGS: Readonly<Record<string, string>> = {
   "safe.directory": "*",
 };
 
+/** What git sees while it packs, besides who commits. Constants: they may stand in a script. */
+export const PACKING_ENVIRONMENT: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(
+    Object.entries(SETTINGS).flatMap(([key, value], index) => [
+      [`GIT_CONFIG_KEY_${index}`, key],
+      [`GIT_CONFIG_VALUE_${index}`, value],
+    ]),
+  ),
+  GIT_CONFIG_COUNT: String(Object.keys(SETTINGS).length),
+  GIT_CONFIG_NOSYSTEM: "1",
+  GIT_CONFIG_GLOBAL: "/dev/null",
+  GIT_NO_REPLACE_OBJECTS: "1",
+  GIT_TERMINAL_PROMPT: "0",
+};
+
 /** $1: the commit that the checkout began at. $2: the session's branch. stdin: the commit message. stdout: the bundle. */
-const SCRIPT = `
+export const PACKING_SCRIPT = `
 set -u
 exec 3>&1 >/dev/null
 fail() { echo "$1" >&2; exit 1; }
@@ -59,23 +74,14 @@ export function packing(options: {
   author: { name: string; email: string };
 }): AgentCommand {
   const { message, start, branch, author } = options;
-  const settings = Object.entries(SETTINGS).flatMap(([key, value], index) => [
-    [`GIT_CONFIG_KEY_${index}`, key],
-    [`GIT_CONFIG_VALUE_${index}`, value],
-  ]);
   return {
-    argv: ["sh", "-c", SCRIPT, "sh", start, branch],
+    argv: ["sh", "-c", PACKING_SCRIPT, "sh", start, branch],
     env: {
-      ...Object.fromEntries(settings),
-      GIT_CONFIG_COUNT: String(Object.keys(SETTINGS).length),
+      ...PACKING_ENVIRONMENT,
       GIT_AUTHOR_NAME: author.name,
       GIT_AUTHOR_EMAIL: author.email,
       GIT_COMMITTER_NAME: author.name,
       GIT_COMMITTER_EMAIL: author.email,
-      GIT_CONFIG_NOSYSTEM: "1",
-      GIT_CONFIG_GLOBAL: "/dev/null",
-      GIT_NO_REPLACE_OBJECTS: "1",
-      GIT_TERMINAL_PROMPT: "0",
     },
     stdin: message,
     readable: [],

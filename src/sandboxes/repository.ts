@@ -35,6 +35,15 @@ export function createExclusively(): Exclusively {
 export interface RepositoryStore {
   /** Brings the branches up to date and makes a checkout at `folder`. @returns the commit it starts from. */
   checkOut(request: CheckoutRequest, folder: string, signal: AbortSignal): Promise<string>;
+  /**
+   * The same, into a bundle at `file` for a checkout on another machine.
+   * @returns the commit it starts from, and the refs in the bundle of the target branch and of the session's work.
+   */
+  bundle(
+    request: CheckoutRequest,
+    file: string,
+    signal: AbortSignal,
+  ): Promise<{ start: string; base: string; head: string }>;
   /** Takes the work out of a bundle (undefined: the checkout still is at `start`) and pushes it where that is allowed. */
   takeIn(
     request: CheckoutRequest,
@@ -149,29 +158,27 @@ export function openRepositoryStore(options: {
     return pushed === undefined || (await isAncestor(pushed, kept, signal)) ? kept : pushed;
   };
 
+  /** Brings the session's refs up to date. @returns the commit that its work starts from. */
+  const update = (request: CheckoutRequest, signal: AbortSignal) => {
+    const { base, origin } = refs(request.sessionId);
+    return exclusively(store, async () => {
+      await ensure(signal);
+      const heads = await remoteBranches(request, signal);
+      const pushed = heads.get(request.branch);
+      const wanted = [`+refs/heads/${request.targetBranch}:${base}`];
+      if (pushed !== undefined) wanted.push(`+refs/heads/${request.branch}:${origin}`);
+      const fetch = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", address.url, ...wanted];
+      await patiently(() => inStore(fetch, signal, true));
+      const newestCommit = await newest(request, pushed && (await commitOf(origin, signal)), signal);
+      await patiently(() => setHead(request.sessionId, newestCommit, signal));
+      return newestCommit;
+    });
+  };
+
   return {
     async checkOut(request, folder, signal) {
-      const { base, origin, head } = refs(request.sessionId);
-      const start = await exclusively(store, async () => {
-        await ensure(signal);
-        const heads = await remoteBranches(request, signal);
-        const pushed = heads.get(request.branch);
-        const wanted = [`+refs/heads/${request.targetBranch}:${base}`];
-        if (pushed !== undefined) wanted.push(`+refs/heads/${request.branch}:${origin}`);
-        const fetch = [
-          "fetch",
-          "--quiet",
-          "--no-tags",
-          "--no-write-fetch-head",
-          "--",
-          address.url,
-          ...wanted,
-        ];
-        await patiently(() => inStore(fetch, signal, true));
-        const newestCommit = await newest(request, pushed && (await commitOf(origin, signal)), signal);
-        await patiently(() => setHead(request.sessionId, newestCommit, signal));
-        return newestCommit;
-      });
+      const { base, head } = refs(request.sessionId);
+      const start = await update(request, signal);
       // A repository of its own, with copies of the objects: what an agent does to it cannot reach the store. Only the
       // session's own refs are read, so that others need not wait meanwhile.
       await git(["init", "--quiet", "--template=", `--initial-branch=${request.branch}`, "--", folder], {
@@ -188,6 +195,13 @@ export function openRepositoryStore(options: {
       await inCheckout("config", "user.email", author.email);
       await inCheckout("checkout", "--quiet", "--force", request.branch, "--");
       return start;
+    },
+
+    async bundle(request, file, signal) {
+      const { base, head } = refs(request.sessionId);
+      const start = await update(request, signal);
+      await inStore(["bundle", "create", "--quiet", file, base, head], signal);
+      return { start, base, head };
     },
 
     takeIn: (request, { bundle, start }, signal) =>

@@ -1,4 +1,4 @@
-import type { AgentCommand, AgentExit, SandboxPaths } from "../agents/agent.ts";
+import type { AgentCommand, AgentExit, RemoteWorkplace, SandboxPaths } from "../agents/agent.ts";
 import type { AgentProcess } from "../db/tables.ts";
 import type { JournalLine } from "./journal.ts";
 
@@ -7,12 +7,32 @@ import type { JournalLine } from "./journal.ts";
  * programs, and is given back. Its config is stored in session.sbx_config BEFORE anything is made (so that a crash
  * leaves a record of what to release) and is all that `release` needs.
  */
-export interface SandboxConfig {
+export type SandboxConfig = LocalConfig | AllocatorConfig;
+
+export interface LocalConfig {
   provider: "local";
   /** UUID; names the sandbox's folder. */
   id: string;
   /** Which machine's (DATA_DIR's) sandbox it is; another machine cannot release it. */
   host: string;
+}
+
+/** A borrowed one. Without `item` it may have been borrowed or not: only the machine that asked can know. */
+export interface AllocatorConfig {
+  provider: "allocator";
+  /** Ours, not the allocator's. UUID. */
+  id: string;
+  /** The machine that runs its agent. */
+  host: string;
+  /** As it was lent, secrets included: never shown, never logged. */
+  item?: BorrowedItem;
+  borrow_token?: string;
+}
+
+export interface BorrowedItem {
+  mcp_json_string: string;
+  api_url: string;
+  [key: string]: unknown;
 }
 
 export interface CheckoutRequest {
@@ -69,6 +89,8 @@ export interface Sandbox {
   readonly paths: SandboxPaths;
   /** As this process sees the same folder as `paths.state` / `paths.checkout`. */
   readonly hostPaths: SandboxPaths;
+  /** A borrowed sandbox, apart from this machine, that the agent works in through MCP alone. */
+  readonly remote?: RemoteWorkplace | undefined;
   /** A file that agents under isolation cannot see, for what the next runner of this sandbox must know. */
   readonly notes: string;
   /** @param limitMs after which the program is ended whether a runner watches it or not. */
@@ -89,8 +111,17 @@ export interface SandboxProvider {
   readonly isolation: { isolated: boolean; detail: string };
   /** A config for a new sandbox; makes nothing. */
   plan(): SandboxConfig;
-  /** Makes the sandbox and checks the branch out. Throws RepositoryError with a sentence for the user. */
-  open(config: SandboxConfig, request: CheckoutRequest, signal: AbortSignal): Promise<Sandbox>;
+  /**
+   * Makes the sandbox and checks the branch out.
+   * @param record stores what the config has become, before it is relied upon.
+   * @throws RepositoryError with a sentence for the user; SandboxUnavailable.
+   */
+  open(
+    config: SandboxConfig,
+    request: CheckoutRequest,
+    signal: AbortSignal,
+    record: (config: SandboxConfig) => Promise<void>,
+  ): Promise<Sandbox>;
   /** The sandbox as an earlier runner left it; undefined where it is not here, or was never finished. */
   reopen(config: SandboxConfig, request: CheckoutRequest): Promise<Sandbox | undefined>;
   /** Ends every process of the sandbox and removes its checkout, home and tmp. Idempotent. False: another machine's. */
@@ -102,6 +133,24 @@ export interface SandboxProvider {
   sweep(heldOf: (ids: readonly string[]) => Promise<ReadonlySet<string>>): Promise<number>;
   /** Bytes that are free where checkouts are. */
   freeBytes(): Promise<number>;
+}
+
+/** One kind of sandboxes, with configs of its own shape. */
+export interface SandboxKind<Own extends SandboxConfig> {
+  plan(): Own;
+  open(
+    config: Own,
+    request: CheckoutRequest,
+    signal: AbortSignal,
+    record: (config: Own) => Promise<void>,
+  ): Promise<Sandbox>;
+  reopen(config: Own, request: CheckoutRequest): Promise<Sandbox | undefined>;
+  release(config: Own): Promise<boolean>;
+}
+
+/** No sandbox is to be had now; there may be one later. `message` is for the user. */
+export class SandboxUnavailable extends Error {
+  override readonly name = "SandboxUnavailable";
 }
 
 /** The repository, branch or credentials are wrong; `message` is for the user. */

@@ -93,7 +93,7 @@ export async function markItemReturned(orm: Orm, item: unknown): Promise<string[
   const id = typeof item === "object" && item !== null && "id" in item ? item.id : item;
   const known =
     typeof id === "string" || typeof id === "number"
-      ? sql`${session.sbxConfig} ->> 'id' = ${String(id)}`
+      ? sql`${String(id)} in (${session.sbxConfig} ->> 'id', ${session.sbxConfig} -> 'item' ->> 'id')`
       : undefined;
   const whole = sql`${session.sbxConfig} -> 'item' = ${JSON.stringify(item ?? null)}::text::jsonb`;
   const rows = await orm

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Config, readConfig } from "../../src/config.ts";
 import { createLogger } from "../../src/observability/logger.ts";
-import { openLocalSandboxes } from "../../src/sandboxes/local.ts";
+import { openSandboxes } from "../../src/sandboxes/providers.ts";
 import type {
   CheckoutRequest,
   Sandbox,
@@ -49,7 +49,7 @@ export async function openStage(
     await Bun.$`mkdir -p ${path} && ln -s /usr/bin/* ${path}/ && rm -f ${path}/bwrap`.quiet();
   }
   const config: Config = readConfig({ DATA_DIR: dataDir, PATH: path, AUTH_MODE: "local", ...options.env });
-  const provider = await openLocalSandboxes({ config, logger: createLogger({ level: "silent" }) });
+  const provider = await openSandboxes({ config, logger: createLogger({ level: "silent" }) });
   return {
     dataDir,
     provider,
@@ -60,7 +60,7 @@ export async function openStage(
       branch: "session/one",
       ...more,
     }),
-    open: (request) => provider.open(provider.plan(), request, never),
+    open: (request) => provider.open(provider.plan(), request, never, async () => undefined),
     async run(sandbox, script, env = {}) {
       const child = sandbox.start({ argv: ["sh", "-c", script], env, stdin: "", readable: [] }, LIMIT_MS);
       const lines = await linesOf(child);

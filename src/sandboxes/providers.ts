@@ -1,0 +1,43 @@
+import type { Config } from "../config.ts";
+import type { Logger } from "../observability/logger.ts";
+import { allocatorSandboxes } from "./allocator.ts";
+import { localSandboxes } from "./local.ts";
+import { openMachine } from "./machine.ts";
+import type { SandboxProvider } from "./sandbox.ts";
+
+/**
+ * The sandboxes of this process: new ones of the kind that SANDBOX_PROVIDER names; those that sessions hold from before a
+ * change of it are still found and given back.
+ */
+export async function openSandboxes(options: { config: Config; logger: Logger }): Promise<SandboxProvider> {
+  const { config, logger } = options;
+  const machine = await openMachine(options);
+  const local = localSandboxes(machine);
+  const allocator = allocatorSandboxes({
+    machine,
+    url: config.ipAllocatorUrl,
+    dataDir: config.dataDir,
+    logger,
+  });
+  const chosen = config.sandboxProvider === "allocator" ? allocator : local;
+  const { host, isolation, freeBytes } = machine;
+  return {
+    host,
+    isolation:
+      config.sandboxProvider === "allocator"
+        ? {
+            isolated: true,
+            detail: `borrowed sandboxes; their agents run beside the service: ${isolation.detail}`,
+          }
+        : isolation,
+    sweep: async (heldOf) => (await machine.sweep(heldOf)) + (await allocator.sweep(heldOf)),
+    freeBytes,
+    plan: () => chosen.plan(),
+    open: (sandbox, ...rest) =>
+      sandbox.provider === "local" ? local.open(sandbox, ...rest) : allocator.open(sandbox, ...rest),
+    reopen: (sandbox, request) =>
+      sandbox.provider === "local" ? local.reopen(sandbox, request) : allocator.reopen(sandbox, request),
+    release: (sandbox) =>
+      sandbox.provider === "local" ? local.release(sandbox) : allocator.release(sandbox),
+  };
+}

@@ -1,0 +1,94 @@
+import { expect, test } from "bun:test";
+import { createStage, startBackend } from "../harness/backend.ts";
+import { claudeProgram } from "../harness/claude-code.ts";
+import { makeRepository } from "../harness/repository.ts";
+import { type ScriptedRequest, startScriptedModel } from "../harness/scripted-model.ts";
+import { unavailable } from "../harness/services.ts";
+import { until } from "../harness/until.ts";
+import { startAllocator } from "../sandboxes/allocator-stand-in.ts";
+
+const NAME =
+  "in a borrowed sandbox the real Claude Code CLI has the sandbox's tools alone, and the branch arrives";
+const KEY = "sk-ant-the-real-key-0123456789";
+const program = await claudeProgram();
+
+/** Works through the one tool it is offered, in the folder that it was told of. */
+function script(request: ScriptedRequest) {
+  const text = (words: string) => [{ type: "text", text: words } as const];
+  if (!request.body.tools?.length) return text("A title");
+  if (JSON.stringify(request.body.messages.at(-1)).includes("tool_result")) return text("All done.");
+  const checkout = /\/tmp\/prompt-backend-[0-9a-f-]{36}\/checkout/.exec(JSON.stringify(request.body))?.[0];
+  const [tool] = request.body.tools.filter(({ name }) => name.startsWith("mcp__"));
+  return [
+    {
+      type: "tool_use",
+      name: tool?.name ?? "none",
+      input: { command: `echo far > ${checkout}/FAR.md` },
+    } as const,
+  ];
+}
+
+if (typeof program !== "string") unavailable({ name: NAME, reason: program.missing });
+else
+  test(NAME, async () => {
+    const allocator = startAllocator({ sandboxes: 1 });
+    const model = startScriptedModel({ script });
+    await using stage = await createStage("embedded");
+    const env = {
+      CLAUDE_PATH: program,
+      ANTHROPIC_API_KEY: KEY,
+      ANTHROPIC_BASE_URL: model.url,
+      SANDBOX_PROVIDER: "allocator",
+      IP_ALLOCATOR_URL: allocator.url,
+    };
+    await using backend = await startBackend(stage, { env });
+    const repository = await makeRepository();
+    const { sessionId, promptId } = await backend.submit(repository.path, "Write something far away.");
+    const { branch } = await backend.reaches(sessionId, "NeedsReviewIpReturned", 60_000);
+    const messages = await backend.messages(promptId);
+    expect(await repository.git("show", `${branch}:FAR.md`)).toBe("far\n");
+    const offered = model.requests.flatMap(({ body }) => (body.tools ?? []).map(({ name }) => name));
+    expect(new Set(offered)).toEqual(new Set(["mcp__sandbox__shell"]));
+    expect(allocator.seen).toMatchObject({ borrows: 1, returns: 1 });
+    expect(allocator.free).toHaveLength(1);
+    const shown = JSON.stringify([messages, await backend.session(sessionId), backend.process.lines]);
+    for (const secret of ["borrow-secret", "mcp-secret", KEY]) expect(shown).not.toContain(secret);
+    await repository.remove();
+    await model.stop();
+    await allocator.stop();
+  }, 90_000);
+
+test("one sandbox for three sessions: the others wait, say so, and have their turn", async () => {
+  const allocator = startAllocator({ sandboxes: 1 });
+  await using stage = await createStage("embedded");
+  const work =
+    'cat > note.txt; curl -s -m 5 -o /dev/null localhost; sleep 0.5; echo "worked in $AGENT_REMOTE_CHECKOUT"';
+  const env = {
+    AGENT: "command",
+    AGENT_COMMAND: JSON.stringify(["sh", "-c", work]),
+    SANDBOX_PROVIDER: "allocator",
+    IP_ALLOCATOR_URL: allocator.url,
+  };
+  await using backend = await startBackend(stage, { env });
+  const repository = await makeRepository();
+  const sessions = await Promise.all([1, 2, 3].map((n) => backend.submit(repository.path, `Work ${n}`)));
+  const errors = new Set<string>();
+  await until(
+    async () => {
+      const rows = await Promise.all(
+        sessions.map(
+          async ({ sessionId }) =>
+            (await backend.request("GET", `/sessions/${sessionId}/prompts`)).body.prompts[0],
+        ),
+      );
+      for (const row of rows) if (row.status === "Queued" && row.error) errors.add(row.error);
+      return rows.every((row) => row.status === "Completed");
+    },
+    { what: "all three to be done", timeoutMs: 80_000, everyMs: 100 },
+  );
+  expect([...errors]).toEqual(["Waits: all sandboxes of the allocator are lent."]);
+  await until(() => allocator.free.length === 1, { what: "the sandbox to be given back" });
+  expect(allocator.seen.returns).toBe(3);
+  await repository.remove();
+  await allocator.stop();
+}, 90_000);
