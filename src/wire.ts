@@ -1,5 +1,6 @@
 /** Wire shapes that several features share. TypeBox itself, whose schemas are Elysia's own. */
 import { type TSchema, Type as t } from "@sinclair/typebox";
+import { MAX_PAGE } from "./paging.ts";
 
 /** UUID in a path. */
 export const Id = t.String({
@@ -14,6 +15,47 @@ export const Id = t.String({
 export const Time = t.String({ format: "date-time", examples: ["2026-01-31T12:00:00.000Z"] });
 
 export const nullable = <T extends TSchema>(schema: T) => t.Union([schema, t.Null()]);
+
+/** The answer to whatever changes something. */
+export const Done = {
+  success: t.Boolean({ examples: [true] }),
+  message: t.String({ description: "What was done, for people", examples: ["Done"] }),
+};
+
+/** A prompt's place among those of its user. */
+export const Priority = t.Integer({
+  minimum: -10,
+  maximum: 10,
+  description: "Higher goes first, among the prompts of one user; default 0",
+  examples: [0],
+});
+
+/** What every list takes. */
+export const paging = {
+  limit: t.Optional(
+    t.Integer({ minimum: 1, maximum: MAX_PAGE, description: "At most so many; without it, all of them" }),
+  ),
+  cursor: t.Optional(
+    t.String({
+      maxLength: 500,
+      description: "The next_cursor of the page before, with the same other parameters",
+    }),
+  ),
+};
+
+/** For routes with `paging`, before validation: an address has only text, which Elysia turns into its own kinds alone. */
+export function readLimit({ query }: { query: { limit?: unknown } }): void {
+  if (typeof query.limit === "string" && /^\d+$/.test(query.limit)) query.limit = Number(query.limit);
+}
+
+export const NextCursor = t.Optional(
+  nullable(
+    t.String({ description: "Where the next page begins; only with a limit, and null on the last page" }),
+  ),
+);
+
+/** For a client that still has the present reply, and said so with If-None-Match. */
+export const Unchanged = t.Void({ description: "The reply with this ETag still holds" });
 
 /** Whatever JSON a client sent. */
 export const AnyJson = t.Any({ description: "Any JSON" });
@@ -41,3 +83,23 @@ export const errorReplies = <Status extends number>(...statuses: Status[]) => {
 };
 
 export const wireModels = { ErrorDto };
+
+/** What an operation's description has in common with the others of its tag. */
+export const secured = (tag: string) => (operationId: string, summary: string, description?: string) => ({
+  operationId,
+  summary,
+  ...(description !== undefined && { description }),
+  tags: [tag],
+  security: [{ Bearer: [] }],
+});
+
+/** The header of every operation that creates. */
+export const idempotent = t.Object({
+  "idempotency-key": t.Optional(
+    t.String({
+      description:
+        "1 to 255 printable characters, kept 24 h: the same request with the same key gets the first answer again (with Idempotency-Replayed: true), another request 409",
+      examples: ["6f2a9c1e-create-login-fix"],
+    }),
+  ),
+});

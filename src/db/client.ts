@@ -48,6 +48,15 @@ export async function rowsOf<Row>(orm: Orm | Transaction, statement: SQL): Promi
   return (Array.isArray(result) ? result : (result as { rows: Row[] }).rows) as Row[];
 }
 
+/** Whether the database has refused a row for this unique index. The drivers name the index differently. */
+export function isUniqueViolation(error: unknown, index: string): boolean {
+  for (let one = error; one instanceof Error; one = one.cause) {
+    const { code, constraint, constraint_name } = one as Record<string, unknown> & Error;
+    if (code === "23505") return (constraint ?? constraint_name) === index;
+  }
+  return false;
+}
+
 /** Codes of postgres.js, of the system and of PostgreSQL that say: not now, or the connection broke. */
 const AWAY =
   /^(CONNECTION_|CONNECT_TIMEOUT|ECONN|EPIPE|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|57P0|08|53300|40001|40P01)/;

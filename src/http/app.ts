@@ -4,6 +4,7 @@ import type { RateLimits } from "../auth/limits.ts";
 import type { TokenVerifier } from "../auth/verify.ts";
 import type { Config } from "../config.ts";
 import type { Database } from "../db/client.ts";
+import { deadLetterRoutes } from "../dead-letters/routes.ts";
 import type { Hub } from "../live/hub.ts";
 import { liveRoutes } from "../live/routes.ts";
 import { messageRoutes } from "../messages/routes.ts";
@@ -54,6 +55,7 @@ export function createApp(options: AppOptions) {
     .use(sessionRoutes({ orm, config, guard }))
     .use(promptRoutes({ orm, config, guard }))
     .use(messageRoutes({ orm, guard }))
+    .use(deadLetterRoutes({ orm, guard }))
     .use(liveRoutes({ orm, hub, guard }))
     .use(webhookRoutes({ orm, config, limits, readBytes, jsonOf, logger }));
 }

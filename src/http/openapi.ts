@@ -11,9 +11,7 @@ export interface RawDocument extends Json {
  */
 export function mend({ paths: found, ...rest }: RawDocument): Json {
   const paths = Object.fromEntries(
-    Object.entries(found).map(([path, operations]) =>
-      path === PROMPTS_OF_SESSION ? namedSession(operations) : [path, operations],
-    ),
+    Object.entries(found).map(([path, operations]) => named(path, operations)),
   );
   for (const path of Object.values(paths))
     for (const operation of Object.values(path)) {
@@ -35,6 +33,11 @@ function withReferences(document: Json): Json {
     if (typeof value !== "object" || value === null) return value;
     const name = top ? undefined : names.get(JSON.stringify(value));
     if (name !== undefined) return { $ref: `#/components/schemas/${name}` };
+    const orNull = top ? undefined : names.get(JSON.stringify(withoutNull(value as Json)));
+    if (orNull !== undefined)
+      return {
+        anyOf: [{ $ref: `#/components/schemas/${orNull}` }, { type: "string", nullable: true, enum: [null] }],
+      };
     return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, refer(one)]));
   };
   const components = Object.fromEntries(
@@ -46,13 +49,26 @@ function withReferences(document: Json): Json {
   };
 }
 
-const PROMPTS_OF_SESSION = "/sessions/{id}/prompts";
+/** Of an enum that may be null, the enum. */
+function withoutNull({ nullable, ...rest }: Json): Json | undefined {
+  const words = rest["enum"];
+  return nullable === true && Array.isArray(words)
+    ? { ...rest, enum: words.filter((word) => word !== null) }
+    : undefined;
+}
 
-/** The contract's name for the parameter, which Elysia's router cannot have beside /sessions/{id}. */
-function namedSession(operations: Record<string, Operation>): [string, Record<string, Operation>] {
+/** The contract's names for parameters that Elysia's router knows by one name at one place. */
+const NAMES: Readonly<Record<string, string>> = {
+  "/sessions/{id}/prompts": "session_id",
+  "/prompts/{id}/messages": "prompt_id",
+};
+
+function named(path: string, operations: Record<string, Operation>): [string, Record<string, Operation>] {
+  const name = NAMES[path];
+  if (name === undefined) return [path, operations];
   for (const { parameters } of Object.values(operations))
-    for (const parameter of parameters ?? []) if (parameter.name === "id") parameter.name = "session_id";
-  return [PROMPTS_OF_SESSION.replace("{id}", "{session_id}"), operations];
+    for (const parameter of parameters ?? []) if (parameter.name === "id") parameter.name = name;
+  return [path.replace("{id}", `{${name}}`), operations];
 }
 
 interface Operation {

@@ -1,24 +1,43 @@
-import { t } from "elysia";
-import { AnyJson, Id, nullable, Time } from "../wire.ts";
+import { type Static, t } from "elysia";
+import { FAILURE_KINDS } from "../db/tables.ts";
+import { AnyJson, Done, Id, NextCursor, nullable, Priority, Time } from "../wire.ts";
 
 const PromptDto = t.Object({
   id: Id,
   session_id: Id,
-  data: AnyJson,
+  data: { ...AnyJson, examples: [[{ content: "Fix the login timeout", type: "text" }]] },
   seq: t.Integer({ description: "Its place in the session, from 1" }),
-  status: t.String({ description: "Queued, Running, Completed, Failed or Cancelled" }),
+  priority: Priority,
+  status: t.String({ description: "Queued, Running, Completed, Failed or Cancelled", examples: ["Queued"] }),
   attempt: t.Integer({ description: "How often it was started" }),
   error: nullable(t.String()),
+  error_kind: nullable(
+    t.Unsafe<(typeof FAILURE_KINDS)[number]>(
+      t.String({ description: `What kind of failure: ${FAILURE_KINDS.join(", ")}`, examples: ["agent"] }),
+    ),
+  ),
   usage: nullable(t.Record(t.String(), t.Number())),
   started_at: nullable(Time),
   finished_at: nullable(Time),
   created_at: Time,
   updated_at: Time,
 });
+export type PromptDto = Static<typeof PromptDto>;
+
+const data = {
+  ...AnyJson,
+  description:
+    "A text, an object with a content, prompt, text or message, or a list of those; stored as sent",
+  examples: [[{ content: "Fix the login timeout", type: "text" }]],
+};
 
 export const promptModels = {
   PromptDto,
-  CreatePromptInput: t.Object({ session_id: Id, data: AnyJson }),
-  CreatePromptOutput: t.Object({ success: t.Boolean(), message: t.String(), id: Id }),
-  ListPromptsOutput: t.Object({ prompts: t.Array(PromptDto) }),
+  CreatePromptInput: t.Object({ session_id: Id, data, priority: t.Optional(Priority) }),
+  CreatePromptOutput: t.Object({ ...Done, id: Id }),
+  ReadPromptOutput: t.Object({ prompt: PromptDto }),
+  UpdatePromptInput: t.Object({ data }),
+  UpdatePromptOutput: t.Object(Done),
+  DeletePromptOutput: t.Object(Done),
+  ListPromptsOutput: t.Object({ prompts: t.Array(PromptDto), next_cursor: NextCursor }),
 };

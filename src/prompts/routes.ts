@@ -2,75 +2,111 @@ import { Elysia, t } from "elysia";
 import type { createGuard } from "../auth/guard.ts";
 import type { Config } from "../config.ts";
 import type { Orm } from "../db/client.ts";
-import { addPrompt } from "../sessions/store.ts";
-import { errorReplies, Id, wireModels } from "../wire.ts";
+import { isUnchanged } from "../etag.ts";
+import { attemptOf } from "../idempotency/key.ts";
+import { createOnce } from "../idempotency/store.ts";
+import { addPrompt } from "../sessions/create-store.ts";
+import { errorReplies, Id, idempotent, paging, readLimit, secured, Unchanged, wireModels } from "../wire.ts";
+import { deletePrompt, readPrompt, updatePrompt } from "./change-store.ts";
+import { toPromptDto } from "./dto.ts";
 import { promptModels } from "./model.ts";
 import { requirePromptText } from "./prompt-text.ts";
-import { listPrompts } from "./store.ts";
+import { listPrompts, promptsTag } from "./store.ts";
 
-/** Prompts: send a follow-up, list a session's. */
+/** Prompts: send a follow-up; list a session's; read, change and delete one. */
 export function promptRoutes(options: {
   orm: Orm;
   guard: ReturnType<typeof createGuard>;
   config: Pick<Config, "maxUnfinishedPrompts">;
 }) {
   const { orm, guard, config } = options;
+  const detail = secured("Prompts");
   return new Elysia()
     .use(guard)
     .model({ ...wireModels, ...promptModels })
     .post(
       "/prompts",
-      async ({ user, body }) => {
-        const text = requirePromptText(body.data, "data");
-        const id = await addPrompt(orm, {
-          userId: user.id,
-          sessionId: body.session_id,
-          data: body.data,
-          text,
-          maxUnfinished: config.maxUnfinishedPrompts,
-        });
-        return { success: true, message: "Prompt accepted", id };
+      async ({ user, body, request, set }) => {
+        const { session_id: sessionId, data, priority = 0 } = body;
+        const text = requirePromptText(data, "data");
+        const attempt = attemptOf({ request, user, operation: "POST /prompts", body });
+        const { result, replayed } = await createOnce(orm, attempt, (tx) =>
+          addPrompt(tx, {
+            userId: user.id,
+            sessionId,
+            data,
+            text,
+            priority,
+            maxUnfinished: config.maxUnfinishedPrompts,
+          }),
+        );
+        if (replayed) set.headers["idempotency-replayed"] = "true";
+        return { success: true, message: "Prompt accepted", id: result.id };
       },
       {
         parse: "json",
         body: "CreatePromptInput",
-        detail: {
-          operationId: "handlers_prompts_create",
-          summary: "Send a follow-up prompt",
-          tags: ["Prompts"],
-          security: [{ Bearer: [] }],
-        },
-        response: { 200: "CreatePromptOutput", ...errorReplies(400, 401, 404, 413, 415, 422, 500) },
+        headers: idempotent,
+        detail: detail(
+          "handlers_prompts_create",
+          "Send a follow-up prompt",
+          "It runs when those before it have ended.",
+        ),
+        response: { 200: "CreatePromptOutput", ...errorReplies(400, 401, 404, 409, 413, 415, 422, 500) },
+      },
+    )
+    .get(
+      "/prompts/:id",
+      async ({ user, params }) => ({ prompt: toPromptDto(await readPrompt(orm, user.id, params.id)) }),
+      {
+        params: t.Object({ id: Id }),
+        detail: detail("handlers_prompts_read", "Read a prompt"),
+        response: { 200: "ReadPromptOutput", ...errorReplies(401, 404, 422, 500) },
+      },
+    )
+    .put(
+      "/prompts/:id",
+      async ({ user, params, body }) => {
+        const text = requirePromptText(body.data, "data");
+        await updatePrompt(orm, { userId: user.id, id: params.id, data: body.data, text });
+        return { success: true, message: "Prompt changed" };
+      },
+      {
+        parse: "json",
+        params: t.Object({ id: Id }),
+        body: "UpdatePromptInput",
+        detail: detail("handlers_prompts_update", "Change a prompt that waits", "Once it has started: 409."),
+        response: { 200: "UpdatePromptOutput", ...errorReplies(400, 401, 404, 409, 413, 415, 422, 500) },
+      },
+    )
+    .delete(
+      "/prompts/:id",
+      async ({ user, params }) => {
+        await deletePrompt(orm, { userId: user.id, id: params.id });
+        return { success: true, message: "Prompt deleted" };
+      },
+      {
+        params: t.Object({ id: Id }),
+        detail: detail("handlers_prompts_delete", "Delete a prompt that waits", "Once it has started: 409."),
+        response: { 200: "DeletePromptOutput", ...errorReplies(400, 401, 404, 409, 413, 415, 422, 500) },
       },
     )
     .get(
       // One router, one name for what comes after /sessions/; the description gives it the contract's name.
       "/sessions/:id/prompts",
-      async ({ user, params }) => ({
-        prompts: (await listPrompts(orm, user.id, params.id)).map((row) => ({
-          id: row.id,
-          session_id: row.sessionId,
-          data: row.data,
-          seq: row.seq,
-          status: row.status,
-          attempt: row.attempt,
-          error: row.error,
-          usage: row.usage,
-          started_at: row.startedAt?.toISOString() ?? null,
-          finished_at: row.finishedAt?.toISOString() ?? null,
-          created_at: row.createdAt.toISOString(),
-          updated_at: row.updatedAt.toISOString(),
-        })),
-      }),
+      async ({ user, params, query, request, set, status }) => {
+        const wanted = { userId: user.id, sessionId: params.id, ...query };
+        const tag = await promptsTag(orm, wanted);
+        if (isUnchanged({ request, set, tag })) return status(304, undefined);
+        const { rows, next } = await listPrompts(orm, wanted);
+        return { prompts: rows.map(toPromptDto), ...(query.limit !== undefined && { next_cursor: next }) };
+      },
       {
         params: t.Object({ id: Id }),
-        detail: {
-          operationId: "handlers_prompts_list",
-          summary: "List a session's prompts",
-          tags: ["Prompts"],
-          security: [{ Bearer: [] }],
-        },
-        response: { 200: "ListPromptsOutput", ...errorReplies(401, 404, 422, 500) },
+        query: t.Object(paging),
+        transform: readLimit,
+        detail: detail("handlers_prompts_list", "List a session's prompts, in their order"),
+        response: { 200: "ListPromptsOutput", 304: Unchanged, ...errorReplies(401, 404, 422, 500) },
       },
     );
 }

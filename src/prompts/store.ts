@@ -1,7 +1,9 @@
-import { and, asc, count, eq, inArray, isNull } from "drizzle-orm";
+import { and, asc, count, eq, gt, inArray, isNull, max, sql } from "drizzle-orm";
 import type { Orm, Transaction } from "../db/client.ts";
 import { prompt, session } from "../db/tables.ts";
 import { AppError } from "../errors.ts";
+import { weakTag } from "../etag.ts";
+import { decodeSeq, type Page, pageOf } from "../paging.ts";
 import { QUEUES } from "../queue/names.ts";
 import { enqueue } from "../queue/outbox.ts";
 
@@ -31,7 +33,7 @@ export async function countUnfinished(
  */
 export async function insertPrompt(
   tx: Transaction,
-  row: { id: string; sessionId: string; userId: string; seq: number; data: unknown },
+  row: { id: string; sessionId: string; userId: string; seq: number; data: unknown; priority: number },
   maxUnfinished: number,
 ): Promise<void> {
   if ((await countUnfinished(tx, row.userId, maxUnfinished)) >= maxUnfinished)
@@ -44,14 +46,50 @@ export async function insertPrompt(
   await enqueue(tx, { topic: QUEUES.promptRun, key: row.id, payload: { prompt_id: row.id } });
 }
 
+export type PromptRow = typeof prompt.$inferSelect;
+
+const noSession = (id: string) => new AppError("not_found", `The session ${id} does not exist.`);
+
 /** A session's prompts in their order. @throws AppError `not_found`, also where it is somebody else's. */
-export async function listPrompts(orm: Orm, userId: string, sessionId: string) {
-  const rows = await orm
+export async function listPrompts(
+  orm: Orm,
+  wanted: { userId: string; sessionId: string; limit?: number | undefined; cursor?: string | undefined },
+): Promise<Page<PromptRow>> {
+  const { userId, sessionId, limit, cursor } = wanted;
+  const rows = orm
     .select({ prompt })
+    .from(session)
+    .leftJoin(prompt, and(eq(prompt.sessionId, session.id), gt(prompt.seq, decodeSeq(cursor))))
+    .where(and(eq(session.id, sessionId), eq(session.userId, userId), isNull(session.deletedAt)))
+    .orderBy(asc(prompt.seq));
+  const found = await (limit === undefined ? rows : rows.limit(limit + 1));
+  if (found.length === 0) throw noSession(sessionId);
+  return pageOf(
+    found.flatMap((row) => row.prompt ?? []),
+    limit,
+    ({ seq }) => String(seq),
+  );
+}
+
+/**
+ * A validator of the list: prompts get no lower number, and each visible change counts its prompt up, so that the same
+ * last one, number and sum are the same prompts in the same state. @throws AppError `not_found`
+ */
+export async function promptsTag(
+  orm: Orm,
+  wanted: { userId: string; sessionId: string; limit?: number | undefined; cursor?: string | undefined },
+): Promise<string> {
+  const { userId, sessionId, limit, cursor } = wanted;
+  const [all] = await orm
+    .select({
+      last: max(prompt.seq),
+      count: count(prompt.id),
+      versions: sql<string | null>`sum(${prompt.version})`,
+    })
     .from(session)
     .leftJoin(prompt, eq(prompt.sessionId, session.id))
     .where(and(eq(session.id, sessionId), eq(session.userId, userId), isNull(session.deletedAt)))
-    .orderBy(asc(prompt.seq));
-  if (rows.length === 0) throw new AppError("not_found", `The session ${sessionId} does not exist.`);
-  return rows.flatMap((row) => row.prompt ?? []);
+    .groupBy(session.id);
+  if (!all) throw noSession(sessionId);
+  return weakTag("prompts", sessionId, limit, cursor, all.last, all.count, all.versions);
 }

@@ -13,14 +13,14 @@ export async function requestCancel(
   request: { sessionId: string; by: string },
 ): Promise<void> {
   const { sessionId, by } = request;
-  // Prompts before their session, in order, as runs lock them.
+  // Prompts before their session, as runs lock them: what runs first, though a revived prompt may stand before it.
   const touched = await rowsOf<{ id: string; status: string }>(
     tx,
     sql`update prompt set cancel_requested_at = coalesce(cancel_requested_at, now()), updated_at = now(),
         status = case when status = 'Queued' then 'Cancelled' else status end,
         finished_at = case when status = 'Queued' then now() else finished_at end
       where id in (select id from prompt where session_id = ${sessionId}::uuid
-        and status in ('Queued', 'Running') order by seq for update)
+        and status in ('Queued', 'Running') order by status = 'Running' desc, seq for update)
       returning id, status`,
   );
   const running = touched.filter(({ status }) => status === "Running");

@@ -21,10 +21,10 @@ export interface Claimant {
   maxRunningPerUser: number;
 }
 
-/** Only the oldest unfinished prompt of a session may run. */
+/** Only the oldest unfinished prompt of a session may run, and not beside a later one: dead ones return to their place. */
 const firstInLine = sql`not exists (
-  select 1 from prompt earlier where earlier.session_id = p.session_id and earlier.seq < p.seq
-    and earlier.status in ('Queued', 'Running'))`;
+  select 1 from prompt other where other.session_id = p.session_id and other.status in ('Queued', 'Running')
+    and (other.seq < p.seq or other.seq > p.seq and other.status = 'Running'))`;
 
 /** Runs whose runner is dead, or has left them to the next one on this machine. */
 const abandoned = (host: string) => sql`

@@ -1,12 +1,17 @@
+import type { SandboxConfig } from "../sandboxes/sandbox.ts";
 import type { SessionDto } from "./model.ts";
 import type { SessionRow } from "./store.ts";
 import { uiStatusOf } from "./ui-status.ts";
 
-/** Only what is meant for clients: of a sandbox its name, never its secrets. */
+/** Of a sandbox its name, never its secrets. */
+export const shownSandbox = (config: SandboxConfig | null) =>
+  config && { provider: config.provider as string, id: config.id };
+
+/** Only what is meant for clients. */
 export function toDto(row: SessionRow): SessionDto {
   return {
     id: row.id,
-    sbxConfig: row.sbxConfig && { provider: row.sbxConfig.provider, id: row.sbxConfig.id },
+    sbxConfig: shownSandbox(row.sbxConfig),
     parent: row.parent,
     branch: row.branch,
     repo: row.repo,

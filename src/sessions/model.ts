@@ -1,6 +1,7 @@
 import { type Static, t } from "elysia";
-import { AnyJson, Id, nullable, Time } from "../wire.ts";
-import { UI_STATUSES, type UiStatus } from "./ui-status.ts";
+import { CANCELLATION_STATUSES } from "../db/tables.ts";
+import { AnyJson, Done, Id, NextCursor, nullable, Priority, paging, Time } from "../wire.ts";
+import { UI_STATUSES, type UiStatus as UiStatusName } from "./ui-status.ts";
 
 const NAME = { minLength: 1, maxLength: 2_000 };
 const repo = t.String({ ...NAME, description: "owner/name, or an https URL", examples: ["owner/name"] });
@@ -9,57 +10,121 @@ const target_branch = t.String({
   description: "The branch that the work starts from",
   examples: ["main"],
 });
+const title = t.String({ minLength: 1, maxLength: 500, pattern: "\\S", examples: ["Fix the login timeout"] });
+
+const UiStatus = t.Unsafe<UiStatusName>(t.Union(UI_STATUSES.map((status) => t.Literal(status))));
+const CancellationStatus = t.Unsafe<(typeof CANCELLATION_STATUSES)[number]>(
+  t.Union(CANCELLATION_STATUSES.map((status) => t.Literal(status))),
+);
+const Sandbox = t.Object(
+  { provider: t.String({ examples: ["local"] }), id: t.String() },
+  { description: "The sandbox that is held" },
+);
 
 const SessionDto = t.Object({
   id: Id,
-  sbxConfig: nullable(
-    t.Object({ provider: t.String(), id: t.String() }, { description: "The sandbox that is held" }),
-  ),
+  sbxConfig: nullable(Sandbox),
   parent: nullable(Id),
-  branch: t.String(),
-  repo: t.String(),
-  targetBranch: t.String(),
-  title: t.String(),
-  uiStatus: t.Unsafe<UiStatus>(t.Union(UI_STATUSES.map((status) => t.Literal(status)))),
+  branch: t.String({ examples: ["prompt/fix-the-login-timeout-1x7k9c2"] }),
+  repo: t.String({ examples: ["owner/name"] }),
+  targetBranch: t.String({ examples: ["main"] }),
+  title: t.String({ examples: ["Fix the login timeout"] }),
+  uiStatus: UiStatus,
   inboxStatus: t.String({
     description: "Where the newest work stands: Pending, Processing, Completed, Failed or Cancelled",
+    examples: ["Pending"],
   }),
-  sessionStatus: t.String({ description: "Active, Completed (archived) or Failed" }),
+  sessionStatus: t.String({ description: "Active, Completed (archived) or Failed", examples: ["Active"] }),
   createdAt: Time,
   updatedAt: Time,
   deletedAt: nullable(Time),
-  cancellationStatus: nullable(t.Union([t.Literal("Requested"), t.Literal("Cancelled")])),
+  cancellationStatus: nullable(CancellationStatus),
   cancelledAt: nullable(Time),
   cancelledBy: nullable(t.String()),
   messages: t.Optional(
-    t.Array(t.Object({ role: t.String(), content: t.String(), prompt_id: Id, at: Time }), {
-      description: "The conversation, on the single read only",
-    }),
+    t.Array(
+      t.Object({
+        role: t.String({ examples: ["user"] }),
+        content: t.String({ examples: ["Fix the login timeout"] }),
+        prompt_id: Id,
+        at: Time,
+      }),
+      { description: "The conversation, on the single read only" },
+    ),
   ),
 });
 export type SessionDto = Static<typeof SessionDto>;
 
+const messages = {
+  ...AnyJson,
+  description: "The first prompt: a text, {content}, or a list of those; stored as sent",
+  examples: [[{ content: "Fix the login timeout" }]],
+};
+
+export const sessionQuery = t.Object({
+  ...paging,
+  status: t.Optional(
+    t.Array(UiStatus, {
+      description: "Only those that are in one of these states; repeated, or with commas",
+    }),
+  ),
+  repo: t.Optional(
+    t.String({ maxLength: 2_000, description: "Only those of this repository, as it was sent" }),
+  ),
+  q: t.Optional(
+    t.String({ maxLength: 500, description: "Only those with this in their title, in any case" }),
+  ),
+  order: t.Optional(
+    t.Unsafe<"newest" | "oldest">(
+      t.Union([t.Literal("newest"), t.Literal("oldest")], {
+        description: "Which come first; default newest",
+      }),
+    ),
+  ),
+});
+
 export const sessionModels = {
   SessionDto,
+  UiStatus,
+  CancellationStatus,
   CreateSessionInput: t.Object({
     repo,
     target_branch,
     parent: t.Optional(nullable(Id)),
-    messages: t.Optional(AnyJson),
+    messages: t.Optional(messages),
+    priority: t.Optional(Priority),
   }),
-  CreateSessionOutput: t.Object({ success: t.Boolean(), message: t.String(), id: Id }),
+  CreateSessionOutput: t.Object({ ...Done, id: Id }),
   CreateSessionWithPromptInput: t.Object({
     repo,
     target_branch,
-    messages: AnyJson,
+    messages,
     parent_id: t.Optional(nullable(Id)),
+    priority: t.Optional(Priority),
   }),
-  CreateSessionWithPromptOutput: t.Object({
-    success: t.Boolean(),
-    message: t.String(),
-    sessionId: Id,
-    promptId: Id,
+  CreateSessionWithPromptOutput: t.Object({ ...Done, sessionId: Id, promptId: Id }),
+  UpdateSessionInput: t.Object({
+    id: { ...Id, description: "The same as in the path" },
+    title: t.Optional(nullable(title)),
+    branch: t.Optional(
+      nullable(t.String({ ...NAME, description: "Only before the first prompt has started" })),
+    ),
+    repo: t.Optional(nullable({ ...repo, description: "Only before the first prompt has started" })),
+    target_branch: t.Optional(
+      nullable({ ...target_branch, description: "Only before the first prompt has started" }),
+    ),
+    parent: t.Optional(nullable({ ...Id, description: "Null: none" })),
+    sbx_config: t.Optional({
+      ...AnyJson,
+      description: "The service's own: as a read shows it now, or not at all",
+    }),
+    ui_status: t.Optional(
+      nullable({ ...UiStatus, description: "Archived; or NeedsReview, which takes that back" }),
+    ),
   }),
-  ListSessionsOutput: t.Object({ sessions: t.Array(SessionDto) }),
+  UpdateSessionOutput: t.Object(Done),
+  DeleteSessionOutput: t.Object(Done),
+  CancelSessionOutput: t.Object(Done),
+  ListSessionsOutput: t.Object({ sessions: t.Array(SessionDto), next_cursor: NextCursor }),
   ReadSessionOutput: t.Object({ session: SessionDto }),
 };

@@ -3,121 +3,115 @@ import type { createGuard } from "../auth/guard.ts";
 import type { Config } from "../config.ts";
 import type { Orm } from "../db/client.ts";
 import { AppError } from "../errors.ts";
-import { promptText, requirePromptText } from "../prompts/prompt-text.ts";
-import { checkBranchName, parseRepo } from "../sandboxes/repo-url.ts";
-import { errorReplies, Id, wireModels } from "../wire.ts";
+import { isUnchanged } from "../etag.ts";
+import { errorReplies, Id, readLimit, secured, Unchanged, wireModels } from "../wire.ts";
+import { cancelSession, deleteSession, updateSession } from "./change-store.ts";
+import { sessionCreationRoutes } from "./create-routes.ts";
 import { toDto } from "./dto.ts";
-import { sessionModels } from "./model.ts";
-import { createSession, listSessions, readSession } from "./store.ts";
+import { listSessions, sessionsTag } from "./list-store.ts";
+import { sessionModels, sessionQuery } from "./model.ts";
+import { createPlaceCheck } from "./place.ts";
+import { readSession, sessionTag } from "./store.ts";
 
-/** Sessions: create, with or without a first prompt; list; read. */
+/** Sessions: create, list, read, change, cancel, delete. */
 export function sessionRoutes(options: { orm: Orm; config: Config; guard: ReturnType<typeof createGuard> }) {
   const { orm, config, guard } = options;
-  const rules = { githubUrl: config.githubUrl, allowLocal: config.auth.mode !== "oidc" };
-  const always = {
-    wantsTitle: config.anthropicApiKey !== undefined,
-    maxUnfinished: config.maxUnfinishedPrompts,
-  };
-  const check = (repo: string, targetBranch: string) => {
-    parseRepo(repo, rules);
-    checkBranchName(targetBranch);
-    return { repo, targetBranch };
-  };
+  const check = createPlaceCheck(config);
+  const detail = secured("Sessions");
 
   return new Elysia()
+    .use(sessionCreationRoutes({ orm, config, guard, check }))
     .use(guard)
     .model({ ...wireModels, ...sessionModels })
     .get(
       "/sessions",
-      async ({ user }) => ({ sessions: (await listSessions(orm, user.id)).map((row) => toDto(row)) }),
-      {
-        detail: {
-          operationId: "handlers_sessions_list",
-          summary: "List my sessions, newest first",
-          tags: ["Sessions"],
-          security: [{ Bearer: [] }],
-        },
-        response: { 200: "ListSessionsOutput", ...errorReplies(401, 500) },
-      },
-    )
-    .post(
-      "/sessions",
-      async ({ user, body }) => {
-        const wanted = check(body.repo, body.target_branch);
-        // A message that was sent must not be lost: it is the first prompt.
-        const text = promptText(body.messages);
-        const prompt = text === "" ? undefined : { data: body.messages, text };
-        const { sessionId } = await createSession(orm, {
-          userId: user.id,
-          ...wanted,
-          parent: body.parent ?? null,
-          prompt,
-          ...always,
-        });
-        return { success: true, message: "Session created", id: sessionId };
+      async ({ user, query, request, set, status }) => {
+        const tag = await sessionsTag(orm, user.id, query);
+        if (isUnchanged({ request, set, tag })) return status(304, undefined);
+        const { rows, next } = await listSessions(orm, user.id, query);
+        return { sessions: rows.map(toDto), ...(query.limit !== undefined && { next_cursor: next }) };
       },
       {
-        parse: "json",
-        body: "CreateSessionInput",
-        detail: {
-          operationId: "handlers_sessions_create",
-          summary: "Create a session",
-          tags: ["Sessions"],
-          security: [{ Bearer: [] }],
-        },
-        response: { 200: "CreateSessionOutput", ...errorReplies(400, 401, 404, 413, 415, 422, 500) },
-      },
-    )
-    .post(
-      "/sessions/with-prompt",
-      async ({ user, body }) => {
-        const wanted = check(body.repo, body.target_branch);
-        const prompt = { data: body.messages, text: requirePromptText(body.messages, "messages") };
-        const created = await createSession(orm, {
-          userId: user.id,
-          ...wanted,
-          parent: body.parent_id ?? null,
-          prompt,
-          ...always,
-        });
-        if (created.promptId === undefined) throw new AppError("internal", "no prompt was made");
-        return {
-          success: true,
-          message: "Session created, its prompt is on its way",
-          sessionId: created.sessionId,
-          promptId: created.promptId,
-        };
-      },
-      {
-        parse: "json",
-        body: "CreateSessionWithPromptInput",
-        detail: {
-          operationId: "handlers_sessions_create_with_prompt",
-          summary: "Create a session and run its first prompt",
-          tags: ["Sessions"],
-          security: [{ Bearer: [] }],
-        },
-        response: {
-          200: "CreateSessionWithPromptOutput",
-          ...errorReplies(400, 401, 404, 413, 415, 422, 500),
-        },
+        query: sessionQuery,
+        transform: readLimit,
+        detail: detail(
+          "handlers_sessions_list",
+          "List my sessions",
+          "All of them, newest first, without their conversations; with a limit, a page at a time.",
+        ),
+        response: { 200: "ListSessionsOutput", 304: Unchanged, ...errorReplies(401, 422, 500) },
       },
     )
     .get(
       "/sessions/:id",
-      async ({ user, params }) => {
+      async ({ user, params, request, set, status }) => {
+        const tag = await sessionTag(orm, user.id, params.id);
+        if (isUnchanged({ request, set, tag })) return status(304, undefined);
         const row = await readSession(orm, user.id, params.id);
         return { session: { ...toDto(row), messages: row.messages } };
       },
       {
         params: t.Object({ id: Id }),
-        detail: {
-          operationId: "handlers_sessions_read",
-          summary: "Read a session and its conversation",
-          tags: ["Sessions"],
-          security: [{ Bearer: [] }],
-        },
-        response: { 200: "ReadSessionOutput", ...errorReplies(401, 404, 422, 500) },
+        detail: detail("handlers_sessions_read", "Read a session and its conversation"),
+        response: { 200: "ReadSessionOutput", 304: Unchanged, ...errorReplies(401, 404, 422, 500) },
+      },
+    )
+    .put(
+      "/sessions/:id",
+      async ({ user, params, body }) => {
+        const { id, target_branch: targetBranch, sbx_config: sbxConfig, ui_status: uiStatus, ...rest } = body;
+        if (id.toLowerCase() !== params.id.toLowerCase())
+          throw new AppError("invalid", "id: must be the same as in the path.");
+        check({ ...rest, targetBranch });
+        await updateSession(orm, {
+          userId: user.id,
+          id,
+          change: { ...rest, title: rest.title?.trim(), targetBranch, sbxConfig, uiStatus },
+        });
+        return { success: true, message: "Session updated" };
+      },
+      {
+        parse: "json",
+        params: t.Object({ id: Id }),
+        body: "UpdateSessionInput",
+        detail: detail(
+          "handlers_sessions_update",
+          "Change, archive or take up a session",
+          "What is left out or null stays, except a null parent. Archived stays archived until a NeedsReview or a new prompt.",
+        ),
+        response: { 200: "UpdateSessionOutput", ...errorReplies(400, 401, 404, 409, 413, 415, 422, 500) },
+      },
+    )
+    .delete(
+      "/sessions/:id",
+      async ({ user, params }) => {
+        await deleteSession(orm, { userId: user.id, id: params.id });
+        return { success: true, message: "Session deleted" };
+      },
+      {
+        params: t.Object({ id: Id }),
+        detail: detail(
+          "handlers_sessions_delete",
+          "Delete a session",
+          "What waits never starts, what runs is ended, and the sandbox goes back. Branches that were pushed stay.",
+        ),
+        response: { 200: "DeleteSessionOutput", ...errorReplies(400, 401, 404, 413, 415, 422, 500) },
+      },
+    )
+    .post(
+      "/sessions/:id/cancel",
+      async ({ user, params }) => {
+        await cancelSession(orm, { userId: user.id, id: params.id });
+        return { success: true, message: "Cancelled; what still runs is being ended" };
+      },
+      {
+        params: t.Object({ id: Id }),
+        detail: detail(
+          "handlers_sessions_cancel",
+          "Cancel what a session does",
+          "Answers at once, in every state, and twice. Work that was done stays on the branch; a later prompt runs.",
+        ),
+        response: { 200: "CancelSessionOutput", ...errorReplies(400, 401, 404, 413, 415, 422, 500) },
       },
     );
 }

@@ -1,12 +1,10 @@
-import { and, asc, desc, eq, isNull, sql } from "drizzle-orm";
+import { and, asc, eq, isNull, sql } from "drizzle-orm";
 import type { Orm, Transaction } from "../db/client.ts";
 import { prompt, session, type Turn } from "../db/tables.ts";
 import { AppError } from "../errors.ts";
+import { weakTag } from "../etag.ts";
 import { promptText } from "../prompts/prompt-text.ts";
-import { insertPrompt } from "../prompts/store.ts";
-import { QUEUES } from "../queue/names.ts";
-import { enqueue } from "../queue/outbox.ts";
-import { branchOf, titleOf } from "./naming.ts";
+import { titleOf } from "./naming.ts";
 
 /** What a SessionDto is made of. */
 export const sessionColumns = {
@@ -28,116 +26,51 @@ export const sessionColumns = {
   updatedAt: session.updatedAt,
 };
 
-const mine = (userId: string) => and(eq(session.userId, userId), isNull(session.deletedAt));
+/** Part of every condition: what is somebody else's, or deleted, does not exist. */
+export const ownedBy = (userId: string) => and(eq(session.userId, userId), isNull(session.deletedAt));
 
-/** All sessions of a user, newest first, without their conversations. */
-export function listSessions(orm: Orm, userId: string) {
-  return orm
-    .select(sessionColumns)
-    .from(session)
-    .where(mine(userId))
-    .orderBy(desc(session.createdAt), desc(session.id));
-}
-
-export type SessionRow = Awaited<ReturnType<typeof listSessions>>[number];
+export const noSession = (id: string) => new AppError("not_found", `The session ${id} does not exist.`);
 
 /** @throws AppError `not_found`, also where it is somebody else's. */
 export async function readSession(orm: Orm, userId: string, id: string) {
   const [row] = await orm
     .select({ ...sessionColumns, messages: session.messages })
     .from(session)
-    .where(and(eq(session.id, id), mine(userId)));
+    .where(and(eq(session.id, id), ownedBy(userId)));
   if (!row) throw noSession(id);
   return row;
 }
 
-export interface NewSession {
-  userId: string;
-  repo: string;
-  targetBranch: string;
-  parent: string | null;
-  /** The first prompt, as sent, and its text. */
-  prompt?: { data: unknown; text: string } | undefined;
-  /** Also promise a better title. */
-  wantsTitle: boolean;
-  /** The user's quota of prompts that wait or run. */
-  maxUnfinished: number;
+export type SessionRow = Omit<Awaited<ReturnType<typeof readSession>>, "messages">;
+
+/** A validator of the session as it is read: one look at the primary key. @throws AppError `not_found` */
+export async function sessionTag(orm: Orm, userId: string, id: string): Promise<string> {
+  const [row] = await orm
+    .select({ version: session.version })
+    .from(session)
+    .where(and(eq(session.id, id), ownedBy(userId)));
+  if (!row) throw noSession(id);
+  return weakTag("session", id, row.version);
 }
 
-/** Session, first prompt and outbox rows, all or nothing. */
-export async function createSession(
-  orm: Orm,
-  wanted: NewSession,
-): Promise<{ sessionId: string; promptId: string | undefined }> {
-  const { userId, repo, targetBranch, parent, prompt: first } = wanted;
-  const sessionId = Bun.randomUUIDv7();
-  const promptId = first && Bun.randomUUIDv7();
-  const title = titleOf(first?.text ?? "");
-  await orm.transaction(async (tx) => {
-    if (parent !== null) await requireOwn(tx, userId, parent);
-    const messages: Turn[] = first && promptId ? [userTurn(first.text, promptId)] : [];
-    await tx.insert(session).values({
-      id: sessionId,
-      userId,
-      repo,
-      targetBranch,
-      parent,
-      title,
-      branch: branchOf(title),
-      messages,
-      promptSeq: first ? 1 : 0,
-    });
-    if (!first || !promptId) return;
-    await insertPrompt(
-      tx,
-      { id: promptId, sessionId, userId, seq: 1, data: first.data },
-      wanted.maxUnfinished,
-    );
-    if (wanted.wantsTitle)
-      await enqueue(tx, { topic: QUEUES.sessionTitle, key: sessionId, payload: { session_id: sessionId } });
-  });
-  return { sessionId, promptId };
-}
-
-async function requireOwn(tx: Transaction, userId: string, id: string): Promise<void> {
+/** @throws AppError `not_found` for a parent that is not the user's. */
+export async function requireParent(tx: Transaction, userId: string, id: string): Promise<void> {
   const [row] = await tx
     .select({ id: session.id })
     .from(session)
-    .where(and(eq(session.id, id), mine(userId)));
+    .where(and(eq(session.id, id), ownedBy(userId)));
   if (!row) throw new AppError("not_found", `The parent session ${id} does not exist.`);
 }
 
-/** Adds a prompt to a session in whatever state it is: it runs when those before it have ended. @returns its id. */
-export async function addPrompt(
-  orm: Orm,
-  wanted: { userId: string; sessionId: string; data: unknown; text: string; maxUnfinished: number },
-): Promise<string> {
-  const { userId, sessionId, data, text } = wanted;
-  const id = Bun.randomUUIDv7();
-  await orm.transaction(async (tx) => {
-    const [counted] = await tx
-      .update(session)
-      .set({
-        promptSeq: sql`${session.promptSeq} + 1`,
-        inboxStatus: sql`case when ${session.inboxStatus} = 'Processing' then 'Processing' else 'Pending' end`,
-        sessionStatus: "Active",
-        cancellationStatus: null,
-        cancelledAt: null,
-        cancelledBy: null,
-        messages: sql`${session.messages} || ${JSON.stringify([userTurn(text, id)])}::jsonb`,
-        updatedAt: sql`now()`,
-      })
-      .where(and(eq(session.id, sessionId), mine(userId)))
-      .returning({ seq: session.promptSeq });
-    if (!counted) throw noSession(sessionId);
-    await insertPrompt(tx, { id, sessionId, userId, seq: counted.seq, data }, wanted.maxUnfinished);
-  });
-  return id;
+/**
+ * Until the transaction ends, nobody else adds, changes, removes, cancels or revives prompts of this session by the
+ * API. The first lock of all that do: runs lock prompts before their session, others the session before its prompts.
+ */
+export async function lockLine(tx: Transaction, sessionId: string): Promise<void> {
+  await tx.execute(sql`select pg_advisory_xact_lock(hashtextextended(${sessionId.toLowerCase()}, 0))`);
 }
 
-const noSession = (id: string) => new AppError("not_found", `The session ${id} does not exist.`);
-
-function userTurn(content: string, promptId: string): Turn {
+export function userTurn(content: string, promptId: string): Turn {
   return { role: "user", content, prompt_id: promptId, at: new Date().toISOString() };
 }
 

@@ -2,10 +2,10 @@ import type { Source } from "./sources.ts";
 
 /** Rooms from the ground up. A file imports from its own storey or from below, never from above. */
 const STOREYS: readonly (readonly string[])[] = [
-  ["errors.ts", "release-stack.ts", "wire.ts", "observability"],
+  ["errors.ts", "release-stack.ts", "etag.ts", "paging.ts", "wire.ts", "observability"],
   ["config.ts", "config-variables.ts"],
   ["auth", "queue", "sandboxes", "agents", "db"],
-  ["sessions", "prompts", "messages", "dead-letters", "runs", "live", "webhooks"],
+  ["sessions", "prompts", "messages", "dead-letters", "runs", "live", "webhooks", "idempotency"],
   ["http", "tasks"],
   ["services.ts"],
   ["cli"],
@@ -22,7 +22,7 @@ type Rule = (source: Source, storey: number) => readonly string[];
 
 const room = (path: string) => path.split("/")[0] ?? path;
 const storeyOf = (path: string) => STOREYS.findIndex((rooms) => rooms.includes(room(path)));
-const isModel = (path: string) => /(^|\/)(routes|model)\.ts$/.test(path) || /^http\//.test(path);
+const isModel = (path: string) => /(^|[/-])(routes|model)\.ts$/.test(path) || /^http\//.test(path);
 const importing = (source: Source, pattern: RegExp) =>
   source.imports.map((one) => one.specifier).filter((specifier) => pattern.test(specifier));
 

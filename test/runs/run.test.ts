@@ -16,7 +16,7 @@ import { type LeaseKeeper, openLeaseKeeper } from "../../src/runs/leases.ts";
 import type { ClaimedRun } from "../../src/runs/run.ts";
 import { type RunnerDeps, runClaimed } from "../../src/runs/run-prompt.ts";
 import { endMarked, MARKER } from "../../src/sandboxes/processes.ts";
-import { addPrompt, createSession } from "../../src/sessions/store.ts";
+import { addPrompt, createSession } from "../../src/sessions/create-store.ts";
 import { claimRun } from "../harness/databases.ts";
 import { makeRepository, type TestRepository } from "../harness/repository.ts";
 import { until } from "../harness/until.ts";
@@ -71,15 +71,17 @@ describe("the life of one prompt", () => {
     ...more,
   });
   const submit = async (repo = repository.path) => {
-    const created = await createSession(database.orm, {
-      userId: "alice",
-      repo,
-      targetBranch: "main",
-      parent: null,
-      prompt: { data: "Do it", text: "Do it" },
-      wantsTitle: false,
-      maxUnfinished: 1_000,
-    });
+    const created = await database.orm.transaction((tx) =>
+      createSession(tx, {
+        userId: "alice",
+        repo,
+        targetBranch: "main",
+        parent: null,
+        prompt: { data: "Do it", text: "Do it", priority: 0 },
+        wantsTitle: false,
+        maxUnfinished: 1_000,
+      }),
+    );
     return { sessionId: created.sessionId, promptId: String(created.promptId) };
   };
   const claim = async (promptId: string, owner = leases.owner): Promise<ClaimedRun> => {
@@ -151,13 +153,16 @@ describe("the life of one prompt", () => {
       await runClaimed(depsFor(agentOf("echo started")), { ...claimed, cancelRequested: true }, never);
       expect(await textsOf(promptId)).toEqual(["The run was cancelled."]);
       expect(await promptRow(promptId)).toMatchObject({ status: "Cancelled" });
-      const next = await addPrompt(database.orm, {
-        userId: "alice",
-        sessionId,
-        data: "Again",
-        text: "Again",
-        maxUnfinished: 9,
-      });
+      const { id: next } = await database.orm.transaction((tx) =>
+        addPrompt(tx, {
+          userId: "alice",
+          sessionId,
+          data: "Again",
+          text: "Again",
+          priority: 0,
+          maxUnfinished: 9,
+        }),
+      );
       await run(next, depsFor(agentOf("cat")));
       expect(await promptRow(next)).toMatchObject({ status: "Completed" });
       expect(await sessionRow(sessionId)).toMatchObject({

@@ -1,0 +1,147 @@
+import { and, asc, eq, gte, inArray, lt, type SQL, sql } from "drizzle-orm";
+import { type Orm, rowsOf, type Transaction } from "../db/client.ts";
+import { deadLetter, type FAILURE_KINDS, prompt, session } from "../db/tables.ts";
+import { AppError } from "../errors.ts";
+import { CHANNELS, QUEUES } from "../queue/names.ts";
+import { enqueue } from "../queue/outbox.ts";
+import { lockLine } from "../sessions/store.ts";
+import { closing, notPending, readDeadLetter, type Viewer, visibleTo } from "./store.ts";
+
+/** Entries of one request; each is a prompt on its way again. */
+const BATCH = 500;
+
+export interface RetryFilter {
+  taskType?: string | undefined;
+  kind?: (typeof FAILURE_KINDS)[number] | undefined;
+  ids?: string[] | undefined;
+  failedBefore?: string | undefined;
+  failedAfter?: string | undefined;
+}
+
+interface Entry {
+  id: string;
+  taskType: string;
+  entityId: string;
+}
+
+/** Sends what was given up on its way again. @throws AppError `not_found`, `conflict` where that cannot be. */
+export async function retryDeadLetter(
+  orm: Orm,
+  wanted: { viewer: Viewer; id: string; notes: string | null },
+): Promise<void> {
+  const { viewer, id, notes } = wanted;
+  await orm.transaction(async (tx) => {
+    const { entries } = await lockPending(tx, viewer, eq(deadLetter.id, id));
+    const [entry] = entries;
+    if (!entry) throw notPending((await readDeadLetter(tx as unknown as Orm, viewer, id)).status);
+    const done = await retry(tx, { viewer, entries, notes });
+    if (done.length === 0)
+      throw new AppError(
+        "conflict",
+        "There is nothing to retry: the session is gone, or its prompt has not failed any more. Resolve or abandon this entry.",
+      );
+  });
+}
+
+/** The same for all Pending entries that fit. @returns which were retried, which could not be, and whether more fit. */
+export async function retryDeadLetters(
+  orm: Orm,
+  wanted: { viewer: Viewer; filter: RetryFilter; notes: string | null },
+): Promise<{ retried: string[]; skipped: string[]; more: boolean }> {
+  const { viewer, filter, notes } = wanted;
+  const { taskType, kind, ids, failedBefore, failedAfter } = filter;
+  return orm.transaction(async (tx) => {
+    const { entries, more } = await lockPending(
+      tx,
+      viewer,
+      and(
+        taskType === undefined ? undefined : eq(deadLetter.taskType, taskType),
+        kind === undefined ? undefined : eq(deadLetter.kind, kind),
+        ids === undefined ? undefined : inArray(deadLetter.id, ids),
+        failedBefore === undefined ? undefined : lt(deadLetter.lastErrorAt, new Date(failedBefore)),
+        failedAfter === undefined ? undefined : gte(deadLetter.lastErrorAt, new Date(failedAfter)),
+      ),
+    );
+    const retried = await retry(tx, { viewer, entries, notes });
+    const done = new Set(retried);
+    return { retried, skipped: entries.map(({ id }) => id).filter((id) => !done.has(id)), more };
+  });
+}
+
+async function lockPending(tx: Transaction, viewer: Viewer, which: SQL | undefined) {
+  const found: Entry[] = await tx
+    .select({ id: deadLetter.id, taskType: deadLetter.taskType, entityId: deadLetter.entityId })
+    .from(deadLetter)
+    .where(and(visibleTo(viewer), eq(deadLetter.status, "Pending"), which))
+    .orderBy(asc(deadLetter.createdAt), asc(deadLetter.id))
+    .limit(BATCH + 1)
+    .for("update");
+  return { entries: found.slice(0, BATCH), more: found.length > BATCH };
+}
+
+/** @returns the entries that could be retried; they are Resolved now. */
+async function retry(
+  tx: Transaction,
+  wanted: { viewer: Viewer; entries: Entry[]; notes: string | null },
+): Promise<string[]> {
+  const { viewer, entries, notes } = wanted;
+  const idsOf = (some: Entry[]) => some.map(({ entityId }) => entityId);
+  const done = new Set([
+    ...(await revivePrompts(tx, idsOf(entries.filter(({ taskType }) => taskType === QUEUES.promptRun)))),
+    ...(await returnAgain(tx, idsOf(entries.filter(({ taskType }) => taskType !== QUEUES.promptRun)))),
+  ]);
+  const retried = entries.filter(({ entityId }) => done.has(entityId)).map(({ id }) => id);
+  if (retried.length > 0)
+    await tx
+      .update(deadLetter)
+      .set(closing(viewer, "Resolved", notes))
+      .where(inArray(deadLetter.id, retried));
+  return retried;
+}
+
+/** Failed prompts wait again, each at its place in its session's line. The quota let them in once, and is not asked again. */
+async function revivePrompts(tx: Transaction, ids: string[]): Promise<string[]> {
+  if (ids.length === 0) return [];
+  const sessions = await tx
+    .selectDistinct({ id: prompt.sessionId })
+    .from(prompt)
+    .where(inArray(prompt.id, ids))
+    .orderBy(prompt.sessionId);
+  for (const { id } of sessions) await lockLine(tx, id);
+  const revived = await rowsOf<{ id: string; session_id: string }>(
+    tx,
+    sql`update prompt p set status = 'Queued', attempt = 0, error = null, error_kind = null, failures = '[]',
+        not_before = null, finished_at = null, usage = null, process = null, output_offset = 0,
+        cancel_requested_at = null, dispatched_at = now(), updated_at = now()
+      from session s where s.id = p.session_id and s.deleted_at is null and p.status = 'Failed'
+        and p.id in ${ids}
+      returning p.id, p.session_id`,
+  );
+  for (const id of [...new Set(revived.map(({ session_id }) => session_id))].sort())
+    await tx
+      .update(session)
+      .set({
+        inboxStatus: sql`case when ${session.inboxStatus} = 'Processing' then 'Processing' else 'Pending' end`,
+        sessionStatus: "Active",
+        cancellationStatus: null,
+        cancelledAt: null,
+        cancelledBy: null,
+        updatedAt: sql`now()`,
+      })
+      .where(eq(session.id, id));
+  for (const { id } of revived)
+    await enqueue(tx, { topic: QUEUES.promptRun, key: id, payload: { prompt_id: id } });
+  return revived.map(({ id }) => id);
+}
+
+/** Sandboxes that could not be given back: their sessions' counters start over, and the poller looks at once. */
+async function returnAgain(tx: Transaction, ids: string[]): Promise<string[]> {
+  if (ids.length === 0) return [];
+  const again = await tx
+    .update(session)
+    .set({ ipReturnRetryCount: 0, updatedAt: sql`now()` })
+    .where(inArray(session.id, ids))
+    .returning({ id: session.id });
+  if (again.length > 0) await tx.execute(sql`select pg_notify(${CHANNELS.sandboxDone}, '')`);
+  return again.map(({ id }) => id);
+}

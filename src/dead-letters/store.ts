@@ -1,0 +1,69 @@
+import { and, desc, eq, type SQL, sql } from "drizzle-orm";
+import type { Orm } from "../db/client.ts";
+import { type DLQ_STATUSES, deadLetter } from "../db/tables.ts";
+import { AppError } from "../errors.ts";
+
+export type DlqStatus = (typeof DLQ_STATUSES)[number];
+export type DeadLetterRow = typeof deadLetter.$inferSelect;
+
+/** Who looks; admins see everybody's. */
+export interface Viewer {
+  userId: string;
+  admin: boolean;
+}
+
+/** Part of every condition: what is somebody else's does not exist. */
+export const visibleTo = ({ userId, admin }: Viewer): SQL | undefined =>
+  admin ? undefined : eq(deadLetter.userId, userId);
+
+export const noEntry = (id: string) => new AppError("not_found", `The dead letter ${id} does not exist.`);
+
+/** Newest first. */
+export function listDeadLetters(
+  orm: Orm,
+  viewer: Viewer,
+  status: DlqStatus | undefined,
+): Promise<DeadLetterRow[]> {
+  return orm
+    .select()
+    .from(deadLetter)
+    .where(and(visibleTo(viewer), status === undefined ? undefined : eq(deadLetter.status, status)))
+    .orderBy(desc(deadLetter.createdAt), desc(deadLetter.id));
+}
+
+/** @throws AppError `not_found`, also where it is somebody else's. */
+export async function readDeadLetter(orm: Orm, viewer: Viewer, id: string): Promise<DeadLetterRow> {
+  const [row] = await orm
+    .select()
+    .from(deadLetter)
+    .where(and(eq(deadLetter.id, id), visibleTo(viewer)));
+  if (!row) throw noEntry(id);
+  return row;
+}
+
+/** What an entry that is no longer Pending says of it: who, when, why. */
+export const closing = (viewer: Viewer, status: "Resolved" | "Abandoned", notes: string | null) => ({
+  status,
+  resolutionNotes: notes,
+  resolvedBy: viewer.userId,
+  resolvedAt: sql`now()`,
+  updatedAt: sql`now()`,
+});
+
+/** @throws AppError `not_found`; `conflict` when somebody has closed it before, whose words stay. */
+export async function closeDeadLetter(
+  orm: Orm,
+  wanted: { viewer: Viewer; id: string; status: "Resolved" | "Abandoned"; notes: string | null },
+): Promise<void> {
+  const { viewer, id, status, notes } = wanted;
+  const closed = await orm
+    .update(deadLetter)
+    .set(closing(viewer, status, notes))
+    .where(and(eq(deadLetter.id, id), visibleTo(viewer), eq(deadLetter.status, "Pending")))
+    .returning({ id: deadLetter.id });
+  if (closed.length > 0) return;
+  throw notPending((await readDeadLetter(orm, viewer, id)).status);
+}
+
+export const notPending = (status: DlqStatus) =>
+  new AppError("conflict", `The dead letter is ${status} already; only Pending ones can be changed.`);

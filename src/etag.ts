@@ -1,0 +1,28 @@
+/** A weak validator of whatever `parts` tell apart: the same parts, the same reply as far as a client can see. */
+export function weakTag(...parts: readonly unknown[]): string {
+  const digest = new Bun.CryptoHasher("sha256").update(JSON.stringify(parts)).digest("base64url");
+  return `W/"${digest.slice(0, 22)}"`;
+}
+
+/** Whether If-None-Match names this validator (weak comparison), among others or as `*`. */
+function names(header: string | null, tag: string): boolean {
+  if (header === null) return false;
+  if (header.trim() === "*") return true;
+  const opaque = (one: string) => one.replace(/^W\//, "");
+  return (header.match(/(?:W\/)?"[^"]*"/g) ?? []).some((one) => opaque(one) === opaque(tag));
+}
+
+/**
+ * Puts the validator on the reply. A client may keep the reply, for itself alone, and asks each time whether it still
+ * holds. @returns whether it does: then answer 304, and read nothing more.
+ */
+export function isUnchanged(options: {
+  request: Request;
+  set: { headers: Record<string, string | number> };
+  tag: string;
+}): boolean {
+  const { request, set, tag } = options;
+  set.headers["etag"] = tag;
+  set.headers["cache-control"] = "private, no-cache";
+  return names(request.headers.get("if-none-match"), tag);
+}

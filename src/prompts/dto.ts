@@ -1,0 +1,22 @@
+import type { PromptDto } from "./model.ts";
+import type { PromptRow } from "./store.ts";
+
+/** A prompt as clients see it. */
+export function toPromptDto(row: PromptRow): PromptDto {
+  return {
+    id: row.id,
+    session_id: row.sessionId,
+    data: row.data,
+    seq: row.seq,
+    priority: row.priority,
+    status: row.status,
+    attempt: row.attempt,
+    error: row.error,
+    error_kind: row.errorKind,
+    usage: row.usage,
+    started_at: row.startedAt?.toISOString() ?? null,
+    finished_at: row.finishedAt?.toISOString() ?? null,
+    created_at: row.createdAt.toISOString(),
+    updated_at: row.updatedAt.toISOString(),
+  };
+}

@@ -1,0 +1,139 @@
+import { and, eq, isNotNull, sql } from "drizzle-orm";
+import { isUniqueViolation, type Orm, rowsOf, type Transaction } from "../db/client.ts";
+import { prompt, session } from "../db/tables.ts";
+import { AppError } from "../errors.ts";
+import { requestCancel } from "../runs/cancel-store.ts";
+import { shownSandbox } from "./dto.ts";
+import { lockLine, noSession, ownedBy, requireParent, type SessionRow, sessionColumns } from "./store.ts";
+import { type UiStatus, uiStatusOf } from "./ui-status.ts";
+
+/** What a client sends back, changed or not. Undefined and, but for the parent, null: as it is. */
+export interface SessionChange {
+  title?: string | null | undefined;
+  branch?: string | null | undefined;
+  repo?: string | null | undefined;
+  targetBranch?: string | null | undefined;
+  parent?: string | null | undefined;
+  sbxConfig?: unknown;
+  uiStatus?: UiStatus | null | undefined;
+}
+
+const conflict = (message: string) => new AppError("conflict", message);
+
+/** @throws AppError `not_found`, `conflict` where only the system may change it or it is too late, `invalid`. */
+export async function updateSession(
+  orm: Orm,
+  wanted: { userId: string; id: string; change: SessionChange },
+): Promise<void> {
+  const { userId, id, change } = wanted;
+  try {
+    await orm.transaction(async (tx) => {
+      const [row] = await tx
+        .select(sessionColumns)
+        .from(session)
+        .where(and(eq(session.id, id), ownedBy(userId)))
+        .for("no key update");
+      if (!row) throw noSession(id);
+      requireSameSandbox(row, change.sbxConfig);
+      const set = {
+        ...(await changedPlace(tx, row, change)),
+        ...(await changedParent(tx, row, change.parent)),
+        ...changedStatus(row, change.uiStatus),
+        ...(change.title != null && change.title !== row.title && { title: change.title }),
+      };
+      if (Object.keys(set).length === 0) return;
+      await tx
+        .update(session)
+        .set({ ...set, updatedAt: sql`now()` })
+        .where(eq(session.id, row.id));
+    });
+  } catch (error) {
+    if (isUniqueViolation(error, "session_repo_branch"))
+      throw conflict("branch: another session has this branch of this repository; choose another name.");
+    throw error;
+  }
+}
+
+function requireSameSandbox(row: SessionRow, sent: unknown): void {
+  if (sent === undefined || Bun.deepEquals(sent, shownSandbox(row.sbxConfig))) return;
+  throw conflict(
+    "sbx_config: the sandbox is the service's own; leave the field out, or send what a read shows now.",
+  );
+}
+
+/** Where the work starts and where it goes, as long as none has been done. */
+async function changedPlace(tx: Transaction, row: SessionRow, change: SessionChange) {
+  const repo = change.repo ?? row.repo;
+  const branch = change.branch ?? row.branch;
+  const targetBranch = change.targetBranch ?? row.targetBranch;
+  if (repo === row.repo && branch === row.branch && targetBranch === row.targetBranch) return {};
+  if (branch === targetBranch)
+    throw new AppError("invalid", "branch: must differ from target_branch, or the work would be done there.");
+  // A claim locks its prompt, then this session: if one is under way, it gets what we store here.
+  const [started] = await tx
+    .select({ id: prompt.id })
+    .from(prompt)
+    .where(and(eq(prompt.sessionId, row.id), isNotNull(prompt.startedAt)))
+    .limit(1);
+  if (started || row.sbxConfig)
+    throw conflict(
+      "repo, branch and target_branch can be changed only before the first prompt has started; make a new session instead.",
+    );
+  return { repo, branch, targetBranch };
+}
+
+async function changedParent(tx: Transaction, row: SessionRow, parent: string | null | undefined) {
+  const wanted = parent?.toLowerCase() ?? parent;
+  if (wanted === undefined || wanted === row.parent) return {};
+  if (wanted === null) return { parent: null };
+  await requireParent(tx, row.userId, wanted);
+  const circle = await rowsOf(
+    tx,
+    sql`with recursive above as (
+        select id, parent from session where id = ${wanted}::uuid
+        union select s.id, s.parent from session s join above on s.id = above.parent)
+      select id from above where id = ${row.id}::uuid`,
+  );
+  if (circle.length > 0)
+    throw new AppError("invalid", "parent: a session cannot be its own parent, nor a child of its children.");
+  return { parent: wanted };
+}
+
+function changedStatus(row: SessionRow, wanted: UiStatus | null | undefined) {
+  const now = uiStatusOf(row);
+  if (wanted == null || wanted === now) return {};
+  if (wanted === "Archived") return { sessionStatus: "Completed" as const };
+  if (wanted === "NeedsReview") {
+    if (now === "Archived") return { sessionStatus: "Active" as const };
+    if (now === "NeedsReviewIpReturned") return {};
+  }
+  throw conflict(
+    `ui_status: only the service makes a session ${wanted}, and this one is ${now}; a client may set Archived, and NeedsReview to take that back.`,
+  );
+}
+
+/** Answers at once, in every state, and twice. What runs is ended by its runner. @throws AppError `not_found` */
+export async function cancelSession(orm: Orm, wanted: { userId: string; id: string }): Promise<void> {
+  await orm.transaction((tx) => cancelOwn(tx, wanted));
+}
+
+/** Hides the session, cancels what it has to do, and lets its sandbox be returned. @throws AppError `not_found` */
+export async function deleteSession(orm: Orm, wanted: { userId: string; id: string }): Promise<void> {
+  await orm.transaction(async (tx) => {
+    await cancelOwn(tx, wanted);
+    await tx
+      .update(session)
+      .set({ deletedAt: sql`now()`, updatedAt: sql`now()` })
+      .where(eq(session.id, wanted.id));
+  });
+}
+
+async function cancelOwn(tx: Transaction, { userId, id }: { userId: string; id: string }): Promise<void> {
+  await lockLine(tx, id);
+  const [row] = await tx
+    .select({ id: session.id })
+    .from(session)
+    .where(and(eq(session.id, id), ownedBy(userId)));
+  if (!row) throw noSession(id);
+  await requestCancel(tx, { sessionId: row.id, by: userId });
+}

@@ -1,0 +1,75 @@
+import { and, asc, count, desc, eq, inArray, type SQL, sql } from "drizzle-orm";
+import { type Orm, rowsOf } from "../db/client.ts";
+import { session } from "../db/tables.ts";
+import { weakTag } from "../etag.ts";
+import { decodeCursor, type Page, pageOf } from "../paging.ts";
+import { ownedBy, type SessionRow, sessionColumns } from "./store.ts";
+import type { UiStatus } from "./ui-status.ts";
+
+/** What a client wants to see of its sessions; nothing given: all of them, newest first. */
+export interface SessionQuery {
+  status?: UiStatus[];
+  /** Exactly as it was sent when the session was made. */
+  repo?: string;
+  /** Part of the title, in any case. */
+  q?: string;
+  order?: "newest" | "oldest";
+  limit?: number;
+  cursor?: string;
+}
+
+/** The same in SQL as `uiStatusOf`; a test holds them together. */
+const uiStatus = sql<UiStatus>`case
+  when ${session.sessionStatus} = 'Completed' then 'Archived'
+  when ${session.inboxStatus} = 'Pending' then 'Pending'
+  when ${session.inboxStatus} = 'Processing' then 'InProgress'
+  when ${session.sbxConfig} is not null then 'NeedsReview'
+  else 'NeedsReviewIpReturned' end`;
+
+const CURSOR = /^(\d{1,15})\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
+const cursorOf = (row: SessionRow) => `${row.createdAt.getTime()}.${row.id}`;
+
+/** A user's sessions without their conversations. @throws AppError `invalid` for a cursor that is none. */
+export async function listSessions(orm: Orm, userId: string, query: SessionQuery): Promise<Page<SessionRow>> {
+  const { status, repo, q, order = "newest", limit, cursor } = query;
+  const direction = order === "newest" ? desc : asc;
+  const rows = orm
+    .select(sessionColumns)
+    .from(session)
+    .where(
+      and(
+        ownedBy(userId),
+        repo === undefined ? undefined : eq(session.repo, repo),
+        status?.length ? inArray(uiStatus, status) : undefined,
+        q ? sql`${session.title} ilike ${`%${q.replace(/[\\%_]/g, "\\$&")}%`}` : undefined,
+        cursor === undefined ? undefined : beyond(cursor, order),
+      ),
+    )
+    .orderBy(direction(session.createdAt), direction(session.id));
+  return pageOf(await (limit === undefined ? rows : rows.limit(limit + 1)), limit, cursorOf);
+}
+
+/** By the index that the list is ordered by: what lies before costs nothing. */
+function beyond(cursor: string, order: "newest" | "oldest"): SQL {
+  const [, at, id] = decodeCursor(cursor, CURSOR);
+  const last = sql`(${new Date(Number(at)).toISOString()}::timestamptz, ${id}::uuid)`;
+  const place = sql`(${session.createdAt}, ${session.id})`;
+  return order === "newest" ? sql`${place} < ${last}` : sql`${place} > ${last}`;
+}
+
+/**
+ * A validator of a list, from indexes alone. Sessions get no older, and each change counts its session up: with the
+ * same newest one and the same number of them they are the same ones, and with the same sum in the same state.
+ */
+export async function sessionsTag(orm: Orm, userId: string, query: SessionQuery): Promise<string> {
+  const [all] = await orm
+    .select({ count: count(), versions: sql<string | null>`sum(${session.version})` })
+    .from(session)
+    .where(ownedBy(userId));
+  const [newest] = await rowsOf<{ id: string }>(
+    orm,
+    sql`select id from session where user_id = ${userId} and deleted_at is null
+      order by user_id desc, created_at desc, id desc limit 1`,
+  );
+  return weakTag("sessions", userId, query, all?.count, all?.versions, newest?.id);
+}

@@ -1,0 +1,280 @@
+import { expect, test } from "bun:test";
+import { eq } from "drizzle-orm";
+import { message, outbox, prompt, session } from "../../src/db/tables.ts";
+import { idleSandboxes } from "../../src/sandboxes/store.ts";
+import { ask, makeApp } from "../harness/app.ts";
+import { claimRun, describeEachDatabase } from "../harness/databases.ts";
+
+const NOWHERE = "019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708";
+const SANDBOX = { provider: "local", id: NOWHERE, host: "secret-host" } as const;
+
+describeEachDatabase("changing sessions", (database) => {
+  const send = (method: string, path: string, body?: unknown, user = "alice") =>
+    ask(makeApp({ database: database() }), user, method, path, body);
+  const create = async (text = "Fix the login timeout", user = "alice") =>
+    (
+      await send(
+        "POST",
+        "/sessions/with-prompt",
+        { repo: "owner/name", target_branch: "main", messages: text },
+        user,
+      )
+    ).body as { sessionId: string; promptId: string };
+  const read = async (id: string) => (await send("GET", `/sessions/${id}`)).body.session;
+  const put = (id: string, change: object, user?: string) =>
+    send("PUT", `/sessions/${id}`, { id, ...change }, user);
+  const store = (id: string, values: Partial<typeof session.$inferInsert>) =>
+    database().orm.update(session).set(values).where(eq(session.id, id));
+  const promptRow = async (id: string) =>
+    (await database().orm.select().from(prompt).where(eq(prompt.id, id)))[0];
+
+  test("what a client read it may send back whole, and nothing changes", async () => {
+    const { sessionId } = await create();
+    for (const sbxConfig of [null, SANDBOX]) {
+      await store(sessionId, { sbxConfig });
+      const before = await read(sessionId);
+      const { title, branch, repo, parent, uiStatus } = before;
+      const reply = await put(sessionId, {
+        title,
+        branch,
+        repo,
+        parent,
+        target_branch: before.targetBranch,
+        sbx_config: before.sbxConfig,
+        ui_status: uiStatus,
+      });
+      expect(reply.body).toEqual({ success: true, message: "Session updated" });
+      expect(await read(sessionId)).toEqual(before);
+    }
+    expect((await read(sessionId)).sbxConfig).toEqual({ provider: "local", id: NOWHERE });
+  });
+
+  test("the sandbox is the service's own", async () => {
+    const { sessionId } = await create();
+    expect((await put(sessionId, { sbx_config: { provider: "local", id: NOWHERE } })).status).toBe(409);
+    await store(sessionId, { sbxConfig: SANDBOX });
+    for (const sbx_config of [null, {}, { ...SANDBOX }, { provider: "local", id: "other" }, "x"])
+      expect((await put(sessionId, { sbx_config })).status).toBe(409);
+    expect((await put(sessionId, { title: "Without it" })).status).toBe(200);
+  });
+
+  test("title and parent", async () => {
+    const parent = await create();
+    const { sessionId } = await create();
+    expect(
+      (await put(sessionId, { title: "  Better  ", parent: parent.sessionId.toUpperCase() })).status,
+    ).toBe(200);
+    expect(await read(sessionId)).toMatchObject({ title: "Better", parent: parent.sessionId });
+    await put(sessionId, { title: null });
+    expect(await read(sessionId)).toMatchObject({ title: "Better", parent: parent.sessionId });
+    expect((await put(parent.sessionId, { parent: sessionId })).status).toBe(422);
+    expect((await put(sessionId, { parent: sessionId })).status).toBe(422);
+    expect((await put(sessionId, { parent: NOWHERE })).status).toBe(404);
+    const others = await create("Bob's", "bob");
+    expect((await put(sessionId, { parent: others.sessionId })).status).toBe(404);
+    expect((await put(sessionId, { title: " " })).status).toBe(422);
+    expect((await put(sessionId, { id: NOWHERE })).status).toBe(422);
+    await put(sessionId, { parent: null });
+    expect((await read(sessionId)).parent).toBeNull();
+  });
+
+  test("repository and branches can be changed until work has begun, by the rules of creation", async () => {
+    const { sessionId, promptId } = await create();
+    const other = await create();
+    const { branch } = await read(other.sessionId);
+    expect((await put(sessionId, { repo: "other/name", branch: "mine", target_branch: "dev" })).status).toBe(
+      200,
+    );
+    expect(await read(sessionId)).toMatchObject({ repo: "other/name", branch: "mine", targetBranch: "dev" });
+    expect((await put(sessionId, { repo: "owner/name" })).status).toBe(200);
+    expect(await put(sessionId, { branch })).toMatchObject({ status: 409, body: { code: "conflict" } });
+    expect((await put(sessionId, { branch: "dev" })).status).toBe(422);
+    expect((await put(sessionId, { branch: "--force" })).status).toBe(422);
+    expect((await put(sessionId, { target_branch: "a..b" })).status).toBe(422);
+    expect((await put(sessionId, { repo: "ext::sh" })).status).toBe(422);
+    expect(await claimRun(database().orm, promptId)).toBeDefined();
+    for (const change of [{ repo: "o/n" }, { branch: "new" }, { target_branch: "main" }])
+      expect((await put(sessionId, change)).status).toBe(409);
+    expect((await put(sessionId, { branch: "mine" })).status).toBe(200);
+  });
+
+  test("archived stays archived until it is taken back; what only the system may set is refused", async () => {
+    const { sessionId } = await create();
+    expect((await put(sessionId, { ui_status: "NeedsReview" })).status).toBe(409);
+    expect((await put(sessionId, { ui_status: "InProgress" })).status).toBe(409);
+    expect((await put(sessionId, { ui_status: "Pending" })).status).toBe(200);
+    await store(sessionId, { inboxStatus: "Completed", sbxConfig: SANDBOX });
+    expect((await put(sessionId, { ui_status: "NeedsReviewIpReturned" })).status).toBe(409);
+    for (let twice = 0; twice < 2; twice++)
+      expect((await put(sessionId, { ui_status: "Archived" })).status).toBe(200);
+    await store(sessionId, { sbxConfig: null });
+    expect(await read(sessionId)).toMatchObject({ uiStatus: "Archived", sessionStatus: "Completed" });
+    for (let twice = 0; twice < 2; twice++)
+      expect((await put(sessionId, { ui_status: "NeedsReview" })).status).toBe(200);
+    expect(await read(sessionId)).toMatchObject({
+      uiStatus: "NeedsReviewIpReturned",
+      sessionStatus: "Active",
+    });
+    expect((await put(sessionId, { ui_status: "Whatever" })).status).toBe(422);
+  });
+
+  test("cancel: from every state, twice, and a follow-up runs", async () => {
+    const { sessionId, promptId } = await create();
+    const cancel = async () => (await send("POST", `/sessions/${sessionId}/cancel`)).body;
+    for (let twice = 0; twice < 2; twice++) expect(await cancel()).toMatchObject({ success: true });
+    const first = await read(sessionId);
+    expect(first).toMatchObject({
+      cancellationStatus: "Cancelled",
+      cancelledBy: "alice",
+      cancelledAt: expect.any(String),
+      uiStatus: "NeedsReviewIpReturned",
+      inboxStatus: "Cancelled",
+    });
+    expect(await promptRow(promptId)).toMatchObject({ status: "Cancelled", finishedAt: expect.any(Date) });
+    expect(await claimRun(database().orm, promptId)).toBeUndefined();
+    const { id } = (await send("POST", "/prompts", { session_id: sessionId, data: "again" })).body;
+    expect(await claimRun(database().orm, id)).toBeDefined();
+    for (let twice = 0; twice < 2; twice++) expect(await cancel()).toMatchObject({ success: true });
+    expect(await read(sessionId)).toMatchObject({ cancellationStatus: "Requested", uiStatus: "InProgress" });
+    expect(await promptRow(id)).toMatchObject({ status: "Running", cancelRequestedAt: expect.any(Date) });
+    await store(sessionId, { sessionStatus: "Completed" });
+    await cancel();
+    expect((await read(sessionId)).uiStatus).toBe("Archived");
+  });
+
+  test("delete: gone for everybody, cancelled, its sandbox free; a second time 404", async () => {
+    const { sessionId, promptId } = await create();
+    await store(sessionId, { sbxConfig: SANDBOX });
+    expect((await send("DELETE", `/sessions/${sessionId}`)).body).toEqual({
+      success: true,
+      message: "Session deleted",
+    });
+    expect(await promptRow(promptId)).toMatchObject({ status: "Cancelled" });
+    for (const [method, path, body] of [
+      ["GET", `/sessions/${sessionId}`],
+      ["DELETE", `/sessions/${sessionId}`],
+      ["POST", `/sessions/${sessionId}/cancel`],
+      ["PUT", `/sessions/${sessionId}`, { id: sessionId, title: "x" }],
+      ["POST", "/prompts", { session_id: sessionId, data: "x" }],
+      ["GET", `/prompts/${promptId}`],
+      ["POST", "/messages", { prompt_id: promptId, data: {} }],
+    ] as const)
+      expect([method, path, (await send(method, path, body)).status]).toEqual([method, path, 404]);
+    const { sessions } = (await send("GET", "/sessions")).body;
+    expect(sessions.map(({ id }: { id: string }) => id)).not.toContain(sessionId);
+    const idle = await idleSandboxes(database().orm);
+    expect(idle.map((one) => one.sessionId)).toContain(sessionId);
+  });
+
+  test("a prompt can be changed and deleted while it waits, and the conversation with it", async () => {
+    const { sessionId, promptId } = await create("First");
+    const { id } = (await send("POST", "/prompts", { session_id: sessionId, data: "Second", priority: 3 }))
+      .body;
+    expect((await send("GET", `/prompts/${id}`)).body.prompt).toMatchObject({
+      id,
+      session_id: sessionId,
+      data: "Second",
+      seq: 2,
+      priority: 3,
+      error_kind: null,
+      status: "Queued",
+    });
+    expect((await send("PUT", `/prompts/${id}`, { data: [{ content: "Third" }] })).body.success).toBe(true);
+    expect((await send("GET", `/prompts/${id}`)).body.prompt.data).toEqual([{ content: "Third" }]);
+    const texts = async () =>
+      (await read(sessionId)).messages.map(({ content }: { content: string }) => content);
+    expect(await texts()).toEqual(["First", "Third"]);
+    expect((await send("PUT", `/prompts/${id}`, { data: [] })).status).toBe(422);
+
+    expect(await claimRun(database().orm, promptId)).toBeDefined();
+    expect((await send("PUT", `/prompts/${promptId}`, { data: "Too late" })).status).toBe(409);
+    expect((await send("DELETE", `/prompts/${promptId}`)).status).toBe(409);
+    expect((await send("DELETE", `/prompts/${id}`)).body.success).toBe(true);
+    expect((await send("GET", `/prompts/${id}`)).status).toBe(404);
+    expect(await texts()).toEqual(["First"]);
+    expect((await read(sessionId)).uiStatus).toBe("InProgress");
+  });
+
+  test("deleting the first in line sends the next on its way; deleting the last leaves the session as it was", async () => {
+    const { sessionId, promptId } = await create("First");
+    const { id } = (await send("POST", "/prompts", { session_id: sessionId, data: "Second" })).body;
+    await database().orm.delete(outbox);
+    await send("DELETE", `/prompts/${promptId}`);
+    expect(await database().orm.$count(outbox, eq(outbox.key, id))).toBe(1);
+    expect((await read(sessionId)).inboxStatus).toBe("Pending");
+    await database().orm.update(prompt).set({ status: "Completed" }).where(eq(prompt.id, id));
+    const { id: third } = (await send("POST", "/prompts", { session_id: sessionId, data: "Third" })).body;
+    await send("DELETE", `/prompts/${third}`);
+    expect((await read(sessionId)).inboxStatus).toBe("Completed");
+  });
+
+  test("messages: numbered without gaps, unique by uuid, and not to be touched while the prompt runs", async () => {
+    const { sessionId, promptId } = await create();
+    const post = (data: unknown) => send("POST", "/messages", { prompt_id: promptId, data });
+    // Whichever comes first: at once, each has its own number.
+    const made = await Promise.all([{ uuid: "a" }, null, "text", [1]].map(post));
+    expect(made.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
+    const list = async () => (await send("GET", `/prompts/${promptId}/messages`)).body.messages;
+    expect((await list()).map(({ seq }: { seq: number }) => seq)).toEqual([1, 2, 3, 4]);
+    expect((await post({ uuid: "a" })).status).toBe(409);
+    const first = made[0]?.body.id;
+    expect((await send("GET", `/messages/${first}`)).body.message).toMatchObject({
+      id: first,
+      prompt_id: promptId,
+      data: { uuid: "a" },
+    });
+    expect((await send("PUT", `/messages/${first}`, { data: { uuid: "a", more: 1 } })).body.success).toBe(
+      true,
+    );
+    expect((await send("PUT", `/messages/${made[1]?.body.id}`, { data: { uuid: "a" } })).status).toBe(409);
+    expect((await send("PUT", `/messages/${made[1]?.body.id}`, { data: null })).status).toBe(200);
+    const gone = (await list()).find(({ id }: { id: string }) => id === made[3]?.body.id).seq;
+    expect((await send("DELETE", `/messages/${made[3]?.body.id}`)).body.success).toBe(true);
+    await post("after");
+    expect((await list()).map(({ seq }: { seq: number }) => seq)).toEqual(
+      [1, 2, 3, 4, 5].filter((seq) => seq !== gone),
+    );
+
+    expect(await claimRun(database().orm, promptId)).toBeDefined();
+    expect((await post("x")).status).toBe(409);
+    expect((await send("PUT", `/messages/${first}`, { data: 1 })).status).toBe(409);
+    expect((await send("DELETE", `/messages/${first}`)).status).toBe(409);
+    expect(await database().orm.$count(message, eq(message.sessionId, sessionId))).toBe(4);
+  });
+
+  test("what is somebody else's does not exist", async () => {
+    const { sessionId, promptId } = await create();
+    const { id } = (await send("POST", "/messages", { prompt_id: promptId, data: {} })).body;
+    for (const [method, path, body] of [
+      ["PUT", `/sessions/${sessionId}`, { id: sessionId, title: "x" }],
+      ["DELETE", `/sessions/${sessionId}`],
+      ["POST", `/sessions/${sessionId}/cancel`],
+      ["GET", `/prompts/${promptId}`],
+      ["PUT", `/prompts/${promptId}`, { data: "x" }],
+      ["DELETE", `/prompts/${promptId}`],
+      ["POST", "/messages", { prompt_id: promptId, data: {} }],
+      ["GET", `/messages/${id}`],
+      ["PUT", `/messages/${id}`, { data: "x" }],
+      ["DELETE", `/messages/${id}`],
+    ] as const)
+      for (const user of ["bob", "admin"])
+        expect([method, path, user, (await send(method, path, body, user)).status]).toEqual([
+          method,
+          path,
+          user,
+          404,
+        ]);
+  });
+
+  test("a priority is stored with the prompt, within its bounds", async () => {
+    const wanted = { repo: "owner/name", target_branch: "main", messages: "go" };
+    for (const priority of [-10, 10]) {
+      const { promptId } = (await send("POST", "/sessions/with-prompt", { ...wanted, priority })).body;
+      expect((await send("GET", `/prompts/${promptId}`)).body.prompt.priority).toBe(priority);
+    }
+    const { id } = (await send("POST", "/sessions", { ...wanted, priority: 4 })).body;
+    expect((await send("GET", `/sessions/${id}/prompts`)).body.prompts[0].priority).toBe(4);
+    for (const priority of [11, -11, 1.5, "1"])
+      expect((await send("POST", "/sessions", { ...wanted, priority })).status).toBe(422);
+  });
+});
