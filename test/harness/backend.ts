@@ -84,13 +84,19 @@ export interface Backend {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** Starts the service with these arguments and waits until it listens. */
+/**
+ * Starts the service with these arguments and waits until it listens.
+ * @param options.binary an executable to start instead of the sources.
+ */
 export async function startBackend(
   stage: Stage,
-  options: { args?: string[]; env?: Record<string, string> } = {},
+  options: { args?: string[]; env?: Record<string, string>; binary?: string } = {},
 ): Promise<Backend> {
   const running = startProcess({
-    argv: [...programArgv(), ...(options.args ?? ["server", "--with-bg-tasks"])],
+    argv: [
+      ...(options.binary ? ([options.binary] as const) : programArgv()),
+      ...(options.args ?? ["server", "--with-bg-tasks"]),
+    ],
     env: { ...stage.env, ...options.env },
     cwd: stage.folder,
   });
