@@ -30,15 +30,24 @@ export const Priority = t.Integer({
   examples: [0],
 });
 
+/** An example. */
+const CURSOR = "NTA";
+
 /** What every list takes. */
 export const paging = {
   limit: t.Optional(
-    t.Integer({ minimum: 1, maximum: MAX_PAGE, description: "At most so many; without it, all of them" }),
+    t.Integer({
+      minimum: 1,
+      maximum: MAX_PAGE,
+      description: "At most so many; without it, all of them",
+      examples: [50],
+    }),
   ),
   cursor: t.Optional(
     t.String({
       maxLength: 500,
       description: "The next_cursor of the page before, with the same other parameters",
+      examples: [CURSOR],
     }),
   ),
 };
@@ -50,7 +59,10 @@ export function readLimit({ query }: { query: { limit?: unknown } }): void {
 
 export const NextCursor = t.Optional(
   nullable(
-    t.String({ description: "Where the next page begins; only with a limit, and null on the last page" }),
+    t.String({
+      description: "Where the next page begins; only with a limit, and null on the last page",
+      examples: [CURSOR],
+    }),
   ),
 );
 
@@ -62,10 +74,16 @@ export const AnyJson = t.Any({ description: "Any JSON" });
 
 export const ErrorDto = t.Object(
   {
-    err: t.String({ description: "The code again, for older clients" }),
-    msg: t.String({ description: "What was wrong and what to do" }),
-    code: t.String({ description: "Stable; decide by this" }),
-    request_id: t.String({ description: "The X-Request-Id of the reply; name it in a report" }),
+    err: t.String({ description: "The code again, for older clients", examples: ["not_found"] }),
+    msg: t.String({
+      description: "What was wrong and what to do",
+      examples: ["The session 019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708 does not exist."],
+    }),
+    code: t.String({ description: "Stable; decide by this", examples: ["not_found"] }),
+    request_id: t.String({
+      description: "The X-Request-Id of the reply; name it in a report",
+      examples: ["ea63119e-fb31-486e-a188-239d40ba7643"],
+    }),
   },
   { description: "Every error has this shape." },
 );

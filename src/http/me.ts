@@ -19,13 +19,15 @@ export function meRoutes(options: {
       ...wireModels,
       MeOutput: t.Object({
         id: t.String({ examples: ["9f3c2a52-1c1f-4d8e-9a0c-5b1f2d3e4a5b"] }),
-        name: nullable(t.String({ description: "As the token has it" })),
-        roles: t.Array(t.String()),
+        name: nullable(t.String({ description: "As the token has it", examples: ["Alice"] })),
+        roles: t.Array(t.String(), { examples: [["admin"]] }),
         expires_at: nullable({ ...Time, description: "When the token ends; null: never" }),
         limits: t.Object({
-          unfinished_prompts: t.Integer({ description: "Prompts that wait or run now" }),
-          requests_per_minute: nullable(t.Integer({ description: "null: as many as you like" })),
-          max_unfinished_prompts: t.Integer({ description: "More are refused with 429" }),
+          unfinished_prompts: t.Integer({ description: "Prompts that wait or run now", examples: [2] }),
+          requests_per_minute: nullable(
+            t.Integer({ description: "null: as many as you like", examples: [6000] }),
+          ),
+          max_unfinished_prompts: t.Integer({ description: "More are refused with 429", examples: [100] }),
         }),
       }),
     })

@@ -16,8 +16,11 @@ export function mend({ paths: found, ...rest }: RawDocument): Json {
   for (const path of Object.values(paths))
     for (const operation of Object.values(path)) {
       for (const [status, reply] of Object.entries(operation.responses ?? {})) {
-        reply.description ||= DESCRIPTIONS[status] ?? "An error";
-        reply.content = jsonOnly(reply.content);
+        // Of an error, the generator knows only what all of them have in common.
+        if (!reply.description || Number(status) >= 400)
+          reply.description = DESCRIPTIONS[status] ?? reply.description ?? "";
+        if (BODILESS.has(status)) delete reply.content;
+        else reply.content = jsonOnly(reply.content);
       }
       if (operation.requestBody) operation.requestBody.content = jsonOnly(operation.requestBody.content);
     }
@@ -77,11 +80,15 @@ interface Operation {
   requestBody?: { content?: Json };
 }
 
+/** Replies that HTTP lets have no body. */
+const BODILESS = new Set(["204", "304"]);
+
 const DESCRIPTIONS: Readonly<Record<string, string>> = {
   200: "It worked",
+  304: "The reply with this ETag still holds",
   400: "The request is malformed",
   401: "No token, or not a good one",
-  403: "This is closed",
+  403: "This is closed, to you or to everybody; the message says why",
   404: "It does not exist, or it is somebody else's",
   409: "It cannot be done in the state that things are in; the message says why",
   413: "The body is too large",

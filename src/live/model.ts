@@ -60,6 +60,7 @@ export const sessionEvents = {
       t.String({
         pattern: NUMBER,
         description: "The last `id:` that you have; overrules `after`",
+        examples: ["41"],
       }),
     ),
   }),
@@ -70,6 +71,7 @@ export const sessionEvents = {
   },
 };
 
+const EXAMPLE_ID = "1.mjwq3k5c.AZqzxF1uf4CRorPE1eb3CAE";
 const CURSOR = {
   minLength: 1,
   // What a server takes as a header.
@@ -80,12 +82,20 @@ const CURSOR = {
 export const allEvents = {
   query: t.Object({
     after: t.Optional(
-      t.String({ ...CURSOR, description: "The last `id:` that this stream gave you. Default: from now on." }),
+      t.String({
+        ...CURSOR,
+        description: "The last `id:` that this stream gave you. Default: from now on.",
+        examples: [EXAMPLE_ID],
+      }),
     ),
   }),
   headers: t.Object({
     "last-event-id": t.Optional(
-      t.String({ ...CURSOR, description: "The last `id:` that you have; overrules `after`" }),
+      t.String({
+        ...CURSOR,
+        description: "The last `id:` that you have; overrules `after`",
+        examples: [EXAMPLE_ID],
+      }),
     ),
   }),
   documented: {
@@ -98,7 +108,7 @@ id they begin now. Ids are opaque: they name the place in every session that was
 each), and a time before which all others are complete. The guarantee is that of a single session's stream as long as storing a batch
 of messages takes the database less than a minute.`,
     responses: repliesOf(
-      SESSION_EXAMPLE.replace("id: 1\n", "id: 1.mjwq3k5c.AZqzxF1uf4CRorPE1eb3CAE\n").replace(
+      SESSION_EXAMPLE.replace("id: 1\n", `id: ${EXAMPLE_ID}\n`).replace(
         "\nid:",
         '\nid: 1.mjwq3k5c.\nevent: ready\ndata: {"sessions":1}\n\nid:',
       ),

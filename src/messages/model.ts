@@ -16,7 +16,10 @@ const data = {
 const MessageDto = t.Object({
   id: Id,
   prompt_id: Id,
-  seq: t.Integer({ description: "Its place in the session, from 1; ascending, and never used twice" }),
+  seq: t.Integer({
+    description: "Its place in the session, from 1; ascending, and never used twice",
+    examples: [1],
+  }),
   data,
   created_at: Time,
   updated_at: Time,

@@ -17,7 +17,10 @@ const CancellationStatus = t.Unsafe<(typeof CANCELLATION_STATUSES)[number]>(
   t.Union(CANCELLATION_STATUSES.map((status) => t.Literal(status))),
 );
 const Sandbox = t.Object(
-  { provider: t.String({ examples: ["local"] }), id: t.String() },
+  {
+    provider: t.String({ examples: ["local"] }),
+    id: t.String({ examples: ["019ab3c4-5d6e-7f80-91a2-b3c4d5e6f70a"] }),
+  },
   { description: "The sandbox that is held" },
 );
 
@@ -40,7 +43,7 @@ const SessionDto = t.Object({
   deletedAt: nullable(Time),
   cancellationStatus: nullable(CancellationStatus),
   cancelledAt: nullable(Time),
-  cancelledBy: nullable(t.String()),
+  cancelledBy: nullable(t.String({ description: "The user who cancelled it", examples: ["alice"] })),
   messages: t.Optional(
     t.Array(
       t.Object({
@@ -69,10 +72,18 @@ export const sessionQuery = t.Object({
     }),
   ),
   repo: t.Optional(
-    t.String({ maxLength: 2_000, description: "Only those of this repository, as it was sent" }),
+    t.String({
+      maxLength: 2_000,
+      description: "Only those of this repository, as it was sent",
+      examples: ["owner/name"],
+    }),
   ),
   q: t.Optional(
-    t.String({ maxLength: 500, description: "Only those with this in their title, in any case" }),
+    t.String({
+      maxLength: 500,
+      description: "Only those with this in their title, in any case",
+      examples: ["login"],
+    }),
   ),
   order: t.Optional(
     t.Unsafe<"newest" | "oldest">(
@@ -107,7 +118,13 @@ export const sessionModels = {
     id: { ...Id, description: "The same as in the path" },
     title: t.Optional(nullable(title)),
     branch: t.Optional(
-      nullable(t.String({ ...NAME, description: "Only before the first prompt has started" })),
+      nullable(
+        t.String({
+          ...NAME,
+          description: "Only before the first prompt has started",
+          examples: ["prompt/fix-the-login-timeout"],
+        }),
+      ),
     ),
     repo: t.Optional(nullable({ ...repo, description: "Only before the first prompt has started" })),
     target_branch: t.Optional(
@@ -117,6 +134,7 @@ export const sessionModels = {
     sbx_config: t.Optional({
       ...AnyJson,
       description: "The service's own: as a read shows it now, or not at all",
+      examples: [null],
     }),
     ui_status: t.Optional(
       nullable({ ...UiStatus, description: "Archived; or NeedsReview, which takes that back" }),

@@ -2,7 +2,13 @@ import { t } from "elysia";
 
 export const webhookModels = {
   ReturnItemInput: t.Object({
-    item: t.Any({ description: "The item as the allocator lent it, or at least its id" }),
+    item: t.Any({
+      description: "The item as the allocator lent it, or at least its id",
+      examples: [{ id: "sandbox-17" }],
+    }),
   }),
-  ReturnItemOutput: t.Object({ success: t.Boolean(), message: t.String() }),
+  ReturnItemOutput: t.Object({
+    success: t.Boolean(),
+    message: t.String({ examples: ["The item is marked as returned"] }),
+  }),
 };

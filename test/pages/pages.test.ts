@@ -87,7 +87,9 @@ function inBrowser() {
 
       const list = page.locator("#operations-Sessions-handlers_sessions_list");
       await list.locator(".opblock-summary-control").click();
+      const called = page.waitForRequest((request) => request.url().startsWith(`${backend.url}/sessions`));
       await list.getByRole("button", { name: "Execute" }).click();
+      expect((await called).url(), "examples of filters are not filled in").toBe(`${backend.url}/sessions`);
       const status = list.locator(".live-responses-table .response .response-col_status");
       await status.waitFor();
       expect(await status.textContent()).toStartWith("200");
@@ -117,7 +119,9 @@ function inBrowser() {
 
       await page.locator('.nav-bar-path[data-content-id="get-/sessions"]').click();
       const section = page.locator('.expanded-endpoint-body[id="get-/sessions"]');
+      const called = page.waitForRequest((request) => request.url().startsWith(`${backend.url}/sessions`));
       await section.getByRole("button", { name: "TRY" }).click();
+      expect((await called).url(), "examples of filters are not filled in").toBe(`${backend.url}/sessions`);
       const status = section.locator(".response-message");
       await status.waitFor();
       expect(await status.textContent()).toContain("200");
