@@ -316,10 +316,13 @@ describeEachDatabase("the API", (database) => {
       expect(preflight.headers.get("access-control-allow-origin")).toBe(origin);
       expect(preflight.headers.get("access-control-allow-credentials")).toBe("true");
       expect(preflight.headers.get("access-control-allow-headers")).toContain("authorization, content-type");
+      for (const name of ["idempotency-key", "if-none-match", "last-event-id"])
+        expect(preflight.headers.get("access-control-allow-headers")).toContain(name);
       expect(preflight.headers.get("access-control-allow-methods")).toContain("GET, POST, PUT, DELETE");
       expect(Number(preflight.headers.get("access-control-max-age"))).toBeGreaterThan(0);
       const refused = await send("GET", "/sessions", { token: null, headers: { origin } });
       expect([refused.status, refused.headers.get("access-control-allow-origin")]).toEqual([401, origin]);
+      expect(refused.headers.get("access-control-expose-headers")).toContain("etag");
     }
     const foreign = await send("GET", "/health", { headers: { origin: "https://evil.example.com" } });
     expect(foreign.headers.get("access-control-allow-origin")).toBeNull();

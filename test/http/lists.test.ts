@@ -166,6 +166,7 @@ describeEachDatabase("lists", (database) => {
           }),
         ),
       );
+    let other = "";
     const changes: [string, string[], () => Promise<unknown>][] = [
       ["nothing", [], async () => {}],
       [
@@ -173,7 +174,13 @@ describeEachDatabase("lists", (database) => {
         ["messages", "session", "sessions"],
         () => post(user, "/messages", { prompt_id: promptId, data: 1 }),
       ],
-      ["another session", ["sessions"], () => insert(user, {})],
+      [
+        "another session",
+        ["sessions"],
+        async () => {
+          other = await insert(user, {});
+        },
+      ],
       [
         "a change of a message",
         ["messages"],
@@ -193,9 +200,7 @@ describeEachDatabase("lists", (database) => {
         "a session for another one",
         ["sessions"],
         async () => {
-          const old = await insert(user, {});
-          await tags();
-          await database().orm.update(session).set({ deletedAt: new Date() }).where(eq(session.id, old));
+          await database().orm.update(session).set({ deletedAt: new Date() }).where(eq(session.id, other));
           await insert(user, {});
         },
       ],

@@ -1,0 +1,90 @@
+import { expect, test } from "bun:test";
+import { eq, inArray } from "drizzle-orm";
+import { message, prompt, session } from "../../src/db/tables.ts";
+import { claimNext } from "../../src/runs/claim-store.ts";
+import { finishRun } from "../../src/runs/end-store.ts";
+import { LeaseLost } from "../../src/runs/run.ts";
+import { appendMessages } from "../../src/runs/store.ts";
+import { ask, makeApp } from "../harness/app.ts";
+import { describeEachDatabase } from "../harness/databases.ts";
+
+const USER = "racer";
+const CLIENTS = 8;
+const ROUNDS = 40;
+
+describeEachDatabase("clients and runners on the same sessions at once", (database) => {
+  test("no deadlock, no number twice, and every session ends where its prompts do", async () => {
+    const { orm } = database();
+    const app = makeApp({ database: database(), env: { MAX_UNFINISHED_PROMPTS: "100000" } });
+    const send = (method: string, path: string, body?: unknown) => ask(app, USER, method, path, body);
+    const pick = <One>(some: readonly One[]) => some[Math.floor(Math.random() * some.length)] as One;
+    const place = { repo: "owner/name", target_branch: "main" };
+    const sessions: string[] = [];
+    const prompts: string[] = [];
+    for (let one = 0; one < 3; one++) {
+      const { body } = await send("POST", "/sessions/with-prompt", { ...place, messages: "go" });
+      sessions.push(body.sessionId);
+      prompts.push(body.promptId);
+    }
+
+    const statuses: number[] = [];
+    const client = async () => {
+      for (let round = 0; round < ROUNDS; round++) {
+        const [method, path, body] = pick<() => [string, string, unknown?]>([
+          () => ["POST", "/prompts", { session_id: pick(sessions), data: "more" }],
+          () => ["POST", "/prompts", { session_id: pick(sessions), data: "more" }],
+          () => ["POST", `/sessions/${pick(sessions)}/cancel`],
+          () => ["PUT", `/prompts/${pick(prompts.slice(-6))}`, { data: "other" }],
+          () => ["DELETE", `/prompts/${pick(prompts.slice(-6))}`],
+          () => ["POST", "/messages", { prompt_id: pick(prompts.slice(-6)), data: {} }],
+          () => ["POST", "/dead-letter-queue/retry", {}],
+        ])();
+        const reply = await send(method, path, body);
+        statuses.push(reply.status);
+        if (path === "/prompts") prompts.push(reply.body.id);
+      }
+    };
+    let over = false;
+    const claimant = { host: "here", ttlMs: 60_000, maxRunning: 100, maxRunningPerUser: 100 };
+    const runner = async (owner: string) => {
+      for (let run = await claimNext(orm, { ...claimant, owner }); run || !over; ) {
+        if (run) {
+          try {
+            await appendMessages(orm, run, [{ type: "a" }, { type: "b" }]);
+            const status = pick(["Completed", "Failed"] as const);
+            const errorKind = status === "Failed" ? "poison" : null;
+            const end = { error: null, usage: {}, content: "", dead: status === "Failed" };
+            await finishRun(orm, run, { ...end, status, errorKind });
+          } catch (error) {
+            if (!(error instanceof LeaseLost)) throw error;
+          }
+        }
+        run = await claimNext(orm, { ...claimant, owner });
+      }
+    };
+    const runners = [runner("one"), runner("two")];
+    await Promise.all(Array.from({ length: CLIENTS }, client)).finally(() => {
+      over = true;
+    });
+    await Promise.all(runners);
+
+    expect(statuses.filter((status) => ![200, 404, 409].includes(status))).toEqual([]);
+    expect(statuses).toHaveLength(CLIENTS * ROUNDS);
+    const rows = await orm.select().from(session).where(inArray(session.id, sessions));
+    for (const row of rows) {
+      expect(["Completed", "Failed", "Cancelled"]).toContain(row.inboxStatus);
+      const left = await orm.select().from(prompt).where(eq(prompt.sessionId, row.id));
+      expect(left.filter(({ status }) => status === "Queued" || status === "Running")).toEqual([]);
+      const numbers = await orm
+        .select({ seq: message.seq })
+        .from(message)
+        .where(eq(message.sessionId, row.id))
+        .orderBy(message.seq);
+      expect(new Set(numbers.map(({ seq }) => seq)).size).toBe(numbers.length);
+      // Deleting a prompt takes its messages along: no number above the counter, at any rate.
+      expect(numbers.at(-1)?.seq ?? 0).toBeLessThanOrEqual(row.messageSeq);
+      const turns = row.messages.filter(({ role }) => role === "user").map(({ prompt_id }) => prompt_id);
+      expect(turns.sort()).toEqual(left.map(({ id }) => id).sort());
+    }
+  }, 60_000);
+});
