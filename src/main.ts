@@ -25,7 +25,8 @@ async function main(args: readonly string[]): Promise<number> {
         env: gitEnvironment(),
       });
     case "print-openapi":
-      process.stdout.write(await (await import("./cli/print-openapi.ts")).printedOpenApi(version));
+      // Waits for the reader: it is more than a pipe holds, and the process ends right after.
+      await Bun.write(Bun.stdout, await (await import("./cli/print-openapi.ts")).printedOpenApi(version));
       return 0;
     case "token":
       await (await import("./cli/token.ts")).runToken({
