@@ -14,6 +14,9 @@ export const Id = t.String({
 /** ISO 8601 in UTC. */
 export const Time = t.String({ format: "date-time", examples: ["2026-01-31T12:00:00.000Z"] });
 
+/** The same from a client: PostgreSQL knows neither a year 0 nor JavaScript's signed ones. */
+export const WrittenTime = t.String({ ...Time, pattern: "^[1-9][0-9]{3}-" });
+
 export const nullable = <T extends TSchema>(schema: T) => t.Union([schema, t.Null()]);
 
 /** The answer to whatever changes something. */

@@ -1,6 +1,6 @@
 import { type Static, t } from "elysia";
 import { DLQ_STATUSES, FAILURE_KINDS } from "../db/tables.ts";
-import { AnyJson, Done, Id, nullable, Time } from "../wire.ts";
+import { AnyJson, Done, Id, nullable, Time, WrittenTime } from "../wire.ts";
 
 const DlqStatus = t.Unsafe<(typeof DLQ_STATUSES)[number]>(
   t.Union(DLQ_STATUSES.map((status) => t.Literal(status))),
@@ -70,8 +70,8 @@ export const deadLetterModels = {
     task_type: t.Optional(t.String({ maxLength: 200, examples: ["prompt-run"] })),
     kind: t.Optional(Kind),
     ids: t.Optional(t.Array(Id, { minItems: 1, maxItems: 500 })),
-    failed_before: t.Optional({ ...Time, description: "Only what failed last before this" }),
-    failed_after: t.Optional({ ...Time, description: "Only what failed last at or after this" }),
+    failed_before: t.Optional({ ...WrittenTime, description: "Only what failed last before this" }),
+    failed_after: t.Optional({ ...WrittenTime, description: "Only what failed last at or after this" }),
     resolution_notes: notes,
   }),
   RetryDlqEntriesOutput: t.Object({

@@ -23,6 +23,14 @@ export class Interrupted extends Error {
   override readonly name = "Interrupted";
 }
 
+/** The agent ended without a word, its keeper too: somebody killed both, or the machine was restarted. */
+export class AgentLost extends Error {
+  override readonly name = "AgentLost";
+  constructor() {
+    super("The agent was killed in the middle of its work.");
+  }
+}
+
 /** Given up. `message` is for the user. */
 export class Poison extends Error {
   override readonly name = "Poison";
@@ -34,7 +42,8 @@ export class Poison extends Error {
  * to the dead letters.
  */
 export function classify(error: unknown): { kind: Failure["kind"]; message: string } {
-  if (error instanceof NotNow) return { kind: "transient", message: error.message };
+  if (error instanceof NotNow || error instanceof AgentLost)
+    return { kind: "transient", message: error.message };
   if (error instanceof Interrupted) return { kind: "interrupted", message: error.message };
   if (error instanceof Poison) return { kind: "poison", message: error.message };
   if (error instanceof AgentUnavailable) return { kind: "configuration", message: error.message };

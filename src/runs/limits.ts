@@ -9,7 +9,7 @@ const TICK_MS = 500;
 /** Looking at processor time and disk costs more than looking at a clock. */
 const LOOK_EVERY_MS = 5_000;
 /** An agent that only waits uses less than a hundredth of a processor; a clock tick is 10 ms. */
-const IDLE_TICKS = LOOK_EVERY_MS / 10 / 100;
+const IDLE_TICKS_PER_MS = 1 / 10 / 100;
 
 /** Which limit a run has hit, and a sentence for its user. */
 export interface Limit {
@@ -31,6 +31,9 @@ export function watchLimits(options: {
 }): { stop(): void } {
   const { limits, process, sandboxes, hasResult, onLimit } = options;
   const { timeoutMs, silenceMs, minFreeBytes } = limits;
+  // A short limit is looked at more often.
+  const lookEveryMs =
+    silenceMs > 0 ? Math.min(LOOK_EVERY_MS, Math.max(TICK_MS, silenceMs / 3)) : LOOK_EVERY_MS;
   let lookedAt = performance.now();
   let activeAt = lookedAt;
   let resultAt: number | undefined;
@@ -43,7 +46,7 @@ export function watchLimits(options: {
   };
   const look = async (now: number) => {
     const usage = await process.usage();
-    const worked = Math.abs(usage.cpuTicks - before.cpuTicks) > IDLE_TICKS;
+    const worked = Math.abs(usage.cpuTicks - before.cpuTicks) > lookEveryMs * IDLE_TICKS_PER_MS;
     if (worked || usage.outputBytes !== before.outputBytes) activeAt = now;
     before = usage;
     if (usage.outputBytes > MAX_OUTPUT_BYTES)
@@ -69,7 +72,7 @@ export function watchLimits(options: {
         "timeout",
         `The run was ended: it took longer than ${inMinutes(timeoutMs)} (RUN_TIMEOUT_MINUTES).`,
       );
-    if (busy || now - lookedAt < LOOK_EVERY_MS) return;
+    if (busy || now - lookedAt < lookEveryMs) return;
     busy = true;
     lookedAt = now;
     // What cannot be looked at now is looked at the next time.

@@ -4,7 +4,7 @@ import type { Sandbox, WorkResult } from "../sandboxes/sandbox.ts";
 import { heldSandboxes } from "../sandboxes/store.ts";
 import { conclude, type Outcome, ownUsage } from "./conclude.ts";
 import { detachRun, handOver, postponeRun } from "./end-store.ts";
-import { backoffMs, classify, MAX_ATTEMPTS, NotNow, Poison } from "./failures.ts";
+import { AgentLost, backoffMs, classify, MAX_ATTEMPTS, NotNow, Poison } from "./failures.ts";
 import type { Lease, LeaseKeeper } from "./leases.ts";
 import { persistently } from "./persist.ts";
 import { type PrepareDeps, prepare, resume, type Stage } from "./prepare.ts";
@@ -67,17 +67,15 @@ async function attempt(context: Context): Promise<Outcome> {
   const { adopted, resumable, sandbox } = context.stage;
   // Nobody served it while it ended: that it failed says nothing about its work.
   const unattended = adopted && !result.verdict.ok && !result.limit;
-  if (
-    (result.lost || unattended) &&
-    !lease.cancelled.aborted &&
-    run.attempt <= MAX_ATTEMPTS &&
-    (await resumable())
-  ) {
+  const again = (result.lost || unattended) && !lease.cancelled.aborted && run.attempt <= MAX_ATTEMPTS;
+  if (again && (await resumable())) {
     await context.stage.access?.close();
     context.stage = await resume(deps, run, sandbox, AbortSignal.any([life, lease.cancelled]));
     result = await watch(context, context.stage);
   }
-  const { verdict, limit, lost } = result;
+  // Nothing has left the sandbox: the next attempt starts from a clean checkout.
+  if (result.lost && !result.limit && !lease.cancelled.aborted) throw new AgentLost();
+  const { verdict, limit } = result;
   const work = await deliver(context, context.stage);
   const { summary } = verdict;
   const usage = context.stage.record.resumed ? await ownUsage(deps.orm, run, verdict) : verdict.usage;
@@ -86,7 +84,7 @@ async function attempt(context: Context): Promise<Outcome> {
   if (limit && limit.name !== "result")
     return { status: "Failed", kind: "limit", reason: limit.reason, ...common };
   if (verdict.ok) return { status: "Completed", reason: limit?.reason, ...common };
-  return { status: "Failed", kind: lost ? "interrupted" : "agent", reason: verdict.reason, ...common };
+  return { status: "Failed", kind: "agent", reason: verdict.reason, ...common };
 }
 
 const CANCELLED = "The run was cancelled.";

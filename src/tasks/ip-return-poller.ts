@@ -6,7 +6,7 @@ import type { Task } from "./task.ts";
 
 const INTERVAL_MS = 2_000;
 /** How often it looks for what a crash left on this machine. */
-const SWEEP_EVERY_MS = 60_000;
+const SWEEP_EVERY_MS = 10_000;
 
 /** Gives back the sandboxes of sessions at rest, and whatever a crash left behind. */
 export const ipReturnPoller: Task = async ({ database, sandboxes, logger }) => {

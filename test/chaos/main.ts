@@ -1,3 +1,5 @@
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { readConfig } from "../../src/config.ts";
 import { type Database, openDatabase } from "../../src/db/client.ts";
@@ -114,7 +116,10 @@ async function untilQuiet(cluster: Cluster, tokens: readonly string[]): Promise<
       .filter(
         (one) => ["Pending", "Processing"].includes(String(one["inboxStatus"])) || one["sbxConfig"] !== null,
       );
-    if (busy?.length === 0) return performance.now() - started;
+    const folders = await Promise.all(
+      cluster.dataDirs.map((dataDir) => readdir(join(dataDir, "sandboxes")).catch(() => [])),
+    );
+    if (busy?.length === 0 && folders.flat().length === 0) return performance.now() - started;
     await Bun.sleep(250);
   }
   return undefined;

@@ -201,8 +201,8 @@ describe("the life of one prompt", () => {
     "an agent that uses the processor is not silent",
     async () => {
       const { promptId } = await submit();
-      const script = "end=$(($(date +%s) + 7)); while [ $(date +%s) -lt $end ]; do :; done; echo done";
-      const limits = { timeoutMs: 60_000, silenceMs: 5_500, minFreeBytes: 0 };
+      const script = "end=$(($(date +%s) + 5)); while [ $(date +%s) -lt $end ]; do :; done; echo done";
+      const limits = { timeoutMs: 60_000, silenceMs: 1_500, minFreeBytes: 0 };
       await run(promptId, depsFor(agentOf(script), { limits }));
       expect(await promptRow(promptId)).toMatchObject({ status: "Completed" });
     },
@@ -308,6 +308,29 @@ describe("the life of one prompt", () => {
       expect(texts.join("\n")).toContain("You were interrupted");
       expect(texts.join("\n")).toContain("Do it");
       expect(await promptRow(promptId)).toMatchObject({ status: "Completed", attempt: 2 });
+    },
+    LONG,
+  );
+
+  test(
+    "an agent that is killed with its keeper while its runner watches: another attempt, from a clean checkout",
+    async () => {
+      const { sessionId, promptId } = await submit();
+      const first = run(promptId, depsFor(agentOf("echo half > half.txt; echo begun; sleep 600")));
+      await says(promptId, "begun");
+      const sandboxId = (await sessionRow(sessionId))?.sbxConfig?.id ?? "";
+      await Bun.$`pkill -9 -f ${join(stage.dataDir, "sandboxes", sandboxId)}`.nothrow().quiet();
+      await endMarked(MARKER, sandboxId);
+      await first;
+      expect(await promptRow(promptId)).toMatchObject({
+        status: "Queued",
+        errorKind: "transient",
+        attempt: 1,
+      });
+      await database.orm.update(prompt).set({ notBefore: null }).where(eq(prompt.id, promptId));
+      await run(promptId, depsFor(agentOf("ls; cat > whole.txt")));
+      expect(await promptRow(promptId)).toMatchObject({ status: "Completed", attempt: 2 });
+      expect(await textsOf(promptId)).not.toContain("half.txt");
     },
     LONG,
   );
