@@ -80,6 +80,16 @@ else
       await child.stop(0);
     });
 
+    test("a daemon that has thrown away its whole environment ends with the run", async () => {
+      const sandbox = await stage.open(stage.request(repo.path));
+      const name = `daemon-${crypto.randomUUID()}`;
+      const script = `env -i /usr/bin/setsid /bin/sh -c 'trap "" TERM HUP; echo up > up; while :; do sleep 0.05; done' ${name} >/dev/null 2>&1 &
+        while ! [ -s up ]; do sleep 0.01; done`;
+      await stage.run(sandbox, script);
+      expect(processArguments().join("\n")).not.toContain(`sleep 0.05; done\0${name}`);
+      expect(processArguments().filter((args) => args.includes(name))).toEqual([]);
+    });
+
     test("what it writes into .git is never run outside", async () => {
       const marker = join(stage.dataDir, "escaped");
       const sandbox = await stage.open(stage.request(repo.path, { branch: "s/hostile" }));
