@@ -77,6 +77,10 @@ export const VARIABLES = {
     "512",
     "Free space in DATA_DIR below which no run starts; below half of it, running ones are ended; 0: no limit.",
   ],
+  CHECKOUT_DISK_MB: [
+    "0",
+    "Space that all checkouts of DATA_DIR may have when another run starts; 0: no limit. Finished ones are removed at once.",
+  ],
   GIT_AUTHOR_NAME: ["prompt-backend", "Author of the commit of what an agent left uncommitted."],
   GIT_AUTHOR_EMAIL: ["prompt-backend@localhost", "That author's address."],
   CORS_ORIGINS: [

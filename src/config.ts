@@ -55,14 +55,20 @@ export interface Config {
   path: string;
 }
 
+const RESULT_GRACE_MS = 30_000;
+
 /** What ends a run, or keeps it from starting. */
 export interface RunLimits {
   /** Wall clock of one run, milliseconds. */
   timeoutMs: number;
   /** Neither output nor work of the processor for so long, milliseconds; 0: no limit. */
   silenceMs: number;
+  /** The agent has said that it is done, and has so long to end, milliseconds. */
+  resultGraceMs: number;
   /** Bytes that must be free where checkouts are, for a run to start; below half of it, running ones are ended. */
   minFreeBytes: number;
+  /** Bytes that all checkouts of this machine may have when another run starts; 0: no limit. */
+  maxCheckoutBytes: number;
 }
 
 export type AuthConfig =
@@ -160,7 +166,9 @@ export function readConfig(env: Env = process.env, { serves = true }: { serves?:
     runLimits: {
       timeoutMs: integer("RUN_TIMEOUT_MINUTES", 1, 10_080) * 60_000,
       silenceMs: integer("RUN_SILENCE_MINUTES", 0, 10_080) * 60_000,
+      resultGraceMs: RESULT_GRACE_MS,
       minFreeBytes: integer("MIN_FREE_DISK_MB", 0, 10_000_000) * 1024 ** 2,
+      maxCheckoutBytes: integer("CHECKOUT_DISK_MB", 0, 100_000_000) * 1024 ** 2,
     },
     gitAuthor: { name: text("GIT_AUTHOR_NAME") ?? "", email: text("GIT_AUTHOR_EMAIL") ?? "" },
     corsOrigins: originsOf(text("CORS_ORIGINS")),

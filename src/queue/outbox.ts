@@ -34,7 +34,7 @@ export async function notifyOutbox(tx: Transaction): Promise<void> {
 }
 
 /**
- * Takes up to `limit` due rows and puts their next attempt off with growing delays (1 s doubling to 64 s), so that
+ * Takes up to `limit` due rows and puts their next attempt off with growing delays (1 s doubling to 64 s, give or take a half), so that
  * neither a concurrent publisher nor a crash of this one can lose or hog them.
  */
 export async function claimOutbox(orm: Orm, limit: number): Promise<OutboxMessage[]> {
@@ -49,7 +49,7 @@ export async function claimOutbox(orm: Orm, limit: number): Promise<OutboxMessag
     .update(outbox)
     .set({
       attempts: sql`${outbox.attempts} + 1`,
-      nextAttemptAt: sql`now() + interval '1 second' * power(2, least(${outbox.attempts}, 6))`,
+      nextAttemptAt: sql`now() + interval '1 second' * power(2, least(${outbox.attempts}, 6)) * (0.5 + random())`,
       updatedAt: sql`now()`,
     })
     .where(inArray(outbox.id, due))

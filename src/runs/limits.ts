@@ -1,8 +1,6 @@
 import type { RunLimits } from "../config.ts";
 import type { SandboxProcess, SandboxProvider } from "../sandboxes/sandbox.ts";
 
-/** The agent has said that it is done, and has so long to end, milliseconds. */
-const RESULT_GRACE_MS = 30_000;
 /** Bytes that an agent may print. */
 const MAX_OUTPUT_BYTES = 1024 ** 3;
 const TICK_MS = 500;
@@ -30,7 +28,7 @@ export function watchLimits(options: {
   onLimit: (limit: Limit) => void;
 }): { stop(): void } {
   const { limits, process, sandboxes, hasResult, onLimit } = options;
-  const { timeoutMs, silenceMs, minFreeBytes } = limits;
+  const { timeoutMs, silenceMs, resultGraceMs, minFreeBytes } = limits;
   // A short limit is looked at more often.
   const lookEveryMs =
     silenceMs > 0 ? Math.min(LOOK_EVERY_MS, Math.max(TICK_MS, silenceMs / 3)) : LOOK_EVERY_MS;
@@ -65,7 +63,7 @@ export function watchLimits(options: {
   const tick = () => {
     const now = performance.now();
     if (hasResult()) resultAt ??= now;
-    if (resultAt !== undefined && now - resultAt > RESULT_GRACE_MS)
+    if (resultAt !== undefined && now - resultAt > resultGraceMs)
       return hit("result", "The agent had finished its work but did not end; it was ended.");
     if (process.ageMs() > timeoutMs)
       return hit(

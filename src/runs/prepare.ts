@@ -159,6 +159,11 @@ async function note(deps: PrepareDeps, run: ClaimedRun, text: string, signal: Ab
 }
 
 async function requireDisk({ sandboxes, limits }: PrepareDeps): Promise<void> {
+  if (limits.maxCheckoutBytes > 0 && (await sandboxes.usedBytes()) > limits.maxCheckoutBytes)
+    throw new NotNow(
+      "Waits: the checkouts of other runs take all the space that they may (CHECKOUT_DISK_MB).",
+      DISK_PAUSE_MS,
+    );
   if ((await sandboxes.freeBytes()) < limits.minFreeBytes)
     throw new NotNow(
       "Waits: the disk of the machine that runs the prompts is nearly full (MIN_FREE_DISK_MB).",

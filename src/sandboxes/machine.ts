@@ -24,7 +24,8 @@ import { attachProcess, startProcess } from "./sandbox-process.ts";
  * bubblewrap where it works, and our own copies of the repositories. What an agent remembers of a conversation is in
  * DATA_DIR/conversations/<session> and outlives the sandbox.
  */
-export interface Machine extends Pick<SandboxProvider, "host" | "isolation" | "sweep" | "freeBytes"> {
+export interface Machine
+  extends Pick<SandboxProvider, "host" | "isolation" | "sweep" | "freeBytes" | "usedBytes"> {
   folderOf(id: string): string;
   /** As this process sees them. */
   pathsOf(id: string, sessionId: string): SandboxPaths;
@@ -111,6 +112,16 @@ export async function openMachine(options: { config: Config; logger: Logger }): 
         }
       }
       return released;
+    },
+
+    async usedBytes() {
+      // Agents add and remove files meanwhile: what du cannot find any more is no error.
+      const child = Bun.spawn(["du", "-sk", "--", root], {
+        env: { PATH: path },
+        stdout: "pipe",
+        stderr: "ignore",
+      });
+      return Number.parseInt(await child.stdout.text(), 10) * 1024 || 0;
     },
 
     async freeBytes() {

@@ -20,7 +20,7 @@ export async function openSandboxes(options: { config: Config; logger: Logger })
     logger,
   });
   const chosen = config.sandboxProvider === "allocator" ? allocator : local;
-  const { host, isolation, freeBytes } = machine;
+  const { host, isolation, freeBytes, usedBytes } = machine;
   return {
     host,
     isolation:
@@ -32,6 +32,7 @@ export async function openSandboxes(options: { config: Config; logger: Logger })
         : isolation,
     sweep: async (heldOf) => (await machine.sweep(heldOf)) + (await allocator.sweep(heldOf)),
     freeBytes,
+    usedBytes,
     plan: () => chosen.plan(),
     open: (sandbox, ...rest) =>
       sandbox.provider === "local" ? local.open(sandbox, ...rest) : allocator.open(sandbox, ...rest),

@@ -133,6 +133,8 @@ export interface SandboxProvider {
   sweep(heldOf: (ids: readonly string[]) => Promise<ReadonlySet<string>>): Promise<number>;
   /** Bytes that are free where checkouts are. */
   freeBytes(): Promise<number>;
+  /** Bytes that all sandboxes of this machine have. */
+  usedBytes(): Promise<number>;
 }
 
 /** One kind of sandboxes, with configs of its own shape. */

@@ -24,6 +24,13 @@ import { openStage, type SandboxStage } from "../sandboxes/stage.ts";
 
 const LONG = 60_000;
 const logger = createLogger({ level: "silent" });
+const LIMITS = {
+  timeoutMs: 60_000,
+  silenceMs: 0,
+  resultGraceMs: 30_000,
+  minFreeBytes: 0,
+  maxCheckoutBytes: 0,
+};
 const never = new AbortController().signal;
 
 /** Runs of one machine on the embedded database, with a shell script as the agent. */
@@ -65,7 +72,7 @@ describe("the life of one prompt", () => {
     sandboxes: stage.provider,
     agent,
     model: undefined,
-    limits: { timeoutMs: 60_000, silenceMs: 0, minFreeBytes: 0 },
+    limits: LIMITS,
     handover: "leave",
     logger,
     ...more,
@@ -105,7 +112,7 @@ describe("the life of one prompt", () => {
       .where(eq(message.promptId, promptId))
       .orderBy(asc(message.seq));
     return rows.map(
-      ({ data }) => (data as { message: { content: { text: string }[] } }).message.content[0]?.text,
+      ({ data }) => (data as { message?: { content: { text: string }[] } }).message?.content[0]?.text,
     );
   };
   const says = (promptId: string, text: string) =>
@@ -174,14 +181,9 @@ describe("the life of one prompt", () => {
   );
 
   test.each([
-    ["timeout", "sleep 600", { timeoutMs: 500, silenceMs: 0, minFreeBytes: 0 }, "took longer than"],
-    [
-      "silence",
-      "echo one; sleep 600",
-      { timeoutMs: 60_000, silenceMs: 1, minFreeBytes: 0 },
-      "neither printed nor did",
-    ],
-    ["disk", "sleep 600", { timeoutMs: 60_000, silenceMs: 0, minFreeBytes: 1 }, "disk"],
+    ["timeout", "sleep 600", { timeoutMs: 500 }, "took longer than"],
+    ["silence", "echo one; sleep 600", { silenceMs: 1 }, "neither printed nor did"],
+    ["disk", "sleep 600", { minFreeBytes: 1 }, "disk"],
   ])(
     "a run is ended at its limit: %s",
     async (name, script, limits, reason) => {
@@ -190,7 +192,7 @@ describe("the life of one prompt", () => {
       // The disk fills while it runs.
       const freeBytes = async () => (name === "disk" && looks++ > 0 ? 0 : 1);
       const sandboxes = { ...stage.provider, freeBytes };
-      await run(promptId, depsFor(agentOf(script), { limits, sandboxes }));
+      await run(promptId, depsFor(agentOf(script), { limits: { ...LIMITS, ...limits }, sandboxes }));
       expect(await promptRow(promptId)).toMatchObject({ status: "Failed", errorKind: "limit" });
       expect((await promptRow(promptId)).error).toContain(reason);
     },
@@ -202,7 +204,7 @@ describe("the life of one prompt", () => {
     async () => {
       const { promptId } = await submit();
       const script = "end=$(($(date +%s) + 5)); while [ $(date +%s) -lt $end ]; do :; done; echo done";
-      const limits = { timeoutMs: 60_000, silenceMs: 1_500, minFreeBytes: 0 };
+      const limits = { ...LIMITS, silenceMs: 1_500 };
       await run(promptId, depsFor(agentOf(script), { limits }));
       expect(await promptRow(promptId)).toMatchObject({ status: "Completed" });
     },
@@ -250,11 +252,42 @@ describe("the life of one prompt", () => {
     "while the disk is nearly full nothing starts: the prompt waits, says why, and no attempt is counted",
     async () => {
       const { promptId } = await submit();
-      const limits = { timeoutMs: 60_000, silenceMs: 0, minFreeBytes: 2 ** 60 };
+      const limits = { ...LIMITS, minFreeBytes: 2 ** 60 };
       await run(promptId, depsFor(agentOf("true"), { limits }));
       const row = await promptRow(promptId);
       expect(row).toMatchObject({ status: "Queued", attempt: 0, errorKind: "transient" });
       expect(row.error).toContain("nearly full");
+    },
+    LONG,
+  );
+
+  test(
+    "checkouts have a budget: above it the next run waits and says so",
+    async () => {
+      const { promptId } = await submit();
+      const sandboxes = { ...stage.provider, usedBytes: async () => 11 };
+      const limits = { ...LIMITS, maxCheckoutBytes: 10 };
+      await run(promptId, depsFor(agentOf("true"), { limits, sandboxes }));
+      expect((await promptRow(promptId)).error).toContain("CHECKOUT_DISK_MB");
+      expect(await stage.provider.usedBytes()).toBeGreaterThan(1024);
+    },
+    LONG,
+  );
+
+  test(
+    "an agent that says that it is done and does not end is ended, and has done its work",
+    async () => {
+      const { promptId } = await submit();
+      const result = JSON.stringify({
+        type: "result",
+        subtype: "success",
+        is_error: false,
+        result: "All done.",
+      });
+      const script = `echo work > work.txt; echo '${result}'; sleep 600`;
+      await run(promptId, depsFor(agentOf(script), { limits: { ...LIMITS, resultGraceMs: 300 } }));
+      expect(await promptRow(promptId)).toMatchObject({ status: "Completed", error: null });
+      expect((await textsOf(promptId)).join("\n")).toContain("did not end; it was ended");
     },
     LONG,
   );
