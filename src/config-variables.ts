@@ -110,6 +110,14 @@ export const VARIABLES = {
     "0",
     "Proxies in front of this service. Unless 0, X-Forwarded-For and X-Forwarded-Proto are believed.",
   ],
+  RETENTION_DELETED_DAYS: [
+    "30",
+    "Days after which a deleted session is removed for good, with all that belongs to it. 0: never.",
+  ],
+  RETENTION_EVENTS_DAYS: [
+    "90",
+    "Days after the end of a prompt when its agent's events are removed; the conversation stays. 0: never.",
+  ],
   LOG_LEVEL: ["info", "debug, info, warn, error or silent."],
   SHUTDOWN_TIMEOUT_SECONDS: [
     "30",

@@ -51,6 +51,7 @@ export interface Config {
   trustedProxyHops: number;
   logLevel: LogLevel;
   shutdownTimeoutMs: number;
+  retention: RetentionLimits;
   /** The machine's PATH, for finding programs. */
   path: string;
 }
@@ -69,6 +70,14 @@ export interface RunLimits {
   minFreeBytes: number;
   /** Bytes that all checkouts of this machine may have when another run starts; 0: no limit. */
   maxCheckoutBytes: number;
+}
+
+/** How long what is no longer needed is kept, in days; 0: for ever. */
+export interface RetentionLimits {
+  /** Sessions, from their deletion. */
+  deletedDays: number;
+  /** What agents said, event by event, from the end of their prompt. The session's conversation stays. */
+  eventsDays: number;
 }
 
 export type AuthConfig =
@@ -180,6 +189,10 @@ export function readConfig(env: Env = process.env, { serves = true }: { serves?:
     trustedProxyHops: integer("TRUSTED_PROXY_HOPS", 0, 10),
     logLevel: oneOf("LOG_LEVEL", LOG_LEVELS) ?? "info",
     shutdownTimeoutMs: integer("SHUTDOWN_TIMEOUT_SECONDS", 0, 3600) * 1000,
+    retention: {
+      deletedDays: integer("RETENTION_DELETED_DAYS", 0, 36_500),
+      eventsDays: integer("RETENTION_EVENTS_DAYS", 0, 36_500),
+    },
     path: env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin",
   };
   if (problems.length > 0)

@@ -1,5 +1,6 @@
 import { and, eq, sql } from "drizzle-orm";
 import type { Orm, Transaction } from "../db/client.ts";
+import { deleteSome } from "../db/purge.ts";
 import { idempotencyKey } from "../db/tables.ts";
 import { AppError } from "../errors.ts";
 import type { Attempt } from "./key.ts";
@@ -45,3 +46,7 @@ export async function createOnce<Result extends object>(
     return { result: stored.response as Result, replayed: true };
   });
 }
+
+/** Removes a batch of the keys that no longer count. @returns how many. */
+export const forgetOldKeys = (orm: Orm): Promise<number> =>
+  deleteSome(orm, idempotencyKey, sql`${idempotencyKey.createdAt} < now() - ${KEPT}`);

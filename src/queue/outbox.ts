@@ -1,5 +1,6 @@
 import { and, inArray, isNull, lte, sql } from "drizzle-orm";
 import type { Orm, Transaction } from "../db/client.ts";
+import { deleteSome, olderThan } from "../db/purge.ts";
 import { outbox } from "../db/tables.ts";
 import { CHANNELS, type Payloads, type QueueName } from "./names.ts";
 
@@ -65,6 +66,13 @@ export async function markPublished(orm: Orm, ids: readonly string[]): Promise<v
     .set({ publishedAt: sql`now()`, lastError: null, updatedAt: sql`now()` })
     .where(inArray(outbox.id, [...ids]));
 }
+
+/** How long a published row is kept, for whoever looks into what happened. */
+const PUBLISHED_KEPT_S = 86_400;
+
+/** Removes a batch of the rows that were published a day ago. @returns how many. */
+export const forgetPublished = (orm: Orm): Promise<number> =>
+  deleteSome(orm, outbox, olderThan(outbox.publishedAt, PUBLISHED_KEPT_S));
 
 /** The queue did not take them; they stay due at their next attempt. */
 export async function markUnpublished(orm: Orm, ids: readonly string[], error: string): Promise<void> {

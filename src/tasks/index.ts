@@ -3,6 +3,7 @@ import { ipReturnPoller } from "./ip-return-poller.ts";
 import type { TaskName } from "./names.ts";
 import { outboxPublisher } from "./outbox-publisher.ts";
 import { promptRunner } from "./prompt-runner.ts";
+import { retention } from "./retention.ts";
 import { sessionPoller } from "./session-poller.ts";
 import type { Task } from "./task.ts";
 import { titleGenerator } from "./title-generator.ts";
@@ -14,4 +15,5 @@ export const TASKS: Readonly<Record<TaskName, Task>> = {
   "outbox-publisher": outboxPublisher,
   "session-poller": sessionPoller,
   "cancellation-enforcer": cancellationEnforcer,
+  retention,
 };

@@ -1,6 +1,9 @@
 import { messageOf } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
 
+/** After failures it waits longer each time, up to this; a longer interval stays as it is. */
+const MAX_WAIT_MS = 30_000;
+
 /** A task that runs. `stop` takes no new work, ends what runs (its own way) and resolves when all is quiet. */
 export interface RunningTask {
   stop(): Promise<void>;
@@ -41,7 +44,10 @@ export function startLoop(options: {
         if (failures === 0) continue;
       }
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, Math.min(intervalMs * 2 ** Math.min(failures, 4), 30_000));
+        const timer = setTimeout(
+          resolve,
+          Math.min(intervalMs * 2 ** Math.min(failures, 4), Math.max(intervalMs, MAX_WAIT_MS)),
+        );
         wakeUp = () => {
           if (failures > 0 && !stopped) return;
           clearTimeout(timer);

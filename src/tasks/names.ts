@@ -6,6 +6,7 @@ export const TASK_NAMES = [
   "outbox-publisher",
   "session-poller",
   "cancellation-enforcer",
+  "retention",
 ] as const;
 
 export type TaskName = (typeof TASK_NAMES)[number];

@@ -1,0 +1,47 @@
+import { type SQL, sql } from "drizzle-orm";
+import type { PgTable } from "drizzle-orm/pg-core";
+import { type Orm, rowsOf } from "./client.ts";
+
+/** Rows of one statement: some milliseconds, so that nobody waits for it. */
+export const PURGE_BATCH = 500;
+/** Any constant. Held for one batch: triggers of two purges at once could wait for each other. */
+const LOCK = 7_331_050;
+
+/**
+ * Deletes up to a batch of the rows for which `condition` holds; those that somebody else has locked are left for the
+ * next time. Any number of processes may purge: they take turns, batch by batch.
+ * @returns how many; fewer than `limit` when there are no more.
+ */
+export function deleteSome(orm: Orm, table: PgTable, condition: SQL, limit = PURGE_BATCH): Promise<number> {
+  return inTurn(orm, async (tx) => {
+    const rows = await rowsOf<{ count: number | string }>(
+      tx,
+      sql`with gone as (delete from ${table} where ctid = any(array(
+        select ctid from ${table} where ${condition} limit ${limit} for update skip locked)) returning 1)
+        select count(*) as count from gone`,
+    );
+    return Number(rows[0]?.count ?? 0);
+  });
+}
+
+/** One batch at a time in the whole cluster. */
+export function inTurn<T>(orm: Orm, work: (tx: Orm) => Promise<T>): Promise<T> {
+  return orm.transaction(async (tx) => {
+    await tx.execute(sql`select pg_advisory_xact_lock(${LOCK})`);
+    return work(tx as unknown as Orm);
+  });
+}
+
+/** Older than so many seconds, by the database's clock. */
+export const olderThan = (column: unknown, seconds: number) =>
+  sql`${column} < now() - make_interval(secs => ${seconds}::double precision)`;
+
+/** Tells this database from every other one, also after a restart and a change of address. */
+export async function databaseIdentity(orm: Orm): Promise<string> {
+  const [row] = await rowsOf<{ id: string }>(
+    orm,
+    sql`select system_identifier::text || '/' || (select oid::text from pg_database where datname = current_database()) as id
+      from pg_control_system()`,
+  );
+  return row?.id ?? "";
+}
