@@ -144,7 +144,10 @@ describeEachDatabase("retention", (database) => {
     const waiting = await makeSession(database(), { days: 91, status: "Queued" });
     // Replayed since: its messages are old, its end is not.
     const replayed = await makeSession(database(), { days: 91 });
-    await orm.update(prompt).set({ finishedAt: ago(1) }).where(eq(prompt.id, replayed.promptId));
+    await orm
+      .update(prompt)
+      .set({ finishedAt: ago(1) })
+      .where(eq(prompt.id, replayed.promptId));
 
     expect((await round({ RETENTION_EVENTS_DAYS: "0" }))["events"]).toBeUndefined();
     expect((await round())["events"]).toBe(1100);
