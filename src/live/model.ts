@@ -6,7 +6,7 @@ a browser's EventSource cannot send headers, so read the reply of \`fetch\` (the
 
 - \`message\`: a MessageDto with \`session_id\`. Its \`id:\` is the place to resume from.
 - \`session\`: a SessionDto as in the list, whenever it looks different. It has no id: on coming back the present one is sent.
-  It follows all messages that were there before it, except the first one, which comes at once.
+  It follows all messages that were there before it.
 - \`deleted\`: \`{id}\`, the session is gone.
 - \`bye\`: \`{reason}\`, the stream ends: \`shutdown\` or \`error\` (come back after \`retry\` milliseconds), \`token_expired\` (come back with a new token).
 
@@ -16,12 +16,12 @@ A comment comes after every 15 s of silence. A reader that takes nothing for 30 
 
 const SESSION_EXAMPLE = `retry: 1000
 
-event: session
-data: {"id":"019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708","title":"Fix the login timeout","uiStatus":"InProgress", …}
-
 id: 1
 event: message
 data: {"id":"019ab3c4-6a01-7c3e-8b1d-0a1b2c3d4e5f","prompt_id":"019ab3c4-5d6e-7f80-91a2-b3c4d5e6f709","seq":1,"data":{"type":"assistant", …},"session_id":"019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708", …}
+
+event: session
+data: {"id":"019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708","title":"Fix the login timeout","uiStatus":"InProgress", …}
 
 : heartbeat
 

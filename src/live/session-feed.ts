@@ -1,10 +1,10 @@
 import type { Orm } from "../db/client.ts";
-import { catchUp, type Place, snapshot } from "./catch-up.ts";
+import { catchUp, type Place } from "./catch-up.ts";
 import type { Feed } from "./event-stream.ts";
 import { frame } from "./frames.ts";
 import { findSession } from "./store.ts";
 
-/** One session: what it is now, then its messages after `after`, then whatever comes. Ids are the messages' numbers. */
+/** One session: its messages after `after`, what it is now, then whatever comes. Ids are the messages' numbers. */
 export function sessionFeed(options: { orm: Orm; userId: string; sessionId: string; after: number }): Feed {
   const { orm, userId, sessionId, after } = options;
   const place: Place = { seq: after, at: 0, shown: undefined };
@@ -19,10 +19,6 @@ export function sessionFeed(options: { orm: Orm; userId: string; sessionId: stri
         due = false;
         const row = await findSession(orm, userId, sessionId);
         if (!row) return { text: frame({ event: "deleted", data: { id: sessionId } }), last: true };
-        if (place.shown === undefined) {
-          due = true;
-          return { text: snapshot(row, place) };
-        }
         const { text, more } = await catchUp({ orm, row, place, idOf: String });
         due ||= more;
         if (text !== "") return { text };

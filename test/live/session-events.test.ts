@@ -43,11 +43,11 @@ describeEachDatabase("the live stream of a session", (database) => {
     });
     const first = await reader.events().next();
     expect(first.value).toMatchObject({ data: "retry: 1000" });
+    const log = [];
+    for (let n = 0; n < 700; n += 1) log.push(await reader.next("message"));
     const shown = await reader.next("session");
     expect(shown.id).toBeUndefined();
     expect(JSON.parse(shown.data)).toMatchObject({ id: sessionId, uiStatus: "InProgress" });
-    const log = [];
-    for (let n = 0; n < 700; n += 1) log.push(await reader.next("message"));
     await append(said(701, 3));
     await append(said(704, 2));
     for (let n = 0; n < 5; n += 1) log.push(await reader.next("message"));

@@ -1,0 +1,91 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { createStage, runProgram, startBackend } from "../harness/backend.ts";
+import { compiledBinary } from "../harness/binary.ts";
+import { freePort } from "../harness/machine.ts";
+import { startProcess } from "../harness/process.ts";
+import { makeRepository } from "../harness/repository.ts";
+
+const ROOT = resolve(import.meta.dir, "../..");
+const LONG = 240_000;
+
+/** As a user has it: packed, and installed from the package into a project that is empty otherwise. */
+describe("the SDK from an empty npm project", () => {
+  let project: string;
+  beforeAll(async () => {
+    project = await mkdtemp(join(tmpdir(), "pb-sdk-"));
+    await Bun.$`${process.execPath} ${join(ROOT, ".ci/sdk.ts")}`.cwd(ROOT).quiet();
+    await Bun.$`npm pack --silent --pack-destination ${project}`.cwd(join(ROOT, "sdk")).quiet();
+    const tarball = (await readdir(project)).find((name) => name.endsWith(".tgz")) ?? "";
+    await Bun.write(join(project, "package.json"), JSON.stringify({ name: "empty", private: true }));
+    await Bun.$`npm install --silent --no-audit --no-fund ${join(project, tarball)}`.cwd(project).quiet();
+    await Bun.$`cp ${join(ROOT, "sdk/example.mjs")} ${project}`;
+  }, LONG);
+  afterAll(() => rm(project, { recursive: true, force: true }));
+
+  test.each([["node"], [process.execPath]])(
+    "%s: create, stream over a server that is killed, cancel, list",
+    async (runtime) => {
+      await using stage = await createStage("embedded");
+      const repository = await makeRepository();
+      const port = String(await freePort());
+      const agent = ["sh", "-c", "for i in $(seq 60); do echo line $i; sleep 0.05; done; cat > haiku.txt"];
+      const env = { AUTH_MODE: "local", PORT: port, AGENT: "command", AGENT_COMMAND: JSON.stringify(agent) };
+      const binary = await compiledBinary();
+      const first = await startBackend(stage, { binary, env });
+      const { stdout } = await runProgram(["token", "--user", "ada"], {
+        env: { ...stage.env, ...env },
+        cwd: stage.folder,
+      });
+      await using example = startProcess({
+        argv: [runtime, "example.mjs"],
+        cwd: project,
+        env: { BASE_URL: first.url, TOKEN: stdout.trim().split("\n").at(-1), REPO: repository.path },
+      });
+      await example.waitForLine(/^message 10$/, { timeoutMs: 60_000 });
+      first.process.kill("SIGKILL");
+      await first.process.exit;
+      await using _second = await startBackend(stage, { binary, env });
+      const done = await example.waitForLine(/^listed 1 session\(s\), (\d+) message\(s\) read$/, {
+        timeoutMs: 90_000,
+      });
+      expect(await example.exit).toEqual({ code: 0, signal: null });
+      expect(example.stdout).toContain("reconnecting");
+      const numbers = example.stdout.flatMap((line) => /^message (\d+)$/.exec(line)?.[1] ?? []).map(Number);
+      // No gap, nothing twice, in order.
+      expect(numbers).toEqual(Array.from({ length: Number(done[1]) }, (_, index) => index + 1));
+      expect(numbers.length).toBeGreaterThanOrEqual(60);
+      await repository.remove();
+    },
+    LONG,
+  );
+
+  test(
+    "CommonJS, types and the description are in the package",
+    async () => {
+      const script = `const { connect, StreamRefused } = require("prompt-backend-client");
+      console.log(typeof connect, StreamRefused.name, require("prompt-backend-client/openapi.json").openapi)`;
+      expect((await Bun.$`node -e ${script}`.cwd(project).text()).trim()).toBe(
+        "function StreamRefused 3.0.3",
+      );
+      const code = `import { connect } from "prompt-backend-client";
+      const { api } = connect({ baseUrl: "", token: "" });
+      export async function ids(): Promise<string[]> {
+        const { data } = await api.handlersSessionsList();
+        return (data?.sessions ?? []).map((one) => one.id);
+      }
+      // @ts-expect-error: no such operation
+      api.handlersNothing();`;
+      await Bun.write(join(project, "types.mts"), code);
+      const tsc = join(ROOT, "sdk/node_modules/typescript/bin/tsc");
+      const checked = await Bun.$`node ${tsc} --noEmit --strict --module NodeNext --target ES2022 types.mts`
+        .cwd(project)
+        .nothrow()
+        .quiet();
+      expect(checked.stdout.toString()).toBe("");
+    },
+    LONG,
+  );
+});
