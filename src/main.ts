@@ -41,6 +41,19 @@ async function main(args: readonly string[]): Promise<number> {
         check: command.check,
         print,
       });
+    case "backup":
+      await (await import("./cli/backup.ts")).runBackup({
+        ...(await settings({ serves: false })),
+        ...command,
+        version,
+      });
+      return 0;
+    case "restore":
+      await (await import("./cli/restore.ts")).runRestore({
+        ...(await settings({ serves: false })),
+        ...command,
+      });
+      return 0;
     case "run":
       return (await import("./cli/run.ts")).runService({
         ...(await settings({ serves: command.server })),

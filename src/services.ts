@@ -1,5 +1,6 @@
 import { chooseAgent } from "./agents/choose.ts";
 import { createVerifier } from "./auth/verify.ts";
+import { openControl } from "./backup/control.ts";
 import type { Config } from "./config.ts";
 import { openDatabase } from "./db/client.ts";
 import { migrate } from "./db/migrate.ts";
@@ -47,6 +48,13 @@ export async function startService(options: {
     if (applied.length > 0) logger.info("database migrated", { applied });
     if (database.kind === "embedded") await expireLeases(database.orm);
 
+    let url: string | undefined;
+    if (database.kind === "embedded") {
+      const status = () => ({ pid: process.pid, version, url: url ?? null });
+      const control = await openControl({ dataDir: config.dataDir, database, status, logger });
+      stack.add("control socket", () => control.close());
+    }
+
     const { agent, why, missing } = chooseAgent({ config });
     const sandboxes = await openSandboxes({ config, logger });
     if (tasks.includes("prompt-runner")) {
@@ -56,7 +64,6 @@ export async function startService(options: {
         logger.warn(`AGENTS RUN WITHOUT ISOLATION: ${sandboxes.isolation.detail}`);
     }
 
-    let url: string | undefined;
     if (server) {
       const redis = config.redisUrl === undefined ? undefined : openRedis(config.redisUrl, logger);
       if (redis) stack.add("Redis", async () => redis.disconnect());

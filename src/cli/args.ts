@@ -6,6 +6,8 @@ export type Command =
   | { name: "migrate"; check: boolean }
   | { name: "print-openapi" }
   | { name: "token"; user: string; roles: readonly string[] }
+  | { name: "backup"; file: string; force: boolean }
+  | { name: "restore"; file: string }
   | { name: "demo-agent" }
   | { name: "help" }
   | { name: "version" };
@@ -51,10 +53,16 @@ function commandOf(args: readonly string[], taskNames: readonly TaskName[]): Par
       return nothingAfter(first, rest, { name: "migrate", check: false });
     case "token":
       return tokenCommand(rest);
+    case "backup": {
+      const others = rest.filter((arg) => arg !== "--force");
+      return { name: first, file: fileOf(first, others), force: others.length < rest.length };
+    }
+    case "restore":
+      return { name: first, file: fileOf(first, rest) };
     default:
       if (first.startsWith("-")) return flags(args, taskNames);
       return usage(
-        `unknown command ${quote(first)}; there are server, bg-tasks, migrate, print-openapi, token`,
+        `unknown command ${quote(first)}; there are server, bg-tasks, migrate, backup, restore, print-openapi, token`,
       );
   }
 }
@@ -112,6 +120,12 @@ function chosen(names: readonly string[], taskNames: readonly TaskName[]): reado
   if (wrong !== undefined) usage(`unknown task ${quote(wrong)}; there are ${taskNames.join(", ")}`);
   // In the order in which tasks start, each once.
   return taskNames.filter((name) => names.includes(name));
+}
+
+function fileOf(name: string, rest: readonly string[]): string {
+  const wrong = rest.find((arg) => arg.startsWith("-")) ?? rest[1];
+  if (wrong !== undefined) return usage(`${name} does not take ${quote(wrong)}`);
+  return rest[0] || usage(`${name} needs a file's name`);
 }
 
 function nothingAfter(name: string, rest: readonly string[], command: ParsedCommand): ParsedCommand {

@@ -22,6 +22,11 @@ export interface Database {
   queuePool(): PgPool;
   /** Runs `work` alone on one connection, under an advisory lock that other processes respect too. */
   exclusively<T>(lock: bigint, work: (orm: Orm) => Promise<T>): Promise<T>;
+  /**
+   * Embedded only: copies the database's files, as they are at one moment, into a new folder. Other queries wait as long
+   * as copying takes. A database started on the copy has all that was committed, and nothing else.
+   */
+  copyFiles?(folder: string): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -30,6 +30,9 @@ test.each([
   ["print-openapi", { name: "print-openapi" }],
   ["token --user alice", { name: "token", user: "alice", roles: [] }],
   ["token --role admin --user alice --role x", { name: "token", user: "alice", roles: ["admin", "x"] }],
+  ["backup x.tar.gz", { name: "backup", file: "x.tar.gz", force: false }],
+  ["backup --force x", { name: "backup", file: "x", force: true }],
+  ["restore x", { name: "restore", file: "x" }],
   ["--help", { name: "help" }],
   ["migrate --help", { name: "help" }],
   ["--version", { name: "version" }],
@@ -49,6 +52,9 @@ test.each([
   ["token", /needs --user NAME/],
   ["token --user", /--user needs a value/],
   ["token --user --role", /--user needs a value/],
+  ["backup", /backup needs a file/],
+  ["backup a b", /backup does not take "b"/],
+  ["restore --force x", /restore does not take "--force"/],
   ["token alice", /token does not know "alice"/],
 ] as const)("%p is refused in one line with exit code 2", (line, message) => {
   const error = (() => {

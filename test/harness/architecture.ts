@@ -5,7 +5,7 @@ const STOREYS: readonly (readonly string[])[] = [
   ["errors.ts", "release-stack.ts", "etag.ts", "paging.ts", "wire.ts", "observability"],
   ["config.ts", "config-variables.ts"],
   ["auth", "queue", "sandboxes", "agents", "db"],
-  ["sessions", "prompts", "messages", "dead-letters", "runs", "live", "webhooks", "idempotency"],
+  ["sessions", "prompts", "messages", "dead-letters", "runs", "live", "webhooks", "idempotency", "backup"],
   ["http", "tasks"],
   ["services.ts"],
   ["cli"],

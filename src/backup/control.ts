@@ -1,0 +1,112 @@
+import { chmodSync, rmSync } from "node:fs";
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Database } from "../db/client.ts";
+import { messageOf, OperatorError } from "../errors.ts";
+import type { Logger } from "../observability/logger.ts";
+
+/** The kernel takes no longer path for a socket (macOS 104, Linux 108, with the final zero). */
+const MAX_PATH = 100;
+const STATUS_TIMEOUT_MS = 3_000;
+/** Copies of the database that are being packed; what a killed backup left is removed at the next start. */
+const SNAPSHOT = /^snapshot-[0-9a-f-]{36}$/;
+
+/** What a running service says of itself. */
+export interface ControlStatus {
+  pid: number;
+  version: string;
+  /** Where it listens; null: it does not. */
+  url: string | null;
+}
+
+const socketOf = (dataDir: string) => join(dataDir, "control.sock");
+
+/**
+ * A socket in DATA_DIR, for this user's other commands only, by which they reach the process that has the embedded
+ * database: nobody else can open it meanwhile. Whoever opens it closes it.
+ */
+export async function openControl(options: {
+  dataDir: string;
+  database: Database;
+  status: () => ControlStatus;
+  logger: Logger;
+}): Promise<{ close(): Promise<void> }> {
+  const { dataDir, database, status, logger } = options;
+  const socket = socketOf(dataDir);
+  for (const name of await readdir(dataDir))
+    if (SNAPSHOT.test(name)) await rm(join(dataDir, name), { recursive: true, force: true });
+  if (Buffer.byteLength(socket) > MAX_PATH) {
+    logger.warn("DATA_DIR's path is too long for a socket: backup works only while the service is stopped", {
+      data_dir: dataDir,
+    });
+    return { close: async () => undefined };
+  }
+  // This process has the folder's lock: the socket is what a crash left.
+  rmSync(socket, { force: true });
+  const server = Bun.serve({
+    unix: socket,
+    development: false,
+    async fetch(request) {
+      const { pathname } = new URL(request.url);
+      if (request.method === "GET" && pathname === "/status") return Response.json(status());
+      if (request.method === "POST" && pathname === "/snapshot")
+        try {
+          return Response.json({ folder: await takeSnapshot(dataDir, database) });
+        } catch (error) {
+          logger.error("the database could not be copied for a backup", { error });
+          return Response.json({ error: messageOf(error) }, { status: 500 });
+        }
+      return new Response(null, { status: 404 });
+    },
+  });
+  chmodSync(socket, 0o600);
+  return {
+    async close() {
+      await server.stop(true);
+      rmSync(socket, { force: true });
+    },
+  };
+}
+
+/** A consistent copy of the embedded database, in a new folder of DATA_DIR. Whoever asked for it removes it. */
+export async function takeSnapshot(dataDir: string, database: Database): Promise<string> {
+  if (!database.copyFiles) throw new Error("only an embedded database can be copied");
+  const folder = join(dataDir, `snapshot-${crypto.randomUUID()}`);
+  try {
+    await mkdir(folder, { mode: 0o700 });
+    await database.copyFiles(join(folder, "postgres"));
+    return folder;
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** Asks the process that runs on this DATA_DIR for a copy of its database; undefined where none answers. */
+export async function askForSnapshot(dataDir: string): Promise<string | undefined> {
+  const reply = await ask(dataDir, "/snapshot", { method: "POST" });
+  if (!reply) return undefined;
+  const { folder, error } = (await reply.json()) as { folder?: string; error?: string };
+  if (folder === undefined)
+    throw new OperatorError(
+      `The running service could not copy its database: ${error ?? "it did not say why"}.`,
+    );
+  return folder;
+}
+
+/** What the process on this DATA_DIR says of itself; undefined where none answers. */
+export async function askForStatus(dataDir: string): Promise<ControlStatus | undefined> {
+  const reply = await ask(dataDir, "/status", { signal: AbortSignal.timeout(STATUS_TIMEOUT_MS) });
+  return reply?.ok ? ((await reply.json()) as ControlStatus) : undefined;
+}
+
+async function ask(dataDir: string, path: string, init: RequestInit): Promise<Response | undefined> {
+  const socket = socketOf(dataDir);
+  if (Buffer.byteLength(socket) > MAX_PATH) return undefined;
+  try {
+    return await fetch(`http://control${path}`, { ...init, unix: socket });
+  } catch {
+    // No process, or one of before there were control sockets.
+    return undefined;
+  }
+}

@@ -1,0 +1,202 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { mkdir, rename } from "node:fs/promises";
+import { join } from "node:path";
+import { gunzipSync, gzipSync } from "node:zlib";
+import { type Backend, createStage, runProgram, type Stage, startBackend } from "../harness/backend.ts";
+import { makeRepository, type TestRepository } from "../harness/repository.ts";
+import { until } from "../harness/until.ts";
+
+const DONE = "NeedsReviewIpReturned";
+
+interface Known {
+  sessionId: string;
+  promptId: string;
+}
+
+describe("backup under load, restore into an empty DATA_DIR", () => {
+  let stage: Stage;
+  let repo: TestRepository;
+  let file: string;
+  let restored: string;
+  /** Acknowledged before the backup began; of the finished ones, what was there to be read. */
+  const acknowledged: Known[] = [];
+  const finished: { known: Known; session: unknown; messages: unknown[]; head: string }[] = [];
+  const program = (args: string[], dataDir = stage.dataDir, more: Record<string, string> = {}) =>
+    runProgram(args, { cwd: stage.folder, env: { ...stage.env, DATA_DIR: dataDir, ...more } });
+
+  beforeAll(async () => {
+    stage = await createStage("embedded");
+    repo = await makeRepository();
+    file = join(stage.folder, "backup.tar.gz");
+    restored = join(stage.folder, "restored");
+  });
+  afterAll(async () => {
+    await stage[Symbol.asyncDispose]();
+    await repo.remove();
+  });
+
+  const storeOf = (dataDir: string) => {
+    const name = readdirSync(join(dataDir, "repos")).find((one) => one.endsWith(".git"));
+    return join(dataDir, "repos", name ?? "none");
+  };
+  const headOf = async (dataDir: string, sessionId: string) =>
+    (await repo.git("-C", storeOf(dataDir), "rev-parse", `refs/sessions/${sessionId}/head`)).trim();
+
+  test("a backup holds all that was acknowledged, and the service goes on meanwhile", async () => {
+    expect((await program(["token", "--user", "me"], stage.dataDir, { AUTH_MODE: "local" })).code).toBe(0);
+    await using backend = await startBackend(stage);
+    let busy = true;
+    const submit = async () => {
+      while (busy) {
+        acknowledged.push(await backend.submit(repo.path, `Write ${acknowledged.length}`));
+        // Enough to do for two cores, few enough to wait for.
+        await Bun.sleep(500);
+      }
+    };
+    const users = [submit(), submit()];
+    await until(() => acknowledged.length >= 3, { what: "sessions" });
+    for (const known of acknowledged.slice(0, 3)) {
+      const session = await backend.reaches(known.sessionId, DONE, 60_000);
+      const messages = await backend.messages(known.promptId);
+      finished.push({ known, session, messages, head: await headOf(stage.dataDir, known.sessionId) });
+    }
+
+    const before = acknowledged.length;
+    const answers: number[] = [];
+    let backingUp = true;
+    const reader = (async () => {
+      while (backingUp) answers.push((await backend.request("GET", "/sessions?limit=5")).status);
+    })();
+    const done = await program(["backup", file]);
+    backingUp = false;
+    busy = false;
+    await Promise.all([...users, reader]);
+    expect(done).toMatchObject({ code: 0, stdout: "" });
+    expect(done.stderr).toMatch(/Backed up \d+ files/);
+    expect(acknowledged.length).toBeGreaterThan(before);
+    expect(answers.length).toBeGreaterThan(3);
+    expect(new Set(answers)).toEqual(new Set([200]));
+    acknowledged.length = before;
+
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    expect(statSync(join(stage.dataDir, "control.sock")).mode & 0o777).toBe(0o600);
+    expect(existsSync(`${file}.tmp`)).toBe(false);
+    expect(readdirSync(stage.dataDir).filter((name) => name.startsWith("snapshot-"))).toEqual([]);
+
+    const again = await program(["backup", file]);
+    expect(again.code).toBe(1);
+    expect(again.stderr).toMatch(/is there already.*--force/);
+  }, 240_000);
+
+  test("restored, everything is there, nothing is half there, and work goes on", async () => {
+    const done = await program(["restore", file], restored);
+    expect(done.stderr).toMatch(/Restored \d+ files/);
+    expect(done.code).toBe(0);
+    expect(readFileSync(join(restored, "local-issuer.key"), "utf8")).toBe(
+      readFileSync(join(stage.dataDir, "local-issuer.key"), "utf8"),
+    );
+    expect(statSync(join(restored, "local-issuer.key")).mode & 0o777).toBe(0o600);
+    await repo.git("-C", storeOf(restored), "fsck", "--connectivity-only", "--no-dangling");
+    for (const { known, head } of finished) expect(await headOf(restored, known.sessionId)).toBe(head);
+
+    await using backend = await startBackend({ ...stage, env: { ...stage.env, DATA_DIR: restored } });
+    const all: { id: string }[] = (await backend.request("GET", "/sessions")).body.sessions;
+    const ids = new Set(all.map(({ id }) => id));
+    for (const { sessionId } of acknowledged) expect(ids.has(sessionId)).toBe(true);
+    for (const { known, session, messages } of finished) {
+      expect(await backend.session(known.sessionId)).toEqual(session);
+      expect(await backend.messages(known.promptId)).toEqual(messages);
+    }
+    // What waited or ran in the backup comes to its end here, each with its one prompt.
+    for (const id of ids) {
+      const { body } = await backend.request("GET", `/sessions/${id}/prompts`);
+      expect(body.prompts).toHaveLength(1);
+    }
+    for (const { sessionId } of acknowledged) await backend.reaches(sessionId, DONE, 100_000);
+
+    await followUp(backend, finished[0]?.known.sessionId ?? "");
+  }, 240_000);
+
+  async function followUp(backend: Backend, sessionId: string) {
+    const reply = await backend.request("POST", "/prompts", {
+      session_id: sessionId,
+      data: "And one more line",
+    });
+    expect(reply.status).toBe(200);
+    const session = await until(
+      async () => {
+        const now = await backend.session(sessionId);
+        return now.uiStatus === DONE && now.messages.length === 4 && now;
+      },
+      { what: "the follow-up to end", timeoutMs: 60_000 },
+    );
+    const branch = await repo.git("log", "--format=%H", session.branch);
+    expect(branch).toContain(finished[0]?.head as string);
+    expect(branch.trim().split("\n")).toHaveLength(3);
+  }
+
+  test("it works without a running service too, and replaces only with --force", async () => {
+    const first = await program(["backup", file, "--force"], restored);
+    expect(first).toMatchObject({ code: 0 });
+    const third = join(stage.folder, "third");
+    expect((await program(["restore", file], third)).code).toBe(0);
+    await using backend = await startBackend({ ...stage, env: { ...stage.env, DATA_DIR: third } });
+    expect((await backend.session(finished[0]?.known.sessionId ?? "")).messages).toHaveLength(4);
+  }, 60_000);
+
+  test("a restore replaces nothing, and what is damaged, cut off or something else restores nothing", async () => {
+    const full = await program(["restore", file], restored);
+    expect(full.code).toBe(1);
+    expect(full.stderr).toMatch(/is not empty.*another DATA_DIR/);
+
+    const empty = join(stage.folder, "empty");
+    const plain = gunzipSync(readFileSync(file));
+    const flipped = Buffer.from(plain);
+    const at = Math.floor(flipped.indexOf("data/postgres/PG_VERSION") / 512) * 512 + 512;
+    flipped[at] = (flipped[at] ?? 0) ^ 1;
+    const older = Buffer.from(plain);
+    older.write('"format": 9', older.indexOf('"format": 1'));
+    const newer = Buffer.from(plain);
+    newer.write('"migration": 9', newer.indexOf('"migration": 1'));
+    const cases: [string, Buffer, RegExp][] = [
+      ["flipped", gzipSync(flipped, { level: 1 }), /damaged: data\/postgres\/PG_VERSION is not what/],
+      ["cut", readFileSync(file).subarray(0, 500_000), /damaged/],
+      [
+        "without its end",
+        gzipSync(plain.subarray(0, plain.lastIndexOf("manifest.json")), { level: 1 }),
+        /damaged/,
+      ],
+      ["text", Buffer.from("hello"), /is not a backup/],
+      ["format", gzipSync(older, { level: 1 }), /has format 9/],
+      ["newer", gzipSync(newer, { level: 1 }), /newer prompt-backend/],
+    ];
+    for (const [name, bytes, message] of cases) {
+      const bad = join(stage.folder, "bad.tar.gz");
+      writeFileSync(bad, bytes);
+      const done = await program(["restore", bad], empty);
+      expect([name, done.code, done.stderr]).toEqual([name, 1, expect.stringMatching(message)]);
+      expect(readdirSync(empty).filter((one) => !one.startsWith("lock"))).toEqual([]);
+    }
+    expect((await program(["restore", join(stage.folder, "none")], empty)).stderr).toMatch(
+      /There is no file/,
+    );
+  }, 60_000);
+
+  test("what cannot be backed up is said", async () => {
+    const nothing = join(stage.folder, "nothing");
+    await mkdir(nothing);
+    expect((await program(["backup", join(stage.folder, "x")], nothing)).stderr).toMatch(
+      /nothing to back up/,
+    );
+    expect((await program(["backup", join(restored, "x")], restored)).stderr).toMatch(/is in DATA_DIR/);
+    for (const command of ["backup", "restore"]) {
+      const done = await program([command, join(stage.folder, "x")], restored, {
+        DATABASE_URL: "postgres://a:secret@localhost/b",
+      });
+      expect([done.code, done.stderr]).toEqual([1, expect.stringMatching(/pg_dump.*docs\/OPERATIONS\.md/)]);
+      expect(done.stderr).not.toContain("secret");
+    }
+    await rename(restored, `${restored}.moved`);
+  });
+});
