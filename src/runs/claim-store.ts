@@ -1,4 +1,4 @@
-import { and, eq, sql } from "drizzle-orm";
+import { and, eq, inArray, sql } from "drizzle-orm";
 import { type Orm, rowsOf, type Transaction } from "../db/client.ts";
 import { outbox, prompt, session } from "../db/tables.ts";
 import { QUEUES } from "../queue/names.ts";
@@ -9,6 +9,10 @@ import type { ClaimedRun } from "./run.ts";
 const CLAIM_LOCK = 0x636c61696d;
 /** The owner of a run that its runner has left for the next one on the same machine. */
 export const DETACHED = "detached";
+
+/** How much longer than the machine itself others wait with an agent of that machine, milliseconds. */
+const ELSEWHERE_GRACE_MS = 3_000;
+const DELIVERING_GRACE_MS = 60_000;
 
 export interface Claimant {
   owner: string;
@@ -26,11 +30,18 @@ const firstInLine = sql`not exists (
   select 1 from prompt other where other.session_id = p.session_id and other.status in ('Queued', 'Running')
     and (other.seq < p.seq or other.seq > p.seq and other.status = 'Running'))`;
 
-/** Runs whose runner is dead, or has left them to the next one on this machine. */
+/**
+ * Runs whose runner is dead, or has left them to the next one on its machine. Only that machine can go on with the agent,
+ * so it has a moment more than others; and longer while work is on its way, which others could only call interrupted.
+ */
 const abandoned = (host: string) => sql`
   select p.id from prompt p
-  where p.status = 'Running' and (p.lease_expires_at < now()
-    or p.lease_owner = ${DETACHED} and p.process ->> 'host' = ${host})
+  where p.status = 'Running' and case
+    when p.process is null or p.process ->> 'host' = ${host}
+      then p.lease_expires_at < now() or p.lease_owner = ${DETACHED}
+    when (p.process ->> 'delivering')::boolean
+      then p.lease_expires_at < now() - ${DELIVERING_GRACE_MS}::int * interval '1 millisecond'
+    else p.lease_expires_at < now() - ${ELSEWHERE_GRACE_MS}::int * interval '1 millisecond' end
   order by p.lease_expires_at limit 1 for update skip locked`;
 
 /**
@@ -94,16 +105,22 @@ async function lease(
   return row && { ...row, epoch: Number(row.epoch), outputOffset: Number(row.outputOffset) };
 }
 
-/** Renews all leases of a runner at once. @returns those it still holds, by prompt. */
+/**
+ * Renews leases of a runner, all at once; those that it has given up, although the database does not know yet, must run
+ * out. @returns those it still holds, by prompt.
+ */
 export async function renewLeases(
   orm: Orm,
   owner: string,
+  promptIds: readonly string[],
   ttlMs: number,
 ): Promise<Map<string, { epoch: number; cancelRequested: boolean }>> {
   const held = await orm
     .update(prompt)
     .set({ leaseExpiresAt: sql`now() + ${ttlMs}::int * interval '1 millisecond'` })
-    .where(and(eq(prompt.leaseOwner, owner), eq(prompt.status, "Running")))
+    .where(
+      and(inArray(prompt.id, [...promptIds]), eq(prompt.leaseOwner, owner), eq(prompt.status, "Running")),
+    )
     .returning({
       id: prompt.id,
       epoch: prompt.leaseEpoch,

@@ -49,7 +49,7 @@ export function openLeaseKeeper(options: { orm: Orm; logger: Logger }): LeaseKee
     // Claimed after the statement began: not in its answer, and not lost either.
     const asked = [...held];
     try {
-      const renewed = await renewLeases(orm, owner, LEASE_TTL_MS);
+      const renewed = await renewLeases(orm, owner, [...held.keys()], LEASE_TTL_MS);
       for (const [promptId, lease] of asked) {
         const now = renewed.get(promptId);
         if (now?.epoch !== lease.epoch) lease.lost.abort(new LeaseLost());

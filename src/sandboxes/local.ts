@@ -1,5 +1,6 @@
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { isPassing } from "./git-words.ts";
 import type { Machine } from "./machine.ts";
 import { packing } from "./packing.ts";
 import { removeTree } from "./remove-tree.ts";
@@ -44,6 +45,9 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
           if (code !== 0)
             throw new RepositoryError(
               `The work in the checkout could not be read: ${stderr.trim().split("\n").at(-1) || `git ended with ${code}`}`,
+              undefined,
+              // Killed, or out of space: not the checkout's fault.
+              code === null || isPassing(stderr),
             );
           const bundle = Bun.file(process.output).size > 0 ? process.output : undefined;
           return await machine.storeOf(request).takeIn(request, { bundle, start }, signal);

@@ -66,7 +66,7 @@ export async function check(options: {
         ? job.mode !== "fail"
         : row.status === "Cancelled"
           ? mayBeCancelled
-          : row.status === "Failed" && failedByItself;
+          : row.status === "Failed" && (failedByItself || row.errorKind === "interrupted");
     if (!fine)
       violations["prompts lost"].push(
         `${job.id} (${id}): ${row.status} ${row.errorKind ?? ""} ${row.error ?? ""}`,

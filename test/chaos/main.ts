@@ -153,7 +153,7 @@ function report(options: {
   say("must be 0");
   for (const [name, list] of Object.entries(found.violations)) {
     row(name, list.length);
-    for (const one of list.slice(0, 10)) say(`    ${one}`);
+    for (const one of list.slice(0, 50)) say(`    ${one}`);
   }
 }
 

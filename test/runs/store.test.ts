@@ -119,11 +119,39 @@ describeEachDatabase("the life of a run", (database) => {
   test("a heartbeat renews what this runner holds, and only that", async () => {
     const { promptIds } = await seedSession(database(), 1);
     const run = await claimRun(database().orm, promptIds[0] ?? "", "heart", -1000);
-    expect(await renewLeases(database().orm, "another", TTL)).toEqual(new Map());
-    expect(await renewLeases(database().orm, "heart", TTL)).toEqual(
+    expect(await renewLeases(database().orm, "another", promptIds, TTL)).toEqual(new Map());
+    expect(await renewLeases(database().orm, "heart", promptIds, TTL)).toEqual(
       new Map([[promptIds[0] ?? "", { epoch: run?.epoch ?? 0, cancelRequested: false }]]),
     );
     expect(await claimRun(database().orm, promptIds[0] ?? "", "another", TTL)).toBeUndefined();
+  });
+
+  test("a lease that its runner has given up runs out, whatever else that runner holds", async () => {
+    const { orm } = database();
+    const [given, kept] = [await seedSession(database(), 1), await seedSession(database(), 1)].map(
+      ({ promptIds }) => promptIds[0] ?? "",
+    );
+    for (const id of [given, kept]) await claimRun(orm, id ?? "", "heart", TTL);
+    await orm.update(prompt).set({ leaseExpiresAt: sql`now() - interval '1 second'` });
+    await renewLeases(orm, "heart", [kept ?? ""], TTL);
+    expect(await claimRun(orm, given ?? "", "another", TTL)).toMatchObject({ epoch: 2 });
+  });
+
+  test("a machine has a moment more for its own agents, and longer for work on its way", async () => {
+    const { orm } = database();
+    const at = async (seconds: number, delivering: boolean, host: string) => {
+      const { promptIds } = await seedSession(database(), 1);
+      const run = await claim(promptIds[0] ?? "", -seconds * 1000);
+      const process = { host: "there", id: crypto.randomUUID(), pid: 1, started: 2, boot: "b", delivering };
+      await recordProcess(orm, run, process);
+      return (await claimRun(orm, run.promptId, "next", TTL, host)) !== undefined;
+    };
+    expect(await at(1, false, "there")).toBe(true);
+    expect(await at(1, false, "elsewhere")).toBe(false);
+    expect(await at(4, false, "elsewhere")).toBe(true);
+    expect(await at(4, true, "there")).toBe(true);
+    expect(await at(30, true, "elsewhere")).toBe(false);
+    expect(await at(61, true, "elsewhere")).toBe(true);
   });
 
   test("handed over, a prompt waits again and has a job", async () => {
@@ -193,7 +221,9 @@ describeEachDatabase("the life of a run", (database) => {
     const run = await claim(promptId);
     await orm.update(session).set({ cancellationStatus: "Requested" }).where(eq(session.id, sessionId));
     await orm.update(prompt).set({ cancelRequestedAt: sql`now()` }).where(eq(prompt.id, promptId));
-    expect((await renewLeases(orm, "me", TTL)).get(promptId)).toMatchObject({ cancelRequested: true });
+    expect((await renewLeases(orm, "me", promptIds, TTL)).get(promptId)).toMatchObject({
+      cancelRequested: true,
+    });
     await finishRun(orm, run, OK);
     const row = await sessionRow(database(), sessionId);
     expect(row).toMatchObject({ inboxStatus: "Cancelled", cancellationStatus: "Cancelled" });
