@@ -41,6 +41,8 @@ async function main(args: readonly string[]): Promise<number> {
         check: command.check,
         print,
       });
+    case "doctor":
+      return (await import("./cli/doctor.ts")).runDoctor({ json: command.json, print });
     case "backup":
       await (await import("./cli/backup.ts")).runBackup({
         ...(await settings({ serves: false })),

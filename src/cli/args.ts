@@ -8,6 +8,7 @@ export type Command =
   | { name: "token"; user: string; roles: readonly string[] }
   | { name: "backup"; file: string; force: boolean }
   | { name: "restore"; file: string }
+  | { name: "doctor"; json: boolean }
   | { name: "demo-agent" }
   | { name: "help" }
   | { name: "version" };
@@ -59,10 +60,13 @@ function commandOf(args: readonly string[], taskNames: readonly TaskName[]): Par
     }
     case "restore":
       return { name: first, file: fileOf(first, rest) };
+    case "doctor":
+      if (rest.length === 1 && rest[0] === "--json") return { name: first, json: true };
+      return nothingAfter(first, rest, { name: first, json: false });
     default:
       if (first.startsWith("-")) return flags(args, taskNames);
       return usage(
-        `unknown command ${quote(first)}; there are server, bg-tasks, migrate, backup, restore, print-openapi, token`,
+        `unknown command ${quote(first)}; there are server, bg-tasks, migrate, doctor, backup, restore, print-openapi, token`,
       );
   }
 }

@@ -12,6 +12,7 @@ export function helpText(version: string, taskNames: readonly string[]): string 
   prompt-backend server [--with-bg-tasks]    the HTTP server, alone or with all tasks
   prompt-backend bg-tasks [NAME...]          background tasks, all of them or those named
   prompt-backend migrate [--check]           bring the database up to date; --check only tells (exit 1: not up to date)
+  prompt-backend doctor [--json]             checks the configuration and all that it needs; exit 1: something must be done
   prompt-backend backup FILE [--force]       everything of the embedded mode in one file, also while it runs
   prompt-backend restore FILE                puts a backup into an empty DATA_DIR
   prompt-backend print-openapi               the API's description, without a database

@@ -7,7 +7,7 @@ const STOREYS: readonly (readonly string[])[] = [
   ["auth", "queue", "sandboxes", "agents", "db"],
   ["sessions", "prompts", "messages", "dead-letters", "runs", "live", "webhooks", "idempotency", "backup"],
   ["http", "tasks"],
-  ["services.ts"],
+  ["services.ts", "doctor"],
   ["cli"],
   ["main.ts"],
 ];

@@ -1,0 +1,35 @@
+import { askForStatus } from "../backup/control.ts";
+import type { Config } from "../config.ts";
+import { createLogger } from "../observability/logger.ts";
+import { databaseFindings } from "./database.ts";
+import { checked, type Finding, ok } from "./finding.ts";
+import { agentFound, diskFound, gitFound, isolationFound } from "./machine.ts";
+import { allocatorFound, identityFound, portFound, queueFound } from "./network.ts";
+
+/** Looks at everything that a start with this configuration needs, all at once; changes nothing. */
+export async function examine(config: Config): Promise<Finding[]> {
+  const logger = createLogger({ level: "silent" });
+  const running = config.databaseUrl === undefined ? await askForStatus(config.dataDir) : undefined;
+  const found = await Promise.all([
+    databaseFindings({ config, running, logger }),
+    one(
+      "queue",
+      () => queueFound(config, logger),
+      "check REDIS_URL and that Redis runs; unset it to use the database",
+    ),
+    one("identity", () => identityFound(config), "check KEYCLOAK_ISSUER and DATA_DIR"),
+    config.sandboxProvider === "allocator"
+      ? one("allocator", async () => (await allocatorFound(config)) ?? ok("none"), "check IP_ALLOCATOR_URL")
+      : [],
+    one("git", () => gitFound(config), "install git"),
+    one("agent", () => agentFound(config), "check AGENT"),
+    one("isolation", () => isolationFound(config), "install bubblewrap"),
+    one("disk", () => diskFound(config), "check DATA_DIR"),
+    one("port", () => portFound(config, running), "set another PORT or HOST"),
+  ]);
+  return [{ check: "configuration", ...ok("no mistakes") }, ...found.flat()];
+}
+
+const one = async (...[check, work, fix]: [string, Parameters<typeof checked>[1], string]) => [
+  await checked(check, work, { fix }),
+];

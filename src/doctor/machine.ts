@@ -1,0 +1,87 @@
+import { accessSync, constants, existsSync } from "node:fs";
+import { mkdtemp, rm, statfs } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { chooseAgent, findProgram } from "../agents/choose.ts";
+import type { Config } from "../config.ts";
+import { probeBubblewrap } from "../sandboxes/bubblewrap.ts";
+import { type Found, fail, ok, warn } from "./finding.ts";
+
+const ANSWER_MS = 10_000;
+/** The first git with `fetch --no-write-fetch-head`. */
+const GIT = { major: 2, minor: 29 };
+const INSTALL_GIT = "install git 2.29 or newer (Debian: apt-get install git)";
+
+/** What a program prints for --version; undefined where it does not answer. */
+async function versionOf(program: string, path: string): Promise<string | undefined> {
+  const child = Bun.spawn([program, "--version"], {
+    env: { PATH: path, HOME: tmpdir() },
+    cwd: tmpdir(),
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "ignore",
+    timeout: ANSWER_MS,
+    killSignal: "SIGKILL",
+  });
+  const [text, code] = await Promise.all([child.stdout.text(), child.exited]);
+  return code === 0 ? text.trim().split("\n")[0] : undefined;
+}
+
+export async function gitFound({ path }: Config): Promise<Found> {
+  const program = findProgram("git", path);
+  if (!program) return fail("git is not installed", INSTALL_GIT);
+  const said = await versionOf(program.path, path);
+  const [, major, minor] = /(\d+)\.(\d+)/.exec(said ?? "") ?? [];
+  if (said === undefined || major === undefined) return fail(`${program.path} does not work`, INSTALL_GIT);
+  const old = Number(major) < GIT.major || (Number(major) === GIT.major && Number(minor) < GIT.minor);
+  return old ? fail(`${said} is too old`, INSTALL_GIT) : ok(said);
+}
+
+export async function agentFound(config: Config): Promise<Found> {
+  const { agent, why, missing } = chooseAgent({ config });
+  const CLAUDE = "install Claude Code (npm install -g @anthropic-ai/claude-code) and set ANTHROPIC_API_KEY";
+  if (missing) return fail(missing, config.agent === "command" ? "check AGENT_COMMAND" : CLAUDE);
+  if (agent.name === "demo" && config.agent === undefined) return warn(why, CLAUDE);
+  if (agent.name !== "claude") return ok(why);
+  const program = findProgram(config.claudePath ?? "claude", config.path);
+  const version = program && (await versionOf(program.path, config.path));
+  return version ? ok(`${why} Its version: ${version}.`) : fail(`${why} It does not start.`, CLAUDE);
+}
+
+/** In a folder of its own: the service may be using DATA_DIR's. */
+export async function isolationFound(config: Config): Promise<Found> {
+  const folder = await mkdtemp(join(tmpdir(), "prompt-backend-doctor-"));
+  try {
+    const found = await probeBubblewrap({ path: config.path, dataDir: folder });
+    if (typeof found === "string")
+      return warn(
+        `agents run without isolation: ${found}`,
+        "until then, run only agents and prompts that you trust",
+      );
+    const version = (await versionOf(found.program, config.path)) ?? "bubblewrap";
+    const users = found.userNamespace ? "user, " : "";
+    return ok(`${version} isolates here: own ${users}PID, mount, IPC and UTS namespaces, read-only system`);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+export async function diskFound({ dataDir, runLimits }: Config): Promise<Found> {
+  let folder = dataDir;
+  while (!existsSync(folder) && dirname(folder) !== folder) folder = dirname(folder);
+  try {
+    accessSync(folder, constants.W_OK | constants.X_OK);
+  } catch {
+    return fail(
+      `${folder} cannot be written by this user`,
+      "give it to the user that runs the service, or set DATA_DIR",
+    );
+  }
+  const { bavail, bsize } = await statfs(folder);
+  const free = bavail * bsize;
+  const what = `${(free / 1024 ** 3).toFixed(1)} GiB free for ${dataDir}`;
+  const { minFreeBytes } = runLimits;
+  const fix = "free some space, or set DATA_DIR to a larger disk, or lower MIN_FREE_DISK_MB";
+  if (free < minFreeBytes) return fail(`${what}, less than MIN_FREE_DISK_MB: no run would start`, fix);
+  return free < minFreeBytes * 2 ? warn(`${what}, soon less than MIN_FREE_DISK_MB`, fix) : ok(what);
+}

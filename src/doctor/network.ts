@@ -1,0 +1,113 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { errors } from "jose";
+import { createKeySet } from "../auth/key-set.ts";
+import { openLocalIssuer } from "../auth/local-issuer.ts";
+import type { ControlStatus } from "../backup/control.ts";
+import type { Config } from "../config.ts";
+import { messageOf } from "../errors.ts";
+import { listen } from "../http/listen.ts";
+import type { Logger } from "../observability/logger.ts";
+import { connectRedis } from "../queue/redis.ts";
+import { type Found, fail, ok, warn } from "./finding.ts";
+
+const ANSWER_MS = 5_000;
+/** The oldest Redis that BullMQ works with, and the oldest that it recommends. */
+const REDIS = { least: 5, good: 6.2 };
+
+export async function queueFound(config: Config, logger: Logger): Promise<Found> {
+  if (config.redisUrl === undefined) return ok("in the database (REDIS_URL is not set)");
+  const redis = await connectRedis(config.redisUrl, logger);
+  try {
+    const info = await redis.info();
+    const fieldOf = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, "m").exec(info)?.[1] ?? "";
+    const version = fieldOf("redis_version");
+    const policy = fieldOf("maxmemory_policy");
+    const [major, minor] = version.split(".").map(Number);
+    const number = (major ?? 0) + (minor ?? 0) / 10;
+    const what = `Redis ${version}, maxmemory-policy ${policy || "unknown"}`;
+    if (number < REDIS.least) return fail(what, `use Redis ${REDIS.good} or newer`);
+    if (policy !== "" && policy !== "noeviction")
+      return warn(
+        what,
+        "set maxmemory-policy to noeviction: with any other, Redis may drop jobs, which then run late",
+      );
+    return number < REDIS.good ? warn(what, `use Redis ${REDIS.good} or newer`) : ok(what);
+  } finally {
+    redis.disconnect();
+  }
+}
+
+export async function identityFound(config: Config): Promise<Found> {
+  const { auth, dataDir } = config;
+  if (auth.mode === "none")
+    return warn(
+      "AUTH_MODE=none lets in everybody who reaches this machine's loopback",
+      "use it for trying out only",
+    );
+  if (auth.mode === "local") {
+    if (!existsSync(join(dataDir, "local-issuer.key")))
+      return ok("local issuer; its key is made at first use");
+    return ok(`local issuer with the key ${openLocalIssuer({ dataDir, audience: auth.audience }).keyFile}`);
+  }
+  const { issuer, jwksUri } = auth;
+  const keys = createKeySet({ issuer, jwksUri, timeoutMs: ANSWER_MS, cooldownMs: 0 });
+  try {
+    // Of a key that nobody has: the answer shows that the issuer publishes its keys where we look for them.
+    await keys({ alg: "RS256", kid: "prompt-backend-doctor" }, { payload: "", signature: "" });
+  } catch (error) {
+    if (error instanceof errors.JWKSNoMatchingKey) return ok(`${issuer} publishes its keys`);
+    const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+    return fail(
+      `the keys of ${issuer} cannot be had: ${messageOf(cause)}`,
+      "check KEYCLOAK_ISSUER (with its realm, as tokens name it), KEYCLOAK_JWKS_URI, and that the issuer is reachable from here",
+    );
+  }
+  return ok(`${issuer} publishes its keys`);
+}
+
+/** Asks for nothing: any answer shows that it is there. Undefined where none is configured. */
+export async function allocatorFound(config: Config): Promise<Found | undefined> {
+  const url = config.ipAllocatorUrl;
+  if (url === undefined) return undefined;
+  try {
+    const { status } = await fetch(url, { signal: AbortSignal.timeout(ANSWER_MS), redirect: "manual" });
+    return ok(`${new URL(url).host} answers (${status})`);
+  } catch (error) {
+    return fail(
+      `${new URL(url).host} does not answer: ${messageOf(error)}`,
+      "check IP_ALLOCATOR_URL, and that the allocator runs",
+    );
+  }
+}
+
+/** Whether the server could listen, or does already. */
+export async function portFound(config: Config, running: ControlStatus | undefined): Promise<Found> {
+  const { host, port } = config;
+  const where = `${host}:${port}`;
+  if (running?.url && (port === 0 || new URL(running.url).port === String(port)))
+    return ok(`the running service listens on ${running.url}`);
+  if (port === 0) return ok("any free one");
+  try {
+    const listening = await listen({ app: { fetch: () => new Response() }, host, port });
+    await listening.stop();
+    return ok(`${where} is free`);
+  } catch (error) {
+    const other = await serviceAt(config);
+    if (other !== undefined) return ok(`a prompt-backend ${other} listens on ${where} already`);
+    return fail(messageOf(error), "stop what uses it, or set another PORT");
+  }
+}
+
+async function serviceAt({ host, port }: Config): Promise<string | undefined> {
+  const name = host === "0.0.0.0" || host === "::" ? "localhost" : host.includes(":") ? `[${host}]` : host;
+  try {
+    const reply = await fetch(`http://${name}:${port}/health/detail`, {
+      signal: AbortSignal.timeout(ANSWER_MS),
+    });
+    const { version, isolation } = (await reply.json()) as { version?: unknown; isolation?: unknown };
+    return typeof version === "string" && isolation !== undefined ? version : undefined;
+  } catch {
+    return undefined;
+  }
+}
