@@ -81,6 +81,11 @@ export const VARIABLES = {
     "0",
     "Space that all checkouts of DATA_DIR may have when another run starts; 0: no limit. Finished ones are removed at once.",
   ],
+  METRICS_TOKEN: [undefined, "Bearer token that /metrics asks for. Unset: whoever reaches it may read it."],
+  METRICS_PORT: [
+    undefined,
+    "Shows /metrics and /health on a port of their own, which is the only way for processes without a server.",
+  ],
   GIT_AUTHOR_NAME: ["prompt-backend", "Author of the commit of what an agent left uncommitted."],
   GIT_AUTHOR_EMAIL: ["prompt-backend@localhost", "That author's address."],
   CORS_ORIGINS: [

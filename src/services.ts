@@ -3,13 +3,16 @@ import { createVerifier } from "./auth/verify.ts";
 import { openControl } from "./backup/control.ts";
 import type { Config } from "./config.ts";
 import { openDatabase } from "./db/client.ts";
+import { readFigures } from "./db/figures-store.ts";
 import { migrate } from "./db/migrate.ts";
 import { createApp } from "./http/app.ts";
 import { listen } from "./http/listen.ts";
+import { metricsApp } from "./http/metrics.ts";
 import { createRateLimits } from "./http/rate-limits.ts";
 import { withTimeLimit } from "./http/time-limit.ts";
-import { openHub } from "./live/hub.ts";
+import { type Hub, openHub } from "./live/hub.ts";
 import type { Logger } from "./observability/logger.ts";
+import { createMetrics } from "./observability/metrics.ts";
 import { openQueue } from "./queue/backend.ts";
 import { openRedis } from "./queue/redis.ts";
 import { createReleaseStack } from "./release-stack.ts";
@@ -55,6 +58,19 @@ export async function startService(options: {
       stack.add("control socket", () => control.close());
     }
 
+    let hub: Hub | undefined;
+    const metrics = createMetrics({
+      version,
+      domain: () => readFigures(database.orm),
+      ...(server && { streams: () => hub?.open ?? 0 }),
+    });
+    if (config.metricsPort !== undefined) {
+      const app = metricsApp({ metrics, token: config.metricsToken });
+      const listening = await listen({ app, host: config.host, port: config.metricsPort });
+      logger.info("metrics are shown", { url: `${listening.url}/metrics` });
+      stack.add("metrics", () => listening.stop());
+    }
+
     const { agent, why, missing } = chooseAgent({ config });
     const sandboxes = await openSandboxes({ config, logger });
     if (tasks.includes("prompt-runner")) {
@@ -67,12 +83,14 @@ export async function startService(options: {
     if (server) {
       const redis = config.redisUrl === undefined ? undefined : openRedis(config.redisUrl, logger);
       if (redis) stack.add("Redis", async () => redis.disconnect());
-      const hub = await openHub({ database, logger });
-      stack.add("live hub", () => hub.close());
+      const live = await openHub({ database, logger });
+      hub = live;
+      stack.add("live hub", () => live.close());
       const app = createApp({
         database,
         config,
-        hub,
+        hub: live,
+        metrics,
         verifier: createVerifier({ config: config.auth, dataDir: config.dataDir, logger }),
         health: () => ({
           version,
@@ -94,15 +112,16 @@ export async function startService(options: {
       url = listening.url;
       stack.add("HTTP server", () => listening.stop());
       // Before the server: it waits for open streams.
-      stack.add("live streams", async () => hub.endStreams());
+      stack.add("live streams", async () => live.endStreams());
     }
 
     if (tasks.length > 0) {
-      const queue = await openQueue({ redisUrl: config.redisUrl, database, logger });
+      const queue = await openQueue({ redisUrl: config.redisUrl, database, metrics, logger });
       stack.add("queue", () => queue.close());
       const { anthropicBaseUrl: upstream, anthropicApiKey: apiKey } = config;
       const model = apiKey === undefined ? undefined : { upstream, apiKey };
-      const context: TaskContext = { config, handover, database, queue, sandboxes, agent, model, logger };
+      const common = { config, handover, database, queue, sandboxes, agent, model };
+      const context: TaskContext = { ...common, metrics, logger };
       for (const name of tasks) {
         const task = await TASKS[name](context);
         // A run gets its time to finish, then its time to be handed over.

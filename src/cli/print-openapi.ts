@@ -4,6 +4,7 @@ import { createApp } from "../http/app.ts";
 import { openApiText } from "../http/docs.ts";
 import type { Hub } from "../live/hub.ts";
 import { createLogger } from "../observability/logger.ts";
+import type { Metrics } from "../observability/metrics.ts";
 
 /** The same bytes as /openapi.json, whatever the environment says, without a database. */
 export function printedOpenApi(version: string): Promise<string> {
@@ -11,6 +12,7 @@ export function printedOpenApi(version: string): Promise<string> {
     // No route is called, so nothing asks for it.
     database: {} as Pick<Database, "orm">,
     hub: {} as Hub,
+    metrics: {} as Metrics,
     config: readConfig({}),
     verifier: { verify: () => Promise.reject(new Error("nobody is let in while printing")) },
     health: () => ({

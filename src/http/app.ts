@@ -9,6 +9,7 @@ import type { Hub } from "../live/hub.ts";
 import { liveRoutes } from "../live/routes.ts";
 import { messageRoutes } from "../messages/routes.ts";
 import type { Logger } from "../observability/logger.ts";
+import type { Metrics } from "../observability/metrics.ts";
 import { promptRoutes } from "../prompts/routes.ts";
 import { sessionRoutes } from "../sessions/routes.ts";
 import { webhookRoutes } from "../webhooks/routes.ts";
@@ -20,6 +21,7 @@ import { type HealthDetail, healthRoutes } from "./health.ts";
 import { jsonOf, readBytes, readJson } from "./json-body.ts";
 import { localOnly } from "./local-only.ts";
 import { meRoutes } from "./me.ts";
+import { metricsRoutes } from "./metrics.ts";
 import { createReadiness } from "./readiness.ts";
 
 export interface AppOptions {
@@ -34,18 +36,20 @@ export interface AppOptions {
   queueAlive?: (() => Promise<unknown>) | undefined;
   /** Undefined: nobody is limited. */
   limits?: RateLimits | undefined;
+  metrics: Metrics;
   logger: Logger;
   version: string;
 }
 
 /** The whole API. Listens nowhere; `app.handle(request)` answers. */
 export function createApp(options: AppOptions) {
-  const { database, config, hub, verifier, health, queueAlive, limits, logger, version } = options;
+  const { database, config, hub, verifier, health, queueAlive, limits, metrics, logger, version } = options;
   const { orm } = database;
   const guard = createGuard({ verifier, limits }).onParse({ as: "scoped" }, readJson);
   const app = new Elysia();
   return app
     .use(errorHandler({ logger, methodsOf: (path) => methodsOf(app.routes, path) }))
+    .use(metricsRoutes({ metrics, token: config.metricsToken }))
     .use(headers(config))
     .use(localOnly(config))
     .use(bodyLimits())

@@ -3,6 +3,7 @@ import type { Redis, RedisOptions } from "ioredis";
 import type { Database } from "../db/client.ts";
 import { messageOf } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
+import type { Metrics } from "../observability/metrics.ts";
 import type { Payloads, QueueName } from "./names.ts";
 import type { OutboxMessage } from "./outbox.ts";
 import { connectRedis } from "./redis.ts";
@@ -42,9 +43,10 @@ const STALLED_CHECK_MS = 10_000;
 export async function openQueue(options: {
   redisUrl: string | undefined;
   database: Database;
+  metrics: Metrics;
   logger: Logger;
 }): Promise<QueueBackend> {
-  const { redisUrl, database, logger } = options;
+  const { redisUrl, database, metrics, logger } = options;
   const redis = redisUrl === undefined ? undefined : await connectRedis(redisUrl, logger);
   const make = redis ? onRedis(redis) : onPostgres(database);
   const queues = new Map<QueueName, Publisher>();
@@ -68,7 +70,18 @@ export async function openQueue(options: {
     },
 
     work({ queue: name, concurrency, handle }) {
-      const worker = make.worker(name, (job) => handle(job.data), {
+      const timed = async (job: Job) => {
+        const began = performance.now();
+        const seconds = () => (performance.now() - began) / 1000;
+        try {
+          await handle(job.data);
+          metrics.job({ task: name, outcome: "done" }, seconds());
+        } catch (error) {
+          metrics.job({ task: name, outcome: "failed" }, seconds());
+          throw error;
+        }
+      };
+      const worker = make.worker(name, timed, {
         concurrency,
         lockDuration: LOCK_MS,
         stalledInterval: STALLED_CHECK_MS,

@@ -87,7 +87,8 @@ async function lease(
   { owner, ttlMs }: Claimant,
 ): Promise<ClaimedRun | undefined> {
   const [row] = await rowsOf<
-    Omit<ClaimedRun, "epoch" | "outputOffset"> & Record<"epoch" | "outputOffset", string>
+    Omit<ClaimedRun, "epoch" | "outputOffset" | "waitedMs"> &
+      Record<"epoch" | "outputOffset" | "waitedMs", string>
   >(
     tx,
     sql`with claimed as (
@@ -100,9 +101,16 @@ async function lease(
     from claimed c where s.id = c.session_id
     returning c.id as "promptId", s.id as "sessionId", s.user_id as "userId", c.lease_epoch as "epoch", c.attempt,
       c.data, s.repo, s.target_branch as "targetBranch", s.branch, s.sbx_config as "sbxConfig", c.process,
-      c.output_offset as "outputOffset", c.cancel_requested_at is not null as "cancelRequested", c.failures`,
+      c.output_offset as "outputOffset", c.cancel_requested_at is not null as "cancelRequested", c.failures,
+      extract(epoch from now() - greatest(c.dispatched_at, c.created_at)) * 1000 as "waitedMs"`,
   );
-  return row && { ...row, epoch: Number(row.epoch), outputOffset: Number(row.outputOffset) };
+  const { epoch, outputOffset, waitedMs } = row ?? {};
+  const numbers = {
+    epoch: Number(epoch),
+    outputOffset: Number(outputOffset),
+    waitedMs: Math.max(0, Number(waitedMs)),
+  };
+  return row && { ...row, ...numbers };
 }
 
 /**

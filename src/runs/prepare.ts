@@ -7,6 +7,7 @@ import type { RunLimits } from "../config.ts";
 import type { Orm } from "../db/client.ts";
 import type { AgentProcess } from "../db/tables.ts";
 import type { Logger } from "../observability/logger.ts";
+import type { Metrics } from "../observability/metrics.ts";
 import { promptText } from "../prompts/prompt-text.ts";
 import {
   type Sandbox,
@@ -35,6 +36,7 @@ export interface PrepareDeps {
   /** Undefined: there is no key, and agents that need a model cannot run. */
   model: ModelSource | undefined;
   limits: RunLimits;
+  metrics: Metrics;
   logger: Logger;
 }
 
@@ -71,6 +73,7 @@ export async function prepare(deps: PrepareDeps, run: ClaimedRun, signal: AbortS
   const resumable = (sandbox: Sandbox) => () => agent.hasTranscript(sandbox.hostPaths.state, run.sessionId);
   if (old && process && run.process && process.state !== "lost") {
     deps.logger.info("agent adopted", { state: process.state, stored: run.outputOffset });
+    deps.metrics.takeover("adopted");
     await markAdopted(orm, run);
     const options = { sandbox: old, runId: run.promptId, logger: deps.logger };
     const access =
@@ -89,6 +92,7 @@ export async function prepare(deps: PrepareDeps, run: ClaimedRun, signal: AbortS
   signal.throwIfAborted();
   if (old && process && (await resumable(old)())) return resume(deps, run, old, signal);
 
+  if (run.process) deps.metrics.takeover("restarted");
   if (run.process) await note(deps, run, RESTARTED, signal);
   if (run.sbxConfig) await sandboxes.release(run.sbxConfig);
   const config = sandboxes.plan();

@@ -1,4 +1,5 @@
 import { messageOf } from "../errors.ts";
+import type { Metrics, RunPhase } from "../observability/metrics.ts";
 import { promptText } from "../prompts/prompt-text.ts";
 import type { Sandbox, WorkResult } from "../sandboxes/sandbox.ts";
 import { heldSandboxes } from "../sandboxes/store.ts";
@@ -34,11 +35,21 @@ export async function runClaimed(deps: RunnerDeps, run: ClaimedRun, shutdown: Ab
   const lease = deps.leases.hold(run);
   const life = AbortSignal.any([lease.lost, shutdown]);
   const context: Context = { deps: { ...deps, logger }, run, lease, life, stage: undefined };
+  const { metrics } = deps;
+  metrics.runStarted();
+  metrics.phase("queue", run.waitedMs / 1000);
+  let ended = { outcome: "left", kind: "none", usage: {} };
   try {
     const outcome = await attempt(context);
     await conclude(deps.orm, run, outcome, lease.lost);
+    ended = {
+      outcome: outcome.status.toLowerCase(),
+      kind: outcome.kind ?? "none",
+      usage: { ...outcome.usage },
+    };
     logger.info("run ended", { status: outcome.status, kind: outcome.kind, reason: outcome.reason });
   } catch (error) {
+    ended = { ...ended, outcome: "interrupted", kind: classify(error).kind };
     await settle(context, error, shutdown).catch((failure: unknown) => {
       // The lease runs out by itself, and whoever takes over finds everything as it is now.
       logger.warn("run left as it is", { error: messageOf(failure) });
@@ -47,6 +58,8 @@ export async function runClaimed(deps: RunnerDeps, run: ClaimedRun, shutdown: Ab
     context.stage?.process.letGo();
     await context.stage?.access?.close();
     lease.release();
+    const { outcome, kind, usage } = ended;
+    metrics.runEnded({ agent: deps.agent.name, outcome, kind }, usage);
   }
 }
 
@@ -62,7 +75,9 @@ interface Context {
 async function attempt(context: Context): Promise<Outcome> {
   const { deps, run, lease, life } = context;
   // An agent that already runs is found first and ended then: being cancelled must not keep it from being found.
+  const phase = timer(deps.metrics);
   context.stage = await prepare(deps, run, AbortSignal.any([life, lease.cancelled]));
+  phase("prepare");
   let result = await watch(context, context.stage);
   const { adopted, resumable, sandbox } = context.stage;
   // Nobody served it while it ended: that it failed says nothing about its work.
@@ -75,8 +90,10 @@ async function attempt(context: Context): Promise<Outcome> {
   }
   // Nothing has left the sandbox: the next attempt starts from a clean checkout.
   if (result.lost && !result.limit && !lease.cancelled.aborted) throw new AgentLost();
+  phase("run");
   const { verdict, limit } = result;
   const work = await deliver(context, context.stage);
+  phase("finish");
   const { summary } = verdict;
   const usage = context.stage.record.resumed ? await ownUsage(deps.orm, run, verdict) : verdict.usage;
   const common = { summary, usage, work };
@@ -85,6 +102,15 @@ async function attempt(context: Context): Promise<Outcome> {
     return { status: "Failed", kind: "limit", reason: limit.reason, ...common };
   if (verdict.ok) return { status: "Completed", reason: limit?.reason, ...common };
   return { status: "Failed", kind: "agent", reason: verdict.reason, ...common };
+}
+
+/** Each call says which phase has ended now. */
+function timer(metrics: Metrics): (phase: RunPhase) => void {
+  let began = performance.now();
+  return (phase) => {
+    metrics.phase(phase, (performance.now() - began) / 1000);
+    began = performance.now();
+  };
 }
 
 const CANCELLED = "The run was cancelled.";
@@ -115,6 +141,7 @@ async function settle(context: Context, error: unknown, shutdown: AbortSignal): 
   const { deps, run, lease, stage } = context;
   const { orm, logger, handover } = deps;
   if (error instanceof LeaseLost || lease.lost.aborted) {
+    deps.metrics.fencedWrite();
     logger.warn("run superseded", { error: messageOf(error) });
     // Where the new runner is on another machine, the sandbox here is nobody's any more.
     await deps.sandboxes.sweep((ids) => heldSandboxes(orm, ids));

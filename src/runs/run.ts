@@ -21,6 +21,8 @@ export interface ClaimedRun {
   /** Bytes of its output that are stored. */
   outputOffset: number;
   cancelRequested: boolean;
+  /** How long it waited for this start, milliseconds. */
+  waitedMs: number;
   failures: Failure[];
 }
 

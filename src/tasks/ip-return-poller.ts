@@ -9,7 +9,7 @@ const INTERVAL_MS = 2_000;
 const SWEEP_EVERY_MS = 10_000;
 
 /** Gives back the sandboxes of sessions at rest, and whatever a crash left behind. */
-export const ipReturnPoller: Task = async ({ database, sandboxes, logger }) => {
+export const ipReturnPoller: Task = async ({ database, sandboxes, metrics, logger }) => {
   const { orm } = database;
   let sweptAt = Number.NEGATIVE_INFINITY;
 
@@ -22,9 +22,12 @@ export const ipReturnPoller: Task = async ({ database, sandboxes, logger }) => {
     for (const { sessionId, config } of await idleSandboxes(orm)) {
       try {
         // False: it is another machine's, whose own poller gives it back.
-        if (await sandboxes.release(config)) await markReturned(orm, sessionId, config);
+        if (!(await sandboxes.release(config))) continue;
+        await markReturned(orm, sessionId, config);
+        metrics.sandboxReturn("done");
       } catch (error) {
         const givenUp = await countFailedReturn(orm, sessionId, config, messageOf(error));
+        metrics.sandboxReturn(givenUp ? "given_up" : "failed");
         logger[givenUp ? "error" : "warn"]("a sandbox could not be given back", {
           session_id: sessionId,
           given_up: givenUp,

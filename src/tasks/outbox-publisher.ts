@@ -9,15 +9,17 @@ const BATCH = 100;
 const INTERVAL_MS = 1_000;
 
 /** Moves what was promised in a transaction to the queue. Any number of publishers may run. */
-export const outboxPublisher: Task = async ({ database, queue, logger }) => {
+export const outboxPublisher: Task = async ({ database, queue, metrics, logger }) => {
   const publish = async (topic: QueueName, messages: OutboxMessage[]) => {
     const ids = messages.map(({ id }) => id);
     try {
       await queue.publish(topic, messages);
     } catch (error) {
+      metrics.published("failed", ids.length);
       await markUnpublished(database.orm, ids, messageOf(error));
       throw error;
     }
+    metrics.published("done", ids.length);
     await markPublished(database.orm, ids);
   };
 

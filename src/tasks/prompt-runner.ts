@@ -17,6 +17,7 @@ export const promptRunner: Task = async ({
   sandboxes,
   agent,
   model,
+  metrics,
   logger,
 }) => {
   const { orm } = database;
@@ -24,7 +25,7 @@ export const promptRunner: Task = async ({
   let stopping = false;
   const leases = openLeaseKeeper({ orm, logger });
   const { runLimits: limits } = config;
-  const deps = { orm, leases, sandboxes, agent, model, limits, handover, logger };
+  const deps = { orm, leases, sandboxes, agent, model, limits, handover, metrics, logger };
   const claimant = {
     owner: leases.owner,
     host: sandboxes.host,

@@ -2,6 +2,7 @@ import type { Agent } from "../agents/agent.ts";
 import type { Config } from "../config.ts";
 import type { Database } from "../db/client.ts";
 import type { Logger } from "../observability/logger.ts";
+import type { Metrics } from "../observability/metrics.ts";
 import type { QueueBackend } from "../queue/backend.ts";
 import type { ModelSource } from "../runs/model-access.ts";
 import type { SandboxProvider } from "../sandboxes/sandbox.ts";
@@ -18,6 +19,7 @@ export interface TaskContext {
   model: ModelSource | undefined;
   /** What a shutdown does with agents that run: leaves them to the next process on this machine, or ends them. */
   handover: "leave" | "stop";
+  metrics: Metrics;
   logger: Logger;
 }
 

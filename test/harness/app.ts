@@ -5,6 +5,7 @@ import { AppError } from "../../src/errors.ts";
 import { type AppOptions, createApp } from "../../src/http/app.ts";
 import type { Hub } from "../../src/live/hub.ts";
 import { createLogger } from "../../src/observability/logger.ts";
+import { noMetrics } from "./metrics.ts";
 
 /** Lets everybody in under the name that is their token; `admin` has that role. */
 export const nameIsToken: TokenVerifier = {
@@ -28,6 +29,7 @@ export function makeApp({
   return createApp({
     database: { orm: {} } as unknown as Pick<Database, "orm">,
     hub: {} as Hub,
+    metrics: noMetrics(),
     config: readConfig({ DATA_DIR: "/nonexistent", ...env }),
     logger: createLogger({ level: "silent" }),
     version: "0",

@@ -14,6 +14,7 @@ import { createLogger } from "../../src/observability/logger.ts";
 import { appendMessages } from "../../src/runs/store.ts";
 import { firstPromptOf, setGeneratedTitle } from "../../src/sessions/store.ts";
 import { claimRun, describeEachDatabase } from "../harness/databases.ts";
+import { noMetrics } from "../harness/metrics.ts";
 
 const dataDir = mkdtempSync(join(tmpdir(), "pb-api-"));
 afterAll(() => rmSync(dataDir, { recursive: true, force: true }));
@@ -32,6 +33,7 @@ const appOn = (database: Pick<Database, "orm">) =>
     database,
     config,
     hub: {} as Hub,
+    metrics: noMetrics(),
     logger,
     version: "1.2.3",
     verifier: createVerifier({ config: config.auth, dataDir }),

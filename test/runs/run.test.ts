@@ -18,6 +18,7 @@ import { type RunnerDeps, runClaimed } from "../../src/runs/run-prompt.ts";
 import { endMarked, MARKER } from "../../src/sandboxes/processes.ts";
 import { addPrompt, createSession } from "../../src/sessions/create-store.ts";
 import { claimRun } from "../harness/databases.ts";
+import { noMetrics } from "../harness/metrics.ts";
 import { makeRepository, type TestRepository } from "../harness/repository.ts";
 import { until } from "../harness/until.ts";
 import { openStage, type SandboxStage } from "../sandboxes/stage.ts";
@@ -74,6 +75,7 @@ describe("the life of one prompt", () => {
     model: undefined,
     limits: LIMITS,
     handover: "leave",
+    metrics: noMetrics(),
     logger,
     ...more,
   });
