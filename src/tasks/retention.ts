@@ -68,20 +68,6 @@ export async function purge(
       if (rows === 0 || signal.aborted) break;
       ids = await doomedSessions(orm, deletedDays);
     }
-    if (!signal.aborted) {
-      const { dataDir, path, githubUrl, githubToken } = config;
-      const left = await forgetSessions({
-        dataDir,
-        git: await openGit({ dataDir, path, githubUrl, githubToken }),
-        database: await databaseIdentity(orm),
-        days: deletedDays,
-        known: (ids) => knownSessions(orm, ids),
-        logger,
-        signal,
-      });
-      add("conversations", left.conversations);
-      add("branches", left.branches);
-    }
   }
 
   if (eventsDays > 0)
@@ -91,5 +77,21 @@ export async function purge(
       after = page.after;
       if (after !== undefined) await breathe();
     }
+
+  // Last: a folder or a git that cannot be used must not keep the database from being tidied.
+  if (deletedDays > 0 && !signal.aborted) {
+    const { dataDir, path, githubUrl, githubToken } = config;
+    const left = await forgetSessions({
+      dataDir,
+      git: await openGit({ dataDir, path, githubUrl, githubToken }),
+      database: await databaseIdentity(orm),
+      days: deletedDays,
+      known: (ids) => knownSessions(orm, ids),
+      logger,
+      signal,
+    });
+    add("conversations", left.conversations);
+    add("branches", left.branches);
+  }
   return removed;
 }
