@@ -42,7 +42,7 @@ VOLUME /data
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 
-# No curl needed. A worker has no HTTP: switch this off there, as docker-compose.yml does.
+# No curl needed. A worker answers on METRICS_PORT: give it the same number as PORT, as docker-compose.yml does.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 CMD ["bash", "-c", \
   "exec 3<>/dev/tcp/127.0.0.1/$PORT && printf 'GET /health HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n' >&3 && read -r line <&3 && [[ $line == *' 200 '* ]]"]
 ENTRYPOINT ["tini", "--", "prompt-backend"]

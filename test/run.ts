@@ -21,6 +21,7 @@ const PROGRAMS = [
   { name: "redis-server", here: () => !!process.env["TEST_REDIS_URL"] || !!Bun.which("redis-server") },
   { name: "bubblewrap", here: () => !!Bun.which("bwrap") },
   { name: "chromium", here: () => findChromium() !== undefined },
+  { name: "prometheus", here: () => !!Bun.which("promtool") && !!Bun.which("prometheus") },
   { name: "git", here: () => !!Bun.which("git") },
 ] as const;
 
