@@ -1,0 +1,108 @@
+import { describe, expect, test } from "bun:test";
+import { join, resolve } from "node:path";
+import { INBOX_STATUSES, SESSION_STATUSES } from "../../src/db/tables.ts";
+import { uiStatusOf } from "../../src/sessions/ui-status.ts";
+import { createStage, runProgram, startBackend } from "../harness/backend.ts";
+import { startProcess } from "../harness/process.ts";
+import { makeRepository } from "../harness/repository.ts";
+import { until } from "../harness/until.ts";
+
+const ROOT = resolve(import.meta.dir, "../..");
+const LONG = 240_000;
+const read = (path: string) => Bun.file(join(ROOT, path)).text();
+
+/** The commands of a guide, block by block. */
+const blocksOf = async (path: string): Promise<string[]> =>
+  [...(await read(path)).matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block = ""]) => block);
+
+async function shell(script: string, options: { cwd: string; env?: Record<string, string> }) {
+  const child = Bun.spawn(["bash", "-euo", "pipefail", "-c", script], {
+    cwd: options.cwd,
+    env: { PATH: process.env["PATH"] ?? "", HOME: options.cwd, ...options.env },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [out, err, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  return { out, err, code };
+}
+
+describe("docs/ARCHITECTURE.md", () => {
+  test("the table of what people see is the code's own", async () => {
+    const held = { provider: "local" };
+    const rows = SESSION_STATUSES.flatMap((sessionStatus) =>
+      INBOX_STATUSES.map((inboxStatus) => {
+        const [without, holding] = [null, held].map((sbxConfig) =>
+          uiStatusOf({ sessionStatus, inboxStatus, sbxConfig }),
+        );
+        return `| ${sessionStatus} | ${inboxStatus} | ${holding} | ${without} |`;
+      }),
+    );
+    const table = [
+      "| session | newest work | sandbox held | sandbox back |",
+      "|---|---|---|---|",
+      ...rows,
+    ].join("\n");
+    const path = join(ROOT, "docs/ARCHITECTURE.md");
+    const text = await read("docs/ARCHITECTURE.md");
+    const wanted = text.replace(
+      /<!-- ui-status -->.*<!-- \/ui-status -->/s,
+      `<!-- ui-status -->\n${table}\n<!-- /ui-status -->`,
+    );
+    if (process.env["UPDATE_DOCS"] && process.env["CI"] !== "true") await Bun.write(path, wanted);
+    else expect(text === wanted, "run UPDATE_DOCS=1 bun test test/docs and look at the diff").toBe(true);
+  });
+});
+
+describe("guides, to the letter", () => {
+  test(
+    "docs/QUICK_REFERENCE.md: every call answers with success",
+    async () => {
+      await using stage = await createStage("embedded");
+      const repository = await makeRepository();
+      const env = { AUTH_MODE: "local" };
+      await using backend = await startBackend(stage, { env });
+      const { stdout } = await runProgram(["token", "--user", "me"], {
+        env: { ...stage.env, ...env },
+        cwd: stage.folder,
+      });
+      const TOKEN = stdout.trim().split("\n").at(-1) ?? "";
+      const [block = ""] = await blocksOf("docs/QUICK_REFERENCE.md");
+      const failing = block.replaceAll("curl -sS", "curl -sS --fail-with-body");
+      const { out, err, code } = await shell(failing, {
+        cwd: stage.folder,
+        env: { URL: backend.url, TOKEN, REPO: repository.path },
+      });
+      expect([code, code === 0 ? "" : `${out}\n${err}`]).toEqual([0, ""]);
+      await repository.remove();
+    },
+    LONG,
+  );
+
+  test(
+    "docs/SETUP_LOCAL.md: from a fresh clone to a branch",
+    async () => {
+      await using stage = await createStage("embedded");
+      const clone = join(stage.folder, "clone");
+      // As it stands, uncommitted changes included; what git ignores is not there.
+      await Bun.$`mkdir ${clone} && git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t ${clone}`
+        .cwd(ROOT)
+        .quiet();
+      const [start = "", use = "", look = ""] = await blocksOf("docs/SETUP_LOCAL.md");
+      await using running = startProcess({ argv: ["bash", "-c", start], cwd: clone, env: { PORT: "0" } });
+      const [, url = ""] = await running.waitForLine(/listens on (\S+)/, { timeoutMs: 120_000 });
+      // The guide's port is taken by whatever else runs here.
+      const { out, err, code } = await shell(use.replaceAll("http://127.0.0.1:8000", url), { cwd: clone });
+      expect([code, err.includes("curl:") ? err : ""]).toEqual([0, ""]);
+      expect(out).toContain('"success":true');
+      await until(async () => (await shell(look, { cwd: clone })).out.includes("prompt/write-a-haiku"), {
+        what: "the branch of the guide's prompt",
+        timeoutMs: 60_000,
+        everyMs: 500,
+      });
+      running.kill("SIGTERM");
+      await running.exit;
+    },
+    LONG,
+  );
+});
