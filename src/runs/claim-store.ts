@@ -81,6 +81,7 @@ export async function claimNext(orm: Orm, claimant: Claimant): Promise<ClaimedRu
   });
 }
 
+/** A runner that died before it had started an agent has made no attempt: the prompt cannot be to blame for that. */
 async function lease(
   tx: Transaction,
   id: string,
@@ -94,7 +95,7 @@ async function lease(
     sql`with claimed as (
       update prompt set status = 'Running', lease_owner = ${owner}, lease_epoch = lease_epoch + 1,
         lease_expires_at = now() + ${ttlMs}::int * interval '1 millisecond', not_before = null,
-        attempt = attempt + 1, started_at = coalesce(started_at, now()), updated_at = now()
+        attempt = attempt + case when status = 'Running' and process is null then 0 else 1 end, started_at = coalesce(started_at, now()), updated_at = now()
       where id = ${id}::uuid returning *
     )
     update session s set inbox_status = 'Processing', updated_at = now()

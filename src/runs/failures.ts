@@ -4,6 +4,8 @@ import { RepositoryError } from "../sandboxes/sandbox.ts";
 
 /** A prompt whose runs keep failing, or whose runners keep dying, is given up after so many attempts. */
 export const MAX_ATTEMPTS = 5;
+/** A prompt that was claimed so often and came to no end is given up, whatever each claim came to. */
+export const MAX_CLAIMS = 100;
 const FIRST_DELAY_MS = 2_000;
 const LONGEST_DELAY_MS = 5 * 60_000;
 

@@ -16,7 +16,7 @@ import {
   type SandboxProvider,
   SandboxUnavailable,
 } from "../sandboxes/sandbox.ts";
-import { Interrupted, MAX_ATTEMPTS, NotNow, Poison } from "./failures.ts";
+import { Interrupted, MAX_ATTEMPTS, MAX_CLAIMS, NotNow, Poison } from "./failures.ts";
 import { type ModelAccess, type ModelSource, openModelAccess, reopenModelAccess } from "./model-access.ts";
 import { persistently } from "./persist.ts";
 import type { ClaimedRun } from "./run.ts";
@@ -87,7 +87,7 @@ export async function prepare(deps: PrepareDeps, run: ClaimedRun, signal: AbortS
     throw new Interrupted(
       `The run was interrupted while its work was on its way to branch ${run.branch}. Look at what has arrived there, then send the prompt again.`,
     );
-  if (run.attempt > MAX_ATTEMPTS) throw new Poison(givenUp(run));
+  if (run.attempt > MAX_ATTEMPTS || run.epoch > MAX_CLAIMS) throw new Poison(givenUp(run));
   await requireDisk(deps);
   signal.throwIfAborted();
   if (old && process && (await resumable(old)())) return resume(deps, run, old, signal);

@@ -16,6 +16,9 @@ import { STOP_GRACE_MS, supervise } from "./supervise.ts";
 /** After a shutdown the agents on this machine are kept for its next runner so long, milliseconds; then any may start over. */
 const DETACHED_MS = 60_000;
 
+/** About four minutes in all. */
+const MAX_DELIVERIES = 8;
+
 export interface RunnerDeps extends PrepareDeps {
   leases: LeaseKeeper;
   /** What a shutdown does with agents that run: leaves them to the next process on this machine, or ends them. */
@@ -130,10 +133,26 @@ function watch({ deps, run, lease, life }: Context, { process, stored }: Stage) 
   });
 }
 
-/** Takes the work to its branch. That it may have left is recorded before it does. */
+/**
+ * Takes the work to its branch. That it may have left is recorded before it does. What stands in the way for a while (a
+ * full disk) is waited out here: another attempt would do the work a second time, on top of what has arrived of the first.
+ */
 async function deliver({ deps, run, life }: Context, { sandbox, record }: Stage): Promise<WorkResult> {
   await persistently(life, () => markDelivering(deps.orm, run, record));
-  return sandbox.collect(commitMessage(run), life);
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await sandbox.collect(commitMessage(run), life);
+    } catch (error) {
+      life.throwIfAborted();
+      if (tries >= MAX_DELIVERIES || classify(error).kind !== "transient") throw error;
+      deps.logger.warn("the work could not be taken to its branch, will try again", {
+        tries,
+        error: messageOf(error),
+      });
+      await Bun.sleep(backoffMs(tries));
+      life.throwIfAborted();
+    }
+  }
 }
 
 /** What becomes of a run that could not go on to its end. @throws LeaseLost; what the database says. */

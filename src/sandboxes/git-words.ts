@@ -7,7 +7,7 @@ const REFUSED =
 
 /** Whether git may well succeed a moment later, from what it said. */
 export const isPassing = (said: string): boolean =>
-  /no space left|failed to write|unable to write|could not write|write error|write failed|error: 5\d\d|error: 429|early eof|remote end hung up|disk quota/i.test(
+  /no space left|failed to write|unable to write|could(n't| not) write|write error|write failed|error: 5\d\d|error: 429|early eof|remote end hung up|disk quota/i.test(
     said,
   ) ||
   (UNREACHABLE.test(said) && !/certificate/i.test(said));

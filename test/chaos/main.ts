@@ -42,9 +42,10 @@ export async function chaos(options: {
     const stop = new AbortController();
     const tokens = new Map<string, string>();
     for (const name of USERS) tokens.set(name, await cluster.token(name));
+    const pace = combination === "embedded" ? 4 : 2;
     const users = USERS.map((name, index) => {
       const own = { name, repo: repository.path, random: createRandom(seed + index + 1), ledger };
-      return actAsUser(cluster, { ...own, token: tokens.get(name) ?? "", until: stop.signal });
+      return actAsUser(cluster, { ...own, token: tokens.get(name) ?? "", until: stop.signal, pace });
     });
 
     const long: (Promise<void> | undefined)[] = [];

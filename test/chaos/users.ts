@@ -57,9 +57,18 @@ export async function ask(
 /** One user who does a little of everything until `until` aborts. */
 export async function actAsUser(
   cluster: Cluster,
-  options: { name: string; repo: string; random: Random; ledger: Ledger; token: string; until: AbortSignal },
+  options: {
+    name: string;
+    repo: string;
+    random: Random;
+    ledger: Ledger;
+    token: string;
+    until: AbortSignal;
+    /** How slowly; so that what is asked for can be done. */
+    pace: number;
+  },
 ): Promise<void> {
-  const { name, repo, random, ledger, token, until } = options;
+  const { name, repo, random, ledger, token, until, pace } = options;
   // What was begun is brought to its end, so that what is known of it is certain.
   const sending = { random, token, ledger, signal: new AbortController().signal };
   const own: string[] = [];
@@ -145,6 +154,6 @@ export async function actAsUser(
   const weighted = actions.flatMap(([weight, act]) => Array.from({ length: weight }, () => act));
   while (!until.aborted) {
     await random.pick(weighted)();
-    await Bun.sleep(300 + random.below(2_500));
+    await Bun.sleep((300 + random.below(2_500)) * pace);
   }
 }

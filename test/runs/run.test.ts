@@ -264,6 +264,30 @@ describe("the life of one prompt", () => {
   );
 
   test(
+    "work that cannot be taken to its branch for a moment is taken a moment later, not done again",
+    async () => {
+      const { sessionId, promptId } = await submit();
+      let failures = 0;
+      const open: RunnerDeps["sandboxes"]["open"] = async (...args) => {
+        const sandbox = await stage.provider.open(...args);
+        return {
+          ...sandbox,
+          async collect(...rest) {
+            const result = await sandbox.collect(...rest);
+            if (failures++ === 0) throw Object.assign(new Error("disk"), { code: "ENOSPC" });
+            return result;
+          },
+        };
+      };
+      const deps = depsFor(agentOf("echo once >> work.txt"), { sandboxes: { ...stage.provider, open } });
+      await run(promptId, deps);
+      expect(await promptRow(promptId)).toMatchObject({ status: "Completed", attempt: 1 });
+      expect(await fileOn((await sessionRow(sessionId))?.branch, "work.txt")).toBe("once\n");
+    },
+    LONG,
+  );
+
+  test(
     "checkouts have a budget: above it the next run waits and says so",
     async () => {
       const { promptId } = await submit();

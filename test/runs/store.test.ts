@@ -94,7 +94,8 @@ describeEachDatabase("the life of a run", (database) => {
     const old = await claim(promptId, -1000);
     const renewed = await claim(promptId);
     expect(renewed.epoch).toBe(old.epoch + 1);
-    expect(renewed.attempt).toBe(2);
+    // Its runner died before it had started an agent: that was no attempt.
+    expect(renewed.attempt).toBe(1);
     expect(appendMessages(orm, old, [{ type: "assistant" }])).rejects.toBeInstanceOf(LeaseLost);
     expect(holdSandbox(orm, old, SANDBOX)).rejects.toBeInstanceOf(LeaseLost);
     expect(finishRun(orm, old, OK)).rejects.toBeInstanceOf(LeaseLost);
@@ -124,6 +125,19 @@ describeEachDatabase("the life of a run", (database) => {
       new Map([[promptIds[0] ?? "", { epoch: run?.epoch ?? 0, cancelRequested: false }]]),
     );
     expect(await claimRun(database().orm, promptIds[0] ?? "", "another", TTL)).toBeUndefined();
+  });
+
+  test("a runner that dies with an agent at work has made an attempt", async () => {
+    const { promptIds } = await seedSession(database(), 1);
+    const run = await claim(promptIds[0] ?? "", -1000);
+    await recordProcess(database().orm, run, {
+      host: "here",
+      id: crypto.randomUUID(),
+      pid: 1,
+      started: 2,
+      boot: "b",
+    });
+    expect(await claim(run.promptId)).toMatchObject({ attempt: 2 });
   });
 
   test("a lease that its runner has given up runs out, whatever else that runner holds", async () => {
