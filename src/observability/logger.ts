@@ -21,16 +21,38 @@ export interface LoggerOptions {
   write?: (line: string) => void;
 }
 
-/** Makes a logger. Errors among the fields become `{name, message, stack, cause}`; known secrets become `***`. */
+/** So many lines of one message in so long a time (milliseconds); the rest is counted, and the count is said later. */
+const BURST = 500;
+const WINDOW_MS = 10_000;
+/** Fields that are secret by what they are called, whatever is in them and however deep they are. */
+const SECRET_FIELD =
+  /^(authorization|cookie|set-cookie|password|secret|token|access_token|borrow_token|mcp_json_string|.*[_-]?(api[_-]?key|secret|password|token))$/i;
+
+/**
+ * Makes a logger. Errors among the fields become `{name, message, stack, cause}`; fields that are secret by their name, and
+ * known secrets wherever they stand, become `***`. A burst of one message is cut and counted.
+ */
 export function createLogger(options: LoggerOptions): Logger {
   const threshold = LOG_LEVELS.indexOf(options.level);
   const secrets = (options.secrets ?? []).filter((secret) => secret.length >= 6);
   const write = options.write ?? ((line: string) => void process.stderr.write(`${line}\n`));
 
   const redact = (text: string) => secrets.reduce((out, secret) => out.replaceAll(secret, "***"), text);
+  // By message, of which there are as many as the code has.
+  const windows = new Map<string, { began: number; count: number }>();
   const emit = (level: LogLevel, base: LogFields, message: string, fields?: LogFields) => {
     if (LOG_LEVELS.indexOf(level) < threshold) return;
-    const all = { ...base, ...fields };
+    const now = performance.now();
+    let window = windows.get(message);
+    let suppressed = 0;
+    if (!window || now - window.began > WINDOW_MS) {
+      suppressed = Math.max(0, (window?.count ?? 0) - BURST);
+      window = { began: now, count: 0 };
+      windows.set(message, window);
+    }
+    window.count += 1;
+    if (window.count > BURST) return;
+    const all = { ...base, ...fields, ...(suppressed > 0 && { suppressed }) };
     write(redact(options.pretty ? prettyLine(level, message, all) : jsonLine(level, message, all)));
   };
   const make = (base: LogFields): Logger => ({
@@ -43,7 +65,8 @@ export function createLogger(options: LoggerOptions): Logger {
   return make({});
 }
 
-function plain(_key: string, value: unknown): unknown {
+function plain(key: string, value: unknown): unknown {
+  if (value !== undefined && value !== null && SECRET_FIELD.test(key)) return "***";
   if (value instanceof Error)
     return { name: value.name, message: value.message, stack: value.stack, cause: value.cause };
   if (typeof value === "bigint") return value.toString();
@@ -59,7 +82,7 @@ function prettyLine(level: LogLevel, message: string, fields: LogFields): string
     .filter(([, value]) => value !== undefined)
     .map(
       ([key, value]) =>
-        `${key}=${value instanceof Error ? value.message : typeof value === "string" ? value : JSON.stringify(value, plain)}`,
+        `${key}=${SECRET_FIELD.test(key) ? "***" : value instanceof Error ? value.message : typeof value === "string" ? value : JSON.stringify(value, plain)}`,
     )
     .join(" ");
   return `${new Date().toISOString().slice(11, 19)} ${level.toUpperCase().padEnd(5)} ${message}${rest ? `  ${rest}` : ""}`;
