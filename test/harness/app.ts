@@ -21,11 +21,21 @@ export const userNamed = (id: string): User => ({
   expiresAt: Date.UTC(2100, 0, 1),
 });
 
-/** The whole API, without a server. Without a database, what needs one answers 500. */
-export function makeApp({
-  env = {},
-  ...options
-}: Partial<AppOptions> & { env?: Record<string, string> } = {}) {
+const made = new WeakMap<object, ReturnType<typeof newApp>>();
+
+/**
+ * The whole API, without a server. Without a database, what needs one answers 500. With a database and nothing else it is
+ * made once for that database: making it takes longer than most requests.
+ */
+export function makeApp(options: Parameters<typeof newApp>[0] = {}): ReturnType<typeof newApp> {
+  const { database } = options ?? {};
+  if (!database || Object.keys(options ?? {}).length > 1) return newApp(options);
+  const app = made.get(database) ?? newApp(options);
+  made.set(database, app);
+  return app;
+}
+
+function newApp({ env = {}, ...options }: Partial<AppOptions> & { env?: Record<string, string> } = {}) {
   return createApp({
     database: { orm: {} } as unknown as Pick<Database, "orm">,
     hub: {} as Hub,

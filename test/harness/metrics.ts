@@ -1,5 +1,9 @@
 import { createMetrics, type Metrics } from "../../src/observability/metrics.ts";
 
-/** Metrics of nothing in particular, for parts that must have some. */
-export const noMetrics = (): Metrics =>
-  createMetrics({ version: "0", domain: () => Promise.reject(new Error("there is no database")) });
+let shared: Metrics | undefined;
+
+/** Metrics of nothing in particular, for parts that must have some; the same for all of them. */
+export function noMetrics(): Metrics {
+  shared ??= createMetrics({ version: "0", domain: () => Promise.reject(new Error("there is no database")) });
+  return shared;
+}
