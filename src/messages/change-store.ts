@@ -73,14 +73,15 @@ export async function deleteMessage(orm: Orm, wanted: Wanted): Promise<void> {
   });
 }
 
-/** Until the transaction ends, the prompt does not start. */
+/** Until the transaction ends, the prompt does not start. @throws AppError `not_found` where it was deleted meanwhile. */
 async function lockResting(tx: Transaction, promptId: string): Promise<void> {
   const [row] = await tx
     .select({ status: prompt.status })
     .from(prompt)
     .where(eq(prompt.id, promptId))
     .for("no key update");
-  if (row?.status === "Running")
+  if (!row) throw new AppError("not_found", `The prompt ${promptId} does not exist.`);
+  if (row.status === "Running")
     throw new AppError(
       "conflict",
       "The prompt is running, and its messages are the agent's until it has ended; come again then, or cancel it.",

@@ -1,3 +1,5 @@
+import { DrizzleQueryError } from "drizzle-orm/errors";
+
 /** Structured logging: one JSON object a line on stderr (stdout stays for a command's own output). */
 export const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -68,10 +70,19 @@ export function createLogger(options: LoggerOptions): Logger {
 function plain(key: string, value: unknown): unknown {
   if (value !== undefined && value !== null && SECRET_FIELD.test(key)) return "***";
   if (value instanceof Error)
-    return { name: value.name, message: value.message, stack: value.stack, cause: value.cause };
+    return {
+      name: value.name,
+      message: withoutValues(value, value.message),
+      stack: value.stack && withoutValues(value, value.stack),
+      cause: value.cause,
+    };
   if (typeof value === "bigint") return value.toString();
   return value;
 }
+
+/** A failed query is logged without its values: they are what users wrote. */
+const withoutValues = (error: Error, text: string) =>
+  error instanceof DrizzleQueryError ? text.replace(`\nparams: ${error.params}`, "") : text;
 
 function jsonLine(level: LogLevel, message: string, fields: LogFields): string {
   return JSON.stringify({ time: new Date().toISOString(), level, message, ...fields }, plain);
@@ -82,7 +93,7 @@ function prettyLine(level: LogLevel, message: string, fields: LogFields): string
     .filter(([, value]) => value !== undefined)
     .map(
       ([key, value]) =>
-        `${key}=${SECRET_FIELD.test(key) ? "***" : value instanceof Error ? value.message : typeof value === "string" ? value : JSON.stringify(value, plain)}`,
+        `${key}=${SECRET_FIELD.test(key) ? "***" : value instanceof Error ? withoutValues(value, value.message) : typeof value === "string" ? value : JSON.stringify(value, plain)}`,
     )
     .join(" ");
   return `${new Date().toISOString().slice(11, 19)} ${level.toUpperCase().padEnd(5)} ${message}${rest ? `  ${rest}` : ""}`;

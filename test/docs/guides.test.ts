@@ -35,14 +35,17 @@ describe("docs/ARCHITECTURE.md", () => {
         const [without, holding] = [null, held].map((sbxConfig) =>
           uiStatusOf({ sessionStatus, inboxStatus, sbxConfig }),
         );
-        return `| ${sessionStatus} | ${inboxStatus} | ${holding} | ${without} |`;
+        return [sessionStatus, inboxStatus, String(holding), String(without)];
       }),
     );
-    const table = [
-      "| session | newest work | sandbox held | sandbox back |",
-      "|---|---|---|---|",
-      ...rows,
-    ].join("\n");
+    const head = ["session", "newest work", "sandbox held", "sandbox back"];
+    // As the formatter writes it.
+    const widths = head.map((_, column) =>
+      Math.max(...[head, ...rows].map((row) => row[column]?.length ?? 0)),
+    );
+    const line = (cells: string[], fill = " ") =>
+      `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0, fill)).join(" | ")} |`;
+    const table = [line(head), line(["", "", "", ""], "-"), ...rows.map((row) => line(row))].join("\n");
     const path = join(ROOT, "docs/ARCHITECTURE.md");
     const text = await read("docs/ARCHITECTURE.md");
     const wanted = text.replace(

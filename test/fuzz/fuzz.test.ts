@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { eq } from "drizzle-orm";
 import fc from "fast-check";
 import { deadLetter, message, session } from "../../src/db/tables.ts";
 import { openApiText } from "../../src/http/docs.ts";
@@ -42,9 +43,10 @@ describeEachDatabase("any request", (database) => {
       const { sessionId, promptIds } = await seedSession(database(), 2);
       if (n > 3) await orm.update(session).set({ userId: "bob" });
       const id = Bun.randomUUIDv7();
+      await orm.update(session).set({ messageSeq: 1 }).where(eq(session.id, sessionId));
       await orm
         .insert(message)
-        .values({ id, promptId: String(promptIds[0]), sessionId, seq: n + 1, data: { n } });
+        .values({ id, promptId: String(promptIds[0]), sessionId, seq: 1, data: { n } });
       const letter = Bun.randomUUIDv7();
       const dead = {
         taskType: "prompt-run",

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { DrizzleQueryError } from "drizzle-orm/errors";
 import { createLogger } from "../../src/observability/logger.ts";
 
 function capture(pretty = false) {
@@ -67,4 +68,12 @@ test("a burst of one message is cut, others are not; the next line says how many
   } finally {
     performance.now = now;
   }
+});
+
+test.each([true, false])("a failed query is shown without what users wrote (pretty: %p)", (pretty) => {
+  const { logger, lines } = capture(pretty);
+  const error = new DrizzleQueryError("insert into message values ($1)", ["my words"], new Error("why"));
+  logger.error("failed", { error });
+  expect(lines.join()).toContain("insert into message values ($1)");
+  expect(lines.join()).not.toContain("my words");
 });
