@@ -1,22 +1,25 @@
 import type { LogLevel } from "./observability/logger.ts";
+import type { Secret } from "./secret.ts";
 
 /**
  * The environment, read once; config.ts is the only file that reads process.env. Every mistake is collected and
  * reported together, by variable name, with what to do; values of secrets are never printed.
  */
 export interface Config {
-  databaseUrl: string | undefined;
+  /** With its password. */
+  databaseUrl: Secret | undefined;
   databasePoolMax: number;
-  redisUrl: string | undefined;
+  /** With its password. */
+  redisUrl: Secret | undefined;
   /** Absolute path: embedded database, local issuer's key, checkouts. */
   dataDir: string;
   host: string;
   port: number;
   auth: AuthConfig;
-  anthropicApiKey: string | undefined;
+  anthropicApiKey: Secret | undefined;
   anthropicBaseUrl: string;
   titleModel: string;
-  githubToken: string | undefined;
+  githubToken: Secret | undefined;
   /** Where `owner/name` lives; the only host that GITHUB_TOKEN is shown to. No trailing slash. */
   githubUrl: string;
   /** Undefined: claude where its program and a key are there, else demo. */
@@ -32,7 +35,7 @@ export interface Config {
   maxRunningPerUser: number;
   runLimits: RunLimits;
   /** Who may read /metrics; undefined: everybody who can reach it. */
-  metricsToken: string | undefined;
+  metricsToken: Secret | undefined;
   /** Where a process shows its metrics apart from the API; undefined: only there. */
   metricsPort: number | undefined;
   gitAuthor: { name: string; email: string };
@@ -44,9 +47,9 @@ export interface Config {
   /** Of one user: prompts that wait or run. */
   maxUnfinishedPrompts: number;
   /** What webhooks are known by; undefined: they are closed. */
-  webhookSecret: string | undefined;
+  webhookSecret: Secret | undefined;
   /** What is deployed again when something lent has been returned. */
-  railway: { apiUrl: string; apiKey: string; deploymentId: string } | undefined;
+  railway: { apiUrl: string; apiKey: Secret; deploymentId: string } | undefined;
   /** How many proxies stand in front; only then are X-Forwarded-For and X-Forwarded-Proto believed. */
   trustedProxyHops: number;
   logLevel: LogLevel;

@@ -4,6 +4,7 @@ import type { AuthConfig, Config } from "./config-types.ts";
 import { VARIABLES } from "./config-variables.ts";
 import { OperatorError } from "./errors.ts";
 import { LOG_LEVELS } from "./observability/logger.ts";
+import { Secret } from "./secret.ts";
 
 const RESULT_GRACE_MS = 30_000;
 
@@ -25,7 +26,7 @@ export function readConfig(env: Env = process.env, { serves = true }: { serves?:
     const value = text(name);
     if (value !== undefined && /\s/.test(value))
       fail(name, "must not contain white space; paste the value alone");
-    return value;
+    return value === undefined ? undefined : new Secret(value);
   };
   const integer = (name: VariableName, min: number, max: number): number => {
     const value = text(name) ?? "";
@@ -49,7 +50,12 @@ export function readConfig(env: Env = process.env, { serves = true }: { serves?:
     return value.replace(/\/+$/, "");
   };
 
-  const databaseUrl = url("DATABASE_URL", ["postgres:", "postgresql:"]);
+  const secretUrl = (name: VariableName, protocols: readonly string[]) => {
+    const value = url(name, protocols);
+    return value === undefined ? undefined : new Secret(value);
+  };
+
+  const databaseUrl = secretUrl("DATABASE_URL", ["postgres:", "postgresql:"]);
   const host = text("HOST") ?? text("ROCKET_ADDRESS") ?? (databaseUrl ? "0.0.0.0" : "127.0.0.1");
   if (!isIP(host) && host !== "localhost")
     fail("HOST", `must be an IP address or localhost, not ${JSON.stringify(host)}`);
@@ -77,7 +83,7 @@ export function readConfig(env: Env = process.env, { serves = true }: { serves?:
   const config: Config = {
     databaseUrl,
     databasePoolMax: integer("DATABASE_POOL_MAX", 2, 1000),
-    redisUrl: url("REDIS_URL", ["redis:", "rediss:"]),
+    redisUrl: secretUrl("REDIS_URL", ["redis:", "rediss:"]),
     dataDir: resolve(text("DATA_DIR") ?? "./data"),
     host,
     port,
@@ -127,9 +133,9 @@ export function readConfig(env: Env = process.env, { serves = true }: { serves?:
     );
   return Object.freeze(config);
 
-  function webhookSecretOf(): string | undefined {
+  function webhookSecretOf(): Secret | undefined {
     const value = secret("WEBHOOK_SECRET");
-    if (value !== undefined && value.length < 16)
+    if (value !== undefined && value.reveal().length < 16)
       fail("WEBHOOK_SECRET", "must have at least 16 characters; `openssl rand -hex 32` makes one");
     return value;
   }
@@ -188,7 +194,7 @@ export function isLoopback(host: string): boolean {
 /** The values that must never be printed; passwords in URLs both as they stand there and decoded. */
 export function secretsOf(config: Config): string[] {
   const passwords = [config.databaseUrl, config.redisUrl].flatMap((url) => {
-    const password = (url && URL.parse(url)?.password) || "";
+    const password = (url && URL.parse(url.reveal())?.password) || "";
     try {
       return [...new Set([password, decodeURIComponent(password)])];
     } catch {
@@ -196,11 +202,13 @@ export function secretsOf(config: Config): string[] {
     }
   });
   return [
-    config.anthropicApiKey,
-    config.githubToken,
-    config.webhookSecret,
-    config.metricsToken,
-    config.railway?.apiKey,
+    ...[
+      config.anthropicApiKey,
+      config.githubToken,
+      config.webhookSecret,
+      config.metricsToken,
+      config.railway?.apiKey,
+    ].map((secret) => secret?.reveal()),
     ...passwords,
   ].filter((one): one is string => !!one);
 }

@@ -3,7 +3,7 @@ import { createVerifier } from "./auth/verify.ts";
 import { openControl } from "./backup/control.ts";
 import type { Config } from "./config.ts";
 import { openDatabase } from "./db/client.ts";
-import { readFigures } from "./db/figures-store.ts";
+import { scrape } from "./db/figures-store.ts";
 import { migrate } from "./db/migrate.ts";
 import { createApp } from "./http/app.ts";
 import { listen } from "./http/listen.ts";
@@ -61,8 +61,9 @@ export async function startService(options: {
     let hub: Hub | undefined;
     const metrics = createMetrics({
       version,
-      domain: () => readFigures(database.orm),
-      ...(server && { streams: () => hub?.open ?? 0 }),
+      domain: () => scrape(database),
+      poolMax: database.kind === "postgres" ? config.databasePoolMax : undefined,
+      ...(server && { streams: () => ({ open: hub?.open ?? 0, behindMs: hub?.behindMs ?? 0 }) }),
     });
     if (config.metricsPort !== undefined) {
       const app = metricsApp({ metrics, token: config.metricsToken });
@@ -81,7 +82,7 @@ export async function startService(options: {
     }
 
     if (server) {
-      const redis = config.redisUrl === undefined ? undefined : openRedis(config.redisUrl, logger);
+      const redis = config.redisUrl === undefined ? undefined : openRedis(config.redisUrl.reveal(), logger);
       if (redis) stack.add("Redis", async () => redis.disconnect());
       const live = await openHub({ database, logger });
       hub = live;
@@ -116,7 +117,7 @@ export async function startService(options: {
     }
 
     if (tasks.length > 0) {
-      const queue = await openQueue({ redisUrl: config.redisUrl, database, metrics, logger });
+      const queue = await openQueue({ redisUrl: config.redisUrl?.reveal(), database, metrics, logger });
       stack.add("queue", () => queue.close());
       const { anthropicBaseUrl: upstream, anthropicApiKey: apiKey } = config;
       const model = apiKey === undefined ? undefined : { upstream, apiKey };

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { resolve } from "node:path";
+import { inspect } from "node:util";
 import { isLoopback, readConfig, secretsOf } from "../src/config.ts";
 import { OperatorError } from "../src/errors.ts";
 
@@ -146,6 +147,15 @@ describe("secrets", () => {
       ...["p%40ss-3", "p@ss-3", "pass-4"],
     ]);
     expect(secretsOf(readConfig({}))).toEqual([]);
+    // And by their type, however the configuration is printed.
+    for (const text of [
+      JSON.stringify(config),
+      Bun.inspect(config),
+      inspect(config, { depth: 9, showHidden: true }),
+      `${config.databaseUrl} ${config.anthropicApiKey}`,
+    ])
+      for (const secret of secretsOf(config)) expect(text).not.toContain(secret);
+    expect(config.anthropicApiKey?.reveal()).toBe("sk-ant-1");
   });
 });
 

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { messageOf } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
+import type { Secret } from "../secret.ts";
 
 /** What one run may have on its way to the model at a time, bytes; one request may be half of it (the API's own limit). */
 const MAX_BODY_BYTES = 32 * 1024 * 1024;
@@ -63,7 +64,7 @@ interface LiveRun {
  */
 export function openModelProxy(options: {
   upstream: string;
-  apiKey: string;
+  apiKey: Secret;
   logger?: Logger | undefined;
   port?: number;
 }): ModelProxy {
@@ -104,7 +105,7 @@ export function openModelProxy(options: {
     try {
       const body = await request.arrayBuffer();
       const headers = forwardable(request.headers);
-      headers.set("x-api-key", apiKey);
+      headers.set("x-api-key", apiKey.reveal());
       // What arrives is passed on as it is; compressed events would wait in a decoder.
       headers.set("accept-encoding", "identity");
       // A redirect is handed on unfollowed: the key goes to `upstream` and nowhere else.

@@ -23,6 +23,11 @@ export interface Database {
   /** Runs `work` alone on one connection, under an advisory lock that other processes respect too. */
   exclusively<T>(lock: bigint, work: (orm: Orm) => Promise<T>): Promise<T>;
   /**
+   * Whether this is the one process, of all on this database, that leads in something. The first that asks does, until it
+   * closes or dies or loses its connection; ask again each time. Embedded: always.
+   */
+  leads(lock: bigint): Promise<boolean>;
+  /**
    * Embedded only: copies the database's files, as they are at one moment, into a new folder. Other queries wait as long
    * as copying takes. A database started on the copy has all that was committed, and nothing else.
    */
@@ -41,7 +46,7 @@ export async function openDatabase(options: { config: Config; logger: Logger }):
   }
   const { openPostgres } = await import("./postgres.ts");
   return openPostgres({
-    url: options.config.databaseUrl,
+    url: options.config.databaseUrl.reveal(),
     poolMax: options.config.databasePoolMax,
     logger: options.logger,
   });

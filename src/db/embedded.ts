@@ -48,6 +48,7 @@ export async function openEmbedded(options: { dataDir: string }): Promise<Databa
     queuePool: () => poolAround(client),
     // One process, one session: whoever runs at start runs alone.
     exclusively: (_lock, work) => work(orm),
+    leads: async () => true,
     async copyFiles(target) {
       // A checkpoint first, so that the copy starts quickly. Nobody writes while the files are copied, and what is
       // only in memory then is in the write-ahead log. PGlite's own dumpDataDir holds the whole database in memory.

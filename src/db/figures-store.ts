@@ -1,13 +1,39 @@
 import { sql } from "drizzle-orm";
 import type { DomainFigures } from "../observability/metrics.ts";
-import { type Orm, rowsOf } from "./client.ts";
+import { type Database, type Orm, rowsOf } from "./client.ts";
 
 /** A scrape does not wait for a database that hangs, milliseconds. */
 const TIMEOUT_MS = 3_000;
 
-/** The figures of the whole deployment, in one statement on partial indexes. @throws while the database is away. */
+/** Of the process that shows the figures. */
+const LOCK = 7_331_051n;
+
+/**
+ * For a scrape: how long the smallest query takes, and, in the one process that shows them, the deployment's figures.
+ * @throws while the database is away, or does not answer in time.
+ */
+export async function scrape(
+  database: Pick<Database, "orm" | "leads">,
+): Promise<{ roundTrip: number; figures: DomainFigures | undefined }> {
+  const { orm } = database;
+  const asked = async () => {
+    const started = performance.now();
+    await orm.execute(sql`select 1`);
+    const roundTrip = (performance.now() - started) / 1000;
+    return { roundTrip, figures: (await database.leads(LOCK)) ? await readFigures(orm) : undefined };
+  };
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error("the database did not answer in time")), TIMEOUT_MS);
+  try {
+    return await Promise.race([asked(), late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The figures of the whole deployment, in one statement on partial indexes. */
 export async function readFigures(orm: Orm): Promise<DomainFigures> {
-  const asked = rowsOf<Record<string, string | number | null>>(
+  const [row = {}] = await rowsOf<Record<string, string | number | null>>(
     orm,
     sql`select
       (select count(*) from prompt where status = 'Queued') as queued,
@@ -26,10 +52,6 @@ export async function readFigures(orm: Orm): Promise<DomainFigures> {
       (select json_object_agg(kind, count)::text from (
         select kind, count(*) from dead_letter_queue where status = 'Pending' group by kind) d) as dead`,
   );
-  const late = new Promise<never>((_, reject) => {
-    setTimeout(() => reject(new Error("the database did not answer in time")), TIMEOUT_MS).unref();
-  });
-  const [row = {}] = await Promise.race([asked, late]);
   const figure = (name: string) => Number(row[name] ?? 0);
   return {
     prompts: { queued: figure("queued"), running: figure("running") },

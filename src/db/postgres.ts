@@ -37,6 +37,7 @@ export async function openPostgres(options: {
     );
   }
   let pool: pg.Pool | undefined;
+  let leading: postgres.Sql | undefined;
 
   return {
     kind: "postgres",
@@ -79,8 +80,16 @@ export async function openPostgres(options: {
       }
     },
 
+    async leads(lock) {
+      // A lock of the connection, so it has one of its own that stays open. Asked for again it is only counted up; after
+      // a lost connection it is free for whoever asks first.
+      leading ??= postgres(options.url, { ...connection, max: 1, max_lifetime: null });
+      const [row] = await leading`select pg_try_advisory_lock(${lock.toString()}::bigint) as held`;
+      return row?.["held"] === true;
+    },
+
     async close() {
-      await Promise.all([pool?.end(), client.end({ timeout: 5 })]);
+      await Promise.all([pool?.end(), leading?.end({ timeout: 5 }), client.end({ timeout: 5 })]);
     },
   };
 }

@@ -17,7 +17,7 @@ const REDIS = { least: 5, good: 6.2 };
 
 export async function queueFound(config: Config, logger: Logger): Promise<Found> {
   if (config.redisUrl === undefined) return ok("in the database (REDIS_URL is not set)");
-  const redis = await connectRedis(config.redisUrl, logger);
+  const redis = await connectRedis(config.redisUrl.reveal(), logger);
   try {
     const info = await redis.info();
     const fieldOf = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, "m").exec(info)?.[1] ?? "";

@@ -2,12 +2,13 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { Elysia } from "elysia";
 import { AppError } from "../errors.ts";
 import type { Metrics } from "../observability/metrics.ts";
+import type { Secret } from "../secret.ts";
 
 /** Live streams have no end to measure, and scrapes are not the service's work. */
 const NOT_MEASURED = new Set(["/metrics"]);
 
 /** Times every request by its route's pattern, and shows the figures at /metrics, which is not part of the API. */
-export function metricsRoutes(options: { metrics: Metrics; token: string | undefined }) {
+export function metricsRoutes(options: { metrics: Metrics; token: Secret | undefined }) {
   const { metrics, token } = options;
   const began = new WeakMap<Request, number>();
   return new Elysia({ name: "metrics" })
@@ -35,7 +36,7 @@ export function metricsRoutes(options: { metrics: Metrics; token: string | undef
 }
 
 /** The same figures on a port of their own, for processes without a server; with /health for whoever watches them. */
-export function metricsApp(options: { metrics: Metrics; token: string | undefined }) {
+export function metricsApp(options: { metrics: Metrics; token: Secret | undefined }) {
   const { metrics, token } = options;
   return {
     async fetch(request: Request): Promise<Response> {
@@ -53,10 +54,13 @@ export function metricsApp(options: { metrics: Metrics; token: string | undefine
   };
 }
 
-function requireToken(request: Request, token: string | undefined): void {
+function requireToken(request: Request, token: Secret | undefined): void {
   if (token === undefined) return;
   const given = /^bearer +(\S+)$/i.exec(request.headers.get("authorization") ?? "")?.[1] ?? "";
-  const [a, b] = [given, token].map((text) => createHash("sha256").update(text).digest()) as [Buffer, Buffer];
+  const [a, b] = [given, token.reveal()].map((text) => createHash("sha256").update(text).digest()) as [
+    Buffer,
+    Buffer,
+  ];
   if (!timingSafeEqual(a, b))
     throw new AppError("unauthorized", "The metrics need METRICS_TOKEN as a bearer token.");
 }

@@ -12,6 +12,8 @@ export interface Feed {
 
 export interface EventStream {
   body: ReadableStream<Uint8Array>;
+  /** Milliseconds since what the reader has not been given yet was there; 0 where it has everything. */
+  readonly behindMs: number;
   wake(sessionId?: string): void;
   /** Says why, then closes. */
   end(reason: Farewell): void;
@@ -41,8 +43,11 @@ export function eventStream(options: {
   let ending: Farewell | undefined;
   let last = false;
   let closed = false;
-  /** Woken since the last read began. */
+  /** Woken since the last read began, and when first (performance.now()). */
   let fresh = false;
+  let freshAt: number | undefined;
+  /** Since when there may be something that the reader has not been given. */
+  let behindSince: number | undefined = performance.now();
   let rouse: () => void = () => undefined;
   let patience: ReturnType<typeof setTimeout> | undefined;
 
@@ -85,8 +90,11 @@ export function eventStream(options: {
         return farewell(ending);
       }
       fresh = false;
+      behindSince ??= freshAt;
+      freshAt = undefined;
       const piece = await feed.read();
       last = piece.last ?? false;
+      if (piece.text === "") behindSince = freshAt;
       if (piece.text !== "" || last) return piece.text;
       if (quiet) return HEARTBEAT;
       quiet = await pause();
@@ -126,9 +134,14 @@ export function eventStream(options: {
 
   return {
     body,
+    get behindMs() {
+      const since = behindSince ?? freshAt;
+      return since === undefined ? 0 : performance.now() - since;
+    },
     wake(sessionId) {
       feed.wake(sessionId);
       fresh = true;
+      freshAt ??= performance.now();
       rouse();
     },
     end(reason) {

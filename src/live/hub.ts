@@ -16,6 +16,8 @@ const PATIENCE_MS = 30_000;
 export interface Hub {
   /** Streams that are open now. */
   readonly open: number;
+  /** Of the stream that is furthest behind: milliseconds since what its reader has not been given yet was there. */
+  readonly behindMs: number;
   /**
    * A new stream, woken by changes of one session, or of all of its user's. Registered before it first reads.
    * @throws AppError `too_many_requests` above the user's limit; `unavailable` once the process is ending.
@@ -57,6 +59,11 @@ export async function openHub(options: {
   return {
     get open() {
       return all.size;
+    },
+    get behindMs() {
+      let most = 0;
+      for (const { behindMs } of all) most = Math.max(most, behindMs);
+      return most;
     },
     stream({ user, sessionId, feed }) {
       if (ending) throw new AppError("unavailable", "The service is ending; come back in a moment.");

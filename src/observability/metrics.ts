@@ -7,7 +7,7 @@ const RUN_BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600
 
 export type RunPhase = "queue" | "prepare" | "run" | "finish";
 
-/** What is the same for every process, read from the database when somebody scrapes. */
+/** Of the whole deployment, read from the database when somebody scrapes. */
 export interface DomainFigures {
   prompts: Readonly<Record<"queued" | "running", number>>;
   /** Seconds; 0 where none waits. */
@@ -44,19 +44,25 @@ export interface Metrics {
 }
 
 /**
- * @param options.domain reads the figures of the whole deployment; rejects while the database is away. Asked at most every
- * `domainMaxAgeMs` (5 s).
- * @param options.streams how many live streams are open here.
+ * @param options.domain reads the figures of the whole deployment, with the seconds that the database's smallest query
+ * took; without figures where another process shows them, so that a sum over processes is right. Rejects while the database
+ * is away. Asked at most every `domainMaxAgeMs` (5 s).
+ * @param options.streams how many live streams are open here, and how far behind the last of them is.
+ * @param options.poolMax connections that this process has for its own queries; none for the embedded database.
  */
 export function createMetrics(options: {
   version: string;
-  domain: () => Promise<DomainFigures>;
+  domain: () => Promise<{ roundTrip: number; figures: DomainFigures | undefined }>;
   domainMaxAgeMs?: number;
-  streams?: () => number;
+  streams?: () => { open: number; behindMs: number };
+  poolMax?: number | undefined;
 }): Metrics {
-  const { version, domain, domainMaxAgeMs = 5_000, streams } = options;
+  const { version, domain, domainMaxAgeMs = 5_000, streams, poolMax } = options;
   const registry = new Registry();
-  /** Left out as a whole while the database is away: old figures would look like a deployment that stands still. */
+  /**
+   * Left out as a whole while the database is away, as old figures would look like a deployment that stands still, and
+   * where another process shows them.
+   */
   const domainRegistry = new Registry();
   const named = (name: string) => `prompt_backend_${name}`;
   const counter = <L extends string>(name: string, help: string, ...labelNames: L[]) =>
@@ -66,7 +72,7 @@ export function createMetrics(options: {
   const gauge = <L extends string>(name: string, help: string, ...labelNames: L[]) =>
     new Gauge({ name: named(name), help, labelNames, registers: [registry] });
   const everywhere = <L extends string>(name: string, help: string, ...labelNames: L[]) => {
-    const text = `${help} The same in every process: use max, not sum.`;
+    const text = `${help} Of the whole deployment, shown by one process of it.`;
     return new Gauge({ name: named(name), help: text, labelNames, registers: [domainRegistry] });
   };
 
@@ -94,13 +100,26 @@ export function createMetrics(options: {
   const returns = counter("sandbox_returns_total", "Sandboxes given back.", "outcome");
   const tokens = counter("agent_tokens_total", "Tokens that agents reported.", "direction");
   const cost = counter("agent_cost_usd_total", "US dollars that agents reported.");
+  let readStreams = () => {};
   if (streams) {
     const open = gauge("streams_open", "Live streams open in this process.");
-    open.set(0);
-    // biome-ignore lint/suspicious/noExplicitAny: prom-client takes the function at creation only; it is called the same.
-    (open as any).collect = () => open.set(streams());
+    const behind = gauge(
+      "stream_lag_seconds",
+      "Of the stream furthest behind: how long something waits for its reader.",
+    );
+    readStreams = () => {
+      const now = streams();
+      open.set(now.open);
+      behind.set(now.behindMs / 1000);
+    };
   }
 
+  if (poolMax !== undefined)
+    gauge("database_pool_size", "Connections that this process may have for its own queries.").set(poolMax);
+  const trip = gauge(
+    "database_round_trip_seconds",
+    "Time that this process last waited for the smallest query; a wait for a free connection included.",
+  );
   const up = gauge("database_up", "1 while this process can read the database.");
   const waiting = everywhere("prompts", "Prompts that are not finished.", "status");
   const oldest = everywhere(
@@ -115,10 +134,15 @@ export function createMetrics(options: {
   const connections = everywhere("database_connections", "Connections of all processes together.");
 
   let readAt = Number.NEGATIVE_INFINITY;
+  let shown = false;
   const refresh = async (): Promise<boolean> => {
     if (performance.now() - readAt < domainMaxAgeMs) return true;
     try {
-      const figures = await domain();
+      const { roundTrip, figures } = await domain();
+      trip.set(roundTrip);
+      readAt = performance.now();
+      shown = figures !== undefined;
+      if (!figures) return true;
       domainRegistry.resetMetrics();
       waiting.set({ status: "queued" }, figures.prompts.queued);
       waiting.set({ status: "running" }, figures.prompts.running);
@@ -129,7 +153,6 @@ export function createMetrics(options: {
       returning.set(figures.sandboxesReturning);
       for (const [kind, count] of Object.entries(figures.deadLetters)) dead.set({ kind }, count);
       connections.set(figures.databaseConnections);
-      readAt = performance.now();
       return true;
     } catch {
       return false;
@@ -142,10 +165,11 @@ export function createMetrics(options: {
       const before = performance.now();
       await new Promise(setImmediate);
       loopLag.set((performance.now() - before) / 1000);
+      readStreams();
       const known = await refresh();
       up.set(known ? 1 : 0);
       const own = await registry.metrics();
-      return known ? `${own}\n${await domainRegistry.metrics()}` : own;
+      return known && shown ? `${own}\n${await domainRegistry.metrics()}` : own;
     },
     request: ({ method, route, status }, seconds) =>
       requests.observe({ method, route, status: `${Math.floor(status / 100)}xx` }, seconds),

@@ -3,6 +3,7 @@ import { openModelProxy } from "../agents/model-proxy.ts";
 import { messageOf } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
+import type { Secret } from "../secret.ts";
 
 /** A run's way to the model; the real key stays here. */
 export interface ModelAccess {
@@ -14,7 +15,7 @@ export interface ModelAccess {
 export interface ModelSource {
   /** Base URL of the Messages API. */
   upstream: string;
-  apiKey: string;
+  apiKey: Secret;
 }
 
 /**

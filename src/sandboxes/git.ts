@@ -1,5 +1,6 @@
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { Secret } from "../secret.ts";
 import { isPassing } from "./git-words.ts";
 import { RepositoryError } from "./sandbox.ts";
 
@@ -26,7 +27,7 @@ export async function openGit(options: {
   dataDir: string;
   path: string;
   githubUrl: string;
-  githubToken: string | undefined;
+  githubToken: Secret | undefined;
 }): Promise<Git> {
   const { dataDir, path, githubUrl, githubToken } = options;
   const folder = join(dataDir, "git");
@@ -52,7 +53,8 @@ export async function openGit(options: {
     signal?.throwIfAborted();
     const program = Bun.which("git", { PATH: path });
     if (!program) throw new RepositoryError("git is not installed on the machine that runs the prompts.");
-    const token = withToken && githubToken !== undefined ? { PROMPT_BACKEND_GIT_TOKEN: githubToken } : {};
+    const token =
+      withToken && githubToken !== undefined ? { PROMPT_BACKEND_GIT_TOKEN: githubToken.reveal() } : {};
     // A group of its own: git's helpers (git-remote-https, upload-pack) must end with it.
     const child = Bun.spawn([program, ...args], {
       cwd,
@@ -134,7 +136,7 @@ function rejection(stdout: string): string {
 }
 
 /** git's last words without credentials, its prefix noise and its hints. */
-function scrub(stderr: string, token: string | undefined): string {
+function scrub(stderr: string, token: Secret | undefined): string {
   const text = stderr
     .split(/[\n\r]/)
     .map((line) => line.replace(/^(remote:\s*|fatal:\s*|error:\s*)+/, "").trim())
@@ -142,5 +144,5 @@ function scrub(stderr: string, token: string | undefined): string {
     .slice(-6)
     .join("; ")
     .replace(/\/\/[^/@\s]+@/g, "//");
-  return (token ? text.replaceAll(token, "***") : text).slice(0, 1000);
+  return (token ? text.replaceAll(token.reveal(), "***") : text).slice(0, 1000);
 }

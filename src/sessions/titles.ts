@@ -1,4 +1,5 @@
 import Anthropic from "@anthropic-ai/sdk";
+import type { Secret } from "../secret.ts";
 import { asTitle } from "./naming.ts";
 
 /** A model needs the beginning only. */
@@ -12,14 +13,14 @@ const INSTRUCTIONS =
 
 /** Asks a model for a title, at most 60 characters. Undefined where it gave none. @throws what the SDK throws. */
 export async function generateTitle(options: {
-  apiKey: string;
+  apiKey: Secret;
   baseUrl: string;
   model: string;
   prompt: string;
   signal: AbortSignal;
 }): Promise<string | undefined> {
   const client = new Anthropic({
-    apiKey: options.apiKey,
+    apiKey: options.apiKey.reveal(),
     baseURL: options.baseUrl,
     timeout: TIMEOUT_MS,
     maxRetries: 2,

@@ -1,5 +1,6 @@
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 import { AppError } from "../errors.ts";
+import type { Secret } from "../secret.ts";
 
 /** Seconds that a signature's timestamp may differ from this machine's clock. */
 const WINDOW_S = 300;
@@ -11,7 +12,7 @@ const WINDOW_S = 300;
  * @throws AppError `forbidden` where no secret is configured, else `unauthorized`.
  */
 export function checkCaller(options: {
-  secret: string | undefined;
+  secret: Secret | undefined;
   headers: Headers;
   /** Byte for byte as it came. */
   body: Uint8Array;
@@ -26,7 +27,7 @@ export function checkCaller(options: {
     );
   const bearer = /^bearer +(\S+) *$/i.exec(headers.get("authorization") ?? "")?.[1];
   if (bearer !== undefined) {
-    if (same(bearer, secret)) return;
+    if (same(bearer, secret.reveal())) return;
     throw new AppError("unauthorized", "The bearer token is not the WEBHOOK_SECRET.");
   }
   const timestamp = headers.get("x-webhook-timestamp") ?? "";
@@ -37,7 +38,7 @@ export function checkCaller(options: {
       "This needs X-Webhook-Timestamp and X-Webhook-Signature, or the secret as `Authorization: Bearer <secret>`.",
     );
   // Before the time is looked at: whoever does not know the secret learns nothing of this machine's clock.
-  const expected = createHmac("sha256", secret).update(`${timestamp}.`).update(body).digest("hex");
+  const expected = createHmac("sha256", secret.reveal()).update(`${timestamp}.`).update(body).digest("hex");
   if (!same(signature.toLowerCase(), `sha256=${expected}`))
     throw new AppError("unauthorized", "The signature does not fit the timestamp and the body.");
   if (!/^\d{1,12}$/.test(timestamp) || Math.abs(now / 1000 - Number(timestamp)) > WINDOW_S)

@@ -1,9 +1,10 @@
 import { messageOf } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
+import type { Secret } from "../secret.ts";
 
 export interface RailwayConfig {
   apiUrl: string;
-  apiKey: string;
+  apiKey: Secret;
   deploymentId: string;
 }
 
@@ -22,7 +23,7 @@ export async function redeploy(
   try {
     const reply = await fetch(apiUrl, {
       method: "POST",
-      headers: { authorization: `Bearer ${apiKey}`, "content-type": "application/json" },
+      headers: { authorization: `Bearer ${apiKey.reveal()}`, "content-type": "application/json" },
       body: JSON.stringify({ query: MUTATION, variables: { id: deploymentId } }),
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });

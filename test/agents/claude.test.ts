@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { type Agent, type AgentRequest, AgentUnavailable } from "../../src/agents/agent.ts";
 import { createClaudeAgent } from "../../src/agents/claude.ts";
 import { openModelProxy } from "../../src/agents/model-proxy.ts";
+import { Secret } from "../../src/secret.ts";
 import { claudeProgram } from "../harness/claude-code.ts";
 import {
   heard,
@@ -31,7 +32,7 @@ async function openStage(script: ModelScript) {
   const path = typeof program === "string" ? program : "";
   const bench = await openBench();
   const model = startScriptedModel({ script });
-  const proxy = openModelProxy({ upstream: model.url, apiKey: REAL_KEY });
+  const proxy = openModelProxy({ upstream: model.url, apiKey: new Secret(REAL_KEY) });
   const grant = proxy.grant("run");
   const agent = createClaudeAgent({ program: () => ({ path, readable: [path] }), missing: "missing" });
   const command = (request: Partial<AgentRequest> = {}) =>

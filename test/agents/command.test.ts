@@ -6,6 +6,7 @@ import { type AgentExit, AgentUnavailable } from "../../src/agents/agent.ts";
 import { chooseAgent, findProgram } from "../../src/agents/choose.ts";
 import { createCommandReader } from "../../src/agents/command.ts";
 import { isRenderable } from "../../src/agents/events.ts";
+import { Secret } from "../../src/secret.ts";
 import { openBench } from "./bench.ts";
 
 const GOOD: AgentExit = { code: 0, signal: null, stderr: "" };
@@ -37,7 +38,7 @@ describe("any program", () => {
   test("reaches the model with the token of its run, where there is one", () => {
     const config = { ...NOTHING, agent: "command" as const, agentCommand: ["sh"] as const };
     expect(chooseAgent({ config }).agent.needsModel).toBe(false);
-    const { agent } = chooseAgent({ config: { ...config, anthropicApiKey: "sk-real" } });
+    const { agent } = chooseAgent({ config: { ...config, anthropicApiKey: new Secret("sk-real") } });
     expect(agent.needsModel).toBe(true);
     const paths = { checkout: "/w", home: "/h", tmp: "/t", state: "/s" };
     const model = { baseUrl: "http://127.0.0.1:1", token: "run-1" };
@@ -126,22 +127,24 @@ describe("the choice", () => {
     expect(chooseAgent({ config: here }).why).toMatch(
       /demo.*ANTHROPIC_API_KEY is not set and Claude Code was not/,
     );
-    expect(chooseAgent({ config: { ...here, anthropicApiKey: "k" } }).why).toMatch(
+    expect(chooseAgent({ config: { ...here, anthropicApiKey: new Secret("k") } }).why).toMatch(
       /demo.*\(Claude Code was not/,
     );
     await chmod(claude, 0o755);
     expect(chooseAgent({ config: here }).why).toMatch(/demo.*\(ANTHROPIC_API_KEY is not set\)/);
-    const chosen = chooseAgent({ config: { ...here, anthropicApiKey: "k" } });
+    const chosen = chooseAgent({ config: { ...here, anthropicApiKey: new Secret("k") } });
     expect([chosen.agent.name, chosen.missing]).toEqual(["claude", undefined]);
     expect(chosen.why).toContain(claude);
-    expect(chooseAgent({ config: { ...here, anthropicApiKey: "k", agent: "demo" } }).agent.name).toBe("demo");
+    expect(
+      chooseAgent({ config: { ...here, anthropicApiKey: new Secret("k"), agent: "demo" } }).agent.name,
+    ).toBe("demo");
   });
 
   test("AGENT=claude stands without its program, and says what is missing and where", () => {
     const config = {
       ...NOTHING,
       agent: "claude" as const,
-      anthropicApiKey: "k",
+      anthropicApiKey: new Secret("k"),
       claudePath: "/opt/none/claude",
     };
     const { agent, missing } = chooseAgent({ config });

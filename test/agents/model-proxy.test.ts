@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { type ModelProxy, openModelProxy } from "../../src/agents/model-proxy.ts";
+import { Secret } from "../../src/secret.ts";
 
 const KEY = "sk-ant-real";
 const BODY = JSON.stringify({ model: "m", messages: [] });
@@ -32,7 +33,7 @@ let upstream: ReturnType<typeof startUpstream>;
 let proxy: ModelProxy;
 beforeEach(() => {
   upstream = startUpstream();
-  proxy = openModelProxy({ upstream: upstream.url, apiKey: KEY });
+  proxy = openModelProxy({ upstream: upstream.url, apiKey: new Secret(KEY) });
 });
 afterEach(async () => {
   await proxy.close();

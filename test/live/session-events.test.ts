@@ -206,6 +206,7 @@ describeEachDatabase("the live stream of a session", (database) => {
     );
     socket.pause();
     await until(() => server.hub.open === 1, { what: "the slow reader's stream" });
+    await until(() => server.hub.behindMs > 150, { what: "the metrics to show how far behind it is" });
     await until(() => server.hub.open === 0, { what: "the slow reader to be cut off" });
     let got = 0;
     const closed = Promise.withResolvers<void>();
@@ -235,6 +236,7 @@ describeEachDatabase("the live stream of a session", (database) => {
     const reader = await openReader(`${server.url}/sessions/${sessionId}/events`, { headers: ALICE });
     await reader.next("session");
     expect((await reader.next("")).data).toBe(": heartbeat");
+    expect(server.hub.behindMs).toBe(0);
     await append(said(1, 1));
     expect((await reader.next("message")).id).toBe("1");
     await rename(sessionId, "Found");

@@ -82,11 +82,19 @@ else
       const repository = await makeRepository();
       await using backend = await startBackend(stage, { args: ["server"] });
       const port = await freePort();
-      await using _worker = await startWorker(stage, ["bg-tasks"], { METRICS_PORT: String(port) });
+      await using running = await startWorker(stage, ["bg-tasks"], { METRICS_PORT: String(port) });
       const { sessionId } = await backend.submit(repository.path, "Be counted");
       await backend.reaches(sessionId, "NeedsReviewIpReturned", 60_000);
       const worker = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
       const server = await (await fetch(`${backend.url}/metrics`)).text();
+      // What is of the whole deployment is shown once, so that a sum over processes is right.
+      const held = [worker, server].map((text) => seriesOf(text, "prompt_backend_sandboxes_held"));
+      expect(held.filter((one) => one !== undefined)).toEqual(["0"]);
+      for (const text of [worker, server]) {
+        expect(Number(seriesOf(text, "prompt_backend_database_round_trip_seconds"))).toBeGreaterThan(0);
+        expect(seriesOf(text, "prompt_backend_database_pool_size")).toBe("10");
+        expect(seriesOf(text, "prompt_backend_database_up")).toBe("1");
+      }
       expect(
         seriesOf(worker, 'prompt_backend_runs_total{agent="demo",outcome="completed",kind="none"}'),
       ).toBe("1");
@@ -96,8 +104,8 @@ else
         );
       expect(seriesOf(worker, 'prompt_backend_sandbox_returns_total{outcome="done"}')).toBe("1");
       expect(seriesOf(worker, "prompt_backend_active_runs")).toBe("0");
-      expect(seriesOf(server, "prompt_backend_database_up")).toBe("1");
       expect(seriesOf(server, "prompt_backend_streams_open")).toBe("0");
+      expect(seriesOf(server, "prompt_backend_stream_lag_seconds")).toBe("0");
       expect((await fetch(`http://127.0.0.1:${port}/health`)).status).toBe(200);
       for (const text of [worker, server]) {
         const checked = Bun.spawnSync(["promtool", "check", "metrics"], {
@@ -108,5 +116,14 @@ else
         expect(said.split("\n").filter((line) => line.includes("prompt_backend"))).toEqual([]);
       }
       await repository.remove();
+      // Whoever showed them dies; the next that is asked does.
+      const ofWorker = `http://127.0.0.1:${port}`;
+      const [leader, other] = held[0] === undefined ? [backend.process, ofWorker] : [running, backend.url];
+      leader.kill("SIGKILL");
+      await until(
+        async () =>
+          seriesOf(await (await fetch(`${other}/metrics`)).text(), "prompt_backend_sandboxes_held") === "0",
+        { what: "the other process to show the deployment's figures" },
+      );
     }, 120_000);
   });
