@@ -1,5 +1,3 @@
-import { DrizzleQueryError } from "drizzle-orm/errors";
-
 /** Structured logging: one JSON object a line on stderr (stdout stays for a command's own output). */
 export const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -80,9 +78,9 @@ function plain(key: string, value: unknown): unknown {
   return value;
 }
 
-/** A failed query is logged without its values: they are what users wrote. */
+/** A failed query (Drizzle's DrizzleQueryError) is logged without its values: they are what users wrote. */
 const withoutValues = (error: Error, text: string) =>
-  error instanceof DrizzleQueryError ? text.replace(`\nparams: ${error.params}`, "") : text;
+  "params" in error && Array.isArray(error.params) ? text.replace(`\nparams: ${error.params}`, "") : text;
 
 function jsonLine(level: LogLevel, message: string, fields: LogFields): string {
   return JSON.stringify({ time: new Date().toISOString(), level, message, ...fields }, plain);
