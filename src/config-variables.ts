@@ -75,7 +75,7 @@ export const VARIABLES = {
   ],
   MIN_FREE_DISK_MB: [
     "512",
-    "Free space in DATA_DIR below which no run starts; below half of it, running ones are ended; 0: no limit.",
+    "Free space in DATA_DIR below which no run starts; below half of it, running ones are ended and start over later; 0: no limit.",
   ],
   CHECKOUT_DISK_MB: [
     "0",

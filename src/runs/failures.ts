@@ -25,12 +25,12 @@ export class Interrupted extends Error {
   override readonly name = "Interrupted";
 }
 
-/** The agent ended without a word, its keeper too: somebody killed both, or the machine was restarted. */
-export class AgentLost extends Error {
-  override readonly name = "AgentLost";
-  constructor() {
-    super("The agent was killed in the middle of its work.");
-  }
+/**
+ * The agent was ended in the middle of its work, and not for what it did: somebody killed it, the machine was restarted, its
+ * disk is full. Nothing has left the sandbox: the next attempt starts from a clean checkout. `message` is for the user.
+ */
+export class CutShort extends Error {
+  override readonly name = "CutShort";
 }
 
 /** Given up. `message` is for the user. */
@@ -44,7 +44,7 @@ export class Poison extends Error {
  * to the dead letters.
  */
 export function classify(error: unknown): { kind: Failure["kind"]; message: string } {
-  if (error instanceof NotNow || error instanceof AgentLost)
+  if (error instanceof NotNow || error instanceof CutShort)
     return { kind: "transient", message: error.message };
   if (error instanceof Interrupted) return { kind: "interrupted", message: error.message };
   if (error instanceof Poison) return { kind: "poison", message: error.message };

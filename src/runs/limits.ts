@@ -58,7 +58,7 @@ export function watchLimits(options: {
         `The run was ended: the agent neither printed nor did anything for ${inMinutes(silenceMs)} (RUN_SILENCE_MINUTES).`,
       );
     if ((await sandboxes.freeBytes()) < minFreeBytes / 2)
-      hit("disk", "The run was ended: the disk of the machine that runs the prompts is nearly full.");
+      hit("disk", "The run was cut short: the disk of the machine that runs the prompts is nearly full.");
   };
   const tick = () => {
     const now = performance.now();

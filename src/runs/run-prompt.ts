@@ -5,7 +5,7 @@ import type { Sandbox, WorkResult } from "../sandboxes/sandbox.ts";
 import { heldSandboxes } from "../sandboxes/store.ts";
 import { conclude, type Outcome, ownUsage } from "./conclude.ts";
 import { detachRun, handOver, postponeRun } from "./end-store.ts";
-import { AgentLost, backoffMs, classify, MAX_ATTEMPTS, NotNow, Poison } from "./failures.ts";
+import { backoffMs, CutShort, classify, MAX_ATTEMPTS, NotNow, Poison } from "./failures.ts";
 import type { Lease, LeaseKeeper } from "./leases.ts";
 import { persistently } from "./persist.ts";
 import { type PrepareDeps, prepare, resume, type Stage } from "./prepare.ts";
@@ -91,8 +91,11 @@ async function attempt(context: Context): Promise<Outcome> {
     context.stage = await resume(deps, run, sandbox, AbortSignal.any([life, lease.cancelled]));
     result = await watch(context, context.stage);
   }
-  // Nothing has left the sandbox: the next attempt starts from a clean checkout.
-  if (result.lost && !result.limit && !lease.cancelled.aborted) throw new AgentLost();
+  if (!lease.cancelled.aborted) {
+    // The disk is everybody's: whose fault it is that it is full, nobody knows.
+    if (result.limit?.name === "disk") throw new CutShort(result.limit.reason);
+    if (result.lost && !result.limit) throw new CutShort("The agent was killed in the middle of its work.");
+  }
   phase("run");
   const { verdict, limit } = result;
   const work = await deliver(context, context.stage);

@@ -5,11 +5,16 @@ const UNREACHABLE =
 const REFUSED =
   /not found|does not exist|authentication failed|could not read (username|password)|terminal prompts disabled|error: 40[134]|access denied|not a git repository|does not appear to be a git|permission/i;
 
+/** Whether something of a repository's is locked, for a moment or by what a killed git has left behind. */
+export const isLocked = (said: string): boolean =>
+  /\.lock': File exists|cannot lock ref '.+': is at /i.test(said);
+
 /** Whether git may well succeed a moment later, from what it said. */
 export const isPassing = (said: string): boolean =>
   /no space left|failed to write|unable to write|could(n't| not) write|write error|write failed|error: 5\d\d|error: 429|early eof|remote end hung up|disk quota/i.test(
     said,
   ) ||
+  isLocked(said) ||
   (UNREACHABLE.test(said) && !/certificate/i.test(said));
 
 /** A sentence for the user from what git said when it tried to read a repository. */

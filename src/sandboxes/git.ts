@@ -16,6 +16,8 @@ export type Git = (
 ) => Promise<string>;
 
 const TIMEOUT_MS = 10 * 60_000;
+/** Between asking git to end and ending it. Lock files that are left then are `patiently`'s affair. */
+const GRACE_MS = 2_000;
 const OUTPUT_LIMIT = 32 * 1024 * 1024;
 const STDERR_LIMIT = 64 * 1024;
 /** The helper's text is a constant; the token is in the environment of the git processes that may need it. */
@@ -65,9 +67,12 @@ export async function openGit(options: {
       detached: true,
     });
     let why = "";
+    let insist: ReturnType<typeof setTimeout> | undefined;
     const end = (reason: string) => {
       why ||= reason;
-      killGroup(child.pid);
+      // Asked to end, git removes its lock files, here and in a repository that it pushes to.
+      signalGroup(child.pid, "SIGTERM");
+      insist ??= setTimeout(() => signalGroup(child.pid, "SIGKILL"), GRACE_MS);
     };
     const onAbort = () => end("it was interrupted");
     signal?.addEventListener("abort", onAbort, { once: true });
@@ -84,6 +89,7 @@ export async function openGit(options: {
       throw new RepositoryError(said, undefined, isPassing(said));
     } finally {
       clearTimeout(timer);
+      clearTimeout(insist);
       signal?.removeEventListener("abort", onAbort);
     }
   };
@@ -104,10 +110,9 @@ function configOf(tokenOrigin: string | undefined): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** With its lock files left behind, which is what `patiently` and a fresh checkout cope with. */
-function killGroup(pid: number): void {
+function signalGroup(pid: number, signal: NodeJS.Signals): void {
   try {
-    process.kill(-pid, "SIGKILL");
+    process.kill(-pid, signal);
   } catch {
     // It has ended meanwhile.
   }

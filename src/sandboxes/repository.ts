@@ -2,12 +2,12 @@ import { createHash } from "node:crypto";
 import { mkdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Git } from "./git.ts";
+import { patiently } from "./git-patience.ts";
 import { pushFailed, readingFailed } from "./git-words.ts";
 import type { RepoAddress } from "./repo-url.ts";
 import { type CheckoutRequest, RepositoryError, type WorkResult } from "./sandbox.ts";
 
-/** Other processes fetch into the same store; its lock files are held for moments. Hosts are away for longer. */
-const TRIES = 6;
+/** Hosts are away for longer than a lock file is held. */
 const PUSH_WAIT_MS = 250;
 /** The name that a bundle's one branch has. */
 export const BUNDLED = "refs/bundled/work";
@@ -168,9 +168,9 @@ export function openRepositoryStore(options: {
       const wanted = [`+refs/heads/${request.targetBranch}:${base}`];
       if (pushed !== undefined) wanted.push(`+refs/heads/${request.branch}:${origin}`);
       const fetch = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", address.url, ...wanted];
-      await patiently(() => inStore(fetch, signal, true));
+      await patiently(() => inStore(fetch, signal, true), { store });
       const newestCommit = await newest(request, pushed && (await commitOf(origin, signal)), signal);
-      await patiently(() => setHead(request.sessionId, newestCommit, signal));
+      await patiently(() => setHead(request.sessionId, newestCommit, signal), { store });
       return newestCommit;
     });
   };
@@ -208,7 +208,7 @@ export function openRepositoryStore(options: {
       exclusively(store, async () => {
         const { base, head } = refs(request.sessionId);
         const tip = bundle === undefined ? start : await unpack(bundle, request.sessionId, signal);
-        await patiently(() => setHead(request.sessionId, tip, signal));
+        await patiently(() => setHead(request.sessionId, tip, signal), { store });
         const commits = Number(await inStore(["rev-list", "--count", `${base}..${head}`], signal));
         const short = (await inStore(["rev-parse", "--short", head], signal)).trim();
         const work = commits === 0 ? ({ pushed: false, reason: "nothing changed" } as const) : undefined;
@@ -221,7 +221,7 @@ export function openRepositoryStore(options: {
     const incoming = `refs/sessions/${sessionId}/incoming`;
     const fetch = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", bundle];
     try {
-      await patiently(() => inStore([...fetch, `+${BUNDLED}:${incoming}`], signal));
+      await patiently(() => inStore([...fetch, `+${BUNDLED}:${incoming}`], signal), { store });
       return (await inStore(["rev-parse", "--verify", `${incoming}^{commit}`], signal)).trim();
     } catch (error) {
       if (!(error instanceof RepositoryError)) throw error;
@@ -247,29 +247,12 @@ export function openRepositoryStore(options: {
     try {
       await patiently(
         () => inStore(["push", "--quiet", "--porcelain", "--", address.url, branch], signal, true),
-        (error) => error.passing,
-        PUSH_WAIT_MS,
+        { store, passes: (error) => error.passing, firstMs: PUSH_WAIT_MS },
       );
       return { pushed: true, to: address.display };
     } catch (error) {
       if (!(error instanceof RepositoryError)) throw error;
       return { pushed: false, reason: `${pushFailed(address, error.message)} ${kept}` };
-    }
-  }
-}
-
-/** Tries again what fails for a moment, with growing pauses (`firstMs`, doubled each time). */
-async function patiently<T>(
-  work: () => Promise<T>,
-  passes = (error: RepositoryError) => /\.lock|cannot lock|unable to create/i.test(error.message),
-  firstMs = 100,
-): Promise<T> {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await work();
-    } catch (error) {
-      if (tries >= TRIES || !(error instanceof RepositoryError) || !passes(error)) throw error;
-      await Bun.sleep(firstMs * 2 ** (tries - 1));
     }
   }
 }

@@ -185,18 +185,34 @@ describe("the life of one prompt", () => {
   test.each([
     ["timeout", "sleep 600", { timeoutMs: 500 }, "took longer than"],
     ["silence", "echo one; sleep 600", { silenceMs: 1 }, "neither printed nor did"],
-    ["disk", "sleep 600", { minFreeBytes: 1 }, "disk"],
   ])(
     "a run is ended at its limit: %s",
-    async (name, script, limits, reason) => {
+    async (_, script, limits, reason) => {
       const { promptId } = await submit();
-      let looks = 0;
-      // The disk fills while it runs.
-      const freeBytes = async () => (name === "disk" && looks++ > 0 ? 0 : 1);
-      const sandboxes = { ...stage.provider, freeBytes };
-      await run(promptId, depsFor(agentOf(script), { limits: { ...LIMITS, ...limits }, sandboxes }));
+      await run(promptId, depsFor(agentOf(script), { limits: { ...LIMITS, ...limits } }));
       expect(await promptRow(promptId)).toMatchObject({ status: "Failed", errorKind: "limit" });
       expect((await promptRow(promptId)).error).toContain(reason);
+    },
+    LONG,
+  );
+
+  test(
+    "a run during which the disk fills is cut short, and starts over from a clean checkout once there is space",
+    async () => {
+      const { promptId, sessionId } = await submit();
+      let looks = 0;
+      // There is space for it to start, and none when it is looked at again.
+      const freeBytes = async () => (looks++ === 1 ? 0 : 1);
+      const limited = { limits: { ...LIMITS, minFreeBytes: 1 }, sandboxes: { ...stage.provider, freeBytes } };
+      await run(promptId, depsFor(agentOf("echo x > half; sleep 600"), limited));
+      expect(await promptRow(promptId)).toMatchObject({
+        status: "Queued",
+        failures: [{ kind: "transient", error: expect.stringContaining("disk") }],
+      });
+      await database.orm.update(prompt).set({ notBefore: null }).where(eq(prompt.id, promptId));
+      await run(promptId, depsFor(agentOf("[ ! -e half ] && echo x > x"), limited));
+      expect(await promptRow(promptId)).toMatchObject({ status: "Completed" });
+      expect(await sessionRow(sessionId)).toMatchObject({ inboxStatus: "Completed" });
     },
     LONG,
   );

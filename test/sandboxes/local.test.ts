@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
-import { chmod, readdir } from "node:fs/promises";
+import { chmod, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { RepositoryError } from "../../src/sandboxes/sandbox.ts";
 import { makeRepository, type TestRepository } from "../harness/repository.ts";
@@ -92,6 +92,26 @@ for (const isolated of reason ? [false] : [true, false])
       expect(work).toMatchObject({ commits, push: { pushed: true } });
       expect(await repo.git("rev-parse", "--short", request.branch)).toBe(`${work.head}\n`);
     });
+
+    test("lock files that a killed git left in the store are in nobody's way for long", async () => {
+      const request = stage.request(repo.path, { branch: "s/locks" });
+      await stage.open(request);
+      const lock = async () => {
+        const repos = join(stage.dataDir, "repos");
+        // In the one store that knows the session.
+        for (const store of await readdir(repos))
+          await writeFile(join(repos, store, `refs/sessions/${request.sessionId}/head.lock`), "").catch(
+            () => undefined,
+          );
+      };
+      // Something new, so that its head moves.
+      await repo.git("commit", "-q", "--allow-empty", "-m", "more");
+      await lock();
+      const sandbox = await stage.open(request);
+      await stage.run(sandbox, "echo x > x");
+      await lock();
+      expect(await sandbox.collect("x", never)).toMatchObject({ commits: 1, push: { pushed: true } });
+    }, 60_000);
 
     test("a deleted .git is a clear failure", async () => {
       const sandbox = await stage.open(stage.request(repo.path));
