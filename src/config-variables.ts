@@ -129,3 +129,5 @@ export const VARIABLES = {
     "With --handover=stop: how long SIGTERM waits for running prompts before they are handed over.",
   ],
 } as const satisfies Record<string, readonly [string | undefined, string]>;
+
+export type VariableName = keyof typeof VARIABLES;

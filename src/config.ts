@@ -1,17 +1,14 @@
 import { isIP } from "node:net";
 import { resolve } from "node:path";
 import type { AuthConfig, Config } from "./config-types.ts";
-import { VARIABLES } from "./config-variables.ts";
+import { commandOf, type Env, readValues } from "./config-values.ts";
 import { OperatorError } from "./errors.ts";
 import { LOG_LEVELS } from "./observability/logger.ts";
-import { Secret } from "./secret.ts";
+import type { Secret } from "./secret.ts";
 
 const RESULT_GRACE_MS = 30_000;
 
 export type { AuthConfig, Config, RetentionLimits, RunLimits } from "./config-types.ts";
-
-export type VariableName = keyof typeof VARIABLES;
-type Env = Readonly<Record<string, string | undefined>>;
 
 /**
  * Reads and checks the environment.
@@ -19,41 +16,7 @@ type Env = Readonly<Record<string, string | undefined>>;
  * @throws OperatorError naming every wrong variable at once (exit code 1).
  */
 export function readConfig(env: Env = process.env, { serves = true }: { serves?: boolean } = {}): Config {
-  const problems: string[] = [];
-  const fail = (name: VariableName, problem: string): undefined => void problems.push(`${name}: ${problem}`);
-  const text = (name: VariableName): string | undefined => env[name]?.trim() || VARIABLES[name][0];
-  const secret = (name: VariableName) => {
-    const value = text(name);
-    if (value !== undefined && /\s/.test(value))
-      fail(name, "must not contain white space; paste the value alone");
-    return value === undefined ? undefined : new Secret(value);
-  };
-  const integer = (name: VariableName, min: number, max: number): number => {
-    const value = text(name) ?? "";
-    if (!/^\d+$/.test(value) || Number(value) < min || Number(value) > max)
-      fail(name, `must be a whole number from ${min} to ${max}, not ${JSON.stringify(value)}`);
-    return Number(value);
-  };
-  const oneOf = <T extends string>(name: VariableName, values: readonly T[]): T | undefined => {
-    const value = text(name);
-    if (value === undefined) return undefined;
-    return (
-      values.find((one) => one === value) ??
-      fail(name, `must be one of ${values.join(", ")}, not ${JSON.stringify(value)}`)
-    );
-  };
-  const url = (name: VariableName, protocols: readonly string[]): string | undefined => {
-    const value = text(name);
-    if (value === undefined) return undefined;
-    if (!protocols.includes(URL.parse(value)?.protocol ?? ""))
-      fail(name, `must be a URL that starts with ${protocols.map((one) => `${one}//`).join(" or ")}`);
-    return value.replace(/\/+$/, "");
-  };
-
-  const secretUrl = (name: VariableName, protocols: readonly string[]) => {
-    const value = url(name, protocols);
-    return value === undefined ? undefined : new Secret(value);
-  };
+  const { problems, fail, text, secret, integer, oneOf, url, secretUrl } = readValues(env);
 
   const databaseUrl = secretUrl("DATABASE_URL", ["postgres:", "postgresql:"]);
   const host = text("HOST") ?? text("ROCKET_ADDRESS") ?? (databaseUrl ? "0.0.0.0" : "127.0.0.1");
@@ -211,19 +174,4 @@ export function secretsOf(config: Config): string[] {
     ].map((secret) => secret?.reveal()),
     ...passwords,
   ].filter((one): one is string => !!one);
-}
-
-/** undefined: not given; null: malformed. */
-function commandOf(value: string | undefined): readonly [string, ...string[]] | null | undefined {
-  if (value === undefined) return undefined;
-  try {
-    const list: unknown = JSON.parse(value);
-    const good =
-      Array.isArray(list) &&
-      list.length > 0 &&
-      list.every((one) => typeof one === "string" && one !== "" && !one.includes("\0"));
-    return good ? (list as [string, ...string[]]) : null;
-  } catch {
-    return null;
-  }
 }

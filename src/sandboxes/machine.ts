@@ -6,11 +6,12 @@ import type { AgentProcess } from "../db/tables.ts";
 import { AppError, messageOf } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
 import { type Bubblewrap, INSIDE, probeBubblewrap } from "./bubblewrap.ts";
+import { createExclusively } from "./exclusively.ts";
 import { openGit } from "./git.ts";
 import { endMarked, MARKER } from "./processes.ts";
 import { removeTree } from "./remove-tree.ts";
 import { checkBranchName, parseRepo } from "./repo-url.ts";
-import { createExclusively, openRepositoryStore, type RepositoryStore } from "./repository.ts";
+import { openRepositoryStore, type RepositoryStore } from "./repository.ts";
 import {
   type CheckoutRequest,
   RepositoryError,

@@ -1,35 +1,15 @@
 import { createHash } from "node:crypto";
 import { mkdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import type { Exclusively } from "./exclusively.ts";
 import type { Git } from "./git.ts";
 import { patiently } from "./git-patience.ts";
-import { pushFailed, readingFailed } from "./git-words.ts";
 import type { RepoAddress } from "./repo-url.ts";
+import { openRemote } from "./repository-remote.ts";
 import { type CheckoutRequest, RepositoryError, type WorkResult } from "./sandbox.ts";
 
-/** Hosts are away for longer than a lock file is held. */
-const PUSH_WAIT_MS = 250;
 /** The name that a bundle's one branch has. */
 export const BUNDLED = "refs/bundled/work";
-
-export type Exclusively = <T>(name: string, work: () => Promise<T>) => Promise<T>;
-
-/** Runs work of one name one at a time, in order. */
-export function createExclusively(): Exclusively {
-  const tails = new Map<string, Promise<unknown>>();
-  return (name, work) => {
-    const result = (tails.get(name) ?? Promise.resolve()).then(work, work);
-    const tail: Promise<void> = result.then(
-      () => forget(),
-      () => forget(),
-    );
-    const forget = () => {
-      if (tails.get(name) === tail) tails.delete(name);
-    };
-    tails.set(name, tail);
-    return result;
-  };
-}
 
 /** Our own bare copy of one source repository. No agent ever touches it, so credentials may be used in it. */
 export interface RepositoryStore {
@@ -81,6 +61,8 @@ export function openRepositoryStore(options: {
   const inStore = (args: readonly string[], signal: AbortSignal, remote = false) =>
     git(args, { cwd: store, withToken: withToken && remote, signal });
 
+  const remote = openRemote({ inStore, store, address, hasToken });
+
   const ensure = async (signal: AbortSignal) => {
     if (await stat(join(store, "HEAD")).catch(() => undefined)) return;
     // Made aside and moved: another process, or a crash, never meets half a store.
@@ -88,37 +70,6 @@ export function openRepositoryStore(options: {
     await mkdir(join(dataDir, "repos"), { recursive: true, mode: 0o700 });
     await git(["init", "--quiet", "--bare", "--template=", "--", draft], { signal });
     await rename(draft, store).catch(() => rm(draft, { recursive: true, force: true }));
-  };
-
-  const remoteBranches = async (
-    request: CheckoutRequest,
-    signal: AbortSignal,
-  ): Promise<Map<string, string>> => {
-    const listing = await inStore(["ls-remote", "--heads", "--", address.url], signal, true).catch(
-      (error: unknown) => {
-        if (!(error instanceof RepositoryError)) throw error;
-        const message = readingFailed(address, error.message, hasToken);
-        throw new RepositoryError(message, { cause: error }, error.passing);
-      },
-    );
-    const heads = new Map(
-      listing
-        .split("\n")
-        .filter(Boolean)
-        .map((line) => [
-          line.slice(line.indexOf("\t") + 1).replace(/^refs\/heads\//, ""),
-          line.slice(0, line.indexOf("\t")),
-        ]),
-    );
-    if (heads.has(request.targetBranch)) return heads;
-    if (heads.size === 0)
-      throw new RepositoryError(
-        `The repository ${address.display} is empty: push a first commit on ${request.targetBranch} to it.`,
-      );
-    const names = `${[...heads.keys()].slice(0, 10).join(", ")}${heads.size > 10 ? ", …" : ""}`;
-    throw new RepositoryError(
-      `The repository ${address.display} has no branch ${request.targetBranch}; it has ${names}.`,
-    );
   };
 
   const commitOf = (ref: string, signal: AbortSignal) =>
@@ -163,7 +114,7 @@ export function openRepositoryStore(options: {
     const { base, origin } = refs(request.sessionId);
     return exclusively(store, async () => {
       await ensure(signal);
-      const heads = await remoteBranches(request, signal);
+      const heads = await remote.branches(request, signal);
       const pushed = heads.get(request.branch);
       const wanted = [`+refs/heads/${request.targetBranch}:${base}`];
       if (pushed !== undefined) wanted.push(`+refs/heads/${request.branch}:${origin}`);
@@ -212,7 +163,7 @@ export function openRepositoryStore(options: {
         const commits = Number(await inStore(["rev-list", "--count", `${base}..${head}`], signal));
         const short = (await inStore(["rev-parse", "--short", head], signal)).trim();
         const work = commits === 0 ? ({ pushed: false, reason: "nothing changed" } as const) : undefined;
-        return { commits, head: short, push: work ?? (await push(request, head, signal)) };
+        return { commits, head: short, push: work ?? (await remote.push(request, head, signal)) };
       }),
   };
 
@@ -227,32 +178,6 @@ export function openRepositoryStore(options: {
       if (!(error instanceof RepositoryError)) throw error;
       const message = `The agent's commits could not be taken over: ${error.message}.`;
       throw new RepositoryError(message, { cause: error }, error.passing);
-    }
-  }
-
-  async function push(
-    request: CheckoutRequest,
-    head: string,
-    signal: AbortSignal,
-  ): Promise<WorkResult["push"]> {
-    const kept = "The work is kept, and the next prompt continues from it.";
-    if (withToken && !hasToken)
-      return { pushed: false, reason: `set GITHUB_TOKEN to have it pushed to ${address.display}. ${kept}` };
-    if (address.kind === "https")
-      return {
-        pushed: false,
-        reason: `credentials are only sent to GITHUB_URL; set that and GITHUB_TOKEN for ${address.display}. ${kept}`,
-      };
-    const branch = `${head}:refs/heads/${request.branch}`;
-    try {
-      await patiently(
-        () => inStore(["push", "--quiet", "--porcelain", "--", address.url, branch], signal, true),
-        { store, passes: (error) => error.passing, firstMs: PUSH_WAIT_MS },
-      );
-      return { pushed: true, to: address.display };
-    } catch (error) {
-      if (!(error instanceof RepositoryError)) throw error;
-      return { pushed: false, reason: `${pushFailed(address, error.message)} ${kept}` };
     }
   }
 }

@@ -3,7 +3,7 @@ import type { Source } from "./sources.ts";
 /** Rooms from the ground up. A file imports from its own storey or from below, never from above. */
 const STOREYS: readonly (readonly string[])[] = [
   ["errors.ts", "release-stack.ts", "etag.ts", "paging.ts", "wire.ts", "secret.ts", "observability"],
-  ["config.ts", "config-types.ts", "config-variables.ts"],
+  ["config.ts", "config-types.ts", "config-values.ts", "config-variables.ts"],
   ["auth", "queue", "sandboxes", "agents", "db"],
   ["sessions", "prompts", "messages", "dead-letters", "runs", "live", "webhooks", "idempotency", "backup"],
   ["http", "tasks"],
