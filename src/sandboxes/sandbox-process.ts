@@ -101,6 +101,8 @@ function watchProcess(place: Place, files: ProcessFiles, record: AgentProcess): 
     const code = await waitForKeeper();
     watching.signal.throwIfAborted();
     await endAll();
+    // It has said its last word, and is on its way out.
+    while (isAlive(record)) await Bun.sleep(1);
     ended = true;
     const lost = code === undefined;
     const killed = lost || code === KILLED;

@@ -184,6 +184,21 @@ for (const isolated of reason ? [false] : [true, false])
       expect(await marked(sandbox.config.id)).toEqual([]);
     });
 
+    test("stop: also what is just being started is ended", async () => {
+      const sandbox = await stage.open(stage.request(repo.path));
+      for (let round = 0; round < 10; round += 1) {
+        const script =
+          "echo ready; while :; do setsid sh -c 'exec sleep 30' & setsid sleep 30 & sleep 0.001; done";
+        const child = sandbox.start(
+          { argv: ["sh", "-c", script], env: {}, stdin: "", readable: [] },
+          LIMIT_MS,
+        );
+        for await (const { line } of child.lines(0)) if (line === "ready") break;
+        await child.stop(0);
+        expect(await marked(sandbox.config.id)).toEqual([]);
+      }
+    }, 60_000);
+
     test("a program that is not there", async () => {
       const sandbox = await stage.open(stage.request(repo.path));
       const child = sandbox.start(
