@@ -68,12 +68,7 @@ export async function chaos(options: {
     await cluster.setClock?.(0);
     stop.abort();
     await Promise.all(users);
-    const quietAfter = await untilQuiet(cluster, [...tokens.values()]);
-    say(
-      quietAfter === undefined
-        ? `not quiet after ${QUIET_MS / 1000} s`
-        : `quiet after ${(quietAfter / 1000).toFixed(1)} s`,
-    );
+    say(await untilQuiet(cluster, [...tokens.values()]));
     await Bun.sleep(3_000);
     await Promise.all(readers.map((reader) => reader.stop()));
     for (const node of cluster.nodes) await node.end("SIGTERM");
@@ -99,10 +94,11 @@ export async function chaos(options: {
   }
 }
 
-/** Waits until no session has work or a sandbox. @returns milliseconds, or undefined when it took too long. */
-async function untilQuiet(cluster: Cluster, tokens: readonly string[]): Promise<number | undefined> {
+/** Waits until no session has work or a sandbox. @returns when that was, or what was not quiet in time. */
+async function untilQuiet(cluster: Cluster, tokens: readonly string[]): Promise<string> {
   const server = cluster.nodes.find((node) => node.serves);
   const started = performance.now();
+  let loud = "";
   while (performance.now() - started < QUIET_MS) {
     const lists = await Promise.all(
       tokens.map(async (token) => {
@@ -120,10 +116,13 @@ async function untilQuiet(cluster: Cluster, tokens: readonly string[]): Promise<
     const folders = await Promise.all(
       cluster.dataDirs.map((dataDir) => readdir(join(dataDir, "sandboxes")).catch(() => [])),
     );
-    if (busy?.length === 0 && folders.flat().length === 0) return performance.now() - started;
+    if (busy?.length === 0 && folders.flat().length === 0)
+      return `quiet after ${((performance.now() - started) / 1000).toFixed(1)} s`;
+    const sessions = busy?.map((one) => `session ${one["id"]} ${one["inboxStatus"]}`);
+    loud = [...(sessions ?? ["no answer"]), ...folders.flat().map((id) => `sandbox ${id}`)].join(", ");
     await Bun.sleep(250);
   }
-  return undefined;
+  return `not quiet after ${QUIET_MS / 1000} s: ${loud}`;
 }
 
 function openTables(cluster: Cluster): Promise<Database> {
