@@ -3,7 +3,7 @@ import type { DomainFigures } from "../observability/metrics.ts";
 import { type Database, type Orm, rowsOf } from "./client.ts";
 
 /** A scrape does not wait for a database that hangs, milliseconds. */
-const TIMEOUT_MS = 3_000;
+const TIMEOUT_MS = 2_000;
 
 /** Of the process that shows the figures. */
 const LOCK = 7_331_051n;

@@ -10,6 +10,8 @@ import * as tables from "./tables.ts";
 
 const APPLICATION_NAME = "prompt-backend";
 const CONNECT_TIMEOUT_S = 10;
+/** Between tries to connect again, in seconds: the driver's own pauses grow to 20, for which everybody would wait. */
+const backoff = (tries: number) => Math.min(1, 0.05 * 2 ** tries);
 
 /**
  * PostgreSQL over the network. `poolMax` connections serve our own queries; listening and the queue have their own.
@@ -22,6 +24,7 @@ export async function openPostgres(options: {
 }): Promise<Database> {
   const connection = {
     connect_timeout: CONNECT_TIMEOUT_S,
+    backoff,
     onnotice: () => undefined,
     connection: { application_name: APPLICATION_NAME },
   };

@@ -1,4 +1,5 @@
 import { Elysia } from "elysia";
+import { isAway } from "../db/client.ts";
 import { AppError, type ErrorCode } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
 import { requestIdOf } from "./request-id.ts";
@@ -19,6 +20,10 @@ const STATUS: Readonly<Record<ErrorCode, number>> = {
   unavailable: 503,
 };
 
+/** Seconds. What is away comes back, or somebody is told by their monitoring. */
+const AWAY_RETRY_S = 2;
+const AWAY =
+  "The database cannot be reached just now. What you sent may or may not be stored: look, or send it again with the same Idempotency-Key.";
 const INTERNAL = "Something went wrong inside the service. Its log has the details under this request_id.";
 
 /** Turns whatever was thrown into one shape. Registered before every controller, or it would not see their errors. */
@@ -38,7 +43,10 @@ export function errorHandler(options: { logger: Logger; methodsOf: (path: string
         );
       }
     }
-    if (answer.code === "internal")
+    // Which one, and where, is for the log alone.
+    const away = !known && isAway(error);
+    if (away) answer = new AppError("unavailable", AWAY, { retryAfter: AWAY_RETRY_S });
+    if (answer.code === "internal" || away)
       logger.error("request failed", { request_id, method: request.method, path, error });
     set.status = STATUS[answer.code];
     if (answer.retryAfter !== undefined) set.headers["retry-after"] = String(answer.retryAfter);

@@ -1,0 +1,144 @@
+import { expect, test } from "bun:test";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { join } from "node:path";
+import { SQL } from "bun";
+import { createStage, startBackend, startWorker } from "../harness/backend.ts";
+import { freePort } from "../harness/machine.ts";
+import { makeRepository } from "../harness/repository.ts";
+import { describeWith, unavailable } from "../harness/services.ts";
+import { until } from "../harness/until.ts";
+import { ROOT, startPrometheus } from "./prometheus.ts";
+
+const LONG = 240_000;
+/** The rules as they are, in a hurry: thresholds stay, durations become seconds. */
+const hurried = (rules: string) =>
+  rules
+    .replace(/for: \d+m/g, "for: 1s")
+    .replace(/offset 15m/g, "offset 5s")
+    .replace(/\[(5m|1h)\]/g, "[15s]");
+
+/** A way to PostgreSQL that can be cut. */
+async function openWay(target: URL) {
+  const sockets = new Set<Socket>();
+  const port = await freePort();
+  let server: Server | undefined;
+  const mend = () =>
+    new Promise<void>((resolve) => {
+      server = createServer((near) => {
+        const far = connect(Number(target.port || 5432), target.hostname);
+        for (const [one, other] of [
+          [near, far],
+          [far, near],
+        ] as const) {
+          sockets.add(one);
+          one.pipe(other);
+          one.on("error", () => other.destroy());
+          one.on("close", () => {
+            sockets.delete(one);
+            other.destroy();
+          });
+        }
+      }).listen(port, "127.0.0.1", resolve);
+    });
+  const cut = () => {
+    server?.close();
+    for (const socket of sockets) socket.destroy();
+  };
+  await mend();
+  const url = new URL(target);
+  url.host = `127.0.0.1:${port}`;
+  return { url: url.href, cut, mend, [Symbol.dispose]: cut };
+}
+
+if (!Bun.which("prometheus")) unavailable({ name: "incidents", reason: "prometheus is missing" });
+else
+  describeWith(["postgres", "redis"], "incidents", () => {
+    test(
+      "each alert fires in its own, and none before",
+      async () => {
+        await using stage = await createStage("redis");
+        const repository = await makeRepository();
+        const databaseUrl = String(stage.env["DATABASE_URL"]);
+        await using sql = new SQL({ url: databaseUrl, max: 1 });
+        using way = await openWay(new URL(databaseUrl));
+        await using server = await startBackend(stage, { args: ["server"] });
+        await using apart = await startBackend(stage, { args: ["server"], env: { DATABASE_URL: way.url } });
+        const port = await freePort();
+        const script = 'if grep -q forever; then sleep 600; else echo x > "$(date +%N)"; fi';
+        await using worker = await startWorker(stage, ["bg-tasks"], {
+          METRICS_PORT: String(port),
+          AGENT: "command",
+          AGENT_COMMAND: JSON.stringify(["sh", "-c", script]),
+        });
+        await using prometheus = await startPrometheus({
+          urls: [server.url, apart.url, `http://127.0.0.1:${port}`],
+          rules: hurried,
+        });
+        const staged: string[] = [];
+        const fires = async (name: string, meanwhile: () => Promise<unknown> = async () => undefined) => {
+          staged.push(name);
+          await until(
+            async () => {
+              await meanwhile();
+              return (await prometheus.firing()).includes(name);
+            },
+            { what: `${name} to fire`, timeoutMs: 60_000, everyMs: 250 },
+          );
+        };
+        const silent = (what: string) =>
+          until(async () => (await prometheus.firing()).length === 0, { what, timeoutMs: 60_000 });
+
+        const done = await server.submit(repository.path, "One that ends");
+        await server.reaches(done.sessionId, "NeedsReviewIpReturned", 60_000);
+        await until(
+          async () => (await prometheus.query("prompt_backend:dead_letters:max offset 5s")).length,
+          {
+            what: "some seconds of history",
+            timeoutMs: 60_000,
+          },
+        );
+        await until(async () => (await prometheus.query("count(up == 1) == 3")).length, {
+          what: "all three to be scraped",
+          timeoutMs: 30_000,
+        });
+        expect(await prometheus.firing()).toEqual([]);
+
+        way.cut();
+        await fires("DatabaseAway");
+        await fires("ErrorBudgetBurns", () => apart.request("GET", "/sessions"));
+        await way.mend();
+        await silent("all to be well once the database is back");
+
+        await sql`insert into dead_letter_queue (id, task_type, entity_id, last_error)
+          values (${crypto.randomUUID()}, 'prompt-run', ${done.promptId}, 'No.')`;
+        await fires("DeadLettersGrow");
+        await silent("one dead letter to be old news");
+
+        const endless = await server.submit(repository.path, "forever");
+        await server.reaches(endless.sessionId, "InProgress", 60_000);
+        await until(async () => (await prometheus.query("sum(prompt_backend_active_runs) == 1")).length, {
+          what: "the run to be seen",
+          timeoutMs: 30_000,
+        });
+        worker.kill("SIGKILL");
+        await fires("PromptBackendDown");
+        await fires("PromptsStuck");
+        // Nobody is there to take any of these up.
+        const waiting = await server.submit(repository.path, "Never begun");
+        await sql`update prompt set created_at = now() - interval '1 hour' where id = ${waiting.promptId}`;
+        await fires("PromptsWaitTooLong");
+        await sql`update outbox set created_at = now() - interval '5 minutes', next_attempt_at = now() where published_at is null`;
+        await fires("OutboxLag");
+        await sql`update session set sbx_config = (select sbx_config from session where id = ${endless.sessionId})
+          where id = ${done.sessionId}`;
+        await fires("SandboxesNotReturned");
+
+        const rules = await Bun.file(join(ROOT, "deploy/prometheus/rules.yml")).text();
+        expect(staged.sort()).toEqual(
+          [...rules.matchAll(/alert: (\w+)/g)].map(([, name]) => String(name)).sort(),
+        );
+        await repository.remove();
+      },
+      LONG,
+    );
+  });
