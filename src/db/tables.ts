@@ -66,6 +66,8 @@ export const FAILURE_KINDS = [
 const id = () => uuid("id").primaryKey();
 /** Milliseconds are what JavaScript can carry back: a cursor made from a row must find that row again. */
 const at = (name: string) => timestamp(name, { withTimezone: true, precision: 3, mode: "date" });
+/** Now, rounded as stored times are: `now()` alone can be half a millisecond before a time just stored from it. */
+export const storedNow = sql`now()::timestamptz(3)`;
 const times = () => ({
   createdAt: at("created_at").notNull().defaultNow(),
   updatedAt: at("updated_at").notNull().defaultNow(),

@@ -1,7 +1,7 @@
 import { and, inArray, isNull, lte, sql } from "drizzle-orm";
 import type { Orm, Transaction } from "../db/client.ts";
 import { deleteSome, olderThan } from "../db/purge.ts";
-import { outbox } from "../db/tables.ts";
+import { outbox, storedNow } from "../db/tables.ts";
 import { CHANNELS, type Payloads, type QueueName } from "./names.ts";
 
 /** A row that is due. Its id becomes the job's id, so that publishing it twice makes one job. */
@@ -42,7 +42,7 @@ export async function claimOutbox(orm: Orm, limit: number): Promise<OutboxMessag
   const due = orm
     .select({ id: outbox.id })
     .from(outbox)
-    .where(and(isNull(outbox.publishedAt), lte(outbox.nextAttemptAt, sql`now()`)))
+    .where(and(isNull(outbox.publishedAt), lte(outbox.nextAttemptAt, storedNow)))
     .orderBy(outbox.nextAttemptAt, outbox.id)
     .limit(limit)
     .for("update", { skipLocked: true });

@@ -1,6 +1,6 @@
 import { and, eq, inArray, sql } from "drizzle-orm";
 import { type Orm, rowsOf, type Transaction } from "../db/client.ts";
-import { outbox, prompt, session } from "../db/tables.ts";
+import { outbox, prompt, session, storedNow } from "../db/tables.ts";
 import { QUEUES } from "../queue/names.ts";
 import { notifyOutbox } from "../queue/outbox.ts";
 import type { ClaimedRun } from "./run.ts";
@@ -64,7 +64,7 @@ const waiting = ({ maxRunning, maxRunningPerUser }: Claimant) => sql`
   cross join lateral (
     select p.id from prompt p join session s on s.id = p.session_id
     where p.user_id = turn.user_id and p.status = 'Queued' and s.deleted_at is null
-      and (p.not_before is null or p.not_before <= now()) and ${firstInLine}
+      and (p.not_before is null or p.not_before <= ${storedNow}) and ${firstInLine}
     order by p.priority desc, p.created_at, p.seq limit 1
   ) next limit 1`;
 

@@ -111,4 +111,17 @@ describeEachDatabase("what is closed, returned and sent again", (database) => {
     await orm.update(outbox).set({ nextAttemptAt: sql`now()` });
     expect(await claimOutbox(orm, 10)).toEqual(claims.flat());
   });
+
+  test("what is due now is due at once: stored times are rounded up, too", async () => {
+    const { orm } = database();
+    const { promptIds } = await seedSession(database(), 1);
+    await handOver(orm, await claim(promptIds[0] ?? ""));
+    for (let round = 0; round < 20; round += 1) {
+      const claimed = await orm.transaction(async (tx) => {
+        await tx.update(outbox).set({ publishedAt: null, nextAttemptAt: sql`now()` });
+        return await claimOutbox(tx, 1);
+      });
+      expect(claimed).toHaveLength(1);
+    }
+  });
 });
