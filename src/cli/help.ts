@@ -2,9 +2,10 @@ import { VARIABLES } from "../config-variables.ts";
 
 /** The text of --help. */
 export function helpText(version: string, taskNames: readonly string[]): string {
+  const column = Math.max(...Object.keys(VARIABLES).map((name) => name.length)) + 2;
   const variables = Object.entries(VARIABLES).map(
     ([name, [fallback, text]]) =>
-      `  ${name.padEnd(26)}${text}${fallback === undefined ? "" : ` [${fallback}]`}`,
+      `  ${name.padEnd(column)}${text}${fallback === undefined ? "" : ` [${fallback}]`}`,
   );
   return `prompt-backend ${version}: a self-hosted backend for coding-agent sessions.
 

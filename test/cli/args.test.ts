@@ -1,5 +1,7 @@
 import { expect, test } from "bun:test";
 import { parseArgs } from "../../src/cli/args.ts";
+import { helpText } from "../../src/cli/help.ts";
+import { VARIABLES } from "../../src/config-variables.ts";
 import { OperatorError } from "../../src/errors.ts";
 import { TASK_NAMES } from "../../src/tasks/names.ts";
 
@@ -79,4 +81,9 @@ test("--handover=stop goes with everything that runs, wherever it stands, and wi
   expect(parse("server --handover=stop --with-bg-tasks")).toMatchObject({ server: true, handover: "stop" });
   expect(parse("bg-tasks prompt-runner --handover=stop")).toMatchObject({ tasks: ["prompt-runner"] });
   expect(() => parse("migrate --handover=stop")).toThrow("migrate does not take --handover=stop");
+});
+
+test("--help: every variable stands apart from what it is for", () => {
+  const text = helpText("1.2.3", TASK_NAMES);
+  for (const name of Object.keys(VARIABLES)) expect(text).toMatch(new RegExp(`^  ${name}  +\\S`, "m"));
 });

@@ -1,31 +1,14 @@
 import { describe, expect, test } from "bun:test";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { INBOX_STATUSES, SESSION_STATUSES } from "../../src/db/tables.ts";
 import { uiStatusOf } from "../../src/sessions/ui-status.ts";
 import { createStage, runProgram, startBackend } from "../harness/backend.ts";
 import { startProcess } from "../harness/process.ts";
 import { makeRepository } from "../harness/repository.ts";
 import { until } from "../harness/until.ts";
+import { blocksOf, ROOT, read, shell } from "./guide.ts";
 
-const ROOT = resolve(import.meta.dir, "../..");
 const LONG = 240_000;
-const read = (path: string) => Bun.file(join(ROOT, path)).text();
-
-/** The commands of a guide, block by block. */
-const blocksOf = async (path: string): Promise<string[]> =>
-  [...(await read(path)).matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block = ""]) => block);
-
-async function shell(script: string, options: { cwd: string; env?: Record<string, string> }) {
-  const child = Bun.spawn(["bash", "-euo", "pipefail", "-c", script], {
-    cwd: options.cwd,
-    env: { PATH: process.env["PATH"] ?? "", HOME: options.cwd, ...options.env },
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  const [out, err, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
-  return { out, err, code };
-}
 
 describe("docs/ARCHITECTURE.md", () => {
   test("the table of what people see is the code's own", async () => {
@@ -70,8 +53,8 @@ describe("guides, to the letter", () => {
         cwd: stage.folder,
       });
       const TOKEN = stdout.trim().split("\n").at(-1) ?? "";
-      const [block = ""] = await blocksOf("docs/QUICK_REFERENCE.md");
-      const failing = block.replaceAll("curl -sS", "curl -sS --fail-with-body");
+      const [block] = await blocksOf("docs/QUICK_REFERENCE.md");
+      const failing = String(block?.commands).replaceAll("curl -sS", "curl -sS --fail-with-body");
       const { out, err, code } = await shell(failing, {
         cwd: stage.folder,
         env: { URL: backend.url, TOKEN, REPO: repository.path },
@@ -91,7 +74,8 @@ describe("guides, to the letter", () => {
       await Bun.$`mkdir ${clone} && git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t ${clone}`
         .cwd(ROOT)
         .quiet();
-      const [start = "", use = "", look = ""] = await blocksOf("docs/SETUP_LOCAL.md");
+      const blocks = await blocksOf("docs/SETUP_LOCAL.md");
+      const [start = "", use = "", look = ""] = blocks.map(({ commands }) => commands);
       await using running = startProcess({ argv: ["bash", "-c", start], cwd: clone, env: { PORT: "0" } });
       const [, url = ""] = await running.waitForLine(/listens on (\S+)/, { timeoutMs: 120_000 });
       // The guide's port is taken by whatever else runs here.

@@ -1,0 +1,194 @@
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { SQL } from "bun";
+import { openPostgres } from "../../src/db/postgres.ts";
+import { createLogger } from "../../src/observability/logger.ts";
+import { finishRun } from "../../src/runs/end-store.ts";
+import { AUDIENCE, makeKey, startIssuer } from "../auth/issuer.ts";
+import { createStage } from "../harness/backend.ts";
+import { claimRun } from "../harness/databases.ts";
+import { freePort } from "../harness/machine.ts";
+import { makeRepository } from "../harness/repository.ts";
+import { describeWith, unavailable } from "../harness/services.ts";
+import { until } from "../harness/until.ts";
+import { startGitServer } from "../sandboxes/git-server.ts";
+import { ROOT } from "./guide.ts";
+import { client, ends, makeGate, openGuide, operator } from "./operator.ts";
+
+const GUIDE = "docs/OPERATIONS.md";
+const LONG = 240_000;
+
+const lacking = ["pg_dump", "pg_restore", "promtool"].filter((one) => !Bun.which(one));
+if (lacking.length > 0) unavailable({ name: GUIDE, reason: `${lacking.join(", ")} missing` });
+else
+  describeWith(["postgres", "redis"], GUIDE, () => {
+    test(
+      "as it is written: deploy, watch, upgrade, drain, save and restore, rotate, dead letters",
+      async () => {
+        const guide = await openGuide(GUIDE);
+        await using stage = await createStage("redis");
+        const database = String(stage.env["DATABASE_URL"]);
+        await using sql = new SQL({ url: database, max: 1 });
+        // New, as the guide finds it.
+        for (const {
+          name,
+        } of await sql`select nspname as name from pg_namespace where nspname !~ '^(pg_|information_schema)'`)
+          await sql.unsafe(`drop schema "${name}" cascade`);
+        await sql`create schema public`;
+        const repository = await makeRepository();
+        const github = startGitServer({ root: stage.folder, password: "a-token-of-github" });
+        await repository.git("clone", "--quiet", "--bare", ".", join(stage.folder, "owner/name.git"));
+        const key = await makeKey("one", "RS256");
+        const issuer = await startIssuer(key);
+        const admin = { sub: "ops", realm_access: { roles: ["admin"] } };
+        const token = await issuer.token(key, admin);
+        const gate = await makeGate();
+        await gate.open();
+        const metricsToken = "a-token-for-metrics";
+        const machine = await operator(stage, {
+          ...gate.env,
+          AUTH_MODE: "oidc",
+          KEYCLOAK_ISSUER: issuer.url,
+          AUTH_AUDIENCE: AUDIENCE,
+          METRICS_TOKEN: metricsToken,
+          GITHUB_URL: github.url,
+          GITHUB_TOKEN: "a-token-of-github",
+        });
+
+        await machine.run(guide.take("Deploy"));
+        const serve = guide.take("Deploy");
+        // The guide's port may be taken here.
+        const work = guide.take("Deploy").replace("9464", String(await freePort()));
+        let server = await machine.start(serve);
+        let worker = await machine.start(work);
+        const api = client(() => server.url, token);
+        const first = await api.submit("owner/name", "one");
+        await api.done(first.sessionId);
+
+        const watched = { URL: server.url, TOKEN: token };
+        expect(await machine.run(guide.take("Watch"), watched, ROOT)).toContain(
+          'route="/sessions/with-prompt"',
+        );
+
+        await gate.shut();
+        const second = await api.submit("owner/name", "two");
+        await until(async () => (await api.said(second.promptId, "begun")) === 1, { what: "an agent" });
+        await machine.run(guide.take("Upgrade"));
+        await ends(worker);
+        worker = await machine.start(work);
+        await ends(server);
+        server = await machine.start(serve);
+        await gate.open();
+        await api.done(second.sessionId);
+        expect(await api.said(second.promptId, "begun")).toBe(1);
+
+        await gate.shut();
+        const third = await api.submit("owner/name", "three");
+        const owner = async () =>
+          (await sql`select lease_owner from prompt where id = ${third.promptId}`)[0].lease_owner as
+            | string
+            | null;
+        await until(async () => (await api.said(third.promptId, "begun")) === 1, { what: "an agent" });
+        const before = await owner();
+        await ends(worker);
+        const last = await machine.start(guide.take("Drain"), { SHUTDOWN_TIMEOUT_SECONDS: "1" });
+        await until(async () => ![before, null].includes(await owner()), { what: "the agent's new runner" });
+        await ends(last);
+        const [waits] = await sql`select status from prompt where id = ${third.promptId}`;
+        expect(waits.status).toBe("Queued");
+        await gate.open();
+        const elsewhere = { DATA_DIR: join(stage.folder, "elsewhere") };
+        worker = await machine.start(work, elsewhere);
+        await api.done(third.sessionId);
+        await ends(worker);
+
+        worker = await machine.start(work);
+        guide.take("Back up and restore");
+        guide.take("Back up and restore");
+        await machine.run(guide.take("Back up and restore"));
+        await api.ask("DELETE", `/sessions/${first.sessionId}`);
+        expect((await api.ask("GET", `/sessions/${first.sessionId}`)).status).toBe(404);
+        await ends(worker, server);
+        await machine.run(guide.take("Back up and restore"));
+        server = await machine.start(serve, { METRICS_TOKEN: "another-one" });
+        worker = await machine.start(work);
+        expect(await api.said(first.promptId, "ended")).toBe(1);
+        const { status } = await api.ask("POST", "/prompts", { session_id: first.sessionId, data: "again" });
+        expect(status).toBe(200);
+        await until(
+          async () =>
+            (await api.ask("GET", `/sessions/${first.sessionId}/prompts`)).body.prompts.every(
+              (one: { status: string }) => one.status === "Completed",
+            ),
+          { what: "the follow-up" },
+        );
+
+        // Rotated: that token with the restart above, the issuer's key meanwhile.
+        const metrics = (given: string) =>
+          fetch(`${server.url}/metrics`, { headers: { authorization: `Bearer ${given}` } });
+        expect([(await metrics(metricsToken)).status, (await metrics("another-one")).status]).toEqual([
+          401, 200,
+        ]);
+        const next = await makeKey("two", "RS256");
+        await issuer.publish(next);
+        const renewed = await issuer.token(next, admin);
+        expect((await client(() => server.url, renewed).ask("GET", "/me")).status).toBe(200);
+
+        await ends(worker);
+        const dead = await api.submit("owner/name", "dead");
+        const direct = await openPostgres({
+          url: database,
+          poolMax: 1,
+          logger: createLogger({ level: "silent" }),
+        });
+        const run = await claimRun(direct.orm, dead.promptId);
+        if (!run) throw new Error("not claimed");
+        const end = { error: "It broke.", errorKind: "poison", usage: {}, content: "", dead: true } as const;
+        await finishRun(direct.orm, run, { ...end, status: "Failed" });
+        await direct.close();
+        const replies = await machine.run(guide.take("Dead letters"), { URL: server.url, TOKEN: renewed });
+        expect(replies).toContain('"last_error":"It broke."');
+        expect(replies).toContain("1 on their way again");
+        worker = await machine.start(work);
+        await api.done(dead.sessionId);
+        await ends(worker, server);
+        // What is left is of the embedded mode: below.
+        expect(guide.left()).toEqual(["Rotate keys"]);
+        await issuer.stop();
+        await gate.shut();
+        github.stop();
+        await repository.remove();
+      },
+      LONG,
+    );
+  });
+
+test(
+  `${GUIDE}, embedded: back up, restore, a new key of the local issuer`,
+  async () => {
+    const guide = await openGuide(GUIDE);
+    const serve = "prompt-backend";
+    await using stage = await createStage("embedded");
+    const repository = await makeRepository();
+    const machine = await operator(stage, { AUTH_MODE: "local" });
+    const tokenIn = (out: string) => out.trim().split("\n").at(-1) ?? "";
+    let server = await machine.start(serve);
+    const old = client(() => server.url, tokenIn(await machine.run("prompt-backend token --user me")));
+    const { sessionId } = await old.submit(repository.path, "one");
+    await old.done(sessionId);
+    await machine.run(guide.take("Back up and restore"));
+    await ends(server);
+    const restored = { DATA_DIR: join(stage.folder, "restored") };
+    await machine.run(guide.take("Back up and restore"), restored);
+    server = await machine.start(serve, restored);
+    await old.done(sessionId);
+    await ends(server);
+    const renewed = tokenIn(await machine.run(guide.take("Rotate keys"), restored));
+    server = await machine.start(serve, restored);
+    expect((await old.ask("GET", "/me")).status).toBe(401);
+    expect((await client(() => server.url, renewed).ask("GET", `/sessions/${sessionId}`)).status).toBe(200);
+    await ends(server);
+    await repository.remove();
+  },
+  LONG,
+);

@@ -1,0 +1,114 @@
+import { expect } from "bun:test";
+import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { delimiter, join } from "node:path";
+import { programArgv, type Stage } from "../harness/backend.ts";
+import { freePort } from "../harness/machine.ts";
+import { type RunningProcess, startProcess } from "../harness/process.ts";
+import { until } from "../harness/until.ts";
+import { blocksOf, shell } from "./guide.ts";
+
+/** The guide's blocks, taken in their order: one that nobody takes, and one that is not there, are failures. */
+export async function openGuide(path: string) {
+  const blocks = await blocksOf(path);
+  return {
+    take(heading: string): string {
+      const at = blocks.findIndex((one) => one.heading === heading);
+      if (at < 0) throw new Error(`${path} has no (more) commands under "${heading}"`);
+      return String(blocks.splice(at, 1)[0]?.commands);
+    },
+    left: () => blocks.map(({ heading }) => heading),
+  };
+}
+
+/** A machine of an operator: `prompt-backend` is on its PATH. */
+export async function operator(stage: Stage, env: Record<string, string>) {
+  const bin = join(stage.folder, "bin");
+  await mkdir(bin);
+  await writeFile(
+    join(bin, "prompt-backend"),
+    `#!/bin/sh\nexec ${programArgv()
+      .map((one) => `'${one}'`)
+      .join(" ")} "$@"\n`,
+  );
+  await chmod(join(bin, "prompt-backend"), 0o755);
+  const all = { ...stage.env, ...env, PATH: `${bin}${delimiter}${process.env["PATH"]}` };
+  return {
+    /** To the end, and well. */
+    async run(commands: string, more: Record<string, string> = {}, cwd = stage.folder): Promise<string> {
+      const { out, err, code } = await shell(commands, { cwd, env: { ...all, ...more } });
+      expect([commands, code, code === 0 ? "" : `${out}\n${err}`]).toEqual([commands, 0, ""]);
+      return out;
+    },
+    /** What stays in the foreground, until it says that it runs. */
+    async start(commands: string, more: Record<string, string> = {}) {
+      const running = startProcess({
+        argv: ["bash", "-c", commands],
+        env: { ...all, ...more },
+        cwd: stage.folder,
+      });
+      const [, url = ""] = await running.waitForLine(/(?:listens on (\S+)|prompt-backend runs )/, {
+        timeoutMs: 60_000,
+      });
+      return { ...running, url };
+    },
+  };
+}
+
+/** Ends them as an operator does; each must end well. */
+export async function ends(...processes: RunningProcess[]): Promise<void> {
+  for (const one of processes) one.kill("SIGTERM");
+  for (const one of processes) expect(await one.exit).toEqual({ code: 0, signal: null });
+}
+
+/** One user's calls. @param url where the server is now. */
+export function client(url: () => string, token: string) {
+  const ask = async (method: string, path: string, body?: unknown) => {
+    const reply = await fetch(`${url()}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    // biome-ignore lint/suspicious/noExplicitAny: tests read replies of every shape, and assert what they read.
+    return { status: reply.status, body: (await reply.json()) as any };
+  };
+  return {
+    ask,
+    async submit(repo: string, text: string): Promise<{ sessionId: string; promptId: string }> {
+      const { status, body } = await ask("POST", "/sessions/with-prompt", {
+        repo,
+        target_branch: "main",
+        messages: text,
+      });
+      expect([status, body.error]).toEqual([200, undefined]);
+      return body;
+    },
+    /** Waits until all is done: the branch made, the sandbox back. */
+    done: (id: string) =>
+      until(
+        async () => {
+          const { uiStatus, inboxStatus } = (await ask("GET", `/sessions/${id}`)).body.session;
+          if (inboxStatus === "Failed") throw new Error("its run has failed");
+          return uiStatus === "NeedsReviewIpReturned" && inboxStatus === "Completed";
+        },
+        { what: `session ${id}`, timeoutMs: 60_000 },
+      ),
+    /** How often its agent said this. */
+    said: async (promptId: string, what: string) =>
+      (await ask("GET", `/prompts/${promptId}/messages`)).body.messages.filter((one: unknown) =>
+        JSON.stringify(one).includes(`"${what}"`),
+      ).length,
+  };
+}
+
+/** An agent that says it has begun, and ends once the gate is open. */
+export async function makeGate() {
+  const port = await freePort();
+  const script = `echo begun; until (exec 3<>/dev/tcp/127.0.0.1/${port}) 2>/dev/null; do sleep 0.1; done; cat > work.txt; echo ended`;
+  const server = createServer((socket) => socket.destroy());
+  return {
+    env: { AGENT: "command", AGENT_COMMAND: JSON.stringify(["bash", "-c", script]) },
+    open: () => new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve)),
+    shut: () => new Promise<void>((resolve) => server.close(() => resolve())),
+  };
+}

@@ -1,0 +1,108 @@
+import { describe, expect, test } from "bun:test";
+import { existsSync, readdirSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import { parseArgs } from "../../src/cli/args.ts";
+import { VARIABLES } from "../../src/config-variables.ts";
+import { TASK_NAMES } from "../../src/tasks/names.ts";
+import { ROOT, read } from "./guide.ts";
+
+const DOCUMENTS = [
+  "README.md",
+  "CLAUDE.md",
+  "SECURITY.md",
+  "sdk/README.md",
+  ...readdirSync(join(ROOT, "docs"))
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => `docs/${name}`),
+];
+/** What is not ours, or is of the tests: documents may name it all the same. */
+const OTHER_VARIABLES = new Set(["TOKEN", "REPO", "UPDATE_OPENAPI", "UPDATE_ENV_EXAMPLE", "UPDATE_DOCS"]);
+
+/** Routes that are not of the API, and so not in its description. */
+const OTHER_ROUTES = ["/openapi.json", "/metrics", "/swagger-ui/", "/rapidoc/"];
+
+/** What stands between backquotes, and lines of fenced blocks. */
+const codeOf = (text: string) => [
+  ...[...text.replace(/^```.*?^```$/gms, "").matchAll(/`([^`]+)`/g)].map(([, code = ""]) =>
+    code.replace(/\s+/g, " "),
+  ),
+  ...[...text.matchAll(/^```sh\n(.*?)^```$/gms)].flatMap(([, block = ""]) =>
+    block.split("\n").map((line) => line.replace(/\s+#.*$/, "")),
+  ),
+];
+
+describe.each(DOCUMENTS)("%s names what is there:", (path) => {
+  const all = async () => {
+    const text = await read(path);
+    return { text, code: codeOf(text) };
+  };
+
+  test("files and links", async () => {
+    const { text, code } = await all();
+    const links = [...text.matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)].map(([, link = ""]) => link);
+    for (const link of links.filter((one) => !/^[a-z]+:/.test(one)))
+      expect([link, existsSync(join(ROOT, normalize(join(dirname(path), link))))]).toEqual([link, true]);
+    for (const [, anchor = ""] of text.matchAll(/\]\(#([^)]+)\)/g)) {
+      const anchors = [...text.matchAll(/^#+ (.*)$/gm)].map(([, title = ""]) =>
+        title
+          .toLowerCase()
+          .replace(/[^\w\s-]/g, "")
+          .replace(/\s/g, "-"),
+      );
+      expect(anchors).toContain(anchor);
+    }
+    const files = code.flatMap(
+      (one) => one.match(/(?<![\w/.])(?:\.ci|src|test|docs|deploy|drizzle)\/[\w./-]*/g) ?? [],
+    );
+    for (const file of files.filter((one) => !one.startsWith("test/some/")))
+      expect([file, existsSync(join(ROOT, file)) || existsSync(join(ROOT, `${file}.md`))]).toEqual([
+        file,
+        true,
+      ]);
+  });
+
+  test("commands, scripts, tasks and variables", async () => {
+    const { code } = await all();
+    const { scripts } = JSON.parse(await read("package.json")) as { scripts: Record<string, string> };
+    const binaries = readdirSync(join(ROOT, "node_modules/.bin"));
+    for (const one of code) {
+      for (const [, name = ""] of one.matchAll(/(?:npm|bun) run ([\w:]+)/g))
+        expect(Object.keys(scripts)).toContain(name);
+      for (const [, name = ""] of one.matchAll(/bunx ([\w-]+)/g)) expect(binaries).toContain(name);
+      const [, given] = /(?:^|\s|\/)prompt-backend((?: [^ |;&)"']+)*)/.exec(one) ?? [];
+      const args = given?.replace(/\[.*/, "").trim().split(" ").filter(Boolean) ?? [];
+      if (given !== undefined && args.every((arg) => /^[\w.=:-]+$/.test(arg)))
+        expect([one, parsed(args)]).toEqual([one, "understood"]);
+      for (const name of one.match(/\b[A-Z][A-Z0-9]+(?:_[A-Z0-9]+)+\b/g) ?? [])
+        expect([name, name in VARIABLES || OTHER_VARIABLES.has(name)]).toEqual([name, true]);
+    }
+  });
+
+  test("routes", async () => {
+    const { code } = await all();
+    const { paths } = JSON.parse(await read("test/openapi/openapi.json")) as { paths: object };
+    const known = Object.keys(paths).map((one) => new RegExp(`^${one.replace(/\{\w+\}/g, "[^/]+")}$`));
+    for (const one of code)
+      for (const [, route = ""] of one.matchAll(
+        /(?:^(?:GET|POST|PUT|DELETE) |\$URL|^(?=\/))(\/[\w$/{}.-]+)/g,
+      ))
+        expect([route, OTHER_ROUTES.includes(route) || known.some((pattern) => pattern.test(route))]).toEqual(
+          [route, true],
+        );
+  });
+});
+
+test("CLAUDE.md names every room", async () => {
+  const text = await read("CLAUDE.md");
+  const rooms = readdirSync(join(ROOT, "src"), { withFileTypes: true });
+  for (const room of rooms.filter((one) => one.isDirectory())) expect(text).toContain(`${room.name}/`);
+});
+
+function parsed(args: readonly string[]): string {
+  try {
+    parseArgs(args, TASK_NAMES);
+    return "understood";
+  } catch (error) {
+    return String(error);
+  }
+}
