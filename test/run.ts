@@ -1,7 +1,7 @@
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { findChromium, findPostgres, installPackages } from "./harness/machine.ts";
+import { findChromium, findCompose, findPostgres, installPackages } from "./harness/machine.ts";
 import { type PrivateServer, removeFolder, startPostgres, startRedis } from "./harness/private-servers.ts";
 
 /**
@@ -22,6 +22,7 @@ const PROGRAMS = [
   { name: "bubblewrap", here: () => !!Bun.which("bwrap") },
   { name: "chromium", here: () => findChromium() !== undefined },
   { name: "prometheus", here: () => !!Bun.which("promtool") && !!Bun.which("prometheus") },
+  { name: "docker-compose", here: () => findCompose() !== undefined },
   { name: "git", here: () => !!Bun.which("git") },
 ] as const;
 

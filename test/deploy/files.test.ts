@@ -1,10 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { YAML } from "bun";
 import { parseArgs } from "../../src/cli/args.ts";
 import { VARIABLES } from "../../src/config-variables.ts";
 import { TASK_NAMES } from "../../src/tasks/names.ts";
+import { findCompose } from "../harness/machine.ts";
 import { unavailable } from "../harness/services.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
@@ -85,6 +87,47 @@ describe("docker-compose.yml", async () => {
       }
   });
 });
+
+const compose = findCompose();
+if (!compose) unavailable({ name: "the compose file's schema", reason: "docker-compose is missing" });
+else
+  describe("docker-compose.yml, as compose reads it", () => {
+    const config = async (text: string, env: Record<string, string>) => {
+      const { stdout, stderr, exitCode } = Bun.spawnSync([...compose, "--file", "-", "config"], {
+        cwd: ROOT,
+        env: { PATH: process.env["PATH"] ?? "", HOME: tmpdir(), ...env },
+        stdin: Buffer.from(text),
+      });
+      return { code: exitCode, out: stdout.toString(), err: stderr.toString() };
+    };
+    const secretsOf = (text: string) =>
+      new Set([...text.matchAll(/\$\{(\w+):\?/g)].map(([, name = ""]) => name));
+
+    test("it is sound, with every secret that its head asks for and not without one of them", async () => {
+      const text = await read("docker-compose.yml");
+      const secrets = [...secretsOf(text)];
+      const head = text.slice(0, text.search(/^[^#]/m));
+      for (const name of secrets) expect(head).toContain(name);
+      const all = Object.fromEntries(secrets.map((name) => [name, `${name.toLowerCase()}-value`]));
+      const { code, out, err } = await config(text, all);
+      expect([code, code === 0 ? "" : err]).toEqual([0, ""]);
+      for (const name of secrets) expect(out).toContain(`${name.toLowerCase()}-value`);
+      for (const name of secrets) {
+        const { [name]: _, ...others } = all;
+        const refused = await config(text, others);
+        expect(refused.code).not.toBe(0);
+        expect(refused.err).toContain("openssl rand -hex 24");
+      }
+    }, 60_000);
+
+    test("a key that compose does not know is found", async () => {
+      const text = (await read("docker-compose.yml")).replace("stop_grace_period:", "stop_grace_perod:");
+      const all = Object.fromEntries([...secretsOf(text)].map((name) => [name, "x"]));
+      const { code, err } = await config(text, all);
+      expect(code).not.toBe(0);
+      expect(err).toContain("stop_grace_perod");
+    });
+  });
 
 test("the Keycloak realm: tokens name the audience and the roles that the service reads; no secret is in the file", async () => {
   const text = await read("deploy/keycloak/realm.json");

@@ -31,6 +31,13 @@ const BROWSERS = ["chromium", "chromium-browser", "google-chrome"];
 export const findChromium = (): string | undefined =>
   BROWSERS.map((name) => Bun.which(name)).find((path) => path !== null) ?? undefined;
 
+/** Docker's compose, as a program of its own or as docker's; it reads and checks files without an engine. */
+export function findCompose(): readonly [string, ...string[]] | undefined {
+  if (Bun.which("docker-compose")) return ["docker-compose"];
+  if (!Bun.which("docker")) return undefined;
+  return Bun.spawnSync(["docker", "compose", "version"]).exitCode === 0 ? ["docker", "compose"] : undefined;
+}
+
 /** Why `installMissing` did nothing, or undefined when it did. */
 export type NotInstalled = string | undefined;
 
