@@ -15,6 +15,8 @@ const read = (path: string) => Bun.file(join(ROOT, path)).text();
 interface ComposeService {
   image?: string;
   build?: string;
+  read_only?: boolean;
+  cap_drop?: string[];
   command?: string[];
   environment?: Record<string, string>;
   ports?: string[];
@@ -68,11 +70,12 @@ describe("docker-compose.yml", async () => {
       expect(service.healthcheck?.test?.length).toBeGreaterThan(0);
   });
 
-  test("its own commands and variables are ones that the executable knows", () => {
-    for (const [, { image, command = [], environment = {} }] of services.filter(
+  test("its own services may do no more than they must, and are started as the executable knows", () => {
+    for (const [, { image, command = [], environment = {}, read_only, cap_drop }] of services.filter(
       ([, one]) => one.image === "prompt-backend",
     )) {
       expect(image).toBe("prompt-backend");
+      expect({ read_only, cap_drop }).toEqual({ read_only: true, cap_drop: ["ALL"] });
       expect(() => parseArgs(command, TASK_NAMES)).not.toThrow();
       for (const name of Object.keys(environment)) expect(Object.keys(VARIABLES)).toContain(name);
     }

@@ -1,0 +1,200 @@
+import { chownSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { freePort, installPackages, isRoot } from "../test/harness/machine.ts";
+import { type RunningProcess, startProcess } from "../test/harness/process.ts";
+import { until } from "../test/harness/until.ts";
+
+/**
+ * `bun .ci/image.ts`: builds the Dockerfile where there is no engine (root; Debian's buildah and debootstrap), and tries
+ * the image as an engine would run it: its entry point, its user, a read-only root file system, no capabilities.
+ */
+const ROOT = resolve(import.meta.dir, "..");
+const SUITE = "bookworm";
+
+/** What an image says of itself; names as in Docker's format. */
+interface ImageConfig {
+  User: string;
+  Env: string[];
+  Entrypoint: [string, ...string[]];
+  WorkingDir: string;
+  Labels: Record<string, string>;
+  Healthcheck: { Test: string[] };
+}
+
+const step = (line: string) => void process.stdout.write(`ok  ${line}\n`);
+
+async function run(argv: readonly string[], cwd = ROOT): Promise<string> {
+  const child = Bun.spawn([...argv], { cwd, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+  const [out, err, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  if (code !== 0) throw new Error(`${argv.join(" ")} ended with ${code}:\n${`${out}\n${err}`.slice(-3000)}`);
+  return out.trim();
+}
+
+/** The image, built in a store of its own below `scratch`. @returns its root folder and its configuration. */
+async function build(scratch: string): Promise<{ root: string; config: ImageConfig }> {
+  const store = [
+    "--root",
+    join(scratch, "store"),
+    "--runroot",
+    join(scratch, "run"),
+    "--storage-driver",
+    "vfs",
+  ];
+  const buildah = (...args: string[]) => run(["buildah", ...store, ...args]);
+  const base = join(scratch, "base");
+  await run(["debootstrap", "--variant=minbase", SUITE, base]);
+  step(`debootstrap made ${SUITE}`);
+
+  // Stand-ins for the two images that the Dockerfile begins with: nothing is fetched from a registry.
+  const text = await Bun.file(join(ROOT, "Dockerfile")).text();
+  const [bun = "", debian = ""] = [...text.matchAll(/^FROM (\S+)/gm)].map(([, name]) => name);
+  const plain = await buildah("from", "scratch");
+  await buildah("add", "--quiet", plain, base, "/");
+  await buildah("commit", "--quiet", plain, `docker.io/library/${debian}`);
+  await buildah("copy", "--quiet", plain, process.execPath, "/usr/local/bin/bun");
+  const authorities = process.env["NODE_EXTRA_CA_CERTS"];
+  if (authorities) {
+    await buildah("copy", "--quiet", plain, authorities, "/usr/local/share/authorities.pem");
+    await buildah("config", "--env", "NODE_EXTRA_CA_CERTS=/usr/local/share/authorities.pem", plain);
+  }
+  await buildah("commit", "--quiet", plain, `docker.io/${bun}`);
+
+  const options = ["--isolation=chroot", "--format=docker", "--pull-never", "--no-hosts", "--tag=tried"];
+  await buildah("build", ...options, ROOT);
+  step("the Dockerfile builds");
+  const { Docker } = JSON.parse(await buildah("inspect", "--type", "image", "tried")) as {
+    Docker: { config: ImageConfig };
+  };
+  const root = await buildah("mount", await buildah("from", "--pull-never", "tried"));
+  return { root, config: Docker.config };
+}
+
+/** What prepares an engine's view of a container, then becomes the program: $1 root, $2 volume, $3 user, rest argv. */
+const CONTAINER = `
+  root=$1 data=$2 user=$3; shift 3
+  mount --make-rprivate /
+  mount --bind "$root" "$root"
+  mount --bind "$data" "$root/data"
+  mount -o remount,bind,ro "$root"
+  mount -t tmpfs -o noexec,nosuid,nodev,mode=1777 tmpfs "$root/tmp"
+  mount -t proc proc "$root/proc"
+  mount --rbind /dev "$root/dev"
+  id=$(chroot "$root" id --user "$user")
+  exec chroot "$root" setpriv --reuid "$id" --regid "$id" --clear-groups --no-new-privs --bounding-set=-all \\
+    --inh-caps=-all sh -c 'cd "$1"; shift; exec "$@"' sh "$WORKDIR" "$@"`;
+
+async function tryIt(options: { root: string; config: ImageConfig; scratch: string }): Promise<void> {
+  const { root, config, scratch } = options;
+  const data = join(scratch, "data");
+  mkdirSync(data);
+  const id = Number(await run(["chroot", root, "id", "--user", config.User]));
+  if (id === 0) throw new Error("the image runs as root");
+  chownSync(data, id, id);
+  const port = await freePort();
+  const own = Object.fromEntries(
+    config.Env.map((one) => [one.slice(0, one.indexOf("=")), one.slice(one.indexOf("=") + 1)]),
+  );
+  const inside = (argv: readonly string[], env: Record<string, string> = {}) =>
+    startProcess({
+      argv: [
+        "unshare",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "bash",
+        "-euc",
+        CONTAINER,
+        "bash",
+        root,
+        data,
+        config.User,
+        ...argv,
+      ],
+      cwd: scratch,
+      env: { ...own, WORKDIR: config.WorkingDir, HOME: "/home/app", ...env, PORT: String(port) },
+    });
+  const result = async (argv: readonly string[], env: Record<string, string> = {}) => {
+    await using running = inside(argv, env);
+    const { code } = await running.exit;
+    return { code, text: running.lines.join("\n") };
+  };
+  const expect = (what: string, holds: boolean, saw: unknown) => {
+    if (!holds) throw new Error(`${what}: no, but ${JSON.stringify(saw)}`);
+    step(what);
+  };
+
+  const titled = config.Labels["org.opencontainers.image.title"] === "prompt-backend";
+  expect("it has a title", titled, config.Labels);
+  const { version } = (await Bun.file(join(ROOT, "package.json")).json()) as { version: string };
+  const said = await result([...config.Entrypoint, "--version"]);
+  expect(`it is version ${version}`, said.code === 0 && said.text === version, said);
+  const written = await result(["touch", "/written", "/usr/local/bin/written", "/data/written"]);
+  const refused = written.text.match(/Read-only file system/g)?.length;
+  expect("its root is read-only, /data is not", refused === 2 && existsSync(join(data, "written")), written);
+  const open = await result([...config.Entrypoint, "server"]);
+  expect(
+    "it refuses to listen everywhere without an issuer",
+    open.code === 1 && open.text.includes("KEYCLOAK_ISSUER"),
+    open,
+  );
+  const [kind, ...health] = config.Healthcheck.Test;
+  const before = await result(health);
+  expect("its health check fails before it runs", kind === "CMD" && before.code !== 0, before);
+
+  const git = ["git", "-C", "/data/repo", "-c", "user.name=Try", "-c", "user.email=try@localhost"];
+  await result(["git", "init", "-q", "-b", "main", "/data/repo"]);
+  await result([...git, "commit", "-q", "--allow-empty", "-m", "First"]);
+  const env = { AUTH_MODE: "none", HOST: "127.0.0.1" };
+  await using server = inside([...config.Entrypoint, "server", "--with-bg-tasks", "--handover=stop"], env);
+  const [, url = ""] = await server.waitForLine(/listens on (\S+)/, { timeoutMs: 60_000 });
+  const during = await result(health);
+  expect("its health check succeeds while it runs", during.code === 0, during);
+  const branch = await submit(url);
+  const commits = (await result([...git, "rev-list", "--count", `main..${branch}`])).text;
+  expect("a prompt became a branch, on a read-only root file system", commits === "1", commits);
+  await stop(server);
+}
+
+async function submit(url: string): Promise<string> {
+  const reply = await fetch(`${url}/sessions/with-prompt`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ repo: "/data/repo", target_branch: "main", messages: "Say hello" }),
+  });
+  const { sessionId } = (await reply.json()) as { sessionId: string };
+  const session = async () =>
+    (
+      (await (await fetch(`${url}/sessions/${sessionId}`)).json()) as {
+        session: { uiStatus: string; branch: string };
+      }
+    ).session;
+  await until(async () => (await session()).uiStatus === "NeedsReviewIpReturned", {
+    what: "the branch",
+    timeoutMs: 60_000,
+  });
+  return (await session()).branch;
+}
+
+/** The signal goes to the container's first process, as an engine sends it. */
+async function stop(server: RunningProcess): Promise<void> {
+  const first = Number(await run(["pgrep", "--parent", String(server.pid)]));
+  const begun = performance.now();
+  process.kill(first, "SIGTERM");
+  const { code, signal } = await server.exit;
+  if (code !== 0)
+    throw new Error(`SIGTERM ended it with ${signal ?? code}:\n${server.lines.slice(-20).join("\n")}`);
+  step(`SIGTERM ended it with exit code 0 after ${Math.round(performance.now() - begun)} ms`);
+}
+
+if (!isRoot) throw new Error("Building an image without an engine takes root");
+const missing = ["buildah", "debootstrap"].filter((name) => !Bun.which(name));
+const reason = await installPackages(missing);
+if (reason) throw new Error(`${missing.join(", ")}: ${reason}`);
+const scratch = mkdtempSync(join(tmpdir(), "prompt-backend-image-"));
+try {
+  await tryIt({ ...(await build(scratch)), scratch });
+} finally {
+  rmSync(scratch, { recursive: true, force: true });
+}
