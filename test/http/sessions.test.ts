@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { eq } from "drizzle-orm";
-import { message, outbox, prompt, session } from "../../src/db/tables.ts";
+import { prompt, session } from "../../src/db/tables.ts";
 import { idleSandboxes } from "../../src/sandboxes/store.ts";
 import { ask, makeApp } from "../harness/app.ts";
 import { claimRun, describeEachDatabase } from "../harness/databases.ts";
@@ -166,82 +166,6 @@ describeEachDatabase("changing sessions", (database) => {
     expect(idle.map((one) => one.sessionId)).toContain(sessionId);
   });
 
-  test("a prompt can be changed and deleted while it waits, and the conversation with it", async () => {
-    const { sessionId, promptId } = await create("First");
-    const { id } = (await send("POST", "/prompts", { session_id: sessionId, data: "Second", priority: 3 }))
-      .body;
-    expect((await send("GET", `/prompts/${id}`)).body.prompt).toMatchObject({
-      id,
-      session_id: sessionId,
-      data: "Second",
-      seq: 2,
-      priority: 3,
-      error_kind: null,
-      status: "Queued",
-    });
-    expect((await send("PUT", `/prompts/${id}`, { data: [{ content: "Third" }] })).body.success).toBe(true);
-    expect((await send("GET", `/prompts/${id}`)).body.prompt.data).toEqual([{ content: "Third" }]);
-    const texts = async () =>
-      (await read(sessionId)).messages.map(({ content }: { content: string }) => content);
-    expect(await texts()).toEqual(["First", "Third"]);
-    expect((await send("PUT", `/prompts/${id}`, { data: [] })).status).toBe(422);
-
-    expect(await claimRun(database().orm, promptId)).toBeDefined();
-    expect((await send("PUT", `/prompts/${promptId}`, { data: "Too late" })).status).toBe(409);
-    expect((await send("DELETE", `/prompts/${promptId}`)).status).toBe(409);
-    expect((await send("DELETE", `/prompts/${id}`)).body.success).toBe(true);
-    expect((await send("GET", `/prompts/${id}`)).status).toBe(404);
-    expect(await texts()).toEqual(["First"]);
-    expect((await read(sessionId)).uiStatus).toBe("InProgress");
-  });
-
-  test("deleting the first in line sends the next on its way; deleting the last leaves the session as it was", async () => {
-    const { sessionId, promptId } = await create("First");
-    const { id } = (await send("POST", "/prompts", { session_id: sessionId, data: "Second" })).body;
-    await database().orm.delete(outbox);
-    await send("DELETE", `/prompts/${promptId}`);
-    expect(await database().orm.$count(outbox, eq(outbox.key, id))).toBe(1);
-    expect((await read(sessionId)).inboxStatus).toBe("Pending");
-    await database().orm.update(prompt).set({ status: "Completed" }).where(eq(prompt.id, id));
-    const { id: third } = (await send("POST", "/prompts", { session_id: sessionId, data: "Third" })).body;
-    await send("DELETE", `/prompts/${third}`);
-    expect((await read(sessionId)).inboxStatus).toBe("Completed");
-  });
-
-  test("messages: numbered without gaps, unique by uuid, and not to be touched while the prompt runs", async () => {
-    const { sessionId, promptId } = await create();
-    const post = (data: unknown) => send("POST", "/messages", { prompt_id: promptId, data });
-    // Whichever comes first: at once, each has its own number.
-    const made = await Promise.all([{ uuid: "a" }, null, "text", [1]].map(post));
-    expect(made.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
-    const list = async () => (await send("GET", `/prompts/${promptId}/messages`)).body.messages;
-    expect((await list()).map(({ seq }: { seq: number }) => seq)).toEqual([1, 2, 3, 4]);
-    expect((await post({ uuid: "a" })).status).toBe(409);
-    const first = made[0]?.body.id;
-    expect((await send("GET", `/messages/${first}`)).body.message).toMatchObject({
-      id: first,
-      prompt_id: promptId,
-      data: { uuid: "a" },
-    });
-    expect((await send("PUT", `/messages/${first}`, { data: { uuid: "a", more: 1 } })).body.success).toBe(
-      true,
-    );
-    expect((await send("PUT", `/messages/${made[1]?.body.id}`, { data: { uuid: "a" } })).status).toBe(409);
-    expect((await send("PUT", `/messages/${made[1]?.body.id}`, { data: null })).status).toBe(200);
-    const gone = (await list()).find(({ id }: { id: string }) => id === made[3]?.body.id).seq;
-    expect((await send("DELETE", `/messages/${made[3]?.body.id}`)).body.success).toBe(true);
-    await post("after");
-    expect((await list()).map(({ seq }: { seq: number }) => seq)).toEqual(
-      [1, 2, 3, 4, 5].filter((seq) => seq !== gone),
-    );
-
-    expect(await claimRun(database().orm, promptId)).toBeDefined();
-    expect((await post("x")).status).toBe(409);
-    expect((await send("PUT", `/messages/${first}`, { data: 1 })).status).toBe(409);
-    expect((await send("DELETE", `/messages/${first}`)).status).toBe(409);
-    expect(await database().orm.$count(message, eq(message.sessionId, sessionId))).toBe(4);
-  });
-
   test("what is somebody else's does not exist", async () => {
     const { sessionId, promptId } = await create();
     const { id } = (await send("POST", "/messages", { prompt_id: promptId, data: {} })).body;
@@ -264,17 +188,5 @@ describeEachDatabase("changing sessions", (database) => {
           user,
           404,
         ]);
-  });
-
-  test("a priority is stored with the prompt, within its bounds", async () => {
-    const wanted = { repo: "owner/name", target_branch: "main", messages: "go" };
-    for (const priority of [-10, 10]) {
-      const { promptId } = (await send("POST", "/sessions/with-prompt", { ...wanted, priority })).body;
-      expect((await send("GET", `/prompts/${promptId}`)).body.prompt.priority).toBe(priority);
-    }
-    const { id } = (await send("POST", "/sessions", { ...wanted, priority: 4 })).body;
-    expect((await send("GET", `/sessions/${id}/prompts`)).body.prompts[0].priority).toBe(4);
-    for (const priority of [11, -11, 1.5, "1"])
-      expect((await send("POST", "/sessions", { ...wanted, priority })).status).toBe(422);
   });
 });

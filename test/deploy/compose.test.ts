@@ -1,0 +1,133 @@
+import { describe, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { YAML } from "bun";
+import { parseArgs } from "../../src/cli/args.ts";
+import { VARIABLES } from "../../src/config-variables.ts";
+import { TASK_NAMES } from "../../src/tasks/names.ts";
+import { findCompose } from "../harness/machine.ts";
+import { unavailable } from "../harness/services.ts";
+
+const ROOT = resolve(import.meta.dir, "../..");
+const read = (path: string) => Bun.file(join(ROOT, path)).text();
+
+interface ComposeService {
+  image?: string;
+  build?: string;
+  read_only?: boolean;
+  cap_drop?: string[];
+  command?: string[];
+  environment?: Record<string, string>;
+  ports?: string[];
+  volumes?: string[];
+  networks?: string[];
+  healthcheck?: { test?: string[]; disable?: boolean };
+  depends_on?: Record<string, { condition: string }>;
+}
+interface Compose {
+  services: Record<string, ComposeService>;
+  volumes: Record<string, unknown>;
+  networks: Record<string, unknown>;
+}
+
+describe("docker-compose.yml", async () => {
+  const compose = YAML.parse(await read("docker-compose.yml")) as Compose;
+  const services = Object.entries(compose.services);
+
+  test("has everything, on the ports that people know", () => {
+    expect(Object.keys(compose.services).sort()).toEqual(
+      [
+        "grafana",
+        "keycloak",
+        "keycloak-db",
+        "migrate",
+        "postgres",
+        "prometheus",
+        "redis",
+        "server",
+        "worker",
+      ].sort(),
+    );
+    const ports = services.flatMap(([, { ports = [] }]) => ports).map((one) => one.split(":").at(-1));
+    expect(ports.sort()).toEqual(["3000", "8000", "8080", "9090"]);
+    // Whoever opens one of them does it on purpose.
+    for (const [, { ports = [] }] of services) for (const one of ports) expect(one).toStartWith("127.0.0.1:");
+  });
+
+  test.each(services)("%s: what it names is there, and it is watched", (name, service) => {
+    expect(Boolean(service.image ?? service.build)).toBe(true);
+    expect(service.image ?? "").not.toMatch(/:latest$/);
+    for (const volume of service.volumes ?? []) {
+      const [source = ""] = volume.split(":");
+      if (source.startsWith("./")) expect(existsSync(join(ROOT, source))).toBe(true);
+      else expect(Object.keys(compose.volumes)).toContain(source);
+    }
+    for (const network of service.networks ?? []) expect(Object.keys(compose.networks)).toContain(network);
+    for (const other of Object.keys(service.depends_on ?? {}))
+      expect(Object.keys(compose.services)).toContain(other);
+    if (name !== "migrate" && service.image && service.image !== "prompt-backend")
+      expect(service.healthcheck?.test?.length).toBeGreaterThan(0);
+  });
+
+  test("its own services may do no more than they must, and are started as the executable knows", () => {
+    for (const [, { image, command = [], environment = {}, read_only, cap_drop }] of services.filter(
+      ([, one]) => one.image === "prompt-backend",
+    )) {
+      expect(image).toBe("prompt-backend");
+      expect({ read_only, cap_drop }).toEqual({ read_only: true, cap_drop: ["ALL"] });
+      expect(() => parseArgs(command, TASK_NAMES)).not.toThrow();
+      for (const name of Object.keys(environment)) expect(Object.keys(VARIABLES)).toContain(name);
+    }
+  });
+
+  test("no secret has a default, but Grafana's for local use", () => {
+    for (const [service, { environment = {} }] of services)
+      for (const [name, value] of Object.entries(environment)) {
+        if (!/PASSWORD|SECRET|TOKEN|_KEY$|DATABASE_URL|REDIS_URL/.test(name) || service === "grafana")
+          continue;
+        expect([name, /\$\{\w+:\?[^}]+\}|^\$\{\w+:-\}$/.test(value)]).toEqual([name, true]);
+      }
+  });
+});
+
+const compose = findCompose();
+if (!compose) unavailable({ name: "the compose file's schema", reason: "docker-compose is missing" });
+else
+  describe("docker-compose.yml, as compose reads it", () => {
+    const config = async (text: string, env: Record<string, string>) => {
+      const { stdout, stderr, exitCode } = Bun.spawnSync([...compose, "--file", "-", "config"], {
+        cwd: ROOT,
+        env: { PATH: process.env["PATH"] ?? "", HOME: tmpdir(), ...env },
+        stdin: Buffer.from(text),
+      });
+      return { code: exitCode, out: stdout.toString(), err: stderr.toString() };
+    };
+    const secretsOf = (text: string) =>
+      new Set([...text.matchAll(/\$\{(\w+):\?/g)].map(([, name = ""]) => name));
+
+    test("it is sound, with every secret that its head asks for and not without one of them", async () => {
+      const text = await read("docker-compose.yml");
+      const secrets = [...secretsOf(text)];
+      const head = text.slice(0, text.search(/^[^#]/m));
+      for (const name of secrets) expect(head).toContain(name);
+      const all = Object.fromEntries(secrets.map((name) => [name, `${name.toLowerCase()}-value`]));
+      const { code, out, err } = await config(text, all);
+      expect([code, code === 0 ? "" : err]).toEqual([0, ""]);
+      for (const name of secrets) expect(out).toContain(`${name.toLowerCase()}-value`);
+      for (const name of secrets) {
+        const { [name]: _, ...others } = all;
+        const refused = await config(text, others);
+        expect(refused.code).not.toBe(0);
+        expect(refused.err).toContain("openssl rand -hex 24");
+      }
+    }, 60_000);
+
+    test("a key that compose does not know is found", async () => {
+      const text = (await read("docker-compose.yml")).replace("stop_grace_period:", "stop_grace_perod:");
+      const all = Object.fromEntries([...secretsOf(text)].map((name) => [name, "x"]));
+      const { code, err } = await config(text, all);
+      expect(code).not.toBe(0);
+      expect(err).toContain("stop_grace_perod");
+    });
+  });
