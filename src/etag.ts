@@ -12,17 +12,24 @@ function names(header: string | null, tag: string): boolean {
   return (header.match(/(?:W\/)?"[^"]*"/g) ?? []).some((one) => opaque(one) === opaque(tag));
 }
 
-/**
- * Puts the validator on the reply. A client may keep the reply, for itself alone, and asks each time whether it still
- * holds. @returns whether it does: then answer 304, and read nothing more.
- */
-export function isUnchanged(options: {
-  request: Request;
-  set: { headers: Record<string, string | number> };
-  tag: string;
-}): boolean {
-  const { request, set, tag } = options;
+type Settable = { headers: Record<string, string | number> };
+
+/** Puts the validator on the reply. A client may keep the reply, for itself alone, and asks each time whether it still holds. */
+export function putTag(set: Settable, tag: string): void {
   set.headers["etag"] = tag;
   set.headers["cache-control"] = "private, no-cache";
+}
+
+/** The same, and whether the client has that reply already: then answer 304, and read nothing more. */
+export function isUnchanged({
+  request,
+  set,
+  tag,
+}: {
+  request: Request;
+  set: Settable;
+  tag: string;
+}): boolean {
+  putTag(set, tag);
   return names(request.headers.get("if-none-match"), tag);
 }

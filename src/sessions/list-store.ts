@@ -1,5 +1,5 @@
 import { and, asc, count, desc, eq, inArray, type SQL, sql } from "drizzle-orm";
-import { type Orm, rowsOf } from "../db/client.ts";
+import type { Orm } from "../db/client.ts";
 import { session } from "../db/tables.ts";
 import { weakTag } from "../etag.ts";
 import { decodeCursor, type Page, pageOf } from "../paging.ts";
@@ -62,14 +62,13 @@ function beyond(cursor: string, order: "newest" | "oldest"): SQL {
  * same newest one and the same number of them they are the same ones, and with the same sum in the same state.
  */
 export async function sessionsTag(orm: Orm, userId: string, query: SessionQuery): Promise<string> {
+  const newest = sql<
+    string | null
+  >`(select id from session n where n.user_id = ${userId} and n.deleted_at is null
+    order by n.user_id desc, n.created_at desc, n.id desc limit 1)`;
   const [all] = await orm
-    .select({ count: count(), versions: sql<string | null>`sum(${session.version})` })
+    .select({ count: count(), versions: sql<string | null>`sum(${session.version})`, newest })
     .from(session)
     .where(ownedBy(userId));
-  const [newest] = await rowsOf<{ id: string }>(
-    orm,
-    sql`select id from session where user_id = ${userId} and deleted_at is null
-      order by user_id desc, created_at desc, id desc limit 1`,
-  );
-  return weakTag("sessions", userId, query, all?.count, all?.versions, newest?.id);
+  return weakTag("sessions", userId, query, all?.count, all?.versions, all?.newest);
 }

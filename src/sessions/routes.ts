@@ -3,7 +3,7 @@ import type { createGuard } from "../auth/guard.ts";
 import type { Config } from "../config.ts";
 import type { Orm } from "../db/client.ts";
 import { AppError } from "../errors.ts";
-import { isUnchanged } from "../etag.ts";
+import { isUnchanged, putTag } from "../etag.ts";
 import { errorReplies, Id, readLimit, secured, Unchanged, wireModels } from "../wire.ts";
 import { cancelSession, deleteSession, updateSession } from "./change-store.ts";
 import { sessionCreationRoutes } from "./create-routes.ts";
@@ -11,7 +11,7 @@ import { toDto } from "./dto.ts";
 import { listSessions, sessionsTag } from "./list-store.ts";
 import { sessionModels, sessionQuery } from "./model.ts";
 import { createPlaceCheck } from "./place.ts";
-import { readSession, sessionTag } from "./store.ts";
+import { readSession, sessionTag, sessionVersion } from "./store.ts";
 
 /** Sessions: create, list, read, change, cancel, delete. */
 export function sessionRoutes(options: { orm: Orm; config: Config; guard: ReturnType<typeof createGuard> }) {
@@ -45,9 +45,14 @@ export function sessionRoutes(options: { orm: Orm; config: Config; guard: Return
     .get(
       "/sessions/:id",
       async ({ user, params, request, set, status }) => {
-        const tag = await sessionTag(orm, user.id, params.id);
-        if (isUnchanged({ request, set, tag })) return status(304, undefined);
-        const row = await readSession(orm, user.id, params.id);
+        const { id } = params;
+        // Conversations may be long: who has it already costs no more than a look at its version.
+        if (request.headers.has("if-none-match")) {
+          const tag = sessionTag(id, await sessionVersion(orm, user.id, id));
+          if (isUnchanged({ request, set, tag })) return status(304, undefined);
+        }
+        const row = await readSession(orm, user.id, id);
+        putTag(set, sessionTag(id, row.version));
         return { session: { ...toDto(row), messages: row.messages } };
       },
       {

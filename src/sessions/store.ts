@@ -34,24 +34,27 @@ export const noSession = (id: string) => new AppError("not_found", `The session 
 /** @throws AppError `not_found`, also where it is somebody else's. */
 export async function readSession(orm: Orm, userId: string, id: string) {
   const [row] = await orm
-    .select({ ...sessionColumns, messages: session.messages })
+    .select({ ...sessionColumns, messages: session.messages, version: session.version })
     .from(session)
     .where(and(eq(session.id, id), ownedBy(userId)));
   if (!row) throw noSession(id);
   return row;
 }
 
-export type SessionRow = Omit<Awaited<ReturnType<typeof readSession>>, "messages">;
+export type SessionRow = Omit<Awaited<ReturnType<typeof readSession>>, "messages" | "version">;
 
-/** A validator of the session as it is read: one look at the primary key. @throws AppError `not_found` */
-export async function sessionTag(orm: Orm, userId: string, id: string): Promise<string> {
+/** How often the session has changed: one look at the primary key. @throws AppError `not_found` */
+export async function sessionVersion(orm: Orm, userId: string, id: string): Promise<number> {
   const [row] = await orm
     .select({ version: session.version })
     .from(session)
     .where(and(eq(session.id, id), ownedBy(userId)));
   if (!row) throw noSession(id);
-  return weakTag("session", id, row.version);
+  return row.version;
 }
+
+/** The validator of a session as it is read. */
+export const sessionTag = (id: string, version: number) => weakTag("session", id.toLowerCase(), version);
 
 /** @throws AppError `not_found` for a parent that is not the user's. */
 export async function requireParent(tx: Transaction, userId: string, id: string): Promise<void> {
