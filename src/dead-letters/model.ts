@@ -1,5 +1,5 @@
 import { type Static, t } from "elysia";
-import { DLQ_STATUSES, FAILURE_KINDS } from "../db/tables.ts";
+import { DLQ_STATUSES, FAILURE_KINDS } from "../db/columns.ts";
 import { AnyJson, Done, Id, nullable, Time, WrittenTime } from "../wire.ts";
 
 const DlqStatus = t.Unsafe<(typeof DLQ_STATUSES)[number]>(

@@ -1,6 +1,7 @@
 import { and, asc, eq, gte, inArray, lt, type SQL, sql } from "drizzle-orm";
 import { type Orm, rowsOf, type Transaction } from "../db/client.ts";
-import { deadLetter, type FAILURE_KINDS, prompt, session } from "../db/tables.ts";
+import type { FAILURE_KINDS } from "../db/columns.ts";
+import { deadLetter, prompt, session } from "../db/tables.ts";
 import { AppError } from "../errors.ts";
 import { CHANNELS, QUEUES } from "../queue/names.ts";
 import { enqueue } from "../queue/outbox.ts";

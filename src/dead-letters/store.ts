@@ -1,6 +1,7 @@
 import { and, desc, eq, type SQL, sql } from "drizzle-orm";
 import type { Orm } from "../db/client.ts";
-import { type DLQ_STATUSES, deadLetter } from "../db/tables.ts";
+import type { DLQ_STATUSES } from "../db/columns.ts";
+import { deadLetter } from "../db/tables.ts";
 import { AppError } from "../errors.ts";
 
 export type DlqStatus = (typeof DLQ_STATUSES)[number];

@@ -1,5 +1,5 @@
 import { type Static, t } from "elysia";
-import { FAILURE_KINDS } from "../db/tables.ts";
+import { FAILURE_KINDS } from "../db/columns.ts";
 import { AnyJson, Done, Id, NextCursor, nullable, Priority, Time } from "../wire.ts";
 
 const PromptDto = t.Object({

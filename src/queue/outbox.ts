@@ -1,7 +1,8 @@
 import { and, inArray, isNull, lte, sql } from "drizzle-orm";
 import type { Orm, Transaction } from "../db/client.ts";
+import { storedNow } from "../db/columns.ts";
 import { deleteSome, olderThan } from "../db/purge.ts";
-import { outbox, storedNow } from "../db/tables.ts";
+import { outbox } from "../db/tables.ts";
 import { CHANNELS, type Payloads, type QueueName } from "./names.ts";
 
 /** A row that is due. Its id becomes the job's id, so that publishing it twice makes one job. */

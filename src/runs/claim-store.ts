@@ -1,6 +1,7 @@
 import { and, eq, inArray, sql } from "drizzle-orm";
 import { type Orm, rowsOf, type Transaction } from "../db/client.ts";
-import { outbox, prompt, session, storedNow } from "../db/tables.ts";
+import { storedNow } from "../db/columns.ts";
+import { outbox, prompt, session } from "../db/tables.ts";
 import { QUEUES } from "../queue/names.ts";
 import { notifyOutbox } from "../queue/outbox.ts";
 import type { ClaimedRun } from "./run.ts";

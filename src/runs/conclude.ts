@@ -1,7 +1,7 @@
 import type { AgentUsage, AgentVerdict } from "../agents/agent.ts";
 import { textEvent } from "../agents/events.ts";
 import type { Orm } from "../db/client.ts";
-import type { Failure } from "../db/tables.ts";
+import type { Failure } from "../db/columns.ts";
 import type { WorkResult } from "../sandboxes/sandbox.ts";
 import { costOfOthers } from "./claim-store.ts";
 import { finishRun, hasFinished } from "./end-store.ts";

@@ -1,6 +1,7 @@
 import { and, eq, sql } from "drizzle-orm";
 import type { Orm, Transaction } from "../db/client.ts";
-import { deadLetter, type Failure, prompt, session, type Turn } from "../db/tables.ts";
+import type { Failure, Turn } from "../db/columns.ts";
+import { deadLetter, prompt, session } from "../db/tables.ts";
 import { CHANNELS, QUEUES } from "../queue/names.ts";
 import { enqueue } from "../queue/outbox.ts";
 import { DETACHED } from "./claim-store.ts";

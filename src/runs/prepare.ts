@@ -5,7 +5,7 @@ import { type Agent, AgentUnavailable } from "../agents/agent.ts";
 import { textEvent } from "../agents/events.ts";
 import type { RunLimits } from "../config.ts";
 import type { Orm } from "../db/client.ts";
-import type { AgentProcess } from "../db/tables.ts";
+import type { AgentProcess } from "../db/columns.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import { promptText } from "../prompts/prompt-text.ts";

@@ -1,4 +1,4 @@
-import type { AgentProcess, Failure } from "../db/tables.ts";
+import type { AgentProcess, Failure } from "../db/columns.ts";
 import type { SandboxConfig } from "../sandboxes/sandbox.ts";
 
 /** What a runner knows of the run that it has claimed. */

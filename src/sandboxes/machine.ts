@@ -2,7 +2,7 @@ import { link, mkdir, readdir, readFile, rm, statfs, writeFile } from "node:fs/p
 import { join } from "node:path";
 import type { AgentCommand, SandboxPaths } from "../agents/agent.ts";
 import type { Config } from "../config.ts";
-import type { AgentProcess } from "../db/tables.ts";
+import type { AgentProcess } from "../db/columns.ts";
 import { AppError, messageOf } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
 import { type Bubblewrap, INSIDE, probeBubblewrap } from "./bubblewrap.ts";

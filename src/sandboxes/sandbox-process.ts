@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import type { AgentCommand, SandboxPaths } from "../agents/agent.ts";
-import type { AgentProcess } from "../db/tables.ts";
+import type { AgentProcess } from "../db/columns.ts";
 import { type Bubblewrap, INSIDE, wrap } from "./bubblewrap.ts";
 import { readJournal, tailOf } from "./journal.ts";
 import {

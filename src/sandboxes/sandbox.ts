@@ -1,5 +1,5 @@
 import type { AgentCommand, AgentExit, RemoteWorkplace, SandboxPaths } from "../agents/agent.ts";
-import type { AgentProcess } from "../db/tables.ts";
+import type { AgentProcess } from "../db/columns.ts";
 import type { JournalLine } from "./journal.ts";
 
 /**

@@ -1,6 +1,7 @@
 import { and, eq, sql } from "drizzle-orm";
 import type { Transaction } from "../db/client.ts";
-import { session, type Turn } from "../db/tables.ts";
+import type { Turn } from "../db/columns.ts";
+import { session } from "../db/tables.ts";
 import { insertPrompt } from "../prompts/store.ts";
 import { QUEUES } from "../queue/names.ts";
 import { enqueue } from "../queue/outbox.ts";

@@ -1,5 +1,5 @@
 import { type Static, t } from "elysia";
-import { CANCELLATION_STATUSES } from "../db/tables.ts";
+import { CANCELLATION_STATUSES } from "../db/columns.ts";
 import { AnyJson, Done, Id, NextCursor, nullable, Priority, paging, Time } from "../wire.ts";
 import { UI_STATUSES, type UiStatus as UiStatusName } from "./ui-status.ts";
 

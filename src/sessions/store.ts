@@ -1,6 +1,7 @@
 import { and, asc, eq, isNull, sql } from "drizzle-orm";
 import type { Orm, Transaction } from "../db/client.ts";
-import { prompt, session, type Turn } from "../db/tables.ts";
+import type { Turn } from "../db/columns.ts";
+import { prompt, session } from "../db/tables.ts";
 import { AppError } from "../errors.ts";
 import { weakTag } from "../etag.ts";
 import { promptText } from "../prompts/prompt-text.ts";

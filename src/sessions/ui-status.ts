@@ -1,4 +1,4 @@
-import type { INBOX_STATUSES, SESSION_STATUSES } from "../db/tables.ts";
+import type { INBOX_STATUSES, SESSION_STATUSES } from "../db/columns.ts";
 
 export const UI_STATUSES = [
   "Pending",

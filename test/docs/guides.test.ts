@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { INBOX_STATUSES, SESSION_STATUSES } from "../../src/db/tables.ts";
+import { INBOX_STATUSES, SESSION_STATUSES } from "../../src/db/columns.ts";
 import { uiStatusOf } from "../../src/sessions/ui-status.ts";
 import { createStage, runProgram, startBackend } from "../harness/backend.ts";
 import { startProcess } from "../harness/process.ts";

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { eq } from "drizzle-orm";
-import { INBOX_STATUSES, message, prompt, SESSION_STATUSES, session } from "../../src/db/tables.ts";
+import { INBOX_STATUSES, SESSION_STATUSES } from "../../src/db/columns.ts";
+import { message, prompt, session } from "../../src/db/tables.ts";
 import { uiStatusOf } from "../../src/sessions/ui-status.ts";
 import { ask, makeApp } from "../harness/app.ts";
 import { claimRun, describeEachDatabase } from "../harness/databases.ts";
