@@ -1,44 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { INBOX_STATUSES, SESSION_STATUSES } from "../../src/db/columns.ts";
-import { uiStatusOf } from "../../src/sessions/ui-status.ts";
 import { createStage, runProgram, startBackend } from "../harness/backend.ts";
 import { startProcess } from "../harness/process.ts";
 import { makeRepository } from "../harness/repository.ts";
 import { until } from "../harness/until.ts";
-import { blocksOf, ROOT, read, shell } from "./guide.ts";
+import { blocksOf, ROOT, shell } from "./guide.ts";
 
 const LONG = 240_000;
-
-describe("docs/ARCHITECTURE.md", () => {
-  test("the table of what people see is the code's own", async () => {
-    const held = { provider: "local" };
-    const rows = SESSION_STATUSES.flatMap((sessionStatus) =>
-      INBOX_STATUSES.map((inboxStatus) => {
-        const [without, holding] = [null, held].map((sbxConfig) =>
-          uiStatusOf({ sessionStatus, inboxStatus, sbxConfig }),
-        );
-        return [sessionStatus, inboxStatus, String(holding), String(without)];
-      }),
-    );
-    const head = ["session", "newest work", "sandbox held", "sandbox back"];
-    // As the formatter writes it.
-    const widths = head.map((_, column) =>
-      Math.max(...[head, ...rows].map((row) => row[column]?.length ?? 0)),
-    );
-    const line = (cells: string[], fill = " ") =>
-      `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0, fill)).join(" | ")} |`;
-    const table = [line(head), line(["", "", "", ""], "-"), ...rows.map((row) => line(row))].join("\n");
-    const path = join(ROOT, "docs/ARCHITECTURE.md");
-    const text = await read("docs/ARCHITECTURE.md");
-    const wanted = text.replace(
-      /<!-- ui-status -->.*<!-- \/ui-status -->/s,
-      `<!-- ui-status -->\n${table}\n<!-- /ui-status -->`,
-    );
-    if (process.env["UPDATE_DOCS"] && process.env["CI"] !== "true") await Bun.write(path, wanted);
-    else expect(text === wanted, "run UPDATE_DOCS=1 bun test test/docs and look at the diff").toBe(true);
-  });
-});
 
 describe("guides, to the letter", () => {
   test(

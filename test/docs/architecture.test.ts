@@ -1,0 +1,125 @@
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { INBOX_STATUSES, SESSION_STATUSES } from "../../src/db/columns.ts";
+import { finishRun, handOver, postponeRun } from "../../src/runs/end-store.ts";
+import type { ClaimedRun } from "../../src/runs/run.ts";
+import { holdSandbox } from "../../src/runs/store.ts";
+import { markReturned } from "../../src/sandboxes/store.ts";
+import { uiStatusOf } from "../../src/sessions/ui-status.ts";
+import { ask, makeApp } from "../harness/app.ts";
+import { describeEachDatabase } from "../harness/databases.ts";
+import { claimIn, OK, SANDBOX } from "../runs/rows.ts";
+import { ROOT, read } from "./guide.ts";
+
+const GUIDE = "docs/ARCHITECTURE.md";
+
+/** What stands between the guide's marks is this; with UPDATE_DOCS it is written there. */
+async function stands(mark: string, content: string): Promise<void> {
+  const text = await read(GUIDE);
+  const between = new RegExp(`<!-- ${mark} -->.*<!-- /${mark} -->`, "s");
+  const wanted = text.replace(between, `<!-- ${mark} -->\n${content}\n<!-- /${mark} -->`);
+  expect(between.test(text)).toBe(true);
+  if (process.env["UPDATE_DOCS"] && process.env["CI"] !== "true") await Bun.write(join(ROOT, GUIDE), wanted);
+  else expect(text === wanted, "run UPDATE_DOCS=1 bun test test/docs and look at the diff").toBe(true);
+}
+
+test("the table of what people see is the code's own", async () => {
+  const held = { provider: "local" };
+  const rows = SESSION_STATUSES.flatMap((sessionStatus) =>
+    INBOX_STATUSES.map((inboxStatus) => {
+      const [without, holding] = [null, held].map((sbxConfig) =>
+        uiStatusOf({ sessionStatus, inboxStatus, sbxConfig }),
+      );
+      return [sessionStatus, inboxStatus, String(holding), String(without)];
+    }),
+  );
+  const head = ["session", "newest work", "sandbox held", "sandbox back"];
+  // As the formatter writes it.
+  const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => row[column]?.length ?? 0)));
+  const line = (cells: string[], fill = " ") =>
+    `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0, fill)).join(" | ")} |`;
+  await stands(
+    "ui-status",
+    [line(head), line(["", "", "", ""], "-"), ...rows.map((row) => line(row))].join("\n"),
+  );
+});
+
+interface Subject {
+  sessionId: string;
+  promptId: string;
+  run?: ClaimedRun;
+}
+
+describeEachDatabase("docs/ARCHITECTURE.md", (database) => {
+  const send = (method: string, path: string, body?: unknown) =>
+    ask(makeApp({ database: database() }), "alice", method, path, body);
+  const uiStatus = async ({ sessionId }: Subject): Promise<string> =>
+    (await send("GET", `/sessions/${sessionId}`)).body.session.uiStatus;
+  const put = ({ sessionId }: Subject, ui_status: string) =>
+    send("PUT", `/sessions/${sessionId}`, { id: sessionId, ui_status });
+  const claim = async (one: Subject) => {
+    one.run = await claimIn(database(), one.promptId);
+  };
+  const hold = ({ run }: Subject) => run && holdSandbox(database().orm, run, SANDBOX);
+  const end = ({ run }: Subject) => run && finishRun(database().orm, run, OK);
+  const giveBack = ({ sessionId }: Subject) => markReturned(database().orm, sessionId, SANDBOX);
+  const archive = (one: Subject) => put(one, "Archived");
+
+  /** How a session comes into each state; one that can be had in two ways stands here twice. */
+  const STATES: Record<string, ((one: Subject) => unknown)[]> = {
+    "waits for the first time": [],
+    "is prepared": [claim],
+    runs: [claim, hold],
+    "has ended": [claim, hold, end],
+    rests: [claim, hold, end, giveBack],
+    "is archived while it waits": [archive],
+    "is archived while it runs": [claim, hold, archive],
+    "is archived": [claim, hold, end, giveBack, archive],
+    "is archived with its sandbox": [claim, hold, end, archive],
+  };
+  /** All that can happen to it; what a state does not allow is refused and changes nothing. */
+  const EVENTS: Record<string, (one: Subject) => unknown> = {
+    "a runner has it": (one) => one.run === undefined && claim(one),
+    "the run ended": end,
+    "handed over": ({ run }) => run && handOver(database().orm, run),
+    "to be tried again": ({ run }) =>
+      run &&
+      postponeRun(database().orm, run, {
+        delayMs: 1,
+        failure: { attempt: 1, at: new Date().toISOString(), kind: "transient", error: "No net." },
+        countsAsAttempt: true,
+      }),
+    "the sandbox is back": giveBack,
+    "a follow-up": ({ sessionId }) => send("POST", "/prompts", { session_id: sessionId, data: "more" }),
+    cancelled: ({ sessionId }) => send("POST", `/sessions/${sessionId}/cancel`),
+    archived: archive,
+    "taken back": (one) => put(one, "NeedsReview"),
+  };
+
+  test("the state machine is drawn from what happens", async () => {
+    const edges = new Map<string, string[]>();
+    for (const steps of Object.values(STATES))
+      for (const [label, happens] of Object.entries(EVENTS)) {
+        const { body } = await send("POST", "/sessions/with-prompt", {
+          repo: "owner/name",
+          target_branch: "main",
+          messages: "go",
+        });
+        const one: Subject = body;
+        for (const step of steps) await step(one);
+        const before = await uiStatus(one);
+        // A run that has ended is not there any more.
+        if (steps.includes(end)) delete one.run;
+        if (label !== "a runner has it" || before === "Pending") await happens(one);
+        const after = await uiStatus(one);
+        if (after === before) continue;
+        const edge = `${before} --> ${after}`;
+        edges.set(edge, [...new Set([...(edges.get(edge) ?? []), label])]);
+      }
+    const lines = [...edges].map(([edge, labels]) => `  ${edge}: ${labels.join(", ")}`);
+    await stands(
+      "state-machine",
+      ["```mermaid", "stateDiagram-v2", "  [*] --> Pending: created", ...lines, "```"].join("\n"),
+    );
+  }, 60_000);
+});
