@@ -2,13 +2,13 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findChromium, findCompose, findPostgres, installPackages } from "./harness/machine.ts";
+import { PATIENCE_MS } from "./harness/patience.ts";
 import { type PrivateServer, removeFolder, startPostgres, startRedis } from "./harness/private-servers.ts";
 
 /**
  * `npm test [-- FILE or FLAG...]`: brings up a private PostgreSQL and Redis, runs `bun test` with them, and
  * removes them again. TEST_DATABASE_URL or TEST_REDIS_URL name servers to use instead; both must be throw-away.
  */
-const TIMEOUT_MS = 30_000;
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 const ci = /^(1|true)$/i.test(process.env["CI"] ?? "");
@@ -70,7 +70,7 @@ async function main(): Promise<number> {
         "test",
         "--no-orphans",
         "--parallel",
-        `--timeout=${TIMEOUT_MS}`,
+        `--timeout=${PATIENCE_MS}`,
         ...process.argv.slice(2),
       ];
       say(`bun ${args.join(" ")}`);

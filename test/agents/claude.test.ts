@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdir, readdir, rename, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { type Agent, type AgentRequest, AgentUnavailable } from "../../src/agents/agent.ts";
@@ -6,6 +6,7 @@ import { createClaudeAgent } from "../../src/agents/claude.ts";
 import { openModelProxy } from "../../src/agents/model-proxy.ts";
 import { Secret } from "../../src/secret.ts";
 import { claudeProgram } from "../harness/claude-code.ts";
+import { PATIENCE_MS } from "../harness/patience.ts";
 import {
   heard,
   inTurn,
@@ -15,6 +16,8 @@ import {
 } from "../harness/scripted-model.ts";
 import { until } from "../harness/until.ts";
 import { exitOf, openBench, textOf } from "./bench.ts";
+
+setDefaultTimeout(PATIENCE_MS);
 
 const REAL_KEY = "sk-ant-the-real-key";
 const CONVERSATION = "3f0c7c1e-8a31-4b52-9a37-0d3a4f1f0a01";

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmod, mkdir, symlink } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
@@ -7,7 +7,10 @@ import { chooseAgent, findProgram } from "../../src/agents/choose.ts";
 import { createCommandReader } from "../../src/agents/command.ts";
 import { isRenderable } from "../../src/agents/events.ts";
 import { Secret } from "../../src/secret.ts";
+import { PATIENCE_MS } from "../harness/patience.ts";
 import { openBench } from "./bench.ts";
+
+setDefaultTimeout(PATIENCE_MS);
 
 const GOOD: AgentExit = { code: 0, signal: null, stderr: "" };
 const PATH = process.env["PATH"] ?? "";

@@ -1,6 +1,9 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { type ModelProxy, openModelProxy } from "../../src/agents/model-proxy.ts";
 import { Secret } from "../../src/secret.ts";
+import { PATIENCE_MS } from "../harness/patience.ts";
+
+setDefaultTimeout(PATIENCE_MS);
 
 const KEY = "sk-ant-real";
 const BODY = JSON.stringify({ model: "m", messages: [] });

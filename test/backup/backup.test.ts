@@ -1,11 +1,14 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { mkdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { type Backend, createStage, runProgram, type Stage, startBackend } from "../harness/backend.ts";
+import { PATIENCE_MS } from "../harness/patience.ts";
 import { makeRepository, type TestRepository } from "../harness/repository.ts";
 import { until } from "../harness/until.ts";
+
+setDefaultTimeout(PATIENCE_MS);
 
 const DONE = "NeedsReviewIpReturned";
 

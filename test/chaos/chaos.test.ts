@@ -1,6 +1,9 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { PATIENCE_MS } from "../harness/patience.ts";
 import { describeWith } from "../harness/services.ts";
 import { chaos } from "./main.ts";
+
+setDefaultTimeout(PATIENCE_MS);
 
 /** A short run of what `bun run chaos` does for as long as one likes. Seeds that found a bug once stay here. */
 const MINUTES = 0.4;

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -7,8 +7,11 @@ import { RedisClient } from "bun";
 import { lockDataDir } from "../../src/db/data-dir-lock.ts";
 import { checked, ok } from "../../src/doctor/finding.ts";
 import { createStage, runProgram, startBackend } from "../harness/backend.ts";
+import { PATIENCE_MS } from "../harness/patience.ts";
 import { startRedis } from "../harness/private-servers.ts";
 import { createDatabase, createRedis, describeWith } from "../harness/services.ts";
+
+setDefaultTimeout(PATIENCE_MS);
 
 let folder: string;
 beforeAll(async () => {

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -8,7 +8,10 @@ import { migrate, pendingMigrations } from "../../src/db/migrate.ts";
 import { migrations } from "../../src/db/migrations.ts";
 import { openPostgres } from "../../src/db/postgres.ts";
 import { createLogger } from "../../src/observability/logger.ts";
+import { PATIENCE_MS } from "../harness/patience.ts";
 import { createDatabase, describeWith } from "../harness/services.ts";
+
+setDefaultTimeout(PATIENCE_MS);
 
 test("each file of drizzle/ is in the executable", async () => {
   const files = (await readdir(resolve(import.meta.dir, "../../drizzle"))).filter((name) =>

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe } from "bun:test";
+import { afterAll, beforeAll, describe, setDefaultTimeout } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,10 +11,12 @@ import { prompt, session } from "../../src/db/tables.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { claimNext } from "../../src/runs/claim-store.ts";
 import type { ClaimedRun } from "../../src/runs/run.ts";
+import { PATIENCE_MS } from "./patience.ts";
 import { createDatabase, describeWith } from "./services.ts";
 
 /** The same tests on the embedded database and on PostgreSQL, each with a migrated database of its own. */
 export function describeEachDatabase(name: string, body: (database: () => Database) => void): void {
+  setDefaultTimeout(PATIENCE_MS);
   const group = (open: () => Promise<{ database: Database; drop: () => Promise<unknown> }>) => () => {
     let opened: Awaited<ReturnType<typeof open>>;
     beforeAll(async () => {

@@ -1,9 +1,12 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { tmpdir } from "node:os";
 import { RedisClient, SQL } from "bun";
+import { PATIENCE_MS } from "./patience.ts";
 import { startProcess } from "./process.ts";
 import { createDatabase, createRedis, describeWith } from "./services.ts";
 import { until } from "./until.ts";
+
+setDefaultTimeout(PATIENCE_MS);
 
 describeWith("postgres", "createDatabase", () => {
   test("gives migrated databases that do not see each other, also when many ask at once", async () => {

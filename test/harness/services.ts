@@ -1,4 +1,4 @@
-import { describe, test } from "bun:test";
+import { describe, setDefaultTimeout, test } from "bun:test";
 import { createHash, randomBytes } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -6,6 +6,7 @@ import { RedisClient, SQL } from "bun";
 import { migrate } from "../../src/db/migrate.ts";
 import { openPostgres } from "../../src/db/postgres.ts";
 import { createLogger } from "../../src/observability/logger.ts";
+import { PATIENCE_MS } from "./patience.ts";
 
 export type ServiceName = "postgres" | "redis";
 
@@ -36,6 +37,7 @@ export function describeWith(
   name: string,
   body: () => void,
 ): void {
+  setDefaultTimeout(PATIENCE_MS);
   const { databaseUrl, redisUrl } = testServices();
   const here = { postgres: databaseUrl, redis: redisUrl };
   const lacking = [needs].flat().filter((one) => !here[one]);

@@ -1,7 +1,10 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import type { Database } from "../../src/db/client.ts";
+import { PATIENCE_MS } from "../harness/patience.ts";
 import { realApp } from "./real-app.ts";
+
+setDefaultTimeout(PATIENCE_MS);
 
 test("the API's description: the contract's names, OpenAPI 3.0.3, no leftovers, printed as it is served", async () => {
   const app = (await realApp()).on({} as Pick<Database, "orm">);

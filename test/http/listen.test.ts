@@ -1,5 +1,8 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { listen } from "../../src/http/listen.ts";
+import { PATIENCE_MS } from "../harness/patience.ts";
+
+setDefaultTimeout(PATIENCE_MS);
 
 test("a stream may be silent for longer than a connection may be idle", async () => {
   const stream = () =>

@@ -1,7 +1,10 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { readConfig } from "../../src/config.ts";
 import { type Fetches, withTimeLimit } from "../../src/http/time-limit.ts";
 import { createLogger } from "../../src/observability/logger.ts";
+import { PATIENCE_MS } from "../harness/patience.ts";
+
+setDefaultTimeout(PATIENCE_MS);
 
 const UI = "https://ui.example.com";
 const config = readConfig({ CORS_ORIGINS: UI });

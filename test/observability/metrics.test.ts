@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { sql } from "drizzle-orm";
 import { readFigures } from "../../src/db/figures-store.ts";
 import { deadLetter } from "../../src/db/tables.ts";
@@ -7,9 +7,12 @@ import { ask, makeApp } from "../harness/app.ts";
 import { createStage, startBackend, startWorker } from "../harness/backend.ts";
 import { claimRun, describeEachDatabase, seedSession } from "../harness/databases.ts";
 import { freePort } from "../harness/machine.ts";
+import { PATIENCE_MS } from "../harness/patience.ts";
 import { makeRepository } from "../harness/repository.ts";
 import { describeWith, unavailable } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
+
+setDefaultTimeout(PATIENCE_MS);
 
 /** The value of one series, by its name and labels as text. */
 const seriesOf = (text: string, series: string) =>

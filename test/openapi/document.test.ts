@@ -1,12 +1,15 @@
-import { beforeAll, describe, expect, test } from "bun:test";
+import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import SwaggerParser from "@apidevtools/swagger-parser";
 import { Ajv } from "ajv";
 import addFormats from "ajv-formats";
 import { openApiText } from "../../src/http/docs.ts";
 import { makeApp } from "../harness/app.ts";
+import { PATIENCE_MS } from "../harness/patience.ts";
 import { breaks, type OpenApi, type Operation, type Schema } from "./compatibility.ts";
 import contract from "./contract.json";
+
+setDefaultTimeout(PATIENCE_MS);
 
 const SNAPSHOT = join(import.meta.dir, "openapi.json");
 const ROOT = join(import.meta.dir, "../..");

@@ -1,9 +1,12 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createStage, runProgram, startBackend } from "../harness/backend.ts";
+import { PATIENCE_MS } from "../harness/patience.ts";
 import { makeRepository } from "../harness/repository.ts";
+
+setDefaultTimeout(PATIENCE_MS);
 
 const LONG = 60_000;
 

@@ -1,11 +1,14 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { RepositoryError, type SandboxConfig, SandboxUnavailable } from "../../src/sandboxes/sandbox.ts";
+import { PATIENCE_MS } from "../harness/patience.ts";
 import { makeRepository, type TestRepository } from "../harness/repository.ts";
 import { startAllocator } from "./allocator-stand-in.ts";
 import { LIMIT_MS, linesOf, never, openStage, type SandboxStage } from "./stage.ts";
+
+setDefaultTimeout(PATIENCE_MS);
 
 describe("borrowed sandboxes", () => {
   let stage: SandboxStage;

@@ -1,11 +1,14 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { PATIENCE_MS } from "../harness/patience.ts";
 import { makeRepository, type TestRepository } from "../harness/repository.ts";
 import { startGitServer } from "./git-server.ts";
 import { never, openStage, processArguments, type SandboxStage } from "./stage.ts";
+
+setDefaultTimeout(PATIENCE_MS);
 
 const TOKEN = "ghp_secret0123456789";
 const root = mkdtempSync(join(tmpdir(), "pb-github-"));

@@ -1,6 +1,7 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { PATIENCE_MS } from "../harness/patience.ts";
 import { makeRepository, type TestRepository } from "../harness/repository.ts";
 import { unavailable } from "../harness/services.ts";
 import {
@@ -12,6 +13,8 @@ import {
   type SandboxStage,
   whyNotIsolated,
 } from "./stage.ts";
+
+setDefaultTimeout(PATIENCE_MS);
 
 const reason = await whyNotIsolated();
 if (reason) unavailable({ name: "isolation", reason });

@@ -1,11 +1,14 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { chmod, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { RepositoryError } from "../../src/sandboxes/sandbox.ts";
+import { PATIENCE_MS } from "../harness/patience.ts";
 import { makeRepository, type TestRepository } from "../harness/repository.ts";
 import { unavailable } from "../harness/services.ts";
 import { LIMIT_MS, linesOf, never, openStage, type SandboxStage, whyNotIsolated } from "./stage.ts";
+
+setDefaultTimeout(PATIENCE_MS);
 
 const reason = await whyNotIsolated();
 if (reason) unavailable({ name: "sandboxes under bubblewrap", reason });
