@@ -1,7 +1,7 @@
 import packageJson from "../package.json" with { type: "json" };
 import { parseArgs } from "./cli/args.ts";
-import { gitEnvironment, readConfig, secretsOf } from "./config.ts";
-import { OperatorError } from "./errors.ts";
+import { gitEnvironment, readConfig, secretsOf } from "./config/config.ts";
+import { OperatorError } from "./shared/errors.ts";
 import { TASK_NAMES } from "./tasks/names.ts";
 
 const { version } = packageJson;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { RULES, violationsOf } from "./harness/architecture.ts";
-import { findCycle, parseSource, readSources } from "./harness/sources.ts";
+import { findCycle, findRoomCycle, parseSource, readSources } from "./harness/sources.ts";
 
 const sources = readSources(join(import.meta.dir, "../src"));
 
@@ -16,8 +16,12 @@ describe("the rooms of src/", () => {
       expect(violationsOf(rule, sources)).toEqual([]);
     });
 
-  test("no import cycles", () => {
+  test("no import cycles of files", () => {
     expect(findCycle(sources)?.join(" → ")).toBeUndefined();
+  });
+
+  test("no import cycles of rooms, those of types alone included", () => {
+    expect(findRoomCycle(sources)?.join(" → ")).toBeUndefined();
   });
 });
 
@@ -25,17 +29,17 @@ describe("the rooms of src/", () => {
 describe("the rules see what breaks them", () => {
   const broken: readonly [rule: string, path: string, text: string][] = [
     ["every file is in a room", "utils/x.ts", ""],
-    ["imports point down", "db/x.ts", 'import type { A } from "../runs/store.ts";'],
-    ["imports point down", "runs/x.ts", 'const a = () => import("../services.ts");'],
-    ["imports point down", "auth/x.ts", 'import {\n  a,\n  b,\n} from "../http/app.ts";'],
+    ["imports point down", "db/x.ts", 'import type { A } from "../runs/writer.ts";'],
+    ["imports point down", "runs/x.ts", 'const a = () => import("../app/start.ts");'],
+    ["imports point down", "auth/x.ts", 'import {\n  a,\n  b,\n} from "../server/app.ts";'],
     ["imports point down", "queue/x.ts", 'export * from "../main.ts";'],
     ["imports point down", "queue/x.ts", 'type A = import("../main.ts").A;'],
-    ["http and tasks", "http/x.ts", 'import { a } from "../tasks/index.ts";'],
-    ["http and tasks", "tasks/x.ts", 'import { a } from "../http/app.ts";'],
-    ["errors.ts imports", "errors.ts", 'import { join } from "node:path";'],
-    ["features and what is below", "agents/x.ts", 'import { isLoopback } from "../config.ts";'],
+    ["server and tasks", "server/x.ts", 'import { a } from "../tasks/index.ts";'],
+    ["server and tasks", "tasks/x.ts", 'import { a } from "../server/app.ts";'],
+    ["shared/errors.ts imports", "shared/errors.ts", 'import { join } from "node:path";'],
+    ["features and what is below", "agents/x.ts", 'import { isLoopback } from "../config/config.ts";'],
     ["Elysia appears", "sessions/store.ts", 'import { t } from "elysia";'],
-    ["Elysia appears", "http/x.ts", 'import { jwt } from "@elysiajs/jwt";'],
+    ["Elysia appears", "server/x.ts", 'import { jwt } from "@elysiajs/jwt";'],
     ["only store files", "tasks/x.ts", 'import { sql } from "drizzle-orm";'],
     ["the environment", "agents/x.ts", 'const a = () => process.env["A"];'],
     ["the environment", "agents/x.ts", "const a = () => Bun.env.A;"],
@@ -57,6 +61,27 @@ describe("the rules see what breaks them", () => {
     const typed = parseSource("runs/b.ts", 'import type { a } from "./a.ts";');
     expect(findCycle([a, b])).toEqual(["runs/a.ts", "runs/b.ts", "runs/a.ts"]);
     expect(findCycle([a, typed])).toBeUndefined();
+  });
+
+  test("a cycle of rooms, although no file is on a cycle; and one of a room's folders", () => {
+    const cycle = (...files: [path: string, text: string][]) =>
+      findRoomCycle(files.map(([path, text]) => parseSource(path, text)));
+    expect(
+      cycle(
+        ["live/a.ts", 'import { b } from "../me/b.ts";'],
+        ["live/d.ts", ""],
+        ["me/b.ts", ""],
+        ["me/c.ts", 'import type { d } from "../live/d.ts";'],
+      ),
+    ).toEqual(["live", "me", "live"]);
+    expect(
+      cycle(
+        ["sandboxes/git/a.ts", 'import { b } from "../process/b.ts";'],
+        ["sandboxes/process/b.ts", 'import { c } from "../git/c.ts";'],
+        ["sandboxes/git/c.ts", ""],
+      ),
+    ).toEqual(["sandboxes/git", "sandboxes/process", "sandboxes/git"]);
+    expect(cycle(["live/a.ts", 'import { b } from "../me/b.ts";'], ["me/b.ts", ""])).toBeUndefined();
   });
 
   test("not what a comment or a text says", () => {

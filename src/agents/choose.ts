@@ -1,4 +1,4 @@
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 import type { Agent } from "./agent.ts";
 import { createClaudeAgent } from "./claude.ts";
 import { createCommandAgent } from "./command.ts";

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
-import { messageOf } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
-import type { Secret } from "../secret.ts";
+import { messageOf } from "../shared/errors.ts";
+import type { Secret } from "../shared/secret.ts";
 
 /** What one run may have on its way to the model at a time, bytes; one request may be half of it (the API's own limit). */
 const MAX_BODY_BYTES = 32 * 1024 * 1024;

@@ -1,5 +1,5 @@
 import { errors, type JWTPayload } from "jose";
-import { AppError } from "../errors.ts";
+import { AppError } from "../shared/errors.ts";
 
 /** Who sent a request. */
 export interface User {
@@ -75,7 +75,10 @@ function namesIn(list: unknown): string[] {
  */
 export function refusalOf(error: unknown, audience: string): AppError {
   if (error instanceof AppError) return error;
-  return new AppError("unauthorized", sentenceOf(error, audience));
+  return new AppError(
+    error instanceof errors.JWTExpired ? "token_expired" : "unauthorized",
+    sentenceOf(error, audience),
+  );
 }
 
 function sentenceOf(error: unknown, audience: string): string {

@@ -1,5 +1,5 @@
 import { Elysia } from "elysia";
-import { AppError } from "../errors.ts";
+import { AppError } from "../shared/errors.ts";
 import type { TokenVerifier, User } from "./claims.ts";
 import type { Allowance, RateLimits } from "./limits.ts";
 
@@ -50,7 +50,7 @@ export function createGuard({
         const outcome = await judge(request);
         Object.assign(set.headers, outcome.headers);
         if ("user" in outcome) return { user: outcome.user };
-        if (outcome.refusal instanceof AppError && outcome.refusal.code === "unauthorized")
+        if (outcome.refusal instanceof AppError && outcome.refusal.kind === "unauthorized")
           set.headers["www-authenticate"] = outcome.challenge;
         throw outcome.refusal;
       })
@@ -60,7 +60,7 @@ export function createGuard({
 /** Good tokens count for their user wherever they come from, so that nobody is stopped by a neighbour's bad ones. */
 async function counted(limits: RateLimits, request: Request, outcome: Outcome): Promise<Judgement> {
   const stranger = "refusal" in outcome;
-  if (stranger && !(outcome.refusal instanceof AppError && outcome.refusal.code === "unauthorized"))
+  if (stranger && !(outcome.refusal instanceof AppError && outcome.refusal.kind === "unauthorized"))
     return outcome;
   const { headers, refusal } = stranger
     ? await limits.ofStranger(request)
@@ -72,10 +72,10 @@ async function counted(limits: RateLimits, request: Request, outcome: Outcome): 
 async function judgeHeader(verifier: TokenVerifier, header: string | null): Promise<Outcome> {
   if (verifier.anonymous) return { user: verifier.anonymous };
   if (!header)
-    return refused("This needs a token: send the header `Authorization: Bearer <token>`.", CHALLENGE);
+    return refused("token_missing", "This needs a token: send the header `Authorization: Bearer <token>`.");
   const token = BEARER.exec(header)?.[1];
   if (token === undefined)
-    return refused("The Authorization header is not `Bearer` followed by one token.", CHALLENGE);
+    return refused("unauthorized", "The Authorization header is not `Bearer` followed by one token.");
   try {
     return { user: await verifier.verify(token) };
   } catch (refusal) {
@@ -83,6 +83,6 @@ async function judgeHeader(verifier: TokenVerifier, header: string | null): Prom
   }
 }
 
-function refused(message: string, challenge: string): Outcome {
-  return { refusal: new AppError("unauthorized", message), challenge };
+function refused(code: "token_missing" | "unauthorized", message: string): Outcome {
+  return { refusal: new AppError(code, message), challenge: CHALLENGE };
 }

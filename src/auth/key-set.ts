@@ -7,8 +7,8 @@ import {
   type JWSHeaderParameters,
   type LocalJWKSet,
 } from "jose";
-import { AppError } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
+import { AppError } from "../shared/errors.ts";
 
 export interface KeySetOptions {
   /** Without a trailing slash. Asked for its discovery document when `jwksUri` is undefined. */
@@ -91,7 +91,7 @@ export function createKeySet({
       return keys;
     } catch (error) {
       failure = new AppError(
-        "unavailable",
+        "identity_provider_unavailable",
         "The identity provider does not answer as it should; try again in a moment.",
         { cause: error },
       );
@@ -149,7 +149,10 @@ export function createKeySet({
   /** The keys of a fetch that has not begun yet. */
   async function seek(kid: string): Promise<LocalJWKSet> {
     if (waiting >= MAX_WAITING)
-      throw new AppError("unavailable", "Too many tokens with unknown keys; try again in a moment.");
+      throw new AppError(
+        "identity_provider_unavailable",
+        "Too many tokens with unknown keys; try again in a moment.",
+      );
     wanted.add(kid);
     sought ??= (async () => {
       const rest = cooldownMs - since(soughtAt);

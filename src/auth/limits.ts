@@ -1,4 +1,4 @@
-import type { AppError } from "../errors.ts";
+import type { AppError } from "../shared/errors.ts";
 
 /** Whether one more request is within somebody's limit. */
 export interface Allowance {

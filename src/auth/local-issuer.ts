@@ -14,7 +14,7 @@ import {
 import { join } from "node:path";
 import { jwt } from "@elysiajs/jwt";
 import { jwtVerify } from "jose";
-import { messageOf, OperatorError } from "../errors.ts";
+import { messageOf, OperatorError } from "../shared/errors.ts";
 import { CLOCK_TOLERANCE_SECONDS, problemOfName, refusalOf, type TokenVerifier, userOf } from "./claims.ts";
 
 export const LOCAL_ISSUER = "prompt-backend-local";

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from "jose";
-import type { AuthConfig } from "../config.ts";
-import { AppError } from "../errors.ts";
+import type { AuthConfig } from "../config/config.ts";
 import type { Logger } from "../observability/logger.ts";
+import { AppError } from "../shared/errors.ts";
 import { CLOCK_TOLERANCE_SECONDS, refusalOf, type TokenVerifier, type User, userOf } from "./claims.ts";
 import { createKeySet } from "./key-set.ts";
 import { openLocalIssuer } from "./local-issuer.ts";

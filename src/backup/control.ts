@@ -2,8 +2,8 @@ import { chmodSync, rmSync } from "node:fs";
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Database } from "../db/client.ts";
-import { messageOf, OperatorError } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
+import { messageOf, OperatorError } from "../shared/errors.ts";
 
 /** The kernel takes no longer path for a socket (macOS 104, Linux 108, with the final zero). */
 const MAX_PATH = 100;

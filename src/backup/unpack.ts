@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { createTarDecoder, type ParsedTarEntry } from "modern-tar";
-import { AppError, messageOf, OperatorError } from "../errors.ts";
+import { AppError, messageOf, OperatorError } from "../shared/errors.ts";
 import { DATA, FORMAT, HEAD, type Head, MANIFEST, type Manifest } from "./format.ts";
 import type { Packed } from "./pack.ts";
 

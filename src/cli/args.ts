@@ -1,4 +1,4 @@
-import { OperatorError } from "../errors.ts";
+import { OperatorError } from "../shared/errors.ts";
 import type { TaskName } from "../tasks/names.ts";
 
 export type Command =

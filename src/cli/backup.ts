@@ -4,11 +4,11 @@ import { dirname, join, resolve, sep } from "node:path";
 import { askForSnapshot, takeSnapshot } from "../backup/control.ts";
 import { FORMAT } from "../backup/format.ts";
 import { type Packed, packBackup } from "../backup/pack.ts";
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 import { openDatabase } from "../db/client.ts";
 import { migrations } from "../db/migrations.ts";
-import { OperatorError } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
+import { OperatorError } from "../shared/errors.ts";
 import { progressLine, size } from "./progress.ts";
 
 export const USE_PG_DUMP =

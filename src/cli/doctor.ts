@@ -1,7 +1,7 @@
-import { type Config, readConfig, secretsOf } from "../config.ts";
+import { type Config, readConfig, secretsOf } from "../config/config.ts";
 import { examine } from "../doctor/doctor.ts";
 import type { Finding } from "../doctor/finding.ts";
-import { OperatorError } from "../errors.ts";
+import { OperatorError } from "../shared/errors.ts";
 
 /**
  * `prompt-backend doctor`: what a start with this environment would find, and what to do about it.

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { OperatorError } from "../errors.ts";
+import { OperatorError } from "../shared/errors.ts";
 
 /**
  * A small repository to try the service on, made once in DATA_DIR/example.

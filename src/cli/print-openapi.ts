@@ -1,10 +1,10 @@
-import { readConfig } from "../config.ts";
+import { readConfig } from "../config/config.ts";
 import type { Database } from "../db/client.ts";
-import { createApp } from "../http/app.ts";
-import { openApiText } from "../http/docs.ts";
 import type { Hub } from "../live/hub.ts";
 import { createLogger } from "../observability/logger.ts";
 import type { Metrics } from "../observability/metrics.ts";
+import { createApp } from "../server/app.ts";
+import { openApiText } from "../server/docs.ts";
 
 /** The same bytes as /openapi.json, whatever the environment says, without a database. */
 export function printedOpenApi(version: string): Promise<string> {

@@ -2,10 +2,10 @@ import { existsSync } from "node:fs";
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { unpackBackup } from "../backup/unpack.ts";
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 import { lockDataDir } from "../db/data-dir-lock.ts";
 import { migrations } from "../db/migrations.ts";
-import { OperatorError } from "../errors.ts";
+import { OperatorError } from "../shared/errors.ts";
 import { USE_PG_DUMP } from "./backup.ts";
 import { progressLine, size } from "./progress.ts";
 

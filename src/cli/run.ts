@@ -1,6 +1,6 @@
-import type { Config } from "../config.ts";
+import { startService } from "../app/start.ts";
+import type { Config } from "../config/config.ts";
 import type { Logger } from "../observability/logger.ts";
-import { startService } from "../services.ts";
 import type { TaskName } from "../tasks/names.ts";
 import { welcomeText } from "./welcome.ts";
 

@@ -1,6 +1,6 @@
 import { LOCAL_TOKEN_DAYS, openLocalIssuer } from "../auth/local-issuer.ts";
-import type { Config } from "../config.ts";
-import { OperatorError } from "../errors.ts";
+import type { Config } from "../config/config.ts";
+import { OperatorError } from "../shared/errors.ts";
 
 interface Output {
   write(text: string): unknown;

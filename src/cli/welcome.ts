@@ -1,5 +1,5 @@
 import { ownExecutable } from "../agents/own-executable.ts";
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 import { exampleRepository } from "./example-repository.ts";
 
 /** What a newcomer reads after the first start: a line to paste that submits a real prompt, and one to watch it. */

@@ -1,13 +1,15 @@
 import type { PgPool } from "bullmq";
 import type { SQL } from "drizzle-orm";
 import type { PgDatabase, PgQueryResultHKT } from "drizzle-orm/pg-core";
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 import type { Logger } from "../observability/logger.ts";
 import type * as tables from "./tables.ts";
 
 /** What every store uses: Drizzle over either driver, and a transaction of it. */
 export type Orm = PgDatabase<PgQueryResultHKT, typeof tables>;
 export type Transaction = Parameters<Parameters<Orm["transaction"]>[0]>[0];
+/** Where it does not matter whether a statement is alone or part of a transaction. */
+export type Queryable = Orm | Transaction;
 
 /** One database, whichever driver carries it. Whoever opened it closes it. */
 export interface Database {
@@ -53,7 +55,7 @@ export async function openDatabase(options: { config: Config; logger: Logger }):
 }
 
 /** Rows of a raw statement; the two drivers wrap them differently. Dates arrive as text, bigints perhaps too. */
-export async function rowsOf<Row>(orm: Orm | Transaction, statement: SQL): Promise<Row[]> {
+export async function rowsOf<Row>(orm: Queryable, statement: SQL): Promise<Row[]> {
   const result: unknown = await orm.execute(statement);
   return (Array.isArray(result) ? result : (result as { rows: Row[] }).rows) as Row[];
 }

@@ -1,39 +1,6 @@
 import { sql } from "drizzle-orm";
 import { type AnyPgColumn, timestamp, uuid } from "drizzle-orm/pg-core";
 
-/** One turn of a session's conversation, as `session.messages` keeps it. `at` is ISO 8601 in UTC. */
-export interface Turn {
-  role: "user" | "assistant";
-  content: string;
-  prompt_id: string;
-  at: string;
-}
-
-/** What identifies a running agent beyond doubt, on the machine where it runs. */
-export interface AgentProcess {
-  /** The DATA_DIR's machine, as in a sandbox's config. */
-  host: string;
-  /** Names its journal and exit files in the sandbox's folder. */
-  id: string;
-  pid: number;
-  /** In clock ticks since boot, as /proc says. */
-  started: number;
-  /** The kernel's boot id. */
-  boot: string;
-  /** It went on from what it remembered of the conversation. */
-  resumed?: boolean;
-  /** Its work is being taken to its branch: what happened then is not known when the runner dies. */
-  delivering?: boolean;
-}
-
-/** One failed try of a prompt, kept as evidence. `at` is ISO 8601 in UTC. */
-export interface Failure {
-  attempt: number;
-  at: string;
-  kind: (typeof FAILURE_KINDS)[number];
-  error: string;
-}
-
 export const INBOX_STATUSES = ["Pending", "Processing", "Completed", "Failed", "Cancelled"] as const;
 export const SESSION_STATUSES = ["Active", "Completed", "Failed"] as const;
 export const PROMPT_STATUSES = ["Queued", "Running", "Completed", "Failed", "Cancelled"] as const;

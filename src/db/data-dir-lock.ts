@@ -1,7 +1,7 @@
 import { Database as Sqlite } from "bun:sqlite";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { messageOf, OperatorError } from "../errors.ts";
+import { messageOf, OperatorError } from "../shared/errors.ts";
 
 /**
  * Takes the one lock of a DATA_DIR for this process. The kernel gives it back when the process ends, however it

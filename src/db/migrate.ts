@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { runMigrations as runQueueMigrations } from "bullmq";
 import { sql } from "drizzle-orm";
 import type { MigrationMeta } from "drizzle-orm/migrator";
-import { OperatorError } from "../errors.ts";
+import { OperatorError } from "../shared/errors.ts";
 import { type Database, type Orm, rowsOf } from "./client.ts";
 import { migrations } from "./migrations.ts";
 

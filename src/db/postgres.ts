@@ -3,8 +3,8 @@ import { sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/postgres-js";
 import pg from "pg";
 import postgres from "postgres";
-import { messageOf, OperatorError } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
+import { messageOf, OperatorError } from "../shared/errors.ts";
 import type { Database, Orm } from "./client.ts";
 import * as tables from "./tables.ts";
 

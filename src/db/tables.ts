@@ -12,22 +12,19 @@ import {
   uniqueIndex,
   uuid,
 } from "drizzle-orm/pg-core";
-import type { SandboxConfig } from "../sandboxes/sandbox.ts";
 import {
-  type AgentProcess,
   at,
   CANCELLATION_STATUSES,
   DLQ_STATUSES,
   FAILURE_KINDS,
-  type Failure,
   INBOX_STATUSES,
   id,
   oneOf,
   PROMPT_STATUSES,
   SESSION_STATUSES,
-  type Turn,
   times,
 } from "./columns.ts";
+import type { AgentProcess, Failure, SandboxConfig, Turn } from "./json-columns.ts";
 
 export const session = pgTable(
   "session",

@@ -1,6 +1,6 @@
 import { type Static, t } from "elysia";
+import { AnyJson, Done, Id, nullable, Time, WrittenTime } from "../api/schemas.ts";
 import { DLQ_STATUSES, FAILURE_KINDS } from "../db/columns.ts";
-import { AnyJson, Done, Id, nullable, Time, WrittenTime } from "../wire.ts";
 
 const DlqStatus = t.Unsafe<(typeof DLQ_STATUSES)[number]>(
   t.Union(DLQ_STATUSES.map((status) => t.Literal(status))),

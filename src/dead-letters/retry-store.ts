@@ -1,11 +1,11 @@
 import { and, asc, eq, gte, inArray, lt, type SQL, sql } from "drizzle-orm";
-import { type Orm, rowsOf, type Transaction } from "../db/client.ts";
+import type { Orm, Transaction } from "../db/client.ts";
 import type { FAILURE_KINDS } from "../db/columns.ts";
-import { deadLetter, prompt, session } from "../db/tables.ts";
-import { AppError } from "../errors.ts";
-import { CHANNELS, QUEUES } from "../queue/names.ts";
-import { enqueue } from "../queue/outbox.ts";
-import { lockLine } from "../sessions/store.ts";
+import { deadLetter, session } from "../db/tables.ts";
+import { notifySandboxIdle } from "../lifecycle/dispatch.ts";
+import { revivePrompts } from "../lifecycle/revive.ts";
+import { QUEUES } from "../queue/names.ts";
+import { AppError } from "../shared/errors.ts";
 import { closing, notPending, readDeadLetter, type Viewer, visibleTo } from "./store.ts";
 
 /** Entries of one request; each is a prompt on its way again. */
@@ -34,11 +34,11 @@ export async function retryDeadLetter(
   await orm.transaction(async (tx) => {
     const { entries } = await lockPending(tx, viewer, eq(deadLetter.id, id));
     const [entry] = entries;
-    if (!entry) throw notPending((await readDeadLetter(tx as unknown as Orm, viewer, id)).status);
+    if (!entry) throw notPending((await readDeadLetter(tx, viewer, id)).status);
     const done = await retry(tx, { viewer, entries, notes });
     if (done.length === 0)
       throw new AppError(
-        "conflict",
+        "nothing_to_retry",
         "There is nothing to retry: the session is gone, or its prompt has not failed any more. Resolve or abandon this entry.",
       );
   });
@@ -100,41 +100,6 @@ async function retry(
   return retried;
 }
 
-/** Failed prompts wait again, each at its place in its session's line. The quota let them in once, and is not asked again. */
-async function revivePrompts(tx: Transaction, ids: string[]): Promise<string[]> {
-  if (ids.length === 0) return [];
-  const sessions = await tx
-    .selectDistinct({ id: prompt.sessionId })
-    .from(prompt)
-    .where(inArray(prompt.id, ids))
-    .orderBy(prompt.sessionId);
-  for (const { id } of sessions) await lockLine(tx, id);
-  const revived = await rowsOf<{ id: string; session_id: string }>(
-    tx,
-    sql`update prompt p set status = 'Queued', attempt = 0, error = null, error_kind = null, failures = '[]',
-        not_before = null, finished_at = null, usage = null, process = null, output_offset = 0,
-        cancel_requested_at = null, dispatched_at = now(), updated_at = now()
-      from session s where s.id = p.session_id and s.deleted_at is null and p.status = 'Failed'
-        and p.id in ${ids}
-      returning p.id, p.session_id`,
-  );
-  for (const id of [...new Set(revived.map(({ session_id }) => session_id))].sort())
-    await tx
-      .update(session)
-      .set({
-        inboxStatus: sql`case when ${session.inboxStatus} = 'Processing' then 'Processing' else 'Pending' end`,
-        sessionStatus: "Active",
-        cancellationStatus: null,
-        cancelledAt: null,
-        cancelledBy: null,
-        updatedAt: sql`now()`,
-      })
-      .where(eq(session.id, id));
-  for (const { id } of revived)
-    await enqueue(tx, { topic: QUEUES.promptRun, key: id, payload: { prompt_id: id } });
-  return revived.map(({ id }) => id);
-}
-
 /** Sandboxes that could not be given back: their sessions' counters start over, and the poller looks at once. */
 async function returnAgain(tx: Transaction, ids: string[]): Promise<string[]> {
   if (ids.length === 0) return [];
@@ -143,6 +108,6 @@ async function returnAgain(tx: Transaction, ids: string[]): Promise<string[]> {
     .set({ ipReturnRetryCount: 0, updatedAt: sql`now()` })
     .where(inArray(session.id, ids))
     .returning({ id: session.id });
-  if (again.length > 0) await tx.execute(sql`select pg_notify(${CHANNELS.sandboxDone}, '')`);
+  if (again.length > 0) await notifySandboxIdle(tx);
   return again.map(({ id }) => id);
 }

@@ -1,9 +1,9 @@
 import { Elysia, t } from "elysia";
+import { errorReplies, Id, secured, wireModels } from "../api/schemas.ts";
 import type { User } from "../auth/claims.ts";
 import type { createGuard } from "../auth/guard.ts";
 import type { Orm } from "../db/client.ts";
 import { DLQ_STATUSES } from "../db/columns.ts";
-import { errorReplies, Id, secured, wireModels } from "../wire.ts";
 import { toDlqDto } from "./dto.ts";
 import { deadLetterModels, statusQuery } from "./model.ts";
 import { retryDeadLetter, retryDeadLetters } from "./retry-store.ts";

@@ -1,8 +1,8 @@
 import { and, desc, eq, type SQL, sql } from "drizzle-orm";
-import type { Orm } from "../db/client.ts";
+import type { Orm, Queryable } from "../db/client.ts";
 import type { DLQ_STATUSES } from "../db/columns.ts";
 import { deadLetter } from "../db/tables.ts";
-import { AppError } from "../errors.ts";
+import { AppError, notFound } from "../shared/errors.ts";
 
 export type DlqStatus = (typeof DLQ_STATUSES)[number];
 export type DeadLetterRow = typeof deadLetter.$inferSelect;
@@ -16,8 +16,6 @@ export interface Viewer {
 /** Part of every condition: what is somebody else's does not exist. */
 export const visibleTo = ({ userId, admin }: Viewer): SQL | undefined =>
   admin ? undefined : eq(deadLetter.userId, userId);
-
-export const noEntry = (id: string) => new AppError("not_found", `The dead letter ${id} does not exist.`);
 
 /** Newest first. */
 export function listDeadLetters(
@@ -33,12 +31,12 @@ export function listDeadLetters(
 }
 
 /** @throws AppError `not_found`, also where it is somebody else's. */
-export async function readDeadLetter(orm: Orm, viewer: Viewer, id: string): Promise<DeadLetterRow> {
+export async function readDeadLetter(orm: Queryable, viewer: Viewer, id: string): Promise<DeadLetterRow> {
   const [row] = await orm
     .select()
     .from(deadLetter)
     .where(and(eq(deadLetter.id, id), visibleTo(viewer)));
-  if (!row) throw noEntry(id);
+  if (!row) throw notFound("dead letter", id);
   return row;
 }
 
@@ -67,4 +65,7 @@ export async function closeDeadLetter(
 }
 
 export const notPending = (status: DlqStatus) =>
-  new AppError("conflict", `The dead letter is ${status} already; only Pending ones can be changed.`);
+  new AppError(
+    "dead_letter_closed",
+    `The dead letter is ${status} already; only Pending ones can be changed.`,
+  );

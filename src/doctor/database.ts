@@ -1,12 +1,12 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { ControlStatus } from "../backup/control.ts";
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 import { openDatabase } from "../db/client.ts";
 import { pendingMigrations } from "../db/migrate.ts";
 import { type Probe, probe } from "../db/probe.ts";
-import { messageOf } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
+import { messageOf } from "../shared/errors.ts";
 import { checked, type Finding, type Found, fail, ok, warn } from "./finding.ts";
 
 /** Milliseconds from which a statement is slow: a claim or a heartbeat takes several. */

@@ -1,5 +1,5 @@
 import { askForStatus } from "../backup/control.ts";
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 import { createLogger } from "../observability/logger.ts";
 import { databaseFindings } from "./database.ts";
 import { checked, type Finding, ok } from "./finding.ts";

@@ -1,4 +1,4 @@
-import { messageOf } from "../errors.ts";
+import { messageOf } from "../shared/errors.ts";
 
 export interface Finding {
   check: string;

@@ -3,8 +3,8 @@ import { mkdtemp, rm, statfs } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { chooseAgent, findProgram } from "../agents/choose.ts";
-import type { Config } from "../config.ts";
-import { probeBubblewrap } from "../sandboxes/bubblewrap.ts";
+import type { Config } from "../config/config.ts";
+import { probeBubblewrap } from "../sandboxes/isolation/bubblewrap.ts";
 import { type Found, fail, ok, warn } from "./finding.ts";
 
 const ANSWER_MS = 10_000;

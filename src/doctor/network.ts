@@ -4,11 +4,11 @@ import { errors } from "jose";
 import { createKeySet } from "../auth/key-set.ts";
 import { openLocalIssuer } from "../auth/local-issuer.ts";
 import type { ControlStatus } from "../backup/control.ts";
-import type { Config } from "../config.ts";
-import { messageOf } from "../errors.ts";
-import { listen } from "../http/listen.ts";
+import type { Config } from "../config/config.ts";
 import type { Logger } from "../observability/logger.ts";
 import { connectRedis } from "../queue/redis.ts";
+import { listen } from "../server/listen.ts";
+import { messageOf } from "../shared/errors.ts";
 import { type Found, fail, ok, warn } from "./finding.ts";
 
 const ANSWER_MS = 5_000;

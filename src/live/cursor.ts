@@ -1,4 +1,4 @@
-import { AppError } from "../errors.ts";
+import { AppError } from "../shared/errors.ts";
 
 /**
  * Where a follower of all sessions stands. Each session counts its own messages, and no column orders the messages of
@@ -57,6 +57,6 @@ export function readCursor(text: string): Cursor {
 
 const notACursor = () =>
   new AppError(
-    "invalid",
+    "invalid_cursor",
     "Last-Event-ID or `after` is not an id of this stream. Send the last `id:` that GET /events gave you, or none to begin now.",
   );

@@ -1,5 +1,5 @@
-import { messageOf } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
+import { messageOf } from "../shared/errors.ts";
 import { type Farewell, farewell, greeting, HEARTBEAT } from "./frames.ts";
 
 /** What a stream sends, in pieces, as they are asked for. */

@@ -1,8 +1,8 @@
 import type { User } from "../auth/claims.ts";
 import type { Database } from "../db/client.ts";
-import { AppError } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
 import { CHANNELS } from "../queue/names.ts";
+import { AppError } from "../shared/errors.ts";
 import { type EventStream, eventStream, type Feed } from "./event-stream.ts";
 
 /** Open streams that one user may have in one process. */
@@ -66,11 +66,11 @@ export async function openHub(options: {
       return most;
     },
     stream({ user, sessionId, feed }) {
-      if (ending) throw new AppError("unavailable", "The service is ending; come back in a moment.");
+      if (ending) throw new AppError("shutting_down", "The service is ending; come back in a moment.");
       const count = counts.get(user.id) ?? 0;
       if (count >= perUser)
         throw new AppError(
-          "too_many_requests",
+          "stream_limit_reached",
           `You have ${count} live streams open, which is the limit. Close one, or follow all your sessions with one GET /events.`,
         );
       counts.set(user.id, count + 1);

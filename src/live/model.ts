@@ -1,5 +1,5 @@
 import { t } from "elysia";
-import { Id } from "../wire.ts";
+import { Id } from "../api/schemas.ts";
 
 const HOW = `Server-Sent Events. The token goes into the Authorization header, never into the address, where it would end up in logs;
 a browser's EventSource cannot send headers, so read the reply of \`fetch\` (the SDK does).

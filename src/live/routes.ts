@@ -1,8 +1,8 @@
 import { Elysia } from "elysia";
+import { wireModels } from "../api/schemas.ts";
 import type { createGuard } from "../auth/guard.ts";
 import type { Orm } from "../db/client.ts";
-import { AppError } from "../errors.ts";
-import { wireModels } from "../wire.ts";
+import { AppError, notFound } from "../shared/errors.ts";
 import { readCursor } from "./cursor.ts";
 import type { Feed } from "./event-stream.ts";
 import type { Hub } from "./hub.ts";
@@ -32,7 +32,7 @@ export function liveRoutes(options: { orm: Orm; hub: Hub; guard: ReturnType<type
     try {
       return new Response(hub.stream(wanted), { headers: HEADERS });
     } catch (error) {
-      if (error instanceof AppError && error.code === "too_many_requests")
+      if (error instanceof AppError && error.kind === "too_many_requests")
         set.headers["retry-after"] = RETRY_AFTER_S;
       throw error;
     }
@@ -45,7 +45,7 @@ export function liveRoutes(options: { orm: Orm; hub: Hub; guard: ReturnType<type
       "/sessions/:id/events",
       async ({ user, params, query, headers, request, set }) => {
         const row = await findSession(orm, user.id, params.id);
-        if (!row) throw new AppError("not_found", `The session ${params.id} does not exist.`);
+        if (!row) throw notFound("session", params.id);
         const after = Number(headers["last-event-id"] ?? query.after ?? 0);
         const feed = sessionFeed({ orm, userId: user.id, sessionId: row.id, after });
         return reply({ request, set }, { user, sessionId: row.id, feed });

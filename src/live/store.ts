@@ -1,6 +1,7 @@
-import { and, asc, eq, gt, isNull, or, sql } from "drizzle-orm";
+import { and, asc, eq, gt, or, sql } from "drizzle-orm";
 import { type Orm, rowsOf } from "../db/client.ts";
 import { message, session } from "../db/tables.ts";
+import { ownedSession } from "../lifecycle/ownership.ts";
 import type { MessageRow } from "../messages/store.ts";
 import { type SessionRow, sessionColumns } from "../sessions/store.ts";
 
@@ -23,14 +24,13 @@ export interface FoundSession extends LiveSession {
 }
 
 const live = { ...sessionColumns, messageSeq: session.messageSeq, version: session.version };
-const mine = (userId: string) => and(eq(session.userId, userId), isNull(session.deletedAt));
 
 /** Undefined: deleted, or never this user's. */
 export async function findSession(orm: Orm, userId: string, id: string): Promise<LiveSession | undefined> {
   const [row] = await orm
     .select(live)
     .from(session)
-    .where(and(eq(session.id, id), mine(userId)));
+    .where(and(eq(session.id, id), ownedSession(userId)));
   return row;
 }
 
@@ -86,7 +86,7 @@ export async function pageOfSessions(
     .from(session)
     .where(
       and(
-        mine(userId),
+        ownedSession(userId),
         after &&
           or(
             gt(session.createdAt, after.createdAt),
@@ -117,6 +117,6 @@ export async function versionsOf(orm: Orm, userId: string): Promise<Map<string, 
   const rows = await orm
     .select({ id: session.id, version: session.version })
     .from(session)
-    .where(mine(userId));
+    .where(ownedSession(userId));
   return new Map(rows.map(({ id, version }) => [id, version]));
 }

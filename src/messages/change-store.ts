@@ -1,8 +1,9 @@
-import { and, eq, isNull, ne, sql } from "drizzle-orm";
-import type { Orm, Transaction } from "../db/client.ts";
+import { and, eq, ne, sql } from "drizzle-orm";
+import type { Orm, Queryable, Transaction } from "../db/client.ts";
 import { message, prompt, session } from "../db/tables.ts";
-import { AppError } from "../errors.ts";
-import { lockUnfinished, readPrompt } from "../prompts/change-store.ts";
+import { lockUnfinished } from "../lifecycle/locks.ts";
+import { ownedSession, readOwnPrompt } from "../lifecycle/ownership.ts";
+import { AppError, notFound } from "../shared/errors.ts";
 import type { MessageRow } from "./store.ts";
 
 interface Wanted {
@@ -14,13 +15,13 @@ interface Wanted {
 const json = (data: unknown) => sql`${JSON.stringify(data ?? null)}::jsonb`;
 
 /** @throws AppError `not_found`, also where it is somebody else's. */
-export async function readMessage(orm: Orm | Transaction, { userId, id }: Wanted): Promise<MessageRow> {
+export async function readMessage(orm: Queryable, { userId, id }: Wanted): Promise<MessageRow> {
   const [row] = await orm
     .select({ message })
     .from(message)
     .innerJoin(session, eq(session.id, message.sessionId))
-    .where(and(eq(message.id, id), eq(session.userId, userId), isNull(session.deletedAt)));
-  if (!row) throw new AppError("not_found", `The message ${id} does not exist.`);
+    .where(and(eq(message.id, id), ownedSession(userId)));
+  if (!row) throw notFound("message", id);
   return row.message;
 }
 
@@ -30,7 +31,7 @@ export async function createMessage(
   wanted: { userId: string; promptId: string; data: unknown },
 ): Promise<{ id: string }> {
   const { userId, promptId, data } = wanted;
-  const owner = await readPrompt(tx, userId, promptId);
+  const owner = await readOwnPrompt(tx, userId, promptId);
   // Also those that wait: this locks the session next, as the end of a run does before it looks at them.
   await lockUnfinished(tx, owner.sessionId);
   await lockResting(tx, owner.id);
@@ -80,10 +81,10 @@ async function lockResting(tx: Transaction, promptId: string): Promise<void> {
     .from(prompt)
     .where(eq(prompt.id, promptId))
     .for("no key update");
-  if (!row) throw new AppError("not_found", `The prompt ${promptId} does not exist.`);
+  if (!row) throw notFound("prompt", promptId);
   if (row.status === "Running")
     throw new AppError(
-      "conflict",
+      "prompt_running",
       "The prompt is running, and its messages are the agent's until it has ended; come again then, or cancel it.",
     );
 }
@@ -110,7 +111,7 @@ async function requireOwnUuid(
     .limit(1);
   if (other)
     throw new AppError(
-      "conflict",
+      "message_uuid_taken",
       `data.uuid: another message of this prompt (${other.id}) has this uuid; choose a new one.`,
     );
 }

@@ -1,5 +1,5 @@
 import { type Static, t } from "elysia";
-import { AnyJson, Done, Id, NextCursor, Time } from "../wire.ts";
+import { AnyJson, Done, Id, NextCursor, Time } from "../api/schemas.ts";
 
 const data = {
   ...AnyJson,

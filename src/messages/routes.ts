@@ -1,10 +1,19 @@
 import { Elysia, t } from "elysia";
+import { isUnchanged } from "../api/etag.ts";
+import { attemptOf } from "../api/idempotency-key.ts";
+import { createOnce } from "../api/idempotency-store.ts";
+import {
+  errorReplies,
+  Id,
+  idempotent,
+  paging,
+  readLimit,
+  secured,
+  Unchanged,
+  wireModels,
+} from "../api/schemas.ts";
 import type { createGuard } from "../auth/guard.ts";
 import type { Orm } from "../db/client.ts";
-import { isUnchanged } from "../etag.ts";
-import { attemptOf } from "../idempotency/key.ts";
-import { createOnce } from "../idempotency/store.ts";
-import { errorReplies, Id, idempotent, paging, readLimit, secured, Unchanged, wireModels } from "../wire.ts";
 import { createMessage, deleteMessage, readMessage, updateMessage } from "./change-store.ts";
 import { toMessageDto } from "./dto.ts";
 import { messageModels } from "./model.ts";

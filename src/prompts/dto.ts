@@ -1,5 +1,5 @@
+import type { PromptRow } from "../lifecycle/ownership.ts";
 import type { PromptDto } from "./model.ts";
-import type { PromptRow } from "./store.ts";
 
 /** A prompt as clients see it. */
 export function toPromptDto(row: PromptRow): PromptDto {

@@ -1,6 +1,6 @@
 import { type Static, t } from "elysia";
+import { AnyJson, Done, Id, NextCursor, nullable, Priority, Time } from "../api/schemas.ts";
 import { FAILURE_KINDS } from "../db/columns.ts";
-import { AnyJson, Done, Id, NextCursor, nullable, Priority, Time } from "../wire.ts";
 
 const PromptDto = t.Object({
   id: Id,

@@ -1,16 +1,26 @@
 import { Elysia, t } from "elysia";
+import { requirePromptText } from "../agents/prompt-text.ts";
+import { isUnchanged } from "../api/etag.ts";
+import { attemptOf } from "../api/idempotency-key.ts";
+import { createOnce } from "../api/idempotency-store.ts";
+import {
+  errorReplies,
+  Id,
+  idempotent,
+  paging,
+  readLimit,
+  secured,
+  Unchanged,
+  wireModels,
+} from "../api/schemas.ts";
 import type { createGuard } from "../auth/guard.ts";
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 import type { Orm } from "../db/client.ts";
-import { isUnchanged } from "../etag.ts";
-import { attemptOf } from "../idempotency/key.ts";
-import { createOnce } from "../idempotency/store.ts";
-import { addPrompt } from "../sessions/create-store.ts";
-import { errorReplies, Id, idempotent, paging, readLimit, secured, Unchanged, wireModels } from "../wire.ts";
-import { deletePrompt, readPrompt, updatePrompt } from "./change-store.ts";
+import { readOwnPrompt } from "../lifecycle/ownership.ts";
+import { deletePrompt, updatePrompt } from "./change-store.ts";
+import { addPrompt } from "./create-store.ts";
 import { toPromptDto } from "./dto.ts";
 import { promptModels } from "./model.ts";
-import { requirePromptText } from "./prompt-text.ts";
 import { listPrompts, promptsTag } from "./store.ts";
 
 /** Prompts: send a follow-up; list a session's; read, change and delete one. */
@@ -57,7 +67,7 @@ export function promptRoutes(options: {
     )
     .get(
       "/prompts/:id",
-      async ({ user, params }) => ({ prompt: toPromptDto(await readPrompt(orm, user.id, params.id)) }),
+      async ({ user, params }) => ({ prompt: toPromptDto(await readOwnPrompt(orm, user.id, params.id)) }),
       {
         params: t.Object({ id: Id }),
         detail: detail("handlers_prompts_read", "Read a prompt"),

@@ -1,9 +1,9 @@
 import { createPostgresBackend, type Job, type JobsOptions, Queue, Worker, type WorkerOptions } from "bullmq";
 import type { Redis, RedisOptions } from "ioredis";
 import type { Database } from "../db/client.ts";
-import { messageOf } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Metrics } from "../observability/metrics.ts";
+import { messageOf } from "../shared/errors.ts";
 import type { Payloads, QueueName } from "./names.ts";
 import type { OutboxMessage } from "./outbox.ts";
 import { connectRedis } from "./redis.ts";

@@ -1,6 +1,6 @@
 import { Redis } from "ioredis";
-import { messageOf, OperatorError } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
+import { messageOf, OperatorError } from "../shared/errors.ts";
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const MAX_RETRY_MS = 2_000;

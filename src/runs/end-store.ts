@@ -1,6 +1,6 @@
 import { and, eq, sql } from "drizzle-orm";
 import type { Orm, Transaction } from "../db/client.ts";
-import type { Failure, Turn } from "../db/columns.ts";
+import type { Failure, Turn } from "../db/json-columns.ts";
 import { deadLetter, prompt, session } from "../db/tables.ts";
 import { CHANNELS, QUEUES } from "../queue/names.ts";
 import { enqueue } from "../queue/outbox.ts";

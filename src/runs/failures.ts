@@ -1,5 +1,5 @@
 import { AgentUnavailable } from "../agents/agent.ts";
-import type { Failure } from "../db/columns.ts";
+import type { Failure } from "../db/json-columns.ts";
 import { RepositoryError } from "../sandboxes/sandbox.ts";
 
 /** A prompt whose runs keep failing, or whose runners keep dying, is given up after so many attempts. */

@@ -1,5 +1,5 @@
 import type { AgentEvent, AgentReader } from "../agents/agent.ts";
-import type { JournalLine } from "../sandboxes/journal.ts";
+import type { JournalLine } from "../sandboxes/process/journal.ts";
 import type { Progress } from "./store.ts";
 
 /** A batch is written when it has so many events, or so many characters of output, or is so old. */

@@ -1,6 +1,6 @@
 import type { Orm } from "../db/client.ts";
-import { messageOf } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
+import { messageOf } from "../shared/errors.ts";
 import { renewLeases } from "./claim-store.ts";
 import { type Fence, LeaseLost } from "./run.ts";
 

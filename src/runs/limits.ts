@@ -1,4 +1,4 @@
-import type { RunLimits } from "../config.ts";
+import type { RunLimits } from "../config/config.ts";
 import type { SandboxProcess, SandboxProvider } from "../sandboxes/sandbox.ts";
 
 /** Bytes that an agent may print. */

@@ -1,9 +1,9 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { openModelProxy } from "../agents/model-proxy.ts";
-import { messageOf } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
-import type { Secret } from "../secret.ts";
+import { messageOf } from "../shared/errors.ts";
+import type { Secret } from "../shared/secret.ts";
 
 /** A run's way to the model; the real key stays here. */
 export interface ModelAccess {

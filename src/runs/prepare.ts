@@ -3,22 +3,21 @@ import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { type Agent, AgentUnavailable } from "../agents/agent.ts";
 import { textEvent } from "../agents/events.ts";
-import type { RunLimits } from "../config.ts";
+import { promptText } from "../agents/prompt-text.ts";
+import type { RunLimits } from "../config/config.ts";
 import type { Orm } from "../db/client.ts";
-import type { AgentProcess } from "../db/columns.ts";
+import type { AgentProcess, SandboxConfig } from "../db/json-columns.ts";
+import { persistently } from "../db/retry-while-unavailable.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Metrics } from "../observability/metrics.ts";
-import { promptText } from "../prompts/prompt-text.ts";
 import {
   type Sandbox,
-  type SandboxConfig,
   type SandboxProcess,
   type SandboxProvider,
   SandboxUnavailable,
 } from "../sandboxes/sandbox.ts";
 import { Interrupted, MAX_ATTEMPTS, MAX_CLAIMS, NotNow, Poison } from "./failures.ts";
 import { type ModelAccess, type ModelSource, openModelAccess, reopenModelAccess } from "./model-access.ts";
-import { persistently } from "./persist.ts";
 import type { ClaimedRun } from "./run.ts";
 import { appendMessages, holdSandbox, markAdopted, recordProcess } from "./store.ts";
 

@@ -1,5 +1,4 @@
-import type { AgentProcess, Failure } from "../db/columns.ts";
-import type { SandboxConfig } from "../sandboxes/sandbox.ts";
+import type { AgentProcess, Failure, SandboxConfig } from "../db/json-columns.ts";
 
 /** What a runner knows of the run that it has claimed. */
 export interface ClaimedRun {

@@ -1,8 +1,7 @@
 import { and, eq, sql } from "drizzle-orm";
 import { type Orm, rowsOf } from "../db/client.ts";
-import type { AgentProcess } from "../db/columns.ts";
+import type { AgentProcess, SandboxConfig } from "../db/json-columns.ts";
 import { prompt } from "../db/tables.ts";
-import type { SandboxConfig } from "../sandboxes/sandbox.ts";
 import { type Fence, LeaseLost } from "./run.ts";
 
 /** A prompt while this run still holds it: part of the condition of every write of a run. */

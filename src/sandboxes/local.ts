@@ -1,16 +1,11 @@
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { isPassing } from "./git-words.ts";
+import type { LocalConfig } from "../db/json-columns.ts";
+import { isPassing } from "./git/git-errors.ts";
+import { packing } from "./git/packing.ts";
 import type { Machine } from "./machine.ts";
-import { packing } from "./packing.ts";
 import { removeTree } from "./remove-tree.ts";
-import {
-  type CheckoutRequest,
-  type LocalConfig,
-  RepositoryError,
-  type Sandbox,
-  type SandboxKind,
-} from "./sandbox.ts";
+import { type CheckoutRequest, RepositoryError, type Sandbox, type SandboxKind } from "./sandbox.ts";
 
 /** Committing and packing the work of a run. */
 const PACKING_LIMIT_MS = 10 * 60_000;

@@ -1,24 +1,24 @@
 import { link, mkdir, readdir, readFile, rm, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { AgentCommand, SandboxPaths } from "../agents/agent.ts";
-import type { Config } from "../config.ts";
-import type { AgentProcess } from "../db/columns.ts";
-import { AppError, messageOf } from "../errors.ts";
+import type { Config } from "../config/config.ts";
+import type { AgentProcess } from "../db/json-columns.ts";
 import type { Logger } from "../observability/logger.ts";
-import { type Bubblewrap, INSIDE, probeBubblewrap } from "./bubblewrap.ts";
-import { createExclusively } from "./exclusively.ts";
-import { openGit } from "./git.ts";
-import { endMarked, MARKER } from "./processes.ts";
+import { AppError, messageOf } from "../shared/errors.ts";
+import { createExclusively } from "../shared/keyed-mutex.ts";
+import { openGit } from "./git/git.ts";
+import { checkBranchName, parseRepo } from "./git/repo-url.ts";
+import { openRepositoryStore, type RepositoryStore } from "./git/repository.ts";
+import { type Bubblewrap, INSIDE, probeBubblewrap } from "./isolation/bubblewrap.ts";
+import { endMarked, MARKER } from "./process/processes.ts";
+import { attachProcess, startProcess } from "./process/sandbox-process.ts";
 import { removeTree } from "./remove-tree.ts";
-import { checkBranchName, parseRepo } from "./repo-url.ts";
-import { openRepositoryStore, type RepositoryStore } from "./repository.ts";
 import {
   type CheckoutRequest,
   RepositoryError,
   type SandboxProcess,
   type SandboxProvider,
 } from "./sandbox.ts";
-import { attachProcess, startProcess } from "./sandbox-process.ts";
 
 /**
  * What every sandbox needs of the machine that runs its agent: DATA_DIR/sandboxes/<id>/{checkout,home,tmp}, isolated by

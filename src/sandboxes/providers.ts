@@ -1,6 +1,6 @@
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 import type { Logger } from "../observability/logger.ts";
-import { allocatorSandboxes } from "./allocator.ts";
+import { allocatorSandboxes } from "./allocator/allocator.ts";
 import { localSandboxes } from "./local.ts";
 import { openMachine } from "./machine.ts";
 import type { SandboxProvider } from "./sandbox.ts";

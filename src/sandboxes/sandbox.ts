@@ -1,39 +1,11 @@
 import type { AgentCommand, AgentExit, RemoteWorkplace, SandboxPaths } from "../agents/agent.ts";
-import type { AgentProcess } from "../db/columns.ts";
-import type { JournalLine } from "./journal.ts";
+import type { AgentProcess, SandboxConfig } from "../db/json-columns.ts";
+import type { JournalLine } from "./process/journal.ts";
 
 /**
  * The sandbox seam. A sandbox is borrowed for the prompts of one session, holds the checkout of its branch, runs
- * programs, and is given back. Its config is stored in session.sbx_config BEFORE anything is made (so that a crash
- * leaves a record of what to release) and is all that `release` needs.
+ * programs, and is given back.
  */
-export type SandboxConfig = LocalConfig | AllocatorConfig;
-
-export interface LocalConfig {
-  provider: "local";
-  /** UUID; names the sandbox's folder. */
-  id: string;
-  /** Which machine's (DATA_DIR's) sandbox it is; another machine cannot release it. */
-  host: string;
-}
-
-/** A borrowed one. Without `item` it may have been borrowed or not: only the machine that asked can know. */
-export interface AllocatorConfig {
-  provider: "allocator";
-  /** Ours, not the allocator's. UUID. */
-  id: string;
-  /** The machine that runs its agent. */
-  host: string;
-  /** As it was lent, secrets included: never shown, never logged. */
-  item?: BorrowedItem;
-  borrow_token?: string;
-}
-
-export interface BorrowedItem {
-  mcp_json_string: string;
-  api_url: string;
-  [key: string]: unknown;
-}
 
 export interface CheckoutRequest {
   sessionId: string;

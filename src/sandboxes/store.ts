@@ -1,7 +1,7 @@
 import { and, eq, inArray, isNotNull, lt, notInArray, or, sql } from "drizzle-orm";
 import type { Orm } from "../db/client.ts";
+import type { SandboxConfig } from "../db/json-columns.ts";
 import { deadLetter, session } from "../db/tables.ts";
-import type { SandboxConfig } from "./sandbox.ts";
 
 const BATCH = 100;
 const sandboxId = sql<string>`${session.sbxConfig} ->> 'id'`;

@@ -1,11 +1,13 @@
 import { and, eq, isNotNull, sql } from "drizzle-orm";
 import { isUniqueViolation, type Orm, rowsOf, type Transaction } from "../db/client.ts";
 import { prompt, session } from "../db/tables.ts";
-import { AppError } from "../errors.ts";
-import { requestCancel } from "../runs/cancel-store.ts";
+import { requestCancel } from "../lifecycle/cancel.ts";
+import { lockSession } from "../lifecycle/locks.ts";
+import { ownedSession } from "../lifecycle/ownership.ts";
+import { type UiStatus, uiStatusOf } from "../lifecycle/ui-status.ts";
+import { AppError, notFound } from "../shared/errors.ts";
 import { shownSandbox } from "./dto.ts";
-import { lockLine, noSession, ownedBy, requireParent, type SessionRow, sessionColumns } from "./store.ts";
-import { type UiStatus, uiStatusOf } from "./ui-status.ts";
+import { requireParent, type SessionRow, sessionColumns } from "./store.ts";
 
 /** What a client sends back, changed or not. Undefined and, but for the parent, null: as it is. */
 export interface SessionChange {
@@ -18,8 +20,6 @@ export interface SessionChange {
   uiStatus?: UiStatus | null | undefined;
 }
 
-const conflict = (message: string) => new AppError("conflict", message);
-
 /** @throws AppError `not_found`, `conflict` where only the system may change it or it is too late, `invalid`. */
 export async function updateSession(
   orm: Orm,
@@ -31,9 +31,9 @@ export async function updateSession(
       const [row] = await tx
         .select(sessionColumns)
         .from(session)
-        .where(and(eq(session.id, id), ownedBy(userId)))
+        .where(and(eq(session.id, id), ownedSession(userId)))
         .for("no key update");
-      if (!row) throw noSession(id);
+      if (!row) throw notFound("session", id);
       requireSameSandbox(row, change.sbxConfig);
       const set = {
         ...(await changedPlace(tx, row, change)),
@@ -49,14 +49,18 @@ export async function updateSession(
     });
   } catch (error) {
     if (isUniqueViolation(error, "session_repo_branch"))
-      throw conflict("branch: another session has this branch of this repository; choose another name.");
+      throw new AppError(
+        "branch_taken",
+        "branch: another session of yours has this branch of this repository; choose another name.",
+      );
     throw error;
   }
 }
 
 function requireSameSandbox(row: SessionRow, sent: unknown): void {
   if (sent === undefined || Bun.deepEquals(sent, shownSandbox(row.sbxConfig))) return;
-  throw conflict(
+  throw new AppError(
+    "sandbox_not_writable",
     "sbx_config: the sandbox is the service's own; leave the field out, or send what a read shows now.",
   );
 }
@@ -76,7 +80,8 @@ async function changedPlace(tx: Transaction, row: SessionRow, change: SessionCha
     .where(and(eq(prompt.sessionId, row.id), isNotNull(prompt.startedAt)))
     .limit(1);
   if (started || row.sbxConfig)
-    throw conflict(
+    throw new AppError(
+      "session_started",
       "repo, branch and target_branch can be changed only before the first prompt has started; make a new session instead.",
     );
   return { repo, branch, targetBranch };
@@ -107,7 +112,8 @@ function changedStatus(row: SessionRow, wanted: UiStatus | null | undefined) {
     if (now === "Archived") return { sessionStatus: "Active" as const };
     if (now === "NeedsReviewIpReturned") return {};
   }
-  throw conflict(
+  throw new AppError(
+    "status_not_writable",
     `ui_status: only the service makes a session ${wanted}, and this one is ${now}; a client may set Archived, and NeedsReview to take that back.`,
   );
 }
@@ -129,11 +135,11 @@ export async function deleteSession(orm: Orm, wanted: { userId: string; id: stri
 }
 
 async function cancelOwn(tx: Transaction, { userId, id }: { userId: string; id: string }): Promise<void> {
-  await lockLine(tx, id);
+  await lockSession(tx, id);
   const [row] = await tx
     .select({ id: session.id })
     .from(session)
-    .where(and(eq(session.id, id), ownedBy(userId)));
-  if (!row) throw noSession(id);
+    .where(and(eq(session.id, id), ownedSession(userId)));
+  if (!row) throw notFound("session", id);
   await requestCancel(tx, { sessionId: row.id, by: userId });
 }

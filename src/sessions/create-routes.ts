@@ -1,15 +1,15 @@
 import { Elysia } from "elysia";
+import { promptText, requirePromptText } from "../agents/prompt-text.ts";
+import { attemptOf } from "../api/idempotency-key.ts";
+import { createOnce } from "../api/idempotency-store.ts";
+import { errorReplies, idempotent, secured, wireModels } from "../api/schemas.ts";
 import type { createGuard } from "../auth/guard.ts";
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 import type { Orm } from "../db/client.ts";
-import { AppError } from "../errors.ts";
-import { attemptOf } from "../idempotency/key.ts";
-import { createOnce } from "../idempotency/store.ts";
-import { promptText, requirePromptText } from "../prompts/prompt-text.ts";
-import { errorReplies, idempotent, secured, wireModels } from "../wire.ts";
+import { AppError } from "../shared/errors.ts";
 import { createSession } from "./create-store.ts";
 import { sessionModels } from "./model.ts";
-import type { CheckPlace } from "./place.ts";
+import type { CheckPlace } from "./repo-target.ts";
 
 /** New sessions, with or without a first prompt. */
 export function sessionCreationRoutes(options: {

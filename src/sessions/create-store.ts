@@ -1,12 +1,11 @@
-import { and, eq, sql } from "drizzle-orm";
 import type { Transaction } from "../db/client.ts";
-import type { Turn } from "../db/columns.ts";
+import type { Turn } from "../db/json-columns.ts";
 import { session } from "../db/tables.ts";
-import { insertPrompt } from "../prompts/store.ts";
+import { insertPrompt, userTurn } from "../prompts/create-store.ts";
 import { QUEUES } from "../queue/names.ts";
 import { enqueue } from "../queue/outbox.ts";
 import { branchOf, titleOf } from "./naming.ts";
-import { lockLine, noSession, ownedBy, requireParent, userTurn } from "./store.ts";
+import { requireParent } from "./store.ts";
 
 export interface NewSession {
   userId: string;
@@ -49,41 +48,4 @@ export async function createSession(
   if (wantsTitle)
     await enqueue(tx, { topic: QUEUES.sessionTitle, key: sessionId, payload: { session_id: sessionId } });
   return { sessionId, promptId };
-}
-
-export interface NewPrompt {
-  userId: string;
-  sessionId: string;
-  data: unknown;
-  text: string;
-  priority: number;
-  maxUnfinished: number;
-}
-
-/** Adds a prompt to a session in whatever state it is: it runs when those before it have ended. */
-export async function addPrompt(tx: Transaction, wanted: NewPrompt): Promise<{ id: string }> {
-  const { userId, sessionId, data, text, priority, maxUnfinished } = wanted;
-  const id = Bun.randomUUIDv7();
-  await lockLine(tx, sessionId);
-  const [counted] = await tx
-    .update(session)
-    .set({
-      promptSeq: sql`${session.promptSeq} + 1`,
-      inboxStatus: sql`case when ${session.inboxStatus} = 'Processing' then 'Processing' else 'Pending' end`,
-      sessionStatus: "Active",
-      cancellationStatus: null,
-      cancelledAt: null,
-      cancelledBy: null,
-      messages: sql`${session.messages} || ${JSON.stringify([userTurn(text, id)])}::jsonb`,
-      updatedAt: sql`now()`,
-    })
-    .where(and(eq(session.id, sessionId), ownedBy(userId)))
-    .returning({ id: session.id, seq: session.promptSeq });
-  if (!counted) throw noSession(sessionId);
-  await insertPrompt(
-    tx,
-    { id, sessionId: counted.id, userId, seq: counted.seq, data, priority },
-    maxUnfinished,
-  );
-  return { id };
 }

@@ -1,7 +1,7 @@
-import type { SandboxConfig } from "../sandboxes/sandbox.ts";
+import type { SandboxConfig } from "../db/json-columns.ts";
+import { uiStatusOf } from "../lifecycle/ui-status.ts";
 import type { SessionDto } from "./model.ts";
 import type { SessionRow } from "./store.ts";
-import { uiStatusOf } from "./ui-status.ts";
 
 /** Of a sandbox its name, never its secrets. */
 export const shownSandbox = (config: SandboxConfig | null) =>

@@ -1,10 +1,11 @@
 import { and, asc, count, desc, eq, inArray, type SQL, sql } from "drizzle-orm";
+import { weakTag } from "../api/etag.ts";
+import { decodeCursor, type Page, pageOf } from "../api/paging.ts";
 import type { Orm } from "../db/client.ts";
 import { session } from "../db/tables.ts";
-import { weakTag } from "../etag.ts";
-import { decodeCursor, type Page, pageOf } from "../paging.ts";
-import { ownedBy, type SessionRow, sessionColumns } from "./store.ts";
-import type { UiStatus } from "./ui-status.ts";
+import { ownedSession } from "../lifecycle/ownership.ts";
+import type { UiStatus } from "../lifecycle/ui-status.ts";
+import { type SessionRow, sessionColumns } from "./store.ts";
 
 /** What a client wants to see of its sessions; nothing given: all of them, newest first. */
 export interface SessionQuery {
@@ -38,7 +39,7 @@ export async function listSessions(orm: Orm, userId: string, query: SessionQuery
     .from(session)
     .where(
       and(
-        ownedBy(userId),
+        ownedSession(userId),
         repo === undefined ? undefined : eq(session.repo, repo),
         status?.length ? inArray(uiStatus, status) : undefined,
         q ? sql`${session.title} ilike ${`%${q.replace(/[\\%_]/g, "\\$&")}%`}` : undefined,
@@ -69,6 +70,6 @@ export async function sessionsTag(orm: Orm, userId: string, query: SessionQuery)
   const [all] = await orm
     .select({ count: count(), versions: sql<string | null>`sum(${session.version})`, newest })
     .from(session)
-    .where(ownedBy(userId));
+    .where(ownedSession(userId));
   return weakTag("sessions", userId, query, all?.count, all?.versions, all?.newest);
 }

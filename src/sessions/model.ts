@@ -1,7 +1,7 @@
 import { type Static, t } from "elysia";
+import { AnyJson, Done, Id, NextCursor, nullable, Priority, paging, Time } from "../api/schemas.ts";
 import { CANCELLATION_STATUSES } from "../db/columns.ts";
-import { AnyJson, Done, Id, NextCursor, nullable, Priority, paging, Time } from "../wire.ts";
-import { UI_STATUSES, type UiStatus as UiStatusName } from "./ui-status.ts";
+import { UI_STATUSES, type UiStatus as UiStatusName } from "../lifecycle/ui-status.ts";
 
 const NAME = { minLength: 1, maxLength: 2_000 };
 const repo = t.String({ ...NAME, description: "owner/name, or an https URL", examples: ["owner/name"] });

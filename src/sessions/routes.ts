@@ -1,16 +1,16 @@
 import { Elysia, t } from "elysia";
+import { isUnchanged, putTag } from "../api/etag.ts";
+import { errorReplies, Id, readLimit, secured, Unchanged, wireModels } from "../api/schemas.ts";
 import type { createGuard } from "../auth/guard.ts";
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 import type { Orm } from "../db/client.ts";
-import { AppError } from "../errors.ts";
-import { isUnchanged, putTag } from "../etag.ts";
-import { errorReplies, Id, readLimit, secured, Unchanged, wireModels } from "../wire.ts";
+import { AppError } from "../shared/errors.ts";
 import { cancelSession, deleteSession, updateSession } from "./change-store.ts";
 import { sessionCreationRoutes } from "./create-routes.ts";
 import { toDto } from "./dto.ts";
 import { listSessions, sessionsTag } from "./list-store.ts";
 import { sessionModels, sessionQuery } from "./model.ts";
-import { createPlaceCheck } from "./place.ts";
+import { createPlaceCheck } from "./repo-target.ts";
 import { readSession, sessionTag, sessionVersion } from "./store.ts";
 
 /** Sessions: create, list, read, change, cancel, delete. */

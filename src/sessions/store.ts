@@ -1,10 +1,10 @@
 import { and, asc, eq, isNull, sql } from "drizzle-orm";
+import { promptText } from "../agents/prompt-text.ts";
+import { weakTag } from "../api/etag.ts";
 import type { Orm, Transaction } from "../db/client.ts";
-import type { Turn } from "../db/columns.ts";
 import { prompt, session } from "../db/tables.ts";
-import { AppError } from "../errors.ts";
-import { weakTag } from "../etag.ts";
-import { promptText } from "../prompts/prompt-text.ts";
+import { ownedSession } from "../lifecycle/ownership.ts";
+import { notFound } from "../shared/errors.ts";
 import { titleOf } from "./naming.ts";
 
 /** What a SessionDto is made of. */
@@ -27,18 +27,13 @@ export const sessionColumns = {
   updatedAt: session.updatedAt,
 };
 
-/** Part of every condition: what is somebody else's, or deleted, does not exist. */
-export const ownedBy = (userId: string) => and(eq(session.userId, userId), isNull(session.deletedAt));
-
-export const noSession = (id: string) => new AppError("not_found", `The session ${id} does not exist.`);
-
 /** @throws AppError `not_found`, also where it is somebody else's. */
 export async function readSession(orm: Orm, userId: string, id: string) {
   const [row] = await orm
     .select({ ...sessionColumns, messages: session.messages, version: session.version })
     .from(session)
-    .where(and(eq(session.id, id), ownedBy(userId)));
-  if (!row) throw noSession(id);
+    .where(and(eq(session.id, id), ownedSession(userId)));
+  if (!row) throw notFound("session", id);
   return row;
 }
 
@@ -49,8 +44,8 @@ export async function sessionVersion(orm: Orm, userId: string, id: string): Prom
   const [row] = await orm
     .select({ version: session.version })
     .from(session)
-    .where(and(eq(session.id, id), ownedBy(userId)));
-  if (!row) throw noSession(id);
+    .where(and(eq(session.id, id), ownedSession(userId)));
+  if (!row) throw notFound("session", id);
   return row.version;
 }
 
@@ -62,20 +57,8 @@ export async function requireParent(tx: Transaction, userId: string, id: string)
   const [row] = await tx
     .select({ id: session.id })
     .from(session)
-    .where(and(eq(session.id, id), ownedBy(userId)));
-  if (!row) throw new AppError("not_found", `The parent session ${id} does not exist.`);
-}
-
-/**
- * Until the transaction ends, nobody else adds, changes, removes, cancels or revives prompts of this session by the
- * API. The first lock of all that do: runs lock prompts before their session, others the session before its prompts.
- */
-export async function lockLine(tx: Transaction, sessionId: string): Promise<void> {
-  await tx.execute(sql`select pg_advisory_xact_lock(hashtextextended(${sessionId.toLowerCase()}, 0))`);
-}
-
-export function userTurn(content: string, promptId: string): Turn {
-  return { role: "user", content, prompt_id: promptId, at: new Date().toISOString() };
+    .where(and(eq(session.id, id), ownedSession(userId)));
+  if (!row) throw notFound("parent session", id);
 }
 
 /** For the title's task. Undefined where the session is gone. */

@@ -1,5 +1,5 @@
 import Anthropic from "@anthropic-ai/sdk";
-import type { Secret } from "../secret.ts";
+import type { Secret } from "../shared/secret.ts";
 import { asTitle } from "./naming.ts";
 
 /** A model needs the beginning only. */

@@ -1,4 +1,4 @@
-import { closeCancelled, remindOfCancellations } from "../runs/enforce-store.ts";
+import { closeCancelled, remindOfCancellations } from "../lifecycle/enforce-cancellations.ts";
 import { startLoop } from "./loop.ts";
 import type { Task } from "./task.ts";
 

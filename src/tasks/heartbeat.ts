@@ -1,8 +1,8 @@
 import { hostname } from "node:os";
 import type { Orm } from "../db/client.ts";
 import { beat, forgetBeats, forgetOldBeats } from "../db/heartbeats.ts";
-import { messageOf } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
+import { messageOf } from "../shared/errors.ts";
 import { type RunningTask, startLoop } from "./loop.ts";
 
 /** A reader misses a task after several of these. */

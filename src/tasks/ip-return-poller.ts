@@ -1,6 +1,6 @@
-import { messageOf } from "../errors.ts";
 import { CHANNELS } from "../queue/names.ts";
 import { countFailedReturn, heldSandboxes, idleSandboxes, markReturned } from "../sandboxes/store.ts";
+import { messageOf } from "../shared/errors.ts";
 import { startLoop } from "./loop.ts";
 import type { Task } from "./task.ts";
 

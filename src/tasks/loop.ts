@@ -1,5 +1,5 @@
-import { messageOf } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
+import { messageOf } from "../shared/errors.ts";
 
 /** After failures it waits longer each time, up to this; a longer interval stays as it is. */
 const MAX_WAIT_MS = 30_000;

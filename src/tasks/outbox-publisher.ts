@@ -1,6 +1,6 @@
-import { messageOf } from "../errors.ts";
 import { CHANNELS, type QueueName } from "../queue/names.ts";
 import { claimOutbox, markPublished, markUnpublished, type OutboxMessage } from "../queue/outbox.ts";
+import { messageOf } from "../shared/errors.ts";
 import { startLoop } from "./loop.ts";
 import type { Task } from "./task.ts";
 

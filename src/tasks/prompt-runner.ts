@@ -1,7 +1,7 @@
 import { CHANNELS, QUEUES } from "../queue/names.ts";
 import { claimNext } from "../runs/claim-store.ts";
 import { LEASE_TTL_MS, openLeaseKeeper } from "../runs/leases.ts";
-import { runClaimed } from "../runs/run-prompt.ts";
+import { runClaimed } from "../runs/runner.ts";
 import type { Task } from "./task.ts";
 
 /**

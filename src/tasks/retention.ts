@@ -1,11 +1,11 @@
+import { forgetOldKeys } from "../api/idempotency-store.ts";
 import { forgetOldBeats } from "../db/heartbeats.ts";
 import { databaseIdentity, PURGE_BATCH } from "../db/purge.ts";
 import { forgetOldLimits } from "../db/request-limits.ts";
-import { forgetOldKeys } from "../idempotency/store.ts";
 import { purgeOldMessages } from "../messages/purge-store.ts";
 import { forgetPublished } from "../queue/outbox.ts";
-import { forgetSessions } from "../sandboxes/forget.ts";
-import { openGit } from "../sandboxes/git.ts";
+import { openGit } from "../sandboxes/git/git.ts";
+import { forgetSessions } from "../sandboxes/purge-sessions.ts";
 import { doomedSessions, knownSessions, purgeSome } from "../sessions/purge-store.ts";
 import { startLoop } from "./loop.ts";
 import type { Task, TaskContext } from "./task.ts";

@@ -1,6 +1,6 @@
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
-import { AppError } from "../errors.ts";
-import type { Secret } from "../secret.ts";
+import { AppError } from "../shared/errors.ts";
+import type { Secret } from "../shared/secret.ts";
 
 /** Seconds that a signature's timestamp may differ from this machine's clock. */
 const WINDOW_S = 300;
@@ -22,7 +22,7 @@ export function checkCaller(options: {
   const { secret, headers, body, now } = options;
   if (secret === undefined)
     throw new AppError(
-      "forbidden",
+      "webhooks_closed",
       "Webhooks are closed: this service has no WEBHOOK_SECRET to know its callers by.",
     );
   const bearer = /^bearer +(\S+) *$/i.exec(headers.get("authorization") ?? "")?.[1];

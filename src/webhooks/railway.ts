@@ -1,6 +1,6 @@
-import { messageOf } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
-import type { Secret } from "../secret.ts";
+import { messageOf } from "../shared/errors.ts";
+import type { Secret } from "../shared/secret.ts";
 
 export interface RailwayConfig {
   apiUrl: string;

@@ -1,11 +1,11 @@
 import { Elysia } from "elysia";
+import { errorReplies, wireModels } from "../api/schemas.ts";
 import type { RateLimits } from "../auth/limits.ts";
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 import type { Orm } from "../db/client.ts";
-import { AppError } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
 import { markItemReturned } from "../sandboxes/store.ts";
-import { errorReplies, wireModels } from "../wire.ts";
+import { AppError } from "../shared/errors.ts";
 import { checkCaller } from "./caller.ts";
 import { webhookModels } from "./model.ts";
 import { redeploy } from "./railway.ts";

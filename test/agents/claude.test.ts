@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { type Agent, type AgentRequest, AgentUnavailable } from "../../src/agents/agent.ts";
 import { createClaudeAgent } from "../../src/agents/claude.ts";
 import { openModelProxy } from "../../src/agents/model-proxy.ts";
-import { Secret } from "../../src/secret.ts";
+import { Secret } from "../../src/shared/secret.ts";
 import { claudeProgram } from "../harness/claude-code.ts";
 import { PATIENCE_MS } from "../harness/patience.ts";
 import {

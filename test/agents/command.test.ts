@@ -6,7 +6,7 @@ import { type AgentExit, AgentUnavailable } from "../../src/agents/agent.ts";
 import { chooseAgent, findProgram } from "../../src/agents/choose.ts";
 import { createCommandReader } from "../../src/agents/command.ts";
 import { isRenderable } from "../../src/agents/events.ts";
-import { Secret } from "../../src/secret.ts";
+import { Secret } from "../../src/shared/secret.ts";
 import { PATIENCE_MS } from "../harness/patience.ts";
 import { openBench } from "./bench.ts";
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { type ModelProxy, openModelProxy } from "../../src/agents/model-proxy.ts";
-import { Secret } from "../../src/secret.ts";
+import { Secret } from "../../src/shared/secret.ts";
 import { PATIENCE_MS } from "../harness/patience.ts";
 
 setDefaultTimeout(PATIENCE_MS);

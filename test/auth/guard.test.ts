@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Elysia, t } from "elysia";
 import { createGuard } from "../../src/auth/guard.ts";
 import { createVerifier, type TokenVerifier } from "../../src/auth/verify.ts";
-import { AppError } from "../../src/errors.ts";
+import { AppError } from "../../src/shared/errors.ts";
 
 const user = { id: "alice", roles: ["reader"], expiresAt: Number.POSITIVE_INFINITY };
 let verified = 0;

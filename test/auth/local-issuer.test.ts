@@ -6,7 +6,7 @@ import { decodeJwt, decodeProtectedHeader, SignJWT } from "jose";
 import { openLocalIssuer } from "../../src/auth/local-issuer.ts";
 import { createVerifier } from "../../src/auth/verify.ts";
 import { runToken } from "../../src/cli/token.ts";
-import type { AuthConfig } from "../../src/config.ts";
+import type { AuthConfig } from "../../src/config/config.ts";
 import { AUDIENCE, refusal } from "./issuer.ts";
 
 let root: string;

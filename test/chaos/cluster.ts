@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { endMarked, MARKER } from "../../src/sandboxes/processes.ts";
+import { endMarked, MARKER } from "../../src/sandboxes/process/processes.ts";
 import { programArgv, runProgram } from "../harness/backend.ts";
 import { freePort } from "../harness/machine.ts";
 import { type PrivateServer, startPostgres, startRedis } from "../harness/private-servers.ts";

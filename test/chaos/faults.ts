@@ -1,7 +1,7 @@
 import { copyFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { RedisClient } from "bun";
-import { signal } from "../../src/sandboxes/processes.ts";
+import { signal } from "../../src/sandboxes/process/processes.ts";
 import type { Cluster, Node } from "./cluster.ts";
 import type { Random } from "./random.ts";
 

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { parseArgs } from "../../src/cli/args.ts";
 import { helpText } from "../../src/cli/help.ts";
-import { VARIABLES } from "../../src/config-variables.ts";
-import { OperatorError } from "../../src/errors.ts";
+import { VARIABLES } from "../../src/config/variables.ts";
+import { OperatorError } from "../../src/shared/errors.ts";
 import { TASK_NAMES } from "../../src/tasks/names.ts";
 
 const parse = (line: string) => parseArgs(line.split(" ").filter(Boolean), TASK_NAMES);

@@ -1,11 +1,11 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { INBOX_STATUSES, SESSION_STATUSES } from "../../src/db/columns.ts";
+import { uiStatusOf } from "../../src/lifecycle/ui-status.ts";
 import { finishRun, handOver, postponeRun } from "../../src/runs/end-store.ts";
 import type { ClaimedRun } from "../../src/runs/run.ts";
 import { holdSandbox } from "../../src/runs/store.ts";
 import { markReturned } from "../../src/sandboxes/store.ts";
-import { uiStatusOf } from "../../src/sessions/ui-status.ts";
 import { ask, makeApp } from "../harness/app.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import { claimIn, OK, SANDBOX } from "../runs/rows.ts";

@@ -11,7 +11,7 @@ import { freePort } from "../harness/machine.ts";
 import { makeRepository } from "../harness/repository.ts";
 import { describeWith, unavailable } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
-import { startGitServer } from "../sandboxes/git-server.ts";
+import { startGitServer } from "../sandboxes/git/git-server.ts";
 import { ROOT } from "./guide.ts";
 import { client, ends, makeGate, openGuide, operator } from "./operator.ts";
 

@@ -1,10 +1,10 @@
 import type { TokenVerifier, User } from "../../src/auth/verify.ts";
-import { readConfig } from "../../src/config.ts";
+import { readConfig } from "../../src/config/config.ts";
 import type { Database } from "../../src/db/client.ts";
-import { AppError } from "../../src/errors.ts";
-import { type AppOptions, createApp } from "../../src/http/app.ts";
 import type { Hub } from "../../src/live/hub.ts";
 import { createLogger } from "../../src/observability/logger.ts";
+import { type AppOptions, createApp } from "../../src/server/app.ts";
+import { AppError } from "../../src/shared/errors.ts";
 import { noMetrics } from "./metrics.ts";
 
 /** Lets everybody in under the name that is their token; `admin` has that role. */

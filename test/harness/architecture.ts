@@ -2,16 +2,24 @@ import type { Source } from "./sources.ts";
 
 /** Rooms from the ground up. A file imports from its own storey or from below, never from above. */
 const STOREYS: readonly (readonly string[])[] = [
-  ["errors.ts", "release-stack.ts", "etag.ts", "paging.ts", "wire.ts", "secret.ts", "observability"],
-  ["config.ts", "config-types.ts", "config-values.ts", "config-variables.ts"],
-  ["auth", "queue", "sandboxes", "agents", "db"],
-  ["sessions", "prompts", "messages", "dead-letters", "runs", "live", "webhooks", "idempotency", "backup"],
-  ["http", "tasks"],
-  ["services.ts", "doctor"],
+  ["shared"],
+  ["observability"],
+  ["config"],
+  ["db"],
+  ["queue"],
+  ["agents"],
+  ["sandboxes"],
+  ["auth"],
+  ["api"],
+  ["lifecycle"],
+  ["runs"],
+  ["sessions", "prompts", "messages", "dead-letters", "live", "webhooks", "backup", "me"],
+  ["server", "tasks"],
+  ["app", "doctor"],
   ["cli"],
   ["main.ts"],
 ];
-const FEATURES = 3;
+const FEATURES = STOREYS.findIndex((rooms) => rooms.includes("sessions"));
 const MAX_LINES = 300;
 
 /** What may be made while a module loads: plain values that hold nothing open. */
@@ -22,7 +30,7 @@ type Rule = (source: Source, storey: number) => readonly string[];
 
 const room = (path: string) => path.split("/")[0] ?? path;
 const storeyOf = (path: string) => STOREYS.findIndex((rooms) => rooms.includes(room(path)));
-const isModel = (path: string) => /(^|[/-])(routes|model)\.ts$/.test(path) || /^http\//.test(path);
+const isModel = (path: string) => /(^|[/-])(routes|model)\.ts$/.test(path) || /^(server|api)\//.test(path);
 const importing = (source: Source, pattern: RegExp) =>
   source.imports.map((one) => one.specifier).filter((specifier) => pattern.test(specifier));
 
@@ -36,35 +44,38 @@ export const RULES: Readonly<Record<string, Rule>> = {
       .filter((one) => one.file !== undefined && storeyOf(one.file) > storey && storey >= 0)
       .map((one) => `imports ${one.file}, which is above it`),
 
-  "http and tasks never import each other": ({ path, imports }) => {
-    const other = { http: "tasks", tasks: "http" }[room(path)];
+  "server and tasks never import each other": ({ path, imports }) => {
+    const other = { server: "tasks", tasks: "server" }[room(path)];
     return imports.filter((one) => one.file && room(one.file) === other).map((one) => `imports ${one.file}`);
   },
 
-  "errors.ts imports nothing": ({ path, imports }) =>
-    path === "errors.ts" ? imports.map((one) => `imports ${one.specifier}`) : [],
+  "shared/errors.ts imports nothing": ({ path, imports }) =>
+    path === "shared/errors.ts" ? imports.map((one) => `imports ${one.specifier}`) : [],
 
-  "features and what is below take only types from config.ts": ({ imports }, storey) =>
-    storey <= FEATURES && imports.some((one) => one.file === "config.ts" && !one.typeOnly)
-      ? ["imports a value from config.ts; take it as an argument"]
+  "features and what is below take only types from config/": ({ path, imports }, storey) =>
+    storey <= FEATURES &&
+    room(path) !== "config" &&
+    imports.some((one) => one.file?.startsWith("config/") && !one.typeOnly)
+      ? ["imports a value from config/; take it as an argument"]
       : [],
 
-  "Elysia appears only in http/, auth/guard.ts, routes.ts and model.ts; its JWT in auth/local-issuer.ts": (
-    source,
-  ) => [
-    ...(isModel(source.path) || source.path === "auth/guard.ts"
-      ? []
-      : importing(source, /^elysia(\/|$)|^@elysiajs\/(?!jwt)/)),
-    ...(source.path === "auth/local-issuer.ts" ? [] : importing(source, /^@elysiajs\/jwt/)),
-  ],
+  "Elysia appears only in server/, api/, auth/guard.ts, routes.ts and model.ts; its JWT in auth/local-issuer.ts":
+    (source) => [
+      ...(isModel(source.path) || source.path === "auth/guard.ts"
+        ? []
+        : importing(source, /^elysia(\/|$)|^@elysiajs\/(?!jwt)/)),
+      ...(source.path === "auth/local-issuer.ts" ? [] : importing(source, /^@elysiajs\/jwt/)),
+    ],
 
-  "only store files, db/ and queue/outbox.ts write SQL": (source) =>
-    /(^|[/-])store\.ts$|^db\/|^queue\/outbox\.ts$/.test(source.path)
+  "only store files, db/, lifecycle/, queue/outbox.ts and the claim and writer of runs/ write SQL": (
+    source,
+  ) =>
+    /(^|[/-])store\.ts$|^(db|lifecycle)\/|^queue\/outbox\.ts$|^runs\/(claim|writer)\.ts$/.test(source.path)
       ? []
       : importing(source, /^(drizzle-orm|postgres$|@electric-sql\/)/),
 
-  "the environment is read only in config.ts": ({ path, code }) =>
-    path === "config.ts"
+  "the environment is read only in config/": ({ path, code }) =>
+    room(path) === "config"
       ? []
       : [...code.matchAll(/\b(process|Bun|import\.meta)\.env\b/g)].map((one) => `reads ${one[0]}`),
 

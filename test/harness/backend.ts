@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { endMarked, MARKER, signal } from "../../src/sandboxes/processes.ts";
+import { endMarked, MARKER, signal } from "../../src/sandboxes/process/processes.ts";
 import { type RunningProcess, startProcess } from "./process.ts";
 import { createDatabase, createRedis } from "./services.ts";
 import { until } from "./until.ts";

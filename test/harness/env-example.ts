@@ -1,5 +1,5 @@
-import type { VariableName } from "../../src/config-variables.ts";
-import { VARIABLES } from "../../src/config-variables.ts";
+import type { VariableName } from "../../src/config/variables.ts";
+import { VARIABLES } from "../../src/config/variables.ts";
 
 /** The headings of .env.example, each with the first variable under it; the order is that of VARIABLES. */
 const HEADINGS: Partial<Record<VariableName, string>> = {

@@ -53,26 +53,59 @@ export function parseSource(path: string, text: string): Source {
 
 /** The first import cycle found, as the files on it, or undefined. What is gone at run time (`import type`) is no cycle. */
 export function findCycle(sources: readonly Source[]): string[] | undefined {
-  const byPath = new Map(sources.map((one) => [one.path, one]));
+  const arrows = new Map(
+    sources.map(({ path, imports }) => [
+      path,
+      imports.flatMap(({ file, typeOnly }) => (file && !typeOnly ? [file] : [])),
+    ]),
+  );
+  return cycleIn(arrows);
+}
+
+/**
+ * The first cycle of rooms, or of the folders of one room, or undefined. Types count: a room that needs another one's
+ * types cannot be read without it. Between a room and its own folders both ways are open: the room composes its folders,
+ * and they share its seam.
+ */
+export function findRoomCycle(sources: readonly Source[]): string[] | undefined {
+  const paths = new Set(sources.map(({ path }) => path));
+  for (const levels of [1, 2]) {
+    const arrows = new Map<string, string[]>();
+    for (const { path, imports } of sources)
+      for (const { file } of imports) {
+        if (!file || !paths.has(file)) continue;
+        const [from, to] = [folderOf(path, levels), folderOf(file, levels)];
+        if (from !== to && !from.startsWith(`${to}/`) && !to.startsWith(`${from}/`))
+          arrows.set(from, [...(arrows.get(from) ?? []), to]);
+      }
+    const cycle = cycleIn(arrows);
+    if (cycle) return cycle;
+  }
+  return undefined;
+}
+
+const folderOf = (path: string, levels: number) =>
+  path.includes("/") ? dirname(path).split("/").slice(0, levels).join("/") : path;
+
+function cycleIn(arrows: ReadonlyMap<string, readonly string[]>): string[] | undefined {
   const done = new Set<string>();
   const trail: string[] = [];
 
-  function visit(path: string): string[] | undefined {
-    if (trail.includes(path)) return [...trail.slice(trail.indexOf(path)), path];
-    const source = byPath.get(path);
-    if (!source || done.has(path)) return undefined;
-    trail.push(path);
-    for (const { file, typeOnly } of source.imports) {
-      const cycle = file && !typeOnly && visit(file);
+  function visit(node: string): string[] | undefined {
+    if (trail.includes(node)) return [...trail.slice(trail.indexOf(node)), node];
+    if (done.has(node) || !arrows.has(node)) return undefined;
+    trail.push(node);
+    for (const next of arrows.get(node) ?? []) {
+      const cycle = visit(next);
       if (cycle) return cycle;
     }
     trail.pop();
-    done.add(path);
+    done.add(node);
     return undefined;
   }
 
-  for (const { path } of sources) {
-    const cycle = visit(path);
+  for (const node of arrows.keys()) {
+    const cycle = visit(node);
     if (cycle) return cycle;
   }
   return undefined;

@@ -1,6 +1,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { sql } from "drizzle-orm";
-import { readFigures } from "../../src/db/figures-store.ts";
+import { readFigures } from "../../src/db/deployment-metrics.ts";
 import { deadLetter } from "../../src/db/tables.ts";
 import { createMetrics } from "../../src/observability/metrics.ts";
 import { ask, makeApp } from "../harness/app.ts";

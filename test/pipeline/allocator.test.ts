@@ -5,7 +5,7 @@ import { makeRepository } from "../harness/repository.ts";
 import { type ScriptedRequest, startScriptedModel } from "../harness/scripted-model.ts";
 import { unavailable } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
-import { startAllocator } from "../sandboxes/allocator-stand-in.ts";
+import { startAllocator } from "../sandboxes/allocator/allocator-stand-in.ts";
 
 const NAME =
   "in a borrowed sandbox the real Claude Code CLI has the sandbox's tools alone, and the branch arrives";

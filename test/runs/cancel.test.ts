@@ -2,10 +2,10 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { session } from "../../src/db/tables.ts";
-import { runClaimed } from "../../src/runs/run-prompt.ts";
-import { MARKER } from "../../src/sandboxes/processes.ts";
-import { addPrompt } from "../../src/sessions/create-store.ts";
-import { agentOf, never, openRunBench, type RunBench } from "./bench.ts";
+import { addPrompt } from "../../src/prompts/create-store.ts";
+import { runClaimed } from "../../src/runs/runner.ts";
+import { MARKER } from "../../src/sandboxes/process/processes.ts";
+import { agentOf, never, openRunBench, type RunBench } from "./fixture.ts";
 
 const LONG = 60_000;
 

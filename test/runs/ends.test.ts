@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { eq, ne, sql } from "drizzle-orm";
 import { deadLetter, prompt, session } from "../../src/db/tables.ts";
+import { requestCancel } from "../../src/lifecycle/cancel.ts";
 import { CHANNELS } from "../../src/queue/names.ts";
-import { requestCancel } from "../../src/runs/cancel-store.ts";
 import { claimNext, renewLeases } from "../../src/runs/claim-store.ts";
 import { finishRun, postponeRun } from "../../src/runs/end-store.ts";
 import { LeaseLost } from "../../src/runs/run.ts";

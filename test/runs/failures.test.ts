@@ -3,9 +3,9 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { eq } from "drizzle-orm";
 import { deadLetter, prompt, session } from "../../src/db/tables.ts";
-import type { RunnerDeps } from "../../src/runs/run-prompt.ts";
-import { endMarked, MARKER } from "../../src/sandboxes/processes.ts";
-import { agentOf, openRunBench, type RunBench } from "./bench.ts";
+import type { RunnerDeps } from "../../src/runs/runner.ts";
+import { endMarked, MARKER } from "../../src/sandboxes/process/processes.ts";
+import { agentOf, openRunBench, type RunBench } from "./fixture.ts";
 
 const LONG = 60_000;
 

@@ -3,7 +3,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { eq } from "drizzle-orm";
 import { prompt, session } from "../../src/db/tables.ts";
-import { agentOf, LIMITS, openRunBench, type RunBench } from "./bench.ts";
+import { agentOf, LIMITS, openRunBench, type RunBench } from "./fixture.ts";
 
 const LONG = 60_000;
 

@@ -5,9 +5,9 @@ import { eq, sql } from "drizzle-orm";
 import { prompt, session } from "../../src/db/tables.ts";
 import { DETACHED } from "../../src/runs/claim-store.ts";
 import { openLeaseKeeper } from "../../src/runs/leases.ts";
-import { runClaimed } from "../../src/runs/run-prompt.ts";
-import { endMarked, MARKER } from "../../src/sandboxes/processes.ts";
-import { agentOf, logger, never, openRunBench, type RunBench } from "./bench.ts";
+import { runClaimed } from "../../src/runs/runner.ts";
+import { endMarked, MARKER } from "../../src/sandboxes/process/processes.ts";
+import { agentOf, logger, never, openRunBench, type RunBench } from "./fixture.ts";
 
 const LONG = 60_000;
 

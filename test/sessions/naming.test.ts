@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
-import { AppError } from "../../src/errors.ts";
-import { promptText } from "../../src/prompts/prompt-text.ts";
-import { checkBranchName, parseRepo } from "../../src/sandboxes/repo-url.ts";
+import { promptText } from "../../src/agents/prompt-text.ts";
+import { uiStatusOf } from "../../src/lifecycle/ui-status.ts";
+import { checkBranchName, parseRepo } from "../../src/sandboxes/git/repo-url.ts";
 import { branchOf, titleOf } from "../../src/sessions/naming.ts";
-import { uiStatusOf } from "../../src/sessions/ui-status.ts";
+import { AppError } from "../../src/shared/errors.ts";
 
 const NASTY = [
   "",

@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
 import { createHmac } from "node:crypto";
 import { eq } from "drizzle-orm";
+import type { SandboxConfig } from "../../src/db/json-columns.ts";
 import { session } from "../../src/db/tables.ts";
 import { createLogger } from "../../src/observability/logger.ts";
-import type { SandboxConfig } from "../../src/sandboxes/sandbox.ts";
 import { ask, makeApp } from "../harness/app.ts";
 import { describeEachDatabase, seedSession } from "../harness/databases.ts";
 import { until } from "../harness/until.ts";

@@ -1,0 +1,24 @@
+import { AppError } from "../shared/errors.ts";
+
+/**
+ * The text that the agent reads, out of any form that clients send: a string; an object with content, prompt, text or
+ * message; a list of those, joined by blank lines; content as a list of text blocks. "" where there is none.
+ */
+export function promptText(data: unknown): string {
+  if (typeof data === "string") return data.trim();
+  if (Array.isArray(data)) return data.map(promptText).filter(Boolean).join("\n\n");
+  if (typeof data !== "object" || data === null) return "";
+  const { content, prompt, text, message } = data as Record<string, unknown>;
+  return promptText(content ?? prompt ?? text ?? message);
+}
+
+/** The same for a prompt that is about to be accepted. @throws AppError `invalid` where there is no text. */
+export function requirePromptText(data: unknown, field: string): string {
+  const text = promptText(data);
+  if (text === "")
+    throw new AppError(
+      "prompt_empty",
+      `${field}: there is no text in it; send a string, {"content": "…"} or [{"content": "…"}]`,
+    );
+  return text;
+}

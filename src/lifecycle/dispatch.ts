@@ -1,0 +1,78 @@
+import { and, eq, sql } from "drizzle-orm";
+import { type Orm, rowsOf, type Transaction } from "../db/client.ts";
+import { outbox, prompt } from "../db/tables.ts";
+import { CHANNELS, QUEUES } from "../queue/names.ts";
+import { enqueue, notifyOutbox } from "../queue/outbox.ts";
+
+/**
+ * Only the oldest unfinished prompt of a session may run, and not beside a later one: revived ones return to their
+ * place. For queries that call the prompt `p`.
+ */
+export const isNextInSession = sql`not exists (
+  select 1 from prompt other where other.session_id = p.session_id and other.status in ('Queued', 'Running')
+    and (other.seq < p.seq or other.seq > p.seq and other.status = 'Running'))`;
+
+/** Promises a job for a prompt, in the caller's transaction. @param delayMs milliseconds; default: at once. */
+export async function dispatch(tx: Transaction, promptId: string, delayMs = 0): Promise<void> {
+  await tx.update(prompt).set({ dispatchedAt: sql`now()` }).where(eq(prompt.id, promptId));
+  await enqueue(tx, { topic: QUEUES.promptRun, key: promptId, payload: { prompt_id: promptId }, delayMs });
+}
+
+/**
+ * Dispatches the session's next waiting prompt, whose own job may have come and gone while another one stood before it.
+ * @returns its id; undefined where none waits.
+ */
+export async function dispatchNext(tx: Transaction, sessionId: string): Promise<string | undefined> {
+  const [next] = await tx
+    .select({ id: prompt.id })
+    .from(prompt)
+    .where(and(eq(prompt.sessionId, sessionId), eq(prompt.status, "Queued")))
+    .orderBy(prompt.seq)
+    .limit(1);
+  if (next) await dispatch(tx, next.id);
+  return next?.id;
+}
+
+/** Wakes whoever returns sandboxes, once the transaction commits. */
+export async function notifySandboxIdle(tx: Transaction): Promise<void> {
+  await tx.execute(sql`select pg_notify(${CHANNELS.sandboxDone}, '')`);
+}
+
+/**
+ * The safety net: dispatches again the prompts that could run, but that no job carries: the queue lost it, or its
+ * runner died. @param graceMs how long a waiting prompt's job may take before it counts as lost. @returns how many.
+ */
+export async function redispatchLost(orm: Orm, graceMs: number): Promise<number> {
+  return orm.transaction(async (tx) => {
+    const lost = await rowsOf<{ id: string }>(
+      tx,
+      sql`update prompt set dispatched_at = now() where id in (
+        select p.id from prompt p join session s on s.id = p.session_id
+        where (p.status = 'Queued' and s.deleted_at is null and ${isNextInSession}
+              and greatest(p.dispatched_at, p.not_before) < now() - ${graceMs}::int * interval '1 millisecond'
+            or p.status = 'Running' and p.lease_expires_at < now() and p.dispatched_at < now() - interval '5 seconds')
+          and not exists (select 1 from outbox o where o.key = p.id::text and o.published_at is null)
+        order by p.dispatched_at limit 100 for update of p skip locked)
+      returning id`,
+    );
+    if (lost.length === 0) return 0;
+    // The row has the prompt's own id, so a prompt that waits long in a long queue gets one more job, not one a tick.
+    await tx
+      .insert(outbox)
+      .values(lost.map(({ id }) => ({ id, topic: QUEUES.promptRun, key: id, payload: { prompt_id: id } })))
+      .onConflictDoUpdate({
+        target: outbox.id,
+        set: { publishedAt: null, attempts: 0, nextAttemptAt: sql`now()`, updatedAt: sql`now()` },
+      });
+    await notifyOutbox(tx);
+    return lost.length;
+  });
+}
+
+/** For the embedded database, which has one process: whoever held a lease before it started is dead. */
+export async function expireLeases(orm: Orm): Promise<void> {
+  await orm
+    .update(prompt)
+    .set({ leaseExpiresAt: sql`now() - interval '1 second'`, dispatchedAt: sql`'epoch'` })
+    .where(eq(prompt.status, "Running"));
+}

@@ -1,0 +1,33 @@
+import { eq, inArray, sql } from "drizzle-orm";
+import { rowsOf, type Transaction } from "../db/client.ts";
+import { prompt, session } from "../db/tables.ts";
+import { dispatch } from "./dispatch.ts";
+import { lockSession } from "./locks.ts";
+import { sessionAfter } from "./transitions.ts";
+
+/**
+ * Failed prompts wait again, each at its place in its session, with all its attempts. The quota let them in once, and is
+ * not asked again. @returns those that could be revived: their session is there, and they have failed.
+ */
+export async function revivePrompts(tx: Transaction, ids: string[]): Promise<string[]> {
+  if (ids.length === 0) return [];
+  const sessions = await tx
+    .selectDistinct({ id: prompt.sessionId })
+    .from(prompt)
+    .where(inArray(prompt.id, ids))
+    .orderBy(prompt.sessionId);
+  for (const { id } of sessions) await lockSession(tx, id);
+  const revived = await rowsOf<{ id: string; session_id: string }>(
+    tx,
+    sql`update prompt p set status = 'Queued', attempt = 0, error = null, error_kind = null, failures = '[]',
+        not_before = null, finished_at = null, usage = null, process = null, output_offset = 0,
+        cancel_requested_at = null, updated_at = now()
+      from session s where s.id = p.session_id and s.deleted_at is null and p.status = 'Failed'
+        and p.id in ${ids}
+      returning p.id, p.session_id`,
+  );
+  for (const id of [...new Set(revived.map(({ session_id }) => session_id))].sort())
+    await tx.update(session).set(sessionAfter.promptQueued).where(eq(session.id, id));
+  for (const { id } of revived) await dispatch(tx, id);
+  return revived.map(({ id }) => id);
+}

@@ -1,0 +1,82 @@
+import { and, count, eq, inArray, sql } from "drizzle-orm";
+import type { Queryable, Transaction } from "../db/client.ts";
+import type { Turn } from "../db/json-columns.ts";
+import { prompt, session } from "../db/tables.ts";
+import { dispatch } from "../lifecycle/dispatch.ts";
+import { lockSession } from "../lifecycle/locks.ts";
+import { ownedSession } from "../lifecycle/ownership.ts";
+import { sessionAfter } from "../lifecycle/transitions.ts";
+import { AppError, notFound } from "../shared/errors.ts";
+
+/** Seconds after which a user over the quota may look again; prompts end when they end. */
+const QUOTA_RETRY_S = 60;
+
+/** A user's prompts that wait or run; counts no further than `atMost`. One look at an index. */
+export async function countUnfinished(orm: Queryable, userId: string, atMost: number): Promise<number> {
+  const some = orm
+    .select({ id: prompt.userId })
+    .from(prompt)
+    .where(and(eq(prompt.userId, userId), inArray(prompt.status, ["Queued", "Running"])))
+    .limit(atMost)
+    .as("some");
+  const [row] = await orm.select({ count: count() }).from(some);
+  return row?.count ?? 0;
+}
+
+/**
+ * A waiting prompt and the promise of its job, in the caller's transaction.
+ * @param maxUnfinished the user's quota; requests at the same moment may pass it together, by as many as they are.
+ * @throws AppError `too_many_requests` when the user has so many prompts that wait or run.
+ */
+export async function insertPrompt(
+  tx: Transaction,
+  row: { id: string; sessionId: string; userId: string; seq: number; data: unknown; priority: number },
+  maxUnfinished: number,
+): Promise<void> {
+  if ((await countUnfinished(tx, row.userId, maxUnfinished)) >= maxUnfinished)
+    throw new AppError(
+      "prompt_quota_reached",
+      `You have ${maxUnfinished} prompts that wait or run, and more are not taken; wait until some have ended, or cancel some.`,
+      { retryAfter: QUOTA_RETRY_S },
+    );
+  await tx.insert(prompt).values(row);
+  await dispatch(tx, row.id);
+}
+
+/** A prompt, as the conversation has it. */
+export function userTurn(content: string, promptId: string): Turn {
+  return { role: "user", content, prompt_id: promptId, at: new Date().toISOString() };
+}
+
+export interface NewPrompt {
+  userId: string;
+  sessionId: string;
+  data: unknown;
+  text: string;
+  priority: number;
+  maxUnfinished: number;
+}
+
+/** Adds a prompt to a session in whatever state it is: it runs when those before it have ended. */
+export async function addPrompt(tx: Transaction, wanted: NewPrompt): Promise<{ id: string }> {
+  const { userId, sessionId, data, text, priority, maxUnfinished } = wanted;
+  const id = Bun.randomUUIDv7();
+  await lockSession(tx, sessionId);
+  const [counted] = await tx
+    .update(session)
+    .set({
+      ...sessionAfter.promptQueued,
+      promptSeq: sql`${session.promptSeq} + 1`,
+      messages: sql`${session.messages} || ${JSON.stringify([userTurn(text, id)])}::jsonb`,
+      updatedAt: sql`now()`,
+    })
+    .where(and(eq(session.id, sessionId), ownedSession(userId)))
+    .returning({ id: session.id, seq: session.promptSeq });
+  if (!counted) throw notFound("session", sessionId);
+  await insertPrompt(
+    tx,
+    { id, sessionId: counted.id, userId, seq: counted.seq, data, priority },
+    maxUnfinished,
+  );
+  return { id };
+}

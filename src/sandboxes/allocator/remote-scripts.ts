@@ -1,0 +1,36 @@
+import { PACKING_ENVIRONMENT, PACKING_SCRIPT } from "../git/packing.ts";
+
+/**
+ * Scripts that run in a borrowed sandbox, in a folder of their own. All of them are constants: what varies is in files
+ * beside them, and no text of a user's is ever read by a shell as more than data.
+ */
+export const CHECK_OUT = `
+set -eu
+cd "$(dirname "$0")"
+branch=$(cat branch) target=$(cat target) head=$(cat head) base=$(cat base) origin=$(cat origin)
+rm -rf checkout
+git init --quiet --template= --initial-branch="$branch" -- checkout
+cd checkout
+git fetch --quiet --no-tags --update-head-ok -- ../in.bundle "$head:refs/heads/$branch" "$base:refs/remotes/origin/$target"
+git remote add origin "$origin"
+git config user.name "$(cat ../author-name)"
+git config user.email "$(cat ../author-email)"
+git checkout --quiet --force "$branch" --
+rm -f ../in.bundle
+`;
+
+export const PACK = `
+set -eu
+cd "$(dirname "$0")"
+${Object.entries(PACKING_ENVIRONMENT)
+  .map(([key, value]) => `export ${key}='${value}'`)
+  .join("\n")}
+GIT_AUTHOR_NAME=$(cat author-name) GIT_AUTHOR_EMAIL=$(cat author-email)
+GIT_COMMITTER_NAME=$GIT_AUTHOR_NAME GIT_COMMITTER_EMAIL=$GIT_AUTHOR_EMAIL
+export GIT_AUTHOR_NAME GIT_AUTHOR_EMAIL GIT_COMMITTER_NAME GIT_COMMITTER_EMAIL
+here=$PWD
+cd checkout
+sh "$here/packing.sh" "$(cat "$here/start")" "$(cat "$here/branch")" < "$here/message" > "$here/out.bundle"
+`;
+
+export { PACKING_SCRIPT };

@@ -1,0 +1,153 @@
+import { mkdir, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Secret } from "../../shared/secret.ts";
+import { RepositoryError } from "../sandbox.ts";
+import { isPassing } from "./git-errors.ts";
+
+/**
+ * Runs git outside any sandbox, never through a shell. Only in repositories that no agent could touch.
+ * @param options.withToken show GITHUB_TOKEN to the credential helper (which answers for GITHUB_URL's host only).
+ * @returns stdout, up to 32 MiB.
+ * @throws RepositoryError with git's own last words, credentials removed; what `signal` aborted with.
+ */
+export type Git = (
+  args: readonly string[],
+  options?: { cwd?: string; withToken?: boolean; signal?: AbortSignal | undefined },
+) => Promise<string>;
+
+const TIMEOUT_MS = 10 * 60_000;
+/** Between asking git to end and ending it. Lock files that are left then are `patiently`'s affair. */
+const GRACE_MS = 2_000;
+const OUTPUT_LIMIT = 32 * 1024 * 1024;
+const STDERR_LIMIT = 64 * 1024;
+/** The helper's text is a constant; the token is in the environment of the git processes that may need it. */
+const HELPER =
+  '!f() { test "$1" = get && printf "username=x-access-token\\npassword=%s\\n" "$PROMPT_BACKEND_GIT_TOKEN"; }; f';
+
+/** Prepares git's own configuration and home below `dataDir`, so that nothing of the machine's reaches it. */
+export async function openGit(options: {
+  dataDir: string;
+  path: string;
+  githubUrl: string;
+  githubToken: Secret | undefined;
+}): Promise<Git> {
+  const { dataDir, path, githubUrl, githubToken } = options;
+  const folder = join(dataDir, "git");
+  const home = join(folder, "home");
+  await mkdir(home, { recursive: true, mode: 0o700 });
+  const configFile = join(folder, "config");
+  // Made aside and moved: another process on this DATA_DIR may be reading it.
+  const draft = `${configFile}.${crypto.randomUUID()}`;
+  await writeFile(draft, configOf(githubToken === undefined ? undefined : new URL(githubUrl).origin));
+  await rename(draft, configFile);
+  const base = {
+    PATH: path,
+    HOME: home,
+    LANG: "C.UTF-8",
+    GIT_CONFIG_NOSYSTEM: "1",
+    GIT_CONFIG_GLOBAL: configFile,
+    GIT_TERMINAL_PROMPT: "0",
+    // Beyond what parseRepo lets through: neither a redirect nor a configured rewrite may reach another transport.
+    GIT_ALLOW_PROTOCOL: "file:http:https",
+  };
+
+  return async (args, { cwd = home, withToken = false, signal } = {}) => {
+    signal?.throwIfAborted();
+    const program = Bun.which("git", { PATH: path });
+    if (!program) throw new RepositoryError("git is not installed on the machine that runs the prompts.");
+    const token =
+      withToken && githubToken !== undefined ? { PROMPT_BACKEND_GIT_TOKEN: githubToken.reveal() } : {};
+    // A group of its own: git's helpers (git-remote-https, upload-pack) must end with it.
+    const child = Bun.spawn([program, ...args], {
+      cwd,
+      env: { ...base, ...token },
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+      detached: true,
+    });
+    let why = "";
+    let insist: ReturnType<typeof setTimeout> | undefined;
+    const end = (reason: string) => {
+      why ||= reason;
+      // Asked to end, git removes its lock files, here and in a repository that it pushes to.
+      signalGroup(child.pid, "SIGTERM");
+      insist ??= setTimeout(() => signalGroup(child.pid, "SIGKILL"), GRACE_MS);
+    };
+    const onAbort = () => end("it was interrupted");
+    signal?.addEventListener("abort", onAbort, { once: true });
+    const timer = setTimeout(() => end(`it took longer than ${TIMEOUT_MS / 60_000} minutes`), TIMEOUT_MS);
+    try {
+      const [out, err] = await Promise.all([
+        textOf(child.stdout, OUTPUT_LIMIT, () => end("it printed too much")),
+        textOf(child.stderr, STDERR_LIMIT, () => undefined),
+        child.exited,
+      ]);
+      signal?.throwIfAborted();
+      if (child.exitCode === 0 && why === "") return out;
+      const said = why || scrub(`${err}\n${rejection(out)}`, githubToken) || `git ${args[0]} failed`;
+      throw new RepositoryError(said, undefined, isPassing(said));
+    } finally {
+      clearTimeout(timer);
+      clearTimeout(insist);
+      signal?.removeEventListener("abort", onAbort);
+    }
+  };
+}
+
+function configOf(tokenOrigin: string | undefined): string {
+  const lines = [
+    "[safe]\n\tdirectory = *",
+    "[gc]\n\tauto = 0",
+    "[maintenance]\n\tauto = false",
+    "[advice]\n\tdetachedHead = false\n\tpushUpdateRejected = false",
+    '[protocol "ext"]\n\tallow = never',
+    // A host that stalls is given up after a minute.
+    "[http]\n\tlowSpeedLimit = 1000\n\tlowSpeedTime = 60",
+  ];
+  if (tokenOrigin !== undefined)
+    lines.push(`[credential ${JSON.stringify(tokenOrigin)}]\n\thelper = ${JSON.stringify(HELPER)}`);
+  return `${lines.join("\n")}\n`;
+}
+
+function signalGroup(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-pid, signal);
+  } catch {
+    // It has ended meanwhile.
+  }
+}
+
+/** Reads on beyond the limit, so that the program is not blocked, but keeps no more. */
+async function textOf(
+  stream: ReadableStream<Uint8Array>,
+  limit: number,
+  onLimit: () => void,
+): Promise<string> {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  for await (const part of stream) {
+    size += part.length;
+    if (size <= limit) parts.push(part);
+    else onLimit();
+  }
+  return Buffer.concat(parts).toString("utf8");
+}
+
+/** What `push --porcelain` says of a refused branch is on stdout. */
+function rejection(stdout: string): string {
+  const line = stdout.split("\n").find((one) => one.startsWith("!\t"));
+  return line?.split("\t")[2] ?? "";
+}
+
+/** git's last words without credentials, its prefix noise and its hints. */
+function scrub(stderr: string, token: Secret | undefined): string {
+  const text = stderr
+    .split(/[\n\r]/)
+    .map((line) => line.replace(/^(remote:\s*|fatal:\s*|error:\s*)+/, "").trim())
+    .filter((line) => line !== "" && !line.startsWith("hint:"))
+    .slice(-6)
+    .join("; ")
+    .replace(/\/\/[^/@\s]+@/g, "//");
+  return (token ? text.replaceAll(token.reveal(), "***") : text).slice(0, 1000);
+}

@@ -1,0 +1,89 @@
+import type { AgentCommand } from "../../agents/agent.ts";
+import { BUNDLED } from "./repository.ts";
+
+/** Stronger than the checkout's own configuration, which the agent may have written. */
+const SETTINGS: Readonly<Record<string, string>> = {
+  "core.hooksPath": "/dev/null",
+  "core.fsmonitor": "false",
+  "core.bare": "false",
+  "commit.gpgSign": "false",
+  "gc.auto": "0",
+  "maintenance.auto": "false",
+  "advice.addEmbeddedRepo": "false",
+  "safe.directory": "*",
+};
+
+/** What git sees while it packs, besides who commits. Constants: they may stand in a script. */
+export const PACKING_ENVIRONMENT: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(
+    Object.entries(SETTINGS).flatMap(([key, value], index) => [
+      [`GIT_CONFIG_KEY_${index}`, key],
+      [`GIT_CONFIG_VALUE_${index}`, value],
+    ]),
+  ),
+  GIT_CONFIG_COUNT: String(Object.keys(SETTINGS).length),
+  GIT_CONFIG_NOSYSTEM: "1",
+  GIT_CONFIG_GLOBAL: "/dev/null",
+  GIT_NO_REPLACE_OBJECTS: "1",
+  GIT_TERMINAL_PROMPT: "0",
+};
+
+/** $1: the commit that the checkout began at. $2: the session's branch. stdin: the commit message. stdout: the bundle. */
+export const PACKING_SCRIPT = `
+set -u
+exec 3>&1 >/dev/null
+fail() { echo "$1" >&2; exit 1; }
+export GIT_DIR="$PWD/.git" GIT_WORK_TREE="$PWD"
+git rev-parse --git-dir 2>/dev/null || fail "the agent left no usable git repository behind"
+# Nothing else runs any more: a lock is left over from something that was killed.
+find "$GIT_DIR/" -name "*.lock" -type f -delete
+# One path at a time where all together fail: a nested repository without commits, an unreadable file.
+git add --all 2>/dev/null || { rm -f "$GIT_DIR/index"; git reset --quiet 2>/dev/null; git add --all 2>/dev/null; } ||
+  git ls-files -z --others --modified --deleted --exclude-standard | xargs -0 -r -n 1 git add --all -- 2>/dev/null
+if ! git diff --cached --quiet --no-ext-diff || git rev-parse --quiet --verify MERGE_HEAD; then
+  git commit --no-verify --quiet --file=- || fail "what the agent left uncommitted could not be committed"
+fi
+head=$(git rev-parse --quiet --verify "HEAD^{commit}") || head=
+own=$(git rev-parse --quiet --verify "refs/heads/$2^{commit}") || own=
+tip=$head
+# It looked at another commit and changed nothing there: its work is still on its branch.
+if [ -n "$own" ]; then
+  if [ -z "$head" ] || git merge-base --is-ancestor "$head" "$own"; then tip=$own; fi
+fi
+[ -n "$tip" ] || fail "the agent left no commit behind"
+[ "$tip" != "$1" ] || exit 0
+if git cat-file -e "$1^{commit}" 2>/dev/null; then
+  if git merge-base --is-ancestor "$tip" "$1"; then exit 0; fi
+  set -- "$1" "$2" "^$1"
+else
+  set -- "$1" "$2"
+fi
+shift 2
+git update-ref ${BUNDLED} "$tip" && git bundle create --quiet - ${BUNDLED} "$@" >&3
+`;
+
+/**
+ * Commits what was left and packs what is new, all INSIDE the sandbox: whatever an agent did to its repository (hooks,
+ * filters, a .git that points elsewhere) works on nothing but itself. Only a bundle, plain data, comes out.
+ * The script is a constant; what varies are its arguments, its environment and its stdin.
+ */
+export function packing(options: {
+  message: string;
+  start: string;
+  branch: string;
+  author: { name: string; email: string };
+}): AgentCommand {
+  const { message, start, branch, author } = options;
+  return {
+    argv: ["sh", "-c", PACKING_SCRIPT, "sh", start, branch],
+    env: {
+      ...PACKING_ENVIRONMENT,
+      GIT_AUTHOR_NAME: author.name,
+      GIT_AUTHOR_EMAIL: author.email,
+      GIT_COMMITTER_NAME: author.name,
+      GIT_COMMITTER_EMAIL: author.email,
+    },
+    stdin: message,
+    readable: [],
+  };
+}

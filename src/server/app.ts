@@ -1,0 +1,78 @@
+import { Elysia } from "elysia";
+import { bodyLimits } from "../api/body-limits.ts";
+import { errorHandler } from "../api/error-reply.ts";
+import { jsonOf, readBytes, readJson } from "../api/json-body.ts";
+import { createGuard } from "../auth/guard.ts";
+import type { RateLimits } from "../auth/limits.ts";
+import type { TokenVerifier } from "../auth/verify.ts";
+import type { Config } from "../config/config.ts";
+import type { Database } from "../db/client.ts";
+import { deadLetterRoutes } from "../dead-letters/routes.ts";
+import type { Hub } from "../live/hub.ts";
+import { liveRoutes } from "../live/routes.ts";
+import { meRoutes } from "../me/routes.ts";
+import { messageRoutes } from "../messages/routes.ts";
+import type { Logger } from "../observability/logger.ts";
+import type { Metrics } from "../observability/metrics.ts";
+import { promptRoutes } from "../prompts/routes.ts";
+import { sessionRoutes } from "../sessions/routes.ts";
+import { webhookRoutes } from "../webhooks/routes.ts";
+import { docs } from "./docs.ts";
+import { headers } from "./headers.ts";
+import { type HealthDetail, healthRoutes } from "./health.ts";
+import { localOnly } from "./local-only.ts";
+import { metricsRoutes } from "./metrics.ts";
+import { createReadiness } from "./readiness.ts";
+
+export interface AppOptions {
+  /** Not touched before the first request that needs it. */
+  database: Pick<Database, "orm">;
+  config: Config;
+  /** Likewise. */
+  hub: Hub;
+  verifier: TokenVerifier;
+  health: () => HealthDetail;
+  /** Rejects while the queue is away; undefined where the queue is the database. */
+  queueAlive?: (() => Promise<unknown>) | undefined;
+  /** Undefined: nobody is limited. */
+  limits?: RateLimits | undefined;
+  metrics: Metrics;
+  logger: Logger;
+  version: string;
+}
+
+/** The whole API. Listens nowhere; `app.handle(request)` answers. */
+export function createApp(options: AppOptions) {
+  const { database, config, hub, verifier, health, queueAlive, limits, metrics, logger, version } = options;
+  const { orm } = database;
+  const guard = createGuard({ verifier, limits }).onParse({ as: "scoped" }, readJson);
+  const app = new Elysia();
+  return app
+    .use(errorHandler({ logger, methodsOf: (path) => methodsOf(app.routes, path) }))
+    .use(metricsRoutes({ metrics, token: config.metricsToken }))
+    .use(headers(config))
+    .use(localOnly(config))
+    .use(bodyLimits())
+    .use(docs(version)(app))
+    .use(healthRoutes({ detail: health, ready: createReadiness({ orm, queueAlive }) }))
+    .use(meRoutes({ orm, config, guard }))
+    .use(sessionRoutes({ orm, config, guard }))
+    .use(promptRoutes({ orm, config, guard }))
+    .use(messageRoutes({ orm, guard }))
+    .use(deadLetterRoutes({ orm, guard }))
+    .use(liveRoutes({ orm, hub, guard }))
+    .use(webhookRoutes({ orm, config, limits, readBytes, jsonOf, logger }));
+}
+
+/** The methods that some route offers at this path. */
+function methodsOf(routes: readonly { method: string; path: string }[], path: string): string[] {
+  const parts = path.replace(/\/$/, "").split("/");
+  const fits = (pattern: string) => {
+    const wanted = pattern.split("/");
+    return (
+      wanted.length === parts.length &&
+      wanted.every((part, index) => part.startsWith(":") || part === parts[index])
+    );
+  };
+  return [...new Set(routes.filter((route) => fits(route.path)).map(({ method }) => method))].sort();
+}

@@ -1,0 +1,122 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { PATIENCE_MS } from "../../harness/patience.ts";
+import { makeRepository, type TestRepository } from "../../harness/repository.ts";
+import { unavailable } from "../../harness/services.ts";
+import {
+  LIMIT_MS,
+  linesOf,
+  never,
+  openStage,
+  processArguments,
+  type SandboxStage,
+  whyNotIsolated,
+} from "../stage.ts";
+
+setDefaultTimeout(PATIENCE_MS);
+
+const reason = await whyNotIsolated();
+if (reason) unavailable({ name: "isolation", reason });
+else
+  describe("an agent under bubblewrap", () => {
+    let stage: SandboxStage;
+    let repo: TestRepository;
+    beforeAll(async () => {
+      stage = await openStage();
+      repo = await makeRepository();
+    });
+    afterAll(async () => {
+      await stage.remove();
+      await repo.remove();
+    });
+
+    test("sees the system and its own folders, nothing else of the machine", async () => {
+      const sandbox = await stage.open(stage.request(repo.path));
+      const { dataDir } = stage;
+      const script = `ls -d ${dataDir} ${repo.path} ${import.meta.dir} 2>/dev/null; ls -A /root /run/ /home /var/tmp
+        cat /etc/shadow; touch /usr/x /etc/x /x 2>/dev/null && echo WROTE; echo "$$ $(pwd) $(id -un)"; grep CapEff /proc/self/status`;
+      const { out } = await stage.run(sandbox, script);
+      expect(out).not.toContain(dataDir);
+      expect(out).not.toContain(repo.path);
+      expect(out).not.toContain(import.meta.dir);
+      expect(out).not.toContain("WROTE");
+      expect(out).not.toMatch(/^root:/m);
+      expect(out).toMatch(/^2 \/workspace agent$/m);
+      expect(out).toMatch(/CapEff:\s*0+$/m);
+    });
+
+    test("cannot change the kernel's settings, also where root starts it", async () => {
+      const sandbox = await stage.open(stage.request(repo.path));
+      // Its own value: harmless where the rule is broken.
+      const script =
+        "f=/proc/sys/vm/swappiness; { cat $f > $f; } 2>/dev/null && echo WROTE; cat /proc/kcore | head -c 1 | wc -c";
+      expect((await stage.run(sandbox, script)).out.trim()).toBe("0");
+    });
+
+    test("does not see DATA_DIR inside a folder that its program needs", async () => {
+      const sandbox = await stage.open(stage.request(repo.path));
+      const readable = [join(stage.dataDir, "..")];
+      const argv = ["sh", "-c", `ls -A ${stage.dataDir}; echo end`] as const;
+      const child = sandbox.start({ argv, env: {}, stdin: "", readable }, LIMIT_MS);
+      expect(await linesOf(child)).toEqual(["end"]);
+    });
+
+    test("gets its secrets by environment, not as arguments", async () => {
+      const sandbox = await stage.open(stage.request(repo.path));
+      const child = sandbox.start(
+        {
+          argv: ["sh", "-c", 'echo "$SECRET"; exec sleep 60'],
+          env: { SECRET: "s3cret-value" },
+          stdin: "",
+          readable: [],
+        },
+        LIMIT_MS,
+      );
+      for await (const { line } of child.lines(0)) {
+        expect(line).toBe("s3cret-value");
+        break;
+      }
+      const argvs = processArguments();
+      expect(argvs.join("\n")).toContain("sleep");
+      expect(argvs.join("\n")).not.toContain("s3cret-value");
+      await child.stop(0);
+    });
+
+    test("a daemon that has thrown away its whole environment ends with the run", async () => {
+      const sandbox = await stage.open(stage.request(repo.path));
+      const name = `daemon-${crypto.randomUUID()}`;
+      const script = `env -i /usr/bin/setsid /bin/sh -c 'trap "" TERM HUP; echo up > up; while :; do sleep 0.05; done' ${name} >/dev/null 2>&1 &
+        while ! [ -s up ]; do sleep 0.01; done`;
+      await stage.run(sandbox, script);
+      expect(processArguments().join("\n")).not.toContain(`sleep 0.05; done\0${name}`);
+      expect(processArguments().filter((args) => args.includes(name))).toEqual([]);
+    });
+
+    test("what it writes into .git is never run outside", async () => {
+      const marker = join(stage.dataDir, "escaped");
+      const sandbox = await stage.open(stage.request(repo.path, { branch: "s/hostile" }));
+      const evil = `touch ${marker}`;
+      const script = `mkdir -p h; for n in pre-push pre-commit post-commit reference-transaction post-index-change; do printf '#!/bin/sh\n${evil}\n' > h/$n; chmod +x h/$n; cp h/$n .git/hooks/ 2>/dev/null || { mkdir -p .git/hooks; cp h/$n .git/hooks/; }; done
+        git config core.fsmonitor "${evil}; false"; git config core.hooksPath /workspace/h; git config credential.helper "!${evil}"
+        git config uploadpack.packObjectsHook "${evil}"; git config core.sshCommand "${evil}"; git config core.alternateRefsCommand "${evil}"
+        git config filter.f.clean "${evil}; cat"; echo "* filter=f" > .gitattributes; git config url."ext::sh -c '${evil}' ".insteadOf /
+        git config core.pager "${evil}"; git config gpg.program "${evil}"; git config commit.gpgsign true; echo x > x`;
+      await stage.run(sandbox, script);
+      const work = await sandbox.collect("hostile", never);
+      expect(work.push).toEqual({ pushed: true, to: repo.path });
+      expect(existsSync(marker)).toBe(false);
+    });
+
+    test("cannot bring another repository out by a .git that points at it", async () => {
+      const other = await makeRepository({ files: { secret: "other" } });
+      try {
+        const sandbox = await stage.open(stage.request(repo.path, { branch: "s/elsewhere" }));
+        await stage.run(sandbox, `rm -rf .git && ln -s ${other.path}/.git .git`);
+        const collected = sandbox.collect("x", never);
+        await expect(collected).rejects.toThrow("no usable git repository");
+      } finally {
+        await other.remove();
+      }
+    });
+  });

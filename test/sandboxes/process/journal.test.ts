@@ -1,0 +1,83 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { appendFile, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  CUT_MARK,
+  type JournalLine,
+  LINE_LIMIT,
+  readJournal,
+  tailOf,
+} from "../../../src/sandboxes/process/journal.ts";
+
+let folder: string;
+let count = 0;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "pb-journal-"));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const written = async (...parts: (string | Uint8Array<ArrayBuffer>)[]) => {
+  const file = join(folder, `${++count}`);
+  await writeFile(file, Buffer.concat(parts.map((part) => Buffer.from(part as Uint8Array))));
+  return file;
+};
+const never = new AbortController().signal;
+const read = (file: string, from = 0) =>
+  Array.fromAsync(readJournal({ file, from, ended: () => true, signal: never }));
+
+test("lines and where each ends; empty ones; the last one without its newline", async () => {
+  expect(await read(await written("ab\n\nc\nd"))).toEqual([
+    { line: "ab", end: 3 },
+    { line: "", end: 4 },
+    { line: "c", end: 6 },
+    { line: "d", end: 7 },
+  ]);
+});
+
+test("a later reader goes on where a line ended, in bytes, not characters", async () => {
+  const file = await written("é\nü\n");
+  const [first] = await read(file);
+  expect(first).toEqual({ line: "é", end: 3 });
+  expect(await read(file, first?.end)).toEqual([{ line: "ü", end: 6 }]);
+});
+
+test("bytes that are no UTF-8", async () => {
+  expect(await read(await written(new Uint8Array([0xff, 0x0a])))).toEqual([{ line: "\ufffd", end: 2 }]);
+});
+
+test("a line over the limit is cut and marked, the next one is whole", async () => {
+  const whole = "x".repeat(LINE_LIMIT);
+  const [exact, long, next] = await read(await written(whole, "\n", whole, "y\nz"));
+  expect(exact?.line).toBe(whole);
+  expect(long).toEqual({ line: whole + CUT_MARK, end: 2 * LINE_LIMIT + 3 });
+  expect(next).toEqual({ line: "z", end: 2 * LINE_LIMIT + 4 });
+});
+
+test("what is written while it is read arrives, half a line not before its rest", async () => {
+  const file = await written("one\ntw");
+  let ended = false;
+  const seen: JournalLine[] = [];
+  for await (const one of readJournal({ file, from: 0, ended: () => ended, signal: never })) {
+    seen.push(one);
+    if (one.line === "one") await appendFile(file, "o\nthree");
+    if (one.line === "two") ended = true;
+  }
+  expect(seen.map(({ line }) => line)).toEqual(["one", "two", "three"]);
+});
+
+test("a reader that is told to stop leaves what is left, without an error", async () => {
+  const stop = new AbortController();
+  const seen: string[] = [];
+  const file = await written("one\ntwo\n");
+  for await (const { line } of readJournal({ file, from: 0, ended: () => false, signal: stop.signal })) {
+    seen.push(line);
+    stop.abort();
+  }
+  expect(seen).toEqual(["one"]);
+});
+
+test("the tail of stderr", async () => {
+  expect(await tailOf(await written("abcdef"), 4)).toBe("cdef");
+  expect(await tailOf(join(folder, "none"))).toBe("");
+});

@@ -1,0 +1,166 @@
+import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
+import SwaggerParser from "@apidevtools/swagger-parser";
+import { Ajv } from "ajv";
+import addFormats from "ajv-formats";
+import { openApiText } from "../../../src/server/docs.ts";
+import { makeApp } from "../../harness/app.ts";
+import { PATIENCE_MS } from "../../harness/patience.ts";
+import { breaks, type OpenApi, type Operation, type Schema } from "./compatibility.ts";
+import contract from "./contract.json";
+
+setDefaultTimeout(PATIENCE_MS);
+
+const SNAPSHOT = join(import.meta.dir, "openapi.json");
+const ROOT = join(import.meta.dir, "../../..");
+
+let text: string;
+let document: OpenApi & { info: { version: string }; tags: { name: string }[] };
+beforeAll(async () => {
+  text = await openApiText(makeApp());
+  document = JSON.parse(text);
+});
+
+const operations = () =>
+  Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({
+      at: `${method.toUpperCase()} ${path}`,
+      operation: operation as Operation & { summary?: string; tags?: string[]; description?: string },
+    })),
+  );
+
+test("breaks no client that there is: everything that the published SDK sends and reads", () => {
+  expect(breaks(contract as unknown as OpenApi, document)).toEqual([]);
+});
+
+describe("is the one that was looked at", () => {
+  const normalised = () =>
+    `${JSON.stringify({ ...document, info: { ...document.info, version: "" } }, null, 2)}\n`;
+  const update = process.env["UPDATE_OPENAPI"] && !/^(1|true)$/i.test(process.env["CI"] ?? "");
+
+  test("(else, look at the difference, and: UPDATE_OPENAPI=1 bun test test/server/openapi)", async () => {
+    if (update) await Bun.write(SNAPSHOT, normalised());
+    expect(normalised()).toBe(await Bun.file(SNAPSHOT).text());
+  });
+});
+
+test("is printed as it is served, without a database", async () => {
+  // To a reader that comes late: a pipe holds less than the document.
+  const program = [process.execPath, join(ROOT, "src/main.ts"), "print-openapi"];
+  const child = Bun.spawn(["sh", "-c", '"$@" | (sleep 1; cat)', "sh", ...program], {
+    env: { PATH: process.env["PATH"] ?? "", DATABASE_URL: "nonsense" },
+    stdin: "ignore",
+  });
+  const printed = await child.stdout.text();
+  const { version } = JSON.parse(printed).info;
+  expect(await openApiText(makeApp({ version }))).toBe(printed);
+  // Elysia completes schemas when it first needs them, which must not show.
+  const used = makeApp({ version });
+  for (const path of ["/sessions", "/prompts", "/webhook/return"])
+    await used.handle(
+      new Request(`http://localhost${path}`, { method: "POST", headers: { authorization: "Bearer a" } }),
+    );
+  expect(await openApiText(used)).toBe(printed);
+});
+
+describe("is well-formed", () => {
+  test("to a strict parser", async () => {
+    await SwaggerParser.validate(JSON.parse(text));
+  });
+
+  test("to a linter, which does not even warn", async () => {
+    const file = join(ROOT, ".cache", `openapi-${process.pid}.json`);
+    await Bun.write(file, text);
+    const child = Bun.spawn(
+      [
+        process.execPath,
+        join(ROOT, "node_modules/.bin/redocly"),
+        "lint",
+        "--extends=recommended",
+        "--format=json",
+        file,
+      ],
+      {
+        env: { ...process.env, REDOCLY_TELEMETRY: "off", REDOCLY_SUPPRESS_UPDATE_NOTICE: "true" },
+        stdin: "ignore",
+        stderr: "pipe",
+      },
+    );
+    const { totals, problems } = JSON.parse(await child.stdout.text());
+    await Bun.file(file).delete();
+    expect(problems).toEqual([]);
+    expect(totals).toMatchObject({ errors: 0, warnings: 0 });
+  });
+
+  test("and has none of the generator's leftovers", () => {
+    expect(text).not.toMatch(/"\$id"|"const"|"type": "(null|void|Date)"|"patternProperties"|multipart/);
+  });
+});
+
+describe("says enough", () => {
+  test("each operation has a name of its own, a summary, known tags, security and errors", () => {
+    const ids = operations().map(({ operation }) => operation.operationId);
+    expect(new Set(ids).size).toBe(ids.length);
+    const tags = document.tags.map(({ name }) => name);
+    for (const { at, operation } of operations()) {
+      expect(operation.operationId, at).toMatch(/^handlers_[a-z_]+$/);
+      expect(operation.summary?.length ?? 0, at).toBeGreaterThan(5);
+      expect(tags, at).toEqual(expect.arrayContaining(operation.tags ?? ["none"]));
+      expect(operation.security, at).toBeDefined();
+      const replies = Object.keys(operation.responses);
+      if (operation.security?.some((one) => "Bearer" in one))
+        expect(replies, at).toEqual(expect.arrayContaining(["200", "401", "429", "500", "503"]));
+      if (operation.requestBody) expect(replies, at).toEqual(expect.arrayContaining(["400", "413", "422"]));
+    }
+    for (const tag of tags)
+      expect(
+        operations().some(({ operation }) => operation.tags?.includes(tag)),
+        tag,
+      ).toBe(true);
+  });
+
+  test("each body and parameter has an example, down to its last field", () => {
+    const missing = operations().flatMap(({ at, operation }) => {
+      const bodies = [operation.requestBody, ...Object.values(operation.responses)];
+      return [
+        ...(operation.parameters ?? [])
+          .filter((one) => !("example" in one))
+          .flatMap(({ name, schema }) => withoutExample(`${at} ${name}`, schema)),
+        ...bodies
+          .flatMap((one) => Object.values(one?.content ?? {}))
+          .flatMap((one) => ("example" in one ? [] : withoutExample(at, one.schema))),
+      ];
+    });
+    expect([...new Set(missing)]).toEqual([]);
+  });
+
+  test("each example is of its schema", () => {
+    const ajv = new Ajv({ strict: false, allErrors: true });
+    (addFormats as unknown as (ajv: Ajv) => void)(ajv);
+    const wrong: string[] = [];
+    const look = (value: unknown, at: string) => {
+      if (typeof value !== "object" || value === null) return;
+      if ("example" in value && ("type" in value || "anyOf" in value)) {
+        const check = ajv.compile({ ...value, components: document.components });
+        if (!check(value.example)) wrong.push(`${at}: ${ajv.errorsText(check.errors)}`);
+      }
+      for (const [key, one] of Object.entries(value)) if (key !== "example") look(one, `${at}/${key}`);
+    };
+    look(document, "");
+    expect(wrong).toEqual([]);
+  });
+});
+
+/** Where nothing tells what a value looks like: no example, no list of words, and no parts that have one. */
+function withoutExample(at: string, schema: Schema & { example?: unknown } = {}): string[] {
+  if (schema.$ref !== undefined) {
+    const name = schema.$ref.replace("#/components/schemas/", "");
+    return withoutExample(name, document.components.schemas[name]);
+  }
+  if (schema.example !== undefined || schema.enum || schema.type === "boolean") return [];
+  if (schema.anyOf) return schema.anyOf.every((one) => withoutExample(at, one).length > 0) ? [at] : [];
+  if (schema.properties)
+    return Object.entries(schema.properties).flatMap(([name, one]) => withoutExample(`${at}.${name}`, one));
+  if (schema.items) return withoutExample(`${at}[]`, schema.items);
+  return [at];
+}

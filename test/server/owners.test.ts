@@ -1,0 +1,162 @@
+import { expect, test } from "bun:test";
+import { eq } from "drizzle-orm";
+import { deadLetter, message, prompt, session } from "../../src/db/tables.ts";
+import { ask, makeApp } from "../harness/app.ts";
+import { describeEachDatabase, seedSession } from "../harness/databases.ts";
+import { documentOf, guarded, type Route, type Schema } from "../harness/guarded.ts";
+
+const guard = guarded();
+const { here } = guard;
+
+describeEachDatabase("what is somebody else's", (database) => {
+  /** One of each, alice's, in a session that rests so that everything might be changed. */
+  async function alices() {
+    const { sessionId, promptIds } = await seedSession(database(), 2);
+    const [messageId, letterId] = [Bun.randomUUIDv7(), Bun.randomUUIDv7()];
+    const promptId = promptIds[0] ?? "";
+    const { orm } = database();
+    await orm.insert(message).values({
+      id: messageId,
+      promptId,
+      sessionId,
+      seq: 1,
+      data: { type: "assistant", uuid: messageId },
+    });
+    await orm.insert(deadLetter).values({
+      id: letterId,
+      taskType: "prompt-run",
+      entityId: promptId,
+      userId: "alice",
+      entityData: { prompt_id: promptId },
+      lastError: "it did not work",
+    });
+    return { session: sessionId, prompt: promptId, message: messageId, letter: letterId };
+  }
+  type Things = Awaited<ReturnType<typeof alices>>;
+
+  const inPath = (things: Things): Record<string, string> => ({
+    sessions: things.session,
+    prompts: things.prompt,
+    messages: things.message,
+    "dead-letter-queue": things.letter,
+  });
+  const idOf = (route: Route, things: Things): string => {
+    const room = route.path.split("/")[1] ?? "";
+    const id = inPath(things)[room];
+    if (!id) throw new Error(`Teach this test whose ids stand in ${route.path}.`);
+    return id;
+  };
+
+  /** A body that the schema accepts, with alice's ids wherever there is one. */
+  function bodyOf(
+    schema: Schema,
+    schemas: Record<string, Schema>,
+    own: string,
+    things: Things,
+    name = "",
+  ): unknown {
+    if (schema.$ref)
+      return bodyOf(schemas[schema.$ref.split("/").pop() ?? ""] ?? {}, schemas, own, things, name);
+    const known: Record<string, unknown> = {
+      session_id: things.session,
+      parent: things.session,
+      parent_id: things.session,
+      prompt_id: things.prompt,
+      id: own,
+      repo: "owner/name",
+      target_branch: "main",
+      messages: [{ content: "go" }],
+      data: { type: "assistant", uuid: "u", content: "go" },
+    };
+    if (name in known) return known[name];
+    if (schema.anyOf?.[0]) return bodyOf(schema.anyOf[0], schemas, own, things, name);
+    if (schema.enum) return schema.enum.find((one) => one !== null);
+    if (schema.properties)
+      return Object.fromEntries(
+        Object.entries(schema.properties)
+          // Those that only some values of others allow are left out; ids are what this is about.
+          .filter(([key]) => key in known || schema.properties?.[key]?.format === "uuid")
+          .map(([key, one]) => [key, bodyOf(one, schemas, own, things, key)]),
+      );
+    return schema.example ?? (schema.type === "array" ? [] : "x");
+  }
+
+  async function setUp() {
+    const things = await alices();
+    const app = makeApp({ database: database(), ...guard.options() });
+    const tokens = Object.fromEntries(
+      await Promise.all(
+        ["alice", "bob", "root"].map(async (sub) => [
+          sub,
+          await here.issuer.token(here.key, {
+            sub,
+            ...(sub === "root" && { realm_access: { roles: ["admin"] } }),
+          }),
+        ]),
+      ),
+    );
+    return { things, app, tokens, ...(await documentOf(app)) };
+  }
+  /** All that alice has, as it stands in the tables. */
+  const everything = async (things: Things) => {
+    const { orm } = database();
+    return {
+      session: await orm.select().from(session).where(eq(session.id, things.session)),
+      prompts: await orm.select().from(prompt).where(eq(prompt.sessionId, things.session)),
+      messages: await orm.select().from(message).where(eq(message.sessionId, things.session)),
+      letters: await orm.select().from(deadLetter).where(eq(deadLetter.id, things.letter)),
+    };
+  };
+
+  test("does not exist: every route that takes an id, in its path or its body, answers 404 and changes nothing", async () => {
+    const { things, app, tokens, secured, schemas } = await setUp();
+    const before = await everything(things);
+    const asked: string[] = [];
+    for (const route of secured) {
+      const { method, path, operation } = route;
+      const hasId = path.includes("{");
+      const own = hasId ? idOf(route, things) : "";
+      const schema = operation.requestBody?.content["application/json"]?.schema;
+      const body = schema && bodyOf(schema, schemas, own, things);
+      const names = Object.values(things).some((id) => JSON.stringify(body ?? "").includes(id));
+      if (!hasId && !names) continue;
+      asked.push(operation.operationId);
+      const reply = await ask(app, tokens["bob"], method, path.replace(/\{\w+\}/, own), body);
+      expect({ route: `${method} ${path}`, status: reply.status, code: reply.body.code }).toEqual({
+        route: `${method} ${path}`,
+        status: 404,
+        code: "not_found",
+      });
+    }
+    expect(await everything(things)).toEqual(before);
+    expect(asked).toContain("handlers_sessions_read");
+    expect(asked).toContain("handlers_prompts_create");
+    // The control: to alice, what is read exists.
+    for (const route of secured.filter(({ method, path }) => method === "GET" && path.includes("{"))) {
+      if (route.operation.responses["200"]?.content?.["text/event-stream"]) continue;
+      const path = route.path.replace(/\{\w+\}/, idOf(route, things));
+      expect([route.path, (await ask(app, tokens["alice"], "GET", path)).status]).toEqual([route.path, 200]);
+    }
+  });
+
+  test("stands in no list; an admin sees everybody's dead letters, and nothing else of theirs", async () => {
+    const { things, app, tokens, secured } = await setUp();
+    const lists = secured.filter(
+      ({ method, path, operation }) =>
+        method === "GET" &&
+        !path.includes("{") &&
+        !operation.responses["200"]?.content?.["text/event-stream"],
+    );
+    expect(lists.map(({ path }) => path)).toContain("/sessions");
+    for (const { path } of lists) {
+      const seenBy = async (user: string) => {
+        const { status, body } = await ask(app, tokens[user], "GET", path);
+        expect([path, status]).toEqual([path, 200]);
+        return Object.values(things).some((id) => JSON.stringify(body).includes(id));
+      };
+      const isDeadLetters = path.startsWith("/dead-letter-queue");
+      expect([path, await seenBy("bob"), await seenBy("root")]).toEqual([path, false, isDeadLetters]);
+      if (isDeadLetters || path === "/sessions") expect([path, await seenBy("alice")]).toEqual([path, true]);
+    }
+  });
+});
