@@ -5,7 +5,7 @@ import type { Config } from "../config/config.ts";
 import type { AgentProcess } from "../db/json-columns.ts";
 import type { Logger } from "../observability/logger.ts";
 import { AppError, messageOf } from "../shared/errors.ts";
-import { createExclusively } from "../shared/keyed-mutex.ts";
+import { createKeyedMutex } from "../shared/keyed-mutex.ts";
 import { openGit } from "./git/git.ts";
 import { checkBranchName, parseRepo } from "./git/repo-url.ts";
 import { openRepositoryStore, type RepositoryStore } from "./git/repository.ts";
@@ -54,7 +54,7 @@ export async function openMachine(options: { config: Config; logger: Logger }): 
   const git = await openGit({ dataDir, path, githubUrl, githubToken });
   const probed = await probeBubblewrap({ path, dataDir });
   const bubblewrap: Bubblewrap | undefined = typeof probed === "string" ? undefined : probed;
-  const exclusively = createExclusively();
+  const inTurn = createKeyedMutex();
   const folderOf = (id: string) => join(root, safeId(id));
   const placeOf = (id: string) => ({ id, folder: folderOf(id), host, isolated: bubblewrap !== undefined });
 
@@ -96,7 +96,7 @@ export async function openMachine(options: { config: Config; logger: Logger }): 
         return parseRepo(request.repo, { githubUrl, allowLocal });
       });
       const hasToken = githubToken !== undefined;
-      return openRepositoryStore({ git, dataDir, address, hasToken, author, exclusively });
+      return openRepositoryStore({ git, dataDir, address, hasToken, author, inTurn });
     },
 
     async sweep(heldOf) {

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { Exclusively } from "../../shared/keyed-mutex.ts";
+import type { KeyedMutex } from "../../shared/keyed-mutex.ts";
 import { type CheckoutRequest, RepositoryError, type WorkResult } from "../sandbox.ts";
 import type { Git } from "./git.ts";
 import { patiently } from "./git-retry.ts";
@@ -33,7 +33,7 @@ export interface RepositoryStore {
 }
 
 /**
- * @param options.exclusively runs one piece of work at a time on the folder of this name, among those of this process.
+ * @param options.inTurn runs one piece of work at a time on the folder of this name, among those of this process.
  * @param options.author whom the agent's own commits in the checkout are by, unless it says otherwise.
  */
 export function openRepositoryStore(options: {
@@ -42,9 +42,9 @@ export function openRepositoryStore(options: {
   address: RepoAddress;
   hasToken: boolean;
   author: { name: string; email: string };
-  exclusively: Exclusively;
+  inTurn: KeyedMutex;
 }): RepositoryStore {
-  const { git, dataDir, address, hasToken, author, exclusively } = options;
+  const { git, dataDir, address, hasToken, author, inTurn } = options;
   const store = join(
     dataDir,
     "repos",
@@ -112,7 +112,7 @@ export function openRepositoryStore(options: {
   /** Brings the session's refs up to date. @returns the commit that its work starts from. */
   const update = (request: CheckoutRequest, signal: AbortSignal) => {
     const { base, origin } = refs(request.sessionId);
-    return exclusively(store, async () => {
+    return inTurn(store, async () => {
       await ensure(signal);
       const heads = await remote.branches(request, signal);
       const pushed = heads.get(request.branch);
@@ -156,7 +156,7 @@ export function openRepositoryStore(options: {
     },
 
     takeIn: (request, { bundle, start }, signal) =>
-      exclusively(store, async () => {
+      inTurn(store, async () => {
         const { base, head } = refs(request.sessionId);
         const tip = bundle === undefined ? start : await unpack(bundle, request.sessionId, signal);
         await patiently(() => setHead(request.sessionId, tip, signal), { store });
