@@ -1,5 +1,5 @@
 import { Elysia } from "elysia";
-import { isAway } from "../db/client.ts";
+import { isDatabaseUnavailable } from "../db/client.ts";
 import type { Logger } from "../observability/logger.ts";
 import { AppError, type ErrorKind } from "../shared/errors.ts";
 import { requestIdOf } from "./request-id.ts";
@@ -44,7 +44,7 @@ export function errorHandler(options: { logger: Logger; methodsOf: (path: string
       }
     }
     // Which one, and where, is for the log alone.
-    const away = !known && isAway(error);
+    const away = !known && isDatabaseUnavailable(error);
     if (away) answer = new AppError("database_unavailable", AWAY, { retryAfter: AWAY_RETRY_S });
     if (answer.code === "internal" || away)
       logger.error("request failed", { request_id, method: request.method, path, error });

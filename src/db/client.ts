@@ -70,14 +70,25 @@ export function isUniqueViolation(error: unknown, index: string): boolean {
 }
 
 /** Codes of postgres.js, of the system and of PostgreSQL that say: not now, or the connection broke. */
-const AWAY =
-  /^(CONNECTION_|CONNECT_TIMEOUT|ECONN|EPIPE|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|57P0|08|53300|40001|40P01)/;
+const UNAVAILABLE =
+  /^(CONNECTION_|CONNECT_TIMEOUT|ECONN|EPIPE|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|57P0|08|53300)/;
+/** Serialization failure, deadlock: PostgreSQL rolled the transaction back, because of another one. */
+const CONFLICT = /^(40001|40P01)$/;
 
-/** Whether the same statement may work once the database is back; its effect may have happened already. */
-export function isAway(error: unknown): boolean {
+/** Whether the database could not be reached, or the connection broke: the statement's effect may have happened. */
+export const isDatabaseUnavailable = (error: unknown): boolean => hasCode(error, UNAVAILABLE);
+
+/** Whether another transaction was in the way of this one, which has had no effect. */
+export const isTransactionConflict = (error: unknown): boolean => hasCode(error, CONFLICT);
+
+/** Whether the same transaction may well work a moment later; its effect may have happened already. */
+export const isRetryableDbError = (error: unknown): boolean =>
+  isDatabaseUnavailable(error) || isTransactionConflict(error);
+
+function hasCode(error: unknown, codes: RegExp): boolean {
   for (let one = error; one instanceof Error; one = one.cause) {
     const { code } = one as { code?: unknown };
-    if (typeof code === "string" && AWAY.test(code)) return true;
+    if (typeof code === "string" && codes.test(code)) return true;
   }
   return false;
 }

@@ -1,6 +1,6 @@
 import { type SQL, sql } from "drizzle-orm";
 import type { PgTable } from "drizzle-orm/pg-core";
-import { type Orm, rowsOf } from "./client.ts";
+import { type Orm, rowsOf, type Transaction } from "./client.ts";
 
 /** Rows of one statement: some milliseconds, so that nobody waits for it. */
 export const PURGE_BATCH = 500;
@@ -25,10 +25,10 @@ export function deleteSome(orm: Orm, table: PgTable, condition: SQL, limit = PUR
 }
 
 /** One batch at a time in the whole cluster. */
-export function inTurn<T>(orm: Orm, work: (tx: Orm) => Promise<T>): Promise<T> {
+export function inTurn<T>(orm: Orm, work: (tx: Transaction) => Promise<T>): Promise<T> {
   return orm.transaction(async (tx) => {
     await tx.execute(sql`select pg_advisory_xact_lock(${LOCK})`);
-    return work(tx as unknown as Orm);
+    return work(tx);
   });
 }
 

@@ -1,21 +1,16 @@
-import { isAway } from "./client.ts";
+import { retry } from "../shared/time.ts";
+import { isRetryableDbError } from "./client.ts";
 
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 2_000;
 
 /**
- * Writes although the database is away for a while: tries again until it is back, or until `signal` aborts (the lease
- * is lost by then). Whatever else goes wrong is thrown at once.
+ * Runs a query that must not fail because the database is unavailable for a while: it is tried again until it works, or
+ * until `signal` aborts. Whatever else goes wrong is thrown at once.
+ * @param query told how often it has been tried: from the second attempt on, an earlier one may have had its effect.
  */
-export async function persistently<T>(signal: AbortSignal, write: () => Promise<T>): Promise<T> {
-  for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
-    try {
-      return await write();
-    } catch (error) {
-      signal.throwIfAborted();
-      if (!isAway(error)) throw error;
-      await Bun.sleep(pause);
-      signal.throwIfAborted();
-    }
-  }
-}
+export const retryWhileUnavailable = <T>(
+  signal: AbortSignal,
+  query: (attempt: number) => Promise<T>,
+): Promise<T> =>
+  retry(query, { firstMs: FIRST_PAUSE_MS, maxMs: LONGEST_PAUSE_MS, when: isRetryableDbError, signal });

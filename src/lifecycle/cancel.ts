@@ -2,10 +2,12 @@ import { eq, sql } from "drizzle-orm";
 import { rowsOf, type Transaction } from "../db/client.ts";
 import { session } from "../db/tables.ts";
 import { CHANNELS } from "../queue/names.ts";
+import { notifySandboxIdle } from "./dispatch.ts";
+import { sessionAfter } from "./transitions.ts";
 
 /**
- * Cancels what a session has to do: prompts that wait never start; one that runs is ended by its runner, which is told.
- * Works in every state, and twice. Whose session it is, the caller has checked.
+ * Cancels a session's unfinished prompts: those that wait never start; the one that runs is ended by its runner, which is
+ * notified. Works in every state, and twice. The caller has checked the owner and holds the session's lock.
  * @param request.by the user who asks.
  */
 export async function requestCancel(
@@ -13,7 +15,7 @@ export async function requestCancel(
   request: { sessionId: string; by: string },
 ): Promise<void> {
   const { sessionId, by } = request;
-  // Prompts before their session, as runs lock them: what runs first, though a revived prompt may stand before it.
+  // In the order of locks.ts: the running prompt first, although a revived one may stand before it.
   const touched = await rowsOf<{ id: string; status: string }>(
     tx,
     sql`update prompt set cancel_requested_at = coalesce(cancel_requested_at, now()), updated_at = now(),
@@ -24,21 +26,10 @@ export async function requestCancel(
       returning id, status`,
   );
   const running = touched.filter(({ status }) => status === "Running");
-  const unfinished = sql`${session.inboxStatus} in ('Pending', 'Processing')`;
   await tx
     .update(session)
-    .set(
-      running.length > 0
-        ? { cancellationStatus: "Requested", cancelledAt: null, cancelledBy: by, updatedAt: sql`now()` }
-        : {
-            cancellationStatus: "Cancelled",
-            cancelledAt: sql`coalesce(${session.cancelledAt}, now())`,
-            cancelledBy: sql`coalesce(${session.cancelledBy}, ${by})`,
-            inboxStatus: sql`case when ${unfinished} then 'Cancelled' else ${session.inboxStatus} end`,
-            updatedAt: sql`now()`,
-          },
-    )
+    .set(running.length > 0 ? sessionAfter.cancelRequested(by) : sessionAfter.cancelled(by))
     .where(eq(session.id, sessionId));
   for (const { id } of running) await tx.execute(sql`select pg_notify(${CHANNELS.cancel}, ${id})`);
-  if (running.length === 0) await tx.execute(sql`select pg_notify(${CHANNELS.sandboxDone}, '')`);
+  if (running.length === 0) await notifySandboxIdle(tx);
 }

@@ -48,6 +48,12 @@ export const sessionAfter = {
     updatedAt: now,
   }),
 
+  /** A cancelled prompt was closed for a runner that did not end it; `cancelled_at` follows once nothing runs. */
+  runClosed: (end: { waiting: boolean }): SessionChange => ({
+    inboxStatus: end.waiting ? "Pending" : "Cancelled",
+    updatedAt: now,
+  }),
+
   /** Its user wants a running prompt to end; the runner does that. */
   cancelRequested: (by: string): SessionChange => ({
     cancellationStatus: "Requested",

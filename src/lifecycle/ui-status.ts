@@ -1,4 +1,6 @@
+import { sql } from "drizzle-orm";
 import type { INBOX_STATUSES, SESSION_STATUSES } from "../db/columns.ts";
+import { session } from "../db/tables.ts";
 
 export const UI_STATUSES = [
   "Pending",
@@ -10,13 +12,21 @@ export const UI_STATUSES = [
 export type UiStatus = (typeof UI_STATUSES)[number];
 
 /** What people see. Derived, never stored. */
-export function uiStatusOf(session: {
+export function uiStatusOf(row: {
   sessionStatus: (typeof SESSION_STATUSES)[number];
   inboxStatus: (typeof INBOX_STATUSES)[number];
   sbxConfig: object | null;
 }): UiStatus {
-  if (session.sessionStatus === "Completed") return "Archived";
-  if (session.inboxStatus === "Pending") return "Pending";
-  if (session.inboxStatus === "Processing") return "InProgress";
-  return session.sbxConfig ? "NeedsReview" : "NeedsReviewIpReturned";
+  if (row.sessionStatus === "Completed") return "Archived";
+  if (row.inboxStatus === "Pending") return "Pending";
+  if (row.inboxStatus === "Processing") return "InProgress";
+  return row.sbxConfig ? "NeedsReview" : "NeedsReviewIpReturned";
 }
+
+/** The same in SQL, for filters; a test holds the two together. */
+export const uiStatusSql = sql<UiStatus>`case
+  when ${session.sessionStatus} = 'Completed' then 'Archived'
+  when ${session.inboxStatus} = 'Pending' then 'Pending'
+  when ${session.inboxStatus} = 'Processing' then 'InProgress'
+  when ${session.sbxConfig} is not null then 'NeedsReview'
+  else 'NeedsReviewIpReturned' end`;

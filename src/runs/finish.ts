@@ -1,67 +1,50 @@
 import type { AgentUsage, AgentVerdict } from "../agents/agent.ts";
 import { textEvent } from "../agents/events.ts";
-import type { Orm } from "../db/client.ts";
 import type { Failure } from "../db/json-columns.ts";
-import { persistently } from "../db/retry-while-unavailable.ts";
+import type { ClaimedRun } from "../lifecycle/start-run.ts";
+import type { EndStatus } from "../lifecycle/transitions.ts";
 import type { WorkResult } from "../sandboxes/sandbox.ts";
-import { costOfOthers } from "./claim-store.ts";
-import { finishRun, hasFinished } from "./end-store.ts";
-import { type ClaimedRun, LeaseLost } from "./run.ts";
-import { appendMessages } from "./store.ts";
+import type { RunWriter } from "./writer.ts";
 
 /** How a run ended, for its user to read and for the session to show. */
 export interface Outcome {
-  status: "Completed" | "Failed" | "Cancelled";
+  status: EndStatus;
   /** Why, in a sentence; undefined: there is nothing to say. */
   reason?: string | undefined;
   kind?: Failure["kind"] | undefined;
   summary: string;
   usage: AgentUsage;
   work?: WorkResult | undefined;
-  /** Given up: to the dead letters. */
+  /** It becomes a dead letter, with this failure as the last piece of evidence. */
   dead?: boolean;
+  failure?: Failure;
 }
 
-/** Says in the session how the run ended, then ends it. @throws LeaseLost */
-export async function conclude(
-  orm: Orm,
-  run: ClaimedRun,
-  outcome: Outcome,
-  signal: AbortSignal,
-): Promise<void> {
+/** Appends a message that says how the run ended and where its work is, then ends the run. @throws LeaseLost */
+export async function finishRun(writer: RunWriter, run: ClaimedRun, outcome: Outcome): Promise<void> {
   const notes = [outcome.reason, outcome.work && describeWork(run, outcome.work)];
   const text = notes.filter(Boolean).join("\n\n");
-  if (text) await persistently(signal, () => appendMessages(orm, run, [textEvent(text)]));
-  let tried = false;
-  await persistently(signal, async () => {
-    try {
-      await finishRun(orm, run, {
-        status: outcome.status,
-        error: outcome.status === "Completed" ? null : (outcome.reason ?? null),
-        errorKind: outcome.status === "Failed" ? (outcome.kind ?? "agent") : null,
-        usage: { ...outcome.usage },
-        content: [outcome.summary, text].filter(Boolean).join("\n\n"),
-        dead: outcome.dead ?? false,
-      });
-    } catch (error) {
-      // The first try may have done it, and only its answer was lost.
-      if (error instanceof LeaseLost && tried && (await hasFinished(orm, run))) return;
-      tried = true;
-      throw error;
-    }
+  if (text) await writer.append([textEvent(text)]);
+  await writer.finish({
+    status: outcome.status,
+    error: outcome.status === "Completed" ? null : (outcome.reason ?? null),
+    errorKind: outcome.status === "Failed" ? (outcome.kind ?? "agent") : null,
+    usage: { ...outcome.usage },
+    content: [outcome.summary, text].filter(Boolean).join("\n\n"),
+    dead: outcome.dead ?? false,
+    failure: outcome.failure,
   });
 }
 
-/** An agent that resumes a conversation counts its cost from the conversation's beginning; a prompt has its own. */
-export async function ownUsage(orm: Orm, run: ClaimedRun, verdict: AgentVerdict): Promise<AgentUsage> {
-  const { cost_usd } = verdict.usage;
-  if (cost_usd === undefined) return verdict.usage;
-  return { ...verdict.usage, cost_usd: Math.max(0, cost_usd - (await costOfOthers(orm, run))) };
+/** A prompt's own usage: an agent that resumes a conversation counts its cost from the conversation's beginning. */
+export function usageOfPrompt({ usage }: AgentVerdict, run: ClaimedRun, resumed: boolean): AgentUsage {
+  if (!resumed || usage.cost_usd === undefined) return usage;
+  return { ...usage, cost_usd: Math.max(0, usage.cost_usd - run.earlierCostUsd) };
 }
 
 function describeWork(run: ClaimedRun, work: WorkResult): string {
   if (work.commits === 0)
-    return `Nothing was changed: branch ${run.branch} has no commit that ${run.targetBranch} lacks.`;
+    return `No changes: branch ${run.branch} has no commit that ${run.targetBranch} lacks.`;
   const commits = work.commits === 1 ? "1 commit" : `${work.commits} commits`;
   if (work.push.pushed)
     return `Branch ${run.branch} (${commits}, tip ${work.head}) was pushed to ${work.push.to}.`;

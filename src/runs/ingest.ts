@@ -1,6 +1,6 @@
 import type { AgentEvent, AgentReader } from "../agents/agent.ts";
 import type { JournalLine } from "../sandboxes/process/journal.ts";
-import type { Progress } from "./store.ts";
+import type { Progress } from "./writer.ts";
 
 /** A batch is written when it has so many events, or so many characters of output, or is so old. */
 const BATCH_EVENTS = 200;

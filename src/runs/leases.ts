@@ -1,32 +1,32 @@
 import type { Orm } from "../db/client.ts";
+import { type Fence, LeaseLost } from "../lifecycle/fence.ts";
 import type { Logger } from "../observability/logger.ts";
 import { messageOf } from "../shared/errors.ts";
-import { renewLeases } from "./claim-store.ts";
-import { type Fence, LeaseLost } from "./run.ts";
+import { renewLeases } from "./claim.ts";
 
-/** A runner that dies is superseded this long after its last heartbeat. */
+/** A runner that dies is superseded this long after its last heartbeat, milliseconds. */
 export const LEASE_TTL_MS = 8_000;
 const HEARTBEAT_MS = 2_000;
-/** So long before its end a lease that could not be renewed is taken for lost, before anybody else may take it. */
+/** A lease that could not be renewed counts as lost this long before it expires, and somebody else may take it. */
 const MARGIN_MS = 1_000;
 
 /** A lease as its run sees it. */
 export interface Lease {
   /** Aborts with LeaseLost when the run is superseded, or when its lease could not be renewed in time. */
   readonly lost: AbortSignal;
-  /** Aborts when the prompt's user wants it to end. */
+  /** Aborts when the prompt's user cancels it. */
   readonly cancelled: AbortSignal;
   release(): void;
 }
 
-/** The heartbeat of all leases that one process holds: one statement for all of them. It carries cancellations, too. */
-export interface LeaseKeeper {
-  /** Names this process in the lease; new at each start, so that a restart is another owner. */
+/** The heartbeat of all leases that one process holds, one statement for all of them. It brings cancellations, too. */
+export interface LeaseManager {
+  /** Names this process in its leases; new at each start, so that a restart is another owner. */
   readonly owner: string;
   hold(run: Fence & { cancelRequested: boolean }): Lease;
-  /** Tells the run of this prompt, if it is one of this process. */
+  /** Cancels the run of this prompt, if it is one of this process. */
   cancel(promptId: string): void;
-  /** Asks the database at once: after a connection was lost, news may have been, too. */
+  /** Asks the database at once: with a connection, notifications may have been lost. */
   refresh(): void;
   close(): Promise<void>;
 }
@@ -38,7 +38,7 @@ interface Held {
   cancelled: AbortController;
 }
 
-export function openLeaseKeeper(options: { orm: Orm; logger: Logger }): LeaseKeeper {
+export function openLeaseManager(options: { orm: Orm; logger: Logger }): LeaseManager {
   const { orm, logger } = options;
   const owner = crypto.randomUUID();
   const held = new Map<string, Held>();
@@ -46,7 +46,7 @@ export function openLeaseKeeper(options: { orm: Orm; logger: Logger }): LeaseKee
   const beat = async () => {
     if (held.size === 0) return;
     const startedAt = performance.now();
-    // Claimed after the statement began: not in its answer, and not lost either.
+    // A run that is claimed after the statement began is not in its answer, and not lost either.
     const asked = [...held];
     try {
       const renewed = await renewLeases(orm, owner, [...held.keys()], LEASE_TTL_MS);
@@ -60,8 +60,7 @@ export function openLeaseKeeper(options: { orm: Orm; logger: Logger }): LeaseKee
       logger.warn("leases could not be renewed", { error: messageOf(error) });
     }
   };
-  // Apart from the heartbeat, which may hang on a database that is away: our own clock says when a lease must be
-  // taken for lost, before anybody else may take it.
+  // Apart from the heartbeat, which may hang with the database: our own clock says when a lease must count as lost.
   const watch = () => {
     for (const lease of held.values())
       if (performance.now() - lease.renewedAt > LEASE_TTL_MS - MARGIN_MS) lease.lost.abort(new LeaseLost());

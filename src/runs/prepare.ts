@@ -5,9 +5,8 @@ import { type Agent, AgentUnavailable } from "../agents/agent.ts";
 import { textEvent } from "../agents/events.ts";
 import { promptText } from "../agents/prompt-text.ts";
 import type { RunLimits } from "../config/config.ts";
-import type { Orm } from "../db/client.ts";
-import type { AgentProcess, SandboxConfig } from "../db/json-columns.ts";
-import { persistently } from "../db/retry-while-unavailable.ts";
+import type { AgentProcess } from "../db/json-columns.ts";
+import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import {
@@ -16,20 +15,18 @@ import {
   type SandboxProvider,
   SandboxUnavailable,
 } from "../sandboxes/sandbox.ts";
-import { Interrupted, MAX_ATTEMPTS, MAX_CLAIMS, NotNow, Poison } from "./failures.ts";
+import { AttemptsExhausted, Deferred, Interrupted, MAX_ATTEMPTS, MAX_CLAIMS } from "./failures.ts";
 import { type ModelAccess, type ModelSource, openModelAccess, reopenModelAccess } from "./model-access.ts";
-import type { ClaimedRun } from "./run.ts";
-import { appendMessages, holdSandbox, markAdopted, recordProcess } from "./store.ts";
+import type { RunWriter } from "./writer.ts";
 
 /** CLAUDE.md beyond this is cut; an argument list has room for about 128 KiB. */
 const INSTRUCTIONS_LIMIT = 64 * 1024;
-/** The agent's own bound is so much later than the one its runner keeps, milliseconds. */
-const BOUND_MARGIN_MS = 120_000;
-const DISK_PAUSE_MS = 15_000;
-const LENT_PAUSE_MS = 5_000;
+/** The supervisor's time limit is this much later than the runner's, milliseconds. */
+const LIMIT_MARGIN_MS = 120_000;
+const DISK_DELAY_MS = 15_000;
+const SANDBOX_DELAY_MS = 5_000;
 
 export interface PrepareDeps {
-  orm: Orm;
   sandboxes: SandboxProvider;
   agent: Agent;
   /** Undefined: there is no key, and agents that need a model cannot run. */
@@ -39,8 +36,8 @@ export interface PrepareDeps {
   logger: Logger;
 }
 
-/** An agent at work, or one that has just ended, in its sandbox. */
-export interface Stage {
+/** An agent that runs, or that has just ended, in its sandbox. */
+export interface AgentRun {
   sandbox: Sandbox;
   process: SandboxProcess;
   /** As the database has it. */
@@ -49,83 +46,107 @@ export interface Stage {
   stored: number;
   /** It was started by an earlier runner. */
   adopted: boolean;
-  /** It has been continued from what it remembered, or it could be. */
+  /** Whether it could be resumed after an interruption. */
   resumable: () => Promise<boolean>;
   access: ModelAccess | undefined;
 }
 
 const RESTARTED = "The service was interrupted; the prompt starts again from a clean checkout.";
-const RESUMED = "The service was interrupted; the agent goes on where it was.";
+const RESUMED = "The service was interrupted; the agent resumes its work.";
 const AFTER_INTERRUPTION =
   "You were interrupted while you worked on the task below. Look at what is already done, then finish it.";
 
 /**
- * Finds or makes what a run needs. An agent that an earlier runner has started is adopted, whether it still runs or has
- * ended meanwhile; one that was killed goes on in its checkout where it can remember; else the prompt starts over from a
+ * Finds or makes what a run needs. An agent that an earlier runner started is adopted, whether it still runs or has ended
+ * meanwhile; one that was killed resumes in its checkout where it has a transcript; else the prompt starts over from a
  * clean checkout, for nothing had left the old one.
- * @throws Interrupted where something may have left it; Poison after too many attempts; NotNow while the disk is full.
+ * @throws Interrupted where something may have left it; AttemptsExhausted; Deferred while the disk is full or no sandbox
+ * is available; LeaseLost.
  */
-export async function prepare(deps: PrepareDeps, run: ClaimedRun, signal: AbortSignal): Promise<Stage> {
-  const { orm, sandboxes, agent } = deps;
+export async function prepare(
+  deps: PrepareDeps,
+  run: ClaimedRun,
+  writer: RunWriter,
+  signal: AbortSignal,
+): Promise<AgentRun> {
+  const { sandboxes, agent } = deps;
   const old = run.sbxConfig && run.process ? await sandboxes.reopen(run.sbxConfig, run) : undefined;
   const process = old && run.process ? await old.attach(run.process) : undefined;
-  const resumable = (sandbox: Sandbox) => () => agent.hasTranscript(sandbox.hostPaths.state, run.sessionId);
-  if (old && process && run.process && process.state !== "lost") {
-    deps.logger.info("agent adopted", { state: process.state, stored: run.outputOffset });
-    deps.metrics.takeover("adopted");
-    await markAdopted(orm, run);
-    const options = { sandbox: old, runId: run.promptId, logger: deps.logger };
-    const access =
-      agent.needsModel && deps.model && process.state === "running"
-        ? await reopenModelAccess(deps.model, options)
-        : undefined;
-    const { process: record, outputOffset: stored } = run;
-    return { sandbox: old, process, record, stored, adopted: true, resumable: resumable(old), access };
-  }
+  if (old && process && run.process && process.state !== "lost")
+    return adopt(deps, run, writer, { sandbox: old, process, record: run.process });
   if (run.process?.delivering && !old)
     throw new Interrupted(
-      `The run was interrupted while its work was on its way to branch ${run.branch}. Look at what has arrived there, then send the prompt again.`,
+      `The run was interrupted while its work was being delivered to branch ${run.branch}. Check what has arrived there, then send the prompt again.`,
     );
-  if (run.attempt > MAX_ATTEMPTS || run.epoch > MAX_CLAIMS) throw new Poison(givenUp(run));
+  if (run.attempt > MAX_ATTEMPTS || run.epoch > MAX_CLAIMS)
+    throw new AttemptsExhausted(exhaustedMessage(run));
   await requireDisk(deps);
   signal.throwIfAborted();
-  if (old && process && (await resumable(old)())) return resume(deps, run, old, signal);
+  if (old && process && (await resumableIn(agent, old, run)())) return resume(deps, run, writer, old, signal);
 
-  if (run.process) deps.metrics.takeover("restarted");
-  if (run.process) await note(deps, run, RESTARTED, signal);
+  if (run.process) {
+    deps.metrics.takeover("restarted");
+    await writer.append([textEvent(RESTARTED)]);
+  }
   if (run.sbxConfig) await sandboxes.release(run.sbxConfig);
   const config = sandboxes.plan();
-  await holdSandbox(orm, run, config);
-  const record = (changed: SandboxConfig) => persistently(signal, () => holdSandbox(orm, run, changed));
-  const sandbox = await sandboxes.open(config, run, signal, record).catch((error: unknown) => {
-    throw error instanceof SandboxUnavailable ? new NotNow(error.message, LENT_PAUSE_MS) : error;
-  });
-  return start(deps, run, sandbox, { text: promptText(run.data), signal });
+  await writer.holdSandbox(config);
+  const sandbox = await sandboxes
+    .open(config, run, signal, (changed) => writer.holdSandbox(changed))
+    .catch((error: unknown) => {
+      throw error instanceof SandboxUnavailable ? new Deferred(error.message, SANDBOX_DELAY_MS) : error;
+    });
+  return start(deps, run, writer, sandbox, { text: promptText(run.data), signal });
 }
 
-/** Starts the agent once more in the checkout where it was interrupted, with what it remembers. */
+async function adopt(
+  deps: PrepareDeps,
+  run: ClaimedRun,
+  writer: RunWriter,
+  found: Pick<AgentRun, "sandbox" | "process" | "record">,
+): Promise<AgentRun> {
+  const { agent, model, logger } = deps;
+  const { sandbox, process } = found;
+  logger.info("agent adopted", { state: process.state, stored: run.outputOffset });
+  deps.metrics.takeover("adopted");
+  await writer.markAdopted();
+  const access =
+    agent.needsModel && model && process.state === "running"
+      ? await reopenModelAccess(model, { sandbox, runId: run.promptId, logger })
+      : undefined;
+  const resumable = resumableIn(agent, sandbox, run);
+  return { ...found, stored: run.outputOffset, adopted: true, resumable, access };
+}
+
+/** Starts the agent once more in the checkout where it was interrupted, with its transcript. */
 export async function resume(
   deps: PrepareDeps,
   run: ClaimedRun,
+  writer: RunWriter,
   sandbox: Sandbox,
   signal: AbortSignal,
-): Promise<Stage> {
-  await note(deps, run, RESUMED, signal);
-  return start(deps, run, sandbox, { text: `${AFTER_INTERRUPTION}\n\n${promptText(run.data)}`, signal });
+): Promise<AgentRun> {
+  await writer.append([textEvent(RESUMED)]);
+  const text = `${AFTER_INTERRUPTION}\n\n${promptText(run.data)}`;
+  return start(deps, run, writer, sandbox, { text, signal });
 }
 
 async function start(
   deps: PrepareDeps,
   run: ClaimedRun,
+  writer: RunWriter,
   sandbox: Sandbox,
   options: { text: string; signal: AbortSignal },
-): Promise<Stage> {
-  const { orm, agent, model, logger } = deps;
+): Promise<AgentRun> {
+  const { agent, model, logger } = deps;
   const { text, signal } = options;
   if (agent.needsModel && !model)
     throw new AgentUnavailable("The agent needs access to a model: set ANTHROPIC_API_KEY.");
-  const resumable = () => agent.hasTranscript(sandbox.hostPaths.state, run.sessionId);
-  const [known, instructions] = await Promise.all([resumable(), instructionsIn(sandbox.hostPaths.checkout)]);
+  const resumable = resumableIn(agent, sandbox, run);
+  const [resumed, instructions] = await Promise.all([
+    resumable(),
+    instructionsIn(sandbox.hostPaths.checkout),
+  ]);
   const access =
     agent.needsModel && model
       ? await openModelAccess(model, { sandbox, runId: run.promptId, logger })
@@ -134,19 +155,19 @@ async function start(
     const command = agent.command({
       prompt: text,
       conversationId: run.sessionId,
-      resume: known,
+      resume: resumed,
       instructions,
       paths: sandbox.paths,
       remote: sandbox.remote,
       model: access,
     });
     signal.throwIfAborted();
-    const process = sandbox.start(command, deps.limits.timeoutMs + BOUND_MARGIN_MS);
-    const record = { ...process.record, resumed: known };
+    const process = sandbox.start(command, deps.limits.timeoutMs + LIMIT_MARGIN_MS);
+    const record = { ...process.record, resumed };
     try {
-      await persistently(signal, () => recordProcess(orm, run, record));
+      await writer.recordProcess(record);
     } catch (error) {
-      // Nobody knows of it: it must not run.
+      // Without a record nobody would find it: it must not run.
       await process.stop(0);
       throw error;
     }
@@ -157,24 +178,23 @@ async function start(
   }
 }
 
-async function note(deps: PrepareDeps, run: ClaimedRun, text: string, signal: AbortSignal): Promise<void> {
-  await persistently(signal, () => appendMessages(deps.orm, run, [textEvent(text)]));
-}
+const resumableIn = (agent: Agent, sandbox: Sandbox, run: ClaimedRun) => () =>
+  agent.hasTranscript(sandbox.hostPaths.state, run.sessionId);
 
 async function requireDisk({ sandboxes, limits }: PrepareDeps): Promise<void> {
   if (limits.maxCheckoutBytes > 0 && (await sandboxes.usedBytes()) > limits.maxCheckoutBytes)
-    throw new NotNow(
-      "Waits: the checkouts of other runs take all the space that they may (CHECKOUT_DISK_MB).",
-      DISK_PAUSE_MS,
+    throw new Deferred(
+      "Waiting: the checkouts of other runs use all the disk space they may (CHECKOUT_DISK_MB).",
+      DISK_DELAY_MS,
     );
   if ((await sandboxes.freeBytes()) < limits.minFreeBytes)
-    throw new NotNow(
-      "Waits: the disk of the machine that runs the prompts is nearly full (MIN_FREE_DISK_MB).",
-      DISK_PAUSE_MS,
+    throw new Deferred(
+      "Waiting: the disk of the machine that runs the prompts is nearly full (MIN_FREE_DISK_MB).",
+      DISK_DELAY_MS,
     );
 }
 
-function givenUp({ failures }: ClaimedRun): string {
+function exhaustedMessage({ failures }: ClaimedRun): string {
   const last = failures.at(-1)?.error ?? "its runner died each time";
   return `This prompt was given up after ${MAX_ATTEMPTS} attempts: ${last}`;
 }

@@ -4,6 +4,7 @@ import { prompt, session } from "../db/tables.ts";
 import { requestCancel } from "../lifecycle/cancel.ts";
 import { lockSession } from "../lifecycle/locks.ts";
 import { ownedSession } from "../lifecycle/ownership.ts";
+import { sessionAfter } from "../lifecycle/transitions.ts";
 import { type UiStatus, uiStatusOf } from "../lifecycle/ui-status.ts";
 import { AppError, notFound } from "../shared/errors.ts";
 import { shownSandbox } from "./dto.ts";
@@ -107,9 +108,9 @@ async function changedParent(tx: Transaction, row: SessionRow, parent: string | 
 function changedStatus(row: SessionRow, wanted: UiStatus | null | undefined) {
   const now = uiStatusOf(row);
   if (wanted == null || wanted === now) return {};
-  if (wanted === "Archived") return { sessionStatus: "Completed" as const };
+  if (wanted === "Archived") return sessionAfter.archived;
   if (wanted === "NeedsReview") {
-    if (now === "Archived") return { sessionStatus: "Active" as const };
+    if (now === "Archived") return sessionAfter.reopened;
     if (now === "NeedsReviewIpReturned") return {};
   }
   throw new AppError(

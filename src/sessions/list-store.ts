@@ -4,7 +4,7 @@ import { decodeCursor, type Page, pageOf } from "../api/paging.ts";
 import type { Orm } from "../db/client.ts";
 import { session } from "../db/tables.ts";
 import { ownedSession } from "../lifecycle/ownership.ts";
-import type { UiStatus } from "../lifecycle/ui-status.ts";
+import { type UiStatus, uiStatusSql } from "../lifecycle/ui-status.ts";
 import { type SessionRow, sessionColumns } from "./store.ts";
 
 /** What a client wants to see of its sessions; nothing given: all of them, newest first. */
@@ -18,14 +18,6 @@ export interface SessionQuery {
   limit?: number;
   cursor?: string;
 }
-
-/** The same in SQL as `uiStatusOf`; a test holds them together. */
-const uiStatus = sql<UiStatus>`case
-  when ${session.sessionStatus} = 'Completed' then 'Archived'
-  when ${session.inboxStatus} = 'Pending' then 'Pending'
-  when ${session.inboxStatus} = 'Processing' then 'InProgress'
-  when ${session.sbxConfig} is not null then 'NeedsReview'
-  else 'NeedsReviewIpReturned' end`;
 
 const CURSOR = /^(\d{1,15})\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
 const cursorOf = (row: SessionRow) => `${row.createdAt.getTime()}.${row.id}`;
@@ -41,7 +33,7 @@ export async function listSessions(orm: Orm, userId: string, query: SessionQuery
       and(
         ownedSession(userId),
         repo === undefined ? undefined : eq(session.repo, repo),
-        status?.length ? inArray(uiStatus, status) : undefined,
+        status?.length ? inArray(uiStatusSql, status) : undefined,
         q ? sql`${session.title} ilike ${`%${q.replace(/[\\%_]/g, "\\$&")}%`}` : undefined,
         cursor === undefined ? undefined : beyond(cursor, order),
       ),

@@ -1,6 +1,6 @@
 import { CHANNELS, QUEUES } from "../queue/names.ts";
-import { claimNext } from "../runs/claim-store.ts";
-import { LEASE_TTL_MS, openLeaseKeeper } from "../runs/leases.ts";
+import { claimNext } from "../runs/claim.ts";
+import { LEASE_TTL_MS, openLeaseManager } from "../runs/leases.ts";
 import { runClaimed } from "../runs/runner.ts";
 import type { Task } from "./task.ts";
 
@@ -23,7 +23,7 @@ export const promptRunner: Task = async ({
   const { orm } = database;
   const shutdown = new AbortController();
   let stopping = false;
-  const leases = openLeaseKeeper({ orm, logger });
+  const leases = openLeaseManager({ orm, logger });
   const { runLimits: limits } = config;
   const deps = { orm, leases, sandboxes, agent, model, limits, handover, metrics, logger };
   const claimant = {

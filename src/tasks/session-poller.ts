@@ -1,4 +1,4 @@
-import { rescueForgotten } from "../runs/claim-store.ts";
+import { redispatchLost } from "../lifecycle/dispatch.ts";
 import { startLoop } from "./loop.ts";
 import type { Task } from "./task.ts";
 
@@ -13,7 +13,7 @@ export const sessionPoller: Task = async ({ database, logger }) =>
     intervalMs: INTERVAL_MS,
     logger,
     work: async () => {
-      const count = await rescueForgotten(database.orm, GRACE_MS);
+      const count = await redispatchLost(database.orm, GRACE_MS);
       if (count > 0) logger.warn("prompts that nothing carried were sent again", { count });
     },
   });

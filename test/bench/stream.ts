@@ -9,8 +9,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openPostgres } from "../../src/db/postgres.ts";
 import { createLogger } from "../../src/observability/logger.ts";
-import { appendMessages } from "../../src/runs/store.ts";
 import { createStage, startBackend } from "../harness/backend.ts";
+import { writerOf } from "../harness/databases.ts";
 import { removeFolder, startPostgres } from "../harness/private-servers.ts";
 import { openReader, type Reader } from "../live/reader.ts";
 import { claim } from "../live/stage.ts";
@@ -31,11 +31,7 @@ try {
   const { sessionId, promptId } = await backend.submit("owner/name", "Measure");
   const run = await claim(database, promptId);
   for (let n = 0; n < COUNT; n += 200)
-    await appendMessages(
-      database.orm,
-      run,
-      Array.from({ length: 200 }, (_, m) => event(n + m)),
-    );
+    await writerOf(database.orm, run).append(Array.from({ length: 200 }, (_, m) => event(n + m)));
 
   const path = `${backend.url}/sessions/${sessionId}/events`;
   const rates: number[] = [];
@@ -73,7 +69,7 @@ try {
     const crowd = rest.map((one) => take(one, FOLLOWED));
     const waits: number[] = [];
     for (let n = 0; n < FOLLOWED; n += 1) {
-      await appendMessages(database.orm, run, [event(n)]);
+      await writerOf(database.orm, run).append([event(n)]);
       const committedAt = performance.now();
       await reader?.next("message");
       waits.push(performance.now() - committedAt);

@@ -2,10 +2,9 @@ import { describe, expect, test } from "bun:test";
 import { and, eq } from "drizzle-orm";
 import { deadLetter, outbox, prompt, session } from "../../src/db/tables.ts";
 import { redacted } from "../../src/dead-letters/redact.ts";
-import { finishRun } from "../../src/runs/end-store.ts";
 import { countFailedReturn } from "../../src/sandboxes/store.ts";
 import { ask, makeApp } from "../harness/app.ts";
-import { claimRun, describeEachDatabase } from "../harness/databases.ts";
+import { claimRun, describeEachDatabase, writerOf } from "../harness/databases.ts";
 
 const NOWHERE = "019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708";
 const SANDBOX = { provider: "local", id: NOWHERE, host: "here" } as const;
@@ -33,7 +32,7 @@ describeEachDatabase("dead letters", (database) => {
     const run = await claimRun(database().orm, promptId);
     if (!run) throw new Error("not claimed");
     const end = { error: "It broke.", usage: {}, content: "It broke.", dead: true } as const;
-    await finishRun(database().orm, run, { ...end, status: "Failed", errorKind: "poison" });
+    await writerOf(database().orm, run).finish({ ...end, status: "Failed", errorKind: "poison" });
   };
   const entryOf = async (entityId: string) => {
     const rows = await database()
@@ -153,7 +152,7 @@ describeEachDatabase("dead letters", (database) => {
     expect(await sessionRow(sessionId)).toMatchObject({ inboxStatus: "Processing" });
     expect(await claimRun(database().orm, promptId)).toBeUndefined();
     const end = { status: "Completed", error: null, errorKind: null, usage: {}, content: "" } as const;
-    await finishRun(database().orm, run, end);
+    await writerOf(database().orm, run).finish(end);
     expect(await claimRun(database().orm, promptId)).toMatchObject({ attempt: 1 });
   });
 

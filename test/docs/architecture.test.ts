@@ -1,13 +1,11 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { INBOX_STATUSES, SESSION_STATUSES } from "../../src/db/columns.ts";
+import type { ClaimedRun } from "../../src/lifecycle/start-run.ts";
 import { uiStatusOf } from "../../src/lifecycle/ui-status.ts";
-import { finishRun, handOver, postponeRun } from "../../src/runs/end-store.ts";
-import type { ClaimedRun } from "../../src/runs/run.ts";
-import { holdSandbox } from "../../src/runs/store.ts";
 import { markReturned } from "../../src/sandboxes/store.ts";
 import { ask, makeApp } from "../harness/app.ts";
-import { describeEachDatabase } from "../harness/databases.ts";
+import { describeEachDatabase, writerOf } from "../harness/databases.ts";
 import { claimIn, OK, SANDBOX } from "../runs/rows.ts";
 import { ROOT, read } from "./guide.ts";
 
@@ -60,8 +58,8 @@ describeEachDatabase("docs/ARCHITECTURE.md", (database) => {
   const claim = async (one: Subject) => {
     one.run = await claimIn(database(), one.promptId);
   };
-  const hold = ({ run }: Subject) => run && holdSandbox(database().orm, run, SANDBOX);
-  const end = ({ run }: Subject) => run && finishRun(database().orm, run, OK);
+  const hold = ({ run }: Subject) => run && writerOf(database().orm, run).holdSandbox(SANDBOX);
+  const end = ({ run }: Subject) => run && writerOf(database().orm, run).finish(OK);
   const giveBack = ({ sessionId }: Subject) => markReturned(database().orm, sessionId, SANDBOX);
   const archive = (one: Subject) => put(one, "Archived");
 
@@ -81,10 +79,10 @@ describeEachDatabase("docs/ARCHITECTURE.md", (database) => {
   const EVENTS: Record<string, (one: Subject) => unknown> = {
     "a runner has it": (one) => one.run === undefined && claim(one),
     "the run ended": end,
-    "handed over": ({ run }) => run && handOver(database().orm, run),
+    "handed over": ({ run }) => run && writerOf(database().orm, run).handOver(),
     "to be tried again": ({ run }) =>
       run &&
-      postponeRun(database().orm, run, {
+      writerOf(database().orm, run).postpone({
         delayMs: 1,
         failure: { attempt: 1, at: new Date().toISOString(), kind: "transient", error: "No net." },
         countsAsAttempt: true,

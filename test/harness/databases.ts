@@ -8,9 +8,11 @@ import { openEmbedded } from "../../src/db/embedded.ts";
 import { migrate } from "../../src/db/migrate.ts";
 import { openPostgres } from "../../src/db/postgres.ts";
 import { prompt, session } from "../../src/db/tables.ts";
+import type { Fence } from "../../src/lifecycle/fence.ts";
+import type { ClaimedRun } from "../../src/lifecycle/start-run.ts";
 import { createLogger } from "../../src/observability/logger.ts";
-import { claimNext } from "../../src/runs/claim-store.ts";
-import type { ClaimedRun } from "../../src/runs/run.ts";
+import { claimNext } from "../../src/runs/claim.ts";
+import { openRunWriter, type RunWriter } from "../../src/runs/writer.ts";
 import { PATIENCE_MS } from "./patience.ts";
 import { createDatabase, describeWith } from "./services.ts";
 
@@ -99,8 +101,13 @@ export async function claimRun(
       .set({ leaseExpiresAt: later })
       .where(and(other, eq(prompt.status, "Running")));
     const limits = { maxRunning: 1_000_000, maxRunningPerUser: 1_000_000 };
-    const run = await claimNext(tx as unknown as Orm, { owner, host, ttlMs, ...limits });
+    const run = await claimNext(tx, { owner, host, ttlMs, ...limits });
     await tx.update(prompt).set({ notBefore: null }).where(eq(prompt.status, "Queued"));
     return run;
   });
 }
+
+/** What a run writes; as long as nobody supersedes it. */
+export const writerOf = (orm: Orm, run: Fence): RunWriter =>
+  // Only the end of a run needs more of it than the fence.
+  openRunWriter({ orm, run: run as ClaimedRun, signal: new AbortController().signal });

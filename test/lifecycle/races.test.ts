@@ -1,13 +1,11 @@
 import { expect, test } from "bun:test";
 import { eq, inArray } from "drizzle-orm";
 import { message, prompt, session } from "../../src/db/tables.ts";
+import { LeaseLost } from "../../src/lifecycle/fence.ts";
 import { createLogger } from "../../src/observability/logger.ts";
-import { claimNext } from "../../src/runs/claim-store.ts";
-import { finishRun } from "../../src/runs/end-store.ts";
-import { LeaseLost } from "../../src/runs/run.ts";
-import { appendMessages } from "../../src/runs/store.ts";
+import { claimNext } from "../../src/runs/claim.ts";
 import { ask, makeApp } from "../harness/app.ts";
-import { describeEachDatabase } from "../harness/databases.ts";
+import { describeEachDatabase, writerOf } from "../harness/databases.ts";
 
 const USER = "racer";
 const CLIENTS = 8;
@@ -56,11 +54,11 @@ describeEachDatabase("clients and runners on the same sessions at once", (databa
       for (let run = await claimNext(orm, { ...claimant, owner }); run || !over; ) {
         if (run) {
           try {
-            await appendMessages(orm, run, [{ type: "a" }, { type: "b" }]);
+            await writerOf(orm, run).append([{ type: "a" }, { type: "b" }]);
             const status = pick(["Completed", "Failed"] as const);
             const errorKind = status === "Failed" ? "poison" : null;
             const end = { error: null, usage: {}, content: "", dead: status === "Failed" };
-            await finishRun(orm, run, { ...end, status, errorKind });
+            await writerOf(orm, run).finish({ ...end, status, errorKind });
           } catch (error) {
             if (!(error instanceof LeaseLost)) throw error;
           }

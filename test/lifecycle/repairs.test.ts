@@ -1,14 +1,12 @@
 import { expect, test } from "bun:test";
 import { eq, sql } from "drizzle-orm";
 import { deadLetter, outbox, prompt, session } from "../../src/db/tables.ts";
+import { redispatchLost } from "../../src/lifecycle/dispatch.ts";
 import { closeCancelled, remindOfCancellations } from "../../src/lifecycle/enforce-cancellations.ts";
+import { LeaseLost } from "../../src/lifecycle/fence.ts";
 import { claimOutbox } from "../../src/queue/outbox.ts";
-import { rescueForgotten } from "../../src/runs/claim-store.ts";
-import { finishRun, handOver } from "../../src/runs/end-store.ts";
-import { LeaseLost } from "../../src/runs/run.ts";
-import { holdSandbox } from "../../src/runs/store.ts";
 import { countFailedReturn, idleSandboxes, MAX_RETURNS, markReturned } from "../../src/sandboxes/store.ts";
-import { claimRun, describeEachDatabase, seedSession } from "../harness/databases.ts";
+import { claimRun, describeEachDatabase, seedSession, writerOf } from "../harness/databases.ts";
 import { until } from "../harness/until.ts";
 import { claimIn, OK, outboxKeys, SANDBOX, sessionRow, TTL } from "../runs/rows.ts";
 
@@ -19,8 +17,8 @@ describeEachDatabase("what is closed, returned and sent again", (database) => {
     const { promptIds, sessionId } = await seedSession(database(), 1);
     const { orm } = database();
     const run = await claim(promptIds[0] ?? "");
-    await holdSandbox(orm, run, SANDBOX);
-    await finishRun(orm, run, OK);
+    await writerOf(orm, run).holdSandbox(SANDBOX);
+    await writerOf(orm, run).finish(OK);
     const idle = async () => (await idleSandboxes(orm)).some((one) => one.sessionId === sessionId);
     for (let tries = 1; tries <= MAX_RETURNS; tries += 1) {
       expect(await countFailedReturn(orm, sessionId, SANDBOX, "It is away.")).toBe(tries === MAX_RETURNS);
@@ -46,7 +44,7 @@ describeEachDatabase("what is closed, returned and sent again", (database) => {
     expect(await remindOfCancellations(orm)).toBeGreaterThan(0);
     expect(await closeCancelled(orm, 120_000)).toBe(0);
     expect(await closeCancelled(orm, 60_000)).toBeGreaterThan(0);
-    expect(finishRun(orm, run, OK)).rejects.toBeInstanceOf(LeaseLost);
+    expect(writerOf(orm, run).finish(OK)).rejects.toBeInstanceOf(LeaseLost);
     await until(async () => (await closeCancelled(orm, 60_000)) > 0, {
       what: "the session to be closed too",
     });
@@ -68,8 +66,8 @@ describeEachDatabase("what is closed, returned and sent again", (database) => {
     await claimRun(orm, dead.promptIds[0] ?? "", "me", -1000);
     for (const { sessionId } of [waiting, running, dead])
       await orm.update(prompt).set({ dispatchedAt: old }).where(eq(prompt.sessionId, sessionId));
-    expect(await rescueForgotten(orm, 30_000)).toBe(2);
-    expect(await rescueForgotten(orm, 30_000)).toBe(0);
+    expect(await redispatchLost(orm, 30_000)).toBe(2);
+    expect(await redispatchLost(orm, 30_000)).toBe(0);
     const keys = async (seeded: { promptIds: string[] }) =>
       (await Promise.all(seeded.promptIds.map((id) => outboxKeys(database(), id)))).flat();
     expect(await keys(waiting)).toEqual([waiting.promptIds[0] ?? ""]);
@@ -78,11 +76,11 @@ describeEachDatabase("what is closed, returned and sent again", (database) => {
     expect(await keys(fresh)).toEqual([]);
     // Still to be published: the publisher carries it.
     await orm.update(prompt).set({ dispatchedAt: old }).where(eq(prompt.sessionId, waiting.sessionId));
-    expect(await rescueForgotten(orm, 30_000)).toBe(0);
+    expect(await redispatchLost(orm, 30_000)).toBe(0);
     // Published and lost again: the same row is sent once more.
     await orm.update(outbox).set({ publishedAt: sql`now()` });
     await orm.update(prompt).set({ dispatchedAt: old }).where(eq(prompt.sessionId, waiting.sessionId));
-    expect(await rescueForgotten(orm, 30_000)).toBe(1);
+    expect(await redispatchLost(orm, 30_000)).toBe(1);
     expect(await keys(waiting)).toEqual([waiting.promptIds[0] ?? ""]);
   });
 
@@ -91,9 +89,9 @@ describeEachDatabase("what is closed, returned and sent again", (database) => {
     const { orm } = database();
     const idle = async () => (await idleSandboxes(orm)).filter((one) => one.sessionId === sessionId);
     const run = await claim(promptIds[0] ?? "");
-    await holdSandbox(orm, run, SANDBOX);
+    await writerOf(orm, run).holdSandbox(SANDBOX);
     expect(await idle()).toEqual([]);
-    await finishRun(orm, run, OK);
+    await writerOf(orm, run).finish(OK);
     expect(await idle()).toEqual([{ sessionId, config: SANDBOX }]);
     await markReturned(orm, sessionId, { ...SANDBOX, id: "22222222-2222-4222-8222-222222222222" });
     expect(await idle()).toHaveLength(1);
@@ -105,7 +103,7 @@ describeEachDatabase("what is closed, returned and sent again", (database) => {
     const { orm } = database();
     await orm.update(outbox).set({ publishedAt: sql`now()` });
     const { promptIds } = await seedSession(database(), 1);
-    await handOver(orm, await claim(promptIds[0] ?? ""));
+    await writerOf(orm, await claim(promptIds[0] ?? "")).handOver();
     const claims = await Promise.all([claimOutbox(orm, 10), claimOutbox(orm, 10), claimOutbox(orm, 10)]);
     expect(claims.flat()).toMatchObject([{ topic: "prompt-run", payload: { prompt_id: promptIds[0] } }]);
     await orm.update(outbox).set({ nextAttemptAt: sql`now()` });
@@ -115,7 +113,7 @@ describeEachDatabase("what is closed, returned and sent again", (database) => {
   test("what is due now is due at once: stored times are rounded up, too", async () => {
     const { orm } = database();
     const { promptIds } = await seedSession(database(), 1);
-    await handOver(orm, await claim(promptIds[0] ?? ""));
+    await writerOf(orm, await claim(promptIds[0] ?? "")).handOver();
     for (let round = 0; round < 20; round += 1) {
       const claimed = await orm.transaction(async (tx) => {
         await tx.update(outbox).set({ publishedAt: null, nextAttemptAt: sql`now()` });

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { openPostgres } from "../../src/db/postgres.ts";
 import { createLogger } from "../../src/observability/logger.ts";
-import { appendMessages } from "../../src/runs/store.ts";
 import { type Backend, createStage, startBackend } from "../harness/backend.ts";
+import { writerOf } from "../harness/databases.ts";
 import { describeWith } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
 import { seeded } from "./random.ts";
@@ -89,7 +89,7 @@ describeWith("postgres", "readers that come and go", () => {
             uuid: crypto.randomUUID(),
             text: `${one.written + n} “ü\n\r\u2028\\ 🙂” ${"x".repeat(random(2_000))}`,
           }));
-          await appendMessages(database.orm, one.run, events);
+          await writerOf(database.orm, one.run).append(events);
           one.written += count;
           if (random(4) === 0) await Bun.sleep(random(30));
         }

@@ -2,8 +2,7 @@ import { expect, test } from "bun:test";
 import { connect } from "node:net";
 import { eq, sql } from "drizzle-orm";
 import { message, session } from "../../src/db/tables.ts";
-import { appendMessages } from "../../src/runs/store.ts";
-import { describeEachDatabase, seedSession } from "../harness/databases.ts";
+import { describeEachDatabase, seedSession, writerOf } from "../harness/databases.ts";
 import { until } from "../harness/until.ts";
 import { openReader } from "./reader.ts";
 import { bearer, claim, serveLive, tableOf } from "./stage.ts";
@@ -20,7 +19,7 @@ describeEachDatabase("the live stream of a session", (database) => {
   const running = async () => {
     const { sessionId, promptIds } = await seedSession(database(), 1);
     const run = await claim(database(), promptIds[0] ?? "");
-    return { sessionId, append: (events: unknown[]) => appendMessages(database().orm, run, events) };
+    return { sessionId, append: (events: unknown[]) => writerOf(database().orm, run).append(events) };
   };
   const rename = (id: string, title: string) =>
     database().orm.update(session).set({ title }).where(eq(session.id, id));

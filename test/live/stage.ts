@@ -2,10 +2,10 @@ import { asc, eq } from "drizzle-orm";
 import type { User } from "../../src/auth/verify.ts";
 import type { Database } from "../../src/db/client.ts";
 import { message, prompt, session } from "../../src/db/tables.ts";
+import type { Fence } from "../../src/lifecycle/fence.ts";
 import { openHub } from "../../src/live/hub.ts";
 import { toMessageDto } from "../../src/messages/dto.ts";
 import { createLogger } from "../../src/observability/logger.ts";
-import type { Fence } from "../../src/runs/run.ts";
 import { listen } from "../../src/server/listen.ts";
 import { makeApp } from "../harness/app.ts";
 

@@ -3,8 +3,7 @@ import { eq, sql } from "drizzle-orm";
 import { message, session } from "../../src/db/tables.ts";
 import { readCursor, writeCursor } from "../../src/live/cursor.ts";
 import { userFeed } from "../../src/live/user-feed.ts";
-import { appendMessages } from "../../src/runs/store.ts";
-import { describeEachDatabase, seedSession } from "../harness/databases.ts";
+import { describeEachDatabase, seedSession, writerOf } from "../harness/databases.ts";
 import { seeded } from "./random.ts";
 import { openReader, parse, type ServerEvent } from "./reader.ts";
 import { bearer, claim, serveLive, tableOf } from "./stage.ts";
@@ -16,7 +15,7 @@ describeEachDatabase("the live stream of all of a user's sessions", (database) =
     const { sessionId, promptIds } = await seedSession(database(), 1);
     await database().orm.update(session).set({ userId }).where(eq(session.id, sessionId));
     const run = await claim(database(), promptIds[0] ?? "");
-    return { sessionId, say: (...words: string[]) => appendMessages(database().orm, run, words) };
+    return { sessionId, say: (...words: string[]) => writerOf(database().orm, run).append(words) };
   };
   const seqOf = ({ data }: ServerEvent) => {
     const { session_id, seq } = JSON.parse(data);

@@ -7,9 +7,8 @@ import {
   HealthApi,
   UiStatus,
 } from "@wholelottahoopla/prompt-backend-client";
-import { finishRun } from "../../src/runs/end-store.ts";
 import { makeApp } from "../harness/app.ts";
-import { claimRun, describeEachDatabase } from "../harness/databases.ts";
+import { claimRun, describeEachDatabase, writerOf } from "../harness/databases.ts";
 
 describeEachDatabase("the published SDK", (database) => {
   test("drives a session's whole life, and its dead letter's", async () => {
@@ -75,7 +74,7 @@ describeEachDatabase("the published SDK", (database) => {
       const run = await claimRun(orm, next);
       if (!run) throw new Error("not claimed");
       const end = { error: "Broken", errorKind: "poison", usage: {}, content: "", dead: true } as const;
-      await finishRun(orm, run, { ...end, status: "Failed" });
+      await writerOf(orm, run).finish({ ...end, status: "Failed" });
       if (close === "abandon") break;
       await api.handlersPromptsDelete({ id: created.id });
     }

@@ -2,12 +2,10 @@ import { expect, test } from "bun:test";
 import { eq, ne, sql } from "drizzle-orm";
 import { deadLetter, prompt, session } from "../../src/db/tables.ts";
 import { requestCancel } from "../../src/lifecycle/cancel.ts";
+import { LeaseLost } from "../../src/lifecycle/fence.ts";
 import { CHANNELS } from "../../src/queue/names.ts";
-import { claimNext, renewLeases } from "../../src/runs/claim-store.ts";
-import { finishRun, postponeRun } from "../../src/runs/end-store.ts";
-import { LeaseLost } from "../../src/runs/run.ts";
-import { appendMessages } from "../../src/runs/store.ts";
-import { claimRun, describeEachDatabase, seedSession } from "../harness/databases.ts";
+import { claimNext, renewLeases } from "../../src/runs/claim.ts";
+import { claimRun, describeEachDatabase, seedSession, writerOf } from "../harness/databases.ts";
 import { until } from "../harness/until.ts";
 import { claimIn, OK, sessionRow, TTL } from "./rows.ts";
 
@@ -18,12 +16,12 @@ describeEachDatabase("how runs end", (database) => {
     const { promptIds, sessionId } = await seedSession(database(), 1);
     const { orm } = database();
     const run = await claim(promptIds[0] ?? "");
-    await appendMessages(orm, run, [{ type: "assistant" }], { from: 0, to: 10 });
+    await writerOf(orm, run).append([{ type: "assistant" }], { from: 0, to: 10 });
     // Sent again by a runner that never heard of its success.
-    await appendMessages(orm, run, [{ type: "assistant" }], { from: 0, to: 10 });
-    await appendMessages(orm, run, [], { from: 10, to: 12 });
+    await writerOf(orm, run).append([{ type: "assistant" }], { from: 0, to: 10 });
+    await writerOf(orm, run).append([], { from: 10, to: 12 });
     expect(await sessionRow(database(), sessionId)).toMatchObject({ messageSeq: 1 });
-    const elsewhere = appendMessages(orm, run, [{ type: "assistant" }], { from: 11, to: 20 });
+    const elsewhere = writerOf(orm, run).append([{ type: "assistant" }], { from: 11, to: 20 });
     expect(elsewhere).rejects.toBeInstanceOf(LeaseLost);
   });
 
@@ -37,7 +35,7 @@ describeEachDatabase("how runs end", (database) => {
       kind: "transient",
       error: "No net.",
     } as const;
-    await postponeRun(orm, await claim(promptId), { delayMs: 600_000, failure, countsAsAttempt: true });
+    await writerOf(orm, await claim(promptId)).postpone({ delayMs: 600_000, failure, countsAsAttempt: true });
     const limits = { maxRunning: 9_999, maxRunningPerUser: 9_999 };
     const claimant = { owner: "me", host: "here", ttlMs: TTL, ...limits };
     await orm
@@ -60,7 +58,7 @@ describeEachDatabase("how runs end", (database) => {
     expect((await renewLeases(orm, "me", promptIds, TTL)).get(promptId)).toMatchObject({
       cancelRequested: true,
     });
-    await finishRun(orm, run, OK);
+    await writerOf(orm, run).finish(OK);
     const row = await sessionRow(database(), sessionId);
     expect(row).toMatchObject({ inboxStatus: "Cancelled", cancellationStatus: "Cancelled" });
     expect(row?.cancelledAt).toBeInstanceOf(Date);
@@ -75,7 +73,7 @@ describeEachDatabase("how runs end", (database) => {
     ];
     const run = { ...(await claim(promptId)), failures };
     const end = { ...OK, status: "Failed", error: "Given up.", errorKind: "transient", dead: true } as const;
-    await finishRun(orm, run, end);
+    await writerOf(orm, run).finish(end);
     const [entry] = await orm.select().from(deadLetter).where(eq(deadLetter.entityId, promptId));
     expect(entry).toMatchObject({
       taskType: "prompt-run",
@@ -108,7 +106,7 @@ describeEachDatabase("how runs end", (database) => {
       cancellationStatus: "Requested",
       cancelledBy: "alice",
     });
-    await finishRun(orm, run, OK);
+    await writerOf(orm, run).finish(OK);
     expect(await sessionRow(database(), sessionId)).toMatchObject({
       cancellationStatus: "Cancelled",
       inboxStatus: "Cancelled",

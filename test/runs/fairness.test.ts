@@ -1,9 +1,8 @@
 import { expect, test } from "bun:test";
 import { eq } from "drizzle-orm";
 import { prompt, session } from "../../src/db/tables.ts";
-import { claimNext } from "../../src/runs/claim-store.ts";
-import { finishRun } from "../../src/runs/end-store.ts";
-import { describeEachDatabase } from "../harness/databases.ts";
+import { claimNext } from "../../src/runs/claim.ts";
+import { describeEachDatabase, writerOf } from "../harness/databases.ts";
 
 const OK = { status: "Completed", error: null, errorKind: null, usage: {}, content: "" } as const;
 
@@ -44,7 +43,7 @@ describeEachDatabase("whose turn it is", (database) => {
     for (let n = 0; n < 6; n += 1) {
       const run = await claim();
       users.push(run?.userId);
-      if (run) await finishRun(database().orm, run, OK);
+      if (run) await writerOf(database().orm, run).finish(OK);
     }
     expect([users.slice(0, 2).toSorted(), users.slice(2, 4).toSorted(), users.slice(4).toSorted()]).toEqual(
       Array.from({ length: 3 }, () => ["a", "b"]),

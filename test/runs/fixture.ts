@@ -8,9 +8,9 @@ import { openEmbedded } from "../../src/db/embedded.ts";
 import { migrate } from "../../src/db/migrate.ts";
 import { message, prompt, session } from "../../src/db/tables.ts";
 import { requestCancel } from "../../src/lifecycle/cancel.ts";
+import type { ClaimedRun } from "../../src/lifecycle/start-run.ts";
 import { createLogger } from "../../src/observability/logger.ts";
-import { openLeaseKeeper } from "../../src/runs/leases.ts";
-import type { ClaimedRun } from "../../src/runs/run.ts";
+import { openLeaseManager } from "../../src/runs/leases.ts";
 import { type RunnerDeps, runClaimed } from "../../src/runs/runner.ts";
 import { createSession } from "../../src/sessions/create-store.ts";
 import { claimRun } from "../harness/databases.ts";
@@ -52,7 +52,7 @@ export async function openRunBench() {
     openEmbedded({ dataDir: folder }),
   ]);
   await migrate({ database, queue: false });
-  const leases = openLeaseKeeper({ orm: database.orm, logger });
+  const leases = openLeaseManager({ orm: database.orm, logger });
 
   const depsFor = (agent: Agent, more: Partial<RunnerDeps> = {}): RunnerDeps => ({
     orm: database.orm,

@@ -1,10 +1,8 @@
 import { expect, test } from "bun:test";
 import { sql } from "drizzle-orm";
 import { prompt } from "../../src/db/tables.ts";
-import { renewLeases } from "../../src/runs/claim-store.ts";
-import { detachRun, handOver } from "../../src/runs/end-store.ts";
-import { appendMessages, recordProcess } from "../../src/runs/store.ts";
-import { claimRun, describeEachDatabase, seedSession } from "../harness/databases.ts";
+import { renewLeases } from "../../src/runs/claim.ts";
+import { claimRun, describeEachDatabase, seedSession, writerOf } from "../harness/databases.ts";
 import { claimIn, outboxKeys, sessionRow, TTL } from "./rows.ts";
 
 describeEachDatabase("leases, and who may have a run next", (database) => {
@@ -13,7 +11,7 @@ describeEachDatabase("leases, and who may have a run next", (database) => {
   test("a runner that dies with an agent at work has made an attempt", async () => {
     const { promptIds } = await seedSession(database(), 1);
     const run = await claim(promptIds[0] ?? "", -1000);
-    await recordProcess(database().orm, run, {
+    await writerOf(database().orm, run).recordProcess({
       host: "here",
       id: crypto.randomUUID(),
       pid: 1,
@@ -40,7 +38,7 @@ describeEachDatabase("leases, and who may have a run next", (database) => {
       const { promptIds } = await seedSession(database(), 1);
       const run = await claim(promptIds[0] ?? "", -seconds * 1000);
       const process = { host: "there", id: crypto.randomUUID(), pid: 1, started: 2, boot: "b", delivering };
-      await recordProcess(orm, run, process);
+      await writerOf(orm, run).recordProcess(process);
       return (await claimRun(orm, run.promptId, "next", TTL, host)) !== undefined;
     };
     expect(await at(1, false, "there")).toBe(true);
@@ -54,7 +52,7 @@ describeEachDatabase("leases, and who may have a run next", (database) => {
   test("handed over, a prompt waits again and has a job", async () => {
     const { promptIds, sessionId } = await seedSession(database(), 1);
     const [promptId = ""] = promptIds;
-    await handOver(database().orm, await claim(promptId));
+    await writerOf(database().orm, await claim(promptId)).handOver();
     expect(await sessionRow(database(), sessionId)).toMatchObject({ inboxStatus: "Pending" });
     expect(await outboxKeys(database(), promptId)).toEqual([promptId]);
     // A shutdown is no failed attempt.
@@ -67,9 +65,9 @@ describeEachDatabase("leases, and who may have a run next", (database) => {
     const { orm } = database();
     const run = await claim(promptId);
     const process = { host: "here", id: crypto.randomUUID(), pid: 1, started: 2, boot: "b" };
-    await recordProcess(orm, run, process);
-    await appendMessages(orm, run, [{ type: "assistant" }], { from: 0, to: 17 });
-    await detachRun(orm, run, 60_000);
+    await writerOf(orm, run).recordProcess(process);
+    await writerOf(orm, run).append([{ type: "assistant" }], { from: 0, to: 17 });
+    await writerOf(orm, run).detach(60_000);
     expect(await outboxKeys(database(), promptId)).toEqual([promptId]);
     expect(await claimRun(orm, promptId, "far", TTL, "elsewhere")).toBeUndefined();
     expect(await claim(promptId)).toMatchObject({ process, outputOffset: 17, epoch: run.epoch + 1 });

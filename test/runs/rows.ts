@@ -1,7 +1,7 @@
 import { eq } from "drizzle-orm";
 import type { Database } from "../../src/db/client.ts";
 import { outbox, session } from "../../src/db/tables.ts";
-import type { ClaimedRun } from "../../src/runs/run.ts";
+import type { ClaimedRun } from "../../src/lifecycle/start-run.ts";
 import { claimRun } from "../harness/databases.ts";
 
 /** Milliseconds; longer than any test. */

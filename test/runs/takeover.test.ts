@@ -3,8 +3,8 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { eq, sql } from "drizzle-orm";
 import { prompt, session } from "../../src/db/tables.ts";
-import { DETACHED } from "../../src/runs/claim-store.ts";
-import { openLeaseKeeper } from "../../src/runs/leases.ts";
+import { DETACHED } from "../../src/lifecycle/end-run.ts";
+import { openLeaseManager } from "../../src/runs/leases.ts";
 import { runClaimed } from "../../src/runs/runner.ts";
 import { endMarked, MARKER } from "../../src/sandboxes/process/processes.ts";
 import { agentOf, logger, never, openRunBench, type RunBench } from "./fixture.ts";
@@ -30,7 +30,7 @@ describe("runs whose agent or runner dies", () => {
         .update(prompt)
         .set({ leaseExpiresAt: sql`now() - interval '1 second'` })
         .where(eq(prompt.id, promptId));
-      const other = openLeaseKeeper({ orm: database.orm, logger });
+      const other = openLeaseManager({ orm: database.orm, logger });
       const claimed = await claim(promptId, other.owner);
       await runClaimed(depsFor(agentOf(script), { leases: other }), claimed, never);
       await first;
@@ -64,7 +64,7 @@ describe("runs whose agent or runner dies", () => {
       const remembers = agentOf("cat half.txt; cat", { hasTranscript: async () => true });
       await run(promptId, depsFor(remembers));
       const texts = await textsOf(promptId);
-      expect(texts).toContain("The service was interrupted; the agent goes on where it was.");
+      expect(texts).toContain("The service was interrupted; the agent resumes its work.");
       expect(texts).toContain("half");
       expect(texts.join("\n")).toContain("You were interrupted");
       expect(texts.join("\n")).toContain("Do it");

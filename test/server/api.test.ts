@@ -1,9 +1,8 @@
 import { expect, test } from "bun:test";
 import { eq } from "drizzle-orm";
 import { message, outbox, session } from "../../src/db/tables.ts";
-import { appendMessages } from "../../src/runs/store.ts";
 import { firstPromptOf, setGeneratedTitle } from "../../src/sessions/store.ts";
-import { claimRun, describeEachDatabase } from "../harness/databases.ts";
+import { claimRun, describeEachDatabase, writerOf } from "../harness/databases.ts";
 import { realApp } from "../harness/real-app.ts";
 
 const app = await realApp();
@@ -146,7 +145,7 @@ describeEachDatabase("the API", (database) => {
     const { promptId } = await create();
     const run = await claimRun(database().orm, promptId, "me", 60_000);
     if (!run) throw new Error("not claimed");
-    await appendMessages(database().orm, run, [{ type: "system" }, { type: "assistant", uuid: "1" }]);
+    await writerOf(database().orm, run).append([{ type: "system" }, { type: "assistant", uuid: "1" }]);
     const { messages } = (await send("GET", `/prompts/${promptId}/messages`)).body;
     expect(messages).toMatchObject([
       { prompt_id: promptId, seq: 1, data: { type: "system" } },

@@ -1,11 +1,9 @@
 import { expect, test } from "bun:test";
 import { eq } from "drizzle-orm";
 import { message } from "../../src/db/tables.ts";
-import { costOfOthers, renewLeases } from "../../src/runs/claim-store.ts";
-import { finishRun, handOver } from "../../src/runs/end-store.ts";
-import { LeaseLost } from "../../src/runs/run.ts";
-import { appendMessages, holdSandbox } from "../../src/runs/store.ts";
-import { claimRun, describeEachDatabase, seedSession } from "../harness/databases.ts";
+import { LeaseLost } from "../../src/lifecycle/fence.ts";
+import { renewLeases } from "../../src/runs/claim.ts";
+import { claimRun, describeEachDatabase, seedSession, writerOf } from "../harness/databases.ts";
 import { claimIn, OK, outboxKeys, SANDBOX, sessionRow, TTL } from "./rows.ts";
 
 describeEachDatabase("runs, their messages and their fence", (database) => {
@@ -37,12 +35,12 @@ describeEachDatabase("runs, their messages and their fence", (database) => {
     expect(await claimRun(orm, second, "me", TTL)).toBeUndefined();
     const run = await claim(first);
     expect(await claimRun(orm, second, "me", TTL)).toBeUndefined();
-    await finishRun(orm, run, OK);
+    await writerOf(orm, run).finish(OK);
     const row = await sessionRow(database(), sessionId);
     expect(row).toMatchObject({ inboxStatus: "Pending" });
     expect(row?.messages).toMatchObject([{ role: "assistant", content: "done", prompt_id: first }]);
     expect(await outboxKeys(database(), second)).toEqual([second]);
-    await finishRun(orm, await claim(second), { ...OK, status: "Failed", error: "why" });
+    await writerOf(orm, await claim(second)).finish({ ...OK, status: "Failed", error: "why" });
     expect(await sessionRow(database(), sessionId)).toMatchObject({ inboxStatus: "Failed" });
     expect(await claimRun(orm, first, "me", TTL)).toBeUndefined();
   });
@@ -52,7 +50,7 @@ describeEachDatabase("runs, their messages and their fence", (database) => {
     const run = await claim(promptIds[0] ?? "");
     const events = (batch: number) => [0, 1, 2].map((n) => ({ type: "assistant", uuid: `${batch}-${n}` }));
     await Promise.all(
-      Array.from({ length: 10 }, (_, batch) => appendMessages(database().orm, run, events(batch))),
+      Array.from({ length: 10 }, (_, batch) => writerOf(database().orm, run).append(events(batch))),
     );
     const rows = await database()
       .orm.select()
@@ -76,11 +74,11 @@ describeEachDatabase("runs, their messages and their fence", (database) => {
     expect(renewed.epoch).toBe(old.epoch + 1);
     // Its runner died before it had started an agent: that was no attempt.
     expect(renewed.attempt).toBe(1);
-    expect(appendMessages(orm, old, [{ type: "assistant" }])).rejects.toBeInstanceOf(LeaseLost);
-    expect(holdSandbox(orm, old, SANDBOX)).rejects.toBeInstanceOf(LeaseLost);
-    expect(finishRun(orm, old, OK)).rejects.toBeInstanceOf(LeaseLost);
-    expect(handOver(orm, old)).rejects.toBeInstanceOf(LeaseLost);
-    await appendMessages(orm, renewed, [{ type: "assistant" }]);
+    expect(writerOf(orm, old).append([{ type: "assistant" }])).rejects.toBeInstanceOf(LeaseLost);
+    expect(writerOf(orm, old).holdSandbox(SANDBOX)).rejects.toBeInstanceOf(LeaseLost);
+    expect(writerOf(orm, old).finish(OK)).rejects.toBeInstanceOf(LeaseLost);
+    expect(writerOf(orm, old).handOver()).rejects.toBeInstanceOf(LeaseLost);
+    await writerOf(orm, renewed).append([{ type: "assistant" }]);
     expect(await sessionRow(database(), sessionId)).toMatchObject({
       messageSeq: 1,
       inboxStatus: "Processing",
@@ -89,12 +87,14 @@ describeEachDatabase("runs, their messages and their fence", (database) => {
   });
 
   test("the cost of a session's other prompts is known, so that each prompt has its own", async () => {
-    const { promptIds, sessionId } = await seedSession(database(), 3);
+    const { promptIds } = await seedSession(database(), 3);
     const [first = "", second = "", third = ""] = promptIds;
-    await finishRun(database().orm, await claim(first), { ...OK, usage: { cost_usd: 0.25 } });
-    await finishRun(database().orm, await claim(second), { ...OK, usage: { turns: 1 } });
-    expect(await costOfOthers(database().orm, { promptId: third, sessionId })).toBe(0.25);
-    expect(await costOfOthers(database().orm, { promptId: first, sessionId })).toBe(0);
+    const { orm } = database();
+    const run = await claim(first);
+    expect(run.earlierCostUsd).toBe(0);
+    await writerOf(orm, run).finish({ ...OK, usage: { cost_usd: 0.25 } });
+    await writerOf(orm, await claim(second)).finish({ ...OK, usage: { turns: 1 } });
+    expect((await claim(third)).earlierCostUsd).toBe(0.25);
   });
 
   test("a heartbeat renews what this runner holds, and only that", async () => {

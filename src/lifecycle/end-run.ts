@@ -1,0 +1,129 @@
+import { and, eq, ne, sql } from "drizzle-orm";
+import type { Queryable, Transaction } from "../db/client.ts";
+import type { Failure, Turn } from "../db/json-columns.ts";
+import { deadLetter, prompt, session } from "../db/tables.ts";
+import { QUEUES } from "../queue/names.ts";
+import { dispatch, dispatchNext, notifySandboxIdle } from "./dispatch.ts";
+import { type Fence, heldBy, LeaseLost } from "./fence.ts";
+import { lockSessionRow } from "./locks.ts";
+import type { ClaimedRun } from "./start-run.ts";
+import { type EndStatus, type PromptChange, promptAfter, sessionAfter } from "./transitions.ts";
+
+/** The owner of a run whose runner has left its agent to the next runner on the same machine. */
+export const DETACHED = "detached";
+
+export interface RunEnd {
+  status: EndStatus;
+  error: string | null;
+  errorKind: Failure["kind"] | null;
+  usage: Record<string, number>;
+  /** The assistant's turn in the conversation. */
+  content: string;
+  /** It becomes a dead letter, with its failures as evidence. */
+  dead?: boolean;
+  /** The last of them, where it is not among those that the run was claimed with. */
+  failure?: Failure | undefined;
+}
+
+/**
+ * Ends the run, tells the session, and dispatches its next prompt, all or nothing. A run whose user has asked for its end
+ * meanwhile ends as Cancelled, whatever else it was. @throws LeaseLost
+ */
+export async function endRun(tx: Transaction, run: ClaimedRun, end: RunEnd): Promise<void> {
+  const ended = await releaseLease(tx, run, { ...promptAfter.runEnded(end), usage: end.usage });
+  // Locked before the next prompt is looked for: a follow-up that arrives now waits for us, then sees the end.
+  await lockSessionRow(tx, run.sessionId);
+  const next = await dispatchNext(tx, run.sessionId);
+  const dead = end.dead === true && ended.status === "Failed";
+  const turn: Turn = {
+    role: "assistant",
+    content: end.content,
+    prompt_id: run.promptId,
+    at: new Date().toISOString(),
+  };
+  await tx
+    .update(session)
+    .set({
+      ...sessionAfter.runEnded({ status: ended.status as EndStatus, waiting: next !== undefined, dead }),
+      messages: sql`${session.messages} || ${JSON.stringify([turn])}::jsonb`,
+    })
+    .where(eq(session.id, run.sessionId));
+  if (dead) await addDeadLetter(tx, run, end);
+  await notifySandboxIdle(tx);
+}
+
+/**
+ * Whether this run has ended or requeued the prompt itself, for a runner that did not get the database's answer: whoever
+ * else takes it over or closes it raises the epoch.
+ */
+export async function hasReleased(orm: Queryable, run: Fence): Promise<boolean> {
+  const rows = await orm
+    .select({ id: prompt.id })
+    .from(prompt)
+    .where(and(eq(prompt.id, run.promptId), eq(prompt.leaseEpoch, run.epoch), ne(prompt.status, "Running")));
+  return rows.length > 0;
+}
+
+/** After a failure that may pass: the prompt waits, keeping its place in the session. @throws LeaseLost */
+export async function postponeRun(
+  tx: Transaction,
+  run: Fence,
+  again: { delayMs: number; failure: Failure; countsAsAttempt: boolean },
+): Promise<void> {
+  await requeue(tx, run, promptAfter.runPostponed(again), again.delayMs);
+}
+
+/** Gives a running prompt back, for another process to start over. @throws LeaseLost */
+export async function handOverRun(tx: Transaction, run: Fence): Promise<void> {
+  await requeue(tx, run, promptAfter.runHandedOver(), 0);
+}
+
+/**
+ * Leaves a running agent to the next runner on this machine, which may have it at once; others after `graceMs`.
+ * @throws LeaseLost
+ */
+export async function detachRun(tx: Transaction, run: Fence, graceMs: number): Promise<void> {
+  const rows = await tx
+    .update(prompt)
+    .set({
+      leaseOwner: DETACHED,
+      leaseExpiresAt: sql`now() + ${graceMs}::int * interval '1 millisecond'`,
+      updatedAt: sql`now()`,
+    })
+    .where(heldBy(run))
+    .returning({ id: prompt.id });
+  if (rows.length === 0) throw new LeaseLost();
+  await dispatch(tx, run.promptId);
+}
+
+async function requeue(tx: Transaction, run: Fence, change: PromptChange, delayMs: number): Promise<void> {
+  const { sessionId } = await releaseLease(tx, run, change);
+  await tx.update(session).set(sessionAfter.runRequeued).where(eq(session.id, sessionId));
+  await dispatch(tx, run.promptId, delayMs);
+}
+
+async function releaseLease(tx: Transaction, run: Fence, change: PromptChange) {
+  const [released] = await tx
+    .update(prompt)
+    .set(change)
+    .where(heldBy(run))
+    .returning({ sessionId: prompt.sessionId, status: prompt.status });
+  if (!released) throw new LeaseLost();
+  return released;
+}
+
+async function addDeadLetter(tx: Transaction, run: ClaimedRun, end: RunEnd): Promise<void> {
+  const { promptId, sessionId, userId, repo, branch, attempt } = run;
+  const failures = [...run.failures, ...(end.failure ? [end.failure] : [])];
+  await tx.insert(deadLetter).values({
+    id: Bun.randomUUIDv7(),
+    taskType: QUEUES.promptRun,
+    entityId: promptId,
+    userId,
+    kind: end.errorKind ?? "poison",
+    entityData: { prompt_id: promptId, session_id: sessionId, repo, branch, failures },
+    retryCount: attempt,
+    lastError: end.error ?? "",
+    firstFailedAt: failures[0] ? new Date(failures[0].at) : sql`now()`,
+  });
+}

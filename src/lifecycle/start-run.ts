@@ -1,0 +1,70 @@
+import { sql } from "drizzle-orm";
+import { rowsOf, type Transaction } from "../db/client.ts";
+import type { AgentProcess, Failure, SandboxConfig } from "../db/json-columns.ts";
+import type { Fence } from "./fence.ts";
+
+/** A prompt and its session as the runner that has claimed it knows them. */
+export interface ClaimedRun extends Fence {
+  sessionId: string;
+  userId: string;
+  /** 1 for the first. */
+  attempt: number;
+  data: unknown;
+  repo: string;
+  targetBranch: string;
+  branch: string;
+  /** A sandbox that an earlier run of the session still holds. */
+  sbxConfig: SandboxConfig | null;
+  /** The agent that an earlier runner of this prompt has started. */
+  process: AgentProcess | null;
+  /** Bytes of its output that are stored. */
+  outputOffset: number;
+  cancelRequested: boolean;
+  /** What the session's other prompts have cost so far, US dollars. */
+  earlierCostUsd: number;
+  /** How long it waited for this start, milliseconds. */
+  waitedMs: number;
+  failures: Failure[];
+}
+
+/** Numbers that the drivers may give as text. */
+type Counts = "epoch" | "outputOffset" | "earlierCostUsd" | "waitedMs";
+
+/**
+ * Starts a run of a prompt that waits, or takes over one whose runner is gone: a new lease, a higher epoch. A runner that
+ * died before it had started an agent has made no attempt: the prompt cannot be to blame for that.
+ * @param lease.ttlMs how long the lease lasts without a heartbeat, milliseconds on the database's clock.
+ */
+export async function startRun(
+  tx: Transaction,
+  promptId: string,
+  lease: { owner: string; ttlMs: number },
+): Promise<ClaimedRun | undefined> {
+  const [row] = await rowsOf<Omit<ClaimedRun, Counts> & Record<Counts, string>>(
+    tx,
+    sql`with claimed as (
+      update prompt set status = 'Running', lease_owner = ${lease.owner}, lease_epoch = lease_epoch + 1,
+        lease_expires_at = now() + ${lease.ttlMs}::int * interval '1 millisecond', not_before = null,
+        attempt = attempt + case when status = 'Running' and process is null then 0 else 1 end,
+        started_at = coalesce(started_at, now()), updated_at = now()
+      where id = ${promptId}::uuid returning *
+    )
+    update session s set inbox_status = 'Processing', updated_at = now()
+    from claimed c where s.id = c.session_id
+    returning c.id as "promptId", s.id as "sessionId", s.user_id as "userId", c.lease_epoch as "epoch", c.attempt,
+      c.data, s.repo, s.target_branch as "targetBranch", s.branch, s.sbx_config as "sbxConfig", c.process,
+      c.output_offset as "outputOffset", c.cancel_requested_at is not null as "cancelRequested", c.failures,
+      (select coalesce(sum((o.usage ->> 'cost_usd')::numeric), 0) from prompt o
+        where o.session_id = c.session_id and o.id <> c.id) as "earlierCostUsd",
+      extract(epoch from now() - greatest(c.dispatched_at, c.created_at)) * 1000 as "waitedMs"`,
+  );
+  return (
+    row && {
+      ...row,
+      epoch: Number(row.epoch),
+      outputOffset: Number(row.outputOffset),
+      earlierCostUsd: Number(row.earlierCostUsd),
+      waitedMs: Math.max(0, Number(row.waitedMs)),
+    }
+  );
+}

@@ -1,0 +1,100 @@
+import { and, eq, inArray, sql } from "drizzle-orm";
+import { type Orm, type Queryable, rowsOf } from "../db/client.ts";
+import { storedNow } from "../db/columns.ts";
+import { prompt } from "../db/tables.ts";
+import { isNextInSession } from "../lifecycle/dispatch.ts";
+import { DETACHED } from "../lifecycle/end-run.ts";
+import { type ClaimedRun, startRun } from "../lifecycle/start-run.ts";
+
+/** One claim at a time in the whole cluster, so that limits and fairness hold; any constant: "claim" in ASCII. */
+const CLAIM_LOCK = 0x636c61696d;
+/** After the lease has expired, other machines wait this much longer than the agent's own, milliseconds. */
+const ELSEWHERE_GRACE_MS = 3_000;
+const DELIVERING_GRACE_MS = 60_000;
+
+export interface Claimant {
+  owner: string;
+  /** The machine; an agent that still runs there is adopted. */
+  host: string;
+  /** How long the lease lasts without a heartbeat, milliseconds on the database's clock. */
+  ttlMs: number;
+  /** How many prompts may run at a time, in the whole cluster and of one user. */
+  maxRunning: number;
+  maxRunningPerUser: number;
+}
+
+/**
+ * Runs whose runner is dead, or has detached from them. Only the agent's own machine can adopt it, so other machines wait
+ * a moment longer; and longer still during delivery, which they could only report as interrupted.
+ */
+const abandoned = (host: string) => sql`
+  select p.id from prompt p
+  where p.status = 'Running' and case
+    when p.process is null or p.process ->> 'host' = ${host}
+      then p.lease_expires_at < now() or p.lease_owner = ${DETACHED}
+    when (p.process ->> 'delivering')::boolean
+      then p.lease_expires_at < now() - ${DELIVERING_GRACE_MS}::int * interval '1 millisecond'
+    else p.lease_expires_at < now() - ${ELSEWHERE_GRACE_MS}::int * interval '1 millisecond' end
+  order by p.lease_expires_at limit 1 for update skip locked`;
+
+/**
+ * The waiting prompt whose turn it is: of the user with the fewest running, then of the one who has waited longest for
+ * a start; among that user's by priority, then by age. The order of users stands twice: outside it is the guarantee, and
+ * inside it lets the nested loop stop at the first user who has a prompt that may run, instead of sorting all of them.
+ */
+const waiting = ({ maxRunning, maxRunningPerUser }: Claimant) => sql`
+  select next.id from (
+    select u.user_id, running.count, latest.started_at
+    from (select distinct user_id from prompt where status = 'Queued') u
+    cross join lateral (
+      select count(*) from prompt r where r.user_id = u.user_id and r.status = 'Running') running
+    left join lateral (
+      select l.started_at from prompt l where l.user_id = u.user_id and l.started_at is not null
+      order by l.started_at desc limit 1) latest on true
+    where running.count < ${maxRunningPerUser}::int
+      and (select count(*) from prompt where status = 'Running') < ${maxRunning}::int
+    order by running.count, latest.started_at nulls first
+  ) turn
+  cross join lateral (
+    select p.id from prompt p join session s on s.id = p.session_id
+    where p.user_id = turn.user_id and p.status = 'Queued' and s.deleted_at is null
+      and (p.not_before is null or p.not_before <= ${storedNow}) and ${isNextInSession}
+    order by p.priority desc, p.created_at, p.seq limit 1
+  ) next order by turn.count, turn.started_at nulls first limit 1`;
+
+/**
+ * Takes over an abandoned run, or starts the next prompt that may run.
+ * @returns undefined where there is nothing to do: nothing waits, or limits are reached.
+ */
+export async function claimNext(orm: Queryable, claimant: Claimant): Promise<ClaimedRun | undefined> {
+  return orm.transaction(async (tx) => {
+    await tx.execute(sql`select pg_advisory_xact_lock(${CLAIM_LOCK}::bigint)`);
+    const [old] = await rowsOf<{ id: string }>(tx, abandoned(claimant.host));
+    const [found] = old ? [old] : await rowsOf<{ id: string }>(tx, waiting(claimant));
+    return found && (await startRun(tx, found.id, claimant));
+  });
+}
+
+/**
+ * Renews the given leases of a runner in one statement. Those that it has given up without the database knowing are not
+ * among them: they must expire. @returns those it still holds, by prompt.
+ */
+export async function renewLeases(
+  orm: Orm,
+  owner: string,
+  promptIds: readonly string[],
+  ttlMs: number,
+): Promise<Map<string, { epoch: number; cancelRequested: boolean }>> {
+  const held = await orm
+    .update(prompt)
+    .set({ leaseExpiresAt: sql`now() + ${ttlMs}::int * interval '1 millisecond'` })
+    .where(
+      and(inArray(prompt.id, [...promptIds]), eq(prompt.leaseOwner, owner), eq(prompt.status, "Running")),
+    )
+    .returning({
+      id: prompt.id,
+      epoch: prompt.leaseEpoch,
+      cancelRequested: sql<boolean>`${prompt.cancelRequestedAt} is not null`,
+    });
+  return new Map(held.map(({ id, ...lease }) => [id, lease]));
+}

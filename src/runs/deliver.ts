@@ -1,0 +1,53 @@
+import { promptText } from "../agents/prompt-text.ts";
+import type { AgentProcess } from "../db/json-columns.ts";
+import type { ClaimedRun } from "../lifecycle/start-run.ts";
+import type { Logger } from "../observability/logger.ts";
+import type { Sandbox, WorkResult } from "../sandboxes/sandbox.ts";
+import { messageOf } from "../shared/errors.ts";
+import { sleep } from "../shared/time.ts";
+import { backoffMs, classify } from "./failures.ts";
+import type { RunWriter } from "./writer.ts";
+
+/** About four minutes in all. */
+const MAX_DELIVERIES = 8;
+
+/**
+ * Takes the work to its branch. That it may have left the sandbox is recorded before it does. A transient failure (a full
+ * disk, a host that is away) is retried here: another attempt of the prompt would do the work a second time, on top of
+ * what has arrived of the first.
+ * @param options.life ends a pause between two tries at once; the next runner goes on.
+ * @param options.cancelled likewise; after it, the work is tried once more, and no longer waited for.
+ */
+export async function deliver(options: {
+  writer: RunWriter;
+  run: ClaimedRun;
+  sandbox: Sandbox;
+  record: AgentProcess;
+  life: AbortSignal;
+  cancelled: AbortSignal;
+  logger: Logger;
+}): Promise<WorkResult> {
+  const { writer, run, sandbox, record, life, cancelled, logger } = options;
+  await writer.markDelivering(record);
+  for (let tries = 1; ; tries += 1) {
+    const last = tries >= MAX_DELIVERIES || cancelled.aborted;
+    try {
+      return await sandbox.collect(commitMessage(run), life);
+    } catch (error) {
+      life.throwIfAborted();
+      if (last || classify(error).kind !== "transient") throw error;
+      logger.warn("delivery failed, will retry", { tries, error: messageOf(error) });
+      await pause(backoffMs(tries), life, cancelled);
+    }
+  }
+}
+
+/** @throws what `life` aborted with. */
+async function pause(ms: number, life: AbortSignal, cancelled: AbortSignal): Promise<void> {
+  await sleep(ms, AbortSignal.any([life, cancelled])).catch(() => life.throwIfAborted());
+}
+
+export function commitMessage(run: ClaimedRun): string {
+  const [first = ""] = promptText(run.data).trim().split("\n");
+  return `${first.slice(0, 72) || "Work of the agent"}\n\nSession: ${run.sessionId}`;
+}

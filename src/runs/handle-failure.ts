@@ -1,0 +1,87 @@
+import { LeaseLost } from "../lifecycle/fence.ts";
+import type { WorkResult } from "../sandboxes/sandbox.ts";
+import { heldSandboxes } from "../sandboxes/store.ts";
+import { messageOf } from "../shared/errors.ts";
+import { commitMessage } from "./deliver.ts";
+import { AttemptsExhausted, backoffMs, classify, Deferred, MAX_ATTEMPTS } from "./failures.ts";
+import { finishRun, type Outcome } from "./finish.ts";
+import type { RunnerState } from "./runner.ts";
+import { STOP_GRACE_MS } from "./watch-agent.ts";
+import { openRunWriter, type RunWriter } from "./writer.ts";
+
+export const CANCELLED = "The run was cancelled.";
+
+/** After a shutdown other machines leave the agents to the next runner of this one for so long, milliseconds. */
+const DETACHED_MS = 60_000;
+
+/** What becomes of a run that did not get to its end. @throws LeaseLost; what the database says. */
+export async function handleRunFailure(
+  state: RunnerState,
+  error: unknown,
+  shutdown: AbortSignal,
+): Promise<void> {
+  const { deps, run, lease } = state;
+  if (error instanceof LeaseLost || lease.lost.aborted) {
+    deps.metrics.fencedWrite();
+    deps.logger.warn("run superseded", { error: messageOf(error) });
+    // Where the new runner is on another machine, no session holds the sandbox here any more.
+    await deps.sandboxes.sweep((ids) => heldSandboxes(deps.orm, ids));
+    return;
+  }
+  // The run's own writer ends with the shutdown; what is left to write is bounded by the lease alone.
+  const writer = openRunWriter({ orm: deps.orm, run, signal: lease.lost });
+  if (shutdown.aborted) return await leave(state, writer);
+  if (lease.cancelled.aborted) return await finishRun(writer, run, cancelledOutcome(state, error));
+
+  const { kind, message } = classify(error);
+  deps.logger.warn("run failed", { kind, error });
+  const failure = { attempt: run.attempt, at: new Date().toISOString(), kind, error: message };
+  if (error instanceof Deferred)
+    return await writer.postpone({ delayMs: error.delayMs, failure, countsAsAttempt: false });
+  if (kind === "transient" && run.attempt < MAX_ATTEMPTS)
+    return await writer.postpone({ delayMs: backoffMs(run.attempt), failure, countsAsAttempt: true });
+  const outcome: Outcome = {
+    status: "Failed",
+    kind,
+    reason: kind === "transient" ? `${message} It was tried ${MAX_ATTEMPTS} times.` : message,
+    summary: "",
+    usage: {},
+    work: error instanceof AttemptsExhausted ? await salvage(state) : undefined,
+    dead: kind === "transient" || kind === "poison",
+    failure,
+  };
+  await finishRun(writer, run, outcome);
+}
+
+/** This process shuts down: the agent goes on and the next process on this machine adopts it, or it is ended here. */
+async function leave({ deps, agentRun }: RunnerState, writer: RunWriter): Promise<void> {
+  if (agentRun && deps.handover === "leave") {
+    deps.logger.info("run left to the next process on this machine");
+    return await writer.detach(DETACHED_MS);
+  }
+  deps.logger.info("run handed over: this process is shutting down");
+  await agentRun?.process.stop(STOP_GRACE_MS).catch(() => undefined);
+  await writer.handOver();
+}
+
+/** Cancelled before there was anything to deliver, or while it could not be delivered, which is said. */
+function cancelledOutcome({ agentRun, lease }: RunnerState, error: unknown): Outcome {
+  const undelivered = agentRun !== undefined && error !== lease.cancelled.reason;
+  const reason = undelivered
+    ? `${CANCELLED} Its work could not be delivered: ${classify(error).message}`
+    : CANCELLED;
+  return { status: "Cancelled", reason, summary: "", usage: {} };
+}
+
+/** Delivers what a prompt without attempts left in its checkout, where that can be done. */
+async function salvage({ deps, run, lease }: RunnerState): Promise<WorkResult | undefined> {
+  try {
+    const sandbox = run.sbxConfig ? await deps.sandboxes.reopen(run.sbxConfig, run) : undefined;
+    return await sandbox?.collect(commitMessage(run), lease.lost);
+  } catch (error) {
+    deps.logger.warn("the work of a prompt without attempts left could not be delivered", {
+      error: messageOf(error),
+    });
+    return undefined;
+  }
+}
