@@ -58,8 +58,9 @@ export const session = pgTable(
     check("session_session_status", oneOf(t.sessionStatus, SESSION_STATUSES)),
     check("session_cancellation_status", oneOf(t.cancellationStatus, CANCELLATION_STATUSES)),
     check("session_not_empty", sql`${t.repo} <> '' and ${t.branch} <> '' and ${t.targetBranch} <> ''`),
-    // Two sessions on one branch of one repository would push over each other.
-    uniqueIndex("session_repo_branch").on(t.repo, t.branch),
+    // Two sessions of one user on one branch would push over each other. Of other users nothing may be learned or taken
+    // away: between them git decides, as between any two clones, and a push is never forced.
+    uniqueIndex("session_user_repo_branch").on(t.userId, t.repo, t.branch).where(sql`${t.deletedAt} is null`),
     index("session_user").on(t.userId, t.createdAt, t.id).where(sql`${t.deletedAt} is null`),
     // All that a list's validator needs, without the rows.
     index("session_user_version").on(t.userId, t.version).where(sql`${t.deletedAt} is null`),

@@ -49,7 +49,7 @@ export async function updateSession(
         .where(eq(session.id, row.id));
     });
   } catch (error) {
-    if (isUniqueViolation(error, "session_repo_branch"))
+    if (isUniqueViolation(error, "session_user_repo_branch"))
       throw new AppError(
         "branch_taken",
         "branch: another session of yours has this branch of this repository; choose another name.",

@@ -55,10 +55,10 @@ function beyond(cursor: string, order: "newest" | "oldest"): SQL {
  * same newest one and the same number of them they are the same ones, and with the same sum in the same state.
  */
 export async function sessionsTag(orm: Orm, userId: string, query: SessionQuery): Promise<string> {
+  const order = sql`${session.userId} desc, ${session.createdAt} desc, ${session.id} desc`;
   const newest = sql<
     string | null
-  >`(select id from session n where n.user_id = ${userId} and n.deleted_at is null
-    order by n.user_id desc, n.created_at desc, n.id desc limit 1)`;
+  >`(select id from ${session} where ${ownedSession(userId)} order by ${order} limit 1)`;
   const [all] = await orm
     .select({ count: count(), versions: sql<string | null>`sum(${session.version})`, newest })
     .from(session)

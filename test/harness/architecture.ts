@@ -74,6 +74,17 @@ export const RULES: Readonly<Record<string, Rule>> = {
       ? []
       : importing(source, /^(drizzle-orm|postgres$|@electric-sql\/)/),
 
+  "whose session it is, is asked in lifecycle/ownership.ts alone": ({ path, code }) =>
+    path === "lifecycle/ownership.ts"
+      ? []
+      : found(code, /\beq\(session\.userId\b|\buser_id = \$\{[^`]*?deleted_at is null/g),
+
+  "statuses and dispatched_at are written in lifecycle/ alone": ({ path, code }) =>
+    room(path) === "lifecycle" ? [] : statusWrites(code),
+
+  "NOTIFY is sent by lifecycle/ and queue/ alone": ({ path, code }) =>
+    ["lifecycle", "queue"].includes(room(path)) ? [] : found(code, /\bpg_notify\b|\bnotify [a-z_]+/gi),
+
   "the environment is read only in config/": ({ path, code }) =>
     room(path) === "config"
       ? []
@@ -91,6 +102,40 @@ export const RULES: Readonly<Record<string, Rule>> = {
           .split("\n")
           .flatMap((line, index) => sideEffect(line, index + 1)),
 };
+
+const found = (code: string, pattern: RegExp) =>
+  [...code.matchAll(pattern)].map(([text]) => `has ${text.replace(/\s+/g, " ")}`);
+
+const STATUS_FIELDS =
+  /\b(inboxStatus|sessionStatus|cancellationStatus|cancelledAt|cancelledBy|dispatchedAt|cancelRequestedAt)\b/;
+const STATUS_COLUMNS =
+  /\b(inbox_status|session_status|cancellation_status|cancelled_at|cancelled_by|dispatched_at|cancel_requested_at)\s*=(?!=)/;
+
+/** What an `update … set` of Drizzle's or of SQL's own does to statuses; on prompts, `status` is one of them. */
+function statusWrites(code: string): string[] {
+  const drizzle = [...code.matchAll(/\.update\((\w+)\)\s*\.set\(/g)].flatMap((call) => {
+    const values = argument(code, call.index + call[0].length);
+    const field = STATUS_FIELDS.exec(values)?.[1] ?? (call[1] === "prompt" && /\bstatus:/.exec(values)?.[0]);
+    return field ? [`sets ${field}`] : [];
+  });
+  const raw = [...code.matchAll(/\bupdate (prompt|session)\b[^`]*?\bset\b([^`]*)/g)].flatMap((statement) => {
+    // The condition may ask for what the statement may not write.
+    const [values = ""] = (statement[2] ?? "").split(/\b(?:where|from)\b/);
+    const column =
+      STATUS_COLUMNS.exec(values)?.[1] ?? (statement[1] === "prompt" && /\bstatus =/.exec(values)?.[0]);
+    return column ? [`sets ${column}`] : [];
+  });
+  return [...drizzle, ...raw];
+}
+
+/** A call's arguments, from behind its opening parenthesis. */
+function argument(code: string, start: number): string {
+  let depth = 1;
+  let end = start;
+  for (; end < code.length && depth > 0; end += 1)
+    depth += code[end] === "(" ? 1 : code[end] === ")" ? -1 : 0;
+  return code.slice(start, end);
+}
 
 /** Text inside template literals is text, at whatever column it stands; its lines stay, empty. */
 function withoutTemplates(code: string): string {

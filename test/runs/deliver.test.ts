@@ -1,0 +1,66 @@
+import { afterAll, describe, expect, spyOn, test } from "bun:test";
+import type { ClaimedRun } from "../../src/lifecycle/start-run.ts";
+import { createLogger } from "../../src/observability/logger.ts";
+import { deliver } from "../../src/runs/deliver.ts";
+import type { RunWriter } from "../../src/runs/writer.ts";
+import { RepositoryError, type Sandbox, type WorkResult } from "../../src/sandboxes/sandbox.ts";
+import { withTimeout } from "../../src/shared/time.ts";
+
+const WORK: WorkResult = { commits: 1, head: "abc1234", push: { pushed: true, to: "there" } };
+
+/** A delivery whose first `failures` tries meet a host that is away; `onTry` is told of each. */
+function delivery(options: { failures: number; onTry?: (tries: number) => void }) {
+  const [life, cancelled] = [new AbortController(), new AbortController()];
+  let tries = 0;
+  const sandbox = {
+    async collect() {
+      tries += 1;
+      options.onTry?.(tries);
+      if (tries <= options.failures) throw new RepositoryError("The host is away.", undefined, true);
+      return WORK;
+    },
+  } as unknown as Sandbox;
+  const done = deliver({
+    writer: { markDelivering: async () => undefined } as unknown as RunWriter,
+    run: { data: "Do it", sessionId: "s" } as ClaimedRun,
+    sandbox,
+    record: { host: "here", id: "p", pid: 1, started: 1, boot: "b" },
+    life: life.signal,
+    cancelled: cancelled.signal,
+    logger: createLogger({ level: "silent" }),
+  });
+  return { life, cancelled, done, tries: () => tries };
+}
+
+// The pause, of up to 192 s, was deaf: SIGTERM ran into the release stack's deadline, and the database was closed
+// underneath the run.
+describe("a pause between two tries to deliver", () => {
+  // The longest first pause, three seconds: none of these tests waits for it.
+  const random = spyOn(Math, "random").mockReturnValue(1);
+  afterAll(() => random.mockRestore());
+  const atOnce = (done: Promise<unknown>) =>
+    withTimeout(2_000, done, "still pausing").catch((error) => error.message);
+
+  test("ends at once when the lease is lost or the process shuts down", async () => {
+    const { life, done, tries } = delivery({
+      failures: 99,
+      onTry: () => setTimeout(() => life.abort(new Error("shutting down"))),
+    });
+    expect(await atOnce(done)).toBe("shutting down");
+    expect(tries()).toBe(1);
+  });
+
+  test("ends at once when the run is cancelled: the work is tried once more, and then given up", async () => {
+    const { cancelled, done, tries } = delivery({
+      failures: 99,
+      onTry: () => setTimeout(() => cancelled.abort()),
+    });
+    expect(await atOnce(done)).toBe("The host is away.");
+    expect(tries()).toBe(2);
+  });
+
+  test("after which a cancelled run's work may well arrive", async () => {
+    const { cancelled, done } = delivery({ failures: 1, onTry: () => setTimeout(() => cancelled.abort()) });
+    expect(await atOnce(done)).toEqual(WORK);
+  });
+});
