@@ -47,6 +47,6 @@ export async function createOnce<Result extends object>(
   });
 }
 
-/** Removes a batch of the keys that no longer count. @returns how many. */
-export const forgetOldKeys = (orm: Orm): Promise<number> =>
+/** Purges a batch of expired keys. @returns how many. */
+export const purgeExpiredKeys = (orm: Orm): Promise<number> =>
   deleteSome(orm, idempotencyKey, sql`${idempotencyKey.createdAt} < now() - ${KEPT}`);

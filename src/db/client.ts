@@ -5,7 +5,7 @@ import type { Config } from "../config/config.ts";
 import type { Logger } from "../observability/logger.ts";
 import type * as tables from "./tables.ts";
 
-/** What every store uses: Drizzle over either driver, and a transaction of it. */
+/** Drizzle over either driver, as stores use it. */
 export type Orm = PgDatabase<PgQueryResultHKT, typeof tables>;
 export type Transaction = Parameters<Parameters<Orm["transaction"]>[0]>[0];
 /** Where it does not matter whether a statement is alone or part of a transaction. */
@@ -16,22 +16,22 @@ export interface Database {
   readonly kind: "postgres" | "embedded";
   readonly orm: Orm;
   /**
-   * Calls `onNotify` for each NOTIFY on the channel, and once more after a lost connection is back, since
-   * notifications sent meanwhile are gone. Resolves when listening has begun; the result ends it.
+   * Calls `onNotify` for each NOTIFY on the channel, and once with an empty payload after a reconnect, since notifications
+   * may have been lost. Resolves when listening has begun; the result ends it.
    */
   listen(channel: string, onNotify: (payload: string) => void): Promise<() => Promise<void>>;
-  /** A pg.Pool, or what BullMQ takes for one, with `search_path=bullmq`. The database closes it. */
+  /** A pg.Pool, or what BullMQ can use as one, with `search_path=bullmq`. The database closes it. */
   queuePool(): PgPool;
   /** Runs `work` alone on one connection, under an advisory lock that other processes respect too. */
   exclusively<T>(lock: bigint, work: (orm: Orm) => Promise<T>): Promise<T>;
   /**
-   * Whether this is the one process, of all on this database, that leads in something. The first that asks does, until it
-   * closes or dies or loses its connection; ask again each time. Embedded: always.
+   * Whether this process is the leader for something, among all on this database: the first that asks, until it closes,
+   * dies or loses its connection. Ask each time. Embedded: always true.
    */
   leads(lock: bigint): Promise<boolean>;
   /**
-   * Embedded only: copies the database's files, as they are at one moment, into a new folder. Other queries wait as long
-   * as copying takes. A database started on the copy has all that was committed, and nothing else.
+   * Embedded only: copies a consistent snapshot of the database's files into a new folder. Other queries wait meanwhile. A
+   * database that is started on the copy has all that was committed, and nothing else.
    */
   copyFiles?(folder: string): Promise<void>;
   close(): Promise<void>;
@@ -39,7 +39,7 @@ export interface Database {
 
 /**
  * Opens the database that the configuration names: PostgreSQL by DATABASE_URL, else an embedded one in DATA_DIR.
- * @throws OperatorError when it cannot be reached, or when another process has the DATA_DIR.
+ * @throws OperatorError when it cannot be reached, or when another process uses the DATA_DIR.
  */
 export async function openDatabase(options: { config: Config; logger: Logger }): Promise<Database> {
   if (options.config.databaseUrl === undefined) {
@@ -54,13 +54,13 @@ export async function openDatabase(options: { config: Config; logger: Logger }):
   });
 }
 
-/** Rows of a raw statement; the two drivers wrap them differently. Dates arrive as text, bigints perhaps too. */
+/** Rows of a raw statement, which the two drivers wrap differently. Dates come as text, and bigints may. */
 export async function rowsOf<Row>(orm: Queryable, statement: SQL): Promise<Row[]> {
   const result: unknown = await orm.execute(statement);
   return (Array.isArray(result) ? result : (result as { rows: Row[] }).rows) as Row[];
 }
 
-/** Whether the database has refused a row for this unique index. The drivers name the index differently. */
+/** Whether an insert or update violated this unique index, which the drivers report differently. */
 export function isUniqueViolation(error: unknown, index: string): boolean {
   for (let one = error; one instanceof Error; one = one.cause) {
     const { code, constraint, constraint_name } = one as Record<string, unknown> & Error;
@@ -69,7 +69,7 @@ export function isUniqueViolation(error: unknown, index: string): boolean {
   return false;
 }
 
-/** Codes of postgres.js, of the system and of PostgreSQL that say: not now, or the connection broke. */
+/** Codes of postgres.js, the system and PostgreSQL for a server that is unavailable or a broken connection. */
 const UNAVAILABLE =
   /^(CONNECTION_|CONNECT_TIMEOUT|ECONN|EPIPE|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|57P0|08|53300)/;
 /** Serialization failure, deadlock: PostgreSQL rolled the transaction back, because of another one. */

@@ -19,7 +19,7 @@ export async function openEmbedded(options: { dataDir: string }): Promise<Databa
   const unlock = lockDataDir(options.dataDir);
   const folder = join(options.dataDir, "postgres");
   if (!existsSync(join(folder, "PG_VERSION")))
-    process.stderr.write("Making the embedded database (once, a few seconds)…\n");
+    process.stderr.write("Creating the embedded database (once, a few seconds)…\n");
   let client: PGlite;
   try {
     const [pgliteWasmModule, initdbWasmModule] = await Promise.all([
@@ -32,8 +32,8 @@ export async function openEmbedded(options: { dataDir: string }): Promise<Databa
       initdbWasmModule,
       fsBundle: Bun.file(fsBundle),
     });
-    // One session serves our queries and BullMQ's, whose statements name its tables without a schema. Ours are made in
-    // public and share no name with them.
+    // One session serves our queries and BullMQ's, whose statements name its tables without a schema. Ours are in public
+    // and share no name with them.
     await client.exec("create schema if not exists bullmq; set search_path to public, bullmq");
   } catch (error) {
     unlock();
@@ -46,12 +46,12 @@ export async function openEmbedded(options: { dataDir: string }): Promise<Databa
     orm,
     listen: (channel, onNotify) => client.listen(channel, onNotify),
     queuePool: () => poolAround(client),
-    // One process, one session: whoever runs at start runs alone.
+    // One process, one session: nothing else runs meanwhile.
     exclusively: (_lock, work) => work(orm),
     leads: async () => true,
     async copyFiles(target) {
-      // A checkpoint first, so that the copy starts quickly. Nobody writes while the files are copied, and what is
-      // only in memory then is in the write-ahead log. PGlite's own dumpDataDir holds the whole database in memory.
+      // A checkpoint first, so that the copy starts quickly. Nothing writes while the files are copied, and what is only
+      // in memory then is in the write-ahead log. PGlite's own dumpDataDir holds the whole database in memory.
       await client.exec("checkpoint");
       await client.runExclusive(() =>
         cp(folder, target, { recursive: true, mode: constants.COPYFILE_FICLONE }),

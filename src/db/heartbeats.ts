@@ -2,11 +2,11 @@ import { eq, lt, sql } from "drizzle-orm";
 import { type Orm, rowsOf } from "./client.ts";
 import { taskHeartbeat } from "./tables.ts";
 
-/** Seconds after which a task that has not been seen is no longer expected: its deployment has given it up. */
+/** Seconds after which a silent task is no longer expected: it was removed from the deployment. */
 const EXPECTED_FOR_S = 86_400;
 
-/** Says that these tasks of this process are alive now, by the database's clock. */
-export async function beat(
+/** Records that these tasks of this process are alive now, by the database's clock. */
+export async function writeHeartbeats(
   orm: Orm,
   { process, host, tasks }: { process: string; host: string; tasks: readonly string[] },
 ): Promise<void> {
@@ -19,19 +19,19 @@ export async function beat(
     });
 }
 
-/** A process that ends in order is not missed. */
-export async function forgetBeats(orm: Orm, process: string): Promise<void> {
+/** For a process that shuts down gracefully: its tasks are not silent, they are gone. */
+export async function deleteHeartbeats(orm: Orm, process: string): Promise<void> {
   await orm.delete(taskHeartbeat).where(eq(taskHeartbeat.process, process));
 }
 
-/** Forgets processes that died so long ago that nobody expects them any more. */
-export async function forgetOldBeats(orm: Orm): Promise<void> {
+/** Removes the heartbeats of processes that died so long ago that they are no longer expected. */
+export async function purgeOldHeartbeats(orm: Orm): Promise<void> {
   await orm
     .delete(taskHeartbeat)
     .where(lt(taskHeartbeat.beatenAt, sql`now() - make_interval(secs => ${EXPECTED_FOR_S})`));
 }
 
-/** Tasks that ran within a day and that no process has shown to be alive for `afterS` seconds; the longest silent first. */
+/** Tasks that ran within a day, and that no process has sent a heartbeat of for `afterS` seconds; the longest silent first. */
 export async function silentTasks(orm: Orm, afterS: number): Promise<{ task: string; seconds: number }[]> {
   const rows = await rowsOf<{ task: string; seconds: number | string }>(
     orm,

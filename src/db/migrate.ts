@@ -6,16 +6,16 @@ import { OperatorError } from "../shared/errors.ts";
 import { type Database, type Orm, rowsOf } from "./client.ts";
 import { migrations } from "./migrations.ts";
 
-/** Any constant will do as long as it stays: "prompt-b" in ASCII. */
+/** Any constant that never changes: "prompt-b" in ASCII. */
 const LOCK = 0x70726f6d70742d62n;
 
-/** Drizzle's own migrator, which it offers only for folders on disk; a binary has none. */
+/** Drizzle's own migrator, whose public form reads a folder; a binary has none. */
 interface Migrator {
   dialect: { migrate(list: MigrationMeta[], session: unknown, config: object): Promise<void> };
   session: unknown;
 }
 
-/** Tags of the migrations that the database lacks. @throws OperatorError when it is newer than this binary. */
+/** Tags of the pending migrations. @throws OperatorError when it is newer than this binary. */
 export async function pendingMigrations(orm: Orm): Promise<string[]> {
   const [found] = await rowsOf<{ name: string | null }>(
     orm,
@@ -35,7 +35,7 @@ export async function pendingMigrations(orm: Orm): Promise<string[]> {
 }
 
 /**
- * Brings the database up to date, one process at a time (the others wait and then find nothing to do).
+ * Applies pending migrations, one process at a time: the others wait, and then find nothing to do.
  * @param options.queue also prepare BullMQ's schema (no REDIS_URL).
  * @returns the tags that were applied.
  * @throws OperatorError when the database is newer than this binary.

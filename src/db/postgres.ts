@@ -10,12 +10,12 @@ import * as tables from "./tables.ts";
 
 const APPLICATION_NAME = "prompt-backend";
 const CONNECT_TIMEOUT_S = 10;
-/** Between tries to connect again, in seconds: the driver's own pauses grow to 20, for which everybody would wait. */
+/** Seconds between attempts to reconnect: the driver's own pauses grow to 20, and every query would wait for them. */
 const backoff = (tries: number) => Math.min(1, 0.05 * 2 ** tries);
 
 /**
- * PostgreSQL over the network. `poolMax` connections serve our own queries; listening and the queue have their own.
- * @throws OperatorError when the server cannot be reached or refuses us.
+ * PostgreSQL over the network. `poolMax` connections serve our own queries; LISTEN and the queue have others.
+ * @throws OperatorError when the server cannot be reached or refuses the connection.
  */
 export async function openPostgres(options: {
   url: string;
@@ -58,7 +58,7 @@ export async function openPostgres(options: {
     queuePool() {
       pool ??= new pg.Pool({
         connectionString: options.url,
-        // Each worker keeps one connection for LISTEN; too small a pool hangs in silence.
+        // Each worker keeps one connection for LISTEN; a pool that is too small hangs silently.
         max: 10,
         options: "-c search_path=bullmq",
         application_name: `${APPLICATION_NAME} queue`,
@@ -84,8 +84,8 @@ export async function openPostgres(options: {
     },
 
     async leads(lock) {
-      // A lock of the connection, so it has one of its own that stays open. Asked for again it is only counted up; after
-      // a lost connection it is free for whoever asks first.
+      // The lock belongs to its connection, which therefore stays open. Taking it again only counts it up; after a lost
+      // connection it is free for the first that asks.
       leading ??= postgres(options.url, { ...connection, max: 1, max_lifetime: null });
       const [row] = await leading`select pg_try_advisory_lock(${lock.toString()}::bigint) as held`;
       return row?.["held"] === true;
@@ -104,12 +104,12 @@ function describe(url: string): string {
 }
 
 const HINTS: Record<string, string> = {
-  ECONNREFUSED: "nothing listens there. Is PostgreSQL running, and is the port right?",
-  ENOTFOUND: "that host name does not exist.",
-  CONNECT_TIMEOUT: `no answer within ${CONNECT_TIMEOUT_S} s. Is a firewall in between?`,
+  ECONNREFUSED: "connection refused. Is PostgreSQL running, and is the port right?",
+  ENOTFOUND: "the host name does not exist.",
+  CONNECT_TIMEOUT: `no answer within ${CONNECT_TIMEOUT_S} s. Does a firewall block it?`,
   "28P01": "the password is wrong.",
-  "28000": "this user may not log in.",
-  "3D000": "that database does not exist; create it first.",
+  "28000": "this user is not allowed to log in.",
+  "3D000": "the database does not exist; create it first.",
 };
 
 function reasonOf(error: unknown): string {

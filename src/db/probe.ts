@@ -2,9 +2,9 @@ import { sql } from "drizzle-orm";
 import { type Orm, rowsOf } from "./client.ts";
 
 export interface Probe {
-  /** As the server says it, e.g. 17.2. */
+  /** As the server reports it, e.g. 17.2. */
   version: string;
-  /** Milliseconds of the quickest of some round trips. */
+  /** Milliseconds of the fastest of several round trips. */
   latencyMs: number;
   /** Milliseconds by which this machine's clock is ahead of the database's. */
   offsetMs: number;
@@ -12,7 +12,7 @@ export interface Probe {
 
 const TRIPS = 5;
 
-/** How the database is, and how far. The quickest trip tells most of its clock, too. */
+/** The database's version, latency and clock; the fastest round trip is the most precise for the clock, too. */
 export async function probe(orm: Orm): Promise<Probe> {
   let best: Probe | undefined;
   for (let trip = 0; trip < TRIPS; trip += 1) {
@@ -29,6 +29,6 @@ export async function probe(orm: Orm): Promise<Probe> {
         offsetMs: from + latencyMs / 2 - Number(row.now),
       };
   }
-  if (!best) throw new Error("the database answered nothing");
+  if (!best) throw new Error("the database did not answer");
   return best;
 }

@@ -2,14 +2,14 @@ import { type SQL, sql } from "drizzle-orm";
 import type { PgTable } from "drizzle-orm/pg-core";
 import { type Orm, rowsOf, type Transaction } from "./client.ts";
 
-/** Rows of one statement: some milliseconds, so that nobody waits for it. */
+/** Rows of one statement, which takes some milliseconds. */
 export const PURGE_BATCH = 500;
-/** Any constant. Held for one batch: triggers of two purges at once could wait for each other. */
+/** Any constant. Held for one batch: triggers of two concurrent purges could deadlock. */
 const LOCK = 7_331_050;
 
 /**
- * Deletes up to a batch of the rows for which `condition` holds; those that somebody else has locked are left for the
- * next time. Any number of processes may purge: they take turns, batch by batch.
+ * Deletes up to a batch of the rows that match `condition`, except those that are locked. Any number of processes may
+ * purge: they take turns, batch by batch.
  * @returns how many; fewer than `limit` when there are no more.
  */
 export function deleteSome(orm: Orm, table: PgTable, condition: SQL, limit = PURGE_BATCH): Promise<number> {
@@ -32,11 +32,11 @@ export function inTurn<T>(orm: Orm, work: (tx: Transaction) => Promise<T>): Prom
   });
 }
 
-/** Older than so many seconds, by the database's clock. */
+/** Older than this many seconds, by the database's clock. */
 export const olderThan = (column: unknown, seconds: number) =>
   sql`${column} < now() - make_interval(secs => ${seconds}::double precision)`;
 
-/** Tells this database from every other one, also after a restart and a change of address. */
+/** Identifies this database among all others, also after a restart or a change of address. */
 export async function databaseIdentity(orm: Orm): Promise<string> {
   const [row] = await rowsOf<{ id: string }>(
     orm,

@@ -39,16 +39,16 @@ export const session = pgTable(
     messages: jsonb("messages").$type<Turn[]>().notNull().default([]),
     inboxStatus: text("inbox_status", { enum: INBOX_STATUSES }).notNull().default("Pending"),
     sessionStatus: text("session_status", { enum: SESSION_STATUSES }).notNull().default("Active"),
-    /** The sandbox that is held, from before it is made until after it is gone. */
+    /** The sandbox that is held, from before it is made until after it was returned. */
     sbxConfig: jsonb("sbx_config").$type<SandboxConfig>(),
     cancellationStatus: text("cancellation_status", { enum: CANCELLATION_STATUSES }),
     cancelledAt: at("cancelled_at"),
     cancelledBy: text("cancelled_by"),
     ipReturnRetryCount: integer("ip_return_retry_count").notNull().default(0),
-    /** Last prompt.seq and message.seq given out; counters in the row make both gapless under concurrency. */
+    /** The last prompt.seq and message.seq; counters in the row keep both gapless under concurrency. */
     promptSeq: integer("prompt_seq").notNull().default(0),
     messageSeq: bigint("message_seq", { mode: "number" }).notNull().default(0),
-    /** Grows with each change of the row (a trigger sees to it); validators of replies are made of it. */
+    /** Grows with each change of the row, by a trigger; ETags are made of it. */
     version: bigint("version", { mode: "number" }).notNull().default(1),
     deletedAt: at("deleted_at"),
     ...times(),
@@ -62,7 +62,7 @@ export const session = pgTable(
     // away: between them git decides, as between any two clones, and a push is never forced.
     uniqueIndex("session_user_repo_branch").on(t.userId, t.repo, t.branch).where(sql`${t.deletedAt} is null`),
     index("session_user").on(t.userId, t.createdAt, t.id).where(sql`${t.deletedAt} is null`),
-    // All that a list's validator needs, without the rows.
+    // All that a list's ETag needs, without the rows.
     index("session_user_version").on(t.userId, t.version).where(sql`${t.deletedAt} is null`),
     index("session_user_repo").on(t.userId, t.repo, t.createdAt, t.id).where(sql`${t.deletedAt} is null`),
     index("session_cancelling").on(t.updatedAt).where(sql`${t.cancellationStatus} = 'Requested'`),
@@ -79,7 +79,7 @@ export const prompt = pgTable(
     sessionId: uuid("session_id")
       .notNull()
       .references(() => session.id, { onDelete: "cascade" }),
-    /** The session's user, here too: waiting prompts take turns by user. */
+    /** The session's user, here too: prompts are claimed by user. */
     userId: text("user_id").notNull(),
     seq: integer("seq").notNull(),
     data: jsonb("data").$type<unknown>().notNull(),
@@ -91,16 +91,16 @@ export const prompt = pgTable(
     /** Grows with each claim and never shrinks; every write of a run compares it. */
     leaseEpoch: bigint("lease_epoch", { mode: "number" }).notNull().default(0),
     leaseExpiresAt: at("lease_expires_at"),
-    /** When a job for it was last written to the outbox; the poller's grace counts from here. */
+    /** When its job was last written to the outbox; the session-poller's grace period starts here. */
     dispatchedAt: at("dispatched_at").notNull().defaultNow(),
-    /** After a failure that may pass: not to be started before then. */
+    /** After a transient failure: not to be started before then. */
     notBefore: at("not_before"),
     error: text("error"),
     errorKind: text("error_kind", { enum: FAILURE_KINDS }),
     failures: jsonb("failures").$type<Failure[]>().notNull().default([]),
-    /** Its user wants it to end. On the prompt, not the session: a follow-up that comes meanwhile is to run. */
+    /** When its user cancelled it. On the prompt, not the session: a follow-up that comes meanwhile runs. */
     cancelRequestedAt: at("cancel_requested_at"),
-    /** Where the agent runs and how far its output has been stored, for the runner that comes back or takes over. */
+    /** Where the agent runs, and how much of its output is stored: for a takeover. */
     process: jsonb("process").$type<AgentProcess>(),
     outputOffset: bigint("output_offset", { mode: "number" }).notNull().default(0),
     usage: jsonb("usage").$type<Record<string, number>>(),
@@ -108,7 +108,7 @@ export const prompt = pgTable(
     finishedAt: at("finished_at"),
     /** Grows with each change that a client can see. */
     version: bigint("version", { mode: "number" }).notNull().default(1),
-    /** Grows with each change of its messages, by whoever writes them. */
+    /** Grows with each change of its messages. */
     messagesVersion: bigint("messages_version", { mode: "number" }).notNull().default(0),
     ...times(),
   },
@@ -155,7 +155,7 @@ export const outbox = pgTable(
   {
     id: id(),
     topic: text("topic").notNull(),
-    /** The entity the message is about. */
+    /** The entity that the job is about. */
     key: text("key").notNull(),
     payload: jsonb("payload").$type<Record<string, string>>().notNull(),
     attempts: integer("attempts").notNull().default(0),
@@ -177,7 +177,7 @@ export const deadLetter = pgTable(
     id: id(),
     taskType: text("task_type").notNull(),
     entityId: uuid("entity_id").notNull(),
-    /** Whose it is; null where it is nobody's, for admins alone. */
+    /** The owner; null: for admins only. */
     userId: text("user_id"),
     kind: text("kind", { enum: FAILURE_KINDS }).notNull().default("poison"),
     entityData: jsonb("entity_data").$type<unknown>(),
@@ -200,13 +200,13 @@ export const deadLetter = pgTable(
   ],
 );
 
-/** Answers already given to requests that carried an Idempotency-Key; kept 24 h. */
+/** Replies to requests with an Idempotency-Key; kept 24 h. */
 export const idempotencyKey = pgTable(
   "idempotency_key",
   {
     userId: text("user_id").notNull(),
     key: text("key").notNull(),
-    /** Of the operation and the body: the same key with another one is refused. */
+    /** Of the operation and the body: the same key with another fingerprint is refused. */
     fingerprint: text("fingerprint").notNull(),
     response: jsonb("response").$type<unknown>().notNull(),
     createdAt: at("created_at").notNull().defaultNow(),
@@ -214,7 +214,7 @@ export const idempotencyKey = pgTable(
   (t) => [primaryKey({ columns: [t.userId, t.key] }), index("idempotency_key_created").on(t.createdAt)],
 );
 
-/** Requests counted per user and address, where there is no Redis; rate-limiter-flexible's own shape. */
+/** Requests counted per user and address, where there is no Redis; in the shape of rate-limiter-flexible. */
 export const requestLimit = pgTable("request_limit", {
   key: text("key").primaryKey(),
   points: integer("points").notNull().default(0),
@@ -222,7 +222,7 @@ export const requestLimit = pgTable("request_limit", {
   expire: bigint("expire", { mode: "number" }),
 });
 
-/** When each task of each process last worked. */
+/** The last heartbeat of each task of each process. */
 export const taskHeartbeat = pgTable(
   "task_heartbeat",
   {

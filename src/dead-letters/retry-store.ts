@@ -8,7 +8,7 @@ import { QUEUES } from "../queue/names.ts";
 import { AppError } from "../shared/errors.ts";
 import { closing, notPending, readDeadLetter, type Viewer, visibleTo } from "./store.ts";
 
-/** Entries of one request; each is a prompt on its way again. */
+/** Entries that one request may retry. */
 const BATCH = 500;
 
 export interface RetryFilter {
@@ -25,7 +25,7 @@ interface Entry {
   entityId: string;
 }
 
-/** Sends what was given up on its way again. @throws AppError `not_found`, `conflict` where that cannot be. */
+/** Retries a dead letter. @throws AppError `dead_letter_not_found`, `dead_letter_closed`, `nothing_to_retry`. */
 export async function retryDeadLetter(
   orm: Orm,
   wanted: { viewer: Viewer; id: string; notes: string | null },
@@ -39,12 +39,12 @@ export async function retryDeadLetter(
     if (done.length === 0)
       throw new AppError(
         "nothing_to_retry",
-        "There is nothing to retry: the session is gone, or its prompt has not failed any more. Resolve or abandon this entry.",
+        "There is nothing to retry: the session was deleted, or its prompt is no longer failed. Resolve or abandon this entry.",
       );
   });
 }
 
-/** The same for all Pending entries that fit. @returns which were retried, which could not be, and whether more fit. */
+/** Retries all Pending entries that match. @returns which were retried, which could not be, and whether more match. */
 export async function retryDeadLetters(
   orm: Orm,
   wanted: { viewer: Viewer; filter: RetryFilter; notes: string | null },
@@ -80,7 +80,7 @@ async function lockPending(tx: Transaction, viewer: Viewer, which: SQL | undefin
   return { entries: found.slice(0, BATCH), more: found.length > BATCH };
 }
 
-/** @returns the entries that could be retried; they are Resolved now. */
+/** @returns the entries that were retried; they are Resolved now. */
 async function retry(
   tx: Transaction,
   wanted: { viewer: Viewer; entries: Entry[]; notes: string | null },
@@ -100,7 +100,7 @@ async function retry(
   return retried;
 }
 
-/** Sandboxes that could not be given back: their sessions' counters start over, and the poller looks at once. */
+/** For sandboxes that could not be returned: the sessions' counters start over, and the poller is woken. */
 async function returnAgain(tx: Transaction, ids: string[]): Promise<string[]> {
   if (ids.length === 0) return [];
   const again = await tx

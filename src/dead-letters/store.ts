@@ -7,13 +7,13 @@ import { AppError, notFound } from "../shared/errors.ts";
 export type DlqStatus = (typeof DLQ_STATUSES)[number];
 export type DeadLetterRow = typeof deadLetter.$inferSelect;
 
-/** Who looks; admins see everybody's. */
+/** Who reads; admins see everybody's. */
 export interface Viewer {
   userId: string;
   admin: boolean;
 }
 
-/** Part of every condition: what is somebody else's does not exist. */
+/** Part of every condition: a dead letter of another user does not exist. */
 export const visibleTo = ({ userId, admin }: Viewer): SQL | undefined =>
   admin ? undefined : eq(deadLetter.userId, userId);
 
@@ -30,7 +30,7 @@ export function listDeadLetters(
     .orderBy(desc(deadLetter.createdAt), desc(deadLetter.id));
 }
 
-/** @throws AppError `not_found`, also where it is somebody else's. */
+/** @throws AppError `dead_letter_not_found`, also where it is another user's. */
 export async function readDeadLetter(orm: Queryable, viewer: Viewer, id: string): Promise<DeadLetterRow> {
   const [row] = await orm
     .select()
@@ -40,7 +40,7 @@ export async function readDeadLetter(orm: Queryable, viewer: Viewer, id: string)
   return row;
 }
 
-/** What an entry that is no longer Pending says of it: who, when, why. */
+/** The columns of an entry that is no longer Pending: who closed it, when and why. */
 export const closing = (viewer: Viewer, status: "Resolved" | "Abandoned", notes: string | null) => ({
   status,
   resolutionNotes: notes,
@@ -49,7 +49,7 @@ export const closing = (viewer: Viewer, status: "Resolved" | "Abandoned", notes:
   updatedAt: sql`now()`,
 });
 
-/** @throws AppError `not_found`; `conflict` when somebody has closed it before, whose words stay. */
+/** @throws AppError `dead_letter_not_found`; `dead_letter_closed`, and the first one's notes stay. */
 export async function closeDeadLetter(
   orm: Orm,
   wanted: { viewer: Viewer; id: string; status: "Resolved" | "Abandoned"; notes: string | null },

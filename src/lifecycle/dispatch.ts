@@ -12,7 +12,7 @@ export const isNextInSession = sql`not exists (
   select 1 from prompt other where other.session_id = p.session_id and other.status in ('Queued', 'Running')
     and (other.seq < p.seq or other.seq > p.seq and other.status = 'Running'))`;
 
-/** Promises a job for a prompt, in the caller's transaction. @param delayMs milliseconds; default: at once. */
+/** Writes a job for a prompt to the outbox, in the caller's transaction. @param delayMs milliseconds; default: at once. */
 export async function dispatch(tx: Transaction, promptId: string, delayMs = 0): Promise<void> {
   await tx.update(prompt).set({ dispatchedAt: sql`now()` }).where(eq(prompt.id, promptId));
   await enqueue(tx, { topic: QUEUES.promptRun, key: promptId, payload: { prompt_id: promptId }, delayMs });
@@ -33,7 +33,7 @@ export async function dispatchNext(tx: Transaction, sessionId: string): Promise<
   return next?.id;
 }
 
-/** Wakes whoever returns sandboxes, once the transaction commits. */
+/** Wakes the ip-return-poller once the transaction commits. */
 export async function notifySandboxIdle(tx: Transaction): Promise<void> {
   await tx.execute(sql`select pg_notify(${CHANNELS.sandboxDone}, '')`);
 }
@@ -69,7 +69,7 @@ export async function redispatchLost(orm: Orm, graceMs: number): Promise<number>
   });
 }
 
-/** For the embedded database, which has one process: whoever held a lease before it started is dead. */
+/** For the start of the embedded database's one process: every runner that holds a lease is dead. */
 export async function expireLeases(orm: Orm): Promise<void> {
   await orm
     .update(prompt)

@@ -53,8 +53,8 @@ export async function endRun(tx: Transaction, run: ClaimedRun, end: RunEnd): Pro
 }
 
 /**
- * Whether this run has ended or requeued the prompt itself, for a runner that did not get the database's answer: whoever
- * else takes it over or closes it raises the epoch.
+ * Whether this run itself has ended or requeued the prompt, for a runner that did not get the database's answer: a
+ * takeover or a closing would have raised the epoch.
  */
 export async function hasReleased(orm: Queryable, run: Fence): Promise<boolean> {
   const rows = await orm

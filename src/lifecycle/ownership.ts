@@ -3,7 +3,7 @@ import type { Queryable } from "../db/client.ts";
 import { prompt, session } from "../db/tables.ts";
 import { notFound } from "../shared/errors.ts";
 
-/** Part of every condition on sessions: what is somebody else's, or deleted, does not exist. */
+/** Part of every condition on sessions: another user's session does not exist, and neither does a deleted one. */
 export const ownedSession = (userId: string) => and(eq(session.userId, userId), isNull(session.deletedAt));
 
 /** A prompt of a session of this user's; for queries that join the two. */
@@ -12,7 +12,7 @@ export const ownedPrompt = (userId: string, promptId: string) =>
 
 export type PromptRow = typeof prompt.$inferSelect;
 
-/** @throws AppError `prompt_not_found`, also where it is somebody else's. */
+/** @throws AppError `prompt_not_found`, also where it is another user's. */
 export async function readOwnPrompt(orm: Queryable, userId: string, id: string): Promise<PromptRow> {
   const [row] = await orm
     .select({ prompt })

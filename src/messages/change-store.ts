@@ -11,10 +11,10 @@ interface Wanted {
   id: string;
 }
 
-/** JSON null is a value, which Drizzle would make SQL's null. */
+/** JSON null is a value; Drizzle would make it SQL's null. */
 const json = (data: unknown) => sql`${JSON.stringify(data ?? null)}::jsonb`;
 
-/** @throws AppError `not_found`, also where it is somebody else's. */
+/** @throws AppError `message_not_found`, also where it is another user's. */
 export async function readMessage(orm: Queryable, { userId, id }: Wanted): Promise<MessageRow> {
   const [row] = await orm
     .select({ message })
@@ -25,16 +25,16 @@ export async function readMessage(orm: Queryable, { userId, id }: Wanted): Promi
   return row.message;
 }
 
-/** Appends a message to a prompt that does not run, numbered as runs number theirs. @throws AppError `not_found`, `conflict` */
+/** Appends a message to a prompt that does not run. @throws AppError `prompt_not_found`, `prompt_running`, `message_uuid_taken` */
 export async function createMessage(
   tx: Transaction,
   wanted: { userId: string; promptId: string; data: unknown },
 ): Promise<{ id: string }> {
   const { userId, promptId, data } = wanted;
   const owner = await readOwnPrompt(tx, userId, promptId);
-  // Also those that wait: this locks the session next, as the end of a run does before it looks at them.
+  // Waiting prompts too, since the session is locked next (see locks.ts).
   await lockUnfinished(tx, owner.sessionId);
-  await lockResting(tx, owner.id);
+  await lockIdlePrompt(tx, owner.id);
   await requireOwnUuid(tx, owner.id, data);
   const [counted] = await tx
     .update(session)
@@ -52,11 +52,11 @@ export async function createMessage(
   return { id };
 }
 
-/** @throws AppError `not_found`, `conflict` while its prompt runs. */
+/** @throws AppError `message_not_found`, `prompt_running`, `message_uuid_taken` */
 export async function updateMessage(orm: Orm, wanted: Wanted & { data: unknown }): Promise<void> {
   await orm.transaction(async (tx) => {
     const { id, promptId } = await readMessage(tx, wanted);
-    await lockResting(tx, promptId);
+    await lockIdlePrompt(tx, promptId);
     await requireOwnUuid(tx, promptId, wanted.data, id);
     await tx
       .update(message)
@@ -65,17 +65,17 @@ export async function updateMessage(orm: Orm, wanted: Wanted & { data: unknown }
   });
 }
 
-/** Its number is not given out again. @throws AppError `not_found`, `conflict` while its prompt runs. */
+/** Its number is not reused. @throws AppError `message_not_found`, `prompt_running` */
 export async function deleteMessage(orm: Orm, wanted: Wanted): Promise<void> {
   await orm.transaction(async (tx) => {
     const { id, promptId } = await readMessage(tx, wanted);
-    await lockResting(tx, promptId);
+    await lockIdlePrompt(tx, promptId);
     await tx.delete(message).where(eq(message.id, id));
   });
 }
 
-/** Until the transaction ends, the prompt does not start. @throws AppError `not_found` where it was deleted meanwhile. */
-async function lockResting(tx: Transaction, promptId: string): Promise<void> {
+/** Until the transaction ends, the prompt does not start. @throws AppError `prompt_not_found`, `prompt_running` */
+async function lockIdlePrompt(tx: Transaction, promptId: string): Promise<void> {
   const [row] = await tx
     .select({ status: prompt.status })
     .from(prompt)
@@ -85,11 +85,11 @@ async function lockResting(tx: Transaction, promptId: string): Promise<void> {
   if (row.status === "Running")
     throw new AppError(
       "prompt_running",
-      "The prompt is running, and its messages are the agent's until it has ended; come again then, or cancel it.",
+      "The prompt is running, and only the agent writes its messages until it has ended; try again then, or cancel it.",
     );
 }
 
-/** Clients that show messages cannot show two with one uuid. */
+/** Web clients cannot show two messages with the same uuid. */
 async function requireOwnUuid(
   tx: Transaction,
   promptId: string,

@@ -4,7 +4,7 @@ import { inTurn, PURGE_BATCH } from "../db/purge.ts";
 
 const DAY_MS = 86_400_000;
 
-/** How far a walk over old messages has come. */
+/** Progress of a walk over old messages. */
 export interface OldMessages {
   removed: number;
   /** The last message that was looked at; undefined: there are no more. */
@@ -12,16 +12,16 @@ export interface OldMessages {
 }
 
 /**
- * Looks at the next messages in the order of their ids, which is that of time, and removes those whose prompts ended
- * more than `days` ago. Only what is still there is walked over, so that a second walk costs next to nothing. Their
- * numbers are not given out again: the counter is in the session, and cursors of streams stay good.
- * @param options.after where the walk stands; "" at first.
+ * Purges the next batch of messages whose prompts ended more than `days` ago, in the order of their ids, which is that of
+ * time. Only existing messages are walked over, so that a second walk costs next to nothing. Their numbers are not
+ * reused: the counter is in the session, and cursors of streams stay valid.
+ * @param options.after the position of the walk; "" at first.
  */
 export async function purgeOldMessages(
   orm: Orm,
   { days, after }: { days: number; after: string },
 ): Promise<OldMessages> {
-  // By this machine's clock, to find them; whether they go, the database's clock decides.
+  // This machine's clock finds the candidates; the database's clock decides.
   const before = Bun.randomUUIDv7("hex", Date.now() - days * DAY_MS);
   const [row] = await inTurn(orm, (tx) =>
     rowsOf<{ last: string | null; looked: number | string; removed: number | string }>(

@@ -15,7 +15,7 @@ export interface MessageQuery {
   cursor?: string | undefined;
 }
 
-/** A prompt's messages in their order. @throws AppError `not_found`, also where it is somebody else's. */
+/** A prompt's messages in their order. @throws AppError `prompt_not_found`, also where it is another user's. */
 export async function listMessages(orm: Orm, wanted: MessageQuery): Promise<Page<MessageRow>> {
   const { userId, promptId, limit, cursor } = wanted;
   const rows = orm
@@ -34,7 +34,7 @@ export async function listMessages(orm: Orm, wanted: MessageQuery): Promise<Page
   );
 }
 
-/** A validator of the list: whoever writes messages counts their prompt up. One row. @throws AppError `not_found` */
+/** The ETag of the list: every write of a message raises its prompt's version. @throws AppError `prompt_not_found` */
 export async function messagesTag(orm: Orm, wanted: MessageQuery): Promise<string> {
   const { userId, promptId, limit, cursor } = wanted;
   const [row] = await orm

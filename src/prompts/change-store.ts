@@ -7,7 +7,7 @@ import { type PromptRow, readOwnPrompt } from "../lifecycle/ownership.ts";
 import { sessionAfter } from "../lifecycle/transitions.ts";
 import { AppError } from "../shared/errors.ts";
 
-/** A waiting prompt gets another text, in the conversation too. @throws AppError `not_found`, `conflict` */
+/** Changes a waiting prompt, in the conversation too. @throws AppError `prompt_not_found`, `prompt_not_waiting` */
 export async function updatePrompt(
   orm: Orm,
   wanted: { userId: string; id: string; data: unknown; text: string },
@@ -26,7 +26,7 @@ export async function updatePrompt(
   });
 }
 
-/** A waiting prompt never was: it leaves the line and the conversation. @throws AppError `not_found`, `conflict` */
+/** Deletes a waiting prompt, from the conversation too. @throws AppError `prompt_not_found`, `prompt_not_waiting` */
 export async function deletePrompt(orm: Orm, wanted: { userId: string; id: string }): Promise<void> {
   await orm.transaction(async (tx) => {
     const { id, sessionId } = await lockWaiting(tx, wanted, "deleted");
@@ -50,7 +50,7 @@ export async function deletePrompt(orm: Orm, wanted: { userId: string; id: strin
 
 const isTurnOf = (promptId: string) => sql`turn ->> 'prompt_id' = ${promptId} and turn ->> 'role' = 'user'`;
 
-/** The prompt, locked with all that waits or runs in its session: nothing of it starts or ends meanwhile. */
+/** The prompt, locked with all unfinished ones of its session: none of them starts or ends meanwhile. */
 async function lockWaiting(
   tx: Transaction,
   { userId, id }: { userId: string; id: string },

@@ -8,10 +8,10 @@ import { ownedSession } from "../lifecycle/ownership.ts";
 import { sessionAfter } from "../lifecycle/transitions.ts";
 import { AppError, notFound } from "../shared/errors.ts";
 
-/** Seconds after which a user over the quota may look again; prompts end when they end. */
+/** Retry-After of a user over the quota, seconds; nobody knows when prompts end. */
 const QUOTA_RETRY_S = 60;
 
-/** A user's prompts that wait or run; counts no further than `atMost`. One look at an index. */
+/** The number of a user's unfinished prompts, counted up to `atMost`. One index scan. */
 export async function countUnfinished(orm: Queryable, userId: string, atMost: number): Promise<number> {
   const some = orm
     .select({ id: prompt.userId })
@@ -24,9 +24,9 @@ export async function countUnfinished(orm: Queryable, userId: string, atMost: nu
 }
 
 /**
- * A waiting prompt and the promise of its job, in the caller's transaction.
- * @param maxUnfinished the user's quota; requests at the same moment may pass it together, by as many as they are.
- * @throws AppError `too_many_requests` when the user has so many prompts that wait or run.
+ * Inserts a waiting prompt and dispatches it, in the caller's transaction.
+ * @param maxUnfinished the user's quota; concurrent requests may exceed it together, by their number.
+ * @throws AppError `prompt_quota_reached`.
  */
 export async function insertPrompt(
   tx: Transaction,
@@ -36,14 +36,14 @@ export async function insertPrompt(
   if ((await countUnfinished(tx, row.userId, maxUnfinished)) >= maxUnfinished)
     throw new AppError(
       "prompt_quota_reached",
-      `You have ${maxUnfinished} prompts that wait or run, and more are not taken; wait until some have ended, or cancel some.`,
+      `You have reached the limit of ${maxUnfinished} unfinished prompts; wait until some have ended, or cancel some.`,
       { retryAfter: QUOTA_RETRY_S },
     );
   await tx.insert(prompt).values(row);
   await dispatch(tx, row.id);
 }
 
-/** A prompt, as the conversation has it. */
+/** A prompt as a turn of the conversation. */
 export function userTurn(content: string, promptId: string): Turn {
   return { role: "user", content, prompt_id: promptId, at: new Date().toISOString() };
 }
@@ -57,7 +57,7 @@ export interface NewPrompt {
   maxUnfinished: number;
 }
 
-/** Adds a prompt to a session in whatever state it is: it runs when those before it have ended. */
+/** Adds a prompt to a session in any state: it runs when those before it have ended. @throws AppError `session_not_found` */
 export async function addPrompt(tx: Transaction, wanted: NewPrompt): Promise<{ id: string }> {
   const { userId, sessionId, data, text, priority, maxUnfinished } = wanted;
   const id = Bun.randomUUIDv7();

@@ -6,7 +6,7 @@ import { prompt, session } from "../db/tables.ts";
 import { ownedSession, type PromptRow } from "../lifecycle/ownership.ts";
 import { notFound } from "../shared/errors.ts";
 
-/** A session's prompts in their order. @throws AppError `not_found`, also where it is somebody else's. */
+/** A session's prompts in their order. @throws AppError `session_not_found`, also where it is another user's. */
 export async function listPrompts(
   orm: Orm,
   wanted: { userId: string; sessionId: string; limit?: number | undefined; cursor?: string | undefined },
@@ -28,8 +28,8 @@ export async function listPrompts(
 }
 
 /**
- * A validator of the list: prompts get no lower number, and each visible change counts its prompt up, so that the same
- * last one, number and sum are the same prompts in the same state. @throws AppError `not_found`
+ * The ETag of the list: a new prompt has the highest number, and each visible change raises its prompt's version, so that
+ * the same last number, count and sum of versions mean the same prompts, unchanged. @throws AppError `session_not_found`
  */
 export async function promptsTag(
   orm: Orm,

@@ -8,14 +8,14 @@ import type { Payloads, QueueName } from "./names.ts";
 import type { OutboxMessage } from "./outbox.ts";
 import { connectRedis } from "./redis.ts";
 
-/** The dispatcher. It may lose everything at any time: the database knows what still has to be done. */
+/** The dispatcher. It may lose everything at any time: the database knows what is still to be done. */
 export interface QueueBackend {
   readonly kind: "redis" | "postgres" | "embedded";
-  /** Adds jobs of one queue; a job id that is still there is not added again. Rejects when the queue is away. */
+  /** Adds jobs to one queue, except those whose id is still there. Rejects while the queue is unavailable. */
   publish(queue: QueueName, messages: readonly OutboxMessage[]): Promise<void>;
   /**
-   * Handles jobs of one queue, `concurrency` at a time. A handler that throws is logged; the database's safety net,
-   * not the queue, brings the work back.
+   * Handles jobs of one queue, `concurrency` at a time. A handler's error is logged; the session-poller, not the queue,
+   * retries the work.
    */
   work<Name extends QueueName>(options: {
     queue: Name;
@@ -26,13 +26,13 @@ export interface QueueBackend {
 }
 
 export interface QueueWorker {
-  /** Takes no new job; resolves when the running ones have ended. */
+  /** Takes no new jobs; resolves when the running ones have ended. */
   stop(): Promise<void>;
 }
 
-/** Once a job has been handled, its id is free again. */
+/** A job's id is free again once it was handled. */
 const JOB: JobsOptions = { attempts: 1, removeOnComplete: true, removeOnFail: true };
-/** A dead worker's job is noticed after at most both. The lease, not this lock, keeps runs apart. */
+/** A dead worker's job is noticed after at most both together. The lease, not this lock, keeps runs apart. */
 const LOCK_MS = 15_000;
 const STALLED_CHECK_MS = 10_000;
 
@@ -115,14 +115,14 @@ interface Makers {
 }
 
 function onRedis(redis: Redis): Makers {
-  // A publisher must fail at once while Redis is away (the outbox tries again); a worker must wait for it instead.
-  const patient: RedisOptions = { enableOfflineQueue: true, maxRetriesPerRequest: null };
+  // While Redis is unavailable a publisher must fail at once (the outbox retries), and a worker must wait.
+  const waiting: RedisOptions = { enableOfflineQueue: true, maxRetriesPerRequest: null };
   return {
     queue: (name, settings) => new Queue(name, { connection: redis, ...settings }),
     worker(name, handle, settings) {
-      const connection = redis.duplicate(patient);
+      const connection = redis.duplicate(waiting);
       const worker = new Worker(name, handle, { connection, ...settings });
-      // BullMQ leaves a connection that it was given open.
+      // BullMQ does not close a connection that it was given.
       worker.on("closed", () => connection.disconnect());
       return worker;
     },

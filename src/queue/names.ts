@@ -1,4 +1,4 @@
-/** Queues, which are also the outbox's topics, and what a job of each carries: ids only, a queue's data is clear text. */
+/** Queues, which are also the outbox's topics, and the payload of each one's jobs: ids only, as a queue holds clear text. */
 export const QUEUES = {
   /** Run a prompt. */
   promptRun: "prompt-run",
@@ -15,12 +15,12 @@ export interface Payloads {
 
 /** NOTIFY channels. */
 export const CHANNELS = {
-  /** A session was made or changed, its messages included; a trigger says so: `<session id> <message_seq> <user id>`. */
+  /** A session or its messages changed. Sent by a trigger: `<session id> <message_seq> <user id>`. */
   session: "session_changed",
-  /** A running prompt is to be cancelled; the payload is its id. */
+  /** A running prompt was cancelled; the payload is its id. */
   cancel: "prompt_cancel",
   /** The outbox has something to publish. */
   outbox: "outbox",
-  /** A sandbox is no longer needed. */
+  /** A sandbox may be returned. */
   sandboxDone: "sandbox_done",
 } as const;

@@ -5,7 +5,7 @@ import { deleteSome, olderThan } from "../db/purge.ts";
 import { outbox } from "../db/tables.ts";
 import { CHANNELS, type Payloads, type QueueName } from "./names.ts";
 
-/** A row that is due. Its id becomes the job's id, so that publishing it twice makes one job. */
+/** A row that is due. Its id becomes the job's id: published twice, it is one job. */
 export interface OutboxMessage {
   id: string;
   topic: QueueName;
@@ -13,10 +13,10 @@ export interface OutboxMessage {
 }
 
 /**
- * Promises a job within the caller's transaction: it is published if and only if that commits. The NOTIFY wakes the
- * publisher at once.
+ * Writes a job to the outbox in the caller's transaction: it is published if and only if that commits. The NOTIFY wakes
+ * the publisher at once.
  * @param message.key the entity that the job is about.
- * @param message.delayMs when it is published at the earliest, milliseconds from now; default 0.
+ * @param message.delayMs it is not published before then, milliseconds from now; default 0.
  */
 export async function enqueue<Topic extends QueueName>(
   tx: Transaction,
@@ -36,8 +36,8 @@ export async function notifyOutbox(tx: Transaction): Promise<void> {
 }
 
 /**
- * Takes up to `limit` due rows and puts their next attempt off with growing delays (1 s doubling to 64 s, give or take a half), so that
- * neither a concurrent publisher nor a crash of this one can lose or hog them.
+ * Takes up to `limit` due rows and postpones their next attempt (1 s, doubling to 64 s, ±50 %), so that neither a
+ * concurrent publisher nor a crash of this one can lose or block them.
  */
 export async function claimOutbox(orm: Orm, limit: number): Promise<OutboxMessage[]> {
   const due = orm
@@ -59,7 +59,7 @@ export async function claimOutbox(orm: Orm, limit: number): Promise<OutboxMessag
   return rows.sort((a, b) => (a.id < b.id ? -1 : 1)) as unknown as OutboxMessage[];
 }
 
-/** The jobs are in the queue. */
+/** For rows whose jobs are in the queue. */
 export async function markPublished(orm: Orm, ids: readonly string[]): Promise<void> {
   if (ids.length === 0) return;
   await orm
@@ -68,14 +68,14 @@ export async function markPublished(orm: Orm, ids: readonly string[]): Promise<v
     .where(inArray(outbox.id, [...ids]));
 }
 
-/** How long a published row is kept, for whoever looks into what happened. */
+/** Seconds that a published row is kept, for troubleshooting. */
 const PUBLISHED_KEPT_S = 86_400;
 
-/** Removes a batch of the rows that were published a day ago. @returns how many. */
-export const forgetPublished = (orm: Orm): Promise<number> =>
+/** Purges a batch of the rows that were published a day ago. @returns how many. */
+export const purgePublished = (orm: Orm): Promise<number> =>
   deleteSome(orm, outbox, olderThan(outbox.publishedAt, PUBLISHED_KEPT_S));
 
-/** The queue did not take them; they stay due at their next attempt. */
+/** For rows that the queue did not take: they are due again at their next attempt. */
 export async function markUnpublished(orm: Orm, ids: readonly string[], error: string): Promise<void> {
   if (ids.length === 0) return;
   await orm

@@ -5,7 +5,7 @@ import { messageOf, OperatorError } from "../shared/errors.ts";
 const CONNECT_TIMEOUT_MS = 5_000;
 const MAX_RETRY_MS = 2_000;
 
-/** Not connected yet. Commands fail at once while Redis is away; it connects again by itself. */
+/** Not connected yet. Commands fail at once while Redis is unavailable; it reconnects by itself. */
 function makeRedis(url: string): Redis {
   return new Redis(url, {
     lazyConnect: true,
@@ -16,17 +16,17 @@ function makeRedis(url: string): Redis {
   });
 }
 
-/** For what can do without Redis for a while: it need not be there yet. Whoever opens it disconnects it. */
+/** For callers that can do without Redis for a while, also at the start. Whoever opens it disconnects it. */
 export function openRedis(url: string, logger: Logger): Redis {
   const redis = makeRedis(url);
   watch(redis, logger);
-  // The listener above has said why, and it is tried again.
+  // The listener above has logged why, and it reconnects.
   redis.connect().catch(() => undefined);
   return redis;
 }
 
 /**
- * For what cannot start without Redis.
+ * For callers that cannot start without Redis.
  * @throws OperatorError when it cannot be reached.
  */
 export async function connectRedis(url: string, logger: Logger): Promise<Redis> {
@@ -53,15 +53,15 @@ export async function connectRedis(url: string, logger: Logger): Promise<Redis> 
   return redis;
 }
 
-/** Once an outage: each attempt to connect again fails with an error of its own. */
+/** Logs each outage once: every failed reconnect emits an error of its own. */
 function watch(redis: Redis, logger: Logger): void {
   let away = false;
   redis.on("error", (error) => {
-    if (!away) logger.warn("Redis is away", { error: messageOf(error) });
+    if (!away) logger.warn("Redis is unavailable", { error: messageOf(error) });
     away = true;
   });
   redis.on("ready", () => {
-    if (away) logger.info("Redis is back");
+    if (away) logger.info("Redis is available again");
     away = false;
   });
 }

@@ -11,7 +11,7 @@ import { openRunWriter, type RunWriter } from "./writer.ts";
 
 export const CANCELLED = "The run was cancelled.";
 
-/** After a shutdown other machines leave the agents to the next runner of this one for so long, milliseconds. */
+/** After a shutdown, other machines leave the agents to the next runner of this one for this long, milliseconds. */
 const DETACHED_MS = 60_000;
 
 /** What becomes of a run that did not get to its end. @throws LeaseLost; what the database says. */

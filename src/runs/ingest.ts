@@ -2,17 +2,17 @@ import type { AgentEvent, AgentReader } from "../agents/agent.ts";
 import type { JournalLine } from "../sandboxes/process/journal.ts";
 import type { Progress } from "./writer.ts";
 
-/** A batch is written when it has so many events, or so many characters of output, or is so old. */
+/** A batch is written when it has this many events, this many characters of output, or this age. */
 const BATCH_EVENTS = 200;
 const BATCH_CHARS = 1_000_000;
 const BATCH_AGE_MS = 50;
 
 /**
- * Turns an agent's output into stored events: in order, in batches, one write at a time. While a write is under way
- * the next batch gathers; when that is full, reading waits.
- * @param options.lines from the beginning of the output: the reader must have seen all of it.
+ * Turns an agent's output into stored events: in order, in batches, one write at a time. During a write the next batch
+ * fills; when that is full, reading waits.
+ * @param options.lines from the beginning of the output: the reader must see all of it.
  * @param options.stored bytes of the output whose events are stored already.
- * @param options.write stores a batch and how far it goes; when it rejects, so does this.
+ * @param options.write stores a batch together with its end in the output; when it rejects, so does this.
  */
 export async function ingest(options: {
   lines: AsyncIterable<JournalLine>;

@@ -1,12 +1,12 @@
 import type { RunLimits } from "../config/config.ts";
 import type { SandboxProcess, SandboxProvider } from "../sandboxes/sandbox.ts";
 
-/** Bytes that an agent may print. */
+/** Bytes that an agent may print in one run. */
 const MAX_OUTPUT_BYTES = 1024 ** 3;
 const TICK_MS = 500;
-/** Looking at processor time and disk costs more than looking at a clock. */
-const LOOK_EVERY_MS = 5_000;
-/** An agent that only waits uses less than a hundredth of a processor; a clock tick is 10 ms. */
+/** Reading processor time and disk space costs more than reading a clock. */
+const CHECK_EVERY_MS = 5_000;
+/** An idle agent uses less than a hundredth of a processor; a clock tick is 10 ms. */
 const IDLE_TICKS_PER_MS = 1 / 10 / 100;
 
 /** Which limit a run has hit, and a sentence for its user. */
@@ -17,7 +17,7 @@ export interface Limit {
 
 /**
  * Watches a run until it hits a limit or `stop` is called.
- * @param options.hasResult whether the agent has said that it is done.
+ * @param options.hasResult whether the agent has printed its result.
  * @param options.onLimit called at most once.
  */
 export function watchLimits(options: {
@@ -29,11 +29,11 @@ export function watchLimits(options: {
 }): { stop(): void } {
   const { limits, process, sandboxes, hasResult, onLimit } = options;
   const { timeoutMs, silenceMs, resultGraceMs, minFreeBytes } = limits;
-  // A short limit is looked at more often.
-  const lookEveryMs =
-    silenceMs > 0 ? Math.min(LOOK_EVERY_MS, Math.max(TICK_MS, silenceMs / 3)) : LOOK_EVERY_MS;
-  let lookedAt = performance.now();
-  let activeAt = lookedAt;
+  // A short limit is checked more often.
+  const checkEveryMs =
+    silenceMs > 0 ? Math.min(CHECK_EVERY_MS, Math.max(TICK_MS, silenceMs / 3)) : CHECK_EVERY_MS;
+  let checkedAt = performance.now();
+  let activeAt = checkedAt;
   let resultAt: number | undefined;
   let before = { cpuTicks: 0, outputBytes: -1 };
   let busy = false;
@@ -42,39 +42,39 @@ export function watchLimits(options: {
     stop();
     onLimit({ name, reason });
   };
-  const look = async (now: number) => {
+  const check = async (now: number) => {
     const usage = await process.usage();
-    const worked = Math.abs(usage.cpuTicks - before.cpuTicks) > lookEveryMs * IDLE_TICKS_PER_MS;
+    const worked = Math.abs(usage.cpuTicks - before.cpuTicks) > checkEveryMs * IDLE_TICKS_PER_MS;
     if (worked || usage.outputBytes !== before.outputBytes) activeAt = now;
     before = usage;
     if (usage.outputBytes > MAX_OUTPUT_BYTES)
       return hit(
         "output",
-        `The run was ended: the agent printed more than ${MAX_OUTPUT_BYTES / 1024 ** 3} GiB.`,
+        `The run was stopped: the agent printed more than ${MAX_OUTPUT_BYTES / 1024 ** 3} GiB.`,
       );
     if (silenceMs > 0 && now - activeAt > silenceMs)
       return hit(
         "silence",
-        `The run was ended: the agent neither printed nor did anything for ${inMinutes(silenceMs)} (RUN_SILENCE_MINUTES).`,
+        `The run was stopped: the agent neither printed nor used the processor for ${inMinutes(silenceMs)} (RUN_SILENCE_MINUTES).`,
       );
     if ((await sandboxes.freeBytes()) < minFreeBytes / 2)
-      hit("disk", "The run was cut short: the disk of the machine that runs the prompts is nearly full.");
+      hit("disk", "The run was stopped: the disk of the machine that runs the prompts is nearly full.");
   };
   const tick = () => {
     const now = performance.now();
     if (hasResult()) resultAt ??= now;
     if (resultAt !== undefined && now - resultAt > resultGraceMs)
-      return hit("result", "The agent had finished its work but did not end; it was ended.");
+      return hit("result", "The agent had printed its result but did not exit; it was stopped.");
     if (process.ageMs() > timeoutMs)
       return hit(
         "timeout",
-        `The run was ended: it took longer than ${inMinutes(timeoutMs)} (RUN_TIMEOUT_MINUTES).`,
+        `The run was stopped: it took longer than ${inMinutes(timeoutMs)} (RUN_TIMEOUT_MINUTES).`,
       );
-    if (busy || now - lookedAt < lookEveryMs) return;
+    if (busy || now - checkedAt < checkEveryMs) return;
     busy = true;
-    lookedAt = now;
-    // What cannot be looked at now is looked at the next time.
-    look(now)
+    checkedAt = now;
+    // What cannot be read now is read the next time.
+    check(now)
       .catch(() => undefined)
       .finally(() => {
         busy = false;

@@ -5,7 +5,7 @@ import type { Sandbox } from "../sandboxes/sandbox.ts";
 import { messageOf } from "../shared/errors.ts";
 import type { Secret } from "../shared/secret.ts";
 
-/** A run's way to the model; the real key stays here. */
+/** A run's access to the model, through a proxy; the API key stays in this process. */
 export interface ModelAccess {
   baseUrl: string;
   token: string;
@@ -19,8 +19,8 @@ export interface ModelSource {
 }
 
 /**
- * Opens a way to the model for one run. Where it leads and its token are noted in the sandbox, out of the agent's sight,
- * so that the next runner can open the same one for an agent that still runs.
+ * Opens access to the model for one run. The proxy's port and token are noted in the sandbox's folder, where the agent
+ * cannot see them, so that the next runner can reopen the same for an agent that still runs.
  */
 export async function openModelAccess(
   source: ModelSource,
@@ -33,7 +33,7 @@ export async function openModelAccess(
   return { baseUrl: proxy.url, token, close: proxy.close };
 }
 
-/** The same way again; undefined where it cannot be had, which the agent will take for an API that is away. */
+/** Reopens it; undefined where that fails, which the agent sees as an API that is unavailable. */
 export async function reopenModelAccess(
   source: ModelSource,
   options: { sandbox: Sandbox; runId: string; logger: Logger },
@@ -48,7 +48,7 @@ export async function reopenModelAccess(
     proxy.grant(runId, token);
     return { baseUrl: proxy.url, token, close: proxy.close };
   } catch (error) {
-    logger.warn("an agent's way to the model could not be opened again", { error: messageOf(error) });
+    logger.warn("an agent's access to the model could not be reopened", { error: messageOf(error) });
     return undefined;
   }
 }

@@ -128,7 +128,7 @@ async function appendRows(
   if (!progress || !(await isStored(orm, run, progress.to))) throw new LeaseLost();
 }
 
-/** The lease, locked, and what is known of the agent's output moved on. */
+/** Locks the lease and moves the stored offset of the agent's output. */
 const leaseAdvanced = (run: Fence, { from, to }: Progress) =>
   sql`update prompt set output_offset = ${to}::bigint where id = ${run.promptId}::uuid
     and lease_epoch = ${run.epoch}::bigint and status = 'Running' and output_offset = ${from}::bigint

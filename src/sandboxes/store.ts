@@ -6,12 +6,12 @@ import { deadLetter, session } from "../db/tables.ts";
 const BATCH = 100;
 const sandboxId = sql<string>`${session.sbxConfig} ->> 'id'`;
 
-/** A return that failed so often is given up, and becomes a dead letter. */
+/** After this many failures a return becomes a dead letter. */
 export const MAX_RETURNS = 5;
 
 /**
- * Sandboxes that nobody needs any more: their session is at rest, or deleted and nothing runs in it. One that could not be
- * given back waits longer each time: 2 s, doubled.
+ * Sandboxes that may be returned: nothing runs or waits in their session. One whose return failed backs off: 2 s,
+ * doubled each time.
  */
 export async function idleSandboxes(orm: Orm): Promise<{ sessionId: string; config: SandboxConfig }[]> {
   const rows = await orm
@@ -43,7 +43,7 @@ export async function heldSandboxes(orm: Orm, ids: readonly string[]): Promise<S
   return new Set(rows.map(({ id }) => id));
 }
 
-/** The sandbox is gone. Changes nothing where the session holds another one meanwhile. */
+/** The sandbox was returned. Changes nothing where the session holds another one meanwhile. */
 export async function markReturned(orm: Orm, sessionId: string, config: SandboxConfig): Promise<void> {
   await orm
     .update(session)
@@ -52,8 +52,8 @@ export async function markReturned(orm: Orm, sessionId: string, config: SandboxC
 }
 
 /**
- * It could not be given back this time. After too many times it becomes a dead letter, and is left alone until somebody
- * replays that. @returns whether it was given up.
+ * Counts a failed return. The last one becomes a dead letter, and the sandbox is left alone until that is retried.
+ * @returns whether it was given up.
  */
 export async function countFailedReturn(
   orm: Orm,
@@ -82,12 +82,12 @@ export async function countFailedReturn(
   });
 }
 
-/** The task type of dead letters for sandboxes that could not be given back. */
+/** The task type of dead letters for sandboxes that could not be returned. */
 export const RETURN_TASK = "sandbox-return";
 
 /**
- * Whoever lent a sandbox has it back: no session holds it any more. An item is known by its id, or is stored whole in
- * the config's `item`. A local sandbox is lent by nobody; while a prompt runs in it, it stays. @returns the sessions.
+ * The allocator reports a sandbox as returned: no session holds it any more. An item is recognised by its id, or as a
+ * whole by the config's `item`. A local sandbox stays while a prompt runs in it. @returns the sessions.
  */
 export async function markItemReturned(orm: Orm, item: unknown): Promise<string[]> {
   const id = typeof item === "object" && item !== null && "id" in item ? item.id : item;

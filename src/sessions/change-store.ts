@@ -10,7 +10,7 @@ import { AppError, notFound } from "../shared/errors.ts";
 import { shownSandbox } from "./dto.ts";
 import { requireParent, type SessionRow, sessionColumns } from "./store.ts";
 
-/** What a client sends back, changed or not. Undefined and, but for the parent, null: as it is. */
+/** What a client sends, changed or not. Undefined, and null except for the parent: unchanged. */
 export interface SessionChange {
   title?: string | null | undefined;
   branch?: string | null | undefined;
@@ -21,7 +21,10 @@ export interface SessionChange {
   uiStatus?: UiStatus | null | undefined;
 }
 
-/** @throws AppError `not_found`, `conflict` where only the system may change it or it is too late, `invalid`. */
+/**
+ * @throws AppError `session_not_found`; `branch_taken`, `session_started`, `sandbox_not_writable`, `status_not_writable`;
+ *   `invalid`.
+ */
 export async function updateSession(
   orm: Orm,
   wanted: { userId: string; id: string; change: SessionChange },
@@ -37,7 +40,7 @@ export async function updateSession(
       if (!row) throw notFound("session", id);
       requireSameSandbox(row, change.sbxConfig);
       const set = {
-        ...(await changedPlace(tx, row, change)),
+        ...(await changedTarget(tx, row, change)),
         ...(await changedParent(tx, row, change.parent)),
         ...changedStatus(row, change.uiStatus),
         ...(change.title != null && change.title !== row.title && { title: change.title }),
@@ -62,19 +65,18 @@ function requireSameSandbox(row: SessionRow, sent: unknown): void {
   if (sent === undefined || Bun.deepEquals(sent, shownSandbox(row.sbxConfig))) return;
   throw new AppError(
     "sandbox_not_writable",
-    "sbx_config: the sandbox is the service's own; leave the field out, or send what a read shows now.",
+    "sbx_config: only the service changes the sandbox; leave the field out, or send what a read shows now.",
   );
 }
 
-/** Where the work starts and where it goes, as long as none has been done. */
-async function changedPlace(tx: Transaction, row: SessionRow, change: SessionChange) {
+/** Repository and branches, as long as no work has been done. */
+async function changedTarget(tx: Transaction, row: SessionRow, change: SessionChange) {
   const repo = change.repo ?? row.repo;
   const branch = change.branch ?? row.branch;
   const targetBranch = change.targetBranch ?? row.targetBranch;
   if (repo === row.repo && branch === row.branch && targetBranch === row.targetBranch) return {};
-  if (branch === targetBranch)
-    throw new AppError("invalid", "branch: must differ from target_branch, or the work would be done there.");
-  // A claim locks its prompt, then this session: if one is under way, it gets what we store here.
+  if (branch === targetBranch) throw new AppError("invalid", "branch: must differ from target_branch.");
+  // A claim locks its prompt, then this session: one that is in progress reads what is stored here.
   const [started] = await tx
     .select({ id: prompt.id })
     .from(prompt)
@@ -83,7 +85,7 @@ async function changedPlace(tx: Transaction, row: SessionRow, change: SessionCha
   if (started || row.sbxConfig)
     throw new AppError(
       "session_started",
-      "repo, branch and target_branch can be changed only before the first prompt has started; make a new session instead.",
+      "repo, branch and target_branch can be changed only before the first prompt has started; create a new session instead.",
     );
   return { repo, branch, targetBranch };
 }
@@ -115,16 +117,16 @@ function changedStatus(row: SessionRow, wanted: UiStatus | null | undefined) {
   }
   throw new AppError(
     "status_not_writable",
-    `ui_status: only the service makes a session ${wanted}, and this one is ${now}; a client may set Archived, and NeedsReview to take that back.`,
+    `ui_status: only the service sets ${wanted}, and this session is ${now}; a client may set Archived, or NeedsReview to reopen an archived session.`,
   );
 }
 
-/** Answers at once, in every state, and twice. What runs is ended by its runner. @throws AppError `not_found` */
+/** Works at once, in every state, and twice. The runner ends what runs. @throws AppError `session_not_found` */
 export async function cancelSession(orm: Orm, wanted: { userId: string; id: string }): Promise<void> {
   await orm.transaction((tx) => cancelOwn(tx, wanted));
 }
 
-/** Hides the session, cancels what it has to do, and lets its sandbox be returned. @throws AppError `not_found` */
+/** Hides the session, cancels its prompts, and lets its sandbox be returned. @throws AppError `session_not_found` */
 export async function deleteSession(orm: Orm, wanted: { userId: string; id: string }): Promise<void> {
   await orm.transaction(async (tx) => {
     await cancelOwn(tx, wanted);

@@ -12,11 +12,11 @@ export interface NewSession {
   repo: string;
   targetBranch: string;
   parent: string | null;
-  /** The first prompt, as sent, its text, and its place among the user's prompts. */
+  /** The first prompt: as sent, its text, and its priority among the user's prompts. */
   prompt?: { data: unknown; text: string; priority: number } | undefined;
-  /** Also promise a better title. */
+  /** Whether the title-generator is to write a better title. */
   wantsTitle: boolean;
-  /** The user's quota of prompts that wait or run. */
+  /** The user's quota of unfinished prompts. */
   maxUnfinished: number;
 }
 

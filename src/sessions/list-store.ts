@@ -7,10 +7,10 @@ import { ownedSession } from "../lifecycle/ownership.ts";
 import { type UiStatus, uiStatusSql } from "../lifecycle/ui-status.ts";
 import { type SessionRow, sessionColumns } from "./store.ts";
 
-/** What a client wants to see of its sessions; nothing given: all of them, newest first. */
+/** The filters of a list. Without any: all of the user's sessions, newest first. */
 export interface SessionQuery {
   status?: UiStatus[];
-  /** Exactly as it was sent when the session was made. */
+  /** Exactly as it was sent when the session was created. */
   repo?: string;
   /** Part of the title, in any case. */
   q?: string;
@@ -22,7 +22,7 @@ export interface SessionQuery {
 const CURSOR = /^(\d{1,15})\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
 const cursorOf = (row: SessionRow) => `${row.createdAt.getTime()}.${row.id}`;
 
-/** A user's sessions without their conversations. @throws AppError `invalid` for a cursor that is none. */
+/** A user's sessions without their conversations. @throws AppError `invalid_cursor` */
 export async function listSessions(orm: Orm, userId: string, query: SessionQuery): Promise<Page<SessionRow>> {
   const { status, repo, q, order = "newest", limit, cursor } = query;
   const direction = order === "newest" ? desc : asc;
@@ -42,7 +42,7 @@ export async function listSessions(orm: Orm, userId: string, query: SessionQuery
   return pageOf(await (limit === undefined ? rows : rows.limit(limit + 1)), limit, cursorOf);
 }
 
-/** By the index that the list is ordered by: what lies before costs nothing. */
+/** By the index of the list's order: the pages before cost nothing. */
 function beyond(cursor: string, order: "newest" | "oldest"): SQL {
   const [, at, id] = decodeCursor(cursor, CURSOR);
   const last = sql`(${new Date(Number(at)).toISOString()}::timestamptz, ${id}::uuid)`;
@@ -51,8 +51,8 @@ function beyond(cursor: string, order: "newest" | "oldest"): SQL {
 }
 
 /**
- * A validator of a list, from indexes alone. Sessions get no older, and each change counts its session up: with the
- * same newest one and the same number of them they are the same ones, and with the same sum in the same state.
+ * The ETag of a list, from indexes alone. New sessions are the newest, and each change raises its session's version: with
+ * the same newest session and the same count, the sessions are the same; with the same sum of versions, unchanged.
  */
 export async function sessionsTag(orm: Orm, userId: string, query: SessionQuery): Promise<string> {
   const order = sql`${session.userId} desc, ${session.createdAt} desc, ${session.id} desc`;

@@ -3,15 +3,15 @@ import type { Orm } from "../db/client.ts";
 import { deleteSome, olderThan } from "../db/purge.ts";
 import { deadLetter, message, prompt, session } from "../db/tables.ts";
 
-/** One looked up at a time would do; the list is only read. */
+/** Sessions that one query lists. */
 const SESSIONS = 20;
 const DAY_S = 86_400;
 
 /**
- * Sessions that were deleted so long ago that nobody wants them back. One that still holds a sandbox, or has a prompt
- * that waits or runs, is not among them: what is borrowed is returned first.
+ * Sessions whose retention after deletion is over. One that still holds a sandbox, or has an unfinished prompt, is not
+ * among them: what is borrowed is returned first.
  */
-const doomed = (days: number) =>
+const isPurgeable = (days: number) =>
   and(
     isNotNull(session.deletedAt),
     olderThan(session.deletedAt, days * DAY_S),
@@ -20,22 +20,22 @@ const doomed = (days: number) =>
     sql`not exists (select 1 from prompt p where p.session_id = "session"."id" and p.status in ('Queued', 'Running'))`,
   ) ?? sql`false`;
 
-export async function doomedSessions(orm: Orm, days: number): Promise<string[]> {
+export async function purgeableSessions(orm: Orm, days: number): Promise<string[]> {
   const rows = await orm
     .select({ id: session.id })
     .from(session)
-    .where(doomed(days))
+    .where(isPurgeable(days))
     .orderBy(session.deletedAt)
     .limit(SESSIONS);
   return rows.map(({ id }) => id);
 }
 
 /**
- * Removes a batch of a doomed session: its messages, then its dead letters, its prompts, at last itself. Never by
+ * Purges a batch of a purgeable session: its messages, then its dead letters, its prompts, and finally itself. Never by
  * cascade: a session may have a hundred thousand messages.
- * @returns rows removed; 0 when there is nothing left that may be removed.
+ * @returns rows removed; 0 when nothing is left that may be removed.
  */
-export async function purgeSome(orm: Orm, id: string, days: number): Promise<number> {
+export async function purgeSession(orm: Orm, id: string, days: number): Promise<number> {
   const messages = await deleteSome(orm, message, eq(message.sessionId, id));
   if (messages > 0) return messages;
   const letters = await deleteSome(
@@ -50,10 +50,10 @@ export async function purgeSome(orm: Orm, id: string, days: number): Promise<num
   const finished = and(eq(prompt.sessionId, id), notInArray(prompt.status, ["Queued", "Running"]));
   const prompts = await deleteSome(orm, prompt, finished ?? sql`false`);
   if (prompts > 0) return prompts;
-  return deleteSome(orm, session, and(eq(session.id, id), doomed(days)) ?? sql`false`);
+  return deleteSome(orm, session, and(eq(session.id, id), isPurgeable(days)) ?? sql`false`);
 }
 
-/** Which of these sessions there are, deleted ones included. */
+/** Which of these sessions exist, deleted ones included. */
 export async function knownSessions(orm: Orm, ids: readonly string[]): Promise<Set<string>> {
   if (ids.length === 0) return new Set();
   const rows = await orm

@@ -7,7 +7,7 @@ import { ownedSession } from "../lifecycle/ownership.ts";
 import { notFound } from "../shared/errors.ts";
 import { titleOf } from "./naming.ts";
 
-/** What a SessionDto is made of. */
+/** The columns of a SessionDto. */
 export const sessionColumns = {
   id: session.id,
   userId: session.userId,
@@ -27,7 +27,7 @@ export const sessionColumns = {
   updatedAt: session.updatedAt,
 };
 
-/** @throws AppError `not_found`, also where it is somebody else's. */
+/** @throws AppError `session_not_found`, also where it is another user's. */
 export async function readSession(orm: Orm, userId: string, id: string) {
   const [row] = await orm
     .select({ ...sessionColumns, messages: session.messages, version: session.version })
@@ -39,7 +39,7 @@ export async function readSession(orm: Orm, userId: string, id: string) {
 
 export type SessionRow = Omit<Awaited<ReturnType<typeof readSession>>, "messages" | "version">;
 
-/** How often the session has changed: one look at the primary key. @throws AppError `not_found` */
+/** The session's version, by its primary key. @throws AppError `session_not_found` */
 export async function sessionVersion(orm: Orm, userId: string, id: string): Promise<number> {
   const [row] = await orm
     .select({ version: session.version })
@@ -49,10 +49,10 @@ export async function sessionVersion(orm: Orm, userId: string, id: string): Prom
   return row.version;
 }
 
-/** The validator of a session as it is read. */
+/** The ETag of a session. */
 export const sessionTag = (id: string, version: number) => weakTag("session", id.toLowerCase(), version);
 
-/** @throws AppError `not_found` for a parent that is not the user's. */
+/** @throws AppError `parent_session_not_found` for a parent that is not the user's. */
 export async function requireParent(tx: Transaction, userId: string, id: string): Promise<void> {
   const [row] = await tx
     .select({ id: session.id })
@@ -61,7 +61,7 @@ export async function requireParent(tx: Transaction, userId: string, id: string)
   if (!row) throw notFound("parent session", id);
 }
 
-/** For the title's task. Undefined where the session is gone. */
+/** For the title-generator. Undefined where the session was deleted. */
 export async function firstPromptOf(
   orm: Orm,
   sessionId: string,
@@ -77,7 +77,7 @@ export async function firstPromptOf(
   return text === undefined ? undefined : { promptText: text, derivedTitle: titleOf(text) };
 }
 
-/** Replaces the derived title, unless somebody has changed it meanwhile. */
+/** Replaces the derived title, unless it was changed meanwhile. */
 export async function setGeneratedTitle(
   orm: Orm,
   sessionId: string,

@@ -3,10 +3,10 @@ import { startLoop } from "./loop.ts";
 import type { Task } from "./task.ts";
 
 const INTERVAL_MS = 2_000;
-/** A runner needs at most the grace of a polite end, and a commit and a push of what there is. */
+/** A runner needs the grace period after SIGTERM, and may then deliver, which has limits of its own. */
 const OVERDUE_MS = 60_000;
 
-/** Sees to it that what was cancelled ends: reminds its runner, and closes what no runner closes. */
+/** Enforces cancellations: notifies runners again, and closes cancelled prompts that no runner ends. */
 export const cancellationEnforcer: Task = async ({ database, logger }) =>
   startLoop({
     name: "cancellation-enforcer",
@@ -15,6 +15,7 @@ export const cancellationEnforcer: Task = async ({ database, logger }) =>
     work: async () => {
       await remindOfCancellations(database.orm);
       const closed = await closeCancelled(database.orm, OVERDUE_MS);
-      if (closed > 0) logger.warn("cancellations that nobody finished were closed", { count: closed });
+      if (closed > 0)
+        logger.warn("cancelled prompts were closed because no runner ended them", { count: closed });
     },
   });

@@ -1,14 +1,14 @@
 import { hostname } from "node:os";
 import type { Orm } from "../db/client.ts";
-import { beat, forgetBeats, forgetOldBeats } from "../db/heartbeats.ts";
+import { deleteHeartbeats, purgeOldHeartbeats, writeHeartbeats } from "../db/heartbeats.ts";
 import type { Logger } from "../observability/logger.ts";
 import { messageOf } from "../shared/errors.ts";
 import { type RunningTask, startLoop } from "./loop.ts";
 
-/** A reader misses a task after several of these. */
+/** A task counts as silent only after several of these. */
 const INTERVAL_MS = 5_000;
 
-/** Shows, every 5 s and with one statement for all, that the tasks of this process are alive; /health/ready reads it. */
+/** Writes every 5 s, in one statement, that the tasks of this process are alive; /health/ready reads it. */
 export function startHeartbeat(options: {
   orm: Orm;
   tasks: readonly string[];
@@ -18,17 +18,17 @@ export function startHeartbeat(options: {
   const { orm, tasks, logger, intervalMs = INTERVAL_MS } = options;
   const process = crypto.randomUUID();
   let failing = false;
-  let swept = false;
+  let purged = false;
 
   const work = async () => {
-    // Caught here: the loop would wait ever longer, and the first beat after an outage must not come late.
+    // Caught here: the loop would back off, and the first heartbeat after an outage must not come late.
     try {
-      await beat(orm, { process, host: hostname(), tasks });
-      if (!swept) await forgetOldBeats(orm);
-      swept = true;
+      await writeHeartbeats(orm, { process, host: hostname(), tasks });
+      if (!purged) await purgeOldHeartbeats(orm);
+      purged = true;
       failing = false;
     } catch (error) {
-      if (!failing) logger.warn("the tasks' heartbeat could not be written", { error: messageOf(error) });
+      if (!failing) logger.warn("task heartbeat could not be written", { error: messageOf(error) });
       failing = true;
     }
   };
@@ -37,7 +37,7 @@ export function startHeartbeat(options: {
   return {
     async stop() {
       await loop.stop();
-      await forgetBeats(orm, process);
+      await deleteHeartbeats(orm, process);
     },
   };
 }

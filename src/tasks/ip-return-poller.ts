@@ -5,30 +5,30 @@ import { startLoop } from "./loop.ts";
 import type { Task } from "./task.ts";
 
 const INTERVAL_MS = 2_000;
-/** How often it looks for what a crash left on this machine. */
+/** Between two sweeps of this machine, for what a crash left behind. */
 const SWEEP_EVERY_MS = 10_000;
 
-/** Gives back the sandboxes of sessions at rest, and whatever a crash left behind. */
+/** Returns the sandboxes of idle sessions, and whatever a crash left behind. */
 export const ipReturnPoller: Task = async ({ database, sandboxes, metrics, logger }) => {
   const { orm } = database;
   let sweptAt = Number.NEGATIVE_INFINITY;
 
-  const giveBack = async () => {
+  const returnIdle = async () => {
     if (performance.now() - sweptAt > SWEEP_EVERY_MS) {
       const count = await sandboxes.sweep((ids) => heldSandboxes(orm, ids));
-      if (count > 0) logger.warn("sandboxes that a crash left behind were removed", { count });
+      if (count > 0) logger.warn("sandboxes left behind by a crash were removed", { count });
       sweptAt = performance.now();
     }
     for (const { sessionId, config } of await idleSandboxes(orm)) {
       try {
-        // False: it is another machine's, whose own poller gives it back.
+        // False: it is another machine's, whose own poller returns it.
         if (!(await sandboxes.release(config))) continue;
         await markReturned(orm, sessionId, config);
         metrics.sandboxReturn("done");
       } catch (error) {
         const givenUp = await countFailedReturn(orm, sessionId, config, messageOf(error));
         metrics.sandboxReturn(givenUp ? "given_up" : "failed");
-        logger[givenUp ? "error" : "warn"]("a sandbox could not be given back", {
+        logger[givenUp ? "error" : "warn"]("a sandbox could not be returned", {
           session_id: sessionId,
           given_up: givenUp,
           error: messageOf(error),
@@ -37,7 +37,7 @@ export const ipReturnPoller: Task = async ({ database, sandboxes, metrics, logge
     }
   };
 
-  const loop = startLoop({ name: "ip-return-poller", intervalMs: INTERVAL_MS, logger, work: giveBack });
+  const loop = startLoop({ name: "ip-return-poller", intervalMs: INTERVAL_MS, logger, work: returnIdle });
   const unlisten = await database.listen(CHANNELS.sandboxDone, loop.wake);
   return {
     async stop() {

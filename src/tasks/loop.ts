@@ -1,21 +1,21 @@
 import type { Logger } from "../observability/logger.ts";
 import { messageOf } from "../shared/errors.ts";
 
-/** After failures it waits longer each time, up to this; a longer interval stays as it is. */
+/** After failures it backs off up to this; a longer interval stays as it is. */
 const MAX_WAIT_MS = 30_000;
 
-/** A task that runs. `stop` takes no new work, ends what runs (its own way) and resolves when all is quiet. */
+/** A running task. `stop` takes no new work, ends what runs in the task's own way, and resolves once nothing runs. */
 export interface RunningTask {
   stop(): Promise<void>;
 }
 
-/** Repeats `work`: when woken, and at the latest every `intervalMs`; never twice at once. A failure is logged and tried again. */
+/** Repeats `work` when woken, and at least every `intervalMs`; never twice at once. A failure is logged and retried. */
 export interface Loop extends RunningTask {
   wake(): void;
 }
 
 /**
- * @param options.work does all there is to do now. The first time is at once.
+ * @param options.work does all there is to do now. It is called at once.
  */
 export function startLoop(options: {
   name: string;
@@ -37,10 +37,10 @@ export function startLoop(options: {
         failures = 0;
       } catch (error) {
         failures += 1;
-        logger.warn("task failed, will try again", { task: name, failures, error: messageOf(error) });
+        logger.warn("task failed, will retry", { task: name, failures, error: messageOf(error) });
       }
       if (woken || stopped) {
-        // Woken while it worked: once more, though never in a tight circle of failures.
+        // Woken meanwhile: once more, but never in a tight loop of failures.
         if (failures === 0) continue;
       }
       await new Promise<void>((resolve) => {

@@ -5,9 +5,9 @@ import { runClaimed } from "../runs/runner.ts";
 import type { Task } from "./task.ts";
 
 /**
- * Runs prompts, `WORKER_CONCURRENCY` at a time. A job only says that there is something to run; which prompt's turn it
- * is, the database decides. Stopping leaves running agents to the next process on this machine; with `--handover=stop`
- * it waits for them, then hands the rest over.
+ * Runs prompts, `WORKER_CONCURRENCY` at a time. A job is only a wake-up: the database decides which prompt is next.
+ * Stopping leaves running agents to the next process on this machine; with `--handover=stop` it waits for them, then hands
+ * the rest over.
  */
 export const promptRunner: Task = async ({
   config,
@@ -33,7 +33,7 @@ export const promptRunner: Task = async ({
     maxRunning: config.maxRunning,
     maxRunningPerUser: config.maxRunningPerUser,
   };
-  // After a lost connection the payload is empty: the next heartbeat asks for all.
+  // An empty payload follows a lost connection: the leases are asked about all at once.
   const unlisten = await database.listen(CHANNELS.cancel, (promptId) =>
     promptId === "" ? leases.refresh() : leases.cancel(promptId),
   );
@@ -41,7 +41,7 @@ export const promptRunner: Task = async ({
     queue: QUEUES.promptRun,
     concurrency: config.workerConcurrency,
     async handle() {
-      // On and on while there is work: a job that got lost costs nothing then.
+      // As long as there is work: a lost job costs nothing then.
       while (!stopping) {
         const run = await claimNext(orm, claimant);
         if (!run) return;
@@ -52,8 +52,8 @@ export const promptRunner: Task = async ({
   return {
     async stop() {
       stopping = true;
-      const patience = handover === "leave" ? 0 : config.shutdownTimeoutMs;
-      const timer = setTimeout(() => shutdown.abort(new Error("shutting down")), patience);
+      const timeoutMs = handover === "leave" ? 0 : config.shutdownTimeoutMs;
+      const timer = setTimeout(() => shutdown.abort(new Error("shutting down")), timeoutMs);
       await worker.stop();
       clearTimeout(timer);
       await unlisten();

@@ -1,27 +1,28 @@
-import { forgetOldKeys } from "../api/idempotency-store.ts";
-import { forgetOldBeats } from "../db/heartbeats.ts";
+import { purgeExpiredKeys } from "../api/idempotency-store.ts";
+import { purgeOldHeartbeats } from "../db/heartbeats.ts";
 import { databaseIdentity, PURGE_BATCH } from "../db/purge.ts";
-import { forgetOldLimits } from "../db/request-limits.ts";
+import { purgeOldLimits } from "../db/request-limits.ts";
 import { purgeOldMessages } from "../messages/purge-store.ts";
-import { forgetPublished } from "../queue/outbox.ts";
+import { purgePublished } from "../queue/outbox.ts";
 import { openGit } from "../sandboxes/git/git.ts";
 import { forgetSessions } from "../sandboxes/purge-sessions.ts";
-import { doomedSessions, knownSessions, purgeSome } from "../sessions/purge-store.ts";
+import { knownSessions, purgeableSessions, purgeSession } from "../sessions/purge-store.ts";
+import { sleep } from "../shared/time.ts";
 import { startLoop } from "./loop.ts";
 import type { Task, TaskContext } from "./task.ts";
 
 const INTERVAL_MS = 3_600_000;
-/** Between two statements, so that a large purge leaves room for others. */
+/** Between two statements, so that a large purge leaves the database to others. */
 const PAUSE_MS = 50;
 
-/** Removes what is no longer needed, each hour, in small batches. Any number of processes may do so. */
+/** Purges what is no longer needed every hour, in small batches. Any number of processes may do so. */
 export const retention: Task = async (context) => {
   const shutdown = new AbortController();
   const { logger } = context;
   const work = async () => {
     const removed = await purge(context, shutdown.signal);
     const some = Object.entries(removed).filter(([, count]) => count > 0);
-    if (some.length > 0) logger.info("what was no longer needed was removed", Object.fromEntries(some));
+    if (some.length > 0) logger.info("purged what is no longer needed", Object.fromEntries(some));
   };
   const loop = startLoop({ name: "retention", intervalMs: INTERVAL_MS, logger, work });
   return {
@@ -32,7 +33,7 @@ export const retention: Task = async (context) => {
   };
 };
 
-/** One round. @returns how many of each kind were removed. */
+/** One round. @returns how many rows or folders of each kind were removed. */
 export async function purge(
   context: Pick<TaskContext, "config" | "database" | "logger">,
   signal: AbortSignal,
@@ -45,28 +46,28 @@ export async function purge(
     removed[kind] = (removed[kind] ?? 0) + count;
     return count;
   };
-  const breathe = async () => {
-    await Bun.sleep(PAUSE_MS);
+  const pause = async () => {
+    await sleep(PAUSE_MS, signal).catch(() => undefined);
     return !signal.aborted;
   };
   const drain = async (kind: string, batch: () => Promise<number>) => {
-    while (!signal.aborted && add(kind, await batch()) >= PURGE_BATCH) await breathe();
+    while (!signal.aborted && add(kind, await batch()) >= PURGE_BATCH) await pause();
   };
 
-  await drain("outbox_rows", () => forgetPublished(orm));
-  await drain("idempotency_keys", () => forgetOldKeys(orm));
-  await drain("request_counts", () => forgetOldLimits(orm));
-  await forgetOldBeats(orm);
+  await drain("outbox_rows", () => purgePublished(orm));
+  await drain("idempotency_keys", () => purgeExpiredKeys(orm));
+  await drain("request_counts", () => purgeOldLimits(orm));
+  await purgeOldHeartbeats(orm);
 
   if (deletedDays > 0) {
-    for (let ids = await doomedSessions(orm, deletedDays); ids.length > 0; ) {
+    for (let ids = await purgeableSessions(orm, deletedDays); ids.length > 0; ) {
       let rows = 0;
       for (const id of ids)
-        for (let some = 1; some > 0 && (await breathe()); rows += some)
-          some = add("rows_of_deleted_sessions", await purgeSome(orm, id, deletedDays));
-      // Others have locked all of these: the next round.
+        for (let some = 1; some > 0 && (await pause()); rows += some)
+          some = add("rows_of_deleted_sessions", await purgeSession(orm, id, deletedDays));
+      // All of these are locked by others: the next round.
       if (rows === 0 || signal.aborted) break;
-      ids = await doomedSessions(orm, deletedDays);
+      ids = await purgeableSessions(orm, deletedDays);
     }
   }
 
@@ -75,10 +76,10 @@ export async function purge(
       const page = await purgeOldMessages(orm, { days: eventsDays, after });
       add("events", page.removed);
       after = page.after;
-      if (after !== undefined) await breathe();
+      if (after !== undefined) await pause();
     }
 
-  // Last: a folder or a git that cannot be used must not keep the database from being tidied.
+  // Last: an unusable folder or git must not keep the database from being purged.
   if (deletedDays > 0 && !signal.aborted) {
     const { dataDir, path, githubUrl, githubToken } = config;
     const left = await forgetSessions({

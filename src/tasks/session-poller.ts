@@ -3,10 +3,10 @@ import { startLoop } from "./loop.ts";
 import type { Task } from "./task.ts";
 
 const INTERVAL_MS = 1_000;
-/** A job that waited this long in a queue counts as lost; sending it again does no harm. */
+/** A job that waited this long in a queue counts as lost; another one does no harm. */
 const GRACE_MS = 30_000;
 
-/** The safety net: finds work that nothing carries (the queue lost it, its runner died) and sends it again. */
+/** The safety net: dispatches again the prompts whose job the queue lost, or whose runner died. */
 export const sessionPoller: Task = async ({ database, logger }) =>
   startLoop({
     name: "session-poller",
@@ -14,6 +14,6 @@ export const sessionPoller: Task = async ({ database, logger }) =>
     logger,
     work: async () => {
       const count = await redispatchLost(database.orm, GRACE_MS);
-      if (count > 0) logger.warn("prompts that nothing carried were sent again", { count });
+      if (count > 0) logger.warn("prompts without a job were dispatched again", { count });
     },
   });

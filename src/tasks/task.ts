@@ -8,7 +8,7 @@ import type { ModelSource } from "../runs/model-access.ts";
 import type { SandboxProvider } from "../sandboxes/sandbox.ts";
 import type { RunningTask } from "./loop.ts";
 
-/** What the composition root hands to every task. */
+/** What the composition root gives every task. */
 export interface TaskContext {
   config: Config;
   database: Database;
