@@ -65,7 +65,7 @@ describeWith("postgres", "migrations on PostgreSQL", () => {
     const open = (url: string) =>
       openPostgres({ url, poolMax: 2, logger: createLogger({ level: "silent" }) });
     expect(open("postgres://me:hunter22@127.0.0.1:1/x")).rejects.toThrow(
-      "Cannot use the database of DATABASE_URL (127.0.0.1:1/x): nothing listens there. Is PostgreSQL running, and is the port right?",
+      "Cannot use the database of DATABASE_URL (127.0.0.1:1/x): connection refused. Is PostgreSQL running, and is the port right?",
     );
     const { url, drop } = await createDatabase();
     await drop();

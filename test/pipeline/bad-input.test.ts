@@ -41,7 +41,7 @@ describe("what an operator gets wrong is one clear text and an exit code", () =>
       expect(database).toMatchObject({
         code: 1,
         stderr:
-          "prompt-backend: Cannot use the database of DATABASE_URL (127.0.0.1:1/x): nothing listens there. Is PostgreSQL running, and is the port right?",
+          "prompt-backend: Cannot use the database of DATABASE_URL (127.0.0.1:1/x): connection refused. Is PostgreSQL running, and is the port right?",
       });
       const queue = await runProgram([], {
         env: { ...stage.env, REDIS_URL: "redis://127.0.0.1:1" },

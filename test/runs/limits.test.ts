@@ -16,7 +16,7 @@ describe("the limits of a run", () => {
 
   test.each([
     ["timeout", "sleep 600", { timeoutMs: 500 }, "took longer than"],
-    ["silence", "echo one; sleep 600", { silenceMs: 1 }, "neither printed nor did"],
+    ["silence", "echo one; sleep 600", { silenceMs: 1 }, "neither printed nor used"],
   ])(
     "a run is ended at its limit: %s",
     async (_, script, limits, reason) => {
@@ -109,7 +109,7 @@ describe("the limits of a run", () => {
       const script = `echo work > work.txt; echo '${result}'; sleep 600`;
       await run(promptId, depsFor(agentOf(script), { limits: { ...LIMITS, resultGraceMs: 300 } }));
       expect(await promptRow(promptId)).toMatchObject({ status: "Completed", error: null });
-      expect((await textsOf(promptId)).join("\n")).toContain("did not end; it was ended");
+      expect((await textsOf(promptId)).join("\n")).toContain("did not exit; it was stopped");
     },
     LONG,
   );
