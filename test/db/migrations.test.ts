@@ -13,14 +13,14 @@ import { createDatabase, describeWith } from "../harness/services.ts";
 
 setDefaultTimeout(PATIENCE_MS);
 
-test("each file of drizzle/ is in the executable", async () => {
+test("each file of drizzle/ is embedded in the executable", async () => {
   const files = (await readdir(resolve(import.meta.dir, "../../drizzle"))).filter((name) =>
     name.endsWith(".sql"),
   );
   expect(migrations.map(({ tag }) => `${tag}.sql`)).toEqual(files.sort());
 });
 
-test("embedded: pending, then applied, then a second process is refused, then a newer database is", async () => {
+test("embedded: pending, then applied; a second process is refused, and so is a newer database", async () => {
   const dataDir = await mkdtemp(join(tmpdir(), "pb-db-"));
   const database = await openEmbedded({ dataDir });
   try {
@@ -61,7 +61,7 @@ describeWith("postgres", "migrations on PostgreSQL", () => {
     await drop();
   });
 
-  test("a database that cannot be used is one line that says why, without the password", async () => {
+  test("an unusable database is reported in one line, without the password", async () => {
     const open = (url: string) =>
       openPostgres({ url, poolMax: 2, logger: createLogger({ level: "silent" }) });
     expect(open("postgres://me:hunter22@127.0.0.1:1/x")).rejects.toThrow(

@@ -5,7 +5,7 @@ import { CHANNELS } from "../../src/queue/names.ts";
 import { describeEachDatabase, seedSession } from "../harness/databases.ts";
 import { until } from "../harness/until.ts";
 
-describeEachDatabase("what the database itself keeps up to date", (database) => {
+describeEachDatabase("what triggers keep up to date", (database) => {
   const versions = async (sessionId: string) => {
     const [row] = await database()
       .orm.select({ session: session.version, prompt: prompt.version, messages: prompt.messagesVersion })
@@ -16,7 +16,7 @@ describeEachDatabase("what the database itself keeps up to date", (database) => 
     return row;
   };
 
-  test("a session's version grows with each change, and listeners hear of it", async () => {
+  test("a session's version grows with each change, and listeners are notified", async () => {
     const { orm, listen } = database();
     const heard: string[] = [];
     const unlisten = await listen(CHANNELS.session, (payload) => void heard.push(payload));
@@ -30,7 +30,7 @@ describeEachDatabase("what the database itself keeps up to date", (database) => 
     await unlisten();
   });
 
-  test("a prompt's version grows with what clients see, not with a heartbeat", async () => {
+  test("a prompt's version grows with visible changes, not with heartbeats", async () => {
     const { orm } = database();
     const { sessionId } = await seedSession(database(), 1);
     const before = await versions(sessionId);
@@ -40,7 +40,7 @@ describeEachDatabase("what the database itself keeps up to date", (database) => 
     expect((await versions(sessionId)).prompt).toBe(before.prompt + 1);
   });
 
-  test("messages that come, change or go make a new version of the prompt's messages", async () => {
+  test("creating, changing and deleting messages changes the version of the prompt's messages", async () => {
     const { orm } = database();
     const { sessionId, promptIds } = await seedSession(database(), 1);
     const promptId = String(promptIds[0]);

@@ -9,7 +9,7 @@ import { until } from "./until.ts";
 setDefaultTimeout(PATIENCE_MS);
 
 describeWith("postgres", "createDatabase", () => {
-  test("gives migrated databases that do not see each other, also when many ask at once", async () => {
+  test("creates migrated, isolated databases, also concurrently", async () => {
     const databases = await Promise.all([1, 2, 3, 4].map(() => createDatabase()));
     const counts = await Promise.all(
       databases.map(async ({ url }, index) => {
@@ -26,7 +26,7 @@ describeWith("postgres", "createDatabase", () => {
 });
 
 describeWith("redis", "createRedis", () => {
-  test("gives databases that do not see each other", async () => {
+  test("creates databases that are isolated from each other", async () => {
     const [one, two] = await Promise.all([createRedis(), createRedis()]);
     const [first, second] = [new RedisClient(one.url), new RedisClient(two.url)];
     await first.set("key", "value");
@@ -41,7 +41,7 @@ describeWith("redis", "createRedis", () => {
   });
 });
 
-test("until names what it waited for in vain, and what it last saw", async () => {
+test("until names what it waited for, and what it last saw", async () => {
   const failed = until(() => 0, { what: "a kettle", timeoutMs: 30 });
   await expect(failed).rejects.toThrow(/30 ms in vain for a kettle; the last answer was 0/);
 });
@@ -62,7 +62,7 @@ test("a started process sees no ambient variables and leaves no child behind", a
   await until(async () => !(await alive(pid)), { what: `process ${pid} to end` });
 });
 
-test("a process has ended although a child that left its group holds its output open", async () => {
+test("a process counts as ended although a child outside its group keeps its output open", async () => {
   await using shell = startProcess({ argv: ["sh", "-c", "setsid sleep 20 & echo $!"], cwd: tmpdir() });
   const pid = Number((await shell.waitForLine(/^\d+$/))[0]);
   expect(await shell.exit).toEqual({ code: 0, signal: null });
@@ -70,7 +70,7 @@ test("a process has ended although a child that left its group holds its output 
   process.kill(pid);
 });
 
-test("waiting for a line of a process that ends says how it ended and what it said", async () => {
+test("waiting for a line of a process that ends reports how it ended and its output", async () => {
   await using shell = startProcess({ argv: ["sh", "-c", "echo why >&2; exit 3"], cwd: tmpdir() });
   await expect(shell.waitForLine(/never/)).rejects.toThrow(/exit code 3[\s\S]*why/);
   expect(await shell.exit).toEqual({ code: 3, signal: null });

@@ -11,8 +11,8 @@ const USER = "racer";
 const CLIENTS = 8;
 const ROUNDS = 40;
 
-describeEachDatabase("clients and runners on the same sessions at once", (database) => {
-  test("no deadlock, no number twice, and every session ends where its prompts do", async () => {
+describeEachDatabase("clients and runners on the same sessions concurrently", (database) => {
+  test("no deadlock, no duplicate number, and every session ends with its prompts", async () => {
     const { orm } = database();
     const app = makeApp({
       database: database(),

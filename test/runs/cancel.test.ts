@@ -17,7 +17,7 @@ describe("a prompt that is cancelled", () => {
   afterAll(() => bench.close());
 
   test(
-    "cancelled at work: the whole tree is gone, the partial work is on the branch",
+    "cancelled while it works: the process tree is gone, the partial work is on the branch",
     async () => {
       const { depsFor, submit, run, promptRow, sessionRow, says, cancel, fileOn } = bench;
       const { sessionId, promptId } = await submit();
@@ -43,7 +43,7 @@ describe("a prompt that is cancelled", () => {
   );
 
   test(
-    "cancelled before it began: it never starts; a follow-up runs",
+    "cancelled before it started: it never starts; a follow-up runs",
     async () => {
       const { database, depsFor, submit, claim, run, promptRow, sessionRow, textsOf, cancel } = bench;
       const { sessionId, promptId } = await submit();
@@ -72,7 +72,7 @@ describe("a prompt that is cancelled", () => {
     LONG,
   );
 
-  test("nothing is left but what sessions hold", async () => {
+  test("only what sessions hold is left", async () => {
     const { stage, database } = bench;
     const held = await database.orm.select({ config: session.sbxConfig }).from(session);
     const ids = held.flatMap(({ config }) => config?.id ?? []);

@@ -34,7 +34,7 @@ function delivery(options: { failures: number; onTry?: (tries: number) => void }
 
 // The pause, of up to 192 s, was deaf: SIGTERM ran into the release stack's deadline, and the database was closed
 // underneath the run.
-describe("a pause between two tries to deliver", () => {
+describe("the pause between two attempts to deliver", () => {
   // The longest first pause, three seconds: none of these tests waits for it.
   const random = spyOn(Math, "random").mockReturnValue(1);
   afterAll(() => random.mockRestore());
@@ -50,7 +50,7 @@ describe("a pause between two tries to deliver", () => {
     expect(tries()).toBe(1);
   });
 
-  test("ends at once when the run is cancelled: the work is tried once more, and then given up", async () => {
+  test("ends at once when the run is cancelled: delivery is attempted once more", async () => {
     const { cancelled, done, tries } = delivery({
       failures: 99,
       onTry: () => setTimeout(() => cancelled.abort()),
@@ -59,7 +59,7 @@ describe("a pause between two tries to deliver", () => {
     expect(tries()).toBe(2);
   });
 
-  test("after which a cancelled run's work may well arrive", async () => {
+  test("the last attempt of a cancelled run may succeed", async () => {
     const { cancelled, done } = delivery({ failures: 1, onTry: () => setTimeout(() => cancelled.abort()) });
     expect(await atOnce(done)).toEqual(WORK);
   });

@@ -9,7 +9,7 @@ import { agentOf, openRunBench, type RunBench } from "./fixture.ts";
 
 const LONG = 60_000;
 
-describe("runs that fail", () => {
+describe("failed runs", () => {
   let bench: RunBench;
   beforeAll(async () => {
     bench = await openRunBench();
@@ -17,7 +17,7 @@ describe("runs that fail", () => {
   afterAll(() => bench.close());
 
   test(
-    "failures: what may pass waits and is tried again, what must be set fails at once, the agent's own are its user's",
+    "transient failures are retried, configuration failures fail at once, the agent's failures are the user's",
     async () => {
       const { database, depsFor, submit, run, promptRow, sessionRow } = bench;
       const away = await submit("file:///nowhere");
@@ -55,7 +55,7 @@ describe("runs that fail", () => {
   );
 
   test(
-    "work that cannot be taken to its branch for a moment is taken a moment later, not done again",
+    "work that cannot be delivered for a moment is delivered later, not done again",
     async () => {
       const { depsFor, submit, run, promptRow, sessionRow, fileOn } = bench;
       const { sessionId, promptId } = await submit();
@@ -82,7 +82,7 @@ describe("runs that fail", () => {
   );
 
   test(
-    "a prompt whose runners keep dying is given up, with its work on the branch and a dead letter",
+    "a prompt whose runners keep dying becomes a dead letter, with its work on the branch",
     async () => {
       const { stage, database, depsFor, submit, run, promptRow, sessionRow, says, fileOn } = bench;
       const { sessionId, promptId } = await submit();
@@ -111,7 +111,7 @@ describe("runs that fail", () => {
     LONG,
   );
 
-  test("nothing is left but what sessions hold", async () => {
+  test("only what sessions hold is left", async () => {
     const { stage, database } = bench;
     const held = await database.orm.select({ config: session.sbxConfig }).from(session);
     const ids = held.flatMap(({ config }) => config?.id ?? []);

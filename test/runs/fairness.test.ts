@@ -6,7 +6,7 @@ import { describeEachDatabase, writerOf } from "../harness/databases.ts";
 
 const OK = { status: "Completed", error: null, errorKind: null, usage: {}, content: "" } as const;
 
-describeEachDatabase("whose turn it is", (database) => {
+describeEachDatabase("fairness of claims", (database) => {
   const claim = (more: { maxRunning?: number; maxRunningPerUser?: number } = {}) => {
     const limits = { maxRunning: 100, maxRunningPerUser: 100, ...more };
     return claimNext(database().orm, { owner: "me", host: "here", ttlMs: 60_000, ...limits });
@@ -36,7 +36,7 @@ describeEachDatabase("whose turn it is", (database) => {
     await clear();
   });
 
-  test("with one place, users take turns", async () => {
+  test("with one slot, users take turns", async () => {
     await submit("a", 3);
     await submit("b", 3);
     const users: (string | undefined)[] = [];
@@ -51,7 +51,7 @@ describeEachDatabase("whose turn it is", (database) => {
     await clear();
   });
 
-  test("a user's own: higher priority first, then the older", async () => {
+  test("among one user's prompts: higher priority first, then older first", async () => {
     const [older, newer] = await submit("a", 2);
     const [urgent] = await submit("a", 1, 5);
     const claimed = [await claim(), await claim(), await claim()].map((run) => run?.promptId);
@@ -59,7 +59,7 @@ describeEachDatabase("whose turn it is", (database) => {
     await clear();
   });
 
-  test("limits: of the cluster, and of one user, also when many ask at once", async () => {
+  test("the limits of the cluster and of one user hold under concurrent claims", async () => {
     await submit("a", 20);
     await submit("b", 20);
     const perUser = (

@@ -14,7 +14,7 @@ async function* from(lines: readonly string[]) {
   for (const [index, line] of lines.entries()) yield { line, end: index + 1 };
 }
 
-test("every event is written once, in order, in batches, with never two writes at a time", async () => {
+test("every event is written once, in order, in batches, one write at a time", async () => {
   const lines = Array.from({ length: 1_050 }, (_, index) => String(index));
   const batches: number[] = [];
   const written: unknown[] = [];
@@ -57,7 +57,7 @@ test("a single line is written while the agent is still silent", async () => {
   await done;
 });
 
-test("a write that fails ends reading, and is what the caller sees", async () => {
+test("a failed write ends the reading and is thrown to the caller", async () => {
   let writes = 0;
   const failing = ingest({
     lines: from(Array.from({ length: 1_000 }, String)),
@@ -73,7 +73,7 @@ test("a write that fails ends reading, and is what the caller sees", async () =>
   expect(writes).toBe(1);
 });
 
-test("whoever goes on shows the reader everything, and stores only what is new", async () => {
+test("a takeover reads all lines, and stores only the new ones", async () => {
   const read: string[] = [];
   const written: unknown[] = [];
   await ingest({

@@ -18,7 +18,7 @@ describe("the limits of a run", () => {
     ["timeout", "sleep 600", { timeoutMs: 500 }, "took longer than"],
     ["silence", "echo one; sleep 600", { silenceMs: 1 }, "neither printed nor used"],
   ])(
-    "a run is ended at its limit: %s",
+    "a run is stopped at its limit: %s",
     async (_, script, limits, reason) => {
       const { depsFor, submit, run, promptRow } = bench;
       const { promptId } = await submit();
@@ -30,7 +30,7 @@ describe("the limits of a run", () => {
   );
 
   test(
-    "a run during which the disk fills is cut short, and starts over from a clean checkout once there is space",
+    "a run is stopped when the disk fills, and starts over from a clean checkout once there is space",
     async () => {
       const { database, depsFor, submit, run, promptRow, sessionRow } = bench;
       const { promptId, sessionId } = await submit();
@@ -55,7 +55,7 @@ describe("the limits of a run", () => {
   );
 
   test(
-    "an agent that uses the processor is not silent",
+    "an agent that uses the processor does not count as silent",
     async () => {
       const { depsFor, submit, run, promptRow } = bench;
       const { promptId } = await submit();
@@ -68,7 +68,7 @@ describe("the limits of a run", () => {
   );
 
   test(
-    "while the disk is nearly full nothing starts: the prompt waits, says why, and no attempt is counted",
+    "while the disk is nearly full no run starts: the prompt waits, says why, and uses no attempt",
     async () => {
       const { depsFor, submit, run, promptRow } = bench;
       const { promptId } = await submit();
@@ -82,7 +82,7 @@ describe("the limits of a run", () => {
   );
 
   test(
-    "checkouts have a budget: above it the next run waits and says so",
+    "above the disk budget of checkouts the next run waits and says so",
     async () => {
       const { depsFor, submit, run, promptRow } = bench;
       const { promptId } = await submit();
@@ -96,7 +96,7 @@ describe("the limits of a run", () => {
   );
 
   test(
-    "an agent that says that it is done and does not end is ended, and has done its work",
+    "an agent that prints its result and does not exit is stopped, and counts as completed",
     async () => {
       const { depsFor, submit, run, promptRow, textsOf } = bench;
       const { promptId } = await submit();
@@ -114,7 +114,7 @@ describe("the limits of a run", () => {
     LONG,
   );
 
-  test("nothing is left but what sessions hold", async () => {
+  test("only what sessions hold is left", async () => {
     const { stage, database } = bench;
     const held = await database.orm.select({ config: session.sbxConfig }).from(session);
     const ids = held.flatMap(({ config }) => config?.id ?? []);

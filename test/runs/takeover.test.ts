@@ -11,7 +11,7 @@ import { agentOf, logger, never, openRunBench, type RunBench } from "./fixture.t
 
 const LONG = 60_000;
 
-describe("runs whose agent or runner dies", () => {
+describe("takeovers", () => {
   let bench: RunBench;
   beforeAll(async () => {
     bench = await openRunBench();
@@ -19,7 +19,7 @@ describe("runs whose agent or runner dies", () => {
   afterAll(() => bench.close());
 
   test(
-    "a runner that was fenced off leaves the agent to the one that adopted it, and no line is lost or doubled",
+    "a fenced-off runner leaves the agent to the one that adopted it, and no line is lost or duplicated",
     async () => {
       const { database, depsFor, submit, claim, run, promptRow, textsOf, says } = bench;
       const { promptId } = await submit();
@@ -44,7 +44,7 @@ describe("runs whose agent or runner dies", () => {
   );
 
   test(
-    "an agent that was killed goes on in its checkout where it remembers, with a word on what happened",
+    "a killed agent with a transcript resumes in its checkout, and the session says so",
     async () => {
       const { stage, depsFor, submit, run, promptRow, sessionRow, textsOf, says } = bench;
       const { sessionId, promptId } = await submit();
@@ -74,7 +74,7 @@ describe("runs whose agent or runner dies", () => {
   );
 
   test(
-    "an agent that is killed with its keeper while its runner watches: another attempt, from a clean checkout",
+    "an agent killed with its supervisor while its runner watches: another attempt, from a clean checkout",
     async () => {
       const { stage, database, depsFor, submit, run, promptRow, sessionRow, textsOf, says } = bench;
       const { sessionId, promptId } = await submit();
@@ -98,7 +98,7 @@ describe("runs whose agent or runner dies", () => {
   );
 
   test(
-    "work that may have left the sandbox is not done a second time elsewhere: the prompt has been interrupted",
+    "work that may have left the sandbox is not repeated elsewhere: the prompt is interrupted",
     async () => {
       const { depsFor, submit, claim, promptRow, textsOf } = bench;
       const { promptId } = await submit();
@@ -119,7 +119,7 @@ describe("runs whose agent or runner dies", () => {
     LONG,
   );
 
-  test("nothing is left but what sessions hold", async () => {
+  test("only what sessions hold is left", async () => {
     const { stage, database } = bench;
     const held = await database.orm.select({ config: session.sbxConfig }).from(session);
     const ids = held.flatMap(({ config }) => config?.id ?? []);

@@ -41,7 +41,7 @@ function breaking(orm: Orm, when: "before" | "after"): Orm {
 }
 
 // A blink of the database at an adoption, the first record of a sandbox, a hand-over or a detach cost an attempt.
-describeEachDatabase("what a run writes while the database blinks", (database) => {
+describeEachDatabase("a run's writes while the database is briefly unavailable", (database) => {
   const state = async (id: string, sessionId: string) => {
     const { orm } = database();
     const [row] = await orm.select().from(prompt).where(eq(prompt.id, id));

@@ -6,10 +6,10 @@ import { renewLeases } from "../../src/runs/claim.ts";
 import { claimRun, describeEachDatabase, seedSession, writerOf } from "../harness/databases.ts";
 import { claimIn, OK, outboxKeys, SANDBOX, sessionRow, TTL } from "./rows.ts";
 
-describeEachDatabase("runs, their messages and their fence", (database) => {
+describeEachDatabase("a run's writes and their fence", (database) => {
   const claim = (promptId: string, ttl?: number) => claimIn(database(), promptId, ttl);
 
-  test("of many runners that want a prompt, one gets it", async () => {
+  test("one of many concurrent runners claims a prompt", async () => {
     const { promptIds, sessionId } = await seedSession(database(), 1);
     const [promptId = ""] = promptIds;
     const claims = await Promise.all(
@@ -28,7 +28,7 @@ describeEachDatabase("runs, their messages and their fence", (database) => {
     expect(await sessionRow(database(), sessionId)).toMatchObject({ inboxStatus: "Processing" });
   });
 
-  test("prompts of a session run one at a time, in order, and the end of one sends the next", async () => {
+  test("prompts of a session run one at a time, in order, and the end of one dispatches the next", async () => {
     const { promptIds, sessionId } = await seedSession(database(), 2);
     const [first = "", second = ""] = promptIds;
     const { orm } = database();
@@ -45,7 +45,7 @@ describeEachDatabase("runs, their messages and their fence", (database) => {
     expect(await claimRun(orm, first, "me", TTL)).toBeUndefined();
   });
 
-  test("messages are numbered without gaps over the whole session, also when appended at once", async () => {
+  test("messages are numbered without gaps in the session, also under concurrent appends", async () => {
     const { promptIds, sessionId } = await seedSession(database(), 1);
     const run = await claim(promptIds[0] ?? "");
     const events = (batch: number) => [0, 1, 2].map((n) => ({ type: "assistant", uuid: `${batch}-${n}` }));
@@ -86,7 +86,7 @@ describeEachDatabase("runs, their messages and their fence", (database) => {
     });
   });
 
-  test("the cost of a session's other prompts is known, so that each prompt has its own", async () => {
+  test("a claim knows the cost of the session's other prompts", async () => {
     const { promptIds } = await seedSession(database(), 3);
     const [first = "", second = "", third = ""] = promptIds;
     const { orm } = database();
@@ -97,7 +97,7 @@ describeEachDatabase("runs, their messages and their fence", (database) => {
     expect((await claim(third)).earlierCostUsd).toBe(0.25);
   });
 
-  test("a heartbeat renews what this runner holds, and only that", async () => {
+  test("a heartbeat renews the leases that this runner holds, and no others", async () => {
     const { promptIds } = await seedSession(database(), 1);
     const run = await claimRun(database().orm, promptIds[0] ?? "", "heart", -1000);
     expect(await renewLeases(database().orm, "another", promptIds, TTL)).toEqual(new Map());
@@ -105,5 +105,18 @@ describeEachDatabase("runs, their messages and their fence", (database) => {
       new Map([[promptIds[0] ?? "", { epoch: run?.epoch ?? 0, cancelRequested: false }]]),
     );
     expect(await claimRun(database().orm, promptIds[0] ?? "", "another", TTL)).toBeUndefined();
+  });
+
+  test("output is stored once, together with its offset, even if the answer is lost", async () => {
+    const { promptIds, sessionId } = await seedSession(database(), 1);
+    const { orm } = database();
+    const run = await claim(promptIds[0] ?? "");
+    await writerOf(orm, run).append([{ type: "assistant" }], { from: 0, to: 10 });
+    // Sent again by a runner that never heard of its success.
+    await writerOf(orm, run).append([{ type: "assistant" }], { from: 0, to: 10 });
+    await writerOf(orm, run).append([], { from: 10, to: 12 });
+    expect(await sessionRow(database(), sessionId)).toMatchObject({ messageSeq: 1 });
+    const elsewhere = writerOf(orm, run).append([{ type: "assistant" }], { from: 11, to: 20 });
+    expect(elsewhere).rejects.toBeInstanceOf(LeaseLost);
   });
 });

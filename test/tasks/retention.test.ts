@@ -106,7 +106,7 @@ describeEachDatabase("retention", (database) => {
   const isThere = async (made: Made) => (await rows(session, eq(session.id, made.id))) === 1;
   const messagesOf = (made: Made) => rows(message, eq(message.sessionId, made.id));
 
-  test("sessions deleted long ago go for good, with all that is theirs; a second round finds nothing", async () => {
+  test("sessions deleted long ago are purged with all that belongs to them; a second round finds nothing", async () => {
     const { orm } = database();
     const old = await makeSession(database(), { days: 60, deletedDays: 31, messages: 1201 });
     const recent = await makeSession(database(), { days: 60, deletedDays: 29 });
@@ -137,7 +137,7 @@ describeEachDatabase("retention", (database) => {
     expect(await isThere(held)).toBe(false);
   });
 
-  test("events of prompts that ended long ago go; the conversation, the prompt and the cursors stay", async () => {
+  test("old prompts' events are purged; conversation, prompt and cursors stay", async () => {
     const { orm } = database();
     const old = await makeSession(database(), { days: 91, messages: 1100 });
     const recent = await makeSession(database(), { days: 89 });
@@ -166,7 +166,7 @@ describeEachDatabase("retention", (database) => {
     expect(next.map(({ seq, data }) => [seq, data])).toEqual([[1101, { n: "next" }]]);
   });
 
-  test("published outbox rows, idempotency keys and request counts go when they are old", async () => {
+  test("old outbox rows, idempotency keys and request counts are purged", async () => {
     const { orm } = database();
     const row = (publishedAt: Date | null) => ({
       id: Bun.randomUUIDv7(),
@@ -195,7 +195,7 @@ describeEachDatabase("retention", (database) => {
     expect([await rows(outbox), await rows(idempotencyKey), await rows(requestLimit)]).toEqual([2, 1, 2]);
   });
 
-  test("several at once share the work, and one that is stopped leaves the rest to the next", async () => {
+  test("concurrent purges share the work, and one that is stopped leaves the rest", async () => {
     const many = await Promise.all(
       Array.from({ length: 25 }, () => makeSession(database(), { days: 60, deletedDays: 40, messages: 40 })),
     );
@@ -209,7 +209,7 @@ describeEachDatabase("retention", (database) => {
     expect(await Promise.all(many.map(isThere))).not.toContain(true);
   });
 
-  test("what removed sessions left in DATA_DIR goes too: conversations and branches", async () => {
+  test("conversations and branches of purged sessions are removed from DATA_DIR", async () => {
     const alive = await makeSession(database(), { days: 60 });
     const deleted = await makeSession(database(), { days: 60, deletedDays: 29 });
     const [gone, young] = [idFrom(60), idFrom(1)];
@@ -233,7 +233,7 @@ describeEachDatabase("retention", (database) => {
     expect(await round()).toMatchObject({ conversations: 0, branches: 0 });
   });
 
-  test("a DATA_DIR of another database is left as it is, and the log says so", async () => {
+  test("a DATA_DIR that belongs to another database is not touched, and a warning is logged", async () => {
     await Bun.write(join(dataDir, "database-id"), "another\n");
     const stranger = join(dataDir, "conversations", idFrom(60));
     await mkdir(stranger, { recursive: true });

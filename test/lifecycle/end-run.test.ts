@@ -1,31 +1,14 @@
 import { expect, test } from "bun:test";
 import { eq, ne, sql } from "drizzle-orm";
 import { deadLetter, prompt, session } from "../../src/db/tables.ts";
-import { requestCancel } from "../../src/lifecycle/cancel.ts";
-import { LeaseLost } from "../../src/lifecycle/fence.ts";
-import { CHANNELS } from "../../src/queue/names.ts";
 import { claimNext, renewLeases } from "../../src/runs/claim.ts";
 import { claimRun, describeEachDatabase, seedSession, writerOf } from "../harness/databases.ts";
-import { until } from "../harness/until.ts";
-import { claimIn, OK, sessionRow, TTL } from "./rows.ts";
+import { claimIn, OK, outboxKeys, sessionRow, TTL } from "../runs/rows.ts";
 
-describeEachDatabase("how runs end", (database) => {
+describeEachDatabase("the end of a run", (database) => {
   const claim = (promptId: string, ttl?: number) => claimIn(database(), promptId, ttl);
 
-  test("output is stored once, with how far it goes, also when the answer got lost", async () => {
-    const { promptIds, sessionId } = await seedSession(database(), 1);
-    const { orm } = database();
-    const run = await claim(promptIds[0] ?? "");
-    await writerOf(orm, run).append([{ type: "assistant" }], { from: 0, to: 10 });
-    // Sent again by a runner that never heard of its success.
-    await writerOf(orm, run).append([{ type: "assistant" }], { from: 0, to: 10 });
-    await writerOf(orm, run).append([], { from: 10, to: 12 });
-    expect(await sessionRow(database(), sessionId)).toMatchObject({ messageSeq: 1 });
-    const elsewhere = writerOf(orm, run).append([{ type: "assistant" }], { from: 11, to: 20 });
-    expect(elsewhere).rejects.toBeInstanceOf(LeaseLost);
-  });
-
-  test("a failure that may pass: the prompt waits for its time, and remembers", async () => {
+  test("a transient failure: the prompt waits for its retry, and keeps the failure", async () => {
     const { promptIds, sessionId } = await seedSession(database(), 1);
     const [promptId = ""] = promptIds;
     const { orm } = database();
@@ -48,7 +31,7 @@ describeEachDatabase("how runs end", (database) => {
     expect(await claimNext(orm, claimant)).toMatchObject({ promptId, attempt: 2, failures: [failure] });
   });
 
-  test("a run whose user wanted its end meanwhile ends as cancelled", async () => {
+  test("a run that was cancelled meanwhile ends as Cancelled", async () => {
     const { promptIds, sessionId } = await seedSession(database(), 1);
     const [promptId = ""] = promptIds;
     const { orm } = database();
@@ -64,7 +47,7 @@ describeEachDatabase("how runs end", (database) => {
     expect(row?.cancelledAt).toBeInstanceOf(Date);
   });
 
-  test("given up: a dead letter with the failures as evidence, and the session has failed", async () => {
+  test("attempts exhausted: a dead letter with the failures as evidence, and a failed session", async () => {
     const { promptIds, sessionId } = await seedSession(database(), 1);
     const [promptId = ""] = promptIds;
     const { orm } = database();
@@ -89,32 +72,27 @@ describeEachDatabase("how runs end", (database) => {
     });
   });
 
-  test("cancelled: what waits never starts, what runs is told; again changes nothing; a follow-up runs", async () => {
-    const { promptIds, sessionId } = await seedSession(database(), 3);
-    const [first = "", second = ""] = promptIds;
-    const { orm, listen } = database();
-    const told: string[] = [];
-    const unlisten = await listen(CHANNELS.cancel, (id) => void told.push(id));
-    const cancel = () => orm.transaction((tx) => requestCancel(tx, { sessionId, by: "alice" }));
-    const run = await claim(first);
-    await cancel();
-    await cancel();
-    await until(() => told.length === 2 && told.every((id) => id === first), {
-      what: "the runner to be told",
-    });
-    expect(await sessionRow(database(), sessionId)).toMatchObject({
-      cancellationStatus: "Requested",
-      cancelledBy: "alice",
-    });
-    await writerOf(orm, run).finish(OK);
-    expect(await sessionRow(database(), sessionId)).toMatchObject({
-      cancellationStatus: "Cancelled",
-      inboxStatus: "Cancelled",
-    });
-    expect(await claimRun(orm, second)).toBeUndefined();
-    const { cancelledAt } = (await sessionRow(database(), sessionId)) ?? {};
-    await cancel();
-    expect(await sessionRow(database(), sessionId)).toMatchObject({ cancelledAt, inboxStatus: "Cancelled" });
-    await unlisten();
+  test("handed over: the prompt waits again and has a job", async () => {
+    const { promptIds, sessionId } = await seedSession(database(), 1);
+    const [promptId = ""] = promptIds;
+    await writerOf(database().orm, await claim(promptId)).handOver();
+    expect(await sessionRow(database(), sessionId)).toMatchObject({ inboxStatus: "Pending" });
+    expect(await outboxKeys(database(), promptId)).toEqual([promptId]);
+    // A shutdown is no failed attempt.
+    expect(await claim(promptId)).toMatchObject({ attempt: 1 });
+  });
+
+  test("detached: the next runner of the same machine may claim it at once, others later", async () => {
+    const { promptIds } = await seedSession(database(), 1);
+    const [promptId = ""] = promptIds;
+    const { orm } = database();
+    const run = await claim(promptId);
+    const process = { host: "here", id: crypto.randomUUID(), pid: 1, started: 2, boot: "b" };
+    await writerOf(orm, run).recordProcess(process);
+    await writerOf(orm, run).append([{ type: "assistant" }], { from: 0, to: 17 });
+    await writerOf(orm, run).detach(60_000);
+    expect(await outboxKeys(database(), promptId)).toEqual([promptId]);
+    expect(await claimRun(orm, promptId, "far", TTL, "elsewhere")).toBeUndefined();
+    expect(await claim(promptId)).toMatchObject({ process, outputOffset: 17, epoch: run.epoch + 1 });
   });
 });

@@ -1,0 +1,43 @@
+import { expect, test } from "bun:test";
+import { eq, sql } from "drizzle-orm";
+import { deadLetter, session } from "../../src/db/tables.ts";
+import { countFailedReturn, idleSandboxes, MAX_RETURNS, markReturned } from "../../src/sandboxes/store.ts";
+import { describeEachDatabase, seedSession, writerOf } from "../harness/databases.ts";
+import { claimIn, OK, SANDBOX } from "../runs/rows.ts";
+
+describeEachDatabase("sandboxes that sessions hold", (database) => {
+  const claim = (promptId: string, ttl?: number) => claimIn(database(), promptId, ttl);
+
+  test("a sandbox is idle once its session's runs have ended; returning it does not touch a later one", async () => {
+    const { promptIds, sessionId } = await seedSession(database(), 1);
+    const { orm } = database();
+    const idle = async () => (await idleSandboxes(orm)).filter((one) => one.sessionId === sessionId);
+    const run = await claim(promptIds[0] ?? "");
+    await writerOf(orm, run).holdSandbox(SANDBOX);
+    expect(await idle()).toEqual([]);
+    await writerOf(orm, run).finish(OK);
+    expect(await idle()).toEqual([{ sessionId, config: SANDBOX }]);
+    await markReturned(orm, sessionId, { ...SANDBOX, id: "22222222-2222-4222-8222-222222222222" });
+    expect(await idle()).toHaveLength(1);
+    await markReturned(orm, sessionId, SANDBOX);
+    expect(await idle()).toEqual([]);
+  });
+
+  test("a failed return backs off, then becomes a dead letter, and is left alone", async () => {
+    const { promptIds, sessionId } = await seedSession(database(), 1);
+    const { orm } = database();
+    const run = await claim(promptIds[0] ?? "");
+    await writerOf(orm, run).holdSandbox(SANDBOX);
+    await writerOf(orm, run).finish(OK);
+    const idle = async () => (await idleSandboxes(orm)).some((one) => one.sessionId === sessionId);
+    for (let tries = 1; tries <= MAX_RETURNS; tries += 1) {
+      expect(await countFailedReturn(orm, sessionId, SANDBOX, "It is away.")).toBe(tries === MAX_RETURNS);
+      expect(await idle()).toBe(false);
+      const long = sql`now() - interval '1 minute'`;
+      await orm.update(session).set({ updatedAt: long }).where(eq(session.id, sessionId));
+      expect(await idle()).toBe(tries < MAX_RETURNS);
+    }
+    const [entry] = await orm.select().from(deadLetter).where(eq(deadLetter.entityId, sessionId));
+    expect(entry).toMatchObject({ taskType: "sandbox-return", lastError: "It is away.", retryCount: 5 });
+  });
+});
