@@ -69,6 +69,6 @@ describeWith("postgres", "migrations on PostgreSQL", () => {
     );
     const { url, drop } = await createDatabase();
     await drop();
-    expect(open(url)).rejects.toThrow(/that database does not exist; create it first/);
+    expect(open(url)).rejects.toThrow(/the database does not exist; create it first/);
   });
 });
