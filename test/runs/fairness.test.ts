@@ -1,5 +1,7 @@
 import { expect, test } from "bun:test";
-import { eq } from "drizzle-orm";
+import { eq, type SQL } from "drizzle-orm";
+import { PgDialect } from "drizzle-orm/pg-core";
+import type { Orm } from "../../src/db/client.ts";
 import { prompt, session } from "../../src/db/tables.ts";
 import { claimNext } from "../../src/runs/claim.ts";
 import { describeEachDatabase, writerOf } from "../harness/databases.ts";
@@ -73,5 +75,27 @@ describeEachDatabase("fairness of claims", (database) => {
     const running = await database().orm.select().from(prompt).where(eq(prompt.status, "Running"));
     expect(running).toHaveLength(7);
     await clear();
+  });
+
+  // It relied on a subquery's order surviving a join, which PostgreSQL does not promise.
+  test("the order of users is asked for where one of them is chosen", async () => {
+    const { orm } = database();
+    const statements: string[] = [];
+    const listening = new Proxy(orm, {
+      get: (target, name) =>
+        name === "execute"
+          ? (statement: SQL) => {
+              statements.push(new PgDialect().sqlToQuery(statement).sql);
+              return target.execute(statement);
+            }
+          : Reflect.get(target, name),
+    });
+    const transaction = (work: (tx: Orm) => Promise<unknown>) => work(listening);
+    const limits = { maxRunning: 0, maxRunningPerUser: 0 };
+    const claimant = { owner: "me", host: "here", ttlMs: 60_000, ...limits };
+    await claimNext({ transaction } as unknown as Orm, claimant);
+    expect(statements.at(-1)).toMatch(
+      /\) next\s+order by turn\.count, turn\.started_at nulls first limit 1$/,
+    );
   });
 });
