@@ -22,6 +22,7 @@ const PROGRAMS = [
   { name: "bubblewrap", here: () => !!Bun.which("bwrap") },
   { name: "chromium", here: () => findChromium() !== undefined },
   { name: "prometheus", here: () => !!Bun.which("promtool") && !!Bun.which("prometheus") },
+  { name: "nix-bin", here: () => !!Bun.which("nix-instantiate") },
   { name: "docker-compose", here: () => findCompose() !== undefined },
   { name: "git", here: () => !!Bun.which("git") },
 ] as const;

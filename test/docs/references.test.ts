@@ -9,6 +9,7 @@ import { ROOT, read } from "./guide.ts";
 const DOCUMENTS = [
   "README.md",
   "CLAUDE.md",
+  "CONTRIBUTING.md",
   "SECURITY.md",
   "sdk/README.md",
   ...readdirSync(join(ROOT, "docs"))
@@ -80,7 +81,7 @@ describe.each(DOCUMENTS)("%s names what is there:", (path) => {
 
   test("routes", async () => {
     const { code } = await all();
-    const { paths } = JSON.parse(await read("test/openapi/openapi.json")) as { paths: object };
+    const { paths } = JSON.parse(await read("test/server/openapi/openapi.json")) as { paths: object };
     const known = Object.keys(paths).map((one) => new RegExp(`^${one.replace(/\{\w+\}/g, "[^/]+")}$`));
     for (const one of code)
       for (const [, route = ""] of one.matchAll(
