@@ -3,7 +3,7 @@ import { createVerifier } from "../auth/verify.ts";
 import { openControl } from "../backup/control.ts";
 import type { Config } from "../config/config.ts";
 import { openDatabase } from "../db/client.ts";
-import { scrape } from "../db/deployment-metrics.ts";
+import { readForScrape } from "../db/deployment-metrics.ts";
 import { migrate } from "../db/migrate.ts";
 import { expireLeases } from "../lifecycle/dispatch.ts";
 import { type Hub, openHub } from "../live/hub.ts";
@@ -61,7 +61,7 @@ export async function startService(options: {
     let hub: Hub | undefined;
     const metrics = createMetrics({
       version,
-      domain: () => scrape(database),
+      deployment: () => readForScrape(database),
       poolMax: database.kind === "postgres" ? config.databasePoolMax : undefined,
       ...(server && { streams: () => ({ open: hub?.open ?? 0, behindMs: hub?.behindMs ?? 0 }) }),
     });

@@ -1,38 +1,32 @@
 import { sql } from "drizzle-orm";
-import type { DomainFigures } from "../observability/metrics.ts";
+import type { DeploymentMetrics, ReadDeployment } from "../observability/deployment-gauges.ts";
+import { withTimeout } from "../shared/time.ts";
 import { type Database, type Orm, rowsOf } from "./client.ts";
 
-/** A scrape does not wait for a database that hangs, milliseconds. */
-const TIMEOUT_MS = 2_000;
+/** A scrape does not wait longer for a database that hangs. */
+const READ_TIMEOUT_MS = 2_000;
 
-/** Of the process that shows the figures. */
-const LOCK = 7_331_051n;
+/** Held by the process that exports the deployment's metrics. */
+const EXPORTER_LOCK = 7_331_051n;
 
 /**
- * For a scrape: how long the smallest query takes, and, in the one process that shows them, the deployment's figures.
- * @throws while the database is away, or does not answer in time.
+ * For a scrape: the duration of a trivial query and, in the one process that exports them, the deployment's metrics.
+ * @throws while the database is unavailable, or does not answer within 2 s.
  */
-export async function scrape(
-  database: Pick<Database, "orm" | "leads">,
-): Promise<{ roundTrip: number; figures: DomainFigures | undefined }> {
+export function readForScrape(database: Pick<Database, "orm" | "leads">): ReturnType<ReadDeployment> {
   const { orm } = database;
-  const asked = async () => {
+  const read = async () => {
     const started = performance.now();
     await orm.execute(sql`select 1`);
     const roundTrip = (performance.now() - started) / 1000;
-    return { roundTrip, figures: (await database.leads(LOCK)) ? await readFigures(orm) : undefined };
+    const exports = await database.leads(EXPORTER_LOCK);
+    return { roundTrip, deployment: exports ? await readDeploymentMetrics(orm) : undefined };
   };
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => late.reject(new Error("the database did not answer in time")), TIMEOUT_MS);
-  try {
-    return await Promise.race([asked(), late.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
+  return withTimeout(READ_TIMEOUT_MS, read(), "the database did not answer in time");
 }
 
-/** The figures of the whole deployment, in one statement on partial indexes. */
-export async function readFigures(orm: Orm): Promise<DomainFigures> {
+/** State of the whole deployment, in one statement over partial indexes. */
+export async function readDeploymentMetrics(orm: Orm): Promise<DeploymentMetrics> {
   const [row = {}] = await rowsOf<Record<string, string | number | null>>(
     orm,
     sql`select
@@ -52,15 +46,15 @@ export async function readFigures(orm: Orm): Promise<DomainFigures> {
       (select json_object_agg(kind, count)::text from (
         select kind, count(*) from dead_letter_queue where status = 'Pending' group by kind) d) as dead`,
   );
-  const figure = (name: string) => Number(row[name] ?? 0);
+  const number = (name: string) => Number(row[name] ?? 0);
   return {
-    prompts: { queued: figure("queued"), running: figure("running") },
-    oldestWaiting: figure("oldest"),
-    outboxPending: figure("pending"),
-    outboxLag: figure("lag"),
-    sandboxesHeld: figure("held"),
-    sandboxesReturning: figure("returning"),
+    prompts: { queued: number("queued"), running: number("running") },
+    oldestWaiting: number("oldest"),
+    outboxPending: number("pending"),
+    outboxLag: number("lag"),
+    sandboxesHeld: number("held"),
+    sandboxesReturning: number("returning"),
     deadLetters: JSON.parse(String(row["dead"] ?? "{}")) as Record<string, number>,
-    databaseConnections: figure("connections"),
+    databaseConnections: number("connections"),
   };
 }

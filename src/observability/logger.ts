@@ -1,4 +1,4 @@
-/** Structured logging: one JSON object a line on stderr (stdout stays for a command's own output). */
+/** Structured logging: one JSON object per line on stderr; stdout is for the output of commands. */
 export const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 export type LogFields = Record<string, unknown>;
@@ -8,7 +8,7 @@ export interface Logger {
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
   error(message: string, fields?: LogFields): void;
-  /** A logger that adds these fields to each line. */
+  /** @returns a logger that adds these fields to every line. */
   with(fields: LogFields): Logger;
 }
 
@@ -16,21 +16,21 @@ export interface LoggerOptions {
   level: LogLevel;
   /** Human-readable lines instead of JSON. */
   pretty?: boolean;
-  /** Exact strings that never appear in a line, whatever field they came in by. */
+  /** Exact strings that are redacted wherever they occur. Shorter ones than 6 characters are ignored. */
   secrets?: readonly string[];
   write?: (line: string) => void;
 }
 
-/** So many lines of one message in so long a time (milliseconds); the rest is counted, and the count is said later. */
+/** Lines of one message per window; the rest is dropped, and the next line has their number as `suppressed`. */
 const BURST = 500;
 const WINDOW_MS = 10_000;
-/** Fields that are secret by what they are called, whatever is in them and however deep they are. */
+/** Fields that are redacted because of their name, at any depth. */
 const SECRET_FIELD =
   /^(authorization|cookie|set-cookie|password|secret|token|access_token|borrow_token|mcp_json_string|.*[_-]?(api[_-]?key|secret|password|token))$/i;
 
 /**
- * Makes a logger. Errors among the fields become `{name, message, stack, cause}`; fields that are secret by their name, and
- * known secrets wherever they stand, become `***`. A burst of one message is cut and counted.
+ * Errors in fields become `{name, message, stack, cause}`. Fields with the name of a secret, and known secrets anywhere,
+ * become `***`. Each message is limited to 500 lines per 10 s.
  */
 export function createLogger(options: LoggerOptions): Logger {
   const threshold = LOG_LEVELS.indexOf(options.level);
@@ -38,7 +38,7 @@ export function createLogger(options: LoggerOptions): Logger {
   const write = options.write ?? ((line: string) => void process.stderr.write(`${line}\n`));
 
   const redact = (text: string) => secrets.reduce((out, secret) => out.replaceAll(secret, "***"), text);
-  // By message, of which there are as many as the code has.
+  // Keyed by message: messages are constants of the code, so the map stays small.
   const windows = new Map<string, { began: number; count: number }>();
   const emit = (level: LogLevel, base: LogFields, message: string, fields?: LogFields) => {
     if (LOG_LEVELS.indexOf(level) < threshold) return;
@@ -65,34 +65,37 @@ export function createLogger(options: LoggerOptions): Logger {
   return make({});
 }
 
-function plain(key: string, value: unknown): unknown {
+function serializable(key: string, value: unknown): unknown {
   if (value !== undefined && value !== null && SECRET_FIELD.test(key)) return "***";
   if (value instanceof Error)
     return {
       name: value.name,
-      message: withoutValues(value, value.message),
-      stack: value.stack && withoutValues(value, value.stack),
+      message: withoutParams(value, value.message),
+      stack: value.stack && withoutParams(value, value.stack),
       cause: value.cause,
     };
   if (typeof value === "bigint") return value.toString();
   return value;
 }
 
-/** A failed query (Drizzle's DrizzleQueryError) is logged without its values: they are what users wrote. */
-const withoutValues = (error: Error, text: string) =>
+/** A failed query (DrizzleQueryError) is logged without its parameters: they may be user data. */
+const withoutParams = (error: Error, text: string) =>
   "params" in error && Array.isArray(error.params) ? text.replace(`\nparams: ${error.params}`, "") : text;
 
 function jsonLine(level: LogLevel, message: string, fields: LogFields): string {
-  return JSON.stringify({ time: new Date().toISOString(), level, message, ...fields }, plain);
+  return JSON.stringify({ time: new Date().toISOString(), level, message, ...fields }, serializable);
 }
 
 function prettyLine(level: LogLevel, message: string, fields: LogFields): string {
   const rest = Object.entries(fields)
     .filter(([, value]) => value !== undefined)
-    .map(
-      ([key, value]) =>
-        `${key}=${SECRET_FIELD.test(key) ? "***" : value instanceof Error ? withoutValues(value, value.message) : typeof value === "string" ? value : JSON.stringify(value, plain)}`,
-    )
+    .map(([key, value]) => `${key}=${prettyValue(key, value)}`)
     .join(" ");
   return `${new Date().toISOString().slice(11, 19)} ${level.toUpperCase().padEnd(5)} ${message}${rest ? `  ${rest}` : ""}`;
+}
+
+function prettyValue(key: string, value: unknown): string | undefined {
+  if (SECRET_FIELD.test(key)) return "***";
+  if (value instanceof Error) return withoutParams(value, value.message);
+  return typeof value === "string" ? value : JSON.stringify(value, serializable);
 }

@@ -4,6 +4,9 @@ let shared: Metrics | undefined;
 
 /** Metrics of nothing in particular, for parts that must have some; the same for all of them. */
 export function noMetrics(): Metrics {
-  shared ??= createMetrics({ version: "0", domain: () => Promise.reject(new Error("there is no database")) });
+  shared ??= createMetrics({
+    version: "0",
+    deployment: () => Promise.reject(new Error("there is no database")),
+  });
   return shared;
 }

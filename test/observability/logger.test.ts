@@ -13,33 +13,30 @@ function capture(pretty = false) {
   return { logger, lines, last: () => JSON.parse(lines.at(-1) ?? "null") };
 }
 
-test.each([true, false])(
-  "secrets are not shown, by their name or by what they are (pretty: %p)",
-  (pretty) => {
-    const { logger, lines } = capture(pretty);
-    logger.info("with known-secret-1", {
-      token: "abc-token",
-      nested: { Authorization: "Bearer abc-header" },
-    });
-    logger.warn("failed", {
-      error: new Error("said known-secret-1"),
-      borrow_token: "abc-borrow",
-      api_key: "abc-key",
-    });
-    for (const line of lines)
-      for (const secret of ["known-secret-1", "abc-token", "abc-header", "abc-borrow", "abc-key"])
-        expect(line).not.toContain(secret);
-    expect(lines.join()).toContain("***");
-  },
-);
+test.each([true, false])("secrets are redacted by field name and by value (pretty: %p)", (pretty) => {
+  const { logger, lines } = capture(pretty);
+  logger.info("with known-secret-1", {
+    token: "abc-token",
+    nested: { Authorization: "Bearer abc-header" },
+  });
+  logger.warn("failed", {
+    error: new Error("said known-secret-1"),
+    borrow_token: "abc-borrow",
+    api_key: "abc-key",
+  });
+  for (const line of lines)
+    for (const secret of ["known-secret-1", "abc-token", "abc-header", "abc-borrow", "abc-key"])
+      expect(line).not.toContain(secret);
+  expect(lines.join()).toContain("***");
+});
 
-test("figures of tokens are no secrets", () => {
+test("token counts are not redacted", () => {
   const { logger, last } = capture();
   logger.info("used", { input_tokens: 5, tokens: 7 });
   expect(last()).toMatchObject({ input_tokens: 5, tokens: 7 });
 });
 
-test("what a run adds is on every line of it", () => {
+test("with() adds its fields to every line", () => {
   const { logger, last } = capture();
   logger.with({ session_id: "s" }).with({ prompt_id: "p", run: "p/1" }).info("here", { n: 1 });
   expect(last()).toMatchObject({
@@ -52,7 +49,7 @@ test("what a run adds is on every line of it", () => {
   });
 });
 
-test("a burst of one message is cut, others are not; the next line says how many there were", () => {
+test("each message is rate limited on its own, and the next line has the number suppressed", () => {
   const { logger, lines, last } = capture();
   const now = performance.now;
   let time = 0;
@@ -70,7 +67,7 @@ test("a burst of one message is cut, others are not; the next line says how many
   }
 });
 
-test.each([true, false])("a failed query is shown without what users wrote (pretty: %p)", (pretty) => {
+test.each([true, false])("a failed query is logged without its parameters (pretty: %p)", (pretty) => {
   const { logger, lines } = capture(pretty);
   const error = new DrizzleQueryError("insert into message values ($1)", ["my words"], new Error("why"));
   logger.error("failed", { error });

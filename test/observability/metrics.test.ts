@@ -1,6 +1,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { sql } from "drizzle-orm";
-import { readFigures } from "../../src/db/deployment-metrics.ts";
+import { readDeploymentMetrics } from "../../src/db/deployment-metrics.ts";
 import { deadLetter } from "../../src/db/tables.ts";
 import { createMetrics } from "../../src/observability/metrics.ts";
 import { ask, makeApp } from "../harness/app.ts";
@@ -21,8 +21,8 @@ const seriesOf = (text: string, series: string) =>
     .find((line) => line.startsWith(`${series} `))
     ?.split(" ")[1];
 
-describeEachDatabase("the figures of the whole deployment", (database) => {
-  test("are what the tables say", async () => {
+describeEachDatabase("metrics of the whole deployment", (database) => {
+  test("match the tables", async () => {
     const { orm } = database();
     const seeded = await seedSession(database(), 3);
     await claimRun(orm, seeded.promptIds[0] ?? "");
@@ -35,24 +35,24 @@ describeEachDatabase("the figures of the whole deployment", (database) => {
     await orm.execute(
       sql`update prompt set created_at = now() - interval '100 seconds' where status = 'Queued'`,
     );
-    const figures = await readFigures(orm);
-    expect(figures).toMatchObject({
+    const metrics = await readDeploymentMetrics(orm);
+    expect(metrics).toMatchObject({
       prompts: { queued: 3, running: 1 },
       deadLetters: { poison: 1 },
       sandboxesHeld: 0,
     });
-    // Of those that could run: two wait behind one that runs.
-    expect(Math.round(figures.oldestWaiting)).toBe(100);
+    // Only prompts that are ready count: two wait behind one that runs.
+    expect(Math.round(metrics.oldestWaiting)).toBe(100);
   });
 });
 
-test("requests count by the route's pattern, unknown ones as one; nothing of a user's becomes a label", async () => {
-  const metrics = createMetrics({ version: "1", domain: () => Promise.reject(new Error("away")) });
+test("requests are labelled with the route's pattern, unknown routes share one label, and no user input becomes a label", async () => {
+  const metrics = createMetrics({ version: "1", deployment: () => Promise.reject(new Error("away")) });
   const app = makeApp({ metrics });
   await ask(app, undefined, "GET", "/health");
   await ask(app, undefined, "GET", `/sessions/${crypto.randomUUID()}`);
   for (const path of ["/nothing", "/nothing/else", "/x%00"]) await ask(app, "alice", "GET", path);
-  await until(async () => /route="none"/.test(await metrics.text()), { what: "the requests to be counted" });
+  await until(async () => /route="none"/.test(await metrics.text()), { what: "the requests in the metrics" });
   const text = await metrics.text();
   const count = "prompt_backend_http_request_duration_seconds_count";
   expect(seriesOf(text, `${count}{method="GET",route="/health",status="2xx"}`)).toBe("1");
@@ -60,12 +60,12 @@ test("requests count by the route's pattern, unknown ones as one; nothing of a u
   expect(text.match(/route="[^"]*"/g)?.filter((one) => /nothing|alice|[0-9a-f]{8}-/.test(one)) ?? []).toEqual(
     [],
   );
-  // The database is away: a scrape says so and shows no old figures.
+  // The database is unavailable: the scrape says so and exports no stale values.
   expect(seriesOf(text, "prompt_backend_database_up")).toBe("0");
   expect(text).not.toContain("prompt_backend_prompts{");
 });
 
-test("with a token /metrics asks for it, and is no part of the API's description", async () => {
+test("/metrics requires METRICS_TOKEN when set, and is not in the OpenAPI document", async () => {
   const app = makeApp({ env: { METRICS_TOKEN: "metrics-secret-1" } });
   expect((await ask(app, undefined, "GET", "/metrics")).status).toBe(401);
   const reply = await app.handle(
@@ -80,7 +80,7 @@ if (!Bun.which("promtool"))
   unavailable({ name: "promtool check metrics", reason: "promtool (package prometheus) is missing" });
 else
   describeWith(["postgres", "redis"], "a server and a worker", () => {
-    test("each shows its own on a port of its own; promtool finds nothing to say", async () => {
+    test("each exports its own metrics on its own port, and promtool accepts them", async () => {
       await using stage = await createStage("redis");
       const repository = await makeRepository();
       await using backend = await startBackend(stage, { args: ["server"] });
@@ -115,18 +115,18 @@ else
           stdin: new TextEncoder().encode(text),
         });
         const said = checked.stderr.toString() + checked.stdout.toString();
-        // What prom-client itself calls by older names is not ours to change.
+        // prom-client's own metrics have names that promtool warns about.
         expect(said.split("\n").filter((line) => line.includes("prompt_backend"))).toEqual([]);
       }
       await repository.remove();
-      // Whoever showed them dies; the next that is asked does.
+      // When the exporting process dies, the next one that is scraped takes over.
       const ofWorker = `http://127.0.0.1:${port}`;
       const [leader, other] = held[0] === undefined ? [backend.process, ofWorker] : [running, backend.url];
       leader.kill("SIGKILL");
       await until(
         async () =>
           seriesOf(await (await fetch(`${other}/metrics`)).text(), "prompt_backend_sandboxes_held") === "0",
-        { what: "the other process to show the deployment's figures" },
+        { what: "the other process to export the deployment's metrics" },
       );
     }, 120_000);
   });

@@ -1,0 +1,79 @@
+import { createRegistry } from "./registry.ts";
+
+/** State of the whole deployment, read from the database on a scrape. */
+export interface DeploymentMetrics {
+  prompts: Readonly<Record<"queued" | "running", number>>;
+  /** Age in seconds of the oldest prompt that could run; 0 when none waits. */
+  oldestWaiting: number;
+  outboxPending: number;
+  /** Age in seconds of the oldest due outbox row; 0 when there is none. */
+  outboxLag: number;
+  sandboxesHeld: number;
+  /** Held although the session is idle. */
+  sandboxesReturning: number;
+  /** Pending ones, by failure kind. */
+  deadLetters: Readonly<Record<string, number>>;
+  /** Connections of all processes together. */
+  databaseConnections: number;
+}
+
+/** Reads the database on a scrape. Rejects while it is unavailable. */
+export type ReadDeployment = () => Promise<{
+  /** Seconds that a trivial query took. */
+  roundTrip: number;
+  /** Undefined when another process exports them, so that summing over processes stays correct. */
+  deployment: DeploymentMetrics | undefined;
+}>;
+
+/**
+ * Gauges of the whole deployment, in a registry of their own. It is left out of a scrape as a whole while the database is
+ * unavailable: stale values would look like a deployment at rest.
+ * @param maxAgeMs how long one reading is reused.
+ */
+export function createDeploymentGauges(read: ReadDeployment, maxAgeMs: number) {
+  const { registry, gauge } = createRegistry(" Covers the whole deployment; exported by one process.");
+  const prompts = gauge("prompts", "Unfinished prompts.", "status");
+  const oldest = gauge("oldest_waiting_prompt_age_seconds", "Age of the oldest prompt that is ready to run.");
+  const pending = gauge("outbox_pending", "Outbox rows that are due.");
+  const lag = gauge("outbox_lag_seconds", "Age of the oldest due outbox row.");
+  const held = gauge("sandboxes_held", "Sandboxes held by sessions.");
+  const returning = gauge("sandboxes_returning", "Sandboxes held by idle sessions.");
+  const deadLetters = gauge("dead_letters", "Pending dead letters.", "kind");
+  const connections = gauge("database_connections", "Database connections of all processes.");
+
+  let readAt = Number.NEGATIVE_INFINITY;
+  let roundTrip: number | undefined;
+  let exported = false;
+
+  return {
+    /** Seconds that the last successful reading waited for a trivial query. */
+    roundTrip: () => roundTrip,
+    /** Reads again when the last reading is too old. @returns whether the database can be read. */
+    async refresh(): Promise<boolean> {
+      if (performance.now() - readAt < maxAgeMs) return true;
+      try {
+        const reading = await read();
+        roundTrip = reading.roundTrip;
+        readAt = performance.now();
+        const now = reading.deployment;
+        exported = now !== undefined;
+        if (!now) return true;
+        registry.resetMetrics();
+        prompts.set({ status: "queued" }, now.prompts.queued);
+        prompts.set({ status: "running" }, now.prompts.running);
+        oldest.set(now.oldestWaiting);
+        pending.set(now.outboxPending);
+        lag.set(now.outboxLag);
+        held.set(now.sandboxesHeld);
+        returning.set(now.sandboxesReturning);
+        for (const [kind, count] of Object.entries(now.deadLetters)) deadLetters.set({ kind }, count);
+        connections.set(now.databaseConnections);
+        return true;
+      } catch {
+        return false;
+      }
+    },
+    /** Empty when another process exports them. */
+    text: async () => (exported ? await registry.metrics() : ""),
+  };
+}

@@ -1,0 +1,48 @@
+import type { createRegistry } from "./registry.ts";
+
+/** Seconds, from preparing a checkout to hours of agent work. */
+export const RUN_BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600];
+
+export type RunPhase = "queue" | "prepare" | "run" | "finish";
+
+/** What runners of this process report. */
+export interface RunMetrics {
+  runStarted(): void;
+  phase(phase: RunPhase, seconds: number): void;
+  runEnded(
+    labels: { agent: string; outcome: string; kind: string },
+    usage: Readonly<Record<string, number>>,
+  ): void;
+  takeover(how: "adopted" | "restarted"): void;
+  fencedWrite(): void;
+  sandboxReturn(outcome: "done" | "failed" | "given_up"): void;
+}
+
+export function createRunMetrics({
+  counter,
+  gauge,
+  histogram,
+}: ReturnType<typeof createRegistry>): RunMetrics {
+  const active = gauge("active_runs", "Prompts that this process is running.");
+  const phases = histogram("run_phase_duration_seconds", "Duration of a run's phases.", RUN_BUCKETS, "phase");
+  const runs = counter("runs_total", "Runs that ended in this process.", "agent", "outcome", "kind");
+  const takeovers = counter("run_takeovers_total", "Runs taken over from another runner.", "how");
+  const fenced = counter("fenced_writes_total", "Writes rejected because the run was superseded.");
+  const returns = counter("sandbox_returns_total", "Attempts to return a sandbox.", "outcome");
+  const tokens = counter("agent_tokens_total", "Tokens reported by agents.", "direction");
+  const cost = counter("agent_cost_usd_total", "Cost reported by agents, in US dollars.");
+  return {
+    runStarted: () => active.inc(),
+    phase: (phase, seconds) => phases.observe({ phase }, seconds),
+    runEnded(labels, usage) {
+      active.dec();
+      runs.inc(labels);
+      tokens.inc({ direction: "input" }, usage["input_tokens"] ?? 0);
+      tokens.inc({ direction: "output" }, usage["output_tokens"] ?? 0);
+      cost.inc(usage["cost_usd"] ?? 0);
+    },
+    takeover: (how) => takeovers.inc({ how }),
+    fencedWrite: () => fenced.inc(),
+    sandboxReturn: (outcome) => returns.inc({ outcome }),
+  };
+}
