@@ -3,12 +3,12 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 
 /**
- * `bun run build [--outfile FILE] [--target bun-linux-arm64] [--entry FILE]`: the one executable.
+ * `bun run build [--outfile FILE] [--target bun-linux-arm64] [--entry FILE]`: compiles the executable.
  *
- * - Identifiers keep their names: with full --minify Elysia's macros break (every such route answers 500).
- * - Bytecode costs 8 MB and makes a start three times faster. It fits only the architecture it was made on, so a
- *   cross build goes without.
- * - A `.env` or `bunfig.toml` that happens to lie in the working directory must not change what the binary does.
+ * - Identifiers are not minified: with full --minify Elysia's macros break, and every route that uses one answers 500.
+ * - Bytecode costs 8 MB and makes starting three times faster. It is specific to the architecture that it was compiled
+ *   on, so cross builds do without.
+ * - The executable must ignore a `.env` or `bunfig.toml` in its working directory.
  */
 async function build(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
@@ -21,7 +21,7 @@ async function build(args: readonly string[]): Promise<void> {
   });
   const outfile = resolve(values.outfile);
   const started = performance.now();
-  // Not written in place: an older binary may be running from there.
+  // Not overwritten in place: an older executable may be running from that file.
   rmSync(outfile, { force: true });
   const flags = [
     "--compile",
@@ -38,7 +38,7 @@ async function build(args: readonly string[]): Promise<void> {
     stdio: ["ignore", "inherit", "inherit"],
     env: { ...process.env, NODE_ENV: "production" },
   });
-  if ((await child.exited) !== 0) throw new Error(`bun build ended with exit code ${child.exitCode}`);
+  if ((await child.exited) !== 0) throw new Error(`bun build failed with exit code ${child.exitCode}`);
   const megabytes = (statSync(outfile).size / 1e6).toFixed(0);
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   process.stdout.write(`${outfile}: ${megabytes} MB in ${seconds} s\n`);

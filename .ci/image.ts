@@ -6,13 +6,13 @@ import { type RunningProcess, startProcess } from "../test/harness/process.ts";
 import { until } from "../test/harness/until.ts";
 
 /**
- * `bun .ci/image.ts`: builds the Dockerfile where there is no engine (root; Debian's buildah and debootstrap), and tries
- * the image as an engine would run it: its entry point, its user, a read-only root file system, no capabilities.
+ * `bun .ci/image.ts`: builds the Dockerfile without a container engine (needs root, buildah and debootstrap), and tests
+ * the image the way an engine would run it: entry point, user, read-only root file system, no capabilities.
  */
 const ROOT = resolve(import.meta.dir, "..");
 const SUITE = "bookworm";
 
-/** What an image says of itself; names as in Docker's format. */
+/** An image's configuration, in Docker's format. */
 interface ImageConfig {
   User: string;
   Env: string[];
@@ -27,11 +27,12 @@ const step = (line: string) => void process.stdout.write(`ok  ${line}\n`);
 async function run(argv: readonly string[], cwd = ROOT): Promise<string> {
   const child = Bun.spawn([...argv], { cwd, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
   const [out, err, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
-  if (code !== 0) throw new Error(`${argv.join(" ")} ended with ${code}:\n${`${out}\n${err}`.slice(-3000)}`);
+  if (code !== 0)
+    throw new Error(`${argv.join(" ")} failed with exit code ${code}:\n${`${out}\n${err}`.slice(-3000)}`);
   return out.trim();
 }
 
-/** The image, built in a store of its own below `scratch`. @returns its root folder and its configuration. */
+/** Builds the image in a private store below `scratch`. @returns its root folder and its configuration. */
 async function build(scratch: string): Promise<{ root: string; config: ImageConfig }> {
   const store = [
     "--root",
@@ -44,9 +45,9 @@ async function build(scratch: string): Promise<{ root: string; config: ImageConf
   const buildah = (...args: string[]) => run(["buildah", ...store, ...args]);
   const base = join(scratch, "base");
   await run(["debootstrap", "--variant=minbase", SUITE, base]);
-  step(`debootstrap made ${SUITE}`);
+  step(`debootstrap created ${SUITE}`);
 
-  // Stand-ins for the two images that the Dockerfile begins with: nothing is fetched from a registry.
+  // Stand-ins for the two base images: nothing is pulled from a registry.
   const text = await Bun.file(join(ROOT, "Dockerfile")).text();
   const [bun = "", debian = ""] = [...text.matchAll(/^FROM (\S+)/gm)].map(([, name]) => name);
   const plain = await buildah("from", "scratch");
@@ -70,7 +71,7 @@ async function build(scratch: string): Promise<{ root: string; config: ImageConf
   return { root, config: Docker.config };
 }
 
-/** What prepares an engine's view of a container, then becomes the program: $1 root, $2 volume, $3 user, rest argv. */
+/** Sets up the container like an engine, then becomes the program. $1: root, $2: volume, $3: user, rest: argv. */
 const CONTAINER = `
   root=$1 data=$2 user=$3; shift 3
   mount --make-rprivate /
@@ -84,7 +85,7 @@ const CONTAINER = `
   exec chroot "$root" setpriv --reuid "$id" --regid "$id" --clear-groups --no-new-privs --bounding-set=-all \\
     --inh-caps=-all sh -c 'cd "$1"; shift; exec "$@"' sh "$WORKDIR" "$@"`;
 
-async function tryIt(options: { root: string; config: ImageConfig; scratch: string }): Promise<void> {
+async function testImage(options: { root: string; config: ImageConfig; scratch: string }): Promise<void> {
   const { root, config, scratch } = options;
   const data = join(scratch, "data");
   mkdirSync(data);
@@ -121,27 +122,35 @@ async function tryIt(options: { root: string; config: ImageConfig; scratch: stri
     return { code, text: running.lines.join("\n") };
   };
   const expect = (what: string, holds: boolean, saw: unknown) => {
-    if (!holds) throw new Error(`${what}: no, but ${JSON.stringify(saw)}`);
+    if (!holds) throw new Error(`${what}: failed, saw ${JSON.stringify(saw)}`);
     step(what);
   };
 
   const titled = config.Labels["org.opencontainers.image.title"] === "prompt-backend";
-  expect("it has a title", titled, config.Labels);
+  expect("the title label is set", titled, config.Labels);
   const { version } = (await Bun.file(join(ROOT, "package.json")).json()) as { version: string };
   const said = await result([...config.Entrypoint, "--version"]);
-  expect(`it is version ${version}`, said.code === 0 && said.text === version, said);
+  expect(`--version prints ${version}`, said.code === 0 && said.text === version, said);
   const written = await result(["touch", "/written", "/usr/local/bin/written", "/data/written"]);
   const refused = written.text.match(/Read-only file system/g)?.length;
-  expect("its root is read-only, /data is not", refused === 2 && existsSync(join(data, "written")), written);
+  expect(
+    "the root file system is read-only, /data is writable",
+    refused === 2 && existsSync(join(data, "written")),
+    written,
+  );
   const open = await result([...config.Entrypoint, "server"]);
   expect(
-    "it refuses to listen everywhere without an issuer",
+    "refuses to listen on all addresses without an issuer",
     open.code === 1 && open.text.includes("KEYCLOAK_ISSUER"),
     open,
   );
   const [kind, ...health] = config.Healthcheck.Test;
   const before = await result(health);
-  expect("its health check fails before it runs", kind === "CMD" && before.code !== 0, before);
+  expect(
+    "the health check fails while the service is not running",
+    kind === "CMD" && before.code !== 0,
+    before,
+  );
 
   const git = ["git", "-C", "/data/repo", "-c", "user.name=Try", "-c", "user.email=try@localhost"];
   await result(["git", "init", "-q", "-b", "main", "/data/repo"]);
@@ -150,10 +159,10 @@ async function tryIt(options: { root: string; config: ImageConfig; scratch: stri
   await using server = inside([...config.Entrypoint, "server", "--with-bg-tasks", "--handover=stop"], env);
   const [, url = ""] = await server.waitForLine(/listens on (\S+)/, { timeoutMs: 60_000 });
   const during = await result(health);
-  expect("its health check succeeds while it runs", during.code === 0, during);
+  expect("the health check succeeds while the service is running", during.code === 0, during);
   const branch = await submit(url);
   const commits = (await result([...git, "rev-list", "--count", `main..${branch}`])).text;
-  expect("a prompt became a branch, on a read-only root file system", commits === "1", commits);
+  expect("a prompt became a branch on the read-only root file system", commits === "1", commits);
   await stop(server);
 }
 
@@ -177,24 +186,24 @@ async function submit(url: string): Promise<string> {
   return (await session()).branch;
 }
 
-/** The signal goes to the container's first process, as an engine sends it. */
+/** Sends SIGTERM to the container's first process, like an engine. */
 async function stop(server: RunningProcess): Promise<void> {
   const first = Number(await run(["pgrep", "--parent", String(server.pid)]));
   const begun = performance.now();
   process.kill(first, "SIGTERM");
   const { code, signal } = await server.exit;
   if (code !== 0)
-    throw new Error(`SIGTERM ended it with ${signal ?? code}:\n${server.lines.slice(-20).join("\n")}`);
-  step(`SIGTERM ended it with exit code 0 after ${Math.round(performance.now() - begun)} ms`);
+    throw new Error(`SIGTERM: exited with ${signal ?? code}:\n${server.lines.slice(-20).join("\n")}`);
+  step(`SIGTERM: exit code 0 after ${Math.round(performance.now() - begun)} ms`);
 }
 
-if (!isRoot) throw new Error("Building an image without an engine takes root");
+if (!isRoot) throw new Error("Building an image without an engine requires root");
 const missing = ["buildah", "debootstrap"].filter((name) => !Bun.which(name));
 const reason = await installPackages(missing);
 if (reason) throw new Error(`${missing.join(", ")}: ${reason}`);
 const scratch = mkdtempSync(join(tmpdir(), "prompt-backend-image-"));
 try {
-  await tryIt({ ...(await build(scratch)), scratch });
+  await testImage({ ...(await build(scratch)), scratch });
 } finally {
   rmSync(scratch, { recursive: true, force: true });
 }

@@ -1,19 +1,19 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 
-/** `bun run sdk`: makes sdk/ ready to be published, from the API's description: openapi.json, ESM, CommonJS and types. */
+/** `bun run sdk`: builds sdk/ for publishing from the OpenAPI document: openapi.json, ESM, CommonJS and types. */
 const root = join(import.meta.dir, "..");
 const sdk = join(root, "sdk");
 
 async function run(cwd: string, ...argv: string[]): Promise<string> {
   const child = Bun.spawn(argv, { cwd, stdio: ["ignore", "pipe", "pipe"] });
   const [out, err, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
-  if (code !== 0) throw new Error(`${argv.join(" ")} ended with ${code}:\n${out}${err}`);
+  if (code !== 0) throw new Error(`${argv.join(" ")} failed with exit code ${code}:\n${out}${err}`);
   return out;
 }
 
 await Bun.write(join(sdk, "openapi.json"), await run(root, process.execPath, "src/main.ts", "print-openapi"));
-// A toolchain of its own: the generator works with an older TypeScript than the service's.
+// A separate toolchain: the generator needs an older TypeScript than the service.
 await run(sdk, process.execPath, "install", "--frozen-lockfile");
 await Promise.all(
   ["dist", "src/generated"].map((one) => rm(join(sdk, one), { recursive: true, force: true })),

@@ -5,11 +5,11 @@ import { freePort } from "../test/harness/machine.ts";
 import { type RunningProcess, scratchEnv, startProcess } from "../test/harness/process.ts";
 import { until } from "../test/harness/until.ts";
 
-/** `bun .ci/smoke.ts [BINARY]`: a newcomer's first five minutes, with the executable alone in an empty directory. */
+/** `bun .ci/smoke.ts [BINARY]`: a user's first five minutes, with nothing but the executable in an empty directory. */
 const RUN_TIMEOUT_MS = 90_000;
 
 async function smoke(binary: string): Promise<void> {
-  if (!existsSync(binary)) throw new Error(`${binary} is not there; run: npm run build`);
+  if (!existsSync(binary)) throw new Error(`${binary} does not exist. Run: npm run build`);
   const scratch = mkdtempSync(join(tmpdir(), "prompt-backend-smoke-"));
   const home = join(scratch, "home");
   mkdirSync(home);
@@ -21,23 +21,28 @@ async function smoke(binary: string): Promise<void> {
       const [, url = ""] = await server.waitForLine(/listens on (http:\/\/\S+)/, { timeoutMs: 60_000 });
       step(`listens on ${url}`);
       try {
-        await useIt({ binary, home, repo, url });
-        await endIt(server);
+        await runSession({ binary, home, repo, url });
+        await shutDown(server);
       } catch (error) {
         process.stderr.write(`The server's last lines:\n${server.lines.slice(-40).join("\n")}\n`);
         throw error;
       }
       await until(() => processesNaming(scratch).length === 0, {
-        what: `every process of ${scratch} to be gone; there are ${processesNaming(scratch).join(", ")}`,
+        what: `every process of ${scratch} to exit; left: ${processesNaming(scratch).join(", ")}`,
       });
-      step("left nothing running");
+      step("no process is left");
     }
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
 }
 
-async function useIt(options: { binary: string; home: string; repo: string; url: string }): Promise<void> {
+async function runSession(options: {
+  binary: string;
+  home: string;
+  repo: string;
+  url: string;
+}): Promise<void> {
   const { binary, home, repo, url } = options;
   const health = await fetch(`${url}/health`);
   if (health.status !== 200) throw new Error(`GET /health answered ${health.status}: ${await health.text()}`);
@@ -47,7 +52,7 @@ async function useIt(options: { binary: string; home: string; repo: string; url:
   const { code } = await issuer.exit;
   const token = issuer.stdout.at(-1) ?? "";
   if (code !== 0 || !/^[\w-]+\.[\w-]+\.[\w-]+$/.test(token))
-    throw new Error(`token --user alice ended with ${code} and said:\n${issuer.lines.join("\n")}`);
+    throw new Error(`token --user alice exited with ${code}:\n${issuer.lines.join("\n")}`);
   step("token --user alice prints a token");
 
   const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
@@ -58,7 +63,7 @@ async function useIt(options: { binary: string; home: string; repo: string; url:
       throw new Error(`${init?.method ?? "GET"} ${path} answered ${response.status}: ${text}`);
     return JSON.parse(text) as T;
   };
-  const messages = [{ content: "Say hello in the read-me" }];
+  const messages = [{ content: "Say hello in the README" }];
   const body = JSON.stringify({ repo, target_branch: "main", messages });
   const { sessionId } = await ask<{ sessionId: string }>("/sessions/with-prompt", { method: "POST", body });
   step(`session ${sessionId} is accepted`);
@@ -80,15 +85,15 @@ async function useIt(options: { binary: string; home: string; repo: string; url:
   step(`branch ${session.branch} has ${commits} commit in the source repository`);
 }
 
-async function endIt(server: RunningProcess): Promise<void> {
+async function shutDown(server: RunningProcess): Promise<void> {
   server.kill("SIGTERM");
   const deadline = Promise.withResolvers<never>();
   const timer = setTimeout(() => deadline.reject(new Error("SIGTERM: still running after 30 s")), 30_000);
   const { code, signal } = await Promise.race([server.exit, deadline.promise]).finally(() =>
     clearTimeout(timer),
   );
-  if (code !== 0) throw new Error(`SIGTERM: ended with ${signal ?? `exit code ${code}`} instead of 0`);
-  step("SIGTERM ends it with exit code 0");
+  if (code !== 0) throw new Error(`SIGTERM: exited with ${signal ?? `code ${code}`} instead of 0`);
+  step("SIGTERM: exit code 0");
 }
 
 async function makeRepository(folder: string, home: string): Promise<string> {
@@ -107,7 +112,7 @@ async function git(args: readonly string[], home: string): Promise<string> {
   return out.trim();
 }
 
-/** Processes whose command line, working directory or environment names the folder (Linux; elsewhere none). */
+/** Processes whose command line, working directory or environment contains the folder. Linux only; elsewhere empty. */
 function processesNaming(folder: string): string[] {
   if (!existsSync("/proc/self/environ")) return [];
   return readdirSync("/proc")
@@ -118,7 +123,7 @@ function processesNaming(folder: string): string[] {
         const all = [command, readFileSync(`/proc/${pid}/environ`, "utf8"), readlinkSync(`/proc/${pid}/cwd`)];
         return all.some((one) => one.includes(folder)) ? [`${pid} ${command.replaceAll("\0", " ")}`] : [];
       } catch {
-        return []; // It ended meanwhile, or belongs to someone else.
+        return []; // It has exited, or belongs to another user.
       }
     });
 }

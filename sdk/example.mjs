@@ -1,4 +1,4 @@
-// A session from its first prompt to its end. Needs BASE_URL, TOKEN and REPO.
+// Creates a session, follows it to the end, cancels it and lists all sessions. Needs BASE_URL, TOKEN and REPO.
 import { connect } from "prompt-backend-client";
 
 const { BASE_URL: baseUrl, TOKEN: token, REPO: repo } = process.env;
@@ -11,7 +11,7 @@ const created = await api.handlersSessionsCreateWithPrompt({
 const { sessionId } = created.data;
 console.log("created", sessionId);
 
-// Over a restart of the server, too.
+// Continues across restarts of the server.
 let last = 0;
 for await (const event of sessionEvents(sessionId, { onReconnect: () => console.log("reconnecting") })) {
   if (event.event === "message") {

@@ -1,6 +1,6 @@
 import { createClient } from "@hey-api/openapi-ts";
 
-/** Writes src/generated from openapi.json. Method names are the operationIds, in camel case. */
+/** Generates src/generated from openapi.json. Method names are the operationIds in camel case. */
 await createClient({
   input: "./openapi.json",
   output: { path: "./src/generated", module: { extension: ".js" } },

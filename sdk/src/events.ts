@@ -1,22 +1,22 @@
-/** One event of a live stream, as it came. */
+/** One event of a live stream. */
 export interface LiveEvent<Data = unknown> {
-  /** `message`, `session`, `deleted`; on the stream of all sessions also `ready`. */
+  /** `message`, `session` or `deleted`; on the stream of all sessions also `ready`. */
   event: string;
-  /** A place to resume from, where the event is one. */
+  /** The position to resume after, for events that have one. */
   id: string | undefined;
   data: Data;
 }
 
 export interface EventsOptions {
-  /** Only what comes after the event of this id. */
+  /** Resume after the event with this id. */
   after?: string | number;
-  /** Ends the stream. */
+  /** Closes the stream. */
   signal?: AbortSignal;
-  /** Called before each new attempt; the error is what ended the one before. */
+  /** Called before each reconnect, with the error that ended the connection; undefined when the server closed it. */
   onReconnect?: (error: unknown) => void;
 }
 
-/** The server refused, and asking again would not help: no such session, no valid token. */
+/** The server rejected the request, and a retry would not help: unknown session, invalid token. */
 export class StreamRefused extends Error {
   override readonly name = "StreamRefused";
   constructor(
@@ -31,9 +31,10 @@ const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 10_000;
 
 /**
- * Follows a stream for as long as the caller reads, over lost connections and restarts of the server: it resumes after
- * the last event it has given out, so nothing is left out and nothing comes twice.
- * @param token asked for at each connection, since tokens expire.
+ * Follows a stream for as long as the caller reads. After a lost connection or a restart of the server it resumes after
+ * the last event that it yielded, so no event is skipped or repeated.
+ * @param token called for each connection, since tokens expire.
+ * @throws {StreamRefused} on a 4xx response other than 429.
  */
 export async function* follow(
   url: string,
@@ -81,11 +82,11 @@ async function* read(
   });
   if (!reply.ok || !reply.body) {
     const text = await reply.text();
-    // Too many requests, or a server that is just ending: later.
+    // Rate limited, or the server is shutting down: retry.
     if (reply.status === 429 || reply.status >= 500) throw new Error(`status ${reply.status}`);
     throw new StreamRefused(
       reply.status,
-      messageIn(text) ?? `The stream was refused with status ${reply.status}.`,
+      messageIn(text) ?? `The server rejected the stream with status ${reply.status}.`,
     );
   }
   const reader = reply.body.getReader();
@@ -96,7 +97,7 @@ async function* read(
       const { done, value } = await reader.read();
       if (done) return;
       const frames = (rest + decoder.decode(value, { stream: true })).split("\n\n");
-      // Half an event is none: it comes again.
+      // The last part may be incomplete.
       rest = frames.pop() ?? "";
       for (const frame of frames) {
         const event = parse(frame);
@@ -108,7 +109,7 @@ async function* read(
   }
 }
 
-/** Undefined for a comment. */
+/** @returns undefined for a comment. */
 function parse(frame: string): LiveEvent | undefined {
   let event: string | undefined;
   let id: string | undefined;

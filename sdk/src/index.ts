@@ -8,28 +8,29 @@ export { PromptBackend } from "./generated/sdk.gen.js";
 export type * from "./generated/types.gen.js";
 
 export interface ConnectOptions {
-  /** Where the service is, e.g. http://127.0.0.1:8000. */
+  /** URL of the service, e.g. http://127.0.0.1:8000. */
   baseUrl: string;
-  /** A token, or what gives one; asked for at each request, since tokens expire. */
+  /** A token, or a function that returns one; it is called for each request, since tokens expire. */
   token: string | (() => string | Promise<string>);
 }
 
-/** What a session's stream tells: messages as they are stored, and the session whenever it looks different. */
+/** Events of a session: every message once it is stored, and the session whenever it changes. */
 export type SessionEvent =
   | (LiveEvent<MessageDto & { session_id: string }> & { event: "message" })
   | (LiveEvent<SessionDto> & { event: "session" })
   | (LiveEvent & { event: "deleted" | "ready" });
 
-/** Every operation by its name in the API's description (each rejects on an error reply), and the live streams. */
+/** All operations, and the live streams. */
 export interface Connection {
+  /** One method per operation, named by its operationId. Each rejects on an error response. */
   api: PromptBackend;
-  /** One session's events, from the first or after one that you have; over restarts of the server, without a gap. */
+  /** Events of one session, from the first one or after `options.after`; resumes by itself, without gaps. */
   sessionEvents(id: string, options?: EventsOptions): AsyncGenerator<SessionEvent, void, undefined>;
-  /** The same of all your sessions. */
+  /** Events of all your sessions. */
   events(options?: EventsOptions): AsyncGenerator<SessionEvent, void, undefined>;
 }
 
-/** Opens nothing; each call is a request of its own. */
+/** Creates a client. Opens no connection: each call is a request of its own. */
 export function connect(options: ConnectOptions): Connection {
   const baseUrl = options.baseUrl.replace(/\/+$/, "");
   const { token } = options;
