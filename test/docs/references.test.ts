@@ -16,23 +16,28 @@ const DOCUMENTS = [
     .filter((name) => name.endsWith(".md"))
     .map((name) => `docs/${name}`),
 ];
-/** What is not ours, or is of the tests: documents may name it all the same. */
+/** A room or a file of src/, named without that folder: `runs/claim.ts`, `me/`. */
+const ROOMS = readdirSync(join(ROOT, "src"), { withFileTypes: true })
+  .filter((one) => one.isDirectory())
+  .map(({ name }) => name);
+const IN_SRC = new RegExp(`^(?:${ROOMS.join("|")})/[\\w./-]*$`);
+/** Variables of shells and tests, which documents may name too. */
 const OTHER_VARIABLES = new Set(["TOKEN", "REPO", "UPDATE_OPENAPI", "UPDATE_ENV_EXAMPLE", "UPDATE_DOCS"]);
 
-/** Routes that are not of the API, and so not in its description. */
+/** Routes that are not in the OpenAPI document. */
 const OTHER_ROUTES = ["/openapi.json", "/metrics", "/swagger-ui/", "/rapidoc/"];
 
-/** What stands between backquotes, and lines of fenced blocks. */
+/** Inline code, and the lines of shell blocks. */
 const codeOf = (text: string) => [
-  ...[...text.replace(/^```.*?^```$/gms, "").matchAll(/`([^`]+)`/g)].map(([, code = ""]) =>
+  ...[...text.replace(/^ *```.*?^ *```$/gms, "").matchAll(/`([^`]+)`/g)].map(([, code = ""]) =>
     code.replace(/\s+/g, " "),
   ),
-  ...[...text.matchAll(/^```sh\n(.*?)^```$/gms)].flatMap(([, block = ""]) =>
+  ...[...text.matchAll(/^ *```sh\n(.*?)^ *```$/gms)].flatMap(([, block = ""]) =>
     block.split("\n").map((line) => line.replace(/\s+#.*$/, "")),
   ),
 ];
 
-describe.each(DOCUMENTS)("%s names what is there:", (path) => {
+describe.each(DOCUMENTS)("%s names existing", (path) => {
   const all = async () => {
     const text = await read(path);
     return { text, code: codeOf(text) };
@@ -52,9 +57,10 @@ describe.each(DOCUMENTS)("%s names what is there:", (path) => {
       );
       expect(anchors).toContain(anchor);
     }
-    const files = code.flatMap(
-      (one) => one.match(/(?<![\w/.])(?:\.ci|src|test|docs|deploy|drizzle)\/[\w./-]*/g) ?? [],
-    );
+    const files = code.flatMap((one) => [
+      ...(one.match(/(?<![\w/.])(?:\.ci|src|test|docs|deploy|drizzle)\/[\w./-]*/g) ?? []),
+      ...(IN_SRC.exec(one)?.slice(0, 1).map((path) => `src/${path}`) ?? []),
+    ]);
     for (const file of files.filter((one) => !one.startsWith("test/some/")))
       expect([file, existsSync(join(ROOT, file)) || existsSync(join(ROOT, `${file}.md`))]).toEqual([
         file,
@@ -95,8 +101,7 @@ describe.each(DOCUMENTS)("%s names what is there:", (path) => {
 
 test("CLAUDE.md names every room", async () => {
   const text = await read("CLAUDE.md");
-  const rooms = readdirSync(join(ROOT, "src"), { withFileTypes: true });
-  for (const room of rooms.filter((one) => one.isDirectory())) expect(text).toContain(`${room.name}/`);
+  for (const room of ROOMS) expect(text).toContain(`${room}/`);
 });
 
 function parsed(args: readonly string[]): string {
