@@ -35,7 +35,7 @@ describe("docker-compose.yml", async () => {
   const compose = YAML.parse(await read("docker-compose.yml")) as Compose;
   const services = Object.entries(compose.services);
 
-  test("has everything, on the ports that people know", () => {
+  test("has all services, on the documented ports", () => {
     expect(Object.keys(compose.services).sort()).toEqual(
       [
         "grafana",
@@ -51,11 +51,11 @@ describe("docker-compose.yml", async () => {
     );
     const ports = services.flatMap(([, { ports = [] }]) => ports).map((one) => one.split(":").at(-1));
     expect(ports.sort()).toEqual(["3000", "8000", "8080", "9090"]);
-    // Whoever opens one of them does it on purpose.
+    // Exposing one of them must be deliberate.
     for (const [, { ports = [] }] of services) for (const one of ports) expect(one).toStartWith("127.0.0.1:");
   });
 
-  test.each(services)("%s: what it names is there, and it is watched", (name, service) => {
+  test.each(services)("%s: everything it references exists, and it has a health check", (name, service) => {
     expect(Boolean(service.image ?? service.build)).toBe(true);
     expect(service.image ?? "").not.toMatch(/:latest$/);
     for (const volume of service.volumes ?? []) {
@@ -70,7 +70,7 @@ describe("docker-compose.yml", async () => {
       expect(service.healthcheck?.test?.length).toBeGreaterThan(0);
   });
 
-  test("its own services may do no more than they must, and are started as the executable knows", () => {
+  test("our services run with minimal privileges and valid arguments and variables", () => {
     for (const [, { image, command = [], environment = {}, read_only, cap_drop }] of services.filter(
       ([, one]) => one.image === "prompt-backend",
     )) {
@@ -81,7 +81,7 @@ describe("docker-compose.yml", async () => {
     }
   });
 
-  test("no secret has a default, but Grafana's for local use", () => {
+  test("no secret has a default, except Grafana's for local use", () => {
     for (const [service, { environment = {} }] of services)
       for (const [name, value] of Object.entries(environment)) {
         if (!/PASSWORD|SECRET|TOKEN|_KEY$|DATABASE_URL|REDIS_URL/.test(name) || service === "grafana")
@@ -94,7 +94,7 @@ describe("docker-compose.yml", async () => {
 const compose = findCompose();
 if (!compose) unavailable({ name: "the compose file's schema", reason: "docker-compose is missing" });
 else
-  describe("docker-compose.yml, as compose reads it", () => {
+  describe("docker-compose.yml, read by docker compose", () => {
     const config = async (text: string, env: Record<string, string>) => {
       const { stdout, stderr, exitCode } = Bun.spawnSync([...compose, "--file", "-", "config"], {
         cwd: ROOT,
@@ -106,7 +106,7 @@ else
     const secretsOf = (text: string) =>
       new Set([...text.matchAll(/\$\{(\w+):\?/g)].map(([, name = ""]) => name));
 
-    test("it is sound, with every secret that its head asks for and not without one of them", async () => {
+    test("it is valid with all the secrets that its head lists, and rejected without any one of them", async () => {
       const text = await read("docker-compose.yml");
       const secrets = [...secretsOf(text)];
       const head = text.slice(0, text.search(/^[^#]/m));
@@ -123,7 +123,7 @@ else
       }
     }, 60_000);
 
-    test("a key that compose does not know is found", async () => {
+    test("an unknown key is rejected", async () => {
       const text = (await read("docker-compose.yml")).replace("stop_grace_period:", "stop_grace_perod:");
       const all = Object.fromEntries([...secretsOf(text)].map((name) => [name, "x"]));
       const { code, err } = await config(text, all);

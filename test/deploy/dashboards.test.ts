@@ -19,7 +19,7 @@ if (!Bun.which("prometheus")) unavailable({ name: "dashboards", reason: "prometh
 else
   describeWith(["postgres", "redis"], "dashboards", () => {
     test(
-      "every query of every panel has data, from a real Prometheus and a real run on four processes",
+      "every query of every panel has data: a Prometheus, four processes and real runs",
       async () => {
         await using stage = await createStage("redis");
         const repository = await makeRepository();
@@ -59,7 +59,7 @@ else
         };
         await until(
           async () => {
-            // What does not change has no rate, and so no quantile.
+            // Without changes there is no rate, and so no quantile.
             await one.submit(repository.path, "Go on");
             return (await empty()).length === 0;
           },

@@ -8,7 +8,7 @@ import { unavailable } from "../harness/services.ts";
 const ROOT = resolve(import.meta.dir, "../..");
 const read = (path: string) => Bun.file(join(ROOT, path)).text();
 
-test("the Keycloak realm: tokens name the audience and the roles that the service reads; no secret is in the file", async () => {
+test("the Keycloak realm: tokens contain the audience and the roles that the service reads, and the file contains no secret", async () => {
   const text = await read("deploy/keycloak/realm.json");
   const realm = JSON.parse(text);
   const [scope] = realm.clientScopes;
@@ -30,7 +30,7 @@ test("the Keycloak realm: tokens name the audience and the roles that the servic
   expect(realm.users[0].credentials[0].value).toMatch(/^\$\{/);
 });
 
-test("the image: not root, says when it is well, passes signals on", async () => {
+test("the Dockerfile: an unprivileged user, a health check, signal forwarding", async () => {
   const text = await read("Dockerfile");
   expect(text).toMatch(/^USER (?!root|0)/m);
   expect(text).toMatch(/^HEALTHCHECK /m);
@@ -41,10 +41,10 @@ test("the image: not root, says when it is well, passes signals on", async () =>
     expect([source, existsSync(join(ROOT, source))]).toEqual([source, true]);
 });
 
-describe("GitHub's workflows", () => {
+describe("GitHub workflows", () => {
   const folder = join(ROOT, ".github/workflows");
   test.each(readdirSync(folder))(
-    "%s: may do no more than it must, and names what it uses by version",
+    "%s: minimal permissions, timeouts, pinned actions, existing files",
     async (name) => {
       const workflow = YAML.parse(await read(`.github/workflows/${name}`)) as {
         permissions: Record<string, string>;
@@ -56,7 +56,7 @@ describe("GitHub's workflows", () => {
         for (const step of job.steps) {
           expect(Boolean(step.uses) !== Boolean(step.run)).toBe(true);
           if (step.uses) expect(step.uses).toMatch(/^[\w./-]+@v\d+(\.\d+)*$/);
-          // What others may have written never becomes part of a script's text.
+          // Untrusted input must not become part of a script's text.
           expect(step.run ?? "").not.toContain("${{");
           for (const [, file = ""] of (step.run ?? "").matchAll(/(?:^|\s)(\.ci\/\S+)/g))
             expect([file, existsSync(join(ROOT, file))]).toEqual([file, true]);
@@ -76,11 +76,11 @@ else
       });
       expect([exitCode, exitCode === 0 ? "" : `${stdout}${stderr}`]).toEqual([0, ""]);
     };
-    test("its configuration and rules are sound", () => {
+    test("configuration and rules are valid", () => {
       promtool("check", "config", "prometheus.yml");
       promtool("check", "rules", "rules.yml");
     });
-    test("every alert fires when it should, and stays quiet when not", async () => {
+    test("every alert fires when it should and is silent otherwise", async () => {
       promtool("test", "rules", "rules.test.yml");
       const names = [...(await read("deploy/prometheus/rules.yml")).matchAll(/alert: (\w+)/g)].map(
         ([, name]) => name,
@@ -91,7 +91,7 @@ else
         expect(tested).toContain(`${name} stays quiet`);
       }
     });
-    test("every alert has its place in the guide for operators", async () => {
+    test("every alert has a section in docs/OPERATIONS.md", async () => {
       const guide = await read("docs/OPERATIONS.md");
       const anchors = [...guide.matchAll(/^#+ (\w+)$/gm)].map(([, title = ""]) => title.toLowerCase());
       for (const [, anchor = ""] of (await read("deploy/prometheus/rules.yml")).matchAll(

@@ -10,19 +10,19 @@ import { until } from "../harness/until.ts";
 import { ROOT, startPrometheus } from "./prometheus.ts";
 
 const LONG = 240_000;
-/** The rules as they are, in a hurry: thresholds stay, durations become seconds. */
+/** The real rules with shorter durations; thresholds stay. */
 const hurried = (rules: string) =>
   rules
     .replace(/for: \d+m/g, "for: 1s")
     .replace(/offset 15m/g, "offset 5s")
     .replace(/\[(5m|1h)\]/g, "[15s]");
 
-/** A way to PostgreSQL that can be cut. */
-async function openWay(target: URL) {
+/** A TCP proxy to PostgreSQL that can be interrupted. */
+async function openProxy(target: URL) {
   const sockets = new Set<Socket>();
   const port = await freePort();
   let server: Server | undefined;
-  const mend = () =>
+  const restore = () =>
     new Promise<void>((resolve) => {
       server = createServer((near) => {
         const far = connect(Number(target.port || 5432), target.hostname);
@@ -44,25 +44,25 @@ async function openWay(target: URL) {
     server?.close();
     for (const socket of sockets) socket.destroy();
   };
-  await mend();
+  await restore();
   const url = new URL(target);
   url.host = `127.0.0.1:${port}`;
-  return { url: url.href, cut, mend, [Symbol.dispose]: cut };
+  return { url: url.href, cut, restore, [Symbol.dispose]: cut };
 }
 
 if (!Bun.which("prometheus")) unavailable({ name: "incidents", reason: "prometheus is missing" });
 else
   describeWith(["postgres", "redis"], "incidents", () => {
     test(
-      "each alert fires in its own, and none before",
+      "each alert fires in its own incident, and none fires before",
       async () => {
         await using stage = await createStage("redis");
         const repository = await makeRepository();
         const databaseUrl = String(stage.env["DATABASE_URL"]);
         await using sql = new SQL({ url: databaseUrl, max: 1 });
-        using way = await openWay(new URL(databaseUrl));
+        using proxy = await openProxy(new URL(databaseUrl));
         await using server = await startBackend(stage, { args: ["server"] });
-        await using apart = await startBackend(stage, { args: ["server"], env: { DATABASE_URL: way.url } });
+        await using apart = await startBackend(stage, { args: ["server"], env: { DATABASE_URL: proxy.url } });
         const port = await freePort();
         const script = 'if grep -q forever; then sleep 600; else echo x > "$(date +%N)"; fi';
         await using worker = await startWorker(stage, ["bg-tasks"], {
@@ -93,37 +93,37 @@ else
         await until(
           async () => (await prometheus.query("prompt_backend:dead_letters:max offset 5s")).length,
           {
-            what: "some seconds of history",
+            what: "a few seconds of history",
             timeoutMs: 60_000,
           },
         );
         await until(async () => (await prometheus.query("count(up == 1) == 3")).length, {
-          what: "all three to be scraped",
+          what: "all three processes to be scraped",
           timeoutMs: 30_000,
         });
         expect(await prometheus.firing()).toEqual([]);
 
-        way.cut();
+        proxy.cut();
         await fires("DatabaseAway");
         await fires("ErrorBudgetBurns", () => apart.request("GET", "/sessions"));
-        await way.mend();
-        await silent("all to be well once the database is back");
+        await proxy.restore();
+        await silent("all alerts to clear after the database is back");
 
         await sql`insert into dead_letter_queue (id, task_type, entity_id, last_error)
           values (${crypto.randomUUID()}, 'prompt-run', ${done.promptId}, 'No.')`;
         await fires("DeadLettersGrow");
-        await silent("one dead letter to be old news");
+        await silent("the alert about one dead letter to clear");
 
         const endless = await server.submit(repository.path, "forever");
         await server.reaches(endless.sessionId, "InProgress", 60_000);
         await until(async () => (await prometheus.query("sum(prompt_backend_active_runs) == 1")).length, {
-          what: "the run to be seen",
+          what: "the run to be scraped",
           timeoutMs: 30_000,
         });
         worker.kill("SIGKILL");
         await fires("PromptBackendDown");
         await fires("PromptsStuck");
-        // Nobody is there to take any of these up.
+        // No worker is left to pick any of these up.
         const waiting = await server.submit(repository.path, "Never begun");
         await sql`update prompt set created_at = now() - interval '1 hour' where id = ${waiting.promptId}`;
         await fires("PromptsWaitTooLong");

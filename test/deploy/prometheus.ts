@@ -6,10 +6,10 @@ import { startProcess } from "../harness/process.ts";
 
 export const ROOT = resolve(import.meta.dir, "../..");
 
-/** A real Prometheus that scrapes these URLs every three seconds, with the rules of deploy/. Use with `await using`. */
+/** Starts a Prometheus that scrapes these URLs every three seconds, with the rules of deploy/. Use with `await using`. */
 export async function startPrometheus(options: {
   urls: readonly string[];
-  /** What to make of the rules' text. */
+  /** Transforms the rules' text. */
   rules?: (text: string) => string;
 }) {
   const { urls, rules = (text) => text } = options;
@@ -43,14 +43,14 @@ export async function startPrometheus(options: {
     return body.data;
   };
   return {
-    /** The values of an instant query. */
+    /** @returns the values of an instant query. */
     async query(expression: string): Promise<number[]> {
       const { result } = await get<{ result: { value: [number, string] }[] }>(
         `query?query=${encodeURIComponent(expression)}`,
       );
       return result.map(({ value }) => Number(value[1]));
     },
-    /** Names of the alerts that fire now, each once. */
+    /** Names of the firing alerts, without duplicates. */
     async firing(): Promise<string[]> {
       const { alerts } = await get<{ alerts: { state: string; labels: Record<string, string> }[] }>("alerts");
       const names = alerts

@@ -11,8 +11,8 @@ import { ROOT, read } from "./guide.ts";
 
 const GUIDE = "docs/ARCHITECTURE.md";
 
-/** What stands between the guide's marks is this; with UPDATE_DOCS it is written there. */
-async function stands(mark: string, content: string): Promise<void> {
+/** The part between the document's markers equals `content`; with UPDATE_DOCS=1 it is written there. */
+async function expectGenerated(mark: string, content: string): Promise<void> {
   const text = await read(GUIDE);
   const between = new RegExp(`<!-- ${mark} -->.*<!-- /${mark} -->`, "s");
   const wanted = text.replace(between, `<!-- ${mark} -->\n${content}\n<!-- /${mark} -->`);
@@ -21,7 +21,7 @@ async function stands(mark: string, content: string): Promise<void> {
   else expect(text === wanted, "run UPDATE_DOCS=1 bun test test/docs and look at the diff").toBe(true);
 }
 
-test("the table of what people see is the code's own", async () => {
+test("the table of UI statuses matches the code", async () => {
   const held = { provider: "local" };
   const rows = SESSION_STATUSES.flatMap((sessionStatus) =>
     INBOX_STATUSES.map((inboxStatus) => {
@@ -31,12 +31,12 @@ test("the table of what people see is the code's own", async () => {
       return [sessionStatus, inboxStatus, String(holding), String(without)];
     }),
   );
-  const head = ["session", "newest work", "sandbox held", "sandbox back"];
-  // As the formatter writes it.
+  const head = ["session_status", "inbox_status", "sandbox held", "sandbox returned"];
+  // Columns are padded to equal width.
   const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => row[column]?.length ?? 0)));
   const line = (cells: string[], fill = " ") =>
     `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0, fill)).join(" | ")} |`;
-  await stands(
+  await expectGenerated(
     "ui-status",
     [line(head), line(["", "", "", ""], "-"), ...rows.map((row) => line(row))].join("\n"),
   );
@@ -63,38 +63,38 @@ describeEachDatabase("docs/ARCHITECTURE.md", (database) => {
   const giveBack = ({ sessionId }: Subject) => markReturned(database().orm, sessionId, SANDBOX);
   const archive = (one: Subject) => put(one, "Archived");
 
-  /** How a session comes into each state; one that can be had in two ways stands here twice. */
+  /** Steps that lead to each state. A state that can be reached in two ways is listed twice. */
   const STATES: Record<string, ((one: Subject) => unknown)[]> = {
-    "waits for the first time": [],
-    "is prepared": [claim],
-    runs: [claim, hold],
-    "has ended": [claim, hold, end],
-    rests: [claim, hold, end, giveBack],
-    "is archived while it waits": [archive],
-    "is archived while it runs": [claim, hold, archive],
-    "is archived": [claim, hold, end, giveBack, archive],
-    "is archived with its sandbox": [claim, hold, end, archive],
+    waiting: [],
+    preparing: [claim],
+    running: [claim, hold],
+    ended: [claim, hold, end],
+    idle: [claim, hold, end, giveBack],
+    "archived while waiting": [archive],
+    "archived while running": [claim, hold, archive],
+    archived: [claim, hold, end, giveBack, archive],
+    "archived with its sandbox": [claim, hold, end, archive],
   };
-  /** All that can happen to it; what a state does not allow is refused and changes nothing. */
+  /** All events. An event that a state does not allow is rejected and changes nothing. */
   const EVENTS: Record<string, (one: Subject) => unknown> = {
-    "a runner has it": (one) => one.run === undefined && claim(one),
-    "the run ended": end,
+    claimed: (one) => one.run === undefined && claim(one),
+    "run ended": end,
     "handed over": ({ run }) => run && writerOf(database().orm, run).handOver(),
-    "to be tried again": ({ run }) =>
+    "retry scheduled": ({ run }) =>
       run &&
       writerOf(database().orm, run).postpone({
         delayMs: 1,
         failure: { attempt: 1, at: new Date().toISOString(), kind: "transient", error: "No net." },
         countsAsAttempt: true,
       }),
-    "the sandbox is back": giveBack,
-    "a follow-up": ({ sessionId }) => send("POST", "/prompts", { session_id: sessionId, data: "more" }),
+    "sandbox returned": giveBack,
+    "follow-up": ({ sessionId }) => send("POST", "/prompts", { session_id: sessionId, data: "more" }),
     cancelled: ({ sessionId }) => send("POST", `/sessions/${sessionId}/cancel`),
     archived: archive,
-    "taken back": (one) => put(one, "NeedsReview"),
+    unarchived: (one) => put(one, "NeedsReview"),
   };
 
-  test("the state machine is drawn from what happens", async () => {
+  test("the state diagram matches the code", async () => {
     const edges = new Map<string, string[]>();
     for (const steps of Object.values(STATES))
       for (const [label, happens] of Object.entries(EVENTS)) {
@@ -106,16 +106,16 @@ describeEachDatabase("docs/ARCHITECTURE.md", (database) => {
         const one: Subject = body;
         for (const step of steps) await step(one);
         const before = await uiStatus(one);
-        // A run that has ended is not there any more.
+        // A run that has ended can do nothing more.
         if (steps.includes(end)) delete one.run;
-        if (label !== "a runner has it" || before === "Pending") await happens(one);
+        if (label !== "claimed" || before === "Pending") await happens(one);
         const after = await uiStatus(one);
         if (after === before) continue;
         const edge = `${before} --> ${after}`;
         edges.set(edge, [...new Set([...(edges.get(edge) ?? []), label])]);
       }
     const lines = [...edges].map(([edge, labels]) => `  ${edge}: ${labels.join(", ")}`);
-    await stands(
+    await expectGenerated(
       "state-machine",
       ["```mermaid", "stateDiagram-v2", "  [*] --> Pending: created", ...lines, "```"].join("\n"),
     );

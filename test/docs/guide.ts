@@ -4,7 +4,7 @@ export const ROOT = resolve(import.meta.dir, "../..");
 
 export const read = (path: string) => Bun.file(join(ROOT, path)).text();
 
-/** The commands of a guide, block by block, with the `##` heading that each stands under. */
+/** A guide's shell blocks, each with the `##` heading above it. */
 export async function blocksOf(path: string): Promise<{ heading: string; commands: string }[]> {
   let heading = "";
   const found: { heading: string; commands: string }[] = [];
@@ -15,7 +15,7 @@ export async function blocksOf(path: string): Promise<{ heading: string; command
   return found;
 }
 
-/** Runs a guide's commands as a shell that stops at the first that fails. */
+/** Runs commands in a shell that stops at the first failure. */
 export async function shell(commands: string, options: { cwd: string; env?: Record<string, string> }) {
   const child = Bun.spawn(["bash", "-euo", "pipefail", "-c", commands], {
     cwd: options.cwd,

@@ -8,9 +8,9 @@ import { blocksOf, ROOT, shell } from "./guide.ts";
 
 const LONG = 240_000;
 
-describe("guides, to the letter", () => {
+describe("guides, executed as written", () => {
   test(
-    "docs/QUICK_REFERENCE.md: every call answers with success",
+    "docs/QUICK_REFERENCE.md: every call succeeds",
     async () => {
       await using stage = await createStage("embedded");
       const repository = await makeRepository();
@@ -38,7 +38,7 @@ describe("guides, to the letter", () => {
     async () => {
       await using stage = await createStage("embedded");
       const clone = join(stage.folder, "clone");
-      // As it stands, uncommitted changes included; what git ignores is not there.
+      // Includes uncommitted changes, without what git ignores.
       await Bun.$`mkdir ${clone} && git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t ${clone}`
         .cwd(ROOT)
         .quiet();
@@ -46,7 +46,7 @@ describe("guides, to the letter", () => {
       const [start = "", use = "", look = ""] = blocks.map(({ commands }) => commands);
       await using running = startProcess({ argv: ["bash", "-c", start], cwd: clone, env: { PORT: "0" } });
       const [, url = ""] = await running.waitForLine(/listens on (\S+)/, { timeoutMs: 120_000 });
-      // The guide's port is taken by whatever else runs here.
+      // The guide's port may be in use here.
       const { out, err, code } = await shell(use.replaceAll("http://127.0.0.1:8000", url), { cwd: clone });
       expect([code, err.includes("curl:") ? err : ""]).toEqual([0, ""]);
       expect(out).toContain('"success":true');

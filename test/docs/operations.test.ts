@@ -12,7 +12,7 @@ import { describeWith, unavailable } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
 import { startGitServer } from "../sandboxes/git/git-server.ts";
 import { ROOT } from "./guide.ts";
-import { client, ends, makeGate, openGuide, operator } from "./operator.ts";
+import { client, makeGate, openGuide, operator, stop } from "./operator.ts";
 
 const GUIDE = "docs/OPERATIONS.md";
 const LONG = 240_000;
@@ -22,13 +22,13 @@ if (lacking.length > 0) unavailable({ name: GUIDE, reason: `${lacking.join(", ")
 else
   describeWith(["postgres", "redis"], GUIDE, () => {
     test(
-      "as it is written: deploy, watch, upgrade, drain, save and restore, rotate, dead letters",
+      "as written: deploy, watch, upgrade, drain, back up and restore, rotate keys, dead letters",
       async () => {
         const guide = await openGuide(GUIDE);
         await using stage = await createStage("redis");
         const database = String(stage.env["DATABASE_URL"]);
         await using sql = new SQL({ url: database, max: 1 });
-        // New, as the guide finds it.
+        // An empty database, as the guide expects.
         for (const {
           name,
         } of await sql`select nspname as name from pg_namespace where nspname !~ '^(pg_|information_schema)'`)
@@ -56,7 +56,7 @@ else
 
         await machine.run(guide.take("Deploy"));
         const serve = guide.take("Deploy");
-        // The guide's port may be taken here.
+        // The guide's port may be in use here.
         const work = guide.take("Deploy").replace("9464", String(await freePort()));
         let server = await machine.start(serve);
         let worker = await machine.start(work);
@@ -71,11 +71,13 @@ else
 
         await gate.shut();
         const second = await api.submit("owner/name", "two");
-        await until(async () => (await api.said(second.promptId, "begun")) === 1, { what: "an agent" });
+        await until(async () => (await api.said(second.promptId, "begun")) === 1, {
+          what: "the agent to begin",
+        });
         await machine.run(guide.take("Upgrade"));
-        await ends(worker);
+        await stop(worker);
         worker = await machine.start(work);
-        await ends(server);
+        await stop(server);
         server = await machine.start(serve);
         await gate.open();
         await api.done(second.sessionId);
@@ -87,19 +89,21 @@ else
           (await sql`select lease_owner from prompt where id = ${third.promptId}`)[0].lease_owner as
             | string
             | null;
-        await until(async () => (await api.said(third.promptId, "begun")) === 1, { what: "an agent" });
+        await until(async () => (await api.said(third.promptId, "begun")) === 1, {
+          what: "the agent to begin",
+        });
         const before = await owner();
-        await ends(worker);
+        await stop(worker);
         const last = await machine.start(guide.take("Drain"), { SHUTDOWN_TIMEOUT_SECONDS: "1" });
         await until(async () => ![before, null].includes(await owner()), { what: "the agent's new runner" });
-        await ends(last);
+        await stop(last);
         const [waits] = await sql`select status from prompt where id = ${third.promptId}`;
         expect(waits.status).toBe("Queued");
         await gate.open();
         const elsewhere = { DATA_DIR: join(stage.folder, "elsewhere") };
         worker = await machine.start(work, elsewhere);
         await api.done(third.sessionId);
-        await ends(worker);
+        await stop(worker);
 
         worker = await machine.start(work);
         guide.take("Back up and restore");
@@ -107,7 +111,7 @@ else
         await machine.run(guide.take("Back up and restore"));
         await api.ask("DELETE", `/sessions/${first.sessionId}`);
         expect((await api.ask("GET", `/sessions/${first.sessionId}`)).status).toBe(404);
-        await ends(worker, server);
+        await stop(worker, server);
         await machine.run(guide.take("Back up and restore"));
         server = await machine.start(serve, { METRICS_TOKEN: "another-one" });
         worker = await machine.start(work);
@@ -122,7 +126,7 @@ else
           { what: "the follow-up" },
         );
 
-        // Rotated: that token with the restart above, the issuer's key meanwhile.
+        // METRICS_TOKEN was rotated with the restart above; now the issuer's key.
         const metrics = (given: string) =>
           fetch(`${server.url}/metrics`, { headers: { authorization: `Bearer ${given}` } });
         expect([(await metrics(metricsToken)).status, (await metrics("another-one")).status]).toEqual([
@@ -133,7 +137,7 @@ else
         const renewed = await issuer.token(next, admin);
         expect((await client(() => server.url, renewed).ask("GET", "/me")).status).toBe(200);
 
-        await ends(worker);
+        await stop(worker);
         const dead = await api.submit("owner/name", "dead");
         const direct = await openPostgres({
           url: database,
@@ -150,8 +154,8 @@ else
         expect(replies).toContain("1 on their way again");
         worker = await machine.start(work);
         await api.done(dead.sessionId);
-        await ends(worker, server);
-        // What is left is of the embedded mode: below.
+        await stop(worker, server);
+        // The rest is for embedded mode, see below.
         expect(guide.left()).toEqual(["Rotate keys"]);
         await issuer.stop();
         await gate.shut();
@@ -163,7 +167,7 @@ else
   });
 
 test(
-  `${GUIDE}, embedded: back up, restore, a new key of the local issuer`,
+  `${GUIDE}, embedded: back up, restore, rotate the local issuer's key`,
   async () => {
     const guide = await openGuide(GUIDE);
     const serve = "prompt-backend";
@@ -176,17 +180,17 @@ test(
     const { sessionId } = await old.submit(repository.path, "one");
     await old.done(sessionId);
     await machine.run(guide.take("Back up and restore"));
-    await ends(server);
+    await stop(server);
     const restored = { DATA_DIR: join(stage.folder, "restored") };
     await machine.run(guide.take("Back up and restore"), restored);
     server = await machine.start(serve, restored);
     await old.done(sessionId);
-    await ends(server);
+    await stop(server);
     const renewed = tokenIn(await machine.run(guide.take("Rotate keys"), restored));
     server = await machine.start(serve, restored);
     expect((await old.ask("GET", "/me")).status).toBe(401);
     expect((await client(() => server.url, renewed).ask("GET", `/sessions/${sessionId}`)).status).toBe(200);
-    await ends(server);
+    await stop(server);
     await repository.remove();
   },
   LONG,

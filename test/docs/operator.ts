@@ -8,7 +8,7 @@ import { type RunningProcess, startProcess } from "../harness/process.ts";
 import { until } from "../harness/until.ts";
 import { blocksOf, shell } from "./guide.ts";
 
-/** The guide's blocks, taken in their order: one that nobody takes, and one that is not there, are failures. */
+/** The guide's shell blocks, to be taken in order. Taking a missing block fails; `left` lists the untaken ones. */
 export async function openGuide(path: string) {
   const blocks = await blocksOf(path);
   return {
@@ -21,7 +21,7 @@ export async function openGuide(path: string) {
   };
 }
 
-/** A machine of an operator: `prompt-backend` is on its PATH. */
+/** An operator's machine, with `prompt-backend` on its PATH. */
 export async function operator(stage: Stage, env: Record<string, string>) {
   const bin = join(stage.folder, "bin");
   await mkdir(bin);
@@ -34,13 +34,13 @@ export async function operator(stage: Stage, env: Record<string, string>) {
   await chmod(join(bin, "prompt-backend"), 0o755);
   const all = { ...stage.env, ...env, PATH: `${bin}${delimiter}${process.env["PATH"]}` };
   return {
-    /** To the end, and well. */
+    /** Runs commands, which must succeed. @returns their output. */
     async run(commands: string, more: Record<string, string> = {}, cwd = stage.folder): Promise<string> {
       const { out, err, code } = await shell(commands, { cwd, env: { ...all, ...more } });
       expect([commands, code, code === 0 ? "" : `${out}\n${err}`]).toEqual([commands, 0, ""]);
       return out;
     },
-    /** What stays in the foreground, until it says that it runs. */
+    /** Starts a process that stays in the foreground, and waits until it is up. */
     async start(commands: string, more: Record<string, string> = {}) {
       const running = startProcess({
         argv: ["bash", "-c", commands],
@@ -55,13 +55,13 @@ export async function operator(stage: Stage, env: Record<string, string>) {
   };
 }
 
-/** Ends them as an operator does; each must end well. */
-export async function ends(...processes: RunningProcess[]): Promise<void> {
+/** Stops processes with SIGTERM; each must exit with 0. */
+export async function stop(...processes: RunningProcess[]): Promise<void> {
   for (const one of processes) one.kill("SIGTERM");
   for (const one of processes) expect(await one.exit).toEqual({ code: 0, signal: null });
 }
 
-/** One user's calls. @param url where the server is now. */
+/** One user's API calls. @param url the server's current URL. */
 export function client(url: () => string, token: string) {
   const ask = async (method: string, path: string, body?: unknown) => {
     const reply = await fetch(`${url()}${path}`, {
@@ -69,7 +69,7 @@ export function client(url: () => string, token: string) {
       headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
       ...(body !== undefined && { body: JSON.stringify(body) }),
     });
-    // biome-ignore lint/suspicious/noExplicitAny: tests read replies of every shape, and assert what they read.
+    // biome-ignore lint/suspicious/noExplicitAny: tests read responses of every shape, and assert what they read.
     return { status: reply.status, body: (await reply.json()) as any };
   };
   return {
@@ -83,17 +83,17 @@ export function client(url: () => string, token: string) {
       expect([status, body.error]).toEqual([200, undefined]);
       return body;
     },
-    /** Waits until all is done: the branch made, the sandbox back. */
+    /** Waits until the branch is delivered and the sandbox returned. */
     done: (id: string) =>
       until(
         async () => {
           const { uiStatus, inboxStatus } = (await ask("GET", `/sessions/${id}`)).body.session;
-          if (inboxStatus === "Failed") throw new Error("its run has failed");
+          if (inboxStatus === "Failed") throw new Error("its run failed");
           return uiStatus === "NeedsReviewIpReturned" && inboxStatus === "Completed";
         },
         { what: `session ${id}`, timeoutMs: 60_000 },
       ),
-    /** How often its agent said this. */
+    /** How many messages of the agent contain this string. */
     said: async (promptId: string, what: string) =>
       (await ask("GET", `/prompts/${promptId}/messages`)).body.messages.filter((one: unknown) =>
         JSON.stringify(one).includes(`"${what}"`),
@@ -101,7 +101,7 @@ export function client(url: () => string, token: string) {
   };
 }
 
-/** An agent that says it has begun, and ends once the gate is open. */
+/** An agent that prints `begun`, and ends once the gate is open. */
 export async function makeGate() {
   const port = await freePort();
   const script = `echo begun; until (exec 3<>/dev/tcp/127.0.0.1/${port}) 2>/dev/null; do sleep 0.1; done; cat > work.txt; echo ended`;

@@ -59,7 +59,9 @@ describe.each(DOCUMENTS)("%s names existing", (path) => {
     }
     const files = code.flatMap((one) => [
       ...(one.match(/(?<![\w/.])(?:\.ci|src|test|docs|deploy|drizzle)\/[\w./-]*/g) ?? []),
-      ...(IN_SRC.exec(one)?.slice(0, 1).map((path) => `src/${path}`) ?? []),
+      ...(IN_SRC.exec(one)
+        ?.slice(0, 1)
+        .map((path) => `src/${path}`) ?? []),
     ]);
     for (const file of files.filter((one) => !one.startsWith("test/some/")))
       expect([file, existsSync(join(ROOT, file)) || existsSync(join(ROOT, `${file}.md`))]).toEqual([
