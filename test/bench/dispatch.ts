@@ -1,6 +1,6 @@
 /**
- * Measures what a user waits for: from the reply to POST /sessions/with-prompt to the start of the agent's process
- * (outbox, queue, lease, clone, checkout, sandbox), one prompt after the other, for each place of database and queue.
+ * Measures the time from the response to POST /sessions/with-prompt until the agent's process starts (outbox, queue, lease,
+ * clone, checkout, sandbox), one prompt at a time, for each combination of database and queue.
  *
  *   bun run bench [COUNT]      COUNT prompts each, default 100; TEST_BINARY=path measures the compiled binary
  */
@@ -19,7 +19,7 @@ const [postgres, redis] = await Promise.all([startPostgres({ folder }), startRed
 process.env["TEST_DATABASE_URL"] = postgres.url;
 process.env["TEST_REDIS_URL"] = redis.url;
 try {
-  console.log(`${count} prompts each, milliseconds from the reply to the agent's start`);
+  console.log(`${count} prompts each, milliseconds from the response to the agent's start`);
   console.log("where      median    p95    max");
   for (const combination of ["redis", "postgres", "embedded"] as const) {
     const waits = (await measure(combination)).sort((a, b) => a - b);
@@ -36,7 +36,7 @@ try {
 
 async function measure(combination: Combination): Promise<number[]> {
   await using stage = await createStage(combination);
-  // The agent's first and only word is the time it started at, in nanoseconds since 1970.
+  // The agent prints only its start time, in nanoseconds since 1970.
   const env = {
     AGENT: "command",
     AGENT_COMMAND: JSON.stringify(["sh", "-c", "date +%s%N; cat >/dev/null"]),
@@ -53,7 +53,7 @@ async function measure(combination: Combination): Promise<number[]> {
         Number(/\b(\d{19})\b/.exec(JSON.stringify(await backend.messages(promptId)))?.[1] ?? 0) / 1e6,
       { what: "the agent to start", timeoutMs: 30_000 },
     );
-    // The first few are not the rule: caches fill.
+    // The first few warm up caches.
     if (n >= 3) waits.push(startedAt - repliedAt);
   }
   await repository.remove();

@@ -1,8 +1,8 @@
 /**
- * Requests per second and the slowest percent, of the compiled binary on PostgreSQL, as wrk sees them. Read the ratios
- * to /health: they compare runs of different machines.
+ * Requests per second and latency percentiles of the compiled executable on PostgreSQL, measured with wrk. The ratios to
+ * /health can be compared between machines.
  *
- *   bun run bench:http [SECONDS]      of each measurement, default 5; TEST_BINARY=path measures that binary
+ *   bun run bench:http [SECONDS]      per measurement, default 5; TEST_BINARY=path measures that executable
  */
 import { chmod, mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -14,7 +14,7 @@ import { removeFolder, startPostgres } from "../harness/private-servers.ts";
 const seconds = Number(process.argv[2] ?? 5);
 const CONNECTIONS = 32;
 const SESSIONS = 50;
-/** wrk's units, in milliseconds. */
+/** wrk's time units, in milliseconds. */
 const UNITS: Record<string, number> = { us: 0.001, ms: 1, s: 1000 };
 
 if (!Bun.which("wrk")) {
@@ -39,13 +39,13 @@ async function build(): Promise<string> {
   const child = Bun.spawn([process.execPath, script, "--outfile", outfile], {
     stdio: ["ignore", "ignore", "inherit"],
   });
-  if ((await child.exited) !== 0) throw new Error("the binary could not be built");
+  if ((await child.exited) !== 0) throw new Error("the executable could not be built");
   return outfile;
 }
 
 async function measureAll(): Promise<void> {
   await using stage = await createStage("postgres");
-  // Limited as in earnest, though far above what is sent here.
+  // Rate limiting is on, with a limit that is never reached here.
   const limits = { RATE_LIMIT_PER_MINUTE: "60000000", RATE_LIMIT_ADDRESS_PER_MINUTE: "60000000" };
   const env = { ...stage.env, ...limits, AUTH_MODE: "local", LOG_LEVEL: "warn" };
   await using backend = await startBackend(stage, { args: ["server"], env });
@@ -77,15 +77,15 @@ async function measureAll(): Promise<void> {
     );
   };
   await row("/health", "/health", {});
-  await row("refused: no token", "/sessions", {});
+  await row("rejected: no token", "/sessions", {});
   await row("authenticated read", `/sessions/${id}`, { authorization });
   await row(`list of ${SESSIONS}`, "/sessions", { authorization });
   if (etag) await row("304", "/sessions", { authorization, "if-none-match": etag });
-  else console.log("304                    replies carry no ETag");
+  else console.log("304                    responses have no ETag");
   await row("create", "/sessions", { authorization, "content-type": "application/json" }, session);
 }
 
-/** @throws when a reply is an error, except those that are asked for by sending no token. */
+/** @throws when a response is an error, unless no token was sent. */
 async function wrk(url: string, headers: Record<string, string>, body?: string) {
   const script = join(folder, "request.lua");
   const lines = Object.entries(headers).map(
@@ -109,7 +109,7 @@ function latency(text: string, percent: number): number {
   return Number(value) * (UNITS[unit ?? ""] ?? Number.NaN);
 }
 
-/** Lua's strings have JSON's escapes as far as headers and our bodies need them. */
+/** JSON's escapes are valid in Lua strings, as far as our headers and bodies need them. */
 function quoted(text: string): string {
   return JSON.stringify(text);
 }

@@ -6,9 +6,9 @@ import { makeRepository, type TestRepository } from "../harness/repository.ts";
 import { until } from "../harness/until.ts";
 
 /**
- * `bun run bench:recovery [--cancels N] [--takeovers N] [--seconds S]`: on a cluster of two servers and three workers
- * with PostgreSQL and Redis: from cancel to the whole process tree gone; from a runner's death to the next line that is
- * stored; and a rolling restart of all five processes under 20 prompts a second. Milliseconds.
+ * `bun run bench:recovery [--cancels N] [--takeovers N] [--seconds S]`: on a cluster of two servers and three workers with
+ * PostgreSQL and Redis, measures in milliseconds the time from a cancel request until the process tree is gone, and from
+ * a runner's death until the next stored line; then restarts all five processes in turn under 20 prompts per second.
  */
 const say = (line: string) => void process.stdout.write(`${line}\n`);
 const LONG_MS = 300_000;
@@ -74,7 +74,7 @@ async function main(): Promise<void> {
   }
 }
 
-function figures(name: string, list: readonly number[]): void {
+function report(name: string, list: readonly number[]): void {
   const sorted = list.toSorted((a, b) => a - b);
   const at = (part: number) =>
     Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0);
@@ -83,7 +83,7 @@ function figures(name: string, list: readonly number[]): void {
   );
 }
 
-/** From the cancel request to the moment at which no process of the sandbox is left. */
+/** From the cancel request until no process of the sandbox is left. */
 async function cancels({ request, submit, sql }: Stage, count: number): Promise<void> {
   const modes: Mode[] = ["normal", "deaf", "daemon"];
   const took = new Map<Mode, number[]>(modes.map((mode) => [mode, []]));
@@ -104,17 +104,17 @@ async function cancels({ request, submit, sql }: Stage, count: number): Promise<
     const { status } = await request("POST", `/sessions/${sessionId}/cancel`);
     if (status !== 200) throw new Error(`cancel: ${status}`);
     await until(async () => (await Bun.$`pgrep -f ${config.id}`.nothrow().quiet().text()).trim() === "", {
-      what: "the whole tree to be gone",
+      what: "the process tree to be gone",
       timeoutMs: 60_000,
       everyMs: 5,
     });
     took.get(mode)?.push(performance.now() - started);
   }
-  for (const [mode, list] of took) figures(`cancel to whole tree gone (${mode})`, list);
-  figures("cancel to whole tree gone (all)", [...took.values()].flat());
+  for (const [mode, list] of took) report(`cancel to process tree gone (${mode})`, list);
+  report("cancel to process tree gone (all)", [...took.values()].flat());
 }
 
-/** From kill -9 of the runner to the next claim, and to the next line that is stored. */
+/** From kill -9 of the runner until the next claim, and until the next stored line. */
 async function takeovers({ cluster, submit, request, sql }: Stage, count: number): Promise<void> {
   const claimed: number[] = [];
   const stored: number[] = [];
@@ -146,22 +146,22 @@ async function takeovers({ cluster, submit, request, sql }: Stage, count: number
     await owner.start();
     await request("POST", `/sessions/${sessionId}/cancel`);
   }
-  figures("kill -9 of the runner to the next claim", claimed);
-  figures("kill -9 of the runner to the next stored line", stored);
+  report("kill -9 of the runner to the next claim", claimed);
+  report("kill -9 of the runner to the next stored line", stored);
 }
 
-/** The worker whose log says that it runs this prompt. */
+/** The worker that runs this prompt, by its log. */
 async function ownerOf(cluster: Cluster, promptId: string) {
   return until(
     () =>
       cluster.nodes.find((node) =>
         node.process?.lines.some((line) => line.includes("run started") && line.includes(promptId)),
       ),
-    { what: `a worker to say that it runs ${promptId}` },
+    { what: `a worker to log that it runs ${promptId}` },
   );
 }
 
-/** Each of the five processes is restarted while prompts keep coming. */
+/** Restarts each of the five processes while prompts keep coming. */
 async function rollingRestart({ cluster, repository, sql }: Stage, seconds: number): Promise<void> {
   const token = await cluster.token("roller");
   const servers = cluster.nodes.filter(({ serves }) => serves);
@@ -222,7 +222,7 @@ async function rollingRestart({ cluster, repository, sql }: Stage, seconds: numb
     { what: "all prompts to end", timeoutMs: LONG_MS * 3, everyMs: 500 },
   );
   say(
-    `rolling restart of five processes: ${ids.length} prompts accepted at 20 a second, ${refused} refused connections, ${problems.length} HTTP errors; drained in ${Math.round((performance.now() - started) / 1000)} s`,
+    `rolling restart of five processes: ${ids.length} prompts accepted at 20 per second, ${refused} refused connections, ${problems.length} HTTP errors; drained in ${Math.round((performance.now() - started) / 1000)} s`,
   );
   for (const row of done) say(`  ${row.status} ${row.count}`);
   for (const one of problems.slice(0, 5)) say(`  ${one}`);

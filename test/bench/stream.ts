@@ -1,8 +1,8 @@
 /**
- * Measures the live stream of a session on the server as it ships: how many events a second one reader gets when it
- * replays a session (and how that compares with the same events as one list), and how long an event takes from its commit to a reader who follows, alone and among 20 others.
+ * Measures a session's live stream on the server: events per second when one reader replays a session (compared with the
+ * same events as one list), and the latency from commit to a live reader, alone and with 20 others.
  *
- *   bun test/bench/stream.ts [COUNT]      COUNT events of 1 KB, default 20,000; TEST_BINARY=path measures the binary
+ *   bun test/bench/stream.ts [COUNT]      COUNT events of 1 KB, default 20,000; TEST_BINARY=path measures that executable
  */
 import { chmod, mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -46,7 +46,7 @@ try {
     rates.push((COUNT / ms) * 1000);
     ratios.push((performance.now() - startedAt - ms) / ms);
   }
-  // The first round warms the server up.
+  // The first round is a warm-up.
   console.log(
     `replay of ${COUNT} events of 1 KB by one reader, events/s: ${rates.slice(1).map(Math.round).join(", ")}`,
   );

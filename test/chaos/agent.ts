@@ -1,9 +1,9 @@
-/** How an agent of the chaos run behaves; the prompt's text says it. */
+/** How the agent of a chaos run behaves; encoded in the prompt's text. */
 export const MODES = ["normal", "normal", "normal", "normal", "deaf", "daemon", "fail"] as const;
 export type Mode = (typeof MODES)[number];
 
 export interface Job {
-  /** Names the prompt in everything that its agent prints or leaves. */
+  /** Identifies the prompt in everything that its agent prints or writes. */
   id: string;
   lines: number;
   /** Seconds between two lines. */
@@ -14,8 +14,8 @@ export interface Job {
 export const textOf = ({ id, lines, delay, mode }: Job): string => `${id} ${lines} ${delay} ${mode}`;
 
 /**
- * The agent: prints numbered lines, each with a nonce of its start, and appends one line to a file of its own. It tells
- * a trace server of each start and end: what really ran, whatever the service believes.
+ * The agent prints numbered lines, each with the nonce of its start, and appends one line to its own file. It reports each
+ * start and end to a trace server: the truth about what ran, independent of the service's records.
  */
 export function agentCommand(tracePort: number): string[] {
   const script = `
@@ -41,7 +41,7 @@ export interface Trace {
   nonce: string;
 }
 
-/** Collects what agents tell. */
+/** Collects the agents' reports. */
 export function openTraces() {
   const traces: Trace[] = [];
   const server = Bun.serve({

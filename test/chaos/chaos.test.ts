@@ -5,22 +5,22 @@ import { chaos } from "./main.ts";
 
 setDefaultTimeout(PATIENCE_MS);
 
-/** A short run of what `bun run chaos` does for as long as one likes. Seeds that found a bug once stay here. */
+/** A short version of `bun run chaos`. Seeds that found a bug stay here. */
 const MINUTES = 0.4;
 const LIMIT_MS = 300_000;
 
 async function nothingFound(combination: "redis" | "embedded", seed: number): Promise<void> {
   const lines: string[] = [];
   const good = await chaos({ minutes: MINUTES, seed, combination, say: (line) => void lines.push(line) });
-  // The whole table, where something was found.
+  // Shows the whole report when something was found.
   expect(good ? "" : lines.join("\n")).toBe("");
 }
 
-test("embedded: the one process is killed, paused, restarted", () => nothingFound("embedded", 4), LIMIT_MS);
+test("embedded: the process is killed, suspended, restarted", () => nothingFound("embedded", 4), LIMIT_MS);
 
 describeWith(["postgres", "redis"], "a cluster", () => {
   test(
-    "whatever breaks, nothing is lost, doubled, stuck or left behind",
+    "under any fault, nothing is lost, repeated, stuck or left behind",
     () => nothingFound("redis", 3),
     LIMIT_MS,
   );

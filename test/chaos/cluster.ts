@@ -9,10 +9,10 @@ import { type RunningProcess, startProcess } from "../harness/process.ts";
 
 export type Combination = "redis" | "postgres" | "embedded";
 
-/** The process whose clock can be set. */
+/** The process whose clock can be changed. */
 const STEPPABLE = "worker-2";
 
-/** One process of the service, which can be killed and started again at the same address. */
+/** One process of the service; can be killed and restarted at the same address. */
 export interface Node {
   name: string;
   serves: boolean;
@@ -21,26 +21,26 @@ export interface Node {
   process: RunningProcess | undefined;
   url: string | undefined;
   start(): Promise<void>;
-  /** @returns when it has ended. */
+  /** Resolves when it has exited. */
   end(signal: "SIGKILL" | "SIGTERM"): Promise<void>;
 }
 
 export interface Cluster {
   folder: string;
   nodes: Node[];
-  /** Two machines, as far as the service can tell: DATA_DIRs. */
+  /** The DATA_DIRs of two machines, as far as the service can tell. */
   dataDirs: string[];
   databaseUrl: string | undefined;
   postgres: PrivateServer | undefined;
   redis: PrivateServer | undefined;
   redisFolder: string;
-  /** Sets the clock of one process, seconds from the right time. Undefined: libfaketime is not there. */
+  /** Sets one process's clock, in seconds from the real time. Undefined without libfaketime. */
   setClock: ((offset: number) => Promise<void>) | undefined;
   token(user: string): Promise<string>;
   close(): Promise<void>;
 }
 
-/** The five processes of a cluster (two servers, three workers on two machines), or the one of embedded mode. */
+/** A cluster's five processes (two servers, three workers on two machines), or the single one of embedded mode. */
 export async function openCluster(options: { combination: Combination; agent: string[] }): Promise<Cluster> {
   const { combination, agent } = options;
   const folder = await mkdtemp(join(tmpdir(), "pb-chaos-"));
@@ -61,7 +61,7 @@ export async function openCluster(options: { combination: Combination; agent: st
   };
   await mkdir(one);
   await mkdir(two);
-  // A small disk, which can be filled without harm to the machine.
+  // A small disk that can be filled without harming the machine.
   const mounted = (await Bun.$`mount -t tmpfs -o size=128m tmpfs ${two}`.nothrow().quiet()).exitCode === 0;
   const clock = join(folder, "clock");
   await writeFile(clock, "+0");
@@ -84,7 +84,7 @@ export async function openCluster(options: { combination: Combination; agent: st
           FAKETIME_DONT_FAKE_MONOTONIC: "1",
         };
         const env = { ...base, DATA_DIR: dataDir, ...(serves && { PORT: String(port) }), ...fake };
-        // A database that is just being restarted refuses a start; whoever runs a service tries again.
+        // While the database restarts, starting fails; retry like a service manager.
         for (let tries = 1; ; tries += 1) {
           const process = startProcess({ argv: [...programArgv(), ...args], env, cwd: folder });
           try {

@@ -7,19 +7,19 @@ import type { Random } from "./random.ts";
 
 export interface Fault {
   name: string;
-  /** Undefined: it cannot be done in this cluster. */
+  /** Undefined when impossible in this cluster. */
   inject: (() => Promise<void>) | undefined;
-  /** Others go on meanwhile. */
+  /** Other faults may happen meanwhile. */
   long?: boolean;
 }
 
-/** How long a paused process stays paused, milliseconds: far longer than a lease. */
+/** How long a process is suspended: far longer than a lease. */
 const PAUSE_MS = 30_000;
 
-/** All that can go wrong here, each undone before its promise resolves. */
+/** All faults. Each is undone before its promise resolves. */
 export function faultsOf(cluster: Cluster, random: Random): Fault[] {
   const { nodes, redis, postgres } = cluster;
-  // A process is one fault's at a time.
+  // At most one fault per process at a time.
   const taken = new Set<Node>();
   const up = () => nodes.filter((node) => node.process !== undefined && !taken.has(node));
   const workers = () => up().filter((node) => !node.serves);
@@ -63,21 +63,21 @@ export function faultsOf(cluster: Cluster, random: Random): Fault[] {
     },
     { name: "restart a process", inject: () => bounce(victim(), "SIGTERM") },
     {
-      name: "kill -9 an agent with its keeper",
+      name: "kill -9 an agent with its supervisor",
       inject: async () => {
-        const found = await Bun.$`pgrep -f ${`keeper ${cluster.folder}`}`.nothrow().quiet().text();
+        const found = await Bun.$`pgrep -f ${`supervisor ${cluster.folder}`}`.nothrow().quiet().text();
         const pids = found.split("\n").filter(Boolean).map(Number);
         if (pids.length === 0) return;
-        const keeper = random.pick(pids);
-        const children = (await Bun.$`pgrep -P ${keeper}`.nothrow().quiet().text())
+        const supervisor = random.pick(pids);
+        const children = (await Bun.$`pgrep -P ${supervisor}`.nothrow().quiet().text())
           .split("\n")
           .filter(Boolean);
-        // The keeper first: it must not live to tell.
-        for (const pid of [keeper, ...children.map(Number)]) signal(pid, "SIGKILL");
+        // The supervisor first, so that it cannot record the exit.
+        for (const pid of [supervisor, ...children.map(Number)]) signal(pid, "SIGKILL");
       },
     },
     {
-      name: "pause a process for 30 s",
+      name: "suspend a process for 30 s",
       inject: () => pause(victim()),
       long: true,
     },
@@ -109,7 +109,7 @@ export function faultsOf(cluster: Cluster, random: Random): Fault[] {
         const dataDir = random.pick(cluster.dataDirs);
         const filler = join(dataDir, "filler");
         const free = Number((await Bun.$`df --output=avail -B1 ${dataDir}`.text()).split("\n")[1]);
-        // Only on a small disk of its own: this machine's is not to be filled.
+        // Only on the small separate disk: the machine's own must not be filled.
         if (free > 512 * 1024 ** 2) return;
         await writeFile(filler, "");
         await Bun.$`dd if=/dev/zero of=${filler} bs=1M`.nothrow().quiet();

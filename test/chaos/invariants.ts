@@ -9,7 +9,7 @@ import type { Cluster } from "./cluster.ts";
 import type { Reader } from "./readers.ts";
 import type { Ledger } from "./users.ts";
 
-/** What must be nothing, with a line for each case; and what is only counted. */
+/** Violations, which must be empty, with one line per case; and counts for information. */
 export interface Findings {
   violations: Record<string, string[]>;
   counts: Record<string, number>;
@@ -18,17 +18,17 @@ export interface Findings {
 const RULES = [
   "prompts lost",
   "prompts completed twice",
-  "events lost, doubled or reordered",
-  "sessions not at rest",
+  "events lost, repeated or reordered",
+  "sessions not idle",
   "sandboxes held",
   "stray processes",
   "checkouts leaked",
-  "readers' logs that differ",
-  "archived or cancelled sessions that are not",
+  "readers with different events",
+  "archive or cancel without effect",
   "HTTP errors",
 ] as const;
 
-/** Compares what users were told, what agents did and what readers saw with the tables. */
+/** Compares responses to users, reports of agents and events seen by readers with the tables. */
 export async function check(options: {
   cluster: Cluster;
   orm: Orm;
@@ -73,7 +73,9 @@ export async function check(options: {
       );
     const turns = of.messages.filter((turn) => turn.prompt_id === id && turn.role === "assistant").length;
     if (turns > 1)
-      violations["prompts completed twice"].push(`${job.id} has ${turns} ends in its conversation`);
+      violations["prompts completed twice"].push(
+        `${job.id} has ${turns} assistant turns in its conversation`,
+      );
 
     const rows = await orm.select().from(message).where(eq(message.promptId, id)).orderBy(asc(message.seq));
     const problem = problemWith(
@@ -81,7 +83,7 @@ export async function check(options: {
       job,
       row.status,
     );
-    if (problem) violations["events lost, doubled or reordered"].push(`${job.id} (${id}): ${problem}`);
+    if (problem) violations["events lost, repeated or reordered"].push(`${job.id} (${id}): ${problem}`);
 
     if (row.status === "Completed" && !told.deleted) {
       const file = await repository.git("show", `${of.branch}:work-${job.id}.txt`).catch(() => "");
@@ -107,21 +109,21 @@ export async function check(options: {
       .where(eq(message.sessionId, row.id))
       .orderBy(asc(message.seq));
     if (seqs.length !== row.messageSeq || seqs.some(({ seq }, index) => seq !== index + 1))
-      violations["events lost, doubled or reordered"].push(`session ${row.id} has gaps`);
+      violations["events lost, repeated or reordered"].push(`session ${row.id} has gaps`);
     if (
       ["Pending", "Processing"].includes(row.inboxStatus) &&
       [...prompts.values()].some((one) => one.sessionId === row.id)
     )
-      violations["sessions not at rest"].push(`${row.id}: ${row.inboxStatus}`);
+      violations["sessions not idle"].push(`${row.id}: ${row.inboxStatus}`);
     if (row.sbxConfig) violations["sandboxes held"].push(`${row.id}: ${row.sbxConfig.id}`);
     if (row.cancellationStatus === "Requested")
-      violations["sessions not at rest"].push(`${row.id}: cancel requested`);
+      violations["sessions not idle"].push(`${row.id}: cancel requested`);
     if (told?.archived && row.sessionStatus !== "Completed")
-      violations["archived or cancelled sessions that are not"].push(`${row.id}: ${row.sessionStatus}`);
+      violations["archive or cancel without effect"].push(`${row.id}: ${row.sessionStatus}`);
   }
   for (const row of prompts.values())
     if (row.status === "Queued" || row.status === "Running")
-      violations["sessions not at rest"].push(`prompt ${row.id}: ${row.status}`);
+      violations["sessions not idle"].push(`prompt ${row.id}: ${row.status}`);
 
   for (const dataDir of cluster.dataDirs)
     for (const id of await readdir(join(dataDir, "sandboxes")).catch(() => []))
@@ -142,7 +144,7 @@ export async function check(options: {
       return `${id} ${parsed.id} ${JSON.stringify(parsed.data)}`;
     });
     if (expected.join("\n") !== got.join("\n"))
-      violations["readers' logs that differ"].push(
+      violations["readers with different events"].push(
         `session ${sessionId}: ${got.length} of ${expected.length} events`,
       );
     counts["events read live"] = (counts["events read live"] ?? 0) + got.length;
@@ -150,12 +152,12 @@ export async function check(options: {
   counts["dead letters"] = (await orm.select().from(deadLetter)).length;
   counts["sessions"] = sessions.size;
   counts["prompts"] = ledger.prompts.size;
-  counts["HTTP replies"] = ledger.operations;
+  counts["HTTP responses"] = ledger.operations;
   violations["HTTP errors"].push(...ledger.errors);
   return { violations, counts };
 }
 
-/** Each start's lines must be 0, 1, 2, … without gap, in one piece; a completed prompt's last start goes to its end. */
+/** Each start's lines must be 0, 1, 2, … without gaps, contiguous; a completed prompt's last start must be complete. */
 function problemWith(
   events: readonly unknown[],
   job: { id: string; lines: number },
@@ -172,9 +174,9 @@ function problemWith(
   let nonce = "";
   let next = 0;
   for (const line of lines) {
-    if (line.id !== job.id) return `a line of ${line.id}`;
+    if (line.id !== job.id) return `has a line of ${line.id}`;
     if (line.nonce !== nonce) {
-      if (seen.has(line.nonce)) return `start ${line.nonce} comes back`;
+      if (seen.has(line.nonce)) return `lines of start ${line.nonce} are not contiguous`;
       seen.add(line.nonce);
       nonce = line.nonce;
       next = 0;

@@ -15,13 +15,13 @@ import { actAsUser, createLedger } from "./users.ts";
 
 const USERS = ["ada", "bob", "cleo", "dan"];
 const READERS = 6;
-/** How long everything has after the last fault, milliseconds. */
+/** Time limit after the last fault until everything must be idle. */
 const QUIET_MS = 60_000;
 
 /**
- * `bun run chaos [--minutes M] [--seed S] [--combination redis|postgres|embedded]`: users at work while everything
- * breaks; then what must be true is checked. TEST_BINARY names the executable to try; by default the sources run.
- * @returns whether nothing was found.
+ * `bun run chaos [--minutes M] [--seed S] [--combination redis|postgres|embedded]`: users work during random faults, then
+ * all invariants are checked. TEST_BINARY names an executable to test; by default the sources run.
+ * @returns whether no violation was found.
  */
 export async function chaos(options: {
   minutes: number;
@@ -94,7 +94,7 @@ export async function chaos(options: {
   }
 }
 
-/** Waits until no session has work or a sandbox. @returns when that was, or what was not quiet in time. */
+/** Waits until no session has work or a sandbox. @returns how long it took, or what is still busy. */
 async function untilQuiet(cluster: Cluster, tokens: readonly string[]): Promise<string> {
   const server = cluster.nodes.find((node) => node.serves);
   const started = performance.now();
@@ -117,12 +117,12 @@ async function untilQuiet(cluster: Cluster, tokens: readonly string[]): Promise<
       cluster.dataDirs.map((dataDir) => readdir(join(dataDir, "sandboxes")).catch(() => [])),
     );
     if (busy?.length === 0 && folders.flat().length === 0)
-      return `quiet after ${((performance.now() - started) / 1000).toFixed(1)} s`;
+      return `idle after ${((performance.now() - started) / 1000).toFixed(1)} s`;
     const sessions = busy?.map((one) => `session ${one["id"]} ${one["inboxStatus"]}`);
     loud = [...(sessions ?? ["no answer"]), ...folders.flat().map((id) => `sandbox ${id}`)].join(", ");
     await Bun.sleep(250);
   }
-  return `not quiet after ${QUIET_MS / 1000} s: ${loud}`;
+  return `not idle after ${QUIET_MS / 1000} s: ${loud}`;
 }
 
 function openTables(cluster: Cluster): Promise<Database> {
@@ -148,9 +148,9 @@ function report(options: {
   const total = Object.values(faults).reduce((sum, one) => sum + one, 0);
   say(`\nchaos: ${combination}, ${minutes} min, seed ${seed}, ${total} faults`);
   for (const [name, value] of Object.entries(faults).sort()) row(name, value);
-  say("seen");
+  say("counts");
   for (const [name, value] of Object.entries(found.counts).sort()) row(name, value);
-  say("must be 0");
+  say("violations (must be 0)");
   for (const [name, list] of Object.entries(found.violations)) {
     row(name, list.length);
     for (const one of list.slice(0, 50)) say(`    ${one}`);

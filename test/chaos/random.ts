@@ -1,8 +1,8 @@
-/** A small seeded generator (mulberry32): the same seed gives the same plan. */
+/** A seeded generator (mulberry32): the same seed gives the same plan. */
 export interface Random {
-  /** From 0 up to, not with, 1. */
+  /** From 0 to 1, exclusive. */
   (): number;
-  /** A whole number from 0 up to, not with, `below`. */
+  /** An integer from 0 to `below`, exclusive. */
   below(below: number): number;
   pick<T>(list: readonly T[]): T;
 }

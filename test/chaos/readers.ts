@@ -1,10 +1,10 @@
 import type { Cluster } from "./cluster.ts";
 import type { Random } from "./random.ts";
 
-/** One reader of a session's live stream: comes and goes, at any server, and keeps what it got, in its order. */
+/** A reader of a session's live stream that reconnects at random, to any server, and logs the events it receives. */
 export interface Reader {
   sessionId: string;
-  /** Each message event's id and data, byte for byte. */
+  /** Id and data of each message event, unchanged. */
   log: { id: number; data: string }[];
   stop(): Promise<void>;
 }
@@ -32,7 +32,7 @@ export function follow(
     let rest = "";
     for await (const chunk of reply.body) {
       const frames = (rest + decoder.decode(chunk, { stream: true })).split("\n\n");
-      // Half a frame is none: it comes again.
+      // The last part may be incomplete.
       rest = frames.pop() ?? "";
       for (const frame of frames) {
         const field = (name: string) => new RegExp(`^${name}: ?(.*)$`, "m").exec(frame)?.[1];

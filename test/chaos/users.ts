@@ -2,12 +2,12 @@ import { type Job, MODES, textOf } from "./agent.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Random } from "./random.ts";
 
-/** What a user was told, and may therefore rely on. */
+/** What the service confirmed, and users may therefore rely on. */
 export interface Ledger {
   /** Accepted prompts: the job and its session. */
   prompts: Map<string, { job: Job; sessionId: string; user: string }>;
   sessions: Map<string, { user: string; archived: boolean; deleted: boolean; cancels: number }>;
-  /** HTTP replies that were no success, no refusal by rule, and no lost connection. */
+  /** Unexpected HTTP responses: no success, no documented rejection, no lost connection. */
   errors: string[];
   operations: number;
 }
@@ -19,12 +19,12 @@ export const createLedger = (): Ledger => ({
   operations: 0,
 });
 
-/** Sends to any server until one answers; servers that are down, or whose database is, are asked again. */
+/** Sends a request to random servers until one answers; retries while a server or its database is down. */
 export async function ask(
   cluster: Cluster,
   options: { random: Random; token: string; ledger: Ledger; signal: AbortSignal },
   request: { method: string; path: string; body?: unknown; key?: string },
-  // biome-ignore lint/suspicious/noExplicitAny: replies of every shape.
+  // biome-ignore lint/suspicious/noExplicitAny: responses of every shape.
 ): Promise<{ status: number; body: any }> {
   const { random, token, ledger, signal } = options;
   const servers = cluster.nodes.filter((node) => node.serves);
@@ -44,17 +44,17 @@ export async function ask(
       const body = await reply.json();
       ledger.operations += 1;
       if (reply.status < 500) return { status: reply.status, body };
-      // While the database restarts, a server can only say so.
+      // The database is restarting.
       if (reply.status !== 503 && reply.status !== 500)
         ledger.errors.push(`${request.method} ${request.path}: ${reply.status}`);
     } catch {
-      // Refused, reset, or too slow: the next one.
+      // Refused, reset or timed out: try another server.
     }
     await Bun.sleep(100 + random.below(200));
   }
 }
 
-/** One user who does a little of everything until `until` aborts. */
+/** One user who uses every kind of request until `until` aborts. */
 export async function actAsUser(
   cluster: Cluster,
   options: {
@@ -64,12 +64,12 @@ export async function actAsUser(
     ledger: Ledger;
     token: string;
     until: AbortSignal;
-    /** How slowly; so that what is asked for can be done. */
+    /** Multiplies the pauses between requests, so that the cluster can keep up. */
     pace: number;
   },
 ): Promise<void> {
   const { name, repo, random, ledger, token, until, pace } = options;
-  // What was begun is brought to its end, so that what is known of it is certain.
+  // A request that has begun is completed, so that its outcome is known.
   const sending = { random, token, ledger, signal: new AbortController().signal };
   const own: string[] = [];
   let count = 0;
@@ -107,7 +107,7 @@ export async function actAsUser(
         if (reply.status !== 200)
           return void ledger.errors.push(`follow-up: ${reply.status} ${JSON.stringify(reply.body)}`);
         ledger.prompts.set(reply.body.id, { job, sessionId, user: name });
-        // A new prompt opens an archived session again.
+        // A new prompt unarchives a session.
         const session = ledger.sessions.get(sessionId);
         if (session) session.archived = false;
       },
@@ -145,7 +145,7 @@ export async function actAsUser(
         const session = ledger.sessions.get(sessionId);
         if (session) session.deleted = true;
         const reply = await ask(cluster, sending, { method: "DELETE", path: `/sessions/${sessionId}` });
-        // 404: the first try had done it, and only its answer was lost.
+        // 404: an earlier try succeeded, and its response was lost.
         if (reply.status !== 200 && reply.status !== 404)
           ledger.errors.push(`delete: ${reply.status} ${JSON.stringify(reply.body)}`);
       },

@@ -8,11 +8,11 @@ import { until } from "../harness/until.ts";
 import { startAllocator } from "../sandboxes/allocator/allocator-stand-in.ts";
 
 const NAME =
-  "in a borrowed sandbox the real Claude Code CLI has the sandbox's tools alone, and the branch arrives";
+  "in a borrowed sandbox, the real Claude Code CLI has only the sandbox's tools, and the branch is delivered";
 const KEY = "sk-ant-the-real-key-0123456789";
 const program = await claudeProgram();
 
-/** Works through the one tool it is offered, in the folder that it was told of. */
+/** Uses the only tool offered, in the folder named in the prompt. */
 function script(request: ScriptedRequest) {
   const text = (words: string) => [{ type: "text", text: words } as const];
   if (!request.body.tools?.length) return text("A title");
@@ -48,7 +48,7 @@ else
     const messages = await backend.messages(promptId);
     expect(await repository.git("show", `${branch}:FAR.md`)).toBe("far\n");
     const offered = model.requests.flatMap(({ body }) => (body.tools ?? []).map(({ name }) => name));
-    // The CLI's own placeholder does nothing.
+    // The CLI's built-in placeholder tool does nothing.
     const own = new Set(offered.filter((name) => name !== "DeferredToolPlaceholder"));
     expect(own).toEqual(new Set(["mcp__sandbox__shell"]));
     expect(allocator.seen).toMatchObject({ borrows: 1, returns: 1 });
@@ -60,7 +60,7 @@ else
     await allocator.stop();
   }, 90_000);
 
-test("one sandbox for three sessions: the others wait, say so, and have their turn", async () => {
+test("three sessions share one sandbox: the others wait with a reason, and all complete", async () => {
   const allocator = startAllocator({ sandboxes: 1 });
   await using stage = await createStage("embedded");
   const work =
@@ -86,10 +86,10 @@ test("one sandbox for three sessions: the others wait, say so, and have their tu
       for (const row of rows) if (row.status === "Queued" && row.error) errors.add(row.error);
       return rows.every((row) => row.status === "Completed");
     },
-    { what: "all three to be done", timeoutMs: 80_000, everyMs: 100 },
+    { what: "all three sessions to complete", timeoutMs: 80_000, everyMs: 100 },
   );
   expect([...errors]).toEqual(["Waits: all sandboxes of the allocator are lent."]);
-  await until(() => allocator.free.length === 1, { what: "the sandbox to be given back" });
+  await until(() => allocator.free.length === 1, { what: "the sandbox to be returned" });
   expect(allocator.seen.returns).toBe(3);
   await repository.remove();
   await allocator.stop();

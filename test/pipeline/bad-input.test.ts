@@ -10,8 +10,8 @@ setDefaultTimeout(PATIENCE_MS);
 
 const LONG = 60_000;
 
-describe("what an operator gets wrong is one clear text and an exit code", () => {
-  test("wrong variables, all at once", async () => {
+describe("operator mistakes: one clear message and an exit code", () => {
+  test("invalid variables are reported together", async () => {
     const env = {
       PORT: "eighty",
       DATABASE_URL: "mysql://x",
@@ -56,7 +56,7 @@ describe("what an operator gets wrong is one clear text and an exit code", () =>
   );
 
   test(
-    "a taken port; a DATA_DIR in use",
+    "a port in use, a DATA_DIR in use",
     async () => {
       await using stage = await createStage("embedded");
       await using other = await createStage("embedded");
@@ -75,7 +75,7 @@ describe("what an operator gets wrong is one clear text and an exit code", () =>
     LONG,
   );
 
-  test("a server that anybody could reach does not start without an issuer", async () => {
+  test("a publicly reachable server does not start without an issuer", async () => {
     await using stage = await createStage("embedded");
     const { AUTH_MODE: _, ...env } = stage.env;
     const open = await runProgram([], { env: { ...env, HOST: "0.0.0.0" }, cwd: stage.folder });
@@ -95,7 +95,7 @@ describe("what an operator gets wrong is one clear text and an exit code", () =>
 });
 
 test(
-  "what a user gets wrong is a clear reply, or a session that can be reviewed, and leaves nothing behind",
+  "user mistakes: a clear response or a reviewable session, and no leftovers",
   async () => {
     await using stage = await createStage("embedded");
     await using backend = await startBackend(stage, {

@@ -6,11 +6,11 @@ import { heard, type ScriptedRequest, startScriptedModel } from "../harness/scri
 import { unavailable } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
 
-const NAME = "the real Claude Code CLI edits a file, commits, resumes, and the branch arrives";
+const NAME = "the real Claude Code CLI edits a file, commits, resumes, and the branch is delivered";
 const KEY = "sk-ant-the-real-key-0123456789";
 const program = await claudeProgram();
 
-/** An agent's turn: write a file, commit it, say so. A title's turn (no tools): a title. */
+/** An agent request: write a file, commit it, report. A title request (no tools): a title. */
 function script(request: ScriptedRequest) {
   const text = (words: string) => [{ type: "text", text: words } as const];
   if (!request.body.tools?.length) return text("A better title");
@@ -39,7 +39,7 @@ else
     const keys = new Set<string | null>();
     const model = startScriptedModel({
       script: (request) => {
-        // Claude Code's by way of the proxy, the SDK's own for the title.
+        // Claude Code's requests come through the proxy, title requests directly from the SDK.
         const { headers } = request;
         keys.add(headers.get("x-api-key") ?? headers.get("authorization")?.replace("Bearer ", "") ?? null);
         return script(request);
@@ -60,10 +60,10 @@ else
     expect(backend.process.lines.join("\n")).not.toContain(KEY);
     expect([...keys]).toEqual([KEY]);
     await until(async () => (await backend.session(sessionId)).title === "A better title", {
-      what: "the better title",
+      what: "the generated title",
     });
 
-    // The second prompt resumes the conversation: the model is told of the first one.
+    // The second prompt resumes the conversation, so the model sees the first one.
     await backend.request("POST", "/prompts", { session_id: sessionId, data: "Now write the second file." });
     await until(async () => (await backend.session(sessionId)).inboxStatus === "Completed", {
       what: "the follow-up",

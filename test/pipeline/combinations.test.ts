@@ -9,10 +9,10 @@ import { until } from "../harness/until.ts";
 const LONG = 120_000;
 const AT_REST = ["NeedsReview", "NeedsReviewIpReturned"];
 
-/** The same promises, whatever carries database and queue. */
-function promises(combination: Combination): void {
+/** The same guarantees for every combination of database and queue. */
+function guarantees(combination: Combination): void {
   test(
-    "a prompt goes in, a branch comes out, the sandbox goes back",
+    "a prompt goes in, a branch comes out, the sandbox is returned",
     async () => {
       await using stage = await createStage(combination);
       await using backend = await startBackend(stage, { env: { AGENT: "demo" } });
@@ -29,7 +29,7 @@ function promises(combination: Combination): void {
       expect(await repository.git("log", "--format=%s", `main..${session.branch}`)).not.toBe("");
       expect(await repository.git("show", `${session.branch}:PROMPTS.md`)).toContain("Say hello");
 
-      // A follow-up continues on the branch, and runs once.
+      // A follow-up continues on the branch and runs once.
       const followUp = await backend.request("POST", "/prompts", {
         session_id: sessionId,
         data: [{ content: "And goodbye", type: "text" }],
@@ -81,7 +81,7 @@ function promises(combination: Combination): void {
   );
 
   test(
-    "prompts sent together to one session run one after the other, in order",
+    "concurrent prompts of one session run sequentially, in order",
     async () => {
       await using stage = await createStage(combination);
       const AGENT_COMMAND = JSON.stringify(["sh", "-c", "cat >> work.txt; echo >> work.txt; echo did it"]);
@@ -103,13 +103,13 @@ function promises(combination: Combination): void {
   );
 }
 
-describe("embedded", () => promises("embedded"));
-describeWith("postgres", "PostgreSQL alone", () => promises("postgres"));
-describeWith(["postgres", "redis"], "PostgreSQL and Redis", () => promises("redis"));
+describe("embedded", () => guarantees("embedded"));
+describeWith("postgres", "PostgreSQL only", () => guarantees("postgres"));
+describeWith(["postgres", "redis"], "PostgreSQL and Redis", () => guarantees("redis"));
 
-describeWith(["postgres", "redis"], "each part in a process of its own", () => {
+describeWith(["postgres", "redis"], "each part in its own process", () => {
   test(
-    "a server and every task apart from each other carry a prompt to its end",
+    "a server and one process per task complete a prompt",
     async () => {
       await using stage = await createStage("redis");
       await using backend = await startBackend(stage, { args: ["--server"] });

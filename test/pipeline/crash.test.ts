@@ -7,7 +7,7 @@ import { describeWith } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
 
 const LONG = 120_000;
-/** Works long enough to be killed in the middle, and says when it is there. */
+/** Runs long enough to be killed in the middle, and prints when it begins. */
 const SLOW = {
   AGENT: "command",
   AGENT_COMMAND: JSON.stringify(["sh", "-c", "echo begun; sleep 2; cat > work.txt; echo ended"]),
@@ -17,7 +17,7 @@ const told = (messages: { data: unknown }[], what: string) =>
   messages.filter(({ data }) => JSON.stringify(data).includes(`"${what}"`)).length;
 
 test(
-  "embedded: killed in mid-run, it starts again with nothing lost and finishes the work",
+  "embedded: after kill -9 during a run, a restart loses nothing and completes the work",
   async () => {
     await using stage = await createStage("embedded");
     const repository = await makeRepository();
@@ -38,7 +38,7 @@ test(
       const { branch } = await second.reaches(sessionId, "NeedsReviewIpReturned", 60_000);
       expect((await repository.git("rev-list", "--count", `main..${branch}`)).trim()).toBe("1");
       const messages = await second.messages(promptId);
-      // The agent went on while nobody watched: nothing lost, nothing twice.
+      // The agent continued without a runner: no line is lost or repeated.
       expect(told(messages, "begun")).toBe(1);
       expect(told(messages, "ended")).toBe(1);
       expect(messages.map(({ seq }: { seq: number }) => seq)).toEqual(messages.map((_, index) => index + 1));
@@ -50,7 +50,7 @@ test(
 );
 
 test(
-  "SIGTERM in mid-run leaves the agent running, and the next process goes on with it, line by line",
+  "SIGTERM during a run leaves the agent running, and the next process adopts it at the next line",
   async () => {
     await using stage = await createStage("embedded");
     const repository = await makeRepository();
@@ -70,7 +70,7 @@ test(
       const before = performance.now();
       first.process.kill("SIGTERM");
       expect(await first.process.exit).toEqual({ code: 0, signal: null });
-      // It waits for no agent.
+      // Shutdown does not wait for the agent.
       expect(performance.now() - before).toBeLessThan(10_000);
     }
     await using second = await startBackend(stage, { env: counting });
@@ -88,7 +88,7 @@ test(
 );
 
 test(
-  "an agent that was killed with its runner: the prompt starts over from a clean checkout",
+  "when agent and runner are both killed, the prompt starts over from a clean checkout",
   async () => {
     await using stage = await createStage("embedded");
     const repository = await makeRepository();
@@ -119,7 +119,7 @@ test(
 );
 
 test(
-  "SIGTERM with --handover=stop in mid-run hands the prompt over, and the next process starts it again",
+  "SIGTERM with --handover=stop during a run hands the prompt over, and the next process starts it again",
   async () => {
     await using stage = await createStage("embedded");
     const repository = await makeRepository();
@@ -150,7 +150,7 @@ test(
 
 describeWith(["postgres", "redis"], "with several processes", () => {
   test(
-    "a worker that is killed is superseded by another, and Redis emptied meanwhile loses nothing",
+    "a killed worker is superseded by another, and flushing Redis meanwhile loses nothing",
     async () => {
       await using stage = await createStage("redis");
       const repository = await makeRepository();
@@ -173,7 +173,7 @@ describeWith(["postgres", "redis"], "with several processes", () => {
       const { branch } = await backend.reaches(ids.sessionId, "NeedsReviewIpReturned", 60_000);
       expect(await repository.git("show", `${branch}:work.txt`)).toBe("Take over");
       const { prompts } = (await backend.request("GET", `/sessions/${ids.sessionId}/prompts`)).body;
-      // The other runner found the agent at work.
+      // The other runner adopted the running agent.
       expect(prompts).toMatchObject([{ status: "Completed", attempt: 1 }]);
       expect(told(await backend.messages(ids.promptId), "begun")).toBe(1);
       await repository.remove();

@@ -17,7 +17,7 @@ const SECRET = "webhook-secret-0123456789";
 const OPERATIONS = 23;
 
 describeWith("postgres", "the published client", () => {
-  test("drives every operation of the contract against the executable, and its parsers take every reply", async () => {
+  test("calls every operation of the contract on the executable, and parses every response", async () => {
     const binary = await compiledBinary();
     await using stage = await createStage("postgres");
     const env = { AUTH_MODE: "local", WEBHOOK_SECRET: SECRET };
@@ -36,14 +36,14 @@ describeWith("postgres", "the published client", () => {
         middleware: [
           {
             async post({ response }) {
-              // No reply of a success is anything but JSON that the client parses.
+              // The client parses every successful response as JSON.
               if (response.ok) expect(response.headers.get("content-type")).toContain("application/json");
               return response;
             },
           },
         ],
       });
-    /** Counts the operations, by their names in the client. */
+    /** Records the names of the operations that are called. */
     const counted = <T extends object>(api: T): T =>
       new Proxy(api, {
         get(target, name, receiver) {
@@ -55,7 +55,7 @@ describeWith("postgres", "the published client", () => {
     const letters = counted(new DeadLetterQueueApi(withToken(accessToken)));
     expect(await counted(new HealthApi(withToken(""))).handlersHealthHealth()).toEqual({ status: "ok" });
 
-    // Sessions and a first prompt that is worked on.
+    // A session with a prompt that is executed.
     const created = await api.handlersSessionsCreateWithPrompt({
       createSessionWithPromptInput: {
         repo: repository.path,
@@ -68,7 +68,7 @@ describeWith("postgres", "the published client", () => {
     await until(
       async () =>
         (await api.handlersSessionsRead({ id: sessionId })).session.uiStatus === "NeedsReviewIpReturned",
-      { what: "the session to be reviewed", timeoutMs: 30_000 },
+      { what: "the session to need review", timeoutMs: 30_000 },
     );
     const { session } = await api.handlersSessionsRead({ id: sessionId });
     expect(session).toMatchObject({ repo: repository.path, targetBranch: "main", title: "Write it down" });
@@ -82,7 +82,7 @@ describeWith("postgres", "the published client", () => {
       first as NonNullable<typeof first>,
     );
 
-    // Messages of one's own, on a prompt that rests.
+    // A user's own messages, on a finished prompt.
     const { id: messageId } = await api.handlersMessagesCreate({
       createMessageInput: {
         promptId,
@@ -94,7 +94,7 @@ describeWith("postgres", "the published client", () => {
     await api.handlersMessagesDelete({ id: messageId });
     await gone(() => api.handlersMessagesRead({ id: messageId }));
 
-    // A session without a prompt: changed, archived, taken back.
+    // A session without a prompt: updated, archived, unarchived.
     const { id } = await api.handlersSessionsCreate({
       createSessionInput: { repo: repository.path, targetBranch: "main" },
     });
@@ -105,7 +105,7 @@ describeWith("postgres", "the published client", () => {
     expect(listed.sessions.find((one) => one.id === id)).toMatchObject({ uiStatus: "Archived" });
     expect(listed.sessions).toHaveLength(2);
 
-    // A prompt that waits behind another one: changed, deleted; then the session is cancelled.
+    // A prompt that waits behind another one: updated, deleted; then the session is cancelled.
     const behind = await waitingPrompt();
     await api.handlersPromptsUpdate({ id: behind, updatePromptInput: { data: "Something else" } });
     expect((await api.handlersPromptsRead({ id: behind })).prompt.data).toBe("Something else");
@@ -116,7 +116,7 @@ describeWith("postgres", "the published client", () => {
     await api.handlersSessionsDelete({ id });
     await gone(() => api.handlersSessionsRead({ id }));
 
-    // Dead letters: seen by their user, closed in both ways.
+    // Dead letters: listed by their user, then resolved and abandoned.
     const [one = "", two = ""] = await deadLetters();
     const { entries } = await letters.handlersDeadLetterQueueListDlqEntries({ status: "pending" });
     expect(entries.map((entry) => entry.id).toSorted()).toEqual([one, two].toSorted());
@@ -146,7 +146,7 @@ describeWith("postgres", "the published client", () => {
     expect([...used].toSorted()).toHaveLength(OPERATIONS);
     await repository.remove();
 
-    /** A follow-up that cannot start: the session's first prompt is held back. */
+    /** A follow-up that cannot start, because the session's first prompt is postponed. */
     async function waitingPrompt(): Promise<string> {
       await using sql = new SQL({ url: stage.env["DATABASE_URL"] ?? "", max: 1 });
       const { id: ahead } = await api.handlersPromptsCreate({

@@ -11,7 +11,7 @@ import { makeApp } from "../harness/app.ts";
 import { claimRun, describeEachDatabase, writerOf } from "../harness/databases.ts";
 
 describeEachDatabase("the published SDK", (database) => {
-  test("drives a session's whole life, and its dead letter's", async () => {
+  test("manages a session and its dead letter from creation to the end", async () => {
     const { orm } = database();
     const app = makeApp({ database: database() });
     const config = new Configuration({
@@ -38,7 +38,7 @@ describeEachDatabase("the published SDK", (database) => {
     const { session } = await api.handlersSessionsRead({ id: bare.id });
     expect(session).toMatchObject({ id: bare.id, parent: sessionId, uiStatus: UiStatus.Pending });
     expect((await api.handlersSessionsList()).sessions.map(({ id }) => id)).toEqual([bare.id, sessionId]);
-    // As the web UI does it: everything that was read goes back, with one thing changed.
+    // Like the web UI: sends back everything that it read, with one change.
     for (const uiStatus of [UiStatus.Archived, UiStatus.Archived])
       expect(
         await api.handlersSessionsUpdate({ id: bare.id, updateSessionInput: { ...session, uiStatus } }),
