@@ -27,7 +27,7 @@ export type ReadDeployment = () => Promise<{
 
 /**
  * Gauges of the whole deployment, in a registry of their own. It is left out of a scrape as a whole while the database is
- * unavailable: stale values would look like a deployment at rest.
+ * unavailable: stale values would look like an idle deployment.
  * @param maxAgeMs how long one reading is reused.
  */
 export function createDeploymentGauges(read: ReadDeployment, maxAgeMs: number) {
