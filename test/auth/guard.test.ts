@@ -30,7 +30,7 @@ function makeApp(of: TokenVerifier) {
       .get("/who", ({ user }) => user, { query: t.Object({ n: t.Optional(t.Numeric()) }) });
   return new Elysia()
     .onError({ as: "global" }, ({ code, error, set }) => {
-      const app = error instanceof AppError ? error.code : undefined;
+      const app = error instanceof AppError ? error.kind : undefined;
       set.status =
         app === "unauthorized"
           ? 401

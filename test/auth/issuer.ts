@@ -1,4 +1,5 @@
 import { type CryptoKey, exportJWK, generateKeyPair, type JWK, SignJWT } from "jose";
+import { AppError } from "../../src/shared/errors.ts";
 
 export const AUDIENCE = "prompt-backend";
 
@@ -77,13 +78,15 @@ export async function startIssuer(...initial: SigningKey[]) {
 }
 
 /** The AppError that a promise rejects with, or a failure of the test. */
-export async function refusal(promise: Promise<unknown>): Promise<{ code: string; message: string }> {
+export async function refusal(
+  promise: Promise<unknown>,
+): Promise<{ kind: string; code: string; message: string }> {
   try {
     await promise;
   } catch (error) {
-    const { name, code, message } = error as { name: string; code: string; message: string };
-    if (name !== "AppError") throw error;
-    return { code, message };
+    if (!(error instanceof AppError)) throw error;
+    const { kind, code, message } = error;
+    return { kind, code, message };
   }
   throw new Error("expected a refusal");
 }

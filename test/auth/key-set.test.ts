@@ -61,7 +61,7 @@ test("also while the issuer is broken, and known keys go on serving", async () =
   now += COOLDOWN;
   await flood(verifier, second);
   expect(issuer.requests.discovery).toBe(2);
-  expect((await refusal(verifier.verify(await fresh(second)))).code).toBe("unavailable");
+  expect((await refusal(verifier.verify(await fresh(second)))).code).toBe("identity_provider_unavailable");
   expect((await verifier.verify(await fresh(first))).id).toBe("alice");
   expect(issuer.requests.discovery).toBe(2);
 });
@@ -110,8 +110,8 @@ test("a withdrawn key is noticed behind the requests' back after ten minutes", a
 test("an issuer that is down at first is 503, asked again soon, and then works", async () => {
   issuer.break(() => new Response("starting", { status: 502 }));
   const verifier = open();
-  expect((await refusal(verifier.verify(await fresh(first)))).code).toBe("unavailable");
-  expect((await refusal(verifier.verify(await fresh(first)))).code).toBe("unavailable");
+  expect((await refusal(verifier.verify(await fresh(first)))).code).toBe("identity_provider_unavailable");
+  expect((await refusal(verifier.verify(await fresh(first)))).code).toBe("identity_provider_unavailable");
   expect(issuer.requests.discovery).toBe(1);
   issuer.break(undefined);
   now += 5_000;
@@ -125,7 +125,7 @@ test("known keys serve for an hour without the issuer, not longer", async () => 
   now += 3_599_000;
   expect((await verifier.verify(await fresh(first))).id).toBe("alice");
   now += 1_000;
-  expect((await refusal(verifier.verify(await fresh(first)))).code).toBe("unavailable");
+  expect((await refusal(verifier.verify(await fresh(first)))).code).toBe("identity_provider_unavailable");
 });
 
 const answer = (path: string, keys: unknown, status: number) =>
@@ -146,7 +146,7 @@ test.each([
   ["keys that are not on the web", () => issuer.moveKeys(inline())],
 ])("an issuer that answers %s is unavailable", async (_what, harm) => {
   harm();
-  expect((await refusal(open().verify(await fresh(first)))).code).toBe("unavailable");
+  expect((await refusal(open().verify(await fresh(first)))).code).toBe("identity_provider_unavailable");
 });
 
 test("a clock that is set back does not stop rotation", async () => {

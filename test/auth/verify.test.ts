@@ -59,8 +59,8 @@ describe("accepts", () => {
 });
 
 describe("refuses", () => {
-  const cases: [string, () => Promise<string> | string, string][] = [
-    ["expired", () => issuer.token(rs, { exp: seconds() - 60 }), "expired"],
+  const cases: [string, () => Promise<string> | string, string, code?: string][] = [
+    ["expired", () => issuer.token(rs, { exp: seconds() - 60 }), "expired", "token_expired"],
     ["not yet valid", () => issuer.token(rs, { nbf: seconds() + 60 }), "not valid yet"],
     ["of another issuer", () => issuer.token(rs, { iss: "https://evil.example" }), "another issuer"],
     ["for another audience", () => issuer.token(rs, { aud: ["account"] }), "another audience"],
@@ -83,10 +83,10 @@ describe("refuses", () => {
     ["whose payload is no object", () => `${encode({ alg: "RS256", kid: rs.kid })}.W10.AAAA`, ""],
     ["that is endless", () => "a".repeat(20_000), "too long"],
   ];
-  test.each(cases)("a token %s", async (_what, make, sentence) => {
+  test.each(cases)("a token %s", async (_what, make, sentence, expected = "unauthorized") => {
     const token = await make();
-    const { code, message } = await refusal(verifierOf().verify(token));
-    expect(code).toBe("unauthorized");
+    const { kind, code, message } = await refusal(verifierOf().verify(token));
+    expect([kind, code]).toEqual(["unauthorized", expected]);
     expect(message).toContain(sentence);
     if (token.length > 5) expect(message).not.toContain(token.slice(0, 40));
   });

@@ -80,7 +80,7 @@ describe("who shows no good token", () => {
         const good =
           reply.status === 401 &&
           reply.headers.get("www-authenticate")?.startsWith("Bearer") &&
-          JSON.parse(text).code === "unauthorized";
+          JSON.parse(text).err === "unauthorized";
         if (!good) seen.push(`${who}: ${method} ${path} → ${reply.status} ${text.slice(0, 200)}`);
       }
     }

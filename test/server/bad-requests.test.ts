@@ -17,12 +17,12 @@ interface Case {
   path?: string;
   headers?: Record<string, string>;
   body?: string | Uint8Array<ArrayBuffer> | ReadableStream;
-  expected: [status: number, code: string];
+  expected: [status: number, err: string, code?: string];
 }
 
 const CASES: readonly Case[] = [
-  { name: "malformed JSON", body: "{nonsense", expected: [400, "bad_request"] },
-  { name: "half a document", body: withMessages('"a'), expected: [400, "bad_request"] },
+  { name: "malformed JSON", body: "{nonsense", expected: [400, "bad_request", "malformed_json"] },
+  { name: "half a document", body: withMessages('"a'), expected: [400, "bad_request", "malformed_json"] },
   { name: "invalid UTF-8", body: new Uint8Array([0x22, 0xc3, 0x28, 0x22]), expected: [400, "bad_request"] },
   {
     name: "a form",
@@ -47,22 +47,26 @@ const CASES: readonly Case[] = [
   { name: "a list", body: "[]", expected: [422, "invalid"] },
   { name: "a missing field", body: '{"target_branch":"main"}', expected: [422, "invalid"] },
   { name: "a wrong type", body: JSON.stringify({ ...good, repo: 7 }), expected: [422, "invalid"] },
-  { name: "no text", body: JSON.stringify({ ...good, messages: [] }), expected: [422, "invalid"] },
+  {
+    name: "no text",
+    body: JSON.stringify({ ...good, messages: [] }),
+    expected: [422, "invalid", "prompt_empty"],
+  },
   {
     name: "a repository that git would run",
     body: JSON.stringify({ ...good, repo: "ext::sh -c id" }),
-    expected: [422, "invalid"],
+    expected: [422, "invalid", "invalid_repo"],
   },
   {
     name: "a branch that is an option",
     body: JSON.stringify({ ...good, target_branch: "--upload-pack=x" }),
-    expected: [422, "invalid"],
+    expected: [422, "invalid", "invalid_branch"],
   },
   {
     name: "64 levels are taken",
     path: "/prompts",
     body: prompt(`{"text":"x","more":${deep(62)}}`),
-    expected: [404, "not_found"],
+    expected: [404, "not_found", "session_not_found"],
   },
   {
     name: "65 levels",
@@ -92,7 +96,12 @@ const CASES: readonly Case[] = [
   { name: "a bad UUID", method: "GET", path: "/sessions/not-a-uuid", expected: [422, "invalid"] },
   { name: "a UUID as a URN", method: "GET", path: `/sessions/urn:uuid:${ID}`, expected: [422, "invalid"] },
   { name: "a broken escape", method: "GET", path: "/sessions/%zz", expected: [422, "invalid"] },
-  { name: "nobody's", method: "GET", path: `/sessions/${ID}`, expected: [404, "not_found"] },
+  {
+    name: "nobody's",
+    method: "GET",
+    path: `/sessions/${ID}`,
+    expected: [404, "not_found", "session_not_found"],
+  },
   { name: "an unknown route", method: "GET", path: "/nowhere", expected: [404, "not_found"] },
 ];
 
@@ -117,12 +126,13 @@ describeEachDatabase("requests that cannot be served", (database) => {
     const app = makeApp({ database: database() });
     const { status, headers, text } = await ask(one, (request) => app.handle(request));
     const body = JSON.parse(text);
+    const [wanted, err, specific = err] = one.expected;
     expect([status, body]).toEqual([
-      one.expected[0],
+      wanted,
       {
-        err: one.expected[1],
+        err,
         msg: expect.any(String),
-        code: one.expected[1],
+        code: specific,
         request_id: headers.get("x-request-id"),
       },
     ]);

@@ -14,14 +14,21 @@ describeEachDatabase("at the edges of the API", (database) => {
 
   test("errors have one shape, and 401 comes before anything else is looked at", async () => {
     const good = { repo: "owner/name", target_branch: "main", messages: "x" };
-    const cases: [number, string, string, string, Parameters<Send>[2]][] = [
-      [401, "unauthorized", "POST", "/sessions/with-prompt", { token: null, raw: "{nonsense" }],
+    const cases: [number, string, string, string, Parameters<Send>[2], code?: string][] = [
+      [
+        401,
+        "unauthorized",
+        "POST",
+        "/sessions/with-prompt",
+        { token: null, raw: "{nonsense" },
+        "token_missing",
+      ],
       [401, "unauthorized", "POST", "/sessions", { token: "nonsense", body: {} }],
-      [401, "unauthorized", "GET", "/sessions/not-a-uuid", { token: null }],
-      [400, "bad_request", "POST", "/sessions", { raw: "{nonsense" }],
+      [401, "unauthorized", "GET", "/sessions/not-a-uuid", { token: null }, "token_missing"],
+      [400, "bad_request", "POST", "/sessions", { raw: "{nonsense" }, "malformed_json"],
       [422, "invalid", "POST", "/sessions", { body: { target_branch: "main" } }],
       [422, "invalid", "POST", "/sessions", { body: { ...good, repo: 7 } }],
-      [422, "invalid", "POST", "/sessions/with-prompt", { body: { ...good, messages: [] } }],
+      [422, "invalid", "POST", "/sessions/with-prompt", { body: { ...good, messages: [] } }, "prompt_empty"],
       [
         422,
         "invalid",
@@ -31,8 +38,15 @@ describeEachDatabase("at the edges of the API", (database) => {
       ],
       [422, "invalid", "POST", "/prompts", { body: { session_id: "x", data: "y" } }],
       [422, "invalid", "GET", "/sessions/not-a-uuid", {}],
-      [404, "not_found", "GET", `/sessions/${NOWHERE}`, {}],
-      [404, "not_found", "POST", "/prompts", { body: { session_id: NOWHERE, data: "y" } }],
+      [404, "not_found", "GET", `/sessions/${NOWHERE}`, {}, "session_not_found"],
+      [
+        404,
+        "not_found",
+        "POST",
+        "/prompts",
+        { body: { session_id: NOWHERE, data: "y" } },
+        "session_not_found",
+      ],
       [404, "not_found", "GET", "/nowhere", {}],
       [405, "method_not_allowed", "PATCH", "/sessions", {}],
       [
@@ -43,12 +57,12 @@ describeEachDatabase("at the edges of the API", (database) => {
         { body: { session_id: NOWHERE, data: "x".repeat(1024 * 1024) } },
       ],
     ];
-    for (const [status, code, method, path, options] of cases) {
+    for (const [status, err, method, path, options, code = err] of cases) {
       const reply = await send(method, path, options);
       expect({ path, status: reply.status, body: reply.body }).toEqual({
         path,
         status,
-        body: { err: code, msg: expect.any(String), code, request_id: expect.any(String) },
+        body: { err, msg: expect.any(String), code, request_id: expect.any(String) },
       });
       expect(reply.headers.get("x-request-id")).toBe(reply.body.request_id);
       expect(reply.body.msg.length).toBeLessThan(400);

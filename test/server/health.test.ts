@@ -22,7 +22,8 @@ test("without a database it is not ready, and says so in the one shape of errors
   expect(await ask(app, undefined, "GET", "/health/ready")).toMatchObject({
     status: 503,
     body: {
-      code: "unavailable",
+      err: "unavailable",
+      code: "not_ready",
       msg: "Not ready: the database does not answer.",
       request_id: expect.any(String),
     },
@@ -134,12 +135,9 @@ describeEachDatabase("what a user may use", (database) => {
       ["/prompts", create],
     ] as const) {
       const reply = await send(path, body);
-      expect([path, reply.status, reply.body.code, reply.headers.get("retry-after")]).toEqual([
-        path,
-        429,
-        "too_many_requests",
-        "60",
-      ]);
+      expect([path, reply.status, reply.body.err, reply.body.code, reply.headers.get("retry-after")]).toEqual(
+        [path, 429, "too_many_requests", "prompt_quota_reached", "60"],
+      );
       expect(reply.body.msg).toContain("2 prompts that wait or run");
     }
     expect((await ask(app, "carol", "GET", "/sessions")).body).toEqual(before);

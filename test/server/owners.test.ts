@@ -122,10 +122,12 @@ describeEachDatabase("what is somebody else's", (database) => {
       if (!hasId && !names) continue;
       asked.push(operation.operationId);
       const reply = await ask(app, tokens["bob"], method, path.replace(/\{\w+\}/, own), body);
-      expect({ route: `${method} ${path}`, status: reply.status, code: reply.body.code }).toEqual({
+      const { err, code } = reply.body;
+      expect({ route: `${method} ${path}`, status: reply.status, err, code }).toEqual({
         route: `${method} ${path}`,
         status: 404,
-        code: "not_found",
+        err: "not_found",
+        code: expect.stringMatching(/^(session|parent_session|prompt|message|dead_letter)_not_found$/),
       });
     }
     expect(await everything(things)).toEqual(before);

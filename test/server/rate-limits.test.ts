@@ -42,7 +42,7 @@ function limitsHold(stores: () => Stores) {
     expect(seen).toEqual(["4", "3", "2", "1", "0"]);
     for (const app of [one, two]) {
       const { status, body, headers } = await get(app, user);
-      expect([status, body.code]).toEqual([429, "too_many_requests"]);
+      expect([status, body.err, body.code]).toEqual([429, "too_many_requests", "rate_limited"]);
       expect(Number(headers.get("retry-after"))).toBeWithin(1, 61);
       expect(headers.get("ratelimit-remaining")).toBe("0");
     }

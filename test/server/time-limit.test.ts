@@ -26,7 +26,7 @@ test("what does not answer in time is 503, readable by the page that asked, and 
     "5",
     {
       err: "unavailable",
-      code: "unavailable",
+      code: "request_timeout",
       msg: expect.stringContaining("longer than"),
       request_id: "mine",
     },

@@ -87,7 +87,10 @@ describeEachDatabase("changing sessions", (database) => {
     );
     expect(await read(sessionId)).toMatchObject({ repo: "other/name", branch: "mine", targetBranch: "dev" });
     expect((await put(sessionId, { repo: "owner/name" })).status).toBe(200);
-    expect(await put(sessionId, { branch })).toMatchObject({ status: 409, body: { code: "conflict" } });
+    expect(await put(sessionId, { branch })).toMatchObject({
+      status: 409,
+      body: { err: "conflict", code: "branch_taken" },
+    });
     expect((await put(sessionId, { branch: "dev" })).status).toBe(422);
     expect((await put(sessionId, { branch: "--force" })).status).toBe(422);
     expect((await put(sessionId, { target_branch: "a..b" })).status).toBe(422);

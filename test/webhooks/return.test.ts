@@ -18,9 +18,10 @@ const signed = (raw: string, timestamp = seconds(), secret = SECRET) => ({
 
 test("without WEBHOOK_SECRET it is closed, and says why", async () => {
   const reply = await ask(makeApp(), undefined, "POST", PATH, { item: { id: "x" } });
-  expect([reply.status, reply.body.code, reply.body.msg]).toEqual([
+  expect([reply.status, reply.body.err, reply.body.code, reply.body.msg]).toEqual([
     403,
     "forbidden",
+    "webhooks_closed",
     expect.stringContaining("WEBHOOK_SECRET"),
   ]);
 });
