@@ -114,7 +114,7 @@ test(
       "",
     ]) {
       const { status, body } = await create(repo, "main");
-      expect({ repo, status, code: body.code }).toEqual({ repo, status: 422, code: "invalid" });
+      expect({ repo, status, err: body.err }).toEqual({ repo, status: 422, err: "invalid" });
       expect(JSON.stringify(body)).not.toContain("pw@");
     }
     for (const branch of ["-x", "a..b", "a b", "x.lock", "a@{b", "/", ""]) {
