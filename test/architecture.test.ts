@@ -51,6 +51,7 @@ describe("the rules see what breaks them", () => {
     ["NOTIFY", "sessions/store.ts", "tx.execute(sql`select pg_notify('outbox', '')`);"],
     ["the environment", "agents/x.ts", 'const a = () => process.env["A"];'],
     ["the environment", "agents/x.ts", "const a = () => Bun.env.A;"],
+    ["secrets are compared", "server/x.ts", 'import { timingSafeEqual } from "node:crypto";'],
     ["no file is longer", "db/x.ts", "// line\n".repeat(301)],
     ["nothing happens", "db/x.ts", "const pool = new Pool();"],
     ["nothing happens", "db/x.ts", "setInterval(() => {}, 1000);"],

@@ -1,6 +1,8 @@
+import { createHash, createHmac, timingSafeEqual } from "node:crypto";
+
 /**
- * A value that nobody should see. However it is printed (a template, JSON, the console, an error's fields) it is `***`;
- * only `reveal` gives it, at the place where it is used.
+ * A value that must not leak. However it is printed (a template, JSON, the console, an error's fields) it is `***`; only
+ * `reveal` returns it, for the place that uses it. Secrets are compared here and nowhere else.
  */
 export class Secret {
   readonly #value: string;
@@ -11,6 +13,18 @@ export class Secret {
 
   reveal(): string {
     return this.#value;
+  }
+
+  /** Compares in constant time: how long it takes tells neither where the texts differ nor how long the secret is. */
+  equals(given: string): boolean {
+    return timingSafeEqual(sha256(given), sha256(this.#value));
+  }
+
+  /** The HMAC-SHA256 of the parts, one after the other, under this secret, in hexadecimal; for `equals`, or `reveal`. */
+  sign(...parts: readonly (string | Uint8Array)[]): Secret {
+    const hmac = createHmac("sha256", this.#value);
+    for (const part of parts) hmac.update(part);
+    return new Secret(hmac.digest("hex"));
   }
 
   toString(): string {
@@ -25,3 +39,6 @@ export class Secret {
     return "***";
   }
 }
+
+/** Hashes are of one length, which `timingSafeEqual` demands. */
+const sha256 = (text: string): Buffer => createHash("sha256").update(text).digest();

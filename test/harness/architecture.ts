@@ -90,6 +90,11 @@ export const RULES: Readonly<Record<string, Rule>> = {
       ? []
       : [...code.matchAll(/\b(process|Bun|import\.meta)\.env\b/g)].map((one) => `reads ${one[0]}`),
 
+  "secrets are compared in shared/secret.ts": ({ path, code }) =>
+    path !== "shared/secret.ts" && /\btimingSafeEqual\b/.test(code)
+      ? ["compares by itself; use Secret.equals"]
+      : [],
+
   [`no file is longer than ${MAX_LINES} lines`]: ({ text }) => {
     const lines = text.trimEnd().split("\n").length;
     return lines > MAX_LINES ? [`has ${lines} lines`] : [];
