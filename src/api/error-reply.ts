@@ -1,10 +1,10 @@
 import { Elysia } from "elysia";
-import { isDatabaseUnavailable } from "../db/client.ts";
+import { isDatabaseUnavailable, isTransactionConflict } from "../db/client.ts";
 import type { Logger } from "../observability/logger.ts";
 import { AppError, type ErrorKind } from "../shared/errors.ts";
 import { requestIdOf } from "./request-id.ts";
 
-/** The one table of kinds and statuses. */
+/** The HTTP status of each kind of error. */
 const STATUS: Readonly<Record<ErrorKind, number>> = {
   bad_request: 400,
   unauthorized: 401,
@@ -20,39 +20,32 @@ const STATUS: Readonly<Record<ErrorKind, number>> = {
   unavailable: 503,
 };
 
-/** Seconds. What is away comes back, or somebody is told by their monitoring. */
-const AWAY_RETRY_S = 2;
-const AWAY =
-  "The database cannot be reached just now. What you sent may or may not be stored: look, or send it again with the same Idempotency-Key.";
-const INTERNAL = "Something went wrong inside the service. Its log has the details under this request_id.";
+const INTERNAL = "Internal error. The service's log has the details under this request_id.";
 
-/** Turns whatever was thrown into one shape. Registered before every controller, or it would not see their errors. */
+/**
+ * Turns whatever was thrown into an ErrorDto. Register it before every controller, or it does not see their errors.
+ * @param options.methodsOf the methods that some route offers at a path.
+ */
 export function errorHandler(options: { logger: Logger; methodsOf: (path: string) => string[] }) {
   const { logger, methodsOf } = options;
   return new Elysia({ name: "errors" }).onError({ as: "global" }, ({ error, code, request, set, path }) => {
-    const known = toAppError(error, code);
     const request_id = requestIdOf(request);
-    let answer = known ?? new AppError("internal", INTERNAL);
-    if (code === "NOT_FOUND" && !(error instanceof AppError)) {
-      const methods = methodsOf(path);
-      if (methods.length > 0) {
-        set.headers["allow"] = methods.join(", ");
-        answer = new AppError(
-          "method_not_allowed",
-          `${request.method} is not offered here; there is ${methods.join(", ")}.`,
-        );
-      }
-    }
-    // Which one, and where, is for the log alone.
-    const away = !known && isDatabaseUnavailable(error);
-    if (away) answer = new AppError("database_unavailable", AWAY, { retryAfter: AWAY_RETRY_S });
-    if (answer.code === "internal" || away)
+    const methods = code === "NOT_FOUND" && !(error instanceof AppError) ? methodsOf(path) : [];
+    if (methods.length > 0) set.headers["allow"] = methods.join(", ");
+    const known = methods.length > 0 ? methodNotAllowed(request, methods) : toAppError(error, code);
+    const answer = known ?? databaseError(error) ?? new AppError("internal", INTERNAL);
+    // The message of an unexpected error is for the log alone.
+    if (!known || answer.code === "internal")
       logger.error("request failed", { request_id, method: request.method, path, error });
     set.status = STATUS[answer.kind];
     if (answer.retryAfter !== undefined) set.headers["retry-after"] = String(answer.retryAfter);
     return bodyOf(answer, request_id);
   });
 }
+
+/** The same reply for what is refused outside of the routes. */
+export const errorReply = (error: AppError, request: Request, headers: Record<string, string>) =>
+  Response.json(bodyOf(error, requestIdOf(request)), { status: STATUS[error.kind], headers });
 
 const bodyOf = ({ kind, code, message }: AppError, request_id: string) => ({
   err: kind,
@@ -61,14 +54,29 @@ const bodyOf = ({ kind, code, message }: AppError, request_id: string) => ({
   request_id,
 });
 
-/** The same for what is refused outside the routes. */
-export const errorReply = (error: AppError, request: Request, headers: Record<string, string>) =>
-  Response.json(bodyOf(error, requestIdOf(request)), { status: STATUS[error.kind], headers });
+const methodNotAllowed = ({ method }: Request, allowed: string[]) =>
+  new AppError("method_not_allowed", `${method} is not allowed here; use ${allowed.join(", ")}.`);
 
-/** Undefined: not the sender's fault, and nothing of it may be shown. */
+function databaseError(error: unknown): AppError | undefined {
+  if (isTransactionConflict(error))
+    return new AppError(
+      "transaction_conflict",
+      "Another request changed the same rows; nothing was stored. Send it again.",
+      { retryAfter: 1 },
+    );
+  if (isDatabaseUnavailable(error))
+    return new AppError(
+      "database_unavailable",
+      "The database cannot be reached. Your request may or may not have been stored: check, or send it again with the same Idempotency-Key.",
+      { retryAfter: 2 },
+    );
+  return undefined;
+}
+
+/** Undefined: not the client's fault, and none of it may be shown. */
 function toAppError(error: unknown, code: unknown): AppError | undefined {
   if (error instanceof AppError) return error;
-  if (code === "NOT_FOUND") return new AppError("not_found", "There is nothing at this address.");
+  if (code === "NOT_FOUND") return new AppError("not_found", "There is no such address.");
   if (code === "PARSE") {
     const { cause } = error as { cause?: unknown };
     return cause instanceof AppError ? cause : new AppError("malformed_json", "The body is not valid JSON.");
@@ -80,9 +88,9 @@ function toAppError(error: unknown, code: unknown): AppError | undefined {
 }
 
 interface Validation {
-  /** "response" is our own mistake. */
+  /** What was validated: "body", "query", …; "response" is our own mistake. */
   type: string;
-  all?: { path?: string; message?: string; summary?: string }[];
+  all?: { path?: string; message?: string }[];
 }
 
 function validationError({ type, all }: Validation): AppError | undefined {
@@ -90,7 +98,8 @@ function validationError({ type, all }: Validation): AppError | undefined {
   const problems = (all ?? [])
     .slice(0, 3)
     .map(
-      ({ path, message }) => `${path ? path.slice(1).replaceAll("/", ".") : type}: ${message ?? "is wrong"}`,
+      ({ path, message }) =>
+        `${path ? path.slice(1).replaceAll("/", ".") : type}: ${message ?? "is not valid"}`,
     );
-  return new AppError("invalid", problems.join("; ") || `The ${type} is not of the right shape.`);
+  return new AppError("invalid", problems.join("; ") || `The ${type} does not match its schema.`);
 }

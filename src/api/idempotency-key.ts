@@ -1,34 +1,41 @@
 import type { User } from "../auth/claims.ts";
 import { AppError } from "../shared/errors.ts";
 
-/** A request that may be sent again, and is then answered as the first time. */
-export interface Attempt {
+/** What a route that creates knows of its request. */
+export interface CreateContext {
+  request: Request;
+  user: User;
+  /** The route's pattern. */
+  route: string;
+  body: unknown;
+  set: { headers: Record<string, string | number> };
+}
+
+/** A request that may be retried, and is then answered like the first time. */
+export interface IdempotentRequest {
   userId: string;
-  /** Undefined: each request creates. */
-  key: string | undefined;
-  /** Of the operation and the body. */
+  key: string;
+  /** Hash of the operation and the body: the same key with another fingerprint is a mistake. */
   fingerprint: string;
 }
 
-/** @throws AppError `bad_request` for a key that is none. */
-export function attemptOf(options: {
-  request: Request;
-  user: User;
-  operation: string;
-  body: unknown;
-}): Attempt {
-  const { request, user, operation, body } = options;
-  const key = request.headers.get("idempotency-key") ?? undefined;
-  if (key !== undefined && !/^[\x20-\x7e]{1,255}$/.test(key))
+/**
+ * @returns undefined without an Idempotency-Key: each request creates.
+ * @throws AppError `bad_request` for a malformed key.
+ */
+export function idempotentRequestOf(context: CreateContext): IdempotentRequest | undefined {
+  const { request, user, route, body } = context;
+  const key = request.headers.get("idempotency-key");
+  if (key === null) return undefined;
+  if (!/^[\x20-\x7e]{1,255}$/.test(key))
     throw new AppError("bad_request", "Idempotency-Key: must be 1 to 255 printable ASCII characters.");
-  const fingerprint =
-    key === undefined
-      ? ""
-      : new Bun.CryptoHasher("sha256").update(`${operation}\n${canonical(body)}`).digest("hex");
+  const fingerprint = new Bun.CryptoHasher("sha256")
+    .update(`${request.method} ${route}\n${canonical(body)}`)
+    .digest("hex");
   return { userId: user.id, key, fingerprint };
 }
 
-/** JSON with its names in order: what means the same is the same. */
+/** JSON with sorted keys, so that their order makes no difference. */
 function canonical(value: unknown): string {
   return JSON.stringify(value, (_name, one) =>
     typeof one === "object" && one !== null && !Array.isArray(one)

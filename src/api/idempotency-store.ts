@@ -3,48 +3,60 @@ import type { Orm, Transaction } from "../db/client.ts";
 import { deleteSome } from "../db/purge.ts";
 import { idempotencyKey } from "../db/tables.ts";
 import { AppError } from "../shared/errors.ts";
-import type { Attempt } from "./idempotency-key.ts";
+import { type CreateContext, type IdempotentRequest, idempotentRequestOf } from "./idempotency-key.ts";
 
-/** How long a key is known; retention removes older ones, which count as never seen before that. */
+/** How long a key is kept. The retention task removes expired ones, which count as never seen before that. */
 const KEPT = sql`interval '24 hours'`;
 
 /**
- * Creates something at most once for each Idempotency-Key, and answers every repetition as the first time. The key and
- * what it made are one transaction: after a crash both are there, or neither; of requests at the same moment one
- * creates, and the others wait for it. A request that fails leaves its key unused.
- * @throws AppError `conflict` when the key came with another request before.
+ * Runs `create` in a transaction, at most once for each Idempotency-Key; a repetition gets the first result, and the
+ * reply header Idempotency-Replayed.
+ * @throws AppError `bad_request` for a malformed key; `idempotency_key_reused` if the key came with another request.
  */
 export async function createOnce<Result extends object>(
   orm: Orm,
-  attempt: Attempt,
+  context: CreateContext,
+  create: (tx: Transaction) => Promise<Result>,
+): Promise<Result> {
+  const request = idempotentRequestOf(context);
+  if (!request) return orm.transaction(create);
+  const { result, replayed } = await orm.transaction((tx) => claimOrReplay(tx, request, create));
+  if (replayed) context.set.headers["idempotency-replayed"] = "true";
+  return result;
+}
+
+/**
+ * The key and what it created are one transaction: after a crash both exist, or neither. Of concurrent requests one
+ * creates and the others wait for it. A request that fails leaves its key unused.
+ */
+async function claimOrReplay<Result extends object>(
+  tx: Transaction,
+  request: IdempotentRequest,
   create: (tx: Transaction) => Promise<Result>,
 ): Promise<{ result: Result; replayed: boolean }> {
-  const { userId, key, fingerprint } = attempt;
-  return orm.transaction(async (tx) => {
-    if (key === undefined) return { result: await create(tx), replayed: false };
-    const mine = and(eq(idempotencyKey.userId, userId), eq(idempotencyKey.key, key));
-    const [claimed] = await tx
-      .insert(idempotencyKey)
-      .values({ userId, key, fingerprint, response: {} })
-      .onConflictDoUpdate({
-        target: [idempotencyKey.userId, idempotencyKey.key],
-        set: { fingerprint, createdAt: sql`now()` },
-        setWhere: sql`${idempotencyKey.createdAt} < now() - ${KEPT}`,
-      })
-      .returning({ key: idempotencyKey.key });
-    if (claimed) {
-      const result = await create(tx);
-      await tx.update(idempotencyKey).set({ response: result }).where(mine);
-      return { result, replayed: false };
-    }
-    const [stored] = await tx.select().from(idempotencyKey).where(mine);
-    if (stored?.fingerprint !== fingerprint)
-      throw new AppError(
-        "idempotency_key_reused",
-        "This Idempotency-Key came with another request before; use a new key for a new request.",
-      );
-    return { result: stored.response as Result, replayed: true };
-  });
+  const { userId, key, fingerprint } = request;
+  const own = and(eq(idempotencyKey.userId, userId), eq(idempotencyKey.key, key));
+  const [claimed] = await tx
+    .insert(idempotencyKey)
+    .values({ userId, key, fingerprint, response: {} })
+    .onConflictDoUpdate({
+      target: [idempotencyKey.userId, idempotencyKey.key],
+      set: { fingerprint, createdAt: sql`now()` },
+      setWhere: sql`${idempotencyKey.createdAt} < now() - ${KEPT}`,
+    })
+    .returning({ key: idempotencyKey.key });
+  if (claimed) {
+    const result = await create(tx);
+    await tx.update(idempotencyKey).set({ response: result }).where(own);
+    return { result, replayed: false };
+  }
+  const [stored] = await tx.select().from(idempotencyKey).where(own);
+  if (stored?.fingerprint !== fingerprint)
+    throw new AppError(
+      "idempotency_key_reused",
+      "This Idempotency-Key was used for another request; use a new key for a new request.",
+    );
+  return { result: stored.response as Result, replayed: true };
 }
 
 /** Purges a batch of expired keys. @returns how many. */

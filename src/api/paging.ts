@@ -3,29 +3,29 @@ import { AppError } from "../shared/errors.ts";
 /** Most rows of one page. */
 export const MAX_PAGE = 500;
 
-/** One page of a list, and where the next begins; null: this was the last. */
+/** One page of a list, and the cursor of the next; null on the last page. */
 export interface Page<Row> {
   rows: Row[];
   next: string | null;
 }
 
-/** Cursors are opaque to clients: what is in them may change. */
-export const encodeCursor = (text: string): string => Buffer.from(text).toString("base64url");
+/** Cursors are opaque to clients: their content may change. */
+const encodeCursor = (text: string): string => Buffer.from(text).toString("base64url");
 
-/** @throws AppError `invalid` for what no reply has ever given out. */
+/** @throws AppError `invalid_cursor` unless the decoded cursor matches `form`. */
 export function decodeCursor(cursor: string, form: RegExp): RegExpExecArray {
   const match = form.exec(Buffer.from(cursor, "base64url").toString());
   if (!match) throw new AppError("invalid_cursor", "cursor: must be the next_cursor of an earlier reply.");
   return match;
 }
 
-/** The sequence number after which a page of a numbered list begins; 0: at the beginning. */
+/** The sequence number that a page of a numbered list starts after; 0: at the beginning. */
 export const decodeSeq = (cursor: string | undefined): number =>
   cursor === undefined ? 0 : Number(decodeCursor(cursor, /^\d{1,15}$/)[0]);
 
 /**
- * Makes a page of rows that were read with `limit + 1`: the one too many says that there is more.
- * @param limit undefined: all were asked for.
+ * Makes a page of rows that were queried with `limit + 1`: the extra row says that there is another page.
+ * @param limit undefined: the whole list.
  */
 export function pageOf<Row>(
   rows: Row[],
@@ -37,3 +37,7 @@ export function pageOf<Row>(
   const last = kept.at(-1);
   return { rows: kept, next: last === undefined ? null : encodeCursor(cursorOf(last)) };
 }
+
+/** The `next_cursor` of a list's reply. Only with a limit: the published clients know no such field. */
+export const nextCursor = (query: { limit?: number | undefined }, { next }: Page<unknown>) =>
+  query.limit === undefined ? {} : { next_cursor: next };

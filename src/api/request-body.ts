@@ -1,14 +1,30 @@
+import { Elysia } from "elysia";
 import { AppError } from "../shared/errors.ts";
-import { MAX_BODY_BYTES, tooLarge } from "./body-limits.ts";
 
-/** Levels of arrays and objects inside each other; more than any client needs, less than any parser minds. */
+/** Largest request body, in bytes. */
+export const MAX_BODY_BYTES = 1024 * 1024;
+/** Deepest nesting of arrays and objects: more than any client needs, less than would trouble a parser. */
 const MAX_DEPTH = 64;
 const JSON_TYPE = /^\s*(application\/json|[\w.+-]+\/[\w.+-]+\+json)\s*(;|$)/i;
 
+const tooLarge = () => new AppError("too_large", `The body is larger than ${MAX_BODY_BYTES} bytes.`);
+
+/** Refuses what no route can use: a Content-Length above the limit, and query parameters with NUL, which PostgreSQL cannot store. */
+export const requestLimits = () =>
+  new Elysia({ name: "request-limits" })
+    .onRequest(({ request }) => {
+      if (Number(request.headers.get("content-length") ?? 0) > MAX_BODY_BYTES) throw tooLarge();
+    })
+    .onTransform({ as: "global" }, ({ query }) => {
+      for (const [name, value] of Object.entries(query))
+        if ([value].flat().some((one) => typeof one === "string" && one.includes("\0")))
+          throw new AppError("invalid", `${name}: contains a NUL character (%00).`);
+    });
+
 /**
- * Reads a body as JSON that can be stored, and no more of it than may be: for guarded routes, whose guard has looked at
- * the token before. Where there is no body it is null, which each route's schema judges.
- * @throws AppError `too_large`, `unsupported_media_type`, `bad_request` or `invalid`.
+ * Reads and parses a JSON body within the size limit. For guarded routes: the guard has checked the token by then.
+ * @returns null without a body; each route's schema decides whether that is allowed.
+ * @throws AppError `too_large`, `unsupported_media_type`, `bad_request`, `malformed_json` or `invalid`.
  */
 export async function readJson({ request }: { request: Request }): Promise<unknown> {
   const bytes = await readBytes(request);
@@ -19,23 +35,23 @@ export async function readJson({ request }: { request: Request }): Promise<unkno
       "unsupported_media_type",
       "The body must be JSON: send it with the header `Content-Type: application/json`.",
     );
-  return jsonOf(bytes);
+  return parseJson(bytes);
 }
 
-/** @throws AppError `bad_request` or `invalid`: no JSON, or none that can be stored. */
-export function jsonOf(bytes: Uint8Array): unknown {
+/** @throws AppError `bad_request`, `malformed_json` or `invalid` for what is not JSON, or JSON that cannot be stored. */
+export function parseJson(bytes: Uint8Array): unknown {
   const value = parse(decode(bytes));
   requireStorable(value);
   return value;
 }
 
-/** A body as it comes, and no more of it than may be. @throws AppError `too_large`. */
+/** The raw body, read only up to the size limit. @throws AppError `too_large`. */
 export async function readBytes(request: Request): Promise<Uint8Array> {
   if (request.body === null) return new Uint8Array();
   const chunks: Uint8Array[] = [];
   let size = 0;
-  // A chunked body has no length to look at beforehand.
-  for await (const chunk of request.body as unknown as AsyncIterable<Uint8Array>) {
+  // A chunked body has no Content-Length to check beforehand.
+  for await (const chunk of request.body) {
     size += chunk.length;
     if (size > MAX_BODY_BYTES) throw tooLarge();
     chunks.push(chunk);
@@ -59,7 +75,7 @@ function parse(text: string): unknown {
   }
 }
 
-/** PostgreSQL's JSON has no NUL and no half of a surrogate pair. Without recursion: the depth is not known yet. */
+/** PostgreSQL's JSON allows neither NUL nor an unpaired surrogate. Iterative, because the depth is not known yet. */
 function requireStorable(root: unknown): void {
   const open: [value: unknown, depth: number][] = [[root, 1]];
   for (let next = open.pop(); next; next = open.pop()) {
@@ -83,6 +99,6 @@ function requireText(text: string): void {
   if (!text.isWellFormed())
     throw new AppError(
       "invalid",
-      "The body contains half of a surrogate pair (\\ud800 to \\udfff), which is no character and cannot be stored.",
+      "The body contains an unpaired surrogate (\\ud800 to \\udfff), which cannot be stored.",
     );
 }

@@ -1,7 +1,7 @@
 const ids = new WeakMap<Request, string>();
 const ACCEPTED = /^[\w.:@-]{1,128}$/;
 
-/** The client's X-Request-Id where it is usable, else one of our own; the same for the whole request. */
+/** The client's X-Request-Id if it is well-formed, else a generated one; stable for the lifetime of the request. */
 export function requestIdOf(request: Request): string {
   let id = ids.get(request);
   if (id === undefined) {

@@ -1,125 +1,137 @@
-/** Wire shapes that several features share. TypeBox itself, whose schemas are Elysia's own. */
+/** Wire schemas that several features share. TypeBox itself: Elysia re-exports its own copy with its own kinds. */
 import { type TSchema, Type as t } from "@sinclair/typebox";
 import { MAX_PAGE } from "./paging.ts";
 
 /** UUID in a path. */
 export const Id = t.String({
   format: "uuid",
-  // The format alone would let `urn:uuid:` through.
+  // The format alone would accept `urn:uuid:`.
   pattern: "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$",
   description: "UUID",
   examples: ["019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708"],
 });
+export const idParams = t.Object({ id: Id });
 
 /** ISO 8601 in UTC. */
-export const Time = t.String({ format: "date-time", examples: ["2026-01-31T12:00:00.000Z"] });
+export const Timestamp = t.String({ format: "date-time", examples: ["2026-01-31T12:00:00.000Z"] });
 
-/** The same from a client: PostgreSQL knows neither a year 0 nor JavaScript's signed ones. */
-export const WrittenTime = t.String({ ...Time, pattern: "^[1-9][0-9]{3}-" });
+/** The same as input: PostgreSQL accepts neither year 0 nor JavaScript's signed years. */
+export const TimestampInput = t.String({ ...Timestamp, pattern: "^[1-9][0-9]{3}-" });
 
 export const nullable = <T extends TSchema>(schema: T) => t.Union([schema, t.Null()]);
 
-/** The answer to whatever changes something. */
-export const Done = {
+/** The fields of the reply to every operation that changes something. */
+export const outcome = {
   success: t.Boolean({ examples: [true] }),
-  message: t.String({ description: "What was done, for people", examples: ["Done"] }),
+  message: t.String({ description: "What was done, for people to read", examples: ["Done"] }),
 };
 
-/** A prompt's place among those of its user. */
 export const Priority = t.Integer({
   minimum: -10,
   maximum: 10,
-  description: "Higher goes first, among the prompts of one user; default 0",
+  description: "Higher runs first, among the prompts of one user. Default: 0",
   examples: [0],
 });
 
-/** An example. */
-const CURSOR = "NTA";
+const EXAMPLE_CURSOR = "NTA";
 
-/** What every list takes. */
+/** The query parameters of every list. */
 export const paging = {
   limit: t.Optional(
     t.Integer({
       minimum: 1,
       maximum: MAX_PAGE,
-      description: "At most so many; without it, all of them",
+      description: "Page size. Default: the whole list",
       examples: [50],
     }),
   ),
   cursor: t.Optional(
     t.String({
       maxLength: 500,
-      description: "The next_cursor of the page before, with the same other parameters",
-      examples: [CURSOR],
+      description: "The next_cursor of the previous page; the other parameters must stay the same",
+      examples: [EXAMPLE_CURSOR],
     }),
   ),
 };
 
-/** For routes with `paging`, before validation: an address has only text, which Elysia turns into its own kinds alone. */
-export function readLimit({ query }: { query: { limit?: unknown } }): void {
+/** Transform of routes with `paging`: query values arrive as text, and Elysia converts only its own numeric kinds. */
+export function parseLimit({ query }: { query: { limit?: unknown } }): void {
   if (typeof query.limit === "string" && /^\d+$/.test(query.limit)) query.limit = Number(query.limit);
+}
+
+/** Transform of routes whose body is optional. */
+export function defaultToEmptyBody(context: { body: unknown }): void {
+  context.body ??= {};
 }
 
 export const NextCursor = t.Optional(
   nullable(
     t.String({
-      description: "Where the next page begins; only with a limit, and null on the last page",
-      examples: [CURSOR],
+      description: "Cursor of the next page; only with a limit, null on the last page",
+      examples: [EXAMPLE_CURSOR],
     }),
   ),
 );
 
-/** For a client that still has the present reply, and said so with If-None-Match. */
-export const Unchanged = t.Void({ description: "The reply with this ETag still holds" });
+/** 304: the client's ETag, sent as If-None-Match, is still current. */
+export const NotModified = t.Void({ description: "Not modified since the reply with this ETag" });
 
-/** Whatever JSON a client sent. */
+/** Any JSON value, stored as sent. */
 export const AnyJson = t.Any({ description: "Any JSON" });
 
-export const ErrorDto = t.Object(
+const ErrorDto = t.Object(
   {
-    err: t.String({ description: "The code again, for older clients", examples: ["not_found"] }),
+    err: t.String({ description: "The kind of error", examples: ["not_found"] }),
     msg: t.String({
-      description: "What was wrong and what to do",
+      description: "What was wrong and what to do, for people to read",
       examples: ["The session 019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708 does not exist."],
     }),
-    code: t.String({ description: "Stable; decide by this", examples: ["not_found"] }),
+    code: t.String({
+      description: "The specific error, stable: use this in programs",
+      examples: ["session_not_found"],
+    }),
     request_id: t.String({
-      description: "The X-Request-Id of the reply; name it in a report",
+      description: "The X-Request-Id of the reply; include it in a bug report",
       examples: ["ea63119e-fb31-486e-a188-239d40ba7643"],
     }),
   },
-  { description: "Every error has this shape." },
+  { description: "The shape of every error" },
 );
 
+/** Schemas that every controller registers. */
+export const sharedModels = { ErrorDto };
+
 /**
- * The error replies that an operation documents. Whoever needs a token (401) may also be told to slow down (429) or
- * to come again when the identity provider answers (503).
+ * The error responses that an operation documents. An operation that needs a token (401) may also exceed a rate limit
+ * (429) or find the identity provider unavailable (503).
  */
-export const errorReplies = <Status extends number>(...statuses: Status[]) => {
+export const errorResponses = <Status extends number>(...statuses: Status[]) => {
   const all = (statuses as number[]).includes(401) ? [...statuses, 429, 503] : statuses;
   return Object.fromEntries(all.map((status) => [status, "ErrorDto"])) as Record<
     Status | 429 | 503,
     "ErrorDto"
   >;
 };
+/** Of operations that read one thing, and of those that change something by the state that it is in. */
+export const readErrors = errorResponses(401, 404, 422, 500);
+export const writeErrors = errorResponses(400, 401, 404, 409, 413, 415, 422, 500);
 
-export const wireModels = { ErrorDto };
-
-/** What an operation's description has in common with the others of its tag. */
-export const secured = (tag: string) => (operationId: string, summary: string, description?: string) => ({
-  operationId,
-  summary,
-  ...(description !== undefined && { description }),
-  tags: [tag],
-  security: [{ Bearer: [] }],
-});
+/** Makes the OpenAPI details of a tag's operations, all of which need a token. */
+export const securedOperation =
+  (tag: string) => (operationId: string, summary: string, description?: string) => ({
+    operationId,
+    summary,
+    ...(description !== undefined && { description }),
+    tags: [tag],
+    security: [{ Bearer: [] }],
+  });
 
 /** The header of every operation that creates. */
-export const idempotent = t.Object({
+export const idempotencyHeaders = t.Object({
   "idempotency-key": t.Optional(
     t.String({
       description:
-        "1 to 255 printable characters, kept 24 h: the same request with the same key gets the first answer again (with Idempotency-Replayed: true), another request 409",
+        "1 to 255 printable ASCII characters, kept for 24 hours. A repetition with the same key gets the first reply again (with Idempotency-Replayed: true); another request with the same key gets 409.",
       examples: ["6f2a9c1e-create-login-fix"],
     }),
   ),

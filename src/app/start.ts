@@ -68,7 +68,7 @@ export async function startService(options: {
     if (config.metricsPort !== undefined) {
       const app = metricsApp({ metrics, token: config.metricsToken });
       const listening = await listen({ app, host: config.host, port: config.metricsPort });
-      logger.info("metrics are shown", { url: `${listening.url}/metrics` });
+      logger.info("metrics server listening", { url: `${listening.url}/metrics` });
       stack.add("metrics", () => listening.stop());
     }
 

@@ -1,37 +1,37 @@
 import { errors, type JWTPayload } from "jose";
 import { AppError } from "../shared/errors.ts";
 
-/** Who sent a request. */
+/** The authenticated sender of a request. */
 export interface User {
   /** The token's `sub`; `local` in none mode. */
   id: string;
-  /** What the token calls them, for people to read. */
+  /** Display name from the token. */
   name?: string;
   roles: readonly string[];
-  /** Milliseconds since the epoch; Infinity in none mode. A stream may outlive its token: check it there. */
+  /** Milliseconds since the epoch; Infinity in none mode. A stream may outlive its token, so streams check this. */
   expiresAt: number;
 }
 
 export interface TokenVerifier {
   /**
-   * @throws AppError `unauthorized` with a sentence that says why, never the token;
-   *   `unavailable` when the issuer does not answer, so that a client retries instead of signing its user out.
+   * @throws AppError `unauthorized` or `token_expired`, with the reason and never the token;
+   *   `identity_provider_unavailable` while the issuer does not answer, so that clients retry instead of signing out.
    */
   verify(token: string): Promise<User>;
-  /** The user of a request without a token. Only in none mode; then no token is looked at. */
+  /** The user of every request. Only in none mode, which ignores tokens. */
   readonly anonymous?: User;
 }
 
-/** Seconds that the clocks of the issuer and of this machine may differ. */
+/** Allowed difference, in seconds, between the clocks of the issuer and of this machine. */
 export const CLOCK_TOLERANCE_SECONDS = 5;
 
 const MAX_NAME_LENGTH = 200;
 /** OpenID Connect's own limit. */
 const MAX_SUBJECT_LENGTH = 255;
-/** Control characters and lone surrogates: PostgreSQL refuses some of them, terminals and logs obey others. */
+/** Control characters and lone surrogates: PostgreSQL rejects some of them, terminals and logs interpret others. */
 const UNPRINTABLE = /[\p{Cc}\p{Cs}\u2028\u2029]/u;
 
-/** What is wrong with a user's or a role's name, as the end of a sentence; undefined: nothing. */
+/** The problem with a user's or a role's name, as the end of a sentence; undefined if there is none. */
 export function problemOfName(name: string): string | undefined {
   if (name.trim() === "") return "must not be empty";
   if (name !== name.trim()) return "must not begin or end with white space";
@@ -41,7 +41,7 @@ export function problemOfName(name: string): string | undefined {
 }
 
 /**
- * The user that a verified payload names. Roles are Keycloak's `realm_access.roles` and a top-level `roles`.
+ * The user of a verified payload. Roles are Keycloak's `realm_access.roles` and a top-level `roles`.
  * @throws AppError `unauthorized` when `sub` or `exp` is unusable.
  */
 export function userOf(payload: JWTPayload): User {
@@ -70,8 +70,8 @@ function namesIn(list: unknown): string[] {
 }
 
 /**
- * Turns what a verification threw into what the client is told. An AppError passes unchanged. Anything that
- * is not understood is a refusal too: an error in verifying must never let somebody in.
+ * The error that the client gets for what a verification threw. An AppError passes unchanged. Unknown errors refuse
+ * too: a bug in verification must never let anybody in.
  */
 export function refusalOf(error: unknown, audience: string): AppError {
   if (error instanceof AppError) return error;
@@ -87,14 +87,14 @@ function sentenceOf(error: unknown, audience: string): string {
     if (error.reason === "missing") return `The token has no ${JSON.stringify(error.claim)} claim.`;
     if (error.claim === "nbf") return "The token is not valid yet.";
     if (error.claim === "aud")
-      return `The token is for another audience; this service is ${JSON.stringify(audience)}.`;
+      return `The token is for another audience; this service expects ${JSON.stringify(audience)}.`;
     if (error.claim === "iss") return "The token comes from another issuer.";
     return `The token's ${JSON.stringify(error.claim)} claim is not valid.`;
   }
   if (error instanceof errors.JOSEAlgNotAllowed)
-    return "The token is signed with an algorithm that is not accepted here.";
+    return "The token is signed with an algorithm that this service does not accept.";
   if (error instanceof errors.JWKSNoMatchingKey)
     return "The token is signed with an unknown key: its issuer does not publish it.";
-  if (error instanceof errors.JWSSignatureVerificationFailed) return "The token's signature does not fit.";
+  if (error instanceof errors.JWSSignatureVerificationFailed) return "The token's signature is not valid.";
   return "The token is not a valid JWT.";
 }

@@ -1,36 +1,48 @@
 import { Elysia } from "elysia";
 import { AppError } from "../shared/errors.ts";
 import type { TokenVerifier, User } from "./claims.ts";
-import type { Allowance, RateLimits } from "./limits.ts";
+
+/** The state of a rate limit after one more request. */
+export interface Allowance {
+  /** The reply's RateLimit headers. */
+  headers: Readonly<Record<string, string>>;
+  /** `rate_limited` once the limit is exceeded. */
+  refusal: AppError | undefined;
+}
+
+/** Counts requests; each call counts one. Never rejects: while counting fails, nobody is limited. */
+export interface RateLimits {
+  byUser(id: string): Promise<Allowance>;
+  /** For unauthenticated requests. */
+  byAddress(request: Request): Promise<Allowance>;
+}
 
 type Outcome = { user: User } | { refusal: unknown; challenge: string };
-type Judgement = Outcome & { headers?: Allowance["headers"] };
+type LimitedOutcome = Outcome & { headers?: Allowance["headers"] };
 
-/** RFC 6750: the scheme in any case, one token of the characters that a token may have. */
+/** RFC 6750: the scheme in any case, then one token of the characters that a token may have. */
 const BEARER = /^bearer +([A-Za-z0-9\-._~+/]+=*) *$/i;
 const CHALLENGE = "Bearer";
-const CHALLENGE_BAD_TOKEN = 'Bearer error="invalid_token"';
+const CHALLENGE_INVALID_TOKEN = 'Bearer error="invalid_token"';
+
+export type Guard = ReturnType<typeof createGuard>;
 
 /**
- * The plugin that gives `user` to every route registered AFTER `.use(guard)` in the same controller, and
- * answers anybody else with 401 before the body is read, parsed or validated. Throws AppError `unauthorized`
- * (with a WWW-Authenticate header), `too_many_requests` (with Retry-After) or `unavailable`.
+ * The plugin that provides `user` to every route registered AFTER `.use(guard)` in the same controller, and answers
+ * unauthenticated requests with 401 before the body is read, parsed or validated. Throws AppError `unauthorized` or a
+ * specific code of its kind (with a WWW-Authenticate header), `rate_limited` (with Retry-After), or
+ * `identity_provider_unavailable`.
  *
  * Do not give a guarded route `parse: "none"`: with a parse hook beside it Elysia 1.4 fails on that name.
  */
-export function createGuard({
-  verifier,
-  limits,
-}: {
-  verifier: TokenVerifier;
-  limits?: RateLimits | undefined;
-}) {
-  const outcomes = new WeakMap<Request, Promise<Judgement>>();
-  const judge = (request: Request): Promise<Judgement> => {
+export function createGuard(options: { verifier: TokenVerifier; limits?: RateLimits | undefined }) {
+  const { verifier, limits } = options;
+  const outcomes = new WeakMap<Request, Promise<LimitedOutcome>>();
+  const outcomeOf = (request: Request): Promise<LimitedOutcome> => {
     let outcome = outcomes.get(request);
     if (!outcome) {
-      outcome = judgeHeader(verifier, request.headers.get("authorization")).then((one) =>
-        limits ? counted(limits, request, one) : one,
+      outcome = authenticate(verifier, request.headers.get("authorization")).then((one) =>
+        limits ? applyLimit(limits, request, one) : one,
       );
       outcomes.set(request, outcome);
     }
@@ -42,44 +54,43 @@ export function createGuard({
       // Runs before the body is parsed, and only where there may be one. It refuses by claiming the body as
       // its own, so that nothing reads it; thrown here, the error would be taken for malformed JSON.
       .onParse({ as: "scoped" }, async ({ request }) =>
-        "refusal" in (await judge(request)) ? null : undefined,
+        "refusal" in (await outcomeOf(request)) ? null : undefined,
       )
       // Runs before validation, on every route. Not a macro: a derive inside one is silently ignored, and its
       // resolve runs after validation.
       .derive({ as: "scoped" }, async ({ request, set }) => {
-        const outcome = await judge(request);
+        const outcome = await outcomeOf(request);
         Object.assign(set.headers, outcome.headers);
         if ("user" in outcome) return { user: outcome.user };
-        if (outcome.refusal instanceof AppError && outcome.refusal.kind === "unauthorized")
-          set.headers["www-authenticate"] = outcome.challenge;
+        if (isUnauthorized(outcome.refusal)) set.headers["www-authenticate"] = outcome.challenge;
         throw outcome.refusal;
       })
   );
 }
 
-/** Good tokens count for their user wherever they come from, so that nobody is stopped by a neighbour's bad ones. */
-async function counted(limits: RateLimits, request: Request, outcome: Outcome): Promise<Judgement> {
-  const stranger = "refusal" in outcome;
-  if (stranger && !(outcome.refusal instanceof AppError && outcome.refusal.kind === "unauthorized"))
-    return outcome;
-  const { headers, refusal } = stranger
-    ? await limits.ofStranger(request)
-    : await limits.ofUser(outcome.user.id);
+const isUnauthorized = (error: unknown): boolean =>
+  error instanceof AppError && error.kind === "unauthorized";
+
+/** A valid token counts for its user, wherever it is sent from: invalid tokens of a neighbour do not limit them. */
+async function applyLimit(limits: RateLimits, request: Request, outcome: Outcome): Promise<LimitedOutcome> {
+  if ("refusal" in outcome && !isUnauthorized(outcome.refusal)) return outcome;
+  const { headers, refusal } =
+    "user" in outcome ? await limits.byUser(outcome.user.id) : await limits.byAddress(request);
   return refusal ? { refusal, challenge: "", headers } : { ...outcome, headers };
 }
 
-/** Never rejects: the same outcome is looked at in two hooks. */
-async function judgeHeader(verifier: TokenVerifier, header: string | null): Promise<Outcome> {
+/** Never rejects, because two hooks await the same outcome. */
+async function authenticate(verifier: TokenVerifier, header: string | null): Promise<Outcome> {
   if (verifier.anonymous) return { user: verifier.anonymous };
   if (!header)
-    return refused("token_missing", "This needs a token: send the header `Authorization: Bearer <token>`.");
+    return refused("token_missing", "A token is required: send the header `Authorization: Bearer <token>`.");
   const token = BEARER.exec(header)?.[1];
   if (token === undefined)
-    return refused("unauthorized", "The Authorization header is not `Bearer` followed by one token.");
+    return refused("unauthorized", "The Authorization header must be `Bearer` followed by one token.");
   try {
     return { user: await verifier.verify(token) };
   } catch (refusal) {
-    return { refusal, challenge: CHALLENGE_BAD_TOKEN };
+    return { refusal, challenge: CHALLENGE_INVALID_TOKEN };
   }
 }
 

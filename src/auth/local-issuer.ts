@@ -27,16 +27,16 @@ export interface LocalIssuer extends TokenVerifier {
   /** Absolute path of the key. */
   readonly keyFile: string;
   /**
-   * A token for 30 days.
+   * Issues a token that is valid for 30 days.
    * @throws OperatorError (exit code 2) for an unusable user or role name.
    */
   issue(claims: { user: string; roles: readonly string[] }): Promise<string>;
 }
 
 /**
- * Signs and verifies this service's own tokens, with a secret key in DATA_DIR that is made on first use. Any
- * process on the directory gets the same key, however many open it at once. No lock is held.
- * @throws OperatorError when the key can be neither read nor made.
+ * Signs and verifies this service's own tokens, with a secret key in DATA_DIR that is generated on first use. All
+ * processes on the directory get the same key, also when they open it at the same time. No lock is held.
+ * @throws OperatorError when the key can be neither read nor created.
  */
 export function openLocalIssuer({
   dataDir,
@@ -63,7 +63,7 @@ export function openLocalIssuer({
       return signer.sign({ sub: user, roles: [...new Set(roles)], exp });
     },
     async verify(token) {
-      // Not the plugin's own verify: it takes any HMAC algorithm and answers `false` without a reason.
+      // Not the plugin's own verify: it accepts any HMAC algorithm and returns `false` without a reason.
       try {
         const { payload } = await jwtVerify(token, secret, {
           algorithms: [ALGORITHM],
@@ -84,25 +84,25 @@ export function openLocalIssuer({
 function openKey(dataDir: string, keyFile: string): Uint8Array {
   try {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-    const text = readKey(keyFile) ?? makeKey(keyFile);
+    const text = readKey(keyFile) ?? createKey(keyFile);
     if (/^[0-9a-f]+\n?$/.test(text) && text.trim().length === KEY_BYTES * 2)
       return Buffer.from(text.trim(), "hex");
   } catch (error) {
     throw new OperatorError(
-      `The local issuer's key ${keyFile} cannot be used: ${messageOf(error)}. Check that DATA_DIR belongs to this user and can be written.`,
+      `The local issuer's key ${keyFile} cannot be used: ${messageOf(error)}. Check that this user owns DATA_DIR and can write to it.`,
       1,
       { cause: error },
     );
   }
   throw new OperatorError(
-    `The local issuer's key ${keyFile} is damaged. Restore it, or delete it: a new one is made, and every token issued so far stops working.`,
+    `The local issuer's key ${keyFile} is damaged. Restore it, or delete it: a new one is generated, and every token issued so far becomes invalid.`,
   );
 }
 
 function readKey(keyFile: string): string | undefined {
   try {
     const text = readFileSync(keyFile, "utf8");
-    closeToOthers(keyFile);
+    restrictToOwner(keyFile);
     return text;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
@@ -110,18 +110,18 @@ function readKey(keyFile: string): string | undefined {
   }
 }
 
-/** Whoever reads the key can be any user. A file system without modes ignores this, so it is no condition. */
-function closeToOthers(keyFile: string): void {
+/** Whoever reads the key can act as any user. Best effort: some file systems have no modes. */
+function restrictToOwner(keyFile: string): void {
   try {
     if (statSync(keyFile).mode & 0o077) chmodSync(keyFile, 0o600);
   } catch {}
 }
 
 /**
- * The key appears complete or not at all: written beside, flushed, then linked to its name, which fails when
- * another process was first; then that one's key is the key.
+ * The key file appears complete or not at all: it is written to a draft, flushed, then linked to its name. Linking
+ * fails when another process was first; then that process's key is used.
  */
-function makeKey(keyFile: string): string {
+function createKey(keyFile: string): string {
   const draft = `${keyFile}.${process.pid}.${randomBytes(6).toString("hex")}`;
   const text = `${randomBytes(KEY_BYTES).toString("hex")}\n`;
   try {

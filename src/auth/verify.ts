@@ -9,17 +9,17 @@ import { openLocalIssuer } from "./local-issuer.ts";
 
 export type { TokenVerifier, User } from "./claims.ts";
 
-/** Public-key signatures only: `none` is no signature, and HS* would make a published key a signing key. */
+/** Public-key signatures only: `none` is unsigned, and with HS* a published key could sign. */
 const ALGORITHMS = [
   ...["RS256", "RS384", "RS512"],
   ...["PS256", "PS384", "PS512"],
   ...["ES256", "ES384", "ES512"],
   "EdDSA",
 ];
-/** Characters; more than any header that a server takes, far more than any token. */
+/** In characters; longer than any header that servers accept. */
 const MAX_TOKEN_LENGTH = 16_384;
-/** Milliseconds after which a remembered token is looked at anew, so that a withdrawn key ends its tokens too. */
-const MAX_REMEMBERED_MS = 600_000;
+/** Milliseconds after which a cached token is verified again, so that tokens of a withdrawn key expire too. */
+const MAX_CACHED_MS = 600_000;
 
 const ANONYMOUS: User = Object.freeze({
   id: "local",
@@ -29,11 +29,11 @@ const ANONYMOUS: User = Object.freeze({
 
 export interface VerifierOptions {
   config: AuthConfig;
-  /** Absolute path; where the local issuer's key is. Only used in local mode. */
+  /** Absolute path of the folder with the local issuer's key. Only used in local mode. */
   dataDir: string;
-  /** Milliseconds between two fetches that unknown keys cause. Default 5,000. */
+  /** Milliseconds between two fetches caused by unknown keys. Default 5,000. */
   jwksCooldownMs?: number;
-  /** Verified tokens that are remembered; the oldest is forgotten first. Default 10,000. */
+  /** Most verified tokens in the cache; the oldest is evicted first. Default 10,000. */
   cacheSize?: number;
   /** Milliseconds since the epoch. */
   now?: () => number;
@@ -41,8 +41,8 @@ export interface VerifierOptions {
 }
 
 /**
- * The verifier of the configured mode. Nothing is fetched before the first token comes.
- * @throws OperatorError when the local issuer's key can be neither read nor made.
+ * The verifier of the configured mode. Fetches nothing before the first token.
+ * @throws OperatorError when the local issuer's key can be neither read nor created.
  */
 export function createVerifier(options: VerifierOptions): TokenVerifier {
   const { config, dataDir, jwksCooldownMs, cacheSize = 10_000, now = Date.now, logger } = options;
@@ -50,9 +50,9 @@ export function createVerifier(options: VerifierOptions): TokenVerifier {
     case "none":
       return { anonymous: ANONYMOUS, verify: async () => ANONYMOUS };
     case "local":
-      return remember(openLocalIssuer({ dataDir, audience: config.audience, now }), cacheSize, now);
+      return cached(openLocalIssuer({ dataDir, audience: config.audience, now }), cacheSize, now);
     case "oidc":
-      return remember(oidcVerifier(config, { jwksCooldownMs, now, logger }), cacheSize, now);
+      return cached(oidcVerifier(config, { jwksCooldownMs, now, logger }), cacheSize, now);
   }
 }
 
@@ -68,7 +68,7 @@ function oidcVerifier(
 
   async function payloadOf(token: string): Promise<JWTPayload> {
     const rules: JWTVerifyOptions = {
-      // Configuration drops trailing slashes, some issuers' names end in one.
+      // Configuration strips trailing slashes; some issuers' names end with one.
       issuer: [issuer, `${issuer}/`],
       audience,
       algorithms: ALGORITHMS,
@@ -80,7 +80,7 @@ function oidcVerifier(
       return (await jwtVerify(token, keyOf, rules)).payload;
     } catch (error) {
       if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error;
-      // The token does not say which of several keys it is signed with: try each.
+      // The token does not say which of several keys signed it: try each.
       for await (const key of error) {
         try {
           return (await jwtVerify(token, key, rules)).payload;
@@ -104,10 +104,10 @@ function oidcVerifier(
 }
 
 /**
- * Remembers good tokens, by hash so that no dump of memory holds them all, until they expire. Refusals are
- * never remembered: the same token may be good once its key is known or its time has come.
+ * Caches verified tokens until they expire, by hash, so that a memory dump does not contain them. Refusals are never
+ * cached: the same token may become valid once its key is known or its `nbf` has passed.
  */
-function remember(verifier: TokenVerifier, size: number, now: () => number): TokenVerifier {
+function cached(verifier: TokenVerifier, size: number, now: () => number): TokenVerifier {
   const known = new Map<string, { user: User; until: number }>();
   return {
     async verify(token) {
@@ -117,7 +117,7 @@ function remember(verifier: TokenVerifier, size: number, now: () => number): Tok
       if (hit && now() < hit.until) return hit.user;
       known.delete(hash);
       const user = await verifier.verify(token);
-      known.set(hash, { user, until: Math.min(user.expiresAt, now() + MAX_REMEMBERED_MS) });
+      known.set(hash, { user, until: Math.min(user.expiresAt, now() + MAX_CACHED_MS) });
       for (const oldest of known.keys()) {
         if (known.size <= size) break;
         known.delete(oldest);

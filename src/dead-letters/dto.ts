@@ -1,5 +1,5 @@
 import type { DlqDto } from "./model.ts";
-import { redacted } from "./redact.ts";
+import { redact } from "./redact.ts";
 import type { DeadLetterRow } from "./store.ts";
 
 /** A dead letter as clients see it. */
@@ -8,7 +8,7 @@ export function toDlqDto(row: DeadLetterRow): DlqDto {
     id: row.id,
     task_type: row.taskType,
     entity_id: row.entityId,
-    entity_data: redacted(row.entityData),
+    entity_data: redact(row.entityData),
     kind: row.kind,
     retry_count: row.retryCount,
     last_error: row.lastError,

@@ -1,5 +1,5 @@
 import { type Static, t } from "elysia";
-import { AnyJson, Done, Id, nullable, Time, WrittenTime } from "../api/schemas.ts";
+import { AnyJson, Id, nullable, outcome, Timestamp, TimestampInput } from "../api/schemas.ts";
 import { DLQ_STATUSES, FAILURE_KINDS } from "../db/columns.ts";
 
 const DlqStatus = t.Unsafe<(typeof DLQ_STATUSES)[number]>(
@@ -10,7 +10,7 @@ const notes = t.Optional(
   nullable(
     t.String({
       maxLength: 10_000,
-      description: "Why, for whoever looks later",
+      description: "The reason, kept with the entry",
       examples: ["Fixed upstream"],
     }),
   ),
@@ -18,26 +18,26 @@ const notes = t.Optional(
 
 const DlqDto = t.Object({
   id: Id,
-  task_type: t.String({ description: "What was given up", examples: ["prompt-run"] }),
-  entity_id: { ...Id, description: "The prompt, or the session whose sandbox could not be given back" },
+  task_type: t.String({ description: "What failed", examples: ["prompt-run"] }),
+  entity_id: { ...Id, description: "The prompt, or the session whose sandbox could not be returned" },
   entity_data: {
     ...AnyJson,
-    description: "What is known of it, without secrets",
+    description: "Details of the failure, without secrets",
     examples: [{ attempts: 5 }],
   },
   kind: Kind,
-  retry_count: t.Integer({ description: "How often it was tried", examples: [5] }),
+  retry_count: t.Integer({ description: "Number of attempts", examples: [5] }),
   last_error: t.String({ examples: ["The repository could not be reached."] }),
-  last_error_at: Time,
-  first_failed_at: Time,
+  last_error_at: Timestamp,
+  first_failed_at: Timestamp,
   status: DlqStatus,
   resolution_notes: nullable(t.String({ examples: ["Fixed upstream"] })),
   resolved_by: nullable(
     t.String({ description: "The user who resolved, abandoned or retried it", examples: ["alice"] }),
   ),
-  resolved_at: nullable(Time),
-  created_at: Time,
-  updated_at: Time,
+  resolved_at: nullable(Timestamp),
+  created_at: Timestamp,
+  updated_at: Timestamp,
 });
 export type DlqDto = Static<typeof DlqDto>;
 
@@ -45,13 +45,13 @@ export const statusQuery = t.Object({
   status: t.Optional(
     t.String({
       pattern: `^(?:${DLQ_STATUSES.map(anyCase).join("|")})$`,
-      description: "pending, resolved or abandoned, in any case; without it, all",
+      description: "pending, resolved or abandoned, in any case. Default: all",
       examples: ["pending"],
     }),
   ),
 });
 
-/** JSON Schema's patterns have no flag for it. */
+/** Patterns in JSON Schema have no flag for case-insensitive matching. */
 function anyCase(word: string): string {
   return word.replace(/./g, (letter) => `[${letter.toLowerCase()}${letter.toUpperCase()}]`);
 }
@@ -61,23 +61,31 @@ export const deadLetterModels = {
   DlqStatus,
   ListDlqOutput: t.Object({ entries: t.Array(DlqDto) }),
   ResolveDlqInput: t.Object({ resolution_notes: notes }),
-  ResolveDlqOutput: t.Object(Done),
+  ResolveDlqOutput: t.Object(outcome),
   AbandonDlqInput: t.Object({ resolution_notes: notes }),
-  AbandonDlqOutput: t.Object(Done),
+  AbandonDlqOutput: t.Object(outcome),
   RetryDlqInput: t.Object({ resolution_notes: notes }),
-  RetryDlqOutput: t.Object(Done),
+  RetryDlqOutput: t.Object(outcome),
   RetryDlqEntriesInput: t.Object({
     task_type: t.Optional(t.String({ maxLength: 200, examples: ["prompt-run"] })),
     kind: t.Optional(Kind),
     ids: t.Optional(t.Array(Id, { minItems: 1, maxItems: 500 })),
-    failed_before: t.Optional({ ...WrittenTime, description: "Only what failed last before this" }),
-    failed_after: t.Optional({ ...WrittenTime, description: "Only what failed last at or after this" }),
+    failed_before: t.Optional({
+      ...TimestampInput,
+      description: "Only entries whose last failure was before this time",
+    }),
+    failed_after: t.Optional({
+      ...TimestampInput,
+      description: "Only entries whose last failure was at or after this time",
+    }),
     resolution_notes: notes,
   }),
   RetryDlqEntriesOutput: t.Object({
-    ...Done,
-    retried: t.Array(Id, { description: "Entries that were sent on their way again" }),
-    skipped: t.Array(Id, { description: "Entries whose prompt or session is gone, or no longer failed" }),
-    more: t.Boolean({ description: "More fit than one request takes (500): ask again" }),
+    ...outcome,
+    retried: t.Array(Id, { description: "Entries that are retried" }),
+    skipped: t.Array(Id, {
+      description: "Entries whose prompt or session was deleted or is no longer failed",
+    }),
+    more: t.Boolean({ description: "More entries match than one request retries (500): send it again" }),
   }),
 };

@@ -1,7 +1,15 @@
-import { Elysia, t } from "elysia";
-import { errorReplies, Id, secured, wireModels } from "../api/schemas.ts";
+import { Elysia } from "elysia";
+import {
+  defaultToEmptyBody,
+  errorResponses,
+  idParams,
+  readErrors,
+  securedOperation,
+  sharedModels,
+  writeErrors,
+} from "../api/schemas.ts";
 import type { User } from "../auth/claims.ts";
-import type { createGuard } from "../auth/guard.ts";
+import type { Guard } from "../auth/guard.ts";
 import type { Orm } from "../db/client.ts";
 import { DLQ_STATUSES } from "../db/columns.ts";
 import { toDlqDto } from "./dto.ts";
@@ -11,22 +19,20 @@ import { closeDeadLetter, listDeadLetters, readDeadLetter } from "./store.ts";
 
 const viewerOf = (user: User) => ({ userId: user.id, admin: user.roles.includes("admin") });
 
-/** Notes are optional, and so is a body to put them in. */
-const withoutBody = (context: { body: unknown }) => {
-  context.body ??= {};
-};
-
-/** Dead letters: what was given up. One's own; with the role `admin`, everybody's. */
-export function deadLetterRoutes(options: { orm: Orm; guard: ReturnType<typeof createGuard> }) {
+/** Dead letters: work that failed permanently. Users see their own; the role `admin` sees all. */
+export function deadLetterRoutes(options: { orm: Orm; guard: Guard }) {
   const { orm, guard } = options;
-  const detail = secured("Dead Letter Queue");
-  const params = t.Object({ id: Id });
-  const replies = errorReplies(400, 401, 404, 409, 413, 415, 422, 500);
-  const audited = "Who did it, when and why stays with the entry. Once it is no longer Pending: 409.";
+  const detail = securedOperation("Dead Letter Queue");
+  const audited = "The entry records who did it, when and why. If it is no longer Pending: 409.";
+  const selected = (user: User, id: string, body: { resolution_notes?: string | null | undefined }) => ({
+    viewer: viewerOf(user),
+    id,
+    notes: body.resolution_notes ?? null,
+  });
 
   return new Elysia()
     .use(guard)
-    .model({ ...wireModels, ...deadLetterModels })
+    .model({ ...sharedModels, ...deadLetterModels })
     .get(
       "/dead-letter-queue",
       async ({ user, query }) => {
@@ -38,80 +44,74 @@ export function deadLetterRoutes(options: { orm: Orm; guard: ReturnType<typeof c
         query: statusQuery,
         detail: detail(
           "handlers_dead_letter_queue_list_dlq_entries",
-          "List what was given up",
-          "Newest first. Users see their own; with the role admin, everybody's.",
+          "List dead letters",
+          "Newest first. Users see their own; the role admin sees all.",
         ),
-        response: { 200: "ListDlqOutput", ...errorReplies(401, 422, 500) },
+        response: { 200: "ListDlqOutput", ...errorResponses(401, 422, 500) },
       },
     )
     .get(
       "/dead-letter-queue/:id",
       async ({ user, params }) => toDlqDto(await readDeadLetter(orm, viewerOf(user), params.id)),
       {
-        params,
-        detail: detail("handlers_dead_letter_queue_get_dlq_entry", "Read a dead letter"),
-        response: { 200: "DlqDto", ...errorReplies(401, 404, 422, 500) },
+        params: idParams,
+        detail: detail("handlers_dead_letter_queue_get_dlq_entry", "Get a dead letter"),
+        response: { 200: "DlqDto", ...readErrors },
       },
     )
     .post(
       "/dead-letter-queue/:id/resolve",
       async ({ user, params, body }) => {
-        const notes = body.resolution_notes ?? null;
-        await closeDeadLetter(orm, { viewer: viewerOf(user), id: params.id, status: "Resolved", notes });
-        return { success: true, message: "Entry resolved" };
+        await closeDeadLetter(orm, { ...selected(user, params.id, body), status: "Resolved" });
+        return { success: true, message: "Dead letter resolved" };
       },
       {
         parse: "json",
-        params,
+        params: idParams,
         body: "ResolveDlqInput",
-        transform: withoutBody,
-        detail: detail("handlers_dead_letter_queue_resolve_dlq", "Say that it has been dealt with", audited),
-        response: { 200: "ResolveDlqOutput", ...replies },
+        transform: defaultToEmptyBody,
+        detail: detail("handlers_dead_letter_queue_resolve_dlq", "Resolve a dead letter", audited),
+        response: { 200: "ResolveDlqOutput", ...writeErrors },
       },
     )
     .post(
       "/dead-letter-queue/:id/abandon",
       async ({ user, params, body }) => {
-        const notes = body.resolution_notes ?? null;
-        await closeDeadLetter(orm, { viewer: viewerOf(user), id: params.id, status: "Abandoned", notes });
-        return { success: true, message: "Entry abandoned" };
+        await closeDeadLetter(orm, { ...selected(user, params.id, body), status: "Abandoned" });
+        return { success: true, message: "Dead letter abandoned" };
       },
       {
         parse: "json",
-        params,
+        params: idParams,
         body: "AbandonDlqInput",
-        transform: withoutBody,
-        detail: detail("handlers_dead_letter_queue_abandon_dlq", "Say that nothing will be done", audited),
-        response: { 200: "AbandonDlqOutput", ...replies },
+        transform: defaultToEmptyBody,
+        detail: detail("handlers_dead_letter_queue_abandon_dlq", "Abandon a dead letter", audited),
+        response: { 200: "AbandonDlqOutput", ...writeErrors },
       },
     )
     .post(
       "/dead-letter-queue/:id/retry",
       async ({ user, params, body }) => {
-        await retryDeadLetter(orm, {
-          viewer: viewerOf(user),
-          id: params.id,
-          notes: body.resolution_notes ?? null,
-        });
-        return { success: true, message: "On its way again; the entry is resolved" };
+        await retryDeadLetter(orm, selected(user, params.id, body));
+        return { success: true, message: "Queued again; the dead letter is resolved" };
       },
       {
         parse: "json",
-        params,
+        params: idParams,
         body: "RetryDlqInput",
-        transform: withoutBody,
+        transform: defaultToEmptyBody,
         detail: detail(
           "handlers_dead_letter_queue_retry_dlq",
-          "Try it again",
-          `A prompt waits again at its place in its session, with all its attempts; a sandbox's return is tried anew. ${audited}`,
+          "Retry a dead letter",
+          `A prompt is queued again at its position in the session, with all its attempts; the return of a sandbox is attempted again. ${audited}`,
         ),
-        response: { 200: "RetryDlqOutput", ...replies },
+        response: { 200: "RetryDlqOutput", ...writeErrors },
       },
     )
     .post(
       "/dead-letter-queue/retry",
       async ({ user, body }) => {
-        const done = await retryDeadLetters(orm, {
+        const outcome = await retryDeadLetters(orm, {
           viewer: viewerOf(user),
           filter: {
             taskType: body.task_type,
@@ -122,17 +122,17 @@ export function deadLetterRoutes(options: { orm: Orm; guard: ReturnType<typeof c
           },
           notes: body.resolution_notes ?? null,
         });
-        return { success: true, message: `${done.retried.length} on their way again`, ...done };
+        return { success: true, message: `${outcome.retried.length} queued again`, ...outcome };
       },
       {
         parse: "json",
         body: "RetryDlqEntriesInput",
         detail: detail(
           "handlers_dead_letter_queue_retry_dlq_entries",
-          "Try again all that fit",
-          "All Pending entries that one can see and that fit every field that is given, at most 500 at a time, oldest first.",
+          "Retry matching dead letters",
+          "Retries the Pending entries visible to the user that match every given field, oldest first, at most 500 per request.",
         ),
-        response: { 200: "RetryDlqEntriesOutput", ...errorReplies(400, 401, 413, 415, 422, 500) },
+        response: { 200: "RetryDlqEntriesOutput", ...errorResponses(400, 401, 413, 415, 422, 500) },
       },
     );
 }

@@ -2,53 +2,54 @@ import type { Orm } from "../db/client.ts";
 import { toMessageDto } from "../messages/dto.ts";
 import { toDto } from "../sessions/dto.ts";
 import type { SessionRow } from "../sessions/store.ts";
-import { frame } from "./frames.ts";
+import { eventFrame } from "./sse-frames.ts";
 import { type LiveSession, messagesAfter } from "./store.ts";
 
-/** What a reader has had of one session. */
-export interface Place {
-  /** The last message. */
+/** What a stream has sent of one session. */
+export interface StreamPosition {
+  /** `seq` of the last message sent. */
   seq: number;
-  /** When that was created, in milliseconds since 1970. */
+  /** When that message was created, in milliseconds since 1970. */
   at: number;
-  /** Of the last snapshot, so that a change which no client can see is not told. */
-  shown: number | bigint | undefined;
+  /** Hash of the last snapshot sent, so that changes which no client can see are not sent. */
+  snapshotHash: number | bigint | undefined;
 }
 
 /**
- * One step of a reader towards a session's present: the next page of messages, and, when there are no more, the
- * session itself where it looks different. So a snapshot follows all messages that were there before it.
- * @param row read before this is called; what has come since is left for the next step.
- * @param place moved on. @param idOf the event's id, once `place` has been moved to its message.
+ * One step towards a session's current state: the next page of messages and, once there are no more, the session itself
+ * if it looks different. So a snapshot follows all messages that existed before it.
+ * @param options.row read before this call; what has changed since is left for the next step.
+ * @param options.position advanced by this call.
+ * @param options.idOf the event id once `position` has reached a message.
  */
 export async function catchUp(options: {
   orm: Orm;
   row: LiveSession;
-  place: Place;
+  position: StreamPosition;
   idOf: (seq: number) => string;
 }): Promise<{ text: string; more: boolean }> {
-  const { orm, row, place, idOf } = options;
+  const { orm, row, position, idOf } = options;
   let text = "";
-  if (row.messageSeq > place.seq) {
-    const messages = await messagesAfter(orm, row.id, place.seq);
+  if (row.messageSeq > position.seq) {
+    const messages = await messagesAfter(orm, row.id, position.seq);
     for (const one of messages) {
-      place.seq = one.seq;
-      place.at = one.createdAt.getTime();
+      position.seq = one.seq;
+      position.at = one.createdAt.getTime();
       const data = { ...toMessageDto(one), session_id: row.id };
-      text += frame({ id: idOf(one.seq), event: "message", data });
+      text += eventFrame({ id: idOf(one.seq), event: "message", data });
     }
-    if (messages.length > 0 && place.seq < row.messageSeq) return { text, more: true };
-    // What is missing at the end has been deleted.
-    place.seq = Math.max(place.seq, row.messageSeq);
+    if (messages.length > 0 && position.seq < row.messageSeq) return { text, more: true };
+    // Messages missing at the end were deleted.
+    position.seq = Math.max(position.seq, row.messageSeq);
   }
-  return { text: text + snapshot(row, place), more: false };
+  return { text: text + snapshotFrame(row, position), more: false };
 }
 
-/** The session, unless that is what was shown last. */
-export function snapshot(row: SessionRow, place: Place): string {
+/** The session as an event; "" if the last snapshot sent was the same. */
+export function snapshotFrame(row: SessionRow, position: StreamPosition): string {
   const data = toDto(row);
-  const shown = Bun.hash(JSON.stringify(data));
-  if (shown === place.shown) return "";
-  place.shown = shown;
-  return frame({ event: "session", data });
+  const hash = Bun.hash(JSON.stringify(data));
+  if (hash === position.snapshotHash) return "";
+  position.snapshotHash = hash;
+  return eventFrame({ event: "session", data });
 }

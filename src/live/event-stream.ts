@@ -1,105 +1,107 @@
 import type { Logger } from "../observability/logger.ts";
 import { messageOf } from "../shared/errors.ts";
-import { type Farewell, farewell, greeting, HEARTBEAT } from "./frames.ts";
+import { type EndReason, endFrame, HEARTBEAT, retryFrame } from "./sse-frames.ts";
 
-/** What a stream sends, in pieces, as they are asked for. */
+/** The content of a stream, produced on demand. */
 export interface Feed {
-  /** The next piece; "" where there is nothing to say now. `last`: there never will be again. */
+  /** The next frames; "" if there is nothing new. `last`: the stream ends after them. */
   read(): Promise<{ text: string; last?: boolean }>;
-  /** This session may have changed; without a name: any may have. Costs nothing until the next read. */
+  /** Says that this session may have changed; without an id, any of them. Does no work until the next read. */
   wake(sessionId?: string): void;
 }
 
 export interface EventStream {
   body: ReadableStream<Uint8Array>;
-  /** Milliseconds since what the reader has not been given yet was there; 0 where it has everything. */
+  /** Age, in milliseconds, of the oldest change that the reader has not received yet; 0 if there is none. */
   readonly behindMs: number;
   wake(sessionId?: string): void;
-  /** Says why, then closes. */
-  end(reason: Farewell): void;
+  /** Sends the reason, then closes. */
+  end(reason: EndReason): void;
 }
 
-/** Milliseconds that a client waits before it comes back. */
+/** Reconnection delay of clients, in milliseconds. */
 const RETRY_MS = 1_000;
 
 /**
- * A feed as a body. Nothing is read ahead: the next piece is made when the reader has taken the one before, so one
- * piece is all that a stream ever holds. A reader that takes nothing for `patienceMs` is cut off.
- * @param options.expiresAt milliseconds since 1970; the stream ends then.
- * @param options.onClosed called once, however it ends, also when nobody ever reads.
+ * Turns a feed into a response body. Nothing is read ahead: the next chunk is produced when the reader has taken the
+ * previous one, so a stream buffers one chunk at most.
+ * @param options.expiresAt milliseconds since 1970, when the stream ends.
+ * @param options.heartbeatMs idle time after which a heartbeat is sent.
+ * @param options.readTimeoutMs a reader that takes nothing for this long is disconnected.
+ * @param options.onClosed called once, however the stream ends, also when it is never read.
  */
 export function eventStream(options: {
   feed: Feed;
   expiresAt: number;
   heartbeatMs: number;
-  patienceMs: number;
+  readTimeoutMs: number;
   onClosed: () => void;
   logger: Logger;
 }): EventStream {
-  const { feed, expiresAt, heartbeatMs, patienceMs, onClosed, logger } = options;
+  const { feed, expiresAt, heartbeatMs, readTimeoutMs, onClosed, logger } = options;
   const encoder = new TextEncoder();
   let controller: ReadableStreamDefaultController<Uint8Array> | undefined;
-  let greeted = false;
-  let ending: Farewell | undefined;
+  let started = false;
+  let ending: EndReason | undefined;
   let last = false;
   let closed = false;
   /** Woken since the last read began, and when first (performance.now()). */
-  let fresh = false;
-  let freshAt: number | undefined;
-  /** Since when there may be something that the reader has not been given. */
+  let woken = false;
+  let wokenAt: number | undefined;
+  /** Since when there may be changes that the reader has not received. */
   let behindSince: number | undefined = performance.now();
-  let rouse: () => void = () => undefined;
-  let patience: ReturnType<typeof setTimeout> | undefined;
+  let resume: () => void = () => undefined;
+  let readTimer: ReturnType<typeof setTimeout> | undefined;
 
   const close = () => {
     if (closed) return;
     closed = true;
-    clearTimeout(patience);
-    rouse();
+    clearTimeout(readTimer);
+    resume();
     onClosed();
   };
-  const beginPatience = () => {
-    patience = setTimeout(() => {
+  const startReadTimer = () => {
+    readTimer = setTimeout(() => {
       close();
-      logger.info("a live stream's reader takes nothing: cut off");
-      // An error, not a close: that would wait for the reader to take the rest.
+      logger.info("live stream disconnected: its reader is too slow");
+      // An error, not a close, which would wait for the reader to take the rest.
       controller?.error(new DOMException("The reader is too slow.", "AbortError"));
-    }, patienceMs);
+    }, readTimeoutMs);
   };
 
-  /** Until woken, or until it is time to look by ourselves. @returns true for the latter. */
+  /** Waits for a wake-up. @returns true if the heartbeat or the expiry came first. */
   const pause = async (): Promise<boolean> => {
-    if (fresh || ending || closed) return false;
+    if (woken || ending || closed) return false;
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const timer = setTimeout(() => resolve(true), Math.max(0, Math.min(heartbeatMs, expiresAt - Date.now())));
-    rouse = () => resolve(false);
-    const timeIsUp = await promise;
+    resume = () => resolve(false);
+    const timedOut = await promise;
     clearTimeout(timer);
-    return timeIsUp;
+    return timedOut;
   };
 
-  const nextPiece = async (): Promise<string> => {
-    if (!greeted) {
-      greeted = true;
-      return greeting(RETRY_MS);
+  const nextChunk = async (): Promise<string> => {
+    if (!started) {
+      started = true;
+      return retryFrame(RETRY_MS);
     }
-    for (let quiet = false; !closed; ) {
+    for (let idle = false; !closed; ) {
       if (Date.now() >= expiresAt) ending ??= "token_expired";
       if (ending) {
         last = true;
-        return farewell(ending);
+        return endFrame(ending);
       }
-      fresh = false;
-      behindSince ??= freshAt;
-      freshAt = undefined;
-      const piece = await feed.read();
-      last = piece.last ?? false;
-      if (piece.text === "") behindSince = freshAt;
-      if (piece.text !== "" || last) return piece.text;
-      if (quiet) return HEARTBEAT;
-      quiet = await pause();
-      // A notification may be lost on the way; so what is quiet is looked at again now and then.
-      if (quiet) feed.wake();
+      woken = false;
+      behindSince ??= wokenAt;
+      wokenAt = undefined;
+      const chunk = await feed.read();
+      last = chunk.last ?? false;
+      if (chunk.text === "") behindSince = wokenAt;
+      if (chunk.text !== "" || last) return chunk.text;
+      if (idle) return HEARTBEAT;
+      idle = await pause();
+      // Notifications may be lost, so an idle stream looks for changes with each heartbeat.
+      if (idle) feed.wake();
     }
     return "";
   };
@@ -108,22 +110,22 @@ export function eventStream(options: {
     {
       start(given) {
         controller = given;
-        // A reply that is never sent, as to a HEAD, is never read and never cancelled.
-        beginPatience();
+        // The body of a reply that is never sent, as for HEAD, is neither read nor cancelled.
+        startReadTimer();
       },
       async pull(given) {
-        clearTimeout(patience);
+        clearTimeout(readTimer);
         let text: string;
         try {
-          text = await nextPiece();
+          text = await nextChunk();
         } catch (error) {
-          logger.warn("a live stream ended: its database does not answer", { error: messageOf(error) });
-          text = farewell("error");
+          logger.warn("live stream ended: reading the database failed", { error: messageOf(error) });
+          text = endFrame("error");
           last = true;
         }
         if (closed) return;
         given.enqueue(encoder.encode(text));
-        if (!last) return beginPatience();
+        if (!last) return startReadTimer();
         close();
         given.close();
       },
@@ -135,18 +137,18 @@ export function eventStream(options: {
   return {
     body,
     get behindMs() {
-      const since = behindSince ?? freshAt;
+      const since = behindSince ?? wokenAt;
       return since === undefined ? 0 : performance.now() - since;
     },
     wake(sessionId) {
       feed.wake(sessionId);
-      fresh = true;
-      freshAt ??= performance.now();
-      rouse();
+      woken = true;
+      wokenAt ??= performance.now();
+      resume();
     },
     end(reason) {
       ending ??= reason;
-      rouse();
+      resume();
     },
   };
 }

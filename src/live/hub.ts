@@ -5,40 +5,43 @@ import { CHANNELS } from "../queue/names.ts";
 import { AppError } from "../shared/errors.ts";
 import { type EventStream, eventStream, type Feed } from "./event-stream.ts";
 
-/** Open streams that one user may have in one process. */
+/** Most open streams of one user in one process. */
 const STREAMS_PER_USER = 50;
-/** A comment after so long a silence; the table is looked at then, too. */
+/** Idle time after which a stream sends a heartbeat, and looks for changes whose notification was lost. */
 const HEARTBEAT_MS = 15_000;
-/** A reader that takes nothing for so long is cut off. */
-const PATIENCE_MS = 30_000;
+/** A reader that takes nothing for this long is disconnected. */
+const READ_TIMEOUT_MS = 30_000;
+/** Retry-After, in seconds, of a user with too many open streams. */
+const RETRY_AFTER_S = 10;
 
-/** All live streams of this process, and the one listener that wakes them. */
+/** All live streams of this process, and the listener that wakes them. */
 export interface Hub {
-  /** Streams that are open now. */
+  /** Number of open streams. */
   readonly open: number;
-  /** Of the stream that is furthest behind: milliseconds since what its reader has not been given yet was there. */
+  /** `behindMs` of the stream that is furthest behind. */
   readonly behindMs: number;
   /**
-   * A new stream, woken by changes of one session, or of all of its user's. Registered before it first reads.
-   * @throws AppError `too_many_requests` above the user's limit; `unavailable` once the process is ending.
+   * Opens a stream that is woken by changes of one session, or of all of its user's sessions. It is registered before
+   * its first read.
+   * @throws AppError `stream_limit_reached` above the user's limit; `shutting_down` once `endStreams` was called.
    */
   stream(options: { user: Pick<User, "id" | "expiresAt">; sessionId?: string; feed: Feed }): ReadableStream;
-  /** Says goodbye to every reader and takes no new ones. */
+  /** Ends all streams and refuses new ones. */
   endStreams(): void;
-  /** Stops listening. */
+  /** Stops listening for changes. */
   close(): Promise<void>;
 }
 
-/** Begins to listen. Times are for tests; the defaults are 15 s, 30 s and 50. */
+/** Starts to listen. Tests set times and the limit per user; the defaults are 15 s, 30 s and 50. */
 export async function openHub(options: {
   database: Pick<Database, "listen">;
   logger: Logger;
   heartbeatMs?: number;
-  patienceMs?: number;
+  readTimeoutMs?: number;
   perUser?: number;
 }): Promise<Hub> {
   const { database, logger } = options;
-  const { heartbeatMs = HEARTBEAT_MS, patienceMs = PATIENCE_MS, perUser = STREAMS_PER_USER } = options;
+  const { heartbeatMs = HEARTBEAT_MS, readTimeoutMs = READ_TIMEOUT_MS, perUser = STREAMS_PER_USER } = options;
   const all = new Set<EventStream>();
   const bySession = createIndex();
   const byUser = createIndex();
@@ -46,7 +49,7 @@ export async function openHub(options: {
   let ending = false;
 
   const unlisten = await database.listen(CHANNELS.session, (payload) => {
-    // Listening again after a lost connection: nobody knows what was missed.
+    // Sent after a lost connection is back: notifications may have been missed.
     if (payload === "") {
       for (const stream of all) stream.wake();
       return;
@@ -66,12 +69,13 @@ export async function openHub(options: {
       return most;
     },
     stream({ user, sessionId, feed }) {
-      if (ending) throw new AppError("shutting_down", "The service is ending; come back in a moment.");
+      if (ending) throw new AppError("shutting_down", "The service is shutting down; try again in a moment.");
       const count = counts.get(user.id) ?? 0;
       if (count >= perUser)
         throw new AppError(
           "stream_limit_reached",
-          `You have ${count} live streams open, which is the limit. Close one, or follow all your sessions with one GET /events.`,
+          `You have ${count} open streams, which is the limit. Close one, or follow all your sessions with one GET /events.`,
+          { retryAfter: RETRY_AFTER_S },
         );
       counts.set(user.id, count + 1);
       const [index, key] = sessionId === undefined ? [byUser, user.id] : [bySession, sessionId];
@@ -79,7 +83,7 @@ export async function openHub(options: {
         feed,
         expiresAt: user.expiresAt,
         heartbeatMs,
-        patienceMs,
+        readTimeoutMs,
         logger,
         onClosed() {
           all.delete(stream);
@@ -101,7 +105,7 @@ export async function openHub(options: {
   };
 }
 
-/** Streams by what wakes them. */
+/** Streams by the key that wakes them. */
 function createIndex() {
   const sets = new Map<string, Set<EventStream>>();
   return {

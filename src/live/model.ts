@@ -1,18 +1,19 @@
 import { t } from "elysia";
-import { Id } from "../api/schemas.ts";
+import { idParams } from "../api/schemas.ts";
 
-const HOW = `Server-Sent Events. The token goes into the Authorization header, never into the address, where it would end up in logs;
-a browser's EventSource cannot send headers, so read the reply of \`fetch\` (the SDK does).
+const PROTOCOL = `Server-Sent Events. Send the token in the Authorization header, never in the URL, which ends up in logs. A browser's
+EventSource cannot send headers: read the response of \`fetch\` instead, as the SDK does.
 
-- \`message\`: a MessageDto with \`session_id\`. Its \`id:\` is the place to resume from.
-- \`session\`: a SessionDto as in the list, whenever it looks different. It has no id: on coming back the present one is sent.
-  It follows all messages that were there before it.
-- \`deleted\`: \`{id}\`, the session is gone.
-- \`bye\`: \`{reason}\`, the stream ends: \`shutdown\` or \`error\` (come back after \`retry\` milliseconds), \`token_expired\` (come back with a new token).
+- \`message\`: a MessageDto with \`session_id\`. Its \`id:\` is the position to resume from.
+- \`session\`: a SessionDto as in the list, sent whenever it changes and after all messages that existed before the change. It has no id:
+  after a reconnect the current state is sent.
+- \`deleted\`: \`{id}\`, the session was deleted.
+- \`bye\`: \`{reason}\`, the stream ends: \`shutdown\` or \`error\` (reconnect after \`retry\` milliseconds), or \`token_expired\` (reconnect with a
+  new token).
 
-Send the last id as \`Last-Event-ID\` (or \`?after=\`, which the header overrules): the messages after it follow with no gap, duplicate
-or reorder, on any node. A message that is edited later is not sent again, one that is deleted before it was sent is not sent at all.
-A comment comes after every 15 s of silence. A reader that takes nothing for 30 s is cut off and may resume.`;
+To resume, send the last id as \`Last-Event-ID\` (or \`?after=\`; the header takes precedence): the messages after it follow without gaps,
+duplicates or reordering, on any node. A message that is edited later is not sent again; one that is deleted before it was sent is never
+sent. After 15 s without an event a comment is sent. A reader that takes nothing for 30 s is disconnected, and may resume.`;
 
 const SESSION_EXAMPLE = `retry: 1000
 
@@ -27,8 +28,8 @@ data: {"id":"019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708","title":"Fix the login timeou
 
 `;
 
-/** By hand: what a route declares as its responses is JSON to Elysia. */
-const repliesOf = (example: string, ...errors: number[]) => ({
+/** OpenAPI responses written by hand: Elysia documents every response that a route declares as JSON. */
+const responsesOf = (example: string, ...errors: number[]) => ({
   200: {
     description: "The stream, which stays open",
     content: { "text/event-stream": { schema: { type: "string" as const }, example } },
@@ -36,21 +37,21 @@ const repliesOf = (example: string, ...errors: number[]) => ({
   ...Object.fromEntries(errors.map((status) => [status, ERROR])),
 });
 const ERROR = {
-  // The document's own words for this status.
+  // server/openapi.ts describes each status.
   description: "",
   content: { "application/json": { schema: { $ref: "#/components/schemas/ErrorDto" } } },
 };
 
-/** A message's number; as many digits as a JavaScript number keeps. */
-const NUMBER = "^[0-9]{1,15}$";
+/** A message's `seq`; a JavaScript number holds 15 digits exactly. */
+const SEQ = "^[0-9]{1,15}$";
 
 export const sessionEvents = {
-  params: t.Object({ id: Id }),
+  params: idParams,
   query: t.Object({
     after: t.Optional(
       t.String({
-        pattern: NUMBER,
-        description: "The `seq` of the last message that you have. Default: 0, from the first one.",
+        pattern: SEQ,
+        description: "The `seq` of the last message received. Default: 0, from the first message",
         examples: ["41"],
       }),
     ),
@@ -58,33 +59,30 @@ export const sessionEvents = {
   headers: t.Object({
     "last-event-id": t.Optional(
       t.String({
-        pattern: NUMBER,
-        description: "The last `id:` that you have; overrules `after`",
+        pattern: SEQ,
+        description: "The last `id:` received; takes precedence over `after`",
         examples: ["41"],
       }),
     ),
   }),
-  documented: {
-    summary: "Follow a session live",
-    description: `${HOW}\n\nIds are the messages' \`seq\`. The stream ends when the session is deleted.`,
-    responses: repliesOf(SESSION_EXAMPLE, 401, 404, 422, 429, 500, 503),
-  },
+  description: `${PROTOCOL}\n\nIds are the messages' \`seq\`. The stream ends when the session is deleted.`,
+  responses: responsesOf(SESSION_EXAMPLE, 401, 404, 422, 429, 500, 503),
 };
 
 const EXAMPLE_ID = "1.mjwq3k5c.AZqzxF1uf4CRorPE1eb3CAE";
 const CURSOR = {
   minLength: 1,
-  // What a server takes as a header.
+  // Servers accept headers of this size.
   maxLength: 12_000,
   pattern: "^[\\w.-]+$",
 };
 
-export const allEvents = {
+export const userEvents = {
   query: t.Object({
     after: t.Optional(
       t.String({
         ...CURSOR,
-        description: "The last `id:` that this stream gave you. Default: from now on.",
+        description: "The last `id:` received from this stream. Default: from now on",
         examples: [EXAMPLE_ID],
       }),
     ),
@@ -93,26 +91,24 @@ export const allEvents = {
     "last-event-id": t.Optional(
       t.String({
         ...CURSOR,
-        description: "The last `id:` that you have; overrules `after`",
+        description: "The last `id:` received; takes precedence over `after`",
         examples: [EXAMPLE_ID],
       }),
     ),
   }),
-  documented: {
-    summary: "Follow all my sessions live",
-    description: `${HOW}
+  description: `${PROTOCOL}
 
-All sessions come first, one \`session\` event each, then \`ready\` (\`{sessions}\`, how many): of any other that you know you have
-missed the \`deleted\`; its \`id:\` is the place where you stand now. Then the messages of all sessions, each session's in order, sessions among each other in any order. Without an
-id they begin now. Ids are opaque: they name the place in every session that was active in the last minutes (some 25 characters
-each), and a time before which all others are complete. The guarantee is that of a single session's stream as long as storing a batch
-of messages takes the database less than a minute.`,
-    responses: repliesOf(
-      SESSION_EXAMPLE.replace("id: 1\n", `id: ${EXAMPLE_ID}\n`).replace(
-        "\nid:",
-        '\nid: 1.mjwq3k5c.\nevent: ready\ndata: {"sessions":1}\n\nid:',
-      ),
-      ...[401, 422, 429, 500, 503],
+The current state of every session comes first, one \`session\` event each, then \`ready\` (\`{sessions}\`, their number): any other session
+that you know of was deleted while you were disconnected. The \`id:\` of \`ready\` is a position to resume from, too. Then the messages
+of all sessions follow, in order within each session, without an order between sessions. Without an id the stream starts now. Ids are opaque: they hold a
+position in every session that was active in the last minutes (about 25 characters each), and a time before which all other sessions
+are complete. The guarantees of a single session's stream hold as long as the database stores a batch of messages in less than a
+minute.`,
+  responses: responsesOf(
+    SESSION_EXAMPLE.replace("id: 1\n", `id: ${EXAMPLE_ID}\n`).replace(
+      "\nid:",
+      '\nid: 1.mjwq3k5c.\nevent: ready\ndata: {"sessions":1}\n\nid:',
     ),
-  },
+    ...[401, 422, 429, 500, 503],
+  ),
 };

@@ -5,7 +5,7 @@ import { ownedSession } from "../lifecycle/ownership.ts";
 import type { MessageRow } from "../messages/store.ts";
 import { type SessionRow, sessionColumns } from "../sessions/store.ts";
 
-/** A page of messages: so many, or so many bytes and the one that goes over. */
+/** A page of messages ends after this many, or with the message that exceeds this many bytes. */
 const PAGE_MESSAGES = 500;
 const PAGE_BYTES = 256 * 1024;
 const PAGE_SESSIONS = 200;
@@ -15,17 +15,17 @@ export interface LiveSession extends SessionRow {
   version: number;
 }
 
-/** A session as it stands when somebody begins to follow all sessions. */
-export interface FoundSession extends LiveSession {
-  /** The last message that the follower has had, or does not want. */
+/** A session at the start of a stream of all sessions. */
+export interface InitialSession extends LiveSession {
+  /** `seq` of the last message that the client has, or does not want. */
   start: number;
-  /** When its last message's transaction began, in milliseconds since 1970; 0 without one. */
+  /** When the transaction of its last message began, in milliseconds since 1970; 0 without messages. */
   lastAt: number;
 }
 
 const live = { ...sessionColumns, messageSeq: session.messageSeq, version: session.version };
 
-/** Undefined: deleted, or never this user's. */
+/** Undefined: deleted, or not owned by this user. */
 export async function findSession(orm: Orm, userId: string, id: string): Promise<LiveSession | undefined> {
   const [row] = await orm
     .select(live)
@@ -34,10 +34,10 @@ export async function findSession(orm: Orm, userId: string, id: string): Promise
   return row;
 }
 
-/** The messages after `seq`, in order, no more than a page of them. By the index on (session_id, seq). */
+/** One page of the messages after `seq`, in order. Uses the index on (session_id, seq). */
 export function messagesAfter(orm: Orm, sessionId: string, seq: number): Promise<MessageRow[]> {
-  // The size as stored costs nothing to know, but what compresses well is far larger when read. So the text's own size
-  // is looked at too, of no more than a page by the first measure.
+  // The stored size is cheap to know, but compressible data is far larger when read. So the size of the text limits the
+  // page too; it is computed only for what the stored size lets through.
   const last = sql`(select max(b.seq) from (
     select a.seq, sum(octet_length(a.data::text)) over (order by a.seq) - octet_length(a.data::text) as before from (
       select m.seq, m.data, sum(m.stored) over (order by m.seq) - m.stored as before from (
@@ -52,7 +52,7 @@ export function messagesAfter(orm: Orm, sessionId: string, seq: number): Promise
     .orderBy(asc(message.seq));
 }
 
-/** The database's clock, in milliseconds since 1970: that of created_at. */
+/** The database's clock, which created_at uses too, in milliseconds since 1970. */
 export async function databaseTime(orm: Orm): Promise<number> {
   const [row] = await rowsOf<{ now: string }>(
     orm,
@@ -61,25 +61,25 @@ export async function databaseTime(orm: Orm): Promise<number> {
   return Number(row?.now);
 }
 
-/** Where each session's messages begin for a follower who comes back: see cursor.ts. */
-export interface Since {
+/** Where each session's messages start for a client that reconnects: see cursor.ts. */
+interface ResumePoint {
   since: number;
-  /** Longest time between the beginning of a message's transaction and its commit. */
-  slackMs: number;
+  /** Longest time between the start of a message's transaction and its commit. */
+  commitWindowMs: number;
 }
 
 /**
- * A user's sessions in the order of their making, a page of them.
- * @param options.resume undefined: `start` is the last message there is.
+ * One page of a user's sessions, oldest first.
+ * @param options.resume undefined: `start` is the last message of each session.
  */
 export async function pageOfSessions(
   orm: Orm,
   options: {
     userId: string;
     after: Pick<SessionRow, "createdAt" | "id"> | undefined;
-    resume: Since | undefined;
+    resume: ResumePoint | undefined;
   },
-): Promise<{ rows: FoundSession[]; more: boolean }> {
+): Promise<{ rows: InitialSession[]; more: boolean }> {
   const { userId, after, resume } = options;
   const rows = await orm
     .select({ ...live, lastAt: LAST_AT.mapWith(Number), start: startOf(resume).mapWith(Number) })
@@ -99,20 +99,20 @@ export async function pageOfSessions(
   return { rows, more: rows.length === PAGE_SESSIONS };
 }
 
-// Named in full: of a single table Drizzle writes the column alone, which inside would be the message's.
+// Qualified by hand: for a single table Drizzle writes the bare column, which the subquery would take for the message's.
 const LAST_AT = sql<number>`coalesce((select floor(extract(epoch from m.created_at) * 1000) from message m
   where m.session_id = "session"."id" order by m.seq desc limit 1), 0)`;
 
-function startOf(resume: Since | undefined) {
+function startOf(resume: ResumePoint | undefined) {
   if (!resume) return sql<number>`"session"."message_seq"`;
-  const { since, slackMs } = resume;
-  // Most sessions have been quiet for long, which their last message alone tells.
-  return sql<number>`case when ${LAST_AT} < ${since - slackMs}::bigint then "session"."message_seq" else coalesce((
+  const { since, commitWindowMs } = resume;
+  // Most sessions have been idle for long, which the last message alone shows.
+  return sql<number>`case when ${LAST_AT} < ${since - commitWindowMs}::bigint then "session"."message_seq" else coalesce((
     select min(m.seq) - 1 from message m where m.session_id = "session"."id"
       and m.created_at >= 'epoch'::timestamptz + ${since}::bigint * interval '1 millisecond'), "session"."message_seq") end`;
 }
 
-/** The versions of all of a user's sessions: whoever keeps them sees which have changed, come and gone. */
+/** The versions of all of a user's sessions; comparing them shows which were changed, created or deleted. */
 export async function versionsOf(orm: Orm, userId: string): Promise<Map<string, number>> {
   const rows = await orm
     .select({ id: session.id, version: session.version })

@@ -1,114 +1,115 @@
 import type { Orm } from "../db/client.ts";
 import type { SessionRow } from "../sessions/store.ts";
-import { catchUp, type Place, snapshot } from "./catch-up.ts";
-import { type Cursor, SLACK_MS, writeCursor } from "./cursor.ts";
+import { catchUp, type StreamPosition, snapshotFrame } from "./catch-up.ts";
+import { COMMIT_WINDOW_MS, type Cursor, writeCursor } from "./cursor.ts";
 import type { Feed } from "./event-stream.ts";
-import { frame } from "./frames.ts";
+import { eventFrame } from "./sse-frames.ts";
 import { databaseTime, findSession, pageOfSessions, versionsOf } from "./store.ts";
 
-interface Known extends Place {
+interface FollowedSession extends StreamPosition {
   version: number;
 }
 
 /**
- * All sessions of a user: each as it is now, then `ready`, then their messages after `cursor` (without one: from now
- * on), then whatever comes. It keeps a few words for each session, and no messages.
+ * All sessions of a user: the current state of each, then `ready`, then their messages after `cursor` (without one: from
+ * now on), then every change. Keeps a few numbers per session in memory, and no messages.
  */
 export function userFeed(options: {
   orm: Orm;
   userId: string;
   cursor: Cursor | undefined;
-  slackMs?: number;
+  commitWindowMs?: number;
 }): Feed {
-  const { orm, userId, cursor, slackMs = SLACK_MS } = options;
-  const known = new Map<string, Known>();
-  /** Sessions that may have something new; each has its turn, a page at a time. */
-  const waiting = new Set<string>();
-  /** Where the follower stands: see Cursor. */
+  const { orm, userId, cursor, commitWindowMs = COMMIT_WINDOW_MS } = options;
+  const followed = new Map<string, FollowedSession>();
+  /** Sessions that may have changed; each takes its turn, a page at a time. */
+  const pending = new Set<string>();
+  /** The client's position: see Cursor. */
   let since = cursor?.since ?? 0;
-  const places = new Map(cursor?.places);
-  /** What all sessions are to be looked at for: to be found first, later for changes that nobody told of. */
-  let finding: { after: SessionRow | undefined } | undefined = { after: undefined };
-  let lookDue = false;
-  /** The database's time at which what is waiting now was all that was new. */
+  const positions = new Map(cursor?.positions);
+  /** The page of sessions to load next, until all of them are loaded. */
+  let nextPage: { after: SessionRow | undefined } | undefined = { after: undefined };
+  let checkAll = false;
+  /** The database's time when `pending` last covered everything new. */
   let completeAt: number | undefined;
 
-  const find = async (page: { after: SessionRow | undefined }): Promise<string> => {
+  const loadPage = async (page: { after: SessionRow | undefined }): Promise<string> => {
     if (page.after === undefined) {
       completeAt = await databaseTime(orm);
-      if (!cursor) since = completeAt - slackMs;
+      if (!cursor) since = completeAt - commitWindowMs;
     }
-    const resume = cursor && { since, slackMs };
+    const resume = cursor && { since, commitWindowMs };
     const { rows, more } = await pageOfSessions(orm, { userId, after: page.after, resume });
     let text = "";
     for (const row of rows) {
-      const place = { seq: places.get(row.id) ?? row.start, at: row.lastAt, shown: undefined };
-      known.set(row.id, { ...place, version: row.version });
-      text += snapshot(row, known.get(row.id) as Known);
-      if (row.messageSeq > place.seq) waiting.add(row.id);
-      // Quiet since before `since` without a doubt: needs no place of its own.
-      if (!cursor && row.lastAt >= since - slackMs) places.set(row.id, place.seq);
+      const seq = positions.get(row.id) ?? row.start;
+      const session = { seq, at: row.lastAt, snapshotHash: undefined, version: row.version };
+      followed.set(row.id, session);
+      text += snapshotFrame(row, session);
+      if (row.messageSeq > seq) pending.add(row.id);
+      // Sessions idle since well before `since` need no position of their own.
+      if (!cursor && row.lastAt >= since - commitWindowMs) positions.set(row.id, seq);
     }
-    finding = more ? { after: rows.at(-1) } : undefined;
+    nextPage = more ? { after: rows.at(-1) } : undefined;
     if (more) return text;
-    for (const id of places.keys()) if (!known.has(id)) places.delete(id);
-    // With an id: whoever leaves before the first message still has a place to come back to.
-    return (
-      text + frame({ id: writeCursor({ since, places }), event: "ready", data: { sessions: known.size } })
-    );
+    for (const id of positions.keys()) if (!followed.has(id)) positions.delete(id);
+    // With an id: a client that disconnects before the first message has a position to resume from, too.
+    const id = writeCursor({ since, positions });
+    return text + eventFrame({ id, event: "ready", data: { sessions: followed.size } });
   };
 
-  /** Looks for changes that no notification told of. */
-  const look = async () => {
-    lookDue = false;
+  /** Finds changes whose notification was lost. */
+  const findChanges = async () => {
+    checkAll = false;
     completeAt = await databaseTime(orm);
     const versions = await versionsOf(orm, userId);
-    for (const [id, version] of versions) if (known.get(id)?.version !== version) waiting.add(id);
-    for (const id of known.keys()) if (!versions.has(id)) waiting.add(id);
+    for (const [id, version] of versions) if (followed.get(id)?.version !== version) pending.add(id);
+    for (const id of followed.keys()) if (!versions.has(id)) pending.add(id);
   };
 
-  const attend = async (id: string): Promise<string> => {
-    waiting.delete(id);
+  const readSession = async (id: string): Promise<string> => {
+    pending.delete(id);
     const row = await findSession(orm, userId, id);
     if (!row) {
-      places.delete(id);
-      return known.delete(id) ? frame({ event: "deleted", data: { id } }) : "";
+      positions.delete(id);
+      return followed.delete(id) ? eventFrame({ event: "deleted", data: { id } }) : "";
     }
-    // Not among those found: made since, so that its messages are all new.
-    const place = known.get(id) ?? { seq: 0, at: 0, shown: undefined, version: 0 };
-    known.set(id, place);
-    place.version = row.version;
+    // A session that was not loaded was created since, so all of its messages are new.
+    const session = followed.get(id) ?? { seq: 0, at: 0, snapshotHash: undefined, version: 0 };
+    followed.set(id, session);
+    session.version = row.version;
     const idOf = (seq: number) => {
-      places.set(id, seq);
-      return writeCursor({ since, places });
+      positions.set(id, seq);
+      return writeCursor({ since, positions });
     };
-    const { text, more } = await catchUp({ orm, row, place, idOf });
-    if (more) waiting.add(id);
+    const { text, more } = await catchUp({ orm, row, position: session, idOf });
+    if (more) pending.add(id);
     return text;
   };
 
-  /** Everything up to `completeAt` has been read: sessions quiet for long need no place any more. */
-  const settle = () => {
+  /** Everything up to `completeAt` has been read: sessions idle since before then need no position any more. */
+  const advanceSince = () => {
     if (completeAt === undefined) return;
-    since = Math.max(since, completeAt - slackMs);
+    since = Math.max(since, completeAt - commitWindowMs);
     completeAt = undefined;
-    for (const id of places.keys()) if ((known.get(id)?.at ?? 0) < since - slackMs) places.delete(id);
+    for (const id of positions.keys())
+      if ((followed.get(id)?.at ?? 0) < since - commitWindowMs) positions.delete(id);
   };
 
   return {
     wake(sessionId) {
-      if (sessionId === undefined) lookDue = true;
-      else waiting.add(sessionId);
+      if (sessionId === undefined) checkAll = true;
+      else pending.add(sessionId);
     },
     async read() {
       for (;;) {
         let text = "";
-        const [next] = waiting;
-        if (finding) text = await find(finding);
-        else if (next !== undefined) text = await attend(next);
-        else if (lookDue) await look();
+        const [next] = pending;
+        if (nextPage) text = await loadPage(nextPage);
+        else if (next !== undefined) text = await readSession(next);
+        else if (checkAll) await findChanges();
         else {
-          settle();
+          advanceSince();
           return { text: "" };
         }
         if (text !== "") return { text };

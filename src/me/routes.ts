@@ -1,36 +1,38 @@
 import { Elysia, t } from "elysia";
-import { errorReplies, nullable, Time, wireModels } from "../api/schemas.ts";
-import type { createGuard } from "../auth/guard.ts";
+import { errorResponses, nullable, securedOperation, sharedModels, Timestamp } from "../api/schemas.ts";
+import type { Guard } from "../auth/guard.ts";
 import type { Config } from "../config/config.ts";
 import type { Orm } from "../db/client.ts";
 import { countUnfinished } from "../prompts/create-store.ts";
 
-/** What a client wants to know about its user: name, roles, how long the token lasts, what may be used. */
+const meModels = {
+  MeOutput: t.Object({
+    id: t.String({ examples: ["9f3c2a52-1c1f-4d8e-9a0c-5b1f2d3e4a5b"] }),
+    name: nullable(t.String({ description: "From the token", examples: ["Alice"] })),
+    roles: t.Array(t.String(), { examples: [["admin"]] }),
+    expires_at: nullable({ ...Timestamp, description: "When the token expires; null: never" }),
+    limits: t.Object({
+      unfinished_prompts: t.Integer({ description: "Prompts queued or running now", examples: [2] }),
+      requests_per_minute: nullable(t.Integer({ description: "null: unlimited", examples: [6000] })),
+      max_unfinished_prompts: t.Integer({
+        description: "Further prompts are refused with 429",
+        examples: [100],
+      }),
+    }),
+  }),
+};
+
+/** The current user: name, roles, the token's expiry, limits and how much of them is used. */
 export function meRoutes(options: {
   orm: Orm;
-  guard: ReturnType<typeof createGuard>;
+  guard: Guard;
   config: Pick<Config, "auth" | "maxUnfinishedPrompts" | "rateLimitPerMinute">;
 }) {
   const { orm, guard, config } = options;
   const perMinute = config.auth.mode === "none" ? 0 : config.rateLimitPerMinute;
   return new Elysia()
     .use(guard)
-    .model({
-      ...wireModels,
-      MeOutput: t.Object({
-        id: t.String({ examples: ["9f3c2a52-1c1f-4d8e-9a0c-5b1f2d3e4a5b"] }),
-        name: nullable(t.String({ description: "As the token has it", examples: ["Alice"] })),
-        roles: t.Array(t.String(), { examples: [["admin"]] }),
-        expires_at: nullable({ ...Time, description: "When the token ends; null: never" }),
-        limits: t.Object({
-          unfinished_prompts: t.Integer({ description: "Prompts that wait or run now", examples: [2] }),
-          requests_per_minute: nullable(
-            t.Integer({ description: "null: as many as you like", examples: [6000] }),
-          ),
-          max_unfinished_prompts: t.Integer({ description: "More are refused with 429", examples: [100] }),
-        }),
-      }),
-    })
+    .model({ ...sharedModels, ...meModels })
     .get(
       "/me",
       async ({ user }) => ({
@@ -45,13 +47,8 @@ export function meRoutes(options: {
         },
       }),
       {
-        detail: {
-          operationId: "handlers_me",
-          summary: "Who am I, and what may I use",
-          tags: ["Me"],
-          security: [{ Bearer: [] }],
-        },
-        response: { 200: "MeOutput", ...errorReplies(401, 500) },
+        detail: securedOperation("Me")("handlers_me", "Get the current user and limits"),
+        response: { 200: "MeOutput", ...errorResponses(401, 500) },
       },
     );
 }

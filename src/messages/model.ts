@@ -1,9 +1,9 @@
 import { type Static, t } from "elysia";
-import { AnyJson, Done, Id, NextCursor, Time } from "../api/schemas.ts";
+import { AnyJson, Id, NextCursor, outcome, Timestamp } from "../api/schemas.ts";
 
 const data = {
   ...AnyJson,
-  description: "An event as the agent prints it; its uuid, where it has one, is unique within the prompt",
+  description: "An event as the agent printed it; its `uuid`, if any, is unique within the prompt",
   examples: [
     {
       type: "assistant",
@@ -17,22 +17,22 @@ const MessageDto = t.Object({
   id: Id,
   prompt_id: Id,
   seq: t.Integer({
-    description: "Its place in the session, from 1; ascending, and never used twice",
+    description: "Position in the session, from 1; never reused",
     examples: [1],
   }),
   data,
-  created_at: Time,
-  updated_at: Time,
+  created_at: Timestamp,
+  updated_at: Timestamp,
 });
 export type MessageDto = Static<typeof MessageDto>;
 
 export const messageModels = {
   MessageDto,
   CreateMessageInput: t.Object({ prompt_id: Id, data }),
-  CreateMessageOutput: t.Object({ ...Done, id: Id }),
+  CreateMessageOutput: t.Object({ ...outcome, id: Id }),
   ReadMessageOutput: t.Object({ message: MessageDto }),
   UpdateMessageInput: t.Object({ data }),
-  UpdateMessageOutput: t.Object(Done),
-  DeleteMessageOutput: t.Object(Done),
+  UpdateMessageOutput: t.Object(outcome),
+  DeleteMessageOutput: t.Object(outcome),
   ListMessagesOutput: t.Object({ messages: t.Array(MessageDto), next_cursor: NextCursor }),
 };

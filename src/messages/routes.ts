@@ -1,48 +1,47 @@
 import { Elysia, t } from "elysia";
-import { isUnchanged } from "../api/etag.ts";
-import { attemptOf } from "../api/idempotency-key.ts";
+import { matchesEtag, setEtag } from "../api/etag.ts";
 import { createOnce } from "../api/idempotency-store.ts";
+import { nextCursor } from "../api/paging.ts";
 import {
-  errorReplies,
-  Id,
-  idempotent,
+  idempotencyHeaders,
+  idParams,
+  NotModified,
   paging,
-  readLimit,
-  secured,
-  Unchanged,
-  wireModels,
+  parseLimit,
+  readErrors,
+  securedOperation,
+  sharedModels,
+  writeErrors,
 } from "../api/schemas.ts";
-import type { createGuard } from "../auth/guard.ts";
+import type { Guard } from "../auth/guard.ts";
 import type { Orm } from "../db/client.ts";
 import { createMessage, deleteMessage, readMessage, updateMessage } from "./change-store.ts";
 import { toMessageDto } from "./dto.ts";
 import { messageModels } from "./model.ts";
 import { listMessages, messagesTag } from "./store.ts";
 
-/** Messages: what the agent said, in order; and what clients add, change and delete while it says nothing. */
-export function messageRoutes(options: { orm: Orm; guard: ReturnType<typeof createGuard> }) {
+/** Messages: the agent's output, in order. Clients may create, update and delete them while the prompt is not running. */
+export function messageRoutes(options: { orm: Orm; guard: Guard }) {
   const { orm, guard } = options;
-  const detail = secured("Messages");
-  const whileRunning = "While the prompt runs: 409.";
+  const detail = securedOperation("Messages");
+  const notRunning = "While the prompt is running: 409.";
   return new Elysia()
     .use(guard)
-    .model({ ...wireModels, ...messageModels })
+    .model({ ...sharedModels, ...messageModels })
     .post(
       "/messages",
-      async ({ user, body, request, set }) => {
-        const attempt = attemptOf({ request, user, operation: "POST /messages", body });
-        const { result, replayed } = await createOnce(orm, attempt, (tx) =>
-          createMessage(tx, { userId: user.id, promptId: body.prompt_id, data: body.data }),
-        );
-        if (replayed) set.headers["idempotency-replayed"] = "true";
-        return { success: true, message: "Message created", id: result.id };
+      async (context) => {
+        const { prompt_id: promptId, data } = context.body;
+        const userId = context.user.id;
+        const { id } = await createOnce(orm, context, (tx) => createMessage(tx, { userId, promptId, data }));
+        return { success: true, message: "Message created", id };
       },
       {
         parse: "json",
         body: "CreateMessageInput",
-        headers: idempotent,
-        detail: detail("handlers_messages_create", "Add a message to a prompt", whileRunning),
-        response: { 200: "CreateMessageOutput", ...errorReplies(400, 401, 404, 409, 413, 415, 422, 500) },
+        headers: idempotencyHeaders,
+        detail: detail("handlers_messages_create", "Create a message", notRunning),
+        response: { 200: "CreateMessageOutput", ...writeErrors },
       },
     )
     .get(
@@ -51,23 +50,23 @@ export function messageRoutes(options: { orm: Orm; guard: ReturnType<typeof crea
         message: toMessageDto(await readMessage(orm, { userId: user.id, id: params.id })),
       }),
       {
-        params: t.Object({ id: Id }),
-        detail: detail("handlers_messages_read", "Read a message"),
-        response: { 200: "ReadMessageOutput", ...errorReplies(401, 404, 422, 500) },
+        params: idParams,
+        detail: detail("handlers_messages_read", "Get a message"),
+        response: { 200: "ReadMessageOutput", ...readErrors },
       },
     )
     .put(
       "/messages/:id",
       async ({ user, params, body }) => {
         await updateMessage(orm, { userId: user.id, id: params.id, data: body.data });
-        return { success: true, message: "Message changed" };
+        return { success: true, message: "Message updated" };
       },
       {
         parse: "json",
-        params: t.Object({ id: Id }),
+        params: idParams,
         body: "UpdateMessageInput",
-        detail: detail("handlers_messages_update", "Change a message", whileRunning),
-        response: { 200: "UpdateMessageOutput", ...errorReplies(400, 401, 404, 409, 413, 415, 422, 500) },
+        detail: detail("handlers_messages_update", "Update a message", notRunning),
+        response: { 200: "UpdateMessageOutput", ...writeErrors },
       },
     )
     .delete(
@@ -77,31 +76,32 @@ export function messageRoutes(options: { orm: Orm; guard: ReturnType<typeof crea
         return { success: true, message: "Message deleted" };
       },
       {
-        params: t.Object({ id: Id }),
-        detail: detail("handlers_messages_delete", "Delete a message", whileRunning),
-        response: { 200: "DeleteMessageOutput", ...errorReplies(400, 401, 404, 409, 413, 415, 422, 500) },
+        params: idParams,
+        detail: detail("handlers_messages_delete", "Delete a message", notRunning),
+        response: { 200: "DeleteMessageOutput", ...writeErrors },
       },
     )
     .get(
-      // As with a session's prompts: the description gives the parameter the contract's name.
+      // Elysia allows one parameter name after /prompts/; server/openapi.ts documents the contract's name.
       "/prompts/:id/messages",
       async ({ user, params, query, request, set, status }) => {
         const wanted = { userId: user.id, promptId: params.id, ...query };
-        const tag = await messagesTag(orm, wanted);
-        if (isUnchanged({ request, set, tag })) return status(304, undefined);
-        const { rows, next } = await listMessages(orm, wanted);
-        return { messages: rows.map(toMessageDto), ...(query.limit !== undefined && { next_cursor: next }) };
+        const etag = await messagesTag(orm, wanted);
+        setEtag(set, etag);
+        if (matchesEtag(request, etag)) return status(304, undefined);
+        const page = await listMessages(orm, wanted);
+        return { messages: page.rows.map(toMessageDto), ...nextCursor(query, page) };
       },
       {
-        params: t.Object({ id: Id }),
+        params: idParams,
         query: t.Object(paging),
-        transform: readLimit,
+        transform: parseLimit,
         detail: detail(
           "handlers_messages_list",
-          "List a prompt's messages, in their order",
-          "Asked with If-None-Match, it costs one look at the prompt while nothing is new.",
+          "List a prompt's messages",
+          "In the order of their `seq`. With If-None-Match, polling an unchanged list only reads the prompt's version.",
         ),
-        response: { 200: "ListMessagesOutput", 304: Unchanged, ...errorReplies(401, 404, 422, 500) },
+        response: { 200: "ListMessagesOutput", 304: NotModified, ...readErrors },
       },
     );
 }

@@ -1,19 +1,20 @@
 import { Elysia, t } from "elysia";
 import { requirePromptText } from "../agents/prompt-text.ts";
-import { isUnchanged } from "../api/etag.ts";
-import { attemptOf } from "../api/idempotency-key.ts";
+import { matchesEtag, setEtag } from "../api/etag.ts";
 import { createOnce } from "../api/idempotency-store.ts";
+import { nextCursor } from "../api/paging.ts";
 import {
-  errorReplies,
-  Id,
-  idempotent,
+  idempotencyHeaders,
+  idParams,
+  NotModified,
   paging,
-  readLimit,
-  secured,
-  Unchanged,
-  wireModels,
+  parseLimit,
+  readErrors,
+  securedOperation,
+  sharedModels,
+  writeErrors,
 } from "../api/schemas.ts";
-import type { createGuard } from "../auth/guard.ts";
+import type { Guard } from "../auth/guard.ts";
 import type { Config } from "../config/config.ts";
 import type { Orm } from "../db/client.ts";
 import { readOwnPrompt } from "../lifecycle/ownership.ts";
@@ -23,55 +24,49 @@ import { toPromptDto } from "./dto.ts";
 import { promptModels } from "./model.ts";
 import { listPrompts, promptsTag } from "./store.ts";
 
-/** Prompts: send a follow-up; list a session's; read, change and delete one. */
+/** Prompts: create a follow-up, list those of a session; read, update and delete one. */
 export function promptRoutes(options: {
   orm: Orm;
-  guard: ReturnType<typeof createGuard>;
+  guard: Guard;
   config: Pick<Config, "maxUnfinishedPrompts">;
 }) {
   const { orm, guard, config } = options;
-  const detail = secured("Prompts");
+  const detail = securedOperation("Prompts");
+  const onlyQueued = "Only while it is queued; once it has started: 409.";
   return new Elysia()
     .use(guard)
-    .model({ ...wireModels, ...promptModels })
+    .model({ ...sharedModels, ...promptModels })
     .post(
       "/prompts",
-      async ({ user, body, request, set }) => {
-        const { session_id: sessionId, data, priority = 0 } = body;
+      async (context) => {
+        const { session_id: sessionId, data, priority = 0 } = context.body;
         const text = requirePromptText(data, "data");
-        const attempt = attemptOf({ request, user, operation: "POST /prompts", body });
-        const { result, replayed } = await createOnce(orm, attempt, (tx) =>
-          addPrompt(tx, {
-            userId: user.id,
-            sessionId,
-            data,
-            text,
-            priority,
-            maxUnfinished: config.maxUnfinishedPrompts,
-          }),
+        const { maxUnfinishedPrompts: maxUnfinished } = config;
+        const userId = context.user.id;
+        const { id } = await createOnce(orm, context, (tx) =>
+          addPrompt(tx, { userId, sessionId, data, text, priority, maxUnfinished }),
         );
-        if (replayed) set.headers["idempotency-replayed"] = "true";
-        return { success: true, message: "Prompt accepted", id: result.id };
+        return { success: true, message: "Prompt queued", id };
       },
       {
         parse: "json",
         body: "CreatePromptInput",
-        headers: idempotent,
+        headers: idempotencyHeaders,
         detail: detail(
           "handlers_prompts_create",
-          "Send a follow-up prompt",
-          "It runs when those before it have ended.",
+          "Create a follow-up prompt",
+          "It runs after the session's earlier prompts.",
         ),
-        response: { 200: "CreatePromptOutput", ...errorReplies(400, 401, 404, 409, 413, 415, 422, 500) },
+        response: { 200: "CreatePromptOutput", ...writeErrors },
       },
     )
     .get(
       "/prompts/:id",
       async ({ user, params }) => ({ prompt: toPromptDto(await readOwnPrompt(orm, user.id, params.id)) }),
       {
-        params: t.Object({ id: Id }),
-        detail: detail("handlers_prompts_read", "Read a prompt"),
-        response: { 200: "ReadPromptOutput", ...errorReplies(401, 404, 422, 500) },
+        params: idParams,
+        detail: detail("handlers_prompts_read", "Get a prompt"),
+        response: { 200: "ReadPromptOutput", ...readErrors },
       },
     )
     .put(
@@ -79,14 +74,14 @@ export function promptRoutes(options: {
       async ({ user, params, body }) => {
         const text = requirePromptText(body.data, "data");
         await updatePrompt(orm, { userId: user.id, id: params.id, data: body.data, text });
-        return { success: true, message: "Prompt changed" };
+        return { success: true, message: "Prompt updated" };
       },
       {
         parse: "json",
-        params: t.Object({ id: Id }),
+        params: idParams,
         body: "UpdatePromptInput",
-        detail: detail("handlers_prompts_update", "Change a prompt that waits", "Once it has started: 409."),
-        response: { 200: "UpdatePromptOutput", ...errorReplies(400, 401, 404, 409, 413, 415, 422, 500) },
+        detail: detail("handlers_prompts_update", "Update a queued prompt", onlyQueued),
+        response: { 200: "UpdatePromptOutput", ...writeErrors },
       },
     )
     .delete(
@@ -96,27 +91,28 @@ export function promptRoutes(options: {
         return { success: true, message: "Prompt deleted" };
       },
       {
-        params: t.Object({ id: Id }),
-        detail: detail("handlers_prompts_delete", "Delete a prompt that waits", "Once it has started: 409."),
-        response: { 200: "DeletePromptOutput", ...errorReplies(400, 401, 404, 409, 413, 415, 422, 500) },
+        params: idParams,
+        detail: detail("handlers_prompts_delete", "Delete a queued prompt", onlyQueued),
+        response: { 200: "DeletePromptOutput", ...writeErrors },
       },
     )
     .get(
-      // One router, one name for what comes after /sessions/; the description gives it the contract's name.
+      // Elysia allows one parameter name after /sessions/; server/openapi.ts documents the contract's name.
       "/sessions/:id/prompts",
       async ({ user, params, query, request, set, status }) => {
         const wanted = { userId: user.id, sessionId: params.id, ...query };
-        const tag = await promptsTag(orm, wanted);
-        if (isUnchanged({ request, set, tag })) return status(304, undefined);
-        const { rows, next } = await listPrompts(orm, wanted);
-        return { prompts: rows.map(toPromptDto), ...(query.limit !== undefined && { next_cursor: next }) };
+        const etag = await promptsTag(orm, wanted);
+        setEtag(set, etag);
+        if (matchesEtag(request, etag)) return status(304, undefined);
+        const page = await listPrompts(orm, wanted);
+        return { prompts: page.rows.map(toPromptDto), ...nextCursor(query, page) };
       },
       {
-        params: t.Object({ id: Id }),
+        params: idParams,
         query: t.Object(paging),
-        transform: readLimit,
-        detail: detail("handlers_prompts_list", "List a session's prompts, in their order"),
-        response: { 200: "ListPromptsOutput", 304: Unchanged, ...errorReplies(401, 404, 422, 500) },
+        transform: parseLimit,
+        detail: detail("handlers_prompts_list", "List a session's prompts", "In the order of their `seq`."),
+        response: { 200: "ListPromptsOutput", 304: NotModified, ...readErrors },
       },
     );
 }

@@ -1,9 +1,7 @@
 import { Elysia } from "elysia";
-import { bodyLimits } from "../api/body-limits.ts";
 import { errorHandler } from "../api/error-reply.ts";
-import { jsonOf, readBytes, readJson } from "../api/json-body.ts";
-import { createGuard } from "../auth/guard.ts";
-import type { RateLimits } from "../auth/limits.ts";
+import { readJson, requestLimits } from "../api/request-body.ts";
+import { createGuard, type RateLimits } from "../auth/guard.ts";
 import type { TokenVerifier } from "../auth/verify.ts";
 import type { Config } from "../config/config.ts";
 import type { Database } from "../db/client.ts";
@@ -25,23 +23,23 @@ import { metricsRoutes } from "./metrics.ts";
 import { createReadiness } from "./readiness.ts";
 
 export interface AppOptions {
-  /** Not touched before the first request that needs it. */
+  /** Not used before the first request that needs it. */
   database: Pick<Database, "orm">;
   config: Config;
-  /** Likewise. */
-  hub: Hub;
+  /** Not used before the first stream is opened. */
+  hub: Pick<Hub, "stream">;
   verifier: TokenVerifier;
   health: () => HealthDetail;
-  /** Rejects while the queue is away; undefined where the queue is the database. */
+  /** Rejects while the queue cannot be reached; undefined where the queue is the database. */
   queueAlive?: (() => Promise<unknown>) | undefined;
-  /** Undefined: nobody is limited. */
+  /** Undefined: no rate limits. */
   limits?: RateLimits | undefined;
   metrics: Metrics;
   logger: Logger;
   version: string;
 }
 
-/** The whole API. Listens nowhere; `app.handle(request)` answers. */
+/** The whole API. It does not listen; `app.handle(request)` answers a request. */
 export function createApp(options: AppOptions) {
   const { database, config, hub, verifier, health, queueAlive, limits, metrics, logger, version } = options;
   const { orm } = database;
@@ -52,7 +50,7 @@ export function createApp(options: AppOptions) {
     .use(metricsRoutes({ metrics, token: config.metricsToken }))
     .use(headers(config))
     .use(localOnly(config))
-    .use(bodyLimits())
+    .use(requestLimits())
     .use(docs(version)(app))
     .use(healthRoutes({ detail: health, ready: createReadiness({ orm, queueAlive }) }))
     .use(meRoutes({ orm, config, guard }))
@@ -61,18 +59,18 @@ export function createApp(options: AppOptions) {
     .use(messageRoutes({ orm, guard }))
     .use(deadLetterRoutes({ orm, guard }))
     .use(liveRoutes({ orm, hub, guard }))
-    .use(webhookRoutes({ orm, config, limits, readBytes, jsonOf, logger }));
+    .use(webhookRoutes({ orm, config, limits, logger }));
 }
 
-/** The methods that some route offers at this path. */
+/** The methods of all routes that match this path. */
 function methodsOf(routes: readonly { method: string; path: string }[], path: string): string[] {
   const parts = path.replace(/\/$/, "").split("/");
-  const fits = (pattern: string) => {
-    const wanted = pattern.split("/");
+  const matches = (pattern: string) => {
+    const expected = pattern.split("/");
     return (
-      wanted.length === parts.length &&
-      wanted.every((part, index) => part.startsWith(":") || part === parts[index])
+      expected.length === parts.length &&
+      expected.every((part, index) => part.startsWith(":") || part === parts[index])
     );
   };
-  return [...new Set(routes.filter((route) => fits(route.path)).map(({ method }) => method))].sort();
+  return [...new Set(routes.filter((route) => matches(route.path)).map(({ method }) => method))].sort();
 }

@@ -1,35 +1,33 @@
 import { isIP } from "node:net";
 import type { Server } from "bun";
+import ipaddr from "ipaddr.js";
 
 const servers = new WeakMap<Request, Server<undefined>>();
 
-/** Where a request came in; asked for its sender only when somebody wants to know. */
+/** Remembers which server received a request, so that the peer's address can be looked up when it is needed. */
 export function rememberServer(request: Request, server: Server<undefined>): void {
   servers.set(request, server);
 }
 
 /**
- * The address that counts as one client: an IPv4 address, or the 64 bits of an IPv6 address that one customer has.
- * @param hops how many proxies are trusted: each adds the address that it sees at the end of X-Forwarded-For, so that
- *   the client is as many from the end; what stands before that anybody may have written.
+ * The key that identifies a client by its address: an IPv4 address, or the /64 network of an IPv6 address, which is what
+ * one customer has.
+ * @param trustedProxyHops each trusted proxy appends the address that it sees to X-Forwarded-For, so the client is the
+ *   entry this many from the end; clients can forge everything before it.
  */
-export function clientAddress(request: Request, hops: number): string {
-  const seen = servers.get(request)?.requestIP(request)?.address ?? "unknown";
-  const list = hops > 0 ? (request.headers.get("x-forwarded-for") ?? "").split(",") : [];
-  const forwarded = list.at(-hops)?.trim() ?? "";
-  return network(hops > 0 && isIP(forwarded) ? forwarded : seen);
+export function clientAddress(request: Request, trustedProxyHops: number): string {
+  const peer = servers.get(request)?.requestIP(request)?.address ?? "unknown";
+  if (trustedProxyHops === 0) return network(peer);
+  const forwarded = (request.headers.get("x-forwarded-for") ?? "").split(",").at(-trustedProxyHops)?.trim();
+  // Node's check is the strict one: to ipaddr.js `1` and `0x7f.1` are addresses, too.
+  return network(forwarded !== undefined && isIP(forwarded) ? forwarded : peer);
 }
 
 function network(address: string): string {
-  const bare = address.replace(/^::ffff:(?=\d+\.)/i, "");
-  if (isIP(bare) !== 6) return bare;
-  const [front = "", back] = bare.split("%")[0]?.split("::") ?? [];
-  const groups = front === "" ? [] : front.split(":");
-  const rest = back ? back.split(":") : [];
-  const zeros = back === undefined ? 0 : 8 - groups.length - rest.length;
-  const all = [...groups, ...Array<string>(zeros).fill("0"), ...rest];
-  return `${all
-    .slice(0, 4)
-    .map((group) => Number.parseInt(group, 16).toString(16))
-    .join(":")}::/64`;
+  if (!isIP(address)) return address;
+  // `process` turns IPv4-mapped IPv6 addresses into IPv4.
+  const parsed = ipaddr.process(address);
+  if (!(parsed instanceof ipaddr.IPv6)) return parsed.toString();
+  const prefix = parsed.parts.slice(0, 4).map((part) => part.toString(16));
+  return `${prefix.join(":")}::/64`;
 }

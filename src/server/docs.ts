@@ -1,66 +1,64 @@
 import { swagger } from "@elysiajs/swagger";
 import { type AnyElysia, Elysia } from "elysia";
-import { mend, type RawDocument } from "./openapi.ts";
-import { pages, reply, withHash } from "./pages.ts";
+import { contentReply, createContentCache } from "./content.ts";
+import { normalizeOpenApi, type RawDocument } from "./openapi.ts";
+import { pages } from "./pages.ts";
 
 const DESCRIPTION = `Coding-agent sessions: a prompt goes in, a branch comes out.
 
 Create a session with a repository and a prompt. The backend checks the repository out on a branch of its own, runs a coding agent there,
-keeps and streams everything it says, and pushes the branch for review. A follow-up prompt continues on the same branch.
+stores and streams everything the agent says, and pushes the branch for review. A follow-up prompt continues on the same branch.
 
-Every operation with a lock needs \`Authorization: Bearer <token>\`; without an identity provider, \`prompt-backend token --user NAME\`
-prints one. Everybody sees only what is theirs: what belongs to somebody else answers 404, as what does not exist. Every error has the
-shape of ErrorDto; decide by its \`code\`, and name its \`request_id\` in a report.`;
+Operations with a lock need \`Authorization: Bearer <token>\`. Without an identity provider, \`prompt-backend token --user NAME\` prints a
+token. Users see only what they own; everything else answers 404, as if it did not exist. Every error is an ErrorDto: decide by its
+\`code\`, and include its \`request_id\` in bug reports.`;
 
 const TAGS = [
   { name: "Sessions", description: "A change to a repository, from prompt to branch" },
-  { name: "Prompts", description: "What was asked for, first and in follow-ups" },
-  { name: "Messages", description: "What the agent said, in order" },
-  { name: "Live", description: "The same, as it happens" },
-  { name: "Dead Letter Queue", description: "What failed for good, until somebody resolves or abandons it" },
-  { name: "Me", description: "Who I am here, and what I may use" },
-  { name: "Webhooks", description: "What other services tell" },
-  { name: "Health", description: "Is it there, is it ready, and what is it made of" },
+  { name: "Prompts", description: "Requests to the agent: the first one and follow-ups" },
+  { name: "Messages", description: "The agent's output, in order" },
+  { name: "Live", description: "Messages and changes of sessions as they happen, as Server-Sent Events" },
+  {
+    name: "Dead Letter Queue",
+    description: "Work that failed permanently, until it is resolved, abandoned or retried",
+  },
+  { name: "Me", description: "The current user and limits" },
+  { name: "Webhooks", description: "Callbacks of other services" },
+  { name: "Health", description: "Health checks and build details" },
 ];
 
-interface Handles {
-  handle(request: Request): Promise<Response>;
+/** The OpenAPI 3.0.3 document of all routes of `app`, byte for byte as /openapi.json serves it. */
+export async function openApiText(app: { handle(request: Request): Promise<Response> }): Promise<string> {
+  return (await app.handle(new Request("http://localhost/openapi.json"))).text();
 }
 
-/** The API's description, OpenAPI 3.0.3, of all routes of `app`. The same bytes that /openapi.json serves. */
-export function openApiText(app: Handles): Promise<string> {
-  return app.handle(new Request("http://localhost/openapi.json")).then((reply) => reply.text());
-}
-
-/** Serves /openapi.json, of all routes that `root` has by then, and the pages that show it. */
+/** Serves /openapi.json, which covers all routes that `root` has when it is first requested, and the pages that show it. */
 export function docs(version: string) {
-  let text: Promise<string> | undefined;
+  const content = createContentCache();
   return (root: AnyElysia) =>
     new Elysia({ name: "docs" })
       .get(
         "/openapi.json",
-        ({ request }) => {
-          text ??= describe(root, version);
-          return text.then((body) => reply(request, "json", withHash(body)));
-        },
+        async ({ request }) =>
+          contentReply(request, "json", await content("openapi.json", () => generate(root, version))),
         { detail: { hide: true } },
       )
       .use(pages());
 }
 
-/** The generator comes with a page that loads scripts from another host, so it is asked outside of the served app. */
-async function describe(root: AnyElysia, version: string): Promise<string> {
+/** Runs the generator outside of the served app, because it adds a page that loads scripts from another host. */
+async function generate(root: AnyElysia, version: string): Promise<string> {
   const described = new Elysia().use(generator(version)).use(root);
-  const raw = await described.handle(new Request(`http://localhost${RAW}`));
-  return `${JSON.stringify(mend((await raw.json()) as RawDocument), null, 2)}\n`;
+  const raw = await described.handle(new Request(`http://localhost${RAW_PATH}`));
+  return `${JSON.stringify(normalizeOpenApi((await raw.json()) as RawDocument), null, 2)}\n`;
 }
 
-const RAW = "/openapi.raw";
+const RAW_PATH = "/openapi.raw";
 
 const generator = (version: string) =>
   swagger({
     path: "/openapi.page",
-    specPath: RAW,
+    specPath: RAW_PATH,
     documentation: {
       info: {
         title: "prompt-backend",
@@ -78,7 +76,7 @@ const generator = (version: string) =>
             bearerFormat: "JWT",
             description: "From your identity provider, or from `prompt-backend token --user NAME`",
           },
-          WebhookSecret: { type: "http", scheme: "bearer", description: "WEBHOOK_SECRET itself" },
+          WebhookSecret: { type: "http", scheme: "bearer", description: "The value of WEBHOOK_SECRET" },
           WebhookSignature: {
             type: "apiKey",
             in: "header",

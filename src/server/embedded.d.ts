@@ -1,4 +1,4 @@
-// Files that the bundler embeds as text (of ours) or as a path (of packages).
+// Files that the bundler embeds: our own as text, those of packages as a path.
 declare module "*.css" {
   const text: string;
   export default text;

@@ -1,67 +1,53 @@
 import { Elysia } from "elysia";
 import { requestIdOf } from "../api/request-id.ts";
 import type { Config } from "../config/config.ts";
-import { originRule } from "./origins.ts";
-
-const METHODS = "GET, POST, PUT, DELETE, OPTIONS";
-const ALLOWED = "authorization, content-type, idempotency-key, if-none-match, last-event-id, x-request-id";
-const EXPOSED =
-  "etag, idempotency-replayed, x-request-id, retry-after, ratelimit-limit, ratelimit-remaining, ratelimit-reset, ratelimit-policy";
-/** Seconds that a browser may remember a preflight's answer. */
-const MAX_AGE_S = "86400";
+import { corsHeaders, createOriginCheck, isPreflight, PREFLIGHT_HEADERS } from "./cors.ts";
 
 /**
- * What browsers are told about every reply; a page that needs more says so in its own headers, which win. JSON is no
- * document, so it may load nothing and stand in no frame. Other origins read the API by CORS, which
- * Cross-Origin-Resource-Policy leaves alone; it keeps replies out of their images and scripts.
+ * Security headers of every reply; HTML pages override them with their own. JSON is not a document, so it may load nothing
+ * and be framed by nobody. Cross-Origin-Resource-Policy does not affect CORS requests; it keeps other origins from
+ * embedding replies as images or scripts.
  */
-const SAFETY = {
+const SECURITY_HEADERS = {
   "x-content-type-options": "nosniff",
   "referrer-policy": "no-referrer",
   "x-frame-options": "DENY",
   "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
   "cross-origin-resource-policy": "same-origin",
 };
-/** A year; only said where a trusted proxy has spoken https with the client, or it would lock out plain http. */
+/** One year. Only sent where a trusted proxy received the request over https: plain http would become unusable. */
 const HSTS = "max-age=31536000";
 
-/** What every reply carries: its request id, safety, and CORS for the configured origins. */
+/** The headers of every reply: request id, security, and CORS for allowed origins. */
 export function replyHeaders(config: Pick<Config, "auth" | "corsOrigins" | "trustedProxyHops">) {
-  const allowed = originRule(config);
+  const isAllowed = createOriginCheck(config);
   return (request: Request): Record<string, string> => {
     const origin = request.headers.get("origin");
     return {
       "x-request-id": requestIdOf(request),
-      ...SAFETY,
+      ...SECURITY_HEADERS,
       vary: "Origin",
       ...(config.trustedProxyHops > 0 &&
         request.headers.get("x-forwarded-proto") === "https" && { "strict-transport-security": HSTS }),
-      ...(origin !== null &&
-        allowed(origin) && {
-          // Requests carry credentials, so `*` would be refused by browsers.
-          "access-control-allow-origin": origin,
-          "access-control-allow-credentials": "true",
-          "access-control-expose-headers": EXPOSED,
-        }),
+      ...(origin !== null && isAllowed(origin) && corsHeaders(origin)),
     };
   };
 }
 
-/** Puts them on all replies, errors too, and answers browsers that ask before they send. */
+/**
+ * Sets these headers on all replies, errors included, and answers CORS preflights.
+ *
+ * Not @elysiajs/cors. Tried in version 1.4.2, with a function as `origin`: it sends Access-Control-Allow-Credentials,
+ * -Allow-Headers, -Expose-Headers and -Allow-Methods to every origin and to requests without one; with `preflight` it
+ * answers every OPTIONS with 204, also of other origins and at unknown addresses, and registers OPTIONS routes, which 405
+ * replies would then list; and it cannot give its headers to a reply made outside of the app, as a request timeout's 503.
+ */
 export function headers(config: Pick<Config, "auth" | "corsOrigins" | "trustedProxyHops">) {
   const headersOf = replyHeaders(config);
   return new Elysia({ name: "headers" }).onRequest(({ request, set }) => {
-    Object.assign(set.headers, headersOf(request));
-    if (
-      request.method !== "OPTIONS" ||
-      !request.headers.has("access-control-request-method") ||
-      set.headers["access-control-allow-origin"] === undefined
-    )
-      return undefined;
-    set.headers["access-control-allow-methods"] = METHODS;
-    set.headers["access-control-allow-headers"] = ALLOWED;
-    set.headers["access-control-max-age"] = MAX_AGE_S;
-    set.status = 204;
-    return new Response(null, { status: 204, headers: set.headers as Record<string, string> });
+    const all = headersOf(request);
+    Object.assign(set.headers, all);
+    if (!isPreflight(request) || !("access-control-allow-origin" in all)) return undefined;
+    return new Response(null, { status: 204, headers: { ...all, ...PREFLIGHT_HEADERS } });
   });
 }

@@ -1,19 +1,21 @@
 import type { Server } from "bun";
-import { MAX_BODY_BYTES } from "../api/body-limits.ts";
+import { MAX_BODY_BYTES } from "../api/request-body.ts";
 import { messageOf, OperatorError } from "../shared/errors.ts";
+import { withTimeout } from "../shared/time.ts";
 import { rememberServer } from "./client-address.ts";
+import type { FetchHandler } from "./time-limit.ts";
 
-/** Requests under way get this long at the end. */
-const DRAIN_MS = 3_000;
-/** Seconds of silence after which a connection is closed. */
+/** How long requests in progress may take to finish at shutdown. */
+const DRAIN_TIMEOUT_MS = 3_000;
+/** Seconds after which an idle connection is closed. */
 const IDLE_TIMEOUT_S = 60;
 
 /**
- * Serves an app. Port 0: any free one.
- * @throws OperatorError when the port is taken or may not be used.
+ * Serves an app. Port 0: any free port.
+ * @throws OperatorError when the port is in use or not permitted.
  */
 export async function listen(options: {
-  app: { fetch(request: Request): Response | Promise<Response> };
+  app: FetchHandler;
   host: string;
   port: number;
   /** Seconds; for tests. */
@@ -26,16 +28,16 @@ export async function listen(options: {
       hostname: host,
       port,
       idleTimeout: idleTimeoutS,
-      // Bun's own refusal says nothing and has no CORS, so that ours comes first; how much more than is taken may pile
-      // up in memory before a route looks at it still has a bound.
+      // Our own limit comes first, because Bun's refusal has no body and no CORS headers. This one bounds how much of a
+      // body may be buffered before a route reads it.
       maxRequestBodySize: MAX_BODY_BYTES * 16,
-      // Bun's default lets a second process share the port in silence.
+      // With Bun's default, a second process could share the port unnoticed.
       reusePort: false,
       development: false,
       async fetch(request, server) {
         rememberServer(request, server);
         const reply = await app.fetch(request);
-        // What a stream sends does not count as a sign of life; it has heartbeats, and cuts slow readers off itself.
+        // To Bun, sending does not count as activity. Streams have heartbeats, and disconnect slow readers themselves.
         if (reply.headers.get("content-type")?.startsWith("text/event-stream")) server.timeout(request, 0);
         return reply;
       },
@@ -44,18 +46,17 @@ export async function listen(options: {
     const code = (error as { code?: string }).code;
     const why =
       code === "EADDRINUSE"
-        ? "is in use by another process; stop that one, or set another PORT"
+        ? "is in use by another process; stop it, or set another PORT"
         : code === "EACCES"
-          ? "may not be used by this user; set a PORT above 1023"
+          ? "is not permitted for this user; set a PORT above 1023"
           : messageOf(error);
     throw new OperatorError(`Cannot listen: port ${port} of ${host} ${why}.`, 1, { cause: error });
   }
-  const shown = host === "0.0.0.0" || host === "::" ? "localhost" : host.includes(":") ? `[${host}]` : host;
+  const name = host === "0.0.0.0" || host === "::" ? "localhost" : host.includes(":") ? `[${host}]` : host;
   return {
-    url: `http://${shown}:${server.port}`,
+    url: `http://${name}:${server.port}`,
     async stop() {
-      const drained = server.stop();
-      await Promise.race([drained, Bun.sleep(DRAIN_MS)]);
+      await withTimeout(DRAIN_TIMEOUT_MS, server.stop(), "requests did not finish").catch(() => undefined);
       await server.stop(true);
     },
   };

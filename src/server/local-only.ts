@@ -1,20 +1,22 @@
 import { Elysia } from "elysia";
 import { type Config, isLoopback } from "../config/config.ts";
 import { AppError } from "../shared/errors.ts";
-import { bare, originRule } from "./origins.ts";
+import { createOriginCheck, withoutBrackets } from "./cors.ts";
 
-const HARMLESS = new Set(["GET", "HEAD", "OPTIONS"]);
+const SAFE_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
 
 /**
- * Keeps web pages of strangers away from a service on loopback. A page may point its own name at 127.0.0.1 (DNS
- * rebinding) and then reads replies as its own: its name is in the Host header, so only names of this machine, HOST
- * and the hosts of CORS_ORIGINS (a proxy passes those on) are served. Where no token is needed (AUTH_MODE=none), any
- * page could also send what it cannot read: its Origin says so.
+ * Protects a service on loopback from foreign web pages. By DNS rebinding, a page can point its own hostname at 127.0.0.1
+ * and read replies as same-origin. The Host header then has that hostname, so only names of this machine, HOST and the
+ * hosts of CORS_ORIGINS (which a proxy passes on) are served. Where no token is needed (AUTH_MODE=none), any page could
+ * also send requests without reading the replies; those are refused by their Origin.
  */
 export function localOnly(config: Pick<Config, "auth" | "corsOrigins" | "host">) {
   const { auth, corsOrigins, host } = config;
-  const hosts = new Set([host, ...corsOrigins.map((origin) => new URL(origin).hostname)].map(bare));
-  const allowed = originRule(config);
+  const hosts = new Set(
+    [host, ...corsOrigins.map((origin) => new URL(origin).hostname)].map(withoutBrackets),
+  );
+  const isAllowed = createOriginCheck(config);
   const plugin = new Elysia({ name: "local-only" });
   if (auth.mode === "oidc" || !isLoopback(host)) return plugin;
 
@@ -23,19 +25,19 @@ export function localOnly(config: Pick<Config, "auth" | "corsOrigins" | "host">)
     if (!isLoopback(name) && !hosts.has(name))
       throw new AppError(
         "host_not_allowed",
-        "This service answers only to names of this machine, such as localhost; set HOST or CORS_ORIGINS to use another name.",
+        "This service only answers to names of this machine, such as localhost; set HOST or CORS_ORIGINS to use another name.",
       );
     const origin = request.headers.get("origin");
-    if (auth.mode === "none" && origin !== null && !HARMLESS.has(request.method) && !allowed(origin))
+    if (auth.mode === "none" && origin !== null && !SAFE_METHODS.has(request.method) && !isAllowed(origin))
       throw new AppError(
         "origin_not_allowed",
-        `Pages of ${origin} may change nothing here; add that origin to CORS_ORIGINS to let them.`,
+        `Pages of ${origin} are not allowed to change anything here; add that origin to CORS_ORIGINS to allow it.`,
       );
   });
 }
 
 function hostOf(request: Request): string {
   const header = request.headers.get("host");
-  if (header === null) return bare(new URL(request.url).hostname);
-  return bare(header.replace(/:\d*$/, "").toLowerCase());
+  if (header === null) return withoutBrackets(new URL(request.url).hostname);
+  return withoutBrackets(header.replace(/:\d*$/, "").toLowerCase());
 }

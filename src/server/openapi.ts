@@ -1,33 +1,34 @@
 type Json = { [key: string]: unknown };
 
-/** As @elysiajs/swagger makes it. */
+/** As @elysiajs/swagger generates it. */
 export interface RawDocument extends Json {
   paths: Record<string, Record<string, Operation>>;
 }
 
 /**
- * What the generator leaves: `$id` in replies, no descriptions of replies, three media types a body, and words of JSON
- * Schema that OpenAPI 3.0 says in its own way. Linters and strict parsers find nothing in what comes out.
+ * Turns the generator's output into valid OpenAPI 3.0.3, of which linters and strict parsers do not complain. The
+ * generator leaves `$id` in responses, responses without descriptions, three media types per body, and JSON Schema
+ * keywords that OpenAPI 3.0 does not have.
  */
-export function mend({ paths: found, ...rest }: RawDocument): Json {
+export function normalizeOpenApi({ paths: found, ...rest }: RawDocument): Json {
   const paths = Object.fromEntries(
-    Object.entries(found).map(([path, operations]) => named(path, operations)),
+    Object.entries(found).map(([path, operations]) => withContractNames(path, operations)),
   );
   for (const path of Object.values(paths))
     for (const operation of Object.values(path)) {
-      for (const [status, reply] of Object.entries(operation.responses ?? {})) {
-        // Of an error, the generator knows only what all of them have in common.
-        if (!reply.description || Number(status) >= 400)
-          reply.description = DESCRIPTIONS[status] ?? reply.description ?? "";
-        if (BODILESS.has(status)) delete reply.content;
-        else reply.content = jsonOnly(reply.content);
+      for (const [status, response] of Object.entries(operation.responses ?? {})) {
+        // For errors, the generator only knows the description that all of them share.
+        if (!response.description || Number(status) >= 400)
+          response.description = DESCRIPTIONS[status] ?? response.description ?? "";
+        if (WITHOUT_BODY.has(status)) delete response.content;
+        else response.content = jsonOnly(response.content);
       }
       if (operation.requestBody) operation.requestBody.content = jsonOnly(operation.requestBody.content);
     }
-  return withReferences(mendSchema({ ...rest, paths }) as Json);
+  return withReferences(normalizeSchema({ ...rest, paths }) as Json);
 }
 
-/** Where a component stands again inside another schema, a reference to it. */
+/** Replaces every copy of a component inside other schemas with a reference to it. */
 function withReferences(document: Json): Json {
   const { schemas } = document["components"] as { schemas: Record<string, Json> };
   const names = new Map(Object.entries(schemas).map(([name, schema]) => [JSON.stringify(schema), name]));
@@ -52,22 +53,25 @@ function withReferences(document: Json): Json {
   };
 }
 
-/** Of an enum that may be null, the enum. */
+/** The enum of a nullable enum. */
 function withoutNull({ nullable, ...rest }: Json): Json | undefined {
-  const words = rest["enum"];
-  return nullable === true && Array.isArray(words)
-    ? { ...rest, enum: words.filter((word) => word !== null) }
+  const values = rest["enum"];
+  return nullable === true && Array.isArray(values)
+    ? { ...rest, enum: values.filter((value) => value !== null) }
     : undefined;
 }
 
-/** The contract's names for parameters that Elysia's router knows by one name at one place. */
-const NAMES: Readonly<Record<string, string>> = {
+/** Parameter names of the contract. Elysia's router allows only one name at each place of a path. */
+const PARAMETER_NAMES: Readonly<Record<string, string>> = {
   "/sessions/{id}/prompts": "session_id",
   "/prompts/{id}/messages": "prompt_id",
 };
 
-function named(path: string, operations: Record<string, Operation>): [string, Record<string, Operation>] {
-  const name = NAMES[path];
+function withContractNames(
+  path: string,
+  operations: Record<string, Operation>,
+): [string, Record<string, Operation>] {
+  const name = PARAMETER_NAMES[path];
   if (name === undefined) return [path, operations];
   for (const { parameters } of Object.values(operations))
     for (const parameter of parameters ?? []) if (parameter.name === "id") parameter.name = name;
@@ -80,23 +84,23 @@ interface Operation {
   requestBody?: { content?: Json };
 }
 
-/** Replies that HTTP lets have no body. */
-const BODILESS = new Set(["204", "304"]);
+/** Statuses whose responses have no body in HTTP. */
+const WITHOUT_BODY = new Set(["204", "304"]);
 
 const DESCRIPTIONS: Readonly<Record<string, string>> = {
-  200: "It worked",
-  304: "The reply with this ETag still holds",
-  400: "The request is malformed",
-  401: "No token, or not a good one",
-  403: "This is closed, to you or to everybody; the message says why",
-  404: "It does not exist, or it is somebody else's",
-  409: "It cannot be done in the state that things are in; the message says why",
-  413: "The body is too large",
-  415: "The body is not called JSON",
-  422: "The body or a parameter has the wrong shape",
-  429: "Too many requests, or too many unfinished prompts; Retry-After says when to come again",
-  500: "Something went wrong inside the service",
-  503: "Not now; the message says what is missing",
+  200: "Success",
+  304: "Not modified since the reply with this ETag",
+  400: "Malformed request",
+  401: "Missing or invalid token",
+  403: "Forbidden; the message says why",
+  404: "Not found, or owned by another user",
+  409: "Not possible in the current state; the message says why",
+  413: "Body too large",
+  415: "Content-Type must be application/json",
+  422: "Invalid body or parameter",
+  429: "Rate limit or quota exceeded; retry after Retry-After",
+  500: "Internal error",
+  503: "Unavailable; the message says what is missing",
 };
 
 function jsonOnly(content: Json | undefined): Json {
@@ -105,10 +109,10 @@ function jsonOnly(content: Json | undefined): Json {
     : (content ?? {});
 }
 
-function mendSchema(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(mendSchema);
+function normalizeSchema(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(normalizeSchema);
   if (typeof value !== "object" || value === null) return value;
-  // Elysia closes objects when it first serves a request, so that the text would depend on when it is asked for.
+  // Elysia adds additionalProperties when it first serves a request; with it, the text would depend on the time.
   const {
     $id: _,
     additionalProperties: _closed,
@@ -117,26 +121,28 @@ function mendSchema(value: unknown): unknown {
     patternProperties,
     ...rest
   } = value as Json;
-  const out = Object.fromEntries(Object.entries(rest).map(([key, one]) => [key, mendSchema(one)])) as Json;
-  // A record: in 3.0 there is a word for values of any key only.
-  if (patternProperties) out["additionalProperties"] = mendSchema(Object.values(patternProperties)[0]);
+  const out = Object.fromEntries(
+    Object.entries(rest).map(([key, one]) => [key, normalizeSchema(one)]),
+  ) as Json;
+  // A record: OpenAPI 3.0 only has additionalProperties.
+  if (patternProperties) out["additionalProperties"] = normalizeSchema(Object.values(patternProperties)[0]);
   if (Array.isArray(examples)) out["example"] = examples[0];
-  else if (examples !== undefined) out["examples"] = mendSchema(examples);
+  else if (examples !== undefined) out["examples"] = normalizeSchema(examples);
   if (constant !== undefined) return { ...out, enum: [constant] };
-  return Array.isArray(out["anyOf"]) ? mendUnion(out) : out;
+  return Array.isArray(out["anyOf"]) ? normalizeUnion(out) : out;
 }
 
-/** anyOf with null → nullable; anyOf of single words → one enum; a number that Elysia reads from text, too → a number. */
-function mendUnion(schema: Json): Json {
+/** anyOf with null → nullable; anyOf of single values → one enum; a number that Elysia also parses from text → a number. */
+function normalizeUnion(schema: Json): Json {
   const all = (schema["anyOf"] as Json[]).filter(
     (one) => !(one["type"] === "string" && /^(integer|numeric|boolean)$/.test(String(one["format"]))),
   );
   const real = all.filter((one) => one["type"] !== "null");
   const nullable = real.length < all.length ? { nullable: true } : {};
   const { anyOf: _, ...rest } = schema;
-  const words = real.flatMap((one) => (one["enum"] as unknown[] | undefined) ?? []);
+  const values = real.flatMap((one) => (one["enum"] as unknown[] | undefined) ?? []);
   if (real.every((one) => Array.isArray(one["enum"])) && real.length > 0) {
-    return { ...rest, type: "string", enum: nullable.nullable ? [...words, null] : words, ...nullable };
+    return { ...rest, type: "string", enum: nullable.nullable ? [...values, null] : values, ...nullable };
   }
   if (real.length === 1) return { ...rest, ...real[0], ...nullable };
   return { ...rest, anyOf: real, ...nullable };

@@ -1,6 +1,6 @@
 import type { Redis } from "ioredis";
 import { RateLimiterMemory, RateLimiterPostgres, RateLimiterRedis } from "rate-limiter-flexible";
-import type { Allowance, RateLimits } from "../auth/limits.ts";
+import type { Allowance, RateLimits } from "../auth/guard.ts";
 import type { Config } from "../config/config.ts";
 import type { Database } from "../db/client.ts";
 import type { Logger } from "../observability/logger.ts";
@@ -8,17 +8,17 @@ import { AppError, messageOf } from "../shared/errors.ts";
 import { clientAddress } from "./client-address.ts";
 import { createCounter, type Store } from "./request-counter.ts";
 
-/** Seconds of the window that requests are counted in. */
+/** Length, in seconds, of the window in which requests are counted. */
 const WINDOW_S = 60;
 const UNLIMITED: Allowance = Object.freeze({ headers: {}, refusal: undefined });
 
 /**
- * Limits per user, and per address for who shows no good token. Counted in Redis where there is one, else in
- * PostgreSQL, so that all servers count together; the embedded database has one server only, which counts in memory.
+ * Rate limits per user, and per address for requests without a valid token. Counted in Redis if it is configured, else
+ * in PostgreSQL, so that all servers share the limits; an embedded database has one server, which counts in memory.
  *
- * Replies carry RateLimit-Limit, -Remaining and -Reset, which client libraries read, and not the later drafts' single
- * RateLimit field, which hardly any does yet.
- * @returns undefined with AUTH_MODE=none, where everybody is the one user of this machine.
+ * Replies carry RateLimit-Limit, -Remaining and -Reset, which client libraries read, rather than the later drafts'
+ * single RateLimit field, which hardly any supports yet.
+ * @returns undefined with AUTH_MODE=none, where all requests are of one user of this machine.
  */
 export function createRateLimits(options: {
   config: Pick<Config, "auth" | "rateLimitPerMinute" | "rateLimitAddressPerMinute" | "trustedProxyHops">;
@@ -49,14 +49,14 @@ export function createRateLimits(options: {
       tableCreated: true,
     });
   };
-  const limit = (points: number, who: string) => {
+  const createLimit = (points: number, subject: string) => {
     if (points === 0) return async () => UNLIMITED;
     const counter = createCounter({
       store: storeOf(points),
-      spare: new RateLimiterMemory({ points, duration: WINDOW_S }),
+      fallback: new RateLimiterMemory({ points, duration: WINDOW_S }),
       points,
-      onAway: (error) =>
-        logger.warn("requests cannot be counted together; each server counts for itself", {
+      onUnavailable: (error) =>
+        logger.warn("shared rate limit store unavailable; each server counts for itself", {
           error: messageOf(error),
         }),
     });
@@ -73,7 +73,7 @@ export function createRateLimits(options: {
         refusal: over
           ? new AppError(
               "rate_limited",
-              `More than ${points} requests a minute ${who}; come again in ${seconds} s.`,
+              `Rate limit exceeded: ${points} requests a minute ${subject}; retry in ${seconds} s.`,
               { retryAfter: seconds },
             )
           : undefined,
@@ -81,10 +81,10 @@ export function createRateLimits(options: {
     };
   };
 
-  const user = limit(config.rateLimitPerMinute, "from one user");
-  const address = limit(config.rateLimitAddressPerMinute, "without a good token from one address");
+  const user = createLimit(config.rateLimitPerMinute, "per user");
+  const address = createLimit(config.rateLimitAddressPerMinute, "without a valid token per address");
   return {
-    ofUser: (id) => user(`user:${id}`),
-    ofStranger: (request) => address(`address:${clientAddress(request, config.trustedProxyHops)}`),
+    byUser: (id) => user(`user:${id}`),
+    byAddress: (request) => address(`address:${clientAddress(request, config.trustedProxyHops)}`),
   };
 }

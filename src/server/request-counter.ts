@@ -1,6 +1,7 @@
 import { RateLimiterRes } from "rate-limiter-flexible";
+import { withTimeout } from "../shared/time.ts";
 
-/** What is used of a limiter of rate-limiter-flexible: rejects with RateLimiterRes when over the limit. */
+/** The part of a rate-limiter-flexible limiter that is used; rejects with RateLimiterRes above the limit. */
 export interface Store {
   consume(key: string, points: number): Promise<RateLimiterRes>;
 }
@@ -12,52 +13,58 @@ export interface Count {
   resetMs: number;
 }
 
+/** Points taken from the store in advance, for requests to come. */
 interface Share {
-  /** Requests that have been counted already and not been made. */
   left: number;
+  /** What the store had left when the share was taken. */
   remaining: number;
+  /** When the window ends. */
   until: number;
 }
 
-/** Milliseconds that one look at the store may take, and how long it is left alone after a failure. */
-const PATIENCE_MS = 500;
-const LEFT_ALONE_MS = 5_000;
-/** Milliseconds between two reports of a store that stays away. */
-const REPORT_EVERY_MS = 60_000;
+/** Timeout of one call to the store, and the pause after one that failed. */
+const STORE_TIMEOUT_MS = 500;
+const STORE_PAUSE_MS = 5_000;
+/** Between two reports of a store that stays unavailable. */
+const REPORT_INTERVAL_MS = 60_000;
 const MAX_SHARES = 10_000;
 
 /**
- * Counts requests by key. It takes shares of a hundredth of the limit from the shared store, so that most requests
- * cost no round trip; at worst a server keeps a share that it does not use. While the store is away each server counts
- * by itself in `spare`: a broken counter must not close the service.
+ * Counts requests by key. It takes shares of a hundredth of the limit from the shared store, so that most requests cost
+ * no round trip; at worst a server holds a share that it does not use. While the store is unavailable each server counts
+ * for itself in `fallback`: a broken counter must not take the service down.
  */
 export function createCounter(options: {
   store: Store;
-  spare: Store;
+  fallback: Store;
   points: number;
-  onAway: (error: unknown) => void;
+  onUnavailable: (error: unknown) => void;
   now?: () => number;
 }): { count(key: string): Promise<Count> } {
-  const { store, spare, points, onAway, now = Date.now } = options;
+  const { store, fallback, points, onUnavailable, now = Date.now } = options;
   const share = Math.max(1, Math.floor(points / 100));
   const shares = new Map<string, Share>();
   const fetching = new Map<string, Promise<Share | undefined>>();
-  let leaveAloneUntil = 0;
+  let storePausedUntil = 0;
   let reportedAt = Number.NEGATIVE_INFINITY;
 
   async function consume(key: string): Promise<RateLimiterRes> {
-    if (now() >= leaveAloneUntil)
+    if (now() >= storePausedUntil)
       try {
-        return await withPatience(store.consume(key, share));
+        return await withTimeout(
+          STORE_TIMEOUT_MS,
+          store.consume(key, share),
+          `no answer within ${STORE_TIMEOUT_MS} ms`,
+        );
       } catch (error) {
         if (error instanceof RateLimiterRes) throw error;
-        leaveAloneUntil = now() + LEFT_ALONE_MS;
-        if (now() - reportedAt >= REPORT_EVERY_MS) {
+        storePausedUntil = now() + STORE_PAUSE_MS;
+        if (now() - reportedAt >= REPORT_INTERVAL_MS) {
           reportedAt = now();
-          onAway(error);
+          onUnavailable(error);
         }
       }
-    return spare.consume(key, share);
+    return fallback.consume(key, share);
   }
 
   async function fetchShare(key: string): Promise<Share> {
@@ -67,10 +74,10 @@ export function createCounter(options: {
       taken = { left: share, remaining: remainingPoints, until: now() + msBeforeNext };
     } catch (error) {
       if (!(error instanceof RateLimiterRes)) throw error;
-      // Remembered like a share, of nothing: nobody asks the store again before the window ends.
+      // Kept like an empty share: the store is not asked again before the window ends.
       taken = { left: 0, remaining: 0, until: now() + error.msBeforeNext };
     }
-    // The one that was taken longest ago is forgotten, and with it at most a share.
+    // Evicts the oldest share; at most its remaining points are lost.
     shares.delete(key);
     shares.set(key, taken);
     for (const oldest of shares.keys()) {
@@ -99,14 +106,4 @@ export function createCounter(options: {
       }
     },
   };
-}
-
-async function withPatience<T>(work: Promise<T>): Promise<T> {
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => late.reject(new Error(`no answer within ${PATIENCE_MS} ms`)), PATIENCE_MS);
-  try {
-    return await Promise.race([work, late.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -3,49 +3,48 @@ import { requestIdOf } from "../api/request-id.ts";
 import type { Config } from "../config/config.ts";
 import type { Logger } from "../observability/logger.ts";
 import { AppError } from "../shared/errors.ts";
+import { TimeoutError, withTimeout } from "../shared/time.ts";
 import { replyHeaders } from "./headers.ts";
 
-/** Milliseconds until a reply must have begun; a stream has by then, and lasts as long as it likes. */
-const TIMEOUT_MS = 30_000;
+/** Until the reply begins; a stream has begun by then, and may last. */
+const REQUEST_TIMEOUT_MS = 30_000;
 const RETRY_AFTER_S = 5;
 
-export interface Fetches {
+export interface FetchHandler {
   fetch(request: Request): Response | Promise<Response>;
 }
 
 /**
- * Answers 503 for an app that does not answer in time, its body having come slowly included. What the app is doing is
- * not stopped: whoever tries again needs an Idempotency-Key, or looks first.
+ * Answers 503 when the app does not answer in time, also because the body arrives too slowly. The work is not cancelled:
+ * a client that retries needs an Idempotency-Key, or checks first.
  */
 export function withTimeLimit(options: {
-  app: Fetches;
+  app: FetchHandler;
   config: Pick<Config, "auth" | "corsOrigins" | "trustedProxyHops">;
   logger: Logger;
   timeoutMs?: number;
-}): Fetches {
-  const { app, config, logger, timeoutMs = TIMEOUT_MS } = options;
+}): FetchHandler {
+  const { app, config, logger, timeoutMs = REQUEST_TIMEOUT_MS } = options;
   const headersOf = replyHeaders(config);
+  const timedOut = (request: Request): Response => {
+    const request_id = requestIdOf(request);
+    const path = new URL(request.url).pathname;
+    logger.error("request timed out", { request_id, method: request.method, path });
+    const error = new AppError(
+      "request_timeout",
+      `The request took longer than ${timeoutMs / 1000} s and may still take effect; check before you send it again.`,
+    );
+    return errorReply(error, request, { ...headersOf(request), "retry-after": String(RETRY_AFTER_S) });
+  };
 
   return {
     fetch(request) {
       const reply = app.fetch(request);
       if (!(reply instanceof Promise)) return reply;
-      const late = Promise.withResolvers<Response>();
-      const timer = setTimeout(() => {
-        logger.error("request took too long", {
-          request_id: requestIdOf(request),
-          method: request.method,
-          path: new URL(request.url).pathname,
-        });
-        const error = new AppError(
-          "request_timeout",
-          `This took longer than ${timeoutMs / 1000} s and may or may not still happen; look, then try again.`,
-        );
-        late.resolve(
-          errorReply(error, request, { ...headersOf(request), "retry-after": String(RETRY_AFTER_S) }),
-        );
-      }, timeoutMs);
-      return Promise.race([reply, late.promise]).finally(() => clearTimeout(timer));
+      return withTimeout(timeoutMs, reply, "no reply in time").catch((error: unknown) => {
+        if (error instanceof TimeoutError) return timedOut(request);
+        throw error;
+      });
     },
   };
 }

@@ -7,7 +7,7 @@ import { ownedSession } from "../lifecycle/ownership.ts";
 import { sessionAfter } from "../lifecycle/transitions.ts";
 import { type UiStatus, uiStatusOf } from "../lifecycle/ui-status.ts";
 import { AppError, notFound } from "../shared/errors.ts";
-import { shownSandbox } from "./dto.ts";
+import { toSandboxDto } from "./dto.ts";
 import { requireParent, type SessionRow, sessionColumns } from "./store.ts";
 
 /** What a client sends, changed or not. Undefined, and null except for the parent: unchanged. */
@@ -62,7 +62,7 @@ export async function updateSession(
 }
 
 function requireSameSandbox(row: SessionRow, sent: unknown): void {
-  if (sent === undefined || Bun.deepEquals(sent, shownSandbox(row.sbxConfig))) return;
+  if (sent === undefined || Bun.deepEquals(sent, toSandboxDto(row.sbxConfig))) return;
   throw new AppError(
     "sandbox_not_writable",
     "sbx_config: only the service changes the sandbox; leave the field out, or send what a read shows now.",

@@ -3,15 +3,15 @@ import { uiStatusOf } from "../lifecycle/ui-status.ts";
 import type { SessionDto } from "./model.ts";
 import type { SessionRow } from "./store.ts";
 
-/** Of a sandbox its name, never its secrets. */
-export const shownSandbox = (config: SandboxConfig | null) =>
+/** Identifies a sandbox without its secrets. */
+export const toSandboxDto = (config: SandboxConfig | null) =>
   config && { provider: config.provider as string, id: config.id };
 
-/** Only what is meant for clients. */
+/** A session as clients see it, without its conversation. */
 export function toDto(row: SessionRow): SessionDto {
   return {
     id: row.id,
-    sbxConfig: shownSandbox(row.sbxConfig),
+    sbxConfig: toSandboxDto(row.sbxConfig),
     parent: row.parent,
     branch: row.branch,
     repo: row.repo,

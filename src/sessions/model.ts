@@ -1,5 +1,5 @@
 import { type Static, t } from "elysia";
-import { AnyJson, Done, Id, NextCursor, nullable, Priority, paging, Time } from "../api/schemas.ts";
+import { AnyJson, Id, NextCursor, nullable, outcome, Priority, paging, Timestamp } from "../api/schemas.ts";
 import { CANCELLATION_STATUSES } from "../db/columns.ts";
 import { UI_STATUSES, type UiStatus as UiStatusName } from "../lifecycle/ui-status.ts";
 
@@ -7,7 +7,7 @@ const NAME = { minLength: 1, maxLength: 2_000 };
 const repo = t.String({ ...NAME, description: "owner/name, or an https URL", examples: ["owner/name"] });
 const target_branch = t.String({
   ...NAME,
-  description: "The branch that the work starts from",
+  description: "The branch that work starts from",
   examples: ["main"],
 });
 const title = t.String({ minLength: 1, maxLength: 500, pattern: "\\S", examples: ["Fix the login timeout"] });
@@ -21,7 +21,7 @@ const Sandbox = t.Object(
     provider: t.String({ examples: ["local"] }),
     id: t.String({ examples: ["019ab3c4-5d6e-7f80-91a2-b3c4d5e6f70a"] }),
   },
-  { description: "The sandbox that is held" },
+  { description: "The sandbox that the session holds" },
 );
 
 const SessionDto = t.Object({
@@ -34,15 +34,15 @@ const SessionDto = t.Object({
   title: t.String({ examples: ["Fix the login timeout"] }),
   uiStatus: UiStatus,
   inboxStatus: t.String({
-    description: "Where the newest work stands: Pending, Processing, Completed, Failed or Cancelled",
+    description: "State of the newest work: Pending, Processing, Completed, Failed or Cancelled",
     examples: ["Pending"],
   }),
   sessionStatus: t.String({ description: "Active, Completed (archived) or Failed", examples: ["Active"] }),
-  createdAt: Time,
-  updatedAt: Time,
-  deletedAt: nullable(Time),
+  createdAt: Timestamp,
+  updatedAt: Timestamp,
+  deletedAt: nullable(Timestamp),
   cancellationStatus: nullable(CancellationStatus),
-  cancelledAt: nullable(Time),
+  cancelledAt: nullable(Timestamp),
   cancelledBy: nullable(t.String({ description: "The user who cancelled it", examples: ["alice"] })),
   messages: t.Optional(
     t.Array(
@@ -50,9 +50,9 @@ const SessionDto = t.Object({
         role: t.String({ examples: ["user"] }),
         content: t.String({ examples: ["Fix the login timeout"] }),
         prompt_id: Id,
-        at: Time,
+        at: Timestamp,
       }),
-      { description: "The conversation, on the single read only" },
+      { description: "The conversation; only when a single session is read" },
     ),
   ),
 });
@@ -60,7 +60,7 @@ export type SessionDto = Static<typeof SessionDto>;
 
 const messages = {
   ...AnyJson,
-  description: "The first prompt: a text, {content}, or a list of those; stored as sent",
+  description: "The first prompt: a string, `{content}`, or a list of those; stored as sent",
   examples: [[{ content: "Fix the login timeout" }]],
 };
 
@@ -68,27 +68,28 @@ export const sessionQuery = t.Object({
   ...paging,
   status: t.Optional(
     t.Array(UiStatus, {
-      description: "Only those that are in one of these states; repeated, or with commas",
+      description:
+        "Only sessions in one of these states; repeat the parameter, or separate values with commas",
     }),
   ),
   repo: t.Optional(
     t.String({
       maxLength: 2_000,
-      description: "Only those of this repository, as it was sent",
+      description: "Only sessions of this repository, as it was sent",
       examples: ["owner/name"],
     }),
   ),
   q: t.Optional(
     t.String({
       maxLength: 500,
-      description: "Only those with this in their title, in any case",
+      description: "Only sessions whose title contains this text, in any case",
       examples: ["login"],
     }),
   ),
   order: t.Optional(
     t.Unsafe<"newest" | "oldest">(
       t.Union([t.Literal("newest"), t.Literal("oldest")], {
-        description: "Which come first; default newest",
+        description: "Sort order. Default: newest first",
       }),
     ),
   ),
@@ -105,7 +106,7 @@ export const sessionModels = {
     messages: t.Optional(messages),
     priority: t.Optional(Priority),
   }),
-  CreateSessionOutput: t.Object({ ...Done, id: Id }),
+  CreateSessionOutput: t.Object({ ...outcome, id: Id }),
   CreateSessionWithPromptInput: t.Object({
     repo,
     target_branch,
@@ -113,7 +114,7 @@ export const sessionModels = {
     parent_id: t.Optional(nullable(Id)),
     priority: t.Optional(Priority),
   }),
-  CreateSessionWithPromptOutput: t.Object({ ...Done, sessionId: Id, promptId: Id }),
+  CreateSessionWithPromptOutput: t.Object({ ...outcome, sessionId: Id, promptId: Id }),
   UpdateSessionInput: t.Object({
     id: { ...Id, description: "The same as in the path" },
     title: t.Optional(nullable(title)),
@@ -130,19 +131,19 @@ export const sessionModels = {
     target_branch: t.Optional(
       nullable({ ...target_branch, description: "Only before the first prompt has started" }),
     ),
-    parent: t.Optional(nullable({ ...Id, description: "Null: none" })),
+    parent: t.Optional(nullable({ ...Id, description: "null removes it" })),
     sbx_config: t.Optional({
       ...AnyJson,
-      description: "The service's own: as a read shows it now, or not at all",
+      description: "Managed by the service: send the current value, or leave it out",
       examples: [null],
     }),
     ui_status: t.Optional(
-      nullable({ ...UiStatus, description: "Archived; or NeedsReview, which takes that back" }),
+      nullable({ ...UiStatus, description: "Archived to archive; NeedsReview to unarchive" }),
     ),
   }),
-  UpdateSessionOutput: t.Object(Done),
-  DeleteSessionOutput: t.Object(Done),
-  CancelSessionOutput: t.Object(Done),
+  UpdateSessionOutput: t.Object(outcome),
+  DeleteSessionOutput: t.Object(outcome),
+  CancelSessionOutput: t.Object(outcome),
   ListSessionsOutput: t.Object({ sessions: t.Array(SessionDto), next_cursor: NextCursor }),
   ReadSessionOutput: t.Object({ session: SessionDto }),
 };

@@ -1,11 +1,11 @@
-/** Characters, as people count them. */
-export const MAX_TITLE = 60;
+/** In UTF-16 code units. */
+const MAX_TITLE = 60;
 const MAX_BRANCH = 60;
 const FALLBACK = "New session";
 
 const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
 
-/** A title from a prompt, at once: its first sentence, without markup, at most 60 characters, cut between words. */
+/** A title derived from a prompt: its first sentence, without markup, at most 60 characters, cut between words. */
 export function titleOf(prompt: string): string {
   const line = prompt
     .split("\n")
@@ -16,12 +16,12 @@ export function titleOf(prompt: string): string {
   return shorten(sentence.replace(/[\s.,:;!?-]+$/u, ""), MAX_TITLE) || FALLBACK;
 }
 
-/** One line of a model's or a person's text as a title. "" where nothing is left. */
-export function asTitle(text: string): string {
+/** A model's text as a title of one line. "" if nothing remains. */
+export function normalizeTitle(text: string): string {
   return shorten(clean(text).replace(/^["'“”‘’]+|["'“”‘’.]+$/gu, ""), MAX_TITLE);
 }
 
-/** A branch for a title: valid by git's rules, at most 60 characters, unique by its random end. */
+/** A branch name for a title: valid in git, at most 60 characters, unique by its random suffix. */
 export function branchOf(title: string, suffix: string = randomSuffix()): string {
   const slug = title
     .normalize("NFKD")
@@ -40,7 +40,7 @@ export function branchOf(title: string, suffix: string = randomSuffix()): string
   return `prompt/${words ? `${words}-` : ""}${suffix}`;
 }
 
-/** 32 bits in the alphabet of branch names. */
+/** 32 random bits in base 36. */
 function randomSuffix(): string {
   return crypto.getRandomValues(new Uint32Array(1))[0]?.toString(36).padStart(7, "0") ?? "";
 }
@@ -56,7 +56,7 @@ function clean(line: string): string {
     .trim();
 }
 
-/** Cuts between words, and never inside what is one character to a reader. */
+/** Cuts between words, and never inside a grapheme. */
 function shorten(text: string, limit: number): string {
   if (text.length <= limit) return text;
   let cut = "";

@@ -1,17 +1,17 @@
 import type { Config } from "../config/config.ts";
 import { checkBranchName, parseRepo } from "../sandboxes/git/repo-url.ts";
 
-/** Where work starts and where it goes; what is not given is not looked at. */
-export interface Place {
+/** Where work starts, and the branch it goes to. Fields that are missing are not checked. */
+export interface RepoTarget {
   repo?: string | null | undefined;
   targetBranch?: string | null | undefined;
   branch?: string | null | undefined;
 }
 
-export type CheckPlace = (place: Place) => void;
+export type CheckRepoTarget = (target: RepoTarget) => void;
 
-/** Refuses what git must not be given. The check throws AppError `invalid`, with a sentence for the user. */
-export function createPlaceCheck(config: Pick<Config, "githubUrl" | "auth">): CheckPlace {
+/** Makes a check that throws AppError `invalid_repo` or `invalid_branch` for values that are unsafe or unusable for git. */
+export function createRepoTargetCheck(config: Pick<Config, "githubUrl" | "auth">): CheckRepoTarget {
   const rules = { githubUrl: config.githubUrl, allowLocal: config.auth.mode !== "oidc" };
   return ({ repo, targetBranch, branch }) => {
     if (repo != null) parseRepo(repo, rules);

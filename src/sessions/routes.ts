@@ -1,7 +1,17 @@
-import { Elysia, t } from "elysia";
-import { isUnchanged, putTag } from "../api/etag.ts";
-import { errorReplies, Id, readLimit, secured, Unchanged, wireModels } from "../api/schemas.ts";
-import type { createGuard } from "../auth/guard.ts";
+import { Elysia } from "elysia";
+import { matchesEtag, setEtag } from "../api/etag.ts";
+import { nextCursor } from "../api/paging.ts";
+import {
+  errorResponses,
+  idParams,
+  NotModified,
+  parseLimit,
+  readErrors,
+  securedOperation,
+  sharedModels,
+  writeErrors,
+} from "../api/schemas.ts";
+import type { Guard } from "../auth/guard.ts";
 import type { Config } from "../config/config.ts";
 import type { Orm } from "../db/client.ts";
 import { AppError } from "../shared/errors.ts";
@@ -10,55 +20,59 @@ import { sessionCreationRoutes } from "./create-routes.ts";
 import { toDto } from "./dto.ts";
 import { listSessions, sessionsTag } from "./list-store.ts";
 import { sessionModels, sessionQuery } from "./model.ts";
-import { createPlaceCheck } from "./repo-target.ts";
+import { createRepoTargetCheck } from "./repo-target.ts";
 import { readSession, sessionTag, sessionVersion } from "./store.ts";
 
-/** Sessions: create, list, read, change, cancel, delete. */
-export function sessionRoutes(options: { orm: Orm; config: Config; guard: ReturnType<typeof createGuard> }) {
+/** Sessions: create, list, read, update, cancel, delete. */
+export function sessionRoutes(options: { orm: Orm; config: Config; guard: Guard }) {
   const { orm, config, guard } = options;
-  const check = createPlaceCheck(config);
-  const detail = secured("Sessions");
+  const check = createRepoTargetCheck(config);
+  const detail = securedOperation("Sessions");
+  // Without 409: cancelling and deleting are possible in every state.
+  const errors = errorResponses(400, 401, 404, 413, 415, 422, 500);
 
   return new Elysia()
     .use(sessionCreationRoutes({ orm, config, guard, check }))
     .use(guard)
-    .model({ ...wireModels, ...sessionModels })
+    .model({ ...sharedModels, ...sessionModels })
     .get(
       "/sessions",
       async ({ user, query, request, set, status }) => {
-        const tag = await sessionsTag(orm, user.id, query);
-        if (isUnchanged({ request, set, tag })) return status(304, undefined);
-        const { rows, next } = await listSessions(orm, user.id, query);
-        return { sessions: rows.map(toDto), ...(query.limit !== undefined && { next_cursor: next }) };
+        const etag = await sessionsTag(orm, user.id, query);
+        setEtag(set, etag);
+        if (matchesEtag(request, etag)) return status(304, undefined);
+        const page = await listSessions(orm, user.id, query);
+        return { sessions: page.rows.map(toDto), ...nextCursor(query, page) };
       },
       {
         query: sessionQuery,
-        transform: readLimit,
+        transform: parseLimit,
         detail: detail(
           "handlers_sessions_list",
-          "List my sessions",
-          "All of them, newest first, without their conversations; with a limit, a page at a time.",
+          "List sessions",
+          "All sessions of the current user, newest first, without their conversations; with a limit, one page.",
         ),
-        response: { 200: "ListSessionsOutput", 304: Unchanged, ...errorReplies(401, 422, 500) },
+        response: { 200: "ListSessionsOutput", 304: NotModified, ...errorResponses(401, 422, 500) },
       },
     )
     .get(
       "/sessions/:id",
       async ({ user, params, request, set, status }) => {
         const { id } = params;
-        // Conversations may be long: who has it already costs no more than a look at its version.
+        // Conversations may be long: if the client has the current one, only the version is read.
         if (request.headers.has("if-none-match")) {
-          const tag = sessionTag(id, await sessionVersion(orm, user.id, id));
-          if (isUnchanged({ request, set, tag })) return status(304, undefined);
+          const etag = sessionTag(id, await sessionVersion(orm, user.id, id));
+          setEtag(set, etag);
+          if (matchesEtag(request, etag)) return status(304, undefined);
         }
         const row = await readSession(orm, user.id, id);
-        putTag(set, sessionTag(id, row.version));
+        setEtag(set, sessionTag(id, row.version));
         return { session: { ...toDto(row), messages: row.messages } };
       },
       {
-        params: t.Object({ id: Id }),
-        detail: detail("handlers_sessions_read", "Read a session and its conversation"),
-        response: { 200: "ReadSessionOutput", 304: Unchanged, ...errorReplies(401, 404, 422, 500) },
+        params: idParams,
+        detail: detail("handlers_sessions_read", "Get a session and its conversation"),
+        response: { 200: "ReadSessionOutput", 304: NotModified, ...readErrors },
       },
     )
     .put(
@@ -77,14 +91,14 @@ export function sessionRoutes(options: { orm: Orm; config: Config; guard: Return
       },
       {
         parse: "json",
-        params: t.Object({ id: Id }),
+        params: idParams,
         body: "UpdateSessionInput",
         detail: detail(
           "handlers_sessions_update",
-          "Change, archive or take up a session",
-          "What is left out or null stays, except a null parent. Archived stays archived until a NeedsReview or a new prompt.",
+          "Update a session",
+          "Fields that are missing or null stay unchanged, except that a null parent removes it. An archived session stays archived until it is set to NeedsReview or gets a new prompt.",
         ),
-        response: { 200: "UpdateSessionOutput", ...errorReplies(400, 401, 404, 409, 413, 415, 422, 500) },
+        response: { 200: "UpdateSessionOutput", ...writeErrors },
       },
     )
     .delete(
@@ -94,29 +108,29 @@ export function sessionRoutes(options: { orm: Orm; config: Config; guard: Return
         return { success: true, message: "Session deleted" };
       },
       {
-        params: t.Object({ id: Id }),
+        params: idParams,
         detail: detail(
           "handlers_sessions_delete",
           "Delete a session",
-          "What waits never starts, what runs is ended, and the sandbox goes back. Branches that were pushed stay.",
+          "Queued prompts never start, a running one is cancelled, and the sandbox is returned. Pushed branches remain.",
         ),
-        response: { 200: "DeleteSessionOutput", ...errorReplies(400, 401, 404, 413, 415, 422, 500) },
+        response: { 200: "DeleteSessionOutput", ...errors },
       },
     )
     .post(
       "/sessions/:id/cancel",
       async ({ user, params }) => {
         await cancelSession(orm, { userId: user.id, id: params.id });
-        return { success: true, message: "Cancelled; what still runs is being ended" };
+        return { success: true, message: "Session cancelled; a running prompt is being stopped" };
       },
       {
-        params: t.Object({ id: Id }),
+        params: idParams,
         detail: detail(
           "handlers_sessions_cancel",
-          "Cancel what a session does",
-          "Answers at once, in every state, and twice. Work that was done stays on the branch; a later prompt runs.",
+          "Cancel a session",
+          "Cancels its queued and running prompts. Returns at once; allowed in every state and safe to repeat. Completed work stays on the branch, and later prompts run.",
         ),
-        response: { 200: "CancelSessionOutput", ...errorReplies(400, 401, 404, 413, 415, 422, 500) },
+        response: { 200: "CancelSessionOutput", ...errors },
       },
     );
 }

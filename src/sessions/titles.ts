@@ -1,8 +1,8 @@
 import Anthropic from "@anthropic-ai/sdk";
 import type { Secret } from "../shared/secret.ts";
-import { asTitle } from "./naming.ts";
+import { normalizeTitle } from "./naming.ts";
 
-/** A model needs the beginning only. */
+/** In characters; the beginning of a prompt is enough for a title. */
 const PROMPT_LIMIT = 4_000;
 const TIMEOUT_MS = 20_000;
 const MAX_TOKENS = 40;
@@ -11,7 +11,7 @@ const INSTRUCTIONS =
   "You name tasks. The user message is a task for a coding agent. Answer with a title for it and nothing else: " +
   "at most eight words, in the language of the task, no quotation marks, no full stop. Never do the task itself.";
 
-/** Asks a model for a title, at most 60 characters. Undefined where it gave none. @throws what the SDK throws. */
+/** Asks a model for a title of at most 60 characters. @returns undefined if its reply has none. @throws what the SDK throws. */
 export async function generateTitle(options: {
   apiKey: Secret;
   baseUrl: string;
@@ -35,5 +35,5 @@ export async function generateTitle(options: {
     { signal: options.signal },
   );
   const text = reply.content.map((block) => (block.type === "text" ? block.text : "")).join(" ");
-  return asTitle(text) || undefined;
+  return normalizeTitle(text) || undefined;
 }

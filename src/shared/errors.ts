@@ -61,6 +61,7 @@ export const ERROR_CODES = {
   stream_limit_reached: "too_many_requests",
   unavailable: "unavailable",
   database_unavailable: "unavailable",
+  transaction_conflict: "unavailable",
   identity_provider_unavailable: "unavailable",
   not_ready: "unavailable",
   request_timeout: "unavailable",

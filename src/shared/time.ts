@@ -12,13 +12,18 @@ export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   }
 }
 
+/** Thrown by `withTimeout`. */
+export class TimeoutError extends Error {
+  override readonly name = "TimeoutError";
+}
+
 /**
  * What `work` gives, if it does so within `ms`; it is not stopped, only no longer waited for.
- * @throws Error with `message` after that time.
+ * @throws TimeoutError with `message` after that time.
  */
 export async function withTimeout<T>(ms: number, work: PromiseLike<T>, message: string): Promise<T> {
   const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => late.reject(new Error(message)), ms);
+  const timer = setTimeout(() => late.reject(new TimeoutError(message)), ms);
   try {
     return await Promise.race([work, late.promise]);
   } finally {

@@ -8,13 +8,12 @@ export interface RailwayConfig {
   deploymentId: string;
 }
 
-/** Milliseconds that the API may take. */
 const TIMEOUT_MS = 15_000;
 const MUTATION = "mutation deploymentRedeploy($id: String!) { deploymentRedeploy(id: $id) { id } }";
 
 /**
- * Asks Railway to deploy again, which gives a returned sandbox a fresh start. Never rejects: whoever returned something
- * is not to blame when Railway is away; the log says so.
+ * Asks Railway to redeploy, which resets a returned sandbox. Never rejects: a failure is logged, since whoever returned
+ * the sandbox can do nothing about it.
  */
 export async function redeploy(
   { apiUrl, apiKey, deploymentId }: RailwayConfig,
@@ -27,15 +26,13 @@ export async function redeploy(
       body: JSON.stringify({ query: MUTATION, variables: { id: deploymentId } }),
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
-    if (!reply.ok) throw new Error(`it answered ${reply.status}`);
-    // GraphQL: what went wrong comes with status 200.
+    if (!reply.ok) throw new Error(`Railway answered ${reply.status}`);
+    // GraphQL reports errors with status 200.
     const { errors } = (await reply.json()) as { errors?: { message?: string }[] };
-    if (errors?.length) throw new Error(`it refused: ${errors.map(({ message }) => message).join("; ")}`);
-    logger.info("Railway was asked to deploy again", { deployment: deploymentId });
+    if (errors?.length)
+      throw new Error(`Railway refused: ${errors.map(({ message }) => message).join("; ")}`);
+    logger.info("Railway redeploy requested", { deployment: deploymentId });
   } catch (error) {
-    logger.warn("Railway could not be asked to deploy again", {
-      deployment: deploymentId,
-      error: messageOf(error),
-    });
+    logger.warn("Railway redeploy failed", { deployment: deploymentId, error: messageOf(error) });
   }
 }

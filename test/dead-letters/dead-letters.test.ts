@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { and, eq } from "drizzle-orm";
 import { deadLetter, outbox, prompt, session } from "../../src/db/tables.ts";
-import { redacted } from "../../src/dead-letters/redact.ts";
+import { redact } from "../../src/dead-letters/redact.ts";
 import { countFailedReturn } from "../../src/sandboxes/store.ts";
 import { ask, makeApp } from "../harness/app.ts";
 import { claimRun, describeEachDatabase, writerOf } from "../harness/databases.ts";
@@ -89,7 +89,7 @@ describeEachDatabase("dead letters", (database) => {
     const notes = { resolution_notes: "Fixed upstream" };
     expect((await send("POST", `${PATH}/${one.id}/resolve`, "admin", notes)).body).toEqual({
       success: true,
-      message: "Entry resolved",
+      message: "Dead letter resolved",
     });
     expect((await send("POST", `${PATH}/${two.id}/abandon`, "cleo")).body.success).toBe(true);
     expect((await send("GET", `${PATH}/${one.id}`, "cleo")).body).toMatchObject({
@@ -202,7 +202,7 @@ describe("evidence", () => {
   test("shows of a sandbox its provider and id, and no secrets", () => {
     const secret = { borrow_token: "s", api_url: "http://s" };
     expect(
-      redacted({
+      redact({
         sbx_config: { provider: "allocator", id: "1", ...secret },
         sandbox: { provider: "local", id: "2", host: "s" },
         sandboxConfig: secret,

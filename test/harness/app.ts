@@ -1,7 +1,6 @@
 import type { TokenVerifier, User } from "../../src/auth/verify.ts";
 import { readConfig } from "../../src/config/config.ts";
 import type { Database } from "../../src/db/client.ts";
-import type { Hub } from "../../src/live/hub.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { type AppOptions, createApp } from "../../src/server/app.ts";
 import { AppError } from "../../src/shared/errors.ts";
@@ -12,6 +11,13 @@ export const nameIsToken: TokenVerifier = {
   async verify(token) {
     if (token === "bad") throw new AppError("unauthorized", "The token is bad.");
     return userNamed(token);
+  },
+};
+
+/** A hub for an app whose streams are not tested. */
+export const noStreams: AppOptions["hub"] = {
+  stream() {
+    throw new Error("there are no live streams here");
   },
 };
 
@@ -38,7 +44,7 @@ export function makeApp(options: Parameters<typeof newApp>[0] = {}): ReturnType<
 function newApp({ env = {}, ...options }: Partial<AppOptions> & { env?: Record<string, string> } = {}) {
   return createApp({
     database: { orm: {} } as unknown as Pick<Database, "orm">,
-    hub: {} as Hub,
+    hub: noStreams,
     metrics: noMetrics(),
     config: readConfig({ DATA_DIR: "/nonexistent", ...env }),
     logger: createLogger({ level: "silent" }),

@@ -6,9 +6,9 @@ import { openLocalIssuer } from "../../src/auth/local-issuer.ts";
 import { createVerifier } from "../../src/auth/verify.ts";
 import { readConfig } from "../../src/config/config.ts";
 import type { Database } from "../../src/db/client.ts";
-import type { Hub } from "../../src/live/hub.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { createApp } from "../../src/server/app.ts";
+import { noStreams } from "./app.ts";
 import { noMetrics } from "./metrics.ts";
 
 interface SendOptions {
@@ -36,7 +36,7 @@ export async function realApp() {
     createApp({
       database,
       config,
-      hub: {} as Hub,
+      hub: noStreams,
       metrics: noMetrics(),
       logger,
       version: "1.2.3",

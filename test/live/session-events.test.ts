@@ -181,7 +181,7 @@ describeEachDatabase("the live stream of a session", (database) => {
     const [first] = await Promise.all([1, 2].map(() => openReader(url, { headers: ALICE })));
     const refused = await fetch(url, { headers: ALICE });
     expect([refused.status, refused.headers.get("retry-after")]).toEqual([429, "10"]);
-    expect(((await refused.json()) as { msg: string }).msg).toContain("2 live streams open");
+    expect(((await refused.json()) as { msg: string }).msg).toContain("2 open streams");
     expect((await fetch(`${server.url}/events`, { headers: ALICE })).status).toBe(429);
     const other = await openReader(`${server.url}/events`, { headers: bearer("bob") });
     expect(other.status).toBe(200);
@@ -192,7 +192,7 @@ describeEachDatabase("the live stream of a session", (database) => {
   });
 
   test("a reader that takes nothing is cut off, and what it held is little", async () => {
-    await using server = await serveLive(database(), { patienceMs: 300 });
+    await using server = await serveLive(database(), { readTimeoutMs: 300 });
     const { sessionId, append } = await running();
     // More than the kernel's buffers of a connection take.
     const text = "x".repeat(200_000);

@@ -120,7 +120,7 @@ describeEachDatabase("the live stream of all of a user's sessions", (database) =
     feed.wake();
     const [event] = (await drain(feed)).filter(({ event }) => event === "message");
     const cursor = readCursor(String(event?.id));
-    expect([...cursor.places]).toEqual([[busy.sessionId, 1]]);
+    expect([...cursor.positions]).toEqual([[busy.sessionId, 1]]);
     // Whoever comes back with it misses neither the session that spoke up, nor gets what it said before.
     await later.say("3");
     await quiet.say("4");
@@ -139,26 +139,26 @@ describeEachDatabase("the live stream of all of a user's sessions", (database) =
   test("a place is given up once its session has been quiet for long", async () => {
     const me = newUser();
     const [one, two] = [await running(me), await running(me)];
-    const feed = userFeed({ orm: database().orm, userId: me, cursor: undefined, slackMs: 50 });
-    const placesAfter = async () => {
+    const feed = userFeed({ orm: database().orm, userId: me, cursor: undefined, commitWindowMs: 50 });
+    const positionsAfter = async () => {
       feed.wake();
       const last = (await drain(feed)).filter(({ event }) => event === "message").at(-1);
-      return [...readCursor(String(last?.id)).places.keys()];
+      return [...readCursor(String(last?.id)).positions.keys()];
     };
     await drain(feed);
     await one.say("1");
     await two.say("1");
-    expect((await placesAfter()).sort()).toEqual([one.sessionId, two.sessionId].sort());
+    expect((await positionsAfter()).sort()).toEqual([one.sessionId, two.sessionId].sort());
     await database().orm.execute(sql`select pg_sleep(0.2)`);
     feed.wake();
     await drain(feed);
     await two.say("2");
-    expect(await placesAfter()).toEqual([two.sessionId]);
+    expect(await positionsAfter()).toEqual([two.sessionId]);
   });
 
   test("an id that this stream never gave is refused", async () => {
     await using server = await serveLive(database());
-    const good = writeCursor({ since: Date.now(), places: new Map([[Bun.randomUUIDv7(), 3]]) });
+    const good = writeCursor({ since: Date.now(), positions: new Map([[Bun.randomUUIDv7(), 3]]) });
     const open = async (path: string, headers = {}) => {
       const reader = await openReader(`${server.url}/events${path}`, {
         headers: { ...bearer("alice"), ...headers },
@@ -185,10 +185,10 @@ describeEachDatabase("the live stream of all of a user's sessions", (database) =
 test("a cursor is read as it was written", () => {
   const random = seeded(1);
   for (let round = 0; round < 200; round += 1) {
-    const places = new Map(
+    const positions = new Map(
       Array.from({ length: random(5) }, () => [Bun.randomUUIDv7(), 2 ** random(53)] as const),
     );
     const since = random(2 ** 31) * 500;
-    expect(readCursor(writeCursor({ since, places }))).toEqual({ since, places });
+    expect(readCursor(writeCursor({ since, positions }))).toEqual({ since, positions });
   }
 });

@@ -141,7 +141,7 @@ describe("a store that is away stops nobody", () => {
     noRedis.disconnect();
   });
 
-  const spare = () => new RateLimiterMemory({ points: 1000, duration: 60 });
+  const fallback = () => new RateLimiterMemory({ points: 1000, duration: 60 });
   test("a store that hangs is waited for once, and asked again later", async () => {
     let asked = 0;
     let now = 0;
@@ -154,9 +154,9 @@ describe("a store that is away stops nobody", () => {
     const reports: unknown[] = [];
     const counter = createCounter({
       store: hanging,
-      spare: spare(),
+      fallback: fallback(),
       points: 1000,
-      onAway: (error) => reports.push(error),
+      onUnavailable: (error) => reports.push(error),
       now: () => now,
     });
     for (let n = 0; n < 50; n++) expect((await counter.count(`user ${n}`)).over).toBe(false);
@@ -167,7 +167,7 @@ describe("a store that is away stops nobody", () => {
   });
 
   test("most requests ask no store: a hundredth of the limit is taken at a time", async () => {
-    const memory = spare();
+    const memory = fallback();
     let asked = 0;
     const store = {
       consume: (key: string, points: number) => {
@@ -175,7 +175,12 @@ describe("a store that is away stops nobody", () => {
         return memory.consume(key, points);
       },
     };
-    const counter = createCounter({ store, spare: spare(), points: 1000, onAway: () => undefined });
+    const counter = createCounter({
+      store,
+      fallback: fallback(),
+      points: 1000,
+      onUnavailable: () => undefined,
+    });
     const counts = await Promise.all(Array.from({ length: 1500 }, () => counter.count("alice")));
     expect(counts.filter(({ over }) => !over)).toHaveLength(1000);
     expect(asked).toBe(100);
@@ -200,6 +205,9 @@ describe("the address that counts", () => {
     ["10.0.0.1", "nonsense", 1, "10.0.0.1"],
     ["10.0.0.1", undefined, 1, "10.0.0.1"],
     ["::ffff:10.0.0.1", undefined, 0, "10.0.0.1"],
+    ["::ffff:a00:1", undefined, 0, "10.0.0.1"],
+    ["10.0.0.9", "::ffff:cb00:7107", 1, "203.0.113.7"],
+    ["10.0.0.9", "0x7f.1", 1, "10.0.0.9"],
     ["2001:db8:1:2:3:4:5:6", undefined, 0, "2001:db8:1:2::/64"],
     ["2001:db8::9", undefined, 0, "2001:db8:0:0::/64"],
     ["::1", undefined, 0, "0:0:0:0::/64"],

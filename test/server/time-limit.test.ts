@@ -1,14 +1,14 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readConfig } from "../../src/config/config.ts";
 import { createLogger } from "../../src/observability/logger.ts";
-import { type Fetches, withTimeLimit } from "../../src/server/time-limit.ts";
+import { type FetchHandler, withTimeLimit } from "../../src/server/time-limit.ts";
 import { PATIENCE_MS } from "../harness/patience.ts";
 
 setDefaultTimeout(PATIENCE_MS);
 
 const UI = "https://ui.example.com";
 const config = readConfig({ CORS_ORIGINS: UI });
-const limited = (app: Fetches, timeoutMs: number, logged: string[] = []) =>
+const limited = (app: FetchHandler, timeoutMs: number, logged: string[] = []) =>
   withTimeLimit({
     app,
     config,

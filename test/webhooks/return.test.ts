@@ -151,7 +151,7 @@ describeEachDatabase("POST /webhook/return", (database) => {
     const said = (text: string) => until(() => logged.some((line) => line.includes(text)), { what: text });
     await holding({ provider: "allocator", id: "10.0.0.6" });
     await send({ id: "10.0.0.6" }, to);
-    await said("was asked to deploy again");
+    await said("Railway redeploy requested");
     expect(calls).toMatchObject([
       { authorization: "Bearer railway-key", body: { variables: { id: "deployment-1" } } },
     ]);

@@ -1,5 +1,5 @@
-/** Examples of what may be left out would be filled in and sent: a filter, or the same Idempotency-Key each time. */
-function withoutFilling(text) {
+/** Swagger UI would send the examples of optional parameters: filters, or always the same Idempotency-Key. */
+function withoutOptionalExamples(text) {
   const description = JSON.parse(text);
   for (const operations of Object.values(description.paths))
     for (const { parameters = [] } of Object.values(operations))
@@ -7,7 +7,7 @@ function withoutFilling(text) {
   return JSON.stringify(description);
 }
 
-// The token stays in the page's memory: it is gone with the tab, and no other page can read it.
+// The token is only kept in the page's memory: it is lost with the tab, and other pages cannot read it.
 window.ui = window.SwaggerUIBundle({
   url: "../openapi.json",
   dom_id: "#swagger-ui",
@@ -15,10 +15,10 @@ window.ui = window.SwaggerUIBundle({
   displayRequestDuration: true,
   filter: true,
   tryItOutEnabled: true,
-  // Asks no other host whether the description is valid.
+  // Otherwise another host would validate the document.
   validatorUrl: null,
   responseInterceptor(response) {
-    if (response.url.endsWith("/openapi.json")) response.text = withoutFilling(response.text);
+    if (response.url.endsWith("/openapi.json")) response.text = withoutOptionalExamples(response.text);
     return response;
   },
 });

@@ -97,7 +97,17 @@ describe("is well-formed", () => {
   });
 });
 
+/** Verbs that a summary may start with. */
+const VERBS = "Abandon|Cancel|Create|Delete|Get|List|Report|Resolve|Retry|Stream|Update";
+
 describe("says enough", () => {
+  test("summaries are imperative titles of at most 60 characters, each used once", () => {
+    const summaries = operations().map(({ operation }) => operation.summary ?? "");
+    const title = new RegExp(`^((${VERBS}) [^.?]+|Health check|(Liveness|Readiness) probe)$`);
+    expect(summaries.filter((one) => !title.test(one) || one.length > 60)).toEqual([]);
+    expect(summaries.toSorted()).toEqual([...new Set(summaries)].toSorted());
+  });
+
   test("each operation has a name of its own, a summary, known tags, security and errors", () => {
     const ids = operations().map(({ operation }) => operation.operationId);
     expect(new Set(ids).size).toBe(ids.length);
