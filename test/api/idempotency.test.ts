@@ -10,7 +10,7 @@ describeEachDatabase("Idempotency-Key", (database) => {
   const post = (path: string, body: unknown, key: string, user = "alice") =>
     ask(makeApp({ database: database() }), user, "POST", path, body, { "idempotency-key": key });
 
-  test("20 at once: one is made, and all get the same answer", async () => {
+  test("of 20 concurrent requests one creates, and all get the same reply", async () => {
     const user = "many";
     const all = await Promise.all(
       Array.from({ length: 20 }, () => post("/sessions/with-prompt", wanted, "one", user)),
@@ -22,7 +22,7 @@ describeEachDatabase("Idempotency-Key", (database) => {
     expect(await database().orm.$count(prompt, eq(prompt.userId, user))).toBe(1);
   });
 
-  test("every operation that creates", async () => {
+  test("is supported by every operation that creates", async () => {
     const first = await post("/sessions", wanted, "a");
     expect(first.headers.get("idempotency-replayed")).toBeNull();
     const again = await post("/sessions", { ...wanted }, "a");
@@ -37,7 +37,7 @@ describeEachDatabase("Idempotency-Key", (database) => {
     expect(await database().orm.$count(message, eq(message.promptId, one.body.id))).toBe(1);
   });
 
-  test("another body or operation with the same key is refused; the order of names is no difference", async () => {
+  test("another body or operation with the same key is refused; the order of fields makes no difference", async () => {
     const { body } = await post("/sessions", wanted, "d");
     const turned = { messages: "go", target_branch: "main", repo: "owner/name" };
     expect((await post("/sessions", turned, "d")).body).toEqual(body);
@@ -52,7 +52,7 @@ describeEachDatabase("Idempotency-Key", (database) => {
     expect((await post("/sessions", wanted, "e")).status).toBe(200);
   });
 
-  test("after 24 hours it is as if the key had never been seen", async () => {
+  test("after 24 hours a key is unknown again", async () => {
     const { body } = await post("/sessions", wanted, "f");
     const age = (hours: number) =>
       database()

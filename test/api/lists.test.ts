@@ -31,7 +31,7 @@ describeEachDatabase("lists", (database) => {
   const ids = async (path: string, user: string) =>
     (await get(path, user)).body.sessions.map(({ id }: { id: string }) => id);
 
-  test("pages in both orders hold each session once, also those of one moment", async () => {
+  test("pages in both orders contain each session once, also those created at the same time", async () => {
     const made: string[] = [];
     for (let one = 0; one < 7; one++)
       made.push(
@@ -55,7 +55,7 @@ describeEachDatabase("lists", (database) => {
     expect((await get("/sessions", "pages")).body).not.toHaveProperty("next_cursor");
   });
 
-  test("by state: every combination is found where a read shows it", async () => {
+  test("a status filter finds every combination of states under the status that is shown", async () => {
     const user = "states";
     const expected = new Map<string, string[]>();
     for (const sessionStatus of SESSION_STATUSES)
@@ -73,7 +73,7 @@ describeEachDatabase("lists", (database) => {
     expect((await get("/sessions?status=Odd", user)).status).toBe(422);
   });
 
-  test("by repository and by title, whose wildcards are letters", async () => {
+  test("filters by repository and title, in which wildcards are literal", async () => {
     const user = "search";
     const percent = await insert(user, { title: "Raise it by 100% now" });
     const under = await insert(user, { title: "snake_case in Ünïcode", repo: "owner/other" });
@@ -92,7 +92,7 @@ describeEachDatabase("lists", (database) => {
       expect([query, await ids(`/sessions?${query}`, user)]).toEqual([query, [...found]]);
   });
 
-  test("limits and cursors that are none", async () => {
+  test("invalid limits and cursors are refused", async () => {
     for (const query of [
       "limit=0",
       "limit=501",
@@ -105,7 +105,7 @@ describeEachDatabase("lists", (database) => {
       expect([query, (await get(`/sessions?${query}`, "alice")).status]).toEqual([query, 422]);
   });
 
-  test("prompts and messages, a page at a time", async () => {
+  test("prompts and messages are paged", async () => {
     const user = "numbered";
     const { sessionId, promptId } = await post(user, "/sessions/with-prompt", {
       repo: "owner/name",
@@ -133,7 +133,7 @@ describeEachDatabase("lists", (database) => {
     }
   });
 
-  test("ETags: 304 while nothing has changed, and another as soon as something has", async () => {
+  test("ETags: 304 while nothing changes, and a new one after every change", async () => {
     const user = "tags";
     const { sessionId, promptId } = await post(user, "/sessions/with-prompt", {
       repo: "owner/name",

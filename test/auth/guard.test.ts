@@ -93,7 +93,7 @@ describe.each(["/a", "/b"])("in controller %s, 401 comes first", (prefix) => {
   });
 });
 
-test("a good token reaches parsing, validation and the handler", async () => {
+test("a valid token passes on to parsing, validation and the handler", async () => {
   expect((await send("/a/json", GOOD, "{malformed")).status).toBe(400);
   expect((await send("/a/any", GOOD, "{malformed")).status).toBe(400);
   expect((await send("/a/json", GOOD, '{"b":1}')).status).toBe(422);
@@ -105,7 +105,7 @@ test("a good token reaches parsing, validation and the handler", async () => {
     for (const body of [undefined, ""]) expect((await send(path, GOOD, body)).status).toBe(200);
 });
 
-test("the token is verified once a request, and routes beside the guarded ones need none", async () => {
+test("the token is verified once per request, and other routes need none", async () => {
   const before = verified;
   await send("/a/json", GOOD, '{"a":"1"}');
   expect(verified).toBe(before + 1);
@@ -133,7 +133,7 @@ test.each([
   }
 });
 
-test("none mode needs no header and looks at none", async () => {
+test("none mode needs no header and ignores it", async () => {
   const open = makeApp(createVerifier({ config: { mode: "none" }, dataDir: "/nonexistent" }));
   try {
     for (const header of [undefined, "Bearer anything", "Basic YTpi"]) {

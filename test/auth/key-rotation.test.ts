@@ -4,7 +4,7 @@ import { listen } from "../../src/server/listen.ts";
 import { makeApp } from "../harness/app.ts";
 import { makeKey, startIssuer } from "./issuer.ts";
 
-test("the issuer exchanges its key while requests run, and somebody sends unknown keys: no good token is refused", async () => {
+test("while the issuer rotates its key and unknown keys are sent, no valid token is refused", async () => {
   const [first, other] = await Promise.all([makeKey("first", "RS256"), makeKey("other", "RS256")]);
   const rotating = await startIssuer(first);
   const cooldown = 400;

@@ -19,7 +19,7 @@ afterEach(() => issuer.stop());
 
 const open = (jwksUri?: string) =>
   createVerifier({ config: { ...issuer.config, jwksUri }, dataDir, now: () => now });
-/** Different tokens each time, so that no remembered one hides a look at the keys. */
+/** A different token each time, because verified tokens are cached. */
 let serial = 0;
 const fresh = (key: SigningKey) =>
   issuer.token(key, { jti: String(serial++), exp: Math.floor(now / 1000) + 86_400 });
@@ -28,7 +28,7 @@ const flood = async (verifier: ReturnType<typeof open>, key: SigningKey) => {
     await Promise.all(Array.from({ length: 20 }, async () => refusal(verifier.verify(await fresh(key)))));
 };
 
-test("nothing is fetched before the first token; then once for many at a time", async () => {
+test("nothing is fetched before the first token, then once for many concurrent ones", async () => {
   const verifier = open();
   expect(issuer.requests).toEqual({ discovery: 0, jwks: 0 });
   await Promise.all(Array.from({ length: 20 }, async () => verifier.verify(await fresh(first))));
@@ -54,7 +54,7 @@ test("a flood of unknown keys causes one fetch per cooldown", async () => {
   expect(issuer.requests.jwks).toBe(3);
 });
 
-test("also while the issuer is broken, and known keys go on serving", async () => {
+test("the same while the issuer is unavailable, and known keys stay valid", async () => {
   const verifier = open();
   await verifier.verify(await fresh(first));
   issuer.break(() => new Response("down", { status: 503 }));
@@ -66,14 +66,14 @@ test("also while the issuer is broken, and known keys go on serving", async () =
   expect(issuer.requests.discovery).toBe(2);
 });
 
-test("a flood with forbidden algorithms or without a form causes no fetch", async () => {
+test("a flood of malformed tokens or forbidden algorithms causes no fetch", async () => {
   const verifier = open();
   const bad = Buffer.from('{"alg":"HS256","kid":"x"}').toString("base64url");
   for (const token of ["x", "a.b.c", `${bad}.e30.AAAA`]) await refusal(verifier.verify(token));
   expect(issuer.requests).toEqual({ discovery: 0, jwks: 0 });
 });
 
-test("key rotation: the new key is fetched, the withdrawn one is no longer good", async () => {
+test("key rotation: the new key is fetched, the withdrawn one becomes invalid", async () => {
   const verifier = open();
   await verifier.verify(await fresh(first));
   await issuer.publish(first, second);
@@ -87,13 +87,13 @@ test("key rotation: the new key is fetched, the withdrawn one is no longer good"
   expect([code, message]).toEqual(["unauthorized", expect.stringContaining("unknown key")]);
 });
 
-test("a withdrawn key is noticed behind the requests' back after ten minutes", async () => {
+test("a withdrawn key is noticed by a background refresh after ten minutes", async () => {
   const verifier = open(`${issuer.url}/keys`);
   await verifier.verify(await fresh(first));
   await issuer.publish(second);
   now += 600_000;
   expect((await verifier.verify(await fresh(first))).id).toBe("alice");
-  // The known key serves until the fetch under way is done; then it is unknown, which is made sure of once.
+  // The known key is valid until the fetch in progress is done; then it is unknown, which one more fetch confirms.
   let served = true;
   while (served) {
     const token = await fresh(first);
@@ -118,7 +118,7 @@ test("an issuer that is down at first is 503, asked again soon, and then works",
   expect((await verifier.verify(await fresh(first))).id).toBe("alice");
 });
 
-test("known keys serve for an hour without the issuer, not longer", async () => {
+test("known keys stay valid for an hour without the issuer, not longer", async () => {
   const verifier = open();
   await verifier.verify(await fresh(first));
   issuer.stop();
@@ -140,16 +140,16 @@ const inline = () =>
 test.each([
   ["no JSON", () => issuer.break(() => new Response("<html>"))],
   ["no keys", () => issuer.break(() => Response.json({}))],
-  ["a redirect to good keys", () => issuer.break(redirected)],
-  ["good keys as an error", () => issuer.break((path, keys) => answer(path, keys, 500))],
+  ["a redirect to valid keys", () => issuer.break(redirected)],
+  ["valid keys with an error status", () => issuer.break((path, keys) => answer(path, keys, 500))],
   ["another issuer's discovery document", () => issuer.misname("https://evil.example")],
-  ["keys that are not on the web", () => issuer.moveKeys(inline())],
+  ["a jwks_uri that is not http(s)", () => issuer.moveKeys(inline())],
 ])("an issuer that answers %s is unavailable", async (_what, harm) => {
   harm();
   expect((await refusal(open().verify(await fresh(first)))).code).toBe("identity_provider_unavailable");
 });
 
-test("a clock that is set back does not stop rotation", async () => {
+test("a clock that is set back does not stop key rotation", async () => {
   const verifier = open();
   await verifier.verify(await fresh(first));
   await issuer.publish(second);
@@ -157,7 +157,7 @@ test("a clock that is set back does not stop rotation", async () => {
   expect((await verifier.verify(await fresh(second))).id).toBe("alice");
 });
 
-test("a key that is exchanged right after the keys were fetched is found at once", async () => {
+test("a key rotated right after a fetch is found at once", async () => {
   const verifier = open();
   await verifier.verify(await fresh(first));
   await issuer.publish(second);
@@ -165,7 +165,7 @@ test("a key that is exchanged right after the keys were fetched is found at once
   expect(issuer.requests.jwks).toBe(2);
 });
 
-test("a new key in the middle of a flood of unknown ones is no refusal: its token waits for the next fetch", async () => {
+test("a new key during a flood of unknown ones is not refused: its token waits for the next fetch", async () => {
   const cooldown = 300;
   const verifier = createVerifier({ config: issuer.config, dataDir, jwksCooldownMs: cooldown });
   await verifier.verify(await fresh(first));

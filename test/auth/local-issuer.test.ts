@@ -18,7 +18,7 @@ beforeEach(() => {
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 const open = (audience = AUDIENCE) => openLocalIssuer({ dataDir, audience });
 
-test("what it issues, the local verifier accepts", async () => {
+test("the local verifier accepts what it issues", async () => {
   const token = await open().issue({ user: "Zoë Ω", roles: ["admin", "admin", "reader"] });
   const user = await createVerifier({ config: { mode: "local", audience: AUDIENCE }, dataDir }).verify(token);
   const days = (user.expiresAt - Date.now()) / 86_400_000;
@@ -29,7 +29,7 @@ test("what it issues, the local verifier accepts", async () => {
   expect(decodeJwt(token)).toMatchObject({ iss: "prompt-backend-local", aud: AUDIENCE, sub: "Zoë Ω" });
 });
 
-test("the key is private, kept, and leaves no draft behind", async () => {
+test("the key is private, persistent, and leaves no draft behind", async () => {
   const issuer = open();
   const file = issuer.keyFile;
   expect(statSync(file).mode & 0o777).toBe(0o600);
@@ -42,7 +42,7 @@ test("the key is private, kept, and leaves no draft behind", async () => {
   expect(statSync(file).mode & 0o777).toBe(0o600);
 });
 
-test("processes that open it at once get one key", async () => {
+test("processes that open it at the same time get the same key", async () => {
   const program = `
     const { openLocalIssuer } = await import(${JSON.stringify(join(import.meta.dir, "../../src/auth/local-issuer.ts"))});
     process.stdout.write("ready\\n");
@@ -68,7 +68,7 @@ test("processes that open it at once get one key", async () => {
   expect(readdirSync(dataDir)).toEqual(["local-issuer.key"]);
 }, 20_000);
 
-test("refuses its own key with another algorithm, issuer, audience, and what has expired", async () => {
+test("refuses another algorithm, issuer or audience under its own key, and expired tokens", async () => {
   const issuer = open();
   const secret = Buffer.from(readFileSync(issuer.keyFile, "utf8").trim(), "hex");
   const sign = (alg: string, claims: Record<string, unknown> = {}) =>
@@ -106,7 +106,7 @@ test.each(["", "  ", "a\nb", "a\0b", "\u001b[31m", " a", "x".repeat(201), "\ud80
   },
 );
 
-test("a damaged key is said to be one, and is not replaced", () => {
+test("a damaged key is reported, and not replaced", () => {
   const file = open().keyFile;
   for (const text of ["", "ab12\n", "z".repeat(64)]) {
     writeFileSync(file, text);
@@ -115,7 +115,7 @@ test("a damaged key is said to be one, and is not replaced", () => {
   }
 });
 
-test("a data directory that cannot be made is the operator's to mend", () => {
+test("a data directory that cannot be created is an operator's error", () => {
   writeFileSync(dataDir, "a file");
   expect(() => open()).toThrow(expect.objectContaining({ name: "OperatorError" }));
 });
@@ -133,7 +133,7 @@ const run = async (auth: AuthConfig) => {
   return { out: out.join(""), note: note.join("") };
 };
 
-test("the token command prints the token alone on stdout", async () => {
+test("the token command prints only the token on stdout", async () => {
   const { out, note } = await run({ mode: "local", audience: AUDIENCE });
   expect(out).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+\n$/);
   expect(await open().verify(out.trim())).toMatchObject({ id: "ann", roles: ["admin"] });
@@ -147,7 +147,7 @@ test.each<[AuthConfig, RegExp]>([
     { mode: "oidc", issuer: "https://sso.example.com", jwksUri: undefined, audience: AUDIENCE },
     /sso\.example\.com/,
   ],
-])("the token command refuses mode %j and makes no key", async (auth, sentence) => {
+])("the token command refuses mode %j and creates no key", async (auth, sentence) => {
   await expect(run(auth)).rejects.toThrow(sentence);
   await expect(run(auth)).rejects.toMatchObject({ name: "OperatorError", exitCode: 1 });
   expect(readdirSync(root)).toEqual([]);

@@ -23,7 +23,7 @@ const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("
 const seconds = () => Math.floor(Date.now() / 1000);
 
 describe("accepts", () => {
-  test.each(ALGORITHMS)("a good %s token", async (alg) => {
+  test.each(ALGORITHMS)("a valid %s token", async (alg) => {
     const key = keys.find((one) => one.alg === alg) as SigningKey;
     const exp = seconds() + 60;
     const user = await verifierOf().verify(await issuer.token(key, { exp }));
@@ -133,8 +133,8 @@ describe("refuses", () => {
   });
 });
 
-describe("remembers", () => {
-  test("a good token, without looking at it again, but not beyond its expiry", async () => {
+describe("caches", () => {
+  test("a verified token, but not beyond its expiry", async () => {
     let now = Date.now();
     const verifier = verifierOf({ now: () => now });
     const token = await issuer.token(rs, { exp: Math.floor(now / 1000) + 60 });
@@ -147,7 +147,7 @@ describe("remembers", () => {
     expect((await refusal(verifier.verify(token))).message).toContain("expired");
   });
 
-  test("a long token only for ten minutes: a withdrawn key ends it", async () => {
+  test("a long-lived token only for ten minutes: then a withdrawn key invalidates it", async () => {
     const passing = await startIssuer(rs);
     try {
       let now = Date.now();
@@ -162,7 +162,7 @@ describe("remembers", () => {
     }
   });
 
-  test("only so many tokens, and forgets the oldest", async () => {
+  test("a limited number of tokens, and evicts the oldest", async () => {
     const verifier = verifierOf({ cacheSize: 2 });
     const tokens = await Promise.all(["a", "b", "c"].map((sub) => issuer.token(rs, { sub })));
     const users = [];
@@ -174,7 +174,7 @@ describe("remembers", () => {
     expect(again).not.toBe(users[0] as never);
   });
 
-  test("no refusal: a token that comes too early is good once its time has come", async () => {
+  test("no refusal: a token that is not valid yet becomes valid later", async () => {
     let now = Date.now();
     const verifier = verifierOf({ now: () => now });
     const token = await issuer.token(rs, { nbf: Math.floor(now / 1000) + 60 });
@@ -184,7 +184,7 @@ describe("remembers", () => {
   });
 });
 
-test("none mode: everybody is the local admin, whatever the token", async () => {
+test("none mode: every request is of the local admin, whatever the token", async () => {
   const verifier = createVerifier({ config: { mode: "none" }, dataDir });
   const user = { id: "local", roles: ["admin"], expiresAt: Number.POSITIVE_INFINITY };
   expect(await verifier.verify("anything")).toEqual(user);

@@ -12,8 +12,8 @@ import { createLogger } from "../../src/observability/logger.ts";
 import { createStage, startBackend } from "../harness/backend.ts";
 import { writerOf } from "../harness/databases.ts";
 import { removeFolder, startPostgres } from "../harness/private-servers.ts";
+import { claim } from "../live/fixture.ts";
 import { openReader, type Reader } from "../live/reader.ts";
-import { claim } from "../live/stage.ts";
 
 const COUNT = Number(process.argv[2] ?? 20_000);
 const FOLLOWED = 300;

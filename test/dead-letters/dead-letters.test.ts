@@ -48,7 +48,7 @@ describeEachDatabase("dead letters", (database) => {
   const sessionRow = async (id: string) =>
     (await database().orm.select().from(session).where(eq(session.id, id)))[0];
 
-  test("users see their own, admins everybody's, and nobody else's can be touched", async () => {
+  test("users see their own dead letters and admins all; nobody can change another user's", async () => {
     const mine = await dead("ann");
     const others = await dead("ben");
     expect(await listed("ann")).toEqual([mine.id]);
@@ -83,7 +83,7 @@ describeEachDatabase("dead letters", (database) => {
     expect((await send("GET", `${PATH}/${others.id}`, "admin")).body.status).toBe("Pending");
   });
 
-  test("resolved and abandoned: who, when, why; once", async () => {
+  test("resolving and abandoning record who, when and why, once", async () => {
     const one = await dead("cleo");
     const two = await dead("cleo");
     const notes = { resolution_notes: "Fixed upstream" };
@@ -115,7 +115,7 @@ describeEachDatabase("dead letters", (database) => {
     expect((await send("POST", `${PATH}/${NOWHERE}/resolve`, "cleo")).status).toBe(404);
   });
 
-  test("a retried prompt waits again at its place, with all its attempts, and its session is active", async () => {
+  test("a retried prompt is queued again at its position, with all its attempts, and its session is active", async () => {
     const { id, promptId, sessionId } = await dead("dora");
     expect(await sessionRow(sessionId)).toMatchObject({ sessionStatus: "Failed", inboxStatus: "Failed" });
     const { body } = await send("POST", "/prompts", "dora", { session_id: sessionId, data: "later" });
@@ -143,7 +143,7 @@ describeEachDatabase("dead letters", (database) => {
     expect(await claimRun(database().orm, promptId)).toMatchObject({ attempt: 1 });
   });
 
-  test("while a later prompt runs, the revived one waits for it", async () => {
+  test("a retried prompt waits for a later one that is running", async () => {
     const { id, promptId, sessionId } = await dead("eve");
     const { body } = await send("POST", "/prompts", "eve", { session_id: sessionId, data: "later" });
     const run = await claimRun(database().orm, body.id);
@@ -156,7 +156,7 @@ describeEachDatabase("dead letters", (database) => {
     expect(await claimRun(database().orm, promptId)).toMatchObject({ attempt: 1 });
   });
 
-  test("what is gone, or no longer failed, cannot be retried", async () => {
+  test("a prompt that was deleted or is no longer failed cannot be retried", async () => {
     const gone = await dead("finn");
     await send("DELETE", `/sessions/${gone.sessionId}`, "finn");
     expect((await send("POST", `${PATH}/${gone.id}/retry`, "finn")).status).toBe(409);
@@ -166,7 +166,7 @@ describeEachDatabase("dead letters", (database) => {
     expect(await promptRow(gone.promptId)).toMatchObject({ status: "Failed" });
   });
 
-  test("by filter: what fits, and only that, at once", async () => {
+  test("a filter retries exactly the matching entries at once", async () => {
     const one = await dead("gwen");
     const two = await dead("gwen");
     for (const filter of [
@@ -184,7 +184,7 @@ describeEachDatabase("dead letters", (database) => {
       expect((await send("POST", `${PATH}/retry`, "gwen", bad)).status).toBe(422);
   });
 
-  test("a sandbox that could not be given back is tried again", async () => {
+  test("the failed return of a sandbox is retried", async () => {
     const { sessionId } = await dead("hugo");
     await database().orm.update(session).set({ sbxConfig: SANDBOX }).where(eq(session.id, sessionId));
     while (!(await countFailedReturn(database().orm, sessionId, SANDBOX, "away")));
@@ -198,8 +198,8 @@ describeEachDatabase("dead letters", (database) => {
   });
 });
 
-describe("evidence", () => {
-  test("shows of a sandbox its provider and id, and no secrets", () => {
+describe("entity data", () => {
+  test("shows the provider and id of a sandbox, and no secrets", () => {
     const secret = { borrow_token: "s", api_url: "http://s" };
     expect(
       redact({

@@ -5,15 +5,15 @@ import { type Backend, createStage, startBackend } from "../harness/backend.ts";
 import { writerOf } from "../harness/databases.ts";
 import { describeWith } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
+import { claim, tableOf } from "./fixture.ts";
 import { seeded } from "./random.ts";
 import { openReader } from "./reader.ts";
-import { claim, tableOf } from "./stage.ts";
 
 const READERS = 50;
 const EVENTS_PER_RUN = 2_500;
 const SEED = 42;
 
-describeWith("postgres", "readers that come and go", () => {
+describeWith("postgres", "readers that disconnect and resume", () => {
   test("50 readers, 5,000 events of two runs, two servers, each killed once: every log equals the table, byte for byte", async () => {
     await using stage = await createStage("postgres");
     const env = { RATE_LIMIT_PER_MINUTE: "0", RATE_LIMIT_ADDRESS_PER_MINUTE: "0", LOG_LEVEL: "warn" };

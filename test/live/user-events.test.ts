@@ -4,9 +4,9 @@ import { message, session } from "../../src/db/tables.ts";
 import { readCursor, writeCursor } from "../../src/live/cursor.ts";
 import { userFeed } from "../../src/live/user-feed.ts";
 import { describeEachDatabase, seedSession, writerOf } from "../harness/databases.ts";
+import { bearer, claim, serveLive, tableOf } from "./fixture.ts";
 import { seeded } from "./random.ts";
 import { openReader, parse, type ServerEvent } from "./reader.ts";
-import { bearer, claim, serveLive, tableOf } from "./stage.ts";
 
 describeEachDatabase("the live stream of all of a user's sessions", (database) => {
   let users = 0;
@@ -28,7 +28,7 @@ describeEachDatabase("the live stream of all of a user's sessions", (database) =
     return text.split("\n\n").slice(0, -1).map(parse);
   };
 
-  test("all sessions as they are, ready, then what happens: messages, new sessions, deletions; others' never", async () => {
+  test("all sessions, ready, then messages, new sessions and deletions; nothing of other users", async () => {
     await using server = await serveLive(database());
     const me = newUser();
     const [one, two] = [await running(me), await running(me)];
@@ -56,7 +56,7 @@ describeEachDatabase("the live stream of all of a user's sessions", (database) =
     expect(JSON.parse((await reader.next("deleted")).data)).toEqual({ id: two.sessionId });
   });
 
-  test("a user whose name has spaces is woken, and one whose name begins alike is not", async () => {
+  test("a user id with spaces is woken, and one with the same prefix is not", async () => {
     await using server = await serveLive(database(), { heartbeatMs: 3_600_000 });
     const { say } = await running("a b c");
     const reader = await openReader(`${server.url}/events`, { headers: bearer("a b c") });
@@ -65,7 +65,7 @@ describeEachDatabase("the live stream of all of a user's sessions", (database) =
     expect((await reader.next("message")).data).toContain("hello");
   });
 
-  test("left and resumed again and again while several sessions talk: each session's log equals the table", async () => {
+  test("a stream that is resumed again and again yields exactly the stored messages of each session", async () => {
     await using server = await serveLive(database());
     const me = newUser();
     const random = seeded(7);
@@ -104,7 +104,7 @@ describeEachDatabase("the live stream of all of a user's sessions", (database) =
     expect(returns).toBeGreaterThan(5);
   });
 
-  test("ids stay short: a session that was quiet for long has no place of its own, and is resumed all the same", async () => {
+  test("ids stay short: a session that was idle for long has no position of its own, and is resumed all the same", async () => {
     const me = newUser();
     const { orm } = database();
     const [quiet, busy, later] = [await running(me), await running(me), await running(me)];
@@ -136,7 +136,7 @@ describeEachDatabase("the live stream of all of a user's sessions", (database) =
     expect(back).toHaveLength(2);
   });
 
-  test("a place is given up once its session has been quiet for long", async () => {
+  test("a position is dropped once its session has been idle for long", async () => {
     const me = newUser();
     const [one, two] = [await running(me), await running(me)];
     const feed = userFeed({ orm: database().orm, userId: me, cursor: undefined, commitWindowMs: 50 });
@@ -156,7 +156,7 @@ describeEachDatabase("the live stream of all of a user's sessions", (database) =
     expect(await positionsAfter()).toEqual([two.sessionId]);
   });
 
-  test("an id that this stream never gave is refused", async () => {
+  test("an id that is not of this stream is refused", async () => {
     await using server = await serveLive(database());
     const good = writeCursor({ since: Date.now(), positions: new Map([[Bun.randomUUIDv7(), 3]]) });
     const open = async (path: string, headers = {}) => {

@@ -4,7 +4,7 @@ import { makeApp, nameIsToken, userNamed } from "../harness/app.ts";
 
 const UI = "https://ui.example.com";
 
-/** Without a database, what needs one answers 500, which is one of the replies that are looked at here. */
+/** Without a database; what needs one answers 500, which is one of the replies under test. */
 const appWith = (env: Record<string, string>) =>
   makeApp({
     env: { CORS_ORIGINS: UI, ...env },
@@ -35,30 +35,33 @@ const REPLIES: [number, string, string, Record<string, string>, string?][] = [
 ];
 
 describe("every reply", () => {
-  test.each(REPLIES)("%i to %s %s names its origin and is safe", async (status, method, path, more, body) => {
-    const reply = await send(
-      {},
-      method,
-      path,
-      { authorization: "Bearer good", origin: UI, "x-request-id": "mine", ...more },
-      body,
-    );
-    expect(reply.status).toBe(status);
-    expect(Object.fromEntries(reply.headers)).toMatchObject({
-      "access-control-allow-origin": UI,
-      "access-control-allow-credentials": "true",
-      vary: expect.stringContaining("Origin"),
-      "x-request-id": "mine",
-      "x-content-type-options": "nosniff",
-      "referrer-policy": "no-referrer",
-      "x-frame-options": "DENY",
-      "content-security-policy": expect.stringContaining("frame-ancestors 'none'"),
-      "cross-origin-resource-policy": "same-origin",
-    });
-    expect(reply.headers.get("strict-transport-security")).toBeNull();
-  });
+  test.each(REPLIES)(
+    "%i to %s %s has CORS and security headers",
+    async (status, method, path, more, body) => {
+      const reply = await send(
+        {},
+        method,
+        path,
+        { authorization: "Bearer good", origin: UI, "x-request-id": "mine", ...more },
+        body,
+      );
+      expect(reply.status).toBe(status);
+      expect(Object.fromEntries(reply.headers)).toMatchObject({
+        "access-control-allow-origin": UI,
+        "access-control-allow-credentials": "true",
+        vary: expect.stringContaining("Origin"),
+        "x-request-id": "mine",
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+        "x-frame-options": "DENY",
+        "content-security-policy": expect.stringContaining("frame-ancestors 'none'"),
+        "cross-origin-resource-policy": "same-origin",
+      });
+      expect(reply.headers.get("strict-transport-security")).toBeNull();
+    },
+  );
 
-  test("is for https alone where a trusted proxy speaks it", async () => {
+  test("has HSTS only where a trusted proxy received it over https", async () => {
     const over = (env: Record<string, string>, proto: string) =>
       send(env, "GET", "/health", { "x-forwarded-proto": proto }).then((reply) =>
         reply.headers.get("strict-transport-security"),
@@ -69,7 +72,7 @@ describe("every reply", () => {
   });
 
   test.each(["https://evil.example.com", "http://127.evil.example.com", "null", `${UI}.evil.example.com`])(
-    "to %s has no CORS",
+    "to %s has no CORS headers",
     async (origin) => {
       const reply = await send({}, "GET", "/health", { origin });
       expect(reply.headers.get("access-control-allow-origin")).toBeNull();
@@ -84,10 +87,10 @@ describe("on loopback", () => {
     ["an address of this machine", {}, "127.0.0.1:8000", 200],
     ["its IPv6 address", {}, "[::1]:8000", 200],
     ["capitals", {}, "LocalHost", 200],
-    ["a UI's host, by a proxy", {}, "ui.example.com", 200],
-    ["a stranger's name", {}, "evil.example.com:8000", 403],
-    ["a stranger's name that looks like an address", {}, "127.0.0.1.evil.example.com", 403],
-    ["none mode, too", { AUTH_MODE: "none" }, "evil.example.com", 403],
+    ["a UI's host, through a proxy", {}, "ui.example.com", 200],
+    ["a foreign name", {}, "evil.example.com:8000", 403],
+    ["a foreign name that looks like an address", {}, "127.0.0.1.evil.example.com", 403],
+    ["a foreign name in none mode", { AUTH_MODE: "none" }, "evil.example.com", 403],
     ["with OIDC any name", OIDC, "api.example.com", 200],
     ["in local mode on all addresses any name", { AUTH_MODE: "local", HOST: "0.0.0.0" }, "pb", 200],
   ])("Host: %s", async (_what, env, host, status) => {
@@ -116,7 +119,7 @@ describe("on loopback", () => {
   });
 });
 
-test("a page is told that its body is far too large: by a real server, before it has sent it all", async () => {
+test("a body far above the limit is refused with CORS headers before all of it was sent", async () => {
   const app = makeApp({ env: { CORS_ORIGINS: UI } });
   const server = await listen({ app, host: "127.0.0.1", port: 0 });
   try {

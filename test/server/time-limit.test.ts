@@ -18,7 +18,7 @@ const limited = (app: FetchHandler, timeoutMs: number, logged: string[] = []) =>
     new Request("http://localhost/sessions?x=secret", { headers: { origin: UI, "x-request-id": "mine" } }),
   );
 
-test("what does not answer in time is 503, readable by the page that asked, and in the log", async () => {
+test("a request that times out is 503 with CORS headers, and logged", async () => {
   const logged: string[] = [];
   const reply = await limited({ fetch: () => new Promise(() => undefined) }, 5, logged);
   expect([reply.status, reply.headers.get("retry-after"), await reply.json()]).toEqual([
@@ -37,7 +37,7 @@ test("what does not answer in time is 503, readable by the page that asked, and 
   expect(logged[0]).not.toContain("secret");
 });
 
-test("a reply that has begun may last", async () => {
+test("a reply that has begun may take longer", async () => {
   const stream = new ReadableStream({
     async start(controller) {
       await Bun.sleep(40);

@@ -40,7 +40,7 @@ test.each([
   expect(titleOf(prompt)).toBe(title);
 });
 
-test("titles are short, one line, and whole characters; branches are valid for git itself, short and unique", () => {
+test("titles are short, of one line and whole graphemes; branches are valid in git, short and unique", () => {
   for (const text of [
     ...NASTY,
     ...NASTY.map((one) => `Do ${one} now, and then do it again until everything is done`),
@@ -59,7 +59,7 @@ test("titles are short, one line, and whole characters; branches are valid for g
   }
 });
 
-test("a branch name is judged as git judges it", () => {
+test("branch names are accepted exactly when git accepts them", () => {
   const parts = ["a", "b.lock", ".x", "..", "@", "@{", "-", "/", "~", " ", "x", ".", "*", "é", "HEAD"];
   const names = new Set([
     "",
@@ -116,7 +116,7 @@ test.each([
   expect(() => parseRepo(text, RULES)).toThrow(AppError);
 });
 
-test("paths are for local modes only", () => {
+test("paths are only accepted in local modes", () => {
   for (const text of ["/srv/repo", "file:///srv/repo"])
     expect(() => parseRepo(text, { ...RULES, allowLocal: false })).toThrow(/paths of this machine/);
 });
@@ -147,7 +147,7 @@ test.each([
   expect(promptText(data)).toBe(text);
 });
 
-test("uiStatus follows from the two stored ones and the sandbox", () => {
+test("uiStatus is derived from the two stored statuses and the sandbox", () => {
   const of = (
     sessionStatus: "Active" | "Completed" | "Failed",
     inboxStatus: "Pending" | "Processing" | "Completed" | "Failed" | "Cancelled",

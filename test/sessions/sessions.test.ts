@@ -8,7 +8,7 @@ import { claimRun, describeEachDatabase } from "../harness/databases.ts";
 const NOWHERE = "019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708";
 const SANDBOX = { provider: "local", id: NOWHERE, host: "secret-host" } as const;
 
-describeEachDatabase("changing sessions", (database) => {
+describeEachDatabase("updating sessions", (database) => {
   const send = (method: string, path: string, body?: unknown, user = "alice") =>
     ask(makeApp({ database: database() }), user, method, path, body);
   const create = async (text = "Fix the login timeout", user = "alice") =>
@@ -28,7 +28,7 @@ describeEachDatabase("changing sessions", (database) => {
   const promptRow = async (id: string) =>
     (await database().orm.select().from(prompt).where(eq(prompt.id, id)))[0];
 
-  test("what a client read it may send back whole, and nothing changes", async () => {
+  test("a client may send back everything that it read, and nothing changes", async () => {
     const { sessionId } = await create();
     for (const sbxConfig of [null, SANDBOX]) {
       await store(sessionId, { sbxConfig });
@@ -49,7 +49,7 @@ describeEachDatabase("changing sessions", (database) => {
     expect((await read(sessionId)).sbxConfig).toEqual({ provider: "local", id: NOWHERE });
   });
 
-  test("the sandbox is the service's own", async () => {
+  test("the sandbox cannot be changed by clients", async () => {
     const { sessionId } = await create();
     expect((await put(sessionId, { sbx_config: { provider: "local", id: NOWHERE } })).status).toBe(409);
     await store(sessionId, { sbxConfig: SANDBOX });
@@ -58,7 +58,7 @@ describeEachDatabase("changing sessions", (database) => {
     expect((await put(sessionId, { title: "Without it" })).status).toBe(200);
   });
 
-  test("title and parent", async () => {
+  test("title and parent can be changed", async () => {
     const parent = await create();
     const { sessionId } = await create();
     expect(
@@ -78,7 +78,7 @@ describeEachDatabase("changing sessions", (database) => {
     expect((await read(sessionId)).parent).toBeNull();
   });
 
-  test("repository and branches can be changed until work has begun, by the rules of creation", async () => {
+  test("repository and branches can be changed until work has started, within the rules of creation", async () => {
     const { sessionId, promptId } = await create();
     const other = await create();
     const { branch } = await read(other.sessionId);
@@ -101,7 +101,7 @@ describeEachDatabase("changing sessions", (database) => {
     expect((await put(sessionId, { branch: "mine" })).status).toBe(200);
   });
 
-  test("archived stays archived until it is taken back; what only the system may set is refused", async () => {
+  test("an archived session stays archived until it is unarchived; system-only states are refused", async () => {
     const { sessionId } = await create();
     expect((await put(sessionId, { ui_status: "NeedsReview" })).status).toBe(409);
     expect((await put(sessionId, { ui_status: "InProgress" })).status).toBe(409);
@@ -121,7 +121,7 @@ describeEachDatabase("changing sessions", (database) => {
     expect((await put(sessionId, { ui_status: "Whatever" })).status).toBe(422);
   });
 
-  test("cancel: from every state, twice, and a follow-up runs", async () => {
+  test("cancel works in every state and twice, and a later follow-up runs", async () => {
     const { sessionId, promptId } = await create();
     const cancel = async () => (await send("POST", `/sessions/${sessionId}/cancel`)).body;
     for (let twice = 0; twice < 2; twice++) expect(await cancel()).toMatchObject({ success: true });
@@ -145,7 +145,7 @@ describeEachDatabase("changing sessions", (database) => {
     expect((await read(sessionId)).uiStatus).toBe("Archived");
   });
 
-  test("delete: gone for everybody, cancelled, its sandbox free; a second time 404", async () => {
+  test("a deleted session is gone, its prompts are cancelled and its sandbox is idle; the second time is 404", async () => {
     const { sessionId, promptId } = await create();
     await store(sessionId, { sbxConfig: SANDBOX });
     expect((await send("DELETE", `/sessions/${sessionId}`)).body).toEqual({
@@ -169,7 +169,7 @@ describeEachDatabase("changing sessions", (database) => {
     expect(idle.map((one) => one.sessionId)).toContain(sessionId);
   });
 
-  test("what is somebody else's does not exist", async () => {
+  test("another user's sessions, prompts and messages do not exist", async () => {
     const { sessionId, promptId } = await create();
     const { id } = (await send("POST", "/messages", { prompt_id: promptId, data: {} })).body;
     for (const [method, path, body] of [

@@ -16,7 +16,7 @@ const signed = (raw: string, timestamp = seconds(), secret = SECRET) => ({
   "x-webhook-signature": `sha256=${createHmac("sha256", secret).update(`${timestamp}.${raw}`).digest("hex")}`,
 });
 
-test("without WEBHOOK_SECRET it is closed, and says why", async () => {
+test("without WEBHOOK_SECRET it is disabled, and says why", async () => {
   const reply = await ask(makeApp(), undefined, "POST", PATH, { item: { id: "x" } });
   expect([reply.status, reply.body.err, reply.body.code, reply.body.msg]).toEqual([
     403,
@@ -55,7 +55,7 @@ describeEachDatabase("POST /webhook/return", (database) => {
   };
 
   test.each([
-    ["nothing", () => ({})],
+    ["no credentials", () => ({})],
     ["a wrong bearer", () => ({ authorization: "Bearer nonsense" })],
     ["a wrong secret's signature", (raw: string) => signed(raw, seconds(), "another secret")],
     ["a signature of another body", () => signed("{}")],
@@ -64,10 +64,10 @@ describeEachDatabase("POST /webhook/return", (database) => {
       (raw: string) => ({ ...signed(raw), "x-webhook-timestamp": seconds(-9) }),
     ],
     ["an old signature", (raw: string) => signed(raw, seconds(-301))],
-    ["one from the future", (raw: string) => signed(raw, seconds(310))],
-    ["a time that is none", (raw: string) => signed(raw, "soon")],
+    ["a signature from the future", (raw: string) => signed(raw, seconds(310))],
+    ["an invalid timestamp", (raw: string) => signed(raw, "soon")],
     ["a signature of another kind", (raw: string) => ({ ...signed(raw), "x-webhook-signature": "sha1=00" })],
-  ])("%s is refused before the body is understood, and nothing is marked", async (_what, headersOf) => {
+  ])("%s is refused before the body is parsed, and nothing is marked", async (_what, headersOf) => {
     const held = await holding({ provider: "allocator", id: "10.0.0.1" });
     for (const raw of [JSON.stringify({ item: { id: "10.0.0.1" } }), "{nonsense", "[]"])
       expect(await post(raw, headersOf(raw))).toMatchObject({ status: 401, body: { code: "unauthorized" } });
@@ -75,7 +75,7 @@ describeEachDatabase("POST /webhook/return", (database) => {
     await database().orm.update(session).set({ sbxConfig: null });
   });
 
-  test("a signature over the bytes as they came, also at the window's edge, or the secret as a bearer", async () => {
+  test("accepts a signature over the bytes as received, up to the tolerance, or the secret as a bearer token", async () => {
     const raw = '{ "item" :\n {"id": "10.0.0.2", "name": "ü"} }';
     for (const headers of [
       signed(raw),
@@ -88,7 +88,7 @@ describeEachDatabase("POST /webhook/return", (database) => {
     }
   });
 
-  test("what is signed and malformed is 400 or 422", async () => {
+  test("a signed but malformed body is 400 or 422", async () => {
     for (const [raw, status] of [
       ["{nonsense", 400],
       ["", 400],
@@ -99,7 +99,7 @@ describeEachDatabase("POST /webhook/return", (database) => {
       expect([raw, (await post(raw, signed(raw))).status]).toEqual([raw, status]);
   });
 
-  test("an item is known by its id, or whole; others stay, and it may come again", async () => {
+  test("matches an item by its id, or as a whole; others stay, and a repetition is accepted", async () => {
     const byId = await holding({ provider: "allocator", id: "10.0.0.3", borrow_token: "t" });
     const item = { api_url: "http://10.0.0.4", n: [1, { a: null }] };
     const whole = await holding({ provider: "allocator", id: "lease-4", item });
@@ -119,7 +119,7 @@ describeEachDatabase("POST /webhook/return", (database) => {
     expect(await other()).not.toBeNull();
   });
 
-  test("a local sandbox in which a prompt runs stays", async () => {
+  test("a local sandbox of a running prompt stays", async () => {
     const running = await holding({ provider: "local", id: "mine", host: "h" }, "Processing");
     const resting = await holding({ provider: "local", id: "rest", host: "h" });
     await send({ id: "mine" });
@@ -127,7 +127,7 @@ describeEachDatabase("POST /webhook/return", (database) => {
     expect([(await running()) !== null, await resting()]).toEqual([true, null]);
   });
 
-  test("what was held is deployed again, once, by a call that may fail without harm", async () => {
+  test("a returned item is redeployed once, and a failed redeploy does no harm", async () => {
     const calls: { authorization: string | null; body: { query: string; variables: unknown } }[] = [];
     let answer = () => Response.json({ data: { deploymentRedeploy: { id: "d2" } } });
     await using railway = Bun.serve({

@@ -29,23 +29,23 @@ const operations = () =>
     })),
   );
 
-test("breaks no client that there is: everything that the published SDK sends and reads", () => {
+test("is compatible with everything that the published SDK sends and reads", () => {
   expect(breaks(contract as unknown as OpenApi, document)).toEqual([]);
 });
 
-describe("is the one that was looked at", () => {
+describe("equals the reviewed snapshot", () => {
   const normalised = () =>
     `${JSON.stringify({ ...document, info: { ...document.info, version: "" } }, null, 2)}\n`;
   const update = process.env["UPDATE_OPENAPI"] && !/^(1|true)$/i.test(process.env["CI"] ?? "");
 
-  test("(else, look at the difference, and: UPDATE_OPENAPI=1 bun test test/server/openapi)", async () => {
+  test("(to update it: UPDATE_OPENAPI=1 bun test test/server/openapi, and review the diff)", async () => {
     if (update) await Bun.write(SNAPSHOT, normalised());
     expect(normalised()).toBe(await Bun.file(SNAPSHOT).text());
   });
 });
 
 test("is printed as it is served, without a database", async () => {
-  // To a reader that comes late: a pipe holds less than the document.
+  // To a slow reader: a pipe buffers less than the document.
   const program = [process.execPath, join(ROOT, "src/main.ts"), "print-openapi"];
   const child = Bun.spawn(["sh", "-c", '"$@" | (sleep 1; cat)', "sh", ...program], {
     env: { PATH: process.env["PATH"] ?? "", DATABASE_URL: "nonsense" },
@@ -54,7 +54,7 @@ test("is printed as it is served, without a database", async () => {
   const printed = await child.stdout.text();
   const { version } = JSON.parse(printed).info;
   expect(await openApiText(makeApp({ version }))).toBe(printed);
-  // Elysia completes schemas when it first needs them, which must not show.
+  // Elysia completes schemas when it first uses them, which must not change the document.
   const used = makeApp({ version });
   for (const path of ["/sessions", "/prompts", "/webhook/return"])
     await used.handle(
@@ -68,7 +68,7 @@ describe("is well-formed", () => {
     await SwaggerParser.validate(JSON.parse(text));
   });
 
-  test("to a linter, which does not even warn", async () => {
+  test("to a linter, without warnings", async () => {
     const file = join(ROOT, ".cache", `openapi-${process.pid}.json`);
     await Bun.write(file, text);
     const child = Bun.spawn(
@@ -100,7 +100,7 @@ describe("is well-formed", () => {
 /** Verbs that a summary may start with. */
 const VERBS = "Abandon|Cancel|Create|Delete|Get|List|Report|Resolve|Retry|Stream|Update";
 
-describe("says enough", () => {
+describe("is complete", () => {
   test("summaries are imperative titles of at most 60 characters, each used once", () => {
     const summaries = operations().map(({ operation }) => operation.summary ?? "");
     const title = new RegExp(`^((${VERBS}) [^.?]+|Health check|(Liveness|Readiness) probe)$`);

@@ -9,7 +9,7 @@ test.each([
   ["/", "/swagger-ui/"],
   ["/swagger-ui", "/swagger-ui/"],
   ["/rapidoc", "/rapidoc/"],
-])("%s leads to %s", async (from, to) => {
+])("%s redirects to %s", async (from, to) => {
   const reply = await get(from);
   expect(reply.status).toBe(302);
   expect(reply.headers.get("location")).toBe(to);
@@ -19,7 +19,7 @@ describe.each(["/swagger-ui/", "/rapidoc/"])("%s", (page) => {
   const assetsOf = (html: string) =>
     [...html.matchAll(/(?:src|href)="([^":]+)"/g)].map(([, name]) => new URL(name ?? "", `http://x${page}`));
 
-  test("runs nothing but its own scripts, and is asked for again each time", async () => {
+  test("only runs its own scripts, and is revalidated each time", async () => {
     const reply = await get(page);
     expect(reply.headers.get("content-type")).toBe("text/html; charset=utf-8");
     expect(reply.headers.get("cache-control")).toBe("no-cache");
@@ -32,7 +32,7 @@ describe.each(["/swagger-ui/", "/rapidoc/"])("%s", (page) => {
     expect((await get(page, { "if-none-match": reply.headers.get("etag") ?? "" })).status).toBe(304);
   });
 
-  test("its assets are there, and kept for a year under the name that it gives them", async () => {
+  test("its assets are served, and cached for a year under their hashed URL", async () => {
     const assets = assetsOf(await (await get(page)).text());
     expect(assets.length).toBeGreaterThan(1);
     for (const { pathname, search } of assets) {
@@ -54,7 +54,7 @@ describe.each(["/swagger-ui/", "/rapidoc/"])("%s", (page) => {
   });
 });
 
-test("the pages are no part of the document, and the generator's own page is not served", async () => {
+test("the pages are not in the document, and the generator's own page is not served", async () => {
   const { paths } = (await (await get("/openapi.json")).json()) as { paths: object };
   for (const path of Object.keys(paths)) expect(path).not.toMatch(/^\/($|swagger|rapidoc|openapi)/);
   for (const path of ["/openapi", "/openapi.page", "/openapi.raw", "/swagger"])

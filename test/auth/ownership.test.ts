@@ -8,8 +8,8 @@ import { documentOf, guarded, type Route, type Schema } from "../harness/guarded
 const guard = guarded();
 const { here } = guard;
 
-describeEachDatabase("what is somebody else's", (database) => {
-  /** One of each, alice's, in a session that rests so that everything might be changed. */
+describeEachDatabase("what another user owns", (database) => {
+  /** One of each, owned by alice, in a session without a run, so that everything could be changed. */
   async function alices() {
     const { sessionId, promptIds } = await seedSession(database(), 2);
     const [messageId, letterId] = [Bun.randomUUIDv7(), Bun.randomUUIDv7()];
@@ -74,7 +74,7 @@ describeEachDatabase("what is somebody else's", (database) => {
     if (schema.properties)
       return Object.fromEntries(
         Object.entries(schema.properties)
-          // Those that only some values of others allow are left out; ids are what this is about.
+          // Only ids matter here; fields that are valid only together with others are left out.
           .filter(([key]) => key in known || schema.properties?.[key]?.format === "uuid")
           .map(([key, one]) => [key, bodyOf(one, schemas, own, things, key)]),
       );
@@ -97,7 +97,7 @@ describeEachDatabase("what is somebody else's", (database) => {
     );
     return { things, app, tokens, ...(await documentOf(app)) };
   }
-  /** All that alice has, as it stands in the tables. */
+  /** Everything that alice owns, from the tables. */
   const everything = async (things: Things) => {
     const { orm } = database();
     return {
@@ -108,7 +108,7 @@ describeEachDatabase("what is somebody else's", (database) => {
     };
   };
 
-  test("does not exist: every route that takes an id, in its path or its body, answers 404 and changes nothing", async () => {
+  test("does not exist: every operation with an id in its path or body answers 404 and changes nothing", async () => {
     const { things, app, tokens, secured, schemas } = await setUp();
     const before = await everything(things);
     const asked: string[] = [];
@@ -133,7 +133,7 @@ describeEachDatabase("what is somebody else's", (database) => {
     expect(await everything(things)).toEqual(before);
     expect(asked).toContain("handlers_sessions_read");
     expect(asked).toContain("handlers_prompts_create");
-    // The control: to alice, what is read exists.
+    // The control: alice can read it.
     for (const route of secured.filter(({ method, path }) => method === "GET" && path.includes("{"))) {
       if (route.operation.responses["200"]?.content?.["text/event-stream"]) continue;
       const path = route.path.replace(/\{\w+\}/, idOf(route, things));
@@ -141,7 +141,7 @@ describeEachDatabase("what is somebody else's", (database) => {
     }
   });
 
-  test("stands in no list; an admin sees everybody's dead letters, and nothing else of theirs", async () => {
+  test("is in no list; an admin sees the dead letters of all users, and nothing else of theirs", async () => {
     const { things, app, tokens, secured } = await setUp();
     const lists = secured.filter(
       ({ method, path, operation }) =>

@@ -1,12 +1,12 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
-import type { Database } from "../../src/db/client.ts";
-import { PATIENCE_MS } from "../harness/patience.ts";
-import { realApp } from "../harness/real-app.ts";
+import type { Database } from "../../../src/db/client.ts";
+import { PATIENCE_MS } from "../../harness/patience.ts";
+import { realApp } from "../../harness/real-app.ts";
 
 setDefaultTimeout(PATIENCE_MS);
 
-test("the API's description: the contract's names, OpenAPI 3.0.3, no leftovers, printed as it is served", async () => {
+test("the served document is OpenAPI 3.0.3 with the contract's names, and equals what print-openapi prints", async () => {
   const app = (await realApp()).on({} as Pick<Database, "orm">);
   const served = await (await app.handle(new Request("http://localhost/openapi.json"))).text();
   const document = JSON.parse(served);
@@ -34,7 +34,7 @@ test("the API's description: the contract's names, OpenAPI 3.0.3, no leftovers, 
   expect(Object.keys(document.components.schemas)).toContain("CreateSessionWithPromptInput");
   expect(served).not.toContain("$id");
   const printed = Bun.spawnSync({
-    cmd: [process.execPath, join(import.meta.dir, "../../src/main.ts"), "print-openapi"],
+    cmd: [process.execPath, join(import.meta.dir, "../../../src/main.ts"), "print-openapi"],
     env: { PATH: process.env["PATH"] ?? "", DATABASE_URL: "nonsense" },
   });
   expect(printed.stdout.toString().replace(/"version": "[^"]+"/, "")).toBe(

@@ -22,7 +22,11 @@ interface Case {
 
 const CASES: readonly Case[] = [
   { name: "malformed JSON", body: "{nonsense", expected: [400, "bad_request", "malformed_json"] },
-  { name: "half a document", body: withMessages('"a'), expected: [400, "bad_request", "malformed_json"] },
+  {
+    name: "a truncated document",
+    body: withMessages('"a'),
+    expected: [400, "bad_request", "malformed_json"],
+  },
   { name: "invalid UTF-8", body: new Uint8Array([0x22, 0xc3, 0x28, 0x22]), expected: [400, "bad_request"] },
   {
     name: "a form",
@@ -31,7 +35,7 @@ const CASES: readonly Case[] = [
     expected: [415, "unsupported_media_type"],
   },
   {
-    name: "JSON called text",
+    name: "JSON sent as text",
     headers: { "content-type": "text/plain" },
     body: JSON.stringify(good),
     expected: [415, "unsupported_media_type"],
@@ -53,7 +57,7 @@ const CASES: readonly Case[] = [
     expected: [422, "invalid", "prompt_empty"],
   },
   {
-    name: "a repository that git would run",
+    name: "a repository that git would execute",
     body: JSON.stringify({ ...good, repo: "ext::sh -c id" }),
     expected: [422, "invalid", "invalid_repo"],
   },
@@ -63,7 +67,7 @@ const CASES: readonly Case[] = [
     expected: [422, "invalid", "invalid_branch"],
   },
   {
-    name: "64 levels are taken",
+    name: "64 levels are accepted",
     path: "/prompts",
     body: prompt(`{"text":"x","more":${deep(62)}}`),
     expected: [404, "not_found", "session_not_found"],
@@ -81,9 +85,9 @@ const CASES: readonly Case[] = [
     body: withMessages('[{"content":"x","a\\u0000b":1}]'),
     expected: [422, "invalid"],
   },
-  { name: "half a surrogate pair", body: withMessages('"a\\ud800b"'), expected: [422, "invalid"] },
+  { name: "an unpaired surrogate", body: withMessages('"a\\ud800b"'), expected: [422, "invalid"] },
   {
-    name: "half a pair in a name",
+    name: "an unpaired surrogate in a name",
     body: withMessages('[{"content":"x","\\udc00":1}]'),
     expected: [422, "invalid"],
   },
@@ -97,7 +101,7 @@ const CASES: readonly Case[] = [
   { name: "a UUID as a URN", method: "GET", path: `/sessions/urn:uuid:${ID}`, expected: [422, "invalid"] },
   { name: "a broken escape", method: "GET", path: "/sessions/%zz", expected: [422, "invalid"] },
   {
-    name: "nobody's",
+    name: "an unknown session",
     method: "GET",
     path: `/sessions/${ID}`,
     expected: [404, "not_found", "session_not_found"],
@@ -105,7 +109,7 @@ const CASES: readonly Case[] = [
   { name: "an unknown route", method: "GET", path: "/nowhere", expected: [404, "not_found"] },
 ];
 
-describeEachDatabase("requests that cannot be served", (database) => {
+describeEachDatabase("bad requests", (database) => {
   const ask = async (
     { method = "POST", path = "/sessions/with-prompt", headers, body }: Case,
     send: (request: Request) => Promise<Response>,
@@ -140,7 +144,7 @@ describeEachDatabase("requests that cannot be served", (database) => {
     expect(body.msg).not.toMatch(/select|insert|postgres|stack|at \w+\.ts/i);
   });
 
-  test("the wrong method: 405, and which there are", async () => {
+  test("the wrong method is 405 with the allowed ones", async () => {
     const app = makeApp({ database: database() });
     for (const [method, path, allow] of [
       ["PATCH", "/sessions", "GET, POST"],
@@ -161,7 +165,7 @@ describeEachDatabase("requests that cannot be served", (database) => {
     }
   });
 
-  test("401 comes before anything in the body is looked at", async () => {
+  test("401 comes before the body is checked", async () => {
     const app = makeApp({ database: database() });
     for (const one of CASES.filter(({ method, expected }) => method === undefined && expected[0] !== 413)) {
       const { status } = await ask(
@@ -172,7 +176,7 @@ describeEachDatabase("requests that cannot be served", (database) => {
     }
   });
 
-  test("chunked bodies have no length to look at, and are cut off all the same", async () => {
+  test("chunked bodies are limited, too", async () => {
     const server = await listen({ app: makeApp({ database: database() }), host: "127.0.0.1", port: 0 });
     try {
       for (const size of [1.5 * MIB, 4 * MIB]) {

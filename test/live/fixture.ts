@@ -46,6 +46,13 @@ export async function serveLive(database: Database, hubOptions: Partial<Paramete
   };
 }
 
+/** Events of an agent, numbered from `from`. */
+export const agentEvents = (from: number, count: number) =>
+  Array.from({ length: count }, (_, n) => ({
+    type: "assistant",
+    text: `${from + n}: a\nline and a “quote”`,
+  }));
+
 /** The lease of a prompt, for longer than any test. */
 export async function claim({ orm }: Database, promptId: string): Promise<Fence> {
   const set = {

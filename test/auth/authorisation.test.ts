@@ -4,7 +4,7 @@ import { exportJWK, exportSPKI } from "jose";
 import { makeApp } from "../harness/app.ts";
 import { documentOf, guarded } from "../harness/guarded.ts";
 
-/** What may be asked for without a token, besides what the document marks so. */
+/** Paths without a token that are not in the document. */
 const PAGES = /^\/($|openapi|swagger-ui|rapidoc|metrics|favicon)/;
 const OPEN_OPERATIONS = /^(handlers_health_|handlers_webhooks_)/;
 const guard = guarded();
@@ -12,28 +12,28 @@ const { here } = guard;
 
 const seconds = (offset: number) => Math.floor(Date.now() / 1000) + offset;
 const base64 = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
-/** Signed with HMAC by a secret that everybody knows: the published key. */
+/** Signed by HMAC with a secret that is public: the published key. */
 async function hmacWith(secret: string, alg = "HS256") {
   const payload = (await here.issuer.token(here.key)).split(".")[1];
   const signed = `${base64({ alg, kid: "key" })}.${payload}`;
   return `${signed}.${createHmac("sha256", secret).update(signed).digest("base64url")}`;
 }
 
-/** Each makes the Authorization header of somebody who must not be let in. */
+/** Authorization headers that must be refused. */
 const INTRUDERS: Record<string, () => Promise<string | undefined>> = {
   "no token": async () => undefined,
   "an empty header": async () => "",
   "another scheme": async () => `Basic ${btoa("alice:alice")}`,
   "a scheme alone": async () => "Bearer",
   "a malformed token": async () => "Bearer abc",
-  "three parts of nothing": async () => "Bearer a.b.c",
+  "three meaningless parts": async () => "Bearer a.b.c",
   "two tokens": async () =>
     `Bearer ${await here.issuer.token(here.key)} ${await here.issuer.token(here.key)}`,
   "an expired token": async () => `Bearer ${await here.issuer.token(here.key, { exp: seconds(-60) })}`,
   "a token that is not yet valid": async () =>
     `Bearer ${await here.issuer.token(here.key, { nbf: seconds(60) })}`,
-  "a token without an end": async () => `Bearer ${await here.issuer.token(here.key, { exp: undefined })}`,
-  "a token of nobody": async () => `Bearer ${await here.issuer.token(here.key, { sub: undefined })}`,
+  "a token without expiry": async () => `Bearer ${await here.issuer.token(here.key, { exp: undefined })}`,
+  "a token without a subject": async () => `Bearer ${await here.issuer.token(here.key, { sub: undefined })}`,
   "the wrong issuer": async () =>
     `Bearer ${await here.issuer.token(here.key, { iss: "https://evil.example" })}`,
   "the wrong audience": async () => `Bearer ${await here.issuer.token(here.key, { aud: "another-service" })}`,
@@ -50,15 +50,15 @@ const INTRUDERS: Record<string, () => Promise<string | undefined>> = {
   "HS256 with the public key as JWK": async () =>
     `Bearer ${await hmacWith(JSON.stringify(await exportJWK(here.key.publicKey)))}`,
   "RS256 with an HMAC": async () => `Bearer ${await hmacWith(await exportSPKI(here.key.publicKey), "RS256")}`,
-  "a payload that was exchanged": async () => {
+  "another payload under a valid signature": async () => {
     const [head, , signature] = (await here.issuer.token(here.key)).split(".");
     const claims = { iss: here.issuer.url, aud: "prompt-backend", sub: "root", exp: seconds(600) };
     return `Bearer ${head}.${base64(claims)}.${signature}`;
   },
 };
 
-describe("who shows no good token", () => {
-  test("gets into no route of the document, whatever else is wrong with the request; each of them is 401", async () => {
+describe("without a valid token", () => {
+  test("every documented operation answers 401, whatever else is wrong with the request", async () => {
     const app = makeApp(guard.options());
     const { secured } = await documentOf(app);
     expect(secured.length).toBeGreaterThanOrEqual(8);
@@ -77,15 +77,15 @@ describe("who shows no good token", () => {
           }),
         );
         const text = await reply.text();
-        const good =
+        const refused =
           reply.status === 401 &&
           reply.headers.get("www-authenticate")?.startsWith("Bearer") &&
           JSON.parse(text).err === "unauthorized";
-        if (!good) seen.push(`${who}: ${method} ${path} → ${reply.status} ${text.slice(0, 200)}`);
+        if (!refused) seen.push(`${who}: ${method} ${path} → ${reply.status} ${text.slice(0, 200)}`);
       }
     }
     expect(seen).toEqual([]);
-    // The control: the same routes with a good token.
+    // The control: the same operations with a valid token.
     const authorization = `Bearer ${await here.issuer.token(here.key)}`;
     for (const { method, path } of secured) {
       const url = `http://localhost${path.replaceAll(/\{\w+\}/g, "x")}`;
@@ -94,7 +94,7 @@ describe("who shows no good token", () => {
     }
   });
 
-  test("all else is open on purpose", async () => {
+  test("only the listed operations are open", async () => {
     const app = makeApp(guard.options());
     const { routes, secured } = await documentOf(app);
     const open = routes.filter((route) => !secured.includes(route));

@@ -1,0 +1,35 @@
+import { expect, test } from "bun:test";
+import { ask, makeApp } from "../harness/app.ts";
+import { describeEachDatabase, seedSession } from "../harness/databases.ts";
+
+const never = () => new Promise<never>(() => undefined);
+
+describeEachDatabase("GET /me", (database) => {
+  test("returns the user, the limits and how much of them is used", async () => {
+    await seedSession(database(), 3);
+    const app = makeApp({ database: database(), env: { MAX_UNFINISHED_PROMPTS: "7" } });
+    expect((await ask(app, "alice", "GET", "/me")).body).toEqual({
+      id: "alice",
+      name: null,
+      roles: [],
+      expires_at: "2100-01-01T00:00:00.000Z",
+      limits: { unfinished_prompts: 3, requests_per_minute: 6000, max_unfinished_prompts: 7 },
+    });
+    expect((await ask(app, "admin", "GET", "/me")).body).toMatchObject({
+      roles: ["admin"],
+      limits: { unfinished_prompts: 0 },
+    });
+    expect((await ask(app, undefined, "GET", "/me")).status).toBe(401);
+    const anonymous = {
+      id: "local",
+      name: "Local user",
+      roles: ["admin"],
+      expiresAt: Number.POSITIVE_INFINITY,
+    };
+    const open = makeApp({ database: database(), verifier: { anonymous, verify: never } });
+    expect((await ask(open, undefined, "GET", "/me")).body).toMatchObject({
+      name: "Local user",
+      expires_at: null,
+    });
+  });
+});

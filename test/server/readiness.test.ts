@@ -1,0 +1,86 @@
+import { expect, test } from "bun:test";
+import { sql } from "drizzle-orm";
+import type { Orm } from "../../src/db/client.ts";
+import { taskHeartbeat } from "../../src/db/tables.ts";
+import { createLogger } from "../../src/observability/logger.ts";
+import { createReadiness } from "../../src/server/readiness.ts";
+import { startHeartbeat } from "../../src/tasks/heartbeat.ts";
+import { ask, makeApp } from "../harness/app.ts";
+import { describeEachDatabase } from "../harness/databases.ts";
+import { until } from "../harness/until.ts";
+
+const never = () => new Promise<never>(() => undefined);
+
+test("without a database it is not ready, which is reported like every error", async () => {
+  const app = makeApp({ queueAlive: async () => "PONG" });
+  expect(await ask(app, undefined, "GET", "/health/ready")).toMatchObject({
+    status: 503,
+    body: {
+      err: "unavailable",
+      code: "not_ready",
+      msg: "Not ready: the database does not answer.",
+      request_id: expect.any(String),
+    },
+  });
+});
+
+test("a check that hangs fails after its timeout", async () => {
+  const orm = { execute: never } as unknown as Orm;
+  expect(createReadiness({ orm, queueAlive: never, timeoutMs: 5 })()).rejects.toThrow(
+    "Not ready: the database does not answer; the queue does not answer.",
+  );
+});
+
+describeEachDatabase("readiness", (database) => {
+  const ready = (queueAlive?: () => Promise<unknown>) =>
+    ask(makeApp({ database: database(), queueAlive }), undefined, "GET", "/health/ready");
+  const beaten = (task: string, process: string, secondsAgo: number) =>
+    database()
+      .orm.insert(taskHeartbeat)
+      .values({ task, process, host: "here", beatenAt: sql`now() - make_interval(secs => ${secondsAgo})` });
+  const clear = () => database().orm.delete(taskHeartbeat);
+
+  test("is given with a database and a queue", async () => {
+    expect(await ready()).toMatchObject({ status: 200, body: { status: "ok" } });
+    expect(await ready(async () => "PONG")).toMatchObject({ status: 200 });
+    expect((await ready(() => Promise.reject(new Error("no")))).body.msg).toBe(
+      "Not ready: the queue does not answer.",
+    );
+  });
+
+  test("names a task without a recent heartbeat", async () => {
+    await beaten("prompt-runner", "a", 40);
+    await beaten("outbox-publisher", "a", 40);
+    await beaten("outbox-publisher", "b", 10);
+    await beaten("retention", "a", 90_000);
+    const { status, body } = await ready();
+    expect([status, body.msg]).toEqual([
+      503,
+      expect.stringMatching(/^Not ready: the task prompt-runner has not been seen for 4\d s/),
+    ]);
+    expect(body.msg).not.toMatch(/outbox|retention/);
+    await clear();
+  });
+
+  test("a running process sends heartbeats repeatedly; one that has stopped is not missed", async () => {
+    await beaten("prompt-runner", "dead", 40);
+    await beaten("retention", "long dead", 90_000);
+    const heartbeat = startHeartbeat({
+      orm: database().orm,
+      tasks: ["prompt-runner", "session-poller"],
+      logger: createLogger({ level: "silent" }),
+      intervalMs: 10,
+    });
+    const rows = () => database().orm.select().from(taskHeartbeat).orderBy(taskHeartbeat.task);
+    const mine = async () => (await rows()).filter(({ process }) => process !== "dead");
+    const first = await until(async () => (await mine()).length === 2 && (await mine()), { what: "a beat" });
+    expect(first.map(({ task }) => task)).toEqual(["prompt-runner", "session-poller"]);
+    await until(async () => (await mine()).every((row, i) => row.beatenAt > (first[i]?.beatenAt ?? 0)), {
+      what: "another beat",
+    });
+    expect((await ready()).status).toBe(200);
+    await heartbeat.stop();
+    expect((await rows()).map(({ process }) => process)).toEqual(["dead"]);
+    await clear();
+  });
+});
