@@ -1,4 +1,4 @@
-/** Wire schemas that several features share. TypeBox itself: Elysia re-exports its own copy with its own kinds. */
+/** Wire schemas that several features share. TypeBox's own types: Elysia's `t.Integer` accepts text too, also in bodies. */
 import { type TSchema, Type as t } from "@sinclair/typebox";
 import { MAX_PAGE } from "./paging.ts";
 
@@ -54,7 +54,7 @@ export const paging = {
   ),
 };
 
-/** Transform of routes with `paging`: query values arrive as text, and Elysia converts only its own numeric kinds. */
+/** Transform of routes with `paging`: query values arrive as text, and Elysia only converts its own number types. */
 export function parseLimit({ query }: { query: { limit?: unknown } }): void {
   if (typeof query.limit === "string" && /^\d+$/.test(query.limit)) query.limit = Number(query.limit);
 }

@@ -17,7 +17,7 @@ import { jwtVerify } from "jose";
 import { messageOf, OperatorError } from "../shared/errors.ts";
 import { CLOCK_TOLERANCE_SECONDS, problemOfName, refusalOf, type TokenVerifier, userOf } from "./claims.ts";
 
-export const LOCAL_ISSUER = "prompt-backend-local";
+const LOCAL_ISSUER = "prompt-backend-local";
 export const LOCAL_TOKEN_DAYS = 30;
 const ALGORITHM = "HS256";
 const KEY_FILE = "local-issuer.key";

@@ -100,10 +100,11 @@ export const userEvents = {
 
 The current state of every session comes first, one \`session\` event each, then \`ready\` (\`{sessions}\`, their number): any other session
 that you know of was deleted while you were disconnected. The \`id:\` of \`ready\` is a position to resume from, too. Then the messages
-of all sessions follow, in order within each session, without an order between sessions. Without an id the stream starts now. Ids are opaque: they hold a
-position in every session that was active in the last minutes (about 25 characters each), and a time before which all other sessions
-are complete. The guarantees of a single session's stream hold as long as the database stores a batch of messages in less than a
-minute.`,
+of all sessions follow, in order within each session, without an order between sessions. Without an id the stream starts now.
+
+Ids are opaque: they hold a position in every session that was active in the last minutes (about 25 characters each), and a time before
+which all other sessions are complete. The guarantees of a single session's stream hold as long as the database stores a batch of
+messages in less than a minute.`,
   responses: responsesOf(
     SESSION_EXAMPLE.replace("id: 1\n", `id: ${EXAMPLE_ID}\n`).replace(
       "\nid:",

@@ -14,7 +14,7 @@ export async function makeKey(kid: string, alg: string): Promise<SigningKey> {
   return { kid, alg, ...(await generateKeyPair(alg, { extractable: true })) };
 }
 
-/** An OIDC issuer on loopback: discovery, keys that can be exchanged, and a count of each request. */
+/** An OIDC issuer on loopback: discovery, keys that can be rotated, and request counts. */
 export async function startIssuer(...initial: SigningKey[]) {
   const requests = { discovery: 0, jwks: 0 };
   let keys: JWK[] = [];
@@ -66,7 +66,7 @@ export async function startIssuer(...initial: SigningKey[]) {
     },
     config: { mode: "oidc", issuer: url, jwksUri: undefined, audience: AUDIENCE } as const,
     stop: () => server.stop(true),
-    /** A good token for an hour, except for what is overridden; `undefined` leaves a claim out. */
+    /** A token that is valid for an hour, except for the overridden claims; `undefined` omits a claim. */
     token(key: SigningKey, claims: Record<string, unknown> = {}, header: Record<string, unknown> = {}) {
       const now = Math.floor(Date.now() / 1000);
       const all = { iss: url, aud: AUDIENCE, sub: "alice", iat: now, exp: now + 3600, ...claims };
@@ -77,7 +77,7 @@ export async function startIssuer(...initial: SigningKey[]) {
   };
 }
 
-/** The AppError that a promise rejects with, or a failure of the test. */
+/** The AppError that a promise rejects with. @throws otherwise, which fails the test. */
 export async function refusal(
   promise: Promise<unknown>,
 ): Promise<{ kind: string; code: string; message: string }> {

@@ -6,7 +6,7 @@ import { type AppOptions, createApp } from "../../src/server/app.ts";
 import { AppError } from "../../src/shared/errors.ts";
 import { noMetrics } from "./metrics.ts";
 
-/** Lets everybody in under the name that is their token; `admin` has that role. */
+/** Accepts every token as the id of its user, except `bad`; `admin` has that role. */
 export const nameIsToken: TokenVerifier = {
   async verify(token) {
     if (token === "bad") throw new AppError("unauthorized", "The token is bad.");
@@ -30,8 +30,8 @@ export const userNamed = (id: string): User => ({
 const made = new WeakMap<object, ReturnType<typeof newApp>>();
 
 /**
- * The whole API, without a server. Without a database, what needs one answers 500. With a database and nothing else it is
- * made once for that database: making it takes longer than most requests.
+ * The whole API, without a server. Without a database, operations that need one answer 500. With a database and no other
+ * option it is created once per database, because that takes longer than most requests.
  */
 export function makeApp(options: Parameters<typeof newApp>[0] = {}): ReturnType<typeof newApp> {
   const { database } = options ?? {};
@@ -61,7 +61,7 @@ function newApp({ env = {}, ...options }: Partial<AppOptions> & { env?: Record<s
   });
 }
 
-/** Sends JSON as a user, and reads the answer. */
+/** Sends JSON as a user, and reads the reply. */
 export async function ask(
   app: { handle(request: Request): Promise<Response> },
   user: string | undefined,

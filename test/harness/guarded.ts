@@ -26,12 +26,12 @@ export interface Route {
   operation: Operation;
 }
 
-/** An issuer with a key of its own, for a file's tests, and what an application needs to believe it. */
+/** Starts an issuer for the tests of a file. @returns it, and the options of an app that trusts it. */
 export function guarded() {
   const here = {} as {
     issuer: Awaited<ReturnType<typeof startIssuer>>;
     key: SigningKey;
-    /** One that the issuer does not know. */
+    /** A key that the issuer does not publish. */
     other: SigningKey;
   };
   beforeAll(async () => {
@@ -44,7 +44,7 @@ export function guarded() {
   return { here, options: () => ({ env: env(), verifier: verifier() }) };
 }
 
-/** The routes of the document that this application serves. */
+/** The operations in the OpenAPI document that this app serves. */
 export async function documentOf(app: ReturnType<typeof makeApp>) {
   const { body } = await ask(app, undefined, "GET", "/openapi.json");
   const routes: Route[] = Object.entries(body.paths as Record<string, Record<string, Operation>>).flatMap(

@@ -13,7 +13,7 @@ import { noMetrics } from "./metrics.ts";
 
 interface SendOptions {
   body?: unknown;
-  /** A body as it is, instead. */
+  /** The body's text, instead. */
   raw?: string;
   /** Default: alice's. */
   token?: string | null;
@@ -21,7 +21,7 @@ interface SendOptions {
 }
 export type Send = ReturnType<Awaited<ReturnType<typeof realApp>>["sendTo"]>;
 
-/** The API as it is put together for tokens of the local issuer, without a server; what it logs is in `logged`. */
+/** The API with tokens of the local issuer, without a server; its log lines are in `logged`. */
 export async function realApp() {
   const dataDir = mkdtempSync(join(tmpdir(), "pb-api-"));
   afterAll(() => rmSync(dataDir, { recursive: true, force: true }));

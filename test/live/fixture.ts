@@ -9,12 +9,12 @@ import { createLogger } from "../../src/observability/logger.ts";
 import { listen } from "../../src/server/listen.ts";
 import { makeApp } from "../harness/app.ts";
 
-/** A token that `serveLive` takes; with `ms` one that expires so many milliseconds after its first use. */
+/** A token that `serveLive` accepts; with `ms`, it expires this many milliseconds after its first use. */
 export const bearer = (user: string, ms?: number) => ({
   authorization: `Bearer ${Buffer.from(user).toString("base64url")}${ms === undefined ? "" : `~${ms}`}`,
 });
 
-/** The API on a port of its own, with a token for everybody. */
+/** The API on a port of its own, which accepts every `bearer`. */
 export async function serveLive(database: Database, hubOptions: Partial<Parameters<typeof openHub>[0]> = {}) {
   const logger = createLogger({ level: "silent" });
   const hub = await openHub({ database, logger, ...hubOptions });
@@ -53,7 +53,7 @@ export const agentEvents = (from: number, count: number) =>
     text: `${from + n}: a\nline and a “quote”`,
   }));
 
-/** The lease of a prompt, for longer than any test. */
+/** Leases a prompt for longer than any test. */
 export async function claim({ orm }: Database, promptId: string): Promise<Fence> {
   const set = {
     status: "Running",
@@ -72,7 +72,7 @@ export async function claim({ orm }: Database, promptId: string): Promise<Fence>
   return { promptId, epoch: 1 };
 }
 
-/** What a reader of the session's stream must have got: the `data` of each message event, from the table. */
+/** The `data` of each message event that a stream of the session must send, from the table. */
 export async function tableOf(database: Database, sessionId: string): Promise<string[]> {
   const rows = await database.orm
     .select()

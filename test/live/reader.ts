@@ -1,4 +1,4 @@
-/** One Server-Sent Event, as text: what came, byte for byte. */
+/** One Server-Sent Event, as received. */
 export interface ServerEvent {
   event: string;
   id: string | undefined;
@@ -8,11 +8,11 @@ export interface ServerEvent {
 export interface Reader {
   status: number;
   headers: Headers;
-  /** Events and, as `event: ""`, comments, in the order of their coming. Ends with the stream. */
+  /** Events and, as `event: ""`, comments, in order. Ends with the stream. */
   events(): AsyncGenerator<ServerEvent>;
-  /** The next event of this kind, others skipped. @throws where the stream ends first. */
+  /** The next event of this type; others are skipped. @throws if the stream ends first. */
   next(event: string): Promise<ServerEvent>;
-  /** As a client that goes away. */
+  /** Disconnects. */
   leave(): void;
 }
 

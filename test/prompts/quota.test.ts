@@ -22,7 +22,7 @@ describeEachDatabase("the quota of unfinished prompts", (database) => {
       expect([path, reply.status, reply.body.err, reply.body.code, reply.headers.get("retry-after")]).toEqual(
         [path, 429, "too_many_requests", "prompt_quota_reached", "60"],
       );
-      expect(reply.body.msg).toContain("2 prompts that wait or run");
+      expect(reply.body.msg).toContain("2 unfinished prompts");
     }
     expect((await ask(app, "carol", "GET", "/sessions")).body).toEqual(before);
     // A session without a prompt, and another user, have room.
