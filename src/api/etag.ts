@@ -1,5 +1,5 @@
 /** A weak ETag of everything that determines a reply: equal parts mean an equal reply, as far as a client can see. */
-export function weakTag(...parts: readonly unknown[]): string {
+export function weakEtag(...parts: readonly unknown[]): string {
   const digest = new Bun.CryptoHasher("sha256").update(JSON.stringify(parts)).digest("base64url");
   return `W/"${digest.slice(0, 22)}"`;
 }

@@ -1,5 +1,5 @@
 import { and, asc, eq, gt } from "drizzle-orm";
-import { weakTag } from "../api/etag.ts";
+import { weakEtag } from "../api/etag.ts";
 import { decodeSeq, type Page, pageOf } from "../api/paging.ts";
 import type { Orm } from "../db/client.ts";
 import { message, prompt, session } from "../db/tables.ts";
@@ -43,5 +43,5 @@ export async function messagesTag(orm: Orm, wanted: MessageQuery): Promise<strin
     .innerJoin(session, eq(session.id, prompt.sessionId))
     .where(ownedPrompt(userId, promptId));
   if (!row) throw notFound("prompt", promptId);
-  return weakTag("messages", row.id, limit, cursor, row.version);
+  return weakEtag("messages", row.id, limit, cursor, row.version);
 }

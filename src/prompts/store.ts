@@ -1,5 +1,5 @@
 import { and, asc, count, eq, gt, max, sql } from "drizzle-orm";
-import { weakTag } from "../api/etag.ts";
+import { weakEtag } from "../api/etag.ts";
 import { decodeSeq, type Page, pageOf } from "../api/paging.ts";
 import type { Orm } from "../db/client.ts";
 import { prompt, session } from "../db/tables.ts";
@@ -47,5 +47,5 @@ export async function promptsTag(
     .where(and(eq(session.id, sessionId), ownedSession(userId)))
     .groupBy(session.id);
   if (!all) throw notFound("session", sessionId);
-  return weakTag("prompts", sessionId, limit, cursor, all.last, all.count, all.versions);
+  return weakEtag("prompts", sessionId, limit, cursor, all.last, all.count, all.versions);
 }

@@ -1,5 +1,5 @@
 import { and, asc, count, desc, eq, inArray, type SQL, sql } from "drizzle-orm";
-import { weakTag } from "../api/etag.ts";
+import { weakEtag } from "../api/etag.ts";
 import { decodeCursor, type Page, pageOf } from "../api/paging.ts";
 import type { Orm } from "../db/client.ts";
 import { session } from "../db/tables.ts";
@@ -63,5 +63,5 @@ export async function sessionsTag(orm: Orm, userId: string, query: SessionQuery)
     .select({ count: count(), versions: sql<string | null>`sum(${session.version})`, newest })
     .from(session)
     .where(ownedSession(userId));
-  return weakTag("sessions", userId, query, all?.count, all?.versions, all?.newest);
+  return weakEtag("sessions", userId, query, all?.count, all?.versions, all?.newest);
 }

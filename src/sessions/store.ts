@@ -1,6 +1,6 @@
 import { and, asc, eq, isNull, sql } from "drizzle-orm";
 import { promptText } from "../agents/prompt-text.ts";
-import { weakTag } from "../api/etag.ts";
+import { weakEtag } from "../api/etag.ts";
 import type { Orm, Transaction } from "../db/client.ts";
 import { prompt, session } from "../db/tables.ts";
 import { ownedSession } from "../lifecycle/ownership.ts";
@@ -50,7 +50,7 @@ export async function sessionVersion(orm: Orm, userId: string, id: string): Prom
 }
 
 /** The ETag of a session. */
-export const sessionTag = (id: string, version: number) => weakTag("session", id.toLowerCase(), version);
+export const sessionTag = (id: string, version: number) => weakEtag("session", id.toLowerCase(), version);
 
 /** @throws AppError `parent_session_not_found` for a parent that is not the user's. */
 export async function requireParent(tx: Transaction, userId: string, id: string): Promise<void> {
