@@ -52,6 +52,7 @@ describe("the rules see what breaks them", () => {
     ["the environment", "agents/x.ts", 'const a = () => process.env["A"];'],
     ["the environment", "agents/x.ts", "const a = () => Bun.env.A;"],
     ["secrets are compared", "server/x.ts", 'import { timingSafeEqual } from "node:crypto";'],
+    ["secrets are compared", "server/x.ts", "const same = given === token.reveal();"],
     ["no file is longer", "db/x.ts", "// line\n".repeat(301)],
     ["nothing happens", "db/x.ts", "const pool = new Pool();"],
     ["nothing happens", "db/x.ts", "setInterval(() => {}, 1000);"],

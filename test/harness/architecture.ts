@@ -91,7 +91,8 @@ export const RULES: Readonly<Record<string, Rule>> = {
       : [...code.matchAll(/\b(process|Bun|import\.meta)\.env\b/g)].map((one) => `reads ${one[0]}`),
 
   "secrets are compared in shared/secret.ts": ({ path, code }) =>
-    path !== "shared/secret.ts" && /\btimingSafeEqual\b/.test(code)
+    path !== "shared/secret.ts" &&
+    /\btimingSafeEqual\b|\.reveal\(\) *[!=]==?|[!=]== *[\w.]+\.reveal\(\)/.test(code)
       ? ["compares by itself; use Secret.equals"]
       : [],
 
