@@ -4,8 +4,8 @@ import { VARIABLES } from "../config/variables.ts";
 export function helpText(version: string, taskNames: readonly string[]): string {
   const column = Math.max(...Object.keys(VARIABLES).map((name) => name.length)) + 2;
   const variables = Object.entries(VARIABLES).map(
-    ([name, [fallback, text]]) =>
-      `  ${name.padEnd(column)}${text}${fallback === undefined ? "" : ` [${fallback}]`}`,
+    ([name, { default: fallback, doc }]) =>
+      `  ${name.padEnd(column)}${doc}${fallback === undefined ? "" : ` [${fallback}]`}`,
   );
   return `prompt-backend ${version}: a self-hosted backend for coding-agent sessions.
 

@@ -13,7 +13,7 @@ test("the Keycloak realm: tokens contain the audience and the roles that the ser
   const realm = JSON.parse(text);
   const [scope] = realm.clientScopes;
   const mapper = (name: string) => scope.protocolMappers.find((one: { name: string }) => one.name === name);
-  expect(mapper("audience").config["included.custom.audience"]).toBe(String(VARIABLES.AUTH_AUDIENCE[0]));
+  expect(mapper("audience").config["included.custom.audience"]).toBe(String(VARIABLES.AUTH_AUDIENCE.default));
   expect(mapper("realm roles").config["claim.name"]).toBe("realm_access.roles");
   expect(realm.roles.realm.map((one: { name: string }) => one.name)).toEqual(["user", "admin"]);
   const [ui, service] = realm.clients;

@@ -1,0 +1,93 @@
+import { isIP } from "node:net";
+import { type ConfigCode, ConfigMistake } from "./mistakes.ts";
+import type { Mistakes, ValuesOf } from "./rows.ts";
+import type { ROWS, VariableName } from "./variables.ts";
+
+type Values = ValuesOf<typeof ROWS>;
+type Fail = (name: VariableName, code: ConfigCode, problem: string) => void;
+
+/** How long an agent may take to exit after its final result, milliseconds. */
+const RESULT_GRACE_MS = 30_000;
+
+/**
+ * Checks what one variable alone does not show, and puts the settings together. What is wrong is noted in `mistakes`.
+ * @param options.serves this process will listen, so that it must be settled who has access.
+ */
+export function checkValues(values: Values, options: { serves: boolean; path: string; mistakes: Mistakes }) {
+  const { serves, path, mistakes } = options;
+  const fail: Fail = (name, code, problem) => {
+    if (!mistakes.has(name)) mistakes.set(name, new ConfigMistake(code, problem));
+  };
+  checkAgent(values, fail);
+  const host = values.host ?? (values.databaseUrl ? "0.0.0.0" : "127.0.0.1");
+  return {
+    ...values,
+    host,
+    auth: checkedAuth(values, serves ? host : undefined, fail),
+    corsOrigins: values.corsOrigins ?? [],
+    runLimits: { ...values.runLimits, resultGraceMs: RESULT_GRACE_MS },
+    /** Undefined: returned sandboxes redeploy nothing. */
+    railway: checkedRailway(values, fail),
+    /** The PATH to find programs on. */
+    path,
+  };
+}
+
+function checkAgent(values: Values, fail: Fail): void {
+  const { agent, agentCommand, anthropicApiKey, sandboxProvider, ipAllocatorUrl } = values;
+  if (agent === "command" && !agentCommand)
+    fail("AGENT_COMMAND", "config_required", "is required with AGENT=command");
+  if (agent !== "command" && agentCommand)
+    fail("AGENT_COMMAND", "config_unused", "is only used with AGENT=command; set that or remove this");
+  if (agent === "claude" && !anthropicApiKey)
+    fail("ANTHROPIC_API_KEY", "config_required", "is required with AGENT=claude");
+  if (sandboxProvider === "allocator" && !ipAllocatorUrl)
+    fail("IP_ALLOCATOR_URL", "config_required", "is required with SANDBOX_PROVIDER=allocator");
+  if (sandboxProvider === "allocator" && agent === "demo")
+    fail(
+      "AGENT",
+      "config_conflict",
+      "demo works in local sandboxes only; set SANDBOX_PROVIDER=local or another AGENT",
+    );
+}
+
+export type AuthConfig =
+  | { mode: "oidc"; issuer: string; jwksUri: string | undefined; audience: string }
+  | { mode: "local"; audience: string }
+  | { mode: "none" };
+
+/** @param host the address to listen on; undefined: this process does not listen. */
+function checkedAuth({ auth }: Values, host: string | undefined, fail: Fail): AuthConfig {
+  const { mode, issuer, jwksUri, audience } = auth;
+  const open = host !== undefined && !isLoopback(host);
+  if (mode === "none" && open)
+    fail(
+      "AUTH_MODE",
+      "config_unprotected",
+      `none gives everybody access, so it works on a loopback address only; set HOST=127.0.0.1 (it is ${host})`,
+    );
+  if (mode === "none") return { mode };
+  if (mode === "local") return { mode, audience };
+  if (issuer) return { mode: "oidc", issuer, jwksUri, audience };
+  if (mode === "oidc") fail("KEYCLOAK_ISSUER", "config_required", "is required with AUTH_MODE=oidc");
+  else if (open)
+    fail(
+      "KEYCLOAK_ISSUER",
+      "config_unprotected",
+      `is required when listening on ${host}; set it, or HOST=127.0.0.1, or AUTH_MODE=local to accept locally issued tokens from anywhere`,
+    );
+  return { mode: "local", audience };
+}
+
+function checkedRailway({ railway }: Values, fail: Fail) {
+  const { apiUrl, apiKey, deploymentId } = railway;
+  if (apiKey && deploymentId) return { apiUrl, apiKey, deploymentId };
+  if (apiKey) fail("RAILWAY_DEPLOYMENT_ID", "config_required", "is required with RAILWAY_API_KEY");
+  if (deploymentId) fail("RAILWAY_API_KEY", "config_required", "is required with RAILWAY_DEPLOYMENT_ID");
+  return undefined;
+}
+
+/** True for an address that only this machine can reach. A name such as 127.example.com is not one. */
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
+}

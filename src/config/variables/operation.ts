@@ -1,0 +1,46 @@
+import { LOG_LEVELS } from "../../observability/logger.ts";
+import { integer, oneOf, secret } from "../parsers.ts";
+import type { Rows } from "../rows.ts";
+
+export const operation = {
+  logLevel: {
+    env: "LOG_LEVEL",
+    default: "info",
+    doc: "debug, info, warn, error or silent.",
+    parse: oneOf(...LOG_LEVELS),
+  },
+  /** Undefined: /metrics needs no token. */
+  metricsToken: {
+    env: "METRICS_TOKEN",
+    doc: "Bearer token for /metrics. Unset: no token is needed.",
+    parse: secret(),
+  },
+  /** Undefined: only the API's server has /metrics. */
+  metricsPort: {
+    env: "METRICS_PORT",
+    doc: "Port for /metrics and /health alone; processes without an HTTP server have no other. Unset: none.",
+    parse: integer(0, 65_535),
+  },
+  retention: {
+    /** Days from a session's deletion to its purge; 0: never. */
+    deletedDays: {
+      env: "RETENTION_DELETED_DAYS",
+      default: "30",
+      doc: "Days after which a deleted session and everything that belongs to it is purged. 0: never.",
+      parse: integer(0, 36_500),
+    },
+    /** Days from the end of a prompt to the purge of its agent's events; the conversation stays. 0: never. */
+    eventsDays: {
+      env: "RETENTION_EVENTS_DAYS",
+      default: "90",
+      doc: "Days after the end of a prompt until its agent's events are purged; the conversation stays. 0: never.",
+      parse: integer(0, 36_500),
+    },
+  },
+  shutdownTimeoutMs: {
+    env: "SHUTDOWN_TIMEOUT_SECONDS",
+    default: "30",
+    doc: "With --handover=stop: how long a shutdown waits for running prompts before it hands them over.",
+    parse: integer(0, 3600, 1000),
+  },
+} as const satisfies Rows;

@@ -1,0 +1,141 @@
+import { command, HTTP, integer, oneOf, secret, text, url } from "../parsers.ts";
+import type { Rows } from "../rows.ts";
+
+const MINUTE_MS = 60_000;
+const MIB = 1024 ** 2;
+
+export const claude = {
+  anthropicApiKey: {
+    env: "ANTHROPIC_API_KEY",
+    doc: "Key for the claude agent and for session titles. Sandboxes never see it.",
+    parse: secret(),
+  },
+  anthropicBaseUrl: {
+    env: "ANTHROPIC_BASE_URL",
+    default: "https://api.anthropic.com",
+    doc: "Base URL of the Messages API.",
+    parse: url(...HTTP),
+  },
+  titleModel: {
+    env: "TITLE_MODEL",
+    default: "claude-haiku-4-5",
+    doc: "Model that writes session titles (needs ANTHROPIC_API_KEY).",
+    parse: text,
+  },
+} as const satisfies Rows;
+
+export const repositories = {
+  /** Sent to `githubUrl`'s host only. */
+  githubToken: {
+    env: "GITHUB_TOKEN",
+    doc: "Token for cloning from and pushing to GITHUB_URL. Sandboxes never see it.",
+    parse: secret(),
+  },
+  /** Without a trailing slash. */
+  githubUrl: {
+    env: "GITHUB_URL",
+    default: "https://github.com",
+    doc: "Host of repositories that are written as owner/name.",
+    parse: url(...HTTP),
+  },
+} as const satisfies Rows;
+
+export const agents = {
+  /** Undefined: claude if its program and a key are there, else demo. */
+  agent: {
+    env: "AGENT",
+    doc: "claude, command or demo. Unset: claude if its program and ANTHROPIC_API_KEY are there, else demo.",
+    parse: oneOf("claude", "command", "demo"),
+  },
+  agentCommand: {
+    env: "AGENT_COMMAND",
+    doc: 'Program and arguments for AGENT=command, as a JSON array: ["my-agent","--json"]. It reads the prompt from stdin.',
+    parse: command,
+  },
+  sandboxProvider: {
+    env: "SANDBOX_PROVIDER",
+    default: "local",
+    doc: "local: sandboxes on this machine. allocator: sandboxes borrowed from IP_ALLOCATOR_URL.",
+    parse: oneOf("local", "allocator"),
+  },
+  ipAllocatorUrl: {
+    env: "IP_ALLOCATOR_URL",
+    doc: "Base URL of the allocator, for SANDBOX_PROVIDER=allocator.",
+    parse: url(...HTTP),
+  },
+  claudePath: {
+    env: "CLAUDE_PATH",
+    doc: "Path of the Claude Code program. Unset: `claude` on PATH.",
+    parse: text,
+  },
+  claudeModel: {
+    env: "CLAUDE_MODEL",
+    doc: "Model of the claude agent. Unset: the program's default.",
+    parse: text,
+  },
+} as const satisfies Rows;
+
+export const runs = {
+  workerConcurrency: {
+    env: "WORKER_CONCURRENCY",
+    default: "4",
+    doc: "Prompts that one process runs at the same time (1 to 256).",
+    parse: integer(1, 256),
+  },
+  maxRunning: {
+    env: "MAX_RUNNING_PROMPTS",
+    default: "1000",
+    doc: "Prompts that the whole cluster runs at the same time (1 to 100000).",
+    parse: integer(1, 100_000),
+  },
+  maxRunningPerUser: {
+    env: "MAX_RUNNING_PER_USER",
+    default: "20",
+    doc: "Prompts of one user that the whole cluster runs at the same time (1 to 100000).",
+    parse: integer(1, 100_000),
+  },
+  runLimits: {
+    /** Wall-clock time of one run, milliseconds. */
+    timeoutMs: {
+      env: "RUN_TIMEOUT_MINUTES",
+      default: "60",
+      doc: "Wall-clock limit of a run; a run that exceeds it fails.",
+      parse: integer(1, 10_080, MINUTE_MS),
+    },
+    /** Time without output and without CPU use, milliseconds; 0: no limit. */
+    silenceMs: {
+      env: "RUN_SILENCE_MINUTES",
+      default: "15",
+      doc: "A run whose agent neither prints nor uses the CPU for this long fails. 0: no limit.",
+      parse: integer(0, 10_080, MINUTE_MS),
+    },
+    /** Free bytes that the disk of the checkouts needs for a run to start; below half of it, running agents are stopped. */
+    minFreeBytes: {
+      env: "MIN_FREE_DISK_MB",
+      default: "512",
+      doc: "No run starts with less free space in DATA_DIR; below half of it, runs are stopped and retried later. 0: no limit.",
+      parse: integer(0, 10_000_000, MIB),
+    },
+    /** Bytes that all checkouts of this machine may have when another run starts; 0: no limit. */
+    maxCheckoutBytes: {
+      env: "CHECKOUT_DISK_MB",
+      default: "0",
+      doc: "No run starts while the checkouts in DATA_DIR take more space. 0: no limit.",
+      parse: integer(0, 100_000_000, MIB),
+    },
+  },
+  gitAuthor: {
+    name: {
+      env: "GIT_AUTHOR_NAME",
+      default: "prompt-backend",
+      doc: "Author of the commit with changes that an agent left uncommitted.",
+      parse: text,
+    },
+    email: {
+      env: "GIT_AUTHOR_EMAIL",
+      default: "prompt-backend@localhost",
+      doc: "Email address of that author.",
+      parse: text,
+    },
+  },
+} as const satisfies Rows;
