@@ -1,3 +1,4 @@
+import { type ParseArgsOptionsConfig, parseArgs as parse } from "node:util";
 import { OperatorError } from "../shared/errors.ts";
 import type { TaskName } from "../tasks/names.ts";
 
@@ -15,13 +16,19 @@ export type Command =
 
 type ParsedCommand = Exclude<Command, { name: "run" }> | Omit<Extract<Command, { name: "run" }>, "handover">;
 
+/** Stop running agents at a shutdown and hand their prompts over, instead of leaving them to the next process here. */
+const HANDOVER_STOP = "--handover=stop";
+const FLAG = { type: "boolean" } as const;
+const COMMANDS = "server, bg-tasks, migrate, doctor, backup, restore, print-openapi, token";
+
 /**
- * Reads the command line: subcommands, and the original service's flags.
+ * Reads the command line: commands, and the original service's flags.
  * @param taskNames every task there is, for `--all-bg-tasks` and for checking names.
- * @throws OperatorError with exit code 2 and one line that names what was wrong and what is valid.
+ * @throws OperatorError with exit code 2 and one line that names what is wrong and what is valid.
  */
 export function parseArgs(args: readonly string[], taskNames: readonly TaskName[]): Command {
   if (args.includes("--help") || args.includes("-h")) return { name: "help" };
+  // May stand anywhere, also before the command.
   const handover = args.includes(HANDOVER_STOP) ? "stop" : "leave";
   const others = args.filter((arg) => arg !== HANDOVER_STOP);
   const command = commandOf(others, taskNames);
@@ -29,115 +36,116 @@ export function parseArgs(args: readonly string[], taskNames: readonly TaskName[
   return handover === "stop" ? usage(`${command.name} does not take ${HANDOVER_STOP}`) : command;
 }
 
-/** At the end, running agents are ended and their prompts handed over, instead of left to the next process here. */
-const HANDOVER_STOP = "--handover=stop";
-
-function commandOf(args: readonly string[], taskNames: readonly TaskName[]): ParsedCommand {
-  const [first, ...rest] = args;
+function commandOf([first, ...rest]: readonly string[], taskNames: readonly TaskName[]): ParsedCommand {
   switch (first) {
     case undefined:
       return { name: "run", server: true, tasks: taskNames, welcome: true };
-    case "help":
-      return nothingAfter(first, rest, { name: "help" });
     case "--version":
     case "-V":
-      return nothingAfter(first, rest, { name: "version" });
+      read(first, rest, {});
+      return { name: "version" };
+    case "help":
     case "print-openapi":
     case "demo-agent":
-      return nothingAfter(first, rest, { name: first });
-    case "server":
-      return serverCommand(rest, taskNames);
-    case "bg-tasks":
-      return { name: "run", server: false, tasks: chosen(rest, taskNames), welcome: false };
+      read(first, rest, {});
+      return { name: first };
+    case "server": {
+      const { values } = read(first, rest, { "with-bg-tasks": FLAG });
+      return { name: "run", server: true, tasks: values["with-bg-tasks"] ? taskNames : [], welcome: false };
+    }
+    case "bg-tasks": {
+      const { positionals } = read(first, rest, {}, Number.POSITIVE_INFINITY);
+      const tasks = positionals.length > 0 ? tasksOf(positionals, taskNames) : taskNames;
+      return { name: "run", server: false, tasks, welcome: false };
+    }
     case "migrate":
-      if (rest.length === 1 && rest[0] === "--check") return { name: "migrate", check: true };
-      return nothingAfter(first, rest, { name: "migrate", check: false });
-    case "token":
-      return tokenCommand(rest);
+      return { name: first, check: read(first, rest, { check: FLAG }).values.check ?? false };
+    case "doctor":
+      return { name: first, json: read(first, rest, { json: FLAG }).values.json ?? false };
+    case "token": {
+      const { user, role } = read(first, rest, {
+        user: { type: "string" },
+        role: { type: "string", multiple: true },
+      }).values;
+      return { name: first, user: user ?? usage("token needs --user NAME"), roles: role ?? [] };
+    }
     case "backup": {
-      const others = rest.filter((arg) => arg !== "--force");
-      return { name: first, file: fileOf(first, others), force: others.length < rest.length };
+      const { values, positionals } = read(first, rest, { force: FLAG }, 1);
+      return { name: first, file: fileOf(first, positionals), force: values.force ?? false };
     }
     case "restore":
-      return { name: first, file: fileOf(first, rest) };
-    case "doctor":
-      if (rest.length === 1 && rest[0] === "--json") return { name: first, json: true };
-      return nothingAfter(first, rest, { name: first, json: false });
+      return { name: first, file: fileOf(first, read(first, rest, {}, 1).positionals) };
     default:
-      if (first.startsWith("-")) return flags(args, taskNames);
-      return usage(
-        `unknown command ${quote(first)}; there are server, bg-tasks, migrate, doctor, backup, restore, print-openapi, token`,
-      );
+      if (first.startsWith("-")) return readFlags([first, ...rest], taskNames);
+      return usage(`unknown command ${quote(first)}; valid: ${COMMANDS}`);
   }
 }
 
-/** The original's flags: --server, --all-bg-tasks, --bg-tasks NAME... in any order. */
-function flags(args: readonly string[], taskNames: readonly TaskName[]): ParsedCommand {
-  let server = false;
-  let all = false;
-  let named: string[] | undefined;
-  for (let i = 0; i < args.length; i += 1) {
-    const arg = args[i] as string;
-    if (arg === "--server") server = true;
-    else if (arg === "--all-bg-tasks") all = true;
-    else if (arg === "--bg-tasks") {
-      const end = args.findIndex((later, index) => index > i && later.startsWith("-"));
-      const names = args.slice(i + 1, end === -1 ? undefined : end);
-      named = [...(named ?? []), ...names];
-      i += names.length;
-      if (named.length === 0) usage(`--bg-tasks needs at least one name: ${taskNames.join(", ")}`);
-    } else
+/** The options of a command, and up to `maxWords` words. */
+function read<const O extends ParseArgsOptionsConfig>(
+  command: string,
+  args: readonly string[],
+  options: O,
+  maxWords = 0,
+) {
+  const config = { args: [...args], options, allowPositionals: true };
+  const valid = Object.keys(options).map((name) => `--${name}`);
+  const refuse = (arg: string) =>
+    usage(`${command} does not take ${quote(arg)}${valid.length > 0 ? `; valid: ${valid.join(", ")}` : ""}`);
+  let words = 0;
+  // Not strictly at first: the errors of a strict parse name neither the command nor what is valid.
+  for (const token of parse({ ...config, strict: false, tokens: true }).tokens) {
+    if (token.kind === "positional" && ++words > maxWords) refuse(token.value);
+    if (token.kind !== "option") continue;
+    const { name, rawName, value, inlineValue } = token;
+    const type = options[name]?.type ?? refuse(rawName);
+    if (type === "boolean" && value !== undefined) usage(`${rawName} takes no value`);
+    if (type === "string" && (!value || (!inlineValue && value.startsWith("-"))))
+      usage(`${rawName} needs a value`);
+  }
+  return parse({ ...config, strict: true });
+}
+
+/** The original service's flags: --server, --all-bg-tasks, --bg-tasks NAME..., in any order. */
+function readFlags(args: readonly string[], taskNames: readonly TaskName[]): ParsedCommand {
+  const options = { server: FLAG, "all-bg-tasks": FLAG, "bg-tasks": FLAG };
+  const { values, tokens } = parse({
+    args: [...args],
+    options,
+    allowPositionals: true,
+    strict: false,
+    tokens: true,
+  });
+  const names: string[] = [];
+  let last = "";
+  // util.parseArgs has no option with several values (`--bg-tasks NAME...`): the words behind it are its names.
+  for (const token of tokens) {
+    if (token.kind === "option") last = token.name;
+    if (token.kind === "positional" && last === "bg-tasks") names.push(token.value);
+    else if (token.kind !== "option" || !(token.name in options) || token.value !== undefined)
       usage(
-        `unknown option ${quote(arg)}; there are --server, --all-bg-tasks, --bg-tasks NAME..., --handover=stop, --help, --version`,
+        `unknown option ${quote(args[token.index] ?? "")}; valid: --server, --all-bg-tasks, --bg-tasks NAME..., ${HANDOVER_STOP}, --help, --version`,
       );
   }
-  if (all && named) usage("--all-bg-tasks and --bg-tasks exclude each other");
-  const tasks = all ? taskNames : named ? chosen(named, taskNames) : [];
-  return { name: "run", server, tasks, welcome: false };
+  const { server = false, "all-bg-tasks": all, "bg-tasks": some } = values;
+  if (some && names.length === 0) usage(`--bg-tasks needs at least one name: ${taskNames.join(", ")}`);
+  if (all && some) usage("--all-bg-tasks and --bg-tasks exclude each other");
+  const tasks = all ? taskNames : tasksOf(names, taskNames);
+  return { name: "run", server: server === true, tasks, welcome: false };
 }
 
-function serverCommand(rest: readonly string[], taskNames: readonly TaskName[]): ParsedCommand {
-  const wrong = rest.find((arg) => arg !== "--with-bg-tasks");
-  if (wrong !== undefined) usage(`server does not know ${quote(wrong)}; it takes --with-bg-tasks`);
-  return { name: "run", server: true, tasks: rest.length > 0 ? taskNames : [], welcome: false };
-}
-
-function tokenCommand(rest: readonly string[]): ParsedCommand {
-  let user: string | undefined;
-  const roles: string[] = [];
-  for (let i = 0; i < rest.length; i += 2) {
-    const option = rest[i] as string;
-    const value = rest[i + 1];
-    if (option !== "--user" && option !== "--role")
-      return usage(`token does not know ${quote(option)}; it takes --user NAME and --role ROLE`);
-    if (value === undefined || value === "" || value.startsWith("--"))
-      return usage(`${option} needs a value`);
-    if (option === "--user") user = value;
-    else roles.push(value);
-  }
-  return user === undefined ? usage("token needs --user NAME") : { name: "token", user, roles };
-}
-
-function chosen(names: readonly string[], taskNames: readonly TaskName[]): readonly TaskName[] {
-  if (names.length === 0) return taskNames;
+/** The named tasks, each once, in the order in which they start. */
+function tasksOf(names: readonly string[], taskNames: readonly TaskName[]): readonly TaskName[] {
   const wrong = names.find((name) => !taskNames.some((known) => known === name));
-  if (wrong !== undefined) usage(`unknown task ${quote(wrong)}; there are ${taskNames.join(", ")}`);
-  // In the order in which tasks start, each once.
+  if (wrong !== undefined) usage(`unknown task ${quote(wrong)}; valid: ${taskNames.join(", ")}`);
   return taskNames.filter((name) => names.includes(name));
 }
 
-function fileOf(name: string, rest: readonly string[]): string {
-  const wrong = rest.find((arg) => arg.startsWith("-")) ?? rest[1];
-  if (wrong !== undefined) return usage(`${name} does not take ${quote(wrong)}`);
-  return rest[0] || usage(`${name} needs a file's name`);
-}
-
-function nothingAfter(name: string, rest: readonly string[], command: ParsedCommand): ParsedCommand {
-  return rest.length === 0 ? command : usage(`${name} does not take ${quote(rest[0] as string)}`);
-}
+const fileOf = (command: string, words: readonly string[]): string =>
+  words[0] || usage(`${command} needs a file name`);
 
 function usage(problem: string): never {
-  throw new OperatorError(`${problem} (prompt-backend --help tells more)`, 2);
+  throw new OperatorError(`${problem}. See prompt-backend --help.`, 2);
 }
 
 const quote = (text: string) => JSON.stringify(text);

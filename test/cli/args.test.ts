@@ -32,6 +32,8 @@ test.each([
   ["print-openapi", { name: "print-openapi" }],
   ["token --user alice", { name: "token", user: "alice", roles: [] }],
   ["token --role admin --user alice --role x", { name: "token", user: "alice", roles: ["admin", "x"] }],
+  ["token --user=-x", { name: "token", user: "-x", roles: [] }],
+  ["backup -- -x", { name: "backup", file: "-x", force: false }],
   ["backup x.tar.gz", { name: "backup", file: "x.tar.gz", force: false }],
   ["backup --force x", { name: "backup", file: "x", force: true }],
   ["doctor", { name: "doctor", json: false }],
@@ -45,13 +47,13 @@ test.each([
 });
 
 test.each([
-  ["fly", /unknown command "fly"; there are server/],
-  ["--fly", /unknown option "--fly"; there are --server/],
+  ["fly", /unknown command "fly"; valid: server/],
+  ["--fly", /unknown option "--fly"; valid: --server/],
   ["--bg-tasks", /needs at least one name: ip-return-poller, prompt-runner/],
-  ["--bg-tasks nonsense", /unknown task "nonsense"; there are ip-return-poller, prompt-runner/],
+  ["--bg-tasks nonsense", /unknown task "nonsense"; valid: ip-return-poller, prompt-runner/],
   ["bg-tasks nonsense", /unknown task "nonsense"/],
   ["--all-bg-tasks --bg-tasks prompt-runner", /exclude each other/],
-  ["server --now", /server does not know "--now"/],
+  ["server --now", /server does not take "--now"; valid: --with-bg-tasks/],
   ["migrate --force", /migrate does not take "--force"/],
   ["token", /needs --user NAME/],
   ["token --user", /--user needs a value/],
@@ -60,7 +62,13 @@ test.each([
   ["backup", /backup needs a file/],
   ["backup a b", /backup does not take "b"/],
   ["restore --force x", /restore does not take "--force"/],
-  ["token alice", /token does not know "alice"/],
+  ["--server migrate", /unknown option "migrate"/],
+  ["--bg-tasks prompt-runner --server migrate", /unknown option "migrate"/],
+  ["--server=no", /unknown option "--server=no"/],
+  ["doctor --json=no", /--json takes no value/],
+  ["token --user= --role x", /--user needs a value/],
+  ["--version --server", /--version does not take "--server"/],
+  ["token alice", /token does not take "alice"; valid: --user, --role/],
 ] as const)("%p is refused in one line with exit code 2", (line, message) => {
   const error = (() => {
     try {
