@@ -1,37 +1,32 @@
 import type { Logger } from "../observability/logger.ts";
 import { messageOf } from "../shared/errors.ts";
+import { withTimeout } from "../shared/time.ts";
 
-/** What has been opened, to be closed in reverse: each step with its own deadline, named when it overruns. */
+/** The parts that have been opened, to be closed in reverse order, each within its own deadline. */
 export interface ReleaseStack {
-  /** @param deadlineMs how long the step may take before the next one begins all the same. Default 5 s. */
-  add(name: string, close: () => Promise<unknown>, deadlineMs?: number): void;
-  /** Closes all, once. Never rejects: one step's failure must not keep the others from closing. */
+  /** @param deadlineMs how long the part may take before the next one is closed all the same. Default 5 s. */
+  add(part: string, close: () => Promise<unknown>, deadlineMs?: number): void;
+  /** Closes all parts, once. Never rejects: a part that fails, which is logged, must not keep the others open. */
   release(): Promise<void>;
 }
 
 export function createReleaseStack(logger: Logger): ReleaseStack {
-  const steps: { name: string; close: () => Promise<unknown>; deadlineMs: number }[] = [];
+  const parts: { part: string; close: () => Promise<unknown>; deadlineMs: number }[] = [];
   let released: Promise<void> | undefined;
 
   const releaseAll = async () => {
-    for (let step = steps.pop(); step; step = steps.pop()) {
-      const { name, close, deadlineMs } = step;
-      const late = Promise.withResolvers<"late">();
-      const timer = setTimeout(() => late.resolve("late"), deadlineMs);
+    for (let next = parts.pop(); next; next = parts.pop()) {
+      const { part, close, deadlineMs } = next;
       try {
-        const outcome = await Promise.race([close(), late.promise]);
-        if (outcome === "late")
-          logger.warn("a part did not close in time", { part: name, deadline_ms: deadlineMs });
+        await withTimeout(deadlineMs, close(), `not closed within ${deadlineMs} ms`);
       } catch (error) {
-        logger.warn("a part closed with an error", { part: name, error: messageOf(error) });
-      } finally {
-        clearTimeout(timer);
+        logger.warn("a part did not close cleanly", { part, error: messageOf(error) });
       }
     }
   };
 
   return {
-    add: (name, close, deadlineMs = 5_000) => void steps.push({ name, close, deadlineMs }),
+    add: (part, close, deadlineMs = 5_000) => void parts.push({ part, close, deadlineMs }),
     release() {
       released ??= releaseAll();
       return released;

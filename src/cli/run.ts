@@ -5,8 +5,10 @@ import type { TaskName } from "../tasks/names.ts";
 import { welcomeText } from "./welcome.ts";
 
 /**
- * Runs the server and the tasks until a signal ends them. SIGTERM or SIGINT: in order, exit code 0. A second one:
- * at once, exit code 1; what was running is taken up by the next process.
+ * Runs the server and the tasks until SIGTERM or SIGINT, which shuts down gracefully, also during start-up. A second
+ * signal exits at once with code 1; the next process takes the running prompts over.
+ * @returns the exit code, 0.
+ * @throws OperatorError when the service cannot start.
  */
 export async function runService(options: {
   config: Config;
@@ -15,30 +17,40 @@ export async function runService(options: {
   server: boolean;
   tasks: readonly TaskName[];
   handover: "leave" | "stop";
-  /** Greet a newcomer with a line to paste. */
+  /** Show a newcomer what to try first. */
   welcome: boolean;
   print: (line: string) => void;
 }): Promise<number> {
   const { config, logger, server, tasks, welcome, print } = options;
-  const ended = Promise.withResolvers<void>();
-  let signals = 0;
-  const onSignal = (signal: NodeJS.Signals) => {
-    signals += 1;
-    if (signals > 1) {
-      logger.warn("second signal: ending at once", { signal });
+  const { signal, requested } = shutdownSignal(logger);
+  try {
+    const service = await startService({ ...options, signal });
+    if (service.url) print(`prompt-backend listens on ${service.url}`);
+    if (welcome && service.url) print(await welcomeText({ config, url: service.url }));
+    if (!server) print(`prompt-backend runs ${tasks.join(", ")}`);
+    await requested;
+    await service.stop();
+  } catch (error) {
+    if (error !== signal.reason) throw error;
+    logger.info("shut down during start-up");
+  }
+  return 0;
+}
+
+/** Aborts at the first SIGTERM or SIGINT. */
+function shutdownSignal(logger: Logger): { signal: AbortSignal; requested: Promise<void> } {
+  const shutdown = new AbortController();
+  const requested = Promise.withResolvers<void>();
+  const onSignal = (name: NodeJS.Signals) => {
+    if (shutdown.signal.aborted) {
+      logger.warn("second signal: exiting at once", { signal: name });
       process.exit(1);
     }
-    logger.info("ending; a second signal ends it at once", { signal });
-    ended.resolve();
+    logger.info("shutting down; a second signal exits at once", { signal: name });
+    shutdown.abort(new Error(`stopped by ${name}`));
+    requested.resolve();
   };
   process.on("SIGTERM", onSignal);
   process.on("SIGINT", onSignal);
-
-  const service = await startService(options);
-  if (service.url) print(`prompt-backend listens on ${service.url}`);
-  if (server && welcome && service.url) print(await welcomeText({ config, url: service.url }));
-  if (!server) print(`prompt-backend runs ${tasks.join(", ")}`);
-  await ended.promise;
-  await service.stop();
-  return 0;
+  return { signal: shutdown.signal, requested: requested.promise };
 }

@@ -22,8 +22,11 @@ export interface Database {
   listen(channel: string, onNotify: (payload: string) => void): Promise<() => Promise<void>>;
   /** A pg.Pool, or what BullMQ can use as one, with `search_path=bullmq`. The database closes it. */
   queuePool(): PgPool;
-  /** Runs `work` alone on one connection, under an advisory lock that other processes respect too. */
-  exclusively<T>(lock: bigint, work: (orm: Orm) => Promise<T>): Promise<T>;
+  /**
+   * Runs `work` alone on one connection, under an advisory lock that other processes respect too.
+   * @throws what `signal` aborted with, also while it waits for the lock.
+   */
+  exclusively<T>(lock: bigint, work: (orm: Orm) => Promise<T>, signal?: AbortSignal): Promise<T>;
   /**
    * Whether this process is the leader for something, among all on this database: the first that asks, until it closes,
    * dies or loses its connection. Ask each time. Embedded: always true.
@@ -41,7 +44,11 @@ export interface Database {
  * Opens the database that the configuration names: PostgreSQL by DATABASE_URL, else an embedded one in DATA_DIR.
  * @throws OperatorError when it cannot be reached, or when another process uses the DATA_DIR.
  */
-export async function openDatabase(options: { config: Config; logger: Logger }): Promise<Database> {
+export async function openDatabase(options: {
+  config: Config;
+  logger: Logger;
+  signal?: AbortSignal;
+}): Promise<Database> {
   if (options.config.databaseUrl === undefined) {
     const { openEmbedded } = await import("./embedded.ts");
     return openEmbedded({ dataDir: options.config.dataDir });
@@ -51,6 +58,7 @@ export async function openDatabase(options: { config: Config; logger: Logger }):
     url: options.config.databaseUrl.reveal(),
     poolMax: options.config.databasePoolMax,
     logger: options.logger,
+    ...(options.signal && { signal: options.signal }),
   });
 }
 

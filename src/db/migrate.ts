@@ -38,10 +38,15 @@ export async function pendingMigrations(orm: Orm): Promise<string[]> {
  * Applies pending migrations, one process at a time: the others wait, and then find nothing to do.
  * @param options.queue also prepare BullMQ's schema (no REDIS_URL).
  * @returns the tags that were applied.
- * @throws OperatorError when the database is newer than this binary.
+ * @throws OperatorError when the database is newer than this binary; what `signal` aborted with, also while it waits.
  */
-export function migrate(options: { database: Database; queue: boolean }): Promise<string[]> {
-  return options.database.exclusively(LOCK, async (orm) => {
+export function migrate(options: {
+  database: Database;
+  queue: boolean;
+  signal?: AbortSignal;
+}): Promise<string[]> {
+  const { database, queue, signal } = options;
+  const work = async (orm: Orm) => {
     const pending = await pendingMigrations(orm);
     if (pending.length > 0) {
       const list = migrations.map((one) => ({
@@ -53,9 +58,11 @@ export function migrate(options: { database: Database; queue: boolean }): Promis
       const { dialect, session } = orm as unknown as Migrator;
       await dialect.migrate(list, session, {});
     }
-    if (options.queue) await migrateQueue(options.database);
+    signal?.throwIfAborted();
+    if (queue) await migrateQueue(database);
     return pending;
-  });
+  };
+  return database.exclusively(LOCK, work, signal);
 }
 
 async function migrateQueue(database: Database): Promise<void> {

@@ -1,10 +1,10 @@
 import type { PgPool } from "bullmq";
-import { sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/postgres-js";
 import pg from "pg";
 import postgres from "postgres";
 import type { Logger } from "../observability/logger.ts";
 import { messageOf, OperatorError } from "../shared/errors.ts";
+import { unlessAborted } from "../shared/time.ts";
 import type { Database, Orm } from "./client.ts";
 import * as tables from "./tables.ts";
 
@@ -21,6 +21,7 @@ export async function openPostgres(options: {
   url: string;
   poolMax: number;
   logger: Logger;
+  signal?: AbortSignal;
 }): Promise<Database> {
   const connection = {
     connect_timeout: CONNECT_TIMEOUT_S,
@@ -30,9 +31,10 @@ export async function openPostgres(options: {
   };
   const client = postgres(options.url, { ...connection, max: options.poolMax });
   try {
-    await client`select 1`;
+    await unlessAborted(client`select 1`, options.signal);
   } catch (error) {
     await client.end({ timeout: 0 });
+    options.signal?.throwIfAborted();
     throw new OperatorError(
       `Cannot use the database of DATABASE_URL (${describe(options.url)}): ${reasonOf(error)}`,
       1,
@@ -72,14 +74,19 @@ export async function openPostgres(options: {
       return pool as unknown as PgPool;
     },
 
-    async exclusively(lock, work) {
+    async exclusively(lock, work, signal) {
       const single = postgres(options.url, { ...connection, max: 1 });
+      const locked = single`select pg_advisory_lock(${lock.toString()}::bigint)`;
+      // A closed connection alone would leave the server waiting for the lock.
+      const cancel = () => locked.cancel();
+      signal?.addEventListener("abort", cancel, { once: true });
       try {
-        const orm = drizzle(single, { schema: tables }) as unknown as Orm;
-        await orm.execute(sql`select pg_advisory_lock(${lock.toString()}::bigint)`);
-        return await work(orm);
+        await unlessAborted(locked, signal);
+        return await unlessAborted(work(drizzle(single, { schema: tables }) as unknown as Orm), signal);
       } finally {
-        await single.end({ timeout: 5 });
+        signal?.removeEventListener("abort", cancel);
+        // What was aborted in a transaction is rolled back with its connection.
+        await single.end({ timeout: signal?.aborted ? 1 : 5 });
       }
     },
 

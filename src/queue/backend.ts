@@ -45,9 +45,10 @@ export async function openQueue(options: {
   database: Database;
   metrics: Metrics;
   logger: Logger;
+  signal?: AbortSignal;
 }): Promise<QueueBackend> {
-  const { redisUrl, database, metrics, logger } = options;
-  const redis = redisUrl === undefined ? undefined : await connectRedis(redisUrl, logger);
+  const { redisUrl, database, metrics, logger, signal } = options;
+  const redis = redisUrl === undefined ? undefined : await connectRedis(redisUrl, logger, signal);
   const make = redis ? onRedis(redis) : onPostgres(database);
   const queues = new Map<QueueName, Publisher>();
   const queueOf = (name: QueueName): Publisher => {

@@ -1,6 +1,7 @@
 import { Redis } from "ioredis";
 import type { Logger } from "../observability/logger.ts";
 import { messageOf, OperatorError } from "../shared/errors.ts";
+import { unlessAborted } from "../shared/time.ts";
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const MAX_RETRY_MS = 2_000;
@@ -27,9 +28,9 @@ export function openRedis(url: string, logger: Logger): Redis {
 
 /**
  * For callers that cannot start without Redis.
- * @throws OperatorError when it cannot be reached.
+ * @throws OperatorError when it cannot be reached; what `signal` aborted with.
  */
-export async function connectRedis(url: string, logger: Logger): Promise<Redis> {
+export async function connectRedis(url: string, logger: Logger, signal?: AbortSignal): Promise<Redis> {
   const redis = makeRedis(url);
   let reason = "";
   const note = (error: Error) => {
@@ -37,10 +38,11 @@ export async function connectRedis(url: string, logger: Logger): Promise<Redis> 
   };
   redis.on("error", note);
   try {
-    await redis.connect();
-    await redis.ping();
+    await unlessAborted(redis.connect(), signal);
+    await unlessAborted(redis.ping(), signal);
   } catch (error) {
     redis.disconnect();
+    signal?.throwIfAborted();
     const parsed = URL.parse(url);
     throw new OperatorError(
       `Cannot use the queue of REDIS_URL (${parsed?.hostname}:${parsed?.port || "6379"}): ${reason || messageOf(error)}`,

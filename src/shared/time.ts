@@ -31,6 +31,20 @@ export async function withTimeout<T>(ms: number, work: PromiseLike<T>, message: 
   }
 }
 
+/** What `work` gives; it is not stopped, only no longer waited for. @throws what `signal` aborted with, at once. */
+export async function unlessAborted<T>(work: PromiseLike<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return work;
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = () => aborted.reject(signal.reason);
+  if (signal.aborted) onAbort();
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([aborted.promise, work]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
 /**
  * Tries `work` again while it fails with what `when` says may pass; pauses double, from `firstMs` up to `maxMs`.
  * @param options.tries in all; default: without end.

@@ -47,13 +47,14 @@ export async function probeBubblewrap(options: {
   for (const userNamespace of [true, false]) {
     const wrapper: Bubblewrap = { program, userNamespace, dataDir, covers: rememberedCovers() };
     await writeFile(passwdOf(dataDir), passwd(userNamespace ? UID : (process.getuid?.() ?? UID)));
-    const { exitCode, stderr } = Bun.spawnSync({
-      cmd: [...isolation(wrapper, [], []), "--", "true"],
+    const child = Bun.spawn([...isolation(wrapper, [], []), "--", "true"], {
       env: { PATH: path },
+      stdio: ["ignore", "ignore", "pipe"],
       timeout: PROBE_TIMEOUT_MS,
     });
+    const [stderr, exitCode] = await Promise.all([child.stderr.text(), child.exited]);
     if (exitCode === 0) return wrapper;
-    reason ||= stderr.toString().trim().split("\n").at(-1) || "it did not answer";
+    reason ||= stderr.trim().split("\n").at(-1) || "it did not answer";
   }
   return `bubblewrap does not work here (${reason}); ${FIX}`;
 }

@@ -1,0 +1,49 @@
+import { createVerifier } from "../auth/verify.ts";
+import { openRedis } from "../queue/redis.ts";
+import { createApp } from "../server/app.ts";
+import { listen } from "../server/listen.ts";
+import { createRateLimits } from "../server/rate-limits.ts";
+import { withTimeLimit } from "../server/time-limit.ts";
+import type { Parts, ServiceOptions } from "./open-parts.ts";
+import type { ReleaseStack } from "./release-stack.ts";
+
+/**
+ * Serves the API and the live streams.
+ * @returns the URL that it listens on.
+ * @throws OperatorError when the port cannot be used.
+ */
+export async function startServer(
+  { config, logger, version }: ServiceOptions,
+  { database, metrics, agent, sandboxes, hub }: Parts & { hub: NonNullable<Parts["hub"]> },
+  stack: ReleaseStack,
+): Promise<string> {
+  const redis = config.redisUrl === undefined ? undefined : openRedis(config.redisUrl.reveal(), logger);
+  if (redis) stack.add("Redis", async () => redis.disconnect());
+  const app = createApp({
+    database,
+    config,
+    hub,
+    metrics,
+    verifier: createVerifier({ config: config.auth, dataDir: config.dataDir, logger }),
+    health: () => ({
+      version,
+      agent: agent.name,
+      isolation: sandboxes.isolation,
+      database: database.kind,
+      queue: config.redisUrl === undefined ? database.kind : "redis",
+    }),
+    queueAlive: redis && (() => redis.ping()),
+    limits: createRateLimits({ config, database, redis, logger }),
+    logger,
+    version,
+  });
+  const { url, stop } = await listen({
+    app: withTimeLimit({ app, config, logger }),
+    host: config.host,
+    port: config.port,
+  });
+  stack.add("HTTP server", stop);
+  // Closed before the server, which waits for open streams.
+  stack.add("live streams", async () => hub.endStreams());
+  return url;
+}

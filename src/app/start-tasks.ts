@@ -1,0 +1,42 @@
+import { openQueue } from "../queue/backend.ts";
+import { startHeartbeat } from "../tasks/heartbeat.ts";
+import { TASKS } from "../tasks/index.ts";
+import type { TaskContext } from "../tasks/task.ts";
+import type { Parts, ServiceOptions } from "./open-parts.ts";
+import type { ReleaseStack } from "./release-stack.ts";
+
+/** How long a task may take to stop, beyond the time that its runs are given, milliseconds. */
+const HANDOVER_MS = 15_000;
+
+/**
+ * Starts the tasks in their order, and the heartbeat that shows them to the others.
+ * @throws OperatorError when the queue cannot be reached.
+ */
+export async function startTasks(
+  { config, logger, tasks, handover, signal }: ServiceOptions,
+  { database, metrics, agent, sandboxes }: Parts,
+  stack: ReleaseStack,
+): Promise<void> {
+  const redisUrl = config.redisUrl?.reveal();
+  const queue = await openQueue({ redisUrl, database, metrics, logger, signal });
+  stack.add("queue", () => queue.close());
+  const { anthropicBaseUrl: upstream, anthropicApiKey: apiKey } = config;
+  const context: TaskContext = {
+    config,
+    database,
+    queue,
+    sandboxes,
+    agent,
+    model: apiKey && { upstream, apiKey },
+    handover,
+    metrics,
+    logger,
+  };
+  for (const name of tasks) {
+    signal.throwIfAborted();
+    const task = await TASKS[name](context);
+    stack.add(`task ${name}`, () => task.stop(), config.shutdownTimeoutMs + HANDOVER_MS);
+  }
+  const heartbeat = startHeartbeat({ orm: database.orm, tasks, logger });
+  stack.add("heartbeat", () => heartbeat.stop());
+}
