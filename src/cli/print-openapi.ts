@@ -1,20 +1,20 @@
 import { readConfig } from "../config/config.ts";
-import type { Database } from "../db/client.ts";
-import type { Hub } from "../live/hub.ts";
+import { unconnectedOrm } from "../db/postgres.ts";
+import { openHub } from "../live/hub.ts";
 import { createLogger } from "../observability/logger.ts";
-import type { Metrics } from "../observability/metrics.ts";
+import { createMetrics } from "../observability/metrics.ts";
 import { createApp } from "../server/app.ts";
 import { openApiText } from "../server/docs.ts";
 
-/** The same bytes as /openapi.json, whatever the environment says, without a database. */
-export function printedOpenApi(version: string): Promise<string> {
+/** The API description, byte for byte what /openapi.json serves. It needs no database, and the environment changes nothing. */
+export async function printedOpenApi(version: string): Promise<string> {
+  const logger = createLogger({ level: "silent" });
   const app = createApp({
-    // No route is called, so nothing asks for it.
-    database: {} as Pick<Database, "orm">,
-    hub: {} as Hub,
-    metrics: {} as Metrics,
+    database: { orm: unconnectedOrm() },
+    hub: await openHub({ database: { listen: async () => async () => undefined }, logger }),
+    metrics: createMetrics({ version, domain: () => Promise.reject(new Error("there is no database")) }),
     config: readConfig({}),
-    verifier: { verify: () => Promise.reject(new Error("nobody is let in while printing")) },
+    verifier: { verify: () => Promise.reject(new Error("there are no users")) },
     health: () => ({
       version,
       agent: "",
@@ -22,7 +22,7 @@ export function printedOpenApi(version: string): Promise<string> {
       database: "",
       queue: "",
     }),
-    logger: createLogger({ level: "silent" }),
+    logger,
     version,
   });
   return openApiText(app);

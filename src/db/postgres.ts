@@ -104,6 +104,9 @@ export async function openPostgres(options: {
   };
 }
 
+/** Has the tables and no database: for an app that is only described. Every statement fails. */
+export const unconnectedOrm = (): Orm => drizzle.mock({ schema: tables }) as unknown as Orm;
+
 /** Host and database of a URL, without user and password. */
 function describe(url: string): string {
   const parsed = URL.parse(url);
