@@ -9,7 +9,7 @@ let verified = 0;
 const verifier: TokenVerifier = {
   async verify(token) {
     verified++;
-    if (token === "down") throw new AppError("unavailable", "down");
+    if (token === "down") throw new AppError("identity_provider_unavailable", "down");
     if (token === "bug") throw new TypeError("bug");
     if (token !== "good.token-1_~+/==") throw new AppError("unauthorized", "bad");
     return user;

@@ -1,0 +1,110 @@
+import { describe, expect, test } from "bun:test";
+import { errorReply } from "../../src/api/error-reply.ts";
+import { readConfig } from "../../src/config/config.ts";
+import { CONFIG_CODES, type ConfigCode } from "../../src/config/mistakes.ts";
+import { VARIABLES } from "../../src/config/variables.ts";
+import { AppError, ERROR_CODES, type ErrorCode, notFound, OperatorError } from "../../src/shared/errors.ts";
+import { readSources } from "../harness/sources.ts";
+import { ROOT, read } from "./guide.ts";
+
+const PAGE = "docs/ERRORS.md";
+const [API = "", CONFIGURATION = ""] = (await read(PAGE)).split("\n## ").slice(1);
+const codes = Object.keys(ERROR_CODES) as ErrorCode[];
+const sources = readSources(`${ROOT}/src`);
+
+/** The entries of a part of the page by their codes, each with its text and the heading that it is under. */
+function entriesOf(part: string) {
+  return part.split("\n### ").flatMap((section) => {
+    const heading = section.split("\n")[0] ?? "";
+    return section
+      .split("\n#### `")
+      .slice(1)
+      .map((entry) => ({
+        heading,
+        code: entry.split("`")[0] ?? "",
+        text: entry.replace(/^.*\n/, "").trim(),
+      }));
+  });
+}
+
+describe("codes of replies", () => {
+  test("each has an entry, and each entry is a code", () => {
+    expect(entriesOf(API).map(({ code }) => code)).toEqual(expect.arrayContaining(codes));
+    expect(codes).toEqual(expect.arrayContaining(entriesOf(API).map(({ code }) => code as ErrorCode)));
+  });
+
+  test.each(entriesOf(API))(
+    "$code is explained under its status and kind",
+    async ({ code, heading, text }) => {
+      const reply = errorReply(new AppError(code as ErrorCode, "x"), new Request("http://localhost/"), {});
+      const { err } = (await reply.json()) as { err: string };
+      expect(heading).toBe(`${reply.status} ${err}`);
+      expect(text.length).toBeGreaterThan(30);
+    },
+  );
+
+  test("each is used by some reply", () => {
+    const used = sources.flatMap(({ code }) => [
+      // Up to the first comma, as some choose between two codes.
+      ...[...code.matchAll(/\b(?:new AppError|refused)\(([^,]*)/g)].flatMap(([, first = ""]) =>
+        [...first.matchAll(/"(\w+)"/g)].map(([, one]) => one),
+      ),
+      ...[...code.matchAll(/\bnotFound\("([a-z ]+)"/g)].map(
+        ([, what]) => notFound(what as Parameters<typeof notFound>[0], "x").code,
+      ),
+    ]);
+    expect(codes.filter((code) => !used.includes(code))).toEqual([]);
+  });
+});
+
+describe("configuration mistakes", () => {
+  /** What one variable alone does not show. */
+  const TOGETHER: Record<string, string>[] = [
+    { AGENT: "command" },
+    { AGENT: "claude" },
+    { AGENT: "demo", SANDBOX_PROVIDER: "allocator" },
+    { AGENT_COMMAND: '["x"]' },
+    { AUTH_MODE: "oidc" },
+    { AUTH_MODE: "none", HOST: "0.0.0.0" },
+    { HOST: "0.0.0.0" },
+    { RAILWAY_API_KEY: "x" },
+    { RAILWAY_DEPLOYMENT_ID: "x" },
+  ];
+  const ALONE = Object.keys(VARIABLES).flatMap((name) =>
+    ["☃", "two words"].map((value) => ({ [name]: value })),
+  );
+
+  /** Each mistake that an environment has, as it is printed. */
+  function mistakesOf(env: Record<string, string>): { variable: string; code: string }[] {
+    try {
+      readConfig(env);
+      return [];
+    } catch (error) {
+      if (!(error instanceof OperatorError)) throw error;
+      return [...error.message.matchAll(/^ {2}([A-Z_]+): .* \((\w+)\)$/gm)].map(
+        ([, variable = "", code = ""]) => ({ variable, code }),
+      );
+    }
+  }
+
+  test("each code has an entry, and each entry is a code", () => {
+    const entries = entriesOf(CONFIGURATION).map(({ code }) => code);
+    expect(entries.toSorted()).toEqual([...CONFIG_CODES].toSorted());
+  });
+
+  test.each([...CONFIG_CODES])(
+    "%s lists the variables that can have it, at least one",
+    (code: ConfigCode) => {
+      const { text = "" } = entriesOf(CONFIGURATION).find((one) => one.code === code) ?? {};
+      const listed = [...(/^Variables: ([^.]*)\./m.exec(text)?.[1] ?? "").matchAll(/`([A-Z_]+)`/g)].map(
+        ([, one]) => one,
+      );
+      const mistakes = [...ALONE, ...TOGETHER].flatMap(mistakesOf).filter((one) => one.code === code);
+      const variables = Object.keys(VARIABLES).filter((name) =>
+        mistakes.some(({ variable }) => variable === name),
+      );
+      expect(variables).not.toEqual([]);
+      expect(listed.toSorted()).toEqual(variables.toSorted());
+    },
+  );
+});
