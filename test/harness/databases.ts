@@ -4,8 +4,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { and, eq, ne, sql } from "drizzle-orm";
 import type { Database, Orm } from "../../src/db/client.ts";
-import { openEmbedded } from "../../src/db/embedded.ts";
-import { migrate } from "../../src/db/migrate.ts";
 import { openPostgres } from "../../src/db/postgres.ts";
 import { prompt, session } from "../../src/db/tables.ts";
 import type { Fence } from "../../src/lifecycle/fence.ts";
@@ -13,6 +11,7 @@ import type { ClaimedRun } from "../../src/lifecycle/start-run.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { claimNext } from "../../src/runs/claim.ts";
 import { openRunWriter, type RunWriter } from "../../src/runs/writer.ts";
+import { openMigrated } from "./embedded.ts";
 import { PATIENCE_MS } from "./patience.ts";
 import { createDatabase, describeWith } from "./services.ts";
 
@@ -34,8 +33,7 @@ export function describeEachDatabase(name: string, body: (database: () => Databa
     `${name} (embedded)`,
     group(async () => {
       const dataDir = await mkdtemp(join(tmpdir(), "pb-db-"));
-      const database = await openEmbedded({ dataDir });
-      await migrate({ database, queue: true });
+      const database = await openMigrated(dataDir);
       return { database, drop: () => rm(dataDir, { recursive: true, force: true }) };
     }),
   );

@@ -113,7 +113,8 @@ async function asAdmin<T>(url: string, work: (sql: SQL) => Promise<T>): Promise<
   }
 }
 
-function migrationsHash(): string {
+/** Of everything that the schema of a migrated database follows from. */
+export function migrationsHash(): string {
   const hash = createHash("sha256");
   const folder = join(ROOT, "drizzle");
   for (const file of readdirSync(folder).sort())

@@ -4,8 +4,6 @@ import { join } from "node:path";
 import { asc, eq } from "drizzle-orm";
 import type { Agent } from "../../src/agents/agent.ts";
 import { createCommandAgent } from "../../src/agents/command.ts";
-import { openEmbedded } from "../../src/db/embedded.ts";
-import { migrate } from "../../src/db/migrate.ts";
 import { message, prompt, session } from "../../src/db/tables.ts";
 import { requestCancel } from "../../src/lifecycle/cancel.ts";
 import type { ClaimedRun } from "../../src/lifecycle/start-run.ts";
@@ -14,6 +12,7 @@ import { openLeaseManager } from "../../src/runs/leases.ts";
 import { type RunnerDeps, runClaimed } from "../../src/runs/runner.ts";
 import { createSession } from "../../src/sessions/create-store.ts";
 import { claimRun } from "../harness/databases.ts";
+import { openMigrated } from "../harness/embedded.ts";
 import { noMetrics } from "../harness/metrics.ts";
 import { makeRepository } from "../harness/repository.ts";
 import { until } from "../harness/until.ts";
@@ -49,9 +48,8 @@ export async function openRunBench() {
   const [stage, repository, database] = await Promise.all([
     openStage(),
     makeRepository(),
-    openEmbedded({ dataDir: folder }),
+    openMigrated(folder),
   ]);
-  await migrate({ database, queue: false });
   const leases = openLeaseManager({ orm: database.orm, logger });
 
   const depsFor = (agent: Agent, more: Partial<RunnerDeps> = {}): RunnerDeps => ({

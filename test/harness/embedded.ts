@@ -1,0 +1,37 @@
+import { constants, existsSync } from "node:fs";
+import { cp, mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import type { Database } from "../../src/db/client.ts";
+import { openEmbedded } from "../../src/db/embedded.ts";
+import { migrate } from "../../src/db/migrate.ts";
+import { migrationsHash } from "./services.ts";
+
+const CACHE = resolve(import.meta.dir, "../../.cache");
+
+/** A migrated embedded database in a new folder, copied from a template: making one takes 5 s, a copy 0.5 s. */
+export async function openMigrated(dataDir: string): Promise<Database> {
+  await mkdir(dataDir, { recursive: true });
+  await cp(join(await makeTemplate(), "postgres"), join(dataDir, "postgres"), {
+    recursive: true,
+    mode: constants.COPYFILE_FICLONE,
+  });
+  return openEmbedded({ dataDir });
+}
+
+/** Made once for these migrations; test processes that come at the same moment each make one, and one of them stays. */
+async function makeTemplate(): Promise<string> {
+  const template = join(CACHE, `embedded-${migrationsHash()}`);
+  if (existsSync(template)) return template;
+  await mkdir(CACHE, { recursive: true });
+  for (const old of (await readdir(CACHE)).filter((name) => /^embedded-[0-9a-f]+$/.test(name)))
+    await rm(join(CACHE, old), { recursive: true, force: true });
+  const draft = await mkdtemp(join(CACHE, "embedded-draft-"));
+  const database = await openEmbedded({ dataDir: draft });
+  await migrate({ database, queue: true });
+  await database.close();
+  await rename(draft, template).catch(async (error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
+    await rm(draft, { recursive: true, force: true });
+  });
+  return template;
+}
