@@ -6,7 +6,7 @@ import { TASK_NAMES } from "./tasks/names.ts";
 
 const { version } = packageJson;
 
-/** Each command loads only what it needs: the demo agent and --help start at once. @returns the exit code. */
+/** Each command loads only the modules that it needs, so that the demo agent and --help start fast. @returns the exit code. */
 async function main(args: readonly string[]): Promise<number> {
   const command = parseArgs(args, TASK_NAMES);
   const print = (line: string) => void process.stdout.write(`${line}\n`);
@@ -25,7 +25,7 @@ async function main(args: readonly string[]): Promise<number> {
         env: gitEnvironment(),
       });
     case "print-openapi":
-      // Waits for the reader: it is more than a pipe holds, and the process ends right after.
+      // Waits until everything is written: the text is longer than a pipe's buffer, and the process exits right after.
       await Bun.write(Bun.stdout, await (await import("./cli/print-openapi.ts")).printedOpenApi(version));
       return 0;
     case "token":
@@ -80,7 +80,7 @@ async function settings(options: { serves: boolean }) {
 main(process.argv.slice(2)).then(
   (code) => process.exit(code),
   (error: unknown) => {
-    // An operator's mistake is a sentence; anything else is a bug, and its stack is what a report needs.
+    // An operator's mistake needs its message alone; anything else is a bug, whose report needs the stack.
     process.stderr.write(
       error instanceof OperatorError
         ? `prompt-backend: ${error.message}\n`

@@ -3,29 +3,29 @@ import { lstat, readdir, readlink } from "node:fs/promises";
 import { join } from "node:path";
 
 /**
- * What of DATA_DIR's first level is not in a backup: the database (its copy is), locks and sockets, what every start
- * makes anew, and checkouts of runs under way, which begin again after a restore.
+ * Top-level entries of DATA_DIR that a backup leaves out: the database (its snapshot is included), locks and sockets, what
+ * every start creates anew, and the checkouts of running prompts, which start again after a restore.
  */
 const LEFT_OUT =
   /^(postgres|lock.*|control\.sock|snapshot-.*|restoring|sandboxes|git|sandbox-etc|lost\+found)$/;
-/** What git, or we, are still writing. */
+/** Files that git or the service has not finished writing. */
 const UNFINISHED = /\.lock$|^tmp_(obj|pack|idx|rev|bitmap)_|\.draft$/;
 
 export interface Item {
-  /** Below the folder, with slashes. */
+  /** Relative to the folder, with slashes. */
   path: string;
   file: string;
   kind: "file" | "directory" | "symlink";
   mode: number;
   mtime: Date;
-  /** Where a link leads. */
+  /** The target of a symlink. */
   target?: string;
 }
 
 /**
- * Everything below a folder. In a git repository refs come before objects: what is written meanwhile adds objects first,
- * so that each ref in the backup has its objects there.
- * @param options.live other processes are at work in it: what vanishes meanwhile is left out.
+ * Everything below a folder. In a git repository refs come before objects: git writes objects before the refs to them, so
+ * that every ref in the backup has its objects.
+ * @param options.live other processes are changing the folder: files that disappear meanwhile are left out.
  */
 export async function* itemsOf(options: { folder: string; live: boolean }): AsyncGenerator<Item> {
   yield* walk(options.folder, "", options.live);

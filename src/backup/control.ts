@@ -5,25 +5,25 @@ import type { Database } from "../db/client.ts";
 import type { Logger } from "../observability/logger.ts";
 import { messageOf, OperatorError } from "../shared/errors.ts";
 
-/** The kernel takes no longer path for a socket (macOS 104, Linux 108, with the final zero). */
+/** The longest path of a socket, in bytes. The kernel's limits, with the final zero, are 104 on macOS and 108 on Linux. */
 const MAX_PATH = 100;
 const STATUS_TIMEOUT_MS = 3_000;
-/** Copies of the database that are being packed; what a killed backup left is removed at the next start. */
+/** Snapshots of the database that are being packed. Those of killed backups are removed at the next start. */
 const SNAPSHOT = /^snapshot-[0-9a-f-]{36}$/;
 
-/** What a running service says of itself. */
+/** What a running service reports about itself. */
 export interface ControlStatus {
   pid: number;
   version: string;
-  /** Where it listens; null: it does not. */
+  /** Null: it does not listen. */
   url: string | null;
 }
 
 const socketOf = (dataDir: string) => join(dataDir, "control.sock");
 
 /**
- * A socket in DATA_DIR, for this user's other commands only, by which they reach the process that has the embedded
- * database: nobody else can open it meanwhile. Whoever opens it closes it.
+ * A socket in DATA_DIR, accessible to this user only, over which other commands reach the process that has the embedded
+ * database open, as they cannot open it themselves. The caller closes it.
  */
 export async function openControl(options: {
   dataDir: string;
@@ -36,12 +36,12 @@ export async function openControl(options: {
   for (const name of await readdir(dataDir))
     if (SNAPSHOT.test(name)) await rm(join(dataDir, name), { recursive: true, force: true });
   if (Buffer.byteLength(socket) > MAX_PATH) {
-    logger.warn("DATA_DIR's path is too long for a socket: backup works only while the service is stopped", {
+    logger.warn("the path of DATA_DIR is too long for a socket: backups need the service to be stopped", {
       data_dir: dataDir,
     });
     return { close: async () => undefined };
   }
-  // This process has the folder's lock: the socket is what a crash left.
+  // This process holds the folder's lock, so that the socket is left over from a crash.
   rmSync(socket, { force: true });
   const server = Bun.serve({
     unix: socket,
@@ -53,7 +53,7 @@ export async function openControl(options: {
         try {
           return Response.json({ folder: await takeSnapshot(dataDir, database) });
         } catch (error) {
-          logger.error("the database could not be copied for a backup", { error });
+          logger.error("database snapshot for a backup failed", { error });
           return Response.json({ error: messageOf(error) }, { status: 500 });
         }
       return new Response(null, { status: 404 });
@@ -68,7 +68,7 @@ export async function openControl(options: {
   };
 }
 
-/** A consistent copy of the embedded database, in a new folder of DATA_DIR. Whoever asked for it removes it. */
+/** A consistent copy of the embedded database in a new folder of DATA_DIR, which the caller removes. */
 export async function takeSnapshot(dataDir: string, database: Database): Promise<string> {
   if (!database.copyFiles) throw new Error("only an embedded database can be copied");
   const folder = join(dataDir, `snapshot-${crypto.randomUUID()}`);
@@ -82,19 +82,19 @@ export async function takeSnapshot(dataDir: string, database: Database): Promise
   }
 }
 
-/** Asks the process that runs on this DATA_DIR for a copy of its database; undefined where none answers. */
+/** Asks the process that runs on this DATA_DIR for a snapshot of its database; undefined if none answers. */
 export async function askForSnapshot(dataDir: string): Promise<string | undefined> {
   const reply = await ask(dataDir, "/snapshot", { method: "POST" });
   if (!reply) return undefined;
   const { folder, error } = (await reply.json()) as { folder?: string; error?: string };
   if (folder === undefined)
     throw new OperatorError(
-      `The running service could not copy its database: ${error ?? "it did not say why"}.`,
+      `The running service could not copy its database: ${error ?? "it gave no reason"}.`,
     );
   return folder;
 }
 
-/** What the process on this DATA_DIR says of itself; undefined where none answers. */
+/** What the process on this DATA_DIR reports about itself; undefined if none answers. */
 export async function askForStatus(dataDir: string): Promise<ControlStatus | undefined> {
   const reply = await ask(dataDir, "/status", { signal: AbortSignal.timeout(STATUS_TIMEOUT_MS) });
   return reply?.ok ? ((await reply.json()) as ControlStatus) : undefined;
@@ -106,7 +106,7 @@ async function ask(dataDir: string, path: string, init: RequestInit): Promise<Re
   try {
     return await fetch(`http://control${path}`, { ...init, unix: socket });
   } catch {
-    // No process, or one of before there were control sockets.
+    // There is no process, or its version has no control socket.
     return undefined;
   }
 }

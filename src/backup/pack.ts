@@ -8,7 +8,7 @@ import { type Item, itemsOf } from "./contents.ts";
 import { DATA, HEAD, type Head, MANIFEST, type Manifest } from "./format.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
-/** Most of a database is compressed already; a higher level costs more time than it saves space. */
+/** Repositories are compressed already; a higher level would cost much time for little space. */
 const GZIP_LEVEL = 3;
 
 export interface Packed {
@@ -17,10 +17,9 @@ export interface Packed {
 }
 
 /**
- * Writes a backup to a new file, for its owner's eyes only.
- * @param options.sources folders whose content goes side by side into the backup; the first is complete and at rest, of
- *   the others what is there.
- * @param options.onProgress told now and then.
+ * Writes a backup to a new file that only its owner can read.
+ * @param options.sources folders whose contents are merged in the backup; `live` ones are changing while they are read.
+ * @param options.onProgress called after each file.
  */
 export async function packBackup(options: {
   head: Head;
@@ -51,7 +50,7 @@ export async function packBackup(options: {
     packed.files += 1;
     onProgress(packed);
   };
-  /** Its size is settled when it is opened; of a file that shrinks meanwhile the rest is zeros. */
+  /** Packs as many bytes as the file has when it is opened; if it shrinks meanwhile, the rest is zeros. */
   const addFile = async (item: Item, header: TarHeader, live: boolean): Promise<string | undefined> => {
     const handle = await open(item.file, "r").catch((error: NodeJS.ErrnoException) => {
       if (live && error.code === "ENOENT") return undefined;
@@ -96,7 +95,7 @@ export async function packBackup(options: {
     createWriteStream(file, { mode: 0o600 }),
   );
   const [consumed, produced] = await Promise.allSettled([consume, produce()]);
-  // A full disk is why the producer failed, too.
+  // If writing failed, e.g. on a full disk, then packing failed because of it.
   if (consumed.status === "rejected" && produced.status === "fulfilled") throw consumed.reason;
   if (produced.status === "rejected") throw produced.reason;
   const handle = await open(file, "r+");

@@ -9,12 +9,12 @@ import { DATA, FORMAT, HEAD, type Head, MANIFEST, type Manifest } from "./format
 import type { Packed } from "./pack.ts";
 
 const damaged = (what: string) =>
-  new OperatorError(`The backup is damaged: ${what}. Nothing was restored; take another backup file.`);
+  new OperatorError(`The backup is damaged: ${what}. Nothing was restored; use another backup file.`);
 
 /**
- * Reads a backup into an empty folder, and compares every file with its checksum.
- * @param options.migration the newest migration that this program knows, milliseconds since 1970.
- * @throws OperatorError when it is no backup, is damaged or cut off, or was made by a newer program.
+ * Unpacks a backup into an empty folder and verifies every file's checksum.
+ * @param options.migration the newest migration known to this version, milliseconds since 1970.
+ * @throws OperatorError when it is not a backup, is damaged or truncated, or was made by a newer version.
  */
 export async function unpackBackup(options: {
   file: string;
@@ -29,7 +29,7 @@ export async function unpackBackup(options: {
   let head: Head | undefined;
   let manifest: Manifest | undefined;
 
-  const takeFile = async ({ header, body }: ParsedTarEntry, path: string) => {
+  const unpackFile = async ({ header, body }: ParsedTarEntry, path: string) => {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     const handle = await open(path, "wx", (header.mode ?? 0o600) & 0o700);
     const hash = new Bun.CryptoHasher("sha256");
@@ -46,7 +46,7 @@ export async function unpackBackup(options: {
     unpacked.files += 1;
     onProgress(unpacked);
   };
-  const take = async (entry: ParsedTarEntry) => {
+  const unpackEntry = async (entry: ParsedTarEntry) => {
     const { header, body } = entry;
     if (!head) {
       if (header.name !== HEAD) throw new OperatorError(`${file} is not a backup of prompt-backend.`);
@@ -58,10 +58,10 @@ export async function unpackBackup(options: {
       return;
     }
     const path = join(folder, safePath(header.name));
-    if (header.type === "file") return takeFile(entry, path);
+    if (header.type === "file") return unpackFile(entry, path);
     await body.cancel();
     if (header.type === "directory") await mkdir(path, { recursive: true, mode: 0o700 });
-    // Made last: nothing is written through a link.
+    // Created last, so that nothing is written through a link.
     else if (header.type === "symlink") links.push({ path, target: header.linkname ?? "" });
     else throw damaged(`${header.name} is neither a file nor a folder nor a link`);
   };
@@ -71,11 +71,11 @@ export async function unpackBackup(options: {
   source.on("error", (error) => gunzip.destroy(error));
   try {
     const bytes = Readable.toWeb(source.pipe(gunzip)) as unknown as ReadableStream<Uint8Array>;
-    for await (const entry of bytes.pipeThrough(createTarDecoder({ strict: true }))) await take(entry);
+    for await (const entry of bytes.pipeThrough(createTarDecoder({ strict: true }))) await unpackEntry(entry);
   } catch (error) {
     if (error instanceof OperatorError || error instanceof AppError) throw error;
     const code = (error as { code?: string }).code ?? "";
-    if (code === "ENOENT") throw new OperatorError(`There is no file ${file}.`, 1, { cause: error });
+    if (code === "ENOENT") throw new OperatorError(`The file ${file} does not exist.`, 1, { cause: error });
     if (code === "ENOSPC" || code === "EACCES" || code === "EISDIR" || code === "EDQUOT")
       throw new OperatorError(`The backup could not be read or written: ${messageOf(error)}.`, 1, {
         cause: error,
@@ -89,7 +89,7 @@ export async function unpackBackup(options: {
   if (!manifest) throw damaged("its end is missing");
   const names = new Set([...Object.keys(manifest.files), ...Object.keys(sums)]);
   for (const name of names)
-    if (manifest.files[name] !== sums[name]) throw damaged(`${name} is not what was backed up`);
+    if (manifest.files[name] !== sums[name]) throw damaged(`${name} does not match its checksum`);
   for (const { path, target } of links) {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     await symlink(target, path);
@@ -101,16 +101,16 @@ function checkedHead(value: unknown, migration: number): Head {
   const head = value as Partial<Head>;
   if (head.format !== FORMAT || typeof head.migration !== "number")
     throw new OperatorError(
-      `The backup has format ${String(head.format)}, which this prompt-backend does not read (it reads ${FORMAT}); use the version that made it${head.version ? `, ${head.version}` : ""}.`,
+      `The backup has format ${String(head.format)}, but this prompt-backend reads format ${FORMAT}; use the version that made it${head.version ? `, ${head.version}` : ""}.`,
     );
   if (head.migration > migration)
     throw new OperatorError(
-      `The backup was made by a newer prompt-backend (${head.version}) than this one; restore it with that version.`,
+      `The backup was made by a newer prompt-backend (${head.version}); restore it with that version.`,
     );
   return head as Head;
 }
 
-/** Below DATA, and never above it. */
+/** The path below DATA. @throws OperatorError for one that leads elsewhere. */
 function safePath(name: string): string {
   const parts = name.slice(DATA.length).split("/").filter(Boolean);
   if (!name.startsWith(DATA) || parts.includes("..") || parts.includes(".") || name.includes("\0"))

@@ -15,9 +15,9 @@ export const USE_PG_DUMP =
   'The database of DATABASE_URL is backed up with PostgreSQL\'s own tools: pg_dump --format=custom "$DATABASE_URL" > FILE, and pg_restore; see docs/OPERATIONS.md.';
 
 /**
- * `prompt-backend backup FILE`: all of the embedded mode in one file, while the service runs or not. The database first,
- * then the rest: branches may be newer than the database says, never older, so no finished work is missing.
- * @throws OperatorError when there is nothing to back up, or FILE is there already.
+ * `prompt-backend backup FILE`: all data of the embedded mode in one file, whether the service is running or not. The
+ * database is copied first: branches may then be newer than its rows, but never older, so that no finished work is missing.
+ * @throws OperatorError when there is nothing to back up, or FILE exists already.
  */
 export async function runBackup(options: {
   config: Config;
@@ -34,10 +34,10 @@ export async function runBackup(options: {
   if (!existsSync(join(dataDir, "postgres", "PG_VERSION")))
     throw new OperatorError(`There is nothing to back up: DATA_DIR ${dataDir} has no database.`);
   if (file.startsWith(dataDir + sep))
-    throw new OperatorError(`${file} is in DATA_DIR, which is what is backed up; name a file elsewhere.`);
-  if (!existsSync(dirname(file))) throw new OperatorError(`There is no folder ${dirname(file)}.`);
+    throw new OperatorError(`${file} is inside DATA_DIR, which is being backed up; name a file elsewhere.`);
+  if (!existsSync(dirname(file))) throw new OperatorError(`The folder ${dirname(file)} does not exist.`);
   if (existsSync(file) && !force)
-    throw new OperatorError(`${file} is there already; name another file, or add --force to replace it.`);
+    throw new OperatorError(`${file} exists already; name another file, or replace it with --force.`);
 
   const draft = `${file}.tmp`;
   let snapshot: string | undefined;
@@ -46,7 +46,7 @@ export async function runBackup(options: {
     stderr.write("Copying the database…\n");
     snapshot = await askForSnapshot(dataDir);
     if (snapshot === undefined) {
-      // Nobody has it, or somebody who does not answer: then opening it says so.
+      // Either no process uses the database, or one that does not answer, which opening it reports.
       const database = await openDatabase({ config, logger });
       close = () => database.close();
       snapshot = await takeSnapshot(dataDir, database);
@@ -69,7 +69,7 @@ export async function runBackup(options: {
     progress.end();
     await rename(draft, file);
     stderr.write(
-      `Backed up ${packed.files} files, ${size(packed.bytes)}, to ${file} (${size(Bun.file(file).size)}). It holds the key that tokens are signed with: keep it as safe as DATA_DIR.\n`,
+      `Backed up ${packed.files} files (${size(packed.bytes)}) to ${file} (${size(Bun.file(file).size)}). The backup contains the key that signs tokens: protect it like DATA_DIR.\n`,
     );
   } finally {
     await rm(draft, { force: true });

@@ -4,12 +4,12 @@ import type { Finding } from "../doctor/finding.ts";
 import { OperatorError } from "../shared/errors.ts";
 
 /**
- * `prompt-backend doctor`: what a start with this environment would find, and what to do about it.
- * @returns the exit code: 1 when something fails, else 0.
+ * `prompt-backend doctor`: checks everything that the service needs, and says how to fix what is wrong.
+ * @returns the exit code: 1 if a check fails, else 0.
  */
 export async function runDoctor(options: { json: boolean; print: (line: string) => void }): Promise<number> {
   const { json, print } = options;
-  const { findings, secrets } = await look();
+  const { findings, secrets } = await examineEnvironment();
   const redact = (text: string) =>
     secrets.filter((one) => one.length >= 4).reduce((out, secret) => out.replaceAll(secret, "***"), text);
   const worst =
@@ -18,13 +18,13 @@ export async function runDoctor(options: { json: boolean; print: (line: string) 
   return worst === "fail" ? 1 : 0;
 }
 
-async function look(): Promise<{ findings: Finding[]; secrets: string[] }> {
+async function examineEnvironment(): Promise<{ findings: Finding[]; secrets: string[] }> {
   let config: Config;
   try {
     config = readConfig();
   } catch (error) {
     if (!(error instanceof OperatorError)) throw error;
-    const fix = "correct the environment (prompt-backend --help lists every variable), then look again";
+    const fix = "correct the environment (prompt-backend --help lists every variable), then run doctor again";
     return {
       findings: [{ check: "configuration", status: "fail", detail: error.message, fix }],
       secrets: [],

@@ -4,20 +4,20 @@ import { join } from "node:path";
 import { OperatorError } from "../shared/errors.ts";
 
 /**
- * A small repository to try the service on, made once in DATA_DIR/example.
+ * A small repository to try the service with, created once in DATA_DIR/example.
  * @returns its absolute path.
  * @throws OperatorError when git is missing or fails.
  */
 export async function exampleRepository(options: { dataDir: string; path: string }): Promise<string> {
   const folder = join(options.dataDir, "example");
   if (existsSync(join(folder, ".git"))) return folder;
-  // Made aside and moved: a crash halfway leaves no half of a repository.
+  // Created elsewhere and moved, so that a crash leaves no incomplete repository.
   const draft = `${folder}.${process.pid}`;
   await rm(draft, { recursive: true, force: true });
   await mkdir(draft, { recursive: true });
   await writeFile(
     join(draft, "README.md"),
-    "# Example\n\nA repository to try prompt-backend on. Its sessions' branches end up here: `git branch`.\n",
+    "# Example\n\nA repository to try prompt-backend with. The branches of its sessions are pushed here: `git branch`.\n",
   );
   const env = {
     PATH: options.path,
@@ -31,10 +31,10 @@ export async function exampleRepository(options: { dataDir: string; path: string
   for (const args of [
     ["init", "--quiet", "--initial-branch=main"],
     ["add", "README.md"],
-    ["commit", "--quiet", "--message=Begin"],
+    ["commit", "--quiet", "--message=Initial commit"],
   ]) {
     const git = Bun.which("git", { PATH: options.path });
-    if (!git) throw new OperatorError("git is not installed; prompt-backend cannot work without it.");
+    if (!git) throw new OperatorError("git is not installed; prompt-backend needs it.");
     const { exited, stderr } = Bun.spawn([git, ...args], {
       cwd: draft,
       env,

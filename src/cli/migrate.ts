@@ -3,7 +3,7 @@ import { openDatabase } from "../db/client.ts";
 import { migrate, pendingMigrations } from "../db/migrate.ts";
 import type { Logger } from "../observability/logger.ts";
 
-/** Applies what is pending, or with `check` only says what is. @returns the exit code: 1 when `check` finds something. */
+/** Applies the pending migrations, or only lists them with `check`. @returns the exit code: 1 if `check` finds any. */
 export async function runMigrate(options: {
   config: Config;
   logger: Logger;
@@ -19,7 +19,7 @@ export async function runMigrate(options: {
       return pending.length > 0 ? 1 : 0;
     }
     const applied = await migrate({ database, queue: config.redisUrl === undefined });
-    print(applied.length > 0 ? `applied: ${applied.join(", ")}` : "The database was up to date.");
+    print(applied.length > 0 ? `applied: ${applied.join(", ")}` : "The database is up to date.");
     return 0;
   } finally {
     await database.close();

@@ -1,6 +1,6 @@
 const EVERY_MS = 500;
 
-/** One line that is written over on a terminal; in a file or pipe only its last state is of interest. */
+/** One line that is overwritten on a terminal. In a file or pipe it is not shown, as only the result matters there. */
 export function progressLine(out: { write(text: string): unknown; isTTY?: boolean }) {
   let shownAt = performance.now();
   let shown = false;
@@ -17,7 +17,7 @@ export function progressLine(out: { write(text: string): unknown; isTTY?: boolea
   };
 }
 
-/** Bytes for people. */
+/** Bytes in a readable unit. */
 export function size(bytes: number): string {
   const [kib, mib] = [bytes / 1024, bytes / 1024 ** 2];
   if (mib >= 1024) return `${(mib / 1024).toFixed(1)} GiB`;

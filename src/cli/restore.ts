@@ -9,12 +9,12 @@ import { OperatorError } from "../shared/errors.ts";
 import { USE_PG_DUMP } from "./backup.ts";
 import { progressLine, size } from "./progress.ts";
 
-/** What may be in an empty DATA_DIR: our lock, what a file system has of itself, and a restore that was killed. */
-const OF_NO_ACCOUNT = /^(lock.*|lost\+found|restoring)$/;
+/** Entries that an empty DATA_DIR may have: the lock, the file system's own folder, and the rest of a killed restore. */
+const IGNORED = /^(lock.*|lost\+found|restoring)$/;
 
 /**
- * `prompt-backend restore FILE`: puts a backup into an empty DATA_DIR, whole or not at all.
- * @throws OperatorError when DATA_DIR is not empty or in use, or the backup is none.
+ * `prompt-backend restore FILE`: restores a backup into an empty DATA_DIR, completely or not at all.
+ * @throws OperatorError when DATA_DIR is not empty or in use, or FILE is not a valid backup.
  */
 export async function runRestore(options: {
   config: Config;
@@ -25,14 +25,14 @@ export async function runRestore(options: {
   const { dataDir } = config;
   const file = resolve(options.file);
   if (config.databaseUrl !== undefined) throw new OperatorError(USE_PG_DUMP);
-  if (!existsSync(file)) throw new OperatorError(`There is no file ${file}.`);
+  if (!existsSync(file)) throw new OperatorError(`The file ${file} does not exist.`);
   const unlock = lockDataDir(dataDir);
   const folder = join(dataDir, "restoring");
   try {
-    const there = (await readdir(dataDir)).find((name) => !OF_NO_ACCOUNT.test(name));
+    const there = (await readdir(dataDir)).find((name) => !IGNORED.test(name));
     if (there !== undefined)
       throw new OperatorError(
-        `DATA_DIR ${dataDir} is not empty (it has ${there}), and a restore replaces nothing: move that folder away, or set another DATA_DIR.`,
+        `DATA_DIR ${dataDir} is not empty (it contains ${there}), and a restore replaces nothing: move that folder away, or set another DATA_DIR.`,
       );
     await rm(folder, { recursive: true, force: true });
     await mkdir(folder, { mode: 0o700 });
@@ -41,16 +41,16 @@ export async function runRestore(options: {
       file,
       folder,
       migration: migrations.at(-1)?.when ?? 0,
-      onProgress: (so) => progress.show(`Unpacking: ${so.files} files, ${size(so.bytes)}`),
+      onProgress: (unpacked) => progress.show(`Unpacking: ${unpacked.files} files, ${size(unpacked.bytes)}`),
     });
     progress.end();
-    // The database last: without it the folder counts as empty of data.
+    // The database is moved last: a DATA_DIR without it holds no usable data.
     const names = (await readdir(folder)).toSorted(
       (a, b) => Number(a === "postgres") - Number(b === "postgres"),
     );
     for (const name of names) await rename(join(folder, name), join(dataDir, name));
     stderr.write(
-      `Restored ${files} files, ${size(bytes)}, backed up at ${head.made_at} by version ${head.version}, to ${dataDir}. Start the service; it brings the database up to date.\n`,
+      `Restored ${files} files (${size(bytes)}) to ${dataDir}, backed up at ${head.made_at} by version ${head.version}. Start the service; it migrates the database.\n`,
     );
   } finally {
     await rm(folder, { recursive: true, force: true });

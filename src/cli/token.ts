@@ -7,9 +7,9 @@ interface Output {
 }
 
 /**
- * `prompt-backend token`: prints a token of the local issuer as the one line on stdout, so that
- * `TOKEN=$(prompt-backend token --user me)` works; what it is goes to stderr. Works beside a running server.
- * @throws OperatorError when tokens come from elsewhere (exit code 1) or a name is unusable (2).
+ * `prompt-backend token`: prints a token of the local issuer as the only line on stdout, so that
+ * `TOKEN=$(prompt-backend token --user me)` works; its description goes to stderr. The service may be running.
+ * @throws OperatorError when this service does not issue tokens (exit code 1) or a name is invalid (2).
  */
 export async function runToken({
   config,
@@ -27,11 +27,11 @@ export async function runToken({
   const { auth, dataDir } = config;
   if (auth.mode === "oidc")
     throw new OperatorError(
-      `Tokens come from ${auth.issuer}: sign in there. To issue them here, unset KEYCLOAK_ISSUER or set AUTH_MODE=local, for the server too.`,
+      `Tokens are issued by ${auth.issuer}: sign in there. To issue them here, unset KEYCLOAK_ISSUER or set AUTH_MODE=local, for the server too.`,
     );
   if (auth.mode === "none")
     throw new OperatorError(
-      "AUTH_MODE=none asks nobody for a token. To use tokens, set AUTH_MODE=local, for the server too.",
+      "With AUTH_MODE=none no token is needed. To use tokens, set AUTH_MODE=local, for the server too.",
     );
   const issuer = openLocalIssuer({ dataDir, audience: auth.audience });
   const token = await issuer.issue({ user, roles });

@@ -2,7 +2,7 @@ import { ownExecutable } from "../agents/own-executable.ts";
 import type { Config } from "../config/config.ts";
 import { exampleRepository } from "./example-repository.ts";
 
-/** What a newcomer reads after the first start: a line to paste that submits a real prompt, and one to watch it. */
+/** What a newcomer sees after the first start: commands to paste that submit a prompt and show its session. */
 export async function welcomeText(options: { config: Config; url: string }): Promise<string> {
   const { config, url } = options;
   if (config.auth.mode === "oidc") return `API description: ${url}/openapi.json`;
@@ -19,19 +19,19 @@ export async function welcomeText(options: { config: Config; url: string }): Pro
     messages: [{ content: "Write a haiku about git into HAIKU.md" }],
   });
   return `
-Submit a first prompt, from another terminal (the repository is an example made for you):
+Submit a first prompt from another terminal (to an example repository that was created for you):
 
   curl -sS ${url}/sessions/with-prompt${auth} -H 'Content-Type: application/json' -d ${quote(body)}
 
-See how the sessions are doing:
+List the sessions:
 
   curl -sS ${url}/sessions${auth}
 
-The work arrives as a branch: git -C ${quote(repo)} log --all --oneline
+See the resulting branch: git -C ${quote(repo)} log --all --oneline
 `;
 }
 
-/** For pasting into a shell. */
+/** Quotes a word for a shell. */
 function quote(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

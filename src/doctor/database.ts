@@ -9,13 +9,13 @@ import type { Logger } from "../observability/logger.ts";
 import { messageOf } from "../shared/errors.ts";
 import { checked, type Finding, type Found, fail, ok, warn } from "./finding.ts";
 
-/** Milliseconds from which a statement is slow: a claim or a heartbeat takes several. */
+/** A statement that takes longer is slow, in milliseconds: a claim or a heartbeat consists of several. */
 const SLOW_MS = 50;
-/** Milliseconds by which clocks may differ; the service's own decisions are the database's clock's. */
+/** Tolerated clock difference, milliseconds. The service itself decides by the database's clock. */
 const CLOCK_MS = 2_000;
-const FIX = "check DATABASE_URL and that PostgreSQL runs; unset it for the embedded database";
+const FIX = "check DATABASE_URL and that PostgreSQL is running; unset it to use the embedded database";
 
-/** The database, its migrations, and the clocks. @param options.running the process that has the embedded one. */
+/** Checks the database, its migrations and the clocks. @param options.running the process that uses the embedded database. */
 export async function databaseFindings(options: {
   config: Config;
   running: ControlStatus | undefined;
@@ -23,7 +23,7 @@ export async function databaseFindings(options: {
 }): Promise<Finding[]> {
   const { config, running, logger } = options;
   if (config.databaseUrl === undefined) {
-    const there = existsSync(join(config.dataDir, "postgres", "PG_VERSION"));
+    const exists = existsSync(join(config.dataDir, "postgres", "PG_VERSION"));
     if (running)
       return [
         {
@@ -33,10 +33,8 @@ export async function databaseFindings(options: {
           ),
         },
       ];
-    if (!there)
-      return [
-        { check: "database", ...ok(`embedded; it will be made in ${config.dataDir} at the first start`) },
-      ];
+    if (!exists)
+      return [{ check: "database", ...ok(`embedded; the first start will create it in ${config.dataDir}`) }];
   }
 
   let seen: Probe | undefined;
@@ -52,26 +50,24 @@ export async function databaseFindings(options: {
       if (typeof database === "string")
         return warn(
           database,
-          "it may still be starting, or be a command such as migrate; try again in a moment",
+          "that process may still be starting, or be a command such as migrate; try again in a moment",
         );
       try {
         seen = await probe(database.orm);
         migrations = await pendingMigrations(database.orm).then(
           (pending) =>
             pending.length === 0
-              ? ok("none is missing")
-              : warn(
-                  `missing: ${pending.join(", ")}`,
-                  "the next start applies them; or run prompt-backend migrate",
-                ),
-          (error: unknown) => fail(messageOf(error), "run the newer version, or restore an older backup"),
+              ? ok("none is pending")
+              : warn(`pending: ${pending.join(", ")}`, "restart the service, or run prompt-backend migrate"),
+          (error: unknown) =>
+            fail(messageOf(error), "run the newer version, or restore a backup from before the upgrade"),
         );
       } finally {
         await database.close();
       }
       const { version, latencyMs } = seen;
-      const what = `${database.kind === "embedded" ? "embedded " : ""}PostgreSQL ${version}, ${latencyMs.toFixed(1)} ms a statement`;
-      return latencyMs < SLOW_MS ? ok(what) : warn(what, "run the service nearer to its database");
+      const what = `${database.kind === "embedded" ? "embedded " : ""}PostgreSQL ${version}, ${latencyMs.toFixed(1)} ms per statement`;
+      return latencyMs < SLOW_MS ? ok(what) : warn(what, "run the service closer to its database");
     },
     { fix: FIX },
   );
@@ -84,9 +80,9 @@ export async function databaseFindings(options: {
 
 function clock(offsetMs: number): Found {
   const seconds = (Math.abs(offsetMs) / 1000).toFixed(1);
-  if (Math.abs(offsetMs) < CLOCK_MS) return ok(`differs from the database's by ${seconds} s`);
+  if (Math.abs(offsetMs) < CLOCK_MS) return ok(`${seconds} s off the database's clock`);
   return warn(
     `this machine is ${seconds} s ${offsetMs > 0 ? "ahead of" : "behind"} the database`,
-    "let both take their time from the same servers (NTP): tokens' expiry is judged by this one",
+    "synchronize both clocks with NTP: this machine's clock decides when tokens expire",
   );
 }

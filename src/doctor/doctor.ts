@@ -6,7 +6,7 @@ import { checked, type Finding, ok } from "./finding.ts";
 import { agentFound, diskFound, gitFound, isolationFound } from "./machine.ts";
 import { allocatorFound, identityFound, portFound, queueFound } from "./network.ts";
 
-/** Looks at everything that a start with this configuration needs, all at once; changes nothing. */
+/** Checks everything that a start with this configuration needs, all at the same time. Changes nothing. */
 export async function examine(config: Config): Promise<Finding[]> {
   const logger = createLogger({ level: "silent" });
   const running = config.databaseUrl === undefined ? await askForStatus(config.dataDir) : undefined;
@@ -15,7 +15,7 @@ export async function examine(config: Config): Promise<Finding[]> {
     one(
       "queue",
       () => queueFound(config, logger),
-      "check REDIS_URL and that Redis runs; unset it to use the database",
+      "check REDIS_URL and that Redis is running; unset it to keep the queue in the database",
     ),
     one("identity", () => identityFound(config), "check KEYCLOAK_ISSUER and DATA_DIR"),
     config.sandboxProvider === "allocator"

@@ -12,7 +12,7 @@ const ANSWER_MS = 10_000;
 const GIT = { major: 2, minor: 29 };
 const INSTALL_GIT = "install git 2.29 or newer (Debian: apt-get install git)";
 
-/** What a program prints for --version; undefined where it does not answer. */
+/** The first line of a program's --version; undefined if it fails or does not exit. */
 async function versionOf(program: string, path: string): Promise<string | undefined> {
   const child = Bun.spawn([program, "--version"], {
     env: { PATH: path, HOME: tmpdir() },
@@ -48,7 +48,7 @@ export async function agentFound(config: Config): Promise<Found> {
   return version ? ok(`${why} Its version: ${version}.`) : fail(`${why} It does not start.`, CLAUDE);
 }
 
-/** In a folder of its own: the service may be using DATA_DIR's. */
+/** Probes in a temporary folder, because the service may be using DATA_DIR. */
 export async function isolationFound(config: Config): Promise<Found> {
   const folder = await mkdtemp(join(tmpdir(), "prompt-backend-doctor-"));
   try {
@@ -60,7 +60,7 @@ export async function isolationFound(config: Config): Promise<Found> {
       );
     const version = (await versionOf(found.program, config.path)) ?? "bubblewrap";
     const users = found.userNamespace ? "user, " : "";
-    return ok(`${version} isolates here: own ${users}PID, mount, IPC and UTS namespaces, read-only system`);
+    return ok(`${version} works: own ${users}PID, mount, IPC and UTS namespaces, read-only system`);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -73,15 +73,15 @@ export async function diskFound({ dataDir, runLimits }: Config): Promise<Found> 
     accessSync(folder, constants.W_OK | constants.X_OK);
   } catch {
     return fail(
-      `${folder} cannot be written by this user`,
-      "give it to the user that runs the service, or set DATA_DIR",
+      `this user cannot write to ${folder}`,
+      "make the user that runs the service its owner, or set DATA_DIR",
     );
   }
   const { bavail, bsize } = await statfs(folder);
   const free = bavail * bsize;
   const what = `${(free / 1024 ** 3).toFixed(1)} GiB free for ${dataDir}`;
   const { minFreeBytes } = runLimits;
-  const fix = "free some space, or set DATA_DIR to a larger disk, or lower MIN_FREE_DISK_MB";
-  if (free < minFreeBytes) return fail(`${what}, less than MIN_FREE_DISK_MB: no run would start`, fix);
-  return free < minFreeBytes * 2 ? warn(`${what}, soon less than MIN_FREE_DISK_MB`, fix) : ok(what);
+  const fix = "free some space, move DATA_DIR to a larger disk, or lower MIN_FREE_DISK_MB";
+  if (free < minFreeBytes) return fail(`${what}, less than MIN_FREE_DISK_MB: no run can start`, fix);
+  return free < minFreeBytes * 2 ? warn(`${what}, less than twice MIN_FREE_DISK_MB`, fix) : ok(what);
 }

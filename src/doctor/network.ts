@@ -30,7 +30,7 @@ export async function queueFound(config: Config, logger: Logger): Promise<Found>
     if (policy !== "" && policy !== "noeviction")
       return warn(
         what,
-        "set maxmemory-policy to noeviction: with any other, Redis may drop jobs, which then run late",
+        "set maxmemory-policy to noeviction: with another policy Redis may drop jobs, which then start late",
       );
     return number < REDIS.good ? warn(what, `use Redis ${REDIS.good} or newer`) : ok(what);
   } finally {
@@ -42,31 +42,31 @@ export async function identityFound(config: Config): Promise<Found> {
   const { auth, dataDir } = config;
   if (auth.mode === "none")
     return warn(
-      "AUTH_MODE=none lets in everybody who reaches this machine's loopback",
-      "use it for trying out only",
+      "AUTH_MODE=none gives every process on this machine access",
+      "use it only to try the service out",
     );
   if (auth.mode === "local") {
     if (!existsSync(join(dataDir, "local-issuer.key")))
-      return ok("local issuer; its key is made at first use");
+      return ok("local issuer; its key is created at first use");
     return ok(`local issuer with the key ${openLocalIssuer({ dataDir, audience: auth.audience }).keyFile}`);
   }
   const { issuer, jwksUri } = auth;
   const keys = createKeySet({ issuer, jwksUri, timeoutMs: ANSWER_MS, cooldownMs: 0 });
   try {
-    // Of a key that nobody has: the answer shows that the issuer publishes its keys where we look for them.
+    // A key that does not exist: that it is not found shows that the issuer's keys can be fetched.
     await keys({ alg: "RS256", kid: "prompt-backend-doctor" }, { payload: "", signature: "" });
   } catch (error) {
     if (error instanceof errors.JWKSNoMatchingKey) return ok(`${issuer} publishes its keys`);
     const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
     return fail(
-      `the keys of ${issuer} cannot be had: ${messageOf(cause)}`,
-      "check KEYCLOAK_ISSUER (with its realm, as tokens name it), KEYCLOAK_JWKS_URI, and that the issuer is reachable from here",
+      `the keys of ${issuer} cannot be fetched: ${messageOf(cause)}`,
+      "check KEYCLOAK_ISSUER (including the realm, exactly as in the tokens' iss claim), KEYCLOAK_JWKS_URI, and that this machine can reach the issuer",
     );
   }
   return ok(`${issuer} publishes its keys`);
 }
 
-/** Asks for nothing: any answer shows that it is there. Undefined where none is configured. */
+/** Any answer shows that the allocator is reachable. Undefined if none is configured. */
 export async function allocatorFound(config: Config): Promise<Found | undefined> {
   const url = config.ipAllocatorUrl;
   if (url === undefined) return undefined;
@@ -76,26 +76,26 @@ export async function allocatorFound(config: Config): Promise<Found | undefined>
   } catch (error) {
     return fail(
       `${new URL(url).host} does not answer: ${messageOf(error)}`,
-      "check IP_ALLOCATOR_URL, and that the allocator runs",
+      "check IP_ALLOCATOR_URL, and that the allocator is running",
     );
   }
 }
 
-/** Whether the server could listen, or does already. */
+/** Checks that the server could listen, or is listening already. */
 export async function portFound(config: Config, running: ControlStatus | undefined): Promise<Found> {
   const { host, port } = config;
   const where = `${host}:${port}`;
   if (running?.url && (port === 0 || new URL(running.url).port === String(port)))
-    return ok(`the running service listens on ${running.url}`);
-  if (port === 0) return ok("any free one");
+    return ok(`the running service is listening on ${running.url}`);
+  if (port === 0) return ok("any free port");
   try {
     const listening = await listen({ app: { fetch: () => new Response() }, host, port });
     await listening.stop();
     return ok(`${where} is free`);
   } catch (error) {
     const other = await serviceAt(config);
-    if (other !== undefined) return ok(`a prompt-backend ${other} listens on ${where} already`);
-    return fail(messageOf(error), "stop what uses it, or set another PORT");
+    if (other !== undefined) return ok(`a prompt-backend ${other} is listening on ${where} already`);
+    return fail(messageOf(error), "stop the process that uses it, or set another PORT");
   }
 }
 

@@ -22,7 +22,7 @@ describe("backup under load, restore into an empty DATA_DIR", () => {
   let repo: TestRepository;
   let file: string;
   let restored: string;
-  /** Acknowledged before the backup began; of the finished ones, what was there to be read. */
+  /** Acknowledged before the backup began; for the finished ones, what could be read. */
   const acknowledged: Known[] = [];
   const finished: { known: Known; session: unknown; messages: unknown[]; head: string }[] = [];
   const program = (args: string[], dataDir = stage.dataDir, more: Record<string, string> = {}) =>
@@ -46,14 +46,14 @@ describe("backup under load, restore into an empty DATA_DIR", () => {
   const headOf = async (dataDir: string, sessionId: string) =>
     (await repo.git("-C", storeOf(dataDir), "rev-parse", `refs/sessions/${sessionId}/head`)).trim();
 
-  test("a backup holds all that was acknowledged, and the service goes on meanwhile", async () => {
+  test("a backup contains everything that was acknowledged, and the service keeps working meanwhile", async () => {
     expect((await program(["token", "--user", "me"], stage.dataDir, { AUTH_MODE: "local" })).code).toBe(0);
     await using backend = await startBackend(stage);
     let busy = true;
     const submit = async () => {
       while (busy) {
         acknowledged.push(await backend.submit(repo.path, `Write ${acknowledged.length}`));
-        // Enough to do for two cores, few enough to wait for.
+        // Enough load for two cores, few enough to wait for.
         await Bun.sleep(500);
       }
     };
@@ -89,10 +89,10 @@ describe("backup under load, restore into an empty DATA_DIR", () => {
 
     const again = await program(["backup", file]);
     expect(again.code).toBe(1);
-    expect(again.stderr).toMatch(/is there already.*--force/);
+    expect(again.stderr).toMatch(/exists already.*--force/);
   }, 240_000);
 
-  test("restored, everything is there, nothing is half there, and work goes on", async () => {
+  test("a restore brings everything back, complete, and work continues", async () => {
     const done = await program(["restore", file], restored);
     expect(done.stderr).toMatch(/Restored \d+ files/);
     expect(done.code).toBe(0);
@@ -111,7 +111,7 @@ describe("backup under load, restore into an empty DATA_DIR", () => {
       expect(await backend.session(known.sessionId)).toEqual(session);
       expect(await backend.messages(known.promptId)).toEqual(messages);
     }
-    // What waited or ran in the backup comes to its end here, each with its one prompt.
+    // What was queued or running in the backup finishes here, each session with its one prompt.
     for (const id of ids) {
       const { body } = await backend.request("GET", `/sessions/${id}/prompts`);
       expect(body.prompts).toHaveLength(1);
@@ -139,7 +139,7 @@ describe("backup under load, restore into an empty DATA_DIR", () => {
     expect(branch.trim().split("\n")).toHaveLength(3);
   }
 
-  test("it works without a running service too, and replaces only with --force", async () => {
+  test("backup works without a running service, and replaces a file only with --force", async () => {
     const first = await program(["backup", file, "--force"], restored);
     expect(first).toMatchObject({ code: 0 });
     const third = join(stage.folder, "third");
@@ -148,7 +148,7 @@ describe("backup under load, restore into an empty DATA_DIR", () => {
     expect((await backend.session(finished[0]?.known.sessionId ?? "")).messages).toHaveLength(4);
   }, 60_000);
 
-  test("a restore replaces nothing, and what is damaged, cut off or something else restores nothing", async () => {
+  test("a restore replaces nothing; a damaged, truncated or foreign file restores nothing", async () => {
     const full = await program(["restore", file], restored);
     expect(full.code).toBe(1);
     expect(full.stderr).toMatch(/is not empty.*another DATA_DIR/);
@@ -163,7 +163,7 @@ describe("backup under load, restore into an empty DATA_DIR", () => {
     const newer = Buffer.from(plain);
     newer.write('"migration": 9', newer.indexOf('"migration": 1'));
     const cases: [string, Buffer, RegExp][] = [
-      ["flipped", gzipSync(flipped, { level: 1 }), /damaged: data\/postgres\/PG_VERSION is not what/],
+      ["flipped", gzipSync(flipped, { level: 1 }), /damaged: data\/postgres\/PG_VERSION does not match/],
       ["cut", readFileSync(file).subarray(0, 500_000), /damaged/],
       [
         "without its end",
@@ -181,18 +181,16 @@ describe("backup under load, restore into an empty DATA_DIR", () => {
       expect([name, done.code, done.stderr]).toEqual([name, 1, expect.stringMatching(message)]);
       expect(readdirSync(empty).filter((one) => !one.startsWith("lock"))).toEqual([]);
     }
-    expect((await program(["restore", join(stage.folder, "none")], empty)).stderr).toMatch(
-      /There is no file/,
-    );
+    expect((await program(["restore", join(stage.folder, "none")], empty)).stderr).toMatch(/does not exist/);
   }, 60_000);
 
-  test("what cannot be backed up is said", async () => {
+  test("what cannot be backed up is refused with the reason", async () => {
     const nothing = join(stage.folder, "nothing");
     await mkdir(nothing);
     expect((await program(["backup", join(stage.folder, "x")], nothing)).stderr).toMatch(
       /nothing to back up/,
     );
-    expect((await program(["backup", join(restored, "x")], restored)).stderr).toMatch(/is in DATA_DIR/);
+    expect((await program(["backup", join(restored, "x")], restored)).stderr).toMatch(/is inside DATA_DIR/);
     for (const command of ["backup", "restore"]) {
       const done = await program([command, join(stage.folder, "x")], restored, {
         DATABASE_URL: "postgres://a:secret@localhost/b",

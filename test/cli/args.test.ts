@@ -84,14 +84,14 @@ test.each([
   expect(exitCode).toBe(2);
 });
 
-test("--handover=stop goes with everything that runs, wherever it stands, and with nothing else", () => {
+test("--handover=stop is valid anywhere with what runs the service, and with no other command", () => {
   expect(parse("--handover=stop")).toMatchObject({ name: "run", handover: "stop" });
   expect(parse("server --handover=stop --with-bg-tasks")).toMatchObject({ server: true, handover: "stop" });
   expect(parse("bg-tasks prompt-runner --handover=stop")).toMatchObject({ tasks: ["prompt-runner"] });
   expect(() => parse("migrate --handover=stop")).toThrow("migrate does not take --handover=stop");
 });
 
-test("--help: every variable stands apart from what it is for", () => {
+test("--help lists every variable in a column of its own", () => {
   const text = helpText("1.2.3", TASK_NAMES);
   for (const name of Object.keys(VARIABLES)) expect(text).toMatch(new RegExp(`^  ${name}  +\\S`, "m"));
 });

@@ -11,7 +11,7 @@ test(".env.example lists every variable with its default (else: UPDATE_ENV_EXAMP
   expect(await Bun.file(file).text()).toBe(envExample());
 });
 
-test("each variable stands in it once, and its values are accepted as they stand", async () => {
+test("it lists each variable once, and its values are the defaults", async () => {
   const lines = (await Bun.file(file).text()).split("\n").flatMap((line) => {
     const [, name, value] = /^#([A-Z_]+)=(.*)$/.exec(line) ?? [];
     return name === undefined ? [] : [[name, value ?? ""] as const];

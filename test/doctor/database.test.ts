@@ -1,0 +1,114 @@
+import { expect, test } from "bun:test";
+import { lockDataDir } from "../../src/db/data-dir-lock.ts";
+import { createStage, startBackend } from "../harness/backend.ts";
+import { createDatabase, createRedis, describeWith } from "../harness/services.ts";
+import { useDoctor } from "./use-doctor.ts";
+
+const { examined } = useDoctor();
+
+test("embedded: while the service runs, after it stopped, and while another process uses the folder", async () => {
+  await using stage = await createStage("embedded");
+  {
+    await using backend = await startBackend(stage);
+    const { port } = new URL(backend.url);
+    const beside = await examined({ ...stage.env, PORT: port });
+    expect(beside.of("database")).toMatch(
+      /^ok: embedded, in use by the running service \(process \d+, version/,
+    );
+    expect(beside.of("port")).toBe(`ok: the running service is listening on ${backend.url}`);
+    expect((await backend.request("GET", "/sessions")).status).toBe(200);
+    // By its answer alone, where there is no socket to ask.
+    const stranger = await examined({ PORT: port });
+    expect(stranger.of("port")).toMatch(/^ok: a prompt-backend .* is listening on 127\.0\.0\.1:\d+ already/);
+    backend.process.kill("SIGTERM");
+    await backend.process.exit;
+  }
+  const after = await examined(stage.env);
+  expect(after.of("database")).toMatch(/^(ok|warn): embedded PostgreSQL \d+.*ms per statement/);
+  expect(after.of("migrations")).toBe("ok: none is pending");
+  expect(after.of("clock")).toMatch(/^ok/);
+
+  const unlock = lockDataDir(stage.dataDir);
+  try {
+    const busy = await examined(stage.env);
+    expect([busy.code, busy.of("database")]).toEqual([
+      0,
+      expect.stringMatching(/^warn: .* is in use by another/),
+    ]);
+  } finally {
+    unlock();
+  }
+});
+
+describeWith(["postgres", "redis"], "doctor with PostgreSQL and Redis", () => {
+  test("passes, then fails when both are gone", async () => {
+    const [database, redis] = [await createDatabase(), await createRedis()];
+    const env = { DATABASE_URL: database.url, REDIS_URL: redis.url, AUTH_MODE: "local" };
+    const healthy = await examined(env);
+    expect([healthy.code, healthy.of("migrations")]).toEqual([0, "ok: none is pending"]);
+    expect(healthy.of("database")).toMatch(/^(ok|warn): PostgreSQL \d+.*ms per statement/);
+    expect(healthy.of("queue")).toMatch(/^ok: Redis \d.*maxmemory-policy noeviction/);
+    await database.drop();
+    const gone = await examined({ ...env, REDIS_URL: "redis://u:pass-of-redis@127.0.0.1:1" });
+    expect(gone.code).toBe(1);
+    expect(gone.of("database")).toMatch(/^fail: .*that database does not exist/);
+    expect(gone.of("queue")).toMatch(/^fail: Cannot use the queue.*127\.0\.0\.1:1/);
+    expect(gone.text).not.toContain("pass-of-redis");
+    await redis.drop();
+  });
+});
+
+describeWith("postgres", "doctor with PostgreSQL", () => {
+  test("a database with pending migrations, and one of a newer version", async () => {
+    const { url, drop } = await createDatabase();
+    const sql = new Bun.SQL({ url, max: 1 });
+    const env = { DATABASE_URL: url, AUTH_MODE: "local" };
+    try {
+      await sql`delete from drizzle.__drizzle_migrations where created_at = (select max(created_at) from drizzle.__drizzle_migrations)`;
+      const older = await examined(env);
+      expect([older.code, older.of("migrations")]).toEqual([
+        0,
+        expect.stringMatching(/^warn: pending: \d{4}_/),
+      ]);
+      await sql`insert into drizzle.__drizzle_migrations (hash, created_at) values ('x', 99999999999999)`;
+      const newer = await examined(env);
+      expect([newer.code, newer.of("migrations")]).toEqual([
+        1,
+        expect.stringMatching(/^fail: .*newer prompt-backend/),
+      ]);
+    } finally {
+      await sql.end();
+      await drop();
+    }
+  });
+
+  test("a wrong password is reported without the password", async () => {
+    // The tests' own server accepts every password, so that a listener plays one that refuses.
+    const server = Bun.listen({
+      hostname: "127.0.0.1",
+      port: 0,
+      socket: {
+        data(socket, data) {
+          // SSLRequest: no.
+          if (data.length === 8) return void socket.write("N");
+          const fields = 'SFATAL\0VFATAL\0C28P01\0Mpassword authentication failed for user "u"\0\0';
+          const reply = Buffer.alloc(5 + fields.length);
+          reply.write("E");
+          reply.writeInt32BE(4 + fields.length, 1);
+          reply.write(fields, 5);
+          socket.end(reply);
+        },
+      },
+    });
+    try {
+      const { code, of, text } = await examined({
+        DATABASE_URL: `postgres://u:wrong-password@127.0.0.1:${server.port}/x`,
+        AUTH_MODE: "local",
+      });
+      expect([code, of("database")]).toEqual([1, expect.stringMatching(/^fail: .*the password is wrong/)]);
+      expect(text).not.toContain("wrong-password");
+    } finally {
+      server.stop(true);
+    }
+  });
+});

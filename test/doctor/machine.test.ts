@@ -1,0 +1,46 @@
+import { expect, test } from "bun:test";
+import { chmod, mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { useDoctor } from "./use-doctor.ts";
+
+const { scratch, examined } = useDoctor();
+
+test("missing or broken programs, a full disk, a port in use", async () => {
+  const bin = join(scratch.folder, "bin");
+  await mkdir(bin);
+  const script = async (name: string, text: string) => {
+    await Bun.write(join(bin, name), `#!/bin/sh\n${text}\n`);
+    await chmod(join(bin, name), 0o755);
+  };
+  const bare = await examined({ PATH: bin });
+  expect([bare.code, bare.of("git")]).toEqual([1, "fail: git is not installed"]);
+  expect(bare.of("isolation")).toMatch(/^warn: agents run without isolation: bubblewrap is not installed/);
+
+  await script("git", "echo git version 2.20.1");
+  await script("bwrap", "echo no namespaces here >&2; exit 1");
+  await script("claude", "echo 9.8.7 '(Claude Code)'");
+  const taken = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("hello") });
+  try {
+    const { code, of, text } = await examined({
+      PATH: bin,
+      AGENT: "claude",
+      ANTHROPIC_API_KEY: "sk-secret-of-ours",
+      MIN_FREE_DISK_MB: "9999999",
+      PORT: String(taken.port),
+    });
+    expect(code).toBe(1);
+    expect(of("git")).toBe("fail: git version 2.20.1 is too old");
+    expect(of("isolation")).toMatch(/^warn: .*no namespaces here/);
+    expect(of("agent")).toMatch(/^ok: The agent is Claude Code .* Its version: 9\.8\.7/);
+    expect(of("disk")).toMatch(/^fail: .* less than MIN_FREE_DISK_MB/);
+    expect(of("port")).toMatch(/^fail: .*is in use by another process/);
+    expect(text).not.toContain("sk-secret");
+  } finally {
+    await taken.stop(true);
+  }
+
+  const noAgent = await examined({ AGENT: "command", AGENT_COMMAND: '["no-such-agent"]' });
+  expect(noAgent.of("agent")).toMatch(/^fail: .*"no-such-agent" is not installed/);
+  const byDefault = await examined({ AGENT: "" });
+  expect(byDefault.of("agent")).toMatch(/^warn: The agent is the built-in demo/);
+});
