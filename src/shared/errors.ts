@@ -1,6 +1,5 @@
 /**
- * What a reply calls its kind of error in `err`; the published clients know these words, and each has one HTTP status
- * (api/error-reply.ts).
+ * The kinds of errors, sent as `err`. Published clients know these words, and each has one HTTP status (api/error-reply.ts).
  */
 export type ErrorKind =
   | "bad_request"
@@ -17,8 +16,8 @@ export type ErrorKind =
   | "internal";
 
 /**
- * Every code that a reply may have, and its kind. Codes are stable and part of the API; there is a specific one where a
- * client would act differently, else the kind itself is the code. docs/ERRORS.md explains each; a test compares the two.
+ * Every code that a reply can have, and its kind. Codes are stable and part of the API. There is a specific one where a
+ * client would act differently, else the kind is the code. docs/ERRORS.md explains each; a test compares the two.
  */
 export const ERROR_CODES = {
   bad_request: "bad_request",
@@ -67,12 +66,12 @@ export const ERROR_CODES = {
 
 export type ErrorCode = keyof typeof ERROR_CODES;
 
-/** The one error type that may reach a client. Everything else that is thrown is a bug or a broken dependency: a fixed 500. */
+/** The only error whose message reaches a client. Anything else is a bug or a broken dependency, and a 500 without details. */
 export class AppError extends Error {
   override readonly name = "AppError";
-  /** Seconds after which it is worth trying again; the reply's Retry-After. */
+  /** The reply's Retry-After, in seconds. */
   readonly retryAfter: number | undefined;
-  /** @param message a sentence for the person who sent the request: what was wrong and what to do. */
+  /** @param message a sentence for the sender of the request: what was wrong and what to do. */
   constructor(
     readonly code: ErrorCode,
     message: string,
@@ -95,11 +94,11 @@ const NOT_FOUND = {
   "dead letter": "dead_letter_not_found",
 } as const satisfies Record<string, ErrorCode>;
 
-/** The reply for what does not exist, and for what belongs to somebody else: nobody can tell one from the other. */
+/** What belongs to another user gets the same reply as what does not exist, so that ids reveal nothing. */
 export const notFound = (what: keyof typeof NOT_FOUND, id: string): AppError =>
   new AppError(NOT_FOUND[what], `The ${what} ${id} does not exist.`);
 
-/** A mistake of the operator (configuration, environment): printed as its message alone, no stack. Exit code 1, or 2 for usage. */
+/** A mistake of the operator (configuration, environment), printed without a stack. Exit code 1, or 2 for wrong usage. */
 export class OperatorError extends Error {
   override readonly name = "OperatorError";
   constructor(

@@ -51,7 +51,7 @@ describeWith(["postgres", "redis"], "doctor with PostgreSQL and Redis", () => {
     await database.drop();
     const gone = await examined({ ...env, REDIS_URL: "redis://u:pass-of-redis@127.0.0.1:1" });
     expect(gone.code).toBe(1);
-    expect(gone.of("database")).toMatch(/^fail: .*that database does not exist/);
+    expect(gone.of("database")).toMatch(/^fail: .*the database does not exist/);
     expect(gone.of("queue")).toMatch(/^fail: Cannot use the queue.*127\.0\.0\.1:1/);
     expect(gone.text).not.toContain("pass-of-redis");
     await redis.drop();
