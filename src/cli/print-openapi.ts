@@ -12,7 +12,7 @@ export async function printedOpenApi(version: string): Promise<string> {
   const app = createApp({
     database: { orm: unconnectedOrm() },
     hub: await openHub({ database: { listen: async () => async () => undefined }, logger }),
-    metrics: createMetrics({ version, domain: () => Promise.reject(new Error("there is no database")) }),
+    metrics: createMetrics({ version, deployment: () => Promise.reject(new Error("there is no database")) }),
     config: readConfig({}),
     verifier: { verify: () => Promise.reject(new Error("there are no users")) },
     health: () => ({

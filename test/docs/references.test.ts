@@ -22,7 +22,14 @@ const ROOMS = readdirSync(join(ROOT, "src"), { withFileTypes: true })
   .map(({ name }) => name);
 const IN_SRC = new RegExp(`^(?:${ROOMS.join("|")})/[\\w./-]*$`);
 /** Variables of shells and tests, which documents may name too. */
-const OTHER_VARIABLES = new Set(["TOKEN", "REPO", "UPDATE_OPENAPI", "UPDATE_ENV_EXAMPLE", "UPDATE_DOCS"]);
+const OTHER_VARIABLES = new Set([
+  "ERROR_CODES",
+  "TOKEN",
+  "REPO",
+  "UPDATE_OPENAPI",
+  "UPDATE_ENV_EXAMPLE",
+  "UPDATE_DOCS",
+]);
 
 /** Routes that are not in the OpenAPI document. */
 const OTHER_ROUTES = ["/openapi.json", "/metrics", "/swagger-ui/", "/rapidoc/"];

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { createKeyedMutex } from "../../src/shared/keyed-mutex.ts";
-import { retry, sleep, withTimeout } from "../../src/shared/time.ts";
+import { retry, sleep, unlessAborted, withTimeout } from "../../src/shared/time.ts";
 
 const always = () => true;
 
@@ -13,6 +13,17 @@ describe("sleep", () => {
     expect(await sleep(60_000, controller.signal).catch((error) => error.message)).toBe("enough");
     await sleep(1, new AbortController().signal);
   });
+});
+
+test("unlessAborted gives the result, or what its signal aborted with, also before it began", async () => {
+  const never = new Promise<never>(() => undefined);
+  const controller = new AbortController();
+  expect(await unlessAborted(Promise.resolve(1), controller.signal)).toBe(1);
+  expect(await unlessAborted(Promise.resolve(2), undefined)).toBe(2);
+  const waiting = unlessAborted(never, controller.signal).catch((error) => error.message);
+  controller.abort(new Error("enough"));
+  expect(await waiting).toBe("enough");
+  expect(await unlessAborted(never, controller.signal).catch((error) => error.message)).toBe("enough");
 });
 
 describe("withTimeout", () => {
