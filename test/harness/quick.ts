@@ -3,12 +3,13 @@ import { readSources, type Source } from "./sources.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
 
-/** What `npm run test:quick` leaves out: whole folders, and files that use one of these parts of the harness. */
+/** What `npm run test:quick` leaves out: folders and files that take long, and files that use one of these parts of the harness. */
 const FOLDERS = {
   pipeline: "follows prompts through running services",
   chaos: "breaks running services",
   fuzz: "sends thousands of requests",
   "db/migrations.test.ts": "makes databases from nothing",
+  "docs/architecture.test.ts": "takes every event in every state",
 };
 const PARTS = {
   "harness/backend.ts": "starts the service",
