@@ -87,7 +87,7 @@ const ErrorDto = t.Object(
       examples: ["The session 019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708 does not exist."],
     }),
     code: t.String({
-      description: "The specific error, stable: use this in programs",
+      description: "The specific error, stable: use this in programs. docs/ERRORS.md explains each one",
       examples: ["session_not_found"],
     }),
     request_id: t.String({

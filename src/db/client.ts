@@ -26,7 +26,7 @@ export interface Database {
    * Runs `work` alone on one connection, under an advisory lock that other processes respect too.
    * @throws what `signal` aborted with, also while it waits for the lock.
    */
-  exclusively<T>(lock: bigint, work: (orm: Orm) => Promise<T>, signal?: AbortSignal): Promise<T>;
+  withAdvisoryLock<T>(lock: bigint, work: (orm: Orm) => Promise<T>, signal?: AbortSignal): Promise<T>;
   /**
    * Whether this process is the leader for something, among all on this database: the first that asks, until it closes,
    * dies or loses its connection. Ask each time. Embedded: always true.

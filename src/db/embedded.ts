@@ -47,7 +47,7 @@ export async function openEmbedded(options: { dataDir: string }): Promise<Databa
     listen: (channel, onNotify) => client.listen(channel, onNotify),
     queuePool: () => poolAround(client),
     // One process, one session: nothing else runs meanwhile.
-    exclusively: (_lock, work) => work(orm),
+    withAdvisoryLock: (_lock, work) => work(orm),
     leads: async () => true,
     async copyFiles(target) {
       // A checkpoint first, so that the copy starts quickly. Nothing writes while the files are copied, and what is only

@@ -62,7 +62,7 @@ export function migrate(options: {
     if (queue) await migrateQueue(database);
     return pending;
   };
-  return database.exclusively(LOCK, work, signal);
+  return database.withAdvisoryLock(LOCK, work, signal);
 }
 
 async function migrateQueue(database: Database): Promise<void> {

@@ -74,7 +74,7 @@ export async function openPostgres(options: {
       return pool as unknown as PgPool;
     },
 
-    async exclusively(lock, work, signal) {
+    async withAdvisoryLock(lock, work, signal) {
       const single = postgres(options.url, { ...connection, max: 1 });
       const locked = single`select pg_advisory_lock(${lock.toString()}::bigint)`;
       // A closed connection alone would leave the server waiting for the lock.
