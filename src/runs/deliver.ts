@@ -32,7 +32,7 @@ export async function deliver(options: {
   for (let tries = 1; ; tries += 1) {
     const last = tries >= MAX_DELIVERIES || cancelled.aborted;
     try {
-      return await sandbox.collect(commitMessage(run), life);
+      return await sandbox.deliverWork(commitMessage(run), life);
     } catch (error) {
       life.throwIfAborted();
       if (last || classify(error).kind !== "transient") throw error;

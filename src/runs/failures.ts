@@ -50,7 +50,7 @@ export function classify(error: unknown): { kind: Failure["kind"]; message: stri
   if (error instanceof AttemptsExhausted) return { kind: "poison", message: error.message };
   if (error instanceof AgentUnavailable) return { kind: "configuration", message: error.message };
   if (error instanceof RepositoryError)
-    return { kind: error.passing ? "transient" : "configuration", message: error.message };
+    return { kind: error.transient ? "transient" : "configuration", message: error.message };
   const code = (error as { code?: unknown } | null)?.code;
   if (code === "ENOSPC" || code === "EDQUOT")
     return { kind: "transient", message: "The disk of the machine that runs the prompts is full." };

@@ -77,7 +77,7 @@ function cancelledOutcome({ agentRun, lease }: RunnerState, error: unknown): Out
 async function salvage({ deps, run, lease }: RunnerState): Promise<WorkResult | undefined> {
   try {
     const sandbox = run.sbxConfig ? await deps.sandboxes.reopen(run.sbxConfig, run) : undefined;
-    return await sandbox?.collect(commitMessage(run), lease.lost);
+    return await sandbox?.deliverWork(commitMessage(run), lease.lost);
   } catch (error) {
     deps.logger.warn("the work of a prompt without attempts left could not be delivered", {
       error: messageOf(error),

@@ -63,7 +63,7 @@ export async function runClaimed(deps: RunnerDeps, run: ClaimedRun, shutdown: Ab
       logger.warn("run left as it is", { error: messageOf(failure) });
     });
   } finally {
-    state.agentRun?.process.letGo();
+    state.agentRun?.process.detach();
     await state.agentRun?.access?.close();
     lease.release();
     const { outcome, kind, usage } = ended;

@@ -46,9 +46,9 @@ export async function watchAgent(options: {
       stop();
     },
   });
-  life.addEventListener("abort", process.letGo, { once: true });
+  life.addEventListener("abort", process.detach, { once: true });
   cancelled.addEventListener("abort", stop, { once: true });
-  if (life.aborted) process.letGo();
+  if (life.aborted) process.detach();
   if (cancelled.aborted) stop();
   try {
     await ingest({ lines: process.lines(0), reader, stored, write: writer.append });
@@ -64,7 +64,7 @@ export async function watchAgent(options: {
     throw error;
   } finally {
     watch.stop();
-    life.removeEventListener("abort", process.letGo);
+    life.removeEventListener("abort", process.detach);
     cancelled.removeEventListener("abort", stop);
   }
 }

@@ -1,18 +1,19 @@
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { LocalConfig } from "../db/json-columns.ts";
-import { isPassing } from "./git/git-errors.ts";
-import { packing } from "./git/packing.ts";
+import { isTransient, RepositoryError } from "./git/git-errors.ts";
+import { packCommand } from "./git/packing.ts";
+import type { CheckoutRequest } from "./git/request.ts";
 import type { Machine } from "./machine.ts";
 import { removeTree } from "./remove-tree.ts";
-import { type CheckoutRequest, RepositoryError, type Sandbox, type SandboxKind } from "./sandbox.ts";
+import type { Sandbox, SandboxKind } from "./sandbox.ts";
 
-/** Committing and packing the work of a run. */
-const PACKING_LIMIT_MS = 10 * 60_000;
+/** For committing and packing the work of a run. */
+const PACKING_TIMEOUT_MS = 10 * 60_000;
 
-/** Sandboxes on this machine: the checkout is here, and the agent works in it. */
+/** Sandboxes on this machine: the agent works in a checkout in DATA_DIR. */
 export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
-  /** Written last: a sandbox that has it is whole. */
+  /** Holds the commit that the checkout started from. Written last: a sandbox that has it is complete. */
   const startFile = (id: string) => join(machine.folderOf(id), "start");
 
   const sandboxOf = (config: LocalConfig, request: CheckoutRequest, start: string): Sandbox => {
@@ -25,13 +26,13 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
       notes: join(machine.folderOf(id), "notes.json"),
       start: (command, limitMs) => machine.launch(id, hostPaths, command, limitMs),
       attach: (record) => machine.attach(id, record),
-      async collect(message, signal) {
+      async deliverWork(message, signal) {
         signal.throwIfAborted();
-        // What an earlier runner began to pack, too.
-        await machine.endAll(id);
+        // Also the packing that an earlier runner may have started.
+        await machine.killAll(id);
         const { branch } = request;
-        const command = packing({ message, start, branch, author: machine.author });
-        const process = machine.launch(id, hostPaths, command, PACKING_LIMIT_MS);
+        const command = packCommand({ message, start, branch, author: machine.author });
+        const process = machine.launch(id, hostPaths, command, PACKING_TIMEOUT_MS);
         const onAbort = () => void process.stop(0);
         signal.addEventListener("abort", onAbort, { once: true });
         try {
@@ -41,11 +42,11 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
             throw new RepositoryError(
               `The work in the checkout could not be read: ${stderr.trim().split("\n").at(-1) || `git ended with ${code}`}`,
               undefined,
-              // Killed, or out of space: not the checkout's fault.
-              code === null || isPassing(stderr),
+              // Killed, or out of disk space: not the checkout's fault.
+              code === null || isTransient(stderr),
             );
           const bundle = Bun.file(process.output).size > 0 ? process.output : undefined;
-          return await machine.storeOf(request).takeIn(request, { bundle, start }, signal);
+          return await machine.repositoryFor(request).importBundle(request, { bundle, start }, signal);
         } finally {
           signal.removeEventListener("abort", onAbort);
           await rm(process.output, { force: true });
@@ -59,10 +60,10 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
 
     async open(config, request, signal) {
       const hostPaths = machine.pathsOf(config.id, request.sessionId);
-      const store = machine.storeOf(request);
+      const repository = machine.repositoryFor(request);
       try {
         for (const one of Object.values(hostPaths)) await mkdir(one, { recursive: true, mode: 0o700 });
-        const start = await store.checkOut(request, hostPaths.checkout, signal);
+        const start = await repository.checkOut(request, hostPaths.checkout, signal);
         await writeFile(startFile(config.id), start);
         return sandboxOf(config, request, start);
       } catch (error) {

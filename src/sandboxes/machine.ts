@@ -7,46 +7,48 @@ import type { Logger } from "../observability/logger.ts";
 import { AppError, messageOf } from "../shared/errors.ts";
 import { createKeyedMutex } from "../shared/keyed-mutex.ts";
 import { openGit } from "./git/git.ts";
+import { RepositoryError } from "./git/git-errors.ts";
 import { checkBranchName, parseRepo } from "./git/repo-url.ts";
 import { openRepositoryStore, type RepositoryStore } from "./git/repository.ts";
+import type { CheckoutRequest } from "./git/request.ts";
 import { type Bubblewrap, INSIDE, probeBubblewrap } from "./isolation/bubblewrap.ts";
-import { endMarked, MARKER } from "./process/processes.ts";
-import { attachProcess, startProcess } from "./process/sandbox-process.ts";
-import { removeTree } from "./remove-tree.ts";
+import { killMarked, MARKER } from "./process/processes.ts";
 import {
-  type CheckoutRequest,
-  RepositoryError,
+  attachProcess,
   type SandboxProcess,
-  type SandboxProvider,
-} from "./sandbox.ts";
+  type SandboxRef,
+  startProcess,
+} from "./process/sandbox-process.ts";
+import { removeTree } from "./remove-tree.ts";
+import type { SandboxProvider } from "./sandbox.ts";
 
 /**
- * What every sandbox needs of the machine that runs its agent: DATA_DIR/sandboxes/<id>/{checkout,home,tmp}, isolated by
- * bubblewrap where it works, and our own copies of the repositories. What an agent remembers of a conversation is in
- * DATA_DIR/conversations/<session> and outlives the sandbox.
+ * What every sandbox needs from the machine that runs its agent: the folders DATA_DIR/sandboxes/<id>/{checkout,home,tmp},
+ * isolation by bubblewrap where it works, and our own copies of the repositories. The transcripts of a session are in
+ * DATA_DIR/conversations/<session> and outlive the sandbox.
  */
 export interface Machine
   extends Pick<SandboxProvider, "host" | "isolation" | "sweep" | "freeBytes" | "usedBytes"> {
   folderOf(id: string): string;
-  /** As this process sees them. */
+  /** The sandbox's paths as this process sees them. */
   pathsOf(id: string, sessionId: string): SandboxPaths;
-  /** As programs inside see them. */
+  /** The same paths as programs in the sandbox see them. */
   insideOf(hostPaths: SandboxPaths): SandboxPaths;
   launch(id: string, hostPaths: SandboxPaths, command: AgentCommand, limitMs: number): SandboxProcess;
   attach(id: string, record: AgentProcess): Promise<SandboxProcess | undefined>;
-  /** Ends every process of a sandbox. */
-  endAll(id: string): Promise<void>;
-  /** The same, and removes its folder. Idempotent. */
+  /** Kills every process of a sandbox. */
+  killAll(id: string): Promise<void>;
+  /** Kills every process of a sandbox and removes its folder. Idempotent. */
   remove(id: string): Promise<void>;
-  /** @throws RepositoryError where the request names what cannot be. */
-  storeOf(request: CheckoutRequest): RepositoryStore;
+  /** Our copy of the requested repository. @throws RepositoryError if the request is invalid. */
+  repositoryFor(request: CheckoutRequest): RepositoryStore;
   author: { name: string; email: string };
 }
 
 export async function openMachine(options: { config: Config; logger: Logger }): Promise<Machine> {
   const { config, logger } = options;
   const { dataDir, path, githubUrl, githubToken, gitAuthor: author } = config;
-  // Someone who signs in from elsewhere has no business with the paths of this machine.
+  // Users who sign in through an identity provider must not reach the paths of this machine.
   const allowLocal = config.auth.mode !== "oidc";
   const root = join(dataDir, "sandboxes");
   await mkdir(root, { recursive: true, mode: 0o700 });
@@ -54,9 +56,14 @@ export async function openMachine(options: { config: Config; logger: Logger }): 
   const git = await openGit({ dataDir, path, githubUrl, githubToken });
   const probed = await probeBubblewrap({ path, dataDir });
   const bubblewrap: Bubblewrap | undefined = typeof probed === "string" ? undefined : probed;
-  const inTurn = createKeyedMutex();
+  const mutex = createKeyedMutex();
   const folderOf = (id: string) => join(root, safeId(id));
-  const placeOf = (id: string) => ({ id, folder: folderOf(id), host, isolated: bubblewrap !== undefined });
+  const refOf = (id: string): SandboxRef => ({
+    id,
+    folder: folderOf(id),
+    host,
+    isolated: bubblewrap !== undefined,
+  });
 
   const machine: Machine = {
     host,
@@ -80,23 +87,23 @@ export async function openMachine(options: { config: Config; logger: Logger }): 
     },
     insideOf: (hostPaths) => (bubblewrap ? INSIDE : hostPaths),
     launch: (id, hostPaths, command, limitMs) =>
-      startProcess(placeOf(id), { bubblewrap, hostPaths, path, command, limitMs }),
-    attach: (id, record) => attachProcess(placeOf(id), record),
-    endAll: (id) => endMarked(MARKER, safeId(id)),
+      startProcess(refOf(id), { bubblewrap, hostPaths, path, command, limitMs }),
+    attach: (id, record) => attachProcess(refOf(id), record),
+    killAll: (id) => killMarked(MARKER, safeId(id)),
     async remove(id) {
-      await machine.endAll(id);
+      await machine.killAll(id);
       await removeTree(folderOf(id));
     },
 
-    storeOf(request) {
-      // A session was checked when it was made; the database may hold one from a time with other rules.
+    repositoryFor(request) {
+      // A session is checked when it is created, but the database may hold one from before the rules changed.
       const address = asRepositoryError(() => {
         checkBranchName(request.targetBranch);
         checkBranchName(request.branch, "branch");
         return parseRepo(request.repo, { githubUrl, allowLocal });
       });
       const hasToken = githubToken !== undefined;
-      return openRepositoryStore({ git, dataDir, address, hasToken, author, inTurn });
+      return openRepositoryStore({ git, dataDir, address, hasToken, author, mutex });
     },
 
     async sweep(heldOf) {
@@ -108,7 +115,7 @@ export async function openMachine(options: { config: Config; logger: Logger }): 
           await machine.remove(id);
           released += 1;
         } catch (error) {
-          // One that cannot be removed must not keep the others; the next sweep tries again.
+          // One failure must not keep the others from being removed; the next sweep retries.
           logger.warn("a sandbox could not be removed", { sandbox: id, error: messageOf(error) });
         }
       }
@@ -116,7 +123,7 @@ export async function openMachine(options: { config: Config; logger: Logger }): 
     },
 
     async usedBytes() {
-      // Agents add and remove files meanwhile: what du cannot find any more is no error.
+      // Agents add and remove files meanwhile: files that du cannot find any more are no error.
       const child = Bun.spawn(["du", "-sk", "--", root], {
         env: { PATH: path },
         stdout: "pipe",
@@ -133,7 +140,7 @@ export async function openMachine(options: { config: Config; logger: Logger }): 
   return machine;
 }
 
-/** What is wrong with the request is for the user to read in the session. */
+/** Turns an error about the request into one that the user reads in the session. */
 function asRepositoryError<T>(work: () => T): T {
   try {
     return work();
@@ -143,7 +150,7 @@ function asRepositoryError<T>(work: () => T): T {
   }
 }
 
-/** Names this DATA_DIR, and so this machine; made once, whoever comes first. */
+/** The id of this DATA_DIR, and so of this machine; created by whichever process is first. */
 async function hostId(dataDir: string): Promise<string> {
   const file = join(dataDir, "host-id");
   const read = () => readFile(file, "utf8").then((text) => text.trim());
@@ -151,7 +158,7 @@ async function hostId(dataDir: string): Promise<string> {
   if (known) return known;
   const draft = `${file}.${crypto.randomUUID()}`;
   await writeFile(draft, `${crypto.randomUUID()}\n`);
-  // A link, unlike a move, never replaces what another process made meanwhile.
+  // A link, unlike a move, never replaces a file that another process has created meanwhile.
   await link(draft, file).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== "EEXIST") throw error;
   });
@@ -161,7 +168,7 @@ async function hostId(dataDir: string): Promise<string> {
 
 const isId = (id: string) => /^[0-9a-f-]{36}$/i.test(id);
 
-/** Ids come from the database; still, none becomes a path that leads elsewhere. */
+/** Ids come from the database; still, none may become a path that leads elsewhere. */
 function safeId(id: string): string {
   if (!isId(id)) throw new Error(`not an id: ${JSON.stringify(id)}`);
   return id;

@@ -6,8 +6,8 @@ import { openMachine } from "./machine.ts";
 import type { SandboxProvider } from "./sandbox.ts";
 
 /**
- * The sandboxes of this process: new ones of the kind that SANDBOX_PROVIDER names; those that sessions hold from before a
- * change of it are still found and given back.
+ * The sandboxes of this process. New ones are of the kind that SANDBOX_PROVIDER names; those that sessions still hold
+ * from before it was changed are reopened and released all the same.
  */
 export async function openSandboxes(options: { config: Config; logger: Logger }): Promise<SandboxProvider> {
   const { config, logger } = options;

@@ -7,21 +7,21 @@ import { removeTree } from "./remove-tree.ts";
 
 const SESSION = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const DAY_MS = 86_400_000;
-/** Loose objects that no ref leads to go when they are so old; younger ones may belong to a fetch under way. */
+/** The age at which unreachable objects are pruned; younger ones may belong to a fetch in progress. */
 const PRUNE_AFTER = "14.days.ago";
 
 /**
- * Removes what sessions that no longer exist left in this DATA_DIR: what agents remember of the conversation, and the
- * branches in our copies of the repositories. Each machine looks at its own folders, so that none is missed, whichever
- * machine removed the rows.
+ * Purges what deleted sessions left in this DATA_DIR: transcripts, and branches in our copies of the repositories. Each
+ * machine purges its own folders, whichever machine deleted the rows.
  *
- * Nothing is removed where the folder belongs to another database (somebody tries out a second one on the same
- * DATA_DIR): there, no session would be known.
- * @param options.database tells the database from others.
- * @param options.days only sessions that were made longer ago can be gone for good.
- * @param options.known which of these sessions there are.
+ * Nothing is purged if DATA_DIR belongs to another database (someone tries out a second one): that one knows none of
+ * the sessions.
+ * @param options.database the id of the database.
+ * @param options.days only sessions that were created longer ago than this can have been purged from the database.
+ * @param options.known which of these sessions exist.
+ * @returns how many conversations and branches were removed.
  */
-export async function forgetSessions(options: {
+export async function purgeSessions(options: {
   dataDir: string;
   git: Git;
   database: string;
@@ -35,19 +35,19 @@ export async function forgetSessions(options: {
   const owner = await ownerOf(dataDir, database);
   if (owner !== database) {
     logger.warn(
-      "DATA_DIR belongs to another database: what deleted sessions left in it stays. If that one is gone, remove its database-id file",
+      "DATA_DIR belongs to another database, so nothing in it is purged. If that database is gone, remove the file database-id",
       { data_dir: dataDir },
     );
     return none;
   }
   const before = Date.now() - days * DAY_MS;
-  /** Listed first, asked about then: a session is recorded before it gets a folder. */
-  const gone = async (ids: readonly string[]) => {
-    const old = [...new Set(ids)].filter((id) => SESSION.test(id) && madeAt(id) < before);
-    const alive = old.length > 0 ? await known(old) : new Set();
-    return old.filter((id) => !alive.has(id));
+  /** Ask after listing: a session is recorded before it gets a folder. */
+  const purgeable = async (ids: readonly string[]) => {
+    const old = [...new Set(ids)].filter((id) => SESSION.test(id) && createdAt(id) < before);
+    const existing = old.length > 0 ? await known(old) : new Set();
+    return old.filter((id) => !existing.has(id));
   };
-  /** What cannot be removed now must not keep the rest; the next time tries again. */
+  /** One failure must not keep the rest from being purged; the next run retries. @returns 1 if it worked. */
   const attempt = async (what: string, work: () => Promise<unknown>) => {
     try {
       signal.throwIfAborted();
@@ -61,7 +61,7 @@ export async function forgetSessions(options: {
 
   const folder = join(dataDir, "conversations");
   let conversations = 0;
-  for (const id of await gone(await namesIn(folder)))
+  for (const id of await purgeable(await namesIn(folder)))
     conversations += await attempt("a conversation", () => removeTree(join(folder, id)));
 
   let branches = 0;
@@ -72,7 +72,7 @@ export async function forgetSessions(options: {
       const listing = await git(["for-each-ref", "--format=%(refname)", "refs/sessions"], { cwd, signal });
       const refs = Map.groupBy(listing.split("\n").filter(Boolean), (ref) => ref.split("/")[2] ?? "");
       let removed = 0;
-      for (const id of await gone([...refs.keys()]))
+      for (const id of await purgeable([...refs.keys()]))
         for (const ref of refs.get(id) ?? [])
           removed += await attempt("a branch", () => git(["update-ref", "-d", ref], { cwd, signal }));
       branches += removed;
@@ -82,7 +82,7 @@ export async function forgetSessions(options: {
   return { conversations, branches };
 }
 
-/** Whose sessions this DATA_DIR has: the first database that asks. */
+/** The database that this DATA_DIR belongs to: the first one that was used with it. */
 async function ownerOf(dataDir: string, database: string): Promise<string> {
   const file = join(dataDir, "database-id");
   await writeFile(file, `${database}\n`, { flag: "wx" }).catch((error: NodeJS.ErrnoException) => {
@@ -91,7 +91,7 @@ async function ownerOf(dataDir: string, database: string): Promise<string> {
   return (await readFile(file, "utf8")).trim();
 }
 
-/** Milliseconds since 1970: a UUIDv7 begins with them. */
-const madeAt = (id: string) => Number.parseInt(id.replaceAll("-", "").slice(0, 12), 16);
+/** Milliseconds since 1970: a UUIDv7 starts with them. */
+const createdAt = (id: string) => Number.parseInt(id.replaceAll("-", "").slice(0, 12), 16);
 
 const namesIn = (folder: string): Promise<string[]> => readdir(folder).catch(() => []);

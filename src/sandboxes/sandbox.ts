@@ -1,91 +1,49 @@
-import type { AgentCommand, AgentExit, RemoteWorkplace, SandboxPaths } from "../agents/agent.ts";
+import type { AgentCommand, RemoteWorkplace, SandboxPaths } from "../agents/agent.ts";
 import type { AgentProcess, SandboxConfig } from "../db/json-columns.ts";
-import type { JournalLine } from "./process/journal.ts";
+import type { CheckoutRequest, WorkResult } from "./git/request.ts";
+import type { SandboxProcess } from "./process/sandbox-process.ts";
 
 /**
- * The sandbox seam. A sandbox is borrowed for the prompts of one session, holds the checkout of its branch, runs
- * programs, and is given back.
+ * The sandbox seam. A sandbox belongs to one session: it holds the checkout of the session's branch, runs programs,
+ * delivers their work, and is released.
  */
 
-export interface CheckoutRequest {
-  sessionId: string;
-  /** As the user wrote it: owner/name, https URL, or (local modes) a path or file:// URL. */
-  repo: string;
-  targetBranch: string;
-  branch: string;
-}
-
-export interface WorkResult {
-  /** Commits on the session's branch that the target branch does not have. 0: the agent changed nothing. */
-  commits: number;
-  /** Short hash of the branch's tip. */
-  head: string;
-  /** Where the branch went, or why it stayed here. */
-  push: { pushed: true; to: string } | { pushed: false; reason: string };
-}
-
-/** How a program of a sandbox ended. */
-export interface SandboxExit extends AgentExit {
-  /** It ended without a word, its keeper too: the machine was restarted, or somebody killed both. */
-  lost: boolean;
-}
-
-/** A program in a sandbox. It does not depend on the process that started it; another one may attach to it. */
-export interface SandboxProcess {
-  /** All that is needed to find it again. */
-  readonly record: AgentProcess;
-  /** Milliseconds since its start, by a clock that nobody sets. */
-  ageMs(): number;
-  /** How it was found. */
-  readonly state: "running" | "ended" | "lost";
-  /**
-   * What it has printed and will print, line by line, beginning `from` so many bytes; until it and all that it started
-   * have ended. A line longer than the cap is cut and marked.
-   */
-  lines(from: number): AsyncIterable<JournalLine>;
-  /** The file that has its output. */
-  readonly output: string;
-  /** Resolves when the program AND everything it started have ended. */
-  exit: Promise<SandboxExit>;
-  /** Polite end (SIGTERM), then by force after `graceMs`. Resolves when all is gone. Idempotent. */
-  stop(graceMs: number): Promise<void>;
-  /** Processor time so far, in clock ticks, and bytes printed. */
-  usage(): Promise<{ cpuTicks: number; outputBytes: number }>;
-  /** Watches it no longer: `lines` ends, `exit` rejects. The program goes on. */
-  letGo(): void;
-}
+export { RepositoryError } from "./git/git-errors.ts";
+export type { CheckoutRequest, WorkResult } from "./git/request.ts";
+export type { SandboxExit, SandboxProcess } from "./process/sandbox-process.ts";
 
 export interface Sandbox {
   readonly config: SandboxConfig;
-  /** As programs inside see them. */
+  /** Paths as programs in the sandbox see them. */
   readonly paths: SandboxPaths;
-  /** As this process sees the same folder as `paths.state` / `paths.checkout`. */
+  /** The same folders as this process sees them. */
   readonly hostPaths: SandboxPaths;
-  /** A borrowed sandbox, apart from this machine, that the agent works in through MCP alone. */
+  /** Set: the checkout is on another machine, and the agent reaches it only through MCP. */
   readonly remote?: RemoteWorkplace | undefined;
-  /** A file that agents under isolation cannot see, for what the next runner of this sandbox must know. */
+  /** A file for the next runner of this sandbox. Isolated agents cannot see it. */
   readonly notes: string;
-  /** @param limitMs after which the program is ended whether a runner watches it or not. */
+  /** @param limitMs when the program is killed, whether a runner watches it or not. */
   start(command: AgentCommand, limitMs: number): SandboxProcess;
-  /** Undefined where there is no trace of it. */
+  /** Undefined if the program's files are gone. */
   attach(record: AgentProcess): Promise<SandboxProcess | undefined>;
   /**
-   * Commits what was left uncommitted, takes the branch out of the sandbox, pushes it if that is allowed. Once all
-   * programs have ended. May be repeated.
+   * Commits uncommitted changes, imports the branch from the sandbox, and pushes it if the service has credentials. Call
+   * it when all programs have ended. Idempotent.
+   * @param message of the commit. @throws RepositoryError
    */
-  collect(message: string, signal: AbortSignal): Promise<WorkResult>;
+  deliverWork(message: string, signal: AbortSignal): Promise<WorkResult>;
 }
 
 export interface SandboxProvider {
-  /** This machine, as in a sandbox's config. */
+  /** The id of this machine, as in a sandbox's config. */
   readonly host: string;
-  /** One sentence for log and /health-detail; `isolated: false` is a loud warning. */
+  /** `detail` is a sentence for the log and /health-detail; `isolated: false` is logged as a warning. */
   readonly isolation: { isolated: boolean; detail: string };
-  /** A config for a new sandbox; makes nothing. */
+  /** A config for a new sandbox; creates nothing. */
   plan(): SandboxConfig;
   /**
-   * Makes the sandbox and checks the branch out.
-   * @param record stores what the config has become, before it is relied upon.
+   * Creates the sandbox and checks out the branch.
+   * @param record stores the config when it changes, before anything depends on the change.
    * @throws RepositoryError with a sentence for the user; SandboxUnavailable.
    */
   open(
@@ -94,22 +52,26 @@ export interface SandboxProvider {
     signal: AbortSignal,
     record: (config: SandboxConfig) => Promise<void>,
   ): Promise<Sandbox>;
-  /** The sandbox as an earlier runner left it; undefined where it is not here, or was never finished. */
+  /** The sandbox as an earlier runner left it; undefined if it is on another machine or was never completed. */
   reopen(config: SandboxConfig, request: CheckoutRequest): Promise<Sandbox | undefined>;
-  /** Ends every process of the sandbox and removes its checkout, home and tmp. Idempotent. False: another machine's. */
+  /**
+   * Kills every process of the sandbox and removes its checkout, home and tmp. Idempotent.
+   * @returns false if the sandbox is on another machine.
+   */
   release(config: SandboxConfig): Promise<boolean>;
   /**
-   * Releases what is on this machine and held by no session; returns how many. The crash path. It asks `heldOf` about
-   * the folders that it has already listed: a sandbox is recorded before its folder is made, so none is missed.
+   * Releases the sandboxes of this machine that no session holds, such as those left by a crash. It lists them first and
+   * asks `heldOf` about them then: a sandbox is recorded before its folder is created, so none in use is released.
+   * @returns how many were released.
    */
   sweep(heldOf: (ids: readonly string[]) => Promise<ReadonlySet<string>>): Promise<number>;
-  /** Bytes that are free where checkouts are. */
+  /** Free bytes on the file system of the checkouts. */
   freeBytes(): Promise<number>;
-  /** Bytes that all sandboxes of this machine have. */
+  /** Bytes used by all sandboxes of this machine. */
   usedBytes(): Promise<number>;
 }
 
-/** One kind of sandboxes, with configs of its own shape. */
+/** One kind of sandbox, with its own kind of config. */
 export interface SandboxKind<Own extends SandboxConfig> {
   plan(): Own;
   open(
@@ -122,20 +84,7 @@ export interface SandboxKind<Own extends SandboxConfig> {
   release(config: Own): Promise<boolean>;
 }
 
-/** No sandbox is to be had now; there may be one later. `message` is for the user. */
+/** No sandbox is available now; one may be later. `message` is for the user. */
 export class SandboxUnavailable extends Error {
   override readonly name = "SandboxUnavailable";
-}
-
-/** The repository, branch or credentials are wrong; `message` is for the user. */
-export class RepositoryError extends Error {
-  override readonly name = "RepositoryError";
-  /** @param passing whether the same may work a moment later: the network, a server that is away. */
-  constructor(
-    message: string,
-    options?: ErrorOptions,
-    readonly passing = false,
-  ) {
-    super(message, options);
-  }
 }

@@ -6,12 +6,12 @@ import { deadLetter, session } from "../db/tables.ts";
 const BATCH = 100;
 const sandboxId = sql<string>`${session.sbxConfig} ->> 'id'`;
 
-/** After this many failures a return becomes a dead letter. */
+/** After this many failed returns a sandbox becomes a dead letter. */
 export const MAX_RETURNS = 5;
 
 /**
- * Sandboxes that may be returned: nothing runs or waits in their session. One whose return failed backs off: 2 s,
- * doubled each time.
+ * Sandboxes to return: no prompt of their session is pending or processing. The wait after a failed return starts at 2 s
+ * and doubles each time.
  */
 export async function idleSandboxes(orm: Orm): Promise<{ sessionId: string; config: SandboxConfig }[]> {
   const rows = await orm
@@ -43,7 +43,7 @@ export async function heldSandboxes(orm: Orm, ids: readonly string[]): Promise<S
   return new Set(rows.map(({ id }) => id));
 }
 
-/** The sandbox was returned. Changes nothing where the session holds another one meanwhile. */
+/** Records that a sandbox was returned. Changes nothing if the session holds another one by now. */
 export async function markReturned(orm: Orm, sessionId: string, config: SandboxConfig): Promise<void> {
   await orm
     .update(session)
@@ -52,8 +52,8 @@ export async function markReturned(orm: Orm, sessionId: string, config: SandboxC
 }
 
 /**
- * Counts a failed return. The last one becomes a dead letter, and the sandbox is left alone until that is retried.
- * @returns whether it was given up.
+ * Records a failed return. The last one creates a dead letter, and the sandbox is left alone until that is retried.
+ * @returns whether this was the last one.
  */
 export async function countFailedReturn(
   orm: Orm,
@@ -86,8 +86,9 @@ export async function countFailedReturn(
 export const RETURN_TASK = "sandbox-return";
 
 /**
- * The allocator reports a sandbox as returned: no session holds it any more. An item is recognised by its id, or as a
- * whole by the config's `item`. A local sandbox stays while a prompt runs in it. @returns the sessions.
+ * Records that the allocator has a sandbox back: no session holds it any more. The item is identified by its id, or is
+ * equal to the config's `item`. A local sandbox stays while a prompt runs in it.
+ * @returns the ids of the sessions that held it.
  */
 export async function markItemReturned(orm: Orm, item: unknown): Promise<string[]> {
   const id = typeof item === "object" && item !== null && "id" in item ? item.id : item;

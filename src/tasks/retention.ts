@@ -5,7 +5,7 @@ import { purgeOldLimits } from "../db/request-limits.ts";
 import { purgeOldMessages } from "../messages/purge-store.ts";
 import { purgePublished } from "../queue/outbox.ts";
 import { openGit } from "../sandboxes/git/git.ts";
-import { forgetSessions } from "../sandboxes/purge-sessions.ts";
+import { purgeSessions } from "../sandboxes/purge-sessions.ts";
 import { knownSessions, purgeableSessions, purgeSession } from "../sessions/purge-store.ts";
 import { sleep } from "../shared/time.ts";
 import { startLoop } from "./loop.ts";
@@ -82,7 +82,7 @@ export async function purge(
   // Last: an unusable folder or git must not keep the database from being purged.
   if (deletedDays > 0 && !signal.aborted) {
     const { dataDir, path, githubUrl, githubToken } = config;
-    const left = await forgetSessions({
+    const left = await purgeSessions({
       dataDir,
       git: await openGit({ dataDir, path, githubUrl, githubToken }),
       database: await databaseIdentity(orm),

@@ -15,7 +15,7 @@ import {
   startScriptedModel,
 } from "../harness/scripted-model.ts";
 import { until } from "../harness/until.ts";
-import { exitOf, openBench, textOf } from "./bench.ts";
+import { exitOf, openAgentFixture, textOf } from "./fixture.ts";
 
 setDefaultTimeout(PATIENCE_MS);
 
@@ -31,9 +31,9 @@ const missing = typeof program === "string" ? undefined : program.missing;
 if (missing) console.warn(`the real Claude Code is not tested: ${missing}`);
 
 /** Real Claude Code, the proxy, the scripted model, a repository. */
-async function openStage(script: ModelScript) {
+async function openClaudeFixture(script: ModelScript) {
   const path = typeof program === "string" ? program : "";
-  const bench = await openBench();
+  const fixture = await openAgentFixture();
   const model = startScriptedModel({ script });
   const proxy = openModelProxy({ upstream: model.url, apiKey: new Secret(REAL_KEY) });
   const grant = proxy.grant("run");
@@ -43,21 +43,21 @@ async function openStage(script: ModelScript) {
       prompt: "Do it.",
       conversationId: CONVERSATION,
       resume: false,
-      paths: bench.paths,
+      paths: fixture.paths,
       model: { baseUrl: proxy.url, token: grant.token },
       ...request,
     });
   return {
-    ...bench,
+    ...fixture,
     agent,
     model,
     token: grant.token,
     command,
-    ask: (request: Partial<AgentRequest> = {}) => bench.run(agent, command(request)),
+    ask: (request: Partial<AgentRequest> = {}) => fixture.run(agent, command(request)),
     async [Symbol.asyncDispose]() {
       await proxy.close();
       await model.stop();
-      await bench[Symbol.asyncDispose]();
+      await fixture[Symbol.asyncDispose]();
     },
   };
 }
@@ -67,46 +67,46 @@ describe.skipIf(missing !== undefined)("the real Claude Code", () => {
     const write = bash(
       "printf hello > new.txt && git add . && git -c user.name=A -c user.email=a@b.c commit -qm Work",
     );
-    await using stage = await openStage(inTurn(write, done));
-    const { verdict, events } = await stage.ask({ instructions: "House rule 17." });
+    await using claude = await openClaudeFixture(inTurn(write, done));
+    const { verdict, events } = await claude.ask({ instructions: "House rule 17." });
     expect(verdict).toMatchObject({ ok: true, summary: "done.", usage: { turns: 2, input_tokens: 200 } });
-    expect(await stage.git("log", "-1", "--format=%s")).toBe("Work");
+    expect(await claude.git("log", "-1", "--format=%s")).toBe("Work");
     expect(events.map((one) => one.type)).toEqual(
       expect.arrayContaining(["system", "assistant", "user", "result"]),
     );
     expect(new Set(events.map((one) => one.uuid)).size).toBe(events.length);
-    expect(JSON.stringify(stage.model.requests[0]?.body)).toContain("House rule 17.");
+    expect(JSON.stringify(claude.model.requests[0]?.body)).toContain("House rule 17.");
   });
 
   test("goes on with a conversation in another folder, with the instructions of today", async () => {
-    await using stage = await openStage(() => done);
-    expect(await stage.agent.hasTranscript(stage.paths.state, CONVERSATION)).toBe(false);
-    await stage.ask({ prompt: "The word is zebra.", instructions: "Rule of yesterday." });
-    expect(await stage.agent.hasTranscript(stage.paths.state, CONVERSATION)).toBe(true);
-    const moved = `${stage.paths.checkout}-moved`;
-    await rename(stage.paths.checkout, moved);
-    stage.paths.checkout = moved;
-    const { verdict } = await stage.ask({ prompt: "Which?", resume: true, instructions: "Rule of today." });
+    await using claude = await openClaudeFixture(() => done);
+    expect(await claude.agent.hasTranscript(claude.paths.state, CONVERSATION)).toBe(false);
+    await claude.ask({ prompt: "The word is zebra.", instructions: "Rule of yesterday." });
+    expect(await claude.agent.hasTranscript(claude.paths.state, CONVERSATION)).toBe(true);
+    const moved = `${claude.paths.checkout}-moved`;
+    await rename(claude.paths.checkout, moved);
+    claude.paths.checkout = moved;
+    const { verdict } = await claude.ask({ prompt: "Which?", resume: true, instructions: "Rule of today." });
     expect(verdict.ok).toBe(true);
-    const last = stage.model.requests.at(-1);
+    const last = claude.model.requests.at(-1);
     expect(last && heard(last)).toContain("The word is zebra.");
     expect(JSON.stringify(last?.body)).toContain("Rule of today.");
     expect(JSON.stringify(last?.body)).not.toContain("Rule of yesterday.");
   });
 
   test("begins anew where an earlier run ended before its first message", async () => {
-    await using stage = await openStage(() => done);
-    await stage.ask();
-    const [folder = ""] = await readdir(join(stage.paths.state, "projects"));
-    await truncate(join(stage.paths.state, "projects", folder, `${CONVERSATION}.jsonl`));
-    expect(await stage.agent.hasTranscript(stage.paths.state, CONVERSATION)).toBe(false);
-    expect((await stage.ask()).verdict.ok).toBe(true);
+    await using claude = await openClaudeFixture(() => done);
+    await claude.ask();
+    const [folder = ""] = await readdir(join(claude.paths.state, "projects"));
+    await truncate(join(claude.paths.state, "projects", folder, `${CONVERSATION}.jsonl`));
+    expect(await claude.agent.hasTranscript(claude.paths.state, CONVERSATION)).toBe(false);
+    expect((await claude.ask()).verdict.ok).toBe(true);
   });
 
   test("does not obey the repository's settings, hooks or servers", async () => {
     await using thief = startThief();
-    await using stage = await openStage(inTurn(bash("true"), done));
-    const { checkout, tmp } = stage.paths;
+    await using claude = await openClaudeFixture(inTurn(bash("true"), done));
+    const { checkout, tmp } = claude.paths;
     const hook = (event: string) => [
       { hooks: [{ type: "command", command: `touch ${tmp}/${event}` }], matcher: "" },
     ];
@@ -122,8 +122,8 @@ describe.skipIf(missing !== undefined)("the real Claude Code", () => {
     const server = { command: "touch", args: [`${tmp}/server`] };
     await Bun.write(join(checkout, ".mcp.json"), JSON.stringify({ mcpServers: { server } }));
     // What an earlier run of the session left in its own state is not obeyed either.
-    await Bun.write(join(stage.paths.state, ".claude.json"), JSON.stringify({ mcpServers: { server } }));
-    const { verdict } = await stage.ask();
+    await Bun.write(join(claude.paths.state, ".claude.json"), JSON.stringify({ mcpServers: { server } }));
+    const { verdict } = await claude.ask();
     expect(verdict.ok).toBe(true);
     expect(thief.requests()).toBe(0);
     const left = (await readdir(tmp)).filter((one) =>
@@ -133,18 +133,20 @@ describe.skipIf(missing !== undefined)("the real Claude Code", () => {
   });
 
   test("sees the token of its run and never the key", async () => {
-    await using stage = await openStage(inTurn(bash("env; cat /proc/$PPID/environ | tr '\\0' '\\n'"), done));
-    const { stdout, events } = await stage.ask();
-    expect(textOf(events)).toContain(`ANTHROPIC_API_KEY=${stage.token}`);
+    await using claude = await openClaudeFixture(
+      inTurn(bash("env; cat /proc/$PPID/environ | tr '\\0' '\\n'"), done),
+    );
+    const { stdout, events } = await claude.ask();
+    expect(textOf(events)).toContain(`ANTHROPIC_API_KEY=${claude.token}`);
     expect(stdout).not.toContain(REAL_KEY);
-    const keys = stage.model.requests.map((one) => one.headers.get("x-api-key"));
+    const keys = claude.model.requests.map((one) => one.headers.get("x-api-key"));
     expect(new Set(keys)).toEqual(new Set([REAL_KEY]));
   });
 
   test("an error of the API is a failure, although it is printed as a success", async () => {
     const error = { status: 400, type: "invalid_request_error", message: "credit balance is too low" };
-    await using stage = await openStage(() => ({ error }));
-    const { verdict, events } = await stage.ask();
+    await using claude = await openClaudeFixture(() => ({ error }));
+    const { verdict, events } = await claude.ask();
     expect(events.at(-1)).toMatchObject({ type: "result", subtype: "success", is_error: true });
     expect(verdict).toMatchObject({ ok: false, reason: expect.stringMatching(/API.*400.*credit balance/i) });
   });
@@ -152,32 +154,32 @@ describe.skipIf(missing !== undefined)("the real Claude Code", () => {
   test.each(["/help", "\n/clear and more", "--version", "-p", "!ls", "#x"])(
     "takes %j as a prompt",
     async (prompt) => {
-      await using stage = await openStage(() => done);
-      const { verdict } = await stage.ask({ prompt });
+      await using claude = await openClaudeFixture(() => done);
+      const { verdict } = await claude.ask({ prompt });
       expect(verdict).toMatchObject({ ok: true, summary: "done." });
-      const [first] = stage.model.requests;
+      const [first] = claude.model.requests;
       expect(first && heard(first)).toContain(JSON.stringify(prompt.trim()).slice(1, -1));
     },
   );
 
   test("ended by a signal in the middle of an answer is a failure, and can be resumed", async () => {
-    await using stage = await openStage((_request, call) => (call === 0 ? { stall: true } : done));
-    const child = stage.start(stage.command({ prompt: "The word is zebra." }));
-    const reader = stage.agent.reader();
+    await using claude = await openClaudeFixture((_request, call) => (call === 0 ? { stall: true } : done));
+    const child = claude.start(claude.command({ prompt: "The word is zebra." }));
+    const reader = claude.agent.reader();
     const exit = new Response(child.stdout).text().then(async (text) => {
       for (const line of text.split("\n")) reader.read(line);
       await child.exited;
       return exitOf(child);
     });
-    await until(() => stage.model.requests.length > 0, { what: "a request to the model" });
+    await until(() => claude.model.requests.length > 0, { what: "a request to the model" });
     child.kill("SIGTERM");
     expect(reader.conclude(await exit)).toMatchObject({
       ok: false,
       reason: expect.stringContaining("SIGTERM"),
     });
-    await stage.model.requests[0]?.left;
-    const resume = await stage.agent.hasTranscript(stage.paths.state, CONVERSATION);
-    expect((await stage.ask({ prompt: "Go on.", resume })).verdict.ok).toBe(true);
+    await claude.model.requests[0]?.left;
+    const resume = await claude.agent.hasTranscript(claude.paths.state, CONVERSATION);
+    expect((await claude.ask({ prompt: "Go on.", resume })).verdict.ok).toBe(true);
   });
 });
 

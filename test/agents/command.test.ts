@@ -8,7 +8,7 @@ import { createCommandReader } from "../../src/agents/command.ts";
 import { isRenderable } from "../../src/agents/events.ts";
 import { Secret } from "../../src/shared/secret.ts";
 import { PATIENCE_MS } from "../harness/patience.ts";
-import { openBench } from "./bench.ts";
+import { openAgentFixture } from "./fixture.ts";
 
 setDefaultTimeout(PATIENCE_MS);
 
@@ -29,11 +29,11 @@ function chooseCommand(...agentCommand: [string, ...string[]]) {
 
 describe("any program", () => {
   test("gets the prompt on stdin, works in the checkout, and its text is kept", async () => {
-    await using bench = await openBench();
+    await using fixture = await openAgentFixture();
     const { agent } = chooseCommand("sh", "-c", "cat > prompt.txt; pwd; echo; echo done; cat prompt.txt");
-    const request = { prompt: "-n /x", conversationId: "c", resume: false, paths: bench.paths };
-    const { verdict, events } = await bench.run(agent, agent.command(request));
-    expect(verdict).toMatchObject({ ok: true, summary: `${bench.paths.checkout}\ndone\n-n /x` });
+    const request = { prompt: "-n /x", conversationId: "c", resume: false, paths: fixture.paths };
+    const { verdict, events } = await fixture.run(agent, agent.command(request));
+    expect(verdict).toMatchObject({ ok: true, summary: `${fixture.paths.checkout}\ndone\n-n /x` });
     expect(events).toHaveLength(3);
     for (const event of events) expect(isRenderable(event)).toBe(true);
   });
@@ -123,10 +123,10 @@ describe("its output", () => {
 
 describe("the choice", () => {
   test("without AGENT: Claude where its program and a key are there, else the demo, which says why", async () => {
-    await using bench = await openBench();
-    const claude = join(bench.paths.home, "claude");
+    await using fixture = await openAgentFixture();
+    const claude = join(fixture.paths.home, "claude");
     await Bun.write(claude, "#!/bin/sh\n");
-    const here = { ...NOTHING, path: `${bench.paths.home}:/nowhere` };
+    const here = { ...NOTHING, path: `${fixture.paths.home}:/nowhere` };
     expect(chooseAgent({ config: here }).why).toMatch(
       /demo.*ANTHROPIC_API_KEY is not set and Claude Code was not/,
     );
@@ -156,8 +156,8 @@ describe("the choice", () => {
   });
 
   test("a program is found as a shell finds it, with every link and the real file's folder", async () => {
-    await using bench = await openBench();
-    const { home, tmp } = bench.paths;
+    await using fixture = await openAgentFixture();
+    const { home, tmp } = fixture.paths;
     await mkdir(join(home, "real"));
     await Bun.write(join(home, "real/tool"), "#!/bin/sh\n");
     await symlink("../home/real/tool", join(tmp, "middle"));
@@ -173,12 +173,12 @@ describe("the choice", () => {
   });
 
   test("a package's program comes with its node_modules, a program at home without its home", async () => {
-    await using bench = await openBench();
-    const file = join(bench.paths.home, "lib/node_modules/@a/b/cli.js");
+    await using fixture = await openAgentFixture();
+    const file = join(fixture.paths.home, "lib/node_modules/@a/b/cli.js");
     await Bun.write(file, "#!/usr/bin/env node\n");
     await chmod(file, 0o755);
     const readable = findProgram(file, "")?.readable;
-    expect(readable).toEqual([file, join(bench.paths.home, "lib/node_modules")]);
+    expect(readable).toEqual([file, join(fixture.paths.home, "lib/node_modules")]);
     const own = join(homedir(), `agent-${crypto.randomUUID()}`);
     await Bun.write(own, "#!/bin/sh\n");
     try {

@@ -5,9 +5,9 @@ import { join, resolve } from "node:path";
 import { createDemoAgent } from "../../src/agents/demo.ts";
 import { runDemoAgent } from "../../src/agents/demo-main.ts";
 import { isRenderable } from "../../src/agents/events.ts";
-import { openBench, textOf } from "./bench.ts";
+import { openAgentFixture, textOf } from "./fixture.ts";
 
-async function runDemo(bench: Awaited<ReturnType<typeof openBench>>, prompt: string) {
+async function runDemo(fixture: Awaited<ReturnType<typeof openAgentFixture>>, prompt: string) {
   const lines: string[] = [];
   const code = await runDemoAgent({
     stdin: (async function* () {
@@ -19,8 +19,8 @@ async function runDemo(bench: Awaited<ReturnType<typeof openBench>>, prompt: str
         done();
       },
     },
-    cwd: bench.paths.checkout,
-    env: { PATH: process.env["PATH"], HOME: bench.paths.home },
+    cwd: fixture.paths.checkout,
+    env: { PATH: process.env["PATH"], HOME: fixture.paths.home },
   });
   const reader = createDemoAgent().reader();
   const events = lines.map((line) => reader.read(line.trimEnd())).filter((one) => one !== undefined);
@@ -29,16 +29,16 @@ async function runDemo(bench: Awaited<ReturnType<typeof openBench>>, prompt: str
 
 describe("the demo", () => {
   test("commits the prompt, in any words, and says what it is", async () => {
-    await using bench = await openBench();
-    await bench.git("config", "commit.gpgsign", "true");
-    await Bun.write(join(bench.paths.checkout, ".gitignore"), "*.md\n");
-    const { code, events, verdict } = await runDemo(bench, 'Add a `README`\n$(touch x) -- "quoted"\n');
+    await using fixture = await openAgentFixture();
+    await fixture.git("config", "commit.gpgsign", "true");
+    await Bun.write(join(fixture.paths.checkout, ".gitignore"), "*.md\n");
+    const { code, events, verdict } = await runDemo(fixture, 'Add a `README`\n$(touch x) -- "quoted"\n');
     expect(code).toBe(0);
     expect(verdict).toMatchObject({ ok: true, summary: expect.stringContaining("PROMPTS.md") });
-    expect(await bench.git("log", "-1", "--format=%an %s")).toBe(
+    expect(await fixture.git("log", "-1", "--format=%an %s")).toBe(
       "prompt-backend demo Add a prompt to PROMPTS.md",
     );
-    expect(await bench.git("show", "HEAD:PROMPTS.md")).toContain(
+    expect(await fixture.git("show", "HEAD:PROMPTS.md")).toContain(
       '> Add a `README`\n> $(touch x) -- "quoted"',
     );
     expect(textOf(events)).toMatch(/built-in demo[\s\S]*ANTHROPIC_API_KEY/);
@@ -52,21 +52,21 @@ describe("the demo", () => {
   });
 
   test("keeps what was there before, and leaves other changes alone", async () => {
-    await using bench = await openBench();
-    await runDemo(bench, "one");
-    await Bun.write(join(bench.paths.checkout, "README.md"), "changed");
-    await runDemo(bench, "two");
-    const text = await bench.git("show", "HEAD:PROMPTS.md");
+    await using fixture = await openAgentFixture();
+    await runDemo(fixture, "one");
+    await Bun.write(join(fixture.paths.checkout, "README.md"), "changed");
+    await runDemo(fixture, "two");
+    const text = await fixture.git("show", "HEAD:PROMPTS.md");
     expect(text).toMatch(/> one\n\n## [\s\S]*> two/);
-    expect(await bench.git("status", "--porcelain")).toBe("M README.md");
+    expect(await fixture.git("status", "--porcelain")).toBe("M README.md");
   });
 
   test("does not write through a repository's link, and fails with a reason", async () => {
-    await using bench = await openBench();
-    const outside = join(bench.paths.home, "outside");
+    await using fixture = await openAgentFixture();
+    const outside = join(fixture.paths.home, "outside");
     await Bun.write(outside, "");
-    await symlink(outside, join(bench.paths.checkout, "PROMPTS.md"));
-    const { code, verdict } = await runDemo(bench, "x");
+    await symlink(outside, join(fixture.paths.checkout, "PROMPTS.md"));
+    const { code, verdict } = await runDemo(fixture, "x");
     expect(code).toBe(1);
     expect(verdict).toMatchObject({ ok: false, reason: expect.stringContaining("could not commit") });
     expect(await Bun.file(outside).text()).toBe("");

@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { endMarked, MARKER } from "../../src/sandboxes/process/processes.ts";
+import { killMarked, MARKER } from "../../src/sandboxes/process/processes.ts";
 import { programArgv, runProgram } from "../harness/backend.ts";
 import { freePort } from "../harness/machine.ts";
 import { type PrivateServer, startPostgres, startRedis } from "../harness/private-servers.ts";
@@ -140,7 +140,7 @@ export async function openCluster(options: { combination: Combination; agent: st
       await Promise.all(nodes.map((node) => node.process?.[Symbol.asyncDispose]()));
       for (const dataDir of [one, two])
         for (const id of await readdir(join(dataDir, "sandboxes")).catch(() => []))
-          await endMarked(MARKER, id);
+          await killMarked(MARKER, id);
       await redis?.stop();
       await postgres?.stop();
       if (mounted) await Bun.$`umount -l ${two}`.nothrow().quiet();

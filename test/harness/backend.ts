@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { endMarked, MARKER, signal } from "../../src/sandboxes/process/processes.ts";
+import { killMarked, MARKER, signal } from "../../src/sandboxes/process/processes.ts";
 import { type RunningProcess, startProcess } from "./process.ts";
 import { createDatabase, createRedis } from "./services.ts";
 import { until } from "./until.ts";
@@ -38,7 +38,7 @@ export async function createStage(combination: Combination): Promise<Stage> {
       "\n",
     );
     for (const pid of keepers.filter(Boolean)) signal(Number(pid), "SIGKILL");
-    for (const id of ids) await endMarked(MARKER, id);
+    for (const id of ids) await killMarked(MARKER, id);
   };
   return {
     folder,

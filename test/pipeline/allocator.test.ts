@@ -5,7 +5,7 @@ import { makeRepository } from "../harness/repository.ts";
 import { type ScriptedRequest, startScriptedModel } from "../harness/scripted-model.ts";
 import { unavailable } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
-import { startAllocator } from "../sandboxes/allocator/allocator-stand-in.ts";
+import { startFakeAllocator } from "../sandboxes/allocator/fake-allocator.ts";
 
 const NAME =
   "in a borrowed sandbox, the real Claude Code CLI has only the sandbox's tools, and the branch is delivered";
@@ -31,7 +31,7 @@ function script(request: ScriptedRequest) {
 if (typeof program !== "string") unavailable({ name: NAME, reason: program.missing });
 else
   test(NAME, async () => {
-    const allocator = startAllocator({ sandboxes: 1 });
+    const allocator = startFakeAllocator({ sandboxes: 1 });
     const model = startScriptedModel({ script });
     await using stage = await createStage("embedded");
     const env = {
@@ -61,7 +61,7 @@ else
   }, 90_000);
 
 test("three sessions share one sandbox: the others wait with a reason, and all complete", async () => {
-  const allocator = startAllocator({ sandboxes: 1 });
+  const allocator = startFakeAllocator({ sandboxes: 1 });
   await using stage = await createStage("embedded");
   const work =
     'cat > note.txt; curl -s -m 5 -o /dev/null localhost; sleep 0.5; echo "worked in $AGENT_REMOTE_CHECKOUT"';

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { eq } from "drizzle-orm";
 import { deadLetter, prompt, session } from "../../src/db/tables.ts";
 import type { RunnerDeps } from "../../src/runs/runner.ts";
-import { endMarked, MARKER } from "../../src/sandboxes/process/processes.ts";
+import { killMarked, MARKER } from "../../src/sandboxes/process/processes.ts";
 import { agentOf, openRunBench, type RunBench } from "./fixture.ts";
 
 const LONG = 60_000;
@@ -64,8 +64,8 @@ describe("failed runs", () => {
         const sandbox = await bench.stage.provider.open(...args);
         return {
           ...sandbox,
-          async collect(...rest) {
-            const result = await sandbox.collect(...rest);
+          async deliverWork(...rest) {
+            const result = await sandbox.deliverWork(...rest);
             if (failures++ === 0) throw Object.assign(new Error("disk"), { code: "ENOSPC" });
             return result;
           },
@@ -97,7 +97,7 @@ describe("failed runs", () => {
       await first;
       const sandboxId = (await sessionRow(sessionId))?.sbxConfig?.id ?? "";
       await Bun.$`pkill -9 -f ${join(stage.dataDir, "sandboxes", sandboxId)}`.nothrow().quiet();
-      await endMarked(MARKER, sandboxId);
+      await killMarked(MARKER, sandboxId);
       await database.orm.update(prompt).set({ attempt: 5 }).where(eq(prompt.id, promptId));
       await run(promptId, depsFor(agentOf("echo started again")));
       expect(await promptRow(promptId)).toMatchObject({ status: "Failed", errorKind: "poison" });

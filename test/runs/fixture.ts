@@ -16,7 +16,7 @@ import { openMigrated } from "../harness/embedded.ts";
 import { noMetrics } from "../harness/metrics.ts";
 import { makeRepository } from "../harness/repository.ts";
 import { until } from "../harness/until.ts";
-import { openStage } from "../sandboxes/stage.ts";
+import { openSandboxFixture } from "../sandboxes/fixture.ts";
 
 export const logger = createLogger({ level: "silent" });
 /** No limit that a test meets by accident. */
@@ -46,7 +46,7 @@ export type RunBench = Awaited<ReturnType<typeof openRunBench>>;
 export async function openRunBench() {
   const folder = await mkdtemp(join(tmpdir(), "pb-run-"));
   const [stage, repository, database] = await Promise.all([
-    openStage(),
+    openSandboxFixture(),
     makeRepository(),
     openMigrated(folder),
   ]);

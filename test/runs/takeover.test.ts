@@ -6,7 +6,7 @@ import { prompt, session } from "../../src/db/tables.ts";
 import { DETACHED } from "../../src/lifecycle/end-run.ts";
 import { openLeaseManager } from "../../src/runs/leases.ts";
 import { runClaimed } from "../../src/runs/runner.ts";
-import { endMarked, MARKER } from "../../src/sandboxes/process/processes.ts";
+import { killMarked, MARKER } from "../../src/sandboxes/process/processes.ts";
 import { agentOf, logger, never, openRunBench, type RunBench } from "./fixture.ts";
 
 const LONG = 60_000;
@@ -60,7 +60,7 @@ describe("takeovers", () => {
       expect(await promptRow(promptId)).toMatchObject({ status: "Running", leaseOwner: DETACHED });
       const sandboxId = (await sessionRow(sessionId))?.sbxConfig?.id ?? "";
       await Bun.$`pkill -9 -f ${join(stage.dataDir, "sandboxes", sandboxId)}`.nothrow().quiet();
-      await endMarked(MARKER, sandboxId);
+      await killMarked(MARKER, sandboxId);
       const remembers = agentOf("cat half.txt; cat", { hasTranscript: async () => true });
       await run(promptId, depsFor(remembers));
       const texts = await textsOf(promptId);
@@ -82,7 +82,7 @@ describe("takeovers", () => {
       await says(promptId, "begun");
       const sandboxId = (await sessionRow(sessionId))?.sbxConfig?.id ?? "";
       await Bun.$`pkill -9 -f ${join(stage.dataDir, "sandboxes", sandboxId)}`.nothrow().quiet();
-      await endMarked(MARKER, sandboxId);
+      await killMarked(MARKER, sandboxId);
       await first;
       expect(await promptRow(promptId)).toMatchObject({
         status: "Queued",

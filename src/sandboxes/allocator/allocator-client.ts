@@ -1,6 +1,7 @@
 import type { BorrowedItem } from "../../db/json-columns.ts";
 import { messageOf } from "../../shared/errors.ts";
-import { RepositoryError, SandboxUnavailable } from "../sandbox.ts";
+import { RepositoryError } from "../git/git-errors.ts";
+import { SandboxUnavailable } from "../sandbox.ts";
 
 /** Seconds that one request to borrow waits at the allocator; then it is asked again. */
 const WAIT_S = 20;

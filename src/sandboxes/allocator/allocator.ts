@@ -66,8 +66,8 @@ export function allocatorSandboxes(options: {
       notes: join(machine.folderOf(id), "notes.json"),
       start: (command, limitMs) => machine.launch(id, hostPaths, command, limitMs),
       attach: (record) => machine.attach(id, record),
-      async collect(message, signal) {
-        await machine.endAll(id);
+      async deliverWork(message, signal) {
+        await machine.killAll(id);
         const remote = createRemoteSandbox({ apiUrl: borrowed.item.api_url, signal });
         await remote.write(`${place}/message`, message);
         await remote.run(`${place}/pack.sh`, place);
@@ -76,7 +76,9 @@ export function allocatorSandboxes(options: {
         await writeFile(bundle, bytes);
         try {
           const packed = bytes.length > 0 ? bundle : undefined;
-          return await machine.storeOf(request).takeIn(request, { bundle: packed, start }, signal);
+          return await machine
+            .repositoryFor(request)
+            .importBundle(request, { bundle: packed, start }, signal);
         } finally {
           await rm(bundle, { force: true });
         }
@@ -92,7 +94,7 @@ export function allocatorSandboxes(options: {
   ): Promise<string> => {
     const place = workplaceOf(config.id);
     const bundle = join(machine.folderOf(config.id), "in.bundle");
-    const { start, base, head } = await machine.storeOf(request).bundle(request, bundle, signal);
+    const { start, base, head } = await machine.repositoryFor(request).bundle(request, bundle, signal);
     await remote.write(`${place}/in.bundle`, new Uint8Array(await Bun.file(bundle).arrayBuffer()));
     await rm(bundle);
     const files = {
@@ -167,7 +169,7 @@ export function allocatorSandboxes(options: {
       const borrowed = own ? await borrowedFor(config) : config.item && (await borrowedFor(config));
       // It was planned on another machine, which alone may know whether something was lent.
       if (!own && !borrowed) return false;
-      if (own) await machine.endAll(config.id);
+      if (own) await machine.killAll(config.id);
       if (borrowed) {
         if (!client) throw new Error("IP_ALLOCATOR_URL is not set: a borrowed sandbox cannot be given back");
         await emptied(config, borrowed);

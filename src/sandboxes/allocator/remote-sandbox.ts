@@ -1,5 +1,5 @@
 import { messageOf } from "../../shared/errors.ts";
-import { RepositoryError } from "../sandbox.ts";
+import { RepositoryError } from "../git/git-errors.ts";
 
 const REQUEST_TIMEOUT_MS = 120_000;
 /** Bytes a request or an answer carries; larger files go in pieces. */

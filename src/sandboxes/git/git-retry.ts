@@ -1,54 +1,63 @@
 import { rm, stat } from "node:fs/promises";
 import { resolve, sep } from "node:path";
-import { RepositoryError } from "../sandbox.ts";
-import { isLocked } from "./git-errors.ts";
+import { retry } from "../../shared/time.ts";
+import { isLocked, RepositoryError } from "./git-errors.ts";
 
-/** With a first pause of 100 ms, some three seconds in all. */
+/** With a first pause of 100 ms, about three seconds in all. */
 const TRIES = 6;
-/** Files that a killed git may have left at once; more of them is something else. */
-const MOST_LEFT_BEHIND = 8;
+/** A killed git may leave several lock files at once; if there are more than this, something else is wrong. */
+const MAX_STALE_LOCKS = 8;
 
 /**
- * Tries again what fails for a moment, with growing pauses (`firstMs`, doubled each time): other processes work in the same
- * store, and hold its lock files for moments. A lock file that is the same through all tries was left behind by a git
- * that was killed (no living one holds one for seconds): it is removed.
- * @param options.store the folder that lock files are removed from.
- * @param options.passes by default what finds something locked.
+ * Retries git work that fails on a lock: other processes use the same store and hold its lock files briefly. A lock file
+ * that is the same one through a whole round of tries is stale (a live git does not hold one for seconds): it is
+ * removed, and a new round begins. `retry` runs one round; removing locks between rounds is not something it does.
+ * @param options.store only lock files below this folder are removed.
+ * @param options.when which errors to retry; default: those caused by a lock.
+ * @param options.firstMs the first pause; each one is twice as long as the one before.
+ * @throws the last error; what `signal` aborted with, at once, even during a pause.
  */
-export async function patiently<T>(
+export async function retryOnLock<T>(
   work: () => Promise<T>,
-  options: { store: string; passes?: (error: RepositoryError) => boolean; firstMs?: number },
+  options: {
+    store: string;
+    signal: AbortSignal;
+    when?: (error: RepositoryError) => boolean;
+    firstMs?: number;
+  },
 ): Promise<T> {
-  const { store, passes = ({ message }) => isLocked(message), firstMs = 100 } = options;
-  let first: Lock | undefined;
-  for (let tries = 1, removed = 0; ; tries += 1) {
+  const { store, signal, when = ({ message }) => isLocked(message), firstMs = 100 } = options;
+  for (let removed = 0; ; removed += 1) {
+    let first: Promise<Lock | undefined> | undefined;
     try {
-      return await work();
+      return await retry(work, {
+        tries: TRIES,
+        firstMs,
+        signal,
+        when: (error) => error instanceof RepositoryError && when(error),
+        onFailure: (error) => {
+          first ??= findLock(error.message, store);
+        },
+      });
     } catch (error) {
-      if (!(error instanceof RepositoryError) || !passes(error)) throw error;
-      const lock = await lockOf(error.message, store);
-      if (tries === 1) first = lock;
-      if (tries < TRIES) {
-        await Bun.sleep(firstMs * 2 ** (tries - 1));
-        continue;
-      }
-      if (!lock || lock.id !== first?.id || removed === MOST_LEFT_BEHIND) throw error;
+      signal.throwIfAborted();
+      if (!(error instanceof RepositoryError) || !when(error) || removed === MAX_STALE_LOCKS) throw error;
+      const lock = await findLock(error.message, store);
+      if (!lock || lock.id !== (await first)?.id) throw error;
       await rm(lock.path, { force: true });
-      removed += 1;
-      tries = 0;
     }
   }
 }
 
 interface Lock {
   path: string;
-  /** Another one at the same path has another. */
+  /** Differs from that of any later lock file at the same path. */
   id: string;
 }
 
-/** The lock file that git found in its way, if it is below `store` and still there. */
-async function lockOf(said: string, store: string): Promise<Lock | undefined> {
-  const named = /Unable to create '(.+?\.lock)': File exists/i.exec(said)?.[1];
+/** The lock file that git reported, if it is below `store` and still exists. */
+async function findLock(output: string, store: string): Promise<Lock | undefined> {
+  const named = /Unable to create '(.+?\.lock)': File exists/i.exec(output)?.[1];
   if (named === undefined) return undefined;
   const path = resolve(named);
   if (!path.startsWith(`${resolve(store)}${sep}`)) return undefined;

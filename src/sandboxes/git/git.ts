@@ -1,14 +1,14 @@
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Secret } from "../../shared/secret.ts";
-import { RepositoryError } from "../sandbox.ts";
-import { isPassing } from "./git-errors.ts";
+import { isTransient, RepositoryError } from "./git-errors.ts";
 
 /**
- * Runs git outside any sandbox, never through a shell. Only in repositories that no agent could touch.
- * @param options.withToken show GITHUB_TOKEN to the credential helper (which answers for GITHUB_URL's host only).
+ * Runs git outside any sandbox, never through a shell, and only in repositories that no agent can reach.
+ * @param options.cwd default: git's own empty home.
+ * @param options.withToken give GITHUB_TOKEN to the credential helper (which answers only for the host of GITHUB_URL).
  * @returns stdout, up to 32 MiB.
- * @throws RepositoryError with git's own last words, credentials removed; what `signal` aborted with.
+ * @throws RepositoryError with the end of git's output, credentials removed; what `signal` aborted with.
  */
 export type Git = (
   args: readonly string[],
@@ -16,15 +16,15 @@ export type Git = (
 ) => Promise<string>;
 
 const TIMEOUT_MS = 10 * 60_000;
-/** Between asking git to end and ending it. Lock files that are left then are `patiently`'s affair. */
+/** Between SIGTERM and SIGKILL. `retryOnLock` removes lock files that a killed git leaves behind. */
 const GRACE_MS = 2_000;
 const OUTPUT_LIMIT = 32 * 1024 * 1024;
 const STDERR_LIMIT = 64 * 1024;
-/** The helper's text is a constant; the token is in the environment of the git processes that may need it. */
+/** A constant: the token itself is only in the environment of the git processes that may need it. */
 const HELPER =
   '!f() { test "$1" = get && printf "username=x-access-token\\npassword=%s\\n" "$PROMPT_BACKEND_GIT_TOKEN"; }; f';
 
-/** Prepares git's own configuration and home below `dataDir`, so that nothing of the machine's reaches it. */
+/** Writes git's configuration and home below `dataDir`, so that git never reads those of the machine or of a user. */
 export async function openGit(options: {
   dataDir: string;
   path: string;
@@ -36,7 +36,7 @@ export async function openGit(options: {
   const home = join(folder, "home");
   await mkdir(home, { recursive: true, mode: 0o700 });
   const configFile = join(folder, "config");
-  // Made aside and moved: another process on this DATA_DIR may be reading it.
+  // Written under another name and moved: another process on this DATA_DIR may be reading it.
   const draft = `${configFile}.${crypto.randomUUID()}`;
   await writeFile(draft, configOf(githubToken === undefined ? undefined : new URL(githubUrl).origin));
   await rename(draft, configFile);
@@ -47,7 +47,7 @@ export async function openGit(options: {
     GIT_CONFIG_NOSYSTEM: "1",
     GIT_CONFIG_GLOBAL: configFile,
     GIT_TERMINAL_PROMPT: "0",
-    // Beyond what parseRepo lets through: neither a redirect nor a configured rewrite may reach another transport.
+    // In addition to the checks of parseRepo: neither a redirect nor a configured rewrite may use another transport.
     GIT_ALLOW_PROTOCOL: "file:http:https",
   };
 
@@ -57,7 +57,7 @@ export async function openGit(options: {
     if (!program) throw new RepositoryError("git is not installed on the machine that runs the prompts.");
     const token =
       withToken && githubToken !== undefined ? { PROMPT_BACKEND_GIT_TOKEN: githubToken.reveal() } : {};
-    // A group of its own: git's helpers (git-remote-https, upload-pack) must end with it.
+    // A process group of its own: git's helpers (git-remote-https, upload-pack) must end with it.
     const child = Bun.spawn([program, ...args], {
       cwd,
       env: { ...base, ...token },
@@ -66,30 +66,30 @@ export async function openGit(options: {
       stderr: "pipe",
       detached: true,
     });
-    let why = "";
-    let insist: ReturnType<typeof setTimeout> | undefined;
-    const end = (reason: string) => {
-      why ||= reason;
-      // Asked to end, git removes its lock files, here and in a repository that it pushes to.
+    let stopped = "";
+    let force: ReturnType<typeof setTimeout> | undefined;
+    const stop = (reason: string) => {
+      stopped ||= reason;
+      // On SIGTERM git removes its lock files, here and in a repository that it pushes to.
       signalGroup(child.pid, "SIGTERM");
-      insist ??= setTimeout(() => signalGroup(child.pid, "SIGKILL"), GRACE_MS);
+      force ??= setTimeout(() => signalGroup(child.pid, "SIGKILL"), GRACE_MS);
     };
-    const onAbort = () => end("it was interrupted");
+    const onAbort = () => stop("it was interrupted");
     signal?.addEventListener("abort", onAbort, { once: true });
-    const timer = setTimeout(() => end(`it took longer than ${TIMEOUT_MS / 60_000} minutes`), TIMEOUT_MS);
+    const timer = setTimeout(() => stop(`it took longer than ${TIMEOUT_MS / 60_000} minutes`), TIMEOUT_MS);
     try {
       const [out, err] = await Promise.all([
-        textOf(child.stdout, OUTPUT_LIMIT, () => end("it printed too much")),
+        textOf(child.stdout, OUTPUT_LIMIT, () => stop("it printed too much")),
         textOf(child.stderr, STDERR_LIMIT, () => undefined),
         child.exited,
       ]);
       signal?.throwIfAborted();
-      if (child.exitCode === 0 && why === "") return out;
-      const said = why || scrub(`${err}\n${rejection(out)}`, githubToken) || `git ${args[0]} failed`;
-      throw new RepositoryError(said, undefined, isPassing(said));
+      if (child.exitCode === 0 && stopped === "") return out;
+      const message = stopped || scrub(`${err}\n${rejection(out)}`, githubToken) || `git ${args[0]} failed`;
+      throw new RepositoryError(message, undefined, isTransient(message));
     } finally {
       clearTimeout(timer);
-      clearTimeout(insist);
+      clearTimeout(force);
       signal?.removeEventListener("abort", onAbort);
     }
   };
@@ -102,7 +102,7 @@ function configOf(tokenOrigin: string | undefined): string {
     "[maintenance]\n\tauto = false",
     "[advice]\n\tdetachedHead = false\n\tpushUpdateRejected = false",
     '[protocol "ext"]\n\tallow = never',
-    // A host that stalls is given up after a minute.
+    // Give up on a host that stalls for a minute.
     "[http]\n\tlowSpeedLimit = 1000\n\tlowSpeedTime = 60",
   ];
   if (tokenOrigin !== undefined)
@@ -114,11 +114,11 @@ function signalGroup(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(-pid, signal);
   } catch {
-    // It has ended meanwhile.
+    // It has already ended.
   }
 }
 
-/** Reads on beyond the limit, so that the program is not blocked, but keeps no more. */
+/** Reads on beyond the limit, so that the program does not block, but discards the rest. */
 async function textOf(
   stream: ReadableStream<Uint8Array>,
   limit: number,
@@ -134,13 +134,13 @@ async function textOf(
   return Buffer.concat(parts).toString("utf8");
 }
 
-/** What `push --porcelain` says of a refused branch is on stdout. */
+/** Why a branch was refused: `push --porcelain` prints it on stdout. */
 function rejection(stdout: string): string {
   const line = stdout.split("\n").find((one) => one.startsWith("!\t"));
   return line?.split("\t")[2] ?? "";
 }
 
-/** git's last words without credentials, its prefix noise and its hints. */
+/** The end of git's output, without credentials, prefixes and hints. */
 function scrub(stderr: string, token: Secret | undefined): string {
   const text = stderr
     .split(/[\n\r]/)

@@ -1,7 +1,9 @@
 import type { AgentCommand } from "../../agents/agent.ts";
-import { BUNDLED } from "./repository.ts";
 
-/** Stronger than the checkout's own configuration, which the agent may have written. */
+/** The name of a bundle's one branch. */
+export const BUNDLED = "refs/bundled/work";
+
+/** Overrides the checkout's own configuration, which the agent may have written. */
 const SETTINGS: Readonly<Record<string, string>> = {
   "core.hooksPath": "/dev/null",
   "core.fsmonitor": "false",
@@ -13,7 +15,7 @@ const SETTINGS: Readonly<Record<string, string>> = {
   "safe.directory": "*",
 };
 
-/** What git sees while it packs, besides who commits. Constants: they may stand in a script. */
+/** The environment of the packing script, except for the author. Constants: they may be part of a script's text. */
 export const PACKING_ENVIRONMENT: Readonly<Record<string, string>> = {
   ...Object.fromEntries(
     Object.entries(SETTINGS).flatMap(([key, value], index) => [
@@ -28,16 +30,19 @@ export const PACKING_ENVIRONMENT: Readonly<Record<string, string>> = {
   GIT_TERMINAL_PROMPT: "0",
 };
 
-/** $1: the commit that the checkout began at. $2: the session's branch. stdin: the commit message. stdout: the bundle. */
+/**
+ * $1: the commit that the checkout started from. $2: the session's branch. stdin: the commit message.
+ * stdout: the bundle, empty if there is nothing new.
+ */
 export const PACKING_SCRIPT = `
 set -u
 exec 3>&1 >/dev/null
 fail() { echo "$1" >&2; exit 1; }
 export GIT_DIR="$PWD/.git" GIT_WORK_TREE="$PWD"
 git rev-parse --git-dir 2>/dev/null || fail "the agent left no usable git repository behind"
-# Nothing else runs any more: a lock is left over from something that was killed.
+# Nothing else is running: any lock file is stale, left by something that was killed.
 find "$GIT_DIR/" -name "*.lock" -type f -delete
-# One path at a time where all together fail: a nested repository without commits, an unreadable file.
+# If adding everything at once fails (a nested repository without commits, an unreadable file), add path by path.
 git add --all 2>/dev/null || { rm -f "$GIT_DIR/index"; git reset --quiet 2>/dev/null; git add --all 2>/dev/null; } ||
   git ls-files -z --others --modified --deleted --exclude-standard | xargs -0 -r -n 1 git add --all -- 2>/dev/null
 if ! git diff --cached --quiet --no-ext-diff || git rev-parse --quiet --verify MERGE_HEAD; then
@@ -46,7 +51,7 @@ fi
 head=$(git rev-parse --quiet --verify "HEAD^{commit}") || head=
 own=$(git rev-parse --quiet --verify "refs/heads/$2^{commit}") || own=
 tip=$head
-# It looked at another commit and changed nothing there: its work is still on its branch.
+# The agent checked out another commit and changed nothing there: its work is still on its branch.
 if [ -n "$own" ]; then
   if [ -z "$head" ] || git merge-base --is-ancestor "$head" "$own"; then tip=$own; fi
 fi
@@ -63,11 +68,11 @@ git update-ref ${BUNDLED} "$tip" && git bundle create --quiet - ${BUNDLED} "$@" 
 `;
 
 /**
- * Commits what was left and packs what is new, all INSIDE the sandbox: whatever an agent did to its repository (hooks,
- * filters, a .git that points elsewhere) works on nothing but itself. Only a bundle, plain data, comes out.
- * The script is a constant; what varies are its arguments, its environment and its stdin.
+ * The command that commits uncommitted changes and packs new commits, all INSIDE the sandbox: whatever an agent did to its
+ * repository (hooks, filters, a .git that points elsewhere) affects nothing outside. Only a bundle, plain data, comes out.
+ * The script is a constant; arguments, environment and stdin vary.
  */
-export function packing(options: {
+export function packCommand(options: {
   message: string;
   start: string;
   branch: string;

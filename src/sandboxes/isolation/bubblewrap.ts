@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { SandboxPaths } from "../../agents/agent.ts";
 import { hideData, hidePrivate, proc } from "./mount-masks.ts";
 
-/** Where things are for programs inside, in the order of mounting. */
+/** Paths inside the sandbox, in the order of mounting. */
 export const INSIDE = {
   tmp: "/tmp",
   home: "/home/agent",
@@ -12,28 +12,28 @@ export const INSIDE = {
   checkout: "/workspace",
 } as const satisfies SandboxPaths;
 
-/** The system, read-only. Everything else of the machine (home directories, DATA_DIR, /var, /run, /srv) is not there. */
+/** Mounted read-only. Nothing else of the machine (home directories, DATA_DIR, /var, /run, /srv) is visible. */
 const SYSTEM = ["/usr", "/etc", "/opt", "/nix", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
-/** Where secrets are looked for in it, and how deep. */
+/** Folders in it that are searched for secrets, and how many levels deep. */
 const PRIVATE = { "/etc": 8, "/opt": 3, "/usr/local": 3 };
 const EMPTY = ["/run", "/root", "/var/tmp", "/dev/shm"];
 const UID = 1000;
 const PROBE_TIMEOUT_MS = 10_000;
-/** Looking takes some milliseconds of everybody's time; new secrets in /etc are rare. */
-const COVERS_MAX_AGE_MS = 30_000;
-const FIX =
+/** The search blocks the event loop for milliseconds, and new secrets in /etc are rare. */
+const MASKS_MAX_AGE_MS = 30_000;
+const REMEDY =
   "allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0); in a container start it with --security-opt seccomp=unconfined --security-opt systempaths=unconfined";
 
 export interface Bubblewrap {
   program: string;
-  /** A user namespace of its own: whoever starts us, the agent is nobody special. */
+  /** Whether the agent gets a user namespace of its own, and so no privileges, whichever user runs the service. */
   userNamespace: boolean;
   dataDir: string;
-  /** Arguments that hide what is private; looked for at most every `COVERS_MAX_AGE_MS`. */
-  covers(): readonly string[];
+  /** Arguments that hide private files; searched for at most every `MASKS_MAX_AGE_MS`. */
+  mountMasks(): readonly string[];
 }
 
-/** Finds out by trying whether bubblewrap can isolate here; a string says why not and what to do. */
+/** Tries whether bubblewrap can isolate on this machine. @returns a string with the reason and a remedy if it cannot. */
 export async function probeBubblewrap(options: {
   path: string;
   dataDir: string;
@@ -45,7 +45,7 @@ export async function probeBubblewrap(options: {
   await mkdir(join(dataDir, "sandbox-etc"), { recursive: true, mode: 0o700 });
   let reason = "";
   for (const userNamespace of [true, false]) {
-    const wrapper: Bubblewrap = { program, userNamespace, dataDir, covers: rememberedCovers() };
+    const wrapper: Bubblewrap = { program, userNamespace, dataDir, mountMasks: cachedMountMasks() };
     await writeFile(passwdOf(dataDir), passwd(userNamespace ? UID : (process.getuid?.() ?? UID)));
     const child = Bun.spawn([...isolation(wrapper, [], []), "--", "true"], {
       env: { PATH: path },
@@ -54,24 +54,24 @@ export async function probeBubblewrap(options: {
     });
     const [stderr, exitCode] = await Promise.all([child.stderr.text(), child.exited]);
     if (exitCode === 0) return wrapper;
-    reason ||= stderr.trim().split("\n").at(-1) || "it did not answer";
+    reason ||= stderr.trim().split("\n").at(-1) || "no output within 10 s";
   }
-  return `bubblewrap does not work here (${reason}); ${FIX}`;
+  return `bubblewrap does not work here (${reason}); ${REMEDY}`;
 }
 
-function rememberedCovers(): () => readonly string[] {
-  let known: readonly string[] = [];
-  let lookedAt = Number.NEGATIVE_INFINITY;
+function cachedMountMasks(): () => readonly string[] {
+  let masks: readonly string[] = [];
+  let searchedAt = Number.NEGATIVE_INFINITY;
   return () => {
-    if (performance.now() - lookedAt > COVERS_MAX_AGE_MS) {
-      known = Object.entries(PRIVATE).flatMap(([folder, depth]) => hidePrivate(folder, depth));
-      lookedAt = performance.now();
+    if (performance.now() - searchedAt > MASKS_MAX_AGE_MS) {
+      masks = Object.entries(PRIVATE).flatMap(([folder, depth]) => hidePrivate(folder, depth));
+      searchedAt = performance.now();
     }
-    return known;
+    return masks;
   };
 }
 
-/** Programs look their own user up; many fail where there is none. */
+/** Many programs look up their own user and fail if there is none. */
 function passwd(uid: number): string {
   const agent = `agent:x:${uid}:${uid}::${INSIDE.home}:/bin/sh\n`;
   const root = uid === 0 ? "" : `root:x:0:0:root:/root:/bin/sh\n`;
@@ -80,9 +80,9 @@ function passwd(uid: number): string {
 
 const passwdOf = (dataDir: string) => join(dataDir, "sandbox-etc", "passwd");
 
-/** The argument list up to the program to run. @param binds more of bwrap's own arguments. */
+/** bwrap's arguments up to the program to run. @param binds more of bwrap's own arguments. */
 function isolation(
-  { program, userNamespace, dataDir, covers }: Bubblewrap,
+  { program, userNamespace, dataDir, mountMasks }: Bubblewrap,
   binds: readonly string[],
   readable: readonly string[],
 ): string[] {
@@ -95,7 +95,7 @@ function isolation(
     ...["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"],
     ...["--die-with-parent", "--new-session", "--hostname", "sandbox", "--cap-drop", "ALL"],
     ...system,
-    ...covers(),
+    ...mountMasks(),
     ...(existsSync("/etc/passwd") ? ["--ro-bind", passwdOf(dataDir), "/etc/passwd"] : []),
     ...proc(),
     ...["--dev", "/dev"],
@@ -107,7 +107,7 @@ function isolation(
   ];
 }
 
-/** What /etc/resolv.conf points to often lives outside /etc. */
+/** /etc/resolv.conf often links to a file outside /etc. */
 function resolver(): string[] {
   try {
     const real = realpathSync("/etc/resolv.conf");
@@ -117,7 +117,7 @@ function resolver(): string[] {
   }
 }
 
-/** Wraps a program: only the checkout, home, tmp and state are writable; `readable` is added read-only. */
+/** Wraps a program: only checkout, home, tmp and state are writable; `readable` is mounted read-only. */
 export function wrap(
   bubblewrap: Bubblewrap,
   host: SandboxPaths,
@@ -128,7 +128,7 @@ export function wrap(
     host[name],
     INSIDE[name],
   ]);
-  // After our own mounts: a program below /tmp or /home must not be hidden by them.
+  // After the sandbox's own mounts, which would hide a program below /tmp or /home.
   const readable = options.readable.filter(
     (path) => !SYSTEM.some((root) => path === root || path.startsWith(`${root}/`)),
   );

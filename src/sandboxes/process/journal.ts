@@ -1,34 +1,35 @@
 import { open } from "node:fs/promises";
+import type { FileChanges } from "./file-changes.ts";
 
-/** A longer line is cut here (16 MiB) and marked; agents print whole files in one line. */
+/** Bytes after which a line is cut and marked (16 MiB): agents print whole files in one line. */
 export const LINE_LIMIT = 16 * 1024 * 1024;
 export const CUT_MARK = "…[line cut]";
 const CHUNK_BYTES = 256 * 1024;
-/** How long a reader that has read everything waits before it looks again, milliseconds. */
-const POLL_MS = 15;
 const NEWLINE = 10;
 
 export interface JournalLine {
   /** Decoded, without its newline. */
   line: string;
-  /** Bytes of the file up to and with this line: where a later reader goes on. */
+  /** Bytes of the file up to the end of this line, newline included: where a later reader continues. */
   end: number;
 }
 
 /**
- * Follows a file that a program writes, line by line, until the program has ended and all is read. The last line may
- * lack its newline.
- * @param options.from bytes to leave out; the `end` of a line that was read before.
- * @param options.ended whether nobody writes any more.
+ * Follows the file that a program writes, line by line, until the program has ended and everything is read. The last
+ * line may lack its newline.
+ * @param options.from bytes to skip: the `end` of a line that was read before.
+ * @param options.ended whether nothing writes to the file any more.
+ * @param options.changes when to read on after the end of the file was reached.
  * @param options.signal ends the reading early, without an error.
  */
 export async function* readJournal(options: {
   file: string;
   from: number;
   ended: () => boolean;
+  changes: Pick<FileChanges, "count" | "after">;
   signal: AbortSignal;
 }): AsyncGenerator<JournalLine> {
-  const { file, from, ended, signal } = options;
+  const { file, from, ended, changes, signal } = options;
   const handle = await open(file, "r");
   const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
   let position = from;
@@ -36,7 +37,7 @@ export async function* readJournal(options: {
   let kept = 0;
   let length = 0;
   const add = (piece: Buffer) => {
-    // Copied: the chunk is read into again.
+    // A copy: the chunk is reused.
     if (kept < LINE_LIMIT && piece.length > 0) parts.push(Buffer.from(piece.subarray(0, LINE_LIMIT - kept)));
     kept = Math.min(LINE_LIMIT, kept + piece.length);
     length += piece.length;
@@ -52,12 +53,13 @@ export async function* readJournal(options: {
 
   try {
     while (!signal.aborted) {
-      // Asked before reading: what is read after a yes is all there will be.
+      // Both before reading: once it has ended, what is read is all there will be.
+      const seen = changes.count();
       const last = ended();
       const { bytesRead } = await handle.read(chunk, 0, CHUNK_BYTES, position);
       if (bytesRead === 0) {
         if (last) break;
-        await Bun.sleep(POLL_MS);
+        await changes.after(seen);
         continue;
       }
       const data = chunk.subarray(0, bytesRead);
@@ -78,7 +80,7 @@ export async function* readJournal(options: {
   }
 }
 
-/** The last `limit` bytes of a file, as text; "" where there is none. */
+/** The last `limit` bytes of a file, as text; "" if there is no file. */
 export async function tailOf(file: string, limit = 8_192): Promise<string> {
   const handle = await open(file, "r").catch(() => undefined);
   if (!handle) return "";

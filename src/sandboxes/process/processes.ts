@@ -1,81 +1,72 @@
 import { readdir, readFile } from "node:fs/promises";
+import { sleep } from "../../shared/time.ts";
 
-/** In the environment of everything that a sandbox starts; also a daemon that calls setsid keeps it. */
+/** In the environment of everything that a sandbox starts; even a daemon that calls setsid inherits it. */
 export const MARKER = "PROMPT_BACKEND_SANDBOX";
-/** The same for one program and what it started: its end must not end another of the same sandbox. */
+/** The same for one program and what it started: killing it must not kill other programs of the sandbox. */
 export const PROCESS_MARKER = "PROMPT_BACKEND_PROCESS";
-const END_TIMEOUT_MS = 5_000;
+const KILL_TIMEOUT_MS = 5_000;
+const POLL_MS = 5;
 
-/** Ids of the processes whose environment has exactly this entry (Linux; elsewhere none are found). */
-async function markedProcesses(mark: string): Promise<number[]> {
+/** Ids of the processes whose environment has this variable, by its value (Linux; elsewhere none are found). */
+export async function processesByMark(marker: string): Promise<Map<string, number[]>> {
   const pids = (await readdir("/proc").catch(() => [])).filter((name) => /^\d+$/.test(name));
+  const prefix = `${marker}=`;
   const found = await Promise.all(
     pids.map(async (pid) => {
       const environment = await readFile(`/proc/${pid}/environ`, "utf8").catch(() => "");
-      return environment.split("\0").includes(mark) ? Number(pid) : undefined;
+      const entries = environment.split("\0").filter((one) => one.startsWith(prefix));
+      return entries.map((one) => ({ pid: Number(pid), value: one.slice(prefix.length) }));
     }),
   );
-  return found.filter((pid) => pid !== undefined);
-}
-
-/** Kills everything that carries the mark and waits until it is gone. @throws Error when something cannot be ended. */
-export async function endMarked(marker: typeof MARKER | typeof PROCESS_MARKER, id: string): Promise<void> {
-  const deadline = performance.now() + END_TIMEOUT_MS;
-  for (;;) {
-    const pids = await markedProcesses(`${marker}=${id}`);
-    if (pids.length === 0) return;
-    for (const pid of pids) signal(pid, "SIGKILL");
-    if (performance.now() > deadline)
-      throw new Error(`processes ${pids.join(", ")} of ${marker} ${id} could not be ended`);
-    await Bun.sleep(5);
-  }
-}
-
-/** Processor time, in clock ticks, of everything that one program started and of what of that has ended. */
-export async function cpuTicksOf(processId: string): Promise<number> {
-  const pids = await markedProcesses(`${PROCESS_MARKER}=${processId}`);
-  const ticks = await Promise.all(
-    pids.map(async (pid) => {
-      const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
-      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-      return fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);
-    }),
-  );
-  return ticks.reduce((sum, one) => sum + one, 0);
-}
-
-/** The program that bubblewrap runs: the first child of PID 1 of the namespace. */
-export const agentOf = (init: number): Promise<number | undefined> => firstChildOf(init);
-
-export async function firstChildOf(pid: number): Promise<number | undefined> {
-  return (await childrenOf(pid))[0];
+  const result = new Map<string, number[]>();
+  for (const { pid, value } of found.flat()) result.set(value, [...(result.get(value) ?? []), pid]);
+  return result;
 }
 
 /**
- * Ends a PID namespace by its PID 1 and waits: the kernel lets that one go only after all others. Bubblewrap itself
- * ends a moment earlier.
+ * Kills all processes with this mark and waits until they have ended.
+ * @throws Error if one of them has not ended after 5 seconds.
  */
-export async function endNamespace(init: number | undefined): Promise<void> {
-  const deadline = performance.now() + END_TIMEOUT_MS;
-  while (init !== undefined && (await isNamespaceInit(init))) {
-    signal(init, "SIGKILL");
-    if (performance.now() > deadline) throw new Error(`the processes below ${init} could not be ended`);
-    await Bun.sleep(5);
+export async function killMarked(marker: typeof MARKER | typeof PROCESS_MARKER, id: string): Promise<void> {
+  const deadline = performance.now() + KILL_TIMEOUT_MS;
+  for (;;) {
+    const pids = (await processesByMark(marker)).get(id) ?? [];
+    if (pids.length === 0) return;
+    for (const pid of pids) signal(pid, "SIGKILL");
+    if (performance.now() > deadline)
+      throw new Error(`processes ${pids.join(", ")} of ${marker} ${id} could not be killed`);
+    await sleep(POLL_MS);
   }
 }
 
-/** Still there, not yet a zombie that waits for its parent, and not a stranger that got the same number. */
+/**
+ * Kills a PID namespace by its PID 1 and waits: the kernel reaps that process only after all others have ended, whereas
+ * bubblewrap itself ends a moment earlier.
+ */
+export async function killNamespace(init: number | undefined): Promise<void> {
+  const deadline = performance.now() + KILL_TIMEOUT_MS;
+  while (init !== undefined && (await isNamespaceInit(init))) {
+    signal(init, "SIGKILL");
+    if (performance.now() > deadline) throw new Error(`the processes below ${init} could not be killed`);
+    await sleep(POLL_MS);
+  }
+}
+
+/** Whether the process exists, is not a zombie waiting for its parent, and has not just reused the id. */
 async function isNamespaceInit(pid: number): Promise<boolean> {
   const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
   return /^NSpid:.*\s1$/m.test(status) && !/^State:\s*[ZX]/m.test(status);
 }
 
-async function childrenOf(pid: number): Promise<number[]> {
+/** Under bubblewrap the program is the first child of the namespace's PID 1. */
+export async function firstChildOf(pid: number): Promise<number | undefined> {
   const text = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8").catch(() => "");
-  return text.split(" ").filter(Boolean).map(Number);
+  const [first] = text.split(" ").filter(Boolean);
+  return first === undefined ? undefined : Number(first);
 }
 
-/** A process that has ended meanwhile is no error. */
+/** Sends a signal. A process that has already ended is no error. */
 export function signal(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name);

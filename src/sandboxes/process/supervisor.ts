@@ -1,14 +1,16 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { identify, type ProcessIdentity } from "./identity.ts";
 import { MARKER, PROCESS_MARKER } from "./processes.ts";
 
 /**
  * Stands between a runner and a program of its sandbox, so that the program outlives the runner: a small shell, in a
- * session of its own, that starts the program with files for stdin, stdout and stderr, ends it for good after a limit
- * of its own, and writes down how it ended. The text is a constant; what varies are its arguments.
+ * session of its own, that starts the program with files as stdin, stdout and stderr, kills it at a limit of its own,
+ * and records its exit code. The text is a constant; its arguments vary.
  * $1 folder of the process  $2 limit, seconds  $3 sandbox id  $4 process id  then the program.
  */
-const KEEPER = `
+const SUPERVISOR = `
 dir=$1 limit=$2 sandbox=$3 process=$4
 shift 4
 ${MARKER}=$sandbox ${PROCESS_MARKER}=$process timeout -s KILL "$limit" "$@" \\
@@ -16,41 +18,35 @@ ${MARKER}=$sandbox ${PROCESS_MARKER}=$process timeout -s KILL "$limit" "$@" \\
 echo "$?" >"$dir/exit.new" && mv "$dir/exit.new" "$dir/exit"
 `;
 
-/** What the kernel shows to programs, whatever it uses itself. */
-const TICKS_PER_SECOND = 100;
-
-/** The descriptor on which bubblewrap says what it has made; it closes it before it starts the program. */
+/** bubblewrap writes what it has created to this descriptor and closes it before it starts the program. */
 export const INFO_FD = 3;
 
-/** Files of one process, in the sandbox's own folder, which agents under bubblewrap do not see. */
+/** Names of the files in a process's folder that change while it runs. */
+export const OUTPUT_FILE = "out";
+export const EXIT_FILE = "exit";
+
+/** The files of one process, in the sandbox's own folder, which agents under bubblewrap cannot see. */
 export function processFiles(sandboxFolder: string, processId: string) {
   const folder = join(sandboxFolder, `process-${processId}`);
   const file = (name: string) => join(folder, name);
   return {
     folder,
     stdin: file("stdin"),
-    out: file("out"),
+    out: file(OUTPUT_FILE),
     err: file("err"),
     info: file("info"),
-    exit: file("exit"),
+    exit: file(EXIT_FILE),
   };
 }
 export type ProcessFiles = ReturnType<typeof processFiles>;
 
-/** A process, beyond doubt: numbers are given out again, start times and boots are not. */
-export interface ProcessIdentity {
-  pid: number;
-  /** Clock ticks since boot. */
-  started: number;
-  boot: string;
-}
-
 /**
- * Starts a program under a keeper.
+ * Starts a program under a supervisor.
  * @param options.env the program's whole environment.
- * @throws Error when not even the shell can be started.
+ * @param options.limitMs when the supervisor kills the program; rounded up to seconds.
+ * @returns the supervisor's identity. @throws Error when not even the shell can be started.
  */
-export function startKeeper(options: {
+export function spawnSupervised(options: {
   files: ProcessFiles;
   sandboxId: string;
   processId: string;
@@ -63,11 +59,11 @@ export function startKeeper(options: {
   const { files, sandboxId, processId, argv, env, cwd, stdin, limitMs } = options;
   mkdirSync(files.folder, { mode: 0o700 });
   writeFileSync(files.stdin, stdin, { mode: 0o600 });
-  // They are there from the beginning, for whoever reads.
+  // Readers may open these before the supervisor does.
   for (const file of [files.out, files.err]) writeFileSync(file, "", { mode: 0o600 });
   const limit = String(Math.max(1, Math.ceil(limitMs / 1000)));
   const child = Bun.spawn(
-    ["/bin/sh", "-c", KEEPER, "keeper", files.folder, limit, sandboxId, processId, ...argv],
+    ["/bin/sh", "-c", SUPERVISOR, "supervisor", files.folder, limit, sandboxId, processId, ...argv],
     {
       cwd,
       env,
@@ -76,45 +72,11 @@ export function startKeeper(options: {
     },
   );
   child.unref();
-  return { pid: child.pid, started: startOf(child.pid) ?? 0, boot: bootId() };
+  return identify(child.pid);
 }
 
-/** Whether this very process still runs. */
-export function isAlive({ pid, started, boot }: ProcessIdentity): boolean {
-  return boot === bootId() && started === startOf(pid);
-}
-
-/** How the program ended, as a shell says it; undefined while it runs, or when its keeper was killed. */
-export function exitCodeIn(files: ProcessFiles): number | undefined {
-  try {
-    return Number(readFileSync(files.exit, "utf8"));
-  } catch {
-    return undefined;
-  }
-}
-
-/** Milliseconds since a process was started, by the kernel's clock: the machine's may be set meanwhile. */
-export function ageMs({ started }: ProcessIdentity): number {
-  const uptime = Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]);
-  return Math.max(0, uptime * 1000 - started * (1000 / TICKS_PER_SECOND));
-}
-
-/** Undefined: there is none, or only a zombie, which does nothing any more. */
-function startOf(pid: number): number | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // The name, in parentheses, may hold anything.
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return fields[0] === "Z" || fields[0] === "X" ? undefined : Number(fields[19]);
-  } catch {
-    return undefined;
-  }
-}
-
-function bootId(): string {
-  try {
-    return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-  } catch {
-    return "";
-  }
+/** The program's exit code as a shell reports it; undefined while it runs, or when its supervisor was killed. */
+export async function readExitCode(files: ProcessFiles): Promise<number | undefined> {
+  const text = await readFile(files.exit, "utf8").catch(() => undefined);
+  return text === undefined ? undefined : Number(text);
 }

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PATIENCE_MS } from "../../harness/patience.ts";
 import { makeRepository, type TestRepository } from "../../harness/repository.ts";
-import { never, openStage, processArguments, type SandboxStage } from "../stage.ts";
+import { never, openSandboxFixture, processArguments, type SandboxFixture } from "../fixture.ts";
 import { startGitServer } from "./git-server.ts";
 
 setDefaultTimeout(PATIENCE_MS);
@@ -15,7 +15,7 @@ const root = mkdtempSync(join(tmpdir(), "pb-github-"));
 const argvs = new Set<string>();
 let source: TestRepository;
 let server: ReturnType<typeof startGitServer>;
-let stage: SandboxStage;
+let fixture: SandboxFixture;
 
 function look(): void {
   for (const one of processArguments()) argvs.add(one);
@@ -25,38 +25,38 @@ beforeAll(async () => {
   source = await makeRepository();
   await Bun.$`git clone -q --bare ${source.path} ${join(root, "octo/hello.git")}`.quiet();
   server = startGitServer({ root, password: TOKEN, onRequest: look });
-  stage = await openStage({ env: { GITHUB_URL: server.url, GITHUB_TOKEN: TOKEN } });
+  fixture = await openSandboxFixture({ env: { GITHUB_URL: server.url, GITHUB_TOKEN: TOKEN } });
 });
 afterAll(async () => {
-  await stage.remove();
+  await fixture.remove();
   server.stop();
   await source.remove();
   await rm(root, { recursive: true, force: true });
 });
 
 test("owner/name with GITHUB_TOKEN: cloned, pushed, and the token is nowhere to be seen", async () => {
-  const request = stage.request("octo/hello", { branch: "s/remote" });
-  const sandbox = await stage.open(request);
-  const { out } = await stage.run(sandbox, "echo 1 > a; env; cat .git/config");
+  const request = fixture.request("octo/hello", { branch: "s/remote" });
+  const sandbox = await fixture.open(request);
+  const { out } = await fixture.run(sandbox, "echo 1 > a; env; cat .git/config");
   expect(out).not.toContain(TOKEN);
   expect(out).toContain(`url = ${server.url}/octo/hello`);
-  const work = await sandbox.collect("over http", never);
+  const work = await sandbox.deliverWork("over http", never);
   expect(work).toMatchObject({ commits: 1, push: { pushed: true, to: `${server.url}/octo/hello` } });
   const log = await Bun.$`git -C ${join(root, "octo/hello.git")} log --format=%s s/remote`.text();
   expect(log).toBe("over http\nBegin\n");
   expect([...argvs].join("\n")).toContain("ls-remote");
   expect([...argvs].join("\n")).not.toContain(TOKEN);
-  expect(await Bun.$`grep -rl ${TOKEN} ${stage.dataDir}`.nothrow().text()).toBe("");
+  expect(await Bun.$`grep -rl ${TOKEN} ${fixture.dataDir}`.nothrow().text()).toBe("");
 
-  const followUp = await stage.open(request);
-  expect((await stage.run(followUp, "cat a")).out).toBe("1");
+  const followUp = await fixture.open(request);
+  expect((await fixture.run(followUp, "cat a")).out).toBe("1");
 });
 
 test("a repository that is not there, and none that is anybody's without a token", async () => {
-  await expect(stage.open(stage.request("octo/none"))).rejects.toThrow(
+  await expect(fixture.open(fixture.request("octo/none"))).rejects.toThrow(
     `${server.url}/octo/none does not exist, or GITHUB_TOKEN may not read it`,
   );
-  const bare = await openStage({ env: { GITHUB_URL: server.url } });
+  const bare = await openSandboxFixture({ env: { GITHUB_URL: server.url } });
   try {
     await expect(bare.open(bare.request("octo/hello"))).rejects.toThrow("needs a GITHUB_TOKEN");
   } finally {
@@ -75,7 +75,7 @@ test("the token is for GITHUB_URL's host alone", async () => {
     },
   });
   try {
-    await expect(stage.open(stage.request(`http://127.0.0.1:${stranger.port}/a/b`))).rejects.toThrow(
+    await expect(fixture.open(fixture.request(`http://127.0.0.1:${stranger.port}/a/b`))).rejects.toThrow(
       "credentials are only sent to GITHUB_URL",
     );
     expect(seen.length).toBeGreaterThan(0);
@@ -88,5 +88,5 @@ test("the token is for GITHUB_URL's host alone", async () => {
 test("a host that does not answer", async () => {
   const gone = startGitServer({ root, password: "x" });
   gone.stop();
-  await expect(stage.open(stage.request(`${gone.url}/a/b`))).rejects.toThrow("could not be reached");
+  await expect(fixture.open(fixture.request(`${gone.url}/a/b`))).rejects.toThrow("could not be reached");
 });

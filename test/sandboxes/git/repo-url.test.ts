@@ -4,7 +4,7 @@ import { checkBranchName, parseRepo } from "../../../src/sandboxes/git/repo-url.
 const github = { githubUrl: "https://github.com", allowLocal: false };
 const local = { ...github, allowLocal: true };
 
-describe("repositories as users write them", () => {
+describe("parseRepo", () => {
   test("owner/name", () => {
     const url = "https://github.com/octo/hello.git";
     expect(parseRepo("octo/hello", github)).toMatchObject({ url, kind: "github" });
@@ -49,7 +49,7 @@ describe("repositories as users write them", () => {
     "https://h/a/../b",
   ])("%j is refused", (text) => {
     expect(() => parseRepo(text, github)).toThrow(
-      expect.objectContaining({ name: "AppError", code: "invalid" }),
+      expect.objectContaining({ name: "AppError", code: "invalid_repo" }),
     );
   });
 
@@ -60,11 +60,11 @@ describe("repositories as users write them", () => {
     "file://elsewhere/a",
     "/a\nb",
     "http://10.0.0.1/a",
-  ])("%j is refused also where paths are allowed", (text) => {
-    expect(() => parseRepo(text, local)).toThrow(expect.objectContaining({ code: "invalid" }));
+  ])("%j is refused even if paths are allowed", (text) => {
+    expect(() => parseRepo(text, local)).toThrow(expect.objectContaining({ code: "invalid_repo" }));
   });
 
-  test("a password in the URL: says what to do instead, and does not repeat it", () => {
+  test("a password in the URL is refused with advice, and not repeated", () => {
     const refused = () => parseRepo("https://me:hunter2@github.com/a/b", github);
     expect(refused).toThrow("GITHUB_TOKEN");
     expect(refused).not.toThrow("hunter2");
@@ -72,7 +72,7 @@ describe("repositories as users write them", () => {
 });
 
 describe("branch names", () => {
-  test("agree with git check-ref-format on generated names", async () => {
+  test("generated names are accepted exactly if git check-ref-format accepts them", async () => {
     const pieces = [
       "c",
       "d1",
@@ -113,23 +113,23 @@ describe("branch names", () => {
       names.add(Array.from({ length: 1 + random(6) }, () => pieces[random(pieces.length)]).join(""));
     let good = 0;
     for (const name of names) {
-      // To git "@" is a valid way to say HEAD; it is no branch's own name.
+      // git accepts "@" as a synonym of HEAD; it is not a branch name.
       if (name === "@") continue;
       const git = Bun.spawnSync(["git", "check-ref-format", "--branch", name], { cwd: "/" });
       const expected = git.exitCode === 0;
       good += expected ? 1 : 0;
       const check = () => checkBranchName(name);
       if (expected) expect(check, JSON.stringify(name)).not.toThrow();
-      else expect(check, JSON.stringify(name)).toThrow(expect.objectContaining({ code: "invalid" }));
+      else expect(check, JSON.stringify(name)).toThrow(expect.objectContaining({ code: "invalid_branch" }));
     }
     expect(good).toBeGreaterThan(50);
   });
 
-  test("@ alone is HEAD", () => {
+  test("@ alone is refused: git reads it as HEAD", () => {
     expect(() => checkBranchName("@")).toThrow("branch name");
   });
 
-  test("length in bytes", () => {
+  test("the length limit is in bytes", () => {
     expect(() => checkBranchName("a".repeat(200))).not.toThrow();
     expect(() => checkBranchName("é".repeat(101))).toThrow("branch name");
   });

@@ -8,11 +8,11 @@ import {
   LIMIT_MS,
   linesOf,
   never,
-  openStage,
+  openSandboxFixture,
   processArguments,
-  type SandboxStage,
+  type SandboxFixture,
   whyNotIsolated,
-} from "../stage.ts";
+} from "../fixture.ts";
 
 setDefaultTimeout(PATIENCE_MS);
 
@@ -20,23 +20,23 @@ const reason = await whyNotIsolated();
 if (reason) unavailable({ name: "isolation", reason });
 else
   describe("an agent under bubblewrap", () => {
-    let stage: SandboxStage;
+    let fixture: SandboxFixture;
     let repo: TestRepository;
     beforeAll(async () => {
-      stage = await openStage();
+      fixture = await openSandboxFixture();
       repo = await makeRepository();
     });
     afterAll(async () => {
-      await stage.remove();
+      await fixture.remove();
       await repo.remove();
     });
 
     test("sees the system and its own folders, nothing else of the machine", async () => {
-      const sandbox = await stage.open(stage.request(repo.path));
-      const { dataDir } = stage;
+      const sandbox = await fixture.open(fixture.request(repo.path));
+      const { dataDir } = fixture;
       const script = `ls -d ${dataDir} ${repo.path} ${import.meta.dir} 2>/dev/null; ls -A /root /run/ /home /var/tmp
         cat /etc/shadow; touch /usr/x /etc/x /x 2>/dev/null && echo WROTE; echo "$$ $(pwd) $(id -un)"; grep CapEff /proc/self/status`;
-      const { out } = await stage.run(sandbox, script);
+      const { out } = await fixture.run(sandbox, script);
       expect(out).not.toContain(dataDir);
       expect(out).not.toContain(repo.path);
       expect(out).not.toContain(import.meta.dir);
@@ -47,23 +47,23 @@ else
     });
 
     test("cannot change the kernel's settings, also where root starts it", async () => {
-      const sandbox = await stage.open(stage.request(repo.path));
+      const sandbox = await fixture.open(fixture.request(repo.path));
       // Its own value: harmless where the rule is broken.
       const script =
         "f=/proc/sys/vm/swappiness; { cat $f > $f; } 2>/dev/null && echo WROTE; cat /proc/kcore | head -c 1 | wc -c";
-      expect((await stage.run(sandbox, script)).out.trim()).toBe("0");
+      expect((await fixture.run(sandbox, script)).out.trim()).toBe("0");
     });
 
     test("does not see DATA_DIR inside a folder that its program needs", async () => {
-      const sandbox = await stage.open(stage.request(repo.path));
-      const readable = [join(stage.dataDir, "..")];
-      const argv = ["sh", "-c", `ls -A ${stage.dataDir}; echo end`] as const;
+      const sandbox = await fixture.open(fixture.request(repo.path));
+      const readable = [join(fixture.dataDir, "..")];
+      const argv = ["sh", "-c", `ls -A ${fixture.dataDir}; echo end`] as const;
       const child = sandbox.start({ argv, env: {}, stdin: "", readable }, LIMIT_MS);
       expect(await linesOf(child)).toEqual(["end"]);
     });
 
     test("gets its secrets by environment, not as arguments", async () => {
-      const sandbox = await stage.open(stage.request(repo.path));
+      const sandbox = await fixture.open(fixture.request(repo.path));
       const child = sandbox.start(
         {
           argv: ["sh", "-c", 'echo "$SECRET"; exec sleep 60'],
@@ -84,26 +84,26 @@ else
     });
 
     test("a daemon that has thrown away its whole environment ends with the run", async () => {
-      const sandbox = await stage.open(stage.request(repo.path));
+      const sandbox = await fixture.open(fixture.request(repo.path));
       const name = `daemon-${crypto.randomUUID()}`;
       const script = `env -i /usr/bin/setsid /bin/sh -c 'trap "" TERM HUP; echo up > up; while :; do sleep 0.05; done' ${name} >/dev/null 2>&1 &
         while ! [ -s up ]; do sleep 0.01; done`;
-      await stage.run(sandbox, script);
+      await fixture.run(sandbox, script);
       expect(processArguments().join("\n")).not.toContain(`sleep 0.05; done\0${name}`);
       expect(processArguments().filter((args) => args.includes(name))).toEqual([]);
     });
 
     test("what it writes into .git is never run outside", async () => {
-      const marker = join(stage.dataDir, "escaped");
-      const sandbox = await stage.open(stage.request(repo.path, { branch: "s/hostile" }));
+      const marker = join(fixture.dataDir, "escaped");
+      const sandbox = await fixture.open(fixture.request(repo.path, { branch: "s/hostile" }));
       const evil = `touch ${marker}`;
       const script = `mkdir -p h; for n in pre-push pre-commit post-commit reference-transaction post-index-change; do printf '#!/bin/sh\n${evil}\n' > h/$n; chmod +x h/$n; cp h/$n .git/hooks/ 2>/dev/null || { mkdir -p .git/hooks; cp h/$n .git/hooks/; }; done
         git config core.fsmonitor "${evil}; false"; git config core.hooksPath /workspace/h; git config credential.helper "!${evil}"
         git config uploadpack.packObjectsHook "${evil}"; git config core.sshCommand "${evil}"; git config core.alternateRefsCommand "${evil}"
         git config filter.f.clean "${evil}; cat"; echo "* filter=f" > .gitattributes; git config url."ext::sh -c '${evil}' ".insteadOf /
         git config core.pager "${evil}"; git config gpg.program "${evil}"; git config commit.gpgsign true; echo x > x`;
-      await stage.run(sandbox, script);
-      const work = await sandbox.collect("hostile", never);
+      await fixture.run(sandbox, script);
+      const work = await sandbox.deliverWork("hostile", never);
       expect(work.push).toEqual({ pushed: true, to: repo.path });
       expect(existsSync(marker)).toBe(false);
     });
@@ -111,9 +111,9 @@ else
     test("cannot bring another repository out by a .git that points at it", async () => {
       const other = await makeRepository({ files: { secret: "other" } });
       try {
-        const sandbox = await stage.open(stage.request(repo.path, { branch: "s/elsewhere" }));
-        await stage.run(sandbox, `rm -rf .git && ln -s ${other.path}/.git .git`);
-        const collected = sandbox.collect("x", never);
+        const sandbox = await fixture.open(fixture.request(repo.path, { branch: "s/elsewhere" }));
+        await fixture.run(sandbox, `rm -rf .git && ln -s ${other.path}/.git .git`);
+        const collected = sandbox.deliverWork("x", never);
         await expect(collected).rejects.toThrow("no usable git repository");
       } finally {
         await other.remove();

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { appendFile, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
+import { type FolderWatch, watchFolder } from "../../../src/sandboxes/process/file-changes.ts";
 import {
   CUT_MARK,
   type JournalLine,
@@ -11,11 +12,16 @@ import {
 } from "../../../src/sandboxes/process/journal.ts";
 
 let folder: string;
+let watch: FolderWatch;
 let count = 0;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "pb-journal-"));
+  watch = watchFolder(folder);
 });
-afterAll(() => rm(folder, { recursive: true }));
+afterAll(async () => {
+  watch.close();
+  await rm(folder, { recursive: true });
+});
 
 const written = async (...parts: (string | Uint8Array<ArrayBuffer>)[]) => {
   const file = join(folder, `${++count}`);
@@ -23,10 +29,11 @@ const written = async (...parts: (string | Uint8Array<ArrayBuffer>)[]) => {
   return file;
 };
 const never = new AbortController().signal;
-const read = (file: string, from = 0) =>
-  Array.fromAsync(readJournal({ file, from, ended: () => true, signal: never }));
+const follow = (file: string, ended: () => boolean, { from = 0, signal = never } = {}) =>
+  readJournal({ file, from, ended, changes: watch.changesOf(basename(file)), signal });
+const read = (file: string, from = 0) => Array.fromAsync(follow(file, () => true, { from }));
 
-test("lines and where each ends; empty ones; the last one without its newline", async () => {
+test("lines and their ends: empty lines, and a last one without a newline", async () => {
   expect(await read(await written("ab\n\nc\nd"))).toEqual([
     { line: "ab", end: 3 },
     { line: "", end: 4 },
@@ -35,18 +42,18 @@ test("lines and where each ends; empty ones; the last one without its newline", 
   ]);
 });
 
-test("a later reader goes on where a line ended, in bytes, not characters", async () => {
+test("a later reader continues at the end of a line, counted in bytes, not characters", async () => {
   const file = await written("é\nü\n");
   const [first] = await read(file);
   expect(first).toEqual({ line: "é", end: 3 });
   expect(await read(file, first?.end)).toEqual([{ line: "ü", end: 6 }]);
 });
 
-test("bytes that are no UTF-8", async () => {
+test("bytes that are not UTF-8", async () => {
   expect(await read(await written(new Uint8Array([0xff, 0x0a])))).toEqual([{ line: "\ufffd", end: 2 }]);
 });
 
-test("a line over the limit is cut and marked, the next one is whole", async () => {
+test("a line over the limit is cut and marked; the next one is complete", async () => {
   const whole = "x".repeat(LINE_LIMIT);
   const [exact, long, next] = await read(await written(whole, "\n", whole, "y\nz"));
   expect(exact?.line).toBe(whole);
@@ -54,11 +61,11 @@ test("a line over the limit is cut and marked, the next one is whole", async () 
   expect(next).toEqual({ line: "z", end: 2 * LINE_LIMIT + 4 });
 });
 
-test("what is written while it is read arrives, half a line not before its rest", async () => {
+test("lines written while reading arrive, and an incomplete line only with its rest", async () => {
   const file = await written("one\ntw");
   let ended = false;
   const seen: JournalLine[] = [];
-  for await (const one of readJournal({ file, from: 0, ended: () => ended, signal: never })) {
+  for await (const one of follow(file, () => ended)) {
     seen.push(one);
     if (one.line === "one") await appendFile(file, "o\nthree");
     if (one.line === "two") ended = true;
@@ -66,11 +73,11 @@ test("what is written while it is read arrives, half a line not before its rest"
   expect(seen.map(({ line }) => line)).toEqual(["one", "two", "three"]);
 });
 
-test("a reader that is told to stop leaves what is left, without an error", async () => {
+test("an aborted reader stops without an error", async () => {
   const stop = new AbortController();
   const seen: string[] = [];
   const file = await written("one\ntwo\n");
-  for await (const { line } of readJournal({ file, from: 0, ended: () => false, signal: stop.signal })) {
+  for await (const { line } of follow(file, () => false, { signal: stop.signal })) {
     seen.push(line);
     stop.abort();
   }

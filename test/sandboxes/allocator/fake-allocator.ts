@@ -4,7 +4,7 @@
  */
 export type Mood = "well" | "slow" | "full" | "wrong" | "away";
 
-export function startAllocator(options: { sandboxes?: number } = {}) {
+export function startFakeAllocator(options: { sandboxes?: number } = {}) {
   const free = Array.from({ length: options.sandboxes ?? 3 }, (_, index) => `sandbox-${index + 1}`);
   const lent = new Map<string, string>();
   const seen = { borrows: 0, returns: 0, mcpCalls: 0 };

@@ -12,7 +12,7 @@ import type {
   SandboxProvider,
 } from "../../src/sandboxes/sandbox.ts";
 
-export interface SandboxStage {
+export interface SandboxFixture {
   dataDir: string;
   provider: SandboxProvider;
   /** A request for a session of its own. */
@@ -38,9 +38,9 @@ export async function linesOf(process: SandboxProcess): Promise<string[]> {
 export const never = new AbortController().signal;
 
 /** Opens the local provider on a DATA_DIR of its own. @param options.isolated false: as on a machine without bubblewrap. */
-export async function openStage(
+export async function openSandboxFixture(
   options: { isolated?: boolean; env?: Record<string, string> } = {},
-): Promise<SandboxStage> {
+): Promise<SandboxFixture> {
   const dataDir = await mkdtemp(join(tmpdir(), "pb-sandboxes-"));
   let path = process.env["PATH"] ?? "/usr/bin:/bin";
   if (options.isolated === false) {
@@ -76,11 +76,11 @@ export async function openStage(
 
 /** Why agents cannot be isolated on this machine, or undefined where they can. */
 export async function whyNotIsolated(): Promise<string | undefined> {
-  const stage = await openStage();
+  const fixture = await openSandboxFixture();
   try {
-    return stage.provider.isolation.isolated ? undefined : stage.provider.isolation.detail;
+    return fixture.provider.isolation.isolated ? undefined : fixture.provider.isolation.detail;
   } finally {
-    await stage.remove();
+    await fixture.remove();
   }
 }
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Agent, AgentCommand, AgentEvent, AgentExit, SandboxPaths } from "../../src/agents/agent.ts";
 
 /** A git checkout with one commit, and the folders of a sandbox around it; removed by `await using`. */
-export async function openBench() {
+export async function openAgentFixture() {
   const root = await mkdtemp(join(tmpdir(), "agent-"));
   const paths: SandboxPaths = {
     checkout: join(root, "checkout"),

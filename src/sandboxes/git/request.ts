@@ -1,0 +1,22 @@
+/** What git is asked for, and what comes of it: shared by the stages of this folder and the sandbox seam. */
+
+/** Which branch of which repository a session works on. */
+export interface CheckoutRequest {
+  sessionId: string;
+  /** As the user wrote it: owner/name, an https URL, or (local modes) a path or file:// URL. */
+  repo: string;
+  targetBranch: string;
+  /** The session's own branch. */
+  branch: string;
+}
+
+export interface WorkResult {
+  /** Commits on the session's branch that the target branch does not have. 0: the agent changed nothing. */
+  commits: number;
+  /** Short hash of the branch's tip. */
+  head: string;
+  push: PushResult;
+}
+
+/** Where the branch was pushed to, or why it was not pushed. */
+export type PushResult = { pushed: true; to: string } | { pushed: false; reason: string };

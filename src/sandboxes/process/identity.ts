@@ -1,0 +1,59 @@
+import { readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+
+/** Identifies a process beyond doubt: the kernel reuses process ids, but not together with start time and boot. */
+export interface ProcessIdentity {
+  pid: number;
+  /** Clock ticks since boot. */
+  started: number;
+  boot: string;
+}
+
+/** The unit of /proc, whatever the kernel uses internally. */
+const TICKS_PER_SECOND = 100;
+
+/** The identity of a process that was started just now. */
+export function identify(pid: number): ProcessIdentity {
+  return { pid, started: startIn(tryRead(`/proc/${pid}/stat`)) ?? 0, boot: bootId() };
+}
+
+/** Whether this very process is running. */
+export async function isAlive({ pid, started, boot }: ProcessIdentity): Promise<boolean> {
+  if (boot !== bootId()) return false;
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+  return started === startIn(stat);
+}
+
+/**
+ * A clock of the process's age, milliseconds. It follows the kernel's clock, because the machine's may be set; and it
+ * reads that clock once, because limits ask several times a second.
+ */
+export function ageClock({ started }: ProcessIdentity): () => number {
+  const uptime = Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]);
+  const age = uptime * 1000 - started * (1000 / TICKS_PER_SECOND);
+  const readAt = performance.now();
+  return () => Math.max(0, age + performance.now() - readAt);
+}
+
+/** Start time in the text of /proc/<pid>/stat; undefined without a process, or with only a zombie, which does nothing. */
+function startIn(stat: string): number | undefined {
+  if (stat === "") return undefined;
+  // The name, in parentheses, may hold anything.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return fields[0] === "Z" || fields[0] === "X" ? undefined : Number(fields[19]);
+}
+
+let currentBoot: string | undefined;
+/** "" where the kernel does not say. */
+function bootId(): string {
+  currentBoot ??= tryRead("/proc/sys/kernel/random/boot_id").trim();
+  return currentBoot;
+}
+
+function tryRead(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
+}
