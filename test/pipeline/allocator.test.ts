@@ -88,7 +88,7 @@ test("three sessions share one sandbox: the others wait with a reason, and all c
     },
     { what: "all three sessions to complete", timeoutMs: 80_000, everyMs: 100 },
   );
-  expect([...errors]).toEqual(["Waits: all sandboxes of the allocator are lent."]);
+  expect([...errors]).toEqual(["Waiting: no sandbox is available."]);
   await until(() => allocator.free.length === 1, { what: "the sandbox to be returned" });
   expect(allocator.seen.returns).toBe(3);
   await repository.remove();

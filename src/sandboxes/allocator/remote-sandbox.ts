@@ -1,28 +1,44 @@
+import { open } from "node:fs/promises";
 import { messageOf } from "../../shared/errors.ts";
 import { RepositoryError } from "../git/git-errors.ts";
+import { textUpTo } from "./bounded-body.ts";
 
 const REQUEST_TIMEOUT_MS = 120_000;
-/** Bytes a request or an answer carries; larger files go in pieces. */
+/** Bytes of a file in one request or reply; larger files are transferred in pieces. */
 const PIECE_BYTES = 4 * 1024 * 1024;
-/** Ends a command's output, whatever the API makes of exit codes. */
+/** One piece in base64, and the JSON around it. */
+const REPLY_BYTES = Math.ceil((PIECE_BYTES * 4) / 3) + 64 * 1024;
+/** The largest file that is transferred, in either direction. */
+const FILE_BYTES = 1024 ** 3;
+/** Longest quotation of a command's output in an error, characters. */
+const QUOTE_LIMIT = 1_000;
+/** Marks the end of a command's output, because APIs differ in how they report exit codes. */
 const EXIT_MARK = "prompt-backend-exit:";
 
-/** Files and commands of a borrowed sandbox, through the agent-sandbox API. */
+/** Files and commands of a borrowed sandbox, through the agent-sandbox API. Every method throws RepositoryError. */
 export interface RemoteSandbox {
-  /** @param content text, or bytes. */
-  write(file: string, content: string | Uint8Array): Promise<void>;
+  write(file: string, text: string): Promise<void>;
+  /** Copies the file `source` of this machine into the sandbox. */
+  upload(source: string, file: string): Promise<void>;
+  /** Copies a file of the sandbox to `target` on this machine. @returns its size, bytes. */
+  download(file: string, target: string): Promise<number>;
   /**
-   * Runs a script that was written before. Nothing of a user's is ever part of a command's text.
-   * @returns what it printed. @throws RepositoryError with its last words when it fails.
+   * Runs a script that was written before: nothing from a user ever becomes part of a command.
+   * @returns its output. @throws RepositoryError with the last line of its output when it fails.
    */
   run(script: string, folder: string): Promise<string>;
-  /** A file's bytes. */
-  read(file: string): Promise<Uint8Array<ArrayBuffer>>;
 }
 
-/** @param options.apiUrl may hold a secret: it is not repeated in errors. */
-export function createRemoteSandbox(options: { apiUrl: string; signal: AbortSignal }): RemoteSandbox {
-  const { signal } = options;
+/**
+ * @param options.apiUrl may contain a secret: errors do not repeat it.
+ * @param options.maxFileBytes default: 1 GiB.
+ */
+export function createRemoteSandbox(options: {
+  apiUrl: string;
+  signal: AbortSignal;
+  maxFileBytes?: number;
+}): RemoteSandbox {
+  const { signal, maxFileBytes = FILE_BYTES } = options;
   const base = options.apiUrl.replace(/\/+$/, "");
 
   const call = async (path: string, body: object): Promise<Record<string, unknown>> => {
@@ -35,16 +51,16 @@ export function createRemoteSandbox(options: { apiUrl: string; signal: AbortSign
         signal: limit,
         redirect: "error",
       });
-      const text = await reply.text();
+      const text = await textUpTo(reply, REPLY_BYTES);
       if (!reply.ok) throw new Error(`status ${reply.status}`);
       const { success, data } = JSON.parse(text) as { success?: boolean; data?: Record<string, unknown> };
-      if (success === false) throw new Error("it refused");
+      if (success === false) throw new Error("success is false");
       return data ?? {};
     } catch (error) {
       signal.throwIfAborted();
-      const why = messageOf(error).replaceAll(base, "it");
+      const why = messageOf(error).replaceAll(base, "its API");
       throw new RepositoryError(
-        `The borrowed sandbox did not do what it should (${path}: ${why}).`,
+        `A request to the borrowed sandbox failed (${path}: ${why}).`,
         { cause: error },
         true,
       );
@@ -58,40 +74,63 @@ export function createRemoteSandbox(options: { apiUrl: string; signal: AbortSign
       async_mode: false,
     });
     const output = String(data["output"] ?? "");
-    const [, said = "", code] = new RegExp(`^([^]*)${EXIT_MARK}(\\d+)\\s*$`).exec(output) ?? [];
-    return { said, code: code === undefined ? undefined : Number(code) };
+    const [, printed = "", code] = new RegExp(`^([^]*)${EXIT_MARK}(\\d+)\\s*$`).exec(output) ?? [];
+    return { printed, code: code === undefined ? undefined : Number(code) };
   };
+  const writePiece = (file: string, piece: Buffer) =>
+    call("/v1/file/write", { file, content: piece.toString("base64"), encoding: "base64" });
+  const tooLarge = (file: string) =>
+    new RepositoryError(`The file ${file} of the borrowed sandbox is larger than ${maxFileBytes} bytes.`);
 
   return {
-    async write(file, content) {
-      const bytes = Buffer.from(content as Uint8Array);
-      const pieces = Math.max(1, Math.ceil(bytes.length / PIECE_BYTES));
-      for (let piece = 0; piece < pieces; piece += 1) {
-        const name = pieces === 1 ? file : `${file}.${String(piece).padStart(6, "0")}`;
-        const part = bytes.subarray(piece * PIECE_BYTES, (piece + 1) * PIECE_BYTES);
-        await call("/v1/file/write", { file: name, content: part.toString("base64"), encoding: "base64" });
+    write: async (file, text) => void (await writePiece(file, Buffer.from(text))),
+
+    async upload(source, file) {
+      const handle = await open(source, "r");
+      try {
+        const { size } = await handle.stat();
+        if (size > maxFileBytes) throw tooLarge(file);
+        const pieces = Math.max(1, Math.ceil(size / PIECE_BYTES));
+        const buffer = Buffer.allocUnsafe(Math.min(size, PIECE_BYTES));
+        for (let piece = 0; piece < pieces; piece += 1) {
+          const name = pieces === 1 ? file : `${file}.${String(piece).padStart(6, "0")}`;
+          const { bytesRead } = await handle.read(buffer, 0, buffer.length, piece * PIECE_BYTES);
+          await writePiece(name, buffer.subarray(0, bytesRead));
+        }
+        if (pieces > 1) await exec(`cat '${file}'.[0-9]* > '${file}' && rm '${file}'.[0-9]*`, "/");
+      } finally {
+        await handle.close();
       }
-      if (pieces > 1) await exec(`cat '${file}'.[0-9]* > '${file}' && rm '${file}'.[0-9]*`, "/");
     },
+
+    async download(file, target) {
+      const handle = await open(target, "w", 0o600);
+      try {
+        // Counted here, because the sandbox may send full pieces without end. All but the last one are full, so this also
+        // bounds their number.
+        for (let size = 0, piece = 0; ; piece += 1) {
+          const command = `dd if='${file}' bs=${PIECE_BYTES} skip=${piece} count=1 2>/dev/null | base64 -w 0; echo`;
+          const { printed } = await exec(command, "/");
+          const part = Buffer.from(printed.trim(), "base64");
+          size += part.length;
+          if (size > maxFileBytes) throw tooLarge(file);
+          await handle.writeFile(part);
+          if (part.length < PIECE_BYTES) return size;
+        }
+      } finally {
+        await handle.close();
+      }
+    },
+
     async run(script, folder) {
-      const { said, code } = await exec(`sh '${script}' 2>&1`, folder);
-      if (code === 0) return said;
-      const last = said.trim().split("\n").at(-1) ?? "";
+      const { printed, code } = await exec(`sh '${script}' 2>&1`, folder);
+      if (code === 0) return printed;
+      const last = (printed.trim().split("\n").at(-1) ?? "").slice(0, QUOTE_LIMIT);
       throw new RepositoryError(
-        `The borrowed sandbox could not do its part: ${last || "it did not say why"}`,
+        `A command in the borrowed sandbox failed: ${last || "it printed nothing"}`,
         undefined,
         code === undefined,
       );
-    },
-    async read(file) {
-      const pieces: Buffer[] = [];
-      for (let piece = 0; ; piece += 1) {
-        const command = `dd if='${file}' bs=${PIECE_BYTES} skip=${piece} count=1 2>/dev/null | base64 -w 0; echo`;
-        const { said } = await exec(command, "/");
-        const part = Buffer.from(said.trim(), "base64");
-        pieces.push(part);
-        if (part.length < PIECE_BYTES) return new Uint8Array(Buffer.concat(pieces));
-      }
     },
   };
 }

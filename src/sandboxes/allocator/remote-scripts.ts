@@ -1,8 +1,8 @@
-import { PACKING_ENVIRONMENT, PACKING_SCRIPT } from "../git/packing.ts";
+import { PACKING_ENVIRONMENT } from "../git/packing.ts";
 
 /**
- * Scripts that run in a borrowed sandbox, in a folder of their own. All of them are constants: what varies is in files
- * beside them, and no text of a user's is ever read by a shell as more than data.
+ * Scripts that run in a borrowed sandbox, in a folder of their own. They are constants: what varies is in files beside
+ * them, so that text from a user is never more than data to a shell.
  */
 export const CHECK_OUT = `
 set -eu
@@ -19,6 +19,7 @@ git checkout --quiet --force "$branch" --
 rm -f ../in.bundle
 `;
 
+/** Writes the bundle of packing.sh to out.bundle. */
 export const PACK = `
 set -eu
 cd "$(dirname "$0")"
@@ -32,5 +33,3 @@ here=$PWD
 cd checkout
 sh "$here/packing.sh" "$(cat "$here/start")" "$(cat "$here/branch")" < "$here/message" > "$here/out.bundle"
 `;
-
-export { PACKING_SCRIPT };

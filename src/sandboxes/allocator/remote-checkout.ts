@@ -1,0 +1,56 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { PACKING_SCRIPT } from "../git/packing.ts";
+import type { CheckoutRequest } from "../git/request.ts";
+import type { Machine } from "../machine.ts";
+import type { RemoteSandbox } from "./remote-sandbox.ts";
+import { CHECK_OUT, PACK } from "./remote-scripts.ts";
+
+/** Our folder in a borrowed sandbox: scripts, their input, and the checkout. */
+export const workFolder = (id: string) => `/tmp/prompt-backend-${id}`;
+
+/**
+ * Makes the checkout in a borrowed sandbox, out of a bundle from our copy of the repository.
+ * @returns the commit that it starts from. @throws RepositoryError
+ */
+export async function checkOutRemotely(
+  remote: RemoteSandbox,
+  options: { id: string; machine: Machine; request: CheckoutRequest; signal: AbortSignal },
+): Promise<string> {
+  const { id, machine, request, signal } = options;
+  const folder = workFolder(id);
+  const bundle = join(machine.folderOf(id), "in.bundle");
+  const { start, base, head } = await machine.repositoryFor(request).bundle(request, bundle, signal);
+  await remote.upload(bundle, `${folder}/in.bundle`);
+  await rm(bundle);
+  const files = {
+    branch: request.branch,
+    target: request.targetBranch,
+    origin: /^[\w.-]+\/[\w.-]+$|^https:/.test(request.repo) ? request.repo : "local",
+    head,
+    base,
+    start,
+    "author-name": machine.author.name,
+    "author-email": machine.author.email,
+    "checkout.sh": CHECK_OUT,
+    "packing.sh": PACKING_SCRIPT,
+    "pack.sh": PACK,
+  };
+  for (const [name, text] of Object.entries(files)) await remote.write(`${folder}/${name}`, text);
+  await remote.run(`${folder}/checkout.sh`, folder);
+  return start;
+}
+
+/**
+ * Commits and packs the work in a borrowed sandbox and downloads it to the file `bundle`.
+ * @returns the bundle's size, bytes; 0 if nothing has changed. @throws RepositoryError
+ */
+export async function packRemotely(
+  remote: RemoteSandbox,
+  options: { id: string; message: string; bundle: string },
+): Promise<number> {
+  const folder = workFolder(options.id);
+  await remote.write(`${folder}/message`, options.message);
+  await remote.run(`${folder}/pack.sh`, folder);
+  return remote.download(`${folder}/out.bundle`, options.bundle);
+}
