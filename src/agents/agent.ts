@@ -1,29 +1,29 @@
 /**
- * The agent seam: what the runner needs to know of a coding agent. An agent is always a program that is started
- * inside a sandbox, gets the prompt on stdin, and prints lines. Nothing here starts a process.
+ * The agent seam: what the runner needs to know about a coding agent. An agent is a program that runs in a sandbox,
+ * reads the prompt from stdin, and prints lines. Nothing here starts a process.
  */
 export type AgentName = "claude" | "command" | "demo";
 
 export interface AgentRequest {
-  /** The prompt's text, as the agent shall read it. */
+  /** The prompt's text, as the agent reads it. */
   prompt: string;
-  /** UUID that names the conversation; the same for every prompt of one session. */
+  /** UUID of the conversation: the same for every prompt of a session. */
   conversationId: string;
-  /** The agent already has this conversation's transcript in its state directory. */
+  /** Whether the state directory has a transcript of this conversation to continue. */
   resume: boolean;
-  /** Text of the repository's own instructions to agents (CLAUDE.md), or undefined. */
+  /** The repository's own instructions for agents (see instructions.ts). */
   instructions?: string | undefined;
-  /** Paths as the agent sees them, inside the sandbox. */
+  /** As the agent sees them, in the sandbox. */
   paths: SandboxPaths;
-  /** Set: the agent's own file and shell tools are to be off. */
+  /** Set: the checkout is elsewhere, and the agent must not use file and shell tools of its own. */
   remote?: RemoteWorkplace | undefined;
-  /** Base URL and token of this run's access to the model; undefined where the agent needs none. */
+  /** This run's access to the model; undefined if the agent needs none. */
   model?: { baseUrl: string; token: string } | undefined;
 }
 
-/** Where the checkout is when it is not on this machine: behind tools of the Model Context Protocol, and nothing else. */
+/** A checkout that is not on this machine: it can be reached only through tools of the Model Context Protocol. */
 export interface RemoteWorkplace {
-  /** The MCP servers' configuration, as the agent sees the file. It holds secrets. */
+  /** The file with the MCP servers' configuration, as the agent sees it. It contains secrets. */
   mcpConfig: string;
   /** The checkout's folder, as the tools see it. */
   checkout: string;
@@ -40,60 +40,65 @@ export interface SandboxPaths {
 
 export interface AgentCommand {
   argv: readonly [string, ...string[]];
-  /** The agent's own variables; the sandbox adds PATH, HOME, LANG, TMPDIR. */
+  /** The agent's own variables; the sandbox adds PATH, HOME, LANG and TMPDIR. */
   env: Readonly<Record<string, string>>;
   stdin: string;
-  /** Files and folders of this machine that the agent must be able to read (its own program). */
+  /** Files and folders of this machine that the agent must be able to read, such as its program. */
   readable: readonly string[];
 }
 
-/** One agent event as stored in message.data; shape of Claude Code's stream-json. */
+/** An event as stored in message.data, in the shape of Claude Code's stream-json. */
 export type AgentEvent = { type: string; uuid?: string; [key: string]: unknown };
 
 export interface AgentUsage {
   turns?: number;
-  /** With those that the API's cache served or took. */
+  /** Including tokens that the API read from or wrote to its cache. */
   input_tokens?: number;
   output_tokens?: number;
-  /** Claude counts on over the prompts of one conversation: a prompt's own cost is the difference. */
+  /** Claude Code adds up the cost of a conversation over its prompts: a prompt's own cost is the difference. */
   cost_usd?: number;
 }
 
-/** The agent cannot be started here (its program or its model is missing); `message` is for the user. Not retried. */
+/** The agent cannot be started (its program or its model is missing); `message` is for the user. Not retried. */
 export class AgentUnavailable extends Error {
   override readonly name = "AgentUnavailable";
 }
 
-/** How a run ended, as far as the agent and its process can tell. `reason` is a sentence for the user. */
+/** How a run ended, judged by the agent's output and its process. `reason` is a sentence for the user. */
 export type AgentVerdict =
   | { ok: true; summary: string; usage: AgentUsage }
   | { ok: false; reason: string; summary: string; usage: AgentUsage };
 
 export interface AgentExit {
-  /** Exit code, or null when a signal ended the process. */
+  /** Exit code; null if a signal ended the process. */
   code: number | null;
   signal: string | null;
   /** The last few KiB of stderr. */
   stderr: string;
 }
 
-/** Reads one run's output, line by line; stateful, made anew for each run. */
+/** Reads the output of one run, line by line. Stateful: each run needs a new one. */
 export interface AgentReader {
-  /** The event to store for this line, or undefined for a line that is not worth keeping. */
+  /** The event to store for this line; undefined: none. */
   read(line: string): AgentEvent | undefined;
-  /** The agent has said that it is done; all that is left to do is to end. */
+  /** Whether the agent has reported its result, so that nothing is left but to exit. */
   hasResult(): boolean;
-  /** Judges by exit code AND result line; never by silence. */
+  /** Judges by exit code AND result line: without a result, a run has not succeeded. */
   conclude(exit: AgentExit): AgentVerdict;
 }
 
 export interface Agent {
   readonly name: AgentName;
-  /** Needs the model proxy (see model-proxy.ts). */
+  /** Whether it needs the model proxy (see model-proxy.ts). */
   readonly needsModel: boolean;
-  /** Whether the conversation's transcript is in this state directory (as this process sees it): `resume` of the next request. */
+  /**
+   * Whether the state directory (as this process sees it) has a transcript that can be resumed: `resume` of the next
+   * request. Changes nothing.
+   */
   hasTranscript(stateDir: string, conversationId: string): Promise<boolean>;
-  /** @throws AgentUnavailable where the program or the model that it needs is not there. */
+  /** Removes transcripts of the conversation that can neither be resumed nor begun again. Call it before a start. */
+  discardUnusableTranscripts(stateDir: string, conversationId: string): Promise<void>;
+  /** @throws AgentUnavailable if its program, or the model that it needs, is missing. */
   command(request: AgentRequest): AgentCommand;
   reader(): AgentReader;
 }

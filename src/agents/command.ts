@@ -35,6 +35,7 @@ export function createCommandAgent(options: {
     name: "command",
     needsModel: options.needsModel,
     hasTranscript: async () => false,
+    discardUnusableTranscripts: async () => undefined,
     command({ prompt, conversationId, paths, model, remote }) {
       const program = options.program();
       if (!program) throw new AgentUnavailable(options.missing);

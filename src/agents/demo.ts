@@ -8,6 +8,7 @@ export function createDemoAgent(): Agent {
     name: "demo",
     needsModel: false,
     hasTranscript: async () => false,
+    discardUnusableTranscripts: async () => undefined,
     command({ prompt }) {
       const own = ownExecutable();
       return { argv: [...own.argv, "demo-agent"], env: {}, stdin: prompt, readable: own.readable };

@@ -1,8 +1,6 @@
-import { constants } from "node:fs";
-import { open } from "node:fs/promises";
-import { join } from "node:path";
 import { type Agent, AgentUnavailable } from "../agents/agent.ts";
 import { textEvent } from "../agents/events.ts";
+import { readInstructions } from "../agents/instructions.ts";
 import { promptText } from "../agents/prompt-text.ts";
 import type { RunLimits } from "../config/config.ts";
 import type { AgentProcess } from "../db/json-columns.ts";
@@ -19,8 +17,6 @@ import { AttemptsExhausted, Deferred, Interrupted, MAX_ATTEMPTS, MAX_CLAIMS } fr
 import { type ModelAccess, type ModelSource, openModelAccess, reopenModelAccess } from "./model-access.ts";
 import type { RunWriter } from "./writer.ts";
 
-/** CLAUDE.md beyond this is cut; an argument list has room for about 128 KiB. */
-const INSTRUCTIONS_LIMIT = 64 * 1024;
 /** The supervisor's time limit is this much later than the runner's, milliseconds. */
 const LIMIT_MARGIN_MS = 120_000;
 const DISK_DELAY_MS = 15_000;
@@ -143,9 +139,10 @@ async function start(
   if (agent.needsModel && !model)
     throw new AgentUnavailable("The agent needs access to a model: set ANTHROPIC_API_KEY.");
   const resumable = resumableIn(agent, sandbox, run);
+  await agent.discardUnusableTranscripts(sandbox.hostPaths.state, run.sessionId);
   const [resumed, instructions] = await Promise.all([
     resumable(),
-    instructionsIn(sandbox.hostPaths.checkout),
+    readInstructions(sandbox.hostPaths.checkout),
   ]);
   const access =
     agent.needsModel && model
@@ -197,24 +194,4 @@ async function requireDisk({ sandboxes, limits }: PrepareDeps): Promise<void> {
 function exhaustedMessage({ failures }: ClaimedRun): string {
   const last = failures.at(-1)?.error ?? "its runner died each time";
   return `This prompt was given up after ${MAX_ATTEMPTS} attempts: ${last}`;
-}
-
-/**
- * The repository's own instructions for agents, which `--setting-sources user` keeps the CLI from reading. Never
- * through a symbolic link: a repository could point it at a file of this machine.
- */
-async function instructionsIn(checkout: string): Promise<string | undefined> {
-  try {
-    const file = await open(
-      join(checkout, "CLAUDE.md"),
-      constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
-    );
-    try {
-      return (await file.readFile("utf8")).slice(0, INSTRUCTIONS_LIMIT) || undefined;
-    } finally {
-      await file.close();
-    }
-  } catch {
-    return undefined;
-  }
 }

@@ -100,6 +100,7 @@ describe.skipIf(missing !== undefined)("the real Claude Code", () => {
     const [folder = ""] = await readdir(join(claude.paths.state, "projects"));
     await truncate(join(claude.paths.state, "projects", folder, `${CONVERSATION}.jsonl`));
     expect(await claude.agent.hasTranscript(claude.paths.state, CONVERSATION)).toBe(false);
+    await claude.agent.discardUnusableTranscripts(claude.paths.state, CONVERSATION);
     expect((await claude.ask()).verdict.ok).toBe(true);
   });
 

@@ -1,0 +1,77 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { discardUnusableTranscripts, hasTranscript } from "../../src/agents/claude-transcripts.ts";
+
+const ID = "3f0c7c1e-8a31-4b52-9a37-0d3a4f1f0a01";
+const MESSAGE = '{"parentUuid":null,"type":"user","message":{"role":"user","content":"hi"}}\n';
+const OTHER = '{"type":"queue-operation","content":"say \\"type\\":\\"user\\""}\n';
+
+let state: string;
+let file: string;
+beforeEach(async () => {
+  state = await mkdtemp(join(tmpdir(), "pb-transcripts-"));
+  await mkdir(join(state, "projects/-workspace"), { recursive: true });
+  file = join(state, "projects/-workspace", `${ID}.jsonl`);
+});
+afterEach(() => rm(state, { recursive: true }));
+
+const discard = () => discardUnusableTranscripts(state, ID);
+
+describe("hasTranscript", () => {
+  test("no state, no transcript, another conversation's", async () => {
+    expect(await hasTranscript(join(state, "none"), ID)).toBe(false);
+    expect(await hasTranscript(state, ID)).toBe(false);
+    await writeFile(join(state, "projects/-workspace/other.jsonl"), MESSAGE);
+    expect(await hasTranscript(state, ID)).toBe(false);
+  });
+
+  /** Cause: the predicate removed the file. */
+  test.each(["", OTHER])("a transcript without a message, %j: false, and the file stays", async (text) => {
+    await writeFile(file, text);
+    expect(await hasTranscript(state, ID)).toBe(false);
+    expect(existsSync(file)).toBe(true);
+  });
+
+  test("a message anywhere, also across the pieces in which the file is read", async () => {
+    const chunk = 256 * 1024;
+    for (const at of [0, 1_000, chunk - 40, chunk - 30, chunk - 20, chunk, 3 * chunk - 25]) {
+      await writeFile(file, `${"x".repeat(at)}\n${MESSAGE}`);
+      expect([at, await hasTranscript(state, ID)]).toEqual([at, true]);
+    }
+  });
+
+  test("a huge file is searched without being read into memory, and not to its end", async () => {
+    await writeFile(file, OTHER);
+    await truncate(file, 1024 ** 4);
+    const [before, begin] = [process.memoryUsage().rss, performance.now()];
+    expect(await hasTranscript(state, ID)).toBe(false);
+    expect(performance.now() - begin).toBeLessThan(5_000);
+    expect(process.memoryUsage().rss - before).toBeLessThan(128 * 1024 * 1024);
+  });
+});
+
+describe("discardUnusableTranscripts", () => {
+  test("removes a transcript without a message, and no other", async () => {
+    await mkdir(join(state, "projects/-moved"));
+    const usable = join(state, "projects/-moved", `${ID}.jsonl`);
+    await writeFile(usable, OTHER + MESSAGE);
+    await writeFile(file, OTHER);
+    await discard();
+    expect([existsSync(file), existsSync(usable)]).toEqual([false, true]);
+    expect(await hasTranscript(state, ID)).toBe(true);
+  });
+
+  test("follows no link and waits for no FIFO", async () => {
+    const outside = join(state, "outside");
+    await writeFile(outside, "");
+    await symlink(outside, file);
+    await mkdir(join(state, "projects/-fifo"));
+    await Bun.$`mkfifo ${join(state, "projects/-fifo", `${ID}.jsonl`)}`.quiet();
+    await discard();
+    expect(existsSync(outside)).toBe(true);
+    expect(await hasTranscript(state, ID)).toBe(false);
+  });
+});
