@@ -9,19 +9,19 @@ export { findProgram } from "./find-program.ts";
 
 export interface ChosenAgent {
   agent: Agent;
-  /** For the start log: which agent, and why not another. */
+  /** For the log at start-up: which agent was chosen, and why. */
   why: string;
-  /** The agent's program is not there (yet): every run will fail with this sentence until it is. */
+  /** Set: the agent's program is not installed, and runs fail with this sentence until it is. */
   missing: string | undefined;
 }
 
-type Wanted = Pick<
+type AgentConfig = Pick<
   Config,
   "agent" | "agentCommand" | "anthropicApiKey" | "claudePath" | "claudeModel" | "path"
 >;
 
-/** AGENT's choice; without one, Claude where its program and a key are there, else the demo. Looks at the file system. */
-export function chooseAgent({ config }: { config: Wanted }): ChosenAgent {
+/** Chooses AGENT; if that is not set, Claude Code if its program and a key exist, else the demo. Reads the file system. */
+export function chooseAgent({ config }: { config: AgentConfig }): ChosenAgent {
   const { agent, agentCommand, anthropicApiKey, claudePath, claudeModel, path } = config;
   if (agent === "command" && agentCommand) {
     const [name] = agentCommand;
@@ -38,9 +38,9 @@ export function chooseAgent({ config }: { config: Wanted }): ChosenAgent {
   const found = program();
   const missing = claudePath
     ? `Claude Code is not installed at ${claudePath}; set CLAUDE_PATH to its program.`
-    : "Claude Code is not installed at any folder of PATH; install it, or set CLAUDE_PATH to its program.";
+    : "Claude Code is not installed in any folder of PATH; install it, or set CLAUDE_PATH to its program.";
   if (agent === "claude" || (agent === undefined && found && anthropicApiKey)) {
-    const why = agent ? "AGENT=claude" : "its program and ANTHROPIC_API_KEY are there";
+    const why = agent ? "AGENT=claude" : "its program and ANTHROPIC_API_KEY were found";
     return {
       agent: createClaudeAgent({ program, missing, model: claudeModel }),
       why: `The agent is Claude Code (${why})${found ? ` at ${found.path}` : ""}.`,

@@ -3,9 +3,9 @@ import { asObject, createUuids, isRenderable, type JsonObject, parseObject, stor
 import { failureOf, failureOfExit, quoted, summaryOf, usageOf } from "./verdict.ts";
 
 /**
- * Reads Claude Code's stream-json. Lines that are not JSON objects with a type are dropped; events of a type that the
- * web UI does not know are kept as `system` events, which it skips. A run has succeeded only with a result line that is
- * no error AND exit code 0: `subtype: "success"` alone is also printed for errors of the API.
+ * Reads Claude Code's stream-json. Lines that are not JSON objects with a type are dropped; events of types that the web
+ * UI does not know are stored as `system` events, which it skips. A run has succeeded only with a result line without
+ * error AND exit code 0: `subtype: "success"` is printed for API errors, too.
  */
 export function createClaudeReader(): AgentReader {
   const withUuid = createUuids();
@@ -43,7 +43,7 @@ export function createClaudeReader(): AgentReader {
   }
 }
 
-/** The text of an assistant's event, except where the CLI wrote it itself (it shows API errors so) or a subagent did. */
+/** The text of an assistant event; "" if it is the CLI's own text (it reports API errors so) or a subagent's. */
 export function textIn(event: AgentEvent): string {
   const message = asObject(event["message"]);
   if (!message || message["model"] === "<synthetic>" || event["parent_tool_use_id"]) return "";

@@ -14,15 +14,17 @@ import {
 import type { Program } from "./find-program.ts";
 import { failureOf, failureOfExit, plain, summaryOf, usageOf } from "./verdict.ts";
 
+/** Longest text of one event, characters. */
 const LINE_LIMIT = 64 * 1024;
 
 /**
- * Any program that reads the prompt on stdin, works in its working directory, and prints text or Claude Code's
- * stream-json. It keeps what it wants to remember in AGENT_STATE_DIR; AGENT_CONVERSATION_ID is the same for every
- * prompt of a session. In a borrowed sandbox it reaches the checkout, AGENT_REMOTE_CHECKOUT, through the MCP servers of
- * the file AGENT_MCP_CONFIG. With a key it reaches the model through ANTHROPIC_BASE_URL and a token of its run.
- * @param options.argv program and arguments; the program is looked up for each run.
- * @param options.needsModel whether there is a model to give it access to.
+ * Any program that reads the prompt from stdin, works in its working directory, and prints text or Claude Code's
+ * stream-json. AGENT_STATE_DIR is kept between the prompts of a session, which share one AGENT_CONVERSATION_ID. In a
+ * borrowed sandbox the program reaches the checkout, AGENT_REMOTE_CHECKOUT, through the MCP servers of the file
+ * AGENT_MCP_CONFIG. If the service has a key, the program reaches the model at ANTHROPIC_BASE_URL with a token of its run.
+ * @param options.argv program and arguments.
+ * @param options.program called for each run. @param options.missing the sentence for the user if there is no program.
+ * @param options.needsModel whether to give it access to the model.
  */
 export function createCommandAgent(options: {
   argv: readonly [string, ...string[]];
@@ -48,7 +50,7 @@ export function createCommandAgent(options: {
           ...(model && { ANTHROPIC_BASE_URL: model.baseUrl, ANTHROPIC_API_KEY: model.token }),
         },
         stdin: prompt,
-        // An interpreter's script is named by an argument.
+        // If the program is an interpreter, an argument names its script.
         readable: [...program.readable, ...args.filter((one) => isAbsolute(one) && existsSync(one))],
       };
     },
@@ -57,8 +59,8 @@ export function createCommandAgent(options: {
 }
 
 /**
- * Events that the web UI can render pass through; every other line becomes an assistant's text. Success is exit code 0
- * and no result line that says otherwise.
+ * Stores events that the web UI can render as they are, and every other line as an assistant's text. A run has succeeded
+ * with exit code 0 and no result line that reports an error.
  */
 export function createCommandReader(): AgentReader {
   const withUuid = createUuids();
@@ -77,7 +79,7 @@ export function createCommandReader(): AgentReader {
       const text = cut(plain(line).trimEnd(), LINE_LIMIT);
       if (text === "") return undefined;
       printed += `${text}\n`;
-      // Only its end can get into the summary.
+      // The summary needs only its end.
       if (printed.length > 4 * LINE_LIMIT) printed = printed.slice(-LINE_LIMIT);
       return withUuid(textEvent(text));
     },

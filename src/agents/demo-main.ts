@@ -3,11 +3,11 @@ import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 
-// Node's own modules only: this starts once for each prompt and should take milliseconds.
+// Node's own modules only: this starts for each prompt and should take milliseconds.
 
 const FILE = "PROMPTS.md";
 const AUTHOR = ["-c", "user.name=prompt-backend demo", "-c", "user.email=demo@prompt-backend.invalid"];
-// The repository's own hooks and signing are none of the demo's business.
+// The repository's hooks and signing must not affect the demo.
 const QUIET = ["-c", "commit.gpgsign=false", "-c", "core.hooksPath=/dev/null"];
 
 export interface DemoStreams {
@@ -21,9 +21,9 @@ export interface DemoStreams {
 }
 
 /**
- * The demo agent: appends the prompt to PROMPTS.md, commits it, and prints what Claude Code would print, saying
- * plainly that it is the demo.
- * @returns the exit code: 0, or 1 where the commit failed, which the result line then explains.
+ * The demo agent: appends the prompt to PROMPTS.md, commits it, prints events like Claude Code's, and says that it is a
+ * demo.
+ * @returns the exit code: 0, or 1 if the commit failed; then the result line has the reason.
  */
 export async function runDemoAgent({ stdin, stdout, cwd, env }: DemoStreams): Promise<0 | 1> {
   const started = Date.now();
@@ -47,7 +47,7 @@ export async function runDemoAgent({ stdin, stdout, cwd, env }: DemoStreams): Pr
   const prompt = await textOf(stdin);
   await say(
     "This is the built-in demo, not a coding agent: it only writes your prompt into PROMPTS.md and commits it, so that " +
-      "you can see a session from prompt to branch. For the real thing set ANTHROPIC_API_KEY, install Claude Code " +
+      "you can see a session from prompt to branch. For a real agent set ANTHROPIC_API_KEY, install Claude Code " +
       "(`npm install -g @anthropic-ai/claude-code`) and start the service again.",
   );
   const id = `toolu_demo_${crypto.randomUUID()}`;
@@ -90,7 +90,7 @@ function entryFor(prompt: string): string {
   return `## ${new Date().toISOString()}\n\n${quote.join("\n")}\n\n`;
 }
 
-/** Never through a symbolic link, which a repository could point anywhere. */
+/** Follows no symbolic link: a repository could point it anywhere. */
 async function append(path: string, text: string): Promise<void> {
   const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW;
   const file = await open(path, flags, 0o644);
@@ -101,7 +101,7 @@ async function append(path: string, text: string): Promise<void> {
   }
 }
 
-/** git's output. Throws with what it printed. */
+/** @returns git's output. @throws Error with git's output. */
 async function git(args: string[], cwd: string, env: DemoStreams["env"]): Promise<string> {
   const child = spawn("git", args, { cwd, env: { ...env }, stdio: ["ignore", "pipe", "pipe"] });
   const ended = new Promise<number | null>((resolve, reject) => {

@@ -2,7 +2,7 @@ import type { Agent } from "./agent.ts";
 import { createClaudeReader } from "./claude-reader.ts";
 import { ownExecutable } from "./own-executable.ts";
 
-/** The built-in demo: this very program as `demo-agent` (see demo-main.ts), inside the sandbox like any other agent. */
+/** The built-in demo: this program as `demo-agent` (see demo-main.ts), run in the sandbox like any other agent. */
 export function createDemoAgent(): Agent {
   return {
     name: "demo",

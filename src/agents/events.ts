@@ -1,22 +1,22 @@
 import type { AgentEvent } from "./agent.ts";
 
 /**
- * What all readers share: from a printed line to an event that PostgreSQL's jsonb takes, that is of a sane size, and
- * that the web UI can render.
+ * Shared by all readers: turns a printed line into an event that fits PostgreSQL's jsonb, has a bounded size, and can be
+ * rendered by the web UI.
  */
 
 /** An event's size limit, UTF-16 units of its JSON. */
 const EVENT_LIMIT = 256 * 1024;
-/** Longest string that is kept, tried in turn until the event is small enough. */
+/** Limits for the strings of an event that is too large, applied in turn until it is small enough. */
 const STRING_LIMITS = [64 * 1024, 8 * 1024, 512];
-/** `tool_use_result` repeats whole files beside the tool_result that the UI shows. */
+/** `tool_use_result` repeats whole files, in addition to the tool_result that the UI shows. */
 const TOOL_USE_RESULT_LIMIT = 8 * 1024;
 const DEPTH_LIMIT = 64;
 const UUID_LIMIT = 100;
 
 export type JsonObject = Record<string, unknown>;
 
-/** The JSON object on this line, or undefined. */
+/** The JSON object on this line; undefined if there is none. */
 export function parseObject(line: string): JsonObject | undefined {
   if (!line.trimStart().startsWith("{")) return undefined;
   try {
@@ -32,13 +32,13 @@ export function asObject(value: unknown): JsonObject | undefined {
     : undefined;
 }
 
-/** An ordinary assistant message, which every client can render. */
+/** A plain assistant message, which every client can render. */
 export function textEvent(text: string): AgentEvent {
   const message = { role: "assistant", content: [{ type: "text", text }] };
   return { type: "assistant", uuid: crypto.randomUUID(), message };
 }
 
-/** Whether the web UI renders or skips this without harm. Any other event blanks its page. */
+/** Whether the web UI can render or skip this event. Any other event blanks its page. */
 export function isRenderable(event: JsonObject): event is AgentEvent {
   if (event["type"] === "system" || event["type"] === "result") return true;
   if (event["type"] !== "assistant" && event["type"] !== "user") return false;
@@ -49,20 +49,20 @@ export function isRenderable(event: JsonObject): event is AgentEvent {
   return Array.isArray(content) && content.every((one) => typeof asObject(one)?.["type"] === "string");
 }
 
-/** Cleans and bounds an event; `type` and the message's role survive any cut. */
+/** Cleans an event and bounds its size; `type` and the message's role are always kept. */
 export function storable(event: AgentEvent, size: number): AgentEvent {
   const trimmed = "tool_use_result" in event ? { ...event, tool_use_result: trim(event) } : event;
   let result = cleaned(trimmed, Number.POSITIVE_INFINITY) as AgentEvent;
-  // Cleaning only shortens: most events need no second look.
+  // Cleaning never makes an event longer, so most need no further check.
   if (size <= EVENT_LIMIT) return result;
   for (const limit of STRING_LIMITS) {
     if (JSON.stringify(result).length <= EVENT_LIMIT) return result;
     result = cleaned(result, limit) as AgentEvent;
   }
-  return JSON.stringify(result).length <= EVENT_LIMIT ? result : remains(result, size);
+  return JSON.stringify(result).length <= EVENT_LIMIT ? result : placeholder(result, size);
 }
 
-/** Gives each event of a run a uuid that no other has: its own, unless that is missing, odd or taken. */
+/** Gives each event of a run a unique uuid: its own, unless that is missing, invalid or taken. */
 export function createUuids(): (event: AgentEvent) => AgentEvent {
   const seen = new Set<string>();
   return (event) => {
@@ -74,12 +74,12 @@ export function createUuids(): (event: AgentEvent) => AgentEvent {
   };
 }
 
-/** Text without what PostgreSQL refuses (NUL, half surrogate pairs). */
+/** Text without what PostgreSQL rejects (NUL, lone surrogates). */
 export function cleanText(text: string): string {
   return text.replaceAll("\0", "").toWellFormed();
 }
 
-/** The first `limit` units, marked where something is missing. */
+/** The first `limit` UTF-16 units, and a note if the text is longer. */
 export function cut(text: string, limit: number): string {
   if (text.length <= limit) return text;
   return `${text.slice(0, limit).toWellFormed()}… [${text.length - limit} more characters left out]`;
@@ -104,8 +104,8 @@ function cleaned(value: unknown, stringLimit: number, depth = 0): unknown {
   return Object.fromEntries(entries);
 }
 
-/** What is left of an event that is too large by its sheer number of parts. */
-function remains(event: AgentEvent, size: number): AgentEvent {
+/** Replaces an event that is too large even with short strings, because it has too many parts. */
+function placeholder(event: AgentEvent, size: number): AgentEvent {
   const text = `[An event of ${size} characters was left out: too large to keep.]`;
   const { type, uuid } = event;
   const base: AgentEvent = uuid === undefined ? { type } : { type, uuid };

@@ -2,22 +2,22 @@ import { accessSync, constants, lstatSync, readlinkSync, realpathSync, statSync 
 import { homedir } from "node:os";
 import { delimiter, dirname, join, resolve, sep } from "node:path";
 
-/** A program of this machine, and what a sandbox must be able to read for it to run there. */
+/** A program of this machine, and what must be readable in a sandbox for it to run there. */
 export interface Program {
-  /** Absolute; the link that was found, not what it points at (some programs look at their own name). */
+  /** Absolute; if it is a link, the link itself (some programs depend on their own name). */
   path: string;
-  /** Absolute: every link on the way, and the folder of the real file. */
+  /** Absolute: every link up to the real file, and the real file's folder. */
   readable: readonly string[];
 }
 
 /**
- * Looks a program up as a shell would: a name with a slash is a path (relative to this process's directory), any other
- * is searched for on `path`. Undefined where there is no executable file of that name.
+ * Finds a program as a shell does: a name with a slash is a path (relative to this process's directory); any other is
+ * searched for in `path`. Undefined if there is no executable file of that name.
  * @param path folders separated by colons, as in PATH.
  */
 export function findProgram(name: string, path: string): Program | undefined {
   if (name === "") return undefined;
-  // An empty entry would mean the working directory: never look for programs there.
+  // An empty entry means the working directory: never search for programs there.
   const folders = path.split(delimiter).filter((one) => one !== "");
   const candidates = name.includes(sep) ? [resolve(name)] : folders.map((folder) => resolve(folder, name));
   const found = candidates.find(isExecutable);
@@ -33,11 +33,11 @@ function isExecutable(file: string): boolean {
   }
 }
 
-/** The links from `file` to the real file, then what the real file needs around it. */
+/** The links from `file` to the real file, the real file, and the folder that it needs. */
 function readableFor(file: string): string[] {
   const result = new Set([file]);
   let at = file;
-  // The system refuses longer chains itself.
+  // The kernel follows no longer chains.
   for (let hops = 0; hops < 40 && lstatSync(at).isSymbolicLink(); hops++) {
     at = resolve(dirname(at), readlinkSync(at));
     result.add(at);
@@ -48,12 +48,12 @@ function readableFor(file: string): string[] {
   return [...result];
 }
 
-/** A program's own folder; for an npm package all of its node_modules, since packages load one another from there. */
+/** A program's folder; for an npm package its node_modules, because packages load one another from there. */
 function surroundings(real: string): string {
   const marker = `${sep}node_modules${sep}`;
   const at = real.indexOf(marker);
   if (at >= 0) return join(real.slice(0, at), "node_modules");
   const folder = dirname(real);
-  // A program that lies in a home directory must not open the whole of it.
+  // A program in a home directory must not make all of it readable.
   return folder === "/" || folder === homedir() ? real : folder;
 }

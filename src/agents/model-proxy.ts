@@ -3,8 +3,9 @@ import type { Logger } from "../observability/logger.ts";
 import { messageOf } from "../shared/errors.ts";
 import type { Secret } from "../shared/secret.ts";
 
-/** What one run may have on its way to the model at a time, bytes; one request may be half of it (the API's own limit). */
+/** Largest request body, bytes: the API's own limit. */
 const MAX_BODY_BYTES = 32 * 1024 * 1024;
+/** Bytes of request bodies that one run may have in flight. */
 const MAX_WAITING_BYTES = 2 * MAX_BODY_BYTES;
 
 const ROUTES: Readonly<Record<string, string>> = {
@@ -12,7 +13,7 @@ const ROUTES: Readonly<Record<string, string>> = {
   "/v1/messages/count_tokens": "POST",
 };
 
-/** Headers that belong to one connection, or that this proxy decides. */
+/** Headers that belong to one connection, or that this proxy sets itself. */
 const NOT_FORWARDED = [
   "connection",
   "keep-alive",
@@ -34,9 +35,9 @@ const NOT_FORWARDED = [
 ] as const;
 
 export interface ModelGrant {
-  /** What the agent sends as its API key. */
+  /** The agent sends it as its API key. */
   token: string;
-  /** Ends access and every request under way. Idempotent. */
+  /** Ends access, and aborts requests in flight. Idempotent. */
   revoke(): void;
 }
 
@@ -44,7 +45,7 @@ export interface ModelProxy {
   /** Base URL on loopback, for ANTHROPIC_BASE_URL of an agent on this machine. */
   url: string;
   port: number;
-  /** @param token one that an agent has already; by default a new one. */
+  /** @param token that a running agent already has; default: a new one. */
   grant(runId: string, token?: string): ModelGrant;
   close(): Promise<void>;
 }
@@ -56,11 +57,11 @@ interface LiveRun {
 }
 
 /**
- * A small way to the Messages API on loopback, so that the real key never enters a sandbox: an agent gets a token of
- * its own run, which is good for two operations, on this machine, until the run ends.
+ * A proxy to the Messages API on loopback, so that the real key never enters a sandbox: an agent gets a token of its own
+ * run, which is valid for two operations, on this machine, until the run ends.
  * @param options.upstream base URL of the API, without a trailing slash.
- * @param options.port by default any free one.
- * @throws Error when the port is taken.
+ * @param options.port default: any free port.
+ * @throws Error if the port is taken.
  */
 export function openModelProxy(options: {
   upstream: string;
@@ -69,19 +70,19 @@ export function openModelProxy(options: {
   port?: number;
 }): ModelProxy {
   const { upstream, apiKey, logger, port = 0 } = options;
-  // By hash: the look-up's timing then says nothing about a token, and a heap dump holds none.
+  // By hash: lookups reveal nothing by their timing, and a heap dump contains no tokens.
   const runs = new Map<string, LiveRun>();
 
   const server = Bun.serve({
     hostname: "127.0.0.1",
     port,
     reusePort: false,
-    // A model may think for minutes between two events; the run has its own limits.
+    // A model may be silent for minutes between two events; runs have limits of their own.
     idleTimeout: 0,
     maxRequestBodySize: MAX_BODY_BYTES,
     async fetch(request) {
       const run = runs.get(hashOf(tokenOf(request.headers)));
-      if (!run) return failure(401, "authentication_error", "This token is not, or no longer, valid.");
+      if (!run) return failure(401, "authentication_error", "This token is not valid, or not any more.");
       const { pathname, search } = new URL(request.url);
       if (ROUTES[pathname] !== request.method)
         return failure(404, "not_found_error", `${request.method} ${pathname} is not open to agents.`);
@@ -93,31 +94,31 @@ export function openModelProxy(options: {
     },
   });
 
-  /** Streams the answer; the question is read whole, because not every gateway takes a body of unknown length. */
+  /** Streams the response. The request is read whole, because some gateways reject a body of unknown length. */
   async function forward(request: Request, run: LiveRun, url: string): Promise<Response> {
     const length = Number(request.headers.get("content-length") ?? Number.NaN);
     if (!Number.isSafeInteger(length))
       return failure(411, "invalid_request_error", "Content-Length is required.");
     if (run.waitingBytes + length > MAX_WAITING_BYTES)
-      return failure(429, "rate_limit_error", "Too many large requests at a time.");
+      return failure(429, "rate_limit_error", "Too many large requests at the same time.");
     run.waitingBytes += length;
     const signal = AbortSignal.any([request.signal, run.ended.signal]);
     try {
       const body = await request.arrayBuffer();
       const headers = forwardable(request.headers);
       headers.set("x-api-key", apiKey.reveal());
-      // What arrives is passed on as it is; compressed events would wait in a decoder.
+      // Events are forwarded as they arrive; a decoder would hold compressed ones back.
       headers.set("accept-encoding", "identity");
-      // A redirect is handed on unfollowed: the key goes to `upstream` and nowhere else.
+      // Redirects are not followed: the key is sent to `upstream` and nowhere else.
       const init = { method: "POST", headers, body, signal, redirect: "manual" as const };
-      const answer = await fetch(url, init);
-      if (answer.status === 401 || answer.status === 403)
-        logger?.warn("the model's API refused ANTHROPIC_API_KEY", { status: answer.status, run_id: run.id });
+      const response = await fetch(url, init);
+      if (response.status === 401 || response.status === 403)
+        logger?.warn("the model's API refused ANTHROPIC_API_KEY", { status: response.status, run_id: run.id });
       const broken = (error: unknown) => {
-        if (!signal.aborted) logger?.warn("the model's answer broke off", { error: messageOf(error) });
+        if (!signal.aborted) logger?.warn("the model's response was interrupted", { error: messageOf(error) });
       };
-      const passed = answer.body && passOn(answer.body, broken);
-      return new Response(passed, { status: answer.status, headers: forwardable(answer.headers) });
+      const forwarded = response.body && relay(response.body, broken);
+      return new Response(forwarded, { status: response.status, headers: forwardable(response.headers) });
     } catch (error) {
       if (!signal.aborted) logger?.warn("the model's API cannot be reached", { error: messageOf(error) });
       return failure(502, "api_error", "The model's API cannot be reached.");
@@ -149,10 +150,10 @@ export function openModelProxy(options: {
 }
 
 /**
- * The same stream, which closes where the other breaks off: the agent misses the API's own end mark either way, and an
- * error here would be printed by Bun, outside of the log.
+ * The same stream, except that it closes when the original fails: the agent notices the missing end event in either case,
+ * and Bun would print an error here, outside the log.
  */
-function passOn(body: ReadableStream<Uint8Array>, broken: (error: unknown) => void): ReadableStream {
+function relay(body: ReadableStream<Uint8Array>, broken: (error: unknown) => void): ReadableStream {
   const reader = body.getReader();
   const source = {
     async pull(controller: ReadableStreamDefaultController<Uint8Array>) {
@@ -180,14 +181,14 @@ function hashOf(token: string): string {
 
 function forwardable(headers: Headers): Headers {
   const result = new Headers(headers);
-  // A header that Connection names belongs to the connection too.
+  // Headers listed in Connection belong to the connection, too.
   for (const name of (headers.get("connection") ?? "").split(","))
     if (/^[\w-]+$/.test(name.trim())) result.delete(name.trim());
   for (const name of NOT_FORWARDED) result.delete(name);
   return result;
 }
 
-/** An error in the shape of Anthropic's API, which the agent can read. */
+/** An error reply in the shape of Anthropic's API, which agents understand. */
 function failure(status: number, type: string, message: string): Response {
   return Response.json({ type: "error", error: { type, message } }, { status });
 }

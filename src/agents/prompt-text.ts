@@ -1,8 +1,8 @@
 import { AppError } from "../shared/errors.ts";
 
 /**
- * The text that the agent reads, out of any form that clients send: a string; an object with content, prompt, text or
- * message; a list of those, joined by blank lines; content as a list of text blocks. "" where there is none.
+ * Extracts the text for the agent from any form that clients send: a string; an object with content, prompt, text or
+ * message; a list of those, joined by blank lines; content as a list of text blocks. "" if there is no text.
  */
 export function promptText(data: unknown): string {
   if (typeof data === "string") return data.trim();
@@ -12,13 +12,13 @@ export function promptText(data: unknown): string {
   return promptText(content ?? prompt ?? text ?? message);
 }
 
-/** The same for a prompt that is about to be accepted. @throws AppError `invalid` where there is no text. */
+/** The text of a prompt that is being submitted. @throws AppError `prompt_empty` if there is none. */
 export function requirePromptText(data: unknown, field: string): string {
   const text = promptText(data);
   if (text === "")
     throw new AppError(
       "prompt_empty",
-      `${field}: there is no text in it; send a string, {"content": "…"} or [{"content": "…"}]`,
+      `${field}: contains no text; send a string, {"content": "…"} or [{"content": "…"}]`,
     );
   return text;
 }
