@@ -31,7 +31,7 @@ function one(line: object | string): AgentEvent {
 
 describe("events", () => {
   test.each(["", "   ", "plain text", "[1]", "null", "{broken", '{"no":"type"}', '{"type":7}'])(
-    "%j is no event",
+    "%j is not an event",
     (line) => expect(reading(line).events).toEqual([undefined]),
   );
 
@@ -41,13 +41,13 @@ describe("events", () => {
     { type: "assistant", message: { content: [] } },
     { type: "user", message: { role: "user", content: [null] } },
     { type: "stream_event", message: null },
-  ])("%j is kept as something that the web UI skips", (line) => {
+  ])("%j is stored as an event that the web UI skips", (line) => {
     const event = one(line);
     expect(event).toMatchObject({ type: "system", subtype: line.type });
     expect(isRenderable(event)).toBe(true);
   });
 
-  test("NUL and halves of surrogate pairs go, in values and in keys; whole pairs stay", () => {
+  test("NUL and lone surrogates are removed from values and keys; complete pairs stay", () => {
     // Interpolated: Bun 1.4.5 turns an emoji in a raw template into its escape.
     const line = String.raw`{"type":"system","a\u0000b":"x\u0000y","l":["\ud83d","\ude00\u0000","${"😀"}"],"__proto__":{"z":"\udead"}}`;
     const text = JSON.stringify(one(line));
@@ -57,7 +57,7 @@ describe("events", () => {
     expect(Object.keys(one(line))).toContain("__proto__");
   });
 
-  test("each event has a uuid of its own", () => {
+  test("each event has a unique uuid", () => {
     const uuid = "11111111-1111-4111-8111-111111111111";
     const odd = [{ uuid }, { uuid }, { uuid }, {}, { uuid: "" }, { uuid: 7 }, { uuid: "x".repeat(5000) }];
     const { events } = reading(...odd.map((extra) => ({ ...assistant("a"), ...extra })));
@@ -67,7 +67,7 @@ describe("events", () => {
     for (const each of uuids) expect(each).toMatch(/^[0-9a-f-]{36}$/);
   });
 
-  test("a tool's own result, whole files at times, is trimmed even on a short line", () => {
+  test("tool_use_result is trimmed even on a short line", () => {
     const files = {
       filePath: "/a",
       originalFile: "o".repeat(20_000),
@@ -93,7 +93,7 @@ describe("events", () => {
       "depth",
       { content: [{ type: "text", text: "x", deep: JSON.parse("[".repeat(3000) + "]".repeat(3000)) }] },
     ],
-  ])("%s ends as a small event of the same type", (_name, message) => {
+  ])("%s: becomes a small event of the same type", (_name, message) => {
     const event = one({
       type: "user",
       uuid: "u",
@@ -107,13 +107,13 @@ describe("events", () => {
   });
 });
 
-test("an event nested beyond reason is cut even when it is short", () => {
+test("a deeply nested event is cut even if it is short", () => {
   const deep = `{"type":"system","deep":${"[".repeat(500)}${"]".repeat(500)}}`;
   expect(JSON.stringify(one(deep))).toMatch(/^[^[]*\[{1,70}"\[nested too deeply\]"/);
 });
 
 describe("the verdict", () => {
-  test("success is a result line without error and exit code 0", () => {
+  test("success requires a result line without error and exit code 0", () => {
     const usage = { input_tokens: 5, cache_read_input_tokens: 7, output_tokens: 3 };
     const run = reading(assistant("Working."), { ...RESULT, num_turns: 2, total_cost_usd: 0.5, usage });
     const found = { turns: 2, input_tokens: 12, output_tokens: 3, cost_usd: 0.5 };
@@ -146,7 +146,7 @@ describe("the verdict", () => {
       },
       /No conversation/,
     ],
-  ])("%s is a failure, whatever else is said", (_name, result, reason) => {
+  ])("%s is a failure, whatever else the result says", (_name, result, reason) => {
     const verdict = reading(assistant("Half way."), { ...RESULT, ...result }).conclude({ code: 0 });
     expect(verdict).toMatchObject({ ok: false, reason: expect.stringMatching(reason), summary: "Half way." });
   });
@@ -156,14 +156,14 @@ describe("the verdict", () => {
     ["SIGTERM", { code: null, signal: "SIGTERM" }, /SIGTERM/],
     ["SIGTERM, reported as a code", { code: 143 }, /SIGTERM/],
     ["SIGKILL", { code: null, signal: "SIGKILL" }, /killed.*memory/],
-  ])("%s is a failure after a good result too", (_name, exit, reason) => {
+  ])("%s is a failure, even after a successful result", (_name, exit, reason) => {
     expect(reading(RESULT).conclude(exit)).toMatchObject({
       ok: false,
       reason: expect.stringMatching(reason),
     });
   });
 
-  test("silence is a failure, and quotes the end of stderr", () => {
+  test("no output is a failure, and the reason quotes the end of stderr", () => {
     const verdict = reading().conclude({ stderr: `${"x".repeat(5000)} the end` });
     expect(verdict).toMatchObject({
       ok: false,
@@ -172,12 +172,12 @@ describe("the verdict", () => {
     expect(JSON.stringify(verdict).length).toBeLessThan(1300);
   });
 
-  test("the last result counts", () => {
+  test("the last result decides", () => {
     expect(reading({ ...RESULT, is_error: true }, RESULT).conclude().ok).toBe(true);
     expect(reading(RESULT, { ...RESULT, is_error: true }).conclude().ok).toBe(false);
   });
 
-  test("the summary is at most 64 KiB of whole characters, and not the CLI's own text or a subagent's", () => {
+  test("the summary has at most 64 KiB of whole characters, and excludes text of the CLI and of subagents", () => {
     const long = reading({ ...RESULT, result: "😀".repeat(40_000) }).conclude().summary;
     expect(Buffer.byteLength(long)).toBeLessThanOrEqual(64 * 1024);
     expect(long).not.toContain("\uFFFD");

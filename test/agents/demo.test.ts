@@ -28,7 +28,7 @@ async function runDemo(fixture: Awaited<ReturnType<typeof openAgentFixture>>, pr
 }
 
 describe("the demo", () => {
-  test("commits the prompt, in any words, and says what it is", async () => {
+  test("commits any prompt, and says that it is a demo", async () => {
     await using fixture = await openAgentFixture();
     await fixture.git("config", "commit.gpgsign", "true");
     await Bun.write(join(fixture.paths.checkout, ".gitignore"), "*.md\n");
@@ -51,7 +51,7 @@ describe("the demo", () => {
     expect(result).toMatchObject({ tool_use_id: (use as unknown as { id: string }).id, is_error: false });
   });
 
-  test("keeps what was there before, and leaves other changes alone", async () => {
+  test("keeps earlier prompts, and leaves other changes alone", async () => {
     await using fixture = await openAgentFixture();
     await runDemo(fixture, "one");
     await Bun.write(join(fixture.paths.checkout, "README.md"), "changed");
@@ -61,7 +61,7 @@ describe("the demo", () => {
     expect(await fixture.git("status", "--porcelain")).toBe("M README.md");
   });
 
-  test("does not write through a repository's link, and fails with a reason", async () => {
+  test("does not write through a link of the repository, and fails with a reason", async () => {
     await using fixture = await openAgentFixture();
     const outside = join(fixture.paths.home, "outside");
     await Bun.write(outside, "");
@@ -72,7 +72,7 @@ describe("the demo", () => {
     expect(await Bun.file(outside).text()).toBe("");
   });
 
-  test("is started as this program, without the data directory", () => {
+  test("runs as this program, without access to DATA_DIR", () => {
     const paths = { checkout: "/w", home: "/h", tmp: "/t", state: "/s" };
     const command = createDemoAgent().command({ prompt: "p", conversationId: "c", resume: false, paths });
     const project = resolve(import.meta.dir, "../..");

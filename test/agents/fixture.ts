@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Agent, AgentCommand, AgentEvent, AgentExit, SandboxPaths } from "../../src/agents/agent.ts";
 
-/** A git checkout with one commit, and the folders of a sandbox around it; removed by `await using`. */
+/** A git checkout with one commit, and the other folders of a sandbox; removed by `await using`. */
 export async function openAgentFixture() {
   const root = await mkdtemp(join(tmpdir(), "agent-"));
   const paths: SandboxPaths = {
@@ -13,7 +13,7 @@ export async function openAgentFixture() {
     state: join(root, "state"),
   };
   for (const path of Object.values(paths)) await mkdir(path);
-  /** PATH and what else a sandbox adds; nothing of this test's own environment. */
+  /** The variables that a sandbox adds; nothing else of this test's environment. */
   const base = {
     PATH: process.env["PATH"] ?? "",
     HOME: paths.home,
@@ -35,7 +35,7 @@ export async function openAgentFixture() {
     return out.trim();
   };
   await git("init", "--quiet", "--initial-branch=main");
-  await Bun.write(join(paths.checkout, "README.md"), "# Bench\n");
+  await Bun.write(join(paths.checkout, "README.md"), "# Test\n");
   await git("add", ".");
   await git("commit", "--quiet", "-m", "First");
 
@@ -63,7 +63,7 @@ export async function openAgentFixture() {
   };
 }
 
-/** How an ended child ended. */
+/** How a child process has ended. */
 export function exitOf(child: Bun.Subprocess, stderr = ""): AgentExit {
   return {
     code: child.exitCode,
@@ -82,7 +82,7 @@ function spawn(command: AgentCommand, paths: SandboxPaths, base: Record<string, 
   });
 }
 
-/** All text, tool inputs and tool results of these events, for looking something up. */
+/** All text, tool inputs and tool results of these events, to search in. */
 export function textOf(events: readonly AgentEvent[]): string {
   return events.map((one) => JSON.stringify(one["message"] ?? one["result"] ?? "")).join("\n");
 }

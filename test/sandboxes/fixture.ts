@@ -15,10 +15,10 @@ import type {
 export interface SandboxFixture {
   dataDir: string;
   provider: SandboxProvider;
-  /** A request for a session of its own. */
+  /** A request of a new session. */
   request(repo: string, more?: Partial<CheckoutRequest>): CheckoutRequest;
   open(request: CheckoutRequest): Promise<Sandbox>;
-  /** Runs a shell script in the sandbox. @returns its stdout and how it ended. */
+  /** Runs a shell script in the sandbox until it has ended. @returns its stdout and how it ended. */
   run(
     sandbox: Sandbox,
     script: string,
@@ -27,24 +27,24 @@ export interface SandboxFixture {
   remove(): Promise<void>;
 }
 
-/** Programs of tests are ended after a minute whatever happens. */
+/** Programs of tests are killed after a minute, whatever happens. */
 export const LIMIT_MS = 60_000;
 
-/** All that a program printed, once it has ended. */
+/** Everything that a program printed, once it has ended. */
 export async function linesOf(process: SandboxProcess): Promise<string[]> {
   return (await Array.fromAsync(process.lines(0))).map(({ line }) => line);
 }
 
 export const never = new AbortController().signal;
 
-/** Opens the local provider on a DATA_DIR of its own. @param options.isolated false: as on a machine without bubblewrap. */
+/** Opens a provider on a DATA_DIR of its own. @param options.isolated false: as on a machine without bubblewrap. */
 export async function openSandboxFixture(
   options: { isolated?: boolean; env?: Record<string, string> } = {},
 ): Promise<SandboxFixture> {
   const dataDir = await mkdtemp(join(tmpdir(), "pb-sandboxes-"));
   let path = process.env["PATH"] ?? "/usr/bin:/bin";
   if (options.isolated === false) {
-    // Every program but bubblewrap.
+    // Every program except bubblewrap.
     path = join(dataDir, "bin");
     await Bun.$`mkdir -p ${path} && ln -s /usr/bin/* ${path}/ && rm -f ${path}/bwrap`.quiet();
   }
@@ -74,7 +74,7 @@ export async function openSandboxFixture(
   };
 }
 
-/** Why agents cannot be isolated on this machine, or undefined where they can. */
+/** Why agents cannot be isolated on this machine; undefined if they can. */
 export async function whyNotIsolated(): Promise<string | undefined> {
   const fixture = await openSandboxFixture();
   try {
@@ -92,7 +92,7 @@ export function processArguments(): string[] {
       try {
         return readFileSync(join("/proc", pid, "cmdline"), "utf8");
       } catch {
-        return ""; // It has ended meanwhile.
+        return ""; // It has ended.
       }
     });
 }

@@ -36,15 +36,15 @@ describe("borrowed sandboxes", () => {
     return { sandbox, request, recorded };
   };
 
-  test("work goes in as a bundle, is done behind the tools, and comes out on its branch; then all is given back", async () => {
+  test("a checkout is sent as a bundle, the work comes back on its branch, and the sandbox is returned", async () => {
     const branch = "it's/$(x);`odd`";
     const { sandbox, recorded } = await open(branch);
     expect(recorded).toMatchObject([{ provider: "allocator" }]);
-    // Bun's toMatchObject writes an asymmetric matcher into what it looks at.
+    // Bun's toMatchObject writes an asymmetric matcher into the object that it examines.
     expect(JSON.stringify(recorded)).toContain("borrow-secret");
     const { checkout } = sandbox.remote ?? { checkout: "" };
     expect(await Bun.$`git -C ${checkout} branch --show-current`.text()).toBe(`${branch}\n`);
-    // What the agent's tools do.
+    // As the agent's tools do.
     await writeFile(join(checkout, "new.txt"), "work\n");
     const result = await sandbox.deliverWork("A message with 'quotes' and $(things)", never);
     expect(result).toMatchObject({ commits: 1, push: { pushed: true } });
@@ -56,12 +56,12 @@ describe("borrowed sandboxes", () => {
     expect(allocator.lent.size).toBe(0);
     expect(existsSync(checkout)).toBe(false);
     expect(await readdir(join(fixture.dataDir, "sandboxes"))).toEqual([]);
-    // Again is no error: what is given back is given back.
+    // Idempotent: nothing is returned twice.
     expect(await fixture.provider.release(sandbox.config)).toBe(true);
     expect(allocator.seen.returns).toBe(1);
   });
 
-  test("the agent gets the tools' configuration as a file, beside the service, and sees no repository here", async () => {
+  test("the agent gets the MCP configuration as a file and sees no repository on this machine", async () => {
     const { sandbox } = await open("s/agent");
     const script = 'cat "$MCP"; ls -A';
     const { mcpConfig } = sandbox.remote ?? { mcpConfig: "" };
@@ -71,7 +71,7 @@ describe("borrowed sandboxes", () => {
     await fixture.provider.release(sandbox.config);
   });
 
-  test("another runner of this machine finds it again; one of another machine can give it back", async () => {
+  test("another runner of this machine can reopen it; one of another machine can return it", async () => {
     const { sandbox, request, recorded } = await open("s/again");
     const config = recorded[0] ?? sandbox.config;
     expect(await fixture.provider.reopen(config, request)).toMatchObject({ config });
@@ -81,7 +81,7 @@ describe("borrowed sandboxes", () => {
     expect(allocator.lent.size).toBe(0);
   });
 
-  test("full: waits; away or wrong: may pass; none of it names a secret", async () => {
+  test("no sandbox: unavailable; allocator down or invalid reply: a transient error", async () => {
     allocator.mood = "full";
     expect(open("s/full")).rejects.toBeInstanceOf(SandboxUnavailable);
     for (const mood of ["away", "wrong"] as const) {
@@ -96,7 +96,7 @@ describe("borrowed sandboxes", () => {
     await fixture.provider.release(sandbox.config);
   });
 
-  test("a return that fails is an error to be tried again, and nothing is forgotten", async () => {
+  test("a failed return is an error, and a retry succeeds", async () => {
     const { sandbox } = await open("s/return");
     allocator.returnMood = "away";
     expect(fixture.provider.release(sandbox.config)).rejects.toThrow("status 502");
@@ -105,9 +105,9 @@ describe("borrowed sandboxes", () => {
     expect(allocator.lent.size).toBe(0);
   });
 
-  test("what a crash left half borrowed is found by its note and given back", async () => {
+  test("a sandbox that a crash left unrecorded is found by its note and returned", async () => {
     const planned = fixture.provider.plan();
-    // The crash: lent, noted here, and the database never heard of it.
+    // The crash: borrowed, noted here, but not recorded in the database.
     const dying = fixture.provider.open(planned, fixture.request(repository.path), never, async () => {
       throw new Error("killed");
     });
@@ -116,7 +116,7 @@ describe("borrowed sandboxes", () => {
     expect(allocator.lent.size).toBe(1);
     const [note = ""] = await readdir(join(fixture.dataDir, "borrowed"));
     expect(await readFile(join(fixture.dataDir, "borrowed", note), "utf8")).toContain("borrow_token");
-    // Held by its session, as planned: it is left to the session's next run, which gives it back.
+    // Held by its session, as planned: the session's next run returns it.
     await fixture.provider.sweep(async (ids) => new Set(ids));
     expect(allocator.lent.size).toBe(1);
     await fixture.provider.sweep(async () => new Set());

@@ -1,6 +1,6 @@
 /**
- * An IP allocator and the sandboxes that it lends, on loopback: the agent-sandbox API over real files and a real shell
- * (in the folders that callers name), and one MCP tool that runs a command. It can be slow, full, wrong or away.
+ * An IP allocator and its sandboxes, on loopback: the agent-sandbox API with real files and a real shell (in the folders
+ * that callers name), and one MCP tool that runs a command. It can be slow, have no sandbox, reply nonsense, or be down.
  */
 export type Mood = "well" | "slow" | "full" | "wrong" | "away";
 
@@ -26,7 +26,7 @@ export function startFakeAllocator(options: { sandboxes?: number } = {}) {
     idleTimeout: 120,
     async fetch(request): Promise<Response> {
       const url = new URL(request.url);
-      // biome-ignore lint/suspicious/noExplicitAny: bodies of every shape.
+      // biome-ignore lint/suspicious/noExplicitAny: each operation has its own kind of body.
       const body: any = request.method === "POST" ? await request.json() : undefined;
       const parts = url.pathname.split("/");
       if (url.pathname === "/ip/borrow") {
@@ -35,7 +35,7 @@ export function startFakeAllocator(options: { sandboxes?: number } = {}) {
         if (mood === "wrong") return new Response('{"item":{"api_url":"nonsense"}}');
         if (mood === "slow") await Bun.sleep(1_000);
         const name = mood === "full" ? undefined : free.pop();
-        if (!name) return new Response("all lent", { status: 503 });
+        if (!name) return new Response("none available", { status: 503 });
         const borrow_token = `borrow-secret-${crypto.randomUUID()}`;
         lent.set(borrow_token, name);
         const mcp = { mcpServers: { sandbox: { type: "http", url: `${base}/mcp/${name}?key=mcp-secret` } } };
@@ -74,22 +74,22 @@ export function startFakeAllocator(options: { sandboxes?: number } = {}) {
   });
   const base = `http://127.0.0.1:${server.port}`;
 
-  /** As much of the Model Context Protocol over HTTP as one tool takes. */
+  /** As much of the Model Context Protocol over HTTP as one tool needs. */
   async function mcp(message: {
     id?: number;
     method: string;
     params?: Record<string, never>;
   }): Promise<Response> {
-    const answer = (result: object) => Response.json({ jsonrpc: "2.0", id: message.id, result });
+    const reply = (result: object) => Response.json({ jsonrpc: "2.0", id: message.id, result });
     switch (message.method) {
       case "initialize":
-        return answer({
+        return reply({
           protocolVersion: message.params?.["protocolVersion"],
           capabilities: { tools: {} },
-          serverInfo: { name: "stand-in", version: "1" },
+          serverInfo: { name: "fake", version: "1" },
         });
       case "tools/list":
-        return answer({
+        return reply({
           tools: [
             {
               name: "shell",
@@ -105,10 +105,10 @@ export function startFakeAllocator(options: { sandboxes?: number } = {}) {
       case "tools/call": {
         const { command } = (message.params as unknown as { arguments: { command: string } }).arguments;
         const { output, code } = await shell(command, "/");
-        return answer({ content: [{ type: "text", text: output }], isError: code !== 0 });
+        return reply({ content: [{ type: "text", text: output }], isError: code !== 0 });
       }
       default:
-        return message.id === undefined ? new Response(null, { status: 202 }) : answer({});
+        return message.id === undefined ? new Response(null, { status: 202 }) : reply({});
     }
   }
 

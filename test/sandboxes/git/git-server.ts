@@ -1,8 +1,8 @@
 import { join } from "node:path";
 
 /**
- * Repositories below `root` over HTTP, as GitHub serves them: `git http-backend` behind Basic auth.
- * @param options.onRequest called while a client is being served: the moment to look at its processes.
+ * Serves the repositories below `root` over HTTP like GitHub: `git http-backend` behind Basic auth.
+ * @param options.onRequest called while a client is waiting, when its processes can be inspected.
  */
 export function startGitServer(options: { root: string; password: string; onRequest?: () => void }) {
   const { root, password, onRequest } = options;
@@ -38,14 +38,14 @@ export function startGitServer(options: { root: string; password: string; onRequ
         stdout: "pipe",
         stderr: "ignore",
       });
-      const answer = Buffer.from(await new Response(child.stdout).arrayBuffer());
-      const end = answer.indexOf("\r\n\r\n");
+      const output = Buffer.from(await new Response(child.stdout).arrayBuffer());
+      const end = output.indexOf("\r\n\r\n");
       const headers = new Headers();
-      for (const line of answer.subarray(0, end).toString().split("\r\n"))
+      for (const line of output.subarray(0, end).toString().split("\r\n"))
         headers.append(line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trim());
       const status = Number.parseInt(headers.get("status") ?? "200", 10);
       headers.delete("status");
-      return new Response(answer.subarray(end + 4), { status, headers });
+      return new Response(output.subarray(end + 4), { status, headers });
     },
   });
   return { url: `http://127.0.0.1:${server.port}`, stop: () => server.stop(true) };

@@ -17,14 +17,14 @@ let source: TestRepository;
 let server: ReturnType<typeof startGitServer>;
 let fixture: SandboxFixture;
 
-function look(): void {
+function recordArguments(): void {
   for (const one of processArguments()) argvs.add(one);
 }
 
 beforeAll(async () => {
   source = await makeRepository();
   await Bun.$`git clone -q --bare ${source.path} ${join(root, "octo/hello.git")}`.quiet();
-  server = startGitServer({ root, password: TOKEN, onRequest: look });
+  server = startGitServer({ root, password: TOKEN, onRequest: recordArguments });
   fixture = await openSandboxFixture({ env: { GITHUB_URL: server.url, GITHUB_TOKEN: TOKEN } });
 });
 afterAll(async () => {
@@ -34,7 +34,7 @@ afterAll(async () => {
   await rm(root, { recursive: true, force: true });
 });
 
-test("owner/name with GITHUB_TOKEN: cloned, pushed, and the token is nowhere to be seen", async () => {
+test("owner/name with GITHUB_TOKEN: cloned and pushed, and the token appears nowhere", async () => {
   const request = fixture.request("octo/hello", { branch: "s/remote" });
   const sandbox = await fixture.open(request);
   const { out } = await fixture.run(sandbox, "echo 1 > a; env; cat .git/config");
@@ -52,7 +52,7 @@ test("owner/name with GITHUB_TOKEN: cloned, pushed, and the token is nowhere to 
   expect((await fixture.run(followUp, "cat a")).out).toBe("1");
 });
 
-test("a repository that is not there, and none that is anybody's without a token", async () => {
+test("a missing repository, and one that needs a token", async () => {
   await expect(fixture.open(fixture.request("octo/none"))).rejects.toThrow(
     `${server.url}/octo/none does not exist, or GITHUB_TOKEN may not read it`,
   );
@@ -64,9 +64,9 @@ test("a repository that is not there, and none that is anybody's without a token
   }
 });
 
-test("the token is for GITHUB_URL's host alone", async () => {
+test("the token is sent only to the host of GITHUB_URL", async () => {
   const seen: (string | null)[] = [];
-  const stranger = Bun.serve({
+  const otherHost = Bun.serve({
     port: 0,
     hostname: "127.0.0.1",
     fetch(request) {
@@ -75,17 +75,17 @@ test("the token is for GITHUB_URL's host alone", async () => {
     },
   });
   try {
-    await expect(fixture.open(fixture.request(`http://127.0.0.1:${stranger.port}/a/b`))).rejects.toThrow(
+    await expect(fixture.open(fixture.request(`http://127.0.0.1:${otherHost.port}/a/b`))).rejects.toThrow(
       "credentials are only sent to GITHUB_URL",
     );
     expect(seen.length).toBeGreaterThan(0);
     expect(seen.filter(Boolean)).toEqual([]);
   } finally {
-    stranger.stop(true);
+    otherHost.stop(true);
   }
 });
 
-test("a host that does not answer", async () => {
+test("a host that is down", async () => {
   const gone = startGitServer({ root, password: "x" });
   gone.stop();
   await expect(fixture.open(fixture.request(`${gone.url}/a/b`))).rejects.toThrow("could not be reached");

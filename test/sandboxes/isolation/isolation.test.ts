@@ -31,7 +31,7 @@ else
       await repo.remove();
     });
 
-    test("sees the system and its own folders, nothing else of the machine", async () => {
+    test("sees the system and its own folders, and nothing else of the machine", async () => {
       const sandbox = await fixture.open(fixture.request(repo.path));
       const { dataDir } = fixture;
       const script = `ls -d ${dataDir} ${repo.path} ${import.meta.dir} 2>/dev/null; ls -A /root /run/ /home /var/tmp
@@ -46,15 +46,15 @@ else
       expect(out).toMatch(/CapEff:\s*0+$/m);
     });
 
-    test("cannot change the kernel's settings, also where root starts it", async () => {
+    test("cannot change kernel settings, even if root starts it", async () => {
       const sandbox = await fixture.open(fixture.request(repo.path));
-      // Its own value: harmless where the rule is broken.
+      // Writes the current value: harmless if the isolation is broken.
       const script =
         "f=/proc/sys/vm/swappiness; { cat $f > $f; } 2>/dev/null && echo WROTE; cat /proc/kcore | head -c 1 | wc -c";
       expect((await fixture.run(sandbox, script)).out.trim()).toBe("0");
     });
 
-    test("does not see DATA_DIR inside a folder that its program needs", async () => {
+    test("cannot see a DATA_DIR that lies in a folder which its program needs", async () => {
       const sandbox = await fixture.open(fixture.request(repo.path));
       const readable = [join(fixture.dataDir, "..")];
       const argv = ["sh", "-c", `ls -A ${fixture.dataDir}; echo end`] as const;
@@ -62,7 +62,7 @@ else
       expect(await linesOf(child)).toEqual(["end"]);
     });
 
-    test("gets its secrets by environment, not as arguments", async () => {
+    test("gets secrets in its environment, not as arguments", async () => {
       const sandbox = await fixture.open(fixture.request(repo.path));
       const child = sandbox.start(
         {
@@ -83,7 +83,7 @@ else
       await child.stop(0);
     });
 
-    test("a daemon that has thrown away its whole environment ends with the run", async () => {
+    test("a daemon that cleared its environment ends with the run", async () => {
       const sandbox = await fixture.open(fixture.request(repo.path));
       const name = `daemon-${crypto.randomUUID()}`;
       const script = `env -i /usr/bin/setsid /bin/sh -c 'trap "" TERM HUP; echo up > up; while :; do sleep 0.05; done' ${name} >/dev/null 2>&1 &
@@ -93,7 +93,7 @@ else
       expect(processArguments().filter((args) => args.includes(name))).toEqual([]);
     });
 
-    test("what it writes into .git is never run outside", async () => {
+    test("nothing that it writes into .git runs outside the sandbox", async () => {
       const marker = join(fixture.dataDir, "escaped");
       const sandbox = await fixture.open(fixture.request(repo.path, { branch: "s/hostile" }));
       const evil = `touch ${marker}`;
@@ -108,7 +108,7 @@ else
       expect(existsSync(marker)).toBe(false);
     });
 
-    test("cannot bring another repository out by a .git that points at it", async () => {
+    test("cannot deliver another repository through a .git that points to it", async () => {
       const other = await makeRepository({ files: { secret: "other" } });
       try {
         const sandbox = await fixture.open(fixture.request(repo.path, { branch: "s/elsewhere" }));

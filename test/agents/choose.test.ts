@@ -1,0 +1,89 @@
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { chmod, mkdir, symlink } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { chooseAgent, findProgram } from "../../src/agents/choose.ts";
+import { Secret } from "../../src/shared/secret.ts";
+import { PATIENCE_MS } from "../harness/patience.ts";
+import { openAgentFixture } from "./fixture.ts";
+
+setDefaultTimeout(PATIENCE_MS);
+
+const PATH = process.env["PATH"] ?? "";
+const NOTHING = {
+  agent: undefined,
+  agentCommand: undefined,
+  anthropicApiKey: undefined,
+  claudePath: undefined,
+  claudeModel: undefined,
+  path: PATH,
+};
+
+describe("chooseAgent and findProgram", () => {
+  test("without AGENT: Claude Code if its program and a key exist, else the demo, with the reason", async () => {
+    await using fixture = await openAgentFixture();
+    const claude = join(fixture.paths.home, "claude");
+    await Bun.write(claude, "#!/bin/sh\n");
+    const here = { ...NOTHING, path: `${fixture.paths.home}:/nowhere` };
+    expect(chooseAgent({ config: here }).why).toMatch(
+      /demo.*ANTHROPIC_API_KEY is not set and Claude Code was not/,
+    );
+    expect(chooseAgent({ config: { ...here, anthropicApiKey: new Secret("k") } }).why).toMatch(
+      /demo.*\(Claude Code was not/,
+    );
+    await chmod(claude, 0o755);
+    expect(chooseAgent({ config: here }).why).toMatch(/demo.*\(ANTHROPIC_API_KEY is not set\)/);
+    const chosen = chooseAgent({ config: { ...here, anthropicApiKey: new Secret("k") } });
+    expect([chosen.agent.name, chosen.missing]).toEqual(["claude", undefined]);
+    expect(chosen.why).toContain(claude);
+    expect(
+      chooseAgent({ config: { ...here, anthropicApiKey: new Secret("k"), agent: "demo" } }).agent.name,
+    ).toBe("demo");
+  });
+
+  test("AGENT=claude is chosen even without its program, and reports what is missing and where", () => {
+    const config = {
+      ...NOTHING,
+      agent: "claude" as const,
+      anthropicApiKey: new Secret("k"),
+      claudePath: "/opt/none/claude",
+    };
+    const { agent, missing } = chooseAgent({ config });
+    expect(agent.name).toBe("claude");
+    expect(missing).toMatch(/not installed at \/opt\/none\/claude.*CLAUDE_PATH/);
+  });
+
+  test("a program is found as a shell finds it; every link and the real file's folder are readable", async () => {
+    await using fixture = await openAgentFixture();
+    const { home, tmp } = fixture.paths;
+    await mkdir(join(home, "real"));
+    await Bun.write(join(home, "real/tool"), "#!/bin/sh\n");
+    await symlink("../home/real/tool", join(tmp, "middle"));
+    await symlink(join(tmp, "middle"), join(tmp, "link"));
+    expect(findProgram("link", tmp)).toBeUndefined();
+    await chmod(join(home, "real/tool"), 0o755);
+    expect(findProgram("link", `:/nowhere:${tmp}`)).toEqual({
+      path: join(tmp, "link"),
+      readable: [join(tmp, "link"), join(tmp, "middle"), join(home, "real/tool"), join(home, "real")],
+    });
+    expect(findProgram(join(tmp, "link"), "")?.path).toBe(join(tmp, "link"));
+    for (const name of ["", "home", "/", home]) expect(findProgram(name, tmp)).toBeUndefined();
+  });
+
+  test("for a package's program its node_modules are readable; for one in a home directory only the file", async () => {
+    await using fixture = await openAgentFixture();
+    const file = join(fixture.paths.home, "lib/node_modules/@a/b/cli.js");
+    await Bun.write(file, "#!/usr/bin/env node\n");
+    await chmod(file, 0o755);
+    const readable = findProgram(file, "")?.readable;
+    expect(readable).toEqual([file, join(fixture.paths.home, "lib/node_modules")]);
+    const own = join(homedir(), `agent-${crypto.randomUUID()}`);
+    await Bun.write(own, "#!/bin/sh\n");
+    try {
+      await chmod(own, 0o755);
+      expect(findProgram(own, "")?.readable).toEqual([own]);
+    } finally {
+      await Bun.file(own).delete();
+    }
+  });
+});

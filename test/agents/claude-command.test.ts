@@ -1,0 +1,37 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { type Agent, AgentUnavailable } from "../../src/agents/agent.ts";
+import { createClaudeAgent } from "../../src/agents/claude.ts";
+
+const CONVERSATION = "3f0c7c1e-8a31-4b52-9a37-0d3a4f1f0a01";
+
+describe("the command of Claude Code", () => {
+  let agent: Agent;
+  const paths = { checkout: "/w", home: "/h", tmp: "/t", state: "/s" };
+  const request = { prompt: "p", conversationId: CONVERSATION, resume: false, paths };
+  const model = { baseUrl: "http://127.0.0.1:1", token: "t" };
+  beforeAll(() => {
+    agent = createClaudeAgent({
+      program: () => ({ path: "/c", readable: ["/c"] }),
+      missing: "m",
+      model: "opus",
+    });
+  });
+  afterAll(() => expect(agent.needsModel).toBe(true));
+
+  test("cuts instructions that are too long for an argument, at a whole character", () => {
+    const { argv } = agent.command({ ...request, model, instructions: `\0${"é€😀".repeat(40_000)}` });
+    const argument = argv.find((one) => one.startsWith("--append-system-prompt=")) ?? "";
+    expect(Buffer.byteLength(argument)).toBeLessThan(128 * 1024);
+    expect(argument).not.toContain("\uFFFD");
+    expect(argument).not.toContain("\0");
+    expect(argument).toContain("left out");
+  });
+
+  test("is refused with a reason if the program or the model is missing", () => {
+    const none = createClaudeAgent({ program: () => undefined, missing: "Claude Code is not installed." });
+    expect(() => none.command({ ...request, model })).toThrow(
+      new AgentUnavailable("Claude Code is not installed."),
+    );
+    expect(() => agent.command(request)).toThrow(AgentUnavailable);
+  });
+});

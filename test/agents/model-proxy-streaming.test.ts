@@ -1,0 +1,111 @@
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { type ModelProxy, openModelProxy } from "../../src/agents/model-proxy.ts";
+import { Secret } from "../../src/shared/secret.ts";
+import { PATIENCE_MS } from "../harness/patience.ts";
+import { BODY, KEY, startUpstream } from "./upstream.ts";
+
+setDefaultTimeout(PATIENCE_MS);
+
+let upstream: ReturnType<typeof startUpstream>;
+let proxy: ModelProxy;
+beforeEach(() => {
+  upstream = startUpstream();
+  proxy = openModelProxy({ upstream: upstream.url, apiKey: new Secret(KEY) });
+});
+afterEach(async () => {
+  await proxy.close();
+  await upstream.stop();
+});
+
+const post = (headers: Record<string, string>, path = "/v1/messages", init: RequestInit = {}) =>
+  fetch(`${proxy.url}${path}`, { method: "POST", headers, body: BODY, ...init });
+
+/** A streamed response that the test writes piece by piece, and a promise that resolves when its reader leaves. */
+function openStream() {
+  const left = Promise.withResolvers<void>();
+  let controller: ReadableStreamDefaultController<Uint8Array> | undefined;
+  const response = () =>
+    new Response(
+      new ReadableStream<Uint8Array>({
+        start: (one) => {
+          controller = one;
+          one.enqueue(Buffer.from("first\n"));
+        },
+        cancel: () => left.resolve(),
+      }),
+      { headers: { "content-type": "text/event-stream" } },
+    );
+  return {
+    response,
+    left: left.promise,
+    write: (text: string) => controller?.enqueue(Buffer.from(text)),
+    end: () => controller?.close(),
+  };
+}
+
+async function next(reader: { read(): Promise<{ value?: Uint8Array | undefined }> }): Promise<string> {
+  return Buffer.from((await reader.read()).value ?? []).toString();
+}
+
+describe("streaming", () => {
+  test("each part is forwarded as it arrives", async () => {
+    const stream = openStream();
+    upstream.answer(stream.response);
+    const reply = await post({ "x-api-key": proxy.grant("run").token });
+    const reader = reply.body?.getReader();
+    if (!reader) throw new Error("no body");
+    // Nothing more is written until the first part has arrived: a buffering proxy would wait forever.
+    expect(await next(reader)).toBe("first\n");
+    stream.write("second\n");
+    expect(await next(reader)).toBe("second\n");
+    stream.end();
+    expect((await reader.read()).done).toBe(true);
+  });
+
+  test("a client that disconnects aborts the upstream request", async () => {
+    const stream = openStream();
+    upstream.answer(stream.response);
+    const leave = new AbortController();
+    const reply = await post({ "x-api-key": proxy.grant("run").token }, "/v1/messages", {
+      signal: leave.signal,
+    });
+    const reader = reply.body?.getReader();
+    if (reader) await next(reader);
+    leave.abort();
+    await stream.left;
+  });
+
+  test("a client that disconnects before the response aborts the upstream request, too", async () => {
+    const [asked, left] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    upstream.answer((request) => {
+      request.signal.addEventListener("abort", () => left.resolve());
+      asked.resolve();
+      return left.promise.then(() => new Response());
+    });
+    const leave = new AbortController();
+    const headers = { "x-api-key": proxy.grant("run").token };
+    const reply = post(headers, "/v1/messages", { signal: leave.signal }).catch(() => "gone");
+    await asked.promise;
+    leave.abort();
+    expect(await reply).toBe("gone");
+    await left.promise;
+  });
+
+  test("revoking a token aborts requests in flight", async () => {
+    const stream = openStream();
+    upstream.answer(stream.response);
+    const grant = proxy.grant("run");
+    const reply = await post({ "x-api-key": grant.token });
+    const reader = reply.body?.getReader();
+    if (reader) await next(reader);
+    grant.revoke();
+    await stream.left;
+  });
+
+  test("a compressed response is decoded", async () => {
+    const packed = Bun.gzipSync(Buffer.from('{"packed":true}'));
+    upstream.answer(() => new Response(packed, { headers: { "content-encoding": "gzip" } }));
+    const reply = await post({ "x-api-key": proxy.grant("run").token });
+    expect(await reply.json()).toEqual({ packed: true });
+  });
+});

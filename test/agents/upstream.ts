@@ -1,0 +1,26 @@
+export const KEY = "sk-ant-real";
+export const BODY = JSON.stringify({ model: "m", messages: [] });
+
+/** An upstream that records requests and replies as the test says. */
+export function startUpstream() {
+  const seen: { path: string; headers: Headers; body: string }[] = [];
+  let answer: (request: Request) => Response | Promise<Response> = () => Response.json({ ok: true });
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    idleTimeout: 0,
+    async fetch(request) {
+      const { pathname, search } = new URL(request.url);
+      seen.push({ path: pathname + search, headers: request.headers, body: await request.text() });
+      return await answer(request);
+    },
+  });
+  return {
+    url: `http://127.0.0.1:${server.port}/prefix`,
+    seen,
+    answer: (next: typeof answer) => {
+      answer = next;
+    },
+    stop: () => server.stop(true),
+  };
+}
