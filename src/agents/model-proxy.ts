@@ -113,9 +113,13 @@ export function openModelProxy(options: {
       const init = { method: "POST", headers, body, signal, redirect: "manual" as const };
       const response = await fetch(url, init);
       if (response.status === 401 || response.status === 403)
-        logger?.warn("the model's API refused ANTHROPIC_API_KEY", { status: response.status, run_id: run.id });
+        logger?.warn("the model's API refused ANTHROPIC_API_KEY", {
+          status: response.status,
+          run_id: run.id,
+        });
       const broken = (error: unknown) => {
-        if (!signal.aborted) logger?.warn("the model's response was interrupted", { error: messageOf(error) });
+        if (!signal.aborted)
+          logger?.warn("the model's response was interrupted", { error: messageOf(error) });
       };
       const forwarded = response.body && relay(response.body, broken);
       return new Response(forwarded, { status: response.status, headers: forwardable(response.headers) });

@@ -21,7 +21,7 @@ export interface Stage {
   folder: string;
   dataDir: string;
   env: Record<string, string>;
-  /** Kills every agent with its keeper, as a restart of the machine does. They outlive the service. */
+  /** Kills every agent with its supervisor, as a restart of the machine does. They outlive the service. */
   endAgents(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -34,10 +34,10 @@ export async function createStage(combination: Combination): Promise<Stage> {
   const dataDir = join(folder, "data");
   const endAgents = async () => {
     const ids = await readdir(join(dataDir, "sandboxes")).catch(() => []);
-    const keepers = (await Bun.$`pgrep -f ${join(dataDir, "sandboxes")}`.nothrow().quiet().text()).split(
+    const supervisors = (await Bun.$`pgrep -f ${join(dataDir, "sandboxes")}`.nothrow().quiet().text()).split(
       "\n",
     );
-    for (const pid of keepers.filter(Boolean)) signal(Number(pid), "SIGKILL");
+    for (const pid of supervisors.filter(Boolean)) signal(Number(pid), "SIGKILL");
     for (const id of ids) await killMarked(MARKER, id);
   };
   return {
