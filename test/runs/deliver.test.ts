@@ -13,7 +13,7 @@ function delivery(options: { failures: number; onTry?: (tries: number) => void }
   const [life, cancelled] = [new AbortController(), new AbortController()];
   let tries = 0;
   const sandbox = {
-    async collect() {
+    async deliverWork() {
       tries += 1;
       options.onTry?.(tries);
       if (tries <= options.failures) throw new RepositoryError("The host is away.", undefined, true);
