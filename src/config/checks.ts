@@ -19,7 +19,9 @@ export function checkValues(values: Values, options: { serves: boolean; path: st
     if (!mistakes.has(name)) mistakes.set(name, new ConfigMistake(code, problem));
   };
   checkAgent(values, fail);
-  const host = values.host ?? (values.databaseUrl ? "0.0.0.0" : "127.0.0.1");
+  // A DATABASE_URL with a mistake will be one without: what follows from it is reported now, too.
+  const external = values.databaseUrl !== undefined || mistakes.has("DATABASE_URL");
+  const host = values.host ?? (external ? "0.0.0.0" : "127.0.0.1");
   return {
     ...values,
     host,

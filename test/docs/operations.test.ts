@@ -151,7 +151,7 @@ else
         await direct.close();
         const replies = await machine.run(guide.take("Dead letters"), { URL: server.url, TOKEN: renewed });
         expect(replies).toContain('"last_error":"It broke."');
-        expect(replies).toContain("1 on their way again");
+        expect(replies).toContain("1 queued again");
         worker = await machine.start(work);
         await api.done(dead.sessionId);
         await stop(worker, server);
