@@ -1,7 +1,6 @@
+import type { ServiceOptions } from "../app/open-parts.ts";
 import { startService } from "../app/start.ts";
-import type { Config } from "../config/config.ts";
 import type { Logger } from "../observability/logger.ts";
-import type { TaskName } from "../tasks/names.ts";
 import { welcomeText } from "./welcome.ts";
 
 /**
@@ -10,17 +9,13 @@ import { welcomeText } from "./welcome.ts";
  * @returns the exit code, 0.
  * @throws OperatorError when the service cannot start.
  */
-export async function runService(options: {
-  config: Config;
-  logger: Logger;
-  version: string;
-  server: boolean;
-  tasks: readonly TaskName[];
-  handover: "leave" | "stop";
-  /** Show a newcomer what to try first. */
-  welcome: boolean;
-  print: (line: string) => void;
-}): Promise<number> {
+export async function runService(
+  options: Omit<ServiceOptions, "signal"> & {
+    /** Show a newcomer what to try first. */
+    welcome: boolean;
+    print: (line: string) => void;
+  },
+): Promise<number> {
   const { config, logger, server, tasks, welcome, print } = options;
   const { signal, requested } = shutdownSignal(logger);
   try {
