@@ -6,7 +6,7 @@ import { findCycle, findRoomCycle, parseSource, readSources } from "./harness/so
 const sources = readSources(join(import.meta.dir, "../src"));
 
 describe("the rooms of src/", () => {
-  test("are read: there are sources and they import each other", () => {
+  test("the sources are read, with their imports", () => {
     expect(sources.length).toBeGreaterThan(5);
     expect(sources.flatMap((one) => one.imports).filter((one) => one.file).length).toBeGreaterThan(10);
   });
@@ -20,13 +20,13 @@ describe("the rooms of src/", () => {
     expect(findCycle(sources)?.join(" → ")).toBeUndefined();
   });
 
-  test("no import cycles of rooms, those of types alone included", () => {
+  test("no import cycles of rooms, imports of types included", () => {
     expect(findRoomCycle(sources)?.join(" → ")).toBeUndefined();
   });
 });
 
-/** Each rule, broken once: a rule that cannot fail holds nothing. */
-describe("the rules see what breaks them", () => {
+/** Each rule is broken once: a rule that cannot fail enforces nothing. */
+describe("the rules report violations", () => {
   const broken: readonly [rule: string, path: string, text: string][] = [
     ["every file is in a room", "utils/x.ts", ""],
     ["imports point down", "db/x.ts", 'import type { A } from "../runs/writer.ts";'],
@@ -37,12 +37,16 @@ describe("the rules see what breaks them", () => {
     ["server and tasks", "server/x.ts", 'import { a } from "../tasks/index.ts";'],
     ["server and tasks", "tasks/x.ts", 'import { a } from "../server/app.ts";'],
     ["shared/errors.ts imports", "shared/errors.ts", 'import { join } from "node:path";'],
-    ["features and what is below", "agents/x.ts", 'import { isLoopback } from "../config/config.ts";'],
+    ["features and the layers below", "agents/x.ts", 'import { isLoopback } from "../config/config.ts";'],
     ["Elysia appears", "sessions/store.ts", 'import { t } from "elysia";'],
     ["Elysia appears", "server/x.ts", 'import { jwt } from "@elysiajs/jwt";'],
     ["only store files", "tasks/x.ts", 'import { sql } from "drizzle-orm";'],
-    ["whose session", "live/store.ts", "const a = and(eq(session.userId, id), isNull(session.deletedAt));"],
-    ["whose session", "live/store.ts", "sql`where user_id = $" + "{id} and\n deleted_at is null`;"],
+    [
+      "the owner of a session",
+      "live/store.ts",
+      "const a = and(eq(session.userId, id), isNull(session.deletedAt));",
+    ],
+    ["the owner of a session", "live/store.ts", "sql`where user_id = $" + "{id} and\n deleted_at is null`;"],
     ["statuses", "runs/writer.ts", 'tx.update(session).set({ inboxStatus: "Pending" });'],
     ["statuses", "prompts/store.ts", 'await tx\n  .update(prompt)\n  .set({ a: f(1), status: "Queued" });'],
     ["statuses", "runs/claim.ts", "sql`update prompt set lease_epoch = 1, status = 'Running' where true`;"],
@@ -54,10 +58,14 @@ describe("the rules see what breaks them", () => {
     ["secrets are compared", "server/x.ts", 'import { timingSafeEqual } from "node:crypto";'],
     ["secrets are compared", "server/x.ts", "const same = given === token.reveal();"],
     ["no file is longer", "db/x.ts", "// line\n".repeat(301)],
-    ["nothing happens", "db/x.ts", "const pool = new Pool();"],
-    ["nothing happens", "db/x.ts", "setInterval(() => {}, 1000);"],
-    ["nothing happens", "db/x.ts", "const a = await open();"],
-    ["nothing happens", "db/x.ts", 'process.on("exit", () => {});'],
+    ["nothing is exported", "db/x.ts", "export const unused = 1;"],
+    ["nothing is exported", "db/x.ts", "export async function unused() {}"],
+    ["nothing is exported", "db/x.ts", "export class Unused {}"],
+    ["nothing is exported", "db/x.ts", 'export { a as unused } from "./a.ts";'],
+    ["modules have no side effects", "db/x.ts", "const pool = new Pool();"],
+    ["modules have no side effects", "db/x.ts", "setInterval(() => {}, 1000);"],
+    ["modules have no side effects", "db/x.ts", "const a = await open();"],
+    ["modules have no side effects", "db/x.ts", 'process.on("exit", () => {});'],
   ];
   test.each(broken)("%s: %s", (title, path, text) => {
     const rule = Object.entries(RULES).find(([name]) => name.startsWith(title))?.[1];
@@ -65,7 +73,26 @@ describe("the rules see what breaks them", () => {
     expect(violationsOf(rule, [parseSource(path, text)])).not.toEqual([]);
   });
 
-  test("a cycle, unless it is one of types alone", () => {
+  test("an export counts as used when a file of src/ imports it, in whatever form", () => {
+    const rule = RULES["nothing is exported that only tests use"];
+    const source = parseSource("db/x.ts", "export const a = 1;\nexport type T = string;");
+    const importers = [
+      'import { b, a as c } from "./x.ts";',
+      'import {\n  b,\n  type a,\n} from "./x.ts";',
+      'export { a } from "./x.ts";',
+      'const { a } = await import("./x.ts");',
+      'import * as x from "./x.ts";\nx.a();',
+    ];
+    const violations = (text: string) =>
+      rule
+        ? violationsOf(rule, [source, parseSource("db/y.ts", text)]).filter((one) => /db\/x/.test(one))
+        : [];
+    for (const text of importers) expect(violations(text)).toEqual([]);
+    for (const text of ['import { b } from "./x.ts";', 'import { a } from "./z.ts";', "// a"])
+      expect(violations(text)).toHaveLength(1);
+  });
+
+  test("a cycle of files is found, unless it is one of types alone", () => {
     const a = parseSource("runs/a.ts", 'const b = () => import("./b.ts");');
     const b = parseSource("runs/b.ts", 'import { type a } from "./a.ts";');
     const typed = parseSource("runs/b.ts", 'import type { a } from "./a.ts";');
@@ -73,7 +100,7 @@ describe("the rules see what breaks them", () => {
     expect(findCycle([a, typed])).toBeUndefined();
   });
 
-  test("a cycle of rooms, although no file is on a cycle; and one of a room's folders", () => {
+  test("a cycle of rooms is found although no file is on a cycle, and so is one of a room's folders", () => {
     const cycle = (...files: [path: string, text: string][]) =>
       findRoomCycle(files.map(([path, text]) => parseSource(path, text)));
     expect(
@@ -94,7 +121,7 @@ describe("the rules see what breaks them", () => {
     expect(cycle(["live/a.ts", 'import { b } from "../me/b.ts";'], ["me/b.ts", ""])).toBeUndefined();
   });
 
-  test("not what a comment or a text says", () => {
+  test("comments and strings are ignored", () => {
     const text =
       '// import { a } from "../main.ts";\n/* process.env */\nconst url = "https://x"; // process.env';
     const source = parseSource("db/x.ts", text);

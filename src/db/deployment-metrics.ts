@@ -26,7 +26,7 @@ export function readForScrape(database: Pick<Database, "orm" | "leads">): Return
 }
 
 /** State of the whole deployment, in one statement over partial indexes. */
-export async function readDeploymentMetrics(orm: Orm): Promise<DeploymentMetrics> {
+async function readDeploymentMetrics(orm: Orm): Promise<DeploymentMetrics> {
   const [row = {}] = await rowsOf<Record<string, string | number | null>>(
     orm,
     sql`select

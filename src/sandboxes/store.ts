@@ -7,7 +7,9 @@ const BATCH = 100;
 const sandboxId = sql<string>`${session.sbxConfig} ->> 'id'`;
 
 /** After this many failed returns a sandbox becomes a dead letter. */
-export const MAX_RETURNS = 5;
+const MAX_RETURNS = 5;
+/** The task type of dead letters for sandboxes that could not be returned. */
+const RETURN_TASK = "sandbox-return";
 
 /**
  * Sandboxes to return: no prompt of their session is pending or processing. The wait after a failed return starts at 2 s
@@ -81,9 +83,6 @@ export async function countFailedReturn(
     return true;
   });
 }
-
-/** The task type of dead letters for sandboxes that could not be returned. */
-export const RETURN_TASK = "sandbox-return";
 
 /**
  * Records that the allocator has a sandbox back: no session holds it any more. The item is identified by its id, or is

@@ -1,28 +1,17 @@
-import { purgeExpiredKeys } from "../api/idempotency-store.ts";
-import { purgeOldHeartbeats } from "../db/heartbeats.ts";
-import { databaseIdentity, PURGE_BATCH } from "../db/purge.ts";
-import { purgeOldLimits } from "../db/request-limits.ts";
-import { purgeOldMessages } from "../messages/purge-store.ts";
-import { purgePublished } from "../queue/outbox.ts";
-import { openGit } from "../sandboxes/git/git.ts";
-import { purgeSessions } from "../sandboxes/purge-sessions.ts";
-import { knownSessions, purgeableSessions, purgeSession } from "../sessions/purge-store.ts";
-import { sleep } from "../shared/time.ts";
 import { startLoop } from "./loop.ts";
-import type { Task, TaskContext } from "./task.ts";
+import { purge } from "./purge.ts";
+import type { Task } from "./task.ts";
 
 const INTERVAL_MS = 3_600_000;
-/** Between two statements, so that a large purge leaves the database to others. */
-const PAUSE_MS = 50;
 
-/** Purges what is no longer needed every hour, in small batches. Any number of processes may do so. */
+/** Purges what is past its age, every hour. Any number of processes may do so. */
 export const retention: Task = async (context) => {
   const shutdown = new AbortController();
   const { logger } = context;
   const work = async () => {
     const removed = await purge(context, shutdown.signal);
     const some = Object.entries(removed).filter(([, count]) => count > 0);
-    if (some.length > 0) logger.info("purged what is no longer needed", Object.fromEntries(some));
+    if (some.length > 0) logger.info("purged what is past its age", Object.fromEntries(some));
   };
   const loop = startLoop({ name: "retention", intervalMs: INTERVAL_MS, logger, work });
   return {
@@ -32,67 +21,3 @@ export const retention: Task = async (context) => {
     },
   };
 };
-
-/** One round. @returns how many rows or folders of each kind were removed. */
-export async function purge(
-  context: Pick<TaskContext, "config" | "database" | "logger">,
-  signal: AbortSignal,
-): Promise<Record<string, number>> {
-  const { config, database, logger } = context;
-  const { orm } = database;
-  const { deletedDays, eventsDays } = config.retention;
-  const removed: Record<string, number> = {};
-  const add = (kind: string, count: number) => {
-    removed[kind] = (removed[kind] ?? 0) + count;
-    return count;
-  };
-  const pause = async () => {
-    await sleep(PAUSE_MS, signal).catch(() => undefined);
-    return !signal.aborted;
-  };
-  const drain = async (kind: string, batch: () => Promise<number>) => {
-    while (!signal.aborted && add(kind, await batch()) >= PURGE_BATCH) await pause();
-  };
-
-  await drain("outbox_rows", () => purgePublished(orm));
-  await drain("idempotency_keys", () => purgeExpiredKeys(orm));
-  await drain("request_counts", () => purgeOldLimits(orm));
-  await purgeOldHeartbeats(orm);
-
-  if (deletedDays > 0) {
-    for (let ids = await purgeableSessions(orm, deletedDays); ids.length > 0; ) {
-      let rows = 0;
-      for (const id of ids)
-        for (let some = 1; some > 0 && (await pause()); rows += some)
-          some = add("rows_of_deleted_sessions", await purgeSession(orm, id, deletedDays));
-      // All of these are locked by others: the next round.
-      if (rows === 0 || signal.aborted) break;
-      ids = await purgeableSessions(orm, deletedDays);
-    }
-  }
-
-  if (eventsDays > 0)
-    for (let after: string | undefined = ""; after !== undefined && !signal.aborted; ) {
-      const page = await purgeOldMessages(orm, { days: eventsDays, after });
-      add("events", page.removed);
-      after = page.after;
-      if (after !== undefined) await pause();
-    }
-
-  // Last: an unusable folder or git must not keep the database from being purged.
-  if (deletedDays > 0 && !signal.aborted) {
-    const { dataDir, path, githubUrl, githubToken } = config;
-    const left = await purgeSessions({
-      dataDir,
-      git: await openGit({ dataDir, path, githubUrl, githubToken }),
-      database: await databaseIdentity(orm),
-      days: deletedDays,
-      known: (ids) => knownSessions(orm, ids),
-      logger,
-      signal,
-    });
-    add("conversations", left.conversations);
-    add("branches", left.branches);
-  }
-  return removed;
-}

@@ -1,7 +1,7 @@
-import type { Source } from "./sources.ts";
+import { importsName, type Source } from "./sources.ts";
 
-/** Rooms from the ground up. A file imports from its own storey or from below, never from above. */
-const STOREYS: readonly (readonly string[])[] = [
+/** Rooms by layer, the lowest first. A file imports from its own layer or a lower one. */
+const LAYERS: readonly (readonly string[])[] = [
   ["shared"],
   ["observability"],
   ["config"],
@@ -19,30 +19,41 @@ const STOREYS: readonly (readonly string[])[] = [
   ["cli"],
   ["main.ts"],
 ];
-const FEATURES = STOREYS.findIndex((rooms) => rooms.includes("sessions"));
+const FEATURES = LAYERS.findIndex((rooms) => rooms.includes("sessions"));
 const MAX_LINES = 300;
 
-/** What may be made while a module loads: plain values that hold nothing open. */
+/** Classes of which a module may make instances while it loads: plain values that hold no resource. */
 const HARMLESS =
   /^(Set|Map|WeakMap|WeakSet|URL|RegExp|TextEncoder|TextDecoder|AsyncLocalStorage|Error|Date|Intl\.\w+|Uint8Array)$/;
 
-type Rule = (source: Source, storey: number) => readonly string[];
+/** Exports that await their removal, or have a test as their purpose. */
+const EXPORTED_FOR_TESTS = new Set([
+  // To be emptied: the tests of these rooms shall use what the rooms offer to the service.
+  "agents/command.ts createCommandReader",
+  "sandboxes/process/journal.ts CUT_MARK",
+  "sandboxes/process/journal.ts LINE_LIMIT",
+  // Stays: a test compares docs/ERRORS.md with it.
+  "shared/errors.ts ERROR_CODES",
+]);
+
+/** Says what a file does wrong. `sources` are all files of src/. */
+type Rule = (source: Source, layer: number, sources: readonly Source[]) => readonly string[];
 
 const room = (path: string) => path.split("/")[0] ?? path;
-const storeyOf = (path: string) => STOREYS.findIndex((rooms) => rooms.includes(room(path)));
+const layerOf = (path: string) => LAYERS.findIndex((rooms) => rooms.includes(room(path)));
 const isModel = (path: string) => /(^|[/-])(routes|model)\.ts$/.test(path) || /^(server|api)\//.test(path);
 const importing = (source: Source, pattern: RegExp) =>
   source.imports.map((one) => one.specifier).filter((specifier) => pattern.test(specifier));
 
-/** The design's arrows. Each rule names what a file does against it. */
+/** The rules of the design. Each returns what a file does against it. */
 export const RULES: Readonly<Record<string, Rule>> = {
-  "every file is in a room of the design": (_source, storey) =>
-    storey < 0 ? ["is in no known room; put it in one, or add the room to the design and here"] : [],
+  "every file is in a room of the design": (_source, layer) =>
+    layer < 0 ? ["is in no known room; move it into one, or add the room to the design and here"] : [],
 
-  "imports point down": ({ imports }, storey) =>
+  "imports point down": ({ imports }, layer) =>
     imports
-      .filter((one) => one.file !== undefined && storeyOf(one.file) > storey && storey >= 0)
-      .map((one) => `imports ${one.file}, which is above it`),
+      .filter((one) => one.file !== undefined && layerOf(one.file) > layer && layer >= 0)
+      .map((one) => `imports ${one.file} from a higher layer`),
 
   "server and tasks never import each other": ({ path, imports }) => {
     const other = { server: "tasks", tasks: "server" }[room(path)];
@@ -52,8 +63,8 @@ export const RULES: Readonly<Record<string, Rule>> = {
   "shared/errors.ts imports nothing": ({ path, imports }) =>
     path === "shared/errors.ts" ? imports.map((one) => `imports ${one.specifier}`) : [],
 
-  "features and what is below take only types from config/": ({ path, imports }, storey) =>
-    storey <= FEATURES &&
+  "features and the layers below import only types from config/": ({ path, imports }, layer) =>
+    layer <= FEATURES &&
     room(path) !== "config" &&
     imports.some((one) => one.file?.startsWith("config/") && !one.typeOnly)
       ? ["imports a value from config/; take it as an argument"]
@@ -74,7 +85,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
       ? []
       : importing(source, /^(drizzle-orm|postgres$|@electric-sql\/)/),
 
-  "whose session it is, is asked in lifecycle/ownership.ts alone": ({ path, code }) =>
+  "the owner of a session is checked in lifecycle/ownership.ts alone": ({ path, code }) =>
     path === "lifecycle/ownership.ts"
       ? []
       : found(code, /\beq\(session\.userId\b|\buser_id = \$\{[^`]*?deleted_at is null/g),
@@ -101,7 +112,13 @@ export const RULES: Readonly<Record<string, Rule>> = {
     return lines > MAX_LINES ? [`has ${lines} lines`] : [];
   },
 
-  "nothing happens at import": ({ path, code }) =>
+  "nothing is exported that only tests use": ({ path, exports }, _layer, sources) =>
+    exports
+      .filter((name) => !EXPORTED_FOR_TESTS.has(`${path} ${name}`))
+      .filter((name) => !sources.some((other) => importsName(other, path, name)))
+      .map((name) => `exports ${name}, which no other file of src/ imports`),
+
+  "modules have no side effects when imported": ({ path, code }) =>
     path === "main.ts"
       ? []
       : withoutTemplates(code)
@@ -117,7 +134,7 @@ const STATUS_FIELDS =
 const STATUS_COLUMNS =
   /\b(inbox_status|session_status|cancellation_status|cancelled_at|cancelled_by|dispatched_at|cancel_requested_at)\s*=(?!=)/;
 
-/** What an `update … set` of Drizzle's or of SQL's own does to statuses; on prompts, `status` is one of them. */
+/** Status columns that an `update … set` of Drizzle or of SQL writes; for prompts, `status` is one. */
 function statusWrites(code: string): string[] {
   const drizzle = [...code.matchAll(/\.update\((\w+)\)\s*\.set\(/g)].flatMap((call) => {
     const values = argument(code, call.index + call[0].length);
@@ -125,7 +142,7 @@ function statusWrites(code: string): string[] {
     return field ? [`sets ${field}`] : [];
   });
   const raw = [...code.matchAll(/\bupdate (prompt|session)\b[^`]*?\bset\b([^`]*)/g)].flatMap((statement) => {
-    // The condition may ask for what the statement may not write.
+    // The condition may read statuses.
     const [values = ""] = (statement[2] ?? "").split(/\b(?:where|from)\b/);
     const column =
       STATUS_COLUMNS.exec(values)?.[1] ?? (statement[1] === "prompt" && /\bstatus =/.exec(values)?.[0]);
@@ -134,7 +151,7 @@ function statusWrites(code: string): string[] {
   return [...drizzle, ...raw];
 }
 
-/** A call's arguments, from behind its opening parenthesis. */
+/** The arguments of a call. @param start the index after its opening parenthesis. */
 function argument(code: string, start: number): string {
   let depth = 1;
   let end = start;
@@ -143,15 +160,15 @@ function argument(code: string, start: number): string {
   return code.slice(start, end);
 }
 
-/** Text inside template literals is text, at whatever column it stands; its lines stay, empty. */
+/** Empties template literals and keeps their line breaks: their text is not code, although it may start in column 1. */
 function withoutTemplates(code: string): string {
   return code.replace(/`(?:\\.|[^`\\])*`/gs, (literal) => literal.replace(/[^\n]/g, ""));
 }
 
-/** Looks at lines without indentation only: with Biome's format, those are a module's own statements. */
+/** Examines lines without indentation only: as Biome formats the code, those are the statements of the module. */
 function sideEffect(line: string, number: number): string[] {
   const made = /^(?:export )?(?:const|let|var) [^=]*= *(?:await )?new ([\w.]+)/.exec(line)?.[1];
-  if (made && !HARMLESS.test(made)) return [`line ${number} makes a ${made}: ${line.trim()}`];
+  if (made && !HARMLESS.test(made)) return [`line ${number} creates a ${made}: ${line.trim()}`];
   if (
     /^(?:export )?(?:const|let|var) [^=]*= *(?:await\b|(?:setInterval|setTimeout|Bun\.serve|fetch)\()/.test(
       line,
@@ -159,14 +176,14 @@ function sideEffect(line: string, number: number): string[] {
   )
     return [`line ${number}: ${line.trim()}`];
   if (/^(?:await|void|if|for|while|try|switch|new)\b|^[\w.]+\(|^[\w.[\]"]+ [-+*]?=[^=>]/.test(line))
-    return [`line ${number} does something: ${line.trim()}`];
+    return [`line ${number} has an effect: ${line.trim()}`];
   if (/^import ["']/.test(line)) return [`line ${number} imports for a side effect: ${line.trim()}`];
   return [];
 }
 
-/** Everything that a rule finds wrong, one line each. */
+/** The violations of a rule, one line each. */
 export function violationsOf(rule: Rule, sources: readonly Source[]): string[] {
   return sources.flatMap((source) =>
-    rule(source, storeyOf(source.path)).map((problem) => `src/${source.path}: ${problem}`),
+    rule(source, layerOf(source.path), sources).map((problem) => `src/${source.path}: ${problem}`),
   );
 }

@@ -18,7 +18,7 @@ import {
 import { messagesAfter } from "../../src/live/store.ts";
 import { createMessage } from "../../src/messages/change-store.ts";
 import { createLogger } from "../../src/observability/logger.ts";
-import { purge } from "../../src/tasks/retention.ts";
+import { purge } from "../../src/tasks/purge.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import { makeRepository, type TestRepository } from "../harness/repository.ts";
 

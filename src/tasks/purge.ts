@@ -1,0 +1,82 @@
+import { purgeExpiredKeys } from "../api/idempotency-store.ts";
+import { purgeOldHeartbeats } from "../db/heartbeats.ts";
+import { databaseIdentity, PURGE_BATCH } from "../db/purge.ts";
+import { purgeOldLimits } from "../db/request-limits.ts";
+import { purgeOldMessages } from "../messages/purge-store.ts";
+import { purgePublished } from "../queue/outbox.ts";
+import { openGit } from "../sandboxes/git/git.ts";
+import { purgeSessions } from "../sandboxes/purge-sessions.ts";
+import { knownSessions, purgeableSessions, purgeSession } from "../sessions/purge-store.ts";
+import { sleep } from "../shared/time.ts";
+import type { TaskContext } from "./task.ts";
+
+/** Between two statements, milliseconds, so that a large purge leaves the database to others. */
+const PAUSE_MS = 50;
+
+/**
+ * Purges, in small batches, what is past its age.
+ * @param signal stops the round between two batches; the next round continues.
+ * @returns how many rows or folders of each kind were removed.
+ */
+export async function purge(
+  context: Pick<TaskContext, "config" | "database" | "logger">,
+  signal: AbortSignal,
+): Promise<Record<string, number>> {
+  const { config, database, logger } = context;
+  const { orm } = database;
+  const { deletedDays, eventsDays } = config.retention;
+  const removed: Record<string, number> = {};
+  const add = (kind: string, count: number) => {
+    removed[kind] = (removed[kind] ?? 0) + count;
+    return count;
+  };
+  const pause = async () => {
+    await sleep(PAUSE_MS, signal).catch(() => undefined);
+    return !signal.aborted;
+  };
+  const drain = async (kind: string, batch: () => Promise<number>) => {
+    while (!signal.aborted && add(kind, await batch()) >= PURGE_BATCH) await pause();
+  };
+
+  await drain("outbox_rows", () => purgePublished(orm));
+  await drain("idempotency_keys", () => purgeExpiredKeys(orm));
+  await drain("request_counts", () => purgeOldLimits(orm));
+  await purgeOldHeartbeats(orm);
+
+  if (deletedDays > 0) {
+    for (let ids = await purgeableSessions(orm, deletedDays); ids.length > 0; ) {
+      let rows = 0;
+      for (const id of ids)
+        for (let some = 1; some > 0 && (await pause()); rows += some)
+          some = add("rows_of_deleted_sessions", await purgeSession(orm, id, deletedDays));
+      // Others hold locks on all of these; the next round tries again.
+      if (rows === 0 || signal.aborted) break;
+      ids = await purgeableSessions(orm, deletedDays);
+    }
+  }
+
+  if (eventsDays > 0)
+    for (let after: string | undefined = ""; after !== undefined && !signal.aborted; ) {
+      const page = await purgeOldMessages(orm, { days: eventsDays, after });
+      add("events", page.removed);
+      after = page.after;
+      if (after !== undefined) await pause();
+    }
+
+  // Last, so that an unusable folder or git does not keep the database from being purged.
+  if (deletedDays > 0 && !signal.aborted) {
+    const { dataDir, path, githubUrl, githubToken } = config;
+    const left = await purgeSessions({
+      dataDir,
+      git: await openGit({ dataDir, path, githubUrl, githubToken }),
+      database: await databaseIdentity(orm),
+      days: deletedDays,
+      known: (ids) => knownSessions(orm, ids),
+      logger,
+      signal,
+    });
+    add("conversations", left.conversations);
+    add("branches", left.branches);
+  }
+  return removed;
+}
