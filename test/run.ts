@@ -2,9 +2,9 @@ import { existsSync, mkdtempSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findChromium, findCompose, findPostgres, installPackages } from "./harness/machine.ts";
-import { PATIENCE_MS } from "./harness/patience.ts";
 import { type PrivateServer, removeFolder, startPostgres, startRedis } from "./harness/private-servers.ts";
 import { quickTests } from "./harness/quick.ts";
+import { TEST_TIMEOUT_MS } from "./harness/timeouts.ts";
 
 /**
  * `npm test [-- FILE or FLAG...]`: starts a private PostgreSQL and Redis, runs `bun test` with them, and removes them
@@ -75,7 +75,7 @@ async function main(): Promise<number> {
         "test",
         "--no-orphans",
         "--parallel",
-        `--timeout=${PATIENCE_MS}`,
+        `--timeout=${TEST_TIMEOUT_MS}`,
         ...(quick ? quickArgs() : []),
         ...given,
       ];

@@ -4,10 +4,10 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { chooseAgent, findProgram } from "../../src/agents/choose.ts";
 import { Secret } from "../../src/shared/secret.ts";
-import { PATIENCE_MS } from "../harness/patience.ts";
+import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 import { openAgentFixture } from "./fixture.ts";
 
-setDefaultTimeout(PATIENCE_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 const PATH = process.env["PATH"] ?? "";
 const NOTHING = {

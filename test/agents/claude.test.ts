@@ -6,18 +6,18 @@ import { createClaudeAgent } from "../../src/agents/claude.ts";
 import { openModelProxy } from "../../src/agents/model-proxy.ts";
 import { Secret } from "../../src/shared/secret.ts";
 import { claudeProgram } from "../harness/claude-code.ts";
-import { PATIENCE_MS } from "../harness/patience.ts";
 import {
-  heard,
-  inTurn,
   type ModelScript,
+  messagesText,
+  repliesInTurn,
   type ScriptedBlock,
   startScriptedModel,
 } from "../harness/scripted-model.ts";
+import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 import { until } from "../harness/until.ts";
 import { exitOf, openAgentFixture, textOf } from "./fixture.ts";
 
-setDefaultTimeout(PATIENCE_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 const REAL_KEY = "sk-ant-the-real-key";
 const CONVERSATION = "3f0c7c1e-8a31-4b52-9a37-0d3a4f1f0a01";
@@ -67,7 +67,7 @@ describe.skipIf(missing !== undefined)("the real Claude Code", () => {
     const write = bash(
       "printf hello > new.txt && git add . && git -c user.name=A -c user.email=a@b.c commit -qm Work",
     );
-    await using claude = await openClaudeFixture(inTurn(write, done));
+    await using claude = await openClaudeFixture(repliesInTurn(write, done));
     const { verdict, events } = await claude.ask({ instructions: "House rule 17." });
     expect(verdict).toMatchObject({ ok: true, summary: "done.", usage: { turns: 2, input_tokens: 200 } });
     expect(await claude.git("log", "-1", "--format=%s")).toBe("Work");
@@ -89,7 +89,7 @@ describe.skipIf(missing !== undefined)("the real Claude Code", () => {
     const { verdict } = await claude.ask({ prompt: "Which?", resume: true, instructions: "Rule of today." });
     expect(verdict.ok).toBe(true);
     const last = claude.model.requests.at(-1);
-    expect(last && heard(last)).toContain("The word is zebra.");
+    expect(last && messagesText(last)).toContain("The word is zebra.");
     expect(JSON.stringify(last?.body)).toContain("Rule of today.");
     expect(JSON.stringify(last?.body)).not.toContain("Rule of yesterday.");
   });
@@ -106,7 +106,7 @@ describe.skipIf(missing !== undefined)("the real Claude Code", () => {
 
   test("ignores the repository's settings, hooks and servers", async () => {
     await using attacker = startAttacker();
-    await using claude = await openClaudeFixture(inTurn(bash("true"), done));
+    await using claude = await openClaudeFixture(repliesInTurn(bash("true"), done));
     const { checkout, tmp } = claude.paths;
     const hook = (event: string) => [
       { hooks: [{ type: "command", command: `touch ${tmp}/${event}` }], matcher: "" },
@@ -135,7 +135,7 @@ describe.skipIf(missing !== undefined)("the real Claude Code", () => {
 
   test("sees the token of its run, and never the key", async () => {
     await using claude = await openClaudeFixture(
-      inTurn(bash("env; cat /proc/$PPID/environ | tr '\\0' '\\n'"), done),
+      repliesInTurn(bash("env; cat /proc/$PPID/environ | tr '\\0' '\\n'"), done),
     );
     const { stdout, events } = await claude.ask();
     expect(textOf(events)).toContain(`ANTHROPIC_API_KEY=${claude.token}`);
@@ -159,7 +159,7 @@ describe.skipIf(missing !== undefined)("the real Claude Code", () => {
       const { verdict } = await claude.ask({ prompt });
       expect(verdict).toMatchObject({ ok: true, summary: "done." });
       const [first] = claude.model.requests;
-      expect(first && heard(first)).toContain(JSON.stringify(prompt.trim()).slice(1, -1));
+      expect(first && messagesText(first)).toContain(JSON.stringify(prompt.trim()).slice(1, -1));
     },
   );
 

@@ -4,10 +4,10 @@ import { chooseAgent } from "../../src/agents/choose.ts";
 import { createCommandReader } from "../../src/agents/command.ts";
 import { isRenderable } from "../../src/agents/events.ts";
 import { Secret } from "../../src/shared/secret.ts";
-import { PATIENCE_MS } from "../harness/patience.ts";
+import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 import { openAgentFixture } from "./fixture.ts";
 
-setDefaultTimeout(PATIENCE_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 const GOOD: AgentExit = { code: 0, signal: null, stderr: "" };
 const PATH = process.env["PATH"] ?? "";

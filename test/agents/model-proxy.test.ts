@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { type ModelProxy, openModelProxy } from "../../src/agents/model-proxy.ts";
 import { Secret } from "../../src/shared/secret.ts";
-import { PATIENCE_MS } from "../harness/patience.ts";
+import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 import { BODY, KEY, startUpstream } from "./upstream.ts";
 
-setDefaultTimeout(PATIENCE_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 let upstream: ReturnType<typeof startUpstream>;
 let proxy: ModelProxy;

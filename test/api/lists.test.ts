@@ -4,7 +4,8 @@ import { INBOX_STATUSES, SESSION_STATUSES } from "../../src/db/columns.ts";
 import { message, prompt, session } from "../../src/db/tables.ts";
 import { uiStatusOf } from "../../src/lifecycle/ui-status.ts";
 import { ask, makeApp } from "../harness/app.ts";
-import { claimRun, describeEachDatabase } from "../harness/databases.ts";
+import { describeEachDatabase } from "../harness/databases.ts";
+import { claimRun } from "../harness/seed.ts";
 
 const SANDBOX = { provider: "local", id: "x", host: "y" } as const;
 

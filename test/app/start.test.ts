@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { SQL } from "bun";
-import { createStage, programArgv, type Stage, startBackend } from "../harness/backend.ts";
+import { createDeployment, type Deployment, programArgv, startBackend } from "../harness/backend.ts";
 import { type RunningProcess, startProcess } from "../harness/process.ts";
 import { describeWith } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
@@ -10,11 +10,11 @@ import { until } from "../harness/until.ts";
 /** The advisory lock of migrations, "prompt-b" in ASCII. */
 const MIGRATION_LOCK = "8102661195421724002";
 
-const start = (stage: Stage, env: Record<string, string> = {}) =>
+const start = (deployment: Deployment, env: Record<string, string> = {}) =>
   startProcess({
     argv: [...programArgv(), "server", "--with-bg-tasks"],
-    env: { ...stage.env, ...env },
-    cwd: stage.folder,
+    env: { ...deployment.env, ...env },
+    cwd: deployment.folder,
   });
 
 /** Sends SIGTERM to a process whose start-up cannot end by itself, so that it must be aborted. */
@@ -47,15 +47,15 @@ function silentServer() {
 
 describeWith("postgres", "SIGTERM while start-up waits for PostgreSQL", () => {
   test("for the migration lock: the process exits, and no longer waits for the lock", async () => {
-    await using stage = await createStage("postgres");
-    await using sql = new SQL({ url: String(stage.env["DATABASE_URL"]), max: 1 });
+    await using deployment = await createDeployment("postgres");
+    await using sql = new SQL({ url: String(deployment.env["DATABASE_URL"]), max: 1 });
     await sql`select pg_advisory_lock(${MIGRATION_LOCK}::bigint)`;
     const waiting = async () =>
       (
         await sql`select pid from pg_locks where locktype = 'advisory' and not granted
         and database = (select oid from pg_database where datname = current_database())`
       ).length;
-    await using running = start(stage);
+    await using running = start(deployment);
     await until(async () => (await waiting()) === 1, { what: "the process to wait for the lock" });
     await endsInStartUp(running);
     await until(async () => (await waiting()) === 0, { what: "the server to drop the request" });
@@ -63,14 +63,14 @@ describeWith("postgres", "SIGTERM while start-up waits for PostgreSQL", () => {
 });
 
 test("SIGTERM while a PostgreSQL or a Redis does not answer", async () => {
-  await using stage = await createStage("embedded");
+  await using deployment = await createDeployment("embedded");
   using silent = silentServer();
-  await using running = start(stage, { DATABASE_URL: `postgres://u:p@127.0.0.1:${silent.port}/x` });
+  await using running = start(deployment, { DATABASE_URL: `postgres://u:p@127.0.0.1:${silent.port}/x` });
   await silent.connected();
   await endsInStartUp(running);
 
   using other = silentServer();
-  await using second = start(stage, { REDIS_URL: `redis://127.0.0.1:${other.port}` });
+  await using second = start(deployment, { REDIS_URL: `redis://127.0.0.1:${other.port}` });
   await second.waitForLine(/database migrated/);
   await other.connected();
   second.kill("SIGTERM");
@@ -78,13 +78,13 @@ test("SIGTERM while a PostgreSQL or a Redis does not answer", async () => {
 });
 
 test("SIGTERM while the isolation is probed", async () => {
-  await using stage = await createStage("embedded");
-  const bin = join(stage.folder, "bin");
+  await using deployment = await createDeployment("embedded");
+  const bin = join(deployment.folder, "bin");
   await mkdir(bin);
-  await writeFile(join(bin, "bwrap"), `#!/bin/sh\ntouch ${stage.folder}/probed\nexec sleep 60\n`);
+  await writeFile(join(bin, "bwrap"), `#!/bin/sh\ntouch ${deployment.folder}/probed\nexec sleep 60\n`);
   await chmod(join(bin, "bwrap"), 0o755);
-  await using running = start(stage, { PATH: `${bin}${delimiter}${process.env["PATH"]}` });
-  await until(() => Bun.file(join(stage.folder, "probed")).exists(), { what: "the probe" });
+  await using running = start(deployment, { PATH: `${bin}${delimiter}${process.env["PATH"]}` });
+  await until(() => Bun.file(join(deployment.folder, "probed")).exists(), { what: "the probe" });
   const begun = performance.now();
   await endsInStartUp(running);
   // The probe alone would take 10 s.
@@ -92,21 +92,21 @@ test("SIGTERM while the isolation is probed", async () => {
 });
 
 test("SIGTERM while the embedded database is made, and while it is opened; the next start is whole", async () => {
-  await using stage = await createStage("embedded");
+  await using deployment = await createDeployment("embedded");
   {
-    await using running = start(stage);
+    await using running = start(deployment);
     await running.waitForLine(/embedded database/i);
     await endsInStartUp(running);
   }
   {
-    await using running = start(stage);
-    const holder = () => readFile(join(stage.dataDir, "lock.pid"), "utf8").catch(() => "");
+    await using running = start(deployment);
+    const holder = () => readFile(join(deployment.dataDir, "lock.pid"), "utf8").catch(() => "");
     await until(async () => (await holder()).trim() === String(running.pid), {
       what: "the database to be opened",
       everyMs: 5,
     });
     await endsInStartUp(running);
   }
-  await using backend = await startBackend(stage);
+  await using backend = await startBackend(deployment);
   expect((await backend.request("GET", "/health/ready")).status).toBe(200);
 });

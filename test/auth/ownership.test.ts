@@ -2,8 +2,9 @@ import { expect, test } from "bun:test";
 import { eq } from "drizzle-orm";
 import { deadLetter, message, prompt, session } from "../../src/db/tables.ts";
 import { ask, makeApp } from "../harness/app.ts";
-import { describeEachDatabase, seedSession } from "../harness/databases.ts";
+import { describeEachDatabase } from "../harness/databases.ts";
 import { documentOf, guarded, type Route, type Schema } from "../harness/guarded.ts";
+import { seedSession } from "../harness/seed.ts";
 
 const guard = guarded();
 const { here } = guard;

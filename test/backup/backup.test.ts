@@ -3,12 +3,18 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "
 import { mkdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
-import { type Backend, createStage, runProgram, type Stage, startBackend } from "../harness/backend.ts";
-import { PATIENCE_MS } from "../harness/patience.ts";
+import {
+  type Backend,
+  createDeployment,
+  type Deployment,
+  runProgram,
+  startBackend,
+} from "../harness/backend.ts";
 import { makeRepository, type TestRepository } from "../harness/repository.ts";
+import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 import { until } from "../harness/until.ts";
 
-setDefaultTimeout(PATIENCE_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 const DONE = "NeedsReviewIpReturned";
 
@@ -18,24 +24,24 @@ interface Known {
 }
 
 describe("backup under load, restore into an empty DATA_DIR", () => {
-  let stage: Stage;
+  let deployment: Deployment;
   let repo: TestRepository;
   let file: string;
   let restored: string;
   /** Acknowledged before the backup began; for the finished ones, what could be read. */
   const acknowledged: Known[] = [];
   const finished: { known: Known; session: unknown; messages: unknown[]; head: string }[] = [];
-  const program = (args: string[], dataDir = stage.dataDir, more: Record<string, string> = {}) =>
-    runProgram(args, { cwd: stage.folder, env: { ...stage.env, DATA_DIR: dataDir, ...more } });
+  const program = (args: string[], dataDir = deployment.dataDir, more: Record<string, string> = {}) =>
+    runProgram(args, { cwd: deployment.folder, env: { ...deployment.env, DATA_DIR: dataDir, ...more } });
 
   beforeAll(async () => {
-    stage = await createStage("embedded");
+    deployment = await createDeployment("embedded");
     repo = await makeRepository();
-    file = join(stage.folder, "backup.tar.gz");
-    restored = join(stage.folder, "restored");
+    file = join(deployment.folder, "backup.tar.gz");
+    restored = join(deployment.folder, "restored");
   });
   afterAll(async () => {
-    await stage[Symbol.asyncDispose]();
+    await deployment[Symbol.asyncDispose]();
     await repo.remove();
   });
 
@@ -47,8 +53,10 @@ describe("backup under load, restore into an empty DATA_DIR", () => {
     (await repo.git("-C", storeOf(dataDir), "rev-parse", `refs/sessions/${sessionId}/head`)).trim();
 
   test("a backup contains everything that was acknowledged, and the service keeps working meanwhile", async () => {
-    expect((await program(["token", "--user", "me"], stage.dataDir, { AUTH_MODE: "local" })).code).toBe(0);
-    await using backend = await startBackend(stage);
+    expect((await program(["token", "--user", "me"], deployment.dataDir, { AUTH_MODE: "local" })).code).toBe(
+      0,
+    );
+    await using backend = await startBackend(deployment);
     let busy = true;
     const submit = async () => {
       while (busy) {
@@ -60,9 +68,9 @@ describe("backup under load, restore into an empty DATA_DIR", () => {
     const users = [submit(), submit()];
     await until(() => acknowledged.length >= 3, { what: "sessions" });
     for (const known of acknowledged.slice(0, 3)) {
-      const session = await backend.reaches(known.sessionId, DONE, 60_000);
+      const session = await backend.waitForStatus(known.sessionId, DONE, 60_000);
       const messages = await backend.messages(known.promptId);
-      finished.push({ known, session, messages, head: await headOf(stage.dataDir, known.sessionId) });
+      finished.push({ known, session, messages, head: await headOf(deployment.dataDir, known.sessionId) });
     }
 
     const before = acknowledged.length;
@@ -83,9 +91,9 @@ describe("backup under load, restore into an empty DATA_DIR", () => {
     acknowledged.length = before;
 
     expect(statSync(file).mode & 0o777).toBe(0o600);
-    expect(statSync(join(stage.dataDir, "control.sock")).mode & 0o777).toBe(0o600);
+    expect(statSync(join(deployment.dataDir, "control.sock")).mode & 0o777).toBe(0o600);
     expect(existsSync(`${file}.tmp`)).toBe(false);
-    expect(readdirSync(stage.dataDir).filter((name) => name.startsWith("snapshot-"))).toEqual([]);
+    expect(readdirSync(deployment.dataDir).filter((name) => name.startsWith("snapshot-"))).toEqual([]);
 
     const again = await program(["backup", file]);
     expect(again.code).toBe(1);
@@ -97,13 +105,16 @@ describe("backup under load, restore into an empty DATA_DIR", () => {
     expect(done.stderr).toMatch(/Restored \d+ files/);
     expect(done.code).toBe(0);
     expect(readFileSync(join(restored, "local-issuer.key"), "utf8")).toBe(
-      readFileSync(join(stage.dataDir, "local-issuer.key"), "utf8"),
+      readFileSync(join(deployment.dataDir, "local-issuer.key"), "utf8"),
     );
     expect(statSync(join(restored, "local-issuer.key")).mode & 0o777).toBe(0o600);
     await repo.git("-C", storeOf(restored), "fsck", "--connectivity-only", "--no-dangling");
     for (const { known, head } of finished) expect(await headOf(restored, known.sessionId)).toBe(head);
 
-    await using backend = await startBackend({ ...stage, env: { ...stage.env, DATA_DIR: restored } });
+    await using backend = await startBackend({
+      ...deployment,
+      env: { ...deployment.env, DATA_DIR: restored },
+    });
     const all: { id: string }[] = (await backend.request("GET", "/sessions")).body.sessions;
     const ids = new Set(all.map(({ id }) => id));
     for (const { sessionId } of acknowledged) expect(ids.has(sessionId)).toBe(true);
@@ -116,7 +127,7 @@ describe("backup under load, restore into an empty DATA_DIR", () => {
       const { body } = await backend.request("GET", `/sessions/${id}/prompts`);
       expect(body.prompts).toHaveLength(1);
     }
-    for (const { sessionId } of acknowledged) await backend.reaches(sessionId, DONE, 100_000);
+    for (const { sessionId } of acknowledged) await backend.waitForStatus(sessionId, DONE, 100_000);
 
     await followUp(backend, finished[0]?.known.sessionId ?? "");
   }, 240_000);
@@ -142,9 +153,9 @@ describe("backup under load, restore into an empty DATA_DIR", () => {
   test("backup works without a running service, and replaces a file only with --force", async () => {
     const first = await program(["backup", file, "--force"], restored);
     expect(first).toMatchObject({ code: 0 });
-    const third = join(stage.folder, "third");
+    const third = join(deployment.folder, "third");
     expect((await program(["restore", file], third)).code).toBe(0);
-    await using backend = await startBackend({ ...stage, env: { ...stage.env, DATA_DIR: third } });
+    await using backend = await startBackend({ ...deployment, env: { ...deployment.env, DATA_DIR: third } });
     expect((await backend.session(finished[0]?.known.sessionId ?? "")).messages).toHaveLength(4);
   }, 60_000);
 
@@ -153,7 +164,7 @@ describe("backup under load, restore into an empty DATA_DIR", () => {
     expect(full.code).toBe(1);
     expect(full.stderr).toMatch(/is not empty.*another DATA_DIR/);
 
-    const empty = join(stage.folder, "empty");
+    const empty = join(deployment.folder, "empty");
     const plain = gunzipSync(readFileSync(file));
     const flipped = Buffer.from(plain);
     const at = Math.floor(flipped.indexOf("data/postgres/PG_VERSION") / 512) * 512 + 512;
@@ -175,24 +186,26 @@ describe("backup under load, restore into an empty DATA_DIR", () => {
       ["newer", gzipSync(newer, { level: 1 }), /newer prompt-backend/],
     ];
     for (const [name, bytes, message] of cases) {
-      const bad = join(stage.folder, "bad.tar.gz");
+      const bad = join(deployment.folder, "bad.tar.gz");
       writeFileSync(bad, bytes);
       const done = await program(["restore", bad], empty);
       expect([name, done.code, done.stderr]).toEqual([name, 1, expect.stringMatching(message)]);
       expect(readdirSync(empty).filter((one) => !one.startsWith("lock"))).toEqual([]);
     }
-    expect((await program(["restore", join(stage.folder, "none")], empty)).stderr).toMatch(/does not exist/);
+    expect((await program(["restore", join(deployment.folder, "none")], empty)).stderr).toMatch(
+      /does not exist/,
+    );
   }, 60_000);
 
   test("what cannot be backed up is refused with the reason", async () => {
-    const nothing = join(stage.folder, "nothing");
+    const nothing = join(deployment.folder, "nothing");
     await mkdir(nothing);
-    expect((await program(["backup", join(stage.folder, "x")], nothing)).stderr).toMatch(
+    expect((await program(["backup", join(deployment.folder, "x")], nothing)).stderr).toMatch(
       /nothing to back up/,
     );
     expect((await program(["backup", join(restored, "x")], restored)).stderr).toMatch(/is inside DATA_DIR/);
     for (const command of ["backup", "restore"]) {
-      const done = await program([command, join(stage.folder, "x")], restored, {
+      const done = await program([command, join(deployment.folder, "x")], restored, {
         DATABASE_URL: "postgres://a:secret@localhost/b",
       });
       expect([done.code, done.stderr]).toEqual([1, expect.stringMatching(/pg_dump.*docs\/OPERATIONS\.md/)]);

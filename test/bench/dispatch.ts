@@ -7,7 +7,7 @@
 import { chmod, mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Combination, createStage, startBackend } from "../harness/backend.ts";
+import { type Combination, createDeployment, startBackend } from "../harness/backend.ts";
 import { removeFolder, startPostgres, startRedis } from "../harness/private-servers.ts";
 import { makeRepository } from "../harness/repository.ts";
 import { until } from "../harness/until.ts";
@@ -35,14 +35,14 @@ try {
 }
 
 async function measure(combination: Combination): Promise<number[]> {
-  await using stage = await createStage(combination);
+  await using deployment = await createDeployment(combination);
   // The agent prints only its start time, in nanoseconds since 1970.
   const env = {
     AGENT: "command",
     AGENT_COMMAND: JSON.stringify(["sh", "-c", "date +%s%N; cat >/dev/null"]),
     LOG_LEVEL: "warn",
   };
-  await using backend = await startBackend(stage, { env });
+  await using backend = await startBackend(deployment, { env });
   const repository = await makeRepository();
   const waits: number[] = [];
   for (let n = 0; n < count + 3; n += 1) {

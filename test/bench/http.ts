@@ -7,7 +7,7 @@
 import { chmod, mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { createStage, runProgram, startBackend } from "../harness/backend.ts";
+import { createDeployment, runProgram, startBackend } from "../harness/backend.ts";
 import { installPackages } from "../harness/machine.ts";
 import { removeFolder, startPostgres } from "../harness/private-servers.ts";
 
@@ -44,12 +44,12 @@ async function build(): Promise<string> {
 }
 
 async function measureAll(): Promise<void> {
-  await using stage = await createStage("postgres");
+  await using deployment = await createDeployment("postgres");
   // Rate limiting is on, with a limit that is never reached here.
   const limits = { RATE_LIMIT_PER_MINUTE: "60000000", RATE_LIMIT_ADDRESS_PER_MINUTE: "60000000" };
-  const env = { ...stage.env, ...limits, AUTH_MODE: "local", LOG_LEVEL: "warn" };
-  await using backend = await startBackend(stage, { args: ["server"], env });
-  const { stdout } = await runProgram(["token", "--user", "bench"], { env, cwd: stage.folder });
+  const env = { ...deployment.env, ...limits, AUTH_MODE: "local", LOG_LEVEL: "warn" };
+  await using backend = await startBackend(deployment, { args: ["server"], env });
+  const { stdout } = await runProgram(["token", "--user", "bench"], { env, cwd: deployment.folder });
   const token = /[\w-]+\.[\w-]+\.[\w-]+/.exec(stdout)?.[0];
   if (!token) throw new Error(`no token: ${stdout}`);
   const authorization = `Bearer ${token}`;

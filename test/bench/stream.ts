@@ -9,9 +9,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openPostgres } from "../../src/db/postgres.ts";
 import { createLogger } from "../../src/observability/logger.ts";
-import { createStage, startBackend } from "../harness/backend.ts";
-import { writerOf } from "../harness/databases.ts";
+import { createDeployment, startBackend } from "../harness/backend.ts";
 import { removeFolder, startPostgres } from "../harness/private-servers.ts";
+import { writerOf } from "../harness/seed.ts";
 import { claim } from "../live/fixture.ts";
 import { openReader, type Reader } from "../live/reader.ts";
 
@@ -24,9 +24,9 @@ await chmod(folder, 0o755);
 const postgres = await startPostgres({ folder });
 process.env["TEST_DATABASE_URL"] = postgres.url;
 try {
-  await using stage = await createStage("postgres");
-  await using backend = await startBackend(stage, { args: ["server"], env: { LOG_LEVEL: "warn" } });
-  const url = stage.env["DATABASE_URL"] ?? "";
+  await using deployment = await createDeployment("postgres");
+  await using backend = await startBackend(deployment, { args: ["server"], env: { LOG_LEVEL: "warn" } });
+  const url = deployment.env["DATABASE_URL"] ?? "";
   const database = await openPostgres({ url, poolMax: 2, logger: createLogger({ level: "silent" }) });
   const { sessionId, promptId } = await backend.submit("owner/name", "Measure");
   const run = await claim(database, promptId);

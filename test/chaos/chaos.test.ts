@@ -1,9 +1,9 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { PATIENCE_MS } from "../harness/patience.ts";
 import { describeWith } from "../harness/services.ts";
+import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 import { chaos } from "./main.ts";
 
-setDefaultTimeout(PATIENCE_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 /** A short version of `bun run chaos`. Seeds that found a bug stay here. */
 const MINUTES = 0.4;

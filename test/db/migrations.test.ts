@@ -8,10 +8,10 @@ import { migrate, pendingMigrations } from "../../src/db/migrate.ts";
 import { migrations } from "../../src/db/migrations.ts";
 import { openPostgres } from "../../src/db/postgres.ts";
 import { createLogger } from "../../src/observability/logger.ts";
-import { PATIENCE_MS } from "../harness/patience.ts";
 import { createDatabase, describeWith } from "../harness/services.ts";
+import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 
-setDefaultTimeout(PATIENCE_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 test("each file of drizzle/ is embedded in the executable", async () => {
   const files = (await readdir(resolve(import.meta.dir, "../../drizzle"))).filter((name) =>

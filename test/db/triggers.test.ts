@@ -2,7 +2,8 @@ import { expect, test } from "bun:test";
 import { eq, sql } from "drizzle-orm";
 import { message, prompt, session } from "../../src/db/tables.ts";
 import { CHANNELS } from "../../src/queue/names.ts";
-import { describeEachDatabase, seedSession } from "../harness/databases.ts";
+import { describeEachDatabase } from "../harness/databases.ts";
+import { seedSession } from "../harness/seed.ts";
 import { until } from "../harness/until.ts";
 
 describeEachDatabase("what triggers keep up to date", (database) => {

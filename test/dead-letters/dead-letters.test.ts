@@ -4,7 +4,8 @@ import { deadLetter, outbox, prompt, session } from "../../src/db/tables.ts";
 import { redact } from "../../src/dead-letters/redact.ts";
 import { countFailedReturn } from "../../src/sandboxes/store.ts";
 import { ask, makeApp } from "../harness/app.ts";
-import { claimRun, describeEachDatabase, writerOf } from "../harness/databases.ts";
+import { describeEachDatabase } from "../harness/databases.ts";
+import { claimRun, writerOf } from "../harness/seed.ts";
 
 const NOWHERE = "019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708";
 const SANDBOX = { provider: "local", id: NOWHERE, host: "here" } as const;

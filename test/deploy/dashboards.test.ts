@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { createStage, startBackend, startWorker } from "../harness/backend.ts";
+import { createDeployment, startBackend, startWorker } from "../harness/backend.ts";
 import { freePort } from "../harness/machine.ts";
 import { makeRepository } from "../harness/repository.ts";
 import { describeWith, unavailable } from "../harness/services.ts";
@@ -21,13 +21,13 @@ else
     test(
       "every query of every panel has data: a Prometheus, four processes and real runs",
       async () => {
-        await using stage = await createStage("redis");
+        await using deployment = await createDeployment("redis");
         const repository = await makeRepository();
         const ports = [await freePort(), await freePort()];
-        await using one = await startBackend(stage, { args: ["server"] });
-        await using two = await startBackend(stage, { args: ["server"] });
+        await using one = await startBackend(deployment, { args: ["server"] });
+        await using two = await startBackend(deployment, { args: ["server"] });
         const worker = (port: number | undefined) =>
-          startWorker(stage, ["bg-tasks"], { METRICS_PORT: String(port) });
+          startWorker(deployment, ["bg-tasks"], { METRICS_PORT: String(port) });
         await using _first = await worker(ports[0]);
         await using _second = await worker(ports[1]);
         await using prometheus = await startPrometheus({
@@ -36,7 +36,8 @@ else
         const sessions = await Promise.all(
           [one, two, one, two].map((backend, n) => backend.submit(repository.path, `Count me ${n}`)),
         );
-        for (const { sessionId } of sessions) await one.reaches(sessionId, "NeedsReviewIpReturned", 60_000);
+        for (const { sessionId } of sessions)
+          await one.waitForStatus(sessionId, "NeedsReviewIpReturned", 60_000);
 
         const ask = prometheus.query;
         const files = (await readdir(join(ROOT, "deploy/grafana/dashboards"))).filter((name) =>

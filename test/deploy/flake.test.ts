@@ -2,9 +2,9 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { cpSync, existsSync, mkdtempSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { PATIENCE_MS } from "../harness/patience.ts";
 import { removeFolder } from "../harness/private-servers.ts";
 import { unavailable } from "../harness/services.ts";
+import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 const STUB = join(import.meta.dir, "nixpkgs");
@@ -71,7 +71,7 @@ const EXPRESSION = `
     ) flake.apps.\${system};
   }`;
 
-setDefaultTimeout(PATIENCE_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 if (!Bun.which("nix-instantiate"))
   unavailable({ name: "flake.nix", reason: "nix-instantiate (package nix-bin) is missing" });

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { SQL } from "bun";
-import { createStage, startBackend, startWorker } from "../harness/backend.ts";
+import { createDeployment, startBackend, startWorker } from "../harness/backend.ts";
 import { freePort } from "../harness/machine.ts";
 import { makeRepository } from "../harness/repository.ts";
 import { describeWith, unavailable } from "../harness/services.ts";
@@ -56,16 +56,19 @@ else
     test(
       "each alert fires in its own incident, and none fires before",
       async () => {
-        await using stage = await createStage("redis");
+        await using deployment = await createDeployment("redis");
         const repository = await makeRepository();
-        const databaseUrl = String(stage.env["DATABASE_URL"]);
+        const databaseUrl = String(deployment.env["DATABASE_URL"]);
         await using sql = new SQL({ url: databaseUrl, max: 1 });
         using proxy = await openProxy(new URL(databaseUrl));
-        await using server = await startBackend(stage, { args: ["server"] });
-        await using apart = await startBackend(stage, { args: ["server"], env: { DATABASE_URL: proxy.url } });
+        await using server = await startBackend(deployment, { args: ["server"] });
+        await using apart = await startBackend(deployment, {
+          args: ["server"],
+          env: { DATABASE_URL: proxy.url },
+        });
         const port = await freePort();
         const script = 'if grep -q forever; then sleep 600; else echo x > "$(date +%N)"; fi';
-        await using worker = await startWorker(stage, ["bg-tasks"], {
+        await using worker = await startWorker(deployment, ["bg-tasks"], {
           METRICS_PORT: String(port),
           AGENT: "command",
           AGENT_COMMAND: JSON.stringify(["sh", "-c", script]),
@@ -89,7 +92,7 @@ else
           until(async () => (await prometheus.firing()).length === 0, { what, timeoutMs: 60_000 });
 
         const done = await server.submit(repository.path, "One that ends");
-        await server.reaches(done.sessionId, "NeedsReviewIpReturned", 60_000);
+        await server.waitForStatus(done.sessionId, "NeedsReviewIpReturned", 60_000);
         await until(
           async () => (await prometheus.query("prompt_backend:dead_letters:max offset 5s")).length,
           {
@@ -115,7 +118,7 @@ else
         await silent("the alert about one dead letter to clear");
 
         const endless = await server.submit(repository.path, "forever");
-        await server.reaches(endless.sessionId, "InProgress", 60_000);
+        await server.waitForStatus(endless.sessionId, "InProgress", 60_000);
         await until(async () => (await prometheus.query("sum(prompt_backend_active_runs) == 1")).length, {
           what: "the run to be scraped",
           timeoutMs: 30_000,

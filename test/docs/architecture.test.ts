@@ -5,8 +5,8 @@ import type { ClaimedRun } from "../../src/lifecycle/start-run.ts";
 import { uiStatusOf } from "../../src/lifecycle/ui-status.ts";
 import { markReturned } from "../../src/sandboxes/store.ts";
 import { ask, makeApp } from "../harness/app.ts";
-import { describeEachDatabase, writerOf } from "../harness/databases.ts";
-import { claimIn, OK, SANDBOX } from "../runs/rows.ts";
+import { describeEachDatabase } from "../harness/databases.ts";
+import { COMPLETED, mustClaim, SANDBOX, writerOf } from "../harness/seed.ts";
 import { ROOT, read } from "./guide.ts";
 
 const GUIDE = "docs/ARCHITECTURE.md";
@@ -56,10 +56,10 @@ describeEachDatabase("docs/ARCHITECTURE.md", (database) => {
   const put = ({ sessionId }: Subject, ui_status: string) =>
     send("PUT", `/sessions/${sessionId}`, { id: sessionId, ui_status });
   const claim = async (one: Subject) => {
-    one.run = await claimIn(database(), one.promptId);
+    one.run = await mustClaim(database(), one.promptId);
   };
   const hold = ({ run }: Subject) => run && writerOf(database().orm, run).holdSandbox(SANDBOX);
-  const end = ({ run }: Subject) => run && writerOf(database().orm, run).finish(OK);
+  const end = ({ run }: Subject) => run && writerOf(database().orm, run).finish(COMPLETED);
   const giveBack = ({ sessionId }: Subject) => markReturned(database().orm, sessionId, SANDBOX);
   const archive = (one: Subject) => put(one, "Archived");
 

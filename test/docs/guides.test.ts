@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { createStage, runProgram, startBackend } from "../harness/backend.ts";
+import { createDeployment, runProgram, startBackend } from "../harness/backend.ts";
 import { startProcess } from "../harness/process.ts";
 import { makeRepository } from "../harness/repository.ts";
 import { until } from "../harness/until.ts";
@@ -12,19 +12,19 @@ describe("guides, executed as written", () => {
   test(
     "docs/QUICK_REFERENCE.md: every call succeeds",
     async () => {
-      await using stage = await createStage("embedded");
+      await using deployment = await createDeployment("embedded");
       const repository = await makeRepository();
       const env = { AUTH_MODE: "local" };
-      await using backend = await startBackend(stage, { env });
+      await using backend = await startBackend(deployment, { env });
       const { stdout } = await runProgram(["token", "--user", "me"], {
-        env: { ...stage.env, ...env },
-        cwd: stage.folder,
+        env: { ...deployment.env, ...env },
+        cwd: deployment.folder,
       });
       const TOKEN = stdout.trim().split("\n").at(-1) ?? "";
       const [block] = await blocksOf("docs/QUICK_REFERENCE.md");
       const failing = String(block?.commands).replaceAll("curl -sS", "curl -sS --fail-with-body");
       const { out, err, code } = await shell(failing, {
-        cwd: stage.folder,
+        cwd: deployment.folder,
         env: { URL: backend.url, TOKEN, REPO: repository.path },
       });
       expect([code, code === 0 ? "" : `${out}\n${err}`]).toEqual([0, ""]);
@@ -36,8 +36,8 @@ describe("guides, executed as written", () => {
   test(
     "docs/SETUP_LOCAL.md: from a fresh clone to a branch",
     async () => {
-      await using stage = await createStage("embedded");
-      const clone = join(stage.folder, "clone");
+      await using deployment = await createDeployment("embedded");
+      const clone = join(deployment.folder, "clone");
       // Includes uncommitted changes, without what git ignores.
       await Bun.$`mkdir ${clone} && git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t ${clone}`
         .cwd(ROOT)

@@ -4,10 +4,10 @@ import { SQL } from "bun";
 import { openPostgres } from "../../src/db/postgres.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { AUDIENCE, makeKey, startIssuer } from "../auth/issuer.ts";
-import { createStage } from "../harness/backend.ts";
-import { claimRun, writerOf } from "../harness/databases.ts";
+import { createDeployment } from "../harness/backend.ts";
 import { freePort } from "../harness/machine.ts";
 import { makeRepository } from "../harness/repository.ts";
+import { claimRun, writerOf } from "../harness/seed.ts";
 import { describeWith, unavailable } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
 import { startGitServer } from "../sandboxes/git/git-server.ts";
@@ -25,8 +25,8 @@ else
       "as written: deploy, watch, upgrade, drain, back up and restore, rotate keys, dead letters",
       async () => {
         const guide = await openGuide(GUIDE);
-        await using stage = await createStage("redis");
-        const database = String(stage.env["DATABASE_URL"]);
+        await using deployment = await createDeployment("redis");
+        const database = String(deployment.env["DATABASE_URL"]);
         await using sql = new SQL({ url: database, max: 1 });
         // An empty database, as the guide expects.
         for (const {
@@ -35,8 +35,8 @@ else
           await sql.unsafe(`drop schema "${name}" cascade`);
         await sql`create schema public`;
         const repository = await makeRepository();
-        const github = startGitServer({ root: stage.folder, password: "a-token-of-github" });
-        await repository.git("clone", "--quiet", "--bare", ".", join(stage.folder, "owner/name.git"));
+        const github = startGitServer({ root: deployment.folder, password: "a-token-of-github" });
+        await repository.git("clone", "--quiet", "--bare", ".", join(deployment.folder, "owner/name.git"));
         const key = await makeKey("one", "RS256");
         const issuer = await startIssuer(key);
         const admin = { sub: "ops", realm_access: { roles: ["admin"] } };
@@ -44,7 +44,7 @@ else
         const gate = await makeGate();
         await gate.open();
         const metricsToken = "a-token-for-metrics";
-        const machine = await operator(stage, {
+        const machine = await operator(deployment, {
           ...gate.env,
           AUTH_MODE: "oidc",
           KEYCLOAK_ISSUER: issuer.url,
@@ -100,7 +100,7 @@ else
         const [waits] = await sql`select status from prompt where id = ${third.promptId}`;
         expect(waits.status).toBe("Queued");
         await gate.open();
-        const elsewhere = { DATA_DIR: join(stage.folder, "elsewhere") };
+        const elsewhere = { DATA_DIR: join(deployment.folder, "elsewhere") };
         worker = await machine.start(work, elsewhere);
         await api.done(third.sessionId);
         await stop(worker);
@@ -171,9 +171,9 @@ test(
   async () => {
     const guide = await openGuide(GUIDE);
     const serve = "prompt-backend";
-    await using stage = await createStage("embedded");
+    await using deployment = await createDeployment("embedded");
     const repository = await makeRepository();
-    const machine = await operator(stage, { AUTH_MODE: "local" });
+    const machine = await operator(deployment, { AUTH_MODE: "local" });
     const tokenIn = (out: string) => out.trim().split("\n").at(-1) ?? "";
     let server = await machine.start(serve);
     const old = client(() => server.url, tokenIn(await machine.run("prompt-backend token --user me")));
@@ -181,7 +181,7 @@ test(
     await old.done(sessionId);
     await machine.run(guide.take("Back up and restore"));
     await stop(server);
-    const restored = { DATA_DIR: join(stage.folder, "restored") };
+    const restored = { DATA_DIR: join(deployment.folder, "restored") };
     await machine.run(guide.take("Back up and restore"), restored);
     server = await machine.start(serve, restored);
     await old.done(sessionId);

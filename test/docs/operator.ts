@@ -2,7 +2,7 @@ import { expect } from "bun:test";
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { delimiter, join } from "node:path";
-import { programArgv, type Stage } from "../harness/backend.ts";
+import { type Deployment, programArgv } from "../harness/backend.ts";
 import { freePort } from "../harness/machine.ts";
 import { type RunningProcess, startProcess } from "../harness/process.ts";
 import { until } from "../harness/until.ts";
@@ -22,8 +22,8 @@ export async function openGuide(path: string) {
 }
 
 /** An operator's machine, with `prompt-backend` on its PATH. */
-export async function operator(stage: Stage, env: Record<string, string>) {
-  const bin = join(stage.folder, "bin");
+export async function operator(deployment: Deployment, env: Record<string, string>) {
+  const bin = join(deployment.folder, "bin");
   await mkdir(bin);
   await writeFile(
     join(bin, "prompt-backend"),
@@ -32,10 +32,10 @@ export async function operator(stage: Stage, env: Record<string, string>) {
       .join(" ")} "$@"\n`,
   );
   await chmod(join(bin, "prompt-backend"), 0o755);
-  const all = { ...stage.env, ...env, PATH: `${bin}${delimiter}${process.env["PATH"]}` };
+  const all = { ...deployment.env, ...env, PATH: `${bin}${delimiter}${process.env["PATH"]}` };
   return {
     /** Runs commands, which must succeed. @returns their output. */
-    async run(commands: string, more: Record<string, string> = {}, cwd = stage.folder): Promise<string> {
+    async run(commands: string, more: Record<string, string> = {}, cwd = deployment.folder): Promise<string> {
       const { out, err, code } = await shell(commands, { cwd, env: { ...all, ...more } });
       expect([commands, code, code === 0 ? "" : `${out}\n${err}`]).toEqual([commands, 0, ""]);
       return out;
@@ -45,7 +45,7 @@ export async function operator(stage: Stage, env: Record<string, string>) {
       const running = startProcess({
         argv: ["bash", "-c", commands],
         env: { ...all, ...more },
-        cwd: stage.folder,
+        cwd: deployment.folder,
       });
       const [, url = ""] = await running.waitForLine(/(?:listens on (\S+)|prompt-backend runs )/, {
         timeoutMs: 60_000,

@@ -1,17 +1,17 @@
 import { expect, test } from "bun:test";
 import { lockDataDir } from "../../src/db/data-dir-lock.ts";
-import { createStage, startBackend } from "../harness/backend.ts";
+import { createDeployment, startBackend } from "../harness/backend.ts";
 import { createDatabase, createRedis, describeWith } from "../harness/services.ts";
 import { useDoctor } from "./use-doctor.ts";
 
 const { examined } = useDoctor();
 
 test("embedded: while the service runs, after it stopped, and while another process uses the folder", async () => {
-  await using stage = await createStage("embedded");
+  await using deployment = await createDeployment("embedded");
   {
-    await using backend = await startBackend(stage);
+    await using backend = await startBackend(deployment);
     const { port } = new URL(backend.url);
-    const beside = await examined({ ...stage.env, PORT: port });
+    const beside = await examined({ ...deployment.env, PORT: port });
     expect(beside.of("database")).toMatch(
       /^ok: embedded, in use by the running service \(process \d+, version/,
     );
@@ -23,14 +23,14 @@ test("embedded: while the service runs, after it stopped, and while another proc
     backend.process.kill("SIGTERM");
     await backend.process.exit;
   }
-  const after = await examined(stage.env);
+  const after = await examined(deployment.env);
   expect(after.of("database")).toMatch(/^(ok|warn): embedded PostgreSQL \d+.*ms per statement/);
   expect(after.of("migrations")).toBe("ok: none is pending");
   expect(after.of("clock")).toMatch(/^ok/);
 
-  const unlock = lockDataDir(stage.dataDir);
+  const unlock = lockDataDir(deployment.dataDir);
   try {
-    const busy = await examined(stage.env);
+    const busy = await examined(deployment.env);
     expect([busy.code, busy.of("database")]).toEqual([
       0,
       expect.stringMatching(/^warn: .* is in use by another/),

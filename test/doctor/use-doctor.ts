@@ -3,11 +3,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runProgram } from "../harness/backend.ts";
-import { PATIENCE_MS } from "../harness/patience.ts";
+import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 
 /** Runs `prompt-backend doctor` in a scratch folder of the test file. AGENT and PORT are set, so that they cannot fail. */
 export function useDoctor() {
-  setDefaultTimeout(PATIENCE_MS);
+  setDefaultTimeout(TEST_TIMEOUT_MS);
   const scratch = { folder: "" };
   beforeAll(async () => {
     scratch.folder = await mkdtemp(join(tmpdir(), "pb-doctor-"));

@@ -6,7 +6,8 @@ import { openHub } from "../../src/live/hub.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { openApiText } from "../../src/server/docs.ts";
 import { makeApp } from "../harness/app.ts";
-import { describeEachDatabase, seedSession } from "../harness/databases.ts";
+import { describeEachDatabase } from "../harness/databases.ts";
+import { seedSession } from "../harness/seed.ts";
 import { readDocument } from "./document.ts";
 import { type FuzzRequest, requestsFor } from "./requests.ts";
 

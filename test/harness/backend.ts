@@ -17,22 +17,22 @@ export function programArgv(): [string, ...string[]] {
 export type Combination = "embedded" | "postgres" | "redis";
 
 /** Where one or more processes of the service find their database and queue, and a scratch folder. */
-export interface Stage {
+export interface Deployment {
   folder: string;
   dataDir: string;
   env: Record<string, string>;
   /** Kills every agent with its supervisor, as a restart of the machine does. They outlive the service. */
-  endAgents(): Promise<void>;
+  killAgents(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
 /** A database (and queue) of one's own, in one of the three combinations. Use with `await using`. */
-export async function createStage(combination: Combination): Promise<Stage> {
-  const folder = await mkdtemp(join(tmpdir(), "pb-stage-"));
+export async function createDeployment(combination: Combination): Promise<Deployment> {
+  const folder = await mkdtemp(join(tmpdir(), "pb-deployment-"));
   const database = combination === "embedded" ? undefined : await createDatabase();
   const redis = combination === "redis" ? await createRedis() : undefined;
   const dataDir = join(folder, "data");
-  const endAgents = async () => {
+  const killAgents = async () => {
     const ids = await readdir(join(dataDir, "sandboxes")).catch(() => []);
     const supervisors = (await Bun.$`pgrep -f ${join(dataDir, "sandboxes")}`.nothrow().quiet().text()).split(
       "\n",
@@ -52,9 +52,9 @@ export async function createStage(combination: Combination): Promise<Stage> {
       ...(database && { DATABASE_URL: database.url }),
       ...(redis && { REDIS_URL: redis.url }),
     },
-    endAgents,
+    killAgents,
     async [Symbol.asyncDispose]() {
-      await endAgents();
+      await killAgents();
       await Promise.all([database?.drop(), redis?.drop()]);
       await rm(folder, { recursive: true, force: true });
     },
@@ -80,7 +80,7 @@ export interface Backend {
   messages(promptId: string): Promise<any[]>;
   /** Waits until the session shows one of these statuses, and returns it. */
   // biome-ignore lint/suspicious/noExplicitAny: as above.
-  reaches(id: string, statuses: string | readonly string[], timeoutMs?: number): Promise<any>;
+  waitForStatus(id: string, statuses: string | readonly string[], timeoutMs?: number): Promise<any>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -89,7 +89,7 @@ export interface Backend {
  * @param options.binary an executable to start instead of the sources.
  */
 export async function startBackend(
-  stage: Stage,
+  deployment: Deployment,
   options: { args?: string[]; env?: Record<string, string>; binary?: string } = {},
 ): Promise<Backend> {
   const running = startProcess({
@@ -97,8 +97,8 @@ export async function startBackend(
       ...(options.binary ? ([options.binary] as const) : programArgv()),
       ...(options.args ?? ["server", "--with-bg-tasks"]),
     ],
-    env: { ...stage.env, ...options.env },
-    cwd: stage.folder,
+    env: { ...deployment.env, ...options.env },
+    cwd: deployment.folder,
   });
   const url = (await running.waitForLine(/listens on (\S+)/, { timeoutMs: 60_000 }))[1] as string;
 
@@ -128,7 +128,7 @@ export async function startBackend(
     },
     session: async (id) => (await good("GET", `/sessions/${id}`)).body.session,
     messages: async (promptId) => (await good("GET", `/prompts/${promptId}/messages`)).body.messages,
-    reaches: (id, statuses, timeoutMs = 30_000) =>
+    waitForStatus: (id, statuses, timeoutMs = 30_000) =>
       until(
         async () => {
           const { session } = (await good("GET", `/sessions/${id}`)).body;
@@ -142,14 +142,14 @@ export async function startBackend(
 
 /** Starts processes that do not listen (workers), and waits until they run. */
 export async function startWorker(
-  stage: Stage,
+  deployment: Deployment,
   args: string[],
   env: Record<string, string> = {},
 ): Promise<RunningProcess> {
   const running = startProcess({
     argv: [...programArgv(), ...args],
-    env: { ...stage.env, ...env },
-    cwd: stage.folder,
+    env: { ...deployment.env, ...env },
+    cwd: deployment.folder,
   });
   await running.waitForLine(/prompt-backend runs /, { timeoutMs: 60_000 });
   return running;

@@ -1,12 +1,12 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { tmpdir } from "node:os";
 import { RedisClient, SQL } from "bun";
-import { PATIENCE_MS } from "./patience.ts";
 import { startProcess } from "./process.ts";
 import { createDatabase, createRedis, describeWith } from "./services.ts";
+import { TEST_TIMEOUT_MS } from "./timeouts.ts";
 import { until } from "./until.ts";
 
-setDefaultTimeout(PATIENCE_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 describeWith("postgres", "createDatabase", () => {
   test("creates migrated, isolated databases, also concurrently", async () => {

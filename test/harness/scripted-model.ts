@@ -31,12 +31,12 @@ export interface ScriptedRequest {
 export type ModelScript = (request: ScriptedRequest, call: number) => ScriptedReply | Promise<ScriptedReply>;
 
 /** A script that gives one reply after the other, then plain "done." */
-export function inTurn(...replies: ScriptedReply[]): ModelScript {
+export function repliesInTurn(...replies: ScriptedReply[]): ModelScript {
   return (_request, call) => replies[call] ?? [{ type: "text", text: "done." }];
 }
 
 /** Everything the model was told in this request, as one text. */
-export function heard(request: ScriptedRequest): string {
+export function messagesText(request: ScriptedRequest): string {
   return JSON.stringify(request.body.messages);
 }
 

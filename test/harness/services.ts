@@ -6,7 +6,7 @@ import { RedisClient, SQL } from "bun";
 import { migrate } from "../../src/db/migrate.ts";
 import { openPostgres } from "../../src/db/postgres.ts";
 import { createLogger } from "../../src/observability/logger.ts";
-import { PATIENCE_MS } from "./patience.ts";
+import { TEST_TIMEOUT_MS } from "./timeouts.ts";
 
 export type ServiceName = "postgres" | "redis";
 
@@ -37,7 +37,7 @@ export function describeWith(
   name: string,
   body: () => void,
 ): void {
-  setDefaultTimeout(PATIENCE_MS);
+  setDefaultTimeout(TEST_TIMEOUT_MS);
   const { databaseUrl, redisUrl } = testServices();
   const here = { postgres: databaseUrl, redis: redisUrl };
   const lacking = [needs].flat().filter((one) => !here[one]);

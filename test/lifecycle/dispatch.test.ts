@@ -2,22 +2,22 @@ import { expect, test } from "bun:test";
 import { eq, sql } from "drizzle-orm";
 import { outbox, prompt } from "../../src/db/tables.ts";
 import { redispatchLost } from "../../src/lifecycle/dispatch.ts";
-import { claimRun, describeEachDatabase, seedSession } from "../harness/databases.ts";
-import { outboxKeys, TTL } from "../runs/rows.ts";
+import { describeEachDatabase } from "../harness/databases.ts";
+import { claimRun, EXPIRED_MS, outboxKeys, seedSession } from "../harness/seed.ts";
 
-describeEachDatabase("the safety net of dispatching", (database) => {
-  test("redispatches prompts that have no job, once, and no others", async () => {
+describeEachDatabase("redispatching lost jobs", (database) => {
+  test("prompts without a job are dispatched again, once, and no others", async () => {
     const { orm } = database();
     await orm.update(prompt).set({ status: "Completed", leaseOwner: null, leaseExpiresAt: null });
-    const old = sql`now() - interval '1 hour'`;
+    const anHourAgo = sql`now() - interval '1 hour'`;
     const waiting = await seedSession(database(), 2);
     const running = await seedSession(database(), 1);
     const dead = await seedSession(database(), 1);
     const fresh = await seedSession(database(), 1);
-    await claimRun(orm, running.promptIds[0] ?? "", "me", TTL);
-    await claimRun(orm, dead.promptIds[0] ?? "", "me", -1000);
+    await claimRun(orm, running.promptIds[0] ?? "");
+    await claimRun(orm, dead.promptIds[0] ?? "", { ttlMs: EXPIRED_MS });
     for (const { sessionId } of [waiting, running, dead])
-      await orm.update(prompt).set({ dispatchedAt: old }).where(eq(prompt.sessionId, sessionId));
+      await orm.update(prompt).set({ dispatchedAt: anHourAgo }).where(eq(prompt.sessionId, sessionId));
     expect(await redispatchLost(orm, 30_000)).toBe(2);
     expect(await redispatchLost(orm, 30_000)).toBe(0);
     const keys = async (seeded: { promptIds: string[] }) =>
@@ -26,12 +26,12 @@ describeEachDatabase("the safety net of dispatching", (database) => {
     expect(await keys(dead)).toEqual(dead.promptIds);
     expect(await keys(running)).toEqual([]);
     expect(await keys(fresh)).toEqual([]);
-    // Still to be published: the publisher carries it.
-    await orm.update(prompt).set({ dispatchedAt: old }).where(eq(prompt.sessionId, waiting.sessionId));
+    // Its outbox row is not published yet: the publisher will.
+    await orm.update(prompt).set({ dispatchedAt: anHourAgo }).where(eq(prompt.sessionId, waiting.sessionId));
     expect(await redispatchLost(orm, 30_000)).toBe(0);
-    // Published and lost again: the same row is sent once more.
+    // Published and lost again: the same row is published once more.
     await orm.update(outbox).set({ publishedAt: sql`now()` });
-    await orm.update(prompt).set({ dispatchedAt: old }).where(eq(prompt.sessionId, waiting.sessionId));
+    await orm.update(prompt).set({ dispatchedAt: anHourAgo }).where(eq(prompt.sessionId, waiting.sessionId));
     expect(await redispatchLost(orm, 30_000)).toBe(1);
     expect(await keys(waiting)).toEqual([waiting.promptIds[0] ?? ""]);
   });

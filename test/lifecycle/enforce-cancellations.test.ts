@@ -4,43 +4,42 @@ import { prompt, session } from "../../src/db/tables.ts";
 import { closeCancelled, remindOfCancellations } from "../../src/lifecycle/enforce-cancellations.ts";
 import { LeaseLost } from "../../src/lifecycle/fence.ts";
 import { claimOutbox } from "../../src/queue/outbox.ts";
-import { describeEachDatabase, seedSession, writerOf } from "../harness/databases.ts";
+import { describeEachDatabase } from "../harness/databases.ts";
+import {
+  COMPLETED,
+  mustClaim,
+  PROCESS,
+  promptRow,
+  seedSession,
+  sessionRow,
+  writerOf,
+} from "../harness/seed.ts";
 import { until } from "../harness/until.ts";
-import { claimIn, OK, sessionRow } from "../runs/rows.ts";
 
-const PROCESS = { host: "here", id: "p", pid: 1, started: 1, boot: "b" };
 const OVERDUE_MS = 60_000;
 
-describeEachDatabase("cancelled runs that do not end", (database) => {
-  const cancelledLongAgo = async () => {
-    const { promptIds, sessionId } = await seedSession(database(), 2);
+describeEachDatabase("closing cancelled runs", (database) => {
+  /** A run that was cancelled 90 s ago, in a session with this many waiting prompts behind it. */
+  const seedCancelled = async (waiting: number) => {
+    const { promptIds, sessionId } = await seedSession(database(), 1 + waiting);
     const [promptId = "", next = ""] = promptIds;
-    const run = await claimIn(database(), promptId);
+    const run = await mustClaim(database(), promptId);
     const { orm } = database();
     await orm.update(session).set({ cancellationStatus: "Requested" }).where(eq(session.id, sessionId));
     const cancelRequestedAt = sql`now() - interval '90 seconds'`;
     await orm.update(prompt).set({ cancelRequestedAt }).where(eq(prompt.id, promptId));
     return { orm, run, sessionId, promptId, next };
   };
-  const statusOf = async (id: string) =>
-    (await database().orm.select().from(prompt).where(eq(prompt.id, id)))[0]?.status;
+  const statusOf = async (id: string) => (await promptRow(database(), id)).status;
 
   test("a run that its runner does not end is fenced off, and the session is cancelled", async () => {
-    const { promptIds, sessionId } = await seedSession(database(), 1);
-    const [promptId = ""] = promptIds;
-    const { orm } = database();
-    const run = await claimIn(database(), promptId);
-    await orm.update(session).set({ cancellationStatus: "Requested" }).where(eq(session.id, sessionId));
-    await orm
-      .update(prompt)
-      .set({ cancelRequestedAt: sql`now() - interval '90 seconds'` })
-      .where(eq(prompt.id, promptId));
+    const { orm, run, sessionId } = await seedCancelled(0);
     expect(await remindOfCancellations(orm)).toBeGreaterThan(0);
     expect(await closeCancelled(orm, 120_000)).toBe(0);
-    expect(await closeCancelled(orm, 60_000)).toBeGreaterThan(0);
-    expect(writerOf(orm, run).finish(OK)).rejects.toBeInstanceOf(LeaseLost);
-    await until(async () => (await closeCancelled(orm, 60_000)) > 0, {
-      what: "the session to be closed too",
+    expect(await closeCancelled(orm, OVERDUE_MS)).toBeGreaterThan(0);
+    await expect(writerOf(orm, run).finish(COMPLETED)).rejects.toBeInstanceOf(LeaseLost);
+    await until(async () => (await closeCancelled(orm, OVERDUE_MS)) > 0, {
+      what: "the session to be closed",
     });
     expect(await sessionRow(database(), sessionId)).toMatchObject({
       inboxStatus: "Cancelled",
@@ -48,9 +47,9 @@ describeEachDatabase("cancelled runs that do not end", (database) => {
     });
   });
 
-  // It was fenced off after a minute although git alone may take ten, and its sandbox was returned during the packing.
-  test("a runner that delivers under a live lease is not fenced off; one whose lease expired long ago is", async () => {
-    const { orm, run, promptId } = await cancelledLongAgo();
+  // Such a runner was fenced off after a minute although git alone may take ten, and its sandbox was returned meanwhile.
+  test("a runner that delivers is fenced off only when its lease expired long ago", async () => {
+    const { orm, run, promptId } = await seedCancelled(1);
     const writer = writerOf(orm, run);
     await writer.recordProcess(PROCESS);
     await writer.markDelivering(PROCESS);
@@ -60,19 +59,19 @@ describeEachDatabase("cancelled runs that do not end", (database) => {
     await orm.update(prompt).set({ leaseExpiresAt }).where(eq(prompt.id, promptId));
     await closeCancelled(orm, OVERDUE_MS);
     expect(await statusOf(promptId)).toBe("Cancelled");
-    expect(writer.finish(OK)).rejects.toBeInstanceOf(LeaseLost);
+    await expect(writer.finish(COMPLETED)).rejects.toBeInstanceOf(LeaseLost);
   });
 
   test("a runner that does not react is fenced off", async () => {
-    const { orm, run, promptId } = await cancelledLongAgo();
+    const { orm, run, promptId } = await seedCancelled(1);
     await writerOf(orm, run).recordProcess(PROCESS);
     await closeCancelled(orm, OVERDUE_MS);
     expect(await statusOf(promptId)).toBe("Cancelled");
   });
 
-  // It waited for the session-poller's grace of half a minute: its own job had come and gone.
+  // The next prompt waited 30 s for the session-poller, because its own job had been consumed already.
   test("closing a prompt dispatches the session's next one", async () => {
-    const { orm, sessionId, next } = await cancelledLongAgo();
+    const { orm, sessionId, next } = await seedCancelled(1);
     await claimOutbox(orm, 1000);
     await closeCancelled(orm, OVERDUE_MS);
     expect(await sessionRow(database(), sessionId)).toMatchObject({ inboxStatus: "Pending" });

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { sql } from "drizzle-orm";
-import { describeEachDatabase, seedSession, writerOf } from "../harness/databases.ts";
+import { describeEachDatabase } from "../harness/databases.ts";
+import { seedSession, writerOf } from "../harness/seed.ts";
 import { until } from "../harness/until.ts";
 import { agentEvents, bearer, claim, serveLive } from "./fixture.ts";
 import { openReader } from "./reader.ts";

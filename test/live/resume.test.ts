@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { openPostgres } from "../../src/db/postgres.ts";
 import { createLogger } from "../../src/observability/logger.ts";
-import { type Backend, createStage, startBackend } from "../harness/backend.ts";
-import { writerOf } from "../harness/databases.ts";
+import { type Backend, createDeployment, startBackend } from "../harness/backend.ts";
+import { writerOf } from "../harness/seed.ts";
 import { describeWith } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
 import { claim, tableOf } from "./fixture.ts";
@@ -15,11 +15,11 @@ const SEED = 42;
 
 describeWith("postgres", "readers that disconnect and resume", () => {
   test("50 readers, 5,000 events of two runs, two servers, each killed once: every log equals the table, byte for byte", async () => {
-    await using stage = await createStage("postgres");
+    await using deployment = await createDeployment("postgres");
     const env = { RATE_LIMIT_PER_MINUTE: "0", RATE_LIMIT_ADDRESS_PER_MINUTE: "0", LOG_LEVEL: "warn" };
-    const start = () => startBackend(stage, { args: ["server"], env });
+    const start = () => startBackend(deployment, { args: ["server"], env });
     const servers: Backend[] = [await start(), await start()];
-    const url = stage.env["DATABASE_URL"] ?? "";
+    const url = deployment.env["DATABASE_URL"] ?? "";
     const database = await openPostgres({ url, poolMax: 4, logger: createLogger({ level: "silent" }) });
     try {
       const node = (random: (below: number) => number) => servers[random(2)] as Backend;

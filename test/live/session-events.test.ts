@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { eq, sql } from "drizzle-orm";
 import { message, session } from "../../src/db/tables.ts";
-import { describeEachDatabase, seedSession, writerOf } from "../harness/databases.ts";
+import { describeEachDatabase } from "../harness/databases.ts";
+import { seedSession, writerOf } from "../harness/seed.ts";
 import { until } from "../harness/until.ts";
 import { agentEvents, bearer, claim, serveLive, tableOf } from "./fixture.ts";
 import { openReader } from "./reader.ts";

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { ask, makeApp } from "../harness/app.ts";
-import { describeEachDatabase, seedSession } from "../harness/databases.ts";
+import { describeEachDatabase } from "../harness/databases.ts";
+import { seedSession } from "../harness/seed.ts";
 
 const never = () => new Promise<never>(() => undefined);
 

@@ -2,7 +2,8 @@ import { expect, test } from "bun:test";
 import { eq } from "drizzle-orm";
 import { message } from "../../src/db/tables.ts";
 import { ask, makeApp } from "../harness/app.ts";
-import { claimRun, describeEachDatabase, writerOf } from "../harness/databases.ts";
+import { describeEachDatabase } from "../harness/databases.ts";
+import { claimRun, writerOf } from "../harness/seed.ts";
 
 describeEachDatabase("messages", (database) => {
   const send = (method: string, path: string, body?: unknown, user = "alice") =>
@@ -19,7 +20,7 @@ describeEachDatabase("messages", (database) => {
 
   test("are listed in order, with their sequence numbers", async () => {
     const { promptId } = await create();
-    const run = await claimRun(database().orm, promptId, "me", 60_000);
+    const run = await claimRun(database().orm, promptId);
     if (!run) throw new Error("not claimed");
     await writerOf(database().orm, run).append([{ type: "system" }, { type: "assistant", uuid: "1" }]);
     const { messages } = (await send("GET", `/prompts/${promptId}/messages`)).body;

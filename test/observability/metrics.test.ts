@@ -4,15 +4,16 @@ import { readForScrape } from "../../src/db/deployment-metrics.ts";
 import { deadLetter } from "../../src/db/tables.ts";
 import { createMetrics } from "../../src/observability/metrics.ts";
 import { ask, makeApp } from "../harness/app.ts";
-import { createStage, startBackend, startWorker } from "../harness/backend.ts";
-import { claimRun, describeEachDatabase, seedSession } from "../harness/databases.ts";
+import { createDeployment, startBackend, startWorker } from "../harness/backend.ts";
+import { describeEachDatabase } from "../harness/databases.ts";
 import { freePort } from "../harness/machine.ts";
-import { PATIENCE_MS } from "../harness/patience.ts";
 import { makeRepository } from "../harness/repository.ts";
+import { claimRun, seedSession } from "../harness/seed.ts";
 import { describeWith, unavailable } from "../harness/services.ts";
+import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 import { until } from "../harness/until.ts";
 
-setDefaultTimeout(PATIENCE_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 /** The value of one series, by its name and labels as text. */
 const seriesOf = (text: string, series: string) =>
@@ -81,13 +82,13 @@ if (!Bun.which("promtool"))
 else
   describeWith(["postgres", "redis"], "a server and a worker", () => {
     test("each exports its own metrics on its own port, and promtool accepts them", async () => {
-      await using stage = await createStage("redis");
+      await using deployment = await createDeployment("redis");
       const repository = await makeRepository();
-      await using backend = await startBackend(stage, { args: ["server"] });
+      await using backend = await startBackend(deployment, { args: ["server"] });
       const port = await freePort();
-      await using running = await startWorker(stage, ["bg-tasks"], { METRICS_PORT: String(port) });
+      await using running = await startWorker(deployment, ["bg-tasks"], { METRICS_PORT: String(port) });
       const { sessionId } = await backend.submit(repository.path, "Be counted");
-      await backend.reaches(sessionId, "NeedsReviewIpReturned", 60_000);
+      await backend.waitForStatus(sessionId, "NeedsReviewIpReturned", 60_000);
       const worker = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
       const server = await (await fetch(`${backend.url}/metrics`)).text();
       // What is of the whole deployment is shown once, so that a sum over processes is right.

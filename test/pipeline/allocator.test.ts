@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { createStage, startBackend } from "../harness/backend.ts";
+import { createDeployment, startBackend } from "../harness/backend.ts";
 import { claudeProgram } from "../harness/claude-code.ts";
 import { makeRepository } from "../harness/repository.ts";
 import { type ScriptedRequest, startScriptedModel } from "../harness/scripted-model.ts";
@@ -33,7 +33,7 @@ else
   test(NAME, async () => {
     const allocator = startFakeAllocator({ sandboxes: 1 });
     const model = startScriptedModel({ script });
-    await using stage = await createStage("embedded");
+    await using deployment = await createDeployment("embedded");
     const env = {
       CLAUDE_PATH: program,
       ANTHROPIC_API_KEY: KEY,
@@ -41,10 +41,10 @@ else
       SANDBOX_PROVIDER: "allocator",
       IP_ALLOCATOR_URL: allocator.url,
     };
-    await using backend = await startBackend(stage, { env });
+    await using backend = await startBackend(deployment, { env });
     const repository = await makeRepository();
     const { sessionId, promptId } = await backend.submit(repository.path, "Write something far away.");
-    const { branch } = await backend.reaches(sessionId, "NeedsReviewIpReturned", 60_000);
+    const { branch } = await backend.waitForStatus(sessionId, "NeedsReviewIpReturned", 60_000);
     const messages = await backend.messages(promptId);
     expect(await repository.git("show", `${branch}:FAR.md`)).toBe("far\n");
     const offered = model.requests.flatMap(({ body }) => (body.tools ?? []).map(({ name }) => name));
@@ -62,7 +62,7 @@ else
 
 test("three sessions share one sandbox: the others wait with a reason, and all complete", async () => {
   const allocator = startFakeAllocator({ sandboxes: 1 });
-  await using stage = await createStage("embedded");
+  await using deployment = await createDeployment("embedded");
   const work =
     'cat > note.txt; curl -s -m 5 -o /dev/null localhost; sleep 0.5; echo "worked in $AGENT_REMOTE_CHECKOUT"';
   const env = {
@@ -71,7 +71,7 @@ test("three sessions share one sandbox: the others wait with a reason, and all c
     SANDBOX_PROVIDER: "allocator",
     IP_ALLOCATOR_URL: allocator.url,
   };
-  await using backend = await startBackend(stage, { env });
+  await using backend = await startBackend(deployment, { env });
   const repository = await makeRepository();
   const sessions = await Promise.all([1, 2, 3].map((n) => backend.submit(repository.path, `Work ${n}`)));
   const errors = new Set<string>();

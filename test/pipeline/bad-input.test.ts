@@ -2,11 +2,11 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createStage, runProgram, startBackend } from "../harness/backend.ts";
-import { PATIENCE_MS } from "../harness/patience.ts";
+import { createDeployment, runProgram, startBackend } from "../harness/backend.ts";
 import { makeRepository } from "../harness/repository.ts";
+import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 
-setDefaultTimeout(PATIENCE_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 const LONG = 60_000;
 
@@ -35,17 +35,17 @@ describe("operator mistakes: one clear message and an exit code", () => {
   test(
     "an unreachable database, an unreachable Redis",
     async () => {
-      await using stage = await createStage("embedded");
-      const env = { ...stage.env, DATABASE_URL: "postgres://me:hunter22@127.0.0.1:1/x" };
-      const database = await runProgram(["server"], { env, cwd: stage.folder });
+      await using deployment = await createDeployment("embedded");
+      const env = { ...deployment.env, DATABASE_URL: "postgres://me:hunter22@127.0.0.1:1/x" };
+      const database = await runProgram(["server"], { env, cwd: deployment.folder });
       expect(database).toMatchObject({
         code: 1,
         stderr:
           "prompt-backend: Cannot use the database of DATABASE_URL (127.0.0.1:1/x): connection refused. Is PostgreSQL running, and is the port right?",
       });
       const queue = await runProgram([], {
-        env: { ...stage.env, REDIS_URL: "redis://127.0.0.1:1" },
-        cwd: stage.folder,
+        env: { ...deployment.env, REDIS_URL: "redis://127.0.0.1:1" },
+        cwd: deployment.folder,
       });
       expect(queue.code).toBe(1);
       expect(queue.stderr).toMatch(
@@ -58,9 +58,9 @@ describe("operator mistakes: one clear message and an exit code", () => {
   test(
     "a port in use, a DATA_DIR in use",
     async () => {
-      await using stage = await createStage("embedded");
-      await using other = await createStage("embedded");
-      await using backend = await startBackend(stage);
+      await using deployment = await createDeployment("embedded");
+      await using other = await createDeployment("embedded");
+      await using backend = await startBackend(deployment);
       const port = new URL(backend.url).port;
       const taken = await runProgram([], {
         env: { ...other.env, PORT: port, LOG_LEVEL: "silent" },
@@ -68,7 +68,7 @@ describe("operator mistakes: one clear message and an exit code", () => {
       });
       expect(taken.code).toBe(1);
       expect(taken.stderr).toMatch(new RegExp(`prompt-backend: .*${port}.*in use`));
-      const second = await runProgram([], { env: stage.env, cwd: stage.folder });
+      const second = await runProgram([], { env: deployment.env, cwd: deployment.folder });
       expect(second.code).toBe(1);
       expect(second.stderr).toMatch(/^prompt-backend: DATA_DIR .* is in use by another process/);
     },
@@ -76,16 +76,16 @@ describe("operator mistakes: one clear message and an exit code", () => {
   );
 
   test("a publicly reachable server does not start without an issuer", async () => {
-    await using stage = await createStage("embedded");
-    const { AUTH_MODE: _, ...env } = stage.env;
-    const open = await runProgram([], { env: { ...env, HOST: "0.0.0.0" }, cwd: stage.folder });
+    await using deployment = await createDeployment("embedded");
+    const { AUTH_MODE: _, ...env } = deployment.env;
+    const open = await runProgram([], { env: { ...env, HOST: "0.0.0.0" }, cwd: deployment.folder });
     expect(open).toMatchObject({
       code: 1,
       stderr: expect.stringContaining("KEYCLOAK_ISSUER: is required when listening on 0.0.0.0"),
     });
     const none = await runProgram([], {
       env: { ...env, HOST: "0.0.0.0", AUTH_MODE: "none" },
-      cwd: stage.folder,
+      cwd: deployment.folder,
     });
     expect(none).toMatchObject({
       code: 1,
@@ -97,8 +97,8 @@ describe("operator mistakes: one clear message and an exit code", () => {
 test(
   "user mistakes: a clear response or a reviewable session, and no leftovers",
   async () => {
-    await using stage = await createStage("embedded");
-    await using backend = await startBackend(stage, {
+    await using deployment = await createDeployment("embedded");
+    await using backend = await startBackend(deployment, {
       env: { AGENT: "command", AGENT_COMMAND: '["no-such-agent-here"]' },
     });
     const repository = await makeRepository();
@@ -124,7 +124,7 @@ test(
 
     const lastWords = async (repo: string, targetBranch: string) => {
       const { body } = await create(repo, targetBranch);
-      const session = await backend.reaches(body.sessionId, "NeedsReviewIpReturned");
+      const session = await backend.waitForStatus(body.sessionId, "NeedsReviewIpReturned");
       expect(session).toMatchObject({ inboxStatus: "Failed", sessionStatus: "Active" });
       const last = (await backend.messages(body.promptId)).at(-1);
       expect(last?.data).toMatchObject({
@@ -134,13 +134,13 @@ test(
       });
       return last?.data.message.content[0].text as string;
     };
-    expect(await lastWords(join(stage.folder, "nowhere"), "main")).toMatch(/nowhere/);
+    expect(await lastWords(join(deployment.folder, "nowhere"), "main")).toMatch(/nowhere/);
     expect(await lastWords(repository.path, "no-such-branch")).toMatch(/no-such-branch.*main/s);
     expect(await lastWords(repository.path, "main")).toMatch(/no-such-agent-here/);
 
-    expect(await readdir(join(stage.dataDir, "sandboxes"))).toEqual([]);
+    expect(await readdir(join(deployment.dataDir, "sandboxes"))).toEqual([]);
     const { stdout } = Bun.spawnSync({ cmd: ["ps", "-eo", "args"] });
-    expect(stdout.toString()).not.toContain(join(stage.dataDir, "sandboxes"));
+    expect(stdout.toString()).not.toContain(join(deployment.dataDir, "sandboxes"));
     await repository.remove();
   },
   LONG,

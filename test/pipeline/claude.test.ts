@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
-import { createStage, startBackend } from "../harness/backend.ts";
+import { createDeployment, startBackend } from "../harness/backend.ts";
 import { claudeProgram } from "../harness/claude-code.ts";
 import { makeRepository } from "../harness/repository.ts";
-import { heard, type ScriptedRequest, startScriptedModel } from "../harness/scripted-model.ts";
+import { messagesText, type ScriptedRequest, startScriptedModel } from "../harness/scripted-model.ts";
 import { unavailable } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
 
@@ -15,7 +15,7 @@ function script(request: ScriptedRequest) {
   const text = (words: string) => [{ type: "text", text: words } as const];
   if (!request.body.tools?.length) return text("A better title");
   const last = JSON.stringify(request.body.messages.at(-1));
-  const name = heard(request).includes("the second file") ? "TWO.md" : "ONE.md";
+  const name = messagesText(request).includes("the second file") ? "TWO.md" : "ONE.md";
   if (last.includes("tool_result")) return last.includes("committed-it") ? text("All done.") : commit();
   const folder = /working directory:?\s*([^\s"\\]+)/i.exec(JSON.stringify(request.body))?.[1] ?? "/workspace";
   return [
@@ -45,13 +45,13 @@ else
         return script(request);
       },
     });
-    await using stage = await createStage("embedded");
+    await using deployment = await createDeployment("embedded");
     const env = { CLAUDE_PATH: program, ANTHROPIC_API_KEY: KEY, ANTHROPIC_BASE_URL: model.url };
-    await using backend = await startBackend(stage, { env });
+    await using backend = await startBackend(deployment, { env });
     const repository = await makeRepository();
 
     const { sessionId, promptId } = await backend.submit(repository.path, "Write the first file, please.");
-    const { branch } = await backend.reaches(sessionId, "NeedsReviewIpReturned", 60_000);
+    const { branch } = await backend.waitForStatus(sessionId, "NeedsReviewIpReturned", 60_000);
     const messages = await backend.messages(promptId);
     expect(messages.map(({ data }) => data.type)).toContain("result");
     expect(await repository.git("log", "--format=%s", `main..${branch}`)).toContain("Claude was here");
@@ -71,9 +71,9 @@ else
     });
     expect(await repository.git("show", `${branch}:TWO.md`)).toBe("written by Claude\n");
     const second = model.requests.find(
-      (request) => request.body.tools?.length && heard(request).includes("the second file"),
+      (request) => request.body.tools?.length && messagesText(request).includes("the second file"),
     );
-    expect(heard(second as ScriptedRequest)).toContain("Write the first file");
+    expect(messagesText(second as ScriptedRequest)).toContain("Write the first file");
     await repository.remove();
     await model.stop();
   }, 120_000);

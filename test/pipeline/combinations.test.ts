@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { type Combination, createStage, startBackend, startWorker } from "../harness/backend.ts";
+import { type Combination, createDeployment, startBackend, startWorker } from "../harness/backend.ts";
 import { makeRepository } from "../harness/repository.ts";
 import { describeWith } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
@@ -14,13 +14,13 @@ function guarantees(combination: Combination): void {
   test(
     "a prompt goes in, a branch comes out, the sandbox is returned",
     async () => {
-      await using stage = await createStage(combination);
-      await using backend = await startBackend(stage, { env: { AGENT: "demo" } });
+      await using deployment = await createDeployment(combination);
+      await using backend = await startBackend(deployment, { env: { AGENT: "demo" } });
       const repository = await makeRepository();
       const { sessionId, promptId } = await backend.submit(repository.path, "Say hello");
       const created = await backend.session(sessionId);
       expect(["Pending", "InProgress", ...AT_REST]).toContain(created.uiStatus);
-      const session = await backend.reaches(sessionId, "NeedsReviewIpReturned");
+      const session = await backend.waitForStatus(sessionId, "NeedsReviewIpReturned");
       expect(session).toMatchObject({ inboxStatus: "Completed", sbxConfig: null });
 
       const messages = await backend.messages(promptId);
@@ -39,12 +39,12 @@ function guarantees(combination: Combination): void {
         what: "the follow-up",
         timeoutMs: 20_000,
       });
-      await backend.reaches(sessionId, "NeedsReviewIpReturned");
+      await backend.waitForStatus(sessionId, "NeedsReviewIpReturned");
       const prompts = await repository.git("show", `${session.branch}:PROMPTS.md`);
       expect(prompts.match(/Say hello/g)).toHaveLength(1);
       expect(prompts.match(/And goodbye/g)).toHaveLength(1);
 
-      expect(await readdir(join(stage.dataDir, "sandboxes"))).toEqual([]);
+      expect(await readdir(join(deployment.dataDir, "sandboxes"))).toEqual([]);
       backend.process.kill("SIGTERM");
       expect(await backend.process.exit).toEqual({ code: 0, signal: null });
       await repository.remove();
@@ -55,15 +55,15 @@ function guarantees(combination: Combination): void {
   test(
     "50 sessions at once all end, each exactly once",
     async () => {
-      await using stage = await createStage(combination);
+      await using deployment = await createDeployment(combination);
       const AGENT_COMMAND = JSON.stringify(["sh", "-c", "cat >> work.txt; echo did it"]);
-      await using backend = await startBackend(stage, { env: { AGENT: "command", AGENT_COMMAND } });
+      await using backend = await startBackend(deployment, { env: { AGENT: "command", AGENT_COMMAND } });
       const repository = await makeRepository();
       const submitted = await Promise.all(
         Array.from({ length: 50 }, (_, n) => backend.submit(repository.path, `Task number ${n}`)),
       );
       for (const { sessionId } of submitted)
-        await backend.reaches(sessionId, "NeedsReviewIpReturned", 100_000);
+        await backend.waitForStatus(sessionId, "NeedsReviewIpReturned", 100_000);
       for (const [n, { sessionId, promptId }] of submitted.entries()) {
         const session = await backend.session(sessionId);
         const { body } = await backend.request("GET", `/sessions/${sessionId}/prompts`);
@@ -74,7 +74,7 @@ function guarantees(combination: Combination): void {
           (await backend.messages(promptId)).filter(({ data }) => JSON.stringify(data).includes("did it")),
         ).toHaveLength(1);
       }
-      expect(await readdir(join(stage.dataDir, "sandboxes"))).toEqual([]);
+      expect(await readdir(join(deployment.dataDir, "sandboxes"))).toEqual([]);
       await repository.remove();
     },
     LONG,
@@ -83,9 +83,9 @@ function guarantees(combination: Combination): void {
   test(
     "concurrent prompts of one session run sequentially, in order",
     async () => {
-      await using stage = await createStage(combination);
+      await using deployment = await createDeployment(combination);
       const AGENT_COMMAND = JSON.stringify(["sh", "-c", "cat >> work.txt; echo >> work.txt; echo did it"]);
-      await using backend = await startBackend(stage, { env: { AGENT: "command", AGENT_COMMAND } });
+      await using backend = await startBackend(deployment, { env: { AGENT: "command", AGENT_COMMAND } });
       const repository = await makeRepository();
       const { sessionId } = await backend.submit(repository.path, "0");
       for (const n of [1, 2, 3, 4])
@@ -95,7 +95,7 @@ function guarantees(combination: Combination): void {
         return prompts.every(({ status }: { status: string }) => status === "Completed");
       };
       await until(allEnded, { what: "all five prompts to end", timeoutMs: 60_000 });
-      const { branch } = await backend.reaches(sessionId, "NeedsReviewIpReturned");
+      const { branch } = await backend.waitForStatus(sessionId, "NeedsReviewIpReturned");
       expect(await repository.git("show", `${branch}:work.txt`)).toBe("0\n1\n2\n3\n4\n");
       await repository.remove();
     },
@@ -111,23 +111,23 @@ describeWith(["postgres", "redis"], "each part in its own process", () => {
   test(
     "a server and one process per task complete a prompt",
     async () => {
-      await using stage = await createStage("redis");
-      await using backend = await startBackend(stage, { args: ["--server"] });
+      await using deployment = await createDeployment("redis");
+      await using backend = await startBackend(deployment, { args: ["--server"] });
       const env = { AGENT: "demo" };
       await using _publisher = await startWorker(
-        stage,
+        deployment,
         ["--bg-tasks", "outbox-publisher", "ip-return-poller"],
         env,
       );
-      await using _runner = await startWorker(stage, ["bg-tasks", "prompt-runner"], env);
+      await using _runner = await startWorker(deployment, ["bg-tasks", "prompt-runner"], env);
       await using _poller = await startWorker(
-        stage,
+        deployment,
         ["--bg-tasks", "session-poller", "title-generator"],
         env,
       );
       const repository = await makeRepository();
       const { sessionId } = await backend.submit(repository.path, "Apart");
-      const { branch } = await backend.reaches(sessionId, "NeedsReviewIpReturned");
+      const { branch } = await backend.waitForStatus(sessionId, "NeedsReviewIpReturned");
       expect(await repository.git("show", `${branch}:PROMPTS.md`)).toContain("Apart");
       await repository.remove();
     },

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { createStage, startBackend, startWorker } from "../harness/backend.ts";
+import { createDeployment, startBackend, startWorker } from "../harness/backend.ts";
 import { makeRepository } from "../harness/repository.ts";
 import { describeWith } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
@@ -19,12 +19,12 @@ const told = (messages: { data: unknown }[], what: string) =>
 test(
   "embedded: after kill -9 during a run, a restart loses nothing and completes the work",
   async () => {
-    await using stage = await createStage("embedded");
+    await using deployment = await createDeployment("embedded");
     const repository = await makeRepository();
     let ids: { sessionId: string; promptId: string };
     let waiting: { sessionId: string; promptId: string };
     {
-      await using first = await startBackend(stage, { env: { ...SLOW, WORKER_CONCURRENCY: "1" } });
+      await using first = await startBackend(deployment, { env: { ...SLOW, WORKER_CONCURRENCY: "1" } });
       ids = await first.submit(repository.path, "Survive this");
       waiting = await first.submit(repository.path, "And this");
       await until(async () => told(await first.messages(ids.promptId), "begun") === 1, {
@@ -33,9 +33,9 @@ test(
       first.process.kill("SIGKILL");
       await first.process.exit;
     }
-    await using second = await startBackend(stage, { env: SLOW });
+    await using second = await startBackend(deployment, { env: SLOW });
     for (const { sessionId, promptId } of [ids, waiting]) {
-      const { branch } = await second.reaches(sessionId, "NeedsReviewIpReturned", 60_000);
+      const { branch } = await second.waitForStatus(sessionId, "NeedsReviewIpReturned", 60_000);
       expect((await repository.git("rev-list", "--count", `main..${branch}`)).trim()).toBe("1");
       const messages = await second.messages(promptId);
       // The agent continued without a runner: no line is lost or repeated.
@@ -43,7 +43,7 @@ test(
       expect(told(messages, "ended")).toBe(1);
       expect(messages.map(({ seq }: { seq: number }) => seq)).toEqual(messages.map((_, index) => index + 1));
     }
-    expect(await readdir(join(stage.dataDir, "sandboxes"))).toEqual([]);
+    expect(await readdir(join(deployment.dataDir, "sandboxes"))).toEqual([]);
     await repository.remove();
   },
   LONG,
@@ -52,7 +52,7 @@ test(
 test(
   "SIGTERM during a run leaves the agent running, and the next process adopts it at the next line",
   async () => {
-    await using stage = await createStage("embedded");
+    await using deployment = await createDeployment("embedded");
     const repository = await makeRepository();
     const counting = {
       AGENT: "command",
@@ -64,7 +64,7 @@ test(
     };
     let ids: { sessionId: string; promptId: string };
     {
-      await using first = await startBackend(stage, { env: counting });
+      await using first = await startBackend(deployment, { env: counting });
       ids = await first.submit(repository.path, "Go on");
       await until(async () => told(await first.messages(ids.promptId), "line 20") === 1, { what: "line 20" });
       const before = performance.now();
@@ -73,8 +73,8 @@ test(
       // Shutdown does not wait for the agent.
       expect(performance.now() - before).toBeLessThan(10_000);
     }
-    await using second = await startBackend(stage, { env: counting });
-    const { branch } = await second.reaches(ids.sessionId, "NeedsReviewIpReturned", 60_000);
+    await using second = await startBackend(deployment, { env: counting });
+    const { branch } = await second.waitForStatus(ids.sessionId, "NeedsReviewIpReturned", 60_000);
     expect(await repository.git("show", `${branch}:work.txt`)).toBe("Go on");
     const texts = (await second.messages(ids.promptId)).map(({ data }) => data.message?.content?.[0]?.text);
     expect(texts.filter((text) => /^line /.test(text))).toEqual(
@@ -90,11 +90,11 @@ test(
 test(
   "when agent and runner are both killed, the prompt starts over from a clean checkout",
   async () => {
-    await using stage = await createStage("embedded");
+    await using deployment = await createDeployment("embedded");
     const repository = await makeRepository();
     let ids: { sessionId: string; promptId: string };
     {
-      await using first = await startBackend(stage, {
+      await using first = await startBackend(deployment, {
         env: {
           AGENT: "command",
           AGENT_COMMAND: JSON.stringify(["sh", "-c", "echo half > half.txt; echo begun; sleep 600"]),
@@ -106,10 +106,10 @@ test(
       });
       first.process.kill("SIGKILL");
       await first.process.exit;
-      await stage.endAgents();
+      await deployment.killAgents();
     }
-    await using second = await startBackend(stage, { env: SLOW });
-    const { branch } = await second.reaches(ids.sessionId, "NeedsReviewIpReturned", 60_000);
+    await using second = await startBackend(deployment, { env: SLOW });
+    const { branch } = await second.waitForStatus(ids.sessionId, "NeedsReviewIpReturned", 60_000);
     expect(await repository.git("show", "--name-only", "--format=", branch)).toBe("work.txt\n");
     const { prompts } = (await second.request("GET", `/sessions/${ids.sessionId}/prompts`)).body;
     expect(prompts).toMatchObject([{ status: "Completed", attempt: 2 }]);
@@ -121,11 +121,11 @@ test(
 test(
   "SIGTERM with --handover=stop during a run hands the prompt over, and the next process starts it again",
   async () => {
-    await using stage = await createStage("embedded");
+    await using deployment = await createDeployment("embedded");
     const repository = await makeRepository();
     let ids: { sessionId: string; promptId: string };
     {
-      await using first = await startBackend(stage, {
+      await using first = await startBackend(deployment, {
         args: ["server", "--with-bg-tasks", "--handover=stop"],
         env: {
           ...SLOW,
@@ -140,8 +140,8 @@ test(
       first.process.kill("SIGTERM");
       expect(await first.process.exit).toEqual({ code: 0, signal: null });
     }
-    await using second = await startBackend(stage, { env: SLOW });
-    const { branch } = await second.reaches(ids.sessionId, "NeedsReviewIpReturned", 60_000);
+    await using second = await startBackend(deployment, { env: SLOW });
+    const { branch } = await second.waitForStatus(ids.sessionId, "NeedsReviewIpReturned", 60_000);
     expect(await repository.git("show", `${branch}:work.txt`)).toBe("Wait for me");
     await repository.remove();
   },
@@ -152,13 +152,13 @@ describeWith(["postgres", "redis"], "with several processes", () => {
   test(
     "a killed worker is superseded by another, and flushing Redis meanwhile loses nothing",
     async () => {
-      await using stage = await createStage("redis");
+      await using deployment = await createDeployment("redis");
       const repository = await makeRepository();
-      await using backend = await startBackend(stage, { args: ["server"] });
+      await using backend = await startBackend(deployment, { args: ["server"] });
       const tasks = ["bg-tasks", "outbox-publisher", "prompt-runner", "ip-return-poller", "session-poller"];
       let ids: { sessionId: string; promptId: string };
       {
-        await using doomed = await startWorker(stage, tasks, { ...SLOW, WORKER_CONCURRENCY: "1" });
+        await using doomed = await startWorker(deployment, tasks, { ...SLOW, WORKER_CONCURRENCY: "1" });
         ids = await backend.submit(repository.path, "Take over");
         await until(async () => told(await backend.messages(ids.promptId), "begun") === 1, {
           what: "the agent to begin",
@@ -166,11 +166,11 @@ describeWith(["postgres", "redis"], "with several processes", () => {
         doomed.kill("SIGKILL");
         await doomed.exit;
       }
-      const redis = new Bun.RedisClient(stage.env["REDIS_URL"]);
+      const redis = new Bun.RedisClient(deployment.env["REDIS_URL"]);
       await redis.send("FLUSHDB", []);
       redis.close();
-      await using _worker = await startWorker(stage, tasks, SLOW);
-      const { branch } = await backend.reaches(ids.sessionId, "NeedsReviewIpReturned", 60_000);
+      await using _worker = await startWorker(deployment, tasks, SLOW);
+      const { branch } = await backend.waitForStatus(ids.sessionId, "NeedsReviewIpReturned", 60_000);
       expect(await repository.git("show", `${branch}:work.txt`)).toBe("Take over");
       const { prompts } = (await backend.request("GET", `/sessions/${ids.sessionId}/prompts`)).body;
       // The other runner adopted the running agent.

@@ -7,7 +7,7 @@ import {
   ResponseError,
 } from "@wholelottahoopla/prompt-backend-client";
 import { SQL } from "bun";
-import { createStage, runProgram, startBackend } from "../harness/backend.ts";
+import { createDeployment, runProgram, startBackend } from "../harness/backend.ts";
 import { compiledBinary } from "../harness/binary.ts";
 import { makeRepository } from "../harness/repository.ts";
 import { describeWith } from "../harness/services.ts";
@@ -19,13 +19,13 @@ const OPERATIONS = 23;
 describeWith("postgres", "the published client", () => {
   test("calls every operation of the contract on the executable, and parses every response", async () => {
     const binary = await compiledBinary();
-    await using stage = await createStage("postgres");
+    await using deployment = await createDeployment("postgres");
     const env = { AUTH_MODE: "local", WEBHOOK_SECRET: SECRET };
-    await using backend = await startBackend(stage, { binary, env });
+    await using backend = await startBackend(deployment, { binary, env });
     const repository = await makeRepository();
     const token = await runProgram(["token", "--user", "ada"], {
-      env: { ...stage.env, ...env },
-      cwd: stage.folder,
+      env: { ...deployment.env, ...env },
+      cwd: deployment.folder,
     });
     const accessToken = token.stdout.trim().split("\n").at(-1) ?? "";
     const used = new Set<string>();
@@ -148,7 +148,7 @@ describeWith("postgres", "the published client", () => {
 
     /** A follow-up that cannot start, because the session's first prompt is postponed. */
     async function waitingPrompt(): Promise<string> {
-      await using sql = new SQL({ url: stage.env["DATABASE_URL"] ?? "", max: 1 });
+      await using sql = new SQL({ url: deployment.env["DATABASE_URL"] ?? "", max: 1 });
       const { id: ahead } = await api.handlersPromptsCreate({
         createPromptInput: { sessionId: id, data: [{ content: "Wait", type: "text" }] },
       });
@@ -167,7 +167,7 @@ describeWith("postgres", "the published client", () => {
     }
 
     async function deadLetters(): Promise<string[]> {
-      await using sql = new SQL({ url: stage.env["DATABASE_URL"] ?? "", max: 1 });
+      await using sql = new SQL({ url: deployment.env["DATABASE_URL"] ?? "", max: 1 });
       const ids = [Bun.randomUUIDv7(), Bun.randomUUIDv7()];
       for (const letter of ids)
         await sql`insert into dead_letter_queue (id, task_type, entity_id, user_id, last_error)

@@ -8,7 +8,8 @@ import {
   UiStatus,
 } from "@wholelottahoopla/prompt-backend-client";
 import { makeApp } from "../harness/app.ts";
-import { claimRun, describeEachDatabase, writerOf } from "../harness/databases.ts";
+import { describeEachDatabase } from "../harness/databases.ts";
+import { claimRun, writerOf } from "../harness/seed.ts";
 
 describeEachDatabase("the published SDK", (database) => {
   test("manages a session and its dead letter from creation to the end", async () => {

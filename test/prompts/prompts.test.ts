@@ -2,7 +2,8 @@ import { expect, test } from "bun:test";
 import { eq } from "drizzle-orm";
 import { outbox, prompt } from "../../src/db/tables.ts";
 import { ask, makeApp } from "../harness/app.ts";
-import { claimRun, describeEachDatabase } from "../harness/databases.ts";
+import { describeEachDatabase } from "../harness/databases.ts";
+import { claimRun } from "../harness/seed.ts";
 
 describeEachDatabase("changing prompts", (database) => {
   const send = (method: string, path: string, body?: unknown, user = "alice") =>

@@ -5,11 +5,12 @@ import { deliver } from "../../src/runs/deliver.ts";
 import type { RunWriter } from "../../src/runs/writer.ts";
 import { RepositoryError, type Sandbox, type WorkResult } from "../../src/sandboxes/sandbox.ts";
 import { withTimeout } from "../../src/shared/time.ts";
+import { PROCESS } from "../harness/seed.ts";
 
 const WORK: WorkResult = { commits: 1, head: "abc1234", push: { pushed: true, to: "there" } };
 
-/** A delivery whose first `failures` tries meet a host that is away; `onTry` is told of each. */
-function delivery(options: { failures: number; onTry?: (tries: number) => void }) {
+/** Starts a delivery whose first `failures` attempts find the host unreachable. `onTry` is called in each attempt. */
+function startDelivery(options: { failures: number; onTry?: (tries: number) => void }) {
   const [life, cancelled] = [new AbortController(), new AbortController()];
   let tries = 0;
   const sandbox = {
@@ -24,7 +25,7 @@ function delivery(options: { failures: number; onTry?: (tries: number) => void }
     writer: { markDelivering: async () => undefined } as unknown as RunWriter,
     run: { data: "Do it", sessionId: "s" } as ClaimedRun,
     sandbox,
-    record: { host: "here", id: "p", pid: 1, started: 1, boot: "b" },
+    record: PROCESS,
     life: life.signal,
     cancelled: cancelled.signal,
     logger: createLogger({ level: "silent" }),
@@ -32,35 +33,38 @@ function delivery(options: { failures: number; onTry?: (tries: number) => void }
   return { life, cancelled, done, tries: () => tries };
 }
 
-// The pause, of up to 192 s, was deaf: SIGTERM ran into the release stack's deadline, and the database was closed
-// underneath the run.
+// The pause, of up to 192 s, could not be aborted: SIGTERM ran into the deadline of the release stack, and the database was
+// closed while the run still used it.
 describe("the pause between two attempts to deliver", () => {
-  // The longest first pause, three seconds: none of these tests waits for it.
+  // Jitter at its maximum makes the first pause three seconds long; none of these tests waits for it.
   const random = spyOn(Math, "random").mockReturnValue(1);
   afterAll(() => random.mockRestore());
-  const atOnce = (done: Promise<unknown>) =>
+  const withoutPause = (done: Promise<unknown>) =>
     withTimeout(2_000, done, "still pausing").catch((error) => error.message);
 
   test("ends at once when the lease is lost or the process shuts down", async () => {
-    const { life, done, tries } = delivery({
+    const { life, done, tries } = startDelivery({
       failures: 99,
       onTry: () => setTimeout(() => life.abort(new Error("shutting down"))),
     });
-    expect(await atOnce(done)).toBe("shutting down");
+    expect(await withoutPause(done)).toBe("shutting down");
     expect(tries()).toBe(1);
   });
 
   test("ends at once when the run is cancelled: delivery is attempted once more", async () => {
-    const { cancelled, done, tries } = delivery({
+    const { cancelled, done, tries } = startDelivery({
       failures: 99,
       onTry: () => setTimeout(() => cancelled.abort()),
     });
-    expect(await atOnce(done)).toBe("The host is away.");
+    expect(await withoutPause(done)).toBe("The host is away.");
     expect(tries()).toBe(2);
   });
 
   test("the last attempt of a cancelled run may succeed", async () => {
-    const { cancelled, done } = delivery({ failures: 1, onTry: () => setTimeout(() => cancelled.abort()) });
-    expect(await atOnce(done)).toEqual(WORK);
+    const { cancelled, done } = startDelivery({
+      failures: 1,
+      onTry: () => setTimeout(() => cancelled.abort()),
+    });
+    expect(await withoutPause(done)).toEqual(WORK);
   });
 });

@@ -1,25 +1,27 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { asc, eq } from "drizzle-orm";
+import { asc, eq, isNotNull } from "drizzle-orm";
 import type { Agent } from "../../src/agents/agent.ts";
 import { createCommandAgent } from "../../src/agents/command.ts";
 import { message, prompt, session } from "../../src/db/tables.ts";
 import { requestCancel } from "../../src/lifecycle/cancel.ts";
-import type { ClaimedRun } from "../../src/lifecycle/start-run.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { openLeaseManager } from "../../src/runs/leases.ts";
 import { type RunnerDeps, runClaimed } from "../../src/runs/runner.ts";
+import { killMarked, MARKER } from "../../src/sandboxes/process/processes.ts";
 import { createSession } from "../../src/sessions/create-store.ts";
-import { claimRun } from "../harness/databases.ts";
 import { openMigrated } from "../harness/embedded.ts";
 import { noMetrics } from "../harness/metrics.ts";
 import { makeRepository } from "../harness/repository.ts";
+import { mustClaim, promptRow, sessionRow } from "../harness/seed.ts";
+import { SLOW_TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 import { until } from "../harness/until.ts";
 import { openSandboxFixture } from "../sandboxes/fixture.ts";
 
 export const logger = createLogger({ level: "silent" });
-/** No limit that a test meets by accident. */
+/** Limits that no test reaches by accident. */
 export const LIMITS = {
   timeoutMs: 60_000,
   silenceMs: 0,
@@ -27,10 +29,13 @@ export const LIMITS = {
   minFreeBytes: 0,
   maxCheckoutBytes: 0,
 };
+/** The signal of a process that does not shut down. */
 export const never = new AbortController().signal;
+/** A script that leaves half of its work and waits; `begun` is its output by then. */
+export const HALF_DONE = "echo half > half.txt; echo begun; sleep 600";
 
-/** A shell script as the agent. */
-export const agentOf = (script: string, more: Partial<Agent> = {}): Agent => ({
+/** An agent that runs a shell script. */
+export const shellAgent = (script: string, more: Partial<Agent> = {}): Agent => ({
   ...createCommandAgent({
     argv: ["sh", "-c", script],
     program: () => ({ path: "/bin/sh", readable: [] }),
@@ -40,22 +45,47 @@ export const agentOf = (script: string, more: Partial<Agent> = {}): Agent => ({
   ...more,
 });
 
-export type RunBench = Awaited<ReturnType<typeof openRunBench>>;
+export const diskFull = (): Error => Object.assign(new Error("disk"), { code: "ENOSPC" });
 
-/** Runs of one machine on an embedded database, with a repository of their own. */
-export async function openRunBench() {
+export type RunFixture = Awaited<ReturnType<typeof openRunFixture>>;
+
+/**
+ * Groups tests that run prompts to their end on a fixture of their own. The last test of the group asserts that they left
+ * no sandbox behind, except those that sessions hold.
+ */
+export function describeRuns(name: string, body: (fixture: () => RunFixture) => void): void {
+  setDefaultTimeout(SLOW_TEST_TIMEOUT_MS);
+  describe(name, () => {
+    let fixture: RunFixture;
+    beforeAll(async () => {
+      fixture = await openRunFixture();
+    }, SLOW_TEST_TIMEOUT_MS);
+    afterAll(() => fixture.close());
+    body(() => fixture);
+
+    test("no sandbox is left that no session holds", async () => {
+      const held = await fixture.heldSandboxIds();
+      for (const id of await readdir(fixture.sandboxesDir)) expect(held).toContain(id);
+    });
+  });
+}
+
+/** The runner of one machine, with an embedded database and a repository. */
+async function openRunFixture() {
   const folder = await mkdtemp(join(tmpdir(), "pb-run-"));
-  const [stage, repository, database] = await Promise.all([
+  const [machine, repository, database] = await Promise.all([
     openSandboxFixture(),
     makeRepository(),
     openMigrated(folder),
   ]);
-  const leases = openLeaseManager({ orm: database.orm, logger });
+  const { orm } = database;
+  const leases = openLeaseManager({ orm, logger });
+  const sandboxesDir = join(machine.dataDir, "sandboxes");
 
   const depsFor = (agent: Agent, more: Partial<RunnerDeps> = {}): RunnerDeps => ({
-    orm: database.orm,
+    orm,
     leases,
-    sandboxes: stage.provider,
+    sandboxes: machine.provider,
     agent,
     model: undefined,
     limits: LIMITS,
@@ -65,7 +95,7 @@ export async function openRunBench() {
     ...more,
   });
   const submit = async (repo = repository.path) => {
-    const created = await database.orm.transaction((tx) =>
+    const created = await orm.transaction((tx) =>
       createSession(tx, {
         userId: "alice",
         repo,
@@ -78,22 +108,12 @@ export async function openRunBench() {
     );
     return { sessionId: created.sessionId, promptId: String(created.promptId) };
   };
-  const claim = async (promptId: string, owner = leases.owner): Promise<ClaimedRun> => {
-    const run = await claimRun(database.orm, promptId, owner, 8_000, stage.provider.host);
-    if (!run) throw new Error("not claimed");
-    return run;
-  };
+  const claim = (promptId: string, owner = leases.owner) =>
+    mustClaim(database, promptId, { owner, ttlMs: 8_000, host: machine.provider.host });
   const run = async (promptId: string, deps: RunnerDeps, shutdown = never) =>
     runClaimed(deps, await claim(promptId), shutdown);
-  const promptRow = async (id: string) => {
-    const [row] = await database.orm.select().from(prompt).where(eq(prompt.id, id));
-    if (!row) throw new Error("no prompt");
-    return row;
-  };
-  const sessionRow = async (id: string) =>
-    (await database.orm.select().from(session).where(eq(session.id, id)))[0];
   const textsOf = async (promptId: string) => {
-    const rows = await database.orm
+    const rows = await orm
       .select()
       .from(message)
       .where(eq(message.promptId, promptId))
@@ -102,23 +122,49 @@ export async function openRunBench() {
       ({ data }) => (data as { message?: { content: { text: string }[] } }).message?.content[0]?.text,
     );
   };
-  const says = (promptId: string, text: string) =>
+  const waitForText = (promptId: string, text: string) =>
     until(async () => (await textsOf(promptId)).includes(text), {
-      what: `the agent to say ${text}`,
+      what: `the agent to print ${text}`,
       timeoutMs: 20_000,
     });
-  const cancel = (sessionId: string, promptId: string) =>
-    database.orm
-      .transaction((tx) => requestCancel(tx, { sessionId, by: "alice" }))
-      .then(() => leases.cancel(promptId));
-  const fileOn = (branch: string | undefined, file: string) => repository.git("show", `${branch}:${file}`);
 
   return {
-    ...{ stage, repository, database, leases, depsFor, submit, claim, run },
-    ...{ promptRow, sessionRow, textsOf, says, cancel, fileOn },
+    ...{ machine, database, leases, sandboxesDir, depsFor, submit, claim, run, textsOf, waitForText },
+    promptRow: (id: string) => promptRow(database, id),
+    sessionRow: (id: string) => sessionRow(database, id),
+    heldSandboxIds: async () => {
+      const held = await orm
+        .select({ config: session.sbxConfig })
+        .from(session)
+        .where(isNotNull(session.sbxConfig));
+      return held.map(({ config }) => config?.id);
+    },
+    /** Makes a postponed prompt claimable now. */
+    skipBackoff: async (promptId: string) => {
+      await orm.update(prompt).set({ notBefore: null }).where(eq(prompt.id, promptId));
+    },
+    cancel: async (sessionId: string, promptId: string) => {
+      await orm.transaction((tx) => requestCancel(tx, { sessionId, by: "alice" }));
+      leases.cancel(promptId);
+    },
+    /** Runs a prompt until its agent prints `text`; then this process shuts down and leaves the agent running. */
+    detachAfter: async (promptId: string, deps: RunnerDeps, text: string) => {
+      const shutdown = new AbortController();
+      const running = run(promptId, deps, shutdown.signal);
+      await waitForText(promptId, text);
+      shutdown.abort(new Error("shutting down"));
+      await running;
+    },
+    /** Kills the agent of a session and its supervisor, as a restart of the machine does. */
+    killAgent: async (sessionId: string) => {
+      const id = (await sessionRow(database, sessionId))?.sbxConfig?.id ?? "";
+      await Bun.$`pkill -9 -f ${join(sandboxesDir, id)}`.nothrow().quiet();
+      await killMarked(MARKER, id);
+    },
+    fileOnBranch: (branch: string | undefined, file: string) => repository.git("show", `${branch}:${file}`),
     async close() {
       await leases.close();
-      await stage.remove();
+      await machine.remove();
       await database.close();
       await Promise.all([repository.remove(), rm(folder, { recursive: true, force: true })]);
     },

@@ -1,25 +1,35 @@
 import { expect, test } from "bun:test";
 import { asc, eq } from "drizzle-orm";
 import type { Orm } from "../../src/db/client.ts";
-import { message, outbox, prompt, session } from "../../src/db/tables.ts";
+import { message, type prompt, session } from "../../src/db/tables.ts";
 import { LeaseLost } from "../../src/lifecycle/fence.ts";
 import { openRunWriter, type RunWriter } from "../../src/runs/writer.ts";
-import { describeEachDatabase, seedSession } from "../harness/databases.ts";
-import { claimIn, OK, SANDBOX } from "./rows.ts";
+import { describeEachDatabase } from "../harness/databases.ts";
+import {
+  COMPLETED,
+  EXPIRED_MS,
+  FAILURE,
+  mustClaim,
+  outboxKeys,
+  PROCESS,
+  promptRow,
+  SANDBOX,
+  seedPrompt,
+  seedRun,
+  sessionRow,
+} from "../harness/seed.ts";
 
-const PROCESS = { host: "here", id: "p", pid: 1, started: 1, boot: "b" };
-const FAILURE = { attempt: 1, at: new Date(0).toISOString(), kind: "transient", error: "No net." } as const;
-
-/** A database whose connection breaks once: before the first statement gets there, or after it was executed. */
+/** A database whose connection breaks once: before the first statement reaches it, or after it was executed. */
 function breaking(orm: Orm, when: "before" | "after"): Orm {
   let broken = false;
-  const broke = () => Object.assign(new Error("the connection broke"), { code: "CONNECTION_CLOSED" });
+  const connectionError = () =>
+    Object.assign(new Error("the connection broke"), { code: "CONNECTION_CLOSED" });
   const once = async <T>(work: () => PromiseLike<T>): Promise<T> => {
     if (broken) return await work();
     broken = true;
-    if (when === "before") throw broke();
+    if (when === "before") throw connectionError();
     await work();
-    throw broke();
+    throw connectionError();
   };
   return new Proxy(orm, {
     get(target, name) {
@@ -40,19 +50,20 @@ function breaking(orm: Orm, when: "before" | "after"): Orm {
   });
 }
 
-// A blink of the database at an adoption, the first record of a sandbox, a hand-over or a detach cost an attempt.
+// A short outage of the database during an adoption, the first record of a sandbox, a handover or a detach cost an attempt.
 describeEachDatabase("a run's writes while the database is briefly unavailable", (database) => {
-  const state = async (id: string, sessionId: string) => {
+  /** What the database stores about a prompt and its session. */
+  const stateOf = async (id: string, sessionId: string) => {
     const { orm } = database();
-    const [row] = await orm.select().from(prompt).where(eq(prompt.id, id));
-    const [held] = await orm.select().from(session).where(eq(session.id, sessionId));
+    const row = await promptRow(database(), id);
+    const held = await sessionRow(database(), sessionId);
     const messages = await orm
       .select({ seq: message.seq, data: message.data })
       .from(message)
       .where(eq(message.promptId, id))
       .orderBy(asc(message.seq));
-    const jobs = await orm.select().from(outbox).where(eq(outbox.key, id));
-    const { status, attempt, failures, process, leaseOwner, usage } = row ?? {};
+    const jobs = await outboxKeys(database(), id);
+    const { status, attempt, failures, process, leaseOwner, usage } = row;
     return {
       prompt: { status, attempt, failures, process, leaseOwner, usage },
       session: { sbxConfig: held?.sbxConfig, inboxStatus: held?.inboxStatus, turns: held?.messages.length },
@@ -68,42 +79,44 @@ describeEachDatabase("a run's writes while the database is briefly unavailable",
     markDelivering: (writer) => writer.markDelivering(PROCESS),
     append: (writer) => writer.append([{ type: "assistant" }, { type: "user" }]),
     "append with progress": (writer) => writer.append([{ type: "assistant" }], { from: 0, to: 10 }),
-    finish: (writer) => writer.finish(OK),
+    finish: (writer) => writer.finish(COMPLETED),
     postpone: (writer) => writer.postpone({ delayMs: 1000, failure: FAILURE, countsAsAttempt: true }),
     handOver: (writer) => writer.handOver(),
     detach: (writer) => writer.detach(60_000),
   };
 
   for (const when of ["before", "after"] as const)
-    test.each(Object.keys(WRITES))(`%s has its effect once, with a break ${when} it`, async (name) => {
-      const write = WRITES[name];
-      if (!write) throw new Error(name);
-      const signal = new AbortController().signal;
-      const outcomes = [];
-      for (const orm of [database().orm, breaking(database().orm, when)]) {
-        const { promptIds, sessionId } = await seedSession(database(), 1);
-        const [promptId = ""] = promptIds;
-        // The third attempt: a number that is lowered twice is another one.
-        for (let attempt = 1; attempt < 3; attempt += 1) {
-          const earlier = await claimIn(database(), promptId, -1000);
-          await openRunWriter({ orm: database().orm, run: earlier, signal }).recordProcess(PROCESS);
+    test.each(Object.keys(WRITES))(
+      `%s takes effect once when the connection breaks ${when} it`,
+      async (name) => {
+        const write = WRITES[name];
+        if (!write) throw new Error(name);
+        const signal = new AbortController().signal;
+        const outcomes = [];
+        for (const orm of [database().orm, breaking(database().orm, when)]) {
+          const { promptId, sessionId } = await seedPrompt(database());
+          // The run is the third attempt, so that a number that was decremented twice shows.
+          for (let attempt = 1; attempt < 3; attempt += 1) {
+            const earlier = await mustClaim(database(), promptId, { ttlMs: EXPIRED_MS });
+            await openRunWriter({ orm: database().orm, run: earlier, signal }).recordProcess(PROCESS);
+          }
+          const run = await mustClaim(database(), promptId);
+          await write(openRunWriter({ orm, run, signal }));
+          outcomes.push(await stateOf(promptId, sessionId));
+          // A detached run would be claimed before the next prompt.
+          await database().orm.delete(session).where(eq(session.id, sessionId));
         }
-        const run = await claimIn(database(), promptId);
-        await write(openRunWriter({ orm, run, signal }));
-        outcomes.push(await state(promptId, sessionId));
-        // A detached one would be claimed before any other.
-        await database().orm.delete(session).where(eq(session.id, sessionId));
-      }
-      const [expected, found] = outcomes;
-      // A job that is dispatched twice is only one more wake-up.
-      expect({ ...found, jobs: Math.min(found?.jobs ?? 0, expected?.jobs ?? 0) }).toEqual(expected as never);
-    });
+        const [expected, found] = outcomes;
+        // A duplicate job is harmless: it wakes a runner once more.
+        expect({ ...found, jobs: Math.min(found?.jobs ?? 0, expected?.jobs ?? 0) }).toEqual(
+          expected as never,
+        );
+      },
+    );
 
-  test("a superseded run's writes are refused all the same", async () => {
-    const { promptIds } = await seedSession(database(), 1);
-    const [promptId = ""] = promptIds;
-    const old = await claimIn(database(), promptId, -1000);
-    await claimIn(database(), promptId);
+  test("a superseded run's writes are still refused", async () => {
+    const old = await seedRun(database(), { ttlMs: EXPIRED_MS });
+    await mustClaim(database(), old.promptId);
     for (const [name, write] of Object.entries(WRITES)) {
       const orm = breaking(database().orm, "before");
       const refused = write(openRunWriter({ orm, run: old, signal: new AbortController().signal }));

@@ -2,11 +2,11 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { chmod, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { RepositoryError } from "../../src/sandboxes/sandbox.ts";
-import { PATIENCE_MS } from "../harness/patience.ts";
+import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 import { describeSandboxes } from "./describe-sandboxes.ts";
 import { LIMIT_MS, linesOf } from "./fixture.ts";
 
-setDefaultTimeout(PATIENCE_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 await describeSandboxes((setup) => {
   test("reports whether it isolates", () => {

@@ -2,11 +2,11 @@ import { expect, test } from "bun:test";
 import { eq, sql } from "drizzle-orm";
 import { deadLetter, session } from "../../src/db/tables.ts";
 import { countFailedReturn, idleSandboxes, markReturned } from "../../src/sandboxes/store.ts";
-import { describeEachDatabase, seedSession, writerOf } from "../harness/databases.ts";
-import { claimIn, OK, SANDBOX } from "../runs/rows.ts";
+import { describeEachDatabase } from "../harness/databases.ts";
+import { COMPLETED, mustClaim, SANDBOX, seedSession, writerOf } from "../harness/seed.ts";
 
 describeEachDatabase("sandboxes that sessions hold", (database) => {
-  const claim = (promptId: string, ttl?: number) => claimIn(database(), promptId, ttl);
+  const claim = (promptId: string) => mustClaim(database(), promptId);
 
   test("a sandbox is idle once its session's runs have ended; returning it does not touch a later one", async () => {
     const { promptIds, sessionId } = await seedSession(database(), 1);
@@ -15,7 +15,7 @@ describeEachDatabase("sandboxes that sessions hold", (database) => {
     const run = await claim(promptIds[0] ?? "");
     await writerOf(orm, run).holdSandbox(SANDBOX);
     expect(await idle()).toEqual([]);
-    await writerOf(orm, run).finish(OK);
+    await writerOf(orm, run).finish(COMPLETED);
     expect(await idle()).toEqual([{ sessionId, config: SANDBOX }]);
     await markReturned(orm, sessionId, { ...SANDBOX, id: "22222222-2222-4222-8222-222222222222" });
     expect(await idle()).toHaveLength(1);
@@ -28,7 +28,7 @@ describeEachDatabase("sandboxes that sessions hold", (database) => {
     const { orm } = database();
     const run = await claim(promptIds[0] ?? "");
     await writerOf(orm, run).holdSandbox(SANDBOX);
-    await writerOf(orm, run).finish(OK);
+    await writerOf(orm, run).finish(COMPLETED);
     const idle = async () => (await idleSandboxes(orm)).some((one) => one.sessionId === sessionId);
     for (let tries = 1; tries <= 5; tries += 1) {
       expect(await countFailedReturn(orm, sessionId, SANDBOX, "It is away.")).toBe(tries === 5);

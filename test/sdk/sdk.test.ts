@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { createStage, runProgram, startBackend } from "../harness/backend.ts";
+import { createDeployment, runProgram, startBackend } from "../harness/backend.ts";
 import { compiledBinary } from "../harness/binary.ts";
 import { freePort } from "../harness/machine.ts";
 import { startProcess } from "../harness/process.ts";
@@ -28,16 +28,16 @@ describe("the SDK from an empty npm project", () => {
   test.each([["node"], [process.execPath]])(
     "%s: create, stream over a server that is killed, cancel, list",
     async (runtime) => {
-      await using stage = await createStage("embedded");
+      await using deployment = await createDeployment("embedded");
       const repository = await makeRepository();
       const port = String(await freePort());
       const agent = ["sh", "-c", "for i in $(seq 60); do echo line $i; sleep 0.05; done; cat > haiku.txt"];
       const env = { AUTH_MODE: "local", PORT: port, AGENT: "command", AGENT_COMMAND: JSON.stringify(agent) };
       const binary = await compiledBinary();
-      const first = await startBackend(stage, { binary, env });
+      const first = await startBackend(deployment, { binary, env });
       const { stdout } = await runProgram(["token", "--user", "ada"], {
-        env: { ...stage.env, ...env },
-        cwd: stage.folder,
+        env: { ...deployment.env, ...env },
+        cwd: deployment.folder,
       });
       await using example = startProcess({
         argv: [runtime, "example.mjs"],
@@ -47,7 +47,7 @@ describe("the SDK from an empty npm project", () => {
       await example.waitForLine(/^message 10$/, { timeoutMs: 60_000 });
       first.process.kill("SIGKILL");
       await first.process.exit;
-      await using _second = await startBackend(stage, { binary, env });
+      await using _second = await startBackend(deployment, { binary, env });
       const done = await example.waitForLine(/^listed 1 session\(s\), (\d+) message\(s\) read$/, {
         timeoutMs: 90_000,
       });

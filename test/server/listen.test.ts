@@ -1,8 +1,8 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { listen } from "../../src/server/listen.ts";
-import { PATIENCE_MS } from "../harness/patience.ts";
+import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 
-setDefaultTimeout(PATIENCE_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 test("a stream may be idle for longer than other connections", async () => {
   const stream = () =>

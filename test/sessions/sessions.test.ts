@@ -3,7 +3,8 @@ import { eq } from "drizzle-orm";
 import { prompt, session } from "../../src/db/tables.ts";
 import { idleSandboxes } from "../../src/sandboxes/store.ts";
 import { ask, makeApp } from "../harness/app.ts";
-import { claimRun, describeEachDatabase } from "../harness/databases.ts";
+import { describeEachDatabase } from "../harness/databases.ts";
+import { claimRun } from "../harness/seed.ts";
 
 const NOWHERE = "019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708";
 const SANDBOX = { provider: "local", id: NOWHERE, host: "secret-host" } as const;

@@ -5,7 +5,8 @@ import type { SandboxConfig } from "../../src/db/json-columns.ts";
 import { session } from "../../src/db/tables.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { ask, makeApp } from "../harness/app.ts";
-import { describeEachDatabase, seedSession } from "../harness/databases.ts";
+import { describeEachDatabase } from "../harness/databases.ts";
+import { seedSession } from "../harness/seed.ts";
 import { until } from "../harness/until.ts";
 
 const SECRET = "a secret of some length".replaceAll(" ", "-");

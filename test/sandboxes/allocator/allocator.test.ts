@@ -4,12 +4,12 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { SandboxConfig } from "../../../src/db/json-columns.ts";
 import { RepositoryError, SandboxUnavailable } from "../../../src/sandboxes/sandbox.ts";
-import { PATIENCE_MS } from "../../harness/patience.ts";
 import { makeRepository, type TestRepository } from "../../harness/repository.ts";
+import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
 import { LIMIT_MS, linesOf, never, openSandboxFixture, type SandboxFixture } from "../fixture.ts";
 import { startFakeAllocator } from "./fake-allocator.ts";
 
-setDefaultTimeout(PATIENCE_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 describe("borrowed sandboxes", () => {
   let fixture: SandboxFixture;

@@ -5,11 +5,11 @@ import { join } from "node:path";
 import { createAllocatorClient } from "../../../src/sandboxes/allocator/allocator-client.ts";
 import { createRemoteSandbox } from "../../../src/sandboxes/allocator/remote-sandbox.ts";
 import { RepositoryError } from "../../../src/sandboxes/sandbox.ts";
-import { PATIENCE_MS } from "../../harness/patience.ts";
+import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
 import { never } from "../fixture.ts";
 import { startFakeAllocator } from "./fake-allocator.ts";
 
-setDefaultTimeout(PATIENCE_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 const MIB = 1024 * 1024;
 const PIECE = 4 * MIB;

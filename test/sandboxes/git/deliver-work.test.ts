@@ -2,11 +2,11 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { RepositoryError } from "../../../src/sandboxes/sandbox.ts";
-import { PATIENCE_MS } from "../../harness/patience.ts";
+import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
 import { describeSandboxes } from "../describe-sandboxes.ts";
 import { never } from "../fixture.ts";
 
-setDefaultTimeout(PATIENCE_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 await describeSandboxes((setup) => {
   test("commits and uncommitted changes reach the branch; the next sandbox continues; without changes nothing is pushed", async () => {

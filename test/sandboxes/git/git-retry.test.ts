@@ -5,10 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RepositoryError } from "../../../src/sandboxes/git/git-errors.ts";
 import { retryOnLock } from "../../../src/sandboxes/git/git-retry.ts";
-import { PATIENCE_MS } from "../../harness/patience.ts";
+import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
 import { never } from "../fixture.ts";
 
-setDefaultTimeout(PATIENCE_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 let store: string;
 let lock: string;

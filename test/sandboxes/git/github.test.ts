@@ -3,12 +3,12 @@ import { mkdtempSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { PATIENCE_MS } from "../../harness/patience.ts";
 import { makeRepository, type TestRepository } from "../../harness/repository.ts";
+import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
 import { never, openSandboxFixture, processArguments, type SandboxFixture } from "../fixture.ts";
 import { startGitServer } from "./git-server.ts";
 
-setDefaultTimeout(PATIENCE_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 const TOKEN = "ghp_secret0123456789";
 const root = mkdtempSync(join(tmpdir(), "pb-github-"));

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { PATIENCE_MS } from "../../harness/patience.ts";
 import { makeRepository, type TestRepository } from "../../harness/repository.ts";
 import { unavailable } from "../../harness/services.ts";
+import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
 import {
   LIMIT_MS,
   linesOf,
@@ -14,7 +14,7 @@ import {
   whyNotIsolated,
 } from "../fixture.ts";
 
-setDefaultTimeout(PATIENCE_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 const reason = await whyNotIsolated();
 if (reason) unavailable({ name: "isolation", reason });

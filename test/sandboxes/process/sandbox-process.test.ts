@@ -2,11 +2,11 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { PATIENCE_MS } from "../../harness/patience.ts";
+import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
 import { describeSandboxes } from "../describe-sandboxes.ts";
 import { LIMIT_MS } from "../fixture.ts";
 
-setDefaultTimeout(PATIENCE_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 await describeSandboxes((setup) => {
   test("a daemon with a session of its own ends with the run", async () => {

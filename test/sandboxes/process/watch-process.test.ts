@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import type { Sandbox, SandboxProcess } from "../../../src/sandboxes/sandbox.ts";
-import { PATIENCE_MS } from "../../harness/patience.ts";
 import { makeRepository, type TestRepository } from "../../harness/repository.ts";
+import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
 import { until } from "../../harness/until.ts";
 import { LIMIT_MS, linesOf, openSandboxFixture, type SandboxFixture } from "../fixture.ts";
 import { inotifyWatches } from "./inotify.ts";
 
-setDefaultTimeout(PATIENCE_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 let fixture: SandboxFixture;
 let repository: TestRepository;

@@ -5,11 +5,11 @@ import { Ajv } from "ajv";
 import addFormats from "ajv-formats";
 import { openApiText } from "../../../src/server/docs.ts";
 import { makeApp } from "../../harness/app.ts";
-import { PATIENCE_MS } from "../../harness/patience.ts";
+import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
 import { breaks, type OpenApi, type Operation, type Schema } from "./compatibility.ts";
 import contract from "./contract.json";
 
-setDefaultTimeout(PATIENCE_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 const SNAPSHOT = join(import.meta.dir, "openapi.json");
 const ROOT = join(import.meta.dir, "../../..");

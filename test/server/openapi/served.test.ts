@@ -1,10 +1,10 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import type { Database } from "../../../src/db/client.ts";
-import { PATIENCE_MS } from "../../harness/patience.ts";
 import { realApp } from "../../harness/real-app.ts";
+import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
 
-setDefaultTimeout(PATIENCE_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 test("the served document is OpenAPI 3.0.3 with the contract's names, and equals what print-openapi prints", async () => {
   const app = (await realApp()).on({} as Pick<Database, "orm">);

@@ -1,6 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Browser, Page } from "playwright-core";
-import { type Backend, createStage, runProgram, type Stage, startBackend } from "../../harness/backend.ts";
+import {
+  type Backend,
+  createDeployment,
+  type Deployment,
+  runProgram,
+  startBackend,
+} from "../../harness/backend.ts";
 import { openBrowser } from "../../harness/browser.ts";
 import { findChromium } from "../../harness/machine.ts";
 import { unavailable } from "../../harness/services.ts";
@@ -17,18 +23,21 @@ else
   });
 
 function inBrowser() {
-  let stage: Stage;
+  let deployment: Deployment;
   let backend: Backend;
   let browser: Browser;
   let token: string;
   let operations: { operationId: string; summary: string }[];
   beforeAll(async () => {
-    stage = await createStage("embedded");
+    deployment = await createDeployment("embedded");
     const env = { AUTH_MODE: "local" };
-    [backend, browser] = await Promise.all([startBackend(stage, { args: ["server"], env }), openBrowser()]);
+    [backend, browser] = await Promise.all([
+      startBackend(deployment, { args: ["server"], env }),
+      openBrowser(),
+    ]);
     const made = await runProgram(["token", "--user", "alice"], {
-      env: { ...stage.env, ...env },
-      cwd: stage.folder,
+      env: { ...deployment.env, ...env },
+      cwd: deployment.folder,
     });
     token = made.stdout.trim().split("\n").at(-1) ?? "";
     const { paths } = (await backend.request("GET", "/openapi.json")).body;
@@ -37,7 +46,7 @@ function inBrowser() {
   afterAll(async () => {
     await browser?.close();
     await backend?.[Symbol.asyncDispose]();
-    await stage?.[Symbol.asyncDispose]();
+    await deployment?.[Symbol.asyncDispose]();
   });
 
   /** Opens a page, and keeps what must not happen on it. */

@@ -4,16 +4,15 @@ import { PgDialect } from "drizzle-orm/pg-core";
 import type { Orm } from "../../src/db/client.ts";
 import { prompt, session } from "../../src/db/tables.ts";
 import { claimNext } from "../../src/runs/claim.ts";
-import { describeEachDatabase, writerOf } from "../harness/databases.ts";
+import { describeEachDatabase } from "../harness/databases.ts";
+import { COMPLETED, TTL_MS, writerOf } from "../harness/seed.ts";
 
-const OK = { status: "Completed", error: null, errorKind: null, usage: {}, content: "" } as const;
+const CLAIMANT = { owner: "me", host: "here", ttlMs: TTL_MS, maxRunning: 100, maxRunningPerUser: 100 };
 
 describeEachDatabase("fairness of claims", (database) => {
-  const claim = (more: { maxRunning?: number; maxRunningPerUser?: number } = {}) => {
-    const limits = { maxRunning: 100, maxRunningPerUser: 100, ...more };
-    return claimNext(database().orm, { owner: "me", host: "here", ttlMs: 60_000, ...limits });
-  };
-  /** Sessions of a user, each with one prompt of this priority. */
+  const claim = (limits: { maxRunning?: number; maxRunningPerUser?: number } = {}) =>
+    claimNext(database().orm, { ...CLAIMANT, ...limits });
+  /** Creates sessions of a user, each with one prompt of this priority. */
   const submit = async (userId: string, count: number, priority = 0) => {
     const rows = Array.from({ length: count }, () => ({
       id: Bun.randomUUIDv7(),
@@ -29,7 +28,7 @@ describeEachDatabase("fairness of claims", (database) => {
   };
   const clear = () => database().orm.delete(session);
 
-  test("one user's many prompts do not starve another's first", async () => {
+  test("a user with many prompts does not starve a new user", async () => {
     await submit("busy", 200);
     const first = await claim();
     expect(first?.userId).toBe("busy");
@@ -45,7 +44,7 @@ describeEachDatabase("fairness of claims", (database) => {
     for (let n = 0; n < 6; n += 1) {
       const run = await claim();
       users.push(run?.userId);
-      if (run) await writerOf(database().orm, run).finish(OK);
+      if (run) await writerOf(database().orm, run).finish(COMPLETED);
     }
     expect([users.slice(0, 2).toSorted(), users.slice(2, 4).toSorted(), users.slice(4).toSorted()]).toEqual(
       Array.from({ length: 3 }, () => ["a", "b"]),
@@ -53,7 +52,7 @@ describeEachDatabase("fairness of claims", (database) => {
     await clear();
   });
 
-  test("among one user's prompts: higher priority first, then older first", async () => {
+  test("the prompts of one user start by priority, then by age", async () => {
     const [older, newer] = await submit("a", 2);
     const [urgent] = await submit("a", 1, 5);
     const claimed = [await claim(), await claim(), await claim()].map((run) => run?.promptId);
@@ -77,11 +76,11 @@ describeEachDatabase("fairness of claims", (database) => {
     await clear();
   });
 
-  // It relied on a subquery's order surviving a join, which PostgreSQL does not promise.
-  test("the order of users is asked for where one of them is chosen", async () => {
+  // The claim relied on the order of a subquery surviving a join, which PostgreSQL does not promise.
+  test("the query that chooses a user orders the users itself", async () => {
     const { orm } = database();
     const statements: string[] = [];
-    const listening = new Proxy(orm, {
+    const recording = new Proxy(orm, {
       get: (target, name) =>
         name === "execute"
           ? (statement: SQL) => {
@@ -90,10 +89,8 @@ describeEachDatabase("fairness of claims", (database) => {
             }
           : Reflect.get(target, name),
     });
-    const transaction = (work: (tx: Orm) => Promise<unknown>) => work(listening);
-    const limits = { maxRunning: 0, maxRunningPerUser: 0 };
-    const claimant = { owner: "me", host: "here", ttlMs: 60_000, ...limits };
-    await claimNext({ transaction } as unknown as Orm, claimant);
+    const transaction = (work: (tx: Orm) => Promise<unknown>) => work(recording);
+    await claimNext({ transaction } as unknown as Orm, { ...CLAIMANT, maxRunning: 0, maxRunningPerUser: 0 });
     expect(statements.at(-1)).toMatch(
       /\) next\s+order by turn\.count, turn\.started_at nulls first limit 1$/,
     );

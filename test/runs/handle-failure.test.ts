@@ -1,0 +1,76 @@
+import { expect, test } from "bun:test";
+import { eq } from "drizzle-orm";
+import { deadLetter, prompt } from "../../src/db/tables.ts";
+import type { RunnerDeps } from "../../src/runs/runner.ts";
+import { describeRuns, diskFull, HALF_DONE, shellAgent } from "./fixture.ts";
+
+describeRuns("failed runs", (fixture) => {
+  const deadLettersOf = (promptId: string) =>
+    fixture().database.orm.select().from(deadLetter).where(eq(deadLetter.entityId, promptId));
+
+  test("a configuration failure and a failure of the agent fail at once, without a dead letter", async () => {
+    const { database, depsFor, submit, run, promptRow } = fixture();
+    const away = await submit("file:///nowhere");
+    await run(away.promptId, depsFor(shellAgent("true")));
+    expect(await promptRow(away.promptId)).toMatchObject({ status: "Failed", errorKind: "configuration" });
+    const own = await submit();
+    await run(own.promptId, depsFor(shellAgent("exit 3")));
+    expect(await promptRow(own.promptId)).toMatchObject({ status: "Failed", errorKind: "agent" });
+    expect(await database.orm.select().from(deadLetter)).toEqual([]);
+  });
+
+  test("a transient failure is retried; after five attempts the prompt is a dead letter", async () => {
+    const { machine, depsFor, submit, run, promptRow, sessionRow, skipBackoff } = fixture();
+    const { sessionId, promptId } = await submit();
+    const open = () => Promise.reject(diskFull());
+    const deps = depsFor(shellAgent("true"), { sandboxes: { ...machine.provider, open } });
+    for (let attempt = 1; attempt <= 5; attempt += 1) {
+      await run(promptId, deps);
+      const status = attempt < 5 ? "Queued" : "Failed";
+      expect(await promptRow(promptId)).toMatchObject({ attempt, errorKind: "transient", status });
+      await skipBackoff(promptId);
+    }
+    const [entry] = await deadLettersOf(promptId);
+    expect(entry).toMatchObject({ kind: "transient", retryCount: 5, userId: "alice" });
+    if (!entry) throw new Error("no dead letter");
+    const { failures } = entry.entityData as { failures: unknown[] };
+    expect(failures).toHaveLength(5);
+    expect(await sessionRow(sessionId)).toMatchObject({ sessionStatus: "Failed" });
+  });
+
+  test("a failed delivery is retried without running the agent again", async () => {
+    const { machine, depsFor, submit, run, promptRow, sessionRow, fileOnBranch } = fixture();
+    const { sessionId, promptId } = await submit();
+    let failures = 0;
+    const open: RunnerDeps["sandboxes"]["open"] = async (...args) => {
+      const sandbox = await machine.provider.open(...args);
+      return {
+        ...sandbox,
+        async deliverWork(...rest) {
+          const result = await sandbox.deliverWork(...rest);
+          if (failures++ === 0) throw diskFull();
+          return result;
+        },
+      };
+    };
+    const sandboxes = { ...machine.provider, open };
+    await run(promptId, depsFor(shellAgent("echo once >> work.txt"), { sandboxes }));
+    expect(await promptRow(promptId)).toMatchObject({ status: "Completed", attempt: 1 });
+    expect(await fileOnBranch((await sessionRow(sessionId))?.branch, "work.txt")).toBe("once\n");
+  });
+
+  test("a prompt whose runners keep dying becomes a dead letter, with its work on the branch", async () => {
+    const { database, depsFor, submit, run, promptRow, sessionRow, detachAfter, killAgent, fileOnBranch } =
+      fixture();
+    const { sessionId, promptId } = await submit();
+    await detachAfter(promptId, depsFor(shellAgent(HALF_DONE)), "begun");
+    await killAgent(sessionId);
+    await database.orm.update(prompt).set({ attempt: 5 }).where(eq(prompt.id, promptId));
+    await run(promptId, depsFor(shellAgent("echo started again")));
+    expect(await promptRow(promptId)).toMatchObject({ status: "Failed", errorKind: "poison" });
+    const row = await sessionRow(sessionId);
+    expect(row).toMatchObject({ sessionStatus: "Failed" });
+    expect(await fileOnBranch(row?.branch, "half.txt")).toBe("half\n");
+    expect(await deadLettersOf(promptId)).toHaveLength(1);
+  });
+});

@@ -1,0 +1,69 @@
+import { expect, test } from "bun:test";
+import { eq, sql } from "drizzle-orm";
+import { prompt } from "../../src/db/tables.ts";
+import { DETACHED } from "../../src/lifecycle/end-run.ts";
+import { openLeaseManager } from "../../src/runs/leases.ts";
+import { runClaimed } from "../../src/runs/runner.ts";
+import { PROCESS } from "../harness/seed.ts";
+import { describeRuns, HALF_DONE, logger, never, shellAgent } from "./fixture.ts";
+
+describeRuns("takeovers", (fixture) => {
+  test("a superseded runner leaves the agent to the one that adopted it, and no line is lost or duplicated", async () => {
+    const { database, depsFor, submit, claim, run, promptRow, textsOf, waitForText } = fixture();
+    const { promptId } = await submit();
+    const agent = shellAgent("for i in $(seq 60); do echo line $i; sleep 0.03; done; cat > work.txt");
+    const first = run(promptId, depsFor(agent));
+    await waitForText(promptId, "line 5");
+    const leaseExpiresAt = sql`now() - interval '1 second'`;
+    await database.orm.update(prompt).set({ leaseExpiresAt }).where(eq(prompt.id, promptId));
+    const other = openLeaseManager({ orm: database.orm, logger });
+    await runClaimed(depsFor(agent, { leases: other }), await claim(promptId, other.owner), never);
+    await first;
+    await other.close();
+    expect(await promptRow(promptId)).toMatchObject({ status: "Completed", attempt: 1 });
+    expect((await textsOf(promptId)).slice(0, 60)).toEqual(
+      Array.from({ length: 60 }, (_, n) => `line ${n + 1}`),
+    );
+  });
+
+  test("a killed agent with a transcript resumes in its checkout, and a message says so", async () => {
+    const { depsFor, submit, run, promptRow, textsOf, detachAfter, killAgent } = fixture();
+    const { sessionId, promptId } = await submit();
+    await detachAfter(promptId, depsFor(shellAgent(HALF_DONE)), "begun");
+    expect(await promptRow(promptId)).toMatchObject({ status: "Running", leaseOwner: DETACHED });
+    await killAgent(sessionId);
+    const withTranscript = shellAgent("cat half.txt; cat", { hasTranscript: async () => true });
+    await run(promptId, depsFor(withTranscript));
+    const texts = await textsOf(promptId);
+    expect(texts).toContain("The service was interrupted; the agent resumes its work.");
+    expect(texts).toContain("half");
+    expect(texts.join("\n")).toContain("You were interrupted");
+    expect(texts.join("\n")).toContain("Do it");
+    expect(await promptRow(promptId)).toMatchObject({ status: "Completed", attempt: 2 });
+  });
+
+  test("an agent killed with its supervisor while its runner watches: another attempt, from a clean checkout", async () => {
+    const { depsFor, submit, run, promptRow, textsOf, waitForText, killAgent, skipBackoff } = fixture();
+    const { sessionId, promptId } = await submit();
+    const first = run(promptId, depsFor(shellAgent(HALF_DONE)));
+    await waitForText(promptId, "begun");
+    await killAgent(sessionId);
+    await first;
+    expect(await promptRow(promptId)).toMatchObject({ status: "Queued", errorKind: "transient", attempt: 1 });
+    await skipBackoff(promptId);
+    await run(promptId, depsFor(shellAgent("ls; cat > whole.txt")));
+    expect(await promptRow(promptId)).toMatchObject({ status: "Completed", attempt: 2 });
+    expect(await textsOf(promptId)).not.toContain("half.txt");
+  });
+
+  test("work that may have left the sandbox is not repeated elsewhere: the prompt is interrupted", async () => {
+    const { depsFor, submit, claim, promptRow, textsOf } = fixture();
+    const { promptId } = await submit();
+    const claimed = await claim(promptId);
+    const process = { ...PROCESS, host: "gone", delivering: true };
+    const sbxConfig = { provider: "local", id: crypto.randomUUID(), host: "gone" } as const;
+    await runClaimed(depsFor(shellAgent("echo started")), { ...claimed, process, sbxConfig }, never);
+    expect(await promptRow(promptId)).toMatchObject({ status: "Failed", errorKind: "interrupted" });
+    expect((await textsOf(promptId)).join()).not.toContain("started");
+  });
+});
