@@ -178,7 +178,7 @@ describe.skipIf(missing !== undefined)("the real Claude Code", () => {
       ok: false,
       reason: expect.stringContaining("SIGTERM"),
     });
-    await claude.model.requests[0]?.left;
+    await claude.model.requests[0]?.disconnected;
     const resume = await claude.agent.hasTranscript(claude.paths.state, CONVERSATION);
     expect((await claude.ask({ prompt: "Go on.", resume })).verdict.ok).toBe(true);
   });

@@ -9,46 +9,50 @@ import { migrations } from "../../src/db/migrations.ts";
 import { openPostgres } from "../../src/db/postgres.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { createDatabase, describeWith } from "../harness/services.ts";
-import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
+import { SLOW_TEST_TIMEOUT_MS, TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 
 setDefaultTimeout(TEST_TIMEOUT_MS);
 
-test("each file of drizzle/ is embedded in the executable", async () => {
+test("every migration in drizzle/ is embedded in the executable", async () => {
   const files = (await readdir(resolve(import.meta.dir, "../../drizzle"))).filter((name) =>
     name.endsWith(".sql"),
   );
   expect(migrations.map(({ tag }) => `${tag}.sql`)).toEqual(files.sort());
 });
 
-test("embedded: pending, then applied; a second process is refused, and so is a newer database", async () => {
-  const dataDir = await mkdtemp(join(tmpdir(), "pb-db-"));
-  const database = await openEmbedded({ dataDir });
-  try {
-    expect(await pendingMigrations(database.orm)).toEqual(migrations.map(({ tag }) => tag));
-    expect(await migrate({ database, queue: true })).toEqual(migrations.map(({ tag }) => tag));
-    expect(await pendingMigrations(database.orm)).toEqual([]);
+test(
+  "the embedded database is migrated; a second process and a newer database are refused",
+  async () => {
+    const dataDir = await mkdtemp(join(tmpdir(), "pb-db-"));
+    const database = await openEmbedded({ dataDir });
+    try {
+      expect(await pendingMigrations(database.orm)).toEqual(migrations.map(({ tag }) => tag));
+      expect(await migrate({ database, queue: true })).toEqual(migrations.map(({ tag }) => tag));
+      expect(await pendingMigrations(database.orm)).toEqual([]);
 
-    const second = Bun.spawnSync({
-      cmd: [process.execPath, resolve(import.meta.dir, "../../src/main.ts"), "migrate"],
-      env: { PATH: process.env["PATH"] ?? "", DATA_DIR: dataDir },
-    });
-    expect(second.exitCode).toBe(1);
-    expect(second.stderr.toString()).toMatch(
-      new RegExp(`^prompt-backend: DATA_DIR .* is in use by another process \\(${process.pid}\\)\\..*\n$`),
-    );
+      const second = Bun.spawnSync({
+        cmd: [process.execPath, resolve(import.meta.dir, "../../src/main.ts"), "migrate"],
+        env: { PATH: process.env["PATH"] ?? "", DATA_DIR: dataDir },
+      });
+      expect(second.exitCode).toBe(1);
+      expect(second.stderr.toString()).toMatch(
+        new RegExp(`^prompt-backend: DATA_DIR .* is in use by another process \\(${process.pid}\\)\\..*\n$`),
+      );
 
-    await database.orm.execute(
-      sql`insert into drizzle.__drizzle_migrations (hash, created_at) values ('x', 99999999999999)`,
-    );
-    expect(migrate({ database, queue: false })).rejects.toThrow(/newer prompt-backend/);
-  } finally {
-    await database.close();
-    await rm(dataDir, { recursive: true, force: true });
-  }
-}, 60_000);
+      await database.orm.execute(
+        sql`insert into drizzle.__drizzle_migrations (hash, created_at) values ('x', 99999999999999)`,
+      );
+      await expect(migrate({ database, queue: false })).rejects.toThrow(/newer prompt-backend/);
+    } finally {
+      await database.close();
+      await rm(dataDir, { recursive: true, force: true });
+    }
+  },
+  SLOW_TEST_TIMEOUT_MS,
+);
 
 describeWith("postgres", "migrations on PostgreSQL", () => {
-  test("many processes at once apply each migration once", async () => {
+  test("concurrent processes apply each migration once", async () => {
     const { url, drop } = await createDatabase();
     const open = () => openPostgres({ url, poolMax: 2, logger: createLogger({ level: "silent" }) });
     const databases = await Promise.all([open(), open(), open(), open()]);
@@ -61,14 +65,14 @@ describeWith("postgres", "migrations on PostgreSQL", () => {
     await drop();
   });
 
-  test("an unusable database is reported in one line, without the password", async () => {
+  test("the error for an unusable database is one line, without the password", async () => {
     const open = (url: string) =>
       openPostgres({ url, poolMax: 2, logger: createLogger({ level: "silent" }) });
-    expect(open("postgres://me:hunter22@127.0.0.1:1/x")).rejects.toThrow(
+    await expect(open("postgres://me:hunter22@127.0.0.1:1/x")).rejects.toThrow(
       "Cannot use the database of DATABASE_URL (127.0.0.1:1/x): connection refused. Is PostgreSQL running, and is the port right?",
     );
     const { url, drop } = await createDatabase();
     await drop();
-    expect(open(url)).rejects.toThrow(/the database does not exist; create it first/);
+    await expect(open(url)).rejects.toThrow(/the database does not exist; create it first/);
   });
 });

@@ -6,7 +6,7 @@ import { describeEachDatabase } from "../harness/databases.ts";
 import { seedSession } from "../harness/seed.ts";
 import { until } from "../harness/until.ts";
 
-describeEachDatabase("what triggers keep up to date", (database) => {
+describeEachDatabase("triggers", (database) => {
   const versions = async (sessionId: string) => {
     const [row] = await database()
       .orm.select({ session: session.version, prompt: prompt.version, messages: prompt.messagesVersion })
@@ -17,21 +17,21 @@ describeEachDatabase("what triggers keep up to date", (database) => {
     return row;
   };
 
-  test("a session's version grows with each change, and listeners are notified", async () => {
+  test("each change of a session raises its version and notifies listeners", async () => {
     const { orm, listen } = database();
-    const heard: string[] = [];
-    const unlisten = await listen(CHANNELS.session, (payload) => void heard.push(payload));
+    const notified: string[] = [];
+    const unlisten = await listen(CHANNELS.session, (payload) => void notified.push(payload));
     const { sessionId } = await seedSession(database(), 1);
     const before = await versions(sessionId);
     await orm.update(session).set({ title: "Another" }).where(eq(session.id, sessionId));
     expect((await versions(sessionId)).session).toBe(before.session + 1);
-    await until(() => heard.filter((one) => one === `${sessionId} 0 alice`).length === 2, {
-      what: "both changes heard",
+    await until(() => notified.filter((one) => one === `${sessionId} 0 alice`).length === 2, {
+      what: "both notifications",
     });
     await unlisten();
   });
 
-  test("a prompt's version grows with visible changes, not with heartbeats", async () => {
+  test("visible changes of a prompt raise its version; dispatching it does not", async () => {
     const { orm } = database();
     const { sessionId } = await seedSession(database(), 1);
     const before = await versions(sessionId);
@@ -41,7 +41,7 @@ describeEachDatabase("what triggers keep up to date", (database) => {
     expect((await versions(sessionId)).prompt).toBe(before.prompt + 1);
   });
 
-  test("creating, changing and deleting messages changes the version of the prompt's messages", async () => {
+  test("creating, changing and deleting messages raises the prompt's messages version", async () => {
     const { orm } = database();
     const { sessionId, promptIds } = await seedSession(database(), 1);
     const promptId = String(promptIds[0]);

@@ -8,7 +8,7 @@ import { until } from "./until.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 
-/** The program under test: the compiled binary that TEST_BINARY names, else the sources. */
+/** The command of the program under test: the executable named by TEST_BINARY, else the sources. */
 export function programArgv(): [string, ...string[]] {
   const binary = process.env["TEST_BINARY"];
   return binary ? [binary] : [process.execPath, join(ROOT, "src/main.ts")];
@@ -16,17 +16,17 @@ export function programArgv(): [string, ...string[]] {
 
 export type Combination = "embedded" | "postgres" | "redis";
 
-/** Where one or more processes of the service find their database and queue, and a scratch folder. */
+/** What one or more processes of the service share: a database, a queue and a folder. */
 export interface Deployment {
   folder: string;
   dataDir: string;
   env: Record<string, string>;
-  /** Kills every agent with its supervisor, as a restart of the machine does. They outlive the service. */
+  /** Kills all agents and their supervisors, which outlive the service, as a restart of the machine does. */
   killAgents(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** A database (and queue) of one's own, in one of the three combinations. Use with `await using`. */
+/** Creates an empty deployment in one of the three combinations. Use with `await using`. */
 export async function createDeployment(combination: Combination): Promise<Deployment> {
   const folder = await mkdtemp(join(tmpdir(), "pb-deployment-"));
   const database = combination === "embedded" ? undefined : await createDatabase();
@@ -34,10 +34,8 @@ export async function createDeployment(combination: Combination): Promise<Deploy
   const dataDir = join(folder, "data");
   const killAgents = async () => {
     const ids = await readdir(join(dataDir, "sandboxes")).catch(() => []);
-    const supervisors = (await Bun.$`pgrep -f ${join(dataDir, "sandboxes")}`.nothrow().quiet().text()).split(
-      "\n",
-    );
-    for (const pid of supervisors.filter(Boolean)) signal(Number(pid), "SIGKILL");
+    const supervisors = await Bun.$`pgrep -f ${join(dataDir, "sandboxes")}`.nothrow().quiet().text();
+    for (const pid of supervisors.split("\n").filter(Boolean)) signal(Number(pid), "SIGKILL");
     for (const id of ids) await killMarked(MARKER, id);
   };
   return {
@@ -78,14 +76,15 @@ export interface Backend {
   session(id: string): Promise<any>;
   // biome-ignore lint/suspicious/noExplicitAny: as above.
   messages(promptId: string): Promise<any[]>;
-  /** Waits until the session shows one of these statuses, and returns it. */
+  /** Waits until the UI status of the session is one of these. @returns the session. */
   // biome-ignore lint/suspicious/noExplicitAny: as above.
   waitForStatus(id: string, statuses: string | readonly string[], timeoutMs?: number): Promise<any>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
 /**
- * Starts the service with these arguments and waits until it listens.
+ * Starts the service and waits until it listens.
+ * @param options.args default: a server with background tasks.
  * @param options.binary an executable to start instead of the sources.
  */
 export async function startBackend(
@@ -111,7 +110,7 @@ export async function startBackend(
     const text = await reply.text();
     return { status: reply.status, headers: reply.headers, body: text === "" ? undefined : JSON.parse(text) };
   };
-  const good: Backend["request"] = async (...args) => {
+  const requestOk: Backend["request"] = async (...args) => {
     const reply = await request(...args);
     if (reply.status !== 200)
       throw new Error(`${args[0]} ${args[1]} answered ${reply.status}: ${JSON.stringify(reply.body)}`);
@@ -124,14 +123,14 @@ export async function startBackend(
     request,
     async submit(repo, text, more = {}) {
       const body = { repo, target_branch: "main", messages: [{ content: text }], ...more };
-      return (await good("POST", "/sessions/with-prompt", body)).body;
+      return (await requestOk("POST", "/sessions/with-prompt", body)).body;
     },
-    session: async (id) => (await good("GET", `/sessions/${id}`)).body.session,
-    messages: async (promptId) => (await good("GET", `/prompts/${promptId}/messages`)).body.messages,
+    session: async (id) => (await requestOk("GET", `/sessions/${id}`)).body.session,
+    messages: async (promptId) => (await requestOk("GET", `/prompts/${promptId}/messages`)).body.messages,
     waitForStatus: (id, statuses, timeoutMs = 30_000) =>
       until(
         async () => {
-          const { session } = (await good("GET", `/sessions/${id}`)).body;
+          const { session } = (await requestOk("GET", `/sessions/${id}`)).body;
           return [statuses].flat().includes(session.uiStatus) && session;
         },
         { what: `session ${id} to become ${[statuses].flat().join(" or ")}`, timeoutMs },
@@ -140,7 +139,7 @@ export async function startBackend(
   };
 }
 
-/** Starts processes that do not listen (workers), and waits until they run. */
+/** Starts a process that does not listen, and waits until it runs. */
 export async function startWorker(
   deployment: Deployment,
   args: string[],
@@ -155,7 +154,7 @@ export async function startWorker(
   return running;
 }
 
-/** Runs a command of the program to its end. */
+/** Runs a command of the program and waits for its exit. */
 export async function runProgram(args: string[], options: { env?: Record<string, string>; cwd: string }) {
   await using running = startProcess({
     argv: [...programArgv(), ...args],

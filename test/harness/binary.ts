@@ -6,7 +6,7 @@ import { join, resolve } from "node:path";
 const ROOT = resolve(import.meta.dir, "../..");
 let built: Promise<string> | undefined;
 
-/** The executable of this very tree: the one that TEST_BINARY names, else built once for this test process (2 s). */
+/** The executable of these sources: the one named by TEST_BINARY, else built once per test process, in 2 s. */
 export function compiledBinary(): Promise<string> {
   built ??= build();
   return built;

@@ -1,10 +1,10 @@
 import { type Browser, chromium } from "playwright-core";
 import { findChromium, isRoot } from "./machine.ts";
 
-/** A headless browser of one's own that reaches 127.0.0.1 and nothing else. Close it in afterAll. */
+/** Starts a headless browser that reaches no host but 127.0.0.1. Close it in afterAll. */
 export async function openBrowser(): Promise<Browser> {
   const executablePath = findChromium();
-  if (!executablePath) throw new Error("no Chromium on this machine");
+  if (!executablePath) throw new Error("Chromium is not installed");
   return chromium.launch({
     executablePath,
     args: [

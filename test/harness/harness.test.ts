@@ -41,12 +41,12 @@ describeWith("redis", "createRedis", () => {
   });
 });
 
-test("until names what it waited for, and what it last saw", async () => {
+test("the error of until names the condition and its last value", async () => {
   const failed = until(() => 0, { what: "a kettle", timeoutMs: 30 });
   await expect(failed).rejects.toThrow(/30 ms in vain for a kettle; the last answer was 0/);
 });
 
-test("a started process sees no ambient variables and leaves no child behind", async () => {
+test("a started process inherits no variables and leaves no child behind", async () => {
   process.env["AMBIENT_FOR_TEST"] = "leaked";
   let pid = 0;
   {
@@ -70,13 +70,13 @@ test("a process counts as ended although a child outside its group keeps its out
   process.kill(pid);
 });
 
-test("waiting for a line of a process that ends reports how it ended and its output", async () => {
+test("waitForLine rejects with the exit code and the output when the process ends", async () => {
   await using shell = startProcess({ argv: ["sh", "-c", "echo why >&2; exit 3"], cwd: tmpdir() });
   await expect(shell.waitForLine(/never/)).rejects.toThrow(/exit code 3[\s\S]*why/);
   expect(await shell.exit).toEqual({ code: 3, signal: null });
 });
 
-/** A zombie that nobody has reaped yet has ended, too. */
+/** A zombie, which nobody has reaped yet, counts as ended. */
 async function alive(pid: number): Promise<boolean> {
   const stat = Bun.file(`/proc/${pid}/stat`);
   return (await stat.exists()) && !/\) Z /.test(await stat.text());

@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { StringDecoder } from "node:string_decoder";
 
-/** Where Debian keeps server programs, newest version first, then PATH. */
+/** Where PostgreSQL is installed, by platform; Debian has a folder per version. */
 const POSTGRES_HOMES = [
   "/usr/lib/postgresql",
   "/usr/pgsql",
@@ -14,7 +14,7 @@ const POLICY = "/usr/sbin/policy-rc.d";
 
 export const isRoot = process.getuid?.() === 0;
 
-/** The folder with `initdb` and `postgres`, or undefined. */
+/** The folder with `initdb` and `postgres` of the newest version, else from PATH; undefined where there is none. */
 export function findPostgres(): string | undefined {
   const complete = (folder: string) => ["initdb", "postgres"].every((one) => existsSync(join(folder, one)));
   for (const home of POSTGRES_HOMES) {
@@ -25,27 +25,24 @@ export function findPostgres(): string | undefined {
   return process.env["PATH"]?.split(":").find((one) => one !== "" && complete(one));
 }
 
-/** Debian's name for it, and others'. */
+/** Names of Chromium: Debian's first. */
 const BROWSERS = ["chromium", "chromium-browser", "google-chrome"];
 
 export const findChromium = (): string | undefined =>
   BROWSERS.map((name) => Bun.which(name)).find((path) => path !== null) ?? undefined;
 
-/** Docker's compose, as a program of its own or as docker's; it reads and checks files without an engine. */
+/** Docker Compose, as a program or as a plugin of docker. It validates files without a running engine. */
 export function findCompose(): readonly [string, ...string[]] | undefined {
   if (Bun.which("docker-compose")) return ["docker-compose"];
   if (!Bun.which("docker")) return undefined;
   return Bun.spawnSync(["docker", "compose", "version"]).exitCode === 0 ? ["docker", "compose"] : undefined;
 }
 
-/** Why `installMissing` did nothing, or undefined when it did. */
-export type NotInstalled = string | undefined;
-
 /**
- * Installs Debian packages as root, without starting their services: the tests run private ones.
- * @returns undefined when all are installed, else the reason in words.
+ * Installs Debian packages, as root, without starting their services: the tests run private ones.
+ * @returns undefined when all are installed, else the reason why not.
  */
-export async function installPackages(packages: readonly string[]): Promise<NotInstalled> {
+export async function installPackages(packages: readonly string[]): Promise<string | undefined> {
   if (packages.length === 0) return undefined;
   const list = packages.join(" ");
   if (!Bun.which("apt-get")) return `this machine has no apt-get to install ${list} with`;
@@ -67,7 +64,7 @@ export async function installPackages(packages: readonly string[]): Promise<NotI
   }
 }
 
-/** Runs a program to its end; keeps only the last lines of what it said. */
+/** Runs a program and waits for its exit. `tail` has the last five lines of its output. */
 export async function runQuietly(
   argv: readonly string[],
   options: { cwd?: string } = {},
@@ -90,7 +87,7 @@ async function text(stream: ReadableStream<Uint8Array>): Promise<string> {
   return all + decoder.end();
 }
 
-/** A TCP port of 127.0.0.1 that is free now. */
+/** A TCP port of 127.0.0.1 that is free at the moment. */
 export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();

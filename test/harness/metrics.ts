@@ -2,7 +2,7 @@ import { createMetrics, type Metrics } from "../../src/observability/metrics.ts"
 
 let shared: Metrics | undefined;
 
-/** Metrics of nothing in particular, for parts that must have some; the same for all of them. */
+/** Metrics for tests that do not read them; one registry for all. */
 export function noMetrics(): Metrics {
   shared ??= createMetrics({
     version: "0",

@@ -6,25 +6,25 @@ import { until } from "./until.ts";
 
 export interface PrivateServer {
   url: string;
-  /** What it is, for the log. */
+  /** For the log. */
   title: string;
   stop(): Promise<void>;
-  /** Kills it as a crash would, and starts it again at the same address. @param meanwhile what is done in between. */
+  /** Crashes the server and restarts it at the same address. @param meanwhile runs while it is down. */
   crash(meanwhile?: () => Promise<void>): Promise<void>;
 }
 
 /**
- * A PostgreSQL of this run alone, in `folder`, without fsync: its data is worthless.
- * @param options.durable what was committed survives a crash of the server (not of the machine).
+ * Starts a private PostgreSQL in `folder`, without fsync: its data need not last.
+ * @param options.durable commits survive a crash of the server, though not of the machine.
  */
 export async function startPostgres(options: { folder: string; durable?: boolean }): Promise<PrivateServer> {
   const bin = findPostgres();
-  if (!bin) throw new Error("no PostgreSQL server programs (initdb, postgres) on this machine");
+  if (!bin) throw new Error("PostgreSQL (initdb, postgres) is not installed");
   const folder = join(options.folder, "postgres");
   const data = join(folder, "data");
   mkdirSync(folder, { recursive: true });
   const user = await makeAccessible(options.folder, folder);
-  // PostgreSQL refuses to run as root. The signal at our death covers a runner that was killed outright.
+  // PostgreSQL refuses to run as root. The parent-death signal covers a test runner that was killed.
   const as = (signal: string) => wrap(user, signal);
 
   const initdb = [
@@ -72,10 +72,10 @@ export async function startPostgres(options: { folder: string; durable?: boolean
   return restartable({ url, title: `PostgreSQL from ${bin}`, start, stopBy: "SIGINT", crashBy: "SIGQUIT" });
 }
 
-/** A Redis of this run alone, which saves nothing. */
+/** Starts a private Redis without persistence. */
 export async function startRedis(options: { folder: string }): Promise<PrivateServer> {
   const program = Bun.which("redis-server");
-  if (!program) throw new Error("no redis-server on this machine");
+  if (!program) throw new Error("redis-server is not installed");
   const folder = join(options.folder, "redis");
   mkdirSync(folder, { recursive: true });
   const port = await freePort();
@@ -127,7 +127,7 @@ function spawn(options: { argv: string[]; cwd: string }) {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
-    // Ctrl-C in a terminal is for the runner; it stops the servers after the tests have ended.
+    // Ctrl-C in a terminal reaches only the test runner, which stops the servers after the tests.
     detached: true,
   });
   const keep = async (stream: ReadableStream<Uint8Array>) => {
@@ -160,7 +160,7 @@ function spawn(options: { argv: string[]; cwd: string }) {
   };
 }
 
-/** Lets the unprivileged user reach its folder. @returns that user when we are root. */
+/** As root, gives the folder to an unprivileged user. @returns that user; undefined when not root. */
 async function makeAccessible(parent: string, folder: string): Promise<string | undefined> {
   if (!isRoot) return undefined;
   const user = (await runQuietly(["id", "-u", "postgres"])).code === 0 ? "postgres" : "nobody";
@@ -180,7 +180,7 @@ function wrap(user: string | undefined, deathSignal: string): string[] {
   return [setpriv, "--pdeathsig", deathSignal, ...change, "--"];
 }
 
-/** Removes a run's folder, whoever owns what is in it. */
+/** Removes a folder, whoever owns its files. */
 export function removeFolder(folder: string): void {
   rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
 }

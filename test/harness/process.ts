@@ -2,32 +2,32 @@ import { tmpdir } from "node:os";
 
 export interface StartOptions {
   argv: readonly [string, ...string[]];
-  /** All that the process sees besides PATH, HOME and TMPDIR; nothing of this process's environment leaks in. */
+  /** The environment, besides PATH, HOME, TMPDIR and LANG. Nothing else is inherited. */
   env?: Readonly<Record<string, string | undefined>>;
   cwd: string;
 }
 
 export interface RunningProcess {
   readonly pid: number;
-  /** Lines of stdout and stderr, as they came. */
+  /** Lines of stdout and stderr, in the order of their arrival. */
   readonly lines: readonly string[];
   readonly stdout: readonly string[];
   readonly stderr: readonly string[];
-  /** Resolves when the process has ended and its output was read. */
+  /** Resolves after the process has ended and its output was read. */
   readonly exit: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
-  /** The first line, past or future, that matches. @throws when the process ends or `timeoutMs` (20 s) passes first. */
+  /** Waits for a line that matches, earlier ones included. @throws when the process ends first, or after `timeoutMs` (20 s). */
   waitForLine(pattern: RegExp, options?: { timeoutMs?: number }): Promise<RegExpExecArray>;
   /** Sends a signal to the process alone, as an operator would. */
   kill(signal: NodeJS.Signals): void;
-  /** Ends the process and whatever it left in its group. Safe to call twice. */
+  /** Kills the process and its process group. It may be called twice. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** How long the last output of an ended process is waited for. */
+/** How long to wait for the last output of a process that has ended. */
 const DRAIN_MS = 1000;
 const groups = new Set<number>();
 
-/** An environment without ambient configuration: PATH, an own HOME, and what is given. */
+/** An environment without inherited configuration: PATH, this HOME, and `env`. */
 export function scratchEnv(options: {
   home: string;
   env?: Readonly<Record<string, string | undefined>>;
@@ -39,7 +39,7 @@ export function scratchEnv(options: {
   );
 }
 
-/** Starts a program in a process group of its own. Use with `await using`, or dispose of it in a finally. */
+/** Starts a program in its own process group. Use with `await using`, or dispose of it in a finally block. */
 export function startProcess(options: StartOptions): RunningProcess {
   const { argv, cwd } = options;
   const lines: string[] = [];
@@ -62,7 +62,7 @@ export function startProcess(options: StartOptions): RunningProcess {
   let ended = false;
   const output = Promise.all([read(child.stdout, stdout), read(child.stderr, stderr)]);
   const exit = child.exited.then(async () => {
-    // What it left behind may hold its output open for ever: that must not look as if it were still running.
+    // Children that it left behind may keep its output open for ever; the process counts as ended all the same.
     await Promise.race([output, Bun.sleep(DRAIN_MS)]);
     ended = true;
     wake();
@@ -98,7 +98,9 @@ export function startProcess(options: StartOptions): RunningProcess {
         waiting.delete(look);
         if (typeof result !== "string") return resolve(result);
         const tail = lines.slice(-30).join("\n");
-        reject(new Error(`No line like ${pattern} from ${argv.join(" ")}: ${result}. Its output:\n${tail}`));
+        reject(
+          new Error(`No line matched ${pattern} from ${argv.join(" ")}: ${result}. Its output:\n${tail}`),
+        );
       };
       const look = () => {
         for (; next < lines.length; next++) {
@@ -128,7 +130,7 @@ export function startProcess(options: StartOptions): RunningProcess {
   };
 }
 
-/** A test process that is ended from outside takes its children with it. */
+/** Kills the groups when this test process exits. */
 function track(pid: number): void {
   if (groups.size === 0)
     process.once("exit", () => {

@@ -3,29 +3,29 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
 export interface TestRepository {
-  /** Absolute path; also what a session names as its repo in local modes. */
+  /** Absolute path, which is also the `repo` of a session in local mode. */
   path: string;
-  /** Runs git in it. @returns stdout. @throws Error with stderr. */
+  /** Runs git in the repository. @returns stdout. @throws Error with stderr. */
   git(...args: string[]): Promise<string>;
   /** Names of all branches, sorted. */
   branches(): Promise<string[]>;
   remove(): Promise<void>;
 }
 
-/** A real repository in a temporary folder, with one commit on one branch. */
+/** Creates a git repository in a temporary folder, with one commit on one branch. */
 export async function makeRepository(
   options: { files?: Record<string, string>; branch?: string } = {},
 ): Promise<TestRepository> {
   const { files = { "README.md": "# Test\n" }, branch = "main" } = options;
   const path = await mkdtemp(join(tmpdir(), "pb-repo-"));
-  const who = { NAME: "Test", EMAIL: "test@localhost" };
+  const identity = { NAME: "Test", EMAIL: "test@localhost" };
   const env = {
     PATH: process.env["PATH"] ?? "",
     HOME: path,
     GIT_CONFIG_NOSYSTEM: "1",
     GIT_CONFIG_GLOBAL: "/dev/null",
     ...Object.fromEntries(
-      Object.entries(who).flatMap(([key, value]) => [
+      Object.entries(identity).flatMap(([key, value]) => [
         [`GIT_AUTHOR_${key}`, value],
         [`GIT_COMMITTER_${key}`, value],
       ]),

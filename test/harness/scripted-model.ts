@@ -1,6 +1,6 @@
 /**
- * A scripted stand-in of the Messages API on loopback: what Claude Code and @anthropic-ai/sdk need of it, streamed in
- * Anthropic's documented event format or answered as one JSON body. Nothing here reaches a network.
+ * A fake Messages API on loopback with scripted replies: what Claude Code and @anthropic-ai/sdk need of it, as a stream in
+ * Anthropic's documented event format or as one JSON body.
  */
 export type ScriptedBlock =
   | { type: "text"; text: string }
@@ -9,7 +9,7 @@ export type ScriptedBlock =
 export type ScriptedReply =
   | readonly ScriptedBlock[]
   | { error: { status: number; type: string; message: string } }
-  /** Begins a stream (or, unstreamed, nothing) and then stays silent until the client leaves or `stop`. */
+  /** Begins a stream, if one was requested, and sends nothing more until the client disconnects or `stop` is called. */
   | { stall: true };
 
 export interface ScriptedRequest {
@@ -23,19 +23,19 @@ export interface ScriptedRequest {
     messages: { role: string; content: string | Record<string, unknown>[] }[];
     tools?: { name: string }[];
   };
-  /** Resolves when the client has left. */
-  left: Promise<void>;
+  /** Resolves when the client has disconnected. */
+  disconnected: Promise<void>;
 }
 
-/** Decides one reply; `call` counts the requests from 0. */
+/** Returns the reply to one request. @param call the number of the request, from 0. */
 export type ModelScript = (request: ScriptedRequest, call: number) => ScriptedReply | Promise<ScriptedReply>;
 
-/** A script that gives one reply after the other, then plain "done." */
+/** A script of these replies, one per request; afterwards the reply is the text "done." */
 export function repliesInTurn(...replies: ScriptedReply[]): ModelScript {
   return (_request, call) => replies[call] ?? [{ type: "text", text: "done." }];
 }
 
-/** Everything the model was told in this request, as one text. */
+/** The messages of a request as JSON text. */
 export function messagesText(request: ScriptedRequest): string {
   return JSON.stringify(request.body.messages);
 }
@@ -49,15 +49,23 @@ export function startScriptedModel({ script }: { script: ModelScript }) {
     idleTimeout: 0,
     async fetch(incoming) {
       const { pathname } = new URL(incoming.url);
-      const left = new Promise<void>((resolve) => incoming.signal.addEventListener("abort", () => resolve()));
+      const disconnected = new Promise<void>((resolve) =>
+        incoming.signal.addEventListener("abort", () => resolve()),
+      );
       const body =
         incoming.method === "POST" ? ((await incoming.json()) as ScriptedRequest["body"]) : { messages: [] };
-      const request = { method: incoming.method, path: pathname, headers: incoming.headers, body, left };
+      const request = {
+        method: incoming.method,
+        path: pathname,
+        headers: incoming.headers,
+        body,
+        disconnected,
+      };
       if (pathname === "/v1/messages/count_tokens") return Response.json({ input_tokens: 10 });
       if (pathname !== "/v1/messages") return failure(404, "not_found_error", pathname);
       const call = requests.push(request) - 1;
       const reply = await script(request, call);
-      const end = Promise.race([left, stopped.promise]);
+      const end = Promise.race([disconnected, stopped.promise]);
       if ("error" in reply) return failure(reply.error.status, reply.error.type, reply.error.message);
       if ("stall" in reply) {
         if (!body.stream) await end;

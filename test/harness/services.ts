@@ -10,11 +10,11 @@ import { TEST_TIMEOUT_MS } from "./timeouts.ts";
 
 export type ServiceName = "postgres" | "redis";
 
-/** Any constant: held while the template database is made. */
+/** Held while the template database is created. The number is arbitrary. */
 const TEMPLATE_LOCK = 7_331_042;
 const ROOT = resolve(import.meta.dir, "../..");
 
-/** The PostgreSQL and Redis of this run, as `npm test` brought them up, and why each missing one is missing. */
+/** The PostgreSQL and Redis that `npm test` started, and the reason for each one that is missing. */
 export function testServices(): {
   databaseUrl: string | undefined;
   redisUrl: string | undefined;
@@ -29,8 +29,8 @@ export function testServices(): {
 }
 
 /**
- * `describe` for tests that need PostgreSQL or Redis. Where one is missing, nothing is skipped in silence: the
- * group becomes one test that says what could not run and why, and that fails when CI=true.
+ * `describe` for tests that need PostgreSQL or Redis. Where one is missing, a single test takes the place of the group:
+ * its title says what was not run and why. It is skipped, or fails when CI=true.
  */
 export function describeWith(
   needs: ServiceName | readonly ServiceName[],
@@ -45,7 +45,7 @@ export function describeWith(
   unavailable({ name, reason: lacking.map(whyMissing).join("; ") });
 }
 
-/** Registers the one test that stands for tests that cannot run here. */
+/** Registers the test that takes the place of tests that cannot run here. */
 export function unavailable(options: { name: string; reason: string }): void {
   const title = `${options.name}: NOT RUN, ${options.reason}`;
   if (/^(1|true)$/i.test(process.env["CI"] ?? "")) {
@@ -64,7 +64,7 @@ function whyMissing(name: ServiceName): string {
   return `${title} is missing (${reason || "`npm test` starts one; a bare `bun test` has none"})`;
 }
 
-/** A migrated database of one's own, copied from a template in some 50 ms. Drop it in afterAll. */
+/** Creates a migrated database, by copying a template, in about 50 ms. Drop it in afterAll. */
 export async function createDatabase(): Promise<{ url: string; drop(): Promise<void> }> {
   const { databaseUrl } = testServices();
   if (!databaseUrl)
@@ -81,7 +81,7 @@ export async function createDatabase(): Promise<{ url: string; drop(): Promise<v
   };
 }
 
-/** Makes the migrated template unless some test file already has; its name follows the migrations' content. */
+/** Creates the migrated template unless it exists. Its name is derived from the migrations. */
 async function createTemplate(options: { adminUrl: string }): Promise<string> {
   const name = `pb_template_${migrationsHash()}`;
   await asAdmin(options.adminUrl, async (sql) => {
@@ -103,7 +103,7 @@ async function createTemplate(options: { adminUrl: string }): Promise<string> {
   return name;
 }
 
-/** One connection, whose end also releases its advisory lock. */
+/** Uses a connection of its own, whose end also releases its advisory lock. */
 async function asAdmin<T>(url: string, work: (sql: SQL) => Promise<T>): Promise<T> {
   const sql = new SQL({ url, max: 1 });
   try {
@@ -130,7 +130,7 @@ function withDatabase(url: string, name: string): string {
   return copy.href;
 }
 
-/** A Redis database of one's own, empty. TEST_REDIS_URL must be a throw-away server: its databases are flushed. */
+/** Reserves an empty Redis database. The server of TEST_REDIS_URL must hold nothing of value: its databases are flushed. */
 export async function createRedis(): Promise<{ url: string; flush(): Promise<void>; drop(): Promise<void> }> {
   const { redisUrl } = testServices();
   if (!redisUrl) throw new Error(`${whyMissing("redis")}; wrap the tests in describeWith("redis", …)`);
@@ -164,7 +164,7 @@ async function withRedis<T>(url: string, work: (redis: RedisClient) => Promise<T
   }
 }
 
-/** CONFIG GET answers a list or a map, by protocol version. */
+/** CONFIG GET returns a list or a map, depending on the version of the protocol. */
 function pairOf(answer: unknown): string[] {
   return Array.isArray(answer)
     ? answer.map(String)

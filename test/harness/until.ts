@@ -1,14 +1,15 @@
 export interface UntilOptions {
-  /** What is waited for, in words: the error's subject. */
+  /** The condition in words, for the error. */
   what: string;
   timeoutMs?: number;
   everyMs?: number;
 }
 
 /**
- * Polls until the condition gives something truthy, and returns that. An error thrown by the condition counts
- * as "not yet" and is the cause of the final error.
- * @throws Error naming what was waited for, after `timeoutMs` (10 s).
+ * Polls until the condition returns something truthy. While it throws, polling goes on; its last error becomes the cause
+ * of the timeout's error.
+ * @returns the truthy value.
+ * @throws Error that names the condition, after `timeoutMs` (default 10 s).
  */
 export async function until<T>(
   condition: () => T | Promise<T>,

@@ -5,7 +5,7 @@ import { retry, sleep, unlessAborted, withTimeout } from "../../src/shared/time.
 const always = () => true;
 
 describe("sleep", () => {
-  test("ends at once with what its signal aborted with", async () => {
+  test("rejects at once with the reason of its signal", async () => {
     const controller = new AbortController();
     const sleeping = sleep(60_000, controller.signal);
     controller.abort(new Error("enough"));
@@ -27,7 +27,7 @@ test("unlessAborted gives the result, or what its signal aborted with, also befo
 });
 
 describe("withTimeout", () => {
-  test("gives what comes in time, and its message for what does not", async () => {
+  test("resolves with a value that arrives in time, and else rejects with its message", async () => {
     expect(await withTimeout(60_000, Promise.resolve(1), "late")).toBe(1);
     expect(await withTimeout(1, new Promise(() => undefined), "late").catch((error) => error.message)).toBe(
       "late",
@@ -36,7 +36,7 @@ describe("withTimeout", () => {
 });
 
 describe("retry", () => {
-  test("until it works, or the tries are used up, or the failure is another one", async () => {
+  test("retries until it succeeds, no tries are left, or the failure is not retryable", async () => {
     const failing = (times: number) => async (attempt: number) => {
       if (attempt <= times) throw new Error(`failure ${attempt}`);
       return attempt;
@@ -44,11 +44,11 @@ describe("retry", () => {
     expect(await retry(failing(2), { firstMs: 1, when: always })).toBe(3);
     const message = (work: Promise<unknown>) => work.catch((error) => error.message);
     expect(await message(retry(failing(9), { tries: 3, firstMs: 1, when: always }))).toBe("failure 3");
-    const passing = ({ message }: Error) => message === "failure 1";
-    expect(await message(retry(failing(9), { firstMs: 1, when: passing }))).toBe("failure 2");
+    const isFirst = ({ message }: Error) => message === "failure 1";
+    expect(await message(retry(failing(9), { firstMs: 1, when: isFirst }))).toBe("failure 2");
   });
 
-  test("an abort ends a pause at once", async () => {
+  test("an abort ends the pause at once", async () => {
     const controller = new AbortController();
     const retrying = retry(async () => Promise.reject(new Error("no")), {
       firstMs: 60_000,
@@ -59,7 +59,7 @@ describe("retry", () => {
     expect(await retrying.catch((error) => error.message)).toBe("enough");
   });
 
-  test("what was done is done, although the signal aborts meanwhile", async () => {
+  test("a success is returned although the signal aborted meanwhile", async () => {
     const controller = new AbortController();
     const work = async () => {
       controller.abort(new Error("enough"));
@@ -69,8 +69,8 @@ describe("retry", () => {
   });
 });
 
-describe("a keyed mutex", () => {
-  test("one at a time for a key, side by side for others, whatever fails", async () => {
+describe("createKeyedMutex", () => {
+  test("work of one key is serialized, also after a failure; work of other keys is concurrent", async () => {
     const inTurn = createKeyedMutex();
     const log: string[] = [];
     const gate = Promise.withResolvers<void>();
