@@ -6,16 +6,16 @@ import { notifySandboxIdle } from "./dispatch.ts";
 import { sessionAfter } from "./transitions.ts";
 
 /**
- * Cancels a session's unfinished prompts: those that wait never start; the one that runs is ended by its runner, which is
- * notified. Works in every state, and twice. The caller has checked the owner and holds the session's lock.
- * @param request.by the user who asks.
+ * Cancels a session's unfinished prompts: waiting ones never start; a running one is ended by its runner, which is
+ * notified. Idempotent, and valid in every state. The caller has checked the owner and holds the session's lock.
+ * @param request.by the user who cancels.
  */
 export async function requestCancel(
   tx: Transaction,
   request: { sessionId: string; by: string },
 ): Promise<void> {
   const { sessionId, by } = request;
-  // In the order of locks.ts: the running prompt first, although a revived one may stand before it.
+  // The lock order of locks.ts: the running prompt first, although a revived one may precede it.
   const touched = await rowsOf<{ id: string; status: string }>(
     tx,
     sql`update prompt set cancel_requested_at = coalesce(cancel_requested_at, now()), updated_at = now(),

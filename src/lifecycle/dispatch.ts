@@ -5,22 +5,22 @@ import { CHANNELS, QUEUES } from "../queue/names.ts";
 import { enqueue, notifyOutbox } from "../queue/outbox.ts";
 
 /**
- * Only the oldest unfinished prompt of a session may run, and not beside a later one: revived ones return to their
- * place. For queries that call the prompt `p`.
+ * Only the oldest unfinished prompt of a session may run, and only while no later one runs: a revived prompt returns to
+ * its place. For queries with the prompt as `p`.
  */
 export const isNextInSession = sql`not exists (
   select 1 from prompt other where other.session_id = p.session_id and other.status in ('Queued', 'Running')
     and (other.seq < p.seq or other.seq > p.seq and other.status = 'Running'))`;
 
-/** Writes a job for a prompt to the outbox, in the caller's transaction. @param delayMs milliseconds; default: at once. */
+/** Writes a job for a prompt to the outbox, in the caller's transaction. @param delayMs default 0. */
 export async function dispatch(tx: Transaction, promptId: string, delayMs = 0): Promise<void> {
   await tx.update(prompt).set({ dispatchedAt: sql`now()` }).where(eq(prompt.id, promptId));
   await enqueue(tx, { topic: QUEUES.promptRun, key: promptId, payload: { prompt_id: promptId }, delayMs });
 }
 
 /**
- * Dispatches the session's next waiting prompt, whose own job may have come and gone while another one stood before it.
- * @returns its id; undefined where none waits.
+ * Dispatches the session's next waiting prompt, whose own job may have been consumed while another prompt was ahead of it.
+ * @returns its id; undefined if none waits.
  */
 export async function dispatchNext(tx: Transaction, sessionId: string): Promise<string | undefined> {
   const [next] = await tx
@@ -39,8 +39,8 @@ export async function notifySandboxIdle(tx: Transaction): Promise<void> {
 }
 
 /**
- * The safety net: dispatches again the prompts that could run, but that no job carries: the queue lost it, or its
- * runner died. @param graceMs how long a waiting prompt's job may take before it counts as lost. @returns how many.
+ * The safety net: dispatches again the prompts that could run but have no job, because the queue lost it or the runner
+ * died. @param graceMs how long a waiting prompt's job may take before it counts as lost. @returns how many.
  */
 export async function redispatchLost(orm: Orm, graceMs: number): Promise<number> {
   return orm.transaction(async (tx) => {
@@ -56,7 +56,7 @@ export async function redispatchLost(orm: Orm, graceMs: number): Promise<number>
       returning id`,
     );
     if (lost.length === 0) return 0;
-    // The row has the prompt's own id, so a prompt that waits long in a long queue gets one more job, not one a tick.
+    // The row has the prompt's own id: a prompt that waits in a long queue gets one more job, not one per tick.
     await tx
       .insert(outbox)
       .values(lost.map(({ id }) => ({ id, topic: QUEUES.promptRun, key: id, payload: { prompt_id: id } })))
@@ -69,7 +69,7 @@ export async function redispatchLost(orm: Orm, graceMs: number): Promise<number>
   });
 }
 
-/** For the start of the embedded database's one process: every runner that holds a lease is dead. */
+/** Expires all leases, at the start of the only process on an embedded database: their runners are dead. */
 export async function expireLeases(orm: Orm): Promise<void> {
   await orm
     .update(prompt)

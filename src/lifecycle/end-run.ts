@@ -9,7 +9,7 @@ import { lockSessionRow } from "./locks.ts";
 import type { ClaimedRun } from "./start-run.ts";
 import { type EndStatus, type PromptChange, promptAfter, sessionAfter } from "./transitions.ts";
 
-/** The owner of a run whose runner has left its agent to the next runner on the same machine. */
+/** The lease owner of a run whose runner has left its agent to the next runner on the same machine. */
 export const DETACHED = "detached";
 
 export interface RunEnd {
@@ -19,19 +19,19 @@ export interface RunEnd {
   usage: Record<string, number>;
   /** The assistant's turn in the conversation. */
   content: string;
-  /** It becomes a dead letter, with its failures as evidence. */
+  /** The prompt becomes a dead letter, with its failures as evidence. */
   dead?: boolean;
-  /** The last of them, where it is not among those that the run was claimed with. */
+  /** The failure that ended this run, in addition to those that it was claimed with. */
   failure?: Failure | undefined;
 }
 
 /**
- * Ends the run, tells the session, and dispatches its next prompt, all or nothing. A run whose user has asked for its end
- * meanwhile ends as Cancelled, whatever else it was. @throws LeaseLost
+ * Ends the run, updates the session and dispatches its next prompt. A run that its user has cancelled meanwhile ends as
+ * Cancelled, whatever its outcome. @throws LeaseLost
  */
 export async function endRun(tx: Transaction, run: ClaimedRun, end: RunEnd): Promise<void> {
   const ended = await releaseLease(tx, run, { ...promptAfter.runEnded(end), usage: end.usage });
-  // Locked before the next prompt is looked for: a follow-up that arrives now waits for us, then sees the end.
+  // Locked before the next prompt is read: a follow-up that arrives now waits for this transaction, then sees its result.
   await lockSessionRow(tx, run.sessionId);
   const next = await dispatchNext(tx, run.sessionId);
   const dead = end.dead === true && ended.status === "Failed";
@@ -53,8 +53,8 @@ export async function endRun(tx: Transaction, run: ClaimedRun, end: RunEnd): Pro
 }
 
 /**
- * Whether this run itself has ended or requeued the prompt, for a runner that did not get the database's answer: a
- * takeover or a closing would have raised the epoch.
+ * Whether this run itself has ended or requeued the prompt, for a runner that did not receive the answer of the database.
+ * Had another runner or the cancellation-enforcer done it, the epoch would be higher.
  */
 export async function hasReleased(orm: Queryable, run: Fence): Promise<boolean> {
   const rows = await orm
@@ -64,7 +64,7 @@ export async function hasReleased(orm: Queryable, run: Fence): Promise<boolean> 
   return rows.length > 0;
 }
 
-/** After a failure that may pass: the prompt waits, keeping its place in the session. @throws LeaseLost */
+/** After a transient failure: the prompt waits for its retry and keeps its place in the session. @throws LeaseLost */
 export async function postponeRun(
   tx: Transaction,
   run: Fence,
@@ -73,13 +73,13 @@ export async function postponeRun(
   await requeue(tx, run, promptAfter.runPostponed(again), again.delayMs);
 }
 
-/** Gives a running prompt back, for another process to start over. @throws LeaseLost */
+/** Requeues a running prompt, for another process to start over. @throws LeaseLost */
 export async function handOverRun(tx: Transaction, run: Fence): Promise<void> {
   await requeue(tx, run, promptAfter.runHandedOver(), 0);
 }
 
 /**
- * Leaves a running agent to the next runner on this machine, which may have it at once; others after `graceMs`.
+ * Leaves a running agent to the next runner on this machine, which may claim it at once; other machines after `graceMs`.
  * @throws LeaseLost
  */
 export async function detachRun(tx: Transaction, run: Fence, graceMs: number): Promise<void> {

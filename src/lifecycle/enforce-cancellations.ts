@@ -6,7 +6,7 @@ import { dispatchNext, notifySandboxIdle } from "./dispatch.ts";
 import { lockSessionRow } from "./locks.ts";
 import { sessionAfter } from "./transitions.ts";
 
-/** Notifies again the runners of prompts that run although their users have cancelled them. @returns how many. */
+/** Notifies the runners of cancelled prompts that still run once more. @returns how many. */
 export async function remindOfCancellations(orm: Orm): Promise<number> {
   const rows = await rowsOf(
     orm,
@@ -17,13 +17,13 @@ export async function remindOfCancellations(orm: Orm): Promise<number> {
 }
 
 /**
- * Closes what no runner closes: cancelled prompts whose runner does not end them (it is fenced off; the return of the
- * sandbox ends what still runs in there), and sessions that wait for the end of a prompt that is gone.
+ * Closes cancelled prompts that their runner does not end, and sessions that wait for the end of a prompt that no longer
+ * runs. The runner is fenced off; returning the sandbox ends what still runs in it.
  *
- * A runner that delivers the work is left alone while its lease lives: git may take minutes, has limits of its own, and
- * a sandbox that were returned meanwhile would take the work with it. Once the lease is lost, the takeover has `overdueMs`
- * for the same.
- * @param overdueMs how long a runner has for the end. @returns how many prompts and sessions were closed.
+ * A runner that delivers work is left alone while its lease is valid: git has time limits of its own and may take minutes,
+ * and returning the sandbox meanwhile would lose the work. Once the lease has expired, a takeover has `overdueMs` to
+ * deliver.
+ * @param overdueMs how long a runner may take to end a prompt. @returns how many prompts and sessions were closed.
  */
 export async function closeCancelled(orm: Orm, overdueMs: number): Promise<number> {
   return orm.transaction(async (tx) => {
@@ -31,7 +31,7 @@ export async function closeCancelled(orm: Orm, overdueMs: number): Promise<numbe
       tx,
       sql`update prompt set status = 'Cancelled', lease_epoch = lease_epoch + 1, lease_owner = null,
           lease_expires_at = null, process = null, finished_at = now(), updated_at = now(),
-          error = 'It was cancelled, and its runner did not answer.', error_kind = 'interrupted'
+          error = 'The prompt was cancelled, and its runner did not respond.', error_kind = 'interrupted'
         where status = 'Running' and cancel_requested_at < now() - ${overdueMs}::int * interval '1 millisecond'
           and (process ->> 'delivering' is null
             or lease_expires_at < now() - ${overdueMs}::int * interval '1 millisecond')
@@ -39,7 +39,7 @@ export async function closeCancelled(orm: Orm, overdueMs: number): Promise<numbe
     );
     for (const { session_id } of overdue) {
       await lockSessionRow(tx, session_id);
-      // A follow-up that came meanwhile: its own job has come and gone while this prompt stood before it.
+      // The job of a follow-up was consumed while this prompt was ahead of it.
       const next = await dispatchNext(tx, session_id);
       await tx
         .update(session)

@@ -3,21 +3,21 @@ import { rowsOf, type Transaction } from "../db/client.ts";
 import { session } from "../db/tables.ts";
 
 /**
- * The order of locks, which keeps transactions from waiting for each other in a circle:
+ * The lock order, which prevents deadlocks:
  *
- * 1. the session's advisory lock (`lockSession`), by whatever the API does to its prompts;
+ * 1. the session's advisory lock (`lockSession`), taken by API operations on its prompts;
  * 2. its unfinished prompts, the running one first (`lockUnfinished`);
  * 3. the session's row.
  *
- * Runs have no part in 1: they lock their prompt, then the session, then the prompt that is next.
+ * Runs do not take lock 1: they lock their prompt, then the session, then the next prompt.
  */
 
-/** Until the transaction ends, nobody else adds, changes, removes, cancels or revives prompts of this session by the API. */
+/** Until the transaction ends, no other API request adds, changes, removes, cancels or revives prompts of this session. */
 export async function lockSession(tx: Transaction, sessionId: string): Promise<void> {
   await tx.execute(sql`select pg_advisory_xact_lock(hashtextextended(${sessionId.toLowerCase()}, 0))`);
 }
 
-/** The same, and until then none of its prompts starts or ends: first what runs, since its end looks for the next one. */
+/** In addition, no prompt of the session starts or ends. The running one is locked first: its end reads the next one. */
 export async function lockUnfinished(tx: Transaction, sessionId: string): Promise<void> {
   await lockSession(tx, sessionId);
   await rowsOf(
@@ -27,7 +27,7 @@ export async function lockUnfinished(tx: Transaction, sessionId: string): Promis
   );
 }
 
-/** What a transaction reads of the session from here on, follow-ups included, stays true until it ends. */
+/** Whatever the transaction reads of the session afterwards, follow-ups included, stays true until it ends. */
 export async function lockSessionRow(tx: Transaction, sessionId: string): Promise<void> {
   await tx.select({ id: session.id }).from(session).where(eq(session.id, sessionId)).for("update");
 }

@@ -6,8 +6,8 @@ import { lockSession } from "./locks.ts";
 import { sessionAfter } from "./transitions.ts";
 
 /**
- * Failed prompts wait again, each at its place in its session, with all its attempts. The quota let them in once, and is
- * not asked again. @returns those that could be revived: their session is there, and they have failed.
+ * Makes failed prompts wait again, each at its place in its session, with all attempts left. The quota is not checked:
+ * it admitted them before. @returns those that were revived: failed prompts of sessions that are not deleted.
  */
 export async function revivePrompts(tx: Transaction, ids: string[]): Promise<string[]> {
   if (ids.length === 0) return [];

@@ -3,11 +3,11 @@ import { rowsOf, type Transaction } from "../db/client.ts";
 import type { AgentProcess, Failure, SandboxConfig } from "../db/json-columns.ts";
 import type { Fence } from "./fence.ts";
 
-/** A prompt and its session as the runner that has claimed it knows them. */
+/** What the runner that has claimed a prompt knows about it and its session. */
 export interface ClaimedRun extends Fence {
   sessionId: string;
   userId: string;
-  /** 1 for the first. */
+  /** Counts from 1. */
   attempt: number;
   data: unknown;
   repo: string;
@@ -15,24 +15,24 @@ export interface ClaimedRun extends Fence {
   branch: string;
   /** A sandbox that an earlier run of the session still holds. */
   sbxConfig: SandboxConfig | null;
-  /** The agent that an earlier runner of this prompt has started. */
+  /** The agent that an earlier runner of this prompt started. */
   process: AgentProcess | null;
   /** Bytes of its output that are stored. */
   outputOffset: number;
   cancelRequested: boolean;
-  /** What the session's other prompts have cost so far, US dollars. */
+  /** Cost of the session's other prompts so far, US dollars. */
   earlierCostUsd: number;
-  /** How long it waited for this start, milliseconds. */
+  /** How long the prompt waited for this start, milliseconds. */
   waitedMs: number;
   failures: Failure[];
 }
 
-/** Numbers that the drivers may give as text. */
+/** Numbers that drivers may return as text. */
 type Counts = "epoch" | "outputOffset" | "earlierCostUsd" | "waitedMs";
 
 /**
- * Starts a run of a prompt that waits, or takes over one whose runner is gone: a new lease, a higher epoch. A runner that
- * died before it had started an agent has made no attempt: the prompt cannot be to blame for that.
+ * Starts a run of a waiting prompt, or takes over an abandoned one, with a new lease and a higher epoch. If the earlier
+ * runner died before it started an agent, that was not an attempt: the prompt cannot have caused it.
  * @param lease.ttlMs how long the lease lasts without a heartbeat, milliseconds on the database's clock.
  */
 export async function startRun(

@@ -4,11 +4,11 @@ import type { Failure } from "../db/json-columns.ts";
 import { prompt, session } from "../db/tables.ts";
 
 /**
- * What events make of a session and of a prompt: the statuses, and what changes with them. Statuses are written by the
- * functions of this folder, from these two tables alone.
+ * The transitions of sessions and prompts: how each event changes the statuses and what belongs to them. Only functions of
+ * this folder write statuses, and only from these two tables.
  *
  *   prompt   Queued → Running → Completed | Failed | Cancelled; back to Queued when a run is requeued or revived
- *   session  inbox_status says where its newest work stands; session_status whether it is active, archived or failed
+ *   session  inbox_status: the state of its newest work; session_status: whether it is active, archived or failed
  */
 export type SessionChange = PgUpdateSetSource<typeof session>;
 export type PromptChange = PgUpdateSetSource<typeof prompt>;
@@ -20,7 +20,7 @@ const isUnfinished = sql`${session.inboxStatus} in ('Pending', 'Processing')`;
 const isCancelling = sql`${session.cancellationStatus} = 'Requested'`;
 
 export const sessionAfter = {
-  /** A follow-up, or a failed prompt that is tried again: whatever the session was, it is active now. */
+  /** A follow-up was added or a failed prompt revived: the session becomes active, whatever it was. */
   promptQueued: {
     inboxStatus: sql`case when ${session.inboxStatus} = 'Processing' then 'Processing' else 'Pending' end`,
     sessionStatus: "Active",
@@ -30,12 +30,12 @@ export const sessionAfter = {
     updatedAt: now,
   },
 
-  /** A run gave its prompt back; it waits again. */
+  /** A run requeued its prompt. */
   runRequeued: { inboxStatus: "Pending", updatedAt: now },
 
   /**
-   * A run ended. Archived stays archived. @param end.waiting another prompt of the session waits. @param end.dead the
-   * prompt became a dead letter.
+   * A run ended. An archived session stays archived. @param end.waiting whether another prompt of the session waits.
+   * @param end.dead whether the prompt became a dead letter.
    */
   runEnded: (end: { status: EndStatus; waiting: boolean; dead: boolean }): SessionChange => ({
     inboxStatus: end.waiting ? "Pending" : end.status,
@@ -48,13 +48,13 @@ export const sessionAfter = {
     updatedAt: now,
   }),
 
-  /** A cancelled prompt was closed for a runner that did not end it; `cancelled_at` follows once nothing runs. */
+  /** A cancelled prompt was closed because its runner did not end it. `cancelled_at` is set once nothing runs. */
   runClosed: (end: { waiting: boolean }): SessionChange => ({
     inboxStatus: end.waiting ? "Pending" : "Cancelled",
     updatedAt: now,
   }),
 
-  /** Its user wants a running prompt to end; the runner does that. */
+  /** The user cancelled while a prompt runs; its runner will end it. */
   cancelRequested: (by: string): SessionChange => ({
     cancellationStatus: "Requested",
     cancelledAt: null,
@@ -62,7 +62,7 @@ export const sessionAfter = {
     updatedAt: now,
   }),
 
-  /** Nothing ran: cancelled at once. Twice, the first time stays. */
+  /** The user cancelled while nothing runs. A second cancellation keeps the time and user of the first. */
   cancelled: (by: string): SessionChange => ({
     cancellationStatus: "Cancelled",
     cancelledAt: sql`coalesce(${session.cancelledAt}, now())`,
@@ -72,8 +72,8 @@ export const sessionAfter = {
   }),
 
   /**
-   * A waiting prompt was deleted: the session stands where its newest prompt does; without any, where it began.
-   * @param left the session's other prompts, in their order.
+   * A waiting prompt was deleted: the session takes the status of its newest prompt, or Pending without any.
+   * @param left the session's other prompts, in order.
    */
   promptDeleted: (left: readonly { status: (typeof prompt.$inferSelect)["status"] }[]): SessionChange => {
     const has = (status: string) => left.some((one) => one.status === status);
@@ -89,7 +89,7 @@ export const sessionAfter = {
 const released = { leaseOwner: null, leaseExpiresAt: null, process: null, updatedAt: now } as const;
 
 export const promptAfter = {
-  /** A run whose user has asked for its end meanwhile ends as Cancelled, whatever else it was. */
+  /** A run that its user has cancelled meanwhile ends as Cancelled, whatever its outcome. */
   runEnded: (end: { status: EndStatus; error: string | null; errorKind: Failure["kind"] | null }) =>
     ({
       ...released,
@@ -99,7 +99,7 @@ export const promptAfter = {
       finishedAt: now,
     }) satisfies PromptChange,
 
-  /** After a failure that may pass. @param again.delayMs it is not started before then. */
+  /** After a transient failure. @param again.delayMs the earliest start of the retry, from now. */
   runPostponed: (again: { delayMs: number; failure: Failure; countsAsAttempt: boolean }) =>
     ({
       ...released,
@@ -112,9 +112,9 @@ export const promptAfter = {
         : { attempt: fewerAttempts }),
     }) satisfies PromptChange,
 
-  /** For another process to start over, at once. */
+  /** The prompt may start again in another process at once. */
   runHandedOver: () => ({ ...released, status: "Queued", attempt: fewerAttempts }) satisfies PromptChange,
 };
 
-/** This claim was no attempt. */
+/** This claim does not count as an attempt. */
 const fewerAttempts = sql`greatest(${prompt.attempt} - 1, 0)`;

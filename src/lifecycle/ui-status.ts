@@ -11,7 +11,7 @@ export const UI_STATUSES = [
 ] as const;
 export type UiStatus = (typeof UI_STATUSES)[number];
 
-/** What people see. Derived, never stored. */
+/** The status that users see. It is derived, never stored. */
 export function uiStatusOf(row: {
   sessionStatus: (typeof SESSION_STATUSES)[number];
   inboxStatus: (typeof INBOX_STATUSES)[number];
@@ -23,7 +23,7 @@ export function uiStatusOf(row: {
   return row.sbxConfig ? "NeedsReview" : "NeedsReviewIpReturned";
 }
 
-/** The same in SQL, for filters; a test holds the two together. */
+/** The same in SQL, for filters; a test compares the two. */
 export const uiStatusSql = sql<UiStatus>`case
   when ${session.sessionStatus} = 'Completed' then 'Archived'
   when ${session.inboxStatus} = 'Pending' then 'Pending'

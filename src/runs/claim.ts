@@ -6,26 +6,26 @@ import { isNextInSession } from "../lifecycle/dispatch.ts";
 import { DETACHED } from "../lifecycle/end-run.ts";
 import { type ClaimedRun, startRun } from "../lifecycle/start-run.ts";
 
-/** One claim at a time in the whole cluster, so that limits and fairness hold; any constant: "claim" in ASCII. */
+/** Serializes claims in the whole cluster, so that limits and fairness hold. An arbitrary number: "claim" in ASCII. */
 const CLAIM_LOCK = 0x636c61696d;
-/** After the lease has expired, other machines wait this much longer than the agent's own, milliseconds. */
+/** After a lease has expired, machines other than the agent's own wait this much longer, milliseconds. */
 const ELSEWHERE_GRACE_MS = 3_000;
 const DELIVERING_GRACE_MS = 60_000;
 
 export interface Claimant {
   owner: string;
-  /** The machine; an agent that still runs there is adopted. */
+  /** The machine. An agent that still runs there is adopted. */
   host: string;
   /** How long the lease lasts without a heartbeat, milliseconds on the database's clock. */
   ttlMs: number;
-  /** How many prompts may run at a time, in the whole cluster and of one user. */
+  /** How many prompts may run at a time, in the whole cluster and per user. */
   maxRunning: number;
   maxRunningPerUser: number;
 }
 
 /**
- * Runs whose runner is dead, or has detached from them. Only the agent's own machine can adopt it, so other machines wait
- * a moment longer; and longer still during delivery, which they could only report as interrupted.
+ * An abandoned run: its runner is dead or has detached. Only the agent's own machine can adopt the agent, so other machines
+ * wait longer; and longer still during delivery, which they could only report as interrupted.
  */
 const abandoned = (host: string) => sql`
   select p.id from prompt p
@@ -38,9 +38,9 @@ const abandoned = (host: string) => sql`
   order by p.lease_expires_at limit 1 for update skip locked`;
 
 /**
- * The waiting prompt whose turn it is: of the user with the fewest running, then of the one who has waited longest for
- * a start; among that user's by priority, then by age. The order of users stands twice: outside it is the guarantee, and
- * inside it lets the nested loop stop at the first user who has a prompt that may run, instead of sorting all of them.
+ * The next waiting prompt: of the user with the fewest running prompts, then of the user whose last start is the longest
+ * ago; among that user's by priority, then by age. Users are ordered twice: the outer order is the guarantee; the inner one
+ * lets the nested loop stop at the first user with a prompt that may run, instead of sorting all of them.
  */
 const waiting = ({ maxRunning, maxRunningPerUser }: Claimant) => sql`
   select next.id from (
@@ -64,7 +64,7 @@ const waiting = ({ maxRunning, maxRunningPerUser }: Claimant) => sql`
 
 /**
  * Takes over an abandoned run, or starts the next prompt that may run.
- * @returns undefined where there is nothing to do: nothing waits, or limits are reached.
+ * @returns undefined if nothing may run now: nothing waits, or limits are reached.
  */
 export async function claimNext(orm: Queryable, claimant: Claimant): Promise<ClaimedRun | undefined> {
   return orm.transaction(async (tx) => {
@@ -76,8 +76,8 @@ export async function claimNext(orm: Queryable, claimant: Claimant): Promise<Cla
 }
 
 /**
- * Renews the given leases of a runner in one statement. Those that it has given up without the database knowing are not
- * among them: they must expire. @returns those it still holds, by prompt.
+ * Renews these leases of a runner in one statement. Leases that the runner has released without telling the database must
+ * not be among them: they shall expire. @returns the leases that it still holds, by prompt.
  */
 export async function renewLeases(
   orm: Orm,

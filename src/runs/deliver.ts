@@ -8,15 +8,15 @@ import { sleep } from "../shared/time.ts";
 import { backoffMs, classify } from "./failures.ts";
 import type { RunWriter } from "./writer.ts";
 
-/** About four minutes in all. */
+/** Together with the pauses, about four minutes. */
 const MAX_DELIVERIES = 8;
 
 /**
- * Takes the work to its branch. That it may have left the sandbox is recorded before it does. A transient failure (a full
- * disk, a host that is away) is retried here: another attempt of the prompt would do the work a second time, on top of
- * what has arrived of the first.
- * @param options.life ends a pause between two tries at once; the next runner goes on.
- * @param options.cancelled likewise; after it, the work is tried once more, and no longer waited for.
+ * Delivers the work to its branch, after recording that work may leave the sandbox from now on. Transient failures (a full
+ * disk, an unreachable host) are retried here: another attempt of the prompt would repeat the work on top of what the first
+ * has delivered.
+ * @param options.life ends a pause between two tries at once; the next runner continues.
+ * @param options.cancelled ends a pause, too; delivery is then tried one last time.
  */
 export async function deliver(options: {
   writer: RunWriter;

@@ -4,12 +4,12 @@ import { RepositoryError } from "../sandboxes/sandbox.ts";
 
 /** A prompt whose runs keep failing, or whose runners keep dying, becomes a dead letter after this many attempts. */
 export const MAX_ATTEMPTS = 5;
-/** The same for a prompt that was claimed this often without an end, whatever each claim came to. */
+/** The same after this many claims without an end, whatever became of each. */
 export const MAX_CLAIMS = 100;
 const FIRST_DELAY_MS = 2_000;
 const LONGEST_DELAY_MS = 5 * 60_000;
 
-/** The machine lacks something that comes back by itself: the prompt waits. No fault of the prompt, and no attempt. */
+/** The machine lacks a resource that becomes free by itself: the prompt waits, and this does not count as an attempt. */
 export class Deferred extends Error {
   override readonly name = "Deferred";
   constructor(
@@ -20,14 +20,14 @@ export class Deferred extends Error {
   }
 }
 
-/** The run cannot go on, and repeating it could do something twice. `message` is for the user. */
+/** The run cannot continue, and a retry could repeat an effect. `message` is for the user. */
 export class Interrupted extends Error {
   override readonly name = "Interrupted";
 }
 
 /**
- * The agent was killed during its work, and not for what it did: by somebody, by a restart of the machine, or because the
- * disk is full. Nothing has left the sandbox: the next attempt starts from a clean checkout. `message` is for the user.
+ * The agent was killed for a reason outside its work: by an operator, a restart of the machine, or because the disk is
+ * full. No work has left the sandbox: the next attempt starts from a clean checkout. `message` is for the user.
  */
 export class AgentKilled extends Error {
   override readonly name = "AgentKilled";
@@ -39,7 +39,7 @@ export class AttemptsExhausted extends Error {
 }
 
 /**
- * The kinds of failure, and what follows: `transient` is retried with growing delays, then becomes a dead letter;
+ * The kinds of failure and their handling: `transient` is retried with growing delays, then becomes a dead letter;
  * `configuration` fails at once and says what to set; `interrupted` and `limit` fail, and the user decides; `poison` becomes
  * a dead letter.
  */

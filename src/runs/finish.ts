@@ -6,21 +6,21 @@ import type { EndStatus } from "../lifecycle/transitions.ts";
 import type { WorkResult } from "../sandboxes/sandbox.ts";
 import type { RunWriter } from "./writer.ts";
 
-/** How a run ended, for its user to read and for the session to show. */
+/** How a run ended. */
 export interface Outcome {
   status: EndStatus;
-  /** Why, in a sentence; undefined: there is nothing to say. */
+  /** A sentence for the user; undefined: there is nothing to explain. */
   reason?: string | undefined;
   kind?: Failure["kind"] | undefined;
   summary: string;
   usage: AgentUsage;
   work?: WorkResult | undefined;
-  /** It becomes a dead letter, with this failure as the last piece of evidence. */
+  /** The prompt becomes a dead letter, with this failure as the last piece of evidence. */
   dead?: boolean;
   failure?: Failure;
 }
 
-/** Appends a message that says how the run ended and where its work is, then ends the run. @throws LeaseLost */
+/** Appends a message about the outcome and the delivered work, then ends the run. @throws LeaseLost */
 export async function finishRun(writer: RunWriter, run: ClaimedRun, outcome: Outcome): Promise<void> {
   const notes = [outcome.reason, outcome.work && describeWork(run, outcome.work)];
   const text = notes.filter(Boolean).join("\n\n");
@@ -36,7 +36,7 @@ export async function finishRun(writer: RunWriter, run: ClaimedRun, outcome: Out
   });
 }
 
-/** A prompt's own usage: an agent that resumes a conversation counts its cost from the conversation's beginning. */
+/** The usage of this prompt alone: an agent that resumes a conversation reports the cost of the whole conversation. */
 export function usageOfPrompt({ usage }: AgentVerdict, run: ClaimedRun, resumed: boolean): AgentUsage {
   if (!resumed || usage.cost_usd === undefined) return usage;
   return { ...usage, cost_usd: Math.max(0, usage.cost_usd - run.earlierCostUsd) };

@@ -11,10 +11,10 @@ import { openRunWriter, type RunWriter } from "./writer.ts";
 
 export const CANCELLED = "The run was cancelled.";
 
-/** After a shutdown, other machines leave the agents to the next runner of this one for this long, milliseconds. */
+/** How long after a shutdown only runners on this machine may claim its agents, milliseconds. */
 const DETACHED_MS = 60_000;
 
-/** What becomes of a run that did not get to its end. @throws LeaseLost; what the database says. */
+/** Handles a run that failed: retries, ends or leaves its prompt. @throws LeaseLost, and errors of the database. */
 export async function handleRunFailure(
   state: RunnerState,
   error: unknown,
@@ -24,11 +24,11 @@ export async function handleRunFailure(
   if (error instanceof LeaseLost || lease.lost.aborted) {
     deps.metrics.fencedWrite();
     deps.logger.warn("run superseded", { error: messageOf(error) });
-    // Where the new runner is on another machine, no session holds the sandbox here any more.
+    // If the new runner is on another machine, no session holds the sandbox here any more.
     await deps.sandboxes.sweep((ids) => heldSandboxes(deps.orm, ids));
     return;
   }
-  // The run's own writer ends with the shutdown; what is left to write is bounded by the lease alone.
+  // The run's own writer stops at a shutdown; these last writes are limited by the lease alone.
   const writer = openRunWriter({ orm: deps.orm, run, signal: lease.lost });
   if (shutdown.aborted) return await leave(state, writer);
   if (lease.cancelled.aborted) return await finishRun(writer, run, cancelledOutcome(state, error));
@@ -53,7 +53,7 @@ export async function handleRunFailure(
   await finishRun(writer, run, outcome);
 }
 
-/** This process shuts down: the agent goes on and the next process on this machine adopts it, or it is ended here. */
+/** On shutdown: leaves the agent running for the next process on this machine, or stops it and requeues the prompt. */
 async function leave({ deps, agentRun }: RunnerState, writer: RunWriter): Promise<void> {
   if (agentRun && deps.handover === "leave") {
     deps.logger.info("run left to the next process on this machine");
@@ -64,7 +64,7 @@ async function leave({ deps, agentRun }: RunnerState, writer: RunWriter): Promis
   await writer.handOver();
 }
 
-/** Cancelled before there was anything to deliver, or while it could not be delivered, which is said. */
+/** The outcome of a run that was cancelled before there was work to deliver, or whose work could not be delivered. */
 function cancelledOutcome({ agentRun, lease }: RunnerState, error: unknown): Outcome {
   const undelivered = agentRun !== undefined && error !== lease.cancelled.reason;
   const reason = undelivered
@@ -73,7 +73,7 @@ function cancelledOutcome({ agentRun, lease }: RunnerState, error: unknown): Out
   return { status: "Cancelled", reason, summary: "", usage: {} };
 }
 
-/** Delivers what a prompt without attempts left in its checkout, where that can be done. */
+/** Delivers, if possible, the work in the checkout of a prompt without attempts left. */
 async function salvage({ deps, run, lease }: RunnerState): Promise<WorkResult | undefined> {
   try {
     const sandbox = run.sbxConfig ? await deps.sandboxes.reopen(run.sbxConfig, run) : undefined;

@@ -8,11 +8,11 @@ const BATCH_CHARS = 1_000_000;
 const BATCH_AGE_MS = 50;
 
 /**
- * Turns an agent's output into stored events: in order, in batches, one write at a time. During a write the next batch
- * fills; when that is full, reading waits.
- * @param options.lines from the beginning of the output: the reader must see all of it.
+ * Stores the events in an agent's output: in order, in batches, one write at a time. The next batch fills during a write;
+ * when it is full, reading waits.
+ * @param options.lines all lines from the beginning of the output, since the reader needs them all.
  * @param options.stored bytes of the output whose events are stored already.
- * @param options.write stores a batch together with its end in the output; when it rejects, so does this.
+ * @param options.write stores a batch together with its end in the output. If it rejects, so does `ingest`.
  */
 export async function ingest(options: {
   lines: AsyncIterable<JournalLine>;

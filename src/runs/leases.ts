@@ -4,13 +4,13 @@ import type { Logger } from "../observability/logger.ts";
 import { messageOf } from "../shared/errors.ts";
 import { renewLeases } from "./claim.ts";
 
-/** A runner that dies is superseded this long after its last heartbeat, milliseconds. */
+/** How long after its last heartbeat a dead runner is superseded, milliseconds. */
 export const LEASE_TTL_MS = 8_000;
 const HEARTBEAT_MS = 2_000;
-/** A lease that could not be renewed counts as lost this long before it expires, and somebody else may take it. */
+/** How long before its expiry a lease that could not be renewed counts as lost, milliseconds. */
 const MARGIN_MS = 1_000;
 
-/** A lease as its run sees it. */
+/** The state of a lease, for its run. */
 export interface Lease {
   /** Aborts with LeaseLost when the run is superseded, or when its lease could not be renewed in time. */
   readonly lost: AbortSignal;
@@ -19,14 +19,14 @@ export interface Lease {
   release(): void;
 }
 
-/** The heartbeat of all leases that one process holds, one statement for all of them. It brings cancellations, too. */
+/** Renews all leases of one process with one statement per heartbeat, which also reports cancellations. */
 export interface LeaseManager {
-  /** Names this process in its leases; new at each start, so that a restart is another owner. */
+  /** Identifies this process in its leases; new at each start, so that a restarted process is another owner. */
   readonly owner: string;
   hold(run: Fence & { cancelRequested: boolean }): Lease;
-  /** Cancels the run of this prompt, if it is one of this process. */
+  /** Cancels the run of this prompt, if this process has it. */
   cancel(promptId: string): void;
-  /** Asks the database at once: with a connection, notifications may have been lost. */
+  /** Sends a heartbeat now, because notifications may have been lost with a connection. */
   refresh(): void;
   close(): Promise<void>;
 }
@@ -46,7 +46,7 @@ export function openLeaseManager(options: { orm: Orm; logger: Logger }): LeaseMa
   const beat = async () => {
     if (held.size === 0) return;
     const startedAt = performance.now();
-    // A run that is claimed after the statement began is not in its answer, and not lost either.
+    // A run that is claimed after the statement began is not in its result, but not lost either.
     const asked = [...held];
     try {
       const renewed = await renewLeases(orm, owner, [...held.keys()], LEASE_TTL_MS);
@@ -60,7 +60,7 @@ export function openLeaseManager(options: { orm: Orm; logger: Logger }): LeaseMa
       logger.warn("leases could not be renewed", { error: messageOf(error) });
     }
   };
-  // Apart from the heartbeat, which may hang with the database: our own clock says when a lease must count as lost.
+  // Independent of the heartbeat, which may hang with the database: our own clock decides when a lease counts as lost.
   const watch = () => {
     for (const lease of held.values())
       if (performance.now() - lease.renewedAt > LEASE_TTL_MS - MARGIN_MS) lease.lost.abort(new LeaseLost());
@@ -92,7 +92,7 @@ export function openLeaseManager(options: { orm: Orm; logger: Logger }): LeaseMa
       return {
         lost: lease.lost.signal,
         cancelled: lease.cancelled.signal,
-        // The next run of the same prompt may have begun here meanwhile.
+        // This process may have started the next run of the same prompt meanwhile.
         release: () => void (held.get(promptId) === lease && held.delete(promptId)),
       };
     },

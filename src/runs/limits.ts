@@ -1,7 +1,7 @@
 import type { RunLimits } from "../config/config.ts";
 import type { SandboxProcess, SandboxProvider } from "../sandboxes/sandbox.ts";
 
-/** Bytes that an agent may print in one run. */
+/** How much an agent may print in one run. */
 const MAX_OUTPUT_BYTES = 1024 ** 3;
 const TICK_MS = 500;
 /** Reading processor time and disk space costs more than reading a clock. */
@@ -9,14 +9,14 @@ const CHECK_EVERY_MS = 5_000;
 /** An idle agent uses less than a hundredth of a processor; a clock tick is 10 ms. */
 const IDLE_TICKS_PER_MS = 1 / 10 / 100;
 
-/** Which limit a run has hit, and a sentence for its user. */
+/** The limit that a run has reached, and a sentence for its user. */
 export interface Limit {
   name: "timeout" | "silence" | "result" | "output" | "disk";
   reason: string;
 }
 
 /**
- * Watches a run until it hits a limit or `stop` is called.
+ * Watches a run until it reaches a limit or `stop` is called.
  * @param options.hasResult whether the agent has printed its result.
  * @param options.onLimit called at most once.
  */
@@ -73,7 +73,7 @@ export function watchLimits(options: {
     if (busy || now - checkedAt < checkEveryMs) return;
     busy = true;
     checkedAt = now;
-    // What cannot be read now is read the next time.
+    // A failed reading is repeated at the next check.
     check(now)
       .catch(() => undefined)
       .finally(() => {

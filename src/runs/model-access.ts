@@ -19,8 +19,8 @@ export interface ModelSource {
 }
 
 /**
- * Opens access to the model for one run. The proxy's port and token are noted in the sandbox's folder, where the agent
- * cannot see them, so that the next runner can reopen the same for an agent that still runs.
+ * Opens access to the model for one run. The port and token of the proxy are stored in the sandbox's folder, hidden from
+ * the agent, so that the next runner can reopen the same access for an agent that still runs.
  */
 export async function openModelAccess(
   source: ModelSource,
@@ -33,7 +33,7 @@ export async function openModelAccess(
   return { baseUrl: proxy.url, token, close: proxy.close };
 }
 
-/** Reopens it; undefined where that fails, which the agent sees as an API that is unavailable. */
+/** Reopens the access of an earlier runner. @returns undefined if that fails: to the agent, the API is unavailable. */
 export async function reopenModelAccess(
   source: ModelSource,
   options: { sandbox: Sandbox; runId: string; logger: Logger },

@@ -17,7 +17,7 @@ import { AttemptsExhausted, Deferred, Interrupted, MAX_ATTEMPTS, MAX_CLAIMS } fr
 import { type ModelAccess, type ModelSource, openModelAccess, reopenModelAccess } from "./model-access.ts";
 import type { RunWriter } from "./writer.ts";
 
-/** The supervisor's time limit is this much later than the runner's, milliseconds. */
+/** How much longer the supervisor's time limit is than the runner's, milliseconds. */
 const LIMIT_MARGIN_MS = 120_000;
 const DISK_DELAY_MS = 15_000;
 const SANDBOX_DELAY_MS = 5_000;
@@ -32,17 +32,17 @@ export interface PrepareDeps {
   logger: Logger;
 }
 
-/** An agent that runs, or that has just ended, in its sandbox. */
+/** An agent in its sandbox, running or just ended. */
 export interface AgentRun {
   sandbox: Sandbox;
   process: SandboxProcess;
-  /** As the database has it. */
+  /** The record of the process in the database. */
   record: AgentProcess;
   /** Bytes of its output that are stored. */
   stored: number;
-  /** It was started by an earlier runner. */
+  /** Whether an earlier runner started it. */
   adopted: boolean;
-  /** Whether it could be resumed after an interruption. */
+  /** Whether the agent could be resumed after an interruption. */
   resumable: () => Promise<boolean>;
   access: ModelAccess | undefined;
 }
@@ -53,11 +53,11 @@ const AFTER_INTERRUPTION =
   "You were interrupted while you worked on the task below. Look at what is already done, then finish it.";
 
 /**
- * Finds or makes what a run needs. An agent that an earlier runner started is adopted, whether it still runs or has ended
- * meanwhile; one that was killed resumes in its checkout where it has a transcript; else the prompt starts over from a
- * clean checkout, for nothing had left the old one.
- * @throws Interrupted where something may have left it; AttemptsExhausted; Deferred while the disk is full or no sandbox
- * is available; LeaseLost.
+ * Provides a sandbox with an agent. An agent that an earlier runner started is adopted, whether it runs or has ended. One
+ * that was killed is resumed in its checkout if it has a transcript. Otherwise the prompt starts over from a clean
+ * checkout, which is safe because no work has left the old one.
+ * @throws Interrupted if work may have left it; AttemptsExhausted; Deferred while the disk is full or no sandbox is
+ * available; LeaseLost.
  */
 export async function prepare(
   deps: PrepareDeps,
@@ -114,7 +114,7 @@ async function adopt(
   return { ...found, stored: run.outputOffset, adopted: true, resumable, access };
 }
 
-/** Starts the agent once more in the checkout where it was interrupted, with its transcript. */
+/** Starts the agent again, with its transcript, in the checkout where it was interrupted. */
 export async function resume(
   deps: PrepareDeps,
   run: ClaimedRun,
@@ -164,7 +164,7 @@ async function start(
     try {
       await writer.recordProcess(record);
     } catch (error) {
-      // Without a record nobody would find it: it must not run.
+      // Without a record no runner would find the agent: it must not run.
       await process.stop(0);
       throw error;
     }

@@ -23,19 +23,19 @@ export interface RunnerState {
   deps: RunnerDeps;
   run: ClaimedRun;
   lease: Lease;
-  /** Aborts when the lease is lost, and when this process must not wait any longer. */
+  /** Aborts when the lease is lost or this process must stop. */
   life: AbortSignal;
-  /** Writes as long as that. */
+  /** Writes until `life` aborts. */
   writer: RunWriter;
-  /** Once the agent was started or adopted. */
+  /** Set once the agent was started or adopted. */
   agentRun: AgentRun | undefined;
 }
 
 /**
- * Runs one claimed prompt: prepare, watch, deliver, finish. It ends as Completed, Failed or Cancelled with its reason in
- * the session; or waits for another attempt; or is left to the next runner when this process shuts down; or leaves
- * everything to the runner that superseded it.
- * @param shutdown aborts when this process must not wait any longer.
+ * Executes a claimed prompt: prepare, watch, deliver, finish. The prompt ends as Completed, Failed or Cancelled, with the
+ * reason in the session; or it waits for another attempt; or, on shutdown, it is left to the next runner. A superseded run
+ * leaves everything to its successor.
+ * @param shutdown aborts when this process must stop.
  */
 export async function runClaimed(deps: RunnerDeps, run: ClaimedRun, shutdown: AbortSignal): Promise<void> {
   const ids = { session_id: run.sessionId, prompt_id: run.promptId, run: `${run.promptId}/${run.epoch}` };
@@ -51,7 +51,7 @@ export async function runClaimed(deps: RunnerDeps, run: ClaimedRun, shutdown: Ab
   let ended = { outcome: "left", kind: "none", usage: {} };
   try {
     const outcome = await runToEnd(state);
-    // A shutdown does not keep a run that is over from being finished.
+    // Once the work is delivered, a shutdown does not keep the run from being finished.
     await finishRun(openRunWriter({ orm: deps.orm, run, signal: lease.lost }), run, outcome);
     const { status, kind, reason, usage } = outcome;
     ended = { outcome: status.toLowerCase(), kind: kind ?? "none", usage: { ...usage } };
@@ -59,8 +59,8 @@ export async function runClaimed(deps: RunnerDeps, run: ClaimedRun, shutdown: Ab
   } catch (error) {
     ended = { ...ended, outcome: "interrupted", kind: classify(error).kind };
     await handleRunFailure(state, error, shutdown).catch((failure: unknown) => {
-      // The lease expires by itself, and a takeover finds everything as it is now.
-      logger.warn("run left as it is", { error: messageOf(failure) });
+      // The lease expires by itself, and a takeover continues from the present state.
+      logger.warn("run abandoned until its lease expires", { error: messageOf(failure) });
     });
   } finally {
     state.agentRun?.process.detach();
@@ -74,7 +74,7 @@ export async function runClaimed(deps: RunnerDeps, run: ClaimedRun, shutdown: Ab
 async function runToEnd(state: RunnerState): Promise<Outcome> {
   const { deps, run, lease, life, writer } = state;
   const phase = phaseTimer(deps.metrics);
-  // An agent that already runs is found first and ended then: being cancelled must not keep it from being found.
+  // A cancelled run adopts a running agent, too, to end it afterwards.
   const agentRun = await prepare(deps, run, writer, AbortSignal.any([life, lease.cancelled]));
   state.agentRun = agentRun;
   phase("prepare");
@@ -93,11 +93,11 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
   return { status: "Failed", kind: "agent", reason: verdict.reason, ...common };
 }
 
-/** Watches the agent, and once more after it was resumed, where it ended for no fault of its own and can be. */
+/** Watches the agent. If it ended through no fault of its own and can be resumed, it is resumed once and watched again. */
 async function watchToEnd(state: RunnerState, agentRun: AgentRun): Promise<WatchResult> {
   const { deps, run, lease, life, writer } = state;
   let result = await watch(state, agentRun);
-  // Without a runner it had no access to the model: that it failed then says nothing about its work.
+  // Without a runner it had no access to the model, so that its failure says nothing about its work.
   const unattended = agentRun.adopted && !result.verdict.ok && !result.limit;
   const again = (result.lost || unattended) && !lease.cancelled.aborted && run.attempt <= MAX_ATTEMPTS;
   if (again && (await agentRun.resumable())) {
@@ -107,7 +107,7 @@ async function watchToEnd(state: RunnerState, agentRun: AgentRun): Promise<Watch
     result = await watch(state, state.agentRun);
   }
   if (lease.cancelled.aborted) return result;
-  // The disk belongs to all runs: nobody knows whose fault it is that it is full.
+  // All runs share the disk: which of them has filled it is unknown.
   if (result.limit?.name === "disk") throw new AgentKilled(result.limit.reason);
   if (result.lost && !result.limit) throw new AgentKilled("The agent was killed during its work.");
   return result;

@@ -6,22 +6,22 @@ import { ingest } from "./ingest.ts";
 import { type Limit, watchLimits } from "./limits.ts";
 import type { RunWriter } from "./writer.ts";
 
-/** Between SIGTERM and SIGKILL, milliseconds. */
+/** The time between SIGTERM and SIGKILL, milliseconds. */
 export const STOP_GRACE_MS = 5_000;
 
 export interface WatchResult {
   verdict: AgentVerdict;
-  /** What ended it early. */
+  /** The limit that ended the agent. */
   limit?: Limit | undefined;
   /** The agent ended without an exit code: it was killed with its supervisor, or the machine was restarted. */
   lost: boolean;
 }
 
 /**
- * Reads what an agent prints and stores it, until the agent and all that it started have ended; ends it at its limits
- * or when its user cancels.
- * @param options.stored bytes of its output whose events are stored already.
- * @throws what `life` aborted with: then the agent goes on, unwatched.
+ * Stores an agent's output until the agent and its child processes have ended. Stops the agent at a limit or when its user
+ * cancels.
+ * @param options.stored bytes of the output whose events are stored already.
+ * @throws what `life` aborted with; the agent then continues unwatched.
  */
 export async function watchAgent(options: {
   writer: RunWriter;
@@ -54,12 +54,12 @@ export async function watchAgent(options: {
     await ingest({ lines: process.lines(0), reader, stored, write: writer.append });
     life.throwIfAborted();
     const exit = await process.exit;
-    // Its work was done before it was made to end.
+    // The agent had finished its work before it was stopped.
     const verdict = reader.conclude(limit?.name === "result" ? { ...exit, code: 0, signal: null } : exit);
     return { verdict, limit, lost: exit.lost };
   } catch (error) {
     life.throwIfAborted();
-    // Fenced off: the agent belongs to the new runner. Where storing failed for good, it is ended.
+    // A superseded run leaves the agent to the new runner. After a permanent failure to store, the agent is stopped.
     if (!(error instanceof LeaseLost)) await process.stop(STOP_GRACE_MS);
     throw error;
   } finally {

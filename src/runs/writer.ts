@@ -15,30 +15,30 @@ import { type Fence, heldBy, LeaseLost, lockedLease } from "../lifecycle/fence.t
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { PromptChange } from "../lifecycle/transitions.ts";
 
-/** Bytes of the agent's output that were stored before, and that are with this write. */
+/** Offsets in the agent's output, bytes: what is stored before a write, and after it. */
 export interface Progress {
   from: number;
   to: number;
 }
 
 /**
- * All that a run writes, under its fence. Each method is tried again while the database is unavailable, and has its effect
- * once although an answer may be lost on its way.
- * @throws LeaseLost from each method, where the run was superseded; what the signal aborted with.
+ * All writes of a run, under its fence. Each method retries while the database is unavailable, and takes effect once even
+ * if an answer is lost.
+ * @throws from each method: LeaseLost if the run was superseded; what the signal aborted with.
  */
 export interface RunWriter {
-  /** Records the sandbox before it is made, so that a crash leaves a record of what to return. */
+  /** Records a sandbox before it is created, so that it can be returned after a crash. */
   holdSandbox(config: SandboxConfig): Promise<void>;
-  /** An agent that an earlier runner started is adopted: that is no new attempt. */
+  /** Records that the agent of an earlier runner was adopted, which is not a new attempt. */
   markAdopted(): Promise<void>;
-  /** Records the agent that was started, for a takeover. None of its output is stored yet. */
+  /** Records a started agent, for a takeover. None of its output is stored yet. */
   recordProcess(process: AgentProcess): Promise<void>;
-  /** From now on the work may have left the sandbox. */
+  /** Records that work may leave the sandbox from now on. */
   markDelivering(process: AgentProcess): Promise<void>;
   /**
    * Appends events in order, numbered without gaps in the session.
-   * @param progress the agent's output that they were made of, stored with them: a takeover, even after a crash, neither
-   * leaves out nor repeats a line.
+   * @param progress the part of the agent's output that the events are from. It is stored in the same statement, so that a
+   * takeover neither skips nor repeats a line, even after a crash.
    */
   append(events: readonly unknown[], progress?: Progress): Promise<void>;
   finish(end: RunEnd): Promise<void>;
@@ -47,11 +47,11 @@ export interface RunWriter {
   detach(graceMs: number): Promise<void>;
 }
 
-/** @param options.signal ends the retries: aborts with LeaseLost, or when this process must not wait any longer. */
+/** @param options.signal ends the retries; it aborts with LeaseLost or when this process must stop. */
 export function openRunWriter(options: { orm: Orm; run: ClaimedRun; signal: AbortSignal }): RunWriter {
   const { orm, run, signal } = options;
   const change = (set: PromptChange) => retryWhileUnavailable(signal, () => update(orm, run, set));
-  /** What gives the lease back cannot be repeated under it: an earlier attempt may have done it. */
+  /** A write that releases the lease cannot be repeated under it: an earlier attempt may have succeeded. */
   const release = (work: (tx: Transaction) => Promise<void>) =>
     retryWhileUnavailable(signal, async (attempt) => {
       try {
@@ -64,12 +64,12 @@ export function openRunWriter(options: { orm: Orm; run: ClaimedRun; signal: Abor
 
   return {
     holdSandbox: (config) => retryWhileUnavailable(signal, () => holdSandbox(orm, run, config)),
-    // An absolute number: a repeated attempt changes nothing more.
+    // An absolute number, so that a repeated write changes nothing.
     markAdopted: () => change({ attempt: Math.max(run.attempt - 1, 1) }),
     recordProcess: (process) => change({ process, outputOffset: 0 }),
     markDelivering: (process) => change({ process: { ...process, delivering: true } }),
     append(events, progress) {
-      // The same ids in each attempt: what an earlier one stored is recognised.
+      // The same ids in each attempt, to recognize what an earlier one has stored.
       const rows = events.map((data) => ({ id: Bun.randomUUIDv7(), data }));
       return retryWhileUnavailable(signal, () => appendRows(orm, run, rows, progress));
     },
@@ -99,7 +99,7 @@ async function holdSandbox(orm: Orm, run: Fence, config: SandboxConfig): Promise
   if (rows.length === 0) throw new LeaseLost();
 }
 
-/** One statement, all or nothing. */
+/** Appends the rows in one statement. */
 async function appendRows(
   orm: Orm,
   run: Fence,
@@ -134,7 +134,7 @@ const leaseAdvanced = (run: Fence, { from, to }: Progress) =>
     and lease_epoch = ${run.epoch}::bigint and status = 'Running' and output_offset = ${from}::bigint
     returning session_id`;
 
-/** Nobody else writes under this run's epoch: an offset that stands there was stored by an attempt whose answer was lost. */
+/** Only this run writes under its epoch: if the offset is stored, an attempt whose answer was lost has stored it. */
 async function isStored(orm: Orm, run: Fence, to: number): Promise<boolean> {
   const rows = await orm
     .select({ id: prompt.id })

@@ -3,13 +3,13 @@ import { readSources, type Source } from "./sources.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
 
-/** What `npm run test:quick` leaves out: folders and files that take long, and files that use one of these parts of the harness. */
+/** What `npm run test:quick` leaves out, with the reasons: slow folders and files, and tests that use these parts of the harness. */
 const FOLDERS = {
   pipeline: "follows prompts through running services",
   chaos: "breaks running services",
   fuzz: "sends thousands of requests",
-  "db/migrations.test.ts": "makes databases from nothing",
-  "docs/architecture.test.ts": "takes every event in every state",
+  "db/migrations.test.ts": "creates databases without a template",
+  "docs/architecture.test.ts": "tries every event in every state",
 };
 const PARTS = {
   "harness/backend.ts": "starts the service",
@@ -22,7 +22,7 @@ const PARTS = {
   "harness/machine.ts": "needs programs of the machine",
 };
 
-/** The test files, below test/: those to run, and those left out with the reason. */
+/** The test files, as paths below test/: those to run, and those left out, with the reason. */
 export function quickTests(): { run: string[]; leftOut: Map<string, string> } {
   const sources = new Map(readSources(ROOT).map((source) => [source.path, source]));
   const files = [...sources.keys()].filter((file) => file.endsWith(".test.ts"));
@@ -37,7 +37,7 @@ export function quickTests(): { run: string[]; leftOut: Map<string, string> } {
 const reasonOf = (reasons: Readonly<Record<string, string>>, file: string) =>
   Object.entries(reasons).find(([path]) => file === path || file.startsWith(`${path}/`))?.[1];
 
-/** Follows imports of tests' own helpers; what is in harness/ is known for what it is. */
+/** Follows the imports of helpers, except those in harness/, which `PARTS` lists. */
 function partReason(file: string, sources: ReadonlyMap<string, Source>): string | undefined {
   for (const { file: imported = "" } of sources.get(file)?.imports ?? []) {
     const known = reasonOf(PARTS, imported);

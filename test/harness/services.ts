@@ -113,7 +113,7 @@ async function asAdmin<T>(url: string, work: (sql: SQL) => Promise<T>): Promise<
   }
 }
 
-/** Of everything that the schema of a migrated database follows from. */
+/** A hash of everything that determines the schema of a migrated database. */
 export function migrationsHash(): string {
   const hash = createHash("sha256");
   const folder = join(ROOT, "drizzle");
