@@ -5,36 +5,36 @@ import type { Config } from "../config/config.ts";
 import type { Logger } from "../observability/logger.ts";
 import type * as tables from "./tables.ts";
 
-/** Drizzle over either driver, as stores use it. */
+/** Drizzle on either driver. */
 export type Orm = PgDatabase<PgQueryResultHKT, typeof tables>;
 export type Transaction = Parameters<Parameters<Orm["transaction"]>[0]>[0];
-/** Where it does not matter whether a statement is alone or part of a transaction. */
+/** For functions that work inside and outside of a transaction. */
 export type Queryable = Orm | Transaction;
 
-/** One database, whichever driver carries it. Whoever opened it closes it. */
+/** A database, on either driver. Its opener closes it. */
 export interface Database {
   readonly kind: "postgres" | "embedded";
   readonly orm: Orm;
   /**
-   * Calls `onNotify` for each NOTIFY on the channel, and once with an empty payload after a reconnect, since notifications
-   * may have been lost. Resolves when listening has begun; the result ends it.
+   * Calls `onNotify` for each NOTIFY on the channel, and with an empty payload after a reconnect, because notifications may
+   * have been lost. @returns, once listening has begun, a function that ends it.
    */
   listen(channel: string, onNotify: (payload: string) => void): Promise<() => Promise<void>>;
-  /** A pg.Pool, or what BullMQ can use as one, with `search_path=bullmq`. The database closes it. */
+  /** A pg.Pool for BullMQ, or the equivalent, with `search_path=bullmq`. The database closes it. */
   queuePool(): PgPool;
   /**
-   * Runs `work` alone on one connection, under an advisory lock that other processes respect too.
-   * @throws what `signal` aborted with, also while it waits for the lock.
+   * Runs `work` on a connection of its own, under an advisory lock that excludes other processes.
+   * @throws what `signal` aborted with, also while waiting for the lock.
    */
   withAdvisoryLock<T>(lock: bigint, work: (orm: Orm) => Promise<T>, signal?: AbortSignal): Promise<T>;
   /**
-   * Whether this process is the leader for something, among all on this database: the first that asks, until it closes,
-   * dies or loses its connection. Ask each time. Embedded: always true.
+   * Whether this process is the leader, for this lock, among the processes on the database. The first to ask leads until it
+   * closes, dies or loses its connection; therefore ask each time. Embedded: always true.
    */
   leads(lock: bigint): Promise<boolean>;
   /**
-   * Embedded only: copies a consistent snapshot of the database's files into a new folder. Other queries wait meanwhile. A
-   * database that is started on the copy has all that was committed, and nothing else.
+   * Embedded only: copies a consistent snapshot of the database's files into a new folder, while other queries wait. A
+   * database that is started on the copy has exactly what was committed.
    */
   copyFiles?(folder: string): Promise<void>;
   close(): Promise<void>;
@@ -62,13 +62,13 @@ export async function openDatabase(options: {
   });
 }
 
-/** Rows of a raw statement, which the two drivers wrap differently. Dates come as text, and bigints may. */
+/** The rows of a raw statement, which the drivers wrap differently. Dates are returned as text, and bigints may be. */
 export async function rowsOf<Row>(orm: Queryable, statement: SQL): Promise<Row[]> {
   const result: unknown = await orm.execute(statement);
   return (Array.isArray(result) ? result : (result as { rows: Row[] }).rows) as Row[];
 }
 
-/** Whether an insert or update violated this unique index, which the drivers report differently. */
+/** Whether an error reports a violation of this unique index; the drivers report it differently. */
 export function isUniqueViolation(error: unknown, index: string): boolean {
   for (let one = error; one instanceof Error; one = one.cause) {
     const { code, constraint, constraint_name } = one as Record<string, unknown> & Error;
@@ -77,19 +77,19 @@ export function isUniqueViolation(error: unknown, index: string): boolean {
   return false;
 }
 
-/** Codes of postgres.js, the system and PostgreSQL for a server that is unavailable or a broken connection. */
+/** Codes of postgres.js, the system and PostgreSQL for an unavailable server or a broken connection. */
 const UNAVAILABLE =
   /^(CONNECTION_|CONNECT_TIMEOUT|ECONN|EPIPE|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|57P0|08|53300)/;
-/** Serialization failure, deadlock: PostgreSQL rolled the transaction back, because of another one. */
+/** Serialization failure and deadlock: PostgreSQL rolled the transaction back because of another one. */
 const CONFLICT = /^(40001|40P01)$/;
 
-/** Whether the database could not be reached, or the connection broke: the statement's effect may have happened. */
+/** Whether the database was unreachable or the connection broke. The statement may have taken effect. */
 export const isDatabaseUnavailable = (error: unknown): boolean => hasCode(error, UNAVAILABLE);
 
-/** Whether another transaction was in the way of this one, which has had no effect. */
+/** Whether the transaction conflicted with another one. It has had no effect. */
 export const isTransactionConflict = (error: unknown): boolean => hasCode(error, CONFLICT);
 
-/** Whether the same transaction may well work a moment later; its effect may have happened already. */
+/** Whether a retry of the transaction may succeed. The transaction may have taken effect already. */
 export const isRetryableDbError = (error: unknown): boolean =>
   isDatabaseUnavailable(error) || isTransactionConflict(error);
 

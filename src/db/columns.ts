@@ -6,7 +6,7 @@ export const SESSION_STATUSES = ["Active", "Completed", "Failed"] as const;
 export const PROMPT_STATUSES = ["Queued", "Running", "Completed", "Failed", "Cancelled"] as const;
 export const CANCELLATION_STATUSES = ["Requested", "Cancelled"] as const;
 export const DLQ_STATUSES = ["Pending", "Resolved", "Abandoned"] as const;
-/** The kind of failure that ended a run; it decides what follows (`runs/failures.ts`). */
+/** The kind of failure that ended a run; it determines how the failure is handled (`runs/failures.ts`). */
 export const FAILURE_KINDS = [
   "transient",
   "agent",
@@ -17,9 +17,9 @@ export const FAILURE_KINDS = [
 ] as const;
 
 export const id = () => uuid("id").primaryKey();
-/** Milliseconds, as JavaScript's dates have: a cursor made of a row must find that row again. */
+/** A timestamp in milliseconds, the precision of JavaScript's dates: a cursor made from a row must find that row again. */
 export const at = (name: string) => timestamp(name, { withTimezone: true, precision: 3, mode: "date" });
-/** Now, rounded as stored times are: `now()` alone can be half a millisecond before a time just stored from it. */
+/** The current time, rounded like stored times: `now()` alone can be half a millisecond before a time stored from it. */
 export const storedNow = sql`now()::timestamptz(3)`;
 export const times = () => ({
   createdAt: at("created_at").notNull().defaultNow(),

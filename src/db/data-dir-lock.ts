@@ -4,9 +4,10 @@ import { join } from "node:path";
 import { messageOf, OperatorError } from "../shared/errors.ts";
 
 /**
- * Takes the lock of a DATA_DIR for this process. The kernel releases it when the process ends, however it ends: SQLite's exclusive transaction is a POSIX file lock, the one kind that Bun offers without native code.
- * @returns the release.
- * @throws OperatorError when another process holds it or the folder cannot be made.
+ * Locks a DATA_DIR for this process. The kernel releases the lock when the process ends, however it ends: an exclusive
+ * transaction of SQLite is a POSIX file lock, the only kind that Bun offers without native code.
+ * @returns a function that releases the lock.
+ * @throws OperatorError when another process holds it or the folder cannot be created.
  */
 export function lockDataDir(dataDir: string): () => void {
   const pidFile = join(dataDir, "lock.pid");
@@ -32,7 +33,7 @@ function inUse(dataDir: string, pidFile: string): string {
   try {
     pid = ` (${readFileSync(pidFile, "utf8").trim()})`;
   } catch {
-    // The holder has not written it yet.
+    // The other process has not written it yet.
   }
   return `DATA_DIR ${dataDir} is in use by another process${pid}. Stop that one, or set another DATA_DIR, or set DATABASE_URL: only PostgreSQL can be shared.`;
 }

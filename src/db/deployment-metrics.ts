@@ -3,15 +3,15 @@ import type { DeploymentMetrics, ReadDeployment } from "../observability/deploym
 import { withTimeout } from "../shared/time.ts";
 import { type Database, type Orm, rowsOf } from "./client.ts";
 
-/** A scrape does not wait longer for a database that hangs. */
+/** How long a scrape waits for the database. */
 const READ_TIMEOUT_MS = 2_000;
 
 /** Held by the process that exports the deployment's metrics. */
 const EXPORTER_LOCK = 7_331_051n;
 
 /**
- * For a scrape: the duration of a trivial query and, in the one process that exports them, the deployment's metrics.
- * @throws while the database is unavailable, or does not answer within 2 s.
+ * Reads, for a scrape, the duration of a trivial query and, in the process that exports them, the deployment's metrics.
+ * @throws when the database is unavailable or does not answer within 2 s.
  */
 export function readForScrape(database: Pick<Database, "orm" | "leads">): ReturnType<ReadDeployment> {
   const { orm } = database;
@@ -25,7 +25,7 @@ export function readForScrape(database: Pick<Database, "orm" | "leads">): Return
   return withTimeout(READ_TIMEOUT_MS, read(), "the database did not answer in time");
 }
 
-/** State of the whole deployment, in one statement over partial indexes. */
+/** Reads the state of the whole deployment, in one statement on partial indexes. */
 async function readDeploymentMetrics(orm: Orm): Promise<DeploymentMetrics> {
   const [row = {}] = await rowsOf<Record<string, string | number | null>>(
     orm,

@@ -3,13 +3,13 @@ import type { PGlite } from "@electric-sql/pglite";
 import type { PgPool } from "bullmq";
 
 /**
- * The part of pg.Pool that BullMQ uses, around one PGlite session: connect, query, end, and the clients'
- * `notification` event. All "clients" are that one session; PGlite itself serialises what they send.
+ * The part of pg.Pool that BullMQ uses, on a PGlite session: connect, query, end, and the `notification` event of clients.
+ * All "clients" are the same session; PGlite serializes their queries.
  */
 export function poolAround(db: PGlite): PgPool {
   const query = async (text: string, params?: unknown[]) => {
     if (params !== undefined && params.length > 0) return db.query(text, params);
-    // exec, unlike query, takes several statements in one text, as BullMQ's migrations are.
+    // Unlike query, exec accepts several statements in one text, which BullMQ's migrations are.
     const results = await db.exec(text);
     return results.at(-1) ?? { rows: [], fields: [] };
   };

@@ -12,7 +12,7 @@ import { poolAround } from "./embedded-pool.ts";
 import * as tables from "./tables.ts";
 
 /**
- * PostgreSQL inside this process, its files in DATA_DIR/postgres. The first start makes them (3 to 5 s).
+ * Opens PostgreSQL inside this process, with its files in DATA_DIR/postgres. The first start creates them, in 3 to 5 s.
  * @throws OperatorError when another process uses the folder.
  */
 export async function openEmbedded(options: { dataDir: string }): Promise<Database> {
@@ -32,8 +32,8 @@ export async function openEmbedded(options: { dataDir: string }): Promise<Databa
       initdbWasmModule,
       fsBundle: Bun.file(fsBundle),
     });
-    // One session serves our queries and BullMQ's, whose statements name its tables without a schema. Ours are in public
-    // and share no name with them.
+    // One session serves our queries and BullMQ's, whose statements omit the schema. Our tables are in public, and no name
+    // is in both schemas.
     await client.exec("create schema if not exists bullmq; set search_path to public, bullmq");
   } catch (error) {
     unlock();
@@ -46,12 +46,12 @@ export async function openEmbedded(options: { dataDir: string }): Promise<Databa
     orm,
     listen: (channel, onNotify) => client.listen(channel, onNotify),
     queuePool: () => poolAround(client),
-    // One process, one session: nothing else runs meanwhile.
+    // There is only one process and one session: nothing else runs meanwhile.
     withAdvisoryLock: (_lock, work) => work(orm),
     leads: async () => true,
     async copyFiles(target) {
-      // A checkpoint first, so that the copy starts quickly. Nothing writes while the files are copied, and what is only
-      // in memory then is in the write-ahead log. PGlite's own dumpDataDir holds the whole database in memory.
+      // After a checkpoint, a database on the copy starts quickly. Nothing writes during the copy, and the write-ahead log
+      // has what only memory had. PGlite's own dumpDataDir holds the whole database in memory.
       await client.exec("checkpoint");
       await client.runExclusive(() =>
         cp(folder, target, { recursive: true, mode: constants.COPYFILE_FICLONE }),

@@ -2,7 +2,7 @@ import { eq, lt, sql } from "drizzle-orm";
 import { type Orm, rowsOf } from "./client.ts";
 import { taskHeartbeat } from "./tables.ts";
 
-/** Seconds after which a silent task is no longer expected: it was removed from the deployment. */
+/** After how many seconds a silent task counts as removed from the deployment. */
 const EXPECTED_FOR_S = 86_400;
 
 /** Records that these tasks of this process are alive now, by the database's clock. */
@@ -19,19 +19,19 @@ export async function writeHeartbeats(
     });
 }
 
-/** For a process that shuts down gracefully: its tasks are not silent, they are gone. */
+/** Deletes the heartbeats of a process that shuts down gracefully, so that its tasks do not count as silent. */
 export async function deleteHeartbeats(orm: Orm, process: string): Promise<void> {
   await orm.delete(taskHeartbeat).where(eq(taskHeartbeat.process, process));
 }
 
-/** Removes the heartbeats of processes that died so long ago that they are no longer expected. */
+/** Purges the heartbeats of processes that died more than a day ago. */
 export async function purgeOldHeartbeats(orm: Orm): Promise<void> {
   await orm
     .delete(taskHeartbeat)
     .where(lt(taskHeartbeat.beatenAt, sql`now() - make_interval(secs => ${EXPECTED_FOR_S})`));
 }
 
-/** Tasks that ran within a day, and that no process has sent a heartbeat of for `afterS` seconds; the longest silent first. */
+/** Tasks that ran within a day but have had no heartbeat for `afterS` seconds, the longest silent first. */
 export async function silentTasks(orm: Orm, afterS: number): Promise<{ task: string; seconds: number }[]> {
   const rows = await rowsOf<{ task: string; seconds: number | string }>(
     orm,

@@ -1,8 +1,8 @@
 import type { FAILURE_KINDS } from "./columns.ts";
 
-/** The shapes of jsonb columns. They are stored: a field that is added is optional, or old rows break. */
+/** The shapes of jsonb columns. New fields must be optional, because old rows lack them. */
 
-/** One turn of a session's conversation, as `session.messages` keeps it. `at` is ISO 8601 in UTC. */
+/** One turn of a session's conversation, in `session.messages`. `at` is ISO 8601 in UTC. */
 export interface Turn {
   role: "user" | "assistant";
   content: string;
@@ -10,9 +10,9 @@ export interface Turn {
   at: string;
 }
 
-/** Identifies a running agent beyond doubt, on the machine where it runs. */
+/** Identifies a running agent uniquely, on the machine where it runs. */
 export interface AgentProcess {
-  /** The DATA_DIR's machine, as in a sandbox's config. */
+  /** The machine (DATA_DIR), as in a sandbox's config. */
   host: string;
   /** Names its journal and exit files in the sandbox's folder. */
   id: string;
@@ -21,9 +21,9 @@ export interface AgentProcess {
   started: number;
   /** The kernel's boot id. */
   boot: string;
-  /** It resumed an earlier conversation. */
+  /** Whether it resumed an earlier conversation. */
   resumed?: boolean;
-  /** Its work is being delivered to its branch: if the runner dies now, the outcome is unknown. */
+  /** Whether its work is being delivered: if the runner dies now, the outcome is unknown. */
   delivering?: boolean;
 }
 
@@ -35,25 +35,25 @@ export interface Failure {
   error: string;
 }
 
-/** The sandbox that a session holds: stored BEFORE anything is made, and all that its release needs. */
+/** The sandbox that a session holds: stored before it is created, and sufficient to release it. */
 export type SandboxConfig = LocalConfig | AllocatorConfig;
 
 export interface LocalConfig {
   provider: "local";
   /** UUID; names the sandbox's folder. */
   id: string;
-  /** The machine (DATA_DIR) that has it; another machine cannot release it. */
+  /** The machine (DATA_DIR) that has it, and the only one that can release it. */
   host: string;
 }
 
-/** A borrowed sandbox. Without `item` it may have been borrowed or not: only the machine that asked can know. */
+/** A borrowed sandbox. Without `item` it may or may not have been borrowed; only the machine that asked knows. */
 export interface AllocatorConfig {
   provider: "allocator";
-  /** Ours, not the allocator's. UUID. */
+  /** UUID; this service's id, not the allocator's. */
   id: string;
   /** The machine that runs its agent. */
   host: string;
-  /** As it was borrowed, secrets included: never shown, never logged. */
+  /** The allocator's reply, including secrets: it must not be shown or logged. */
   item?: BorrowedItem;
   borrow_token?: string;
 }

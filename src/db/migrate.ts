@@ -6,16 +6,16 @@ import { OperatorError } from "../shared/errors.ts";
 import { type Database, type Orm, rowsOf } from "./client.ts";
 import { migrations } from "./migrations.ts";
 
-/** Any constant that never changes: "prompt-b" in ASCII. */
+/** An arbitrary number that must never change: "prompt-b" in ASCII. */
 const LOCK = 0x70726f6d70742d62n;
 
-/** Drizzle's own migrator, whose public form reads a folder; a binary has none. */
+/** Drizzle's internal migrator: the public one reads a folder, which an executable does not have. */
 interface Migrator {
   dialect: { migrate(list: MigrationMeta[], session: unknown, config: object): Promise<void> };
   session: unknown;
 }
 
-/** Tags of the pending migrations. @throws OperatorError when it is newer than this binary. */
+/** The tags of the pending migrations. @throws OperatorError when the database is newer than this executable. */
 export async function pendingMigrations(orm: Orm): Promise<string[]> {
   const [found] = await rowsOf<{ name: string | null }>(
     orm,
@@ -35,10 +35,10 @@ export async function pendingMigrations(orm: Orm): Promise<string[]> {
 }
 
 /**
- * Applies pending migrations, one process at a time: the others wait, and then find nothing to do.
- * @param options.queue also prepare BullMQ's schema (no REDIS_URL).
+ * Applies the pending migrations, one process at a time; the others wait and then have nothing to do.
+ * @param options.queue whether to migrate BullMQ's schema, too: without REDIS_URL.
  * @returns the tags that were applied.
- * @throws OperatorError when the database is newer than this binary; what `signal` aborted with, also while it waits.
+ * @throws OperatorError when the database is newer than this executable; what `signal` aborted with, also while it waits.
  */
 export function migrate(options: {
   database: Database;

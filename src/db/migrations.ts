@@ -4,7 +4,7 @@ import cancelAndFailures from "../../drizzle/0002_cancel_and_failures.sql" with 
 import branchOfItsUser from "../../drizzle/0003_branch_of_its_user.sql" with { type: "text" };
 import journal from "../../drizzle/meta/_journal.json" with { type: "json" };
 
-/** Each migration's text, by its tag in the journal. A new migration gets a line here; a test compares the two. */
+/** The text of each migration, by its tag in the journal. A new migration needs a line here; a test compares the two. */
 const TEXTS: Readonly<Record<string, string>> = {
   "0000_first": first,
   "0001_live_and_limits": liveAndLimits,
@@ -14,7 +14,7 @@ const TEXTS: Readonly<Record<string, string>> = {
 
 export interface Migration {
   tag: string;
-  /** Milliseconds since 1970, as drizzle-kit wrote it; orders migrations. */
+  /** Milliseconds since 1970, written by drizzle-kit; determines the order. */
   when: number;
   text: string;
 }

@@ -10,11 +10,11 @@ import * as tables from "./tables.ts";
 
 const APPLICATION_NAME = "prompt-backend";
 const CONNECT_TIMEOUT_S = 10;
-/** Seconds between attempts to reconnect: the driver's own pauses grow to 20, and every query would wait for them. */
+/** Seconds between attempts to reconnect. The driver's default grows to 20 s, for which every query would wait. */
 const backoff = (tries: number) => Math.min(1, 0.05 * 2 ** tries);
 
 /**
- * PostgreSQL over the network. `poolMax` connections serve our own queries; LISTEN and the queue have others.
+ * Connects to PostgreSQL. `poolMax` connections serve our own queries; LISTEN and the queue have others.
  * @throws OperatorError when the server cannot be reached or refuses the connection.
  */
 export async function openPostgres(options: {
@@ -60,7 +60,7 @@ export async function openPostgres(options: {
     queuePool() {
       pool ??= new pg.Pool({
         connectionString: options.url,
-        // Each worker keeps one connection for LISTEN; a pool that is too small hangs silently.
+        // Each worker keeps a connection for LISTEN; a pool that is too small hangs without an error.
         max: 10,
         options: "-c search_path=bullmq",
         application_name: `${APPLICATION_NAME} queue`,
@@ -77,7 +77,7 @@ export async function openPostgres(options: {
     async withAdvisoryLock(lock, work, signal) {
       const single = postgres(options.url, { ...connection, max: 1 });
       const locked = single`select pg_advisory_lock(${lock.toString()}::bigint)`;
-      // A closed connection alone would leave the server waiting for the lock.
+      // If only the connection were closed, the server would still wait for the lock.
       const cancel = () => locked.cancel();
       signal?.addEventListener("abort", cancel, { once: true });
       try {
@@ -85,14 +85,14 @@ export async function openPostgres(options: {
         return await unlessAborted(work(drizzle(single, { schema: tables }) as unknown as Orm), signal);
       } finally {
         signal?.removeEventListener("abort", cancel);
-        // What was aborted in a transaction is rolled back with its connection.
+        // Closing the connection rolls an aborted transaction back.
         await single.end({ timeout: signal?.aborted ? 1 : 5 });
       }
     },
 
     async leads(lock) {
-      // The lock belongs to its connection, which therefore stays open. Taking it again only counts it up; after a lost
-      // connection it is free for the first that asks.
+      // The lock belongs to its connection, which therefore stays open. Acquiring it again only increments its count; after
+      // a lost connection the first process that asks gets it.
       leading ??= postgres(options.url, { ...connection, max: 1, max_lifetime: null });
       const [row] = await leading`select pg_try_advisory_lock(${lock.toString()}::bigint) as held`;
       return row?.["held"] === true;
@@ -104,7 +104,7 @@ export async function openPostgres(options: {
   };
 }
 
-/** Has the tables and no database: for an app that is only described. Every statement fails. */
+/** Has the tables but no connection, for an app that is only described. Every statement fails. */
 export const unconnectedOrm = (): Orm => drizzle.mock({ schema: tables }) as unknown as Orm;
 
 /** Host and database of a URL, without user and password. */

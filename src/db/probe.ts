@@ -4,15 +4,15 @@ import { type Orm, rowsOf } from "./client.ts";
 export interface Probe {
   /** As the server reports it, e.g. 17.2. */
   version: string;
-  /** Milliseconds of the fastest of several round trips. */
+  /** The fastest of several round trips, milliseconds. */
   latencyMs: number;
-  /** Milliseconds by which this machine's clock is ahead of the database's. */
+  /** How far this machine's clock is ahead of the database's, milliseconds. */
   offsetMs: number;
 }
 
 const TRIPS = 5;
 
-/** The database's version, latency and clock; the fastest round trip is the most precise for the clock, too. */
+/** Measures the latency and clock of the database. The fastest round trip gives the most precise offset. */
 export async function probe(orm: Orm): Promise<Probe> {
   let best: Probe | undefined;
   for (let trip = 0; trip < TRIPS; trip += 1) {

@@ -2,15 +2,15 @@ import { type SQL, sql } from "drizzle-orm";
 import type { PgTable } from "drizzle-orm/pg-core";
 import { type Orm, rowsOf, type Transaction } from "./client.ts";
 
-/** Rows of one statement, which takes some milliseconds. */
+/** How many rows one statement deletes, in some milliseconds. */
 export const PURGE_BATCH = 500;
-/** Any constant. Held for one batch: triggers of two concurrent purges could deadlock. */
+/** An arbitrary number. Held for one batch, because triggers of concurrent purges could deadlock. */
 const LOCK = 7_331_050;
 
 /**
- * Deletes up to a batch of the rows that match `condition`, except those that are locked. Any number of processes may
- * purge: they take turns, batch by batch.
- * @returns how many; fewer than `limit` when there are no more.
+ * Deletes up to `limit` rows that match `condition`, except locked ones. Any number of processes may purge: they take
+ * turns, batch by batch.
+ * @returns how many; fewer than `limit` when no more are left.
  */
 export function deleteSome(orm: Orm, table: PgTable, condition: SQL, limit = PURGE_BATCH): Promise<number> {
   return inTurn(orm, async (tx) => {
@@ -24,7 +24,7 @@ export function deleteSome(orm: Orm, table: PgTable, condition: SQL, limit = PUR
   });
 }
 
-/** One batch at a time in the whole cluster. */
+/** Runs `work` in a transaction while no other process of the cluster does. */
 export function inTurn<T>(orm: Orm, work: (tx: Transaction) => Promise<T>): Promise<T> {
   return orm.transaction(async (tx) => {
     await tx.execute(sql`select pg_advisory_xact_lock(${LOCK})`);
@@ -32,11 +32,11 @@ export function inTurn<T>(orm: Orm, work: (tx: Transaction) => Promise<T>): Prom
   });
 }
 
-/** Older than this many seconds, by the database's clock. */
+/** True for times more than this many seconds ago, by the database's clock. */
 export const olderThan = (column: unknown, seconds: number) =>
   sql`${column} < now() - make_interval(secs => ${seconds}::double precision)`;
 
-/** Identifies this database among all others, also after a restart or a change of address. */
+/** A globally unique id of this database, which a restart or a change of address does not change. */
 export async function databaseIdentity(orm: Orm): Promise<string> {
   const [row] = await rowsOf<{ id: string }>(
     orm,

@@ -5,9 +5,8 @@ const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 2_000;
 
 /**
- * Runs a query that must not fail because the database is unavailable for a while: it is tried again until it works, or
- * until `signal` aborts. Whatever else goes wrong is thrown at once.
- * @param query told how often it has been tried: from the second attempt on, an earlier one may have had its effect.
+ * Retries a query while the database is unavailable, until it succeeds or `signal` aborts. Other errors are thrown at once.
+ * @param query is called with the number of the attempt, from 1: an earlier attempt may have taken effect.
  */
 export const retryWhileUnavailable = <T>(
   signal: AbortSignal,

@@ -39,7 +39,7 @@ export const session = pgTable(
     messages: jsonb("messages").$type<Turn[]>().notNull().default([]),
     inboxStatus: text("inbox_status", { enum: INBOX_STATUSES }).notNull().default("Pending"),
     sessionStatus: text("session_status", { enum: SESSION_STATUSES }).notNull().default("Active"),
-    /** The sandbox that is held, from before it is made until after it was returned. */
+    /** The sandbox that the session holds, from before it is created until after it was returned. */
     sbxConfig: jsonb("sbx_config").$type<SandboxConfig>(),
     cancellationStatus: text("cancellation_status", { enum: CANCELLATION_STATUSES }),
     cancelledAt: at("cancelled_at"),
@@ -48,7 +48,7 @@ export const session = pgTable(
     /** The last prompt.seq and message.seq; counters in the row keep both gapless under concurrency. */
     promptSeq: integer("prompt_seq").notNull().default(0),
     messageSeq: bigint("message_seq", { mode: "number" }).notNull().default(0),
-    /** Grows with each change of the row, by a trigger; ETags are made of it. */
+    /** Incremented with each change of the row, by a trigger; ETags contain it. */
     version: bigint("version", { mode: "number" }).notNull().default(1),
     deletedAt: at("deleted_at"),
     ...times(),
@@ -58,11 +58,11 @@ export const session = pgTable(
     check("session_session_status", oneOf(t.sessionStatus, SESSION_STATUSES)),
     check("session_cancellation_status", oneOf(t.cancellationStatus, CANCELLATION_STATUSES)),
     check("session_not_empty", sql`${t.repo} <> '' and ${t.branch} <> '' and ${t.targetBranch} <> ''`),
-    // Two sessions of one user on one branch would push over each other. Of other users nothing may be learned or taken
-    // away: between them git decides, as between any two clones, and a push is never forced.
+    // Two sessions of one user on one branch would overwrite each other. Branches of other users are neither revealed nor
+    // reserved: between users git decides, as between any two clones, and a push is never forced.
     uniqueIndex("session_user_repo_branch").on(t.userId, t.repo, t.branch).where(sql`${t.deletedAt} is null`),
     index("session_user").on(t.userId, t.createdAt, t.id).where(sql`${t.deletedAt} is null`),
-    // All that a list's ETag needs, without the rows.
+    // Covers what the ETag of a list needs.
     index("session_user_version").on(t.userId, t.version).where(sql`${t.deletedAt} is null`),
     index("session_user_repo").on(t.userId, t.repo, t.createdAt, t.id).where(sql`${t.deletedAt} is null`),
     index("session_cancelling").on(t.updatedAt).where(sql`${t.cancellationStatus} = 'Requested'`),
@@ -79,36 +79,36 @@ export const prompt = pgTable(
     sessionId: uuid("session_id")
       .notNull()
       .references(() => session.id, { onDelete: "cascade" }),
-    /** The session's user, here too: prompts are claimed by user. */
+    /** The session's user, repeated here because claims select by user. */
     userId: text("user_id").notNull(),
     seq: integer("seq").notNull(),
     data: jsonb("data").$type<unknown>().notNull(),
-    /** Higher goes first, among the prompts of one user. */
+    /** Prompts of a user with a higher priority start first. */
     priority: integer("priority").notNull().default(0),
     status: text("status", { enum: PROMPT_STATUSES }).notNull().default("Queued"),
     attempt: integer("attempt").notNull().default(0),
     leaseOwner: text("lease_owner"),
-    /** Grows with each claim and never shrinks; every write of a run compares it. */
+    /** Grows with each claim and never decreases; every write of a run compares it. */
     leaseEpoch: bigint("lease_epoch", { mode: "number" }).notNull().default(0),
     leaseExpiresAt: at("lease_expires_at"),
     /** When its job was last written to the outbox; the session-poller's grace period starts here. */
     dispatchedAt: at("dispatched_at").notNull().defaultNow(),
-    /** After a transient failure: not to be started before then. */
+    /** The earliest start of a retry after a transient failure. */
     notBefore: at("not_before"),
     error: text("error"),
     errorKind: text("error_kind", { enum: FAILURE_KINDS }),
     failures: jsonb("failures").$type<Failure[]>().notNull().default([]),
-    /** When its user cancelled it. On the prompt, not the session: a follow-up that comes meanwhile runs. */
+    /** When its user cancelled it. A follow-up that arrives meanwhile is not cancelled. */
     cancelRequestedAt: at("cancel_requested_at"),
-    /** Where the agent runs, and how much of its output is stored: for a takeover. */
+    /** The agent's process and, in bytes, how much of its output is stored: for a takeover. */
     process: jsonb("process").$type<AgentProcess>(),
     outputOffset: bigint("output_offset", { mode: "number" }).notNull().default(0),
     usage: jsonb("usage").$type<Record<string, number>>(),
     startedAt: at("started_at"),
     finishedAt: at("finished_at"),
-    /** Grows with each change that a client can see. */
+    /** Incremented with each change that a client can see. */
     version: bigint("version", { mode: "number" }).notNull().default(1),
-    /** Grows with each change of its messages. */
+    /** Incremented with each change of its messages. */
     messagesVersion: bigint("messages_version", { mode: "number" }).notNull().default(0),
     ...times(),
   },
@@ -120,7 +120,7 @@ export const prompt = pgTable(
       sql`(${t.status} = 'Running') = (${t.leaseOwner} is not null and ${t.leaseExpiresAt} is not null)`,
     ),
     uniqueIndex("prompt_session_seq").on(t.sessionId, t.seq),
-    // The database itself refuses a second writer in a session.
+    // The database itself refuses a second running prompt in a session.
     uniqueIndex("prompt_one_running").on(t.sessionId).where(sql`${t.status} = 'Running'`),
     index("prompt_unfinished").on(t.sessionId, t.seq).where(sql`${t.status} in ('Queued', 'Running')`),
     index("prompt_user_unfinished").on(t.userId, t.status).where(sql`${t.status} in ('Queued', 'Running')`),
@@ -177,7 +177,7 @@ export const deadLetter = pgTable(
     id: id(),
     taskType: text("task_type").notNull(),
     entityId: uuid("entity_id").notNull(),
-    /** The owner; null: for admins only. */
+    /** The owner; null if only admins may see it. */
     userId: text("user_id"),
     kind: text("kind", { enum: FAILURE_KINDS }).notNull().default("poison"),
     entityData: jsonb("entity_data").$type<unknown>(),
@@ -200,13 +200,13 @@ export const deadLetter = pgTable(
   ],
 );
 
-/** Replies to requests with an Idempotency-Key; kept 24 h. */
+/** Replies to requests with an Idempotency-Key; kept for 24 h. */
 export const idempotencyKey = pgTable(
   "idempotency_key",
   {
     userId: text("user_id").notNull(),
     key: text("key").notNull(),
-    /** Of the operation and the body: the same key with another fingerprint is refused. */
+    /** A hash of the operation and the body. The same key with another fingerprint is refused. */
     fingerprint: text("fingerprint").notNull(),
     response: jsonb("response").$type<unknown>().notNull(),
     createdAt: at("created_at").notNull().defaultNow(),
@@ -214,7 +214,7 @@ export const idempotencyKey = pgTable(
   (t) => [primaryKey({ columns: [t.userId, t.key] }), index("idempotency_key_created").on(t.createdAt)],
 );
 
-/** Requests counted per user and address, where there is no Redis; in the shape of rate-limiter-flexible. */
+/** Request counts by user and address when there is no Redis, in the schema of rate-limiter-flexible. */
 export const requestLimit = pgTable("request_limit", {
   key: text("key").primaryKey(),
   points: integer("points").notNull().default(0),
@@ -227,7 +227,7 @@ export const taskHeartbeat = pgTable(
   "task_heartbeat",
   {
     task: text("task").notNull(),
-    /** New at each start of a process. */
+    /** A process has a new id after each start. */
     process: text("process").notNull(),
     host: text("host").notNull(),
     beatenAt: at("beaten_at").notNull().defaultNow(),

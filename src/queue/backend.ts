@@ -8,14 +8,14 @@ import type { Payloads, QueueName } from "./names.ts";
 import type { OutboxMessage } from "./outbox.ts";
 import { connectRedis } from "./redis.ts";
 
-/** The dispatcher. It may lose everything at any time: the database knows what is still to be done. */
+/** The queue. It may lose all jobs at any time: the database has the state of all work. */
 export interface QueueBackend {
   readonly kind: "redis" | "postgres" | "embedded";
-  /** Adds jobs to one queue, except those whose id is still there. Rejects while the queue is unavailable. */
+  /** Adds jobs to a queue, except those whose id it still has. Rejects while the queue is unavailable. */
   publish(queue: QueueName, messages: readonly OutboxMessage[]): Promise<void>;
   /**
-   * Handles jobs of one queue, `concurrency` at a time. A handler's error is logged; the session-poller, not the queue,
-   * retries the work.
+   * Handles the jobs of a queue, `concurrency` at a time. Errors of the handler are logged; the work is retried by the
+   * session-poller, not by the queue.
    */
   work<Name extends QueueName>(options: {
     queue: Name;
@@ -30,14 +30,14 @@ export interface QueueWorker {
   stop(): Promise<void>;
 }
 
-/** A job's id is free again once it was handled. */
+/** The id of a job may be used again once the job was handled. */
 const JOB: JobsOptions = { attempts: 1, removeOnComplete: true, removeOnFail: true };
-/** A dead worker's job is noticed after at most both together. The lease, not this lock, keeps runs apart. */
+/** The job of a dead worker is detected after at most the sum of both. The lease, not this lock, isolates runs. */
 const LOCK_MS = 15_000;
 const STALLED_CHECK_MS = 10_000;
 
 /**
- * BullMQ on Redis where REDIS_URL names one, else on the same database.
+ * BullMQ on the Redis of REDIS_URL, else on the database.
  * @throws OperatorError when Redis cannot be reached.
  */
 export async function openQueue(options: {
@@ -116,14 +116,14 @@ interface Makers {
 }
 
 function onRedis(redis: Redis): Makers {
-  // While Redis is unavailable a publisher must fail at once (the outbox retries), and a worker must wait.
+  // While Redis is unavailable, publishers fail at once (the outbox retries) and workers wait.
   const waiting: RedisOptions = { enableOfflineQueue: true, maxRetriesPerRequest: null };
   return {
     queue: (name, settings) => new Queue(name, { connection: redis, ...settings }),
     worker(name, handle, settings) {
       const connection = redis.duplicate(waiting);
       const worker = new Worker(name, handle, { connection, ...settings });
-      // BullMQ does not close a connection that it was given.
+      // BullMQ does not close a connection that it did not open.
       worker.on("closed", () => connection.disconnect());
       return worker;
     },

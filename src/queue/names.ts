@@ -1,8 +1,8 @@
-/** Queues, which are also the outbox's topics, and the payload of each one's jobs: ids only, as a queue holds clear text. */
+/** The queues, which are also the topics of the outbox. Payloads have only ids, because queues store them in plain text. */
 export const QUEUES = {
-  /** Run a prompt. */
+  /** Runs a prompt. */
   promptRun: "prompt-run",
-  /** Write a better title for a session. */
+  /** Generates the title of a session. */
   sessionTitle: "session-title",
 } as const;
 
@@ -15,11 +15,11 @@ export interface Payloads {
 
 /** NOTIFY channels. */
 export const CHANNELS = {
-  /** A session or its messages changed. Sent by a trigger: `<session id> <message_seq> <user id>`. */
+  /** A session or its messages changed. A trigger sends `<session id> <message_seq> <user id>`. */
   session: "session_changed",
   /** A running prompt was cancelled; the payload is its id. */
   cancel: "prompt_cancel",
-  /** The outbox has something to publish. */
+  /** The outbox has rows to publish. */
   outbox: "outbox",
   /** A sandbox may be returned. */
   sandboxDone: "sandbox_done",

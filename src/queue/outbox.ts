@@ -5,7 +5,7 @@ import { deleteSome, olderThan } from "../db/purge.ts";
 import { outbox } from "../db/tables.ts";
 import { CHANNELS, type Payloads, type QueueName } from "./names.ts";
 
-/** A row that is due. Its id becomes the job's id: published twice, it is one job. */
+/** A due row. Its id is also the job's id, so that publishing it twice makes one job. */
 export interface OutboxMessage {
   id: string;
   topic: QueueName;
@@ -16,7 +16,7 @@ export interface OutboxMessage {
  * Writes a job to the outbox in the caller's transaction: it is published if and only if that commits. The NOTIFY wakes
  * the publisher at once.
  * @param message.key the entity that the job is about.
- * @param message.delayMs it is not published before then, milliseconds from now; default 0.
+ * @param message.delayMs when to publish it at the earliest, milliseconds from now; default 0.
  */
 export async function enqueue<Topic extends QueueName>(
   tx: Transaction,
@@ -36,8 +36,8 @@ export async function notifyOutbox(tx: Transaction): Promise<void> {
 }
 
 /**
- * Takes up to `limit` due rows and postpones their next attempt (1 s, doubling to 64 s, ±50 %), so that neither a
- * concurrent publisher nor a crash of this one can lose or block them.
+ * Claims up to `limit` due rows by postponing their next attempt (1 s, doubling to 64 s, ±50 %): a concurrent publisher
+ * does not take them, and a crash of this one does not lose them.
  */
 export async function claimOutbox(orm: Orm, limit: number): Promise<OutboxMessage[]> {
   const due = orm
@@ -59,7 +59,7 @@ export async function claimOutbox(orm: Orm, limit: number): Promise<OutboxMessag
   return rows.sort((a, b) => (a.id < b.id ? -1 : 1)) as unknown as OutboxMessage[];
 }
 
-/** For rows whose jobs are in the queue. */
+/** Records that the jobs of these rows are in the queue. */
 export async function markPublished(orm: Orm, ids: readonly string[]): Promise<void> {
   if (ids.length === 0) return;
   await orm
@@ -68,14 +68,14 @@ export async function markPublished(orm: Orm, ids: readonly string[]): Promise<v
     .where(inArray(outbox.id, [...ids]));
 }
 
-/** Seconds that a published row is kept, for troubleshooting. */
+/** How long published rows are kept for troubleshooting, seconds. */
 const PUBLISHED_KEPT_S = 86_400;
 
-/** Purges a batch of the rows that were published a day ago. @returns how many. */
+/** Purges a batch of rows that were published more than a day ago. @returns how many. */
 export const purgePublished = (orm: Orm): Promise<number> =>
   deleteSome(orm, outbox, olderThan(outbox.publishedAt, PUBLISHED_KEPT_S));
 
-/** For rows that the queue did not take: they are due again at their next attempt. */
+/** Records that the queue did not accept these rows; they are due again at their next attempt. */
 export async function markUnpublished(orm: Orm, ids: readonly string[], error: string): Promise<void> {
   if (ids.length === 0) return;
   await orm

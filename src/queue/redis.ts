@@ -6,7 +6,7 @@ import { unlessAborted } from "../shared/time.ts";
 const CONNECT_TIMEOUT_MS = 5_000;
 const MAX_RETRY_MS = 2_000;
 
-/** Not connected yet. Commands fail at once while Redis is unavailable; it reconnects by itself. */
+/** Creates a client that is not connected yet. It reconnects by itself; commands fail at once while Redis is unavailable. */
 function makeRedis(url: string): Redis {
   return new Redis(url, {
     lazyConnect: true,
@@ -17,11 +17,11 @@ function makeRedis(url: string): Redis {
   });
 }
 
-/** For callers that can do without Redis for a while, also at the start. Whoever opens it disconnects it. */
+/** For callers that tolerate a Redis that is unavailable, even at startup. The caller disconnects it. */
 export function openRedis(url: string, logger: Logger): Redis {
   const redis = makeRedis(url);
   watch(redis, logger);
-  // The listener above has logged why, and it reconnects.
+  // The error listener has logged the reason, and the client reconnects.
   redis.connect().catch(() => undefined);
   return redis;
 }
@@ -55,15 +55,15 @@ export async function connectRedis(url: string, logger: Logger, signal?: AbortSi
   return redis;
 }
 
-/** Logs each outage once: every failed reconnect emits an error of its own. */
+/** Logs each outage once, although every failed reconnect emits an error. */
 function watch(redis: Redis, logger: Logger): void {
-  let away = false;
+  let unavailable = false;
   redis.on("error", (error) => {
-    if (!away) logger.warn("Redis is unavailable", { error: messageOf(error) });
-    away = true;
+    if (!unavailable) logger.warn("Redis is unavailable", { error: messageOf(error) });
+    unavailable = true;
   });
   redis.on("ready", () => {
-    if (away) logger.info("Redis is available again");
-    away = false;
+    if (unavailable) logger.info("Redis is available again");
+    unavailable = false;
   });
 }

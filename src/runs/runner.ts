@@ -14,7 +14,7 @@ import { openRunWriter, type RunWriter } from "./writer.ts";
 export interface RunnerDeps extends PrepareDeps {
   orm: Orm;
   leases: LeaseManager;
-  /** What a shutdown does with running agents: leaves them to the next process on this machine, or ends them. */
+  /** On shutdown, leave running agents to the next process on this machine, or stop them. */
   handover: "leave" | "stop";
 }
 

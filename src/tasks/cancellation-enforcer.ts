@@ -3,7 +3,7 @@ import { startLoop } from "./loop.ts";
 import type { Task } from "./task.ts";
 
 const INTERVAL_MS = 2_000;
-/** A runner needs the grace period after SIGTERM, and may then deliver, which has limits of its own. */
+/** How long a runner may take: the grace period after SIGTERM, and more. Delivery has time limits of its own. */
 const OVERDUE_MS = 60_000;
 
 /** Enforces cancellations: notifies runners again, and closes cancelled prompts that no runner ends. */

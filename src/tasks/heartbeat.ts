@@ -5,10 +5,10 @@ import type { Logger } from "../observability/logger.ts";
 import { messageOf } from "../shared/errors.ts";
 import { type RunningTask, startLoop } from "./loop.ts";
 
-/** A task counts as silent only after several of these. */
+/** A task counts as silent only after several missed heartbeats. */
 const INTERVAL_MS = 5_000;
 
-/** Writes every 5 s, in one statement, that the tasks of this process are alive; /health/ready reads it. */
+/** Records every 5 s, in one statement, that the tasks of this process are alive; /health/ready reads it. */
 export function startHeartbeat(options: {
   orm: Orm;
   tasks: readonly string[];
@@ -21,7 +21,7 @@ export function startHeartbeat(options: {
   let purged = false;
 
   const work = async () => {
-    // Caught here: the loop would back off, and the first heartbeat after an outage must not come late.
+    // Caught here, because the loop would back off: the first heartbeat after an outage must not be late.
     try {
       await writeHeartbeats(orm, { process, host: hostname(), tasks });
       if (!purged) await purgeOldHeartbeats(orm);

@@ -5,10 +5,10 @@ import { startLoop } from "./loop.ts";
 import type { Task } from "./task.ts";
 
 const INTERVAL_MS = 2_000;
-/** Between two sweeps of this machine, for what a crash left behind. */
+/** The interval of sweeps of this machine for sandboxes that a crash left behind. */
 const SWEEP_EVERY_MS = 10_000;
 
-/** Returns the sandboxes of idle sessions, and whatever a crash left behind. */
+/** Returns the sandboxes of idle sessions, and removes those that a crash left behind. */
 export const ipReturnPoller: Task = async ({ database, sandboxes, metrics, logger }) => {
   const { orm } = database;
   let sweptAt = Number.NEGATIVE_INFINITY;
@@ -21,7 +21,7 @@ export const ipReturnPoller: Task = async ({ database, sandboxes, metrics, logge
     }
     for (const { sessionId, config } of await idleSandboxes(orm)) {
       try {
-        // False: it is another machine's, whose own poller returns it.
+        // False for a sandbox of another machine, which returns it itself.
         if (!(await sandboxes.release(config))) continue;
         await markReturned(orm, sessionId, config);
         metrics.sandboxReturn("done");

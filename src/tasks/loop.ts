@@ -1,21 +1,23 @@
 import type { Logger } from "../observability/logger.ts";
 import { messageOf } from "../shared/errors.ts";
 
-/** After failures it backs off up to this; a longer interval stays as it is. */
+/** The maximum of the backoff after failures, unless the interval is longer. */
 const MAX_WAIT_MS = 30_000;
 
-/** A running task. `stop` takes no new work, ends what runs in the task's own way, and resolves once nothing runs. */
+/** A running task. `stop` ends it gracefully: it takes no new work, and resolves once nothing runs. */
 export interface RunningTask {
   stop(): Promise<void>;
 }
 
-/** Repeats `work` when woken, and at least every `intervalMs`; never twice at once. A failure is logged and retried. */
 export interface Loop extends RunningTask {
+  /** Runs `work` now, or once more if it is running. During a backoff it has no effect. */
   wake(): void;
 }
 
 /**
- * @param options.work does all there is to do now. It is called at once.
+ * Calls `work` at once, then when woken and at least every `intervalMs`, never concurrently. Failures are logged and
+ * retried with a backoff.
+ * @param options.work does all work that is due now.
  */
 export function startLoop(options: {
   name: string;
@@ -40,7 +42,7 @@ export function startLoop(options: {
         logger.warn("task failed, will retry", { task: name, failures, error: messageOf(error) });
       }
       if (woken || stopped) {
-        // Woken meanwhile: once more, but never in a tight loop of failures.
+        // Woken meanwhile: run again at once, unless the last run failed.
         if (failures === 0) continue;
       }
       await new Promise<void>((resolve) => {

@@ -1,4 +1,4 @@
-/** Every task by its name on the command line, in the order in which they start; they stop in reverse order. */
+/** The names of all tasks on the command line, in the order of their start; they stop in reverse order. */
 export const TASK_NAMES = [
   "ip-return-poller",
   "prompt-runner",

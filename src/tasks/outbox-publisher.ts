@@ -5,10 +5,10 @@ import { startLoop } from "./loop.ts";
 import type { Task } from "./task.ts";
 
 const BATCH = 100;
-/** Only retries wait for this; NOTIFY wakes the task for new rows. */
+/** For retries; NOTIFY wakes the task for new rows. */
 const INTERVAL_MS = 1_000;
 
-/** Publishes the outbox to the queue. Any number of publishers may run. */
+/** Publishes the outbox to the queue. Any number of publishers may run at a time. */
 export const outboxPublisher: Task = async ({ database, queue, metrics, logger }) => {
   const publish = async (topic: QueueName, messages: OutboxMessage[]) => {
     const ids = messages.map(({ id }) => id);

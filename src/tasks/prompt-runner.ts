@@ -6,8 +6,8 @@ import type { Task } from "./task.ts";
 
 /**
  * Runs prompts, `WORKER_CONCURRENCY` at a time. A job is only a wake-up: the database decides which prompt is next.
- * Stopping leaves running agents to the next process on this machine; with `--handover=stop` it waits for them, then hands
- * the rest over.
+ * Stopping leaves running agents to the next process on this machine. With `--handover=stop` it waits for them up to the
+ * shutdown timeout, then hands over the rest.
  */
 export const promptRunner: Task = async ({
   config,
@@ -33,7 +33,7 @@ export const promptRunner: Task = async ({
     maxRunning: config.maxRunning,
     maxRunningPerUser: config.maxRunningPerUser,
   };
-  // An empty payload follows a lost connection: the leases are asked about all at once.
+  // An empty payload follows a lost connection: cancellations may have been missed.
   const unlisten = await database.listen(CHANNELS.cancel, (promptId) =>
     promptId === "" ? leases.refresh() : leases.cancel(promptId),
   );
@@ -41,7 +41,7 @@ export const promptRunner: Task = async ({
     queue: QUEUES.promptRun,
     concurrency: config.workerConcurrency,
     async handle() {
-      // As long as there is work: a lost job costs nothing then.
+      // Goes on while prompts wait, so that a lost job does not delay any.
       while (!stopping) {
         const run = await claimNext(orm, claimant);
         if (!run) return;

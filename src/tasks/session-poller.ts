@@ -3,10 +3,10 @@ import { startLoop } from "./loop.ts";
 import type { Task } from "./task.ts";
 
 const INTERVAL_MS = 1_000;
-/** A job that waited this long in a queue counts as lost; another one does no harm. */
+/** A job that is this old counts as lost. If it is not, the duplicate does no harm. */
 const GRACE_MS = 30_000;
 
-/** The safety net: dispatches again the prompts whose job the queue lost, or whose runner died. */
+/** The safety net: dispatches prompts again whose job was lost or whose runner died. */
 export const sessionPoller: Task = async ({ database, logger }) =>
   startLoop({
     name: "session-poller",

@@ -15,9 +15,9 @@ export interface TaskContext {
   queue: QueueBackend;
   sandboxes: SandboxProvider;
   agent: Agent;
-  /** Undefined: no key, or an agent that needs none. */
+  /** Undefined if there is no key, or the agent needs none. */
   model: ModelSource | undefined;
-  /** What a shutdown does with agents that run: leaves them to the next process on this machine, or ends them. */
+  /** On shutdown, leave running agents to the next process on this machine, or stop them. */
   handover: "leave" | "stop";
   metrics: Metrics;
   logger: Logger;

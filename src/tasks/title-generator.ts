@@ -5,7 +5,7 @@ import type { Task } from "./task.ts";
 
 const CONCURRENCY = 2;
 
-/** Improves the titles of new sessions with a model; where it gives none, the derived title stays. */
+/** Generates titles of new sessions with a model. If that fails, the derived title stays. */
 export const titleGenerator: Task = async ({ config, database, queue, logger }) => {
   const { orm } = database;
   const { anthropicApiKey: apiKey, anthropicBaseUrl: baseUrl, titleModel: model } = config;
@@ -24,7 +24,7 @@ export const titleGenerator: Task = async ({ config, database, queue, logger }) 
         signal: shutdown.signal,
       });
       if (title) await setGeneratedTitle(orm, session_id, { from: found.derivedTitle, to: title });
-      else logger.info("the model gave no title", { session_id });
+      else logger.info("the model returned no title", { session_id });
     },
   });
   return {

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 
-/** The version that the documentation and the tests were verified with; pinned, so that tests do not change by themselves. */
+/** The version that the documentation and the tests were verified with. It is pinned, or tests would change by themselves. */
 export const CLAUDE_CODE_VERSION = "2.1.330";
 
 const CACHE = resolve(import.meta.dir, "../../.cache/claude-code");

@@ -18,7 +18,7 @@ export async function openMigrated(dataDir: string): Promise<Database> {
   return openEmbedded({ dataDir });
 }
 
-/** Creates the template for these migrations unless it exists. Of concurrent test processes, the first to finish provides it. */
+/** Creates the template for these migrations unless it exists. Of concurrent processes, the first to finish wins. */
 async function makeTemplate(): Promise<string> {
   const template = join(CACHE, `embedded-${migrationsHash()}`);
   if (existsSync(template)) return template;

@@ -15,7 +15,7 @@ export interface RunningProcess {
   readonly stderr: readonly string[];
   /** Resolves after the process has ended and its output was read. */
   readonly exit: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
-  /** Waits for a line that matches, earlier ones included. @throws when the process ends first, or after `timeoutMs` (20 s). */
+  /** Waits for a matching line, past or future. @throws when the process ends first, or after `timeoutMs` (20 s). */
   waitForLine(pattern: RegExp, options?: { timeoutMs?: number }): Promise<RegExpExecArray>;
   /** Sends a signal to the process alone, as an operator would. */
   kill(signal: NodeJS.Signals): void;

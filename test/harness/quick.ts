@@ -3,7 +3,7 @@ import { readSources, type Source } from "./sources.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
 
-/** What `npm run test:quick` leaves out, with the reasons: slow folders and files, and tests that use these parts of the harness. */
+/** What `npm run test:quick` leaves out, and why: slow folders and files, and tests that use these parts of the harness. */
 const FOLDERS = {
   pipeline: "follows prompts through running services",
   chaos: "breaks running services",
