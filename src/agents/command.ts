@@ -62,7 +62,7 @@ export function createCommandAgent(options: {
  * Stores events that the web UI can render as they are, and every other line as an assistant's text. A run has succeeded
  * with exit code 0 and no result line that reports an error.
  */
-export function createCommandReader(): AgentReader {
+function createCommandReader(): AgentReader {
   const withUuid = createUuids();
   let result: JsonObject | undefined;
   let lastText = "";

@@ -6,7 +6,7 @@ import { join } from "node:path";
  * The most of CLAUDE.md that an agent gets, UTF-8 bytes, notice included. The text becomes part of one argument, which
  * Linux limits to 128 KiB; the rest is room for the option's name and for what is said about a remote sandbox.
  */
-export const INSTRUCTIONS_BYTES = 100 * 1024;
+const INSTRUCTIONS_BYTES = 100 * 1024;
 const NOTICE = "\n[The rest of CLAUDE.md was left out: too long.]";
 
 /**

@@ -1,7 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { type AgentExit, AgentUnavailable } from "../../src/agents/agent.ts";
 import { chooseAgent } from "../../src/agents/choose.ts";
-import { createCommandReader } from "../../src/agents/command.ts";
 import { isRenderable } from "../../src/agents/events.ts";
 import { Secret } from "../../src/shared/secret.ts";
 import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
@@ -62,7 +61,7 @@ describe("any program", () => {
 
 describe("its output", () => {
   const textIn = (line: string) => {
-    const event = createCommandReader().read(line);
+    const event = chooseCommand("sh").agent.reader().read(line);
     const message = event?.["message"] as { content: { text: string }[] } | undefined;
     return event && { type: event.type, uuid: event.uuid, text: message?.content[0]?.text };
   };
@@ -90,7 +89,7 @@ describe("its output", () => {
   });
 
   test("events that the web UI knows are stored as they are, duplicates with a new uuid", () => {
-    const reader = createCommandReader();
+    const reader = chooseCommand("sh").agent.reader();
     const line = JSON.stringify({ type: "user", uuid: "u", message: { role: "user", content: "hi" } });
     expect(reader.read(line)).toEqual(JSON.parse(line));
     expect(reader.read(line)?.uuid).not.toBe("u");
@@ -98,7 +97,7 @@ describe("its output", () => {
 
   test("is judged by exit code, and by a result line if there is one", () => {
     const conclude = (exit: Partial<AgentExit>, ...lines: string[]) => {
-      const reader = createCommandReader();
+      const reader = chooseCommand("sh").agent.reader();
       for (const line of lines) reader.read(line);
       return reader.conclude({ ...GOOD, ...exit });
     };

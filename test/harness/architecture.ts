@@ -26,17 +26,8 @@ const MAX_LINES = 300;
 const HARMLESS =
   /^(Set|Map|WeakMap|WeakSet|URL|RegExp|TextEncoder|TextDecoder|AsyncLocalStorage|Error|Date|Intl\.\w+|Uint8Array)$/;
 
-/** Exports that await their removal, or have a test as their purpose. */
-const EXPORTED_FOR_TESTS = new Set([
-  // To be emptied: the tests of these rooms shall use what the rooms offer to the service.
-  "agents/command.ts createCommandReader",
-  "agents/instructions.ts INSTRUCTIONS_BYTES",
-  "sandboxes/process/journal.ts CUT_MARK",
-  "sandboxes/process/journal.ts LINE_LIMIT",
-  // These stay: a test compares docs/ERRORS.md with them.
-  "config/mistakes.ts CONFIG_CODES",
-  "shared/errors.ts ERROR_CODES",
-]);
+/** Exports of which a test is the purpose: docs/ERRORS.md is compared with them. */
+const EXPORTED_FOR_TESTS = new Set(["config/mistakes.ts CONFIG_CODES", "shared/errors.ts ERROR_CODES"]);
 
 /** Says what a file does wrong. `sources` are all files of src/. */
 type Rule = (source: Source, layer: number, sources: readonly Source[]) => readonly string[];

@@ -2,8 +2,8 @@ import { open } from "node:fs/promises";
 import type { FileChanges } from "./file-changes.ts";
 
 /** Bytes after which a line is cut and marked (16 MiB): agents print whole files in one line. */
-export const LINE_LIMIT = 16 * 1024 * 1024;
-export const CUT_MARK = "…[line cut]";
+const LINE_LIMIT = 16 * 1024 * 1024;
+const CUT_MARK = "…[line cut]";
 const CHUNK_BYTES = 256 * 1024;
 const NEWLINE = 10;
 

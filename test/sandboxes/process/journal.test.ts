@@ -3,13 +3,11 @@ import { appendFile, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { type FolderWatch, watchFolder } from "../../../src/sandboxes/process/file-changes.ts";
-import {
-  CUT_MARK,
-  type JournalLine,
-  LINE_LIMIT,
-  readJournal,
-  tailOf,
-} from "../../../src/sandboxes/process/journal.ts";
+import { type JournalLine, readJournal, tailOf } from "../../../src/sandboxes/process/journal.ts";
+
+/** What the code says, written out: 16 MiB. */
+const LINE_LIMIT = 16 * 1024 * 1024;
+const CUT_MARK = "…[line cut]";
 
 let folder: string;
 let watch: FolderWatch;
