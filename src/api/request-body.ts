@@ -11,7 +11,7 @@ const tooLarge = () => new AppError("too_large", `The body is larger than ${MAX_
 
 /** Refuses what no route can use: a Content-Length above the limit, and query parameters with NUL, which PostgreSQL cannot store. */
 export const requestLimits = () =>
-  new Elysia({ name: "request-limits" })
+  new Elysia({ name: "request-body" })
     .onRequest(({ request }) => {
       if (Number(request.headers.get("content-length") ?? 0) > MAX_BODY_BYTES) throw tooLarge();
     })

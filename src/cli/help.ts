@@ -1,4 +1,4 @@
-import { VARIABLES } from "../config/variables.ts";
+import { VARIABLES } from "../config/variables/all.ts";
 
 /** The text of --help. */
 export function helpText(version: string, taskNames: readonly string[]): string {

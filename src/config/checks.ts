@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { type ConfigCode, ConfigMistake } from "./mistakes.ts";
 import type { Mistakes, ValuesOf } from "./rows.ts";
-import type { ROWS, VariableName } from "./variables.ts";
+import type { ROWS, VariableName } from "./variables/all.ts";
 
 type Values = ValuesOf<typeof ROWS>;
 type Fail = (name: VariableName, code: ConfigCode, problem: string) => void;

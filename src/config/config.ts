@@ -2,7 +2,7 @@ import { OperatorError } from "../shared/errors.ts";
 import { Secret } from "../shared/secret.ts";
 import { checkValues } from "./checks.ts";
 import { type Env, type Mistakes, readRows } from "./rows.ts";
-import { ROWS } from "./variables.ts";
+import { ROWS } from "./variables/all.ts";
 
 export { type AuthConfig, isLoopback } from "./checks.ts";
 

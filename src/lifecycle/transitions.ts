@@ -5,7 +5,8 @@ import { prompt, session } from "../db/tables.ts";
 
 /**
  * The transitions of sessions and prompts: how each event changes the statuses and what belongs to them. Only functions of
- * this folder write statuses, and only from these two tables.
+ * this folder write statuses: from these two tables, or in one statement with more (startRun, requestCancel, closeCancelled,
+ * revivePrompts).
  *
  *   prompt   Queued → Running → Completed | Failed | Cancelled; back to Queued when a run is requeued or revived
  *   session  inbox_status: the state of its newest work; session_status: whether it is active, archived or failed
@@ -82,8 +83,8 @@ export const sessionAfter = {
     return { inboxStatus: has("Running") ? "Processing" : has("Queued") ? "Pending" : rests, updatedAt: now };
   },
 
-  archived: { sessionStatus: "Completed" },
-  reopened: { sessionStatus: "Active" },
+  archived: { sessionStatus: "Completed", updatedAt: now },
+  reopened: { sessionStatus: "Active", updatedAt: now },
 } as const satisfies Record<string, SessionChange | ((...args: never[]) => SessionChange)>;
 
 const released = { leaseOwner: null, leaseExpiresAt: null, process: null, updatedAt: now } as const;

@@ -1,10 +1,9 @@
 import { eq, sql } from "drizzle-orm";
 import type { Orm, Transaction } from "../db/client.ts";
 import { prompt, session } from "../db/tables.ts";
-import { dispatchNext, notifySandboxIdle } from "../lifecycle/dispatch.ts";
 import { lockUnfinished } from "../lifecycle/locks.ts";
 import { type PromptRow, readOwnPrompt } from "../lifecycle/ownership.ts";
-import { sessionAfter } from "../lifecycle/transitions.ts";
+import { dequeuePrompt } from "../lifecycle/queue-prompt.ts";
 import { AppError } from "../shared/errors.ts";
 
 /** Changes a waiting prompt, in the conversation too. @throws AppError `prompt_not_found`, `prompt_not_waiting` */
@@ -30,21 +29,13 @@ export async function updatePrompt(
 export async function deletePrompt(orm: Orm, wanted: { userId: string; id: string }): Promise<void> {
   await orm.transaction(async (tx) => {
     const { id, sessionId } = await lockWaiting(tx, wanted, "deleted");
-    await tx.delete(prompt).where(eq(prompt.id, id));
-    const left = await tx
-      .select({ id: prompt.id, status: prompt.status })
-      .from(prompt)
-      .where(eq(prompt.sessionId, sessionId))
-      .orderBy(prompt.seq);
+    await dequeuePrompt(tx, { id, sessionId });
     const turns = sql`select jsonb_agg(turn order by place)
       from jsonb_array_elements(${session.messages}) with ordinality as turns (turn, place) where not (${isTurnOf(id)})`;
     await tx
       .update(session)
-      .set({ ...sessionAfter.promptDeleted(left), messages: sql`coalesce((${turns}), '[]'::jsonb)` })
+      .set({ messages: sql`coalesce((${turns}), '[]'::jsonb)` })
       .where(eq(session.id, sessionId));
-    if (left.some(({ status }) => status === "Running")) return;
-    const next = await dispatchNext(tx, sessionId);
-    if (next === undefined) await notifySandboxIdle(tx);
   });
 }
 

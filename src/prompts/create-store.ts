@@ -1,12 +1,11 @@
-import { and, count, eq, inArray, sql } from "drizzle-orm";
+import { and, count, eq, inArray } from "drizzle-orm";
 import type { Queryable, Transaction } from "../db/client.ts";
 import type { Turn } from "../db/json-columns.ts";
-import { prompt, session } from "../db/tables.ts";
+import { prompt } from "../db/tables.ts";
 import { dispatch } from "../lifecycle/dispatch.ts";
 import { lockSession } from "../lifecycle/locks.ts";
-import { ownedSession } from "../lifecycle/ownership.ts";
-import { sessionAfter } from "../lifecycle/transitions.ts";
-import { AppError, notFound } from "../shared/errors.ts";
+import { queuePrompt } from "../lifecycle/queue-prompt.ts";
+import { AppError } from "../shared/errors.ts";
 
 /** Retry-After of a user over the quota, seconds; nobody knows when prompts end. */
 const QUOTA_RETRY_S = 60;
@@ -62,21 +61,7 @@ export async function addPrompt(tx: Transaction, wanted: NewPrompt): Promise<{ i
   const { userId, sessionId, data, text, priority, maxUnfinished } = wanted;
   const id = Bun.randomUUIDv7();
   await lockSession(tx, sessionId);
-  const [counted] = await tx
-    .update(session)
-    .set({
-      ...sessionAfter.promptQueued,
-      promptSeq: sql`${session.promptSeq} + 1`,
-      messages: sql`${session.messages} || ${JSON.stringify([userTurn(text, id)])}::jsonb`,
-      updatedAt: sql`now()`,
-    })
-    .where(and(eq(session.id, sessionId), ownedSession(userId)))
-    .returning({ id: session.id, seq: session.promptSeq });
-  if (!counted) throw notFound("session", sessionId);
-  await insertPrompt(
-    tx,
-    { id, sessionId: counted.id, userId, seq: counted.seq, data, priority },
-    maxUnfinished,
-  );
+  const { seq, ...queued } = await queuePrompt(tx, { sessionId, userId, turn: userTurn(text, id) });
+  await insertPrompt(tx, { id, sessionId: queued.sessionId, userId, seq, data, priority }, maxUnfinished);
   return { id };
 }

@@ -1,7 +1,6 @@
-import { and, eq, inArray, sql } from "drizzle-orm";
-import { type Orm, type Queryable, rowsOf } from "../db/client.ts";
+import { sql } from "drizzle-orm";
+import { type Queryable, rowsOf } from "../db/client.ts";
 import { storedNow } from "../db/columns.ts";
-import { prompt } from "../db/tables.ts";
 import { isNextInSession } from "../lifecycle/dispatch.ts";
 import { DETACHED } from "../lifecycle/end-run.ts";
 import { type ClaimedRun, startRun } from "../lifecycle/start-run.ts";
@@ -73,28 +72,4 @@ export async function claimNext(orm: Queryable, claimant: Claimant): Promise<Cla
     const [found] = old ? [old] : await rowsOf<{ id: string }>(tx, waiting(claimant));
     return found && (await startRun(tx, found.id, claimant));
   });
-}
-
-/**
- * Renews these leases of a runner in one statement. Leases that the runner has released without telling the database must
- * not be among them: they shall expire. @returns the leases that it still holds, by prompt.
- */
-export async function renewLeases(
-  orm: Orm,
-  owner: string,
-  promptIds: readonly string[],
-  ttlMs: number,
-): Promise<Map<string, { epoch: number; cancelRequested: boolean }>> {
-  const held = await orm
-    .update(prompt)
-    .set({ leaseExpiresAt: sql`now() + ${ttlMs}::int * interval '1 millisecond'` })
-    .where(
-      and(inArray(prompt.id, [...promptIds]), eq(prompt.leaseOwner, owner), eq(prompt.status, "Running")),
-    )
-    .returning({
-      id: prompt.id,
-      epoch: prompt.leaseEpoch,
-      cancelRequested: sql<boolean>`${prompt.cancelRequestedAt} is not null`,
-    });
-  return new Map(held.map(({ id, ...lease }) => [id, lease]));
 }

@@ -2,7 +2,7 @@ import type { Orm } from "../db/client.ts";
 import { type Fence, LeaseLost } from "../lifecycle/fence.ts";
 import type { Logger } from "../observability/logger.ts";
 import { messageOf } from "../shared/errors.ts";
-import { renewLeases } from "./claim.ts";
+import { renewLeases } from "./lease-store.ts";
 
 /** How long after its last heartbeat a dead runner is superseded, milliseconds. */
 export const LEASE_TTL_MS = 8_000;

@@ -1,10 +1,10 @@
 import { and, eq, isNotNull, sql } from "drizzle-orm";
 import { isUniqueViolation, type Orm, rowsOf, type Transaction } from "../db/client.ts";
 import { prompt, session } from "../db/tables.ts";
+import { archiveSession, reopenSession } from "../lifecycle/archive.ts";
 import { requestCancel } from "../lifecycle/cancel.ts";
 import { lockSession } from "../lifecycle/locks.ts";
 import { ownedSession } from "../lifecycle/ownership.ts";
-import { sessionAfter } from "../lifecycle/transitions.ts";
 import { type UiStatus, uiStatusOf } from "../lifecycle/ui-status.ts";
 import { AppError, notFound } from "../shared/errors.ts";
 import { toSandboxDto } from "./dto.ts";
@@ -42,14 +42,14 @@ export async function updateSession(
       const set = {
         ...(await changedTarget(tx, row, change)),
         ...(await changedParent(tx, row, change.parent)),
-        ...changedStatus(row, change.uiStatus),
         ...(change.title != null && change.title !== row.title && { title: change.title }),
       };
-      if (Object.keys(set).length === 0) return;
-      await tx
-        .update(session)
-        .set({ ...set, updatedAt: sql`now()` })
-        .where(eq(session.id, row.id));
+      if (Object.keys(set).length > 0)
+        await tx
+          .update(session)
+          .set({ ...set, updatedAt: sql`now()` })
+          .where(eq(session.id, row.id));
+      await transitionFor(row, change.uiStatus)?.(tx, row.id);
     });
   } catch (error) {
     if (isUniqueViolation(error, "session_user_repo_branch"))
@@ -107,13 +107,14 @@ async function changedParent(tx: Transaction, row: SessionRow, parent: string | 
   return { parent: wanted };
 }
 
-function changedStatus(row: SessionRow, wanted: UiStatus | null | undefined) {
+/** What a client's `ui_status` asks for; undefined: no change. @throws AppError `status_not_writable` */
+function transitionFor(row: SessionRow, wanted: UiStatus | null | undefined) {
   const now = uiStatusOf(row);
-  if (wanted == null || wanted === now) return {};
-  if (wanted === "Archived") return sessionAfter.archived;
+  if (wanted == null || wanted === now) return undefined;
+  if (wanted === "Archived") return archiveSession;
   if (wanted === "NeedsReview") {
-    if (now === "Archived") return sessionAfter.reopened;
-    if (now === "NeedsReviewIpReturned") return {};
+    if (now === "Archived") return reopenSession;
+    if (now === "NeedsReviewIpReturned") return undefined;
   }
   throw new AppError(
     "status_not_writable",

@@ -1,11 +1,11 @@
 import { purgeExpiredKeys } from "../api/idempotency-store.ts";
 import { purgeOldHeartbeats } from "../db/heartbeats.ts";
 import { databaseIdentity, PURGE_BATCH } from "../db/purge.ts";
-import { purgeOldLimits } from "../db/request-limits.ts";
+import { purgeOldRequestCounts } from "../db/request-counts.ts";
 import { purgeOldMessages } from "../messages/purge-store.ts";
 import { purgePublished } from "../queue/outbox.ts";
 import { openGit } from "../sandboxes/git/git.ts";
-import { purgeSessions } from "../sandboxes/purge-sessions.ts";
+import { purgeDataDir } from "../sandboxes/purge-data-dir.ts";
 import { knownSessions, purgeableSessions, purgeSession } from "../sessions/purge-store.ts";
 import { sleep } from "../shared/time.ts";
 import type { TaskContext } from "./task.ts";
@@ -40,7 +40,7 @@ export async function purge(
 
   await drain("outbox_rows", () => purgePublished(orm));
   await drain("idempotency_keys", () => purgeExpiredKeys(orm));
-  await drain("request_counts", () => purgeOldLimits(orm));
+  await drain("request_counts", () => purgeOldRequestCounts(orm));
   await purgeOldHeartbeats(orm);
 
   if (deletedDays > 0) {
@@ -66,7 +66,7 @@ export async function purge(
   // Last, so that an unusable folder or git does not keep the database from being purged.
   if (deletedDays > 0 && !signal.aborted) {
     const { dataDir, path, githubUrl, githubToken } = config;
-    const left = await purgeSessions({
+    const left = await purgeDataDir({
       dataDir,
       git: await openGit({ dataDir, path, githubUrl, githubToken }),
       database: await databaseIdentity(orm),

@@ -7,7 +7,7 @@ import type { Orm } from "../db/client.ts";
 import type { Logger } from "../observability/logger.ts";
 import { markItemReturned } from "../sandboxes/store.ts";
 import { AppError } from "../shared/errors.ts";
-import { authenticateCaller } from "./caller.ts";
+import { authenticateCaller } from "./authenticate-caller.ts";
 import { webhookModels } from "./model.ts";
 import { redeploy } from "./railway.ts";
 

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { parseArgs } from "../../src/cli/args.ts";
 import { helpText } from "../../src/cli/help.ts";
-import { VARIABLES } from "../../src/config/variables.ts";
+import { VARIABLES } from "../../src/config/variables/all.ts";
 import { OperatorError } from "../../src/shared/errors.ts";
 import { TASK_NAMES } from "../../src/tasks/names.ts";
 

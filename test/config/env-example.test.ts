@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { readConfig } from "../../src/config/config.ts";
-import { VARIABLES } from "../../src/config/variables.ts";
+import { VARIABLES } from "../../src/config/variables/all.ts";
 import { envExample } from "../harness/env-example.ts";
 
 const file = join(import.meta.dir, "../../.env.example");

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { YAML } from "bun";
 import { parseArgs } from "../../src/cli/args.ts";
-import { VARIABLES } from "../../src/config/variables.ts";
+import { VARIABLES } from "../../src/config/variables/all.ts";
 import { TASK_NAMES } from "../../src/tasks/names.ts";
 import { findCompose } from "../harness/machine.ts";
 import { unavailable } from "../harness/services.ts";

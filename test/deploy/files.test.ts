@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { YAML } from "bun";
-import { VARIABLES } from "../../src/config/variables.ts";
+import { VARIABLES } from "../../src/config/variables/all.ts";
 import { unavailable } from "../harness/services.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { errorReply } from "../../src/api/error-reply.ts";
 import { readConfig } from "../../src/config/config.ts";
 import { CONFIG_CODES, type ConfigCode } from "../../src/config/mistakes.ts";
-import { VARIABLES } from "../../src/config/variables.ts";
+import { VARIABLES } from "../../src/config/variables/all.ts";
 import { AppError, ERROR_CODES, type ErrorCode, notFound, OperatorError } from "../../src/shared/errors.ts";
 import { readSources } from "../harness/sources.ts";
 import { ROOT, read } from "./guide.ts";

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { parseArgs } from "../../src/cli/args.ts";
-import { VARIABLES } from "../../src/config/variables.ts";
+import { VARIABLES } from "../../src/config/variables/all.ts";
 import { TASK_NAMES } from "../../src/tasks/names.ts";
 import { ROOT, read } from "./guide.ts";
 

@@ -84,7 +84,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
       : found(code, /\beq\(session\.userId\b|\buser_id = \$\{[^`]*?deleted_at is null/g),
 
   "statuses and dispatched_at are written in lifecycle/ alone": ({ path, code }) =>
-    room(path) === "lifecycle" ? [] : statusWrites(code),
+    room(path) === "lifecycle" ? [] : [...statusWrites(code), ...found(code, /\b(session|prompt)After\b/g)],
 
   "NOTIFY is sent by lifecycle/ and queue/ alone": ({ path, code }) =>
     ["lifecycle", "queue"].includes(room(path)) ? [] : found(code, /\bpg_notify\b|\bnotify [a-z_]+/gi),

@@ -1,4 +1,4 @@
-import { VARIABLES } from "../../src/config/variables.ts";
+import { VARIABLES } from "../../src/config/variables/all.ts";
 
 /** The text of .env.example: every variable of src/config/, commented out, with its default and its documentation. */
 export function envExample(): string {
@@ -7,6 +7,6 @@ export function envExample(): string {
       `${heading ? `\n## ${heading}\n` : ""}\n# ${doc}\n#${name}=${fallback ?? ""}\n`,
   );
   return `# Copy to .env and uncomment what you change. The values are the defaults; an empty one means unset.
-# Made from src/config/variables.ts by: UPDATE_ENV_EXAMPLE=1 bun test test/config/env-example.test.ts
+# Made from src/config/variables/ by: UPDATE_ENV_EXAMPLE=1 bun test test/config/env-example.test.ts
 ${blocks.join("")}`;
 }

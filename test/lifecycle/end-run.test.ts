@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { eq, ne, sql } from "drizzle-orm";
 import { deadLetter, prompt, session } from "../../src/db/tables.ts";
-import { claimNext, renewLeases } from "../../src/runs/claim.ts";
+import { claimNext } from "../../src/runs/claim.ts";
+import { renewLeases } from "../../src/runs/lease-store.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import {
   COMPLETED,

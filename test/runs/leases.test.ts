@@ -3,7 +3,7 @@ import { eq, sql } from "drizzle-orm";
 import { prompt } from "../../src/db/tables.ts";
 import { LeaseLost } from "../../src/lifecycle/fence.ts";
 import { createLogger } from "../../src/observability/logger.ts";
-import { renewLeases } from "../../src/runs/claim.ts";
+import { renewLeases } from "../../src/runs/lease-store.ts";
 import { type LeaseManager, openLeaseManager } from "../../src/runs/leases.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import { claimRun, EXPIRED_MS, mustClaim, seedRun, TTL_MS } from "../harness/seed.ts";

@@ -21,7 +21,7 @@ const PRUNE_AFTER = "14.days.ago";
  * @param options.known which of these sessions exist.
  * @returns how many conversations and branches were removed.
  */
-export async function purgeSessions(options: {
+export async function purgeDataDir(options: {
   dataDir: string;
   git: Git;
   database: string;

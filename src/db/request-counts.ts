@@ -4,5 +4,5 @@ import { deleteSome } from "./purge.ts";
 import { requestLimit } from "./tables.ts";
 
 /** Purges a batch of counts whose window ended an hour ago; the hour allows for clock skew. @returns how many. */
-export const purgeOldLimits = (orm: Orm): Promise<number> =>
+export const purgeOldRequestCounts = (orm: Orm): Promise<number> =>
   deleteSome(orm, requestLimit, sql`${requestLimit.expire} < extract(epoch from now()) * 1000 - 3600000`);

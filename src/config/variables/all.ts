@@ -1,7 +1,7 @@
-import { flatten, type NamesOf } from "./rows.ts";
-import { operation } from "./variables/operation.ts";
-import { agents, claude, repositories, runs } from "./variables/runs.ts";
-import { access, authentication, http, storage, webhooks } from "./variables/server.ts";
+import { flatten, type NamesOf } from "../rows.ts";
+import { operation } from "./operation.ts";
+import { agents, claude, repositories, runs } from "./runs.ts";
+import { access, authentication, http, storage, webhooks } from "./server.ts";
 
 /**
  * Every environment variable, one row each, by the name that its value has in Config. The Config type, .env.example and

@@ -1,0 +1,48 @@
+import { and, eq, sql } from "drizzle-orm";
+import type { Transaction } from "../db/client.ts";
+import type { Turn } from "../db/json-columns.ts";
+import { prompt, session } from "../db/tables.ts";
+import { notFound } from "../shared/errors.ts";
+import { dispatchNext, notifySandboxIdle } from "./dispatch.ts";
+import { ownedSession } from "./ownership.ts";
+import { sessionAfter } from "./transitions.ts";
+
+/**
+ * Prepares a session, in any state, for one more prompt: counts it and appends its turn to the conversation. The caller
+ * holds the session's lock and inserts the prompt.
+ * @returns the session's id and the prompt's number. @throws AppError `session_not_found`
+ */
+export async function queuePrompt(
+  tx: Transaction,
+  wanted: { sessionId: string; userId: string; turn: Turn },
+): Promise<{ sessionId: string; seq: number }> {
+  const { sessionId, userId, turn } = wanted;
+  const [counted] = await tx
+    .update(session)
+    .set({
+      ...sessionAfter.promptQueued,
+      promptSeq: sql`${session.promptSeq} + 1`,
+      messages: sql`${session.messages} || ${JSON.stringify([turn])}::jsonb`,
+    })
+    .where(and(eq(session.id, sessionId), ownedSession(userId)))
+    .returning({ sessionId: session.id, seq: session.promptSeq });
+  if (!counted) throw notFound("session", sessionId);
+  return counted;
+}
+
+/** Deletes a waiting prompt and dispatches the one behind it. The caller holds the locks of `lockUnfinished`. */
+export async function dequeuePrompt(
+  tx: Transaction,
+  { id, sessionId }: { id: string; sessionId: string },
+): Promise<void> {
+  await tx.delete(prompt).where(eq(prompt.id, id));
+  const left = await tx
+    .select({ status: prompt.status })
+    .from(prompt)
+    .where(eq(prompt.sessionId, sessionId))
+    .orderBy(prompt.seq);
+  await tx.update(session).set(sessionAfter.promptDeleted(left)).where(eq(session.id, sessionId));
+  if (left.some(({ status }) => status === "Running")) return;
+  const next = await dispatchNext(tx, sessionId);
+  if (next === undefined) await notifySandboxIdle(tx);
+}
