@@ -40,7 +40,7 @@ function silentServer() {
   });
   return {
     port: server.port,
-    connected: () => until(() => connections > 0, { what: "a connection" }),
+    connected: () => until(() => connections > 0, { what: "a connection", timeoutMs: 25_000 }),
     [Symbol.dispose]: () => server.stop(true),
   };
 }
@@ -84,7 +84,11 @@ test("SIGTERM while the isolation is probed", async () => {
   await writeFile(join(bin, "bwrap"), `#!/bin/sh\ntouch ${deployment.folder}/probed\nexec sleep 60\n`);
   await chmod(join(bin, "bwrap"), 0o755);
   await using running = start(deployment, { PATH: `${bin}${delimiter}${process.env["PATH"]}` });
-  await until(() => Bun.file(join(deployment.folder, "probed")).exists(), { what: "the probe" });
+  await until(() => Bun.file(join(deployment.folder, "probed")).exists(), {
+    what: "the probe",
+    // After the embedded database has been made.
+    timeoutMs: 25_000,
+  });
   const begun = performance.now();
   await endsInStartUp(running);
   // The probe alone would take 10 s.
