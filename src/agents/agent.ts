@@ -84,7 +84,7 @@ export interface AgentReader {
   /** Whether the agent has reported its result, so that nothing is left but to exit. */
   hasResult(): boolean;
   /** Judges by exit code AND result line: without a result, a run has not succeeded. */
-  conclude(exit: AgentExit): AgentVerdict;
+  verdict(exit: AgentExit): AgentVerdict;
 }
 
 export interface Agent {

@@ -24,7 +24,7 @@ export function createClaudeReader(): AgentReader {
       return withUuid(storable(known, line.length));
     },
     hasResult: () => result !== undefined,
-    conclude(exit) {
+    verdict(exit) {
       const usage = usageOf(result);
       const failure = result ? failureOf(result) : undefined;
       const reason = failure ?? failureOfExit(exit) ?? missingResult();

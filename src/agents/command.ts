@@ -84,7 +84,7 @@ function createCommandReader(): AgentReader {
       return withUuid(textEvent(text));
     },
     hasResult: () => result !== undefined,
-    conclude(exit) {
+    verdict(exit) {
       const usage = usageOf(result);
       const own = lastText ? summaryOf(lastText) : summaryOf(printed, "end");
       const said = typeof result?.["result"] === "string" ? summaryOf(result["result"]) : own;

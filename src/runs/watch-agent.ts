@@ -55,7 +55,7 @@ export async function watchAgent(options: {
     life.throwIfAborted();
     const exit = await process.exit;
     // The agent had finished its work before it was stopped.
-    const verdict = reader.conclude(limit?.name === "result" ? { ...exit, code: 0, signal: null } : exit);
+    const verdict = reader.verdict(limit?.name === "result" ? { ...exit, code: 0, signal: null } : exit);
     return { verdict, limit, lost: exit.lost };
   } catch (error) {
     life.throwIfAborted();

@@ -20,7 +20,7 @@ const assistant = (text: string, more: object = {}) => ({
 function reading(...lines: (object | string)[]) {
   const reader = createClaudeReader();
   const events = lines.map((one) => reader.read(typeof one === "string" ? one : JSON.stringify(one)));
-  return { events, conclude: (exit: Partial<AgentExit> = {}) => reader.conclude({ ...GOOD, ...exit }) };
+  return { events, verdict: (exit: Partial<AgentExit> = {}) => reader.verdict({ ...GOOD, ...exit }) };
 }
 
 function one(line: object | string): AgentEvent {
@@ -117,7 +117,7 @@ describe("the verdict", () => {
     const usage = { input_tokens: 5, cache_read_input_tokens: 7, output_tokens: 3 };
     const run = reading(assistant("Working."), { ...RESULT, num_turns: 2, total_cost_usd: 0.5, usage });
     const found = { turns: 2, input_tokens: 12, output_tokens: 3, cost_usd: 0.5 };
-    expect(run.conclude()).toEqual({ ok: true, summary: "Done.", usage: found });
+    expect(run.verdict()).toEqual({ ok: true, summary: "Done.", usage: found });
   });
 
   test.each<[string, object, RegExp]>([
@@ -147,7 +147,7 @@ describe("the verdict", () => {
       /No conversation/,
     ],
   ])("%s is a failure, whatever else the result says", (_name, result, reason) => {
-    const verdict = reading(assistant("Half way."), { ...RESULT, ...result }).conclude({ code: 0 });
+    const verdict = reading(assistant("Half way."), { ...RESULT, ...result }).verdict({ code: 0 });
     expect(verdict).toMatchObject({ ok: false, reason: expect.stringMatching(reason), summary: "Half way." });
   });
 
@@ -157,14 +157,14 @@ describe("the verdict", () => {
     ["SIGTERM, reported as a code", { code: 143 }, /SIGTERM/],
     ["SIGKILL", { code: null, signal: "SIGKILL" }, /killed.*memory/],
   ])("%s is a failure, even after a successful result", (_name, exit, reason) => {
-    expect(reading(RESULT).conclude(exit)).toMatchObject({
+    expect(reading(RESULT).verdict(exit)).toMatchObject({
       ok: false,
       reason: expect.stringMatching(reason),
     });
   });
 
   test("no output is a failure, and the reason quotes the end of stderr", () => {
-    const verdict = reading().conclude({ stderr: `${"x".repeat(5000)} the end` });
+    const verdict = reading().verdict({ stderr: `${"x".repeat(5000)} the end` });
     expect(verdict).toMatchObject({
       ok: false,
       reason: expect.stringMatching(/without a result.*the end\)\.$/),
@@ -173,16 +173,16 @@ describe("the verdict", () => {
   });
 
   test("the last result decides", () => {
-    expect(reading({ ...RESULT, is_error: true }, RESULT).conclude().ok).toBe(true);
-    expect(reading(RESULT, { ...RESULT, is_error: true }).conclude().ok).toBe(false);
+    expect(reading({ ...RESULT, is_error: true }, RESULT).verdict().ok).toBe(true);
+    expect(reading(RESULT, { ...RESULT, is_error: true }).verdict().ok).toBe(false);
   });
 
   test("the summary has at most 64 KiB of whole characters, and excludes text of the CLI and of subagents", () => {
-    const long = reading({ ...RESULT, result: "😀".repeat(40_000) }).conclude().summary;
+    const long = reading({ ...RESULT, result: "😀".repeat(40_000) }).verdict().summary;
     expect(Buffer.byteLength(long)).toBeLessThanOrEqual(64 * 1024);
     expect(long).not.toContain("\uFFFD");
     const sub = { ...assistant("sub"), parent_tool_use_id: "t" };
     const run = reading(assistant("mine"), sub, assistant("API Error", { model: "<synthetic>" }));
-    expect(run.conclude({ code: 1 }).summary).toBe("mine");
+    expect(run.verdict({ code: 1 }).summary).toBe("mine");
   });
 });

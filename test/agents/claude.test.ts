@@ -174,7 +174,7 @@ describe.skipIf(missing !== undefined)("the real Claude Code", () => {
     });
     await until(() => claude.model.requests.length > 0, { what: "a request to the model" });
     child.kill("SIGTERM");
-    expect(reader.conclude(await exit)).toMatchObject({
+    expect(reader.verdict(await exit)).toMatchObject({
       ok: false,
       reason: expect.stringContaining("SIGTERM"),
     });

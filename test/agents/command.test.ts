@@ -96,22 +96,22 @@ describe("its output", () => {
   });
 
   test("is judged by exit code, and by a result line if there is one", () => {
-    const conclude = (exit: Partial<AgentExit>, ...lines: string[]) => {
+    const verdict = (exit: Partial<AgentExit>, ...lines: string[]) => {
       const reader = chooseCommand("sh").agent.reader();
       for (const line of lines) reader.read(line);
-      return reader.conclude({ ...GOOD, ...exit });
+      return reader.verdict({ ...GOOD, ...exit });
     };
-    expect(conclude({})).toEqual({ ok: true, summary: "", usage: {} });
-    expect(conclude({}, "a", "b")).toMatchObject({ ok: true, summary: "a\nb" });
-    expect(conclude({}, '{"type":"result","result":"r"}')).toMatchObject({ ok: true, summary: "r" });
+    expect(verdict({})).toEqual({ ok: true, summary: "", usage: {} });
+    expect(verdict({}, "a", "b")).toMatchObject({ ok: true, summary: "a\nb" });
+    expect(verdict({}, '{"type":"result","result":"r"}')).toMatchObject({ ok: true, summary: "r" });
     const error = '{"type":"result","is_error":true,"result":"no quota"}';
-    expect(conclude({}, error)).toMatchObject({ ok: false, reason: expect.stringContaining("no quota") });
-    expect(conclude({ code: 2, stderr: "usage: x" }, "a")).toMatchObject({ ok: false, summary: "a" });
-    expect(conclude({ code: null, signal: "SIGSEGV" })).toMatchObject({ ok: false });
-    const chatty = conclude({}, ...Array.from({ length: 50_000 }, (_, at) => `line ${at}`)).summary;
+    expect(verdict({}, error)).toMatchObject({ ok: false, reason: expect.stringContaining("no quota") });
+    expect(verdict({ code: 2, stderr: "usage: x" }, "a")).toMatchObject({ ok: false, summary: "a" });
+    expect(verdict({ code: null, signal: "SIGSEGV" })).toMatchObject({ ok: false });
+    const chatty = verdict({}, ...Array.from({ length: 50_000 }, (_, at) => `line ${at}`)).summary;
     expect(chatty.slice(-10)).toBe("line 49999");
     expect(Buffer.byteLength(chatty)).toBeLessThanOrEqual(64 * 1024);
-    const wide = conclude({}, "x", ...Array.from({ length: 2000 }, () => "😀".repeat(100))).summary;
+    const wide = verdict({}, "x", ...Array.from({ length: 2000 }, () => "😀".repeat(100))).summary;
     expect(Buffer.byteLength(wide)).toBeLessThanOrEqual(64 * 1024);
     expect(wide).not.toContain("\uFFFD");
   });

@@ -24,7 +24,7 @@ async function runDemo(fixture: Awaited<ReturnType<typeof openAgentFixture>>, pr
   });
   const reader = createDemoAgent().reader();
   const events = lines.map((line) => reader.read(line.trimEnd())).filter((one) => one !== undefined);
-  return { code, events, verdict: reader.conclude({ code, signal: null, stderr: "" }) };
+  return { code, events, verdict: reader.verdict({ code, signal: null, stderr: "" }) };
 }
 
 describe("the demo", () => {

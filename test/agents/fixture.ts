@@ -56,7 +56,7 @@ export async function openAgentFixture() {
         .split("\n")
         .map((line) => reader.read(line))
         .filter((one): one is AgentEvent => one !== undefined);
-      return { events, exit, stdout, verdict: reader.conclude(exit) };
+      return { events, exit, stdout, verdict: reader.verdict(exit) };
     },
     start: (command: AgentCommand) => spawn(command, paths, base),
     [Symbol.asyncDispose]: () => rm(root, { recursive: true, force: true }),

@@ -13,7 +13,7 @@ import { until } from "../harness/until.ts";
 const say = (line: string) => void process.stdout.write(`${line}\n`);
 const LONG_MS = 300_000;
 
-interface Stage {
+interface Bench {
   cluster: Cluster;
   repository: TestRepository;
   sql: SQL;
@@ -42,7 +42,7 @@ async function main(): Promise<void> {
     const token = await cluster.token("bench");
     const servers = cluster.nodes.filter(({ serves }) => serves);
     let turn = 0;
-    const request: Stage["request"] = async (method, path, body) => {
+    const request: Bench["request"] = async (method, path, body) => {
       const { url } = servers[turn++ % servers.length] ?? {};
       const reply = await fetch(`${url}${path}`, {
         method,
@@ -51,7 +51,7 @@ async function main(): Promise<void> {
       });
       return { status: reply.status, body: (await reply.json()) as Record<string, string> };
     };
-    const stage: Stage = {
+    const bench: Bench = {
       cluster,
       repository,
       sql: new SQL({ url: cluster.databaseUrl ?? "", max: 4 }),
@@ -63,10 +63,10 @@ async function main(): Promise<void> {
         return body as { sessionId: string; promptId: string };
       },
     };
-    await cancels(stage, Number(values.cancels));
-    await takeovers(stage, Number(values.takeovers));
-    await rollingRestart(stage, Number(values.seconds));
-    await stage.sql.close();
+    await cancels(bench, Number(values.cancels));
+    await takeovers(bench, Number(values.takeovers));
+    await rollingRestart(bench, Number(values.seconds));
+    await bench.sql.close();
   } finally {
     await cluster.close();
     await repository.remove();
@@ -84,7 +84,7 @@ function report(name: string, list: readonly number[]): void {
 }
 
 /** From the cancel request until no process of the sandbox is left. */
-async function cancels({ request, submit, sql }: Stage, count: number): Promise<void> {
+async function cancels({ request, submit, sql }: Bench, count: number): Promise<void> {
   const modes: Mode[] = ["normal", "deaf", "daemon"];
   const took = new Map<Mode, number[]>(modes.map((mode) => [mode, []]));
   for (let n = 0; n < count; n += 1) {
@@ -115,7 +115,7 @@ async function cancels({ request, submit, sql }: Stage, count: number): Promise<
 }
 
 /** From kill -9 of the runner until the next claim, and until the next stored line. */
-async function takeovers({ cluster, submit, request, sql }: Stage, count: number): Promise<void> {
+async function takeovers({ cluster, submit, request, sql }: Bench, count: number): Promise<void> {
   const claimed: number[] = [];
   const stored: number[] = [];
   for (let n = 0; n < count; n += 1) {
@@ -162,7 +162,7 @@ async function ownerOf(cluster: Cluster, promptId: string) {
 }
 
 /** Restarts each of the five processes while prompts keep coming. */
-async function rollingRestart({ cluster, repository, sql }: Stage, seconds: number): Promise<void> {
+async function rollingRestart({ cluster, repository, sql }: Bench, seconds: number): Promise<void> {
   const token = await cluster.token("roller");
   const servers = cluster.nodes.filter(({ serves }) => serves);
   const ids: string[] = [];

@@ -6,7 +6,7 @@ import { until } from "../harness/until.ts";
 const reader: AgentReader = {
   read: (line) => (line === "skip" ? undefined : { type: "assistant", line }),
   hasResult: () => false,
-  conclude: () => ({ ok: true, summary: "", usage: {} }),
+  verdict: () => ({ ok: true, summary: "", usage: {} }),
 };
 
 /** Lines with their end offsets, as if each had one byte. */

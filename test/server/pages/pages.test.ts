@@ -13,7 +13,7 @@ import { unavailable } from "../../harness/services.ts";
 
 /** A folder for screenshots, for looking at them. */
 const SCREENSHOTS = process.env["TEST_SCREENSHOTS"];
-const PATIENCE_MS = 60_000;
+const PAGE_TIMEOUT_MS = 60_000;
 
 if (findChromium()) describe("in a browser that reaches no other host", inBrowser);
 else
@@ -42,7 +42,7 @@ function inBrowser() {
     token = made.stdout.trim().split("\n").at(-1) ?? "";
     const { paths } = (await backend.request("GET", "/openapi.json")).body;
     operations = Object.values(paths).flatMap((path) => Object.values(path as object));
-  }, PATIENCE_MS);
+  }, PAGE_TIMEOUT_MS);
   afterAll(async () => {
     await browser?.close();
     await backend?.[Symbol.asyncDispose]();
@@ -108,7 +108,7 @@ function inBrowser() {
       expect(complaints).toEqual([]);
       await page.close();
     },
-    PATIENCE_MS,
+    PAGE_TIMEOUT_MS,
   );
 
   test(
@@ -138,6 +138,6 @@ function inBrowser() {
       expect(complaints).toEqual([]);
       await page.close();
     },
-    PATIENCE_MS,
+    PAGE_TIMEOUT_MS,
   );
 }
