@@ -122,7 +122,7 @@ function readFlags(args: readonly string[], taskNames: readonly TaskName[]): Par
   for (const token of tokens) {
     if (token.kind === "option") last = token.name;
     if (token.kind === "positional" && last === "bg-tasks") names.push(token.value);
-    else if (token.kind !== "option" || !(token.name in options) || token.value !== undefined)
+    else if (token.kind !== "option" || !Object.hasOwn(options, token.name) || token.value !== undefined)
       usage(
         `unknown option ${quote(args[token.index] ?? "")}; valid: --server, --all-bg-tasks, --bg-tasks NAME..., ${HANDOVER_STOP}, --help, --version`,
       );

@@ -35,6 +35,8 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
         const process = machine.launch(id, hostPaths, command, PACKING_TIMEOUT_MS);
         const onAbort = () => void process.stop(0);
         signal.addEventListener("abort", onAbort, { once: true });
+        // It may have aborted while the old processes were killed.
+        if (signal.aborted) onAbort();
         try {
           const { code, stderr } = await process.exit;
           signal.throwIfAborted();

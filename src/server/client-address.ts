@@ -25,8 +25,8 @@ export function clientAddress(request: Request, trustedProxyHops: number): strin
 
 function network(address: string): string {
   if (!isIP(address)) return address;
-  // `process` turns IPv4-mapped IPv6 addresses into IPv4.
-  const parsed = ipaddr.process(address);
+  // `process` turns IPv4-mapped IPv6 addresses into IPv4. It knows fewer zones than there are, such as `%eth0.100`.
+  const parsed = ipaddr.process(address.replace(/%.*$/, ""));
   if (!(parsed instanceof ipaddr.IPv6)) return parsed.toString();
   const prefix = parsed.parts.slice(0, 4).map((part) => part.toString(16));
   return `${prefix.join(":")}::/64`;

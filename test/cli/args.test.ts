@@ -64,6 +64,9 @@ test.each([
   ["restore --force x", /restore does not take "--force"/],
   ["--server migrate", /unknown option "migrate"/],
   ["--bg-tasks prompt-runner --server migrate", /unknown option "migrate"/],
+  // Names that every object has.
+  ["--constructor", /unknown option "--constructor"/],
+  ["--__proto__", /unknown option "--__proto__"/],
   ["--server=no", /unknown option "--server=no"/],
   ["doctor --json=no", /--json takes no value/],
   ["token --user= --role x", /--user needs a value/],

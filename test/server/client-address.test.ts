@@ -25,6 +25,8 @@ describe("the client address", () => {
     ["2001:db8::9", undefined, 0, "2001:db8:0:0::/64"],
     ["::1", undefined, 0, "0:0:0:0::/64"],
     ["fe80::1%eth0", undefined, 0, "fe80:0:0:0::/64"],
+    ["10.0.0.9", "fe80::1%eth0.100", 1, "fe80:0:0:0::/64"],
+    ["::%lo:1", undefined, 0, "0:0:0:0::/64"],
   ])("with peer %s, X-Forwarded-For %p and %i trusted proxies is %s", (seen, forwarded, hops, expected) => {
     expect(addressOf(seen, forwarded, hops)).toBe(expected);
   });

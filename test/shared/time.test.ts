@@ -88,4 +88,21 @@ describe("createKeyedMutex", () => {
     await second;
     expect(log).toEqual(["first", "other", "first ends", "second"]);
   });
+
+  // Waiting for the store of a repository that another run was fetching ignored a cancellation.
+  test("waiting work ends when its signal aborts; running work keeps its turn", async () => {
+    const mutex = createKeyedMutex();
+    const gate = Promise.withResolvers<void>();
+    const [first, second] = [new AbortController(), new AbortController()];
+    const log: string[] = [];
+    const running = mutex("a", () => gate.promise.then(() => void log.push("first")), first.signal);
+    const waiting = mutex("a", async () => void log.push("never"), second.signal);
+    const last = mutex("a", async () => void log.push("last"));
+    second.abort(new Error("cancelled"));
+    expect(await waiting.catch((error) => error.message)).toBe("cancelled");
+    first.abort(new Error("cancelled"));
+    gate.resolve();
+    await Promise.all([running, last]);
+    expect(log).toEqual(["first", "last"]);
+  }, 5_000);
 });

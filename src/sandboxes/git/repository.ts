@@ -53,7 +53,7 @@ export function openRepositoryStore(options: {
   /** Brings the session's refs up to date. @returns the commit that its work starts from. */
   const update = (request: CheckoutRequest, signal: AbortSignal) => {
     const { base, origin } = sessionRefs(request.sessionId);
-    return mutex(store, async () => {
+    const work = async () => {
       await ensure(signal);
       const heads = await remoteBranches(storeGit, request, signal);
       const pushed = heads.get(request.branch);
@@ -65,7 +65,8 @@ export function openRepositoryStore(options: {
       const start = await latestCommit(storeGit, request, fetched, signal);
       await retryOnLock(() => setHead(storeGit, request.sessionId, start, signal), { store, signal });
       return start;
-    });
+    };
+    return mutex(store, work, signal);
   };
 
   return {
@@ -97,8 +98,8 @@ export function openRepositoryStore(options: {
       return { start, base, head };
     },
 
-    importBundle: (request, { bundle, start }, signal) =>
-      mutex(store, async () => {
+    importBundle(request, { bundle, start }, signal) {
+      const work = async () => {
         const { base, head } = sessionRefs(request.sessionId);
         const tip = bundle === undefined ? start : await unpack(bundle, request.sessionId, signal);
         await retryOnLock(() => setHead(storeGit, request.sessionId, tip, signal), { store, signal });
@@ -109,7 +110,9 @@ export function openRepositoryStore(options: {
             ? ({ pushed: false, reason: "nothing changed" } as const)
             : await pushBranch(storeGit, request, head, signal);
         return { commits, head: short, push };
-      }),
+      };
+      return mutex(store, work, signal);
+    },
   };
 
   /** Fetches the bundle's one branch. @returns its commit. @throws RepositoryError when the bundle is incomplete. */

@@ -51,12 +51,24 @@ export async function probeBubblewrap(options: {
       env: { PATH: path },
       stdio: ["ignore", "ignore", "pipe"],
       timeout: PROBE_TIMEOUT_MS,
+      detached: true,
     });
-    const [stderr, exitCode] = await Promise.all([child.stderr.text(), child.exited]);
+    const exitCode = await child.exited;
+    // Whatever it started would keep stderr open.
+    killGroup(child.pid);
+    const stderr = await child.stderr.text();
     if (exitCode === 0) return wrapper;
     reason ||= stderr.trim().split("\n").at(-1) || "no output within 10 s";
   }
   return `bubblewrap does not work here (${reason}); ${REMEDY}`;
+}
+
+function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // Nothing of it is left.
+  }
 }
 
 function cachedMountMasks(): () => readonly string[] {

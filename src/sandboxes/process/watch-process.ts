@@ -106,7 +106,11 @@ export function watchProcess(options: {
     stop(graceMs) {
       // A later call may shorten the grace period.
       if (graceMs <= 0 && !ended && stopping) void killAll().catch(() => undefined);
-      stopping ??= end(graceMs);
+      // What could not be killed now may be killed the next time.
+      stopping ??= end(graceMs).catch((error: unknown) => {
+        stopping = undefined;
+        throw error;
+      });
       return stopping;
     },
     async usage() {
