@@ -51,6 +51,7 @@ describe("the rules report violations", () => {
     ["statuses", "prompts/store.ts", 'await tx\n  .update(prompt)\n  .set({ a: f(1), status: "Queued" });'],
     ["statuses", "runs/claim.ts", "sql`update prompt set lease_epoch = 1, status = 'Running' where true`;"],
     ["statuses", "prompts/store.ts", "tx.update(session).set({ ...sessionAfter.promptQueued });"],
+    ["statuses", "prompts/store.ts", 'await tx.insert(prompt).values({ id, status: "Queued" });'],
     ["statuses", "runs/claim.ts", "sql`update session s set cancelled_by = 'me'`;"],
     ["statuses", "tasks/store.ts", "sql`update prompt set dispatched_at = now()`;"],
     ["NOTIFY", "sessions/store.ts", "tx.execute(sql`select pg_notify('outbox', '')`);"],

@@ -47,7 +47,10 @@ export async function openEmbedded(options: { dataDir: string }): Promise<Databa
     listen: (channel, onNotify) => client.listen(channel, onNotify),
     queuePool: () => poolAround(client),
     // There is only one process and one session: nothing else runs meanwhile.
-    withAdvisoryLock: (_lock, work) => work(orm),
+    async withAdvisoryLock(_lock, work, signal) {
+      signal?.throwIfAborted();
+      return work(orm);
+    },
     leads: async () => true,
     async copyFiles(target) {
       // After a checkpoint, a database on the copy starts quickly. Nothing writes during the copy, and the write-ahead log

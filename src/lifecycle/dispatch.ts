@@ -15,6 +15,11 @@ export const isNextInSession = sql`not exists (
 /** Writes a job for a prompt to the outbox, in the caller's transaction. @param delayMs default 0. */
 export async function dispatch(tx: Transaction, promptId: string, delayMs = 0): Promise<void> {
   await tx.update(prompt).set({ dispatchedAt: sql`now()` }).where(eq(prompt.id, promptId));
+  await enqueueRun(tx, promptId, delayMs);
+}
+
+/** The same for a prompt that this transaction has inserted: its `dispatched_at` is now by default. */
+export async function enqueueRun(tx: Transaction, promptId: string, delayMs = 0): Promise<void> {
   await enqueue(tx, { topic: QUEUES.promptRun, key: promptId, payload: { prompt_id: promptId }, delayMs });
 }
 

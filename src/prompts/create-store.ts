@@ -2,7 +2,7 @@ import { and, count, eq, inArray } from "drizzle-orm";
 import type { Queryable, Transaction } from "../db/client.ts";
 import type { Turn } from "../db/json-columns.ts";
 import { prompt } from "../db/tables.ts";
-import { dispatch } from "../lifecycle/dispatch.ts";
+import { enqueueRun } from "../lifecycle/dispatch.ts";
 import { lockSession } from "../lifecycle/locks.ts";
 import { queuePrompt } from "../lifecycle/queue-prompt.ts";
 import { AppError } from "../shared/errors.ts";
@@ -39,7 +39,7 @@ export async function insertPrompt(
       { retryAfter: QUOTA_RETRY_S },
     );
   await tx.insert(prompt).values(row);
-  await dispatch(tx, row.id);
+  await enqueueRun(tx, row.id);
 }
 
 /** A prompt as a turn of the conversation. */

@@ -127,9 +127,9 @@ const STATUS_FIELDS =
 const STATUS_COLUMNS =
   /\b(inbox_status|session_status|cancellation_status|cancelled_at|cancelled_by|dispatched_at|cancel_requested_at)\s*=(?!=)/;
 
-/** Status columns that an `update … set` of Drizzle or of SQL writes; for prompts, `status` is one. */
+/** Status columns that an insert or update of Drizzle or an update of SQL writes; for prompts, `status` is one. */
 function statusWrites(code: string): string[] {
-  const drizzle = [...code.matchAll(/\.update\((\w+)\)\s*\.set\(/g)].flatMap((call) => {
+  const drizzle = [...code.matchAll(/\.(?:update|insert)\((\w+)\)\s*\.(?:set|values)\(/g)].flatMap((call) => {
     const values = argument(code, call.index + call[0].length);
     const field = STATUS_FIELDS.exec(values)?.[1] ?? (call[1] === "prompt" && /\bstatus:/.exec(values)?.[0]);
     return field ? [`sets ${field}`] : [];

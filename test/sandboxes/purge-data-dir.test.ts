@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { makeRepository, type TestRepository } from "../harness/repository.ts";
-import { describePurge, idFrom, seedOldSession } from "./fixture.ts";
+import { describePurge, idFrom, seedOldSession } from "../tasks/fixture.ts";
 
 describePurge("purging DATA_DIR", (fixture) => {
   let source: TestRepository;
