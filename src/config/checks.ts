@@ -18,14 +18,14 @@ export function checkValues(values: Values, options: { serves: boolean; path: st
   const fail: Fail = (name, code, problem) => {
     if (!mistakes.has(name)) mistakes.set(name, new ConfigMistake(code, problem));
   };
-  checkAgent(values, fail);
+  checkAgent(values, fail, mistakes.has("AGENT"));
   // A DATABASE_URL with a mistake will be one without: what follows from it is reported now, too.
   const external = values.databaseUrl !== undefined || mistakes.has("DATABASE_URL");
   const host = values.host ?? (external ? "0.0.0.0" : "127.0.0.1");
   return {
     ...values,
     host,
-    auth: checkedAuth(values, serves ? host : undefined, fail),
+    auth: checkedAuth(values, serves && !mistakes.has("AUTH_MODE") ? host : undefined, fail),
     corsOrigins: values.corsOrigins ?? [],
     runLimits: { ...values.runLimits, resultGraceMs: RESULT_GRACE_MS },
     /** Undefined: returned sandboxes redeploy nothing. */
@@ -35,11 +35,12 @@ export function checkValues(values: Values, options: { serves: boolean; path: st
   };
 }
 
-function checkAgent(values: Values, fail: Fail): void {
+/** @param unknown AGENT has a mistake: which agent is meant is not known, nor what it needs. */
+function checkAgent(values: Values, fail: Fail, unknown: boolean): void {
   const { agent, agentCommand, anthropicApiKey, sandboxProvider, ipAllocatorUrl } = values;
   if (agent === "command" && !agentCommand)
     fail("AGENT_COMMAND", "config_required", "is required with AGENT=command");
-  if (agent !== "command" && agentCommand)
+  if (agent !== "command" && agentCommand && !unknown)
     fail("AGENT_COMMAND", "config_unused", "is only used with AGENT=command; set that or remove this");
   if (agent === "claude" && !anthropicApiKey)
     fail("ANTHROPIC_API_KEY", "config_required", "is required with AGENT=claude");

@@ -40,6 +40,11 @@ describe("an empty environment", () => {
 });
 
 describe("mistakes", () => {
+  test("do not bring mistakes that only follow from a default in their place", () => {
+    expect(problemsOf({ AGENT: "comand", AGENT_COMMAND: '["x"]' })).toHaveLength(1);
+    expect(problemsOf({ AUTH_MODE: "locall", HOST: "0.0.0.0" })).toHaveLength(1);
+  });
+
   test("are all reported together, each with its variable's name", () => {
     const problems = problemsOf({
       PORT: "80a",
