@@ -5,8 +5,6 @@ import { createCommandAgent } from "./command.ts";
 import { createDemoAgent } from "./demo.ts";
 import { findProgram } from "./find-program.ts";
 
-export { findProgram } from "./find-program.ts";
-
 export interface ChosenAgent {
   agent: Agent;
   /** For the log at start-up: which agent was chosen, and why. */

@@ -87,11 +87,11 @@ function createCommandReader(): AgentReader {
     verdict(exit) {
       const usage = usageOf(result);
       const own = lastText ? summaryOf(lastText) : summaryOf(printed, "end");
-      const said = typeof result?.["result"] === "string" ? summaryOf(result["result"]) : own;
+      const resultText = typeof result?.["result"] === "string" ? summaryOf(result["result"]) : own;
       const failure = result && result["is_error"] !== undefined ? failureOf(result) : undefined;
       const reason = failure ?? failureOfExit(exit);
-      if (reason === undefined) return { ok: true, summary: said, usage };
-      return { ok: false, reason, summary: failure ? own : said, usage };
+      if (reason === undefined) return { ok: true, summary: resultText, usage };
+      return { ok: false, reason, summary: failure ? own : resultText, usage };
     },
   };
 }

@@ -82,7 +82,7 @@ export function openModelProxy(options: {
     maxRequestBodySize: MAX_BODY_BYTES,
     async fetch(request) {
       const run = runs.get(hashOf(tokenOf(request.headers)));
-      if (!run) return failure(401, "authentication_error", "This token is not valid, or not any more.");
+      if (!run) return failure(401, "authentication_error", "The token is invalid or has been revoked.");
       const { pathname, search } = new URL(request.url);
       if (ROUTES[pathname] !== request.method)
         return failure(404, "not_found_error", `${request.method} ${pathname} is not open to agents.`);

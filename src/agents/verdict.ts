@@ -15,7 +15,7 @@ const STOPPED: Readonly<Record<string, string>> = {
   rapid_refill_breaker: "The conversation has become too long for the model. Start a new session.",
   aborted_streaming: "The agent was interrupted.",
   aborted_tools: "The agent was interrupted.",
-  tool_deferred: "The agent stopped to wait for an answer, but nobody can answer it here.",
+  tool_deferred: "The agent stopped to ask a question, which nobody can answer here.",
 };
 
 /** Terminal reasons by subtype, for results of older versions, which have no terminal reason. */
@@ -46,7 +46,7 @@ export function failureOf(result: JsonObject): string | undefined {
 export function failureOfExit(exit: AgentExit): string | undefined {
   if (exit.code === 0 && !exit.signal) return undefined;
   if (exit.signal === "SIGKILL" || exit.code === 137)
-    return `The agent was killed${quoted(exit)}; if nobody did that, the machine ran out of memory.`;
+    return `The agent was killed${quoted(exit)}, possibly because the machine ran out of memory.`;
   if (exit.signal) return `The agent was ended by the signal ${exit.signal}${quoted(exit)}.`;
   if (exit.code === 143) return `The agent was ended by the signal SIGTERM${quoted(exit)}.`;
   return `The agent ended with exit code ${exit.code}${quoted(exit)}.`;

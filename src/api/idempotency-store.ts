@@ -1,6 +1,6 @@
 import { and, eq, sql } from "drizzle-orm";
 import type { Orm, Transaction } from "../db/client.ts";
-import { deleteSome } from "../db/purge.ts";
+import { deleteBatch } from "../db/purge.ts";
 import { idempotencyKey } from "../db/tables.ts";
 import { AppError } from "../shared/errors.ts";
 import { type CreateContext, type IdempotentRequest, idempotentRequestOf } from "./idempotency-key.ts";
@@ -61,4 +61,4 @@ async function claimOrReplay<Result extends object>(
 
 /** Purges a batch of expired keys. @returns how many. */
 export const purgeExpiredKeys = (orm: Orm): Promise<number> =>
-  deleteSome(orm, idempotencyKey, sql`${idempotencyKey.createdAt} < now() - ${KEPT}`);
+  deleteBatch(orm, idempotencyKey, sql`${idempotencyKey.createdAt} < now() - ${KEPT}`);

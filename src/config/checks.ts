@@ -41,7 +41,11 @@ function checkAgent(values: Values, fail: Fail, unknown: boolean): void {
   if (agent === "command" && !agentCommand)
     fail("AGENT_COMMAND", "config_required", "is required with AGENT=command");
   if (agent !== "command" && agentCommand && !unknown)
-    fail("AGENT_COMMAND", "config_unused", "is only used with AGENT=command; set that or remove this");
+    fail(
+      "AGENT_COMMAND",
+      "config_unused",
+      "is used only with AGENT=command; set AGENT=command or unset this",
+    );
   if (agent === "claude" && !anthropicApiKey)
     fail("ANTHROPIC_API_KEY", "config_required", "is required with AGENT=claude");
   if (sandboxProvider === "allocator" && !ipAllocatorUrl)
@@ -67,7 +71,7 @@ function checkedAuth({ auth }: Values, host: string | undefined, fail: Fail): Au
     fail(
       "AUTH_MODE",
       "config_unprotected",
-      `none gives everybody access, so it works on a loopback address only; set HOST=127.0.0.1 (it is ${host})`,
+      `none disables authentication and is allowed only on a loopback address; set HOST=127.0.0.1 (it is ${host})`,
     );
   if (mode === "none") return { mode };
   if (mode === "local") return { mode, audience };

@@ -8,7 +8,7 @@ export { type AuthConfig, isLoopback } from "./checks.ts";
 
 /** The settings of a process: the values of all variables (see variables/ for each), and what was derived from them. */
 export type Config = Readonly<ReturnType<typeof checkValues>>;
-/** What ends a run, or keeps it from starting. */
+/** Limits that stop a run or keep it from starting. */
 export type RunLimits = Config["runLimits"];
 /** How long data is kept after it was last needed. */
 export type RetentionLimits = Config["retention"];
@@ -38,7 +38,7 @@ export function gitEnvironment(env: Env = process.env): Env {
   return { PATH: env["PATH"], HOME: env["HOME"], LANG: "C.UTF-8" };
 }
 
-/** Every text that must never be printed. Of a URL that is its password, both as written and decoded. */
+/** Values to redact: all secrets and URL passwords, raw and decoded. */
 export function secretsOf({ databaseUrl, redisUrl, ...others }: Config): string[] {
   const passwords = [databaseUrl, redisUrl].flatMap((url) => {
     const password = (url && URL.parse(url.reveal())?.password) || "";

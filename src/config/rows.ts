@@ -18,7 +18,7 @@ export interface Rows {
   readonly [setting: string]: Row | Rows;
 }
 
-/** What rows give when they are read. */
+/** The parsed values of rows. */
 export type ValuesOf<R> = { readonly [Setting in keyof R]: ValueOf<R[Setting]> };
 type ValueOf<R> = R extends { parse: Parse<infer T> }
   ? R extends { default: string }
@@ -33,7 +33,7 @@ export type NamesOf<R> = R extends { parse: Parse<unknown>; env: infer Name }
 
 const isRow = (one: Row | Rows): one is Row => typeof one["parse"] === "function";
 
-/** The rows themselves, however deep they are. */
+/** All rows, flattened. */
 export function flatten(rows: Rows): Row[] {
   return Object.values(rows).flatMap((one) => (isRow(one) ? [one] : flatten(one)));
 }

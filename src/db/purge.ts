@@ -12,8 +12,8 @@ const LOCK = 7_331_050;
  * turns, batch by batch.
  * @returns how many; fewer than `limit` when no more are left.
  */
-export function deleteSome(orm: Orm, table: PgTable, condition: SQL, limit = PURGE_BATCH): Promise<number> {
-  return inTurn(orm, async (tx) => {
+export function deleteBatch(orm: Orm, table: PgTable, condition: SQL, limit = PURGE_BATCH): Promise<number> {
+  return withPurgeLock(orm, async (tx) => {
     const rows = await rowsOf<{ count: number | string }>(
       tx,
       sql`with gone as (delete from ${table} where ctid = any(array(
@@ -25,7 +25,7 @@ export function deleteSome(orm: Orm, table: PgTable, condition: SQL, limit = PUR
 }
 
 /** Runs `work` in a transaction while no other process of the cluster does. */
-export function inTurn<T>(orm: Orm, work: (tx: Transaction) => Promise<T>): Promise<T> {
+export function withPurgeLock<T>(orm: Orm, work: (tx: Transaction) => Promise<T>): Promise<T> {
   return orm.transaction(async (tx) => {
     await tx.execute(sql`select pg_advisory_xact_lock(${LOCK})`);
     return work(tx);

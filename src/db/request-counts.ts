@@ -1,8 +1,8 @@
 import { sql } from "drizzle-orm";
 import type { Orm } from "./client.ts";
-import { deleteSome } from "./purge.ts";
+import { deleteBatch } from "./purge.ts";
 import { requestLimit } from "./tables.ts";
 
 /** Purges a batch of counts whose window ended an hour ago; the hour allows for clock skew. @returns how many. */
 export const purgeOldRequestCounts = (orm: Orm): Promise<number> =>
-  deleteSome(orm, requestLimit, sql`${requestLimit.expire} < extract(epoch from now()) * 1000 - 3600000`);
+  deleteBatch(orm, requestLimit, sql`${requestLimit.expire} < extract(epoch from now()) * 1000 - 3600000`);

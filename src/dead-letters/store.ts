@@ -7,7 +7,7 @@ import { AppError, notFound } from "../shared/errors.ts";
 export type DlqStatus = (typeof DLQ_STATUSES)[number];
 export type DeadLetterRow = typeof deadLetter.$inferSelect;
 
-/** Who reads; admins see everybody's. */
+/** The requester; admins see all entries. */
 export interface Viewer {
   userId: string;
   admin: boolean;
@@ -49,7 +49,7 @@ export const closing = (viewer: Viewer, status: "Resolved" | "Abandoned", notes:
   updatedAt: sql`now()`,
 });
 
-/** @throws AppError `dead_letter_not_found`; `dead_letter_closed`, and the first one's notes stay. */
+/** @throws AppError `dead_letter_not_found`; `dead_letter_closed`, and the notes of the first closing are kept. */
 export async function closeDeadLetter(
   orm: Orm,
   wanted: { viewer: Viewer; id: string; status: "Resolved" | "Abandoned"; notes: string | null },

@@ -2,7 +2,8 @@ import { accessSync, constants, existsSync } from "node:fs";
 import { mkdtemp, rm, statfs } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { chooseAgent, findProgram } from "../agents/choose.ts";
+import { chooseAgent } from "../agents/choose.ts";
+import { findProgram } from "../agents/find-program.ts";
 import type { Config } from "../config/config.ts";
 import { probeBubblewrap } from "../sandboxes/isolation/bubblewrap.ts";
 import { type Found, fail, ok, warn } from "./finding.ts";
@@ -30,11 +31,11 @@ async function versionOf(program: string, path: string): Promise<string | undefi
 export async function gitFound({ path }: Config): Promise<Found> {
   const program = findProgram("git", path);
   if (!program) return fail("git is not installed", INSTALL_GIT);
-  const said = await versionOf(program.path, path);
-  const [, major, minor] = /(\d+)\.(\d+)/.exec(said ?? "") ?? [];
-  if (said === undefined || major === undefined) return fail(`${program.path} does not work`, INSTALL_GIT);
+  const version = await versionOf(program.path, path);
+  const [, major, minor] = /(\d+)\.(\d+)/.exec(version ?? "") ?? [];
+  if (version === undefined || major === undefined) return fail(`${program.path} does not work`, INSTALL_GIT);
   const old = Number(major) < GIT.major || (Number(major) === GIT.major && Number(minor) < GIT.minor);
-  return old ? fail(`${said} is too old`, INSTALL_GIT) : ok(said);
+  return old ? fail(`${version} is too old`, INSTALL_GIT) : ok(version);
 }
 
 export async function agentFound(config: Config): Promise<Found> {

@@ -7,7 +7,7 @@ import type { ControlStatus } from "../backup/control.ts";
 import type { Config } from "../config/config.ts";
 import type { Logger } from "../observability/logger.ts";
 import { connectRedis } from "../queue/redis.ts";
-import { listen } from "../server/listen.ts";
+import { listen, urlHost } from "../server/listen.ts";
 import { messageOf } from "../shared/errors.ts";
 import { type Found, fail, ok, warn } from "./finding.ts";
 
@@ -100,9 +100,8 @@ export async function portFound(config: Config, running: ControlStatus | undefin
 }
 
 async function serviceAt({ host, port }: Config): Promise<string | undefined> {
-  const name = host === "0.0.0.0" || host === "::" ? "localhost" : host.includes(":") ? `[${host}]` : host;
   try {
-    const reply = await fetch(`http://${name}:${port}/health/detail`, {
+    const reply = await fetch(`http://${urlHost(host)}:${port}/health/detail`, {
       signal: AbortSignal.timeout(ANSWER_MS),
     });
     const { version, isolation } = (await reply.json()) as { version?: unknown; isolation?: unknown };

@@ -3,7 +3,7 @@ import type { Transaction } from "../db/client.ts";
 import { session } from "../db/tables.ts";
 import { sessionAfter } from "./transitions.ts";
 
-/** Archives a session; what runs or waits in it goes on. The caller has checked the owner. */
+/** Archives a session. Running and waiting prompts continue. The caller has checked the owner. */
 export async function archiveSession(tx: Transaction, id: string): Promise<void> {
   await tx.update(session).set(sessionAfter.archived).where(eq(session.id, id));
 }

@@ -79,8 +79,11 @@ export const sessionAfter = {
   promptDeleted: (left: readonly { status: (typeof prompt.$inferSelect)["status"] }[]): SessionChange => {
     const has = (status: string) => left.some((one) => one.status === status);
     const newest = left.at(-1)?.status;
-    const rests = newest === undefined || newest === "Queued" || newest === "Running" ? "Pending" : newest;
-    return { inboxStatus: has("Running") ? "Processing" : has("Queued") ? "Pending" : rests, updatedAt: now };
+    const settled = newest === undefined || newest === "Queued" || newest === "Running" ? "Pending" : newest;
+    return {
+      inboxStatus: has("Running") ? "Processing" : has("Queued") ? "Pending" : settled,
+      updatedAt: now,
+    };
   },
 
   archived: { sessionStatus: "Completed", updatedAt: now },

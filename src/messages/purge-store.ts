@@ -1,6 +1,6 @@
 import { sql } from "drizzle-orm";
 import { type Orm, rowsOf } from "../db/client.ts";
-import { inTurn, PURGE_BATCH } from "../db/purge.ts";
+import { PURGE_BATCH, withPurgeLock } from "../db/purge.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -23,7 +23,7 @@ export async function purgeOldMessages(
 ): Promise<OldMessages> {
   // This machine's clock finds the candidates; the database's clock decides.
   const before = Bun.randomUUIDv7("hex", Date.now() - days * DAY_MS);
-  const [row] = await inTurn(orm, (tx) =>
+  const [row] = await withPurgeLock(orm, (tx) =>
     rowsOf<{ last: string | null; looked: number | string; removed: number | string }>(
       tx,
       sql`with page as materialized (

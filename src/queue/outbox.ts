@@ -1,7 +1,7 @@
 import { and, inArray, isNull, lte, sql } from "drizzle-orm";
 import type { Orm, Transaction } from "../db/client.ts";
 import { storedNow } from "../db/columns.ts";
-import { deleteSome, olderThan } from "../db/purge.ts";
+import { deleteBatch, olderThan } from "../db/purge.ts";
 import { outbox } from "../db/tables.ts";
 import { CHANNELS, type Payloads, type QueueName } from "./names.ts";
 
@@ -73,7 +73,7 @@ const PUBLISHED_KEPT_S = 86_400;
 
 /** Purges a batch of rows that were published more than a day ago. @returns how many. */
 export const purgePublished = (orm: Orm): Promise<number> =>
-  deleteSome(orm, outbox, olderThan(outbox.publishedAt, PUBLISHED_KEPT_S));
+  deleteBatch(orm, outbox, olderThan(outbox.publishedAt, PUBLISHED_KEPT_S));
 
 /** Records that the queue did not accept these rows; they are due again at their next attempt. */
 export async function markUnpublished(orm: Orm, ids: readonly string[], error: string): Promise<void> {

@@ -43,7 +43,7 @@ export async function handleRunFailure(
   const outcome: Outcome = {
     status: "Failed",
     kind,
-    reason: kind === "transient" ? `${message} It was tried ${MAX_ATTEMPTS} times.` : message,
+    reason: kind === "transient" ? `${message} All ${MAX_ATTEMPTS} attempts failed.` : message,
     summary: "",
     usage: {},
     work: error instanceof AttemptsExhausted ? await salvage(state) : undefined,

@@ -193,5 +193,5 @@ async function requireDisk({ sandboxes, limits }: PrepareDeps): Promise<void> {
 
 function exhaustedMessage({ failures }: ClaimedRun): string {
   const last = failures.at(-1)?.error ?? "its runner died each time";
-  return `This prompt was given up after ${MAX_ATTEMPTS} attempts: ${last}`;
+  return `This prompt failed after ${MAX_ATTEMPTS} attempts: ${last}`;
 }

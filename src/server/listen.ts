@@ -52,12 +52,17 @@ export async function listen(options: {
           : messageOf(error);
     throw new OperatorError(`Cannot listen: port ${port} of ${host} ${why}.`, 1, { cause: error });
   }
-  const name = host === "0.0.0.0" || host === "::" ? "localhost" : host.includes(":") ? `[${host}]` : host;
   return {
-    url: `http://${name}:${server.port}`,
+    url: `http://${urlHost(host)}:${server.port}`,
     async stop() {
       await withTimeout(DRAIN_TIMEOUT_MS, server.stop(), "requests did not finish").catch(() => undefined);
       await server.stop(true);
     },
   };
+}
+
+/** The host of a URL that reaches a server listening on `host`. */
+export function urlHost(host: string): string {
+  if (host === "0.0.0.0" || host === "::") return "localhost";
+  return host.includes(":") ? `[${host}]` : host;
 }

@@ -122,7 +122,10 @@ function transitionFor(row: SessionRow, wanted: UiStatus | null | undefined) {
   );
 }
 
-/** Works at once, in every state, and twice. The runner ends what runs. @throws AppError `session_not_found` */
+/**
+ * Returns at once; idempotent and valid in every state. The runner stops a running prompt.
+ * @throws AppError `session_not_found`
+ */
 export async function cancelSession(orm: Orm, wanted: { userId: string; id: string }): Promise<void> {
   await orm.transaction((tx) => cancelOwn(tx, wanted));
 }

@@ -42,7 +42,7 @@ export async function listSessions(orm: Orm, userId: string, query: SessionQuery
   return pageOf(await (limit === undefined ? rows : rows.limit(limit + 1)), limit, cursorOf);
 }
 
-/** By the index of the list's order: the pages before cost nothing. */
+/** Keyset pagination: skipping earlier pages costs nothing. */
 function beyond(cursor: string, order: "newest" | "oldest"): SQL {
   const [, at, id] = decodeCursor(cursor, CURSOR);
   const last = sql`(${new Date(Number(at)).toISOString()}::timestamptz, ${id}::uuid)`;

@@ -1,6 +1,6 @@
 import { and, eq, inArray, isNotNull, isNull, notInArray, or, sql } from "drizzle-orm";
 import type { Orm } from "../db/client.ts";
-import { deleteSome, olderThan } from "../db/purge.ts";
+import { deleteBatch, olderThan } from "../db/purge.ts";
 import { deadLetter, message, prompt, session } from "../db/tables.ts";
 
 /** Sessions that one query lists. */
@@ -36,9 +36,9 @@ export async function purgeableSessions(orm: Orm, days: number): Promise<string[
  * @returns rows removed; 0 when nothing is left that may be removed.
  */
 export async function purgeSession(orm: Orm, id: string, days: number): Promise<number> {
-  const messages = await deleteSome(orm, message, eq(message.sessionId, id));
+  const messages = await deleteBatch(orm, message, eq(message.sessionId, id));
   if (messages > 0) return messages;
-  const letters = await deleteSome(
+  const letters = await deleteBatch(
     orm,
     deadLetter,
     or(
@@ -48,9 +48,9 @@ export async function purgeSession(orm: Orm, id: string, days: number): Promise<
   );
   if (letters > 0) return letters;
   const finished = and(eq(prompt.sessionId, id), notInArray(prompt.status, ["Queued", "Running"]));
-  const prompts = await deleteSome(orm, prompt, finished ?? sql`false`);
+  const prompts = await deleteBatch(orm, prompt, finished ?? sql`false`);
   if (prompts > 0) return prompts;
-  return deleteSome(orm, session, and(eq(session.id, id), isPurgeable(days)) ?? sql`false`);
+  return deleteBatch(orm, session, and(eq(session.id, id), isPurgeable(days)) ?? sql`false`);
 }
 
 /** Which of these sessions exist, deleted ones included. */

@@ -1,8 +1,8 @@
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 
 /**
- * A value that must not leak. However it is printed (a template, JSON, the console, an error's fields) it is `***`; only
- * `reveal` returns it, for the place that uses it. Secrets are compared here and nowhere else.
+ * A value that must not leak. Formats as `***` everywhere (templates, JSON, the console, an error's fields); only
+ * `reveal` returns the value. Secrets are compared here and nowhere else.
  */
 export class Secret {
   readonly #value: string;

@@ -6,7 +6,7 @@ export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   try {
     await delay(ms, undefined, { ...(signal && { signal }) });
   } catch (error) {
-    // Not the AbortError that wraps it: callers tell by the reason what has ended them.
+    // Throw the abort reason, not the AbortError that wraps it: callers check the reason.
     signal?.throwIfAborted();
     throw error;
   }
@@ -18,7 +18,7 @@ export class TimeoutError extends Error {
 }
 
 /**
- * What `work` gives, if it does so within `ms`; it is not stopped, only no longer waited for.
+ * Resolves with the result of `work` if it settles within `ms`. Does not cancel `work`.
  * @throws TimeoutError with `message` after that time.
  */
 export async function withTimeout<T>(ms: number, work: PromiseLike<T>, message: string): Promise<T> {
@@ -31,7 +31,7 @@ export async function withTimeout<T>(ms: number, work: PromiseLike<T>, message: 
   }
 }
 
-/** What `work` gives; it is not stopped, only no longer waited for. @throws what `signal` aborted with, at once. */
+/** Resolves with the result of `work`, which is not cancelled on abort. @throws what `signal` aborted with, at once. */
 export async function unlessAborted<T>(work: PromiseLike<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return work;
   const aborted = Promise.withResolvers<never>();
@@ -46,10 +46,10 @@ export async function unlessAborted<T>(work: PromiseLike<T>, signal: AbortSignal
 }
 
 /**
- * Tries `work` again while it fails with what `when` says may pass; pauses double, from `firstMs` up to `maxMs`.
- * @param options.tries in all; default: without end.
- * @param options.onFailure told of each failure that is tried again.
- * @returns what `work` gives, also when `signal` aborts during the try that succeeds.
+ * Retries `work` while `when` accepts the error, with exponential backoff from `firstMs` up to `maxMs`.
+ * @param options.tries the maximum number of attempts; default: unlimited.
+ * @param options.onFailure called before each retry.
+ * @returns the result of `work`, also when `signal` aborts during the attempt that succeeds.
  * @throws the last failure; what `signal` aborted with, at once, even in a pause.
  */
 export async function retry<T>(
@@ -83,7 +83,7 @@ export async function retry<T>(
       },
     );
   } catch (error) {
-    // p-retry reports an abort rather than a success at the same moment; what was done is done.
+    // p-retry reports an abort even if the attempt succeeded; keep the result.
     if (!done) throw error;
   }
   return (done as { value: T }).value;

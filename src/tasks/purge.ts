@@ -14,7 +14,7 @@ import type { TaskContext } from "./task.ts";
 const PAUSE_MS = 50;
 
 /**
- * Purges, in small batches, what is past its age.
+ * Purges expired data, in small batches.
  * @param signal stops the round between two batches; the next round continues.
  * @returns how many rows or folders of each kind were removed.
  */
@@ -47,8 +47,8 @@ export async function purge(
     for (let ids = await purgeableSessions(orm, deletedDays); ids.length > 0; ) {
       let rows = 0;
       for (const id of ids)
-        for (let some = 1; some > 0 && (await pause()); rows += some)
-          some = add("rows_of_deleted_sessions", await purgeSession(orm, id, deletedDays));
+        for (let count = 1; count > 0 && (await pause()); rows += count)
+          count = add("rows_of_deleted_sessions", await purgeSession(orm, id, deletedDays));
       // Others hold locks on all of these; the next round tries again.
       if (rows === 0 || signal.aborted) break;
       ids = await purgeableSessions(orm, deletedDays);

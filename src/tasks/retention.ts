@@ -4,14 +4,14 @@ import type { Task } from "./task.ts";
 
 const INTERVAL_MS = 3_600_000;
 
-/** Purges what is past its age, every hour. Any number of processes may do so. */
+/** Purges expired data every hour. Safe in any number of processes. */
 export const retention: Task = async (context) => {
   const shutdown = new AbortController();
   const { logger } = context;
   const work = async () => {
     const removed = await purge(context, shutdown.signal);
     const some = Object.entries(removed).filter(([, count]) => count > 0);
-    if (some.length > 0) logger.info("purged what is past its age", Object.fromEntries(some));
+    if (some.length > 0) logger.info("expired data purged", Object.fromEntries(some));
   };
   const loop = startLoop({ name: "retention", intervalMs: INTERVAL_MS, logger, work });
   return {

@@ -3,7 +3,7 @@ import { t } from "elysia";
 export const webhookModels = {
   ReturnItemInput: t.Object({
     item: t.Any({
-      description: "The item as the allocator lent it, or at least its id",
+      description: "The item as returned by the allocator, or at least its id",
       examples: [{ id: "sandbox-17" }],
     }),
   }),

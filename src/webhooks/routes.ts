@@ -11,7 +11,7 @@ import { authenticateCaller } from "./authenticate-caller.ts";
 import { webhookModels } from "./model.ts";
 import { redeploy } from "./railway.ts";
 
-/** The IP allocator's callback: a lent sandbox was returned. */
+/** The IP allocator's callback: a borrowed sandbox was returned. */
 export function webhookRoutes(options: {
   orm: Orm;
   config: Pick<Config, "webhookSecret" | "railway">;

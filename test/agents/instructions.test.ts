@@ -1,8 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { closeSync, constants, openSync, readSync } from "node:fs";
 import { mkdir, mkdtemp, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cutInstructions, readInstructions } from "../../src/agents/instructions.ts";
+import { until } from "../harness/until.ts";
 
 /** The limit of the code, written out: one argument of a program may have 128 KiB. */
 const INSTRUCTIONS_BYTES = 100 * 1024;
@@ -41,11 +43,14 @@ describe("readInstructions", () => {
   test("a FIFO, even one with a writer", async () => {
     await Bun.$`mkfifo ${file}`.quiet();
     expect(await readInstructions(checkout)).toBeUndefined();
+    // The writer's open waits for a reader.
+    const reader = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
     const writer = Bun.spawn(["sh", "-c", 'exec yes > "$0"', file]);
     try {
-      await Bun.sleep(50);
+      await until(() => readSync(reader, Buffer.alloc(1)), { what: "the writer's data" });
       expect(await readInstructions(checkout)).toBeUndefined();
     } finally {
+      closeSync(reader);
       writer.kill("SIGKILL");
       await writer.exited;
     }

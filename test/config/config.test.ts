@@ -91,7 +91,7 @@ describe("mistakes", () => {
   });
 
   test.each([
-    ["AGENT_COMMAND without AGENT=command", { AGENT_COMMAND: '["x"]' }, "only used with AGENT=command"],
+    ["AGENT_COMMAND without AGENT=command", { AGENT_COMMAND: '["x"]' }, "used only with AGENT=command"],
     ["AGENT=command without AGENT_COMMAND", { AGENT: "command" }, "is required with AGENT=command"],
     ["a command that is not a JSON array", { AGENT: "command", AGENT_COMMAND: "my-agent" }, "JSON array"],
     ["an empty command", { AGENT: "command", AGENT_COMMAND: "[]" }, "JSON array"],

@@ -89,7 +89,7 @@ describe("operator mistakes: one clear message and an exit code", () => {
     });
     expect(none).toMatchObject({
       code: 1,
-      stderr: expect.stringContaining("AUTH_MODE: none gives everybody access"),
+      stderr: expect.stringContaining("AUTH_MODE: none disables authentication"),
     });
   });
 });

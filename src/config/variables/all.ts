@@ -36,7 +36,7 @@ const SECTIONS = [
 
 export type VariableName = NamesOf<typeof ROWS>;
 
-/** What is known of a variable without reading it. */
+/** Documentation of a variable. */
 export interface Documented {
   default: string | undefined;
   doc: string;
@@ -44,7 +44,7 @@ export interface Documented {
   heading: string | undefined;
 }
 
-/** Every variable by its name, aliases behind what they stand for. */
+/** All variables by name; each alias follows its variable. */
 export const VARIABLES = Object.fromEntries(
   SECTIONS.flatMap(({ heading, rows }) =>
     flatten(rows).flatMap(({ env, alias, doc, default: fallback }, index) => [

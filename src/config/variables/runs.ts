@@ -41,10 +41,10 @@ export const repositories = {
 } as const satisfies Rows;
 
 export const agents = {
-  /** Undefined: claude if its program and a key are there, else demo. */
+  /** Undefined: claude if its program and a key are available, otherwise demo. */
   agent: {
     env: "AGENT",
-    doc: "claude, command or demo. Unset: claude if its program and ANTHROPIC_API_KEY are there, else demo.",
+    doc: "claude, command or demo. Unset: claude if its program and ANTHROPIC_API_KEY are available, otherwise demo.",
     parse: oneOf("claude", "command", "demo"),
   },
   agentCommand: {

@@ -16,8 +16,8 @@ import { createRemoteSandbox } from "./remote-sandbox.ts";
 const CLEAN_UP_TIMEOUT_MS = 10_000;
 
 /**
- * Borrowed sandboxes: the checkout is in a sandbox that an allocator lends. The agent runs on this machine and reaches
- * the checkout only through MCP. Git credentials stay on this machine: only bundles are exchanged.
+ * Borrowed sandboxes: the checkout is in a sandbox borrowed from an allocator. The agent runs on this machine and
+ * reaches the checkout only through MCP. Git credentials stay on this machine: only bundles are exchanged.
  * @param options.url of the allocator; undefined: sandboxes can neither be borrowed nor returned.
  */
 export function allocatorSandboxes(options: {

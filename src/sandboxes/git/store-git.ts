@@ -38,7 +38,7 @@ export function openStoreGit(options: {
   const inStore: StoreGit["inStore"] = (args, signal, { remote = false } = {}) =>
     git(args, { cwd: store, withToken: remote && address.kind === "github", signal });
   /** Git's failure means "no"; an abort does not. */
-  const ask = <T>(answer: Promise<T>, signal: AbortSignal): Promise<T | undefined> =>
+  const orUndefined = <T>(answer: Promise<T>, signal: AbortSignal): Promise<T | undefined> =>
     answer.catch(() => {
       signal.throwIfAborted();
       return undefined;
@@ -59,8 +59,9 @@ export function openStoreGit(options: {
       await rename(draft, store).catch(() => rm(draft, { recursive: true, force: true }));
     },
     commitOf: async (ref, signal) =>
-      (await ask(inStore(["rev-parse", "--verify", "--quiet", ref], signal), signal))?.trim(),
+      (await orUndefined(inStore(["rev-parse", "--verify", "--quiet", ref], signal), signal))?.trim(),
     isAncestor: async (older, newer, signal) =>
-      (await ask(inStore(["merge-base", "--is-ancestor", older, newer], signal), signal)) !== undefined,
+      (await orUndefined(inStore(["merge-base", "--is-ancestor", older, newer], signal), signal)) !==
+      undefined,
   };
 }

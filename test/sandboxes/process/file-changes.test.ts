@@ -26,17 +26,23 @@ test("a line arrives promptly, although the fallback is far away", async () => {
   await writeFile(file, "");
   watch = watchFolder(folder, { fallbackMs: NEVER_MS });
   const stop = new AbortController();
+  const changes = watch.changesOf("out");
+  let waiting = false;
+  const after = async (seen: number) => {
+    waiting = true;
+    await changes.after(seen);
+    waiting = false;
+  };
   const lines = readJournal({
     file,
     from: 0,
     ended: () => false,
-    changes: watch.changesOf("out"),
+    changes: { count: changes.count, after },
     signal: stop.signal,
   });
   for (const text of ["one", "two", "three"]) {
     const next = lines.next();
-    // The reader is waiting at the end of the file.
-    await Bun.sleep(30);
+    await until(() => waiting, { what: "the reader to wait at the end of the file" });
     const begin = performance.now();
     await appendFile(file, `${text}\n`);
     expect((await next).value?.line).toBe(text);
