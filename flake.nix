@@ -19,7 +19,7 @@
       forSystems = systems: make: lib.genAttrs systems (system: make nixpkgs.legacyPackages.${system});
 
       # Each package of bun.lock stands on a line of its own, as JSON: `"key": ["name@version", "", {…}, "sha512-…"],`.
-      # Taking URLs and hashes from there needs no hash of the whole node_modules, which would change with every update.
+      # Taking versions and hashes from there needs no hash of the whole node_modules, which would change with every update.
       # Packages for one platform only (Bun itself, Biome, native accelerators) are not needed by the build.
       lockedPackages =
         let
@@ -44,19 +44,40 @@
           {
             # The key `a/b` is package b as a sees it: a/node_modules/b.
             path = lib.concatStringsSep "/node_modules/" names;
-            url = "https://registry.npmjs.org/${name}/-/${baseNameOf name}-${lib.last nameAndVersion}.tgz";
+            package = builtins.head value;
+            file = "${baseNameOf name}-${lib.last nameAndVersion}.tgz";
             hash = lib.last value;
           }
         ) (builtins.filter ({ value, ... }: !(builtins.elemAt value 2 ? os)) entries);
+
+      # npm saves a package as the registry has it, to the byte, so the hash of bun.lock is the hash of this file.
+      # npm knows where its registry is: no address has to stand here.
+      packageFile =
+        pkgs:
+        { package, file, hash, ... }:
+        pkgs.runCommand file
+          {
+            nativeBuildInputs = [ pkgs.nodejs ];
+            NODE_EXTRA_CA_CERTS = "${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt";
+            impureEnvVars = lib.fetchers.proxyImpureEnvVars;
+            outputHash = hash;
+            outputHashMode = "flat";
+          }
+          ''
+            export HOME="$TMPDIR"
+            cd "$TMPDIR"
+            npm pack --silent "${package}"
+            mv *.tgz "$out"
+          '';
 
       nodeModules =
         pkgs:
         pkgs.runCommand "prompt-backend-node-modules-${version}" { } (
           lib.concatMapStrings (
-            { path, url, hash }:
+            locked@{ path, ... }:
             ''
               mkdir -p "$out/node_modules/${path}"
-              tar -xzf ${pkgs.fetchurl { inherit url hash; }} -C "$out/node_modules/${path}" --strip-components=1 --no-same-owner
+              tar -xzf ${packageFile pkgs locked} -C "$out/node_modules/${path}" --strip-components=1 --no-same-owner
             ''
           ) lockedPackages
         );

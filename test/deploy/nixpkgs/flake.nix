@@ -31,6 +31,10 @@
             else
               value
           ) right;
+        fetchers.proxyImpureEnvVars = [
+          "https_proxy"
+          "no_proxy"
+        ];
         hasPrefix = prefix: text: builtins.substring 0 (builtins.stringLength prefix) text == prefix;
         fileset = {
           unions = paths: paths;
@@ -73,6 +77,7 @@
           "cacert"
           "coreutils"
           "git"
+          "nodejs"
           "postgresql"
           "redis"
           "tini"
@@ -91,14 +96,6 @@
           runCommand =
             name: environment: script:
             make name { inherit script; } (environment // { inherit script; });
-          fetchurl =
-            { url, hash }:
-            make (baseNameOf url) { inherit url hash; } {
-              inherit url;
-              outputHash = hash;
-              outputHashAlgo = null;
-              outputHashMode = "flat";
-            };
           writeTextDir = path: text: make (baseNameOf path) { inherit path text; } { inherit text; };
           writeShellApplication =
             given:
