@@ -10,8 +10,17 @@ export function setEtag(set: { headers: Record<string, string | number> }, etag:
   set.headers["cache-control"] = "private, no-cache";
 }
 
-/** Whether If-None-Match names this ETag, by weak comparison, or is `*`: then the answer is 304. */
-export function matchesEtag(request: Request, etag: string): boolean {
+/** Sets the ETag, and says whether If-None-Match names it: then nothing else has to be read, and the answer is 304. */
+export function isUnchanged(
+  { request, set }: { request: Request; set: Parameters<typeof setEtag>[0] },
+  etag: string,
+): boolean {
+  setEtag(set, etag);
+  return matchesEtag(request, etag);
+}
+
+/** Whether If-None-Match names this ETag, by weak comparison, or is `*`. */
+function matchesEtag(request: Request, etag: string): boolean {
   const header = request.headers.get("if-none-match");
   if (header === null) return false;
   if (header.trim() === "*") return true;

@@ -1,5 +1,5 @@
 import { Elysia, t } from "elysia";
-import { matchesEtag, setEtag } from "../api/etag.ts";
+import { isUnchanged } from "../api/etag.ts";
 import { createOnce } from "../api/idempotency-store.ts";
 import { nextCursor } from "../api/paging.ts";
 import {
@@ -84,11 +84,10 @@ export function messageRoutes(options: { orm: Orm; guard: Guard }) {
     .get(
       // Elysia allows one parameter name after /prompts/; server/openapi.ts documents the contract's name.
       "/prompts/:id/messages",
-      async ({ user, params, query, request, set, status }) => {
+      async (context) => {
+        const { user, params, query, status } = context;
         const wanted = { userId: user.id, promptId: params.id, ...query };
-        const etag = await messagesTag(orm, wanted);
-        setEtag(set, etag);
-        if (matchesEtag(request, etag)) return status(304, undefined);
+        if (isUnchanged(context, await messagesTag(orm, wanted))) return status(304, undefined);
         const page = await listMessages(orm, wanted);
         return { messages: page.rows.map(toMessageDto), ...nextCursor(query, page) };
       },

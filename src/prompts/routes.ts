@@ -1,6 +1,6 @@
 import { Elysia, t } from "elysia";
 import { requirePromptText } from "../agents/prompt-text.ts";
-import { matchesEtag, setEtag } from "../api/etag.ts";
+import { isUnchanged } from "../api/etag.ts";
 import { createOnce } from "../api/idempotency-store.ts";
 import { nextCursor } from "../api/paging.ts";
 import {
@@ -99,11 +99,10 @@ export function promptRoutes(options: {
     .get(
       // Elysia allows one parameter name after /sessions/; server/openapi.ts documents the contract's name.
       "/sessions/:id/prompts",
-      async ({ user, params, query, request, set, status }) => {
+      async (context) => {
+        const { user, params, query, status } = context;
         const wanted = { userId: user.id, sessionId: params.id, ...query };
-        const etag = await promptsTag(orm, wanted);
-        setEtag(set, etag);
-        if (matchesEtag(request, etag)) return status(304, undefined);
+        if (isUnchanged(context, await promptsTag(orm, wanted))) return status(304, undefined);
         const page = await listPrompts(orm, wanted);
         return { prompts: page.rows.map(toPromptDto), ...nextCursor(query, page) };
       },

@@ -1,5 +1,5 @@
 import { Elysia } from "elysia";
-import { matchesEtag, setEtag } from "../api/etag.ts";
+import { isUnchanged, setEtag } from "../api/etag.ts";
 import { nextCursor } from "../api/paging.ts";
 import {
   errorResponses,
@@ -37,10 +37,9 @@ export function sessionRoutes(options: { orm: Orm; config: Config; guard: Guard 
     .model({ ...sharedModels, ...sessionModels })
     .get(
       "/sessions",
-      async ({ user, query, request, set, status }) => {
-        const etag = await sessionsTag(orm, user.id, query);
-        setEtag(set, etag);
-        if (matchesEtag(request, etag)) return status(304, undefined);
+      async (context) => {
+        const { user, query, status } = context;
+        if (isUnchanged(context, await sessionsTag(orm, user.id, query))) return status(304, undefined);
         const page = await listSessions(orm, user.id, query);
         return { sessions: page.rows.map(toDto), ...nextCursor(query, page) };
       },
@@ -57,13 +56,13 @@ export function sessionRoutes(options: { orm: Orm; config: Config; guard: Guard 
     )
     .get(
       "/sessions/:id",
-      async ({ user, params, request, set, status }) => {
-        const { id } = params;
+      async (context) => {
+        const { user, request, set, status } = context;
+        const { id } = context.params;
         // Conversations may be long: if the client has the current one, only the version is read.
         if (request.headers.has("if-none-match")) {
           const etag = sessionTag(id, await sessionVersion(orm, user.id, id));
-          setEtag(set, etag);
-          if (matchesEtag(request, etag)) return status(304, undefined);
+          if (isUnchanged(context, etag)) return status(304, undefined);
         }
         const row = await readSession(orm, user.id, id);
         setEtag(set, sessionTag(id, row.version));

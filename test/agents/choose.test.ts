@@ -6,19 +6,9 @@ import { chooseAgent } from "../../src/agents/choose.ts";
 import { findProgram } from "../../src/agents/find-program.ts";
 import { Secret } from "../../src/shared/secret.ts";
 import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
-import { openAgentFixture } from "./fixture.ts";
+import { NOTHING, openAgentFixture } from "./fixture.ts";
 
 setDefaultTimeout(TEST_TIMEOUT_MS);
-
-const PATH = process.env["PATH"] ?? "";
-const NOTHING = {
-  agent: undefined,
-  agentCommand: undefined,
-  anthropicApiKey: undefined,
-  claudePath: undefined,
-  claudeModel: undefined,
-  path: PATH,
-};
 
 describe("chooseAgent and findProgram", () => {
   test("without AGENT: Claude Code if its program and a key exist, else the demo, with the reason", async () => {

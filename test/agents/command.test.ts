@@ -4,20 +4,11 @@ import { chooseAgent } from "../../src/agents/choose.ts";
 import { isRenderable } from "../../src/agents/events.ts";
 import { Secret } from "../../src/shared/secret.ts";
 import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
-import { openAgentFixture } from "./fixture.ts";
+import { NOTHING, openAgentFixture } from "./fixture.ts";
 
 setDefaultTimeout(TEST_TIMEOUT_MS);
 
 const GOOD: AgentExit = { code: 0, signal: null, stderr: "" };
-const PATH = process.env["PATH"] ?? "";
-const NOTHING = {
-  agent: undefined,
-  agentCommand: undefined,
-  anthropicApiKey: undefined,
-  claudePath: undefined,
-  claudeModel: undefined,
-  path: PATH,
-};
 
 function chooseCommand(...agentCommand: [string, ...string[]]) {
   return chooseAgent({ config: { ...NOTHING, agent: "command", agentCommand } });

@@ -3,6 +3,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Agent, AgentCommand, AgentEvent, AgentExit, SandboxPaths } from "../../src/agents/agent.ts";
 
+/** The configuration of agents when no variable is set but PATH. */
+export const NOTHING = {
+  agent: undefined,
+  agentCommand: undefined,
+  anthropicApiKey: undefined,
+  claudePath: undefined,
+  claudeModel: undefined,
+  path: process.env["PATH"] ?? "",
+};
+
 /** A git checkout with one commit, and the other folders of a sandbox; removed by `await using`. */
 export async function openAgentFixture() {
   const root = await mkdtemp(join(tmpdir(), "agent-"));

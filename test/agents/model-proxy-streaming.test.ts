@@ -1,24 +1,10 @@
-import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { type ModelProxy, openModelProxy } from "../../src/agents/model-proxy.ts";
-import { Secret } from "../../src/shared/secret.ts";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
-import { BODY, KEY, startUpstream } from "./upstream.ts";
+import { openProxyForEachTest } from "./upstream.ts";
 
 setDefaultTimeout(TEST_TIMEOUT_MS);
 
-let upstream: ReturnType<typeof startUpstream>;
-let proxy: ModelProxy;
-beforeEach(() => {
-  upstream = startUpstream();
-  proxy = openModelProxy({ upstream: upstream.url, apiKey: new Secret(KEY) });
-});
-afterEach(async () => {
-  await proxy.close();
-  await upstream.stop();
-});
-
-const post = (headers: Record<string, string>, path = "/v1/messages", init: RequestInit = {}) =>
-  fetch(`${proxy.url}${path}`, { method: "POST", headers, body: BODY, ...init });
+const { opened, post } = openProxyForEachTest();
 
 /** A streamed response that the test writes piece by piece, and a promise that resolves when its reader leaves. */
 function openStream() {
@@ -50,8 +36,8 @@ async function next(reader: { read(): Promise<{ value?: Uint8Array | undefined }
 describe("streaming", () => {
   test("each part is forwarded as it arrives", async () => {
     const stream = openStream();
-    upstream.answer(stream.response);
-    const reply = await post({ "x-api-key": proxy.grant("run").token });
+    opened.upstream.answer(stream.response);
+    const reply = await post({ "x-api-key": opened.proxy.grant("run").token });
     const reader = reply.body?.getReader();
     if (!reader) throw new Error("no body");
     // Nothing more is written until the first part has arrived: a buffering proxy would wait forever.
@@ -64,9 +50,9 @@ describe("streaming", () => {
 
   test("a client that disconnects aborts the upstream request", async () => {
     const stream = openStream();
-    upstream.answer(stream.response);
+    opened.upstream.answer(stream.response);
     const leave = new AbortController();
-    const reply = await post({ "x-api-key": proxy.grant("run").token }, "/v1/messages", {
+    const reply = await post({ "x-api-key": opened.proxy.grant("run").token }, "/v1/messages", {
       signal: leave.signal,
     });
     const reader = reply.body?.getReader();
@@ -77,13 +63,13 @@ describe("streaming", () => {
 
   test("a client that disconnects before the response aborts the upstream request, too", async () => {
     const [asked, left] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-    upstream.answer((request) => {
+    opened.upstream.answer((request) => {
       request.signal.addEventListener("abort", () => left.resolve());
       asked.resolve();
       return left.promise.then(() => new Response());
     });
     const leave = new AbortController();
-    const headers = { "x-api-key": proxy.grant("run").token };
+    const headers = { "x-api-key": opened.proxy.grant("run").token };
     const reply = post(headers, "/v1/messages", { signal: leave.signal }).catch(() => "gone");
     await asked.promise;
     leave.abort();
@@ -93,8 +79,8 @@ describe("streaming", () => {
 
   test("revoking a token aborts requests in flight", async () => {
     const stream = openStream();
-    upstream.answer(stream.response);
-    const grant = proxy.grant("run");
+    opened.upstream.answer(stream.response);
+    const grant = opened.proxy.grant("run");
     const reply = await post({ "x-api-key": grant.token });
     const reader = reply.body?.getReader();
     if (reader) await next(reader);
@@ -104,8 +90,8 @@ describe("streaming", () => {
 
   test("a compressed response is decoded", async () => {
     const packed = Bun.gzipSync(Buffer.from('{"packed":true}'));
-    upstream.answer(() => new Response(packed, { headers: { "content-encoding": "gzip" } }));
-    const reply = await post({ "x-api-key": proxy.grant("run").token });
+    opened.upstream.answer(() => new Response(packed, { headers: { "content-encoding": "gzip" } }));
+    const reply = await post({ "x-api-key": opened.proxy.grant("run").token });
     expect(await reply.json()).toEqual({ packed: true });
   });
 });

@@ -1,3 +1,7 @@
+import { afterEach, beforeEach } from "bun:test";
+import { type ModelProxy, openModelProxy } from "../../src/agents/model-proxy.ts";
+import { Secret } from "../../src/shared/secret.ts";
+
 export const KEY = "sk-ant-real";
 export const BODY = JSON.stringify({ model: "m", messages: [] });
 
@@ -22,5 +26,31 @@ export function startUpstream() {
       answer = next;
     },
     stop: () => server.stop(true),
+  };
+}
+
+/** Opens a proxy with an upstream of its own before each test of a file, and closes both after it. */
+export function openProxyForEachTest() {
+  let upstream: ReturnType<typeof startUpstream>;
+  let proxy: ModelProxy;
+  beforeEach(() => {
+    upstream = startUpstream();
+    proxy = openModelProxy({ upstream: upstream.url, apiKey: new Secret(KEY) });
+  });
+  afterEach(async () => {
+    await proxy.close();
+    await upstream.stop();
+  });
+  return {
+    opened: {
+      get upstream() {
+        return upstream;
+      },
+      get proxy() {
+        return proxy;
+      },
+    },
+    post: (headers: Record<string, string>, path = "/v1/messages", init: RequestInit = {}) =>
+      fetch(`${proxy.url}${path}`, { method: "POST", headers, body: BODY, ...init }),
   };
 }

@@ -89,3 +89,19 @@ export async function ask(
     body: (text === "" ? undefined : JSON.parse(text)) as any,
   };
 }
+
+/** What a user does in tests of one room: send JSON, and create a session with a queued prompt. The user is alice. */
+export function clientOf(database: () => Database) {
+  const send = (method: string, path: string, body?: unknown, user = "alice") =>
+    ask(makeApp({ database: database() }), user, method, path, body);
+  const create = async (text = "Fix the login timeout", user = "alice") =>
+    (
+      await send(
+        "POST",
+        "/sessions/with-prompt",
+        { repo: "owner/name", target_branch: "main", messages: text },
+        user,
+      )
+    ).body as { sessionId: string; promptId: string };
+  return { send, create };
+}

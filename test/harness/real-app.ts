@@ -79,5 +79,14 @@ export async function realApp() {
         body: (answer ? JSON.parse(answer) : undefined) as any,
       };
     };
-  return { on, sendTo, alice, bob, logged };
+  /** Creates a session of alice with a queued prompt. */
+  const createIn =
+    (database: () => Pick<Database, "orm">) =>
+    async (text = "Fix the login timeout") =>
+      (
+        await sendTo(database)("POST", "/sessions/with-prompt", {
+          body: { repo: "owner/name", target_branch: "main", messages: [{ content: text }] },
+        })
+      ).body;
+  return { on, sendTo, createIn, alice, bob, logged };
 }

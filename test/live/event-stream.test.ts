@@ -1,23 +1,14 @@
 import { expect, test } from "bun:test";
 import { connect } from "node:net";
-import { eq } from "drizzle-orm";
-import { session } from "../../src/db/tables.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
-import { seedSession, writerOf } from "../harness/seed.ts";
 import { until } from "../harness/until.ts";
-import { agentEvents, bearer, claim, serveLive } from "./fixture.ts";
+import { agentEvents, agentIn, bearer, serveLive } from "./fixture.ts";
 import { openReader } from "./reader.ts";
 
 const ALICE = bearer("alice");
 
 describeEachDatabase("an event stream", (database) => {
-  const running = async () => {
-    const { sessionId, promptIds } = await seedSession(database(), 1);
-    const run = await claim(database(), promptIds[0] ?? "");
-    return { sessionId, append: (events: unknown[]) => writerOf(database().orm, run).append(events) };
-  };
-  const rename = (id: string, title: string) =>
-    database().orm.update(session).set({ title }).where(eq(session.id, id));
+  const { running, rename } = agentIn(database);
 
   test("ends when the token expires", async () => {
     await using server = await serveLive(database());

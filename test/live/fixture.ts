@@ -8,6 +8,7 @@ import { toMessageDto } from "../../src/messages/dto.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { listen } from "../../src/server/listen.ts";
 import { makeApp } from "../harness/app.ts";
+import { seedSession, writerOf } from "../harness/seed.ts";
 
 /** A token that `serveLive` accepts; with `ms`, it expires this many milliseconds after its first use. */
 export const bearer = (user: string, ms?: number) => ({
@@ -52,6 +53,18 @@ export const agentEvents = (from: number, count: number) =>
     type: "assistant",
     text: `${from + n}: a\nline and a “quote”`,
   }));
+
+/** A session whose prompt is running, with the writer of its agent; and another way to change a session. */
+export function agentIn(database: () => Database) {
+  const running = async () => {
+    const { sessionId, promptIds } = await seedSession(database(), 1);
+    const run = await claim(database(), promptIds[0] ?? "");
+    return { sessionId, append: (events: unknown[]) => writerOf(database().orm, run).append(events) };
+  };
+  const rename = (id: string, title: string) =>
+    database().orm.update(session).set({ title }).where(eq(session.id, id));
+  return { running, rename };
+}
 
 /** Leases a prompt for longer than any test. */
 export async function claim({ orm }: Database, promptId: string): Promise<Fence> {

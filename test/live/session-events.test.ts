@@ -2,21 +2,14 @@ import { expect, test } from "bun:test";
 import { eq, sql } from "drizzle-orm";
 import { message, session } from "../../src/db/tables.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
-import { seedSession, writerOf } from "../harness/seed.ts";
 import { until } from "../harness/until.ts";
-import { agentEvents, bearer, claim, serveLive, tableOf } from "./fixture.ts";
+import { agentEvents, agentIn, bearer, serveLive, tableOf } from "./fixture.ts";
 import { openReader } from "./reader.ts";
 
 const ALICE = bearer("alice");
 const NOWHERE = "019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708";
 describeEachDatabase("the live stream of a session", (database) => {
-  const running = async () => {
-    const { sessionId, promptIds } = await seedSession(database(), 1);
-    const run = await claim(database(), promptIds[0] ?? "");
-    return { sessionId, append: (events: unknown[]) => writerOf(database().orm, run).append(events) };
-  };
-  const rename = (id: string, title: string) =>
-    database().orm.update(session).set({ title }).where(eq(session.id, id));
+  const { running, rename } = agentIn(database);
 
   test("past messages in several pages, then new ones; event ids are the messages' seq", async () => {
     await using server = await serveLive(database());

@@ -1,22 +1,12 @@
 import { expect, test } from "bun:test";
 import { eq } from "drizzle-orm";
 import { message } from "../../src/db/tables.ts";
-import { ask, makeApp } from "../harness/app.ts";
+import { clientOf } from "../harness/app.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import { claimRun, writerOf } from "../harness/seed.ts";
 
 describeEachDatabase("messages", (database) => {
-  const send = (method: string, path: string, body?: unknown, user = "alice") =>
-    ask(makeApp({ database: database() }), user, method, path, body);
-  const create = async (text = "Fix the login timeout", user = "alice") =>
-    (
-      await send(
-        "POST",
-        "/sessions/with-prompt",
-        { repo: "owner/name", target_branch: "main", messages: text },
-        user,
-      )
-    ).body as { sessionId: string; promptId: string };
+  const { send, create } = clientOf(database);
 
   test("are listed in order, with their sequence numbers", async () => {
     const { promptId } = await create();

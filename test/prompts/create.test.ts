@@ -9,12 +9,7 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 describeEachDatabase("creating follow-up prompts", (database) => {
   const send = app.sendTo(database);
-  const create = async (text = "Fix the login timeout") =>
-    (
-      await send("POST", "/sessions/with-prompt", {
-        body: { repo: "owner/name", target_branch: "main", messages: [{ content: text }] },
-      })
-    ).body;
+  const create = app.createIn(database);
 
   test("a follow-up is stored as sent, in every accepted form, and reactivates an archived session", async () => {
     const { sessionId } = await create();

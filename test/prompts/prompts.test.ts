@@ -1,22 +1,12 @@
 import { expect, test } from "bun:test";
 import { eq } from "drizzle-orm";
 import { outbox, prompt } from "../../src/db/tables.ts";
-import { ask, makeApp } from "../harness/app.ts";
+import { clientOf } from "../harness/app.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import { claimRun } from "../harness/seed.ts";
 
 describeEachDatabase("changing prompts", (database) => {
-  const send = (method: string, path: string, body?: unknown, user = "alice") =>
-    ask(makeApp({ database: database() }), user, method, path, body);
-  const create = async (text = "Fix the login timeout", user = "alice") =>
-    (
-      await send(
-        "POST",
-        "/sessions/with-prompt",
-        { repo: "owner/name", target_branch: "main", messages: text },
-        user,
-      )
-    ).body as { sessionId: string; promptId: string };
+  const { send, create } = clientOf(database);
   const read = async (id: string) => (await send("GET", `/sessions/${id}`)).body.session;
 
   test("a queued prompt can be updated and deleted, and the conversation changes with it", async () => {

@@ -11,12 +11,7 @@ const NOWHERE = "019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708";
 
 describeEachDatabase("creating sessions", (database) => {
   const send = app.sendTo(database);
-  const create = async (text = "Fix the login timeout") =>
-    (
-      await send("POST", "/sessions/with-prompt", {
-        body: { repo: "owner/name", target_branch: "main", messages: [{ content: text }] },
-      })
-    ).body;
+  const create = app.createIn(database);
 
   test("a session and its prompt are created together, with title and branch, and listed newest first", async () => {
     const first = await create("The first");

@@ -9,12 +9,7 @@ const { bob } = app;
 
 describeEachDatabase("sessions of another user, and deleted ones", (database) => {
   const send = app.sendTo(database);
-  const create = async (text = "Fix the login timeout") =>
-    (
-      await send("POST", "/sessions/with-prompt", {
-        body: { repo: "owner/name", target_branch: "main", messages: [{ content: text }] },
-      })
-    ).body;
+  const create = app.createIn(database);
 
   test("do not exist", async () => {
     const { sessionId, promptId } = await create();

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { eq } from "drizzle-orm";
 import { prompt, session } from "../../src/db/tables.ts";
 import { idleSandboxes } from "../../src/sandboxes/store.ts";
-import { ask, makeApp } from "../harness/app.ts";
+import { clientOf } from "../harness/app.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import { claimRun } from "../harness/seed.ts";
 
@@ -10,17 +10,7 @@ const NOWHERE = "019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708";
 const SANDBOX = { provider: "local", id: NOWHERE, host: "secret-host" } as const;
 
 describeEachDatabase("updating sessions", (database) => {
-  const send = (method: string, path: string, body?: unknown, user = "alice") =>
-    ask(makeApp({ database: database() }), user, method, path, body);
-  const create = async (text = "Fix the login timeout", user = "alice") =>
-    (
-      await send(
-        "POST",
-        "/sessions/with-prompt",
-        { repo: "owner/name", target_branch: "main", messages: text },
-        user,
-      )
-    ).body as { sessionId: string; promptId: string };
+  const { send, create } = clientOf(database);
   const read = async (id: string) => (await send("GET", `/sessions/${id}`)).body.session;
   const put = (id: string, change: object, user?: string) =>
     send("PUT", `/sessions/${id}`, { id, ...change }, user);
