@@ -8,6 +8,7 @@ import {
   type LocalJWKSet,
 } from "jose";
 import type { Logger } from "../observability/logger.ts";
+import { setBounded } from "../shared/bounded-map.ts";
 import { AppError } from "../shared/errors.ts";
 import { sleep } from "../shared/time.ts";
 
@@ -138,14 +139,7 @@ export function createKeySet({
     return refresh();
   }
 
-  function rememberMissed(kid: string): void {
-    missed.delete(kid);
-    missed.set(kid, attemptedAt);
-    for (const oldest of missed.keys()) {
-      if (missed.size <= MAX_MISSED) break;
-      missed.delete(oldest);
-    }
-  }
+  const rememberMissed = (kid: string) => setBounded(missed, kid, attemptedAt, MAX_MISSED);
 
   /** The keys of the next fetch, which has not begun yet. */
   async function lookUp(kid: string): Promise<LocalJWKSet> {

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from "jose";
 import type { AuthConfig } from "../config/config.ts";
 import type { Logger } from "../observability/logger.ts";
+import { setBounded } from "../shared/bounded-map.ts";
 import { AppError } from "../shared/errors.ts";
 import { CLOCK_TOLERANCE_SECONDS, refusalOf, type TokenVerifier, type User, userOf } from "./claims.ts";
 import { createKeySet } from "./key-set.ts";
@@ -117,11 +118,7 @@ function cached(verifier: TokenVerifier, size: number, now: () => number): Token
       if (hit && now() < hit.until) return hit.user;
       known.delete(hash);
       const user = await verifier.verify(token);
-      known.set(hash, { user, until: Math.min(user.expiresAt, now() + MAX_CACHED_MS) });
-      for (const oldest of known.keys()) {
-        if (known.size <= size) break;
-        known.delete(oldest);
-      }
+      setBounded(known, hash, { user, until: Math.min(user.expiresAt, now() + MAX_CACHED_MS) }, size);
       return user;
     },
   };

@@ -9,6 +9,7 @@ import { allocatorFound, identityFound, portFound, queueFound } from "./network.
 /** Checks everything that a start with this configuration needs, all at the same time. Changes nothing. */
 export async function examine(config: Config): Promise<Finding[]> {
   const logger = createLogger({ level: "silent" });
+  const allocatorUrl = config.ipAllocatorUrl;
   const running = config.databaseUrl === undefined ? await askForStatus(config.dataDir) : undefined;
   const found = await Promise.all([
     databaseFindings({ config, running, logger }),
@@ -18,8 +19,8 @@ export async function examine(config: Config): Promise<Finding[]> {
       "check REDIS_URL and that Redis is running; unset it to keep the queue in the database",
     ),
     one("identity", () => identityFound(config), "check KEYCLOAK_ISSUER and DATA_DIR"),
-    config.sandboxProvider === "allocator"
-      ? one("allocator", async () => (await allocatorFound(config)) ?? ok("none"), "check IP_ALLOCATOR_URL")
+    config.sandboxProvider === "allocator" && allocatorUrl !== undefined
+      ? one("allocator", () => allocatorFound(allocatorUrl), "check IP_ALLOCATOR_URL")
       : [],
     one("git", () => gitFound(config), "install git"),
     one("agent", () => agentFound(config), "check AGENT"),

@@ -66,10 +66,8 @@ export async function identityFound(config: Config): Promise<Found> {
   return ok(`${issuer} publishes its keys`);
 }
 
-/** Any answer shows that the allocator is reachable. Undefined if none is configured. */
-export async function allocatorFound(config: Config): Promise<Found | undefined> {
-  const url = config.ipAllocatorUrl;
-  if (url === undefined) return undefined;
+/** Any answer shows that the allocator is reachable. */
+export async function allocatorFound(url: string): Promise<Found> {
   try {
     const { status } = await fetch(url, { signal: AbortSignal.timeout(ANSWER_MS), redirect: "manual" });
     return ok(`${new URL(url).host} answers (${status})`);

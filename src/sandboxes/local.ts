@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { LocalConfig } from "../db/json-columns.ts";
 import { isTransient, RepositoryError } from "./git/git-errors.ts";
@@ -13,9 +13,6 @@ const PACKING_TIMEOUT_MS = 10 * 60_000;
 
 /** Sandboxes on this machine: the agent works in a checkout in DATA_DIR. */
 export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
-  /** Holds the commit that the checkout started from. Written last: a sandbox that has it is complete. */
-  const startFile = (id: string) => join(machine.folderOf(id), "start");
-
   const sandboxOf = (config: LocalConfig, request: CheckoutRequest, start: string): Sandbox => {
     const { id } = config;
     const hostPaths = machine.pathsOf(id, request.sessionId);
@@ -66,7 +63,7 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
       try {
         for (const one of Object.values(hostPaths)) await mkdir(one, { recursive: true, mode: 0o700 });
         const start = await repository.checkOut(request, hostPaths.checkout, signal);
-        await writeFile(startFile(config.id), start);
+        await machine.writeStart(config.id, start);
         return sandboxOf(config, request, start);
       } catch (error) {
         await removeTree(machine.folderOf(config.id));
@@ -76,7 +73,7 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
 
     async reopen(config, request) {
       if (config.host !== machine.host) return undefined;
-      const start = await readFile(startFile(config.id), "utf8").catch(() => undefined);
+      const start = await machine.readStart(config.id);
       return start ? sandboxOf(config, request, start) : undefined;
     },
 

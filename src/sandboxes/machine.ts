@@ -42,6 +42,10 @@ export interface Machine
   remove(id: string): Promise<void>;
   /** Our copy of the requested repository. @throws RepositoryError if the request is invalid. */
   repositoryFor(request: CheckoutRequest): RepositoryStore;
+  /** Keeps the commit that the checkout started from. Written last: a sandbox that has it is complete. */
+  writeStart(id: string, commit: string): Promise<void>;
+  /** Undefined: the sandbox is not complete, or not on this machine. */
+  readStart(id: string): Promise<string | undefined>;
   author: { name: string; email: string };
 }
 
@@ -58,6 +62,7 @@ export async function openMachine(options: { config: Config; logger: Logger }): 
   const bubblewrap: Bubblewrap | undefined = typeof probed === "string" ? undefined : probed;
   const mutex = createKeyedMutex();
   const folderOf = (id: string) => join(root, safeId(id));
+  const startFile = (id: string) => join(folderOf(id), "start");
   const refOf = (id: string): SandboxRef => ({
     id,
     folder: folderOf(id),
@@ -94,6 +99,9 @@ export async function openMachine(options: { config: Config; logger: Logger }): 
       await machine.killAll(id);
       await removeTree(folderOf(id));
     },
+
+    writeStart: (id, commit) => writeFile(startFile(id), commit),
+    readStart: (id) => readFile(startFile(id), "utf8").catch(() => undefined),
 
     repositoryFor(request) {
       // A session is checked when it is created, but the database may hold one from before the rules changed.

@@ -1,4 +1,5 @@
 import { RateLimiterRes } from "rate-limiter-flexible";
+import { setBounded } from "../shared/bounded-map.ts";
 import { withTimeout } from "../shared/time.ts";
 
 /** The part of a rate-limiter-flexible limiter that is used; rejects with RateLimiterRes above the limit. */
@@ -78,12 +79,7 @@ export function createCounter(options: {
       taken = { left: 0, remaining: 0, until: now() + error.msBeforeNext };
     }
     // Evicts the oldest share; at most its remaining points are lost.
-    shares.delete(key);
-    shares.set(key, taken);
-    for (const oldest of shares.keys()) {
-      if (shares.size <= MAX_SHARES) break;
-      shares.delete(oldest);
-    }
+    setBounded(shares, key, taken, MAX_SHARES);
     return taken;
   }
 

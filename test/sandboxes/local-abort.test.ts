@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { localSandboxes } from "../../src/sandboxes/local.ts";
@@ -12,7 +12,6 @@ const REQUEST = { sessionId: "s", repo: "o/n", targetBranch: "main", branch: "b"
 test("an abort while old processes are killed stops the packing", async () => {
   const folder = await mkdtemp(join(tmpdir(), "pb-abort-"));
   try {
-    await writeFile(join(folder, "start"), "abc");
     const controller = new AbortController();
     const exit = Promise.withResolvers<object>();
     const paths = { checkout: folder, home: folder, tmp: folder, state: folder };
@@ -20,6 +19,7 @@ test("an abort while old processes are killed stops the packing", async () => {
       host: "here",
       author: { name: "n", email: "e" },
       folderOf: () => folder,
+      readStart: async () => "abc",
       pathsOf: () => paths,
       insideOf: () => paths,
       killAll: async () => controller.abort(new Error("cancelled")),

@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { AllocatorConfig } from "../../db/json-columns.ts";
 import type { Logger } from "../../observability/logger.ts";
@@ -29,8 +29,6 @@ export function allocatorSandboxes(options: {
   const { machine, url, dataDir, logger } = options;
   const client = url === undefined ? undefined : createAllocatorClient(url);
   const notes = openBorrowNotes(dataDir);
-  /** Holds the commit that the checkout started from. Written last: a sandbox that has it is complete. */
-  const startFile = (id: string) => join(machine.folderOf(id), "start");
 
   const borrowedFor = async ({ id, item, borrow_token }: AllocatorConfig): Promise<Borrowed | undefined> =>
     item && borrow_token ? { item, borrow_token } : notes.read(id);
@@ -113,13 +111,13 @@ export function allocatorSandboxes(options: {
       await writeFile(join(hostPaths.home, "mcp.json"), borrowed.item.mcp_json_string, { mode: 0o600 });
       const remote = remoteOf(borrowed, signal);
       const start = await checkOutRemotely(remote, { id: config.id, machine, request, signal });
-      await writeFile(startFile(config.id), start);
+      await machine.writeStart(config.id, start);
       return sandboxOf(held, request, borrowed, start);
     },
 
     async reopen(config, request) {
       if (config.host !== machine.host) return undefined;
-      const start = await readFile(startFile(config.id), "utf8").catch(() => undefined);
+      const start = await machine.readStart(config.id);
       const borrowed = await borrowedFor(config);
       return start && borrowed ? sandboxOf(config, request, borrowed, start) : undefined;
     },

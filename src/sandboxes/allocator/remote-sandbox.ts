@@ -24,9 +24,9 @@ export interface RemoteSandbox {
   download(file: string, target: string): Promise<number>;
   /**
    * Runs a script that was written before: nothing from a user ever becomes part of a command.
-   * @returns its output. @throws RepositoryError with the last line of its output when it fails.
+   * @throws RepositoryError with the last line of its output when it fails.
    */
-  run(script: string, folder: string): Promise<string>;
+  run(script: string, folder: string): Promise<void>;
 }
 
 /**
@@ -123,7 +123,7 @@ export function createRemoteSandbox(options: {
 
     async run(script, folder) {
       const { printed, code } = await exec(`sh '${script}' 2>&1`, folder);
-      if (code === 0) return printed;
+      if (code === 0) return;
       const last = (printed.trim().split("\n").at(-1) ?? "").slice(0, QUOTE_LIMIT);
       throw new RepositoryError(
         `A command in the borrowed sandbox failed: ${last || "it printed nothing"}`,

@@ -1,6 +1,7 @@
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Secret } from "../../shared/secret.ts";
+import { signalGroup } from "../../shared/signal-group.ts";
 import { isTransient, RepositoryError } from "./git-errors.ts";
 
 /**
@@ -108,14 +109,6 @@ function configOf(tokenOrigin: string | undefined): string {
   if (tokenOrigin !== undefined)
     lines.push(`[credential ${JSON.stringify(tokenOrigin)}]\n\thelper = ${JSON.stringify(HELPER)}`);
   return `${lines.join("\n")}\n`;
-}
-
-function signalGroup(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(-pid, signal);
-  } catch {
-    // It has already ended.
-  }
 }
 
 /** Reads on beyond the limit, so that the program does not block, but discards the rest. */

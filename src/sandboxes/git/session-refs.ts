@@ -24,6 +24,7 @@ export async function setHead(
 ): Promise<void> {
   const { head, aside } = sessionRefs(sessionId);
   const before = await commitOf(head, signal);
+  if (before === commit) return;
   if (before && !(await isAncestor(before, commit, signal)))
     await inStore(["update-ref", aside(before), before], signal);
   await inStore(["update-ref", head, commit], signal);

@@ -2,6 +2,7 @@ import { existsSync, lstatSync, readlinkSync, realpathSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { SandboxPaths } from "../../agents/agent.ts";
+import { signalGroup } from "../../shared/signal-group.ts";
 import { hideData, hidePrivate, proc } from "./mount-masks.ts";
 
 /** Paths inside the sandbox, in the order of mounting. */
@@ -55,20 +56,12 @@ export async function probeBubblewrap(options: {
     });
     const exitCode = await child.exited;
     // Whatever it started would keep stderr open.
-    killGroup(child.pid);
+    signalGroup(child.pid, "SIGKILL");
     const stderr = await child.stderr.text();
     if (exitCode === 0) return wrapper;
     reason ||= stderr.trim().split("\n").at(-1) || "no output within 10 s";
   }
   return `bubblewrap does not work here (${reason}); ${REMEDY}`;
-}
-
-function killGroup(pid: number): void {
-  try {
-    process.kill(-pid, "SIGKILL");
-  } catch {
-    // Nothing of it is left.
-  }
 }
 
 function cachedMountMasks(): () => readonly string[] {

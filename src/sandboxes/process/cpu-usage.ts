@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { fieldsAfterName } from "./identity.ts";
 import { PROCESS_MARKER, processesByMark } from "./processes.ts";
 
 /** A scan reads the environment of every process of the machine; all runs share one that is at most this old. */
@@ -14,9 +15,10 @@ export async function cpuTicksOf(processId: string): Promise<number> {
   const ticks = await Promise.all(
     pids.map(async (pid) => {
       const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
-      // The name, in parentheses, may hold anything. From there on: utime, stime, cutime, cstime.
-      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-      return fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);
+      // utime, stime, cutime, cstime.
+      return fieldsAfterName(stat)
+        .slice(11, 15)
+        .reduce((sum, field) => sum + Number(field), 0);
     }),
   );
   return ticks.reduce((sum, one) => sum + one, 0);

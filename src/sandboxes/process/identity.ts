@@ -35,11 +35,13 @@ export function ageClock({ started }: ProcessIdentity): () => number {
   return () => Math.max(0, age + performance.now() - readAt);
 }
 
+/** The fields of /proc/<pid>/stat from the state on: the name before it, in parentheses, may hold anything. */
+export const fieldsAfterName = (stat: string): string[] => stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+
 /** Start time in the text of /proc/<pid>/stat; undefined without a process, or with only a zombie, which does nothing. */
 function startIn(stat: string): number | undefined {
   if (stat === "") return undefined;
-  // The name, in parentheses, may hold anything.
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const fields = fieldsAfterName(stat);
   return fields[0] === "Z" || fields[0] === "X" ? undefined : Number(fields[19]);
 }
 
