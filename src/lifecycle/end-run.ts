@@ -4,7 +4,7 @@ import type { Failure, Turn } from "../db/json-columns.ts";
 import { deadLetter, prompt, session } from "../db/tables.ts";
 import { QUEUES } from "../queue/names.ts";
 import { dispatch, dispatchNext, notifySandboxIdle } from "./dispatch.ts";
-import { type Fence, heldBy, LeaseLost } from "./fence.ts";
+import { type Fence, updateHeld } from "./fence.ts";
 import { lockSessionRow } from "./locks.ts";
 import type { ClaimedRun } from "./start-run.ts";
 import { type EndStatus, type PromptChange, promptAfter, sessionAfter } from "./transitions.ts";
@@ -30,7 +30,7 @@ export interface RunEnd {
  * Cancelled, whatever its outcome. @throws LeaseLost
  */
 export async function endRun(tx: Transaction, run: ClaimedRun, end: RunEnd): Promise<void> {
-  const ended = await releaseLease(tx, run, { ...promptAfter.runEnded(end), usage: end.usage });
+  const ended = await updateHeld(tx, run, { ...promptAfter.runEnded(end), usage: end.usage });
   // Locked before the next prompt is read: a follow-up that arrives now waits for this transaction, then sees its result.
   await lockSessionRow(tx, run.sessionId);
   const next = await dispatchNext(tx, run.sessionId);
@@ -83,33 +83,18 @@ export async function handOverRun(tx: Transaction, run: Fence): Promise<void> {
  * @throws LeaseLost
  */
 export async function detachRun(tx: Transaction, run: Fence, graceMs: number): Promise<void> {
-  const rows = await tx
-    .update(prompt)
-    .set({
-      leaseOwner: DETACHED,
-      leaseExpiresAt: sql`now() + ${graceMs}::int * interval '1 millisecond'`,
-      updatedAt: sql`now()`,
-    })
-    .where(heldBy(run))
-    .returning({ id: prompt.id });
-  if (rows.length === 0) throw new LeaseLost();
+  await updateHeld(tx, run, {
+    leaseOwner: DETACHED,
+    leaseExpiresAt: sql`now() + ${graceMs}::int * interval '1 millisecond'`,
+    updatedAt: sql`now()`,
+  });
   await dispatch(tx, run.promptId);
 }
 
 async function requeue(tx: Transaction, run: Fence, change: PromptChange, delayMs: number): Promise<void> {
-  const { sessionId } = await releaseLease(tx, run, change);
+  const { sessionId } = await updateHeld(tx, run, change);
   await tx.update(session).set(sessionAfter.runRequeued).where(eq(session.id, sessionId));
   await dispatch(tx, run.promptId, delayMs);
-}
-
-async function releaseLease(tx: Transaction, run: Fence, change: PromptChange) {
-  const [released] = await tx
-    .update(prompt)
-    .set(change)
-    .where(heldBy(run))
-    .returning({ sessionId: prompt.sessionId, status: prompt.status });
-  if (!released) throw new LeaseLost();
-  return released;
 }
 
 async function addDeadLetter(tx: Transaction, run: ClaimedRun, end: RunEnd): Promise<void> {

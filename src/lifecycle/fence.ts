@@ -1,5 +1,7 @@
 import { and, eq, sql } from "drizzle-orm";
+import type { Queryable } from "../db/client.ts";
 import { prompt } from "../db/tables.ts";
+import type { PromptChange } from "./transitions.ts";
 
 /** Identifies one claim of a prompt. Every write of a run compares it, so that writes of a superseded run change nothing. */
 export interface Fence {
@@ -19,6 +21,17 @@ export class LeaseLost extends Error {
 /** True for the prompt while this run holds its lease: part of the condition of every write of a run. */
 export const heldBy = (run: Fence) =>
   and(eq(prompt.id, run.promptId), eq(prompt.leaseEpoch, run.epoch), eq(prompt.status, "Running"));
+
+/** Changes the prompt's row while this run holds its lease. @throws LeaseLost */
+export async function updateHeld(orm: Queryable, run: Fence, change: PromptChange) {
+  const [updated] = await orm
+    .update(prompt)
+    .set(change)
+    .where(heldBy(run))
+    .returning({ sessionId: prompt.sessionId, status: prompt.status });
+  if (!updated) throw new LeaseLost();
+  return updated;
+}
 
 /** Selects and locks the prompt's row while this run holds its lease. The lock prevents a takeover before the write. */
 export const lockedLease = (run: Fence) =>

@@ -61,7 +61,6 @@ export async function claimOutbox(orm: Orm, limit: number): Promise<OutboxMessag
 
 /** Records that the jobs of these rows are in the queue. */
 export async function markPublished(orm: Orm, ids: readonly string[]): Promise<void> {
-  if (ids.length === 0) return;
   await orm
     .update(outbox)
     .set({ publishedAt: sql`now()`, lastError: null, updatedAt: sql`now()` })
@@ -77,7 +76,6 @@ export const purgePublished = (orm: Orm): Promise<number> =>
 
 /** Records that the queue did not accept these rows; they are due again at their next attempt. */
 export async function markUnpublished(orm: Orm, ids: readonly string[], error: string): Promise<void> {
-  if (ids.length === 0) return;
   await orm
     .update(outbox)
     .set({ lastError: error, updatedAt: sql`now()` })

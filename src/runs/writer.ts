@@ -11,7 +11,7 @@ import {
   postponeRun,
   type RunEnd,
 } from "../lifecycle/end-run.ts";
-import { type Fence, heldBy, LeaseLost, lockedLease } from "../lifecycle/fence.ts";
+import { type Fence, heldBy, LeaseLost, lockedLease, updateHeld } from "../lifecycle/fence.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { PromptChange } from "../lifecycle/transitions.ts";
 
@@ -50,7 +50,9 @@ export interface RunWriter {
 /** @param options.signal ends the retries; it aborts with LeaseLost or when this process must stop. */
 export function openRunWriter(options: { orm: Orm; run: ClaimedRun; signal: AbortSignal }): RunWriter {
   const { orm, run, signal } = options;
-  const change = (set: PromptChange) => retryWhileUnavailable(signal, () => update(orm, run, set));
+  const change = async (set: PromptChange): Promise<void> => {
+    await retryWhileUnavailable(signal, () => updateHeld(orm, run, { ...set, updatedAt: sql`now()` }));
+  };
   /** A write that releases the lease cannot be repeated under it: an earlier attempt may have succeeded. */
   const release = (work: (tx: Transaction) => Promise<void>) =>
     retryWhileUnavailable(signal, async (attempt) => {
@@ -78,15 +80,6 @@ export function openRunWriter(options: { orm: Orm; run: ClaimedRun; signal: Abor
     handOver: () => release((tx) => handOverRun(tx, run)),
     detach: (graceMs) => release((tx) => detachRun(tx, run, graceMs)),
   };
-}
-
-async function update(orm: Orm, run: Fence, change: PromptChange): Promise<void> {
-  const rows = await orm
-    .update(prompt)
-    .set({ ...change, updatedAt: sql`now()` })
-    .where(heldBy(run))
-    .returning({ id: prompt.id });
-  if (rows.length === 0) throw new LeaseLost();
 }
 
 async function holdSandbox(orm: Orm, run: Fence, config: SandboxConfig): Promise<void> {
