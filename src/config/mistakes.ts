@@ -10,6 +10,11 @@ export const CONFIG_CODES = [
   "config_invalid_address",
   "config_invalid_origin",
   "config_invalid_command",
+  "config_invalid_folder",
+  "config_invalid_host",
+  "config_invalid_prefix",
+  "config_invalid_range",
+  "config_invalid_egress",
   "config_invalid_secret",
   "config_secret_too_short",
 ] as const;

@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { isAbsolute, resolve } from "node:path";
 import { Secret } from "../shared/secret.ts";
 import { ConfigMistake } from "./mistakes.ts";
 
@@ -74,11 +75,61 @@ export const address: Parse<string> = (value) => {
   );
 };
 
-export const origins: Parse<readonly string[]> = (value) => {
-  const list = value
-    .split(",")
+/** A switch: 0 or 1. */
+export const flag: Parse<boolean> = (value) => oneOf("0", "1")(value) === "1";
+
+const listed = (value: string, separator: string): string[] =>
+  value
+    .split(separator)
     .map((one) => one.trim())
     .filter(Boolean);
+
+/** Any names, separated by commas. */
+export const names: Parse<readonly string[]> = (value) => listed(value, ",");
+
+/** Absolute paths of folders, separated by colons; the root folder is none. */
+export const folders: Parse<readonly string[]> = (value) =>
+  listed(value, ":").map((one) => {
+    const path = resolve("/", one);
+    if (isAbsolute(one) && path !== "/") return path;
+    throw new ConfigMistake(
+      "config_invalid_folder",
+      `${JSON.stringify(one)} is not an absolute path of a folder below /`,
+    );
+  });
+
+/** host or host:port, separated by commas, in lower case. */
+export const hostList: Parse<readonly string[]> = (value) =>
+  listed(value, ",").map((one) => {
+    if (/^(\[[0-9a-f:.]+\]|[\w.-]+)(:\d{1,5})?$/i.test(one)) return one.toLowerCase();
+    throw new ConfigMistake(
+      "config_invalid_host",
+      `${JSON.stringify(one)} is not a host such as git.example.com or git.example.com:8443`,
+    );
+  });
+
+/** The beginning of branch names, such as prompt/. */
+export const prefix: Parse<string> = (value) => {
+  if (/^[\w-]+(\/[\w-]+)*[/-]$/.test(value) && !value.startsWith("-")) return value;
+  throw new ConfigMistake(
+    "config_invalid_prefix",
+    `must be letters, digits, "_" and "-" in parts separated by "/", and end with "/" or "-", not ${JSON.stringify(value)}`,
+  );
+};
+
+/** User ids of the host, first and last. */
+export const uidRange: Parse<{ first: number; last: number }> = (value) => {
+  const [, first = 0, last = 0] = (/^(\d{1,10})-(\d{1,10})$/.exec(value) ?? []).map(Number);
+  // Below 1000 are the system's own users; 65534 is nobody.
+  if (first > 65_535 && first <= last && last < 2 ** 32 - 2) return { first, last };
+  throw new ConfigMistake(
+    "config_invalid_range",
+    `must be two user ids above 65535, such as 200000-265535, not ${JSON.stringify(value)}`,
+  );
+};
+
+export const origins: Parse<readonly string[]> = (value) => {
+  const list = listed(value, ",");
   const wrong = list.find((one) => URL.parse(one)?.origin !== one);
   if (wrong === undefined) return list;
   throw new ConfigMistake(

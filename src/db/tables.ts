@@ -41,6 +41,8 @@ export const session = pgTable(
     sessionStatus: text("session_status", { enum: SESSION_STATUSES }).notNull().default("Active"),
     /** The sandbox that the session holds, from before it is created until after it was returned. */
     sbxConfig: jsonb("sbx_config").$type<SandboxConfig>(),
+    /** The last commit that was, or was about to be, pushed to `branch`. Null: no session has made that branch yet. */
+    pushedCommit: text("pushed_commit"),
     cancellationStatus: text("cancellation_status", { enum: CANCELLATION_STATUSES }),
     cancelledAt: at("cancelled_at"),
     cancelledBy: text("cancelled_by"),

@@ -1,4 +1,5 @@
 import { flatten, type NamesOf } from "../rows.ts";
+import { egress, isolation, repositoryLimits } from "./isolation.ts";
 import { operation } from "./operation.ts";
 import { agents, claude, repositories, runs } from "./runs.ts";
 import { access, authentication, http, storage, webhooks } from "./server.ts";
@@ -14,8 +15,11 @@ export const ROWS = {
   ...access,
   ...claude,
   ...repositories,
+  ...repositoryLimits,
   ...agents,
   ...runs,
+  ...isolation,
+  ...egress,
   ...webhooks,
   ...operation,
 } as const;
@@ -27,9 +31,11 @@ const SECTIONS = [
   { heading: "Authentication", rows: authentication },
   { heading: "Access and limits", rows: access },
   { heading: "Claude", rows: claude },
-  { heading: "Repositories", rows: repositories },
+  { heading: "Repositories", rows: { ...repositories, ...repositoryLimits } },
   { heading: "Agents", rows: agents },
   { heading: "Runs", rows: runs },
+  { heading: "Isolation of agents", rows: isolation },
+  { heading: "Network of agents", rows: egress },
   { heading: "Webhooks", rows: webhooks },
   { heading: "Operation", rows: operation },
 ];

@@ -36,6 +36,13 @@ export const operation = {
       doc: "Days after the end of a prompt until its agent's events are purged; the conversation stays. 0: never.",
       parse: integer(0, 36_500),
     },
+    /** Days that entries of the audit log are kept; 0: for ever. */
+    auditDays: {
+      env: "RETENTION_AUDIT_DAYS",
+      default: "365",
+      doc: "Days after which entries of the audit log are purged. 0: never.",
+      parse: integer(0, 36_500),
+    },
   },
   shutdownTimeoutMs: {
     env: "SHUTDOWN_TIMEOUT_SECONDS",

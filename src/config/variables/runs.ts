@@ -1,8 +1,8 @@
+import { MIB } from "../../shared/units.ts";
 import { command, HTTP, integer, oneOf, secret, text, url } from "../parsers.ts";
 import type { Rows } from "../rows.ts";
 
 const MINUTE_MS = 60_000;
-const MIB = 1024 ** 2;
 
 export const claude = {
   anthropicApiKey: {
@@ -122,6 +122,27 @@ export const runs = {
       default: "0",
       doc: "No run starts while the checkouts in DATA_DIR take more space. 0: no limit.",
       parse: integer(0, 100_000_000, MIB),
+    },
+    /** Events that one run may store. */
+    maxEvents: {
+      env: "RUN_MAX_EVENTS",
+      default: "50000",
+      doc: "Events that one run may store; a run that prints more fails.",
+      parse: integer(100, 10_000_000),
+    },
+    /** Bytes of events that one run may store. */
+    maxStoredBytes: {
+      env: "RUN_MAX_STORED_MB",
+      default: "256",
+      doc: "Size of the events that one run may store; a run that prints more fails.",
+      parse: integer(1, 1_000_000, MIB),
+    },
+    /** Bytes that one run may print: the quota of its journal. */
+    maxOutputBytes: {
+      env: "RUN_MAX_OUTPUT_MB",
+      default: "1024",
+      doc: "What one run may print, stored or not; a run that prints more fails.",
+      parse: integer(1, 1_000_000, MIB),
     },
   },
   gitAuthor: {

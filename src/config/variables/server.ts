@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { address, HTTP, integer, oneOf, origins, secret, secretUrl, text, url } from "../parsers.ts";
+import { address, HTTP, integer, names, oneOf, origins, secret, secretUrl, text, url } from "../parsers.ts";
 import type { Rows } from "../rows.ts";
 
 export const storage = {
@@ -66,6 +66,18 @@ export const authentication = {
       default: "prompt-backend",
       doc: "Audience that tokens must have.",
       parse: text,
+    },
+    /** Compared without regard to case. */
+    tokenTypes: {
+      env: "AUTH_TOKEN_TYPES",
+      default: "Bearer,JWT,at+jwt",
+      doc: "Values of typ, in a token's header and claims, that access tokens may have, separated by commas. A token without typ is accepted; ID, refresh and logout tokens never are.",
+      parse: names,
+    },
+    authorizedParties: {
+      env: "AUTH_AUTHORIZED_PARTIES",
+      doc: "Clients (azp or client_id) whose tokens are accepted, separated by commas. Unset: all clients of the issuer.",
+      parse: names,
     },
   },
 } as const satisfies Rows;

@@ -1,0 +1,59 @@
+import { bigint, index, integer, jsonb, pgTable, text, uniqueIndex, uuid } from "drizzle-orm/pg-core";
+import { at, id } from "./columns.ts";
+import { prompt, session } from "./tables.ts";
+
+/** What the agents of a run asked for on the network, by host and port. */
+export const egressRequest = pgTable(
+  "egress_request",
+  {
+    id: id(),
+    sessionId: uuid("session_id")
+      .notNull()
+      .references(() => session.id, { onDelete: "cascade" }),
+    promptId: uuid("prompt_id")
+      .notNull()
+      .references(() => prompt.id, { onDelete: "cascade" }),
+    host: text("host").notNull(),
+    port: integer("port").notNull(),
+    decision: text("decision", { enum: ["allowed", "refused"] }).notNull(),
+    /** What decided: an entry of EGRESS_ALLOW, or the reason for a refusal. */
+    rule: text("rule").notNull(),
+    count: bigint("count", { mode: "number" }).notNull(),
+    firstAt: at("first_at").notNull(),
+    lastAt: at("last_at").notNull(),
+  },
+  (t) => [
+    uniqueIndex("egress_request_target").on(t.promptId, t.host, t.port, t.decision),
+    index("egress_request_session").on(t.sessionId, t.lastAt, t.id),
+  ],
+);
+
+/** Who did what. Rows are only appended; each hash covers its row and the hash before it. */
+export const auditEvent = pgTable(
+  "audit_event",
+  {
+    seq: bigint("seq", { mode: "number" }).primaryKey().generatedAlwaysAsIdentity(),
+    at: at("at").notNull().defaultNow(),
+    /** A user's id, or the name of a part of the service. */
+    actor: text("actor").notNull(),
+    /** Such as session.create. */
+    action: text("action").notNull(),
+    /** What it was done to, such as session:<id>. */
+    target: text("target").notNull(),
+    detail: jsonb("detail").$type<Record<string, unknown>>().notNull().default({}),
+    /** Hexadecimal SHA-256; null until the row is sealed, moments after it was written. */
+    hash: text("hash"),
+  },
+  (t) => [index("audit_event_at").on(t.at), index("audit_event_actor").on(t.actor, t.seq)],
+);
+
+/** Signatures of webhook deliveries that were accepted, for as long as they could be replayed. */
+export const webhookSignature = pgTable(
+  "webhook_signature",
+  {
+    /** Hexadecimal SHA-256 of the signature. */
+    hash: text("hash").primaryKey(),
+    seenAt: at("seen_at").notNull().defaultNow(),
+  },
+  (t) => [index("webhook_signature_seen").on(t.seenAt)],
+);

@@ -1,0 +1,30 @@
+/** A folder or file of this machine, as a closed program sees it. */
+export interface Mount {
+  /** Absolute path on this machine. */
+  source: string;
+  /** Absolute path inside. */
+  target: string;
+  writable: boolean;
+}
+
+/** A program that is not trusted, and all that it gets. */
+export interface ClosedProgram {
+  argv: readonly [string, ...string[]];
+  /** In this order. The system's own folders are there anyway, read-only. */
+  mounts: readonly Mount[];
+  /** The working directory inside. */
+  cwd: string;
+  /**
+   * Folder of this machine with the socket `GATEWAY_SOCKET` of a gateway (see ../../egress/gateway.ts): inside, a forwarder
+   * listens on `GATEWAY_PORT` of loopback and leads there. Undefined: no network at all.
+   */
+  gateway?: string | undefined;
+  /** The host's user that it runs as, when the service runs as root. */
+  uid?: number | undefined;
+}
+
+/** The file descriptors that the parent opens for bubblewrap: it writes what it has created, and reads the seccomp filter. */
+export const ISOLATION_FDS = { info: 3, seccomp: 4 } as const;
+/** The one port inside a sandbox: model API, HTTP proxy and SOCKS5 proxy. */
+export const GATEWAY_PORT = 3128;
+export const GATEWAY_SOCKET = "gateway.sock";
