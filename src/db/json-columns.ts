@@ -25,6 +25,10 @@ export interface AgentProcess {
   resumed?: boolean;
   /** Whether its work is being delivered: if the runner dies now, the outcome is unknown. */
   delivering?: boolean;
+  /** Bytes of its output that were stored at its last adoption. Removed again when that adoption has gone well. */
+  adoptedAt?: number;
+  /** Adoptions in a row without progress (see runs/stalled-adoptions.ts). */
+  stalls?: number;
 }
 
 /** One failed attempt of a prompt, kept as evidence. `at` is ISO 8601 in UTC. */

@@ -12,6 +12,9 @@ import { type EndStatus, type PromptChange, promptAfter, sessionAfter } from "./
 /** The lease owner of a run whose runner has left its agent to the next runner on the same machine. */
 export const DETACHED = "detached";
 
+/** The process of a prompt, as if it had been adopted with success: its adoptions without progress no longer count. */
+export const withoutStalls = sql`${prompt.process} - 'adoptedAt' - 'stalls'`;
+
 export interface RunEnd {
   status: EndStatus;
   error: string | null;
@@ -85,6 +88,7 @@ export async function handOverRun(tx: Transaction, run: Fence): Promise<void> {
 export async function detachRun(tx: Transaction, run: Fence, graceMs: number): Promise<void> {
   await updateHeld(tx, run, {
     leaseOwner: DETACHED,
+    process: withoutStalls,
     leaseExpiresAt: sql`now() + ${graceMs}::int * interval '1 millisecond'`,
     updatedAt: sql`now()`,
   });

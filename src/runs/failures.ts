@@ -6,6 +6,8 @@ import { RepositoryError } from "../sandboxes/sandbox.ts";
 export const MAX_ATTEMPTS = 5;
 /** The same after this many claims without an end, whatever became of each. */
 export const MAX_CLAIMS = 100;
+/** An agent is killed, and its prompt becomes a dead letter, after this many takeovers in a row without progress. */
+export const MAX_STALLS = 3;
 const FIRST_DELAY_MS = 2_000;
 const LONGEST_DELAY_MS = 5 * 60_000;
 

@@ -13,8 +13,16 @@ import {
   type SandboxProvider,
   SandboxUnavailable,
 } from "../sandboxes/sandbox.ts";
-import { AttemptsExhausted, Deferred, Interrupted, MAX_ATTEMPTS, MAX_CLAIMS } from "./failures.ts";
+import {
+  AttemptsExhausted,
+  Deferred,
+  Interrupted,
+  MAX_ATTEMPTS,
+  MAX_CLAIMS,
+  MAX_STALLS,
+} from "./failures.ts";
 import { type ModelAccess, type ModelSource, openModelAccess, reopenModelAccess } from "./model-access.ts";
+import { afterAdoption, STALLED } from "./stalled-adoptions.ts";
 import type { RunWriter } from "./writer.ts";
 
 /** How much longer the supervisor's time limit is than the runner's, milliseconds. */
@@ -48,6 +56,8 @@ export interface AgentRun {
 }
 
 const RESTARTED = "The service was interrupted; the prompt starts again from a clean checkout.";
+/** What is above it in the session is from an attempt whose work is gone. */
+const CUT_SHORT = "The run was cut short; the prompt starts again from a clean checkout.";
 const RESUMED = "The service was interrupted; the agent resumes its work.";
 const AFTER_INTERRUPTION =
   "You were interrupted while you worked on the task below. Look at what is already done, then finish it.";
@@ -83,6 +93,10 @@ export async function prepare(
   if (run.process) {
     deps.metrics.takeover("restarted");
     await writer.append([textEvent(RESTARTED)]);
+  } else if (run.outputOffset > 0) {
+    // A postponed run has no process any more, but its output is in the session. The offset goes back with the note, so
+    // that it is written once however often this attempt is begun.
+    await writer.append([textEvent(CUT_SHORT)], { from: run.outputOffset, to: 0 });
   }
   if (run.sbxConfig) await sandboxes.release(run.sbxConfig);
   const config = sandboxes.plan();
@@ -103,15 +117,22 @@ async function adopt(
 ): Promise<AgentRun> {
   const { agent, model, logger } = deps;
   const { sandbox, process } = found;
-  logger.info("agent adopted", { state: process.state, stored: run.outputOffset });
+  const record = await afterAdoption(found, run.outputOffset);
+  if ((record.stalls ?? 0) >= MAX_STALLS) {
+    await process.stop(0);
+    process.detach();
+    throw new AttemptsExhausted(STALLED);
+  }
+  logger.info("agent adopted", { state: process.state, stored: run.outputOffset, stalls: record.stalls });
   deps.metrics.takeover("adopted");
-  await writer.markAdopted();
+  // Before anything of its output is read.
+  await writer.markAdopted(record);
   const access =
     agent.needsModel && model && process.state === "running"
       ? await reopenModelAccess(model, { sandbox, runId: run.promptId, logger })
       : undefined;
   const resumable = resumableIn(agent, sandbox, run);
-  return { ...found, stored: run.outputOffset, adopted: true, resumable, access };
+  return { ...found, record, stored: run.outputOffset, adopted: true, resumable, access };
 }
 
 /** Starts the agent again, with its transcript, in the checkout where it was interrupted. */

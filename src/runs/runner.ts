@@ -8,6 +8,7 @@ import { finishRun, type Outcome, usageOfPrompt } from "./finish.ts";
 import { CANCELLED, handleRunFailure } from "./handle-failure.ts";
 import type { Lease, LeaseManager } from "./leases.ts";
 import { type AgentRun, type PrepareDeps, prepare, resume } from "./prepare.ts";
+import { CALM_MS } from "./stalled-adoptions.ts";
 import { type WatchResult, watchAgent } from "./watch-agent.ts";
 import { openRunWriter, type RunWriter } from "./writer.ts";
 
@@ -113,10 +114,18 @@ async function watchToEnd(state: RunnerState, agentRun: AgentRun): Promise<Watch
   return result;
 }
 
-function watch({ deps, lease, life, writer }: RunnerState, { process, stored }: AgentRun) {
+async function watch({ deps, lease, life, writer }: RunnerState, { process, stored, adopted }: AgentRun) {
   const { agent, limits, sandboxes } = deps;
   const reader = agent.reader();
-  return watchAgent({ writer, process, reader, stored, limits, sandboxes, life, cancelled: lease.cancelled });
+  // Not awaited: at worst the next takeover counts this one as one without progress.
+  const recordCalm = () => void writer.recordCalm().catch(() => undefined);
+  const calm = adopted ? setTimeout(recordCalm, CALM_MS) : undefined;
+  try {
+    const cancelled = lease.cancelled;
+    return await watchAgent({ writer, process, reader, stored, limits, sandboxes, life, cancelled });
+  } finally {
+    clearTimeout(calm);
+  }
 }
 
 /** Each call ends a phase. */

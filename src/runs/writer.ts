@@ -10,6 +10,7 @@ import {
   hasReleased,
   postponeRun,
   type RunEnd,
+  withoutStalls,
 } from "../lifecycle/end-run.ts";
 import { type Fence, heldBy, LeaseLost, lockedLease, updateHeld } from "../lifecycle/fence.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
@@ -30,7 +31,9 @@ export interface RunWriter {
   /** Records a sandbox before it is created, so that it can be returned after a crash. */
   holdSandbox(config: SandboxConfig): Promise<void>;
   /** Records that the agent of an earlier runner was adopted, which is not a new attempt. */
-  markAdopted(): Promise<void>;
+  markAdopted(process: AgentProcess): Promise<void>;
+  /** Records that reading the output of an adopted agent does not kill its runner. */
+  recordCalm(): Promise<void>;
   /** Records a started agent, for a takeover. None of its output is stored yet. */
   recordProcess(process: AgentProcess): Promise<void>;
   /** Records that work may leave the sandbox from now on. */
@@ -67,7 +70,8 @@ export function openRunWriter(options: { orm: Orm; run: ClaimedRun; signal: Abor
   return {
     holdSandbox: (config) => retryWhileUnavailable(signal, () => holdSandbox(orm, run, config)),
     // An absolute number, so that a repeated write changes nothing.
-    markAdopted: () => change({ attempt: Math.max(run.attempt - 1, 1) }),
+    markAdopted: (process) => change({ process, attempt: Math.max(run.attempt - 1, 1) }),
+    recordCalm: () => change({ process: withoutStalls }),
     recordProcess: (process) => change({ process, outputOffset: 0 }),
     markDelivering: (process) => change({ process: { ...process, delivering: true } }),
     append(events, progress) {

@@ -37,7 +37,10 @@ const limits = {
   silenceMs: 0,
   resultGraceMs: 30_000,
   minFreeBytes: 0,
-  maxCheckoutBytes: 0, maxEvents: 50_000, maxStoredBytes: 1024 ** 3, maxOutputBytes: 1024 ** 3,
+  maxCheckoutBytes: 0,
+  maxEvents: 50_000,
+  maxStoredBytes: 1024 ** 3,
+  maxOutputBytes: 1024 ** 3,
 };
 const show = (what: string, { cpu, lagMs }: { cpu: number; lagMs: number }) =>
   console.log(`${what}: ${cpu.toFixed(1)} % of a processor, longest delay ${lagMs.toFixed(1)} ms`);

@@ -27,7 +27,10 @@ export const LIMITS = {
   silenceMs: 0,
   resultGraceMs: 30_000,
   minFreeBytes: 0,
-  maxCheckoutBytes: 0, maxEvents: 50_000, maxStoredBytes: 1024 ** 3, maxOutputBytes: 1024 ** 3,
+  maxCheckoutBytes: 0,
+  maxEvents: 50_000,
+  maxStoredBytes: 1024 ** 3,
+  maxOutputBytes: 1024 ** 3,
 };
 /** The signal of a process that does not shut down. */
 export const never = new AbortController().signal;

@@ -5,7 +5,7 @@ import { DETACHED } from "../../src/lifecycle/end-run.ts";
 import { openLeaseManager } from "../../src/runs/leases.ts";
 import { runClaimed } from "../../src/runs/runner.ts";
 import { PROCESS } from "../harness/seed.ts";
-import { describeRuns, HALF_DONE, logger, never, shellAgent } from "./fixture.ts";
+import { describeRuns, diskFull, HALF_DONE, logger, never, shellAgent } from "./fixture.ts";
 
 describeRuns("takeovers", (fixture) => {
   test("a superseded runner leaves the agent to the one that adopted it, and no line is lost or duplicated", async () => {
@@ -54,6 +54,27 @@ describeRuns("takeovers", (fixture) => {
     await run(promptId, depsFor(shellAgent("ls; cat > whole.txt")));
     expect(await promptRow(promptId)).toMatchObject({ status: "Completed", attempt: 2 });
     expect(await textsOf(promptId)).not.toContain("half.txt");
+  });
+
+  test("a run that was cut short starts again with a note, so that no line seems to be there twice", async () => {
+    const { depsFor, submit, run, promptRow, textsOf, waitForText, killAgent, skipBackoff } = fixture();
+    const { sessionId, promptId } = await submit();
+    const first = run(promptId, depsFor(shellAgent(HALF_DONE)));
+    await waitForText(promptId, "begun");
+    await killAgent(sessionId);
+    await first;
+    await skipBackoff(promptId);
+    // The next claim finds the disk full and the one after that does not: the note is there once.
+    const open = () => Promise.reject(diskFull());
+    await run(promptId, depsFor(shellAgent("true"), { sandboxes: { ...fixture().machine.provider, open } }));
+    await skipBackoff(promptId);
+    await run(promptId, depsFor(shellAgent("echo begun; cat > whole.txt")));
+    expect(await promptRow(promptId)).toMatchObject({ status: "Completed" });
+    expect((await textsOf(promptId)).slice(0, 3)).toEqual([
+      "begun",
+      "The run was cut short; the prompt starts again from a clean checkout.",
+      "begun",
+    ]);
   });
 
   test("work that may have left the sandbox is not repeated elsewhere: the prompt is interrupted", async () => {

@@ -74,7 +74,8 @@ describeEachDatabase("a run's writes while the database is briefly unavailable",
 
   const WRITES: Record<string, (writer: RunWriter) => Promise<void>> = {
     holdSandbox: (writer) => writer.holdSandbox(SANDBOX),
-    markAdopted: (writer) => writer.markAdopted(),
+    markAdopted: (writer) => writer.markAdopted({ ...PROCESS, adoptedAt: 0, stalls: 1 }),
+    recordCalm: (writer) => writer.recordCalm(),
     recordProcess: (writer) => writer.recordProcess(PROCESS),
     markDelivering: (writer) => writer.markDelivering(PROCESS),
     append: (writer) => writer.append([{ type: "assistant" }, { type: "user" }]),
