@@ -7,6 +7,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["config"],
   ["db"],
   ["queue"],
+  ["egress"],
   ["agents"],
   ["sandboxes"],
   ["auth"],
