@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { chooseAgent } from "../agents/choose.ts";
 import { findProgram } from "../agents/find-program.ts";
 import type { Config } from "../config/config.ts";
-import { probeBubblewrap } from "../sandboxes/isolation/bubblewrap.ts";
+import { probeIsolation } from "../sandboxes/isolation/probe.ts";
 import { type Found, fail, ok, warn } from "./finding.ts";
 
 const ANSWER_MS = 10_000;
@@ -53,15 +53,16 @@ export async function agentFound(config: Config): Promise<Found> {
 export async function isolationFound(config: Config): Promise<Found> {
   const folder = await mkdtemp(join(tmpdir(), "prompt-backend-doctor-"));
   try {
-    const found = await probeBubblewrap({ path: config.path, dataDir: folder });
-    if (typeof found === "string")
+    const { isolation, missing, detail } = await probeIsolation({
+      ...{ path: config.path, dataDir: folder, uids: config.agentUids },
+    });
+    const reasons = missing.map(({ why, remedy }) => `${why}; ${remedy}`).join("; ");
+    if (!isolation)
       return warn(
-        `agents run without isolation: ${found}`,
+        `agents run without isolation: ${reasons}`,
         "until then, run only agents and prompts that you trust",
       );
-    const version = (await versionOf(found.program, config.path)) ?? "bubblewrap";
-    const users = found.userNamespace ? "user, " : "";
-    return ok(`${version} works: own ${users}PID, mount, IPC and UTS namespaces, read-only system`);
+    return missing.length > 0 ? warn(`${detail}; ${reasons}`, "see above") : ok(`${detail} works`);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

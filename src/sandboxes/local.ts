@@ -1,4 +1,4 @@
-import { mkdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { LocalConfig } from "../db/json-columns.ts";
 import { isTransient, RepositoryError } from "./git/git-errors.ts";
@@ -21,7 +21,7 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
       paths: machine.insideOf(hostPaths),
       hostPaths,
       notes: join(machine.folderOf(id), "notes.json"),
-      start: (command, limitMs) => machine.launch(id, hostPaths, command, limitMs),
+      start: (command, limitMs, gateway) => machine.launch(id, hostPaths, command, limitMs, gateway),
       attach: (record) => machine.attach(id, record),
       async deliverWork(message, signal) {
         signal.throwIfAborted();
@@ -61,8 +61,9 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
       const hostPaths = machine.pathsOf(config.id, request.sessionId);
       const repository = machine.repositoryFor(request);
       try {
-        for (const one of Object.values(hostPaths)) await mkdir(one, { recursive: true, mode: 0o700 });
+        await machine.makeFolders(config.id, hostPaths);
         const start = await repository.checkOut(request, hostPaths.checkout, signal);
+        await machine.handOver(config.id, hostPaths.checkout);
         await machine.writeStart(config.id, start);
         return sandboxOf(config, request, start);
       } catch (error) {
@@ -74,7 +75,9 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
     async reopen(config, request) {
       if (config.host !== machine.host) return undefined;
       const start = await machine.readStart(config.id);
-      return start ? sandboxOf(config, request, start) : undefined;
+      if (!start) return undefined;
+      await machine.makeFolders(config.id, machine.pathsOf(config.id, request.sessionId));
+      return sandboxOf(config, request, start);
     },
 
     async release(config) {

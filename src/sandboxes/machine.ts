@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { link, mkdir, readdir, readFile, rm, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { AgentCommand, SandboxPaths } from "../agents/agent.ts";
@@ -11,7 +12,10 @@ import { RepositoryError } from "./git/git-errors.ts";
 import { checkBranchName, parseRepo } from "./git/repo-url.ts";
 import { openRepositoryStore, type RepositoryStore } from "./git/repository.ts";
 import type { CheckoutRequest } from "./git/request.ts";
-import { type Bubblewrap, INSIDE, probeBubblewrap } from "./isolation/bubblewrap.ts";
+import { INSIDE } from "./isolation/inside.ts";
+import { giveTreeTo } from "./isolation/ownership.ts";
+import { probeIsolation } from "./isolation/probe.ts";
+import { openUids, uidIn } from "./isolation/uids.ts";
 import { killMarked, MARKER } from "./process/processes.ts";
 import {
   attachProcess,
@@ -34,7 +38,18 @@ export interface Machine
   pathsOf(id: string, sessionId: string): SandboxPaths;
   /** The same paths as programs in the sandbox see them. */
   insideOf(hostPaths: SandboxPaths): SandboxPaths;
-  launch(id: string, hostPaths: SandboxPaths, command: AgentCommand, limitMs: number): SandboxProcess;
+  /** Makes the sandbox's folders, for its own host user where sandboxes have one. Idempotent. */
+  makeFolders(id: string, hostPaths: SandboxPaths): Promise<void>;
+  /** Gives what this process wrote into a folder to the sandbox's user. */
+  handOver(id: string, folder: string): Promise<void>;
+  /** @param gateway folder with the socket of the run's gateway. */
+  launch(
+    id: string,
+    hostPaths: SandboxPaths,
+    command: AgentCommand,
+    limitMs: number,
+    gateway?: string,
+  ): SandboxProcess;
   attach(id: string, record: AgentProcess): Promise<SandboxProcess | undefined>;
   /** Kills every process of a sandbox. */
   killAll(id: string): Promise<void>;
@@ -58,8 +73,8 @@ export async function openMachine(options: { config: Config; logger: Logger }): 
   await mkdir(root, { recursive: true, mode: 0o700 });
   const host = await hostId(dataDir);
   const git = await openGit({ dataDir, path, githubUrl, githubToken });
-  const probed = await probeBubblewrap({ path, dataDir });
-  const bubblewrap: Bubblewrap | undefined = typeof probed === "string" ? undefined : probed;
+  const uids = openUids({ dataDir, range: config.agentUids });
+  const { isolation, detail } = await probeIsolation({ path, dataDir, uids: config.agentUids });
   const mutex = createKeyedMutex();
   const folderOf = (id: string) => join(root, safeId(id));
   const startFile = (id: string) => join(folderOf(id), "start");
@@ -67,18 +82,15 @@ export async function openMachine(options: { config: Config; logger: Logger }): 
     id,
     folder: folderOf(id),
     host,
-    isolated: bubblewrap !== undefined,
+    isolated: isolation !== undefined,
   });
 
   const machine: Machine = {
     host,
     author,
-    isolation: bubblewrap
-      ? {
-          isolated: true,
-          detail: `bubblewrap (${bubblewrap.program}): own PID, mount, IPC and UTS namespaces, read-only system`,
-        }
-      : { isolated: false, detail: `${probed}; agents can read and change whatever this user can` },
+    isolation: isolation
+      ? { isolated: true, detail }
+      : { isolated: false, detail: `${detail}; agents can read and change whatever this user can` },
 
     folderOf,
     pathsOf(id, sessionId) {
@@ -90,14 +102,30 @@ export async function openMachine(options: { config: Config; logger: Logger }): 
         state: join(dataDir, "conversations", safeId(sessionId)),
       };
     },
-    insideOf: (hostPaths) => (bubblewrap ? INSIDE : hostPaths),
-    launch: (id, hostPaths, command, limitMs) =>
-      startProcess(refOf(id), { bubblewrap, hostPaths, path, command, limitMs }),
+    insideOf: (hostPaths) => (isolation ? INSIDE : hostPaths),
+    async makeFolders(id, hostPaths) {
+      const folders = Object.values(hostPaths);
+      for (const one of folders) await mkdir(one, { recursive: true, mode: 0o700 });
+      if (!isolation?.uids) return;
+      // The state is kept from an earlier sandbox of the session, which was another user.
+      const uid = await uids.claim(id, folderOf(id));
+      for (const one of folders) await giveTreeTo(uid, one, path);
+    },
+    async handOver(id, folder) {
+      if (isolation?.uids) await giveTreeTo(await uids.claim(id, folderOf(id)), folder, path);
+    },
+    launch: (id, hostPaths, command, limitMs, gateway) =>
+      startProcess(refOf(id), {
+        ...{ isolation, hostPaths, path, command, limitMs, gateway },
+        uid: uidIn(folderOf(id)),
+      }),
     attach: (id, record) => attachProcess(refOf(id), record),
     killAll: (id) => killMarked(MARKER, safeId(id)),
     async remove(id) {
       await machine.killAll(id);
+      const uid = uidIn(folderOf(id));
       await removeTree(folderOf(id));
+      await uids.release(uid, id);
     },
 
     writeStart: (id, commit) => writeFile(startFile(id), commit),
@@ -117,6 +145,7 @@ export async function openMachine(options: { config: Config; logger: Logger }): 
     async sweep(heldOf) {
       const ids = (await readdir(root)).filter(isId);
       const held = await heldOf(ids);
+      await uids.sweep((id) => existsSync(folderOf(id)));
       let released = 0;
       for (const id of ids.filter((one) => !held.has(one))) {
         try {

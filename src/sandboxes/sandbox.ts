@@ -22,8 +22,11 @@ export interface Sandbox {
   readonly remote?: RemoteWorkplace | undefined;
   /** A file for the next runner of this sandbox. Isolated agents cannot see it. */
   readonly notes: string;
-  /** @param limitMs when the program is killed, whether a runner watches it or not. */
-  start(command: AgentCommand, limitMs: number): SandboxProcess;
+  /**
+   * @param limitMs when the program is killed, whether a runner watches it or not.
+   * @param gateway folder with the socket of the run's gateway; undefined: no network.
+   */
+  start(command: AgentCommand, limitMs: number, gateway?: string): SandboxProcess;
   /** Undefined if the program's files are gone. */
   attach(record: AgentProcess): Promise<SandboxProcess | undefined>;
   /**

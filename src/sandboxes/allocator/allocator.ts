@@ -1,4 +1,4 @@
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { AllocatorConfig } from "../../db/json-columns.ts";
 import type { Logger } from "../../observability/logger.ts";
@@ -6,7 +6,6 @@ import { messageOf } from "../../shared/errors.ts";
 import { RepositoryError } from "../git/git-errors.ts";
 import type { CheckoutRequest } from "../git/request.ts";
 import type { Machine } from "../machine.ts";
-import { removeTree } from "../remove-tree.ts";
 import type { Sandbox, SandboxKind, SandboxProvider } from "../sandbox.ts";
 import { type Borrowed, createAllocatorClient } from "./allocator-client.ts";
 import { openBorrowNotes } from "./borrow-notes.ts";
@@ -51,7 +50,7 @@ export function allocatorSandboxes(options: {
       hostPaths,
       remote: { mcpConfig: join(paths.home, "mcp.json"), checkout: `${workFolder(id)}/checkout` },
       notes: join(machine.folderOf(id), "notes.json"),
-      start: (command, limitMs) => machine.launch(id, hostPaths, command, limitMs),
+      start: (command, limitMs, gateway) => machine.launch(id, hostPaths, command, limitMs, gateway),
       attach: (record) => machine.attach(id, record),
       async deliverWork(message, signal) {
         await machine.killAll(id);
@@ -102,13 +101,14 @@ export function allocatorSandboxes(options: {
       if (!client)
         throw new RepositoryError("This service cannot borrow sandboxes: IP_ALLOCATOR_URL is not set.");
       const hostPaths = machine.pathsOf(config.id, request.sessionId);
-      for (const one of Object.values(hostPaths)) await mkdir(one, { recursive: true, mode: 0o700 });
+      await machine.makeFolders(config.id, hostPaths);
       const borrowed = await client.borrow(signal);
       await notes.write(config.id, borrowed);
       const held = { ...config, ...borrowed };
       await record(held);
       await notes.remove(config.id);
       await writeFile(join(hostPaths.home, "mcp.json"), borrowed.item.mcp_json_string, { mode: 0o600 });
+      await machine.handOver(config.id, hostPaths.home);
       const remote = remoteOf(borrowed, signal);
       const start = await checkOutRemotely(remote, { id: config.id, machine, request, signal });
       await machine.writeStart(config.id, start);
@@ -135,7 +135,7 @@ export function allocatorSandboxes(options: {
       }
       if (own) {
         await notes.remove(config.id);
-        await removeTree(machine.folderOf(config.id));
+        await machine.remove(config.id);
       }
       return true;
     },

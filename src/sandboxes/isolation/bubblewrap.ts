@@ -1,145 +1,122 @@
-import { existsSync, lstatSync, readlinkSync, realpathSync } from "node:fs";
-import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { SandboxPaths } from "../../agents/agent.ts";
-import { signalGroup } from "../../shared/signal-group.ts";
-import { hideData, hidePrivate, proc } from "./mount-masks.ts";
+import { MIB } from "../../shared/units.ts";
+import { asUser, GATEWAY_INSIDE, withForwarder } from "./first-program.ts";
+import { type ClosedProgram, ISOLATION_FDS, type Isolation, type Mount } from "./isolation.ts";
+import { hideData } from "./mount-masks.ts";
+import { accountMounts, etcMounts, foldersAbove, inSystem, systemMounts } from "./system-mounts.ts";
 
-/** Paths inside the sandbox, in the order of mounting. */
-export const INSIDE = {
-  tmp: "/tmp",
-  home: "/home/agent",
-  state: "/home/agent/.agent",
-  checkout: "/workspace",
-} as const satisfies SandboxPaths;
+/**
+ * Whom programs run as: a host user of their own (root starts bwrap, without a user namespace, and setpriv inside changes
+ * the user); user 1000 of a user namespace, which is the service's own user to the kernel; or the service's own user.
+ */
+export type UserMode = "own" | "namespace" | "same";
 
-/** Mounted read-only. Nothing else of the machine (home directories, DATA_DIR, /var, /run, /srv) is visible. */
-const SYSTEM = ["/usr", "/etc", "/opt", "/nix", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
-/** Folders in it that are searched for secrets, and how many levels deep. */
-const PRIVATE = { "/etc": 8, "/opt": 3, "/usr/local": 3 };
-const EMPTY = ["/run", "/root", "/var/tmp", "/dev/shm"];
-const UID = 1000;
-const PROBE_TIMEOUT_MS = 10_000;
-/** The search blocks the event loop for milliseconds, and new secrets in /etc are rare. */
-const MASKS_MAX_AGE_MS = 30_000;
-const REMEDY =
-  "allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0); in a container start it with --security-opt seccomp=unconfined --security-opt systempaths=unconfined";
-
-export interface Bubblewrap {
-  program: string;
-  /** Whether the agent gets a user namespace of its own, and so no privileges, whichever user runs the service. */
-  userNamespace: boolean;
-  dataDir: string;
-  /** Arguments that hide private files; searched for at most every `MASKS_MAX_AGE_MS`. */
-  mountMasks(): readonly string[];
+/** What bubblewrap can do on this machine, as far as tried. */
+export interface Features {
+  user: UserMode;
+  /** A network namespace. */
+  net: boolean;
+  seccomp: boolean;
+  /** --disable-userns. */
+  noUserns: boolean;
+  /** --size of --tmpfs. */
+  size: boolean;
+  /** --perms of --tmpfs. */
+  perms: boolean;
 }
 
-/** Tries whether bubblewrap can isolate on this machine. @returns a string with the reason and a remedy if it cannot. */
-export async function probeBubblewrap(options: {
-  path: string;
+/** Programs and files of this machine that bubblewrap is called with. */
+export interface Tools {
+  bwrap: string;
+  setpriv: string | undefined;
+  socat: string | undefined;
   dataDir: string;
-}): Promise<Bubblewrap | string> {
-  const { path, dataDir } = options;
-  const program = Bun.which("bwrap", { PATH: path });
-  if (!program)
-    return "bubblewrap is not installed; install it (Debian: apt-get install bubblewrap) and start again";
-  await mkdir(join(dataDir, "sandbox-etc"), { recursive: true, mode: 0o700 });
-  let reason = "";
-  for (const userNamespace of [true, false]) {
-    const wrapper: Bubblewrap = { program, userNamespace, dataDir, mountMasks: cachedMountMasks() };
-    await writeFile(passwdOf(dataDir), passwd(userNamespace ? UID : (process.getuid?.() ?? UID)));
-    const child = Bun.spawn([...isolation(wrapper, [], []), "--", "true"], {
-      env: { PATH: path },
-      stdio: ["ignore", "ignore", "pipe"],
-      timeout: PROBE_TIMEOUT_MS,
-      detached: true,
-    });
-    const exitCode = await child.exited;
-    // Whatever it started would keep stderr open.
-    signalGroup(child.pid, "SIGKILL");
-    const stderr = await child.stderr.text();
-    if (exitCode === 0) return wrapper;
-    reason ||= stderr.trim().split("\n").at(-1) || "no output within 10 s";
-  }
-  return `bubblewrap does not work here (${reason}); ${REMEDY}`;
+  /** The sandbox's own files of /etc. */
+  etc: string;
+  filter: string;
+  /** Names in /etc. */
+  etcNames: readonly string[];
+  /** Arguments that hide private files and kernel files. */
+  masks(): readonly string[];
 }
 
-function cachedMountMasks(): () => readonly string[] {
-  let masks: readonly string[] = [];
-  let searchedAt = Number.NEGATIVE_INFINITY;
-  return () => {
-    if (performance.now() - searchedAt > MASKS_MAX_AGE_MS) {
-      masks = Object.entries(PRIVATE).flatMap(([folder, depth]) => hidePrivate(folder, depth));
-      searchedAt = performance.now();
-    }
-    return masks;
+const NAMESPACE_UID = 1000;
+/** Programs may write here, as to a disk; the memory that it takes is bounded even without a control group. */
+const SCRATCH = { "/run": 16 * MIB, "/var/tmp": 256 * MIB, "/dev/shm": 256 * MIB };
+
+export function bubblewrap(tools: Tools, features: Features): Isolation {
+  return {
+    filter: tools.filter,
+    uids: features.user === "own",
+    wrap: (program) => wrap(tools, features, program),
   };
 }
 
-/** Many programs look up their own user and fail if there is none. */
-function passwd(uid: number): string {
-  const agent = `agent:x:${uid}:${uid}::${INSIDE.home}:/bin/sh\n`;
-  const root = uid === 0 ? "" : `root:x:0:0:root:/root:/bin/sh\n`;
-  return `${agent}${root}nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n`;
-}
-
-const passwdOf = (dataDir: string) => join(dataDir, "sandbox-etc", "passwd");
-
-/** bwrap's arguments up to the program to run. @param binds more of bwrap's own arguments. */
-function isolation(
-  { program, userNamespace, dataDir, mountMasks }: Bubblewrap,
-  binds: readonly string[],
-  readable: readonly string[],
-): string[] {
-  const system = SYSTEM.filter((path) => existsSync(path)).flatMap((path) =>
-    lstatSync(path).isSymbolicLink() ? ["--symlink", readlinkSync(path), path] : ["--ro-bind", path, path],
-  );
-  return [
-    program,
-    ...(userNamespace ? ["--unshare-user", "--uid", `${UID}`, "--gid", `${UID}`] : []),
-    ...["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"],
-    ...["--die-with-parent", "--new-session", "--hostname", "sandbox", "--cap-drop", "ALL"],
-    ...system,
-    ...mountMasks(),
-    ...(existsSync("/etc/passwd") ? ["--ro-bind", passwdOf(dataDir), "/etc/passwd"] : []),
-    ...proc(),
-    ...["--dev", "/dev"],
-    ...EMPTY.flatMap((path) => ["--tmpfs", path]),
-    ...resolver(),
-    ...binds,
-    ...readable.flatMap((path) => ["--ro-bind-try", path, path]),
-    ...hideData(dataDir, [...SYSTEM, ...readable]),
-  ];
-}
-
-/** /etc/resolv.conf often links to a file outside /etc. */
-function resolver(): string[] {
-  try {
-    const real = realpathSync("/etc/resolv.conf");
-    return real.startsWith("/etc/") ? [] : ["--ro-bind", real, real];
-  } catch {
-    return [];
+function wrap(tools: Tools, features: Features, program: ClosedProgram): string[] {
+  const { bwrap, dataDir, etc, etcNames, setpriv, socat } = tools;
+  const { user, net, seccomp, noUserns } = features;
+  const uid = uidOf(features, program);
+  let argv: string[] = [...program.argv];
+  if (program.gateway !== undefined) {
+    if (!socat) throw new Error("socat is not installed: a program in a sandbox cannot reach its gateway");
+    argv = withForwarder(socat, argv);
   }
-}
-
-/** Wraps a program: only checkout, home, tmp and state are writable; `readable` is mounted read-only. */
-export function wrap(
-  bubblewrap: Bubblewrap,
-  host: SandboxPaths,
-  options: { readable: readonly string[]; argv: readonly string[]; infoFd: number },
-): string[] {
-  const own = (Object.keys(INSIDE) as (keyof SandboxPaths)[]).flatMap((name) => [
-    "--bind",
-    host[name],
-    INSIDE[name],
-  ]);
-  // After the sandbox's own mounts, which would hide a program below /tmp or /home.
-  const readable = options.readable.filter(
-    (path) => !SYSTEM.some((root) => path === root || path.startsWith(`${root}/`)),
-  );
+  // Before the forwarder, so that it is no other user than the program.
+  if (user === "own" && setpriv) argv = asUser(setpriv, uid, program.cwd, argv);
   return [
-    ...isolation(bubblewrap, own, readable),
-    ...["--info-fd", `${options.infoFd}`, "--chdir", INSIDE.checkout, "--"],
-    ...options.argv,
+    bwrap,
+    ...(user === "namespace" ? ["--unshare-user", "--uid", `${uid}`, "--gid", `${uid}`] : []),
+    ...(user === "namespace" && noUserns ? ["--disable-userns"] : []),
+    ...["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"],
+    ...(net && !program.hostNetwork ? ["--unshare-net"] : []),
+    ...["--die-with-parent", "--new-session", "--hostname", "sandbox", "--cap-drop", "ALL"],
+    // What setpriv needs, and drops.
+    ...(user === "own"
+      ? ["CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"].flatMap((one) => ["--cap-add", one])
+      : []),
+    ...systemMounts(),
+    ...etcMounts(etcNames, etc),
+    ...accountMounts(etc, uid),
+    ...["--proc", "/proc", "--dev", "/dev"],
+    ...tools.masks(),
+    ...hideData(dataDir),
+    ...Object.entries(SCRATCH).flatMap(([path, size]) => scratch(features, path, size)),
+    ...program.mounts.flatMap((mount) => mounted(mount, dataDir)),
+    ...(program.gateway === undefined ? [] : ["--ro-bind", program.gateway, GATEWAY_INSIDE]),
+    // Last: they hold the mount points. As user 1000, the program would be their owner.
+    ...["--remount-ro", "/dev", "--remount-ro", "/"],
+    ...["--info-fd", `${ISOLATION_FDS.info}`],
+    ...(seccomp ? ["--seccomp", `${ISOLATION_FDS.seccomp}`] : []),
+    ...["--chdir", user === "own" ? "/" : program.cwd, "--"],
+    ...argv,
   ];
 }
+
+function uidOf({ user }: Features, program: ClosedProgram): number {
+  if (user === "namespace") return NAMESPACE_UID;
+  if (user === "same") return process.getuid?.() ?? NAMESPACE_UID;
+  if (program.uid === undefined) throw new Error("a program in a sandbox has no user");
+  return program.uid;
+}
+
+function scratch({ size, perms }: Features, path: string, bytes: number): string[] {
+  return [
+    ...(perms ? ["--perms", "1777"] : []),
+    ...(size ? ["--size", `${bytes}`] : []),
+    ...["--tmpfs", path],
+  ];
+}
+
+/** Read-only files may be gone, which the program itself reports best. DATA_DIR is hidden in whatever is mounted. */
+function mounted({ source, target, writable }: Mount, dataDir: string): string[] {
+  const hidden = dataDir === source || dataDir.startsWith(`${source}/`);
+  return [
+    ...foldersAbove([target]),
+    ...[writable ? "--bind" : "--ro-bind-try", source, target],
+    ...(hidden ? ["--tmpfs", join(target, dataDir.slice(source.length))] : []),
+  ];
+}
+
+/** Files and folders of this machine, at their own paths, as far as they are not there anyway. */
+export const readOnly = (paths: readonly string[]): Mount[] =>
+  paths.filter((path) => !inSystem(path)).map((path) => ({ source: path, target: path, writable: false }));

@@ -16,11 +16,27 @@ export interface ClosedProgram {
   cwd: string;
   /**
    * Folder of this machine with the socket `GATEWAY_SOCKET` of a gateway (see ../../egress/gateway.ts): inside, a forwarder
-   * listens on `GATEWAY_PORT` of loopback and leads there. Undefined: no network at all.
+   * listens on `GATEWAY_PORT` of loopback and leads there. Every user must be able to enter the folder, and to write to
+   * the socket: the program is another user than the service. Undefined: no network at all.
    */
   gateway?: string | undefined;
-  /** The host's user that it runs as, when the service runs as root. */
+  /** The network of this machine, for runs that have no gateway yet. */
+  hostNetwork?: boolean | undefined;
+  /** The host's user that it runs as; required where `Isolation.uids`, and the owner of the writable mounts. */
   uid?: number | undefined;
+}
+
+/** How this machine isolates programs. */
+export interface Isolation {
+  /**
+   * bwrap's arguments, up to the program's own. Whoever starts it opens the descriptors `ISOLATION_FDS` (`info` for
+   * writing, `seccomp` is the file `filter`), and gives it the program's whole environment.
+   */
+  wrap(program: ClosedProgram): string[];
+  /** The file with the seccomp filter. */
+  readonly filter: string;
+  /** Whether each program runs as a host user of its own. */
+  readonly uids: boolean;
 }
 
 /** The file descriptors that the parent opens for bubblewrap: it writes what it has created, and reads the seccomp filter. */

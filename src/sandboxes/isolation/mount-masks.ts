@@ -1,12 +1,40 @@
 import { accessSync, constants, type Dirent, existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { etcFolders, inSystem } from "./system-mounts.ts";
+
+/** Folders that are searched for secrets, and how many levels deep. */
+const PRIVATE = { "/opt": 3, "/usr/local": 3 };
+const ETC_DEPTH = 8;
+/** The search blocks the event loop for milliseconds, and new secrets are rare. */
+const MAX_AGE_MS = 30_000;
 
 /**
- * Bubblewrap arguments that hide files below a visible folder which are not world-readable (keys, password hashes,
- * .env files). The service often runs as root, and to the kernel the agent is the same user.
- * @param depth how many levels of folders to search.
+ * Bubblewrap arguments that hide what file permissions do not.
+ *
+ * Where programs run as host users of their own, permissions hide everything: files deeper than any search, and files
+ * made or replaced during a run, too. Otherwise the kernel takes the program for the service's own user, and what only
+ * that user may read is hidden by mounts, as far as it is found before the start: keep secrets out of /opt and /usr/local,
+ * or start the service as root. Files of DATA_DIR and home directories are not mounted in either case.
  */
-export function hidePrivate(folder: string, depth: number): string[] {
+export function createMasks(options: { ownUser: boolean; root: boolean }): () => readonly string[] {
+  let masks: readonly string[] = [];
+  let searchedAt = Number.NEGATIVE_INFINITY;
+  return () => {
+    if (options.ownUser) return [];
+    if (performance.now() - searchedAt > MAX_AGE_MS) {
+      masks = [
+        ...Object.entries(PRIVATE).flatMap(([folder, depth]) => hidePrivate(folder, depth)),
+        ...etcFolders().flatMap((folder) => hidePrivate(folder, ETC_DEPTH)),
+        ...(options.root ? kernelFiles() : []),
+      ];
+      searchedAt = performance.now();
+    }
+    return masks;
+  };
+}
+
+/** Hides files below a visible folder which are not world-readable: keys, password hashes, .env files. */
+function hidePrivate(folder: string, depth: number): string[] {
   return list(folder).flatMap((entry) => {
     const path = join(folder, entry.name);
     if (!entry.isDirectory() && !entry.isFile()) return [];
@@ -20,12 +48,11 @@ export function hidePrivate(folder: string, depth: number): string[] {
 }
 
 /**
- * Bubblewrap arguments for a /proc whose machine-wide files are read-only, or hidden where only root may read them.
- * Bubblewrap leaves /proc/sys writable when root starts it: one line in kernel.core_pattern would run a program on the
- * host.
+ * Makes machine-wide files of /proc read-only, and hides those that only root may read. Bubblewrap leaves /proc/sys
+ * writable when root starts it: one line in kernel.core_pattern would run a program on the host.
  */
-export function proc(): string[] {
-  const masks = list("/proc").flatMap((entry) => {
+function kernelFiles(): string[] {
+  return list("/proc").flatMap((entry) => {
     const path = join("/proc", entry.name);
     if (/^\d+$/.test(entry.name) || entry.isSymbolicLink()) return [];
     if (entry.isDirectory()) return ["--ro-bind-try", path, path];
@@ -33,13 +60,11 @@ export function proc(): string[] {
     if ((mode & 0o004) === 0) return ["--ro-bind-try", "/dev/null", path];
     return (mode & 0o222) === 0 ? [] : ["--ro-bind-try", path, path];
   });
-  return ["--proc", "/proc", ...masks];
 }
 
-/** Hides DATA_DIR if it lies in a visible folder: below /opt, or in a folder that an agent's program needs. */
-export function hideData(dataDir: string, visible: readonly string[]): string[] {
-  const shown = visible.some((root) => dataDir === root || dataDir.startsWith(`${root}/`));
-  return shown && existsSync(dataDir) ? ["--tmpfs", dataDir] : [];
+/** Hides DATA_DIR if it lies in a folder of the system: below /opt. */
+export function hideData(dataDir: string): string[] {
+  return inSystem(dataDir) && existsSync(dataDir) ? ["--tmpfs", dataDir] : [];
 }
 
 function list(folder: string): Dirent[] {

@@ -1,10 +1,12 @@
 import { stat } from "node:fs/promises";
 import type { AgentCommand, AgentExit, SandboxPaths } from "../../agents/agent.ts";
 import type { AgentProcess } from "../../db/json-columns.ts";
-import { type Bubblewrap, INSIDE, wrap } from "../isolation/bubblewrap.ts";
+import { readOnly } from "../isolation/bubblewrap.ts";
+import { INSIDE } from "../isolation/inside.ts";
+import type { Isolation, Mount } from "../isolation/isolation.ts";
 import { isAlive } from "./identity.ts";
 import type { JournalLine } from "./journal.ts";
-import { INFO_FD, processFiles, readExitCode, spawnSupervised } from "./supervisor.ts";
+import { processFiles, readExitCode, spawnSupervised } from "./supervisor.ts";
 import { watchProcess } from "./watch-process.ts";
 
 /** How a program of a sandbox ended. */
@@ -48,7 +50,7 @@ export interface SandboxRef {
 }
 
 /**
- * Starts a program in a sandbox, with or without bubblewrap. Its environment is built from scratch and passed as
+ * Starts a program in a sandbox, isolated where this machine can. Its environment is built from scratch and passed as
  * environment, not as arguments, which every user of the machine can read.
  * @param options.path the program's PATH.
  * @param options.limitMs when it is killed, watched or not.
@@ -56,22 +58,35 @@ export interface SandboxRef {
 export function startProcess(
   sandbox: SandboxRef,
   options: {
-    bubblewrap: Bubblewrap | undefined;
+    isolation: Isolation | undefined;
+    uid: number | undefined;
     hostPaths: SandboxPaths;
     path: string;
     command: AgentCommand;
     limitMs: number;
+    gateway: string | undefined;
   },
 ): SandboxProcess {
-  const { bubblewrap, hostPaths, path, command, limitMs } = options;
-  const paths = bubblewrap ? INSIDE : hostPaths;
+  const { isolation, uid, hostPaths, path, command, limitMs, gateway } = options;
+  const paths = isolation ? INSIDE : hostPaths;
   const processId = crypto.randomUUID();
   const files = processFiles(sandbox.folder, processId);
   const identity = spawnSupervised({
     files,
     sandboxId: sandbox.id,
     processId,
-    argv: bubblewrap ? wrap(bubblewrap, hostPaths, { ...command, infoFd: INFO_FD }) : command.argv,
+    argv: isolation
+      ? isolation.wrap({
+          argv: command.argv,
+          // Read-only ones last: the sandbox's own folders would hide a program below /tmp or /home.
+          mounts: [...ownMounts(hostPaths), ...readOnly(command.readable)],
+          cwd: INSIDE.checkout,
+          gateway,
+          hostNetwork: gateway === undefined,
+          uid,
+        })
+      : command.argv,
+    filter: isolation?.filter,
     env: { PATH: path, HOME: paths.home, TMPDIR: paths.tmp, LANG: "C.UTF-8", ...command.env },
     cwd: hostPaths.checkout,
     stdin: command.stdin,
@@ -80,6 +95,13 @@ export function startProcess(
   const record = { host: sandbox.host, id: processId, ...identity };
   return watchProcess({ sandbox, files, record, state: "running" });
 }
+
+const ownMounts = (hostPaths: SandboxPaths): Mount[] =>
+  (Object.keys(INSIDE) as (keyof SandboxPaths)[]).map((name) => ({
+    source: hostPaths[name],
+    target: INSIDE[name],
+    writable: true,
+  }));
 
 /** Attaches to a program that another runner started, maybe before a restart. Undefined if its folder is gone. */
 export async function attachProcess(

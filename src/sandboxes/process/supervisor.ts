@@ -8,18 +8,15 @@ import { MARKER, PROCESS_MARKER } from "./processes.ts";
  * Stands between a runner and a program of its sandbox, so that the program outlives the runner: a small shell, in a
  * session of its own, that starts the program with files as stdin, stdout and stderr, kills it at a limit of its own,
  * and records its exit code. The text is a constant; its arguments vary.
- * $1 folder of the process  $2 limit, seconds  $3 sandbox id  $4 process id  then the program.
+ * $1 folder of the process  $2 limit, seconds  $3 sandbox id  $4 process id  $5 seccomp filter  then the program.
  */
 const SUPERVISOR = `
-dir=$1 limit=$2 sandbox=$3 process=$4
-shift 4
+dir=$1 limit=$2 sandbox=$3 process=$4 filter=$5
+shift 5
 ${MARKER}=$sandbox ${PROCESS_MARKER}=$process timeout -s KILL "$limit" "$@" \\
-  <"$dir/stdin" >"$dir/out" 2>"$dir/err" 3>"$dir/info"
+  <"$dir/stdin" >"$dir/out" 2>"$dir/err" 3>"$dir/info" 4<"$filter"
 echo "$?" >"$dir/exit.new" && mv "$dir/exit.new" "$dir/exit"
 `;
-
-/** bubblewrap writes what it has created to this descriptor and closes it before it starts the program. */
-export const INFO_FD = 3;
 
 /** Names of the files in a process's folder that change while it runs. */
 export const OUTPUT_FILE = "out";
@@ -55,15 +52,17 @@ export function spawnSupervised(options: {
   cwd: string;
   stdin: string;
   limitMs: number;
+  /** Read by bubblewrap (see ISOLATION_FDS); undefined: the program is not isolated. */
+  filter: string | undefined;
 }): ProcessIdentity {
-  const { files, sandboxId, processId, argv, env, cwd, stdin, limitMs } = options;
+  const { files, sandboxId, processId, argv, env, cwd, stdin, limitMs, filter = "/dev/null" } = options;
   mkdirSync(files.folder, { mode: 0o700 });
   writeFileSync(files.stdin, stdin, { mode: 0o600 });
   // Readers may open these before the supervisor does.
   for (const file of [files.out, files.err]) writeFileSync(file, "", { mode: 0o600 });
   const limit = String(Math.max(1, Math.ceil(limitMs / 1000)));
   const child = Bun.spawn(
-    ["/bin/sh", "-c", SUPERVISOR, "supervisor", files.folder, limit, sandboxId, processId, ...argv],
+    ["/bin/sh", "-c", SUPERVISOR, "supervisor", files.folder, limit, sandboxId, processId, filter, ...argv],
     {
       cwd,
       env,

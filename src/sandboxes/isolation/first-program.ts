@@ -1,0 +1,51 @@
+import { join } from "node:path";
+import { GATEWAY_PORT, GATEWAY_SOCKET } from "./isolation.ts";
+
+/** Where the folder of the gateway's socket is mounted. */
+export const GATEWAY_INSIDE = "/run/gateway";
+/** Connections at a time. */
+const MAX_CONNECTIONS = 128;
+
+/**
+ * Starts the forwarder, waits until it listens, and becomes the program. The text is a constant; its arguments vary.
+ * The forwarder is nobody's child: a program that waits for all its children must not wait for it.
+ * $1 port  $2 address, port and state as /proc/net/tcp shows them  $3 socat  $4 socket  then the program.
+ */
+const FORWARD = `
+port=$1 listening=$2 socat=$3 socket=$4
+shift 4
+("$socat" "TCP-LISTEN:$port,bind=127.0.0.1,fork,reuseaddr,backlog=128,max-children=${MAX_CONNECTIONS}" \\
+  "UNIX-CONNECT:$socket" </dev/null >/dev/null 2>&1 &)
+tries=0 up=
+while [ -z "$up" ]; do
+  while read -r _ local _ state _; do
+    if [ "$local $state" = "$listening" ]; then up=1; break; fi
+  done </proc/net/tcp
+  if [ -z "$up" ]; then
+    if [ "$tries" -ge 1000 ]; then
+      echo "The sandbox's forwarder does not listen on 127.0.0.1:$port: $socat did not start." >&2
+      exit 125
+    fi
+    tries=$((tries + 1))
+    sleep 0.005
+  fi
+done
+exec "$@"
+`;
+
+/** Becomes the program in the folder $1, which bwrap may not enter: it belongs to the program's user. */
+const ENTER = 'cd -- "$1" && shift && exec "$@"';
+
+/** The program, behind a forwarder to the gateway. */
+export function withForwarder(socat: string, argv: readonly string[]): string[] {
+  const listening = `0100007F:${GATEWAY_PORT.toString(16).toUpperCase().padStart(4, "0")} 0A`;
+  const socket = join(GATEWAY_INSIDE, GATEWAY_SOCKET);
+  return ["/bin/sh", "-c", FORWARD, "forward", `${GATEWAY_PORT}`, listening, socat, socket, ...argv];
+}
+
+/** The program as another user, without any privilege. bwrap itself needs root's where there is no user namespace. */
+export function asUser(setpriv: string, uid: number, cwd: string, argv: readonly string[]): string[] {
+  const drop = ["--clear-groups", "--inh-caps=-all", "--bounding-set=-all"];
+  const user = [setpriv, "--reuid", `${uid}`, "--regid", `${uid}`, ...drop, "--"];
+  return [...user, "/bin/sh", "-c", ENTER, "enter", cwd, ...argv];
+}

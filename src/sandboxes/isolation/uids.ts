@@ -1,0 +1,81 @@
+import { readFileSync } from "node:fs";
+import { link, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+
+/** How many ids are tried before the range counts as full. */
+const TRIES = 1000;
+
+/**
+ * Host users of sandboxes, each of one sandbox at a time: two sandboxes of the same user could read and kill each other.
+ * A claim is the file DATA_DIR/uids/<uid> with the sandbox's id; the sandbox's folder has the number, too, in `uid`.
+ * Services with other DATA_DIRs on this machine need another range, or share a user rarely and by chance.
+ */
+export interface Uids {
+  /** The sandbox's user; claims one if it has none. Its folder exists. */
+  claim(id: string, folder: string): Promise<number>;
+  /** Frees the sandbox's user. Idempotent. Call it when the folder is gone, with what `of` said before. */
+  release(uid: number | undefined, id: string): Promise<void>;
+  /** Frees the users whose sandboxes do not exist. */
+  sweep(exists: (id: string) => boolean): Promise<void>;
+}
+
+/** The user of a sandbox, by its folder. */
+export function uidIn(folder: string): number | undefined {
+  try {
+    return Number(readFileSync(join(folder, "uid"), "utf8"));
+  } catch {
+    return undefined;
+  }
+}
+
+export function openUids(options: { dataDir: string; range: { first: number; last: number } }): Uids {
+  const { first, last } = options.range;
+  const folder = join(options.dataDir, "uids");
+  const fileOf = (uid: number) => join(folder, `${uid}`);
+  const holderOf = (uid: number) => readFile(fileOf(uid), "utf8").catch(() => undefined);
+
+  const claimNew = async (id: string): Promise<number> => {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const draft = join(folder, `draft-${crypto.randomUUID()}`);
+    await writeFile(draft, id, { mode: 0o600 });
+    try {
+      const size = last - first + 1;
+      // A user that was just freed is claimed again as late as possible.
+      const start = Math.floor(Math.random() * size);
+      for (let step = 0; step < Math.min(size, TRIES); step += 1) {
+        const uid = first + ((start + step) % size);
+        try {
+          // Unlike a file that is created and then written, never there without its content.
+          await link(draft, fileOf(uid));
+          return uid;
+        } catch (error) {
+          if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+        }
+      }
+      throw new Error(`all users of AGENT_UIDS (${first}-${last}) are in use`);
+    } finally {
+      await rm(draft, { force: true });
+    }
+  };
+
+  const uids: Uids = {
+    async claim(id, sandboxFolder) {
+      const known = uidIn(sandboxFolder);
+      if (known !== undefined && (await holderOf(known)) === id) return known;
+      const uid = await claimNew(id);
+      await writeFile(join(sandboxFolder, "uid"), `${uid}`, { mode: 0o600 });
+      return uid;
+    },
+    async release(uid, id) {
+      if (uid !== undefined && (await holderOf(uid)) === id) await rm(fileOf(uid), { force: true });
+    },
+    async sweep(exists) {
+      const names = await readdir(folder).catch(() => []);
+      for (const uid of names.filter((one) => /^\d+$/.test(one)).map(Number)) {
+        const id = await holderOf(uid);
+        if (id !== undefined && !exists(id)) await uids.release(uid, id);
+      }
+    },
+  };
+  return uids;
+}
