@@ -58,7 +58,7 @@ async function main(args: readonly string[]): Promise<number> {
       return 0;
     case "run":
       return (await import("./cli/run.ts")).runService({
-        ...(await settings({ serves: command.server })),
+        ...(await settings({ serves: command.server, repositories: command.repositories })),
         ...command,
         version,
         print,
@@ -66,7 +66,7 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-async function settings(options: { serves: boolean }) {
+async function settings(options: { serves: boolean; repositories?: string | undefined }) {
   const { createLogger } = await import("./observability/logger.ts");
   const config = readConfig(undefined, options);
   const logger = createLogger({

@@ -1,9 +1,18 @@
+import { resolve } from "node:path";
 import { type ParseArgsOptionsConfig, parseArgs as parse } from "node:util";
 import { OperatorError } from "../shared/errors.ts";
 import type { TaskName } from "../tasks/names.ts";
 
 export type Command =
-  | { name: "run"; server: boolean; tasks: readonly TaskName[]; welcome: boolean; handover: "leave" | "stop" }
+  | {
+      name: "run";
+      server: boolean;
+      tasks: readonly TaskName[];
+      welcome: boolean;
+      handover: "leave" | "stop";
+      /** Like LOCAL_REPOSITORIES, in addition to it. */
+      repositories: string | undefined;
+    }
   | { name: "migrate"; check: boolean }
   | { name: "print-openapi" }
   | { name: "token"; user: string; roles: readonly string[] }
@@ -14,10 +23,14 @@ export type Command =
   | { name: "help" }
   | { name: "version" };
 
-type ParsedCommand = Exclude<Command, { name: "run" }> | Omit<Extract<Command, { name: "run" }>, "handover">;
+type ParsedCommand =
+  | Exclude<Command, { name: "run" }>
+  | Omit<Extract<Command, { name: "run" }>, "handover" | "repositories">;
 
 /** Stop running agents at a shutdown and hand their prompts over, instead of leaving them to the next process here. */
 const HANDOVER_STOP = "--handover=stop";
+/** Folders, separated by colons, whose repositories sessions may name by path. */
+const REPOSITORIES = "--repositories";
 const FLAG = { type: "boolean" } as const;
 const COMMANDS = "server, bg-tasks, migrate, doctor, backup, restore, print-openapi, token";
 
@@ -28,12 +41,30 @@ const COMMANDS = "server, bg-tasks, migrate, doctor, backup, restore, print-open
  */
 export function parseArgs(args: readonly string[], taskNames: readonly TaskName[]): Command {
   if (args.includes("--help") || args.includes("-h")) return { name: "help" };
-  // May stand anywhere, also before the command.
+  // These may stand anywhere, also before the command.
   const handover = args.includes(HANDOVER_STOP) ? "stop" : "leave";
-  const others = args.filter((arg) => arg !== HANDOVER_STOP);
+  const { folders: repositories, others } = takeFolders(args.filter((arg) => arg !== HANDOVER_STOP));
   const command = commandOf(others, taskNames);
-  if (command.name === "run") return { ...command, handover };
+  if (command.name === "run") return { ...command, handover, repositories };
+  if (repositories !== undefined) usage(`${command.name} does not take ${REPOSITORIES}`);
   return handover === "stop" ? usage(`${command.name} does not take ${HANDOVER_STOP}`) : command;
+}
+
+/** Takes `--repositories FOLDER[:FOLDER]` or `--repositories=FOLDER[:FOLDER]` out of the arguments. */
+function takeFolders(args: readonly string[]): { folders: string | undefined; others: string[] } {
+  const at = args.findIndex((arg) => arg === REPOSITORIES || arg.startsWith(`${REPOSITORIES}=`));
+  if (at < 0) return { folders: undefined, others: [...args] };
+  const inline = args[at]?.slice(REPOSITORIES.length + 1);
+  const folders = inline || args[at + 1];
+  if (!folders || folders.startsWith("-")) return usage(`${REPOSITORIES} needs folders, separated by colons`);
+  const others = args.toSpliced(at, inline ? 1 : 2);
+  return {
+    folders: folders
+      .split(":")
+      .map((one) => resolve(one))
+      .join(":"),
+    others,
+  };
 }
 
 function commandOf([first, ...rest]: readonly string[], taskNames: readonly TaskName[]): ParsedCommand {
@@ -124,7 +155,7 @@ function readFlags(args: readonly string[], taskNames: readonly TaskName[]): Par
     if (token.kind === "positional" && last === "bg-tasks") names.push(token.value);
     else if (token.kind !== "option" || !Object.hasOwn(options, token.name) || token.value !== undefined)
       usage(
-        `unknown option ${quote(args[token.index] ?? "")}; valid: --server, --all-bg-tasks, --bg-tasks NAME..., ${HANDOVER_STOP}, --help, --version`,
+        `unknown option ${quote(args[token.index] ?? "")}; valid: --server, --all-bg-tasks, --bg-tasks NAME..., ${HANDOVER_STOP}, ${REPOSITORIES} FOLDERS, --help, --version`,
       );
   }
   const { server = false, "all-bg-tasks": all, "bg-tasks": some } = values;

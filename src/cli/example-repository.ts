@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { examplePath } from "../sandboxes/git/local-path.ts";
 import { OperatorError } from "../shared/errors.ts";
 
 /**
@@ -9,7 +10,7 @@ import { OperatorError } from "../shared/errors.ts";
  * @throws OperatorError when git is missing or fails.
  */
 export async function exampleRepository(options: { dataDir: string; path: string }): Promise<string> {
-  const folder = join(options.dataDir, "example");
+  const folder = examplePath(options.dataDir);
   if (existsSync(join(folder, ".git"))) return folder;
   // Created elsewhere and moved, so that a crash leaves no incomplete repository.
   const draft = `${folder}.${process.pid}`;

@@ -23,6 +23,8 @@ export function helpText(version: string, taskNames: readonly string[]): string 
                                              flags of the original service, in any combination
   … --handover=stop                          stop running agents at a shutdown and hand their prompts over, instead of
                                              leaving them running for the next process on this machine
+  … --repositories FOLDER[:FOLDER...]        folders below which sessions may name repositories by path, in addition to
+                                             LOCAL_REPOSITORIES
   prompt-backend --help | --version
 
 Tasks:

@@ -22,10 +22,17 @@ export function checkValues(values: Values, options: { serves: boolean; path: st
   // A DATABASE_URL with a mistake will be one without: what follows from it is reported now, too.
   const external = values.databaseUrl !== undefined || mistakes.has("DATABASE_URL");
   const host = values.host ?? (external ? "0.0.0.0" : "127.0.0.1");
+  const auth = checkedAuth(values, serves && !mistakes.has("AUTH_MODE") ? host : undefined, fail);
+  if (auth.mode === "oidc" && values.localRepositories)
+    fail(
+      "LOCAL_REPOSITORIES",
+      "config_unused",
+      "is not used with OIDC, whose users must not reach paths of this machine; unset it",
+    );
   return {
     ...values,
     host,
-    auth: checkedAuth(values, serves && !mistakes.has("AUTH_MODE") ? host : undefined, fail),
+    auth,
     corsOrigins: values.corsOrigins ?? [],
     runLimits: { ...values.runLimits, resultGraceMs: RESULT_GRACE_MS },
     /** Undefined: returned sandboxes redeploy nothing. */

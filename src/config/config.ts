@@ -16,11 +16,17 @@ export type RetentionLimits = Config["retention"];
 /**
  * Reads and checks the environment; config/ alone does so.
  * @param options.serves this process will listen, so that it must be settled who has access. Default true.
+ * @param options.repositories more folders for LOCAL_REPOSITORIES, from the command line.
  * @throws OperatorError that names every wrong variable at once, and never a secret's value (exit code 1).
  */
-export function readConfig(env: Env = process.env, { serves = true }: { serves?: boolean } = {}): Config {
+export function readConfig(
+  env: Env = process.env,
+  options: { serves?: boolean; repositories?: string | undefined } = {},
+): Config {
+  const { serves = true, repositories } = options;
   const mistakes: Mistakes = new Map();
-  const values = readRows(ROWS, env, mistakes);
+  const listed = [env["LOCAL_REPOSITORIES"], repositories].filter(Boolean).join(":");
+  const values = readRows(ROWS, { ...env, LOCAL_REPOSITORIES: listed }, mistakes);
   const path = env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin";
   const config = checkValues(values, { serves, path, mistakes });
   if (mistakes.size > 0) throw new OperatorError(describeMistakes(mistakes));

@@ -9,7 +9,8 @@ import { AppError, messageOf } from "../shared/errors.ts";
 import { createKeyedMutex } from "../shared/keyed-mutex.ts";
 import { openGit } from "./git/git.ts";
 import { RepositoryError } from "./git/git-errors.ts";
-import { checkBranchName, parseRepo } from "./git/repo-url.ts";
+import { gitFolderOf } from "./git/local-path.ts";
+import { checkBranchName, parseRepo, repoRules } from "./git/repo-url.ts";
 import { openRepositoryStore, type RepositoryStore } from "./git/repository.ts";
 import type { CheckoutRequest } from "./git/request.ts";
 import { INSIDE } from "./isolation/inside.ts";
@@ -67,8 +68,7 @@ export interface Machine
 export async function openMachine(options: { config: Config; logger: Logger }): Promise<Machine> {
   const { config, logger } = options;
   const { dataDir, path, githubUrl, githubToken, gitAuthor: author } = config;
-  // Users who sign in through an identity provider must not reach the paths of this machine.
-  const allowLocal = config.auth.mode !== "oidc";
+  const rules = repoRules(config);
   const root = join(dataDir, "sandboxes");
   await mkdir(root, { recursive: true, mode: 0o700 });
   const host = await hostId(dataDir);
@@ -136,8 +136,9 @@ export async function openMachine(options: { config: Config; logger: Logger }): 
       const address = asRepositoryError(() => {
         checkBranchName(request.targetBranch);
         checkBranchName(request.branch, "branch");
-        return parseRepo(request.repo, { githubUrl, allowLocal });
+        return parseRepo(request.repo, rules);
       });
+      if (address.kind === "local") gitFolderOf(address.url, address.display);
       const hasToken = githubToken !== undefined;
       return openRepositoryStore({ git, dataDir, address, hasToken, author, mutex });
     },

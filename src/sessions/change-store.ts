@@ -6,6 +6,7 @@ import { requestCancel } from "../lifecycle/cancel.ts";
 import { lockSession } from "../lifecycle/locks.ts";
 import { ownedSession } from "../lifecycle/ownership.ts";
 import { type UiStatus, uiStatusOf } from "../lifecycle/ui-status.ts";
+import { checkSessionBranch } from "../sandboxes/git/repo-url.ts";
 import { AppError, notFound } from "../shared/errors.ts";
 import { toSandboxDto } from "./dto.ts";
 import { requireParent, type SessionRow, sessionColumns } from "./store.ts";
@@ -23,13 +24,13 @@ export interface SessionChange {
 
 /**
  * @throws AppError `session_not_found`; `branch_taken`, `session_started`, `sandbox_not_writable`, `status_not_writable`;
- *   `invalid`.
+ *   `invalid_branch`, `invalid`.
  */
 export async function updateSession(
   orm: Orm,
-  wanted: { userId: string; id: string; change: SessionChange },
+  wanted: { userId: string; id: string; branchPrefix: string; change: SessionChange },
 ): Promise<void> {
-  const { userId, id, change } = wanted;
+  const { userId, id, branchPrefix, change } = wanted;
   try {
     await orm.transaction(async (tx) => {
       const [row] = await tx
@@ -40,7 +41,7 @@ export async function updateSession(
       if (!row) throw notFound("session", id);
       requireSameSandbox(row, change.sbxConfig);
       const set = {
-        ...(await changedTarget(tx, row, change)),
+        ...(await changedTarget(tx, row, change, branchPrefix)),
         ...(await changedParent(tx, row, change.parent)),
         ...(change.title != null && change.title !== row.title && { title: change.title }),
       };
@@ -70,12 +71,12 @@ function requireSameSandbox(row: SessionRow, sent: unknown): void {
 }
 
 /** Repository and branches, as long as no work has been done. */
-async function changedTarget(tx: Transaction, row: SessionRow, change: SessionChange) {
+async function changedTarget(tx: Transaction, row: SessionRow, change: SessionChange, branchPrefix: string) {
   const repo = change.repo ?? row.repo;
   const branch = change.branch ?? row.branch;
   const targetBranch = change.targetBranch ?? row.targetBranch;
   if (repo === row.repo && branch === row.branch && targetBranch === row.targetBranch) return {};
-  if (branch === targetBranch) throw new AppError("invalid", "branch: must differ from target_branch.");
+  checkSessionBranch(branch, branchPrefix, targetBranch);
   // A claim locks its prompt, then this session: one that is in progress reads what is stored here.
   const [started] = await tx
     .select({ id: prompt.id })

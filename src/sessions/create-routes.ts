@@ -13,12 +13,13 @@ import type { CheckRepoTarget } from "./repo-target.ts";
 /** Creation of sessions, with or without a first prompt. */
 export function sessionCreationRoutes(options: {
   orm: Orm;
-  config: Pick<Config, "anthropicApiKey" | "maxUnfinishedPrompts">;
+  config: Pick<Config, "anthropicApiKey" | "branchPrefix" | "maxUnfinishedPrompts">;
   guard: Guard;
   check: CheckRepoTarget;
 }) {
   const { orm, config, guard, check } = options;
   const settings = {
+    branchPrefix: config.branchPrefix,
     wantsTitle: config.anthropicApiKey !== undefined,
     maxUnfinished: config.maxUnfinishedPrompts,
   };

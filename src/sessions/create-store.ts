@@ -12,6 +12,7 @@ export interface NewSession {
   repo: string;
   targetBranch: string;
   parent: string | null;
+  branchPrefix: string;
   /** The first prompt: as sent, its text, and its priority among the user's prompts. */
   prompt?: { data: unknown; text: string; priority: number } | undefined;
   /** Whether the title-generator is to write a better title. */
@@ -25,7 +26,16 @@ export async function createSession(
   tx: Transaction,
   wanted: NewSession,
 ): Promise<{ sessionId: string; promptId?: string }> {
-  const { userId, repo, targetBranch, parent, prompt: first, wantsTitle, maxUnfinished } = wanted;
+  const {
+    userId,
+    repo,
+    targetBranch,
+    parent,
+    prompt: first,
+    branchPrefix,
+    wantsTitle,
+    maxUnfinished,
+  } = wanted;
   if (parent !== null) await requireParent(tx, userId, parent);
   const sessionId = Bun.randomUUIDv7();
   const promptId = Bun.randomUUIDv7();
@@ -38,7 +48,7 @@ export async function createSession(
     targetBranch,
     parent,
     title,
-    branch: branchOf(title),
+    branch: branchOf(title, branchPrefix),
     messages,
     promptSeq: first ? 1 : 0,
   });

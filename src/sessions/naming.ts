@@ -21,15 +21,18 @@ export function normalizeTitle(text: string): string {
   return shorten(clean(text).replace(/^["'“”‘’]+|["'“”‘’.]+$/gu, ""), MAX_TITLE);
 }
 
-/** A branch name for a title: valid in git, at most 60 characters, unique by its random suffix. */
-export function branchOf(title: string, suffix: string = randomSuffix()): string {
+/**
+ * A branch name for a title: valid in git, at most 60 characters unless the prefix is long, unique by its random suffix.
+ * @param prefix what the names of all branches that sessions push begin with.
+ */
+export function branchOf(title: string, prefix: string, suffix: string = randomSuffix()): string {
   const slug = title
     .normalize("NFKD")
     .replace(/\p{M}+/gu, "")
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, "-")
     .replace(/^-+|-+$/g, "");
-  const room = MAX_BRANCH - "prompt/".length - suffix.length - 1;
+  const room = Math.max(0, MAX_BRANCH - prefix.length - suffix.length - 1);
   const words =
     slug.length <= room
       ? slug
@@ -37,7 +40,7 @@ export function branchOf(title: string, suffix: string = randomSuffix()): string
           .slice(0, room + 1)
           .replace(/-[^-]*$/, "")
           .slice(0, room);
-  return `prompt/${words ? `${words}-` : ""}${suffix}`;
+  return `${prefix}${words ? `${words}-` : ""}${suffix}`;
 }
 
 /** 32 random bits in base 36. */

@@ -84,6 +84,7 @@ export function sessionRoutes(options: { orm: Orm; config: Config; guard: Guard 
         await updateSession(orm, {
           userId: user.id,
           id,
+          branchPrefix: config.branchPrefix,
           change: { ...rest, title: rest.title?.trim(), targetBranch, sbxConfig, uiStatus },
         });
         return { success: true, message: "Session updated" };

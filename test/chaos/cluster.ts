@@ -54,6 +54,7 @@ export async function openCluster(options: { combination: Combination; agent: st
     AGENT: "command",
     AGENT_COMMAND: JSON.stringify(agent),
     MIN_FREE_DISK_MB: "16",
+    LOCAL_REPOSITORIES: tmpdir(),
     RATE_LIMIT_PER_MINUTE: "0",
     RATE_LIMIT_ADDRESS_PER_MINUTE: "0",
     ...(postgres && { DATABASE_URL: postgres.url }),

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { join } from "node:path";
 import { parseArgs } from "../../src/cli/args.ts";
 import { helpText } from "../../src/cli/help.ts";
 import { VARIABLES } from "../../src/config/variables/all.ts";
@@ -12,6 +13,7 @@ const run = (server: boolean, tasks: readonly string[], welcome = false) => ({
   tasks,
   welcome,
   handover: "leave",
+  repositories: undefined,
 });
 
 test.each([
@@ -85,6 +87,20 @@ test.each([
   expect(text).toMatch(message);
   expect(text).not.toContain("\n");
   expect(exitCode).toBe(2);
+});
+
+test("--repositories is valid anywhere with what runs the service, and with no other command", () => {
+  expect(parse("--repositories /srv/a:/srv/b")).toMatchObject({
+    welcome: true,
+    repositories: "/srv/a:/srv/b",
+  });
+  expect(parse("server --repositories=/srv/a --with-bg-tasks")).toMatchObject({
+    tasks: TASK_NAMES,
+    repositories: "/srv/a",
+  });
+  expect(parse("--repositories code")).toMatchObject({ repositories: join(process.cwd(), "code") });
+  expect(() => parse("--repositories")).toThrow("--repositories needs folders");
+  expect(() => parse("migrate --repositories /a")).toThrow("migrate does not take --repositories");
 });
 
 test("--handover=stop is valid anywhere with what runs the service, and with no other command", () => {

@@ -47,6 +47,8 @@ export async function createDeployment(combination: Combination): Promise<Deploy
       HOST: "127.0.0.1",
       PORT: "0",
       LOG_LEVEL: "debug",
+      // Where tests make their repositories.
+      LOCAL_REPOSITORIES: tmpdir(),
       ...(database && { DATABASE_URL: database.url }),
       ...(redis && { REDIS_URL: redis.url }),
     },

@@ -104,6 +104,7 @@ async function openRunFixture() {
         repo,
         targetBranch: "main",
         parent: null,
+        branchPrefix: "prompt/",
         prompt: { data: "Do it", text: "Do it", priority: 0 },
         wantsTitle: false,
         maxUnfinished: 1_000,

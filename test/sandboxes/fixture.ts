@@ -11,9 +11,12 @@ import type {
   SandboxProcess,
   SandboxProvider,
 } from "../../src/sandboxes/sandbox.ts";
+import { makeRepository, type TestRepository } from "../harness/repository.ts";
 
 export interface SandboxFixture {
   dataDir: string;
+  /** A repository below LOCAL_REPOSITORIES. */
+  repository: TestRepository;
   provider: SandboxProvider;
   /** A request of a new session. */
   request(repo: string, more?: Partial<CheckoutRequest>): CheckoutRequest;
@@ -48,16 +51,24 @@ export async function openSandboxFixture(
     path = join(dataDir, "bin");
     await Bun.$`mkdir -p ${path} && ln -s /usr/bin/* ${path}/ && rm -f ${path}/bwrap`.quiet();
   }
-  const config: Config = readConfig({ DATA_DIR: dataDir, PATH: path, AUTH_MODE: "local", ...options.env });
+  const config: Config = readConfig({
+    DATA_DIR: dataDir,
+    PATH: path,
+    AUTH_MODE: "local",
+    LOCAL_REPOSITORIES: tmpdir(),
+    ...options.env,
+  });
   const provider = await openSandboxes({ config, logger: createLogger({ level: "silent" }) });
+  const repository = await makeRepository();
   return {
     dataDir,
+    repository,
     provider,
     request: (repo, more = {}) => ({
       sessionId: crypto.randomUUID(),
       repo,
       targetBranch: "main",
-      branch: "session/one",
+      branch: "prompt/one",
       ...more,
     }),
     open: (request) => provider.open(provider.plan(), request, never, async () => undefined),
@@ -69,7 +80,7 @@ export async function openSandboxFixture(
     },
     async remove() {
       await provider.sweep(async () => new Set());
-      await rm(dataDir, { recursive: true, force: true });
+      await Promise.all([repository.remove(), rm(dataDir, { recursive: true, force: true })]);
     },
   };
 }

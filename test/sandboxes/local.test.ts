@@ -1,5 +1,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { chmod, readdir } from "node:fs/promises";
+import { chmod, mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RepositoryError } from "../../src/sandboxes/sandbox.ts";
 import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
@@ -16,7 +17,8 @@ await describeSandboxes((setup) => {
   });
 
   test.each([
-    ["main", "/nowhere/at/all", "There is no git repository at /nowhere/at/all"],
+    ["main", "/nowhere/at/all", "not below a folder of LOCAL_REPOSITORIES"],
+    ["main", join(tmpdir(), "nowhere"), `There is no git repository at ${join(tmpdir(), "nowhere")}`],
     ["nope", "", "has no branch nope; it has main"],
     ["a..b", "", "not a valid branch name"],
   ])("an invalid request is refused: %s in %j", async (targetBranch, path, message) => {
@@ -30,15 +32,19 @@ await describeSandboxes((setup) => {
 
   test("an empty repository is refused", async () => {
     const { fixture } = setup();
-    await Bun.$`git init -q --bare ${join(fixture.dataDir, "empty.git")}`.quiet();
-    await expect(fixture.open(fixture.request(join(fixture.dataDir, "empty.git")))).rejects.toThrow(
-      "is empty",
-    );
+    const folder = await mkdtemp(join(tmpdir(), "pb-empty-"));
+    try {
+      await Bun.$`git init -q --bare ${join(folder, "empty.git")}`.quiet();
+      const opened = fixture.open(fixture.request(join(folder, "empty.git")));
+      await expect(opened).rejects.toThrow("is empty");
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 
   test("state is kept across sandboxes, stdin is passed completely, and the environment is the sandbox's own", async () => {
     const { fixture, repo } = setup();
-    const request = fixture.request(repo.path, { branch: "s/state" });
+    const request = fixture.request(repo.path, { branch: "prompt/s-state" });
     const first = await fixture.open(request);
     const child = first.start({ argv: ["cat"], env: {}, stdin: "x".repeat(300_000), readable: [] }, LIMIT_MS);
     expect((await linesOf(child)).join("").length).toBe(300_000);

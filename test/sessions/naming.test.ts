@@ -49,13 +49,13 @@ test("titles are short, of one line and whole graphemes; branches are valid in g
     expect(title.length).toBeLessThanOrEqual(60);
     expect(title).toBe(title.toWellFormed());
     expect(title).toMatch(/^\P{C}+$/u);
-    const branch = branchOf(title);
+    const branch = branchOf(title, "prompt/");
     expect({ branch, valid: validForGit(branch), short: branch.length <= 60 }).toEqual({
       branch,
       valid: true,
       short: true,
     });
-    expect(branchOf(title)).not.toBe(branch);
+    expect(branchOf(title, "prompt/")).not.toBe(branch);
   }
 });
 
@@ -82,7 +82,7 @@ test("branch names are accepted exactly when git accepts them", () => {
   }
 });
 
-const RULES = { githubUrl: "https://github.com", allowLocal: true };
+const RULES = { githubUrl: "https://github.com", local: { roots: ["/srv"], dataDir: "/srv/data" } };
 
 test.each([
   ["owner/name", { url: "https://github.com/owner/name.git", kind: "github" }],
@@ -118,7 +118,7 @@ test.each([
 
 test("paths are only accepted in local modes", () => {
   for (const text of ["/srv/repo", "file:///srv/repo"])
-    expect(() => parseRepo(text, { ...RULES, allowLocal: false })).toThrow(/paths of this machine/);
+    expect(() => parseRepo(text, { ...RULES, local: undefined })).toThrow(/paths of this machine/);
 });
 
 test.each([

@@ -73,10 +73,14 @@ describeEachDatabase("updating sessions", (database) => {
     const { sessionId, promptId } = await create();
     const other = await create();
     const { branch } = await read(other.sessionId);
-    expect((await put(sessionId, { repo: "other/name", branch: "mine", target_branch: "dev" })).status).toBe(
-      200,
-    );
-    expect(await read(sessionId)).toMatchObject({ repo: "other/name", branch: "mine", targetBranch: "dev" });
+    expect(
+      (await put(sessionId, { repo: "other/name", branch: "prompt/mine", target_branch: "dev" })).status,
+    ).toBe(200);
+    expect(await read(sessionId)).toMatchObject({
+      repo: "other/name",
+      branch: "prompt/mine",
+      targetBranch: "dev",
+    });
     expect((await put(sessionId, { repo: "owner/name" })).status).toBe(200);
     expect(await put(sessionId, { branch })).toMatchObject({
       status: 409,
@@ -87,9 +91,9 @@ describeEachDatabase("updating sessions", (database) => {
     expect((await put(sessionId, { target_branch: "a..b" })).status).toBe(422);
     expect((await put(sessionId, { repo: "ext::sh" })).status).toBe(422);
     expect(await claimRun(database().orm, promptId)).toBeDefined();
-    for (const change of [{ repo: "o/n" }, { branch: "new" }, { target_branch: "main" }])
+    for (const change of [{ repo: "o/n" }, { branch: "prompt/new" }, { target_branch: "main" }])
       expect((await put(sessionId, change)).status).toBe(409);
-    expect((await put(sessionId, { branch: "mine" })).status).toBe(200);
+    expect((await put(sessionId, { branch: "prompt/mine" })).status).toBe(200);
   });
 
   test("an archived session stays archived until it is unarchived; system-only states are refused", async () => {

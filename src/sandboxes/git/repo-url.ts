@@ -1,16 +1,33 @@
 import { isAbsolute } from "node:path";
 import { fileURLToPath } from "node:url";
-import { AppError } from "../../shared/errors.ts";
+import type { Config } from "../../config/config.ts";
+import { AppError, messageOf } from "../../shared/errors.ts";
+import { allowedPath, type LocalRules } from "./local-path.ts";
 
 /** Longest branch name, bytes: with ".lock" appended it must still fit into a file name. */
 const BRANCH_BYTES = 200;
 
 export interface RepoAddress {
-  /** Passed to git: an https URL without credentials, or an absolute path. */
+  /** Passed to git: an https URL without credentials, or the real path of a folder. */
   url: string;
   /** Shown to users. */
   display: string;
   kind: "github" | "https" | "local";
+}
+
+export interface RepoRules {
+  /** Base URL for owner/name, without a trailing slash. */
+  githubUrl: string;
+  /** Undefined: neither paths nor plain HTTP to this machine (OIDC). */
+  local: LocalRules | undefined;
+}
+
+/** Users who sign in through an identity provider must not reach the paths of this machine. */
+export function repoRules(
+  config: Pick<Config, "githubUrl" | "auth" | "dataDir" | "localRepositories">,
+): RepoRules {
+  const { githubUrl, auth, dataDir, localRepositories: roots = [] } = config;
+  return { githubUrl, local: auth.mode === "oidc" ? undefined : { roots, dataDir } };
 }
 
 const OWNER_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,38}\/[A-Za-z0-9._-]{1,100}$/;
@@ -20,13 +37,11 @@ const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 /**
  * Parses a repository as users write it. Only known forms are accepted: git also understands transports that run
  * programs.
- * @param options.githubUrl base URL for owner/name, without a trailing slash.
- * @param options.allowLocal whether absolute paths and file:// URLs are accepted (local modes only).
+ * Paths are judged by where they lead now: check them again when they are used.
  * @throws AppError `invalid_repo` with a sentence for the user.
  */
-export function parseRepo(text: string, options: { githubUrl: string; allowLocal: boolean }): RepoAddress {
-  const { githubUrl, allowLocal } = options;
-  const forms = `owner/name, an https URL${allowLocal ? ", an absolute path" : ""}`;
+export function parseRepo(text: string, { githubUrl, local }: RepoRules): RepoAddress {
+  const forms = `owner/name, an https URL${local ? ", a path below LOCAL_REPOSITORIES" : ""}`;
   const refuse = (why: string): never => {
     throw new AppError("invalid_repo", `repo: ${why} (it may be ${forms})`);
   };
@@ -42,13 +57,13 @@ export function parseRepo(text: string, options: { githubUrl: string; allowLocal
     return { url: `${githubUrl}/${name}.git`, display: `${githubUrl}/${name}`, kind: "github" };
   }
   if (isAbsolute(text) || text.startsWith("file://")) {
-    if (!allowLocal) refuse("paths of this machine are not accepted here");
-    return local(text, refuse);
+    if (!local) return refuse("paths of this machine are not accepted here");
+    return pathOf(text, local, refuse);
   }
   const url = URL.parse(text);
   const atGithub = url?.origin === URL.parse(githubUrl)?.origin;
   // Without TLS only to the operator's GITHUB_URL or to this machine.
-  const plain = url?.protocol === "http:" && (atGithub || (allowLocal && LOOPBACK.test(url.hostname)));
+  const plain = url?.protocol === "http:" && (atGithub || (local && LOOPBACK.test(url.hostname)));
   if (url && (url.protocol === "https:" || plain)) {
     if (url.username || url.password)
       refuse("must not carry a user or password; set GITHUB_TOKEN for the service instead");
@@ -60,16 +75,23 @@ export function parseRepo(text: string, options: { githubUrl: string; allowLocal
   return refuse("is not in a supported form");
 }
 
-function local(text: string, refuse: (why: string) => never): RepoAddress {
+function pathOf(text: string, rules: LocalRules, refuse: (why: string) => never): RepoAddress {
+  const path = text.startsWith("file://") ? decodedPath(text, refuse) : text;
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern looks for control characters.
+  if (/[\u0000-\u001f\u007f]/.test(path)) return refuse("contains control characters");
+  // Decoding can bring back a ".." that was refused above.
+  if (path.split("/").includes("..")) return refuse('must not contain ".."');
   try {
-    const path = text.startsWith("file://") ? fileURLToPath(text) : text;
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern looks for control characters.
-    if (/[\u0000-\u001f\u007f]/.test(path)) return refuse("contains control characters");
-    // Decoding can bring back a ".." that was refused above.
-    if (path.split("/").includes("..")) return refuse('must not contain ".."');
-    return { url: path, display: path, kind: "local" };
+    return { url: allowedPath(path, rules), display: path, kind: "local" };
   } catch (error) {
-    if (error instanceof AppError) throw error;
+    return refuse(messageOf(error));
+  }
+}
+
+function decodedPath(text: string, refuse: (why: string) => never): string {
+  try {
+    return fileURLToPath(text);
+  } catch {
     return refuse("is not a valid file:// URL");
   }
 }
@@ -94,4 +116,18 @@ export function checkBranchName(name: string, field = "target_branch"): void {
       "invalid_branch",
       `${field}: ${JSON.stringify(name.slice(0, 100))} is not a valid branch name`,
     );
+}
+
+/**
+ * Checks the branch that a session pushes to: nobody's work but the session's own may be there. The target branch is one
+ * that others review and merge into.
+ * @throws AppError `invalid_branch` with a sentence for the user.
+ */
+export function checkSessionBranch(branch: string, prefix: string, targetBranch?: string): void {
+  checkBranchName(branch, "branch");
+  const refuse = (why: string): never => {
+    throw new AppError("invalid_branch", `branch: ${JSON.stringify(branch.slice(0, 100))} ${why}`);
+  };
+  if (!branch.startsWith(prefix) || branch === prefix) refuse(`must begin with ${prefix} (BRANCH_PREFIX)`);
+  if (branch === targetBranch) refuse("must differ from target_branch");
 }

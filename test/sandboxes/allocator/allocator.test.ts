@@ -37,7 +37,7 @@ describe("borrowed sandboxes", () => {
   };
 
   test("a checkout is sent as a bundle, the work comes back on its branch, and the sandbox is returned", async () => {
-    const branch = "it's/$(x);`odd`";
+    const branch = "prompt/it's/$(x);`odd`";
     const { sandbox, recorded } = await open(branch);
     expect(recorded).toMatchObject([{ provider: "allocator" }]);
     // Bun's toMatchObject writes an asymmetric matcher into the object that it examines.
@@ -62,7 +62,7 @@ describe("borrowed sandboxes", () => {
   });
 
   test("the agent gets the MCP configuration as a file and sees no repository on this machine", async () => {
-    const { sandbox } = await open("s/agent");
+    const { sandbox } = await open("prompt/s-agent");
     const script = 'cat "$MCP"; ls -A';
     const { mcpConfig } = sandbox.remote ?? { mcpConfig: "" };
     const command = { argv: ["sh", "-c", script] as const, env: { MCP: mcpConfig }, stdin: "", readable: [] };
@@ -72,7 +72,7 @@ describe("borrowed sandboxes", () => {
   });
 
   test("another runner of this machine can reopen it; one of another machine can return it", async () => {
-    const { sandbox, request, recorded } = await open("s/again");
+    const { sandbox, request, recorded } = await open("prompt/s-again");
     const config = recorded[0] ?? sandbox.config;
     expect(await fixture.provider.reopen(config, request)).toMatchObject({ config });
     const far = { ...config, host: "another" };
@@ -83,21 +83,21 @@ describe("borrowed sandboxes", () => {
 
   test("no sandbox: unavailable; allocator down or invalid reply: a transient error", async () => {
     allocator.mood = "full";
-    expect(open("s/full")).rejects.toBeInstanceOf(SandboxUnavailable);
+    expect(open("prompt/s-full")).rejects.toBeInstanceOf(SandboxUnavailable);
     for (const mood of ["away", "wrong"] as const) {
       allocator.mood = mood;
-      const failure = await open(`s/${mood}`).catch((error: unknown) => error);
+      const failure = await open(`prompt/s-${mood}`).catch((error: unknown) => error);
       expect(failure).toBeInstanceOf(RepositoryError);
       expect(failure).toMatchObject({ transient: true });
     }
     allocator.mood = "slow";
-    const { sandbox } = await open("s/slow");
+    const { sandbox } = await open("prompt/s-slow");
     allocator.mood = "well";
     await fixture.provider.release(sandbox.config);
   });
 
   test("a failed return is an error, and a retry succeeds", async () => {
-    const { sandbox } = await open("s/return");
+    const { sandbox } = await open("prompt/s-return");
     allocator.returnMood = "away";
     expect(fixture.provider.release(sandbox.config)).rejects.toThrow("status 502");
     allocator.returnMood = "well";

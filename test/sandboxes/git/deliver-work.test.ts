@@ -11,12 +11,12 @@ setDefaultTimeout(TEST_TIMEOUT_MS);
 await describeSandboxes((setup) => {
   test("commits and uncommitted changes reach the branch; the next sandbox continues; without changes nothing is pushed", async () => {
     const { fixture, repo } = setup();
-    const request = fixture.request(repo.path, { branch: "s/happy" });
+    const request = fixture.request(repo.path, { branch: "prompt/s-happy" });
     const first = await fixture.open(request);
     await fixture.run(first, "echo 1 > a && git add a && git commit -qm mine && echo 2 > b");
     const work = await first.deliverWork("left over", never);
     expect(work).toMatchObject({ commits: 2, push: { pushed: true, to: repo.path } });
-    expect(await repo.git("log", "--format=%s|%an", "s/happy")).toBe(
+    expect(await repo.git("log", "--format=%s|%an", "prompt/s-happy")).toBe(
       "left over|prompt-backend\nmine|prompt-backend\nBegin|Test\n",
     );
     expect(await fixture.provider.release(first.config)).toBe(true);
@@ -24,23 +24,23 @@ await describeSandboxes((setup) => {
     const second = await fixture.open(request);
     expect(
       (await fixture.run(second, "cat a b; git branch --show-current; git remote get-url origin")).out,
-    ).toBe(`1\n2\ns/happy\n${repo.path}`);
+    ).toBe(`1\n2\nprompt/s-happy\n${repo.path}`);
     expect(await second.deliverWork("nothing", never)).toMatchObject({ commits: 2, head: work.head });
 
-    const untouched = await fixture.open(fixture.request(repo.path, { branch: "s/untouched" }));
+    const untouched = await fixture.open(fixture.request(repo.path, { branch: "prompt/s-untouched" }));
     expect(await untouched.deliverWork("x", never)).toMatchObject({
       commits: 0,
       push: { pushed: false, reason: "nothing changed" },
     });
-    expect(await repo.branches()).not.toContain("s/untouched");
+    expect(await repo.branches()).not.toContain("prompt/s-untouched");
   });
 
   test("a rejected push is reported; the work is kept, and the next sandbox starts from it", async () => {
     const { fixture, repo } = setup();
-    const request = fixture.request(repo.path, { branch: "s/kept" });
+    const request = fixture.request(repo.path, { branch: "prompt/s-kept" });
     const first = await fixture.open(request);
-    await repo.git("branch", "s/kept", "main");
-    await repo.git("checkout", "-q", "s/kept");
+    await repo.git("branch", "prompt/s-kept", "main");
+    await repo.git("checkout", "-q", "prompt/s-kept");
     await fixture.run(first, "echo kept > kept");
     const work = await first.deliverWork("kept", never);
     expect(work.push).toMatchObject({ pushed: false, reason: expect.stringContaining("refused the push") });
@@ -69,7 +69,7 @@ await describeSandboxes((setup) => {
     ],
   ])("%s", async (_, script, commits) => {
     const { fixture, repo } = setup();
-    const request = fixture.request(repo.path, { branch: `s/${crypto.randomUUID()}` });
+    const request = fixture.request(repo.path, { branch: `prompt/s-${crypto.randomUUID()}` });
     const sandbox = await fixture.open(request);
     await fixture.run(sandbox, script);
     const work = await sandbox.deliverWork("left over", never);
@@ -79,7 +79,7 @@ await describeSandboxes((setup) => {
 
   test("stale lock files that a killed git left in the store are removed", async () => {
     const { fixture, repo } = setup();
-    const request = fixture.request(repo.path, { branch: "s/locks" });
+    const request = fixture.request(repo.path, { branch: "prompt/s-locks" });
     await fixture.open(request);
     const lock = async () => {
       const repos = join(fixture.dataDir, "repos");

@@ -35,14 +35,14 @@ afterAll(async () => {
 });
 
 test("owner/name with GITHUB_TOKEN: cloned and pushed, and the token appears nowhere", async () => {
-  const request = fixture.request("octo/hello", { branch: "s/remote" });
+  const request = fixture.request("octo/hello", { branch: "prompt/s-remote" });
   const sandbox = await fixture.open(request);
   const { out } = await fixture.run(sandbox, "echo 1 > a; env; cat .git/config");
   expect(out).not.toContain(TOKEN);
   expect(out).toContain(`url = ${server.url}/octo/hello`);
   const work = await sandbox.deliverWork("over http", never);
   expect(work).toMatchObject({ commits: 1, push: { pushed: true, to: `${server.url}/octo/hello` } });
-  const log = await Bun.$`git -C ${join(root, "octo/hello.git")} log --format=%s s/remote`.text();
+  const log = await Bun.$`git -C ${join(root, "octo/hello.git")} log --format=%s prompt/s-remote`.text();
   expect(log).toBe("over http\nBegin\n");
   expect([...argvs].join("\n")).toContain("ls-remote");
   expect([...argvs].join("\n")).not.toContain(TOKEN);

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { checkBranchName, parseRepo } from "../../../src/sandboxes/git/repo-url.ts";
+import { checkBranchName, checkSessionBranch, parseRepo } from "../../../src/sandboxes/git/repo-url.ts";
 
-const github = { githubUrl: "https://github.com", allowLocal: false };
-const local = { ...github, allowLocal: true };
+const github = { githubUrl: "https://github.com", local: undefined };
+const local = { ...github, local: { roots: ["/srv"], dataDir: "/srv/data" } };
 
 describe("parseRepo", () => {
   test("owner/name", () => {
@@ -58,7 +58,11 @@ describe("parseRepo", () => {
     "file:///a%00",
     "/a/../b",
     "file://elsewhere/a",
-    "/a\nb",
+    "/srv/a\nb",
+    "/a/b",
+    "/srv",
+    "/srvs/a",
+    "/srv/data/repos/a.git",
     "http://10.0.0.1/a",
   ])("%j is refused even if paths are allowed", (text) => {
     expect(() => parseRepo(text, local)).toThrow(expect.objectContaining({ code: "invalid_repo" }));
@@ -132,5 +136,30 @@ describe("branch names", () => {
   test("the length limit is in bytes", () => {
     expect(() => checkBranchName("a".repeat(200))).not.toThrow();
     expect(() => checkBranchName("é".repeat(101))).toThrow("branch name");
+  });
+});
+
+describe("the branch of a session", () => {
+  test.each([
+    "main",
+    "prompt",
+    "prompt/",
+    "xprompt/a",
+    "Prompt/a",
+    "refs/heads/prompt/a",
+    "HEAD",
+    "prompt/a..b",
+  ])("%s is refused", (name) => {
+    expect(() => checkSessionBranch(name, "prompt/", "main")).toThrow(
+      expect.objectContaining({ code: "invalid_branch" }),
+    );
+  });
+
+  test("the error says what it must begin with; a branch that others merge into is refused in spite of its name", () => {
+    expect(() => checkSessionBranch("main", "ai-", "dev")).toThrow("must begin with ai- (BRANCH_PREFIX)");
+    expect(() => checkSessionBranch("prompt/a", "prompt/", "prompt/a")).toThrow(
+      "must differ from target_branch",
+    );
+    expect(() => checkSessionBranch("prompt/a", "prompt/", "main")).not.toThrow();
   });
 });

@@ -95,7 +95,7 @@ else
 
     test("nothing that it writes into .git runs outside the sandbox", async () => {
       const marker = join(fixture.dataDir, "escaped");
-      const sandbox = await fixture.open(fixture.request(repo.path, { branch: "s/hostile" }));
+      const sandbox = await fixture.open(fixture.request(repo.path, { branch: "prompt/s-hostile" }));
       const evil = `touch ${marker}`;
       const script = `mkdir -p h; for n in pre-push pre-commit post-commit reference-transaction post-index-change; do printf '#!/bin/sh\n${evil}\n' > h/$n; chmod +x h/$n; cp h/$n .git/hooks/ 2>/dev/null || { mkdir -p .git/hooks; cp h/$n .git/hooks/; }; done
         git config core.fsmonitor "${evil}; false"; git config core.hooksPath /workspace/h; git config credential.helper "!${evil}"
@@ -111,7 +111,7 @@ else
     test("cannot deliver another repository through a .git that points to it", async () => {
       const other = await makeRepository({ files: { secret: "other" } });
       try {
-        const sandbox = await fixture.open(fixture.request(repo.path, { branch: "s/elsewhere" }));
+        const sandbox = await fixture.open(fixture.request(repo.path, { branch: "prompt/s-elsewhere" }));
         await fixture.run(sandbox, `rm -rf .git && ln -s ${other.path}/.git .git`);
         const collected = sandbox.deliverWork("x", never);
         await expect(collected).rejects.toThrow("no usable git repository");
