@@ -33,7 +33,7 @@ export interface Isolation {
    * writing, `seccomp` is the file `filter`), and gives it the program's whole environment.
    */
   wrap(program: ClosedProgram): string[];
-  /** The file with the seccomp filter. */
+  /** The file with the seccomp filter; /dev/null where there is none. */
   readonly filter: string;
   /** Whether each program runs as a host user of its own. */
   readonly uids: boolean;

@@ -4,7 +4,7 @@ import { signalGroup } from "../../shared/signal-group.ts";
 import { bubblewrap, type Features, type Tools, type UserMode } from "./bubblewrap.ts";
 import type { Isolation } from "./isolation.ts";
 import { createMasks } from "./mount-masks.ts";
-import { writeFilter } from "./seccomp.ts";
+import { hasFilter, writeFilter } from "./seccomp.ts";
 import { writeOwnEtc } from "./system-mounts.ts";
 
 const PROBE_TIMEOUT_MS = 10_000;
@@ -54,18 +54,27 @@ export async function probeIsolation(options: {
   const root = process.getuid?.() === 0;
   const etc = join(dataDir, "sandbox-etc");
   await writeOwnEtc(etc);
-  const [filter, help] = await Promise.all([writeFilter(dataDir), helpOf(bwrap, path)]);
+  const { arch } = process;
+  const [filter, help] = await Promise.all([
+    hasFilter(arch) ? writeFilter(dataDir, arch) : undefined,
+    helpOf(bwrap, path),
+  ]);
   const setpriv = which("setpriv");
   const socat = which("socat");
   const etcNames = readdirSync("/etc");
   const toolsFor = (user: UserMode): Tools => {
     const masks = createMasks({ ownUser: user === "own", root });
-    return { bwrap, setpriv, socat, dataDir, etc, filter, etcNames, masks };
+    return { bwrap, setpriv, socat, dataDir, etc, filter: filter ?? "/dev/null", etcNames, masks };
   };
 
   const deadline = performance.now() + PROBE_TIMEOUT_MS;
   let reason = "";
-  for (const features of candidates({ root, setpriv: setpriv !== undefined, help })) {
+  for (const features of candidates({
+    root,
+    setpriv: setpriv !== undefined,
+    seccomp: filter !== undefined,
+    help,
+  })) {
     const isolation = bubblewrap(toolsFor(features.user), features);
     const failure = await tryOut(
       isolation,
@@ -96,14 +105,19 @@ const nothing = (part: MissingPart): Probed => ({
 });
 
 /** From the most to the least isolated. */
-function candidates(options: { root: boolean; setpriv: boolean; help: string }): Features[] {
+function candidates(options: {
+  root: boolean;
+  setpriv: boolean;
+  seccomp: boolean;
+  help: string;
+}): Features[] {
   const { root, setpriv, help } = options;
   const size = help.includes("--size");
   const perms = help.includes("--perms");
   const users: UserMode[] = root && setpriv ? ["own", "namespace", "same"] : ["namespace", "same"];
   return users.flatMap((user) =>
     [true, false].flatMap((net) =>
-      [true, false].flatMap((seccomp) =>
+      (options.seccomp ? [true, false] : [false]).flatMap((seccomp) =>
         (user === "namespace" && help.includes("--disable-userns") ? [true, false] : [false]).map(
           (noUserns) => ({ user, net, seccomp, noUserns, size, perms }),
         ),
