@@ -1,11 +1,26 @@
+CREATE TABLE "audit_anchor" (
+	"seq" bigint PRIMARY KEY NOT NULL,
+	"hash" text NOT NULL,
+	"at" timestamp (3) with time zone DEFAULT now() NOT NULL
+);
+--> statement-breakpoint
 CREATE TABLE "audit_event" (
-	"seq" bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY (sequence name "audit_event_seq_seq" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1),
+	"seq" bigint PRIMARY KEY NOT NULL,
 	"at" timestamp (3) with time zone DEFAULT now() NOT NULL,
 	"actor" text NOT NULL,
 	"action" text NOT NULL,
 	"target" text NOT NULL,
 	"detail" jsonb DEFAULT '{}'::jsonb NOT NULL,
-	"hash" text
+	"hash" text NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "audit_pending" (
+	"id" bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY (sequence name "audit_pending_id_seq" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1),
+	"at" timestamp (3) with time zone DEFAULT now() NOT NULL,
+	"actor" text NOT NULL,
+	"action" text NOT NULL,
+	"target" text NOT NULL,
+	"detail" jsonb DEFAULT '{}'::jsonb NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE "egress_request" (
@@ -31,6 +46,23 @@ ALTER TABLE "egress_request" ADD CONSTRAINT "egress_request_session_id_session_i
 ALTER TABLE "egress_request" ADD CONSTRAINT "egress_request_prompt_id_prompt_id_fk" FOREIGN KEY ("prompt_id") REFERENCES "public"."prompt"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 CREATE INDEX "audit_event_at" ON "audit_event" USING btree ("at");--> statement-breakpoint
 CREATE INDEX "audit_event_actor" ON "audit_event" USING btree ("actor","seq");--> statement-breakpoint
+CREATE INDEX "audit_event_action" ON "audit_event" USING btree ("action","seq");--> statement-breakpoint
 CREATE UNIQUE INDEX "egress_request_target" ON "egress_request" USING btree ("prompt_id","host","port","decision");--> statement-breakpoint
 CREATE INDEX "egress_request_session" ON "egress_request" USING btree ("session_id","last_at","id");--> statement-breakpoint
-CREATE INDEX "webhook_signature_seen" ON "webhook_signature" USING btree ("seen_at");
+CREATE INDEX "webhook_signature_seen" ON "webhook_signature" USING btree ("seen_at");--> statement-breakpoint
+CREATE FUNCTION audit_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  -- Retention alone deletes: what is older than a day, and only after it has left an anchor for the chain.
+  IF TG_OP = 'DELETE' AND TG_TABLE_NAME = 'audit_event' THEN
+    IF OLD.at < now() - interval '1 day' AND OLD.seq <= (SELECT max(seq) FROM "audit_anchor") THEN
+      RETURN OLD;
+    END IF;
+  END IF;
+  RAISE EXCEPTION 'the audit log is append-only' USING ERRCODE = 'restrict_violation';
+END $$;--> statement-breakpoint
+CREATE TRIGGER audit_event_kept BEFORE UPDATE OR DELETE ON "audit_event" FOR EACH ROW EXECUTE FUNCTION audit_append_only();--> statement-breakpoint
+CREATE TRIGGER audit_event_not_emptied BEFORE TRUNCATE ON "audit_event" FOR EACH STATEMENT EXECUTE FUNCTION audit_append_only();--> statement-breakpoint
+CREATE TRIGGER audit_pending_kept BEFORE UPDATE ON "audit_pending" FOR EACH ROW EXECUTE FUNCTION audit_append_only();--> statement-breakpoint
+CREATE TRIGGER audit_pending_not_emptied BEFORE TRUNCATE ON "audit_pending" FOR EACH STATEMENT EXECUTE FUNCTION audit_append_only();--> statement-breakpoint
+CREATE TRIGGER audit_anchor_kept BEFORE UPDATE OR DELETE ON "audit_anchor" FOR EACH ROW EXECUTE FUNCTION audit_append_only();--> statement-breakpoint
+CREATE TRIGGER audit_anchor_not_emptied BEFORE TRUNCATE ON "audit_anchor" FOR EACH STATEMENT EXECUTE FUNCTION audit_append_only();

@@ -28,24 +28,47 @@ export const egressRequest = pgTable(
   ],
 );
 
-/** Who did what. Rows are only appended; each hash covers its row and the hash before it. */
+/** The columns of an entry of the audit log. */
+const auditColumns = () => ({
+  at: at("at").notNull().defaultNow(),
+  /** A user's id, or the name of a part of the service. */
+  actor: text("actor").notNull(),
+  /** Such as session.create. */
+  action: text("action").notNull(),
+  /** What it was done to, such as session:<id>. */
+  target: text("target").notNull(),
+  detail: jsonb("detail").$type<Record<string, unknown>>().notNull().default({}),
+});
+
+/** Entries on their way into the log, in the order of their transactions' beginnings, not of their ends. */
+export const auditPending = pgTable("audit_pending", {
+  id: bigint("id", { mode: "number" }).primaryKey().generatedAlwaysAsIdentity(),
+  ...auditColumns(),
+});
+
+/** Who did what. Triggers keep it append-only; each hash covers its row and the hash before it. */
 export const auditEvent = pgTable(
   "audit_event",
   {
-    seq: bigint("seq", { mode: "number" }).primaryKey().generatedAlwaysAsIdentity(),
-    at: at("at").notNull().defaultNow(),
-    /** A user's id, or the name of a part of the service. */
-    actor: text("actor").notNull(),
-    /** Such as session.create. */
-    action: text("action").notNull(),
-    /** What it was done to, such as session:<id>. */
-    target: text("target").notNull(),
-    detail: jsonb("detail").$type<Record<string, unknown>>().notNull().default({}),
-    /** Hexadecimal SHA-256; null until the row is sealed, moments after it was written. */
-    hash: text("hash"),
+    /** Without gaps, in the order of sealing: whoever has read up to a number misses nothing. */
+    seq: bigint("seq", { mode: "number" }).primaryKey(),
+    ...auditColumns(),
+    /** Hexadecimal SHA-256. */
+    hash: text("hash").notNull(),
   },
-  (t) => [index("audit_event_at").on(t.at), index("audit_event_actor").on(t.actor, t.seq)],
+  (t) => [
+    index("audit_event_at").on(t.at),
+    index("audit_event_actor").on(t.actor, t.seq),
+    index("audit_event_action").on(t.action, t.seq),
+  ],
 );
+
+/** Where the chain begins after each purge: the last entry that was purged. */
+export const auditAnchor = pgTable("audit_anchor", {
+  seq: bigint("seq", { mode: "number" }).primaryKey(),
+  hash: text("hash").notNull(),
+  at: at("at").notNull().defaultNow(),
+});
 
 /** Signatures of webhook deliveries that were accepted, for as long as they could be replayed. */
 export const webhookSignature = pgTable(

@@ -1,4 +1,5 @@
 import { and, asc, eq, gte, inArray, lt, type SQL, sql } from "drizzle-orm";
+import { recordAudit } from "../db/audit-log.ts";
 import type { Orm, Transaction } from "../db/client.ts";
 import type { FAILURE_KINDS } from "../db/columns.ts";
 import { deadLetter, session } from "../db/tables.ts";
@@ -6,7 +7,7 @@ import { notifySandboxIdle } from "../lifecycle/dispatch.ts";
 import { revivePrompts } from "../lifecycle/revive.ts";
 import { QUEUES } from "../queue/names.ts";
 import { AppError } from "../shared/errors.ts";
-import { closing, notPending, readDeadLetter, type Viewer, visibleTo } from "./store.ts";
+import { actOn, closing, notPending, readDeadLetter, type Viewer, visibleTo } from "./store.ts";
 
 /** Entries that one request may retry. */
 const BATCH = 500;
@@ -23,6 +24,7 @@ interface Entry {
   id: string;
   taskType: string;
   entityId: string;
+  owner: string | null;
 }
 
 /** Retries a dead letter. @throws AppError `dead_letter_not_found`, `dead_letter_closed`, `nothing_to_retry`. */
@@ -71,7 +73,12 @@ export async function retryDeadLetters(
 
 async function lockPending(tx: Transaction, viewer: Viewer, which: SQL | undefined) {
   const found: Entry[] = await tx
-    .select({ id: deadLetter.id, taskType: deadLetter.taskType, entityId: deadLetter.entityId })
+    .select({
+      id: deadLetter.id,
+      taskType: deadLetter.taskType,
+      entityId: deadLetter.entityId,
+      owner: deadLetter.userId,
+    })
     .from(deadLetter)
     .where(and(visibleTo(viewer), eq(deadLetter.status, "Pending"), which))
     .orderBy(asc(deadLetter.createdAt), asc(deadLetter.id))
@@ -91,12 +98,14 @@ async function retry(
     ...(await revivePrompts(tx, idsOf(entries.filter(({ taskType }) => taskType === QUEUES.promptRun)))),
     ...(await returnAgain(tx, idsOf(entries.filter(({ taskType }) => taskType !== QUEUES.promptRun)))),
   ]);
-  const retried = entries.filter(({ entityId }) => done.has(entityId)).map(({ id }) => id);
+  const again = entries.filter(({ entityId }) => done.has(entityId));
+  const retried = again.map(({ id }) => id);
   if (retried.length > 0)
     await tx
       .update(deadLetter)
       .set(closing(viewer, "Resolved", notes))
       .where(inArray(deadLetter.id, retried));
+  await recordAudit(tx, ...again.map((entry) => actOn(viewer, "dead_letter.retry", entry)));
   return retried;
 }
 

@@ -1,4 +1,5 @@
 import { and, desc, eq, type SQL, sql } from "drizzle-orm";
+import { type AuditEntry, recordAudit } from "../db/audit-log.ts";
 import type { Orm, Queryable } from "../db/client.ts";
 import type { DLQ_STATUSES } from "../db/columns.ts";
 import { deadLetter } from "../db/tables.ts";
@@ -55,14 +56,31 @@ export async function closeDeadLetter(
   wanted: { viewer: Viewer; id: string; status: "Resolved" | "Abandoned"; notes: string | null },
 ): Promise<void> {
   const { viewer, id, status, notes } = wanted;
-  const closed = await orm
-    .update(deadLetter)
-    .set(closing(viewer, status, notes))
-    .where(and(eq(deadLetter.id, id), visibleTo(viewer), eq(deadLetter.status, "Pending")))
-    .returning({ id: deadLetter.id });
+  const closed = await orm.transaction(async (tx) => {
+    const rows = await tx
+      .update(deadLetter)
+      .set(closing(viewer, status, notes))
+      .where(and(eq(deadLetter.id, id), visibleTo(viewer), eq(deadLetter.status, "Pending")))
+      .returning({ id: deadLetter.id, owner: deadLetter.userId });
+    const action = status === "Resolved" ? "dead_letter.resolve" : "dead_letter.abandon";
+    await recordAudit(tx, ...rows.map((row) => actOn(viewer, action, row)));
+    return rows;
+  });
   if (closed.length > 0) return;
   throw notPending((await readDeadLetter(orm, viewer, id)).status);
 }
+
+/** The entry of the audit log for what somebody did to a dead letter. */
+export const actOn = (
+  viewer: Viewer,
+  action: "dead_letter.resolve" | "dead_letter.abandon" | "dead_letter.retry",
+  row: { id: string; owner: string | null },
+): AuditEntry => ({
+  actor: viewer.userId,
+  action,
+  target: `dead_letter:${row.id}`,
+  detail: row.owner === viewer.userId ? {} : { owner: row.owner, as: "admin" },
+});
 
 export const notPending = (status: DlqStatus) =>
   new AppError(

@@ -1,8 +1,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { verifyAudit } from "../audit/seal-store.ts";
 import type { ControlStatus } from "../backup/control.ts";
 import type { Config } from "../config/config.ts";
-import { openDatabase } from "../db/client.ts";
+import { type Orm, openDatabase } from "../db/client.ts";
 import { pendingMigrations } from "../db/migrate.ts";
 import { type Probe, probe } from "../db/probe.ts";
 import type { Logger } from "../observability/logger.ts";
@@ -13,6 +14,8 @@ import { checked, type Finding, type Found, fail, ok, warn } from "./finding.ts"
 const SLOW_MS = 50;
 /** Tolerated clock difference, milliseconds. The service itself decides by the database's clock. */
 const CLOCK_MS = 2_000;
+/** Entries of the audit log that are verified. */
+const NEWEST_ENTRIES = 50_000;
 const FIX = "check DATABASE_URL and that PostgreSQL is running; unset it to use the embedded database";
 
 /** Checks the database, its migrations and the clocks. @param options.running the process that uses the embedded database. */
@@ -39,6 +42,7 @@ export async function databaseFindings(options: {
 
   let seen: Probe | undefined;
   let migrations: Found | undefined;
+  let audit: Found | undefined;
   const first = await checked(
     "database",
     async () => {
@@ -62,6 +66,7 @@ export async function databaseFindings(options: {
           (error: unknown) =>
             fail(messageOf(error), "run the newer version, or restore a backup from before the upgrade"),
         );
+        if (migrations.status === "ok") audit = await auditFound(database.orm);
       } finally {
         await database.close();
       }
@@ -74,8 +79,20 @@ export async function databaseFindings(options: {
   return [
     first,
     ...(migrations ? [{ check: "migrations", ...migrations }] : []),
+    ...(audit ? [{ check: "audit log", ...audit }] : []),
     ...(seen ? [{ check: "clock", ...clock(seen.offsetMs) }] : []),
   ];
+}
+
+/** The chain of the newest entries: all of a large log would take longer than the other checks together. */
+async function auditFound(orm: Orm): Promise<Found> {
+  const { entries, head, problem } = await verifyAudit(orm, NEWEST_ENTRIES);
+  if (problem === undefined)
+    return ok(`${entries} entries intact, the last one is ${head.seq} (${head.hash.slice(0, 16)}…)`);
+  return fail(
+    problem,
+    "find out who changed the database by hand; entries before that one are intact, later ones prove nothing",
+  );
 }
 
 function clock(offsetMs: number): Found {

@@ -1,4 +1,5 @@
 import { and, eq, ne, sql } from "drizzle-orm";
+import { recordAudit } from "../db/audit-log.ts";
 import type { Orm, Queryable, Transaction } from "../db/client.ts";
 import { message, prompt, session } from "../db/tables.ts";
 import { lockUnfinished } from "../lifecycle/locks.ts";
@@ -49,6 +50,7 @@ export async function createMessage(
     seq: counted?.seq ?? 0,
     data: json(data),
   });
+  await recordAudit(tx, changed(userId, "message.create", { id, promptId: owner.id }));
   return { id };
 }
 
@@ -62,6 +64,7 @@ export async function updateMessage(orm: Orm, wanted: Wanted & { data: unknown }
       .update(message)
       .set({ data: json(wanted.data), updatedAt: sql`now()` })
       .where(eq(message.id, id));
+    await recordAudit(tx, changed(wanted.userId, "message.update", { id, promptId }));
   });
 }
 
@@ -71,8 +74,15 @@ export async function deleteMessage(orm: Orm, wanted: Wanted): Promise<void> {
     const { id, promptId } = await readMessage(tx, wanted);
     await lockIdlePrompt(tx, promptId);
     await tx.delete(message).where(eq(message.id, id));
+    await recordAudit(tx, changed(wanted.userId, "message.delete", { id, promptId }));
   });
 }
+
+const changed = (
+  actor: string,
+  action: "message.create" | "message.update" | "message.delete",
+  { id, promptId }: { id: string; promptId: string },
+) => ({ actor, action, target: `message:${id}`, detail: { prompt: promptId } });
 
 /** Until the transaction ends, the prompt does not start. @throws AppError `prompt_not_found`, `prompt_running` */
 async function lockIdlePrompt(tx: Transaction, promptId: string): Promise<void> {

@@ -1,4 +1,5 @@
 import { eq, sql } from "drizzle-orm";
+import { recordAudit } from "../db/audit-log.ts";
 import type { Orm, Transaction } from "../db/client.ts";
 import { prompt, session } from "../db/tables.ts";
 import { lockUnfinished } from "../lifecycle/locks.ts";
@@ -22,6 +23,7 @@ export async function updatePrompt(
       .update(session)
       .set({ messages: sql`coalesce((${turns}), '[]'::jsonb)`, updatedAt: sql`now()` })
       .where(eq(session.id, sessionId));
+    await recordAudit(tx, changed(wanted.userId, "prompt.update", { id, sessionId }));
   });
 }
 
@@ -36,8 +38,15 @@ export async function deletePrompt(orm: Orm, wanted: { userId: string; id: strin
       .update(session)
       .set({ messages: sql`coalesce((${turns}), '[]'::jsonb)` })
       .where(eq(session.id, sessionId));
+    await recordAudit(tx, changed(wanted.userId, "prompt.delete", { id, sessionId }));
   });
 }
+
+const changed = (
+  actor: string,
+  action: "prompt.update" | "prompt.delete",
+  { id, sessionId }: { id: string; sessionId: string },
+) => ({ actor, action, target: `prompt:${id}`, detail: { session: sessionId } });
 
 const isTurnOf = (promptId: string) => sql`turn ->> 'prompt_id' = ${promptId} and turn ->> 'role' = 'user'`;
 

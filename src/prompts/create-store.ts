@@ -1,4 +1,5 @@
 import { and, count, eq, inArray } from "drizzle-orm";
+import { type AuditEntry, recordAudit } from "../db/audit-log.ts";
 import type { Queryable, Transaction } from "../db/client.ts";
 import type { Turn } from "../db/json-columns.ts";
 import { prompt } from "../db/tables.ts";
@@ -42,6 +43,14 @@ export async function insertPrompt(
   await enqueueRun(tx, row.id);
 }
 
+/** The entry of the audit log for a new prompt. */
+export const promptCreated = (row: { id: string; sessionId: string; userId: string }): AuditEntry => ({
+  actor: row.userId,
+  action: "prompt.create",
+  target: `prompt:${row.id}`,
+  detail: { session: row.sessionId },
+});
+
 /** A prompt as a turn of the conversation. */
 export function userTurn(content: string, promptId: string): Turn {
   return { role: "user", content, prompt_id: promptId, at: new Date().toISOString() };
@@ -63,5 +72,6 @@ export async function addPrompt(tx: Transaction, wanted: NewPrompt): Promise<{ i
   await lockSession(tx, sessionId);
   const { seq, ...queued } = await queuePrompt(tx, { sessionId, userId, turn: userTurn(text, id) });
   await insertPrompt(tx, { id, sessionId: queued.sessionId, userId, seq, data, priority }, maxUnfinished);
+  await recordAudit(tx, promptCreated({ id, sessionId: queued.sessionId, userId }));
   return { id };
 }

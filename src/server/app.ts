@@ -1,6 +1,7 @@
 import { Elysia } from "elysia";
 import { errorHandler } from "../api/error-reply.ts";
 import { readJson, requestLimits } from "../api/request-body.ts";
+import { auditRoutes } from "../audit/routes.ts";
 import { createGuard, type RateLimits } from "../auth/guard.ts";
 import type { TokenVerifier } from "../auth/verify.ts";
 import type { Config } from "../config/config.ts";
@@ -58,6 +59,7 @@ export function createApp(options: AppOptions) {
     .use(promptRoutes({ orm, config, guard }))
     .use(messageRoutes({ orm, guard }))
     .use(deadLetterRoutes({ orm, guard }))
+    .use(auditRoutes({ orm, guard }))
     .use(liveRoutes({ orm, hub, guard }))
     .use(webhookRoutes({ orm, config, limits, logger }));
 }

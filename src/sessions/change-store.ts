@@ -1,4 +1,5 @@
 import { and, eq, isNotNull, sql } from "drizzle-orm";
+import { recordAudit } from "../db/audit-log.ts";
 import { isUniqueViolation, type Orm, rowsOf, type Transaction } from "../db/client.ts";
 import { prompt, session } from "../db/tables.ts";
 import { archiveSession, reopenSession } from "../lifecycle/archive.ts";
@@ -50,7 +51,22 @@ export async function updateSession(
           .update(session)
           .set({ ...set, updatedAt: sql`now()` })
           .where(eq(session.id, row.id));
-      await transitionFor(row, change.uiStatus)?.(tx, row.id);
+      const transition = transitionFor(row, change.uiStatus);
+      await transition?.(tx, row.id);
+      const entry = { actor: userId, target: `session:${row.id}` };
+      const { repo, branch, targetBranch, parent, title } = set as Partial<SessionRow>;
+      if (Object.keys(set).length > 0)
+        await recordAudit(tx, {
+          ...entry,
+          action: "session.update",
+          // The title may repeat the prompt.
+          detail: { repo, branch, target_branch: targetBranch, parent, ...(title && { title: "changed" }) },
+        });
+      if (transition)
+        await recordAudit(tx, {
+          ...entry,
+          action: transition === archiveSession ? "session.archive" : "session.reopen",
+        });
     });
   } catch (error) {
     if (isUniqueViolation(error, "session_user_repo_branch"))
@@ -128,7 +144,10 @@ function transitionFor(row: SessionRow, wanted: UiStatus | null | undefined) {
  * @throws AppError `session_not_found`
  */
 export async function cancelSession(orm: Orm, wanted: { userId: string; id: string }): Promise<void> {
-  await orm.transaction((tx) => cancelOwn(tx, wanted));
+  await orm.transaction(async (tx) => {
+    await cancelOwn(tx, wanted);
+    await recordAudit(tx, { actor: wanted.userId, action: "session.cancel", target: `session:${wanted.id}` });
+  });
 }
 
 /** Hides the session, cancels its prompts, and lets its sandbox be returned. @throws AppError `session_not_found` */
@@ -139,6 +158,7 @@ export async function deleteSession(orm: Orm, wanted: { userId: string; id: stri
       .update(session)
       .set({ deletedAt: sql`now()`, updatedAt: sql`now()` })
       .where(eq(session.id, wanted.id));
+    await recordAudit(tx, { actor: wanted.userId, action: "session.delete", target: `session:${wanted.id}` });
   });
 }
 

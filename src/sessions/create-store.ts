@@ -1,7 +1,8 @@
+import { recordAudit } from "../db/audit-log.ts";
 import type { Transaction } from "../db/client.ts";
 import type { Turn } from "../db/json-columns.ts";
 import { session } from "../db/tables.ts";
-import { insertPrompt, userTurn } from "../prompts/create-store.ts";
+import { insertPrompt, promptCreated, userTurn } from "../prompts/create-store.ts";
 import { QUEUES } from "../queue/names.ts";
 import { enqueue } from "../queue/outbox.ts";
 import { branchOf, titleOf } from "./naming.ts";
@@ -40,6 +41,7 @@ export async function createSession(
   const sessionId = Bun.randomUUIDv7();
   const promptId = Bun.randomUUIDv7();
   const title = titleOf(first?.text ?? "");
+  const branch = branchOf(title, branchPrefix);
   const messages: Turn[] = first ? [userTurn(first.text, promptId)] : [];
   await tx.insert(session).values({
     id: sessionId,
@@ -48,13 +50,23 @@ export async function createSession(
     targetBranch,
     parent,
     title,
-    branch: branchOf(title, branchPrefix),
+    branch,
     messages,
     promptSeq: first ? 1 : 0,
   });
-  if (!first) return { sessionId };
+  const created = {
+    actor: userId,
+    action: "session.create",
+    target: `session:${sessionId}`,
+    detail: { repo, branch, target_branch: targetBranch },
+  } as const;
+  if (!first) {
+    await recordAudit(tx, created);
+    return { sessionId };
+  }
   const { data, priority } = first;
   await insertPrompt(tx, { id: promptId, sessionId, userId, seq: 1, data, priority }, maxUnfinished);
+  await recordAudit(tx, created, promptCreated({ id: promptId, sessionId, userId }));
   if (wantsTitle)
     await enqueue(tx, { topic: QUEUES.sessionTitle, key: sessionId, payload: { session_id: sessionId } });
   return { sessionId, promptId };

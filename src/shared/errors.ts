@@ -28,6 +28,7 @@ export const ERROR_CODES = {
   host_not_allowed: "forbidden",
   origin_not_allowed: "forbidden",
   webhooks_closed: "forbidden",
+  admin_required: "forbidden",
   not_found: "not_found",
   session_not_found: "not_found",
   parent_session_not_found: "not_found",

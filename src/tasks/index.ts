@@ -1,3 +1,4 @@
+import { auditSealer } from "./audit-sealer.ts";
 import { cancellationEnforcer } from "./cancellation-enforcer.ts";
 import { ipReturnPoller } from "./ip-return-poller.ts";
 import type { TaskName } from "./names.ts";
@@ -9,6 +10,7 @@ import type { Task } from "./task.ts";
 import { titleGenerator } from "./title-generator.ts";
 
 export const TASKS: Readonly<Record<TaskName, Task>> = {
+  "audit-sealer": auditSealer,
   "ip-return-poller": ipReturnPoller,
   "prompt-runner": promptRunner,
   "title-generator": titleGenerator,

@@ -1,4 +1,5 @@
 import { purgeExpiredKeys } from "../api/idempotency-store.ts";
+import { purgeAudit } from "../audit/seal-store.ts";
 import { purgeOldHeartbeats } from "../db/heartbeats.ts";
 import { databaseIdentity, PURGE_BATCH } from "../db/purge.ts";
 import { purgeOldRequestCounts } from "../db/request-counts.ts";
@@ -24,7 +25,7 @@ export async function purge(
 ): Promise<Record<string, number>> {
   const { config, database, logger } = context;
   const { orm } = database;
-  const { deletedDays, eventsDays } = config.retention;
+  const { auditDays, deletedDays, eventsDays } = config.retention;
   const removed: Record<string, number> = {};
   const add = (kind: string, count: number) => {
     removed[kind] = (removed[kind] ?? 0) + count;
@@ -42,6 +43,7 @@ export async function purge(
   await drain("idempotency_keys", () => purgeExpiredKeys(orm));
   await drain("request_counts", () => purgeOldRequestCounts(orm));
   await purgeOldHeartbeats(orm);
+  if (auditDays > 0) await drain("audit_entries", () => purgeAudit(orm, auditDays, PURGE_BATCH));
 
   if (deletedDays > 0) {
     for (let ids = await purgeableSessions(orm, deletedDays); ids.length > 0; ) {

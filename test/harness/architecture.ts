@@ -14,7 +14,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["api"],
   ["lifecycle"],
   ["runs"],
-  ["sessions", "prompts", "messages", "dead-letters", "live", "webhooks", "backup", "me"],
+  ["sessions", "prompts", "messages", "dead-letters", "live", "webhooks", "audit", "backup", "me"],
   ["server", "tasks"],
   ["app", "doctor"],
   ["cli"],

@@ -1,0 +1,57 @@
+import { and, asc, desc, eq, gt, gte, lt, type SQL } from "drizzle-orm";
+import { decodeSeq, type Page, pageOf } from "../api/paging.ts";
+import type { Orm } from "../db/client.ts";
+import { auditEvent } from "../db/safety-tables.ts";
+import type { SealedEntry } from "./chain.ts";
+
+/** The filters of a reading. */
+export interface AuditQuery {
+  /** Not before this time. */
+  from?: string | undefined;
+  /** Before this time. */
+  to?: string | undefined;
+  actor?: string | undefined;
+  action?: string | undefined;
+}
+
+/** Entries of one page of an export. */
+const EXPORT_PAGE = 500;
+
+const matching = ({ from, to, actor, action }: AuditQuery): SQL | undefined =>
+  and(
+    from === undefined ? undefined : gte(auditEvent.at, new Date(from)),
+    to === undefined ? undefined : lt(auditEvent.at, new Date(to)),
+    actor === undefined ? undefined : eq(auditEvent.actor, actor),
+    action === undefined ? undefined : eq(auditEvent.action, action),
+  );
+
+/** Sealed entries, newest first. @throws AppError `invalid_cursor` */
+export async function listAudit(
+  orm: Orm,
+  query: AuditQuery & { limit: number; cursor?: string | undefined },
+): Promise<Page<SealedEntry>> {
+  const { limit, cursor } = query;
+  const before = cursor === undefined ? undefined : lt(auditEvent.seq, decodeSeq(cursor));
+  const rows = await orm
+    .select()
+    .from(auditEvent)
+    .where(and(matching(query), before))
+    .orderBy(desc(auditEvent.seq))
+    .limit(limit + 1);
+  return pageOf(rows, limit, ({ seq }) => String(seq));
+}
+
+/** All of them in the order of the chain, in pages, so that an export of any size needs the memory of one page. */
+export async function* exportAudit(orm: Orm, query: AuditQuery): AsyncGenerator<SealedEntry[]> {
+  for (let after = 0; ; ) {
+    const page = await orm
+      .select()
+      .from(auditEvent)
+      .where(and(matching(query), gt(auditEvent.seq, after)))
+      .orderBy(asc(auditEvent.seq))
+      .limit(EXPORT_PAGE);
+    if (page.length > 0) yield page;
+    if (page.length < EXPORT_PAGE) return;
+    after = page.at(-1)?.seq ?? after;
+  }
+}

@@ -1,0 +1,82 @@
+import { Elysia } from "elysia";
+import { nextCursor } from "../api/paging.ts";
+import { errorResponses, parseLimit, securedOperation, sharedModels } from "../api/schemas.ts";
+import type { User } from "../auth/claims.ts";
+import type { Guard } from "../auth/guard.ts";
+import { recordAudit } from "../db/audit-log.ts";
+import type { Orm } from "../db/client.ts";
+import { AppError } from "../shared/errors.ts";
+import type { SealedEntry } from "./chain.ts";
+import { type AuditQuery, exportAudit, listAudit } from "./list-store.ts";
+import { type AuditEntryDto, auditModels, auditQuery } from "./model.ts";
+import { sealAudit } from "./seal-store.ts";
+
+const DEFAULT_LIMIT = 100;
+const JSON_LINES = "application/x-ndjson";
+
+/** The audit log, for admins. */
+export function auditRoutes(options: { orm: Orm; guard: Guard }) {
+  const { orm, guard } = options;
+  return new Elysia()
+    .use(guard)
+    .model({ ...sharedModels, ...auditModels })
+    .get(
+      "/audit",
+      async ({ user, query, request }) => {
+        requireAdmin(user);
+        const { limit = DEFAULT_LIMIT, cursor, ...filter } = query;
+        const exported = request.headers.get("accept")?.toLowerCase().includes(JSON_LINES) ?? false;
+        // Of a list that is read page by page, the first page counts.
+        if (cursor === undefined) await recordReading(orm, user, { ...filter, exported });
+        // What has just happened is in the reply, although the next sealing may be a second away.
+        await sealAudit(orm);
+        // Elysia sends a Response as it is; the schema describes the JSON.
+        if (exported) return jsonLines(orm, filter) as never;
+        const page = await listAudit(orm, { ...filter, limit, cursor });
+        return { entries: page.rows.map(toDto), ...nextCursor({ limit }, page) };
+      },
+      {
+        query: auditQuery,
+        transform: parseLimit,
+        detail: securedOperation("Audit")(
+          "handlers_audit_list",
+          "List the audit log",
+          `For the role admin. Newest first. With \`Accept: ${JSON_LINES}\` all matching entries are exported instead, in their order, one JSON object a line; limit and cursor are then not used.`,
+        ),
+        response: { 200: "ListAuditOutput", ...errorResponses(401, 403, 422, 500) },
+      },
+    );
+}
+
+function requireAdmin(user: User): void {
+  if (!user.roles.includes("admin"))
+    throw new AppError("admin_required", "Only users with the role admin may do this.");
+}
+
+const recordReading = (orm: Orm, { id }: User, detail: AuditQuery & { exported: boolean }) =>
+  recordAudit(orm, { actor: id, action: "audit.read", target: "audit", detail: { ...detail } });
+
+/** Sent page by page, as fast as the client reads. */
+function jsonLines(orm: Orm, filter: AuditQuery): Response {
+  const pages = exportAudit(orm, filter);
+  const text = new TextEncoder();
+  const body = new ReadableStream({
+    async pull(controller) {
+      const { done, value } = await pages.next();
+      if (done) return controller.close();
+      controller.enqueue(text.encode(value.map((row) => `${JSON.stringify(toDto(row))}\n`).join("")));
+    },
+    cancel: () => void pages.return(undefined),
+  });
+  return new Response(body, { headers: { "content-type": JSON_LINES, "cache-control": "no-store" } });
+}
+
+const toDto = ({ seq, at, actor, action, target, detail, hash }: SealedEntry): AuditEntryDto => ({
+  seq,
+  at: at.toISOString(),
+  actor,
+  action,
+  target,
+  detail: detail as Record<string, unknown>,
+  hash,
+});

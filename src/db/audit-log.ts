@@ -1,0 +1,49 @@
+import type { Queryable } from "./client.ts";
+import { auditPending } from "./safety-tables.ts";
+
+/** Everything that the audit log records. */
+export type AuditAction =
+  | `auth.${"sign_in" | "refused"}`
+  | `session.${"create" | "update" | "archive" | "reopen" | "cancel" | "delete"}`
+  | `prompt.${"create" | "update" | "delete"}`
+  | `message.${"create" | "update" | "delete"}`
+  | `dead_letter.${"resolve" | "abandon" | "retry"}`
+  | `branch.${"push" | "keep"}`
+  | `egress.${"allow" | "refuse"}`
+  | "secret.use"
+  | "sandbox.return"
+  | `audit.${"read" | "purge"}`
+  | `service.${"start" | "stop"}`;
+
+/** Who did what to which; never the content of a prompt, a token or a secret. */
+export interface AuditEntry {
+  /** A user's id, or the name of a part of the service. */
+  actor: string;
+  action: AuditAction;
+  /** What it was done to: `kind:id`, such as session:019ab3c4-…. */
+  target: string;
+  detail?: Readonly<Record<string, unknown>>;
+}
+
+/** Characters of a text that are kept. */
+const MAX_TEXT = 1_000;
+
+/**
+ * Adds entries to the audit log, in one statement. Within the transaction of the act, they are there if and only if the act
+ * took place. They are sealed, and thereby readable, about a second later.
+ */
+export async function recordAudit(orm: Queryable, ...entries: readonly AuditEntry[]): Promise<void> {
+  if (entries.length === 0) return;
+  await orm.insert(auditPending).values(
+    entries.map(({ actor, action, target, detail }) => ({
+      actor: storable(actor),
+      action,
+      target: storable(target),
+      detail: detail === undefined ? {} : JSON.parse(JSON.stringify(detail, storableValue)),
+    })),
+  );
+}
+
+/** Text that PostgreSQL accepts, of a bounded size: hosts and branches are chosen by others. */
+const storable = (text: string): string => text.slice(0, MAX_TEXT).toWellFormed().replaceAll("\0", "\ufffd");
+const storableValue = (_key: string, value: unknown) => (typeof value === "string" ? storable(value) : value);
