@@ -17,9 +17,10 @@ import { INSIDE } from "./isolation/inside.ts";
 import { giveTreeTo } from "./isolation/ownership.ts";
 import { probeIsolation } from "./isolation/probe.ts";
 import { openUids, uidIn } from "./isolation/uids.ts";
-import { killMarked, MARKER } from "./process/processes.ts";
+import { type Cgroups, openCgroups } from "./process/cgroup.ts";
 import {
   attachProcess,
+  killPrograms,
   type SandboxProcess,
   type SandboxRef,
   startProcess,
@@ -65,7 +66,12 @@ export interface Machine
   author: { name: string; email: string };
 }
 
-export async function openMachine(options: { config: Config; logger: Logger }): Promise<Machine> {
+/** @param options.cgroups the control groups of this machine; default: all that the kernel allows. */
+export async function openMachine(options: {
+  config: Config;
+  logger: Logger;
+  cgroups?: (host: string) => Promise<Cgroups | undefined>;
+}): Promise<Machine> {
   const { config, logger } = options;
   const { dataDir, path, githubUrl, githubToken, gitAuthor: author } = config;
   const rules = repoRules(config);
@@ -75,6 +81,7 @@ export async function openMachine(options: { config: Config; logger: Logger }): 
   const git = await openGit({ dataDir, path, githubUrl, githubToken });
   const uids = openUids({ dataDir, range: config.agentUids });
   const { isolation, detail } = await probeIsolation({ path, dataDir, uids: config.agentUids });
+  const cgroups = options.cgroups ? await options.cgroups(host) : await openCgroups({ host });
   const mutex = createKeyedMutex();
   const folderOf = (id: string) => join(root, safeId(id));
   const startFile = (id: string) => join(folderOf(id), "start");
@@ -83,6 +90,9 @@ export async function openMachine(options: { config: Config; logger: Logger }): 
     folder: folderOf(id),
     host,
     isolated: isolation !== undefined,
+    cgroups,
+    resources: config.runResources,
+    maxOutputBytes: config.runLimits.maxOutputBytes,
   });
 
   const machine: Machine = {
@@ -120,7 +130,7 @@ export async function openMachine(options: { config: Config; logger: Logger }): 
         uid: uidIn(folderOf(id)),
       }),
     attach: (id, record) => attachProcess(refOf(id), record),
-    killAll: (id) => killMarked(MARKER, safeId(id)),
+    killAll: (id) => killPrograms(refOf(id)),
     async remove(id) {
       await machine.killAll(id);
       const uid = uidIn(folderOf(id));

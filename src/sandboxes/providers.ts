@@ -1,5 +1,3 @@
-import type { Config } from "../config/config.ts";
-import type { Logger } from "../observability/logger.ts";
 import { allocatorSandboxes } from "./allocator/allocator.ts";
 import { localSandboxes } from "./local.ts";
 import { openMachine } from "./machine.ts";
@@ -9,7 +7,7 @@ import type { SandboxProvider } from "./sandbox.ts";
  * The sandboxes of this process. New ones are of the kind that SANDBOX_PROVIDER names; those that sessions still hold
  * from before it was changed are reopened and released all the same.
  */
-export async function openSandboxes(options: { config: Config; logger: Logger }): Promise<SandboxProvider> {
+export async function openSandboxes(options: Parameters<typeof openMachine>[0]): Promise<SandboxProvider> {
   const { config, logger } = options;
   const machine = await openMachine(options);
   const local = localSandboxes(machine);

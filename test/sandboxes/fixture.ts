@@ -40,9 +40,12 @@ export async function linesOf(process: SandboxProcess): Promise<string[]> {
 
 export const never = new AbortController().signal;
 
-/** Opens a provider on a DATA_DIR of its own. @param options.isolated false: as on a machine without bubblewrap. */
+/**
+ * Opens a provider on a DATA_DIR of its own. @param options.isolated false: as on a machine without bubblewrap.
+ * @param options.cgroups false: as on a machine without control groups.
+ */
 export async function openSandboxFixture(
-  options: { isolated?: boolean; env?: Record<string, string> } = {},
+  options: { isolated?: boolean; cgroups?: boolean; env?: Record<string, string> } = {},
 ): Promise<SandboxFixture> {
   const dataDir = await mkdtemp(join(tmpdir(), "pb-sandboxes-"));
   let path = process.env["PATH"] ?? "/usr/bin:/bin";
@@ -58,7 +61,11 @@ export async function openSandboxFixture(
     LOCAL_REPOSITORIES: tmpdir(),
     ...options.env,
   });
-  const provider = await openSandboxes({ config, logger: createLogger({ level: "silent" }) });
+  const provider = await openSandboxes({
+    config,
+    logger: createLogger({ level: "silent" }),
+    ...(options.cgroups === false && { cgroups: async () => undefined }),
+  });
   const repository = await makeRepository();
   return {
     dataDir,

@@ -10,7 +10,7 @@ export interface ProcessIdentity {
 }
 
 /** The unit of /proc, whatever the kernel uses internally. */
-const TICKS_PER_SECOND = 100;
+export const TICKS_PER_SECOND = 100;
 
 /** The identity of a process that was started just now. */
 export function identify(pid: number): ProcessIdentity {
@@ -22,6 +22,16 @@ export async function isAlive({ pid, started, boot }: ProcessIdentity): Promise<
   if (boot !== bootId()) return false;
   const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
   return started === startIn(stat);
+}
+
+/**
+ * Whether the process group that this process leads, or led, is still its own: while one of its members runs, the kernel
+ * gives the id to nobody else.
+ */
+export async function ownsGroup({ pid, started, boot }: ProcessIdentity): Promise<boolean> {
+  if (boot !== bootId()) return false;
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+  return stat === "" || Number(fieldsAfterName(stat)[19]) === started;
 }
 
 /**

@@ -1,13 +1,17 @@
-import { stat } from "node:fs/promises";
+import { mkdirSync } from "node:fs";
+import { readdir, stat } from "node:fs/promises";
 import type { AgentCommand, AgentExit, SandboxPaths } from "../../agents/agent.ts";
 import type { AgentProcess } from "../../db/json-columns.ts";
 import { readOnly } from "../isolation/bubblewrap.ts";
 import { INSIDE } from "../isolation/inside.ts";
 import type { Isolation, Mount } from "../isolation/isolation.ts";
+import type { Cgroups, RunResources } from "./cgroup.ts";
 import { isAlive } from "./identity.ts";
 import type { JournalLine } from "./journal.ts";
-import { processFiles, readExitCode, spawnSupervised } from "./supervisor.ts";
-import { watchProcess } from "./watch-process.ts";
+import type { ProcessUsage } from "./meter.ts";
+import { killMarked, MARKER } from "./processes.ts";
+import { PROCESS_FOLDER, processFiles, readExitCode, spawnSupervised } from "./supervisor.ts";
+import { killProgram, watchProcess } from "./watch-process.ts";
 
 /** How a program of a sandbox ended. */
 export interface SandboxExit extends AgentExit {
@@ -34,8 +38,8 @@ export interface SandboxProcess {
   exit: Promise<SandboxExit>;
   /** SIGTERM, then SIGKILL after `graceMs`. Resolves when all processes have ended. Idempotent. */
   stop(graceMs: number): Promise<void>;
-  /** CPU time so far, in clock ticks, and bytes printed. */
-  usage(): Promise<{ cpuTicks: number; outputBytes: number }>;
+  /** What it uses; after its end, what it had used by then. */
+  usage(): Promise<ProcessUsage>;
   /** Stops watching: `lines` ends, `exit` rejects. The program continues. */
   detach(): void;
 }
@@ -47,6 +51,11 @@ export interface SandboxRef {
   /** The machine, as in a sandbox's config. */
   host: string;
   isolated: boolean;
+  /** Undefined where there are none: then rlimits and watching are all that limits a program. */
+  cgroups: Cgroups | undefined;
+  /** What one program may use. */
+  resources: RunResources;
+  maxOutputBytes: number;
 }
 
 /**
@@ -71,13 +80,18 @@ export function startProcess(
   const paths = isolation ? INSIDE : hostPaths;
   const processId = crypto.randomUUID();
   const files = processFiles(sandbox.folder, processId);
+  const { cgroups, resources, maxOutputBytes } = sandbox;
+  const limited = isolation === undefined || cgroups?.capabilities.processes;
+  const argv = limited ? command.argv : withFewProcesses(command.argv, resources);
+  // Before the group, which is swept away if no process of this machine has that name.
+  mkdirSync(files.folder, { mode: 0o700 });
   const identity = spawnSupervised({
     files,
     sandboxId: sandbox.id,
     processId,
     argv: isolation
       ? isolation.wrap({
-          argv: command.argv,
+          argv,
           // Read-only ones last: the sandbox's own folders would hide a program below /tmp or /home.
           mounts: [...ownMounts(hostPaths), ...readOnly(command.readable)],
           cwd: INSIDE.checkout,
@@ -85,8 +99,12 @@ export function startProcess(
           hostNetwork: gateway === undefined,
           uid,
         })
-      : command.argv,
+      : argv,
     filter: isolation?.filter,
+    uid: isolation?.uids ? uid : undefined,
+    join: cgroups?.create(processId, resources).join ?? [],
+    maxOutputBytes,
+    maxFileBytes: resources.diskBytes,
     env: { PATH: path, HOME: paths.home, TMPDIR: paths.tmp, LANG: "C.UTF-8", ...command.env },
     cwd: hostPaths.checkout,
     stdin: command.stdin,
@@ -102,6 +120,20 @@ const ownMounts = (hostPaths: SandboxPaths): Mount[] =>
     target: INSIDE[name],
     writable: true,
   }));
+/**
+ * A limit of the kernel's for each user, which must not count processes of the service or of other sandboxes: it is set
+ * inside, where user namespaces and users of their own count by themselves.
+ */
+const withFewProcesses = (
+  argv: AgentCommand["argv"],
+  { maxProcesses }: RunResources,
+): AgentCommand["argv"] => [
+  "/bin/sh",
+  "-c",
+  'ulimit -u "$0" 2>/dev/null || ulimit -p "$0" 2>/dev/null; exec "$@"',
+  `${maxProcesses}`,
+  ...argv,
+];
 
 /** Attaches to a program that another runner started, maybe before a restart. Undefined if its folder is gone. */
 export async function attachProcess(
@@ -114,4 +146,16 @@ export async function attachProcess(
   const alive = await isAlive(record);
   const ended = (await readExitCode(files)) !== undefined;
   return watchProcess({ sandbox, files, record, state: ended ? "ended" : alive ? "running" : "lost" });
+}
+
+/** Kills every program of a sandbox and removes their control groups. */
+export async function killPrograms(sandbox: SandboxRef): Promise<void> {
+  const names = await readdir(sandbox.folder).catch(() => []);
+  for (const name of names) {
+    const id = PROCESS_FOLDER.exec(name)?.groups?.["id"];
+    if (id === undefined) continue;
+    await killProgram(sandbox, processFiles(sandbox.folder, id), id);
+    await sandbox.cgroups?.of(id).remove();
+  }
+  if (!sandbox.isolated && !sandbox.cgroups) await killMarked(MARKER, sandbox.id);
 }

@@ -1,26 +1,66 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { MIB } from "../../shared/units.ts";
+import { ISOLATION_FDS } from "../isolation/isolation.ts";
 import { identify, type ProcessIdentity } from "./identity.ts";
 import { MARKER, PROCESS_MARKER } from "./processes.ts";
 
+const BLOCK_BYTES = 512;
+/** Its last few KiB are shown when a program fails. */
+const MAX_STDERR_BYTES = MIB;
+/** A journal that has reached its quota is longer than the run may print. */
+const OUTPUT_MARGIN_BYTES = MIB;
+
 /**
  * Stands between a runner and a program of its sandbox, so that the program outlives the runner: a small shell, in a
- * session of its own, that starts the program with files as stdin, stdout and stderr, kills it at a limit of its own,
- * and records its exit code. The text is a constant; its arguments vary.
- * $1 folder of the process  $2 limit, seconds  $3 sandbox id  $4 process id  $5 seccomp filter  then the program.
+ * session of its own, that starts the program, kills it at a limit of its own, and records its exit code. The program gets
+ * pipes: what it prints is appended to files by `dd` and `tee`, which write what they have read at once, so that it can
+ * neither seek in those files nor truncate them. A quota in bytes is the size that they may give to a file (`dd count=`
+ * counts reads, of which some are short): at the quota of stdout the pipe breaks; stderr beyond its quota is dropped.
+ * Only the program joins the control group: killing the group leaves what was printed last to be written, and a group
+ * without memory never costs the exit code. The supervisor ends after everything was written.
+ * The text is a constant; its arguments vary.
+ * $1 folder of the process  $2 limit, seconds  $3, $4 sizes of stdout and of any other file, blocks of 512 bytes
+ * $5 sandbox id  $6 process id  $7 seccomp filter for bubblewrap, or empty  $8 the program's user, or empty
+ * $9 number of files to join control groups  then those files  then the program.
  */
 const SUPERVISOR = `
-dir=$1 limit=$2 sandbox=$3 process=$4 filter=$5
-shift 5
-${MARKER}=$sandbox ${PROCESS_MARKER}=$process timeout -s KILL "$limit" "$@" \\
-  <"$dir/stdin" >"$dir/out" 2>"$dir/err" 3>"$dir/info" 4<"$filter"
-echo "$?" >"$dir/exit.new" && mv "$dir/exit.new" "$dir/exit"
+ulimit -c 0
+dir=$1 limit=$2 out=$3 size=$4 sandbox=$5 process=$6 filter=$7 uid=$8 groups=$9
+shift 9
+program() {
+  while [ "$groups" -gt 0 ]; do
+    echo 0 >"$1" || exit 126
+    shift
+    groups=$((groups - 1))
+  done
+  ulimit -f "$size"
+  ulimit -n ${2 ** 14} 2>/dev/null
+  if [ -n "$filter" ]; then exec ${ISOLATION_FDS.info}>"$dir/info" ${ISOLATION_FDS.seccomp}<"$filter"; fi
+  if [ -n "$uid" ]; then chown "$uid" /proc/self/fd/1 /proc/self/fd/2; fi
+  export ${MARKER}="$sandbox" ${PROCESS_MARKER}="$process"
+  exec timeout -s KILL "$limit" "$@"
+}
+{ { (program "$@") <"$dir/stdin" 2>&5 5>&-
+    echo "$?" >>"$dir/exit"
+  } | {
+    ulimit -f "$out"
+    exec dd bs=64k oflag=append conv=notrunc status=none of="$dir/out" 5>&-
+  }
+} 5>&1 >/dev/null | {
+  trap '' XFSZ
+  ulimit -f ${MAX_STDERR_BYTES / BLOCK_BYTES}
+  exec tee -a "$dir/err" >/dev/null
+}
 `;
 
 /** Names of the files in a process's folder that change while it runs. */
 export const OUTPUT_FILE = "out";
 export const EXIT_FILE = "exit";
+
+/** What a process's folder is called in its sandbox's folder. */
+export const PROCESS_FOLDER = /^process-(?<id>[0-9a-f-]{36})$/;
 
 /** The files of one process, in the sandbox's own folder, which agents under bubblewrap cannot see. */
 export function processFiles(sandboxFolder: string, processId: string) {
@@ -38,9 +78,13 @@ export function processFiles(sandboxFolder: string, processId: string) {
 export type ProcessFiles = ReturnType<typeof processFiles>;
 
 /**
- * Starts a program under a supervisor.
+ * Starts a program under a supervisor, in the process's folder, which is there already.
  * @param options.env the program's whole environment.
  * @param options.limitMs when the supervisor kills the program; rounded up to seconds.
+ * @param options.maxOutputBytes what it may print. @param options.maxFileBytes what any file that it writes may have.
+ * @param options.join files by which the program joins its control groups.
+ * @param options.filter read by bubblewrap (see ISOLATION_FDS); undefined: the program is not isolated.
+ * @param options.uid the user that the program runs as: it must be able to open /dev/stdout.
  * @returns the supervisor's identity. @throws Error when not even the shell can be started.
  */
 export function spawnSupervised(options: {
@@ -52,17 +96,29 @@ export function spawnSupervised(options: {
   cwd: string;
   stdin: string;
   limitMs: number;
-  /** Read by bubblewrap (see ISOLATION_FDS); undefined: the program is not isolated. */
+  maxOutputBytes: number;
+  maxFileBytes: number;
+  join: readonly string[];
   filter: string | undefined;
+  uid: number | undefined;
 }): ProcessIdentity {
-  const { files, sandboxId, processId, argv, env, cwd, stdin, limitMs, filter = "/dev/null" } = options;
-  mkdirSync(files.folder, { mode: 0o700 });
+  const { files, sandboxId, processId, argv, env, cwd, stdin, join } = options;
   writeFileSync(files.stdin, stdin, { mode: 0o600 });
   // Readers may open these before the supervisor does.
-  for (const file of [files.out, files.err]) writeFileSync(file, "", { mode: 0o600 });
-  const limit = String(Math.max(1, Math.ceil(limitMs / 1000)));
+  for (const file of [files.out, files.err, files.exit]) writeFileSync(file, "", { mode: 0o600 });
+  const parameters = [
+    files.folder,
+    Math.max(1, Math.ceil(options.limitMs / 1000)),
+    Math.ceil((options.maxOutputBytes + OUTPUT_MARGIN_BYTES) / BLOCK_BYTES),
+    Math.ceil(options.maxFileBytes / BLOCK_BYTES),
+    sandboxId,
+    processId,
+    options.filter ?? "",
+    options.uid ?? "",
+    join.length,
+  ];
   const child = Bun.spawn(
-    ["/bin/sh", "-c", SUPERVISOR, "supervisor", files.folder, limit, sandboxId, processId, filter, ...argv],
+    ["/bin/sh", "-c", SUPERVISOR, "supervisor", ...parameters.map(String), ...join, ...argv],
     {
       cwd,
       env,
@@ -76,6 +132,6 @@ export function spawnSupervised(options: {
 
 /** The program's exit code as a shell reports it; undefined while it runs, or when its supervisor was killed. */
 export async function readExitCode(files: ProcessFiles): Promise<number | undefined> {
-  const text = await readFile(files.exit, "utf8").catch(() => undefined);
-  return text === undefined ? undefined : Number(text);
+  const text = await readFile(files.exit, "utf8").catch(() => "");
+  return text === "" ? undefined : Number(text);
 }

@@ -1,11 +1,19 @@
-import { readFile, stat } from "node:fs/promises";
 import type { AgentProcess } from "../../db/json-columns.ts";
+import { signalGroup } from "../../shared/signal-group.ts";
 import { sleep } from "../../shared/time.ts";
-import { cpuTicksOf } from "./cpu-usage.ts";
 import { watchFolder } from "./file-changes.ts";
-import { ageClock, isAlive, type ProcessIdentity } from "./identity.ts";
+import { ageClock, isAlive, ownsGroup, type ProcessIdentity } from "./identity.ts";
 import { readJournal, tailOf } from "./journal.ts";
-import { firstChildOf, killMarked, killNamespace, PROCESS_MARKER, signal } from "./processes.ts";
+import { createMeter } from "./meter.ts";
+import { killNamespace, readNamespace } from "./namespace.ts";
+import {
+  firstChildOf,
+  KILL_POLL_MS,
+  KILL_TIMEOUT_MS,
+  killMarked,
+  PROCESS_MARKER,
+  signal,
+} from "./processes.ts";
 import type { SandboxExit, SandboxProcess, SandboxRef } from "./sandbox-process.ts";
 import { EXIT_FILE, OUTPUT_FILE, type ProcessFiles, readExitCode } from "./supervisor.ts";
 
@@ -26,6 +34,7 @@ export function watchProcess(options: {
   const folder = watchFolder(files.folder);
   const output = folder.changesOf(OUTPUT_FILE);
   const exitFile = folder.changesOf(EXIT_FILE);
+  const meter = createMeter({ sandbox, files, processId: record.id });
   /** Everything has ended. */
   let ended = false;
   /** The same, or it is not watched any more, or its end could not be established. */
@@ -38,23 +47,20 @@ export function watchProcess(options: {
       const code = await readExitCode(files);
       if (code !== undefined) return code;
       // The supervisor may have written the file between the two.
-      if (!(await isAlive(record))) return readExitCode(files);
+      if (!(await isAlive(record))) return (await readExitCode(files)) ?? abandon(record);
       await exitFile.after(seen);
     }
     return undefined;
   };
   /** A run is over only when everything it started is gone: no daemon may write into a checkout that is being packed. */
-  const killAll = async () => {
-    await killNamespace(await namespaceInit(files));
-    await killMarked(PROCESS_MARKER, record.id);
-  };
+  const killAll = () => killProgram(sandbox, files, record.id);
   const exit = (async (): Promise<SandboxExit> => {
     try {
       const code = await awaitExitCode();
       detached.signal.throwIfAborted();
       await killAll();
-      // The supervisor has written the exit code and is about to end.
-      while (await isAlive(record)) await sleep(1);
+      await awaitSupervisor(record);
+      await meter.close();
       const lost = code === undefined;
       const killed = lost || code === KILLED;
       ended = true;
@@ -113,15 +119,7 @@ export function watchProcess(options: {
       });
       return stopping;
     },
-    async usage() {
-      const sizes = await Promise.all(
-        [files.out, files.err].map((file) => stat(file).then(({ size }) => size)),
-      );
-      return {
-        cpuTicks: await cpuTicksOf(record.id),
-        outputBytes: sizes.reduce((sum, size) => sum + size, 0),
-      };
-    },
+    usage: meter.read,
     detach() {
       detached.abort(new Error("no longer watched"));
       folder.close();
@@ -129,22 +127,49 @@ export function watchProcess(options: {
   };
 }
 
-/** Under bubblewrap the first child of the namespace's PID 1; else the child of `timeout`, the supervisor's child. */
+/**
+ * Kills everything that a program has started. With neither namespace nor group, the mark in the environment is what is
+ * left to find it by.
+ */
+export async function killProgram(
+  sandbox: SandboxRef,
+  files: ProcessFiles,
+  processId: string,
+): Promise<void> {
+  await killNamespace(await readNamespace(files));
+  await sandbox.cgroups?.of(processId).kill();
+  if (!sandbox.isolated && !sandbox.cgroups) await killMarked(PROCESS_MARKER, processId);
+}
+
+/** What is left of a supervisor that was killed must not record an exit code any more: others have found it lost. */
+async function abandon(supervisor: ProcessIdentity): Promise<undefined> {
+  if (await ownsGroup(supervisor)) signalGroup(supervisor.pid, "SIGKILL");
+}
+
+/**
+ * Waits until a supervisor, whose program has ended, has written the rest of the output. What has escaped from the run may
+ * keep the pipes open for ever; then it is cut off.
+ */
+async function awaitSupervisor(supervisor: ProcessIdentity): Promise<void> {
+  const deadline = performance.now() + KILL_TIMEOUT_MS;
+  while (await isAlive(supervisor)) {
+    if (performance.now() > deadline) signalGroup(supervisor.pid, "SIGKILL");
+    await sleep(performance.now() > deadline ? KILL_POLL_MS : 1);
+  }
+}
+
+/**
+ * Under bubblewrap the first child of the namespace's PID 1. Without it the supervisor has a shell for each of its two
+ * pipes; below them is `timeout`, and then the program.
+ */
 async function programOf(
   { isolated }: SandboxRef,
   files: ProcessFiles,
   supervisor: ProcessIdentity,
 ): Promise<number | undefined> {
-  const parent = isolated ? await namespaceInit(files) : await firstChildOf(supervisor.pid);
-  return parent && (await firstChildOf(parent));
-}
-
-/** PID 1 of the namespace, as this process sees it; undefined until bubblewrap has created it. */
-async function namespaceInit(files: ProcessFiles): Promise<number | undefined> {
-  try {
-    const pid: unknown = JSON.parse(await readFile(files.info, "utf8"))["child-pid"];
-    return typeof pid === "number" ? pid : undefined;
-  } catch {
-    return undefined;
-  }
+  const namespace = isolated ? await readNamespace(files) : undefined;
+  let pid = isolated ? namespace?.init : supervisor.pid;
+  for (let level = isolated ? 1 : 4; level > 0 && pid !== undefined; level -= 1)
+    pid = await firstChildOf(pid);
+  return pid;
 }
