@@ -14,7 +14,7 @@ export interface EgressRequest {
 
 export interface Decision {
   allowed: boolean;
-  /** In one spelling (see `Host`); as the program wrote it where it is no host at all. */
+  /** In one spelling (see `Host`); where it is no host at all, as the program wrote it, in ASCII. */
   host: string;
   port: number;
   /** What decided: the entry of EGRESS_ALLOW, or why the request is refused. */
@@ -64,7 +64,7 @@ export function createPolicy(
     const host = hostOf(request.host);
     const decided = (allowed: boolean, rule: string, addresses: readonly string[] = []): Decision => ({
       allowed,
-      host: host?.name ?? request.host.slice(0, 300),
+      host: host?.name ?? request.host.slice(0, 300).replace(/[^!-~]/g, "?"),
       port,
       rule,
       addresses,

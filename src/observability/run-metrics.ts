@@ -15,6 +15,7 @@ export interface RunMetrics {
   ): void;
   takeover(how: "adopted" | "restarted"): void;
   fencedWrite(): void;
+  egressDecision(decision: "allowed" | "refused"): void;
   sandboxReturn(outcome: "done" | "failed" | "given_up"): void;
 }
 
@@ -28,6 +29,11 @@ export function createRunMetrics({
   const runs = counter("runs_total", "Runs that ended in this process.", "agent", "outcome", "kind");
   const takeovers = counter("run_takeovers_total", "Runs taken over from another runner.", "how");
   const fenced = counter("fenced_writes_total", "Writes rejected because the run was superseded.");
+  const egress = counter(
+    "egress_decisions_total",
+    "Decisions about what agents asked for on the network.",
+    "decision",
+  );
   const returns = counter("sandbox_returns_total", "Attempts to return a sandbox.", "outcome");
   const tokens = counter("agent_tokens_total", "Tokens reported by agents.", "direction");
   const cost = counter("agent_cost_usd_total", "Cost reported by agents, in US dollars.");
@@ -43,6 +49,7 @@ export function createRunMetrics({
     },
     takeover: (how) => takeovers.inc({ how }),
     fencedWrite: () => fenced.inc(),
+    egressDecision: (decision) => egress.inc({ decision }),
     sandboxReturn: (outcome) => returns.inc({ outcome }),
   };
 }

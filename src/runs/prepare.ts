@@ -2,7 +2,7 @@ import { type Agent, AgentUnavailable } from "../agents/agent.ts";
 import { textEvent } from "../agents/events.ts";
 import { readInstructions } from "../agents/instructions.ts";
 import { promptText } from "../agents/prompt-text.ts";
-import type { RunLimits } from "../config/config.ts";
+import type { Config, RunLimits } from "../config/config.ts";
 import type { AgentProcess } from "../db/json-columns.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { Logger } from "../observability/logger.ts";
@@ -21,7 +21,7 @@ import {
   MAX_CLAIMS,
   MAX_STALLS,
 } from "./failures.ts";
-import { type ModelAccess, type ModelSource, openModelAccess, reopenModelAccess } from "./model-access.ts";
+import { type ModelSource, openRunGateway, type RunGateway, reopenRunGateway } from "./run-gateway.ts";
 import { afterAdoption, STALLED } from "./stalled-adoptions.ts";
 import type { RunWriter } from "./writer.ts";
 
@@ -35,6 +35,8 @@ export interface PrepareDeps {
   agent: Agent;
   /** Undefined: there is no key, and agents that need a model cannot run. */
   model: ModelSource | undefined;
+  /** What agents may reach besides the model. */
+  egress: Config["egress"];
   limits: RunLimits;
   metrics: Metrics;
   logger: Logger;
@@ -52,7 +54,8 @@ export interface AgentRun {
   adopted: boolean;
   /** Whether the agent could be resumed after an interruption. */
   resumable: () => Promise<boolean>;
-  access: ModelAccess | undefined;
+  /** Undefined: it has ended, or the gateway of its earlier runner could not be opened again. */
+  gateway: RunGateway | undefined;
 }
 
 const RESTARTED = "The service was interrupted; the prompt starts again from a clean checkout.";
@@ -115,7 +118,7 @@ async function adopt(
   writer: RunWriter,
   found: Pick<AgentRun, "sandbox" | "process" | "record">,
 ): Promise<AgentRun> {
-  const { agent, model, logger } = deps;
+  const { agent, logger } = deps;
   const { sandbox, process } = found;
   const record = await afterAdoption(found, run.outputOffset);
   if ((record.stalls ?? 0) >= MAX_STALLS) {
@@ -127,12 +130,12 @@ async function adopt(
   deps.metrics.takeover("adopted");
   // Before anything of its output is read.
   await writer.markAdopted(record);
-  const access =
-    agent.needsModel && model && process.state === "running"
-      ? await reopenModelAccess(model, { sandbox, runId: run.promptId, logger })
+  const gateway =
+    process.state === "running"
+      ? await reopenRunGateway(gatewayOptions(deps, run, writer, sandbox))
       : undefined;
   const resumable = resumableIn(agent, sandbox, run);
-  return { ...found, record, stored: run.outputOffset, adopted: true, resumable, access };
+  return { ...found, record, stored: run.outputOffset, adopted: true, resumable, gateway };
 }
 
 /** Starts the agent again, with its transcript, in the checkout where it was interrupted. */
@@ -155,7 +158,7 @@ async function start(
   sandbox: Sandbox,
   options: { text: string; signal: AbortSignal },
 ): Promise<AgentRun> {
-  const { agent, model, logger } = deps;
+  const { agent, model } = deps;
   const { text, signal } = options;
   if (agent.needsModel && !model)
     throw new AgentUnavailable("The agent needs access to a model: set ANTHROPIC_API_KEY.");
@@ -165,10 +168,7 @@ async function start(
     resumable(),
     readInstructions(sandbox.hostPaths.checkout),
   ]);
-  const access =
-    agent.needsModel && model
-      ? await openModelAccess(model, { sandbox, runId: run.promptId, logger })
-      : undefined;
+  const gateway = await openRunGateway(gatewayOptions(deps, run, writer, sandbox));
   try {
     const command = agent.command({
       prompt: text,
@@ -177,10 +177,13 @@ async function start(
       instructions,
       paths: sandbox.paths,
       remote: sandbox.remote,
-      model: access,
+      model: gateway.model,
     });
     signal.throwIfAborted();
-    const process = sandbox.start(command, deps.limits.timeoutMs + LIMIT_MARGIN_MS);
+    const process = sandbox.start(
+      { ...command, env: { ...gateway.env, ...command.env } },
+      deps.limits.timeoutMs + LIMIT_MARGIN_MS,
+    );
     const record = { ...process.record, resumed };
     try {
       await writer.recordProcess(record);
@@ -189,12 +192,18 @@ async function start(
       await process.stop(0);
       throw error;
     }
-    return { sandbox, process, record, stored: 0, adopted: false, resumable, access };
+    return { sandbox, process, record, stored: 0, adopted: false, resumable, gateway };
   } catch (error) {
-    await access?.close();
+    await gateway.close();
     throw error;
   }
 }
+
+const gatewayOptions = (deps: PrepareDeps, run: ClaimedRun, writer: RunWriter, sandbox: Sandbox) => ({
+  ...{ sandbox, writer, runId: run.promptId },
+  ...{ egress: deps.egress, metrics: deps.metrics, logger: deps.logger },
+  model: deps.agent.needsModel ? deps.model : undefined,
+});
 
 const resumableIn = (agent: Agent, sandbox: Sandbox, run: ClaimedRun) => () =>
   agent.hasTranscript(sandbox.hostPaths.state, run.sessionId);

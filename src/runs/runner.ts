@@ -65,7 +65,7 @@ export async function runClaimed(deps: RunnerDeps, run: ClaimedRun, shutdown: Ab
     });
   } finally {
     state.agentRun?.process.detach();
-    await state.agentRun?.access?.close();
+    await state.agentRun?.gateway?.close();
     lease.release();
     const { outcome, kind, usage } = ended;
     metrics.runEnded({ agent: deps.agent.name, outcome, kind }, usage);
@@ -80,6 +80,8 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
   state.agentRun = agentRun;
   phase("prepare");
   const { verdict, limit } = await watchToEnd(state, agentRun);
+  // The user reads what was refused before the run's end.
+  await state.agentRun.gateway?.flush();
   phase("run");
   const { record, sandbox } = state.agentRun;
   const { logger } = deps;
@@ -102,7 +104,7 @@ async function watchToEnd(state: RunnerState, agentRun: AgentRun): Promise<Watch
   const unattended = agentRun.adopted && !result.verdict.ok && !result.limit;
   const again = (result.lost || unattended) && !lease.cancelled.aborted && run.attempt <= MAX_ATTEMPTS;
   if (again && (await agentRun.resumable())) {
-    await agentRun.access?.close();
+    await agentRun.gateway?.close();
     const signal = AbortSignal.any([life, lease.cancelled]);
     state.agentRun = await resume(deps, run, writer, agentRun.sandbox, signal);
     result = await watch(state, state.agentRun);

@@ -1,8 +1,9 @@
 import { and, eq, sql } from "drizzle-orm";
-import { isUniqueViolation, type Orm, rowsOf, type Transaction } from "../db/client.ts";
+import { isUniqueViolation, type Orm, type Queryable, rowsOf, type Transaction } from "../db/client.ts";
 import type { AgentProcess, Failure, SandboxConfig } from "../db/json-columns.ts";
 import { retryWhileUnavailable } from "../db/retry-while-unavailable.ts";
 import { prompt } from "../db/tables.ts";
+import type { EgressRow } from "../egress/records.ts";
 import {
   detachRun,
   endRun,
@@ -15,6 +16,7 @@ import {
 import { type Fence, heldBy, LeaseLost, lockedLease, updateHeld } from "../lifecycle/fence.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { PromptChange } from "../lifecycle/transitions.ts";
+import { readEgress, upsertEgress } from "./egress-store.ts";
 
 /** Offsets in the agent's output, bytes: what is stored before a write, and after it. */
 export interface Progress {
@@ -44,6 +46,10 @@ export interface RunWriter {
    * takeover neither skips nor repeats a line, even after a crash.
    */
   append(events: readonly unknown[], progress?: Progress): Promise<void>;
+  /** What the run's programs asked for on the network, with events for the user, in one transaction. */
+  recordEgress(rows: readonly EgressRow[], events: readonly unknown[]): Promise<void>;
+  /** What was recorded of that so far. */
+  readEgress(): Promise<EgressRow[]>;
   finish(end: RunEnd): Promise<void>;
   postpone(again: { delayMs: number; failure: Failure; countsAsAttempt: boolean }): Promise<void>;
   handOver(): Promise<void>;
@@ -79,6 +85,16 @@ export function openRunWriter(options: { orm: Orm; run: ClaimedRun; signal: Abor
       const rows = events.map((data) => ({ id: Bun.randomUUIDv7(), data }));
       return retryWhileUnavailable(signal, () => appendRows(orm, run, rows, progress));
     },
+    recordEgress(egress, events) {
+      const rows = events.map((data) => ({ id: Bun.randomUUIDv7(), data }));
+      return retryWhileUnavailable(signal, () =>
+        orm.transaction(async (tx) => {
+          await upsertEgress(tx, run, egress);
+          await appendRows(tx, run, rows, undefined);
+        }),
+      );
+    },
+    readEgress: () => retryWhileUnavailable(signal, () => readEgress(orm, run)),
     finish: (end) => release((tx) => endRun(tx, run, end)),
     postpone: (again) => release((tx) => postponeRun(tx, run, again)),
     handOver: () => release((tx) => handOverRun(tx, run)),
@@ -98,7 +114,7 @@ async function holdSandbox(orm: Orm, run: Fence, config: SandboxConfig): Promise
 
 /** Appends the rows in one statement. */
 async function appendRows(
-  orm: Orm,
+  orm: Queryable,
   run: Fence,
   rows: readonly { id: string; data: unknown }[],
   progress: Progress | undefined,
@@ -132,7 +148,7 @@ const leaseAdvanced = (run: Fence, { from, to }: Progress) =>
     returning session_id`;
 
 /** Only this run writes under its epoch: if the offset is stored, an attempt whose answer was lost has stored it. */
-async function isStored(orm: Orm, run: Fence, to: number): Promise<boolean> {
+async function isStored(orm: Queryable, run: Fence, to: number): Promise<boolean> {
   const rows = await orm
     .select({ id: prompt.id })
     .from(prompt)

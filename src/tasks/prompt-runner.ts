@@ -24,8 +24,8 @@ export const promptRunner: Task = async ({
   const shutdown = new AbortController();
   let stopping = false;
   const leases = openLeaseManager({ orm, logger });
-  const { runLimits: limits } = config;
-  const deps = { orm, leases, sandboxes, agent, model, limits, handover, metrics, logger };
+  const { runLimits: limits, egress } = config;
+  const deps = { orm, leases, sandboxes, agent, model, egress, limits, handover, metrics, logger };
   const claimant = {
     owner: leases.owner,
     host: sandboxes.host,

@@ -4,7 +4,7 @@ import type { Database } from "../db/client.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import type { QueueBackend } from "../queue/backend.ts";
-import type { ModelSource } from "../runs/model-access.ts";
+import type { ModelSource } from "../runs/run-gateway.ts";
 import type { SandboxProvider } from "../sandboxes/sandbox.ts";
 import type { RunningTask } from "./loop.ts";
 

@@ -91,6 +91,7 @@ async function openRunFixture() {
     sandboxes: machine.provider,
     agent,
     model: undefined,
+    egress: { mode: "deny", allow: undefined },
     limits: LIMITS,
     handover: "leave",
     metrics: noMetrics(),

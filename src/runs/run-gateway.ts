@@ -1,0 +1,124 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { textEvent } from "../agents/events.ts";
+import { type ModelProxy, openModelProxy } from "../agents/model-proxy.ts";
+import type { Config } from "../config/config.ts";
+import { gatewayEnvironment } from "../egress/environment.ts";
+import { type Gateway, openGateway } from "../egress/gateway.ts";
+import type { GatewayPlace } from "../egress/listen.ts";
+import { createPolicy } from "../egress/policy.ts";
+import { createEgressRecords } from "../egress/records.ts";
+import type { Logger } from "../observability/logger.ts";
+import type { Metrics } from "../observability/metrics.ts";
+import { GATEWAY_PORT, GATEWAY_SOCKET } from "../sandboxes/isolation/isolation.ts";
+import type { Sandbox } from "../sandboxes/sandbox.ts";
+import { messageOf } from "../shared/errors.ts";
+import type { Secret } from "../shared/secret.ts";
+import type { RunWriter } from "./writer.ts";
+
+export interface ModelSource {
+  /** Base URL of the Messages API. */
+  upstream: string;
+  apiKey: Secret;
+}
+
+/** A run's way out of its sandbox: to the model, whose key stays in this process, and to what EGRESS allows. */
+export interface RunGateway {
+  /** The folder that the sandbox mounts; undefined: it is not isolated, and reaches the gateway on loopback. */
+  folder: string | undefined;
+  /** The variables that lead programs to it. */
+  env: Readonly<Record<string, string>>;
+  /** As the agent reaches it; undefined if it has none. */
+  model: { baseUrl: string; token: string } | undefined;
+  /** Resolves when everything that was decided before is stored. */
+  flush(): Promise<void>;
+  /** Idempotent. */
+  close(): Promise<void>;
+}
+
+interface GatewayOptions {
+  sandbox: Sandbox;
+  runId: string;
+  /** Undefined: the agent has no access to a model. */
+  model: ModelSource | undefined;
+  egress: Config["egress"];
+  writer: RunWriter;
+  metrics: Metrics;
+  logger: Logger;
+}
+
+/** For the next runner, so that an agent that still runs finds the same gateway. */
+interface Notes {
+  /** 0: a socket. */
+  port: number;
+  /** Of the model; undefined: none. */
+  token?: string | undefined;
+}
+
+/** Opens a gateway for a new agent, and notes in the sandbox's folder, hidden from the agent, how to open it again. */
+export async function openRunGateway(options: GatewayOptions): Promise<RunGateway> {
+  const { sandbox } = options;
+  const gateway = await open(options, { port: 0 });
+  await writeFile(sandbox.notes, JSON.stringify(gateway.notes), { mode: 0o600 });
+  return gateway;
+}
+
+/** Opens the gateway of an earlier runner again. @returns undefined if that fails: to the agent, there is no network. */
+export async function reopenRunGateway(options: GatewayOptions): Promise<RunGateway | undefined> {
+  const { sandbox, logger } = options;
+  try {
+    const { port, token } = JSON.parse(await readFile(sandbox.notes, "utf8")) as Notes;
+    return await open(options, port === 0 ? socketOf(sandbox) : { port }, token);
+  } catch (error) {
+    logger.warn("an agent's way to its network could not be opened again", { error: messageOf(error) });
+    return undefined;
+  }
+}
+
+const folderOf = (sandbox: Sandbox) => join(dirname(sandbox.notes), "gateway");
+const socketOf = (sandbox: Sandbox): GatewayPlace => ({ folder: folderOf(sandbox), socket: GATEWAY_SOCKET });
+
+/** @param token that a running agent already has. */
+async function open(
+  options: GatewayOptions,
+  place: GatewayPlace,
+  token?: string,
+): Promise<RunGateway & { notes: Notes }> {
+  const { sandbox, runId, model, egress, writer, metrics, logger } = options;
+  const records = createEgressRecords({
+    load: writer.readEgress,
+    store: (rows, refusals) => writer.recordEgress(rows, refusals.map(textEvent)),
+    logger,
+  });
+  const proxy: ModelProxy | undefined = model && openModelProxy({ ...model, logger });
+  try {
+    const grant = proxy?.grant(runId, token);
+    const gateway: Gateway = await openGateway({
+      place,
+      policy: createPolicy(egress),
+      modelPort: proxy?.port,
+      onDecision(decision) {
+        metrics.egressDecision(decision.allowed ? "allowed" : "refused");
+        records.add(decision);
+      },
+      logger,
+    });
+    const isSocket = "folder" in place;
+    const port = isSocket ? GATEWAY_PORT : gateway.port;
+    return {
+      folder: isSocket ? folderOf(sandbox) : undefined,
+      env: gatewayEnvironment(port),
+      model: grant && { baseUrl: `http://127.0.0.1:${port}`, token: grant.token },
+      notes: { port: gateway.port, token: grant?.token },
+      flush: records.flush,
+      async close() {
+        await gateway.close();
+        await proxy?.close();
+        await records.flush();
+      },
+    };
+  } catch (error) {
+    await proxy?.close();
+    throw error;
+  }
+}
