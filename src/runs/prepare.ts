@@ -183,6 +183,7 @@ async function start(
     const process = sandbox.start(
       { ...command, env: { ...gateway.env, ...command.env } },
       deps.limits.timeoutMs + LIMIT_MARGIN_MS,
+      gateway.folder,
     );
     const record = { ...process.record, resumed };
     try {
@@ -200,7 +201,7 @@ async function start(
 }
 
 const gatewayOptions = (deps: PrepareDeps, run: ClaimedRun, writer: RunWriter, sandbox: Sandbox) => ({
-  ...{ sandbox, writer, runId: run.promptId },
+  ...{ sandbox, writer, runId: run.promptId, isolation: deps.sandboxes.isolation },
   ...{ egress: deps.egress, metrics: deps.metrics, logger: deps.logger },
   model: deps.agent.needsModel ? deps.model : undefined,
 });

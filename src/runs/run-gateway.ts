@@ -11,7 +11,7 @@ import { createEgressRecords } from "../egress/records.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import { GATEWAY_PORT, GATEWAY_SOCKET } from "../sandboxes/isolation/isolation.ts";
-import type { Sandbox } from "../sandboxes/sandbox.ts";
+import type { Sandbox, SandboxProvider } from "../sandboxes/sandbox.ts";
 import { messageOf } from "../shared/errors.ts";
 import type { Secret } from "../shared/secret.ts";
 import type { RunWriter } from "./writer.ts";
@@ -38,6 +38,7 @@ export interface RunGateway {
 
 interface GatewayOptions {
   sandbox: Sandbox;
+  isolation: SandboxProvider["isolation"];
   runId: string;
   /** Undefined: the agent has no access to a model. */
   model: ModelSource | undefined;
@@ -57,8 +58,8 @@ interface Notes {
 
 /** Opens a gateway for a new agent, and notes in the sandbox's folder, hidden from the agent, how to open it again. */
 export async function openRunGateway(options: GatewayOptions): Promise<RunGateway> {
-  const { sandbox } = options;
-  const gateway = await open(options, { port: 0 });
+  const { sandbox, isolation } = options;
+  const gateway = await open(options, isolation.isolated ? socketOf(sandbox) : { port: 0 });
   await writeFile(sandbox.notes, JSON.stringify(gateway.notes), { mode: 0o600 });
   return gateway;
 }
