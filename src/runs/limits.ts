@@ -1,5 +1,5 @@
 import type { RunLimits } from "../config/config.ts";
-import type { SandboxProcess, SandboxProvider } from "../sandboxes/sandbox.ts";
+import type { Sandbox, SandboxProcess, SandboxProvider } from "../sandboxes/sandbox.ts";
 
 /** How much an agent may print in one run. */
 const MAX_OUTPUT_BYTES = 1024 ** 3;
@@ -11,7 +11,7 @@ const IDLE_TICKS_PER_MS = 1 / 10 / 100;
 
 /** The limit that a run has reached, and a sentence for its user. */
 export interface Limit {
-  name: "timeout" | "silence" | "result" | "output" | "disk";
+  name: "timeout" | "silence" | "result" | "output" | "disk" | "quota";
   reason: string;
 }
 
@@ -23,11 +23,12 @@ export interface Limit {
 export function watchLimits(options: {
   limits: RunLimits;
   process: SandboxProcess;
-  sandboxes: Pick<SandboxProvider, "freeBytes">;
+  sandboxes: Pick<SandboxProvider, "freeBytes" | "disk">;
+  sandbox: Pick<Sandbox, "watchDisk">;
   hasResult: () => boolean;
   onLimit: (limit: Limit) => void;
 }): { stop(): void } {
-  const { limits, process, sandboxes, hasResult, onLimit } = options;
+  const { limits, process, sandboxes, sandbox, hasResult, onLimit } = options;
   const { timeoutMs, silenceMs, resultGraceMs, minFreeBytes } = limits;
   // A short limit is checked more often.
   const checkEveryMs =
@@ -81,7 +82,16 @@ export function watchLimits(options: {
       });
   };
   const timer = setInterval(tick, TICK_MS);
-  const stop = () => clearInterval(timer);
+  const space = sandbox.watchDisk(() =>
+    hit(
+      "quota",
+      `The run was stopped: its sandbox used all the disk space that it may: ${Math.round(sandboxes.disk.limit / 1024 ** 2)} MiB (RUN_DISK_MB).`,
+    ),
+  );
+  const stop = () => {
+    clearInterval(timer);
+    space.stop();
+  };
   return { stop };
 }
 

@@ -116,7 +116,10 @@ async function watchToEnd(state: RunnerState, agentRun: AgentRun): Promise<Watch
   return result;
 }
 
-async function watch({ deps, lease, life, writer }: RunnerState, { process, stored, adopted }: AgentRun) {
+async function watch(
+  { deps, lease, life, writer }: RunnerState,
+  { sandbox, process, stored, adopted }: AgentRun,
+) {
   const { agent, limits, sandboxes } = deps;
   const reader = agent.reader();
   // Not awaited: at worst the next takeover counts this one as one without progress.
@@ -124,7 +127,9 @@ async function watch({ deps, lease, life, writer }: RunnerState, { process, stor
   const calm = adopted ? setTimeout(recordCalm, CALM_MS) : undefined;
   try {
     const cancelled = lease.cancelled;
-    return await watchAgent({ writer, process, reader, stored, limits, sandboxes, life, cancelled });
+    return await watchAgent({
+      ...{ writer, process, reader, stored, limits, sandboxes, sandbox, life, cancelled },
+    });
   } finally {
     clearTimeout(calm);
   }

@@ -1,7 +1,7 @@
 import type { AgentReader, AgentVerdict } from "../agents/agent.ts";
 import type { RunLimits } from "../config/config.ts";
 import { LeaseLost } from "../lifecycle/fence.ts";
-import type { SandboxProcess, SandboxProvider } from "../sandboxes/sandbox.ts";
+import type { Sandbox, SandboxProcess, SandboxProvider } from "../sandboxes/sandbox.ts";
 import { ingest } from "./ingest.ts";
 import { type Limit, watchLimits } from "./limits.ts";
 import type { RunWriter } from "./writer.ts";
@@ -29,17 +29,19 @@ export async function watchAgent(options: {
   reader: AgentReader;
   stored: number;
   limits: RunLimits;
-  sandboxes: Pick<SandboxProvider, "freeBytes">;
+  sandboxes: Pick<SandboxProvider, "freeBytes" | "disk">;
+  sandbox: Pick<Sandbox, "watchDisk">;
   life: AbortSignal;
   cancelled: AbortSignal;
 }): Promise<WatchResult> {
-  const { writer, process, reader, stored, limits, sandboxes, life, cancelled } = options;
+  const { writer, process, reader, stored, limits, sandboxes, sandbox, life, cancelled } = options;
   const stop = () => void process.stop(STOP_GRACE_MS).catch(() => undefined);
   let limit: Limit | undefined;
   const watch = watchLimits({
     limits,
     process,
     sandboxes,
+    sandbox,
     hasResult: reader.hasResult,
     onLimit(hit) {
       limit = hit;

@@ -1,11 +1,12 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { LocalConfig } from "../db/json-columns.ts";
+import { withinQuota } from "./disk/within-quota.ts";
 import { isTransient, RepositoryError } from "./git/git-errors.ts";
 import { packCommand } from "./git/packing.ts";
 import type { CheckoutRequest } from "./git/request.ts";
 import type { Machine } from "./machine.ts";
-import { removeTree } from "./remove-tree.ts";
+import type { SandboxProcess } from "./process/sandbox-process.ts";
 import type { Sandbox, SandboxKind } from "./sandbox.ts";
 
 /** For committing and packing the work of a run. */
@@ -16,6 +17,7 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
   const sandboxOf = (config: LocalConfig, request: CheckoutRequest, start: string): Sandbox => {
     const { id } = config;
     const hostPaths = machine.pathsOf(id, request.sessionId);
+    const space = machine.spaceOf(id, request.sessionId);
     return {
       config,
       paths: machine.insideOf(hostPaths),
@@ -23,6 +25,7 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
       notes: join(machine.folderOf(id), "notes.json"),
       start: (command, limitMs, gateway) => machine.launch(id, hostPaths, command, limitMs, gateway),
       attach: (record) => machine.attach(id, record),
+      watchDisk: (onFull) => machine.disk.watch(space, onFull),
       async deliverWork(message, signal) {
         signal.throwIfAborted();
         // Also the packing that an earlier runner may have started.
@@ -30,24 +33,11 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
         const { branch } = request;
         const command = packCommand({ message, start, branch, author: machine.author });
         const process = machine.launch(id, hostPaths, command, PACKING_TIMEOUT_MS);
-        const onAbort = () => void process.stop(0);
-        signal.addEventListener("abort", onAbort, { once: true });
-        // It may have aborted while the old processes were killed.
-        if (signal.aborted) onAbort();
         try {
-          const { code, stderr } = await process.exit;
-          signal.throwIfAborted();
-          if (code !== 0)
-            throw new RepositoryError(
-              `The work in the checkout could not be read: ${stderr.trim().split("\n").at(-1) || `git ended with ${code}`}`,
-              undefined,
-              // Killed, or out of disk space: not the checkout's fault.
-              code === null || isTransient(stderr),
-            );
+          await withinQuota({ disk: machine.disk, space, signal }, (inTime) => packed(process, inTime));
           const bundle = Bun.file(process.output).size > 0 ? process.output : undefined;
           return await machine.repositoryFor(request).importBundle(request, { bundle, start }, signal);
         } finally {
-          signal.removeEventListener("abort", onAbort);
           await rm(process.output, { force: true });
         }
       },
@@ -59,15 +49,18 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
 
     async open(config, request, signal) {
       const hostPaths = machine.pathsOf(config.id, request.sessionId);
+      const space = machine.spaceOf(config.id, request.sessionId);
       const repository = machine.repositoryFor(request);
       try {
-        await machine.makeFolders(config.id, hostPaths);
-        const start = await repository.checkOut(request, hostPaths.checkout, signal);
+        await machine.makeFolders(config.id, request.sessionId);
+        const start = await withinQuota({ disk: machine.disk, space, signal }, (inTime) =>
+          repository.checkOut(request, hostPaths.checkout, inTime),
+        );
         await machine.handOver(config.id, hostPaths.checkout);
         await machine.writeStart(config.id, start);
         return sandboxOf(config, request, start);
       } catch (error) {
-        await removeTree(machine.folderOf(config.id));
+        await machine.remove(config.id);
         throw error;
       }
     },
@@ -76,7 +69,7 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
       if (config.host !== machine.host) return undefined;
       const start = await machine.readStart(config.id);
       if (!start) return undefined;
-      await machine.makeFolders(config.id, machine.pathsOf(config.id, request.sessionId));
+      await machine.makeFolders(config.id, request.sessionId);
       return sandboxOf(config, request, start);
     },
 
@@ -86,4 +79,25 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
       return true;
     },
   };
+}
+
+/** Waits until the work is packed. @throws RepositoryError; what `signal` aborted with, after the program was killed. */
+async function packed(process: SandboxProcess, signal: AbortSignal): Promise<void> {
+  const onAbort = () => void process.stop(0);
+  signal.addEventListener("abort", onAbort, { once: true });
+  // It may have aborted while the old processes were killed.
+  if (signal.aborted) onAbort();
+  try {
+    const { code, stderr } = await process.exit;
+    signal.throwIfAborted();
+    if (code === 0) return;
+    throw new RepositoryError(
+      `The work in the checkout could not be read: ${stderr.trim().split("\n").at(-1) || `git ended with ${code}`}`,
+      undefined,
+      // Killed, or out of disk space: not the checkout's fault.
+      code === null || isTransient(stderr),
+    );
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
 }

@@ -1,12 +1,13 @@
 import { existsSync } from "node:fs";
-import { link, mkdir, readdir, readFile, rm, statfs, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { link, mkdir, readdir, readFile, rename, rm, statfs, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
 import type { AgentCommand, SandboxPaths } from "../agents/agent.ts";
 import type { Config } from "../config/config.ts";
 import type { AgentProcess } from "../db/json-columns.ts";
 import type { Logger } from "../observability/logger.ts";
 import { AppError, messageOf } from "../shared/errors.ts";
 import { createKeyedMutex } from "../shared/keyed-mutex.ts";
+import { type DiskQuotas, type DiskSpace, openDiskQuotas } from "./disk/quotas.ts";
 import { openGit } from "./git/git.ts";
 import { RepositoryError } from "./git/git-errors.ts";
 import { gitFolderOf } from "./git/local-path.ts";
@@ -29,19 +30,26 @@ import { removeTree } from "./remove-tree.ts";
 import type { SandboxProvider } from "./sandbox.ts";
 
 /**
- * What every sandbox needs from the machine that runs its agent: the folders DATA_DIR/sandboxes/<id>/{checkout,home,tmp},
- * isolation by bubblewrap where it works, and our own copies of the repositories. The transcripts of a session are in
+ * What every sandbox needs from the machine that runs its agent: the folders DATA_DIR/sandboxes/<id>/disk/{checkout,home,tmp},
+ * whose size is limited, isolation by bubblewrap where it works, and our own copies of the repositories. The transcripts of a session are in
  * DATA_DIR/conversations/<session> and outlive the sandbox.
  */
 export interface Machine
   extends Pick<SandboxProvider, "host" | "isolation" | "sweep" | "freeBytes" | "usedBytes"> {
+  /** The disk space of sandboxes. */
+  disk: DiskQuotas;
+  spaceOf(id: string, sessionId: string): DiskSpace;
+  /** Holds `disk/` and what the service itself writes about the sandbox. */
   folderOf(id: string): string;
   /** The sandbox's paths as this process sees them. */
   pathsOf(id: string, sessionId: string): SandboxPaths;
   /** The same paths as programs in the sandbox see them. */
   insideOf(hostPaths: SandboxPaths): SandboxPaths;
-  /** Makes the sandbox's folders, for its own host user where sandboxes have one. Idempotent. */
-  makeFolders(id: string, hostPaths: SandboxPaths): Promise<void>;
+  /**
+   * Makes the sandbox's folders, with their limit, for its own host user where sandboxes have one. Idempotent: after a
+   * restart of the machine, it brings them back.
+   */
+  makeFolders(id: string, sessionId: string): Promise<void>;
   /** Gives what this process wrote into a folder to the sandbox's user. */
   handOver(id: string, folder: string): Promise<void>;
   /** @param gateway folder with the socket of the run's gateway. */
@@ -82,8 +90,11 @@ export async function openMachine(options: {
   const uids = openUids({ dataDir, range: config.agentUids });
   const { isolation, detail } = await probeIsolation({ path, dataDir, uids: config.agentUids });
   const cgroups = options.cgroups ? await options.cgroups(host) : await openCgroups({ host });
+  const disk = await openDiskQuotas({ root, path, limit: config.runResources.diskBytes, logger });
   const mutex = createKeyedMutex();
   const folderOf = (id: string) => join(root, safeId(id));
+  const diskOf = (id: string) => join(folderOf(id), "disk");
+  const stateOf = (sessionId: string) => join(dataDir, "conversations", safeId(sessionId));
   const startFile = (id: string) => join(folderOf(id), "start");
   const refOf = (id: string): SandboxRef => ({
     id,
@@ -102,25 +113,30 @@ export async function openMachine(options: {
       ? { isolated: true, detail }
       : { isolated: false, detail: `${detail}; agents can read and change whatever this user can` },
 
+    disk,
+    spaceOf: (id, sessionId) => ({ id, folder: diskOf(id), state: stateOf(sessionId) }),
     folderOf,
-    pathsOf(id, sessionId) {
-      const folder = folderOf(id);
-      return {
-        checkout: join(folder, "checkout"),
-        home: join(folder, "home"),
-        tmp: join(folder, "tmp"),
-        state: join(dataDir, "conversations", safeId(sessionId)),
-      };
-    },
-    insideOf: (hostPaths) => (isolation ? INSIDE : hostPaths),
-    async makeFolders(id, hostPaths) {
-      const folders = Object.values(hostPaths);
+    pathsOf: (id, sessionId) => ({
+      checkout: join(diskOf(id), "checkout"),
+      home: join(diskOf(id), "home"),
+      tmp: join(diskOf(id), "tmp"),
+      state: stateOf(sessionId),
+    }),
+    async makeFolders(id, sessionId) {
+      const space = machine.spaceOf(id, sessionId);
+      for (const one of [space.folder, space.state]) await mkdir(one, { recursive: true, mode: 0o700 });
+      // Where the folders were before there were limits; an agent that runs there does not notice the move.
+      for (const old of ["checkout", "home", "tmp"].map((name) => join(folderOf(id), name)))
+        if (existsSync(old)) await rename(old, join(space.folder, basename(old)));
+      await disk.open(space);
+      const folders = Object.values(machine.pathsOf(id, sessionId));
       for (const one of folders) await mkdir(one, { recursive: true, mode: 0o700 });
       if (!isolation?.uids) return;
       // The state is kept from an earlier sandbox of the session, which was another user.
       const uid = await uids.claim(id, folderOf(id));
       for (const one of folders) await giveTreeTo(uid, one, path);
     },
+    insideOf: (hostPaths) => (isolation ? INSIDE : hostPaths),
     async handOver(id, folder) {
       if (isolation?.uids) await giveTreeTo(await uids.claim(id, folderOf(id)), folder, path);
     },
@@ -134,6 +150,7 @@ export async function openMachine(options: {
     async remove(id) {
       await machine.killAll(id);
       const uid = uidIn(folderOf(id));
+      await disk.release({ id, folder: diskOf(id) });
       await removeTree(folderOf(id));
       await uids.release(uid, id);
     },
@@ -172,7 +189,8 @@ export async function openMachine(options: {
 
     async usedBytes() {
       // Agents add and remove files meanwhile: files that du cannot find any more are no error.
-      const child = Bun.spawn(["du", "-sk", "--", root], {
+      // -x: a sandbox with a file system of its own takes the space of its image.
+      const child = Bun.spawn(["du", "-skx", "--", root], {
         env: { PATH: path },
         stdout: "pipe",
         stderr: "ignore",

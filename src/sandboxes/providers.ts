@@ -18,7 +18,7 @@ export async function openSandboxes(options: Parameters<typeof openMachine>[0]):
     logger,
   });
   const chosen = config.sandboxProvider === "allocator" ? allocator : local;
-  const { host, isolation, freeBytes, usedBytes } = machine;
+  const { host, isolation, disk, freeBytes, usedBytes } = machine;
   return {
     host,
     isolation:
@@ -29,6 +29,7 @@ export async function openSandboxes(options: Parameters<typeof openMachine>[0]):
           }
         : isolation,
     sweep: async (heldOf) => (await machine.sweep(heldOf)) + (await allocator.sweep(heldOf)),
+    disk,
     freeBytes,
     usedBytes,
     plan: () => chosen.plan(),

@@ -29,6 +29,8 @@ export interface Sandbox {
   start(command: AgentCommand, limitMs: number, gateway?: string): SandboxProcess;
   /** Undefined if the program's files are gone. */
   attach(record: AgentProcess): Promise<SandboxProcess | undefined>;
+  /** Calls `onFull` once, when the sandbox has used all the disk space that it may. `open` and `deliverWork` watch themselves. */
+  watchDisk(onFull: () => void): { stop(): void };
   /**
    * Commits uncommitted changes, imports the branch from the sandbox, and pushes it if the service has credentials. Call
    * it when all programs have ended. Idempotent.
@@ -68,6 +70,8 @@ export interface SandboxProvider {
    * @returns how many were released.
    */
   sweep(heldOf: (ids: readonly string[]) => Promise<ReadonlySet<string>>): Promise<number>;
+  /** How the disk space of a sandbox is limited, a sentence; `enforced: false`: it is only watched. */
+  readonly disk: { enforced: boolean; limit: number; detail: string };
   /** Free bytes on the file system of the checkouts. */
   freeBytes(): Promise<number>;
   /** Bytes used by all sandboxes of this machine. */

@@ -51,6 +51,7 @@ try {
       limits,
       process: agent,
       sandboxes: fixture.provider,
+      sandbox,
       hasResult: () => false,
       onLimit: () => undefined,
     }),

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { killMarked, MARKER } from "../../src/sandboxes/process/processes.ts";
@@ -6,6 +6,7 @@ import { programArgv, runProgram } from "../harness/backend.ts";
 import { freePort } from "../harness/machine.ts";
 import { type PrivateServer, startPostgres, startRedis } from "../harness/private-servers.ts";
 import { type RunningProcess, startProcess } from "../harness/process.ts";
+import { removeFolder } from "../harness/remove-folder.ts";
 
 export type Combination = "redis" | "postgres" | "embedded";
 
@@ -145,7 +146,7 @@ export async function openCluster(options: { combination: Combination; agent: st
       await redis?.stop();
       await postgres?.stop();
       if (mounted) await Bun.$`umount -l ${two}`.nothrow().quiet();
-      await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+      await removeFolder(folder);
     },
   };
 }

@@ -1,8 +1,9 @@
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { killMarked, MARKER, signal } from "../../src/sandboxes/process/processes.ts";
 import { type RunningProcess, startProcess } from "./process.ts";
+import { removeFolder } from "./remove-folder.ts";
 import { createDatabase, createRedis } from "./services.ts";
 import { until } from "./until.ts";
 
@@ -56,7 +57,7 @@ export async function createDeployment(combination: Combination): Promise<Deploy
     async [Symbol.asyncDispose]() {
       await killAgents();
       await Promise.all([database?.drop(), redis?.drop()]);
-      await rm(folder, { recursive: true, force: true });
+      await removeFolder(folder);
     },
   };
 }

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Config, readConfig } from "../../src/config/config.ts";
@@ -11,6 +11,7 @@ import type {
   SandboxProcess,
   SandboxProvider,
 } from "../../src/sandboxes/sandbox.ts";
+import { removeFolder } from "../harness/remove-folder.ts";
 import { makeRepository, type TestRepository } from "../harness/repository.ts";
 
 export interface SandboxFixture {
@@ -87,7 +88,7 @@ export async function openSandboxFixture(
     },
     async remove() {
       await provider.sweep(async () => new Set());
-      await Promise.all([repository.remove(), rm(dataDir, { recursive: true, force: true })]);
+      await Promise.all([repository.remove(), removeFolder(dataDir)]);
     },
   };
 }

@@ -1,9 +1,10 @@
 import { expect, test } from "bun:test";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { localSandboxes } from "../../src/sandboxes/local.ts";
 import type { Machine } from "../../src/sandboxes/machine.ts";
+import { removeFolder } from "../harness/remove-folder.ts";
 
 const CONFIG = { provider: "local", id: "11111111-1111-4111-8111-111111111111", host: "here" } as const;
 const REQUEST = { sessionId: "s", repo: "o/n", targetBranch: "main", branch: "b" };
@@ -22,6 +23,9 @@ test("an abort while old processes are killed stops the packing", async () => {
       readStart: async () => "abc",
       pathsOf: () => paths,
       insideOf: () => paths,
+      spaceOf: () => ({ id: "", folder, state: folder }),
+      makeFolders: async () => undefined,
+      disk: { watch: () => ({ stop: () => undefined }) },
       killAll: async () => controller.abort(new Error("cancelled")),
       launch: () => ({
         output: join(folder, "out"),
@@ -33,6 +37,6 @@ test("an abort while old processes are killed stops the packing", async () => {
     const delivered = sandbox?.deliverWork("message", controller.signal);
     expect(await delivered?.catch((error) => error.message)).toBe("cancelled");
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await removeFolder(folder);
   }
 }, 10_000);

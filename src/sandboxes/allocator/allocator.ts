@@ -52,6 +52,7 @@ export function allocatorSandboxes(options: {
       notes: join(machine.folderOf(id), "notes.json"),
       start: (command, limitMs, gateway) => machine.launch(id, hostPaths, command, limitMs, gateway),
       attach: (record) => machine.attach(id, record),
+      watchDisk: (onFull) => machine.disk.watch(machine.spaceOf(id, request.sessionId), onFull),
       async deliverWork(message, signal) {
         await machine.killAll(id);
         const bundle = join(machine.folderOf(id), `work-${crypto.randomUUID()}.bundle`);
@@ -101,7 +102,7 @@ export function allocatorSandboxes(options: {
       if (!client)
         throw new RepositoryError("This service cannot borrow sandboxes: IP_ALLOCATOR_URL is not set.");
       const hostPaths = machine.pathsOf(config.id, request.sessionId);
-      await machine.makeFolders(config.id, hostPaths);
+      await machine.makeFolders(config.id, request.sessionId);
       const borrowed = await client.borrow(signal);
       await notes.write(config.id, borrowed);
       const held = { ...config, ...borrowed };
@@ -119,7 +120,9 @@ export function allocatorSandboxes(options: {
       if (config.host !== machine.host) return undefined;
       const start = await machine.readStart(config.id);
       const borrowed = await borrowedFor(config);
-      return start && borrowed ? sandboxOf(config, request, borrowed, start) : undefined;
+      if (!start || !borrowed) return undefined;
+      await machine.makeFolders(config.id, request.sessionId);
+      return sandboxOf(config, request, borrowed, start);
     },
 
     async release(config) {

@@ -1,0 +1,59 @@
+import type { DiskUsage } from "./quotas.ts";
+
+/** A tree that takes longer is measured again later. */
+const TIMEOUT_MS = 120_000;
+
+/** Counts what is in folders. @throws if it cannot be counted; what `signal` aborted with. */
+export type TreeMeter = (folders: readonly string[], signal?: AbortSignal) => Promise<DiskUsage>;
+
+/**
+ * Measures with `du`, a program of its own that can be ended at any time, at the lowest priority. It counts blocks, so that
+ * sparse files and links cost what they cost.
+ *
+ * Where the service is an ordinary user, an agent has the same user on the disk and could lock it out of a folder (chmod 000).
+ * `unshare` makes the measuring program root in a user namespace, where it may read that user's folders whatever their mode.
+ */
+export function createTreeMeter({ path }: { path: string }): TreeMeter {
+  const ordinary = process.getuid?.() !== 0;
+  let prefix: Promise<string[]> | undefined;
+  const choosePrefix = async () => {
+    if (!ordinary) return [];
+    const works = (await run(["unshare", "--map-root-user", "true"], path)).code === 0;
+    return works ? ["unshare", "--map-root-user"] : [];
+  };
+
+  return async (folders, signal) => {
+    if (folders.length === 0) return { bytes: 0, files: 0 };
+    prefix ??= choosePrefix();
+    const du = [...(await prefix), "nice", "-n", "19", "du"];
+    const [blocks, inodes] = await Promise.all([
+      run([...du, "-skxc", "--", ...folders], path, signal),
+      run([...du, "-sxc", "--inodes", "--", ...folders], path, signal),
+    ]);
+    signal?.throwIfAborted();
+    const kib = totalOf(blocks.out);
+    if (kib === undefined) throw new Error("the size of a sandbox could not be measured");
+    // Not every du counts files.
+    return { bytes: kib * 1024, files: totalOf(inodes.out) ?? 0 };
+  };
+}
+
+/** Files that are removed meanwhile are no error: the total is printed all the same. */
+function totalOf(out: string): number | undefined {
+  const total = /^(\d+)\ttotal$/m.exec(out)?.[1];
+  return total === undefined ? undefined : Number(total);
+}
+
+async function run(argv: readonly string[], path: string, signal?: AbortSignal) {
+  const child = Bun.spawn([...argv], {
+    env: { PATH: path, LC_ALL: "C" },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "ignore",
+    timeout: TIMEOUT_MS,
+    killSignal: "SIGKILL",
+    ...(signal && { signal }),
+  });
+  const [out, code] = await Promise.all([child.stdout.text(), child.exited]);
+  return { out, code };
+}

@@ -1,0 +1,150 @@
+import { existsSync } from "node:fs";
+import { mkdir, open, readdir, readFile, rename, rm, statfs } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Logger } from "../../observability/logger.ts";
+import { messageOf } from "../../shared/errors.ts";
+import { removeTree } from "../remove-tree.ts";
+import type { DiskSpace, DiskUsage, QuotaMethod } from "./quotas.ts";
+
+const INODE_BYTES = 256;
+/** A journal of 4 MiB, bitmaps and the like. */
+const OVERHEAD_BYTES = 5 * 1024 * 1024;
+const OVERHEAD_SHARE = 1 / 256;
+const TOOL_TIMEOUT_MS = 30_000;
+
+/** The sparse file beside the folder that it is mounted on. */
+const imageOf = (folder: string) => `${folder}.img`;
+
+/**
+ * A file system for each sandbox, in a sparse file that is mounted on the sandbox's folder. Making one takes some tens of
+ * milliseconds, therefore one is made ahead.
+ * @returns undefined where this process may not mount, or has no tools for it.
+ */
+export async function probeSizedFiles(options: {
+  root: string;
+  path: string;
+  limits: DiskUsage;
+  logger: Logger;
+}): Promise<QuotaMethod | undefined> {
+  const { root, path, limits, logger } = options;
+  if (process.getuid?.() !== 0 || !existsSync("/dev/loop-control")) return undefined;
+  if (!["mkfs.ext4", "mount", "umount"].every((name) => Bun.which(name, { PATH: path }))) return undefined;
+  // Only this mount finds out that a file has a loop device already: two of them would destroy its contents.
+  if (!(await run(path, ["mount", "--version"]).catch(() => "")).includes("util-linux")) return undefined;
+  // On the same file system as the sandboxes, so that it can be moved there.
+  const spares = join(dirname(root), "spare-disks");
+  const spare = join(spares, `${limits.bytes}.img`);
+
+  const size = Math.ceil(limits.bytes * (1 + OVERHEAD_SHARE) + limits.files * INODE_BYTES + OVERHEAD_BYTES);
+
+  /** Appears complete or not at all. */
+  const make = async (file: string) => {
+    const draft = join(spares, `draft-${crypto.randomUUID()}`);
+    try {
+      const handle = await open(draft, "wx", 0o600);
+      await handle.truncate(size).finally(() => handle.close());
+      const settings = "lazy_itable_init=1,lazy_journal_init=1,nodiscard";
+      await run(path, [
+        ...["mkfs.ext4", "-q", "-F", "-m", "0", "-J", "size=4", "-N", `${limits.files}`],
+        ...["-E", settings, draft],
+      ]);
+      await rename(draft, file);
+    } finally {
+      await rm(draft, { force: true });
+    }
+  };
+  let making = false;
+  const makeSpare = async () => {
+    if (making) return;
+    making = true;
+    await make(spare).catch((error: unknown) =>
+      logger.warn("a file system for the next sandbox could not be made", { error: messageOf(error) }),
+    );
+    making = false;
+  };
+
+  const method: QuotaMethod = {
+    kind: "image",
+    detail: "each sandbox has a file system of its own, in a sparse file",
+    enforced: true,
+    async open({ folder }) {
+      const image = imageOf(folder);
+      if (await isMounted(folder)) return;
+      if (!existsSync(image)) {
+        // Opened before this process chose to mount: its contents must not be hidden.
+        if ((await readdir(folder)).length > 0) return;
+        // A spare of another process on this DATA_DIR is as good.
+        await rename(spare, image).catch(() => make(image));
+        void makeSpare();
+      }
+      await run(path, ["mount", "-t", "ext4", "-o", "loop,nosuid,nodev,noatime,discard", image, folder]);
+    },
+    async counted({ folder }) {
+      if (!(await isMounted(folder))) return { bytes: 0, files: 0 };
+      const { blocks, bfree, bavail, bsize, files, ffree } = await statfs(folder);
+      // What is not there for programs is used, whatever for.
+      const bytes = Math.max((blocks - bfree) * bsize, limits.bytes - bavail * bsize);
+      return { bytes, files: files - ffree };
+    },
+    walked: ({ folder, state }) => (existsSync(imageOf(folder)) ? [state] : [folder, state]),
+    release: ({ folder }) => releaseSizedFile({ folder, path }),
+  };
+
+  const trial = join(root, `trial-${crypto.randomUUID()}`);
+  try {
+    await mkdir(spares, { recursive: true, mode: 0o700 });
+    for (const name of await readdir(spares))
+      if (join(spares, name) !== spare) await rm(join(spares, name), { force: true });
+    await mkdir(trial, { mode: 0o700 });
+    await method.open({ id: "", folder: trial, state: "" });
+    return method;
+  } catch (error) {
+    logger.debug("no file system can be mounted for a sandbox", { error: messageOf(error) });
+    return undefined;
+  } finally {
+    await releaseSizedFile({ folder: trial, path })
+      .then(() => rm(trial, { recursive: true, force: true }))
+      .catch(() => undefined);
+  }
+}
+
+/** Empties, unmounts and removes what `open` made. Idempotent. */
+export async function releaseSizedFile(options: Pick<DiskSpace, "folder"> & { path: string }): Promise<void> {
+  const { folder, path } = options;
+  if (!existsSync(imageOf(folder))) return;
+  if (await isMounted(folder)) {
+    // First: unmounting would write to the disk what is thrown away anyway.
+    for (const name of await readdir(folder)) await removeTree(join(folder, name));
+    await run(path, ["umount", "--", folder]);
+  }
+  await rm(imageOf(folder), { force: true });
+}
+
+/** Whether a file system is mounted on this folder, in the mount namespace of this process. */
+async function isMounted(folder: string): Promise<boolean> {
+  const escaped = folder.replace(
+    /[ \t\n\\]/g,
+    (one) => `\\0${one.charCodeAt(0).toString(8).padStart(2, "0")}`,
+  );
+  const mounts = await readFile("/proc/self/mountinfo", "utf8");
+  return mounts.split("\n").some((line) => line.split(" ")[4] === escaped);
+}
+
+async function run(
+  path: string,
+  [name, ...args]: readonly [string, ...string[]] | string[],
+): Promise<string> {
+  const program = Bun.which(name ?? "", { PATH: path });
+  if (!program) throw new Error(`${name} is not installed`);
+  const child = Bun.spawn([program, ...args], {
+    env: { PATH: path, LC_ALL: "C" },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    timeout: TOOL_TIMEOUT_MS,
+    killSignal: "SIGKILL",
+  });
+  const [out, err] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  if (child.exitCode === 0) return out;
+  throw new Error(`${name} failed: ${err.trim().slice(0, 500) || `exit code ${child.exitCode}`}`);
+}

@@ -1,0 +1,156 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { mkdtemp, readdir, statfs, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { mountsBelow, removeFolder } from "../../harness/remove-folder.ts";
+import { SLOW_TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
+import { isRoot, LIMIT, MIB, openQuotaFixture, pathWithout, type QuotaFixture } from "./fixture.ts";
+
+setDefaultTimeout(SLOW_TEST_TIMEOUT_MS);
+
+/** An ext4 with project quotas, as DATA_DIR's disk; undefined where this kernel has none. */
+async function mountWithProjects(): Promise<string | undefined> {
+  const folder = await mkdtemp(join(tmpdir(), "pb-projects-"));
+  const image = join(folder, "disk.img");
+  const at = join(folder, "at");
+  const made =
+    await Bun.$`truncate -s 200M ${image} && mkdir ${at} && mkfs.ext4 -q -F -O quota,project -E quotatype=prjquota ${image} && mount -o loop,prjquota ${image} ${at} && chmod 755 ${folder} ${at}`
+      .quiet()
+      .nothrow();
+  if (made.exitCode === 0) return at;
+  await removeFolder(folder);
+  return undefined;
+}
+
+const scratch = await mkdtemp(join(tmpdir(), "pb-disk-tools-"));
+const projects = isRoot ? await mountWithProjects() : undefined;
+const onlyWatched = await pathWithout(scratch, ["mount", "mkfs.ext4"]);
+afterAll(async () => {
+  await removeFolder(scratch);
+  if (projects) await removeFolder(join(projects, ".."));
+});
+
+/** What each way to limit must do. */
+function describeMethod(kind: string, open: () => Promise<QuotaFixture>): void {
+  describe(`the disk quota of a sandbox: ${kind}`, () => {
+    let fixture: QuotaFixture;
+    beforeAll(async () => {
+      fixture = await open();
+    });
+    afterAll(() => fixture[Symbol.asyncDispose]());
+    const filled = (space: Parameters<QuotaFixture["run"]>[0]) => {
+      const full = Promise.withResolvers<void>();
+      return { ...fixture.quotas.watch(space, full.resolve), full: full.promise };
+    };
+
+    test("this way was chosen", () => {
+      expect(fixture.quotas.kind).toBe(kind as never);
+    });
+
+    test("an agent that fills its home is noticed; its neighbour is not", async () => {
+      const [space, neighbour] = [await fixture.open(), await fixture.open()];
+      const watch = filled(space);
+      const other = filled(neighbour);
+      let innocent = true;
+      void other.full.then(() => {
+        innocent = false;
+      });
+      await fixture.run(neighbour, "dd if=/dev/zero of=small bs=1M count=4");
+      await fixture.run(space, "dd if=/dev/zero of=large bs=64k count=320");
+      await watch.full;
+      expect(await fixture.quotas.used(space)).toBeGreaterThan(LIMIT - MIB);
+      expect(await fixture.quotas.used(neighbour)).toBeLessThan(LIMIT / 2);
+      expect((await fixture.run(neighbour, "echo goes on > file")).code).toBe(0);
+      expect(innocent).toBe(true);
+      other.stop();
+    });
+
+    test("the conversation counts, too", async () => {
+      const space = await fixture.open();
+      const watch = filled(space);
+      await fixture.run(space, 'dd if=/dev/zero of="$STATE/transcript.jsonl" bs=64k count=320');
+      await watch.full;
+    });
+
+    test("a million files that are empty are noticed", async () => {
+      const space = await fixture.open();
+      const watch = filled(space);
+      await fixture.run(space, "i=0; while [ $i -lt 1100 ] && : > f$i; do i=$((i+1)); done");
+      await watch.full;
+    });
+
+    test("a sparse file costs what it holds", async () => {
+      const space = await fixture.open();
+      await fixture.run(space, "truncate -s 10M sparse");
+      expect(await fixture.quotas.used(space)).toBeLessThan(2 * MIB);
+    });
+
+    test("opening it again changes nothing, and releasing it leaves nothing", async () => {
+      const space = await fixture.open();
+      await fixture.run(space, "echo kept > file; mkdir locked; echo x > locked/y; chmod 000 locked");
+      await fixture.quotas.open(space);
+      expect(await readdir(space.folder)).toContain("file");
+      await fixture.quotas.release(space);
+      await fixture.quotas.release(space);
+      await removeFolder(join(space.folder, ".."));
+      expect(existsSync(space.folder)).toBe(false);
+      expect(await mountsBelow(space.folder)).toEqual([]);
+    });
+
+    test("what failed for lack of the sandbox's space is told from other failures", async () => {
+      const space = await fixture.open();
+      expect(await fixture.quotas.explains(space, new Error("fatal: not a git repository"))).toBe(false);
+      await fixture.run(space, "dd if=/dev/zero of=large bs=64k count=320");
+      expect(await fixture.quotas.explains(space, new Error("anything"))).toBe(true);
+    });
+
+    test.if(kind !== "watch")("the kernel refuses what is beyond it", async () => {
+      const space = await fixture.open();
+      const { code, stderr } = await fixture.run(space, "dd if=/dev/zero of=large bs=64k count=320");
+      expect(code).not.toBe(0);
+      expect(stderr).toMatch(/No space left on device|Disk quota exceeded/);
+      expect(await fixture.quotas.used(space)).toBeLessThanOrEqual(LIMIT + MIB);
+      // It tidied up: the error alone says what it was.
+      await fixture.run(space, "rm large");
+      expect(await fixture.quotas.explains(space, new Error(stderr))).toBe(true);
+    });
+
+    test.if(kind === "watch")("a folder that the agent locks is measured all the same", async () => {
+      const space = await fixture.open();
+      const watch = filled(space);
+      await fixture.run(space, "mkdir d; dd if=/dev/zero of=d/large bs=64k count=320; chmod 000 d");
+      await watch.full;
+    });
+
+    test.if(kind === "image")("a mount that a restart of the machine has ended comes back", async () => {
+      const space = await fixture.open();
+      await fixture.run(space, "echo kept > file");
+      await Bun.$`umount ${space.folder}`.quiet();
+      expect(await readdir(space.folder)).toEqual([]);
+      await fixture.quotas.open(space);
+      expect(await readdir(space.folder)).toContain("file");
+      expect((await Bun.$`findmnt -no OPTIONS ${space.folder}`.text()).split(",")).toEqual(
+        expect.arrayContaining(["nosuid", "nodev"]),
+      );
+    });
+
+    test.if(kind === "image")("a folder that has contents from before is not mounted over", async () => {
+      const space = await fixture.open();
+      await fixture.quotas.release(space);
+      await writeFile(join(space.folder, "old"), "x");
+      await fixture.quotas.open(space);
+      expect(await readdir(space.folder)).toEqual(["old"]);
+      await fixture.run(space, "true");
+      const { bavail, bsize } = await statfs(space.folder);
+      expect(bavail * bsize).toBeGreaterThan(LIMIT * 4);
+    });
+  });
+}
+
+describeMethod("watch", () => openQuotaFixture({ path: onlyWatched }));
+if (isRoot) describeMethod("image", () => openQuotaFixture());
+if (projects) describeMethod("project", () => openQuotaFixture({ folder: projects }));
+else
+  test.skip("the disk quota of a sandbox: project (this kernel has no project quotas of ext4)", () =>
+    undefined);
