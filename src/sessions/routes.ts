@@ -18,6 +18,7 @@ import { AppError } from "../shared/errors.ts";
 import { cancelSession, deleteSession, updateSession } from "./change-store.ts";
 import { sessionCreationRoutes } from "./create-routes.ts";
 import { toDto } from "./dto.ts";
+import { sessionEgressRoutes } from "./egress-routes.ts";
 import { listSessions, sessionsTag } from "./list-store.ts";
 import { sessionModels, sessionQuery } from "./model.ts";
 import { createRepoTargetCheck } from "./repo-target.ts";
@@ -33,6 +34,7 @@ export function sessionRoutes(options: { orm: Orm; config: Config; guard: Guard 
 
   return new Elysia()
     .use(sessionCreationRoutes({ orm, config, guard, check }))
+    .use(sessionEgressRoutes({ orm, guard }))
     .use(guard)
     .model({ ...sharedModels, ...sessionModels })
     .get(
