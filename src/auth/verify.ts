@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
-import { errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from "jose";
+import { errors, type JWTVerifyOptions, type JWTVerifyResult, jwtVerify } from "jose";
 import type { AuthConfig } from "../config/config.ts";
 import type { Logger } from "../observability/logger.ts";
 import { setBounded } from "../shared/bounded-map.ts";
 import { AppError } from "../shared/errors.ts";
+import { requireAccessToken } from "./access-token.ts";
 import { CLOCK_TOLERANCE_SECONDS, refusalOf, type TokenVerifier, type User, userOf } from "./claims.ts";
 import { createKeySet } from "./key-set.ts";
 import { openLocalIssuer } from "./local-issuer.ts";
@@ -58,7 +59,7 @@ export function createVerifier(options: VerifierOptions): TokenVerifier {
 }
 
 function oidcVerifier(
-  { issuer, jwksUri, audience }: Extract<AuthConfig, { mode: "oidc" }>,
+  { issuer, jwksUri, audience, tokenTypes, authorizedParties }: Extract<AuthConfig, { mode: "oidc" }>,
   {
     jwksCooldownMs,
     now,
@@ -67,7 +68,7 @@ function oidcVerifier(
 ): TokenVerifier {
   const keyOf = createKeySet({ issuer, jwksUri, cooldownMs: jwksCooldownMs, now, logger });
 
-  async function payloadOf(token: string): Promise<JWTPayload> {
+  async function signed(token: string): Promise<JWTVerifyResult> {
     const rules: JWTVerifyOptions = {
       // Configuration strips trailing slashes; some issuers' names end with one.
       issuer: [issuer, `${issuer}/`],
@@ -78,13 +79,13 @@ function oidcVerifier(
       currentDate: new Date(now()),
     };
     try {
-      return (await jwtVerify(token, keyOf, rules)).payload;
+      return await jwtVerify(token, keyOf, rules);
     } catch (error) {
       if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error;
       // The token does not say which of several keys signed it: try each.
       for await (const key of error) {
         try {
-          return (await jwtVerify(token, key, rules)).payload;
+          return await jwtVerify(token, key, rules);
         } catch (failed) {
           if (!(failed instanceof errors.JWSSignatureVerificationFailed)) throw failed;
         }
@@ -96,7 +97,9 @@ function oidcVerifier(
   return {
     async verify(token) {
       try {
-        return userOf(await payloadOf(token));
+        const { protectedHeader, payload } = await signed(token);
+        requireAccessToken(protectedHeader, payload, { tokenTypes, authorizedParties });
+        return userOf(payload);
       } catch (error) {
         throw refusalOf(error, audience);
       }

@@ -66,13 +66,21 @@ function checkAgent(values: Values, fail: Fail, unknown: boolean): void {
 }
 
 export type AuthConfig =
-  | { mode: "oidc"; issuer: string; jwksUri: string | undefined; audience: string }
+  | {
+      mode: "oidc";
+      issuer: string;
+      jwksUri: string | undefined;
+      audience: string;
+      tokenTypes: readonly string[];
+      /** Undefined: all clients of the issuer. */
+      authorizedParties: readonly string[] | undefined;
+    }
   | { mode: "local"; audience: string }
   | { mode: "none" };
 
 /** @param host the address to listen on; undefined: this process does not listen. */
 function checkedAuth({ auth }: Values, host: string | undefined, fail: Fail): AuthConfig {
-  const { mode, issuer, jwksUri, audience } = auth;
+  const { mode, issuer, jwksUri, audience, tokenTypes, authorizedParties } = auth;
   const open = host !== undefined && !isLoopback(host);
   if (mode === "none" && open)
     fail(
@@ -82,7 +90,7 @@ function checkedAuth({ auth }: Values, host: string | undefined, fail: Fail): Au
     );
   if (mode === "none") return { mode };
   if (mode === "local") return { mode, audience };
-  if (issuer) return { mode: "oidc", issuer, jwksUri, audience };
+  if (issuer) return { mode: "oidc", issuer, jwksUri, audience, tokenTypes, authorizedParties };
   if (mode === "oidc") fail("KEYCLOAK_ISSUER", "config_required", "is required with AUTH_MODE=oidc");
   else if (open)
     fail(

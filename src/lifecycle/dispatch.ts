@@ -23,6 +23,18 @@ export async function enqueueRun(tx: Transaction, promptId: string, delayMs = 0)
   await enqueue(tx, { topic: QUEUES.promptRun, key: promptId, payload: { prompt_id: promptId }, delayMs });
 }
 
+/** Dispatches a prompt again if it still waits. */
+export async function redispatch(orm: Orm, promptId: string): Promise<void> {
+  await orm.transaction(async (tx) => {
+    const [waiting] = await tx
+      .update(prompt)
+      .set({ dispatchedAt: sql`now()` })
+      .where(and(eq(prompt.id, promptId), eq(prompt.status, "Queued")))
+      .returning({ id: prompt.id });
+    if (waiting) await enqueueRun(tx, waiting.id);
+  });
+}
+
 /**
  * Dispatches the session's next waiting prompt, whose own job may have been consumed while another prompt was ahead of it.
  * @returns its id; undefined if none waits.

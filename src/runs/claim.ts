@@ -39,10 +39,17 @@ const abandoned = (host: string) => sql`
 /**
  * The next waiting prompt: of the user with the fewest running prompts, then of the user whose last start is the longest
  * ago; among that user's by priority, then by age. Users are ordered twice: the outer order is the guarantee; the inner one
- * lets the nested loop stop at the first user with a prompt that may run, instead of sorting all of them.
+ * lets the nested loop stop at the first user with a prompt that may run, instead of sorting all of them. Therefore, if
+ * that user has running prompts, so have all others who wait: the last slot is then reserved, unless there are no others
+ * at all, which the two ends of an index tell.
  */
-const waiting = ({ maxRunning, maxRunningPerUser }: Claimant) => sql`
-  select next.id from (
+const waiting = ({
+  maxRunning,
+  maxRunningPerUser,
+  lastSlot = false,
+}: Claimant & { lastSlot?: boolean }) => sql`
+  select next.id, ${lastSlot}::boolean and turn.count > 0
+    and (select min(user_id) from prompt) <> (select max(user_id) from prompt) as reserved from (
     select u.user_id, running.count, latest.started_at
     from (select distinct user_id from prompt where status = 'Queued') u
     cross join lateral (
@@ -63,13 +70,25 @@ const waiting = ({ maxRunning, maxRunningPerUser }: Claimant) => sql`
 
 /**
  * Takes over an abandoned run, or starts the next prompt that may run.
- * @returns undefined if nothing may run now: nothing waits, or limits are reached.
+ * @param claimant.lastSlot the process has no other free slot: it is kept for users without a running prompt.
+ * @returns undefined if nothing may run now: nothing waits, or limits are reached; `reserved` if a prompt could run if this
+ *   were not the last slot.
  */
-export async function claimNext(orm: Queryable, claimant: Claimant): Promise<ClaimedRun | undefined> {
+export function claimNext(
+  orm: Queryable,
+  claimant: Claimant & { lastSlot: boolean },
+): Promise<ClaimedRun | "reserved" | undefined>;
+export function claimNext(orm: Queryable, claimant: Claimant): Promise<ClaimedRun | undefined>;
+export async function claimNext(
+  orm: Queryable,
+  claimant: Claimant & { lastSlot?: boolean },
+): Promise<ClaimedRun | "reserved" | undefined> {
   return orm.transaction(async (tx) => {
     await tx.execute(sql`select pg_advisory_xact_lock(${CLAIM_LOCK}::bigint)`);
     const [old] = await rowsOf<{ id: string }>(tx, abandoned(claimant.host));
-    const [found] = old ? [old] : await rowsOf<{ id: string }>(tx, waiting(claimant));
+    if (old) return startRun(tx, old.id, claimant);
+    const [found] = await rowsOf<{ id: string; reserved: boolean }>(tx, waiting(claimant));
+    if (found?.reserved) return "reserved";
     return found && (await startRun(tx, found.id, claimant));
   });
 }

@@ -1,7 +1,9 @@
+import { redispatch } from "../lifecycle/dispatch.ts";
 import { CHANNELS, QUEUES } from "../queue/names.ts";
 import { claimNext } from "../runs/claim.ts";
 import { LEASE_TTL_MS, openLeaseManager } from "../runs/leases.ts";
 import { runClaimed } from "../runs/runner.ts";
+import { createSlots } from "../runs/slots.ts";
 import type { Task } from "./task.ts";
 
 /**
@@ -22,7 +24,6 @@ export const promptRunner: Task = async ({
 }) => {
   const { orm } = database;
   const shutdown = new AbortController();
-  let stopping = false;
   const leases = openLeaseManager({ orm, logger });
   const { runLimits: limits, egress } = config;
   const deps = { orm, leases, sandboxes, agent, model, egress, limits, handover, metrics, logger };
@@ -37,25 +38,27 @@ export const promptRunner: Task = async ({
   const unlisten = await database.listen(CHANNELS.cancel, (promptId) =>
     promptId === "" ? leases.refresh() : leases.cancel(promptId),
   );
+  // Goes on while prompts wait, so that a lost job does not delay any.
+  const slots = createSlots({
+    total: config.workerConcurrency,
+    claim: (lastSlot) => claimNext(orm, { ...claimant, lastSlot }),
+    run: (run) => runClaimed(deps, run, shutdown.signal),
+    passOn: (promptId) => redispatch(orm, promptId),
+  });
+  const unlistenOutbox = await database.listen(CHANNELS.outbox, slots.wake);
   const worker = queue.work({
     queue: QUEUES.promptRun,
     concurrency: config.workerConcurrency,
-    async handle() {
-      // Goes on while prompts wait, so that a lost job does not delay any.
-      while (!stopping) {
-        const run = await claimNext(orm, claimant);
-        if (!run) return;
-        await runClaimed(deps, run, shutdown.signal);
-      }
-    },
+    handle: ({ prompt_id }) => slots.work(prompt_id),
   });
   return {
     async stop() {
-      stopping = true;
+      slots.stop();
       const timeoutMs = handover === "leave" ? 0 : config.shutdownTimeoutMs;
       const timer = setTimeout(() => shutdown.abort(new Error("shutting down")), timeoutMs);
       await worker.stop();
       clearTimeout(timer);
+      await unlistenOutbox();
       await unlisten();
       await leases.close();
     },

@@ -64,7 +64,14 @@ export async function startIssuer(...initial: SigningKey[]) {
     moveKeys: (uri: string) => {
       keysAt = uri;
     },
-    config: { mode: "oidc", issuer: url, jwksUri: undefined, audience: AUDIENCE } as const,
+    config: {
+      mode: "oidc",
+      issuer: url,
+      jwksUri: undefined,
+      audience: AUDIENCE,
+      tokenTypes: ["Bearer", "JWT", "at+jwt"],
+      authorizedParties: undefined,
+    } as const,
     stop: () => server.stop(true),
     /** A token that is valid for an hour, except for the overridden claims; `undefined` omits a claim. */
     token(key: SigningKey, claims: Record<string, unknown> = {}, header: Record<string, unknown> = {}) {

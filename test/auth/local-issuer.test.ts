@@ -144,7 +144,14 @@ test("the token command prints only the token on stdout", async () => {
 test.each<[AuthConfig, RegExp]>([
   [{ mode: "none" }, /AUTH_MODE=local/],
   [
-    { mode: "oidc", issuer: "https://sso.example.com", jwksUri: undefined, audience: AUDIENCE },
+    {
+      mode: "oidc",
+      issuer: "https://sso.example.com",
+      jwksUri: undefined,
+      audience: AUDIENCE,
+      tokenTypes: [],
+      authorizedParties: undefined,
+    },
     /sso\.example\.com/,
   ],
 ])("the token command refuses mode %j and creates no key", async (auth, sentence) => {

@@ -39,7 +39,11 @@ describe("accepts", () => {
   });
 
   test("one audience of several, an issuer's trailing slash, an expiry within the clocks' tolerance", async () => {
-    for (const claims of [{ aud: ["account", AUDIENCE] }, { iss: `${issuer.url}/` }, { exp: seconds() - 2 }])
+    for (const claims of [
+      { aud: ["account", AUDIENCE], azp: "ui" },
+      { iss: `${issuer.url}/` },
+      { exp: seconds() - 2 },
+    ])
       expect((await verifierOf().verify(await issuer.token(rs, claims))).id).toBe("alice");
   });
 
@@ -130,6 +134,69 @@ describe("refuses", () => {
     } finally {
       shared.stop();
     }
+  });
+});
+
+describe("tokens of the same issuer that are no access tokens", () => {
+  type Parts = [claims: Record<string, unknown>, header?: Record<string, unknown>];
+  test.each<[string, Parts, string]>([
+    ["Keycloak's ID token", [{ typ: "ID", at_hash: "x" }, { typ: "JWT" }], "an ID token"],
+    ["an ID token in lower case", [{ typ: "id" }], "an ID token"],
+    ["an ID token by its at_hash alone", [{ at_hash: "x" }], "an ID token"],
+    ["an ID token by its c_hash alone", [{ c_hash: "x" }], "an ID token"],
+    ["an ID token by its header", [{}, { typ: "id+jwt" }], "an ID token"],
+    ["a refresh token", [{ typ: "Refresh" }], "a refresh token"],
+    ["an offline token", [{ typ: "Offline" }], "a refresh token"],
+    ["a logout token by its header", [{}, { typ: "logout+jwt" }], "a logout token"],
+    ["a logout token with the full media type", [{}, { typ: "application/logout+jwt" }], "a logout token"],
+    [
+      "a logout token by its events alone",
+      [{ events: { "http://schemas.openid.net/event/backchannel-logout": {} } }],
+      "a logout token",
+    ],
+    ["Keycloak's logout token", [{ typ: "Logout" }, { typ: "JWT" }], "a logout token"],
+    ["a security event", [{}, { typ: "secevent+jwt" }], "a security event"],
+    ["an unknown type in the claims", [{ typ: "Whatever" }], "not accepted"],
+    ["an unknown type in the header", [{ typ: "Bearer" }, { typ: "dpop+jwt" }], "not accepted"],
+    ["a type that is no text", [{ typ: ["Bearer"] }], "must be text"],
+    ["an empty type", [{ typ: "" }], "not accepted"],
+    ["several audiences and no client", [{ aud: ["account", AUDIENCE] }], '"azp"'],
+    ["a client that is no text", [{ azp: 7 }], '"azp"'],
+  ])("attack: %s is refused", async (_what, [claims, header], sentence) => {
+    const token = await issuer.token(rs, claims, header);
+    const { code, message } = await refusal(verifierOf().verify(token));
+    expect(code).toBe("unauthorized");
+    expect(message).toContain(sentence);
+  });
+
+  test.each<[string, Parts]>([
+    ["no type at all", [{}]],
+    ["Keycloak's", [{ typ: "Bearer", azp: "ui" }, { typ: "JWT" }]],
+    ["RFC 9068's", [{ client_id: "ui" }, { typ: "application/AT+jwt" }]],
+    ["an upper case type", [{ typ: "BEARER" }]],
+  ])("access tokens are accepted: %s", async (_what, [claims, header]) => {
+    expect((await verifierOf().verify(await issuer.token(rs, claims, header))).id).toBe("alice");
+  });
+
+  test("AUTH_TOKEN_TYPES: other types are accepted if they are listed, but never those of other kinds", async () => {
+    const verifier = verifierOf({ config: { ...issuer.config, tokenTypes: ["DPoP", "ID", "logout+jwt"] } });
+    expect((await verifier.verify(await issuer.token(rs, { typ: "dpop" }))).id).toBe("alice");
+    for (const typ of ["Bearer", "ID", "logout+jwt"])
+      expect((await refusal(verifier.verify(await issuer.token(rs, { typ })))).code).toBe("unauthorized");
+  });
+
+  test("AUTH_AUTHORIZED_PARTIES: only tokens of listed clients, by azp and by client_id", async () => {
+    const verifier = verifierOf({ config: { ...issuer.config, authorizedParties: ["ui", "cli"] } });
+    for (const claims of [{ azp: "ui" }, { client_id: "cli" }, { azp: "ui", client_id: "ui" }])
+      expect((await verifier.verify(await issuer.token(rs, claims))).id).toBe("alice");
+    for (const claims of [
+      {},
+      { azp: "other" },
+      { azp: "UI" },
+      { azp: "ui", client_id: "other" },
+      { azp: "" },
+    ])
+      expect((await refusal(verifier.verify(await issuer.token(rs, claims)))).code).toBe("unauthorized");
   });
 });
 

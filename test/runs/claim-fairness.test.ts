@@ -1,11 +1,14 @@
-import { expect, test } from "bun:test";
-import { eq, type SQL } from "drizzle-orm";
+import { describe, expect, test } from "bun:test";
+import { eq, type SQL, sql } from "drizzle-orm";
 import { PgDialect } from "drizzle-orm/pg-core";
 import type { Orm } from "../../src/db/client.ts";
 import { prompt, session } from "../../src/db/tables.ts";
+import type { ClaimedRun } from "../../src/lifecycle/start-run.ts";
 import { claimNext } from "../../src/runs/claim.ts";
+import { createSlots } from "../../src/runs/slots.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import { COMPLETED, TTL_MS, writerOf } from "../harness/seed.ts";
+import { until } from "../harness/until.ts";
 
 const CLAIMANT = { owner: "me", host: "here", ttlMs: TTL_MS, maxRunning: 100, maxRunningPerUser: 100 };
 
@@ -74,6 +77,102 @@ describeEachDatabase("fairness of claims", (database) => {
     const running = await database().orm.select().from(prompt).where(eq(prompt.status, "Running"));
     expect(running).toHaveLength(7);
     await clear();
+  });
+
+  describe("the last slot of a process", () => {
+    /** A process with slots whose runs end when the test says so. */
+    const processWith = (total: number) => {
+      const running: { userId: string; end: () => void }[] = [];
+      const passedOn: string[] = [];
+      const { orm } = database();
+      const slots = createSlots<ClaimedRun>({
+        total,
+        claim: (lastSlot) => claimNext(orm, { ...CLAIMANT, lastSlot }),
+        async run(run) {
+          const ended = Promise.withResolvers<void>();
+          running.push({ userId: run.userId, end: ended.resolve });
+          await ended.promise;
+          await writerOf(orm, run).finish(COMPLETED);
+          running.splice(
+            running.findIndex(({ end }) => end === ended.resolve),
+            1,
+          );
+        },
+        passOn: async (id) => void passedOn.push(id),
+      });
+      const jobs: Promise<void>[] = [];
+      return {
+        running,
+        passedOn,
+        slots,
+        users: () => running.map(({ userId }) => userId).toSorted(),
+        /** As the queue's workers do: a job for each prompt, as many at a time as there are slots. */
+        async dispatch(ids: string[]) {
+          for (const id of ids.slice(0, total)) jobs.push(slots.work(id));
+        },
+        async drain() {
+          slots.stop();
+          for (const { end } of [...running]) end();
+          await Promise.all(jobs);
+          await clear();
+        },
+      };
+    };
+    const idle = async (userId: string) => {
+      await submit(userId, 1);
+      const run = await claim();
+      if (run) await writerOf(database().orm, run).finish(COMPLETED);
+    };
+
+    test("attack: 20 prompts of one user against 4 slots; the prompt of another starts at once", async () => {
+      await idle("bob");
+      const node = processWith(4);
+      const ids = await submit("alice", 20);
+      await node.dispatch(ids);
+      await until(() => node.running.length === 3 && node.passedOn.length === 1, { what: "3 of 4 slots" });
+      expect(node.users()).toEqual(["alice", "alice", "alice"]);
+      // The job that may not have the slot is there for another process.
+      expect(ids).toContain(String(node.passedOn[0]));
+      await submit("bob", 2);
+      node.slots.wake();
+      await until(() => node.running.length === 4, { what: "bob's prompt" });
+      expect(node.users()).toEqual(["alice", "alice", "alice", "bob"]);
+      // When bob's ends, the slot is for others again; when one of alice's ends, it is replaced.
+      node.running.find(({ userId }) => userId === "bob")?.end();
+      await until(() => node.users().filter((one) => one === "bob").length === 1, { what: "bob's second" });
+      node.running.find(({ userId }) => userId === "alice")?.end();
+      await until(() => node.users().join() === "alice,alice,alice,bob", { what: "alice's fourth" });
+      await node.drain();
+    });
+
+    test("a user who is the only one gets all slots", async () => {
+      const node = processWith(4);
+      await node.dispatch(await submit("alice", 20));
+      await until(() => node.running.length === 4, { what: "4 of 4 slots" });
+      expect(node.passedOn).toEqual([]);
+      await node.drain();
+    });
+
+    test("a process with one slot keeps none back", async () => {
+      await idle("bob");
+      const node = processWith(1);
+      await node.dispatch(await submit("alice", 3));
+      await until(() => node.users().join() === "alice", { what: "the only slot" });
+      await node.drain();
+    });
+
+    test("an abandoned run is taken over in the last slot, too", async () => {
+      await idle("bob");
+      await submit("alice", 2);
+      expect(await claim()).toBeDefined();
+      expect(await claimNext(database().orm, { ...CLAIMANT, lastSlot: true })).toBe("reserved");
+      await database()
+        .orm.update(prompt)
+        .set({ leaseExpiresAt: sql`now() - interval '1 minute'` })
+        .where(eq(prompt.status, "Running"));
+      expect(await claimNext(database().orm, { ...CLAIMANT, lastSlot: true })).toMatchObject({ attempt: 1 });
+      await clear();
+    });
   });
 
   // The claim relied on the order of a subquery surviving a join, which PostgreSQL does not promise.
