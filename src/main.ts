@@ -43,6 +43,17 @@ async function main(args: readonly string[]): Promise<number> {
       });
     case "doctor":
       return (await import("./cli/doctor.ts")).runDoctor({ json: command.json, print });
+    case "sandbox-check":
+      return (await import("./cli/sandbox-check.ts")).runSandboxCheck({
+        ...(await settings({ serves: false })),
+        ...command,
+        print,
+      });
+    case "attack":
+      return (await import("./sandbox-check/inside.ts")).runAttacks({
+        ids: command.ids,
+        stdin: process.stdin,
+      });
     case "backup":
       await (await import("./cli/backup.ts")).runBackup({
         ...(await settings({ serves: false })),

@@ -19,7 +19,9 @@ export type Command =
   | { name: "backup"; file: string; force: boolean }
   | { name: "restore"; file: string }
   | { name: "doctor"; json: boolean }
+  | { name: "sandbox-check"; json: boolean; only: readonly string[] }
   | { name: "demo-agent" }
+  | { name: "attack"; ids: readonly string[] }
   | { name: "help" }
   | { name: "version" };
 
@@ -32,7 +34,7 @@ const HANDOVER_STOP = "--handover=stop";
 /** Folders, separated by colons, whose repositories sessions may name by path. */
 const REPOSITORIES = "--repositories";
 const FLAG = { type: "boolean" } as const;
-const COMMANDS = "server, bg-tasks, migrate, doctor, backup, restore, print-openapi, token";
+const COMMANDS = "server, bg-tasks, migrate, doctor, sandbox-check, backup, restore, print-openapi, token";
 
 /**
  * Reads the command line: commands, and the original service's flags.
@@ -93,6 +95,12 @@ function commandOf([first, ...rest]: readonly string[], taskNames: readonly Task
       return { name: first, check: read(first, rest, { check: FLAG }).values.check ?? false };
     case "doctor":
       return { name: first, json: read(first, rest, { json: FLAG }).values.json ?? false };
+    case "sandbox-check": {
+      const { values, positionals } = read(first, rest, { json: FLAG }, Number.POSITIVE_INFINITY);
+      return { name: first, json: values.json ?? false, only: positionals };
+    }
+    case "attack":
+      return { name: first, ids: read(first, rest, {}, Number.POSITIVE_INFINITY).positionals };
     case "token": {
       const { user, role } = read(first, rest, {
         user: { type: "string" },

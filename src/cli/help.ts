@@ -14,6 +14,9 @@ export function helpText(version: string, taskNames: readonly string[]): string 
   prompt-backend bg-tasks [NAME...]          background tasks: all of them, or the named ones
   prompt-backend migrate [--check]           apply pending migrations; --check only lists them (exit code 1 if any)
   prompt-backend doctor [--json]             check the configuration and what it needs; exit code 1 if a check fails
+  prompt-backend sandbox-check [--json] [ATTACK...]
+                                             attack a sandbox of this machine from inside; exit code 1 if an attack is
+                                             not blocked
   prompt-backend backup FILE [--force]       back up all data of the embedded mode to a file, also while it runs
   prompt-backend restore FILE                restore a backup into an empty DATA_DIR
   prompt-backend print-openapi               print the OpenAPI document

@@ -16,7 +16,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["runs"],
   ["sessions", "prompts", "messages", "dead-letters", "live", "webhooks", "audit", "backup", "me"],
   ["server", "tasks"],
-  ["app", "doctor"],
+  ["app", "doctor", "sandbox-check"],
   ["cli"],
   ["main.ts"],
 ];

@@ -1,0 +1,109 @@
+import type { SandboxPaths } from "../agents/agent.ts";
+import type { CheckoutRequest, Sandbox, SandboxProvider } from "../sandboxes/sandbox.ts";
+
+/** What came of an attempt. `blocked` null: it cannot be tried on this machine. */
+export interface Attempt {
+  blocked: boolean | null;
+  observed: string;
+}
+
+/** What an attempt is told: where on the host the things are that it must not reach. None of it is secret. */
+export interface Target {
+  /** The service's DATA_DIR, and a file in it whose text begins with `CANARY`. */
+  dataDir: string;
+  secretFile: string;
+  /** Folders of this sandbox and of another tenant's, as the host sees them. */
+  ownFolder: string;
+  otherFolder: string;
+  /** A file with `CANARY` that only its owner can read, beside the agent's program. */
+  besideProgram: string;
+  /** The like in /etc, made after the sandbox; undefined where the service may not write there. */
+  etcSecret: string | undefined;
+  servicePid: number;
+  /** The sandbox's folders as programs in it see them. */
+  paths: SandboxPaths;
+  sessionId: string;
+  /** Listeners of the host: on 127.0.0.1, on ::1 (undefined: this machine has no IPv6), UDP, and unix sockets. */
+  tcpPort: number;
+  tcp6Port: number | undefined;
+  udpPort: number;
+  abstractSocket: string;
+  pathSocket: string;
+  /** A port of the host that nobody listens on. */
+  freePort: number;
+  /** A file of the host; an attack that runs code on the host creates it. */
+  marker: string;
+  /** Tokens for the model API behind the gateway: of this run, and of a run that is not this sandbox's. */
+  tokens: { own: string; other: string } | undefined;
+}
+
+/** The host's side of an attempt. */
+export interface Host {
+  target: Target;
+  provider: SandboxProvider;
+  sandbox: Sandbox;
+  request: CheckoutRequest;
+  /** The source repository. */
+  origin: string;
+  /** What the program inside printed, at most 64 KiB of it, and how it ended; empty while it runs. */
+  printed: string;
+  exit: { code: number | null; stderr: string } | undefined;
+  /** What has reached the listeners since the attempt began. */
+  visitors: readonly string[];
+  /** Bytes of the program's journal. */
+  journalBytes: number;
+}
+
+/** What a machine may lack; without it, the attempt cannot be expected to be blocked. */
+export type Need = "memory" | "processes" | "disk" | "gateway";
+
+export interface Attack {
+  /** `group-what`; docs/THREAT-MODEL.md names it. */
+  id: string;
+  /** What it tries, as a phrase. */
+  title: string;
+  stoppedBy: string;
+  needs?: Need;
+  /** It may end the program that tries it: it gets a program of its own. */
+  alone?: true;
+  /** When its program is killed; default: half a minute. */
+  limitMs?: number;
+  /** Runs inside the sandbox, as the agent would. */
+  inside?(target: Target): Attempt | Promise<Attempt>;
+  /** Runs on the host once `inside` has called `ready`, and `inside` still runs. */
+  meanwhile?(host: Host): Promise<Attempt>;
+  /** Runs on the host when everything inside has ended; such an attack gets a sandbox of its own. */
+  outside?(host: Host): Promise<Attempt>;
+}
+
+/** What every secret of the check begins with. */
+export const CANARY = "sandbox-check-canary-";
+/** What a program prints when the host may look. */
+export const READY = "sandbox-check-ready";
+
+export const blocked = (observed: string): Attempt => ({ blocked: true, observed });
+export const open = (observed: string): Attempt => ({ blocked: false, observed });
+export const untried = (observed: string): Attempt => ({ blocked: null, observed });
+
+/** Blocked if each of them is; those that are not are what was observed. */
+export function all(attempts: readonly Attempt[]): Attempt {
+  const failed = attempts.filter((one) => one.blocked === false);
+  const tried = attempts.filter((one) => one.blocked !== null);
+  const shown = failed.length > 0 ? failed : tried.length > 0 ? tried : attempts;
+  const observed = [...new Set(shown.map((one) => one.observed))].slice(0, 12).join("; ");
+  return { blocked: failed.length > 0 ? false : tried.length > 0 ? true : null, observed };
+}
+
+/** Blocked if the work fails. @param work returns what it has reached. */
+export function refused(what: string, work: () => string): Attempt {
+  try {
+    return open(`${what}: ${work()}`);
+  } catch (error) {
+    return blocked(`${what}: ${codeOf(error)}`);
+  }
+}
+
+export function codeOf(error: unknown): string {
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  return String(code ?? message ?? error).slice(0, 200);
+}

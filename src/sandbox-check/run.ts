@@ -1,0 +1,180 @@
+import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Config } from "../config/config.ts";
+import type { Logger } from "../observability/logger.ts";
+import { openSandboxes } from "../sandboxes/providers.ts";
+import type { CheckoutRequest, Sandbox } from "../sandboxes/sandbox.ts";
+import { messageOf } from "../shared/errors.ts";
+import type { Attack, Attempt, Host, Target } from "./attack.ts";
+import { all, untried } from "./attack.ts";
+import { openCanaries } from "./canaries.ts";
+import { CHECK_LIMITS } from "./limit-attacks.ts";
+import { type Ended, runInside } from "./run-inside.ts";
+import { makeOrigins, startTenant } from "./scenery.ts";
+import { ATTACKS } from "./table.ts";
+
+export interface Result {
+  id: string;
+  title: string;
+  result: "blocked" | "NOT BLOCKED" | "not applicable";
+  observed: string;
+  stoppedBy: string;
+}
+
+export interface CheckReport {
+  /** False: this machine cannot isolate programs, and runs are refused unless ALLOW_UNISOLATED_AGENTS=1. */
+  isolated: boolean;
+  detail: string;
+  results: readonly Result[];
+}
+
+/**
+ * Attacks a sandbox from inside, with the code and the configuration that runs use on this machine, but in a DATA_DIR of
+ * its own, below the real one, and with small limits.
+ * @param options.only ids; default: all of the table.
+ */
+export async function checkSandbox(options: {
+  config: Config;
+  logger: Logger;
+  only?: readonly string[];
+}): Promise<CheckReport> {
+  const { config, logger, only } = options;
+  const attacks = ATTACKS.filter(({ id }) => only?.includes(id) ?? true);
+  await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
+  const folder = await mkdtemp(join(config.dataDir, "check-"));
+  try {
+    return await attackIn(folder, { config, logger, attacks });
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function attackIn(
+  folder: string,
+  { config, logger, attacks }: { config: Config; logger: Logger; attacks: readonly Attack[] },
+): Promise<CheckReport> {
+  const dataDir = join(folder, "data");
+  await mkdir(dataDir, { mode: 0o700 });
+  await chmod(folder, 0o755);
+  const origins = join(folder, "origins");
+  const makeOrigin = await makeOrigins({ folder: origins, path: config.path });
+  const provider = await openSandboxes({ config: checkConfig(config, dataDir, origins), logger });
+  const { isolated, detail } = provider.isolation;
+  if (!isolated && !config.allowUnisolated)
+    return { isolated, detail, results: attacks.map((one) => resultOf(one, untried("runs are refused"))) };
+  const canaries = await openCanaries({ folder, dataDir });
+  const request = async (): Promise<CheckoutRequest> => {
+    const id = crypto.randomUUID();
+    return {
+      sessionId: id,
+      repo: await makeOrigin(),
+      targetBranch: "main",
+      branch: `${config.branchPrefix}check-${id.slice(0, 8)}`,
+    };
+  };
+  const openOne = async (one: CheckoutRequest): Promise<Sandbox> =>
+    provider.open(provider.plan(), one, new AbortController().signal, async () => undefined);
+  const tenant = await startTenant(await openOne(await request()));
+
+  /** Runs attacks in a sandbox of their own. @param look is called while the program runs, and when it has ended. */
+  async function inSandbox<T>(
+    run: (host: Omit<Host, "printed" | "exit" | "visitors" | "journalBytes">) => Promise<T>,
+  ): Promise<T> {
+    const own = await request();
+    const sandbox = await openOne(own);
+    const target: Target = {
+      ...canaries,
+      ...{ dataDir, servicePid: process.pid, paths: sandbox.paths, sessionId: own.sessionId },
+      ownFolder: join(sandbox.hostPaths.checkout, ".."),
+      otherFolder: tenant.folder,
+      marker: join(folder, `marker-${crypto.randomUUID()}`),
+      tokens: undefined,
+    };
+    try {
+      return await run({ target, provider, sandbox, request: own, origin: own.repo });
+    } finally {
+      await provider.release(sandbox.config);
+    }
+  }
+
+  async function tryOne(attack: Attack): Promise<Attempt> {
+    return inSandbox(async (host) => {
+      canaries.takeVisitors();
+      let meanwhile: Attempt | undefined;
+      const seen = (ended?: Ended): Host => ({
+        ...host,
+        printed: ended?.printed ?? "",
+        exit: ended?.exit,
+        visitors: canaries.takeVisitors(),
+        journalBytes: ended?.journalBytes ?? 0,
+      });
+      const ended = await runInside({
+        ...host,
+        ids: [attack.id],
+        program: canaries.program,
+        path: config.path,
+        limitMs: attack.limitMs,
+        onReady:
+          attack.meanwhile &&
+          (async () => {
+            meanwhile = await attack.meanwhile?.(seen());
+          }),
+      });
+      const inside = meanwhile ? [] : [judged(attack, ended)];
+      const outside = attack.outside ? [await attack.outside(seen(ended))] : [];
+      // What was done inside is not a result where the host's side decides.
+      return all(
+        outside.length > 0
+          ? [...inside.filter((one) => one.blocked === false), ...outside]
+          : [...inside, ...(meanwhile ? [meanwhile] : [])],
+      );
+    });
+  }
+
+  try {
+    const together = attacks.filter((one) => one.inside && !one.alone && !one.outside && !one.meanwhile);
+    const reports = await inSandbox((host) =>
+      runInside({ ...host, ids: together.map(({ id }) => id), program: canaries.program, path: config.path }),
+    );
+    const results: Result[] = [];
+    for (const attack of attacks) {
+      const report = reports.reports.get(attack.id);
+      const attempt =
+        report ??
+        (await tryOne(attack).catch((error: unknown) => untried(`the check failed: ${messageOf(error)}`)));
+      results.push(resultOf(attack, attempt));
+    }
+    return { isolated, detail, results };
+  } finally {
+    await tenant.stop();
+    await provider.sweep(async () => new Set());
+    await canaries.remove();
+  }
+}
+
+/** What the program itself reported, or what its end says. */
+function judged(attack: Attack, { reports, started, exit, timedOut }: Ended): Attempt {
+  const report = reports.get(attack.id);
+  if (report) return report;
+  if (!started) return untried(`the program did not start: ${exit.stderr.trim().split("\n").at(-1) ?? ""}`);
+  if (timedOut && attack.limitMs === undefined) return untried("no answer within the time limit");
+  return { blocked: true, observed: `the program was killed (exit code ${exit.code})` };
+}
+
+/** The service's configuration, with a DATA_DIR of the check's own and limits that are cheap to exceed. */
+function checkConfig(config: Config, dataDir: string, origins: string): Config {
+  const { memoryBytes, maxProcesses, diskBytes } = CHECK_LIMITS;
+  return {
+    ...config,
+    dataDir,
+    sandboxProvider: "local",
+    localRepositories: [origins],
+    auth: { ...config.auth, mode: "local" } as Config["auth"],
+    runResources: { ...config.runResources, memoryBytes, maxProcesses, diskBytes },
+  };
+}
+
+function resultOf({ id, title, stoppedBy }: Attack, { blocked, observed }: Attempt): Result {
+  const result = blocked === null ? "not applicable" : blocked ? "blocked" : "NOT BLOCKED";
+  return { id, title, result, observed, stoppedBy };
+}

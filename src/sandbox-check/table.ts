@@ -1,0 +1,23 @@
+import type { Attack } from "./attack.ts";
+import { FILE_ATTACKS } from "./file-attacks.ts";
+import { GIT_ATTACKS } from "./git-attacks.ts";
+import { KERNEL_ATTACKS } from "./kernel-attacks.ts";
+import { LIMIT_ATTACKS } from "./limit-attacks.ts";
+import { NAMESPACE_ATTACKS } from "./namespace-attacks.ts";
+import { NETWORK_ATTACKS } from "./network-attacks.ts";
+import { PATH_ATTACKS } from "./path-attacks.ts";
+import { PRIVILEGE_ATTACKS } from "./privilege-attacks.ts";
+import { PROCESS_ATTACKS } from "./process-attacks.ts";
+
+/** Everything that is tried, in the order in which it is printed. */
+export const ATTACKS: readonly Attack[] = [
+  ...FILE_ATTACKS,
+  ...PATH_ATTACKS,
+  ...PROCESS_ATTACKS,
+  ...PRIVILEGE_ATTACKS,
+  ...NAMESPACE_ATTACKS,
+  ...KERNEL_ATTACKS,
+  ...NETWORK_ATTACKS,
+  ...GIT_ATTACKS,
+  ...LIMIT_ATTACKS,
+];
