@@ -139,6 +139,7 @@
             pkgs.cacert
             pkgs.coreutils
             pkgs.git
+            pkgs.socat
             pkgs.tini
             passwd
             group
@@ -195,7 +196,8 @@
             pkgs.postgresql
             pkgs.redis
           ]
-          ++ lib.optional pkgs.stdenv.hostPlatform.isLinux pkgs.bubblewrap;
+          ++ lib.optional pkgs.stdenv.hostPlatform.isLinux pkgs.bubblewrap
+          ++ lib.optional pkgs.stdenv.hostPlatform.isLinux pkgs.socat;
         };
       });
 

@@ -24,6 +24,7 @@ const PROGRAMS = [
   { name: "postgresql", here: () => !!process.env["TEST_DATABASE_URL"] || findPostgres() !== undefined },
   { name: "redis-server", here: () => !!process.env["TEST_REDIS_URL"] || !!Bun.which("redis-server") },
   { name: "bubblewrap", here: () => !!Bun.which("bwrap") },
+  { name: "socat", here: () => !!Bun.which("socat") },
   { name: "chromium", here: () => findChromium() !== undefined },
   { name: "prometheus", here: () => !!Bun.which("promtool") && !!Bun.which("prometheus") },
   { name: "nix-bin", here: () => !!Bun.which("nix-instantiate") },

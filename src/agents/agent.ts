@@ -89,6 +89,8 @@ export interface AgentReader {
 
 export interface Agent {
   readonly name: AgentName;
+  /** Whether it is part of this program, and so needs no isolation. */
+  readonly builtIn: boolean;
   /** Whether it needs the model proxy (see model-proxy.ts). */
   readonly needsModel: boolean;
   /**

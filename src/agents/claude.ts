@@ -34,6 +34,7 @@ export function createClaudeAgent(options: {
 }): Agent {
   return {
     name: "claude",
+    builtIn: false,
     needsModel: true,
     hasTranscript,
     discardUnusableTranscripts,

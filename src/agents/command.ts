@@ -35,6 +35,7 @@ export function createCommandAgent(options: {
   const [, ...args] = options.argv;
   return {
     name: "command",
+    builtIn: false,
     needsModel: options.needsModel,
     hasTranscript: async () => false,
     discardUnusableTranscripts: async () => undefined,

@@ -6,6 +6,7 @@ import { ownExecutable } from "./own-executable.ts";
 export function createDemoAgent(): Agent {
   return {
     name: "demo",
+    builtIn: true,
     needsModel: false,
     hasTranscript: async () => false,
     discardUnusableTranscripts: async () => undefined,

@@ -80,8 +80,11 @@ export async function openParts(options: ServiceOptions, stack: ReleaseStack): P
   if (tasks.includes("prompt-runner")) {
     logger.info(why);
     if (missing) logger.warn(missing);
-    if (!sandboxes.isolation.isolated)
-      logger.warn(`AGENTS RUN WITHOUT ISOLATION: ${sandboxes.isolation.detail}`);
+    const { isolated, detail, missing: lacking } = sandboxes.isolation;
+    const refusal = agent.builtIn ? undefined : await sandboxes.isolation.refusal();
+    if (refusal) logger.warn(`PROMPTS WAIT: ${refusal}`);
+    else if (!isolated) logger.warn(`AGENTS RUN WITHOUT ISOLATION: ${detail}`);
+    else if (lacking.length > 0) logger.warn(`AGENTS RUN WITHOUT FULL ISOLATION: ${detail}`);
   }
   return { database, hub, metrics, agent, sandboxes, status };
 }

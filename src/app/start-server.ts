@@ -13,7 +13,7 @@ import type { ReleaseStack } from "./release-stack.ts";
  * @throws OperatorError when the port cannot be used.
  */
 export async function startServer(
-  { config, logger, version }: ServiceOptions,
+  { config, logger, version, tasks }: ServiceOptions,
   { database, metrics, agent, sandboxes, hub }: Parts & { hub: NonNullable<Parts["hub"]> },
   stack: ReleaseStack,
 ): Promise<string> {
@@ -28,11 +28,14 @@ export async function startServer(
     health: () => ({
       version,
       agent: agent.name,
-      isolation: sandboxes.isolation,
+      isolation: { isolated: sandboxes.isolation.isolated, detail: sandboxes.isolation.detail },
       database: database.kind,
       queue: config.redisUrl === undefined ? database.kind : "redis",
     }),
     queueAlive: redis && (() => redis.ping()),
+    // Another process may isolate agents, where this one runs none.
+    refusal:
+      tasks.includes("prompt-runner") && !agent.builtIn ? () => sandboxes.isolation.refusal() : undefined,
     limits: createRateLimits({ config, database, redis, logger }),
     logger,
     version,

@@ -28,6 +28,7 @@ import type { RunWriter } from "./writer.ts";
 /** How much longer the supervisor's time limit is than the runner's, milliseconds. */
 const LIMIT_MARGIN_MS = 120_000;
 const DISK_DELAY_MS = 15_000;
+const ISOLATION_DELAY_MS = { first: 15_000, longest: 10 * 60_000 };
 const SANDBOX_DELAY_MS = 5_000;
 
 export interface PrepareDeps {
@@ -87,6 +88,7 @@ export async function prepare(
     throw new Interrupted(
       `The run was interrupted while its work was being delivered to branch ${run.branch}. Check what has arrived there, then send the prompt again.`,
     );
+  await requireIsolation(deps, run);
   if (run.attempt > MAX_ATTEMPTS || run.epoch > MAX_CLAIMS)
     throw new AttemptsExhausted(exhaustedMessage(run));
   await requireDisk(deps);
@@ -208,6 +210,15 @@ const gatewayOptions = (deps: PrepareDeps, run: ClaimedRun, writer: RunWriter, s
 
 const resumableIn = (agent: Agent, sandbox: Sandbox, run: ClaimedRun) => () =>
   agent.hasTranscript(sandbox.hostPaths.state, run.sessionId);
+
+/** The built-in demo may run without: it does nothing that a prompt says. */
+async function requireIsolation({ sandboxes, agent }: PrepareDeps, run: ClaimedRun): Promise<void> {
+  const refusal = agent.builtIn ? undefined : await sandboxes.isolation.refusal();
+  if (refusal === undefined) return;
+  // Each claim counts (MAX_CLAIMS): the prompt must outlast a night.
+  const delayMs = Math.min(ISOLATION_DELAY_MS.longest, ISOLATION_DELAY_MS.first * 2 ** (run.epoch - 1));
+  throw new Deferred(`Waiting: ${refusal}.`, delayMs);
+}
 
 async function requireDisk({ sandboxes, limits }: PrepareDeps): Promise<void> {
   if (limits.maxCheckoutBytes > 0 && (await sandboxes.usedBytes()) > limits.maxCheckoutBytes)

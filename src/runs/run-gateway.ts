@@ -24,7 +24,7 @@ export interface ModelSource {
 
 /** A run's way out of its sandbox: to the model, whose key stays in this process, and to what EGRESS allows. */
 export interface RunGateway {
-  /** The folder that the sandbox mounts; undefined: it is not isolated, and reaches the gateway on loopback. */
+  /** The folder that the sandbox mounts; undefined: it has no network of its own, and reaches the gateway on loopback. */
   folder: string | undefined;
   /** The variables that lead programs to it. */
   env: Readonly<Record<string, string>>;
@@ -59,7 +59,7 @@ interface Notes {
 /** Opens a gateway for a new agent, and notes in the sandbox's folder, hidden from the agent, how to open it again. */
 export async function openRunGateway(options: GatewayOptions): Promise<RunGateway> {
   const { sandbox, isolation } = options;
-  const gateway = await open(options, isolation.isolated ? socketOf(sandbox) : { port: 0 });
+  const gateway = await open(options, isolation.closedNetwork ? socketOf(sandbox) : { port: 0 });
   await writeFile(sandbox.notes, JSON.stringify(gateway.notes), { mode: 0o600 });
   return gateway;
 }

@@ -16,7 +16,7 @@ import { openRepositoryStore, type RepositoryStore } from "./git/repository.ts";
 import type { CheckoutRequest } from "./git/request.ts";
 import { INSIDE } from "./isolation/inside.ts";
 import { giveTreeTo } from "./isolation/ownership.ts";
-import { probeIsolation } from "./isolation/probe.ts";
+import { openIsolation } from "./isolation/status.ts";
 import { openUids, uidIn } from "./isolation/uids.ts";
 import { type Cgroups, openCgroups } from "./process/cgroup.ts";
 import {
@@ -88,7 +88,8 @@ export async function openMachine(options: {
   const host = await hostId(dataDir);
   const git = await openGit({ dataDir, path, githubUrl, githubToken });
   const uids = openUids({ dataDir, range: config.agentUids });
-  const { isolation, detail } = await probeIsolation({ path, dataDir, uids: config.agentUids });
+  const { allowUnisolated } = config;
+  const isolation = await openIsolation({ path, dataDir, uids: config.agentUids, allowUnisolated });
   const cgroups = options.cgroups ? await options.cgroups(host) : await openCgroups({ host });
   const disk = await openDiskQuotas({ root, path, limit: config.runResources.diskBytes, logger });
   const mutex = createKeyedMutex();
@@ -100,7 +101,7 @@ export async function openMachine(options: {
     id,
     folder: folderOf(id),
     host,
-    isolated: isolation !== undefined,
+    isolated: isolation.current !== undefined,
     cgroups,
     resources: config.runResources,
     maxOutputBytes: config.runLimits.maxOutputBytes,
@@ -109,9 +110,7 @@ export async function openMachine(options: {
   const machine: Machine = {
     host,
     author,
-    isolation: isolation
-      ? { isolated: true, detail }
-      : { isolated: false, detail: `${detail}; agents can read and change whatever this user can` },
+    isolation: isolation.status,
 
     disk,
     spaceOf: (id, sessionId) => ({ id, folder: diskOf(id), state: stateOf(sessionId) }),
@@ -131,18 +130,20 @@ export async function openMachine(options: {
       await disk.open(space);
       const folders = Object.values(machine.pathsOf(id, sessionId));
       for (const one of folders) await mkdir(one, { recursive: true, mode: 0o700 });
-      if (!isolation?.uids) return;
-      // The state is kept from an earlier sandbox of the session, which was another user.
-      const uid = await uids.claim(id, folderOf(id));
-      for (const one of folders) await giveTreeTo(uid, one, path);
+      if (!isolation.current?.uids) return;
+      const { uid, isNew } = await uids.claim(id, folderOf(id));
+      // Not again when the sandbox is reopened: its agent may be running. A new one's state is kept from an earlier sandbox
+      // of the session, which was another user.
+      if (isNew) for (const one of folders) await giveTreeTo(uid, one, path);
     },
-    insideOf: (hostPaths) => (isolation ? INSIDE : hostPaths),
+    insideOf: (hostPaths) => (isolation.current ? INSIDE : hostPaths),
     async handOver(id, folder) {
-      if (isolation?.uids) await giveTreeTo(await uids.claim(id, folderOf(id)), folder, path);
+      const uid = uidIn(folderOf(id));
+      if (isolation.current?.uids && uid !== undefined) await giveTreeTo(uid, folder, path);
     },
     launch: (id, hostPaths, command, limitMs, gateway) =>
       startProcess(refOf(id), {
-        ...{ isolation, hostPaths, path, command, limitMs, gateway },
+        ...{ isolation: isolation.current, hostPaths, path, command, limitMs, gateway },
         uid: uidIn(folderOf(id)),
       }),
     attach: (id, record) => attachProcess(refOf(id), record),

@@ -25,7 +25,16 @@ export async function openSandboxes(options: Parameters<typeof openMachine>[0]):
       config.sandboxProvider === "allocator"
         ? {
             isolated: true,
-            detail: `borrowed sandboxes; their agents run beside the service: ${isolation.detail}`,
+            get detail() {
+              return `borrowed sandboxes; their agents run beside the service: ${isolation.detail}`;
+            },
+            get closedNetwork() {
+              return isolation.closedNetwork;
+            },
+            get missing() {
+              return isolation.missing;
+            },
+            refusal: () => isolation.refusal(),
           }
         : isolation,
     sweep: async (heldOf) => (await machine.sweep(heldOf)) + (await allocator.sweep(heldOf)),

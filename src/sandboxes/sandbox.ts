@@ -1,6 +1,7 @@
 import type { AgentCommand, RemoteWorkplace, SandboxPaths } from "../agents/agent.ts";
 import type { AgentProcess, SandboxConfig } from "../db/json-columns.ts";
 import type { CheckoutRequest, WorkResult } from "./git/request.ts";
+import type { IsolationStatus } from "./isolation/status.ts";
 import type { SandboxProcess } from "./process/sandbox-process.ts";
 
 /**
@@ -42,8 +43,7 @@ export interface Sandbox {
 export interface SandboxProvider {
   /** The id of this machine, as in a sandbox's config. */
   readonly host: string;
-  /** `detail` is a sentence for the log and /health-detail; `isolated: false` is logged as a warning. */
-  readonly isolation: { isolated: boolean; detail: string };
+  readonly isolation: IsolationStatus;
   /** A config for a new sandbox; creates nothing. */
   plan(): SandboxConfig;
   /**

@@ -33,6 +33,8 @@ export interface AppOptions {
   health: () => HealthDetail;
   /** Rejects while the queue cannot be reached; undefined where the queue is the database. */
   queueAlive?: (() => Promise<unknown>) | undefined;
+  /** Why prompts wait that this process would run; undefined where it runs none. */
+  refusal?: (() => Promise<string | undefined>) | undefined;
   /** Undefined: no rate limits. */
   limits?: RateLimits | undefined;
   metrics: Metrics;
@@ -53,7 +55,9 @@ export function createApp(options: AppOptions) {
     .use(localOnly(config))
     .use(requestLimits())
     .use(docs(version)(app))
-    .use(healthRoutes({ detail: health, ready: createReadiness({ orm, queueAlive }) }))
+    .use(
+      healthRoutes({ detail: health, ready: createReadiness({ orm, queueAlive, refusal: options.refusal }) }),
+    )
     .use(meRoutes({ orm, config, guard }))
     .use(sessionRoutes({ orm, config, guard }))
     .use(promptRoutes({ orm, config, guard }))

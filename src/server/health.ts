@@ -53,7 +53,8 @@ export function healthRoutes({ detail, ready }: { detail: () => HealthDetail; re
       {
         detail: {
           ...operation("handlers_health_ready", "Readiness probe"),
-          description: "503 names what is missing: the database, the queue or a task.",
+          description:
+            "503 names what is missing: the database, the queue, a task, or the isolation of agents.",
         },
         response: { 200: "HealthResponse", ...errors, ...errorResponses(503) },
       },

@@ -13,21 +13,24 @@ const SILENT_AFTER_S = 30;
 
 /**
  * Checks what requests need: the database, the queue, and the tasks that any process ran within the last day and did not
- * shut down gracefully.
+ * shut down gracefully; and whether agents may run.
  * @param options.queueAlive rejects while the queue cannot be reached; undefined where the queue is the database.
  */
 export function createReadiness(options: {
   orm: Orm;
   queueAlive: (() => Promise<unknown>) | undefined;
+  /** Why agents must not run in this process. */
+  refusal?: (() => Promise<string | undefined>) | undefined;
   timeoutMs?: number;
 }): Readiness {
-  const { orm, queueAlive, timeoutMs = TIMEOUT_MS } = options;
+  const { orm, queueAlive, refusal, timeoutMs = TIMEOUT_MS } = options;
   const inTime = <T>(work: Promise<T>) => withTimeout(timeoutMs, work, `no answer within ${timeoutMs} ms`);
 
   return async () => {
-    const [tasks, queue] = await Promise.allSettled([
+    const [tasks, queue, refused] = await Promise.allSettled([
       inTime(silentTasks(orm, SILENT_AFTER_S)),
       inTime(Promise.resolve(queueAlive?.())),
+      inTime(Promise.resolve(refusal?.())),
     ]);
     const problems =
       tasks.status === "rejected"
@@ -37,6 +40,8 @@ export function createReadiness(options: {
               `the task ${task} has not been seen for ${seconds} s (is its process running?)`,
           );
     if (queue.status === "rejected") problems.push("the queue does not answer");
+    if (refused.status === "rejected") problems.push("the isolation of agents could not be checked");
+    else if (refused.value) problems.push(refused.value);
     if (problems.length > 0) throw new AppError("not_ready", `Not ready: ${problems.join("; ")}.`);
   };
 }

@@ -48,6 +48,8 @@ export async function createDeployment(combination: Combination): Promise<Deploy
       HOST: "127.0.0.1",
       PORT: "0",
       LOG_LEVEL: "debug",
+      // With as much isolation as there is: tests of refusals set it to 0.
+      ALLOW_UNISOLATED_AGENTS: "1",
       // Where tests make their repositories.
       LOCAL_REPOSITORIES: tmpdir(),
       ...(database && { DATABASE_URL: database.url }),

@@ -60,6 +60,7 @@ export async function openSandboxFixture(
     PATH: path,
     AUTH_MODE: "local",
     LOCAL_REPOSITORIES: tmpdir(),
+    ALLOW_UNISOLATED_AGENTS: "1",
     ...options.env,
   });
   const provider = await openSandboxes({

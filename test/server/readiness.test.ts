@@ -48,6 +48,15 @@ describeEachDatabase("readiness", (database) => {
     );
   });
 
+  test("is refused while agents must not run here", async () => {
+    const app = makeApp({
+      database: database(),
+      refusal: async () => "this machine cannot isolate agents: no",
+    });
+    const { status, body } = await ask(app, undefined, "GET", "/health/ready");
+    expect([status, body.msg]).toEqual([503, "Not ready: this machine cannot isolate agents: no."]);
+  });
+
   test("names a task without a recent heartbeat", async () => {
     await beaten("prompt-runner", "a", 40);
     await beaten("outbox-publisher", "a", 40);

@@ -48,6 +48,7 @@ export function bubblewrap(tools: Tools, features: Features): Isolation {
   return {
     filter: tools.filter,
     uids: features.user === "own",
+    closedNetwork: features.net && tools.socat !== undefined,
     wrap: (program) => wrap(tools, features, program),
   };
 }

@@ -20,7 +20,7 @@ export interface ClosedProgram {
    * the socket: the program is another user than the service. Undefined: no network at all.
    */
   gateway?: string | undefined;
-  /** The network of this machine, for runs that have no gateway yet. */
+  /** The network of this machine, where `Isolation.closedNetwork` is false and the operator allows that. */
   hostNetwork?: boolean | undefined;
   /** The host's user that it runs as; required where `Isolation.uids`, and the owner of the writable mounts. */
   uid?: number | undefined;
@@ -35,6 +35,8 @@ export interface Isolation {
   wrap(program: ClosedProgram): string[];
   /** The file with the seccomp filter; /dev/null where there is none. */
   readonly filter: string;
+  /** Whether programs can have a network of their own, with a way out of it to a gateway. */
+  readonly closedNetwork: boolean;
   /** Whether each program runs as a host user of its own. */
   readonly uids: boolean;
 }

@@ -12,7 +12,7 @@ const TRIES = 1000;
  */
 export interface Uids {
   /** The sandbox's user; claims one if it has none. Its folder exists. */
-  claim(id: string, folder: string): Promise<number>;
+  claim(id: string, folder: string): Promise<{ uid: number; isNew: boolean }>;
   /** Frees the sandbox's user. Idempotent. Call it when the folder is gone, with what `of` said before. */
   release(uid: number | undefined, id: string): Promise<void>;
   /** Frees the users whose sandboxes do not exist. */
@@ -61,10 +61,10 @@ export function openUids(options: { dataDir: string; range: { first: number; las
   const uids: Uids = {
     async claim(id, sandboxFolder) {
       const known = uidIn(sandboxFolder);
-      if (known !== undefined && (await holderOf(known)) === id) return known;
+      if (known !== undefined && (await holderOf(known)) === id) return { uid: known, isNew: false };
       const uid = await claimNew(id);
       await writeFile(join(sandboxFolder, "uid"), `${uid}`, { mode: 0o600 });
-      return uid;
+      return { uid, isNew: true };
     },
     async release(uid, id) {
       if (uid !== undefined && (await holderOf(uid)) === id) await rm(fileOf(uid), { force: true });

@@ -96,7 +96,7 @@ export function startProcess(
           mounts: [...ownMounts(hostPaths), ...readOnly(command.readable)],
           cwd: INSIDE.checkout,
           gateway,
-          hostNetwork: gateway === undefined,
+          hostNetwork: !isolation.closedNetwork,
           uid,
         })
       : argv,

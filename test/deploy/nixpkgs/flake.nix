@@ -80,6 +80,7 @@
           "nodejs"
           "postgresql"
           "redis"
+          "socat"
           "tini"
         ] plain
         // {

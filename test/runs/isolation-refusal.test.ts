@@ -1,0 +1,47 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { createDemoAgent } from "../../src/agents/demo.ts";
+import { openSandboxFixture, type SandboxFixture } from "../sandboxes/fixture.ts";
+import { describeRuns, shellAgent } from "./fixture.ts";
+
+// Without bubblewrap agents ran all the same, and read the real keys from /proc.
+describeRuns("a machine that cannot isolate agents", (fixture) => {
+  let closed: SandboxFixture;
+  let open: SandboxFixture;
+  beforeAll(async () => {
+    closed = await openSandboxFixture({ isolated: false, env: { ALLOW_UNISOLATED_AGENTS: "0" } });
+    open = await openSandboxFixture({ isolated: false, env: { ALLOW_UNISOLATED_AGENTS: "1" } });
+  });
+  afterAll(async () => {
+    await closed.remove();
+    await open.remove();
+  });
+
+  test("its prompts wait, and say why; nothing was run", async () => {
+    const { depsFor, submit, run, promptRow, sessionRow, textsOf } = fixture();
+    const { sessionId, promptId } = await submit();
+    await run(promptId, depsFor(shellAgent("echo ran"), { sandboxes: closed.provider }));
+    const row = await promptRow(promptId);
+    expect(row).toMatchObject({ status: "Queued", attempt: 0, process: null });
+    expect(row?.notBefore?.getTime()).toBeGreaterThan(Date.now());
+    expect((await sessionRow(sessionId))?.sbxConfig).toBeNull();
+    expect(row?.error).toContain(
+      "Waiting: this machine cannot isolate agents: bubblewrap is not installed; install it (Debian: apt-get install bubblewrap)",
+    );
+    expect(await textsOf(promptId)).toEqual([]);
+  });
+
+  test("the built-in demo runs", async () => {
+    const { depsFor, submit, run, promptRow } = fixture();
+    const { promptId } = await submit();
+    await run(promptId, depsFor(createDemoAgent(), { sandboxes: closed.provider }));
+    expect(await promptRow(promptId)).toMatchObject({ status: "Completed" });
+  });
+
+  test("with ALLOW_UNISOLATED_AGENTS=1 every agent runs", async () => {
+    const { depsFor, submit, run, promptRow, textsOf } = fixture();
+    const { promptId } = await submit();
+    await run(promptId, depsFor(shellAgent("echo ran"), { sandboxes: open.provider }));
+    expect(await promptRow(promptId)).toMatchObject({ status: "Completed" });
+    expect(await textsOf(promptId)).toContain("ran");
+  });
+});
