@@ -1,7 +1,11 @@
+import { MIB } from "../shared/units.ts";
 import type { createRegistry } from "./registry.ts";
 
 /** Seconds, from preparing a checkout to hours of agent work. */
 export const RUN_BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600];
+/** Bytes, from a small program to a large build. */
+const MEMORY_BUCKETS = [16, 64, 256, 512, 1024, 2048, 4096, 8192, 16_384].map((mib) => mib * MIB);
+const PROCESS_BUCKETS = [4, 8, 16, 32, 64, 128, 256, 512, 1024];
 
 export type RunPhase = "queue" | "prepare" | "run" | "finish";
 
@@ -36,6 +40,8 @@ export function createRunMetrics({
   );
   const returns = counter("sandbox_returns_total", "Attempts to return a sandbox.", "outcome");
   const tokens = counter("agent_tokens_total", "Tokens reported by agents.", "direction");
+  const memory = histogram("run_peak_memory_bytes", "The most memory that a run had.", MEMORY_BUCKETS);
+  const processes = histogram("run_peak_processes", "The most processes that a run had.", PROCESS_BUCKETS);
   const cost = counter("agent_cost_usd_total", "Cost reported by agents, in US dollars.");
   return {
     runStarted: () => active.inc(),
@@ -46,6 +52,8 @@ export function createRunMetrics({
       tokens.inc({ direction: "input" }, usage["input_tokens"] ?? 0);
       tokens.inc({ direction: "output" }, usage["output_tokens"] ?? 0);
       cost.inc(usage["cost_usd"] ?? 0);
+      if (usage["peak_memory_bytes"] !== undefined) memory.observe({}, usage["peak_memory_bytes"]);
+      if (usage["peak_processes"] !== undefined) processes.observe({}, usage["peak_processes"]);
     },
     takeover: (how) => takeovers.inc({ how }),
     fencedWrite: () => fenced.inc(),

@@ -20,8 +20,18 @@ const PromptDto = t.Object({
   ),
   usage: nullable(
     t.Record(t.String(), t.Number(), {
-      description: "As reported by the agent",
-      examples: [{ turns: 3, input_tokens: 5210, output_tokens: 840, cost_usd: 0.031 }],
+      description:
+        "As reported by the agent; `peak_memory_bytes` and `peak_processes` (threads included) are measured",
+      examples: [
+        {
+          turns: 3,
+          input_tokens: 5210,
+          output_tokens: 840,
+          cost_usd: 0.031,
+          peak_memory_bytes: 412_516_352,
+          peak_processes: 23,
+        },
+      ],
     }),
   ),
   started_at: nullable(Timestamp),

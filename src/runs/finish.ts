@@ -3,8 +3,16 @@ import { textEvent } from "../agents/events.ts";
 import type { Failure } from "../db/json-columns.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { EndStatus } from "../lifecycle/transitions.ts";
-import type { WorkResult } from "../sandboxes/sandbox.ts";
+import type { ProcessUsage, WorkResult } from "../sandboxes/sandbox.ts";
 import type { RunWriter } from "./writer.ts";
+
+/** What a run used: as its agent reported it, and as it was measured. */
+interface RunUsage extends AgentUsage {
+  /** Without the cache of files. */
+  peak_memory_bytes?: number;
+  /** Threads included. */
+  peak_processes?: number;
+}
 
 /** How a run ended. */
 export interface Outcome {
@@ -13,7 +21,7 @@ export interface Outcome {
   reason?: string | undefined;
   kind?: Failure["kind"] | undefined;
   summary: string;
-  usage: AgentUsage;
+  usage: RunUsage;
   work?: WorkResult | undefined;
   /** The prompt becomes a dead letter, with this failure as the last piece of evidence. */
   dead?: boolean;
@@ -36,10 +44,23 @@ export async function finishRun(writer: RunWriter, run: ClaimedRun, outcome: Out
   });
 }
 
-/** The usage of this prompt alone: an agent that resumes a conversation reports the cost of the whole conversation. */
-export function usageOfPrompt({ usage }: AgentVerdict, run: ClaimedRun, resumed: boolean): AgentUsage {
-  if (!resumed || usage.cost_usd === undefined) return usage;
-  return { ...usage, cost_usd: Math.max(0, usage.cost_usd - run.earlierCostUsd) };
+/**
+ * The usage of this prompt alone: an agent that resumes a conversation reports the cost of the whole conversation.
+ * @param peak what was measured while it ran.
+ */
+export function usageOfPrompt(
+  { usage }: AgentVerdict,
+  run: ClaimedRun,
+  resumed: boolean,
+  peak: ProcessUsage["peak"],
+): RunUsage {
+  // An agent that ended at once was never looked at.
+  const measured = {
+    ...(peak.memoryBytes > 0 && { peak_memory_bytes: peak.memoryBytes }),
+    ...(peak.processes > 0 && { peak_processes: peak.processes }),
+  };
+  if (!resumed || usage.cost_usd === undefined) return { ...usage, ...measured };
+  return { ...usage, ...measured, cost_usd: Math.max(0, usage.cost_usd - run.earlierCostUsd) };
 }
 
 function describeWork(run: ClaimedRun, work: WorkResult): string {

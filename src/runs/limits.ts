@@ -1,19 +1,34 @@
 import type { RunLimits } from "../config/config.ts";
-import type { Sandbox, SandboxProcess, SandboxProvider } from "../sandboxes/sandbox.ts";
+import type { ProcessUsage, Sandbox, SandboxProcess, SandboxProvider } from "../sandboxes/sandbox.ts";
+import { MIB } from "../shared/units.ts";
 
-/** How much an agent may print in one run. */
-const MAX_OUTPUT_BYTES = 1024 ** 3;
-const TICK_MS = 500;
-/** Reading processor time and disk space costs more than reading a clock. */
+const TICK_MS = 250;
+/** How often to ask for the disk's space, and whether the agent does anything. */
 const CHECK_EVERY_MS = 5_000;
 /** An idle agent uses less than a hundredth of a processor; a clock tick is 10 ms. */
 const IDLE_TICKS_PER_MS = 1 / 10 / 100;
 
 /** The limit that a run has reached, and a sentence for its user. */
 export interface Limit {
-  name: "timeout" | "silence" | "result" | "output" | "disk" | "quota";
+  name: "timeout" | "silence" | "result" | "memory" | "processes" | "output" | "disk" | "quota";
   reason: string;
 }
+
+/** The limits of what a program may use: whoever reaches one gets no time to end by itself. */
+const EXCEEDED = {
+  memory: ({ memoryBytes }) =>
+    `it needed more memory than it may have (RUN_MEMORY_MB); the most that it had was ${Math.round(memoryBytes / MIB)} MB.`,
+  processes: ({ processes }) =>
+    `it started more processes than it may have (RUN_MAX_PROCESSES); the most that it had, threads included, were ${processes}.`,
+  output: () => "it printed more than it may (RUN_MAX_OUTPUT_MB).",
+} as const satisfies Partial<Record<Limit["name"], (peak: ProcessUsage["peak"]) => string>>;
+
+/** The limit that a program has exceeded, if any. The last word is its usage after its end: a bomb may be fast. */
+export function exceededLimit({ exceeded, peak }: ProcessUsage): Limit | undefined {
+  return exceeded && { name: exceeded, reason: `The run was stopped: ${EXCEEDED[exceeded](peak)}` };
+}
+
+export const isExceeded = ({ name }: Limit): boolean => name in EXCEEDED;
 
 /**
  * Watches a run until it reaches a limit or `stop` is called.
@@ -39,41 +54,49 @@ export function watchLimits(options: {
   let before = { cpuTicks: 0, outputBytes: -1 };
   let busy = false;
 
-  const hit = (name: Limit["name"], reason: string) => {
+  let over = false;
+  const hit = (limit: Limit) => {
+    // A check may have begun before another one hit.
+    if (over) return;
+    over = true;
     stop();
-    onLimit({ name, reason });
+    onLimit(limit);
   };
   const check = async (now: number) => {
     const usage = await process.usage();
+    const exceeded = exceededLimit(usage);
+    if (exceeded) return hit(exceeded);
+    if (now - checkedAt < checkEveryMs) return;
+    checkedAt = now;
     const worked = Math.abs(usage.cpuTicks - before.cpuTicks) > checkEveryMs * IDLE_TICKS_PER_MS;
     if (worked || usage.outputBytes !== before.outputBytes) activeAt = now;
     before = usage;
-    if (usage.outputBytes > MAX_OUTPUT_BYTES)
-      return hit(
-        "output",
-        `The run was stopped: the agent printed more than ${MAX_OUTPUT_BYTES / 1024 ** 3} GiB.`,
-      );
     if (silenceMs > 0 && now - activeAt > silenceMs)
-      return hit(
-        "silence",
-        `The run was stopped: the agent neither printed nor used the processor for ${inMinutes(silenceMs)} (RUN_SILENCE_MINUTES).`,
-      );
+      return hit({
+        name: "silence",
+        reason: `The run was stopped: the agent neither printed nor used the processor for ${inMinutes(silenceMs)} (RUN_SILENCE_MINUTES).`,
+      });
     if ((await sandboxes.freeBytes()) < minFreeBytes / 2)
-      hit("disk", "The run was stopped: the disk of the machine that runs the prompts is nearly full.");
+      hit({
+        name: "disk",
+        reason: "The run was stopped: the disk of the machine that runs the prompts is nearly full.",
+      });
   };
   const tick = () => {
     const now = performance.now();
     if (hasResult()) resultAt ??= now;
     if (resultAt !== undefined && now - resultAt > resultGraceMs)
-      return hit("result", "The agent had printed its result but did not exit; it was stopped.");
+      return hit({
+        name: "result",
+        reason: "The agent had printed its result but did not exit; it was stopped.",
+      });
     if (process.ageMs() > timeoutMs)
-      return hit(
-        "timeout",
-        `The run was stopped: it took longer than ${inMinutes(timeoutMs)} (RUN_TIMEOUT_MINUTES).`,
-      );
-    if (busy || now - checkedAt < checkEveryMs) return;
+      return hit({
+        name: "timeout",
+        reason: `The run was stopped: it took longer than ${inMinutes(timeoutMs)} (RUN_TIMEOUT_MINUTES).`,
+      });
+    if (busy) return;
     busy = true;
-    checkedAt = now;
     // A failed reading is repeated at the next check.
     check(now)
       .catch(() => undefined)
@@ -83,10 +106,10 @@ export function watchLimits(options: {
   };
   const timer = setInterval(tick, TICK_MS);
   const space = sandbox.watchDisk(() =>
-    hit(
-      "quota",
-      `The run was stopped: its sandbox used all the disk space that it may: ${Math.round(sandboxes.disk.limit / 1024 ** 2)} MiB (RUN_DISK_MB).`,
-    ),
+    hit({
+      name: "quota",
+      reason: `The run was stopped: its sandbox used all the disk space that it may: ${Math.round(sandboxes.disk.limit / MIB)} MiB (RUN_DISK_MB).`,
+    }),
   );
   const stop = () => {
     clearInterval(timer);

@@ -79,7 +79,7 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
   const agentRun = await prepare(deps, run, writer, AbortSignal.any([life, lease.cancelled]));
   state.agentRun = agentRun;
   phase("prepare");
-  const { verdict, limit } = await watchToEnd(state, agentRun);
+  const { verdict, limit, peak } = await watchToEnd(state, agentRun);
   // The user reads what was refused before the run's end.
   await state.agentRun.gateway?.flush();
   phase("run");
@@ -87,7 +87,7 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
   const { logger } = deps;
   const work = await deliver({ writer, run, sandbox, record, life, cancelled: lease.cancelled, logger });
   phase("finish");
-  const usage = usageOfPrompt(verdict, run, record.resumed ?? false);
+  const usage = usageOfPrompt(verdict, run, record.resumed ?? false, peak);
   const common = { summary: verdict.summary, usage, work };
   if (lease.cancelled.aborted) return { status: "Cancelled", reason: CANCELLED, ...common };
   if (limit && limit.name !== "result")

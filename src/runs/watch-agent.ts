@@ -1,9 +1,9 @@
 import type { AgentReader, AgentVerdict } from "../agents/agent.ts";
 import type { RunLimits } from "../config/config.ts";
 import { LeaseLost } from "../lifecycle/fence.ts";
-import type { Sandbox, SandboxProcess, SandboxProvider } from "../sandboxes/sandbox.ts";
+import type { ProcessUsage, Sandbox, SandboxProcess, SandboxProvider } from "../sandboxes/sandbox.ts";
 import { ingest } from "./ingest.ts";
-import { type Limit, watchLimits } from "./limits.ts";
+import { exceededLimit, isExceeded, type Limit, watchLimits } from "./limits.ts";
 import type { RunWriter } from "./writer.ts";
 
 /** The time between SIGTERM and SIGKILL, milliseconds. */
@@ -15,6 +15,8 @@ export interface WatchResult {
   limit?: Limit | undefined;
   /** The agent ended without an exit code: it was killed with its supervisor, or the machine was restarted. */
   lost: boolean;
+  /** The most memory and processes that the agent had. */
+  peak: ProcessUsage["peak"];
 }
 
 /**
@@ -35,7 +37,8 @@ export async function watchAgent(options: {
   cancelled: AbortSignal;
 }): Promise<WatchResult> {
   const { writer, process, reader, stored, limits, sandboxes, sandbox, life, cancelled } = options;
-  const stop = () => void process.stop(STOP_GRACE_MS).catch(() => undefined);
+  const stop = (graceMs = STOP_GRACE_MS) => void process.stop(graceMs).catch(() => undefined);
+  const onCancel = () => stop();
   let limit: Limit | undefined;
   const watch = watchLimits({
     limits,
@@ -45,20 +48,22 @@ export async function watchAgent(options: {
     hasResult: reader.hasResult,
     onLimit(hit) {
       limit = hit;
-      stop();
+      stop(isExceeded(hit) ? 0 : STOP_GRACE_MS);
     },
   });
   life.addEventListener("abort", process.detach, { once: true });
-  cancelled.addEventListener("abort", stop, { once: true });
+  cancelled.addEventListener("abort", onCancel, { once: true });
   if (life.aborted) process.detach();
-  if (cancelled.aborted) stop();
+  if (cancelled.aborted) onCancel();
   try {
     await ingest({ lines: process.lines(0), reader, stored, write: writer.append });
     life.throwIfAborted();
     const exit = await process.exit;
+    const usage = await process.usage();
+    limit ??= exceededLimit(usage);
     // The agent had finished its work before it was stopped.
     const verdict = reader.verdict(limit?.name === "result" ? { ...exit, code: 0, signal: null } : exit);
-    return { verdict, limit, lost: exit.lost };
+    return { verdict, limit, lost: exit.lost, peak: usage.peak };
   } catch (error) {
     life.throwIfAborted();
     // A superseded run leaves the agent to the new runner. After a permanent failure to store, the agent is stopped.
@@ -67,6 +72,6 @@ export async function watchAgent(options: {
   } finally {
     watch.stop();
     life.removeEventListener("abort", process.detach);
-    cancelled.removeEventListener("abort", stop);
+    cancelled.removeEventListener("abort", onCancel);
   }
 }

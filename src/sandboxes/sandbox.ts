@@ -11,6 +11,7 @@ import type { SandboxProcess } from "./process/sandbox-process.ts";
 
 export { RepositoryError } from "./git/git-errors.ts";
 export type { CheckoutRequest, WorkResult } from "./git/request.ts";
+export type { ProcessUsage } from "./process/meter.ts";
 export type { SandboxExit, SandboxProcess } from "./process/sandbox-process.ts";
 
 export interface Sandbox {

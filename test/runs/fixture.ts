@@ -56,12 +56,16 @@ export type RunFixture = Awaited<ReturnType<typeof openRunFixture>>;
  * Groups tests that run prompts to their end on a fixture of their own. The last test of the group asserts that they left
  * no sandbox behind, except those that sessions hold.
  */
-export function describeRuns(name: string, body: (fixture: () => RunFixture) => void): void {
+export function describeRuns(
+  name: string,
+  body: (fixture: () => RunFixture) => void,
+  machine: Parameters<typeof openSandboxFixture>[0] = {},
+): void {
   setDefaultTimeout(SLOW_TEST_TIMEOUT_MS);
   describe(name, () => {
     let fixture: RunFixture;
     beforeAll(async () => {
-      fixture = await openRunFixture();
+      fixture = await openRunFixture(machine);
     }, SLOW_TEST_TIMEOUT_MS);
     afterAll(() => fixture.close());
     body(() => fixture);
@@ -74,10 +78,10 @@ export function describeRuns(name: string, body: (fixture: () => RunFixture) => 
 }
 
 /** The runner of one machine, with an embedded database and a repository. */
-async function openRunFixture() {
+async function openRunFixture(options: Parameters<typeof openSandboxFixture>[0]) {
   const folder = await mkdtemp(join(tmpdir(), "pb-run-"));
   const [machine, repository, database] = await Promise.all([
-    openSandboxFixture(),
+    openSandboxFixture(options),
     makeRepository(),
     openMigrated(folder),
   ]);

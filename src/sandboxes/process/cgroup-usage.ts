@@ -14,6 +14,8 @@ export interface GroupUsage {
   memoryBytes?: number;
   /** Processes and threads. */
   processes?: number;
+  /** The most processes and threads so far, where the kernel counts them. */
+  peakProcesses?: number;
   /** Whether the kernel has killed one of its processes because the group needed more memory than it may have. */
   outOfMemory: boolean;
   /** Whether the kernel has refused it a process. */
@@ -34,6 +36,7 @@ export function readGroup(parts: readonly Hierarchy[]): GroupUsage | undefined {
     }
     if (controllers.has("pids")) {
       usage.processes = Number(read("pids.current"));
+      usage.peakProcesses = Number(read("pids.peak"));
       usage.outOfProcesses = sum(read("pids.events"), "max") > 0;
     }
     if (controllers.has("cpuacct"))

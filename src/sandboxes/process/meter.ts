@@ -38,15 +38,16 @@ export function createMeter(options: { sandbox: SandboxRef; files: ProcessFiles;
   /** What no control group counts here is counted process by process. */
   const measure = async (): Promise<Required<GroupUsage>> => {
     const counted = closed ?? group?.usage();
-    const { cpuTicks, memoryBytes, processes } = counted ?? {};
+    const { cpuTicks, memoryBytes, processes, peakProcesses = 0 } = counted ?? {};
     if (counted && cpuTicks !== undefined && memoryBytes !== undefined && processes !== undefined)
-      return { ...counted, cpuTicks, memoryBytes, processes };
+      return { ...counted, cpuTicks, memoryBytes, processes, peakProcesses };
     const namespace = isolated ? await readNamespace(files) : undefined;
     const scanned = await scanUsage({ id: processId, namespace, isolated }, resources);
     return {
       cpuTicks: cpuTicks ?? scanned.cpuTicks,
       memoryBytes: memoryBytes ?? scanned.memoryBytes,
       processes: processes ?? scanned.processes,
+      peakProcesses: processes === undefined ? scanned.peakProcesses : peakProcesses,
       outOfMemory: counted && memoryBytes !== undefined ? counted.outOfMemory : scanned.outOfMemory,
       outOfProcesses: counted && processes !== undefined ? counted.outOfProcesses : scanned.outOfProcesses,
     };
@@ -63,10 +64,11 @@ export function createMeter(options: { sandbox: SandboxRef; files: ProcessFiles;
           ),
         ),
       ]);
-      const { cpuTicks, memoryBytes, processes, outOfMemory, outOfProcesses } = now;
+      const { cpuTicks, memoryBytes, processes, peakProcesses, outOfMemory, outOfProcesses } = now;
       // The kernel has refused what would have been above the limit: that was the peak.
       peak.memoryBytes = Math.max(peak.memoryBytes, outOfMemory ? resources.memoryBytes : memoryBytes);
-      peak.processes = Math.max(peak.processes, outOfProcesses ? resources.maxProcesses : processes);
+      const refused = outOfProcesses ? resources.maxProcesses : 0;
+      peak.processes = Math.max(peak.processes, processes, peakProcesses, refused);
       if (outOfMemory) exceeded ??= "memory";
       else if (outOfProcesses) exceeded ??= "processes";
       else if ((printed ?? 0) > maxOutputBytes) exceeded ??= "output";

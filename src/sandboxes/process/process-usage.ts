@@ -36,6 +36,7 @@ export async function scanUsage(
     cpuTicks: total("cpuTicks"),
     memoryBytes,
     processes,
+    peakProcesses: processes,
     outOfMemory: memoryBytes > limits.memoryBytes,
     outOfProcesses: processes >= limits.maxProcesses,
   };

@@ -122,7 +122,8 @@ const ownMounts = (hostPaths: SandboxPaths): Mount[] =>
   }));
 /**
  * A limit of the kernel's for each user, which must not count processes of the service or of other sandboxes: it is set
- * inside, where user namespaces and users of their own count by themselves.
+ * inside, where user namespaces and users of their own count by themselves. The kernel does not say that it was reached;
+ * whoever watches must see more than the run may have.
  */
 const withFewProcesses = (
   argv: AgentCommand["argv"],
@@ -131,7 +132,7 @@ const withFewProcesses = (
   "/bin/sh",
   "-c",
   'ulimit -u "$0" 2>/dev/null || ulimit -p "$0" 2>/dev/null; exec "$@"',
-  `${maxProcesses}`,
+  `${maxProcesses * 2}`,
   ...argv,
 ];
 

@@ -1,0 +1,51 @@
+import { expect, test } from "bun:test";
+import { MIB } from "../../src/shared/units.ts";
+import { describeRuns, LIMITS, shellAgent } from "./fixture.ts";
+
+const LIMITED = { RUN_MEMORY_MB: "128", RUN_MAX_PROCESSES: "64", RUN_MAX_OUTPUT_MB: "1" };
+
+const BOMBS = [
+  ["a memory bomb", "head -c 3G /dev/zero | tail; echo survived; sleep 600", "RUN_MEMORY_MB"],
+  ["a memory bomb that is done at once", "head -c 3G /dev/zero | tail >/dev/null", "RUN_MEMORY_MB"],
+  [
+    "a fork bomb that is deaf to SIGTERM",
+    `trap "" TERM; bomb() { sleep 600 & bomb | bomb & }; bomb; sleep 600`,
+    "RUN_MAX_PROCESSES",
+  ],
+  ["a flood of output", `yes ${"x".repeat(2_000)}`, "RUN_MAX_OUTPUT_MB"],
+] as const;
+
+/** Cause (S4 of the attacker's report): nothing limited what one run may use of the machine. */
+for (const cgroups of [true, false])
+  describeRuns(
+    `what a run may use, ${cgroups ? "with" : "without"} control groups`,
+    (fixture) => {
+      const each = cgroups ? BOMBS : BOMBS.filter(([name]) => !name.includes("at once"));
+      test.each(each)(
+        "%s ends with its own run alone, and with a clear limit",
+        async (_, script, variable) => {
+          const { depsFor, submit, run, promptRow, machine } = fixture();
+          const [bomb, neighbour] = [await submit(), await submit()];
+          const runNeighbour = run(neighbour.promptId, depsFor(shellAgent("sleep 3; echo fine")));
+          await run(bomb.promptId, depsFor(shellAgent(script), { limits: LIMITS }));
+          const row = await promptRow(bomb.promptId);
+          expect(row).toMatchObject({ status: "Failed", errorKind: "limit", attempt: 1 });
+          expect(row.error).toContain(variable);
+          await runNeighbour;
+          expect(await promptRow(neighbour.promptId)).toMatchObject({ status: "Completed" });
+          expect(await leftOf(machine.provider.host)).toEqual([]);
+          if (variable === "RUN_MEMORY_MB")
+            expect(row.usage?.["peak_memory_bytes"]).toBeGreaterThan(100 * MIB);
+          if (variable === "RUN_MAX_PROCESSES")
+            expect(row.usage?.["peak_processes"]).toBeGreaterThanOrEqual(64);
+        },
+      );
+    },
+    { cgroups, env: LIMITED },
+  );
+
+/** The control groups of a machine's runs. */
+async function leftOf(host: string): Promise<string[]> {
+  const found = await Bun.$`find /sys/fs/cgroup -name ${`prompt-backend-${host}-*`}`.nothrow().text();
+  return found.split("\n").filter(Boolean);
+}
