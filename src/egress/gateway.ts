@@ -146,8 +146,9 @@ async function protocolOf(client: Socket): Promise<"socks" | "model" | "proxy"> 
   await take(client, (bytes) => {
     if (bytes[0] === SOCKS_VERSION) found = "socks";
     else {
-      const [, target] = /^[A-Z]{1,32}(?: (.?)|$)/s.exec(bytes.toString("latin1", 0, 40)) ?? [null];
-      if (target === null) throw new BadRequest("400 Bad Request", "This is neither HTTP nor SOCKS5.");
+      const line = /^[A-Z]{1,32}(?: (.?)|$)/s.exec(bytes.toString("latin1", 0, 40));
+      if (!line) throw new BadRequest("400 Bad Request", "This is neither HTTP nor SOCKS5.");
+      const [, target] = line;
       if (!target) return undefined;
       // `*` is the whole server, in OPTIONS.
       found = target === "/" || target === "*" ? "model" : "proxy";

@@ -60,7 +60,7 @@ export function bodyLength(head: Head): number {
 
 /** Splits `host:port`, with an IPv6 address in brackets. @throws BadRequest */
 export function splitTarget(text: string, defaultPort?: number): { host: string; port: number } {
-  const [, host, digits] = /^(\[[^\]]*\]|[^:]*)(?::(\d{1,5}))?$/.exec(text) ?? [];
+  const [, host, digits] = /^(\[[^\]]*\]|[^:@]*)(?::(\d{1,5}))?$/.exec(text) ?? [];
   const port = digits === undefined ? defaultPort : Number(digits);
   if (!host || port === undefined || port < 1 || port > 65_535) throw bad("The target is not host:port.");
   return { host, port };
