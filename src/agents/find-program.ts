@@ -1,12 +1,11 @@
 import { accessSync, constants, lstatSync, readlinkSync, realpathSync, statSync } from "node:fs";
-import { homedir } from "node:os";
 import { delimiter, dirname, join, resolve, sep } from "node:path";
 
 /** A program of this machine, and what must be readable in a sandbox for it to run there. */
 export interface Program {
   /** Absolute; if it is a link, the link itself (some programs depend on their own name). */
   path: string;
-  /** Absolute: every link up to the real file, and the real file's folder. */
+  /** Absolute: every link up to the real file, the real file, and the node_modules that it is in. */
   readable: readonly string[];
 }
 
@@ -33,7 +32,7 @@ function isExecutable(file: string): boolean {
   }
 }
 
-/** The links from `file` to the real file, the real file, and the folder that it needs. */
+/** The links from `file` to the real file, the real file, and the package that it belongs to. */
 function readableFor(file: string): string[] {
   const result = new Set([file]);
   let at = file;
@@ -44,16 +43,17 @@ function readableFor(file: string): string[] {
   }
   const real = realpathSync(file);
   result.add(real);
-  result.add(surroundings(real));
+  const modules = modulesOf(real);
+  if (modules) result.add(modules);
   return [...result];
 }
 
-/** A program's folder; for an npm package its node_modules, because packages load one another from there. */
-function surroundings(real: string): string {
+/**
+ * The node_modules of an npm package, because packages load one another from there. Any other program is its file alone:
+ * in a folder beside it may be whatever its owner keeps there.
+ */
+function modulesOf(real: string): string | undefined {
   const marker = `${sep}node_modules${sep}`;
   const at = real.indexOf(marker);
-  if (at >= 0) return join(real.slice(0, at), "node_modules");
-  const folder = dirname(real);
-  // A program in a home directory must not make all of it readable.
-  return folder === "/" || folder === homedir() ? real : folder;
+  return at < 0 ? undefined : join(real.slice(0, at), "node_modules");
 }

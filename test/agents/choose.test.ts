@@ -44,7 +44,7 @@ describe("chooseAgent and findProgram", () => {
     expect(missing).toMatch(/not installed at \/opt\/none\/claude.*CLAUDE_PATH/);
   });
 
-  test("a program is found as a shell finds it; every link and the real file's folder are readable", async () => {
+  test("a program is found as a shell finds it; every link and the real file are readable, and nothing beside it", async () => {
     await using fixture = await openAgentFixture();
     const { home, tmp } = fixture.paths;
     await mkdir(join(home, "real"));
@@ -55,13 +55,13 @@ describe("chooseAgent and findProgram", () => {
     await chmod(join(home, "real/tool"), 0o755);
     expect(findProgram("link", `:/nowhere:${tmp}`)).toEqual({
       path: join(tmp, "link"),
-      readable: [join(tmp, "link"), join(tmp, "middle"), join(home, "real/tool"), join(home, "real")],
+      readable: [join(tmp, "link"), join(tmp, "middle"), join(home, "real/tool")],
     });
     expect(findProgram(join(tmp, "link"), "")?.path).toBe(join(tmp, "link"));
     for (const name of ["", "home", "/", home]) expect(findProgram(name, tmp)).toBeUndefined();
   });
 
-  test("for a package's program its node_modules are readable; for one in a home directory only the file", async () => {
+  test("for a package's program its node_modules are readable; for any other only the file", async () => {
     await using fixture = await openAgentFixture();
     const file = join(fixture.paths.home, "lib/node_modules/@a/b/cli.js");
     await Bun.write(file, "#!/usr/bin/env node\n");

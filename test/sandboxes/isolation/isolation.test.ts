@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { findProgram } from "../../../src/agents/find-program.ts";
 import { makeRepository, type TestRepository } from "../../harness/repository.ts";
 import { unavailable } from "../../harness/services.ts";
 import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
@@ -61,6 +64,99 @@ else
       const child = sandbox.start({ argv, env: {}, stdin: "", readable }, LIMIT_MS);
       expect(await linesOf(child)).toEqual(["end"]);
     });
+
+    // The whole folder of AGENT_COMMAND's program was mounted.
+    test("cannot read what is beside its program", async () => {
+      const sandbox = await fixture.open(fixture.request(repo.path));
+      const folder = await mkdtemp(join(tmpdir(), "pb-beside-"));
+      try {
+        await chmod(folder, 0o755);
+        const file = join(folder, "agent");
+        await writeFile(file, `#!/bin/sh\nls -A ${folder}; cat ${folder}/key; echo end\n`);
+        await chmod(file, 0o755);
+        await writeFile(join(folder, "key"), "s3cret", { mode: 0o600 });
+        const program = findProgram(file, "");
+        if (!program) throw new Error("the program was not found");
+        const command = { argv: [program.path] as const, env: {}, stdin: "", readable: program.readable };
+        expect(await linesOf(sandbox.start(command, LIMIT_MS))).toEqual(["agent", "end"]);
+      } finally {
+        await rm(folder, { recursive: true, force: true });
+      }
+    });
+
+    // A mask over all of /etc missed what was made or replaced after it.
+    test("sees what programs need of /etc, and its own users, hosts and resolver", async () => {
+      const sandbox = await fixture.open(fixture.request(repo.path));
+      const script = `ls /etc; echo --; cat /etc/passwd; echo --; cat /etc/hosts; echo --; cat /etc/resolv.conf`;
+      const { out } = await fixture.run(sandbox, script);
+      const [names = "", passwd = "", hosts = "", resolver = ""] = out.split("--\n");
+      for (const name of ["ld.so.cache", "ssl", "nsswitch.conf", "os-release"])
+        expect(names.split("\n")).toContain(name);
+      for (const name of [
+        "shadow",
+        "machine-id",
+        "ssh",
+        "sudoers",
+        "crontab",
+        "fstab",
+        "hostid",
+        "environment",
+      ])
+        expect(names.split("\n")).not.toContain(name);
+      const users = passwd
+        .trim()
+        .split("\n")
+        .map((line) => line.split(":")[0]);
+      expect(users).toEqual(["agent", "root", "nobody"]);
+      expect(hosts).toStartWith("127.0.0.1 localhost");
+      expect(resolver).not.toContain("nameserver");
+    });
+
+    test("writes to no folder but its own, and a bounded amount to the scratch ones", async () => {
+      const sandbox = await fixture.open(fixture.request(repo.path));
+      const script = `for f in / /dev /etc /usr /home /opt; do touch $f/x 2>/dev/null && echo WROTE $f; done
+        for f in /dev/shm /var/tmp /run; do touch $f/x && df -Pm $f | awk 'NR==2 { print $2 }'; done`;
+      const { out } = await fixture.run(sandbox, script);
+      expect(out.split("\n")).toEqual(["256", "256", "16"]);
+    });
+
+    if (process.getuid?.() === 0)
+      test("as root, it is a user of its own: a private file deeper than any search, made during the run, is closed", async () => {
+        const [one, two] = [
+          await fixture.open(fixture.request(repo.path)),
+          await fixture.open(fixture.request(repo.path)),
+        ];
+        const uids = [one, two].map(({ hostPaths }) => statSync(hostPaths.checkout).uid);
+        expect(new Set(uids).size).toBe(2);
+        for (const uid of uids) expect(uid).toBeGreaterThan(65_535);
+        const top = await mkdtemp("/opt/pb-deep-");
+        try {
+          await chmod(top, 0o755);
+          const folder = join(top, "a/b/c/d/e");
+          await Bun.$`mkdir -p ${folder}`.quiet();
+          const child = one.start(
+            {
+              argv: [
+                "sh",
+                "-c",
+                `while ! [ -e ${folder}/public ]; do sleep 0.01; done; cat ${folder}/public ${folder}/key; id -u`,
+              ],
+              env: {},
+              stdin: "",
+              readable: [],
+            },
+            LIMIT_MS,
+          );
+          await writeFile(join(folder, "key"), "s3cret", { mode: 0o600 });
+          await writeFile(join(folder, "public"), "public\n");
+          const lines = await linesOf(child);
+          expect(lines.join(" ")).not.toContain("s3cret");
+          expect(lines.at(-1)).toBe(String(uids[0]));
+          expect((await child.exit).stderr).toContain("key: Permission denied");
+        } finally {
+          await rm(top, { recursive: true, force: true });
+        }
+      });
 
     test("gets secrets in its environment, not as arguments", async () => {
       const sandbox = await fixture.open(fixture.request(repo.path));
