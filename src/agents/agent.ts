@@ -79,8 +79,11 @@ export interface AgentExit {
 
 /** Reads the output of one run, line by line. Stateful: each run needs a new one. */
 export interface AgentReader {
-  /** The event to store for this line; undefined: none. */
-  read(line: string): AgentEvent | undefined;
+  /**
+   * The event to store for this line; undefined: none. A string: a line of plain text, which may be joined with its
+   * neighbours in one event.
+   */
+  read(line: string): AgentEvent | string | undefined;
   /** Whether the agent has reported its result, so that nothing is left but to exit. */
   hasResult(): boolean;
   /** Judges by exit code AND result line: without a result, a run has not succeeded. */

@@ -2,12 +2,17 @@ import type { AgentEvent, AgentReader } from "./agent.ts";
 import { asObject, createUuids, isRenderable, type JsonObject, parseObject, storable } from "./events.ts";
 import { failureOf, failureOfExit, quoted, summaryOf, usageOf } from "./verdict.ts";
 
+/** A reader for which no line is plain text. */
+interface EventReader extends AgentReader {
+  read(line: string): AgentEvent | undefined;
+}
+
 /**
  * Reads Claude Code's stream-json. Lines that are not JSON objects with a type are dropped; events of types that the web
  * UI does not know are stored as `system` events, which it skips. A run has succeeded only with a result line without
  * error AND exit code 0: `subtype: "success"` is printed for API errors, too.
  */
-export function createClaudeReader(): AgentReader {
+export function createClaudeReader(): EventReader {
   const withUuid = createUuids();
   let result: JsonObject | undefined;
   let lastText = "";

@@ -2,19 +2,11 @@ import { existsSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import { type Agent, type AgentReader, AgentUnavailable } from "./agent.ts";
 import { textIn } from "./claude-reader.ts";
-import {
-  createUuids,
-  cut,
-  isRenderable,
-  type JsonObject,
-  parseObject,
-  storable,
-  textEvent,
-} from "./events.ts";
+import { createUuids, cut, isRenderable, type JsonObject, parseObject, storable } from "./events.ts";
 import type { Program } from "./find-program.ts";
 import { failureOf, failureOfExit, plain, summaryOf, usageOf } from "./verdict.ts";
 
-/** Longest text of one event, characters. */
+/** Longest text of one line, characters. */
 const LINE_LIMIT = 64 * 1024;
 
 /**
@@ -60,7 +52,7 @@ export function createCommandAgent(options: {
 }
 
 /**
- * Stores events that the web UI can render as they are, and every other line as an assistant's text. A run has succeeded
+ * Stores events that the web UI can render as they are, and all other lines as an assistant's text. A run has succeeded
  * with exit code 0 and no result line that reports an error.
  */
 function createCommandReader(): AgentReader {
@@ -78,11 +70,10 @@ function createCommandReader(): AgentReader {
         return withUuid(storable(parsed, line.length));
       }
       const text = cut(plain(line).trimEnd(), LINE_LIMIT);
-      if (text === "") return undefined;
-      printed += `${text}\n`;
+      if (text !== "") printed += `${text}\n`;
       // The summary needs only its end.
       if (printed.length > 4 * LINE_LIMIT) printed = printed.slice(-LINE_LIMIT);
-      return withUuid(textEvent(text));
+      return text;
     },
     hasResult: () => result !== undefined,
     verdict(exit) {

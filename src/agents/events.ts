@@ -13,6 +13,8 @@ const STRING_LIMITS = [64 * 1024, 8 * 1024, 512];
 const TOOL_USE_RESULT_LIMIT = 8 * 1024;
 const DEPTH_LIMIT = 64;
 const UUID_LIMIT = 100;
+/** The longest note about characters left out. */
+const NOTE_LIMIT = 64;
 
 export type JsonObject = Record<string, unknown>;
 
@@ -79,10 +81,17 @@ export function cleanText(text: string): string {
   return text.replaceAll("\0", "").toWellFormed();
 }
 
-/** The first `limit` UTF-16 units, and a note if the text is longer. */
+/** The note behind a text that was cut. */
+export const leftOut = (characters: number): string => `… [${characters} more characters left out]`;
+const LEFT_OUT = /… \[(\d+) more characters left out\]$/;
+
+/** The first `limit` UTF-16 units, and a note if the text is longer; a note that it had already is counted in. */
 export function cut(text: string, limit: number): string {
   if (text.length <= limit) return text;
-  return `${text.slice(0, limit).toWellFormed()}… [${text.length - limit} more characters left out]`;
+  const [note = "", earlier = "0"] = LEFT_OUT.exec(text.slice(-NOTE_LIMIT)) ?? [];
+  const more = text.length - note.length - limit;
+  if (more <= 0) return text.slice(0, limit + note.length);
+  return `${text.slice(0, limit).toWellFormed()}${leftOut(more + Number(earlier))}`;
 }
 
 function trim(event: AgentEvent): unknown {

@@ -1,41 +1,60 @@
 import type { AgentEvent, AgentReader } from "../agents/agent.ts";
+import type { RunLimits } from "../config/config.ts";
 import type { JournalLine } from "../sandboxes/process/journal.ts";
+import { MIB } from "../shared/units.ts";
+import { createEventBatch } from "./event-batch.ts";
+import type { Limit } from "./limits.ts";
 import type { Progress } from "./writer.ts";
 
-/** A batch is written when it has this many events, this many characters of output, or this age. */
+/** A batch is written when it has this many events, this many bytes, or this age. */
 const BATCH_EVENTS = 200;
-const BATCH_CHARS = 1_000_000;
+const BATCH_BYTES = 500_000;
 const BATCH_AGE_MS = 50;
 
 /**
  * Stores the events in an agent's output: in order, in batches, one write at a time. The next batch fills during a write;
- * when it is full, reading waits.
+ * when it is full, reading waits. Lines of plain text become one event a batch. At a limit nothing more is stored; what
+ * follows is read all the same, because the agent's result may be in it.
  * @param options.lines all lines from the beginning of the output, since the reader needs them all.
- * @param options.stored bytes of the output whose events are stored already.
+ * @param options.stored bytes of the output whose events are stored already. They count for the limits.
+ * @param options.onLimit called at most once.
  * @param options.write stores a batch together with its end in the output. If it rejects, so does `ingest`.
  */
 export async function ingest(options: {
   lines: AsyncIterable<JournalLine>;
   reader: AgentReader;
   stored: number;
+  limits: Pick<RunLimits, "maxEvents" | "maxStoredBytes">;
+  onLimit: (limit: Limit) => void;
   write: (events: AgentEvent[], progress: Progress) => Promise<void>;
 }): Promise<void> {
-  const { lines, reader, write } = options;
-  let batch: AgentEvent[] = [];
-  let chars = 0;
+  const { lines, reader, limits, onLimit, write } = options;
+  const batch = createEventBatch();
+  /** Of the run, in batches that were taken. */
+  const total = { events: 0, bytes: 0 };
+  let limit: Limit | undefined;
   let from = options.stored;
   let to = from;
   let writing: Promise<void> = Promise.resolve();
   let failure: unknown;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
+  /** Empties the batch. @returns what it had, up to the limits. */
+  const take = (): AgentEvent[] => {
+    total.bytes += batch.bytes();
+    const room = Math.max(0, limits.maxEvents - total.events);
+    const events = batch.take();
+    total.events += events.length;
+    if (limit) return [];
+    limit = reached(total, limits);
+    if (limit) onLimit(limit);
+    return total.bytes > limits.maxStoredBytes ? [] : events.slice(0, room);
+  };
   const flush = (): Promise<void> => {
     clearTimeout(timer);
     timer = undefined;
-    const events = batch;
+    const events = take();
     const progress = { from, to };
-    batch = [];
-    chars = 0;
     from = to;
     writing = writing
       .then(async () => {
@@ -50,17 +69,37 @@ export async function ingest(options: {
   try {
     for await (const { line, end } of lines) {
       if (failure !== undefined) break;
-      const event = reader.read(line);
-      if (end <= options.stored) continue;
-      to = end;
-      if (event === undefined) continue;
-      batch.push(event);
-      chars += line.length;
-      if (batch.length >= BATCH_EVENTS || chars >= BATCH_CHARS) await flush();
+      const read = reader.read(line);
+      const isNew = end > options.stored;
+      if (isNew && to === options.stored) take();
+      if (isNew) to = end;
+      if (read === undefined) continue;
+      batch.add(read, line);
+      const full = batch.events() >= BATCH_EVENTS || batch.bytes() >= BATCH_BYTES;
+      if (!isNew) {
+        if (full) take();
+      } else if (full) await flush();
       else timer ??= setTimeout(flush, BATCH_AGE_MS);
     }
   } finally {
     await flush();
   }
   if (failure !== undefined) throw failure;
+}
+
+function reached(
+  total: { events: number; bytes: number },
+  { maxEvents, maxStoredBytes }: Pick<RunLimits, "maxEvents" | "maxStoredBytes">,
+): Limit | undefined {
+  if (total.events > maxEvents)
+    return {
+      name: "events",
+      reason: `The run was stopped: the agent printed more than ${maxEvents} events (RUN_MAX_EVENTS).`,
+    };
+  if (total.bytes > maxStoredBytes)
+    return {
+      name: "stored",
+      reason: `The run was stopped: the agent's events have more than ${maxStoredBytes / MIB} MB (RUN_MAX_STORED_MB).`,
+    };
+  return undefined;
 }

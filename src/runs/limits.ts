@@ -10,7 +10,17 @@ const IDLE_TICKS_PER_MS = 1 / 10 / 100;
 
 /** The limit that a run has reached, and a sentence for its user. */
 export interface Limit {
-  name: "timeout" | "silence" | "result" | "memory" | "processes" | "output" | "disk" | "quota";
+  name:
+    | "timeout"
+    | "silence"
+    | "result"
+    | "memory"
+    | "processes"
+    | "output"
+    | "events"
+    | "stored"
+    | "disk"
+    | "quota";
   reason: string;
 }
 

@@ -40,23 +40,24 @@ export async function watchAgent(options: {
   const stop = (graceMs = STOP_GRACE_MS) => void process.stop(graceMs).catch(() => undefined);
   const onCancel = () => stop();
   let limit: Limit | undefined;
+  const onLimit = (hit: Limit) => {
+    limit ??= hit;
+    stop(isExceeded(hit) ? 0 : STOP_GRACE_MS);
+  };
   const watch = watchLimits({
     limits,
     process,
     sandboxes,
     sandbox,
     hasResult: reader.hasResult,
-    onLimit(hit) {
-      limit = hit;
-      stop(isExceeded(hit) ? 0 : STOP_GRACE_MS);
-    },
+    onLimit,
   });
   life.addEventListener("abort", process.detach, { once: true });
   cancelled.addEventListener("abort", onCancel, { once: true });
   if (life.aborted) process.detach();
   if (cancelled.aborted) onCancel();
   try {
-    await ingest({ lines: process.lines(0), reader, stored, write: writer.append });
+    await ingest({ lines: process.lines(0), reader, stored, limits, onLimit, write: writer.append });
     life.throwIfAborted();
     const exit = await process.exit;
     const usage = await process.usage();

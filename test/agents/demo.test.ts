@@ -23,7 +23,7 @@ async function runDemo(fixture: Awaited<ReturnType<typeof openAgentFixture>>, pr
     env: { PATH: process.env["PATH"], HOME: fixture.paths.home },
   });
   const reader = createDemoAgent().reader();
-  const events = lines.map((line) => reader.read(line.trimEnd())).filter((one) => one !== undefined);
+  const events = lines.map((line) => reader.read(line.trimEnd())).filter((one) => typeof one === "object");
   return { code, events, verdict: reader.verdict({ code, signal: null, stderr: "" }) };
 }
 

@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Agent, AgentCommand, AgentEvent, AgentExit, SandboxPaths } from "../../src/agents/agent.ts";
+import { textEvent } from "../../src/agents/events.ts";
 
 /** The configuration of agents when no variable is set but PATH. */
 export const NOTHING = {
@@ -65,7 +66,8 @@ export async function openAgentFixture() {
       const events = stdout
         .split("\n")
         .map((line) => reader.read(line))
-        .filter((one): one is AgentEvent => one !== undefined);
+        .map((one) => (typeof one === "string" && one !== "" ? textEvent(one) : one))
+        .filter((one): one is AgentEvent => typeof one === "object");
       return { events, exit, stdout, verdict: reader.verdict(exit) };
     },
     start: (command: AgentCommand) => spawn(command, paths, base),

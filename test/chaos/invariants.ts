@@ -164,8 +164,11 @@ function problemWith(
   status: string,
 ): string | undefined {
   const lines = events
-    .map(
-      (event) => (event as { message?: { content?: { text?: string }[] } }).message?.content?.[0]?.text ?? "",
+    // Neighbouring lines of plain text share an event.
+    .flatMap((event) =>
+      ((event as { message?: { content?: { text?: string }[] } }).message?.content?.[0]?.text ?? "").split(
+        "\n",
+      ),
     )
     .map((text) => /^(\S+) (\d+) (\d+|end)$/.exec(text))
     .filter((match) => match !== null)

@@ -127,8 +127,10 @@ async function openRunFixture(options: Parameters<typeof openSandboxFixture>[0])
       .from(message)
       .where(eq(message.promptId, promptId))
       .orderBy(asc(message.seq));
-    return rows.map(
-      ({ data }) => (data as { message?: { content: { text: string }[] } }).message?.content[0]?.text,
+    // Lines of plain text share an event.
+    return rows.flatMap(
+      ({ data }) =>
+        (data as { message?: { content: { text: string }[] } }).message?.content[0]?.text.split("\n") ?? [],
     );
   };
   const waitForText = (promptId: string, text: string) =>

@@ -1,14 +1,16 @@
 import { open } from "node:fs/promises";
 import type { FileChanges } from "./file-changes.ts";
+import { JournalLineBuffer } from "./journal-line.ts";
 
-/** Bytes after which a line is cut and marked (16 MiB): agents print whole files in one line. */
-const LINE_LIMIT = 16 * 1024 * 1024;
-const CUT_MARK = "…[line cut]";
-const CHUNK_BYTES = 256 * 1024;
+const CHUNK_BYTES = 64 * 1024;
+/** Bytes of one line that are looked at without a pause. */
+const PIECE_BYTES = 8 * 1024;
+/** Longest time at a stretch, milliseconds: everything else in this process waits meanwhile. */
+const STRETCH_MS = 3;
 const NEWLINE = 10;
 
 export interface JournalLine {
-  /** Decoded, without its newline. */
+  /** Decoded, without its newline; if it is very long, what is kept of it (see journal-line.ts). */
   line: string;
   /** Bytes of the file up to the end of this line, newline included: where a later reader continues. */
   end: number;
@@ -16,7 +18,8 @@ export interface JournalLine {
 
 /**
  * Follows the file that a program writes, line by line, until the program has ended and everything is read. The last
- * line may lack its newline.
+ * line may lack its newline. What the program writes decides neither how much memory this takes, nor how long anything
+ * else has to wait.
  * @param options.from bytes to skip: the `end` of a line that was read before.
  * @param options.ended whether nothing writes to the file any more.
  * @param options.changes when to read on after the end of the file was reached.
@@ -32,23 +35,19 @@ export async function* readJournal(options: {
   const { file, from, ended, changes, signal } = options;
   const handle = await open(file, "r");
   const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+  const current = new JournalLineBuffer();
   let position = from;
-  let parts: Buffer[] = [];
-  let kept = 0;
-  let length = 0;
-  const add = (piece: Buffer) => {
-    // A copy: the chunk is reused.
-    if (kept < LINE_LIMIT && piece.length > 0) parts.push(Buffer.from(piece.subarray(0, LINE_LIMIT - kept)));
-    kept = Math.min(LINE_LIMIT, kept + piece.length);
-    length += piece.length;
+  let since = performance.now();
+  const isLong = () => performance.now() - since > STRETCH_MS;
+  const pause = async () => {
+    await new Promise((resolve) => setImmediate(resolve));
+    since = performance.now();
   };
-  const take = (): string => {
-    const text = Buffer.concat(parts).toString("utf8");
-    const line = length > LINE_LIMIT ? text.replace(/\uFFFD+$/, "") + CUT_MARK : text;
-    parts = [];
-    kept = 0;
-    length = 0;
-    return line;
+  const addLong = async (data: Uint8Array) => {
+    for (let at = 0; at < data.length; at += PIECE_BYTES) {
+      current.add(data.subarray(at, at + PIECE_BYTES));
+      if (isLong()) await pause();
+    }
   };
 
   try {
@@ -67,14 +66,16 @@ export async function* readJournal(options: {
       position += bytesRead;
       let start = 0;
       for (let at = data.indexOf(NEWLINE); at >= 0; at = data.indexOf(NEWLINE, start)) {
-        add(data.subarray(start, at));
+        if (at - start <= PIECE_BYTES) current.add(data.subarray(start, at));
+        else await addLong(data.subarray(start, at));
         start = at + 1;
-        yield { line: take(), end: base + start };
+        yield { line: current.take(), end: base + start };
         if (signal.aborted) return;
+        if (isLong()) await pause();
       }
-      add(data.subarray(start));
+      await addLong(data.subarray(start));
     }
-    if (length > 0 && !signal.aborted) yield { line: take(), end: position };
+    if (current.length > 0 && !signal.aborted) yield { line: current.take(), end: position };
   } finally {
     await handle.close();
   }

@@ -5,9 +5,8 @@ import { basename, join } from "node:path";
 import { type FolderWatch, watchFolder } from "../../../src/sandboxes/process/file-changes.ts";
 import { type JournalLine, readJournal, tailOf } from "../../../src/sandboxes/process/journal.ts";
 
-/** What the code says, written out: 16 MiB. */
-const LINE_LIMIT = 16 * 1024 * 1024;
-const CUT_MARK = "…[line cut]";
+/** What the code says, written out: what is kept of a long text line. */
+const TEXT_LIMIT = 64 * 1024 - 64;
 
 let folder: string;
 let watch: FolderWatch;
@@ -51,13 +50,65 @@ test("bytes that are not UTF-8", async () => {
   expect(await read(await written(new Uint8Array([0xff, 0x0a])))).toEqual([{ line: "\ufffd", end: 2 }]);
 });
 
-test("a line over the limit is cut and marked; the next one is complete", async () => {
-  const whole = "x".repeat(LINE_LIMIT);
-  const [exact, long, next] = await read(await written(whole, "\n", whole, "y\nz"));
+test("a line over the limit is cut and says so; the next one is complete", async () => {
+  const whole = "x".repeat(TEXT_LIMIT);
+  const [exact, long, next] = await read(await written(whole, "\n", whole, "yyy\nz"));
   expect(exact?.line).toBe(whole);
-  expect(long).toEqual({ line: whole + CUT_MARK, end: 2 * LINE_LIMIT + 3 });
-  expect(next).toEqual({ line: "z", end: 2 * LINE_LIMIT + 4 });
+  expect(long).toEqual({
+    line: `${whole}… [3 more characters left out]`,
+    end: 2 * TEXT_LIMIT + 5,
+  });
+  expect(next).toEqual({ line: "z", end: 2 * TEXT_LIMIT + 6 });
 });
+
+test("a text line is cut between characters, and says how many are missing", async () => {
+  const text = `a${"😀".repeat(100_000)}`;
+  const [one] = await read(await written(text, "\n"));
+  const [, kept = "", more] = /^(.*)… \[(\d+) more characters left out\]$/.exec(one?.line ?? "") ?? [];
+  expect(text.startsWith(kept)).toBe(true);
+  expect(kept.length + Number(more)).toBe(text.length);
+});
+
+test("a long JSON object becomes a small one; one that is no JSON is cut like text", async () => {
+  const content = "c".repeat(10_000_000);
+  const object = `  {"type":"user","a":"${content}","b":[1,true,null]}`;
+  const [good, bad, next] = await read(await written(object, "\n", `{${content}\n{}`));
+  const { a, ...rest } = JSON.parse(good?.line ?? "");
+  expect(rest).toEqual({ type: "user", b: [1, true, null] });
+  expect(a.length).toBeLessThan(200_000);
+  expect(good?.end).toBe(object.length + 1);
+  expect(bad?.line).toMatch(/^\{c{1000}c*… \[\d+ more characters left out\]$/);
+  expect(next?.line).toBe("{}");
+});
+
+test.each([
+  ["zero bytes", () => Buffer.alloc(20_000_000)],
+  ["brackets", () => Buffer.alloc(20_000_000, "[")],
+  ["open objects", () => Buffer.alloc(20_000_000, '{"a":')],
+  ["bytes that are not UTF-8", () => Buffer.alloc(20_000_000, 0x80)],
+])("a line of %s alone is bounded, too", async (_name, bytes) => {
+  const [one, ...more] = await read(await written(bytes() as unknown as string));
+  expect(more).toEqual([]);
+  expect(one?.end).toBe(20_000_000);
+  expect(one?.line.length).toBeLessThanOrEqual(64 * 1024);
+});
+
+test("while lines are read, everything else has its turn", async () => {
+  let turns = 0;
+  const timer = setInterval(() => {
+    turns += 1;
+  }, 1);
+  // In one chunk, so that reading the file is no pause.
+  for await (const _line of follow(await written("a\n".repeat(30_000)), () => true)) busyFor(0.001);
+  clearInterval(timer);
+  expect(turns).toBeGreaterThan(3);
+});
+
+/** Uses the processor, as a reader of the lines does. */
+function busyFor(ms: number): void {
+  const end = performance.now() + ms;
+  while (performance.now() < end);
+}
 
 test("lines written while reading arrive, and an incomplete line only with its rest", async () => {
   const file = await written("one\ntw");
