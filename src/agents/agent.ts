@@ -27,6 +27,8 @@ export interface RemoteWorkplace {
   mcpConfig: string;
   /** The checkout's folder, as the tools see it. */
   checkout: string;
+  /** Where the MCP servers are: `host:port`, with an IPv6 address in brackets. */
+  servers: readonly string[];
 }
 
 export interface SandboxPaths {

@@ -1,10 +1,16 @@
 /**
  * The variables that lead programs to a gateway. Programs disagree about which of them they read, and in which case.
- * @param port of the gateway on the loopback that the program sees.
+ * @param options.port of the gateway on the loopback that the program sees.
+ * @param options.hostLoopback whether loopback addresses are those of the host, which only the gateway reaches; else they are
+ * the program's own, as a development server's is.
  */
-export function gatewayEnvironment(port: number): Readonly<Record<string, string>> {
+export function gatewayEnvironment(options: {
+  port: number;
+  hostLoopback: boolean;
+}): Readonly<Record<string, string>> {
+  const { port, hostLoopback } = options;
   const http = `http://127.0.0.1:${port}`;
-  const direct = "127.0.0.1,localhost";
+  const direct = hostLoopback ? `127.0.0.1:${port}` : "127.0.0.1,localhost";
   return {
     HTTP_PROXY: http,
     HTTPS_PROXY: http,

@@ -93,6 +93,13 @@ export function createPolicy(
   return { decide };
 }
 
+/** A rule for what a part of this service needs. @param target `host:port`, with an IPv6 address in brackets. */
+export function neededRule(target: string): EgressRule {
+  const [, host = "", port] = /^(.*?):(\d+)$/.exec(target) ?? [];
+  const name = host.replace(/^\[|\]$/g, "").toLowerCase();
+  return { text: "needed", host: name, suffix: false, port: Number(port), http: undefined };
+}
+
 /** Addresses have several spellings; rules, requests and resolvers must agree on one. */
 const spelling = (host: string) => hostOf(host.includes(":") ? `[${host}]` : host)?.name ?? host;
 

@@ -6,7 +6,7 @@ import type { Config } from "../config/config.ts";
 import { gatewayEnvironment } from "../egress/environment.ts";
 import { type Gateway, openGateway } from "../egress/gateway.ts";
 import type { GatewayPlace } from "../egress/listen.ts";
-import { createPolicy } from "../egress/policy.ts";
+import { createPolicy, neededRule } from "../egress/policy.ts";
 import { createEgressRecords } from "../egress/records.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Metrics } from "../observability/metrics.ts";
@@ -86,6 +86,7 @@ async function open(
   token?: string,
 ): Promise<RunGateway & { notes: Notes }> {
   const { sandbox, runId, model, egress, writer, metrics, logger } = options;
+  const servers = sandbox.remote?.servers ?? [];
   const records = createEgressRecords({
     load: writer.readEgress,
     store: (rows, refusals) => writer.recordEgress(rows, refusals.map(textEvent)),
@@ -96,7 +97,7 @@ async function open(
     const grant = proxy?.grant(runId, token);
     const gateway: Gateway = await openGateway({
       place,
-      policy: createPolicy(egress),
+      policy: createPolicy({ ...egress, needed: servers.map(neededRule), privateHosts: servers }),
       modelPort: proxy?.port,
       onDecision(decision) {
         metrics.egressDecision(decision.allowed ? "allowed" : "refused");
@@ -108,7 +109,8 @@ async function open(
     const port = isSocket ? GATEWAY_PORT : gateway.port;
     return {
       folder: isSocket ? folderOf(sandbox) : undefined,
-      env: gatewayEnvironment(port),
+      // The tools of a borrowed sandbox may be on this machine; whatever the agent starts is there, too.
+      env: gatewayEnvironment({ port, hostLoopback: servers.length > 0 }),
       model: grant && { baseUrl: `http://127.0.0.1:${port}`, token: grant.token },
       notes: { port: gateway.port, token: grant?.token },
       flush: records.flush,

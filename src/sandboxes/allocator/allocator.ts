@@ -9,6 +9,7 @@ import type { Machine } from "../machine.ts";
 import type { Sandbox, SandboxKind, SandboxProvider } from "../sandbox.ts";
 import { type Borrowed, createAllocatorClient } from "./allocator-client.ts";
 import { openBorrowNotes } from "./borrow-notes.ts";
+import { mcpServers } from "./mcp-servers.ts";
 import { checkOutRemotely, packRemotely, workFolder } from "./remote-checkout.ts";
 import { createRemoteSandbox } from "./remote-sandbox.ts";
 
@@ -48,7 +49,11 @@ export function allocatorSandboxes(options: {
       config,
       paths,
       hostPaths,
-      remote: { mcpConfig: join(paths.home, "mcp.json"), checkout: `${workFolder(id)}/checkout` },
+      remote: {
+        mcpConfig: join(paths.home, "mcp.json"),
+        checkout: `${workFolder(id)}/checkout`,
+        servers: mcpServers(borrowed.item.mcp_json_string),
+      },
       notes: join(machine.folderOf(id), "notes.json"),
       start: (command, limitMs, gateway) => machine.launch(id, hostPaths, command, limitMs, gateway),
       attach: (record) => machine.attach(id, record),
