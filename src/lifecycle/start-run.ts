@@ -13,6 +13,8 @@ export interface ClaimedRun extends Fence {
   repo: string;
   targetBranch: string;
   branch: string;
+  /** The last commit that was, or was about to be, pushed to the branch. Null: the session has not made it. */
+  pushedCommit: string | null;
   /** A sandbox that an earlier run of the session still holds. */
   sbxConfig: SandboxConfig | null;
   /** The agent that an earlier runner of this prompt started. */
@@ -52,7 +54,7 @@ export async function startRun(
     update session s set inbox_status = 'Processing', updated_at = now()
     from claimed c where s.id = c.session_id
     returning c.id as "promptId", s.id as "sessionId", s.user_id as "userId", c.lease_epoch as "epoch", c.attempt,
-      c.data, s.repo, s.target_branch as "targetBranch", s.branch, s.sbx_config as "sbxConfig", c.process,
+      c.data, s.repo, s.target_branch as "targetBranch", s.branch, s.pushed_commit as "pushedCommit", s.sbx_config as "sbxConfig", c.process,
       c.output_offset as "outputOffset", c.cancel_requested_at is not null as "cancelRequested", c.failures,
       (select coalesce(sum((o.usage ->> 'cost_usd')::numeric), 0) from prompt o
         where o.session_id = c.session_id and o.id <> c.id) as "earlierCostUsd",

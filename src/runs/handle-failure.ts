@@ -2,6 +2,7 @@ import { LeaseLost } from "../lifecycle/fence.ts";
 import type { WorkResult } from "../sandboxes/sandbox.ts";
 import { heldSandboxes } from "../sandboxes/store.ts";
 import { messageOf } from "../shared/errors.ts";
+import { checkoutRequest } from "./checkout-request.ts";
 import { commitMessage } from "./deliver.ts";
 import { AttemptsExhausted, backoffMs, classify, Deferred, MAX_ATTEMPTS } from "./failures.ts";
 import { finishRun, type Outcome } from "./finish.ts";
@@ -46,7 +47,7 @@ export async function handleRunFailure(
     reason: kind === "transient" ? `${message} All ${MAX_ATTEMPTS} attempts failed.` : message,
     summary: "",
     usage: {},
-    work: error instanceof AttemptsExhausted ? await salvage(state) : undefined,
+    work: error instanceof AttemptsExhausted ? await salvage(state, writer) : undefined,
     dead: kind === "transient" || kind === "poison",
     failure,
   };
@@ -74,9 +75,13 @@ function cancelledOutcome({ agentRun, lease }: RunnerState, error: unknown): Out
 }
 
 /** Delivers, if possible, the work in the checkout of a prompt without attempts left. */
-async function salvage({ deps, run, lease }: RunnerState): Promise<WorkResult | undefined> {
+async function salvage(
+  { deps, run, lease }: RunnerState,
+  writer: RunWriter,
+): Promise<WorkResult | undefined> {
   try {
-    const sandbox = run.sbxConfig ? await deps.sandboxes.reopen(run.sbxConfig, run) : undefined;
+    const request = checkoutRequest(run, writer);
+    const sandbox = run.sbxConfig ? await deps.sandboxes.reopen(run.sbxConfig, request) : undefined;
     return await sandbox?.deliverWork(commitMessage(run), lease.lost);
   } catch (error) {
     deps.logger.warn("the work of a prompt without attempts left could not be delivered", {

@@ -13,6 +13,7 @@ import {
   type SandboxProvider,
   SandboxUnavailable,
 } from "../sandboxes/sandbox.ts";
+import { checkoutRequest } from "./checkout-request.ts";
 import {
   AttemptsExhausted,
   Deferred,
@@ -80,7 +81,8 @@ export async function prepare(
   signal: AbortSignal,
 ): Promise<AgentRun> {
   const { sandboxes, agent } = deps;
-  const old = run.sbxConfig && run.process ? await sandboxes.reopen(run.sbxConfig, run) : undefined;
+  const request = checkoutRequest(run, writer);
+  const old = run.sbxConfig && run.process ? await sandboxes.reopen(run.sbxConfig, request) : undefined;
   const process = old && run.process ? await old.attach(run.process) : undefined;
   if (old && process && run.process && process.state !== "lost")
     return adopt(deps, run, writer, { sandbox: old, process, record: run.process });
@@ -107,7 +109,7 @@ export async function prepare(
   const config = sandboxes.plan();
   await writer.holdSandbox(config);
   const sandbox = await sandboxes
-    .open(config, run, signal, (changed) => writer.holdSandbox(changed))
+    .open(config, request, signal, (changed) => writer.holdSandbox(changed))
     .catch((error: unknown) => {
       throw error instanceof SandboxUnavailable ? new Deferred(error.message, SANDBOX_DELAY_MS) : error;
     });

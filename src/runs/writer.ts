@@ -32,6 +32,8 @@ export interface Progress {
 export interface RunWriter {
   /** Records a sandbox before it is created, so that it can be returned after a crash. */
   holdSandbox(config: SandboxConfig): Promise<void>;
+  /** Records, before a push, what is about to be on the session's branch. Null: the branch is not the session's. */
+  recordPush(commit: string | null): Promise<void>;
   /** Records that the agent of an earlier runner was adopted, which is not a new attempt. */
   markAdopted(process: AgentProcess): Promise<void>;
   /** Records that reading the output of an adopted agent does not kill its runner. */
@@ -75,6 +77,7 @@ export function openRunWriter(options: { orm: Orm; run: ClaimedRun; signal: Abor
 
   return {
     holdSandbox: (config) => retryWhileUnavailable(signal, () => holdSandbox(orm, run, config)),
+    recordPush: (commit) => retryWhileUnavailable(signal, () => recordPush(orm, run, commit)),
     // An absolute number, so that a repeated write changes nothing.
     markAdopted: (process) => change({ process, attempt: Math.max(run.attempt - 1, 1) }),
     recordCalm: () => change({ process: withoutStalls }),
@@ -107,6 +110,16 @@ async function holdSandbox(orm: Orm, run: Fence, config: SandboxConfig): Promise
     orm,
     sql`with lease as (${lockedLease(run)})
     update session s set sbx_config = ${JSON.stringify(config)}::jsonb, ip_return_retry_count = 0, updated_at = now()
+    from lease where s.id = lease.session_id returning s.id`,
+  );
+  if (rows.length === 0) throw new LeaseLost();
+}
+
+async function recordPush(orm: Orm, run: Fence, commit: string | null): Promise<void> {
+  const rows = await rowsOf(
+    orm,
+    sql`with lease as (${lockedLease(run)})
+    update session s set pushed_commit = ${commit}, updated_at = now()
     from lease where s.id = lease.session_id returning s.id`,
   );
   if (rows.length === 0) throw new LeaseLost();

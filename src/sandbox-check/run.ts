@@ -70,6 +70,8 @@ async function attackIn(
       repo: await makeOrigin(),
       targetBranch: "main",
       branch: `${config.branchPrefix}check-${id.slice(0, 8)}`,
+      // Nothing of a check outlives it.
+      pushes: { commit: null, record: async () => undefined },
     };
   };
   const openOne = async (one: CheckoutRequest): Promise<Sandbox> =>

@@ -53,10 +53,10 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
       const repository = machine.repositoryFor(request);
       try {
         await machine.makeFolders(config.id, request.sessionId);
+        const checkout = { folder: hostPaths.checkout, uid: machine.uidOf(config.id) };
         const start = await withinQuota({ disk: machine.disk, space, signal }, (inTime) =>
-          repository.checkOut(request, hostPaths.checkout, inTime),
+          repository.checkOut(request, checkout, inTime),
         );
-        await machine.handOver(config.id, hostPaths.checkout);
         await machine.writeStart(config.id, start);
         return sandboxOf(config, request, start);
       } catch (error) {

@@ -10,7 +10,7 @@ import { createKeyedMutex } from "../shared/keyed-mutex.ts";
 import { type DiskQuotas, type DiskSpace, openDiskQuotas } from "./disk/quotas.ts";
 import { openGit } from "./git/git.ts";
 import { RepositoryError } from "./git/git-errors.ts";
-import { gitFolderOf } from "./git/local-path.ts";
+import { GIT_USER, gitUser } from "./git/git-user.ts";
 import { checkBranchName, parseRepo, repoRules } from "./git/repo-url.ts";
 import { openRepositoryStore, type RepositoryStore } from "./git/repository.ts";
 import type { CheckoutRequest } from "./git/request.ts";
@@ -52,6 +52,8 @@ export interface Machine
   makeFolders(id: string, sessionId: string): Promise<void>;
   /** Gives what this process wrote into a folder to the sandbox's user. */
   handOver(id: string, folder: string): Promise<void>;
+  /** The sandbox's host user; undefined: the service's own. */
+  uidOf(id: string): number | undefined;
   /** @param gateway folder with the socket of the run's gateway. */
   launch(
     id: string,
@@ -81,17 +83,18 @@ export async function openMachine(options: {
   cgroups?: (host: string) => Promise<Cgroups | undefined>;
 }): Promise<Machine> {
   const { config, logger } = options;
-  const { dataDir, path, githubUrl, githubToken, gitAuthor: author } = config;
+  const { dataDir, path, githubToken, gitAuthor: author } = config;
   const rules = repoRules(config);
   const root = join(dataDir, "sandboxes");
   await mkdir(root, { recursive: true, mode: 0o700 });
   const host = await hostId(dataDir);
-  const git = await openGit({ dataDir, path, githubUrl, githubToken });
   const uids = openUids({ dataDir, range: config.agentUids });
   const { allowUnisolated } = config;
   const isolation = await openIsolation({ path, dataDir, uids: config.agentUids, allowUnisolated });
   const cgroups = options.cgroups ? await options.cgroups(host) : await openCgroups({ host });
   const disk = await openDiskQuotas({ root, path, limit: config.runResources.diskBytes, logger });
+  const git = await openGit({ config, isolation: () => isolation.current });
+  const uidFor = gitUser({ dataDir, uids: () => (isolation.current?.uids ? uids : undefined) });
   const mutex = createKeyedMutex();
   const folderOf = (id: string) => join(root, safeId(id));
   const diskOf = (id: string) => join(folderOf(id), "disk");
@@ -141,6 +144,7 @@ export async function openMachine(options: {
       const uid = uidIn(folderOf(id));
       if (isolation.current?.uids && uid !== undefined) await giveTreeTo(uid, folder, path);
     },
+    uidOf: (id) => uidIn(folderOf(id)),
     launch: (id, hostPaths, command, limitMs, gateway) =>
       startProcess(refOf(id), {
         ...{ isolation: isolation.current, hostPaths, path, command, limitMs, gateway },
@@ -166,15 +170,14 @@ export async function openMachine(options: {
         checkBranchName(request.branch, "branch");
         return parseRepo(request.repo, rules);
       });
-      if (address.kind === "local") gitFolderOf(address.url, address.display);
       const hasToken = githubToken !== undefined;
-      return openRepositoryStore({ git, dataDir, address, hasToken, author, mutex });
+      return openRepositoryStore({ git, config, address, hasToken, uidFor, mutex });
     },
 
     async sweep(heldOf) {
       const ids = (await readdir(root)).filter(isId);
       const held = await heldOf(ids);
-      await uids.sweep((id) => existsSync(folderOf(id)));
+      await uids.sweep((id) => id === GIT_USER || existsSync(folderOf(id)));
       let released = 0;
       for (const id of ids.filter((one) => !held.has(one))) {
         try {

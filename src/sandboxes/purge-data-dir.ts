@@ -1,8 +1,10 @@
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "../observability/logger.ts";
 import { messageOf } from "../shared/errors.ts";
 import type { Git } from "./git/git.ts";
+import { DROP_REFS, SESSION_REFS } from "./git/scripts.ts";
+import { succeeded } from "./git/store-git.ts";
 import { removeTree } from "./remove-tree.ts";
 
 const SESSION = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/;
@@ -67,16 +69,18 @@ export async function purgeDataDir(options: {
   let branches = 0;
   for (const name of await namesIn(join(dataDir, "repos"))) {
     if (!/^[0-9a-f]{32}\.git$/.test(name)) continue;
-    const cwd = join(dataDir, "repos", name);
+    const store = join(dataDir, "repos", name);
     await attempt("a repository's branches", async () => {
-      const listing = await git(["for-each-ref", "--format=%(refname)", "refs/sessions"], { cwd, signal });
+      // A store belongs to the user that git runs as, where programs have users of their own.
+      const { uid } = await stat(store);
+      const program = { store, storeWritable: true, uid };
+      const listing = succeeded(await git({ ...program, script: SESSION_REFS, args: [] }, signal));
       const refs = Map.groupBy(listing.split("\n").filter(Boolean), (ref) => ref.split("/")[2] ?? "");
-      let removed = 0;
-      for (const id of await purgeable([...refs.keys()]))
-        for (const ref of refs.get(id) ?? [])
-          removed += await attempt("a branch", () => git(["update-ref", "-d", ref], { cwd, signal }));
-      branches += removed;
-      if (removed > 0) await git(["prune", `--expire=${PRUNE_AFTER}`], { cwd, signal });
+      const doomed = (await purgeable([...refs.keys()])).flatMap((id) => refs.get(id) ?? []);
+      if (doomed.length === 0) return;
+      const stdin = { text: `${doomed.join("\n")}\n` };
+      const deleted = await git({ ...program, script: DROP_REFS, args: [PRUNE_AFTER], stdin }, signal);
+      branches += Number(succeeded(deleted)) || 0;
     });
   }
   return { conversations, branches };

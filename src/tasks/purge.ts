@@ -6,6 +6,7 @@ import { purgeOldRequestCounts } from "../db/request-counts.ts";
 import { purgeOldMessages } from "../messages/purge-store.ts";
 import { purgePublished } from "../queue/outbox.ts";
 import { openGit } from "../sandboxes/git/git.ts";
+import { probeIsolation } from "../sandboxes/isolation/probe.ts";
 import { purgeDataDir } from "../sandboxes/purge-data-dir.ts";
 import { knownSessions, purgeableSessions, purgeSession } from "../sessions/purge-store.ts";
 import { sleep } from "../shared/time.ts";
@@ -67,10 +68,11 @@ export async function purge(
 
   // Last, so that an unusable folder or git does not keep the database from being purged.
   if (deletedDays > 0 && !signal.aborted) {
-    const { dataDir, path, githubUrl, githubToken } = config;
+    const { dataDir, path, agentUids: uids } = config;
+    const { isolation } = await probeIsolation({ path, dataDir, uids });
     const left = await purgeDataDir({
       dataDir,
-      git: await openGit({ dataDir, path, githubUrl, githubToken }),
+      git: await openGit({ config, isolation: () => isolation }),
       database: await databaseIdentity(orm),
       days: deletedDays,
       known: (ids) => knownSessions(orm, ids),

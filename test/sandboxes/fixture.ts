@@ -34,6 +34,19 @@ export interface SandboxFixture {
 /** Programs of tests are killed after a minute, whatever happens. */
 export const LIMIT_MS = 60_000;
 
+/** What a session has pushed, as the database would keep it. */
+export function pushRecord(
+  commit: string | null = null,
+): CheckoutRequest["pushes"] & { commit: string | null } {
+  const pushes = {
+    commit,
+    async record(next: string | null) {
+      pushes.commit = next;
+    },
+  };
+  return pushes;
+}
+
 /** Everything that a program printed, once it has ended. */
 export async function linesOf(process: SandboxProcess): Promise<string[]> {
   return (await Array.fromAsync(process.lines(0))).map(({ line }) => line);
@@ -78,6 +91,7 @@ export async function openSandboxFixture(
       repo,
       targetBranch: "main",
       branch: "prompt/one",
+      pushes: pushRecord(),
       ...more,
     }),
     open: (request) => provider.open(provider.plan(), request, never, async () => undefined),

@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { localSandboxes } from "../../src/sandboxes/local.ts";
 import type { Machine } from "../../src/sandboxes/machine.ts";
 import { removeFolder } from "../harness/remove-folder.ts";
+import { pushRecord } from "./fixture.ts";
 
 const CONFIG = { provider: "local", id: "11111111-1111-4111-8111-111111111111", host: "here" } as const;
-const REQUEST = { sessionId: "s", repo: "o/n", targetBranch: "main", branch: "b" };
+const REQUEST = { sessionId: "s", repo: "o/n", targetBranch: "main", branch: "b", pushes: pushRecord() };
 
 // The listener was added after the old processes had been killed: an abort meanwhile left the packing running.
 test("an abort while old processes are killed stops the packing", async () => {

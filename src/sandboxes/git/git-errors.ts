@@ -14,7 +14,7 @@ export class RepositoryError extends Error {
 }
 
 const UNREACHABLE =
-  /could not resolve host|failed to connect|couldn't connect|connection (refused|timed out|reset)|network is unreachable|ssl|certificate|took longer|operation too slow/i;
+  /could not resolve host|failed to connect|couldn't connect|can't complete socks5|connection (refused|timed out|reset)|network is unreachable|ssl|certificate|took longer|operation too slow/i;
 const REFUSED =
   /not found|does not exist|authentication failed|could not read (username|password)|terminal prompts disabled|error: 40[134]|access denied|not a git repository|does not appear to be a git|permission/i;
 

@@ -1,146 +1,169 @@
-import { mkdir, rename, writeFile } from "node:fs/promises";
+import { lstatSync } from "node:fs";
+import { chmod, mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Secret } from "../../shared/secret.ts";
-import { signalGroup } from "../../shared/signal-group.ts";
-import { isTransient, RepositoryError } from "./git-errors.ts";
+import type { Config } from "../../config/config.ts";
+import { GATEWAY_PORT, type Isolation, type Mount } from "../isolation/isolation.ts";
+import { RepositoryError } from "./git-errors.ts";
+import { openWayOut } from "./git-network.ts";
+import { rejection, scrub } from "./git-output.ts";
+import { CREDENTIAL_HELPER, gitEnvironment } from "./git-settings.ts";
+import type { RepoAddress } from "./repo-url.ts";
+import { type Input, runBounded } from "./run-bounded.ts";
+import { OTHER_SIDES } from "./scripts.ts";
+
+/** One run of git: a script of scripts.ts, and all that it gets. */
+export interface GitProgram {
+  script: string;
+  args: readonly string[];
+  /** Our bare repository, a folder. */
+  store: string;
+  storeWritable: boolean;
+  /** The folder of a new checkout. */
+  checkout?: string;
+  /** Set: it talks to this repository, with the credentials meant for it. */
+  remote?: RepoAddress;
+  /** For a `remote` on this machine: its git folder, and whether it may be pushed to. */
+  source?: { folder: string; writable: boolean } | undefined;
+  /** The host user that owns what is written, where programs have users of their own. */
+  uid?: number | undefined;
+  stdin?: Input;
+  /** A file for stdout, instead of the result. */
+  stdout?: string;
+}
+
+export interface GitResult {
+  /** Null: a signal. */
+  code: number | null;
+  /** Up to 32 MiB. */
+  out: string;
+  /** The end of what it printed about errors, without credentials. */
+  error: string;
+}
 
 /**
- * Runs git outside any sandbox, never through a shell, and only in repositories that no agent can reach.
- * @param options.cwd default: git's own empty home.
- * @param options.withToken give GITHUB_TOKEN to the credential helper (which answers only for the host of GITHUB_URL).
- * @returns stdout, up to 32 MiB.
- * @throws RepositoryError with the end of git's output, credentials removed; what `signal` aborted with.
+ * Runs git on repositories that the service did not make, in a sandbox of its own: no network but its remote, no
+ * credentials but that remote's, no hooks, filters or programs of a repository, bounded in time, memory and output.
+ * Where this machine cannot isolate, it runs with the same settings outside (agents are refused there, unless allowed).
+ * @throws RepositoryError when it did not run to its end; what `signal` aborted with.
  */
-export type Git = (
-  args: readonly string[],
-  options?: { cwd?: string; withToken?: boolean; signal?: AbortSignal | undefined },
-) => Promise<string>;
+export type Git = (program: GitProgram, signal: AbortSignal) => Promise<GitResult>;
 
-const TIMEOUT_MS = 10 * 60_000;
-/** Between SIGTERM and SIGKILL. `retryOnLock` removes lock files that a killed git leaves behind. */
-const GRACE_MS = 2_000;
-const OUTPUT_LIMIT = 32 * 1024 * 1024;
-const STDERR_LIMIT = 64 * 1024;
-/** A constant: the token itself is only in the environment of the git processes that may need it. */
-const HELPER =
-  '!f() { test "$1" = get && printf "username=x-access-token\\npassword=%s\\n" "$PROMPT_BACKEND_GIT_TOKEN"; }; f';
+/** Where a sandboxed git finds its folders. */
+const INSIDE = { STORE: "/git/store", SOURCE: "/git/source", CHECKOUT: "/workspace" } as const;
+const CONFIG_INSIDE = "/git/config";
+/** Address space of one process: it maps packs by 256 MiB, and large files are streamed. */
+const MEMORY_KB = 1_536 * 1024;
 
-/** Writes git's configuration and home below `dataDir`, so that git never reads those of the machine or of a user. */
+/** Writes git's configuration and home below DATA_DIR, so that git never reads those of the machine or of a user. */
 export async function openGit(options: {
-  dataDir: string;
-  path: string;
-  githubUrl: string;
-  githubToken: Secret | undefined;
+  config: Pick<Config, "dataDir" | "path" | "githubUrl" | "githubToken" | "privateGitHosts" | "repoLimits">;
+  /** Asked before each run. Undefined: this machine cannot isolate. */
+  isolation: () => Isolation | undefined;
 }): Promise<Git> {
-  const { dataDir, path, githubUrl, githubToken } = options;
+  const { config } = options;
+  const { dataDir, path, githubUrl, githubToken, privateGitHosts = [], repoLimits } = config;
   const folder = join(dataDir, "git");
   const home = join(folder, "home");
   await mkdir(home, { recursive: true, mode: 0o700 });
   const configFile = join(folder, "config");
   // Written under another name and moved: another process on this DATA_DIR may be reading it.
   const draft = `${configFile}.${crypto.randomUUID()}`;
-  await writeFile(draft, configOf(githubToken === undefined ? undefined : new URL(githubUrl).origin));
+  await writeFile(draft, configOf(githubToken && new URL(githubUrl).origin));
+  // It holds no secret, and is read by other users through a mount.
+  await chmod(draft, 0o644);
   await rename(draft, configFile);
-  const base = {
-    PATH: path,
-    HOME: home,
-    LANG: "C.UTF-8",
-    GIT_CONFIG_NOSYSTEM: "1",
-    GIT_CONFIG_GLOBAL: configFile,
-    GIT_TERMINAL_PROMPT: "0",
-    // In addition to the checks of parseRepo: neither a redirect nor a configured rewrite may use another transport.
-    GIT_ALLOW_PROTOCOL: "file:http:https",
-  };
 
-  return async (args, { cwd = home, withToken = false, signal } = {}) => {
-    signal?.throwIfAborted();
-    const program = Bun.which("git", { PATH: path });
-    if (!program) throw new RepositoryError("git is not installed on the machine that runs the prompts.");
-    const token =
-      withToken && githubToken !== undefined ? { PROMPT_BACKEND_GIT_TOKEN: githubToken.reveal() } : {};
-    // A process group of its own: git's helpers (git-remote-https, upload-pack) must end with it.
-    const child = Bun.spawn([program, ...args], {
-      cwd,
-      env: { ...base, ...token },
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "pipe",
-      detached: true,
-    });
-    let stopped = "";
-    let force: ReturnType<typeof setTimeout> | undefined;
-    const stop = (reason: string) => {
-      stopped ||= reason;
-      // On SIGTERM git removes its lock files, here and in a repository that it pushes to.
-      signalGroup(child.pid, "SIGTERM");
-      force ??= setTimeout(() => signalGroup(child.pid, "SIGKILL"), GRACE_MS);
+  return async (program, signal) => {
+    signal.throwIfAborted();
+    const isolation = options.isolation();
+    const closedNetwork = isolation?.closedNetwork === true;
+    const git = Bun.which("git", { PATH: path });
+    if (!git) throw new RepositoryError("git is not installed on the machine that runs the prompts.");
+    const { script, args, store, storeWritable, checkout, remote, source, uid } = program;
+    const mounts: Mount[] = [
+      { source: store, target: INSIDE.STORE, writable: storeWritable },
+      { source: configFile, target: CONFIG_INSIDE, writable: false },
+      ...(source ? sourceMounts(source) : []),
+      ...(checkout ? [{ source: checkout, target: INSIDE.CHECKOUT, writable: true }] : []),
+      ...(uid === 0 ? KERNEL : []),
+    ];
+    const folders = {
+      STORE: isolation ? INSIDE.STORE : store,
+      ...(source && { SOURCE: isolation ? INSIDE.SOURCE : source.folder }),
+      ...(checkout && { CHECKOUT: isolation ? INSIDE.CHECKOUT : checkout }),
     };
-    const onAbort = () => stop("it was interrupted");
-    signal?.addEventListener("abort", onAbort, { once: true });
-    const timer = setTimeout(() => stop(`it took longer than ${TIMEOUT_MS / 60_000} minutes`), TIMEOUT_MS);
-    try {
-      const [out, err] = await Promise.all([
-        textOf(child.stdout, OUTPUT_LIMIT, () => stop("it printed too much")),
-        textOf(child.stderr, STDERR_LIMIT, () => undefined),
-        child.exited,
-      ]);
-      signal?.throwIfAborted();
-      if (child.exitCode === 0 && stopped === "") return out;
-      const message = stopped || scrub(`${err}\n${rejection(out)}`, githubToken) || `git ${args[0]} failed`;
-      throw new RepositoryError(message, undefined, isTransient(message));
-    } finally {
-      clearTimeout(timer);
-      clearTimeout(force);
-      signal?.removeEventListener("abort", onAbort);
-    }
+    await using wayOut =
+      remote && remote.kind !== "local"
+        ? await openWayOut({ address: remote, folder, privateGitHosts, isolated: closedNetwork })
+        : undefined;
+    const argv = ["/bin/sh", "-c", script, "git", ...args] as const;
+    const wrapped = isolation?.wrap({
+      ...{ argv, mounts, cwd: "/", gateway: wayOut?.folder, uid },
+      hostNetwork: wayOut !== undefined && !closedNetwork,
+    });
+    const token = remote?.kind === "github" ? githubToken : undefined;
+    const env = {
+      ...gitEnvironment({
+        "safe.directory": folders.SOURCE ?? folders.STORE,
+        ...(wayOut && { "http.proxy": `socks5h://127.0.0.1:${wayOut.port ?? GATEWAY_PORT}` }),
+      }),
+      ...OTHER_SIDES,
+      ...folders,
+      PATH: path,
+      HOME: isolation ? "/var/tmp" : home,
+      GIT_CONFIG_GLOBAL: isolation ? CONFIG_INSIDE : configFile,
+      FILE_BLOCKS: `${Math.ceil(repoLimits.maxBytes / 512)}`,
+      MEMORY_KB: `${MEMORY_KB}`,
+      ...(token && { PROMPT_BACKEND_GIT_TOKEN: token.reveal() }),
+    };
+    const { code, out, err } = await runBounded(
+      {
+        argv: wrapped ?? argv,
+        cwd: isolation ? "/" : home,
+        env,
+        stdin: program.stdin,
+        stdout: program.stdout,
+        filter: isolation?.filter,
+      },
+      signal,
+    );
+    const refused = wayOut?.refused();
+    // What git says of it would tell which ports are open.
+    if (refused) throw refused;
+    const outside = err.replaceAll(INSIDE.STORE, store).replaceAll(INSIDE.SOURCE, remote?.display ?? "");
+    return { code, out, error: scrub(`${outside}\n${rejection(out)}`, token) };
   };
 }
+
+/**
+ * A repository on this machine: even a git that was taken over cannot replace its hooks or its configuration, because only
+ * what a push writes is writable.
+ */
+function sourceMounts({ folder, writable }: { folder: string; writable: boolean }): Mount[] {
+  const whole = { source: folder, target: INSIDE.SOURCE, writable: false };
+  // A log is written where there is one: somebody has checked the branch out.
+  const logs = lstatSync(join(folder, "logs"), { throwIfNoEntry: false })?.isDirectory() ? ["logs"] : [];
+  const parts = ["objects", "refs", ...logs].map((name) => ({
+    source: join(folder, name),
+    target: `${INSIDE.SOURCE}/${name}`,
+    writable: true,
+  }));
+  return writable ? [whole, ...parts] : [whole];
+}
+
+/** A repository of root's is worked on as root, without any privilege; still, root owns these and may write to them. */
+const KERNEL: Mount[] = ["sys", "irq", "bus", "fs", "acpi", "scsi", "sysrq-trigger"].map((name) => {
+  const path = `/proc/${name}`;
+  return { source: path, target: path, writable: false };
+});
 
 function configOf(tokenOrigin: string | undefined): string {
-  const lines = [
-    "[safe]\n\tdirectory = *",
-    "[gc]\n\tauto = 0",
-    "[maintenance]\n\tauto = false",
-    "[advice]\n\tdetachedHead = false\n\tpushUpdateRejected = false",
-    '[protocol "ext"]\n\tallow = never',
-    // Give up on a host that stalls for a minute.
-    "[http]\n\tlowSpeedLimit = 1000\n\tlowSpeedTime = 60",
-  ];
+  // Other users' repositories are worked on at exactly these places; outside a sandbox the environment names the folder.
+  const lines = ["[safe]", `\tdirectory = ${INSIDE.STORE}`, `\tdirectory = ${INSIDE.SOURCE}`];
   if (tokenOrigin !== undefined)
-    lines.push(`[credential ${JSON.stringify(tokenOrigin)}]\n\thelper = ${JSON.stringify(HELPER)}`);
+    lines.push(
+      `[credential ${JSON.stringify(tokenOrigin)}]`,
+      `\thelper = ${JSON.stringify(CREDENTIAL_HELPER)}`,
+    );
   return `${lines.join("\n")}\n`;
-}
-
-/** Reads on beyond the limit, so that the program does not block, but discards the rest. */
-async function textOf(
-  stream: ReadableStream<Uint8Array>,
-  limit: number,
-  onLimit: () => void,
-): Promise<string> {
-  const parts: Uint8Array[] = [];
-  let size = 0;
-  for await (const part of stream) {
-    size += part.length;
-    if (size <= limit) parts.push(part);
-    else onLimit();
-  }
-  return Buffer.concat(parts).toString("utf8");
-}
-
-/** Why a branch was refused: `push --porcelain` prints it on stdout. */
-function rejection(stdout: string): string {
-  const line = stdout.split("\n").find((one) => one.startsWith("!\t"));
-  return line?.split("\t")[2] ?? "";
-}
-
-/** The end of git's output, without credentials, prefixes and hints. */
-function scrub(stderr: string, token: Secret | undefined): string {
-  const text = stderr
-    .split(/[\n\r]/)
-    .map((line) => line.replace(/^(remote:\s*|fatal:\s*|error:\s*)+/, "").trim())
-    .filter((line) => line !== "" && !line.startsWith("hint:"))
-    .slice(-6)
-    .join("; ")
-    .replace(/\/\/[^/@\s]+@/g, "//");
-  return (token ? text.replaceAll(token.reveal(), "***") : text).slice(0, 1000);
 }

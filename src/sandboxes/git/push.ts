@@ -1,41 +1,96 @@
-import { pushFailure, RepositoryError } from "./git-errors.ts";
+import { messageOf } from "../../shared/errors.ts";
+import { isTransient, pushFailure, RepositoryError } from "./git-errors.ts";
 import { retryOnLock } from "./git-retry.ts";
+import { defaultBranchesIn, headsIn } from "./remote-branches.ts";
+import { checkSessionBranch } from "./repo-url.ts";
 import type { CheckoutRequest, PushResult } from "./request.ts";
-import type { StoreGit } from "./store-git.ts";
+import { EXIT, LOOK, PUSH } from "./scripts.ts";
+import { sessionRefs } from "./session-refs.ts";
+import { type StoreGit, succeeded } from "./store-git.ts";
 
 /** The first pause between two tries of a push: hosts are down for longer than a lock file is held. */
 const FIRST_PAUSE_MS = 250;
 const KEPT = "The work is kept, and the next prompt continues from it.";
 
 /**
- * Pushes `head`, a ref of the store, to the session's branch, if the service has credentials for the repository.
+ * Pushes the session's work to its branch, if the service has credentials for the repository. It pushes only to a branch
+ * that this session made: whatever else is at that name stays as it is. The commit is recorded before the push, so that
+ * after a crash the branch's state tells whether the push was made.
+ * @param options.tip the work's commit, in the store.
  * @returns where the branch is now, or why it was not pushed.
  */
-export async function pushBranch(
-  { inStore, store, address, hasToken }: StoreGit,
-  request: CheckoutRequest,
-  head: string,
-  signal: AbortSignal,
-): Promise<PushResult> {
-  const { display, kind, url } = address;
-  if (kind === "github" && !hasToken)
-    return { pushed: false, reason: `set GITHUB_TOKEN to have it pushed to ${display}. ${KEPT}` };
+export async function pushBranch(options: {
+  storeGit: StoreGit;
+  request: CheckoutRequest;
+  tip: string;
+  branchPrefix: string;
+  signal: AbortSignal;
+}): Promise<PushResult> {
+  const { storeGit, request, tip, branchPrefix, signal } = options;
+  const { address, hasToken, store, withSource } = storeGit;
+  const { display, kind } = address;
+  const { branch, targetBranch, sessionId, pushes } = request;
+  const refuse = (reason: string): PushResult => ({ pushed: false, reason: `${reason} ${KEPT}` });
+  if (kind === "github" && !hasToken) return refuse(`set GITHUB_TOKEN to have it pushed to ${display}.`);
   if (kind === "https")
-    return {
-      pushed: false,
-      reason: `credentials are only sent to GITHUB_URL; set that and GITHUB_TOKEN for ${display}. ${KEPT}`,
-    };
-  const push = ["push", "--quiet", "--porcelain", "--", url, `${head}:refs/heads/${request.branch}`];
+    return refuse(`credentials are only sent to GITHUB_URL; set that and GITHUB_TOKEN for ${display}.`);
   try {
-    await retryOnLock(() => inStore(push, signal, { remote: true }), {
+    checkSessionBranch(branch, branchPrefix, targetBranch);
+  } catch (error) {
+    return refuse(`${messageOf(error)}.`);
+  }
+
+  const { url } = address;
+  const attempt = async (): Promise<PushResult> => {
+    const look = await withSource(
+      LOOK,
+      [url, sessionRefs(sessionId), branch, tip, pushes.commit ?? ""],
+      signal,
+    );
+    if (look.code === EXIT.unreadable) throw failed(look.error);
+    const listing = succeeded(look);
+    if (defaultBranchesIn(listing).some((one) => one.toLowerCase() === branch.toLowerCase()))
+      return refuse(`${branch} is the default branch of ${display}, which sessions do not push to.`);
+    const found = headsIn(listing).get(branch);
+    if (found === tip && pushes.commit === tip) return { pushed: true, to: display };
+    if (found !== undefined && !isOwn(found, pushes.commit, listing))
+      return refuse(`${display} has a branch ${branch} that this session did not make.`);
+    if (found !== undefined && listing.includes("\nrelation\tnewer") && found !== tip)
+      return { pushed: true, to: display };
+    if (found !== undefined && !listing.includes("\nrelation\tolder"))
+      return refuse(pushFailure(address, "[rejected]"));
+    await pushes.record(tip);
+    const push = await withSource(PUSH, [url, tip, branch, found ?? ""], signal, { push: true });
+    if (push.code === 0) return { pushed: true, to: display };
+    if (/\(?stale info\)?|already exists/i.test(push.error)) {
+      // Somebody else made a branch of that name at this very moment.
+      if (found === undefined) await pushes.record(null);
+      return refuse(`${display} has a branch ${branch} that this session did not make.`);
+    }
+    throw failed(push.error);
+  };
+  try {
+    return await retryOnLock(attempt, {
       store,
       signal,
       when: (error) => error.transient,
       firstMs: FIRST_PAUSE_MS,
     });
-    return { pushed: true, to: display };
   } catch (error) {
     if (!(error instanceof RepositoryError)) throw error;
-    return { pushed: false, reason: `${pushFailure(address, error.message)} ${KEPT}` };
+    return refuse(pushFailure(address, error.message));
   }
+}
+
+const failed = (error: string) => new RepositoryError(error, undefined, isTransient(error));
+
+/**
+ * Whether the branch is the session's: it is where the session has put it, or was about to; or it has moved from there, by
+ * commits that somebody added or a push whose record was overtaken. A branch at a commit of the target branch has no work
+ * of the session in it.
+ */
+function isOwn(found: string, pushed: string | null, listing: string): boolean {
+  if (pushed === null) return false;
+  if (found === pushed || listing.includes("\nrelation\tgrown")) return true;
+  return /\nrelation\t(older|newer)/.test(listing) && !listing.includes("\nrelation\tmerged");
 }

@@ -1,39 +1,43 @@
-import { RepositoryError, readFailure } from "./git-errors.ts";
+import type { GitResult } from "./git.ts";
+import { isTransient, RepositoryError, readFailure } from "./git-errors.ts";
 import type { RepoAddress } from "./repo-url.ts";
 import type { CheckoutRequest } from "./request.ts";
+import { EXIT } from "./scripts.ts";
 import type { StoreGit } from "./store-git.ts";
 
 /** How many branch names an error message lists. */
 const MAX_NAMES = 10;
 
-/**
- * Lists the branches of the source repository.
- * @returns the commit of each branch, by branch name; the target branch is among them.
- * @throws RepositoryError when the repository cannot be read or lacks the target branch.
- */
-export async function remoteBranches(
-  { inStore, address, hasToken }: StoreGit,
+/** Why a fetch failed: an error, or that the session's own branch is not there any more. */
+export function fetchFailure(
+  { address, hasToken }: StoreGit,
   request: CheckoutRequest,
-  signal: AbortSignal,
-): Promise<Map<string, string>> {
-  const listing = await inStore(["ls-remote", "--heads", "--", address.url], signal, { remote: true }).catch(
-    (error: unknown) => {
-      if (!(error instanceof RepositoryError)) throw error;
-      const message = readFailure(address, error.message, hasToken);
-      throw new RepositoryError(message, { cause: error }, error.transient);
-    },
+  { code, out, error }: GitResult,
+): RepositoryError | "branch is gone" {
+  if (code === EXIT.unreadable)
+    return new RepositoryError(readFailure(address, error, hasToken), undefined, isTransient(error));
+  const names = [...headsIn(out).keys()];
+  if (!names.includes(request.targetBranch)) return missingBranch(address, request.targetBranch, names);
+  if (/couldn't find remote ref/i.test(error) && !names.includes(request.branch)) return "branch is gone";
+  return new RepositoryError(readFailure(address, error, hasToken), undefined, isTransient(error));
+}
+
+/** The branches in a listing of `git ls-remote`, and their commits. */
+export function headsIn(listing: string): Map<string, string> {
+  return new Map(
+    listing.split("\n").flatMap((line) => {
+      const [, commit, name] = /^([0-9a-f]{40,64})\trefs\/heads\/(.+)$/.exec(line) ?? [];
+      return commit === undefined || name === undefined ? [] : [[name, commit] as const];
+    }),
   );
-  const heads = new Map(
-    listing
-      .split("\n")
-      .filter(Boolean)
-      .map((line) => {
-        const tab = line.indexOf("\t");
-        return [line.slice(tab + 1).replace(/^refs\/heads\//, ""), line.slice(0, tab)];
-      }),
-  );
-  if (!heads.has(request.targetBranch)) throw missingBranch(address, request.targetBranch, [...heads.keys()]);
-  return heads;
+}
+
+/** The branches that HEAD is said to be, in a listing of `git ls-remote --symref`. */
+export function defaultBranchesIn(listing: string): string[] {
+  return listing.split("\n").flatMap((line) => {
+    const [, name] = /^ref: refs\/heads\/(.+)\tHEAD$/.exec(line) ?? [];
+    return name === undefined ? [] : [name];
+  });
 }
 
 function missingBranch({ display }: RepoAddress, target: string, names: readonly string[]): RepositoryError {

@@ -1,19 +1,30 @@
+import type { Config } from "../../config/config.ts";
 import type { KeyedMutex } from "../../shared/keyed-mutex.ts";
+import { MIB } from "../../shared/units.ts";
+import { packOf } from "./bundle.ts";
 import type { Git } from "./git.ts";
-import { RepositoryError } from "./git-errors.ts";
+import { isTransient, RepositoryError } from "./git-errors.ts";
 import { retryOnLock } from "./git-retry.ts";
-import { BUNDLED } from "./packing.ts";
+import { checkoutConfig } from "./git-settings.ts";
 import { pushBranch } from "./push.ts";
-import { remoteBranches } from "./remote-branches.ts";
+import { fetchFailure } from "./remote-branches.ts";
 import type { RepoAddress } from "./repo-url.ts";
 import type { CheckoutRequest, WorkResult } from "./request.ts";
-import { latestCommit, sessionRefs, setHead } from "./session-refs.ts";
-import { openStoreGit } from "./store-git.ts";
+import { BUNDLE, CHECK_OUT, EXIT, FETCH, IMPORT } from "./scripts.ts";
+import { sessionRefs } from "./session-refs.ts";
+import { openStoreGit, succeeded } from "./store-git.ts";
 
 /** Our own bare copy of one source repository. No agent can reach it, so credentials may be used in it. */
 export interface RepositoryStore {
-  /** Fetches the session's branches and makes a checkout at `folder`. @returns the commit it starts from. */
-  checkOut(request: CheckoutRequest, folder: string, signal: AbortSignal): Promise<string>;
+  /**
+   * Fetches the session's branches and makes a checkout at `folder`, which belongs to `uid`.
+   * @returns the commit it starts from.
+   */
+  checkOut(
+    request: CheckoutRequest,
+    checkout: { folder: string; uid: number | undefined },
+    signal: AbortSignal,
+  ): Promise<string>;
   /**
    * Fetches the session's branches and writes them to a bundle at `file`, for a checkout on another machine.
    * @returns the commit that the checkout starts from, and the bundle's refs of the target branch and of the work.
@@ -40,92 +51,87 @@ export interface RepositoryStore {
  */
 export function openRepositoryStore(options: {
   git: Git;
-  dataDir: string;
+  config: Pick<Config, "dataDir" | "path" | "gitAuthor" | "branchPrefix" | "repoLimits">;
   address: RepoAddress;
   hasToken: boolean;
-  author: { name: string; email: string };
+  uidFor: (address: RepoAddress) => Promise<number | undefined>;
   mutex: KeyedMutex;
 }): RepositoryStore {
-  const { git, dataDir, address, hasToken, author, mutex } = options;
-  const storeGit = openStoreGit({ git, dataDir, address, hasToken });
-  const { store, inStore, ensure, commitOf } = storeGit;
+  const { git, config, address, hasToken, uidFor, mutex } = options;
+  const { dataDir, path, gitAuthor: author, branchPrefix, repoLimits } = config;
+  const storeGit = openStoreGit({ git, dataDir, path, address, hasToken, uidFor });
+  const { store, inStore, withSource } = storeGit;
+  const sizes = [`${repoLimits.maxFiles}`, `${repoLimits.maxBytes}`];
+  const tooLarge = () =>
+    new RepositoryError(
+      `The repository ${address.display} is too large: a checkout may have ${repoLimits.maxFiles} files and ${repoLimits.maxBytes / MIB} MB (REPO_MAX_FILES, REPO_MAX_MB).`,
+    );
 
-  /** Brings the session's refs up to date. @returns the commit that its work starts from. */
+  /** Brings the session's refs up to date. @returns the commit that its work starts from, and the target branch's. */
   const update = (request: CheckoutRequest, signal: AbortSignal) => {
-    const { base, origin } = sessionRefs(request.sessionId);
-    const work = async () => {
-      await ensure(signal);
-      const heads = await remoteBranches(storeGit, request, signal);
-      const pushed = heads.get(request.branch);
-      const wanted = [`+refs/heads/${request.targetBranch}:${base}`];
-      if (pushed !== undefined) wanted.push(`+refs/heads/${request.branch}:${origin}`);
-      const fetch = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", address.url, ...wanted];
-      await retryOnLock(() => inStore(fetch, signal, { remote: true }), { store, signal });
-      const fetched = pushed && (await commitOf(origin, signal));
-      const start = await latestCommit(storeGit, request, fetched, signal);
-      await retryOnLock(() => setHead(storeGit, request.sessionId, start, signal), { store, signal });
-      return start;
+    const fetch = async (branch: string): Promise<{ start: string; base: string }> => {
+      const args = [address.url, sessionRefs(request.sessionId), request.targetBranch, branch];
+      const result = await withSource(FETCH, args, signal);
+      if (/file too large/i.test(result.error)) throw tooLarge();
+      if (result.code === EXIT.fetchFailed || result.code === EXIT.unreadable) {
+        const failure = fetchFailure(storeGit, request, result);
+        // Somebody has deleted the session's branch: it continues from what is kept here.
+        if (failure === "branch is gone" && branch !== "") return fetch("");
+        if (failure !== "branch is gone") throw failure;
+      }
+      const [start = "", base = ""] = succeeded(result).trim().split(" ");
+      return { start, base };
     };
-    return mutex(store, work, signal);
+    // A branch that the session has not made is somebody else's.
+    const branch = request.pushes.commit === null ? "" : request.branch;
+    return mutex(store, () => retryOnLock(() => fetch(branch), { store, signal }), signal);
   };
 
   return {
-    async checkOut(request, folder, signal) {
-      const { base, head } = sessionRefs(request.sessionId);
-      const start = await update(request, signal);
-      // A repository of its own, with copies of the objects: what an agent does to it cannot reach the store. It reads
-      // only the session's own refs, so the lock is not needed.
-      await git(["init", "--quiet", "--template=", `--initial-branch=${request.branch}`, "--", folder], {
-        signal,
-      });
-      const inCheckout = (...args: string[]) => git(args, { cwd: folder, signal });
-      const branches = [
-        `${head}:refs/heads/${request.branch}`,
-        `${base}:refs/remotes/origin/${request.targetBranch}`,
-      ];
-      await inCheckout("fetch", "--quiet", "--no-tags", "--update-head-ok", "--", store, ...branches);
-      await inCheckout("remote", "add", "origin", address.display);
-      await inCheckout("config", "user.name", author.name);
-      await inCheckout("config", "user.email", author.email);
-      await inCheckout("checkout", "--quiet", "--force", request.branch, "--");
+    async checkOut(request, { folder, uid }, signal) {
+      const { start, base } = await update(request, signal);
+      const config = checkoutConfig({ origin: address.display, author });
+      const args = [start, base, request.branch, request.targetBranch, ...sizes, config];
+      const program = { script: CHECK_OUT, args, store, storeWritable: false, checkout: folder, uid };
+      // It reads the store's objects only, so the lock is not needed.
+      const result = await git(program, signal);
+      if (result.code === EXIT.tooLarge) throw tooLarge();
+      succeeded(result);
       return start;
     },
 
     async bundle(request, file, signal) {
-      const { base, head } = sessionRefs(request.sessionId);
-      const start = await update(request, signal);
-      await inStore(["bundle", "create", "--quiet", file, base, head], signal);
+      const refs = sessionRefs(request.sessionId);
+      const { start } = await update(request, signal);
+      const [base, head] = [`${refs}/base`, `${refs}/head`];
+      const program = { script: BUNDLE, args: [start, ...sizes, base, head], store, storeWritable: true };
+      const result = await git({ ...program, stdout: file, uid: await uidFor(address) }, signal);
+      if (result.code === EXIT.tooLarge) throw tooLarge();
+      succeeded(result);
       return { start, base, head };
     },
 
     importBundle(request, { bundle, start }, signal) {
       const work = async () => {
-        const { base, head } = sessionRefs(request.sessionId);
-        const tip = bundle === undefined ? start : await unpack(bundle, request.sessionId, signal);
-        await retryOnLock(() => setHead(storeGit, request.sessionId, tip, signal), { store, signal });
-        const commits = Number(await inStore(["rev-list", "--count", `${base}..${head}`], signal));
-        const short = (await inStore(["rev-parse", "--short", head], signal)).trim();
+        const found = bundle === undefined ? { tip: start, offset: "", how: "" } : await packOf(bundle);
+        const args = [sessionRefs(request.sessionId), found.tip, found.offset, found.how];
+        const stdin = bundle === undefined ? {} : { stdin: { file: bundle } };
+        const output = await retryOnLock(() => inStore(IMPORT, args, signal, stdin), { store, signal }).catch(
+          (error: unknown) => {
+            if (!(error instanceof RepositoryError)) throw error;
+            const message = `The agent's commits could not be imported: ${error.message}.`;
+            throw new RepositoryError(message, { cause: error }, error.transient || isTransient(message));
+          },
+        );
+        const [tip = "", count, head = ""] = output.trim().split(" ");
+        const commits = Number(count);
         const push =
           commits === 0
             ? ({ pushed: false, reason: "nothing changed" } as const)
-            : await pushBranch(storeGit, request, head, signal);
-        return { commits, head: short, push };
+            : await pushBranch({ storeGit, request, tip, branchPrefix, signal });
+        return { commits, head, push };
       };
       return mutex(store, work, signal);
     },
   };
-
-  /** Fetches the bundle's one branch. @returns its commit. @throws RepositoryError when the bundle is incomplete. */
-  async function unpack(bundle: string, sessionId: string, signal: AbortSignal): Promise<string> {
-    const { incoming } = sessionRefs(sessionId);
-    const fetch = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", bundle];
-    try {
-      await retryOnLock(() => inStore([...fetch, `+${BUNDLED}:${incoming}`], signal), { store, signal });
-      return (await inStore(["rev-parse", "--verify", `${incoming}^{commit}`], signal)).trim();
-    } catch (error) {
-      if (!(error instanceof RepositoryError)) throw error;
-      const message = `The agent's commits could not be imported: ${error.message}.`;
-      throw new RepositoryError(message, { cause: error }, error.transient);
-    }
-  }
 }

@@ -8,6 +8,14 @@ export interface CheckoutRequest {
   targetBranch: string;
   /** The session's own branch. */
   branch: string;
+  pushes: PushRecord;
+}
+
+/** What the session has pushed to its branch, as the database knows it. A push is written down before it is made. */
+export interface PushRecord {
+  /** The last commit that was, or was about to be, pushed. Null: the session has not made its branch. */
+  readonly commit: string | null;
+  record(commit: string | null): Promise<void>;
 }
 
 export interface WorkResult {

@@ -1,67 +1,92 @@
 import { createHash } from "node:crypto";
-import { mkdir, rename, rm, stat } from "node:fs/promises";
+import { chmodSync, chownSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import type { Git } from "./git.ts";
+import { giveTreeTo } from "../isolation/ownership.ts";
+import type { Git, GitProgram, GitResult } from "./git.ts";
+import { isTransient, RepositoryError } from "./git-errors.ts";
+import { gitFolderOf } from "./local-path.ts";
 import type { RepoAddress } from "./repo-url.ts";
 
 /** git in the bare store of one source repository. */
 export interface StoreGit {
-  git: Git;
   /** The store's folder. */
   store: string;
   address: RepoAddress;
   /** Whether GITHUB_TOKEN is set. */
   hasToken: boolean;
-  /**
-   * Runs git in the store.
-   * @param options.remote the command talks to the source repository: git gets the credentials meant for it.
-   * @returns stdout. @throws RepositoryError
-   */
-  inStore(args: readonly string[], signal: AbortSignal, options?: { remote?: boolean }): Promise<string>;
-  /** Makes the store if there is none. */
-  ensure(signal: AbortSignal): Promise<void>;
-  /** The commit that a ref points to, or undefined. */
-  commitOf(ref: string, signal: AbortSignal): Promise<string | undefined>;
-  isAncestor(older: string, newer: string, signal: AbortSignal): Promise<boolean>;
+  /** Runs a script that does not talk to the source repository. @throws RepositoryError unless it succeeds. */
+  inStore(
+    script: string,
+    args: readonly string[],
+    signal: AbortSignal,
+    more?: Pick<GitProgram, "stdin" | "stdout">,
+  ): Promise<string>;
+  /** Runs a script that talks to the source repository, in which it may write only for a push. */
+  withSource(
+    script: string,
+    args: readonly string[],
+    signal: AbortSignal,
+    options?: { push: boolean },
+  ): Promise<GitResult>;
 }
 
+/**
+ * @param options.uidFor the host user of a store, and of git on its source; undefined: the service's own.
+ */
 export function openStoreGit(options: {
   git: Git;
   dataDir: string;
+  path: string;
   address: RepoAddress;
   hasToken: boolean;
+  uidFor: (address: RepoAddress) => Promise<number | undefined>;
 }): StoreGit {
-  const { git, dataDir, address, hasToken } = options;
-  const repos = join(dataDir, "repos");
-  const name = createHash("sha256").update(address.url).digest("hex").slice(0, 32);
-  const store = join(repos, `${name}.git`);
-  const inStore: StoreGit["inStore"] = (args, signal, { remote = false } = {}) =>
-    git(args, { cwd: store, withToken: remote && address.kind === "github", signal });
-  /** Git's failure means "no"; an abort does not. */
-  const orUndefined = <T>(answer: Promise<T>, signal: AbortSignal): Promise<T | undefined> =>
-    answer.catch(() => {
-      signal.throwIfAborted();
-      return undefined;
-    });
-
+  const { git, dataDir, path, address, hasToken, uidFor } = options;
+  const store = storeFolder(dataDir, address);
+  const ready = async () => {
+    const uid = await uidFor(address);
+    await makeStore(store, uid, path);
+    return uid;
+  };
   return {
-    git,
     store,
     address,
     hasToken,
-    inStore,
-    async ensure(signal) {
-      if (await stat(join(store, "HEAD")).catch(() => undefined)) return;
-      // Made under another name and moved: neither another process nor a crash leaves half a store here.
-      const draft = `${store}.${crypto.randomUUID()}`;
-      await mkdir(repos, { recursive: true, mode: 0o700 });
-      await git(["init", "--quiet", "--bare", "--template=", "--", draft], { signal });
-      await rename(draft, store).catch(() => rm(draft, { recursive: true, force: true }));
+    async inStore(script, args, signal, more = {}) {
+      const uid = await ready();
+      return succeeded(await git({ script, args, store, storeWritable: true, uid, ...more }, signal));
     },
-    commitOf: async (ref, signal) =>
-      (await orUndefined(inStore(["rev-parse", "--verify", "--quiet", ref], signal), signal))?.trim(),
-    isAncestor: async (older, newer, signal) =>
-      (await orUndefined(inStore(["merge-base", "--is-ancestor", older, newer], signal), signal)) !==
-      undefined,
+    async withSource(script, args, signal, { push } = { push: false }) {
+      // Checked again by gitFolderOf: what is there may have been replaced since the session was created.
+      const source =
+        address.kind === "local"
+          ? { folder: gitFolderOf(address.url, address.display), writable: push }
+          : undefined;
+      const uid = await ready();
+      return git({ script, args, store, storeWritable: true, remote: address, source, uid }, signal);
+    },
   };
+}
+
+/** @returns stdout. @throws RepositoryError with git's error. */
+export function succeeded({ code, out, error }: GitResult): string {
+  if (code === 0) return out;
+  const message = error || (code === null ? "git was killed" : `git ended with ${code}`);
+  throw new RepositoryError(message, undefined, code === null || isTransient(message));
+}
+
+const storeFolder = (dataDir: string, { url }: RepoAddress) =>
+  join(dataDir, "repos", `${createHash("sha256").update(url).digest("hex").slice(0, 32)}.git`);
+
+/**
+ * The store's folder, for its user; git makes the repository in it. DATA_DIR keeps others away from it, so that it may be
+ * readable to the users of sandboxes, who read it through a mount.
+ */
+async function makeStore(store: string, uid: number | undefined, path: string): Promise<void> {
+  const found = statSync(store, { throwIfNoEntry: false });
+  if (!found) {
+    mkdirSync(store, { recursive: true, mode: 0o700 });
+    chmodSync(store, 0o755);
+    if (uid !== undefined) chownSync(store, uid, uid);
+  } else if (uid !== undefined && found.uid !== uid) await giveTreeTo(uid, store, path);
 }

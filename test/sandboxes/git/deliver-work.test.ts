@@ -35,16 +35,20 @@ await describeSandboxes((setup) => {
     expect(await repo.branches()).not.toContain("prompt/s-untouched");
   });
 
-  test("a rejected push is reported; the work is kept, and the next sandbox starts from it", async () => {
+  test("a branch that somebody else makes meanwhile stays as it is; the work is kept, and the next sandbox starts from it", async () => {
     const { fixture, repo } = setup();
     const request = fixture.request(repo.path, { branch: "prompt/s-kept" });
     const first = await fixture.open(request);
     await repo.git("branch", "prompt/s-kept", "main");
-    await repo.git("checkout", "-q", "prompt/s-kept");
     await fixture.run(first, "echo kept > kept");
     const work = await first.deliverWork("kept", never);
-    expect(work.push).toMatchObject({ pushed: false, reason: expect.stringContaining("refused the push") });
-    await repo.git("checkout", "-q", "main");
+    expect(work.push).toMatchObject({
+      pushed: false,
+      reason: expect.stringContaining("a branch prompt/s-kept that this session did not make"),
+    });
+    expect(request.pushes.commit).toBeNull();
+    expect(await repo.git("rev-parse", "prompt/s-kept")).toBe(await repo.git("rev-parse", "main"));
+    await repo.git("branch", "-D", "prompt/s-kept");
     const second = await fixture.open(request);
     expect((await fixture.run(second, "cat kept")).out).toBe("kept");
     expect((await second.deliverWork("x", never)).push).toEqual({ pushed: true, to: repo.path });

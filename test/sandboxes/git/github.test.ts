@@ -25,7 +25,9 @@ beforeAll(async () => {
   source = await makeRepository();
   await Bun.$`git clone -q --bare ${source.path} ${join(root, "octo/hello.git")}`.quiet();
   server = startGitServer({ root, password: TOKEN, onRequest: recordArguments });
-  fixture = await openSandboxFixture({ env: { GITHUB_URL: server.url, GITHUB_TOKEN: TOKEN } });
+  fixture = await openSandboxFixture({
+    env: { GITHUB_URL: server.url, GITHUB_TOKEN: TOKEN, PRIVATE_GIT_HOSTS: "127.0.0.1" },
+  });
 });
 afterAll(async () => {
   await fixture.remove();
@@ -44,7 +46,7 @@ test("owner/name with GITHUB_TOKEN: cloned and pushed, and the token appears now
   expect(work).toMatchObject({ commits: 1, push: { pushed: true, to: `${server.url}/octo/hello` } });
   const log = await Bun.$`git -C ${join(root, "octo/hello.git")} log --format=%s prompt/s-remote`.text();
   expect(log).toBe("over http\nBegin\n");
-  expect([...argvs].join("\n")).toContain("ls-remote");
+  expect([...argvs].join("\n")).toContain("git-remote-http");
   expect([...argvs].join("\n")).not.toContain(TOKEN);
   expect(await Bun.$`grep -rl ${TOKEN} ${fixture.dataDir}`.nothrow().text()).toBe("");
 
@@ -56,7 +58,7 @@ test("a missing repository, and one that needs a token", async () => {
   await expect(fixture.open(fixture.request("octo/none"))).rejects.toThrow(
     `${server.url}/octo/none does not exist, or GITHUB_TOKEN may not read it`,
   );
-  const bare = await openSandboxFixture({ env: { GITHUB_URL: server.url } });
+  const bare = await openSandboxFixture({ env: { GITHUB_URL: server.url, PRIVATE_GIT_HOSTS: "127.0.0.1" } });
   try {
     await expect(bare.open(bare.request("octo/hello"))).rejects.toThrow("needs a GITHUB_TOKEN");
   } finally {
@@ -89,4 +91,70 @@ test("a host that is down", async () => {
   const gone = startGitServer({ root, password: "x" });
   gone.stop();
   await expect(fixture.open(fixture.request(`${gone.url}/a/b`))).rejects.toThrow("could not be reached");
+});
+
+// S8: git's own texts told a port that is open from one that is closed, on addresses that only this machine can reach.
+test("an address that is not listed in PRIVATE_GIT_HOSTS is refused before anything connects, whatever listens there", async () => {
+  let asked = 0;
+  const listener = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch() {
+      asked += 1;
+      return new Response("no", { status: 404 });
+    },
+  });
+  const closed = startGitServer({ root, password: "x" });
+  closed.stop();
+  const careful = await openSandboxFixture({
+    env: { GITHUB_URL: server.url, PRIVATE_GIT_HOSTS: new URL(server.url).host },
+  });
+  try {
+    const texts = [];
+    for (const host of [
+      `127.0.0.1:${listener.port}`,
+      new URL(closed.url).host,
+      `localhost:${listener.port}`,
+      `[::1]:${listener.port}`,
+    ]) {
+      const failure = await careful
+        .open(careful.request(`http://${host}/a/b`))
+        .catch((error: Error) => error.message);
+      texts.push(String(failure).replace(host, "HOST"));
+    }
+    expect(new Set(texts)).toEqual(
+      new Set([
+        "The host of http://HOST/a/b is at a private address; whoever runs the service can list it in PRIVATE_GIT_HOSTS.",
+      ]),
+    );
+    expect(asked).toBe(0);
+  } finally {
+    await careful.remove();
+    await listener.stop(true);
+  }
+});
+
+// S8: a public server could send git to a service on loopback.
+test("a redirect to another host is not followed", async () => {
+  let asked = 0;
+  const inner = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch() {
+      asked += 1;
+      return new Response("secret");
+    },
+  });
+  const outer = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch: (request) =>
+      Response.redirect(`http://127.0.0.1:${inner.port}${new URL(request.url).pathname}`, 302),
+  });
+  try {
+    await expect(fixture.open(fixture.request(`http://127.0.0.1:${outer.port}/a/b`))).rejects.toThrow();
+    expect(asked).toBe(0);
+  } finally {
+    await Promise.all([inner.stop(true), outer.stop(true)]);
+  }
 });

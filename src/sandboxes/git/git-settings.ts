@@ -1,0 +1,120 @@
+/**
+ * Settings of all git that the service runs. They are given as environment and as `-c`, which no configuration of a
+ * repository overrides.
+ */
+const SETTINGS: Readonly<Record<string, string>> = {
+  // Nothing that a repository contains or configures is run.
+  "core.hooksPath": "/dev/null",
+  "core.fsmonitor": "false",
+  "core.attributesFile": "/dev/null",
+  "core.excludesFile": "/dev/null",
+  "core.protectHFS": "true",
+  "core.protectNTFS": "true",
+  "submodule.recurse": "false",
+  "fetch.recurseSubmodules": "false",
+  "gc.auto": "0",
+  "maintenance.auto": "false",
+  "receive.autogc": "false",
+  "fetch.writeCommitGraph": "false",
+  "core.logAllRefUpdates": "false",
+  // Files above 16 MiB are streamed; without this, three of 500 MB took 1.6 GB.
+  "core.bigFileThreshold": "16m",
+  "core.packedGitWindowSize": "32m",
+  "core.packedGitLimit": "256m",
+  "core.deltaBaseCacheLimit": "32m",
+  "pack.threads": "2",
+  "pack.windowMemory": "64m",
+  "pack.deltaCacheSize": "32m",
+  "index.threads": "1",
+  "checkout.workers": "1",
+  "protocol.allow": "never",
+  "protocol.file.allow": "always",
+  "protocol.http.allow": "always",
+  "protocol.https.allow": "always",
+  "http.followRedirects": "false",
+  // Give up on a host that stalls for a minute.
+  "http.lowSpeedLimit": "1000",
+  "http.lowSpeedTime": "60",
+  "transfer.fsckObjects": "true",
+};
+
+/** What old, honest repositories contain. Everything that could harm a checkout remains an error. */
+const HARMLESS = [
+  ...["zeroPaddedFilemode", "missingSpaceBeforeDate", "missingSpaceBeforeEmail", "missingNameBeforeEmail"],
+  ...["badTimezone", "badEmail", "badName", "zeroPaddedDate", "badDate", "badDateOverflow"],
+];
+
+/** For index-pack and unpack-objects, which do not read the settings of fetch. */
+export const STRICT = `--strict=${HARMLESS.map((one) => `${one}=ignore`).join(",")}`;
+
+const settingsOf = (more: Readonly<Record<string, string>>): [string, string][] => [
+  ...Object.entries(SETTINGS),
+  ...HARMLESS.flatMap((one): [string, string][] => [
+    [`fetch.fsck.${one}`, "ignore"],
+    [`receive.fsck.${one}`, "ignore"],
+  ]),
+  ...Object.entries(more),
+];
+
+/** @param more settings of this command alone. */
+export function gitEnvironment(more: Readonly<Record<string, string>>): Record<string, string> {
+  const settings = settingsOf(more);
+  return {
+    LANG: "C.UTF-8",
+    GIT_CONFIG_NOSYSTEM: "1",
+    GIT_CONFIG_GLOBAL: "/dev/null",
+    GIT_ATTR_NOSYSTEM: "1",
+    GIT_NO_REPLACE_OBJECTS: "1",
+    GIT_GRAFT_FILE: "/dev/null",
+    GIT_NO_LAZY_FETCH: "1",
+    GIT_TERMINAL_PROMPT: "0",
+    GIT_ALLOW_PROTOCOL: "file:http:https",
+    GIT_CONFIG_COUNT: `${settings.length}`,
+    ...Object.fromEntries(
+      settings.flatMap(([key, value], index) => [
+        [`GIT_CONFIG_KEY_${index}`, key],
+        [`GIT_CONFIG_VALUE_${index}`, value],
+      ]),
+    ),
+  };
+}
+
+/**
+ * The command of the other side, where that is a folder of this machine: git passes no settings on to it. A constant,
+ * which a shell reads; the folder is a variable in its environment.
+ */
+export const otherSide = (command: "upload-pack" | "receive-pack"): string =>
+  [
+    "git",
+    ...settingsOf({}).map(([key, value]) => `-c ${key}=${value}`),
+    '-c "safe.directory=$SOURCE"',
+    command,
+  ].join(" ");
+
+/** A constant: the token itself is only in the environment of the commands that may need it. */
+export const CREDENTIAL_HELPER =
+  '!f() { test "$1" = get && printf "username=x-access-token\\npassword=%s\\n" "$PROMPT_BACKEND_GIT_TOKEN"; }; f';
+
+/** The configuration of a new checkout. */
+export function checkoutConfig(options: { origin: string; author: { name: string; email: string } }): string {
+  const { origin, author } = options;
+  return [
+    "[core]",
+    "\trepositoryformatversion = 0",
+    "\tfilemode = true",
+    "\tbare = false",
+    "\tlogallrefupdates = true",
+    '[remote "origin"]',
+    `\turl = ${quoted(origin)}`,
+    "\tfetch = +refs/heads/*:refs/remotes/origin/*",
+    "[user]",
+    `\tname = ${quoted(author.name)}`,
+    `\temail = ${quoted(author.email)}`,
+    "",
+  ].join("\n");
+}
+
+const quoted = (text: string) =>
+  /^[\w@%+=:,./-]+$/.test(text)
+    ? text
+    : `"${text.replace(/[\\"]/g, "\\$&").replaceAll("\n", "\\n").replaceAll("\t", "\\t")}"`;

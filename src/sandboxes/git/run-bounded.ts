@@ -1,0 +1,104 @@
+import { closeSync, openSync } from "node:fs";
+import { signalGroup } from "../../shared/signal-group.ts";
+import { RepositoryError } from "./git-errors.ts";
+
+/** What a program reads: a file, or text. */
+export type Input = { file: string } | { text: string };
+
+const TIMEOUT_MS = 10 * 60_000;
+/** Between SIGTERM and SIGKILL. `retryOnLock` removes lock files that a killed git leaves behind. */
+const GRACE_MS = 2_000;
+const OUTPUT_LIMIT = 32 * 1024 * 1024;
+const STDERR_LIMIT = 64 * 1024;
+
+/**
+ * Runs a program to its end, bounded in time and output.
+ * @param program.env its whole environment. @param program.filter of bubblewrap, if it is what `argv` begins with.
+ * @returns code null: it was killed. @throws RepositoryError if it was stopped here; what `signal` aborted with.
+ */
+export async function runBounded(
+  program: {
+    argv: readonly string[];
+    cwd: string;
+    env: Record<string, string>;
+    stdin: Input | undefined;
+    stdout: string | undefined;
+    filter: string | undefined;
+  },
+  signal: AbortSignal,
+): Promise<{ code: number | null; out: string; err: string }> {
+  const child = start(program);
+  let stopped = "";
+  let force: ReturnType<typeof setTimeout> | undefined;
+  const stop = (reason: string) => {
+    stopped ||= reason;
+    // On SIGTERM git removes its lock files, here and in a repository that it pushes to.
+    signalGroup(child.pid, "SIGTERM");
+    force ??= setTimeout(() => signalGroup(child.pid, "SIGKILL"), GRACE_MS);
+  };
+  const onAbort = () => stop("it was interrupted");
+  signal.addEventListener("abort", onAbort, { once: true });
+  const timer = setTimeout(() => stop(`it took longer than ${TIMEOUT_MS / 60_000} minutes`), TIMEOUT_MS);
+  try {
+    const [out, err] = await Promise.all([
+      typeof child.stdout === "object"
+        ? textOf(child.stdout, OUTPUT_LIMIT, () => stop("it printed too much"))
+        : "",
+      textOf(child.stderr, STDERR_LIMIT, () => undefined),
+      child.exited,
+    ]);
+    signal.throwIfAborted();
+    if (stopped) throw new RepositoryError(`git was stopped: ${stopped}`, undefined, true);
+    return { code: child.exitCode, out, err };
+  } finally {
+    clearTimeout(timer);
+    clearTimeout(force);
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+function start({ argv, cwd, env, stdin, stdout, filter }: Parameters<typeof runBounded>[0]) {
+  const opened: number[] = [];
+  const open = (file: string, flags: string) => {
+    const descriptor = openSync(file, flags, 0o600);
+    opened.push(descriptor);
+    return descriptor;
+  };
+  const input = () => {
+    if (stdin === undefined) return "ignore" as const;
+    return "file" in stdin ? open(stdin.file, "r") : Buffer.from(stdin.text);
+  };
+  try {
+    return Bun.spawn([...argv], {
+      cwd,
+      env,
+      stdio: [
+        input(),
+        stdout === undefined ? "pipe" : open(stdout, "w"),
+        "pipe",
+        // What bubblewrap has created, which nobody needs here, and its filter.
+        ...(filter === undefined ? [] : [open("/dev/null", "w"), open(filter, "r")]),
+      ],
+      // A process group of its own: git's helpers (git-remote-https, upload-pack) must end with it.
+      detached: true,
+    });
+  } finally {
+    for (const descriptor of opened) closeSync(descriptor);
+  }
+}
+
+/** Reads on beyond the limit, so that the program does not block, but discards the rest. */
+async function textOf(
+  stream: ReadableStream<Uint8Array>,
+  limit: number,
+  onLimit: () => void,
+): Promise<string> {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  for await (const part of stream) {
+    size += part.length;
+    if (size <= limit) parts.push(part);
+    else onLimit();
+  }
+  return Buffer.concat(parts).toString("utf8");
+}

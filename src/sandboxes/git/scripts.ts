@@ -1,0 +1,181 @@
+import { otherSide, STRICT } from "./git-settings.ts";
+
+/**
+ * What git does, as one script an operation, because each closed program costs milliseconds. The texts are constants; their
+ * arguments vary. Folders are in the environment: STORE, our bare repository; CHECKOUT; SOURCE, if the source repository is on
+ * this machine, instead of the URL.
+ */
+
+/** Exit codes that mean something. */
+export const EXIT = { unreadable: 3, fetchFailed: 4, tooLarge: 5, badWork: 6 } as const;
+
+/** $FILE_BLOCKS: the largest file, in units of 512 bytes. $MEMORY_KB: address space of each process. */
+const PRELUDE = `
+set -u
+umask 022
+ulimit -c 0
+ulimit -f "$FILE_BLOCKS" 2>/dev/null || :
+ulimit -v "$MEMORY_KB" 2>/dev/null || :
+# A file that is too large is an error with a message, not a signal.
+trap '' XFSZ
+export GIT_DIR="$STORE"
+commit() { git rev-parse --quiet --verify --end-of-options "$1^{commit}"; }
+older() { git merge-base --is-ancestor "$1" "$2"; }
+# Moves the session's head. If the new commit does not contain the old one, the old one stays reachable.
+set_head() {
+  before=$(commit "$refs/head") || before=
+  if [ "$before" = "$1" ]; then return 0; fi
+  if [ -n "$before" ] && ! older "$before" "$1"; then git update-ref "$refs/aside/$before" "$before" || return; fi
+  git update-ref "$refs/head" "$1"
+}
+fetch() {
+  url=\${SOURCE:-$1}
+  shift
+  git fetch --quiet --no-tags --no-write-fetch-head --no-auto-maintenance --no-recurse-submodules \\
+    \${SOURCE:+"--upload-pack=$UPLOAD_PACK"} -- "$url" "$@"
+}
+list() {
+  url=\${SOURCE:-$1}
+  shift
+  git ls-remote --symref \${SOURCE:+"--upload-pack=$UPLOAD_PACK"} -- "$url" "$@"
+}
+`;
+
+/** The other sides' commands, for a source on this machine. */
+export const OTHER_SIDES = {
+  UPLOAD_PACK: otherSide("upload-pack"),
+  RECEIVE_PACK: otherSide("receive-pack"),
+} as const;
+
+/**
+ * $1 URL  $2 the session's refs  $3 target branch  $4 the session's branch; empty: the session has not made it.
+ * Prints the commit that the next checkout starts from (what the session pushed, or what it could not push, or, if it has
+ * no work of its own yet, today's target branch), and that of the target branch. On EXIT.fetchFailed: the branches.
+ */
+export const FETCH = `${PRELUDE}
+refs=$2
+if ! [ -f "$STORE/HEAD" ]; then git init --quiet --bare --template= || exit; fi
+if [ -n "$4" ]; then
+  fetch "$1" "+refs/heads/$3:$refs/base" "+refs/heads/$4:$refs/origin"
+else
+  fetch "$1" "+refs/heads/$3:$refs/base"
+fi || {
+  list "$1" "refs/heads/*" || exit ${EXIT.unreadable}
+  exit ${EXIT.fetchFailed}
+}
+base=$(commit "$refs/base") || exit
+kept=$(commit "$refs/head") || kept=
+pushed=
+if [ -n "$4" ]; then pushed=$(commit "$refs/origin") || exit; fi
+other=\${pushed:-$base}
+if [ -z "$kept" ] || older "$kept" "$other"; then start=$other
+elif [ -z "$pushed" ] || older "$pushed" "$kept"; then start=$kept
+else start=$pushed
+fi
+set_head "$start" || exit
+echo "$start $base"
+`;
+
+/** $1 commit  $2 the most files  $3 the most bytes. Stops counting at a limit: a few KB can describe millions of files. */
+const SIZE = `
+size() {
+  { git ls-tree -r -l "$1" || echo failed; } | LC_ALL=C awk -v files="$2" -v bytes="$3" '
+    $1 == "failed" { failed = 1; exit }
+    { count += 1; if ($4 ~ /^[0-9]+$/) sum += $4; if (count > files + 0 || sum > bytes + 0) { over = 1; exit } }
+    END { if (over) exit ${EXIT.tooLarge}; if (failed) exit 1 }'
+}
+`;
+
+/**
+ * $1 commit  $2 the target branch's commit  $3 branch  $4 target branch  $5, $6 see SIZE  $7 configuration.
+ * Makes a repository of its own, with copies of the objects: what an agent does to it cannot reach the store.
+ */
+export const CHECK_OUT = `${PRELUDE}${SIZE}
+size "$1" "$5" "$6" || exit
+own=$CHECKOUT/.git
+mkdir -p "$own/objects/pack" "$own/refs/heads" "$own/info" "$own/hooks" || exit
+printf '%s' "$7" >"$own/config" &&
+  printf 'ref: refs/heads/%s\\n' "$3" >"$own/HEAD" &&
+  printf '%s refs/heads/%s\\n%s refs/remotes/origin/%s\\n' "$1" "$3" "$2" "$4" >"$own/packed-refs" || exit
+printf '%s\\n' "$1" "$2" | git pack-objects --revs --stdout --quiet --window=0 --delta-base-offset |
+  git --git-dir="$own" index-pack --stdin >/dev/null || exit
+cd "$CHECKOUT" || exit
+export GIT_DIR="$own" GIT_WORK_TREE="$CHECKOUT"
+git checkout --quiet --force "$3" --
+`;
+
+/** $1 commit  $2, $3 see SIZE  then refs. Prints a bundle. */
+export const BUNDLE = `${PRELUDE}${SIZE}
+size "$1" "$2" "$3" || exit
+shift 3
+git bundle create --quiet - "$@"
+`;
+
+/**
+ * $1 the session's refs  $2 the work's commit  $3 where the pack begins in stdin, a bundle; empty: there is none
+ * $4 unpack-objects or index-pack. Prints the commit, how many commits the target branch lacks, and a short id.
+ */
+export const IMPORT = `${PRELUDE}
+refs=$1
+case $4 in
+  unpack-objects) tail -c "+$3" | git unpack-objects -q ${STRICT} ;;
+  index-pack) tail -c "+$3" | git index-pack --stdin --fix-thin ${STRICT} >/dev/null ;;
+esac || exit ${EXIT.badWork}
+tip=$(commit "$2") || exit ${EXIT.badWork}
+set_head "$tip" || exit
+count=$(git rev-list --count "$refs/base..$tip") || exit
+short=$(git rev-parse --short "$tip") || exit
+echo "$tip $count $short"
+`;
+
+/**
+ * $1 URL  $2 the session's refs  $3 branch  $4 the work's commit  $5 the commit that was pushed last, or empty.
+ * Prints what ls-remote --symref does about HEAD and the branch, and how the branch is related to the work: older (it is
+ * contained in the work), newer (it contains the work), grown (it contains what was pushed last), merged (the target branch
+ * contains it).
+ */
+export const LOOK = `${PRELUDE}
+refs=$2
+listing=$(list "$1" HEAD "refs/heads/$3") || exit ${EXIT.unreadable}
+printf '%s\\n' "$listing"
+# Only a source on this machine tells its default branch while that has no commit.
+if [ -n "\${SOURCE:-}" ] && head=$(git --git-dir="$SOURCE" symbolic-ref --quiet HEAD); then
+  printf 'ref: %s\\tHEAD\\n' "$head"
+fi
+remote=
+while IFS='	' read -r id name; do
+  if [ "$name" = "refs/heads/$3" ]; then remote=$id; fi
+done <<END
+$listing
+END
+if [ -z "$remote" ]; then exit 0; fi
+if ! git cat-file -e "$remote^{commit}" 2>/dev/null; then
+  fetch "$1" "+refs/heads/$3:$refs/origin" || exit ${EXIT.unreadable}
+fi
+if older "$remote" "$4"; then echo "relation	older"; fi
+if older "$4" "$remote"; then echo "relation	newer"; fi
+if [ -n "$5" ] && older "$5" "$remote" 2>/dev/null; then echo "relation	grown"; fi
+if older "$remote" "$refs/base"; then echo "relation	merged"; fi
+exit 0
+`;
+
+/** $1 URL  $2 commit  $3 branch  $4 the branch's commit there; empty: there must be no such branch. */
+export const PUSH = `${PRELUDE}
+git push --quiet --porcelain --atomic --no-verify --no-follow-tags --recurse-submodules=no \\
+  --force-with-lease="refs/heads/$3:$4" \${SOURCE:+"--receive-pack=$RECEIVE_PACK"} -- "\${SOURCE:-$1}" "$2:refs/heads/$3"
+`;
+
+/** Prints all refs of sessions. */
+export const SESSION_REFS = `${PRELUDE}
+git for-each-ref --format="%(refname)" refs/sessions
+`;
+
+/** $1 the age at which unreachable objects are pruned. stdin: refs to delete. Prints how many were deleted. */
+export const DROP_REFS = `${PRELUDE}
+deleted=0
+while IFS= read -r ref; do
+  if git update-ref -d "$ref"; then deleted=$((deleted + 1)); fi
+done
+if [ "$deleted" -gt 0 ]; then git prune --expire="$1" || :; fi
+echo "$deleted"
+`;

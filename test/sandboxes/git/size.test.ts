@@ -1,0 +1,71 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { RepositoryError } from "../../../src/sandboxes/sandbox.ts";
+import { makeRepository, type TestRepository } from "../../harness/repository.ts";
+import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
+import { openSandboxFixture, type SandboxFixture } from "../fixture.ts";
+
+setDefaultTimeout(TEST_TIMEOUT_MS);
+
+/** Makes trees within trees: 10 entries in each of `depth` levels, and so 10 ** depth files, all of them one blob. */
+async function makeBomb(repo: TestRepository, depth: number, content: string): Promise<void> {
+  await Bun.write(join(repo.path, "blob"), content);
+  let id = (await repo.git("hash-object", "-w", "blob")).trim();
+  let mode = "100644 blob";
+  for (let level = 0; level < depth; level += 1) {
+    const entries = Array.from({ length: 10 }, (_, index) => `${mode} ${id}\tf${index}\n`).join("");
+    await Bun.write(join(repo.path, "entries"), entries);
+    id = (await Bun.$`git -C ${repo.path} mktree < ${join(repo.path, "entries")}`.quiet().text()).trim();
+    mode = "040000 tree";
+  }
+  const commit = (await repo.git("commit-tree", "-m", "bomb", id)).trim();
+  await repo.git("branch", "bomb", commit);
+}
+
+const BOMBS = {
+  "a million files of one byte": { depth: 6, content: "x" },
+  "a thousand files of 100 KB": { depth: 3, content: "x".repeat(100_000) },
+};
+
+// S5: a few KB of trees became a million files before anything looked at the disk.
+describe.each([true, false])("isolated: %p", (isolated) => {
+  let fixture: SandboxFixture;
+  beforeAll(async () => {
+    fixture = await openSandboxFixture({ isolated, env: { REPO_MAX_FILES: "5000", REPO_MAX_MB: "4" } });
+  });
+  afterAll(() => fixture.remove());
+
+  test.each(Object.entries(BOMBS))("%s are refused before the checkout", async (_, { depth, content }) => {
+    const repo = await makeRepository();
+    try {
+      await makeBomb(repo, depth, content);
+      const began = performance.now();
+      const opened = fixture.open(fixture.request(repo.path, { targetBranch: "bomb" }));
+      await expect(opened).rejects.toThrow("may have 5000 files and 4 MB (REPO_MAX_FILES, REPO_MAX_MB)");
+      await expect(opened).rejects.toBeInstanceOf(RepositoryError);
+      // Counting stops at the limit; a million files would take far longer.
+      expect(performance.now() - began).toBeLessThan(15_000);
+      expect(await readdir(join(fixture.dataDir, "sandboxes"))).toEqual([]);
+    } finally {
+      await repo.remove();
+    }
+  });
+
+  test("packed history that is too large is refused while it is fetched", async () => {
+    const repo = await makeRepository();
+    try {
+      const noise = Buffer.alloc(8 * 1024 ** 2);
+      for (let at = 0; at < noise.length; at += 65_536)
+        crypto.getRandomValues(noise.subarray(at, at + 65_536));
+      await Bun.write(join(repo.path, "noise"), noise);
+      await repo.git("add", "noise");
+      await repo.git("commit", "-q", "-m", "noise");
+      await repo.git("rm", "-q", "noise");
+      await repo.git("commit", "-q", "-m", "no noise");
+      await expect(fixture.open(fixture.request(repo.path))).rejects.toThrow("REPO_MAX_MB");
+    } finally {
+      await repo.remove();
+    }
+  });
+});
