@@ -6,7 +6,7 @@ import type { PgPool } from "bullmq";
  * The part of pg.Pool that BullMQ uses, on a PGlite session: connect, query, end, and the `notification` event of clients.
  * All "clients" are the same session; PGlite serializes their queries.
  */
-export function poolAround(db: PGlite): PgPool {
+export function poolAround(db: Pick<PGlite, "query" | "exec" | "onNotification">): PgPool {
   const query = async (text: string, params?: unknown[]) => {
     if (params !== undefined && params.length > 0) return db.query(text, params);
     // Unlike query, exec accepts several statements in one text, which BullMQ's migrations are.

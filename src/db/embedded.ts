@@ -1,5 +1,5 @@
 import { constants, existsSync } from "node:fs";
-import { cp } from "node:fs/promises";
+import { cp, open, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
 import initdbWasm from "@electric-sql/pglite/initdb.wasm" with { type: "file" };
@@ -8,8 +8,16 @@ import pgliteWasm from "@electric-sql/pglite/pglite.wasm" with { type: "file" };
 import { drizzle } from "drizzle-orm/pglite";
 import type { Database, Orm } from "./client.ts";
 import { lockDataDir } from "./data-dir-lock.ts";
+import { openDurableFiles } from "./durable-files.ts";
 import { poolAround } from "./embedded-pool.ts";
 import * as tables from "./tables.ts";
+
+/** PGlite's own, with fsync, by the one system call that our files have. */
+const DURABLE_PARAMS = [
+  ...PGlite.defaultStartParams.filter((param) => param !== "-F"),
+  "-c",
+  "wal_sync_method=fsync",
+];
 
 /**
  * Opens PostgreSQL inside this process, with its files in DATA_DIR/postgres. The first start creates them, in 3 to 5 s.
@@ -18,8 +26,9 @@ import * as tables from "./tables.ts";
 export async function openEmbedded(options: { dataDir: string }): Promise<Database> {
   const unlock = lockDataDir(options.dataDir);
   const folder = join(options.dataDir, "postgres");
-  if (!existsSync(join(folder, "PG_VERSION")))
-    process.stderr.write("Creating the embedded database (once, a few seconds)…\n");
+  const isNew = !existsSync(join(folder, "PG_VERSION"));
+  if (isNew) process.stderr.write("Creating the embedded database (once, a few seconds)…\n");
+  const { files, durable } = openDurableFiles(folder);
   let client: PGlite;
   try {
     const [pgliteWasmModule, initdbWasmModule] = await Promise.all([
@@ -27,7 +36,8 @@ export async function openEmbedded(options: { dataDir: string }): Promise<Databa
       compile(initdbWasm),
     ]);
     client = await PGlite.create({
-      dataDir: folder,
+      fs: files,
+      startParams: DURABLE_PARAMS,
       pgliteWasmModule,
       initdbWasmModule,
       fsBundle: Bun.file(fsBundle),
@@ -35,17 +45,30 @@ export async function openEmbedded(options: { dataDir: string }): Promise<Databa
     // One session serves our queries and BullMQ's, whose statements omit the schema. Our tables are in public, and no name
     // is in both schemas.
     await client.exec("create schema if not exists bullmq; set search_path to public, bullmq");
+    if (isNew) await syncAll(folder);
   } catch (error) {
     unlock();
     throw error;
   }
+  // BullMQ's statements do not wait for the disk: the queue only dispatches, and what it loses is found in our tables.
+  const queue = { query: client.query.bind(client), exec: client.exec.bind(client) };
+  makeDurable(client, durable);
   const orm = drizzle(client, { schema: tables }) as unknown as Orm;
 
   return {
     kind: "embedded",
     orm,
-    listen: (channel, onNotify) => client.listen(channel, onNotify),
-    queuePool: () => poolAround(client),
+    listen(channel, onNotify) {
+      // A client must not hear of what a power failure could still undo. In their order.
+      let last: Promise<void> = Promise.resolve();
+      return client.listen(channel, (payload) => {
+        last = last.then(durable).then(
+          () => onNotify(payload),
+          () => undefined,
+        );
+      });
+    },
+    queuePool: () => poolAround({ ...queue, onNotification: client.onNotification.bind(client) }),
     // There is only one process and one session: nothing else runs meanwhile.
     async withAdvisoryLock(_lock, work, signal) {
       signal?.throwIfAborted();
@@ -62,9 +85,32 @@ export async function openEmbedded(options: { dataDir: string }): Promise<Databa
     },
     async close() {
       await client.close();
+      await durable();
       unlock();
     },
   };
+}
+
+/** Results of statements and transactions are returned when they are on the disk. */
+function makeDurable(client: PGlite, durable: () => Promise<void>): void {
+  for (const name of ["query", "exec", "transaction"] as const) {
+    const run = client[name].bind(client) as (...args: unknown[]) => Promise<unknown>;
+    Object.assign(client, {
+      [name]: async (...args: unknown[]) => {
+        const result = await run(...args);
+        await durable();
+        return result;
+      },
+    });
+  }
+}
+
+/** The program that creates the database does not sync it. Best effort: there is nothing in it yet. */
+async function syncAll(folder: string): Promise<void> {
+  for (const name of await readdir(folder, { recursive: true })) {
+    const file = await open(join(folder, name));
+    await file.sync().finally(() => file.close());
+  }
 }
 
 async function compile(path: string): Promise<WebAssembly.Module> {
