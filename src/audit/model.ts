@@ -35,7 +35,9 @@ export const auditQuery = t.Object({
   limit: t.Optional({ ...paging.limit, description: "Page size. Default: 100" }),
   from: t.Optional({ ...TimestampInput, description: "Not before this time" }),
   to: t.Optional({ ...TimestampInput, description: "Before this time" }),
-  actor: t.Optional(t.String({ maxLength: 1_000, description: "Only what this user or part did" })),
+  actor: t.Optional(
+    t.String({ maxLength: 1_000, description: "Only what this user or part did", examples: ["alice"] }),
+  ),
   action: t.Optional(
     t.String({ maxLength: 100, description: "Only this action", examples: ["session.create"] }),
   ),

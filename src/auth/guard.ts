@@ -22,6 +22,7 @@ type LimitedOutcome = Outcome & { headers?: Allowance["headers"] };
 
 /** RFC 6750: the scheme in any case, then one token of the characters that a token may have. */
 const BEARER = /^bearer +([A-Za-z0-9\-._~+/]+=*) *$/i;
+const NOBODY: User = Object.freeze({ id: "", roles: [], expiresAt: Number.POSITIVE_INFINITY });
 const CHALLENGE = "Bearer";
 const CHALLENGE_INVALID_TOKEN = 'Bearer error="invalid_token"';
 
@@ -35,22 +36,30 @@ export type Guard = ReturnType<typeof createGuard>;
  *
  * Do not give a guarded route `parse: "none"`: with a parse hook beside it Elysia 1.4 fails on that name.
  */
-export function createGuard(options: { verifier: TokenVerifier; limits?: RateLimits | undefined }) {
-  const { verifier, limits } = options;
+export function createGuard(options: {
+  verifier: TokenVerifier;
+  limits?: RateLimits | undefined;
+  /** Requests that need no token. Default: none. */
+  exempt?: (request: Request) => boolean;
+}) {
+  const { verifier, limits, exempt } = options;
   const outcomes = new WeakMap<Request, Promise<LimitedOutcome>>();
   const outcomeOf = (request: Request): Promise<LimitedOutcome> => {
     let outcome = outcomes.get(request);
     if (!outcome) {
-      outcome = authenticate(verifier, request.headers.get("authorization")).then((one) =>
-        limits ? applyLimit(limits, request, one) : one,
-      );
+      outcome = exempt?.(request)
+        ? Promise.resolve({ user: NOBODY })
+        : authenticate(verifier, request.headers.get("authorization")).then((one) =>
+            limits ? applyLimit(limits, request, one) : one,
+          );
       outcomes.set(request, outcome);
     }
     return outcome;
   };
 
   return (
-    new Elysia({ name: "auth-guard" })
+    // Elysia takes plugins of one name for the same.
+    new Elysia({ name: exempt ? "auth-guard-with-exemptions" : "auth-guard" })
       // Runs before the body is parsed, and only where there may be one. It refuses by claiming the body as
       // its own, so that nothing reads it; thrown here, the error would be taken for malformed JSON.
       .onParse({ as: "scoped" }, async ({ request }) =>

@@ -102,7 +102,8 @@ async function serviceAt({ host, port }: Config): Promise<string | undefined> {
     const reply = await fetch(`http://${urlHost(host)}:${port}/health/detail`, {
       signal: AbortSignal.timeout(ANSWER_MS),
     });
-    const { version, isolation } = (await reply.json()) as { version?: unknown; isolation?: unknown };
+    const { version, isolation, code } = (await reply.json()) as Record<string, unknown>;
+    if (reply.status === 401 && code === "token_missing") return "(whose details need a token)";
     return typeof version === "string" && isolation !== undefined ? version : undefined;
   } catch {
     return undefined;

@@ -16,6 +16,7 @@ import type { Metrics } from "../observability/metrics.ts";
 import { promptRoutes } from "../prompts/routes.ts";
 import { sessionRoutes } from "../sessions/routes.ts";
 import { webhookRoutes } from "../webhooks/routes.ts";
+import { isFromHere } from "./client-address.ts";
 import { docs } from "./docs.ts";
 import { headers } from "./headers.ts";
 import { type HealthDetail, healthRoutes } from "./health.ts";
@@ -47,6 +48,7 @@ export function createApp(options: AppOptions) {
   const { database, config, hub, verifier, health, queueAlive, limits, metrics, logger, version } = options;
   const { orm } = database;
   const guard = createGuard({ verifier, limits }).onParse({ as: "scoped" }, readJson);
+  const detailGuard = createGuard({ verifier, limits, exempt: (request) => isFromHere(request, config) });
   const app = new Elysia();
   return app
     .use(errorHandler({ logger, methodsOf: (path) => methodsOf(app.routes, path) }))
@@ -56,7 +58,11 @@ export function createApp(options: AppOptions) {
     .use(requestLimits())
     .use(docs(version)(app))
     .use(
-      healthRoutes({ detail: health, ready: createReadiness({ orm, queueAlive, refusal: options.refusal }) }),
+      healthRoutes({
+        detail: health,
+        ready: createReadiness({ orm, queueAlive, refusal: options.refusal }),
+        guard: detailGuard,
+      }),
     )
     .use(meRoutes({ orm, config, guard }))
     .use(sessionRoutes({ orm, config, guard }))

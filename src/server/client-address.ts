@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import type { Server } from "bun";
 import ipaddr from "ipaddr.js";
+import { type Config, isLoopback } from "../config/config.ts";
 
 const servers = new WeakMap<Request, Server<undefined>>();
 
@@ -21,6 +22,20 @@ export function clientAddress(request: Request, trustedProxyHops: number): strin
   const forwarded = (request.headers.get("x-forwarded-for") ?? "").split(",").at(-trustedProxyHops)?.trim();
   // Node's check is the strict one: to ipaddr.js `1` and `0x7f.1` are addresses, too.
   return network(forwarded !== undefined && isIP(forwarded) ? forwarded : peer);
+}
+
+/**
+ * Whether a request comes from this machine: the service listens on loopback only, and neither the peer nor the client that
+ * the trusted proxies name is elsewhere. A proxy that is not declared as trusted may forward anybody.
+ */
+export function isFromHere(request: Request, config: Pick<Config, "host" | "trustedProxyHops">): boolean {
+  const { host, trustedProxyHops } = config;
+  const forwarded = request.headers.has("x-forwarded-for") || request.headers.has("forwarded");
+  if (!isLoopback(host) || (forwarded && trustedProxyHops === 0)) return false;
+  const peer = clientAddress(request, 0);
+  // The network of ::1.
+  const isHere = (address: string) => isLoopback(address) || address === "0:0:0:0::/64";
+  return isHere(peer) && isHere(clientAddress(request, trustedProxyHops));
 }
 
 function network(address: string): string {

@@ -23,6 +23,7 @@ const TAGS = [
     description: "Work that failed permanently, until it is resolved, abandoned or retried",
   },
   { name: "Me", description: "The current user and limits" },
+  { name: "Audit", description: "Who did what to which, for admins" },
   { name: "Webhooks", description: "Callbacks of other services" },
   { name: "Health", description: "Health checks and build details" },
 ];

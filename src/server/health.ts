@@ -1,5 +1,6 @@
 import { Elysia, t } from "elysia";
 import { errorResponses, sharedModels } from "../api/schemas.ts";
+import type { Guard } from "../auth/guard.ts";
 import type { Readiness } from "./readiness.ts";
 
 export interface HealthDetail {
@@ -25,7 +26,13 @@ const healthModels = {
 };
 
 /** For load balancers, orchestrators and operators. Only /health/ready does I/O. */
-export function healthRoutes({ detail, ready }: { detail: () => HealthDetail; ready: Readiness }) {
+export function healthRoutes(options: {
+  detail: () => HealthDetail;
+  ready: Readiness;
+  /** Of the details alone. */
+  guard: Guard;
+}) {
+  const { detail, ready, guard } = options;
   // 403: on loopback, for a Host that is not a name of this machine.
   const errors = errorResponses(403);
   const operation = (operationId: string, summary: string) => ({
@@ -59,8 +66,14 @@ export function healthRoutes({ detail, ready }: { detail: () => HealthDetail; re
         response: { 200: "HealthResponse", ...errors, ...errorResponses(503) },
       },
     )
+    .use(guard)
     .get("/health/detail", () => detail(), {
-      detail: operation("handlers_health_detail", "Get build and isolation details"),
-      response: { 200: "HealthDetailOutput", ...errors },
+      detail: {
+        ...operation("handlers_health_detail", "Get build and isolation details"),
+        description:
+          "Needs a token, unless the service listens on loopback only and the request comes from this machine.",
+        security: [{ Bearer: [] }],
+      },
+      response: { 200: "HealthDetailOutput", ...errorResponses(401, 403, 500) },
     });
 }

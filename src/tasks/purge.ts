@@ -10,6 +10,7 @@ import { probeIsolation } from "../sandboxes/isolation/probe.ts";
 import { purgeDataDir } from "../sandboxes/purge-data-dir.ts";
 import { knownSessions, purgeableSessions, purgeSession } from "../sessions/purge-store.ts";
 import { sleep } from "../shared/time.ts";
+import { purgeOldSignatures } from "../webhooks/store.ts";
 import type { TaskContext } from "./task.ts";
 
 /** Between two statements, milliseconds, so that a large purge leaves the database to others. */
@@ -43,6 +44,7 @@ export async function purge(
   await drain("outbox_rows", () => purgePublished(orm));
   await drain("idempotency_keys", () => purgeExpiredKeys(orm));
   await drain("request_counts", () => purgeOldRequestCounts(orm));
+  await drain("webhook_signatures", () => purgeOldSignatures(orm));
   await purgeOldHeartbeats(orm);
   if (auditDays > 0) await drain("audit_entries", () => purgeAudit(orm, auditDays, PURGE_BATCH));
 

@@ -6,8 +6,9 @@ const TOLERANCE_S = 300;
 
 /**
  * Authenticates a webhook's caller, who knows WEBHOOK_SECRET: by `Authorization: Bearer <secret>`, or, without sending
- * the secret, by `X-Webhook-Signature: sha256=<hex>`, the HMAC-SHA256 of `<X-Webhook-Timestamp>.<body>`. A signature may
- * be replayed within the tolerance: webhooks are idempotent.
+ * the secret, by `X-Webhook-Signature: sha256=<hex>`, the HMAC-SHA256 of `<X-Webhook-Timestamp>.<body>`.
+ * @returns the signature, which is valid as long as the tolerance lasts, so that the caller must remember it; undefined for
+ *   the bearer token, with which nothing tells a repetition from a new delivery.
  * @throws AppError `webhooks_closed` where no secret is configured, else `unauthorized`.
  */
 export function authenticateCaller(options: {
@@ -17,13 +18,13 @@ export function authenticateCaller(options: {
   body: Uint8Array;
   /** Milliseconds since the epoch. */
   now: number;
-}): void {
+}): string | undefined {
   const { secret, headers, body, now } = options;
   if (secret === undefined)
     throw new AppError("webhooks_closed", "Webhooks are disabled: WEBHOOK_SECRET is not set.");
   const bearer = /^bearer +(\S+) *$/i.exec(headers.get("authorization") ?? "")?.[1];
   if (bearer !== undefined) {
-    if (secret.equals(bearer)) return;
+    if (secret.equals(bearer)) return undefined;
     throw new AppError("unauthorized", "The bearer token is not the WEBHOOK_SECRET.");
   }
   const timestamp = headers.get("x-webhook-timestamp") ?? "";
@@ -42,4 +43,5 @@ export function authenticateCaller(options: {
       "unauthorized",
       `X-Webhook-Timestamp must be in seconds since 1970, at most ${TOLERANCE_S} s from the current time.`,
     );
+  return hex;
 }

@@ -5,11 +5,11 @@ import type { RateLimits } from "../auth/guard.ts";
 import type { Config } from "../config/config.ts";
 import type { Orm } from "../db/client.ts";
 import type { Logger } from "../observability/logger.ts";
-import { markItemReturned } from "../sandboxes/store.ts";
 import { AppError } from "../shared/errors.ts";
 import { authenticateCaller } from "./authenticate-caller.ts";
 import { webhookModels } from "./model.ts";
 import { redeploy } from "./railway.ts";
+import { acceptReturn } from "./store.ts";
 
 /** The IP allocator's callback: a borrowed sandbox was returned. */
 export function webhookRoutes(options: {
@@ -21,10 +21,13 @@ export function webhookRoutes(options: {
   now?: () => number;
 }) {
   const { orm, config, limits, logger, now = Date.now } = options;
+  const signatures = new WeakMap<Request, string>();
   return new Elysia().model({ ...sharedModels, ...webhookModels }).post(
     "/webhook/return",
-    async ({ body }) => {
-      const sessions = await markItemReturned(orm, body.item);
+    async ({ body, request }) => {
+      const sessions = await acceptReturn(orm, { item: body.item, signature: signatures.get(request) });
+      if (sessions === "repeated")
+        return { success: true, message: "This delivery was accepted before, and is not repeated" };
       // Only if a session held it: a webhook that is delivered twice redeploys once.
       if (sessions.length > 0 && config.railway) void redeploy(config.railway, logger);
       const message =
@@ -40,12 +43,13 @@ export function webhookRoutes(options: {
         const { request, set } = context;
         const raw = await readBytes(request);
         try {
-          authenticateCaller({
+          const signature = authenticateCaller({
             secret: config.webhookSecret,
             headers: request.headers,
             body: raw,
             now: now(),
           });
+          if (signature !== undefined) signatures.set(request, signature);
         } catch (refusal) {
           const allowance = await limits?.byAddress(request);
           Object.assign(set.headers, allowance?.headers);
@@ -58,7 +62,7 @@ export function webhookRoutes(options: {
         operationId: "handlers_webhooks_return_item",
         summary: "Report a returned sandbox",
         description:
-          "For the IP allocator; safe to repeat. Authenticated by WEBHOOK_SECRET: as a bearer token, or by X-Webhook-Timestamp (seconds since 1970, at most 5 minutes off) and X-Webhook-Signature (`sha256=` and the hexadecimal HMAC-SHA256 of `<timestamp>.<body>`).",
+          "For the IP allocator; safe to repeat. Authenticated by WEBHOOK_SECRET: as a bearer token, or by X-Webhook-Timestamp (seconds since 1970, at most 5 minutes off) and X-Webhook-Signature (`sha256=` and the hexadecimal HMAC-SHA256 of `<timestamp>.<body>`). A delivery with a signature takes effect once: a repetition is answered 200 and changes nothing. The bearer token cannot protect from replays; prefer signatures.",
         tags: ["Webhooks"],
         security: [{ WebhookSignature: [], WebhookTimestamp: [] }, { WebhookSecret: [] }],
       },

@@ -1,9 +1,11 @@
 import { expect, test } from "bun:test";
 import { createHmac } from "node:crypto";
-import { eq } from "drizzle-orm";
+import { eq, sql } from "drizzle-orm";
 import type { SandboxConfig } from "../../src/db/json-columns.ts";
+import { webhookSignature } from "../../src/db/safety-tables.ts";
 import { session } from "../../src/db/tables.ts";
 import { createLogger } from "../../src/observability/logger.ts";
+import { purgeOldSignatures } from "../../src/webhooks/store.ts";
 import { ask, makeApp } from "../harness/app.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import { seedSession } from "../harness/seed.ts";
@@ -41,9 +43,12 @@ describeEachDatabase("POST /webhook/return", (database) => {
     // biome-ignore lint/suspicious/noExplicitAny: read as it comes.
     return { status: reply.status, body: (await reply.json()) as any };
   };
+  /** Each at another time, or two deliveries of one second were the same. */
+  let sent = 0;
   const send = (item: unknown, to = app()) => {
     const raw = JSON.stringify({ item });
-    return post(raw, { ...signed(raw), "content-type": "application/json" }, to);
+    sent += 1;
+    return post(raw, { ...signed(raw, seconds(-sent)), "content-type": "application/json" }, to);
   };
   const holding = async (config: object, inboxStatus: "Completed" | "Processing" = "Completed") => {
     const { sessionId } = await seedSession(database(), 1);
@@ -87,6 +92,58 @@ describeEachDatabase("POST /webhook/return", (database) => {
       expect(await post(raw, headers)).toMatchObject({ status: 200, body: { success: true } });
       expect(await held()).toBeNull();
     }
+  });
+
+  // Within 300 s a recorded delivery took a sandbox away from the session that held the item next.
+  test("attack: a recorded delivery is replayed after the item was lent again, on this node and on another", async () => {
+    const raw = JSON.stringify({ item: { id: "10.0.0.9" } });
+    const recorded = signed(raw, seconds(-200));
+    const first = await holding({ provider: "allocator", id: "10.0.0.9" });
+    expect(await post(raw, recorded)).toMatchObject({ status: 200, body: { success: true } });
+    expect(await first()).toBeNull();
+    const next = await holding({ provider: "allocator", id: "10.0.0.9" });
+    const shouted = {
+      ...recorded,
+      "x-webhook-signature": recorded["x-webhook-signature"].toUpperCase().replace("SHA256", "sha256"),
+    };
+    // A sender that lost the answer repeats its delivery: that is no error.
+    for (const headers of [recorded, shouted])
+      for (const node of [app(), app({ PORT: "8001" })])
+        expect(await post(raw, headers, node)).toMatchObject({
+          status: 200,
+          body: { success: true, message: expect.stringContaining("not repeated") },
+        });
+    expect(await next()).not.toBeNull();
+    // A new delivery takes effect.
+    expect(await post(raw, signed(raw))).toMatchObject({ status: 200, body: { success: true } });
+    expect(await next()).toBeNull();
+  });
+
+  test("of concurrent deliveries with one signature one takes effect", async () => {
+    const raw = JSON.stringify({ item: { id: "10.0.0.10" } });
+    const headers = signed(raw, seconds(-1));
+    await holding({ provider: "allocator", id: "10.0.0.10" });
+    const replies = await Promise.all(Array.from({ length: 8 }, () => post(raw, headers)));
+    expect(replies.filter(({ body }) => body.message.includes("marked"))).toHaveLength(1);
+    expect(replies.map(({ status }) => status)).toEqual(Array(8).fill(200));
+  });
+
+  test("a delivery that failed is not remembered; old signatures are purged, and only hashes are stored", async () => {
+    const { orm } = database();
+    const raw = JSON.stringify({ item: { id: "10.0.0.11" } });
+    const headers = signed(raw, seconds(-2));
+    const held = await holding({ provider: "allocator", id: "10.0.0.11" });
+    await orm.execute(sql`alter table session rename to session_away`);
+    expect((await post(raw, headers)).status).toBe(500);
+    await orm.execute(sql`alter table session_away rename to session`);
+    expect(await post(raw, headers)).toMatchObject({ status: 200 });
+    expect(await held()).toBeNull();
+    const hashes = async () => (await orm.select().from(webhookSignature)).map(({ hash }) => hash);
+    expect(JSON.stringify(await hashes())).not.toContain(headers["x-webhook-signature"].slice(7));
+    const count = (await hashes()).length;
+    expect(await purgeOldSignatures(orm)).toBe(0);
+    await orm.update(webhookSignature).set({ seenAt: sql`now() - interval '1 hour'` });
+    expect(await purgeOldSignatures(orm)).toBe(count);
   });
 
   test("a signed but malformed body is 400 or 422", async () => {
