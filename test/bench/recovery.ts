@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
 import { SQL } from "bun";
-import { agentCommand, type Mode, openTraces, textOf } from "../chaos/agent.ts";
+import { type Mode, openTraces, textOf } from "../chaos/agent.ts";
 import { type Cluster, openCluster } from "../chaos/cluster.ts";
 import { makeRepository, type TestRepository } from "../harness/repository.ts";
 import { until } from "../harness/until.ts";
@@ -35,7 +35,7 @@ async function main(): Promise<void> {
     },
   });
   const traces = openTraces();
-  const cluster = await openCluster({ combination: "redis", agent: agentCommand(traces.port) });
+  const cluster = await openCluster({ combination: "redis", tracePort: traces.port });
   const repository = await makeRepository();
   try {
     for (const node of cluster.nodes) await node.start();

@@ -1,3 +1,5 @@
+import { GATEWAY_PORT } from "../../src/sandboxes/isolation/isolation.ts";
+
 /** How the agent of a chaos run behaves; encoded in the prompt's text. */
 export const MODES = ["normal", "normal", "normal", "normal", "deaf", "daemon", "fail"] as const;
 export type Mode = (typeof MODES)[number];
@@ -15,13 +17,15 @@ export const textOf = ({ id, lines, delay, mode }: Job): string => `${id} ${line
 
 /**
  * The agent prints numbered lines, each with the nonce of its start, and appends one line to its own file. It reports each
- * start and end to a trace server: the truth about what ran, independent of the service's records.
+ * start and end to a trace server: the truth about what ran, independent of the service's records. Its only way there is
+ * the gateway, which is closed while no runner watches: it tries until it gets through.
  */
 export function agentCommand(tracePort: number): string[] {
   const script = `
 read -r id lines delay mode
 nonce=$RANDOM$RANDOM$$
-trace() { { exec 9<>/dev/tcp/127.0.0.1/${tracePort} && printf 'GET /%s/%s/%s HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n' "$1" "$id" "$nonce" >&9 && read -r _ <&9; exec 9>&-; } 2>/dev/null; }
+once() { { exec 9<>/dev/tcp/127.0.0.1/${GATEWAY_PORT} && printf 'GET http://127.0.0.1:${tracePort}/%s/%s/%s HTTP/1.1\\r\\nHost: 127.0.0.1:${tracePort}\\r\\n\\r\\n' "$1" "$id" "$nonce" >&9 && read -r _ code _ <&9; exec 9>&-; } 2>/dev/null; [ "$code" = 200 ]; }
+trace() { until code= && once "$1"; do sleep 0.2; done; }
 [ "$mode" = deaf ] && trap '' TERM
 [ "$mode" = daemon ] && setsid bash -c 'trap "" TERM HUP; while :; do sleep 0.2; done' >/dev/null 2>&1 &
 trace start
@@ -40,6 +44,9 @@ export interface Trace {
   id: string;
   nonce: string;
 }
+
+/** The settings with which agents reach the trace server. */
+export const traceEgress = (tracePort: number) => ({ EGRESS: "list", EGRESS_ALLOW: `127.0.0.1:${tracePort}` });
 
 /** Collects the agents' reports. */
 export function openTraces() {

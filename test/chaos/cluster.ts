@@ -7,6 +7,7 @@ import { freePort } from "../harness/machine.ts";
 import { type PrivateServer, startPostgres, startRedis } from "../harness/private-servers.ts";
 import { type RunningProcess, startProcess } from "../harness/process.ts";
 import { removeFolder } from "../harness/remove-folder.ts";
+import { agentCommand, traceEgress } from "./agent.ts";
 
 export type Combination = "redis" | "postgres" | "embedded";
 
@@ -42,8 +43,8 @@ export interface Cluster {
 }
 
 /** A cluster's five processes (two servers, three workers on two machines), or the single one of embedded mode. */
-export async function openCluster(options: { combination: Combination; agent: string[] }): Promise<Cluster> {
-  const { combination, agent } = options;
+export async function openCluster(options: { combination: Combination; tracePort: number }): Promise<Cluster> {
+  const { combination, tracePort } = options;
   const folder = await mkdtemp(join(tmpdir(), "pb-chaos-"));
   const postgres = combination === "embedded" ? undefined : await startPostgres({ folder, durable: true });
   const redis = combination === "redis" ? await startRedis({ folder }) : undefined;
@@ -53,7 +54,9 @@ export async function openCluster(options: { combination: Combination; agent: st
     HOST: "127.0.0.1",
     LOG_LEVEL: "info",
     AGENT: "command",
-    AGENT_COMMAND: JSON.stringify(agent),
+    AGENT_COMMAND: JSON.stringify(agentCommand(tracePort)),
+    ...traceEgress(tracePort),
+    LOCAL_REPOSITORIES: tmpdir(),
     MIN_FREE_DISK_MB: "16",
     LOCAL_REPOSITORIES: tmpdir(),
     RATE_LIMIT_PER_MINUTE: "0",

@@ -5,7 +5,7 @@ import { readConfig } from "../../src/config/config.ts";
 import { type Database, openDatabase } from "../../src/db/client.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { makeRepository } from "../harness/repository.ts";
-import { agentCommand, openTraces } from "./agent.ts";
+import { openTraces } from "./agent.ts";
 import { type Cluster, type Combination, openCluster } from "./cluster.ts";
 import { faultsOf } from "./faults.ts";
 import { check, type Findings } from "./invariants.ts";
@@ -33,7 +33,7 @@ export async function chaos(options: {
   const random = createRandom(seed);
   const traces = openTraces();
   const repository = await makeRepository();
-  const cluster = await openCluster({ combination, agent: agentCommand(traces.port) });
+  const cluster = await openCluster({ combination, tracePort: traces.port });
   const ledger = createLedger();
   const faults: Record<string, number> = {};
   const readers: Reader[] = [];
