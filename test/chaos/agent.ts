@@ -46,7 +46,10 @@ export interface Trace {
 }
 
 /** The settings with which agents reach the trace server. */
-export const traceEgress = (tracePort: number) => ({ EGRESS: "list", EGRESS_ALLOW: `127.0.0.1:${tracePort}` });
+export const traceEgress = (tracePort: number) => ({
+  EGRESS: "list",
+  EGRESS_ALLOW: `127.0.0.1:${tracePort}`,
+});
 
 /** Collects the agents' reports. */
 export function openTraces() {

@@ -43,7 +43,10 @@ export interface Cluster {
 }
 
 /** A cluster's five processes (two servers, three workers on two machines), or the single one of embedded mode. */
-export async function openCluster(options: { combination: Combination; tracePort: number }): Promise<Cluster> {
+export async function openCluster(options: {
+  combination: Combination;
+  tracePort: number;
+}): Promise<Cluster> {
   const { combination, tracePort } = options;
   const folder = await mkdtemp(join(tmpdir(), "pb-chaos-"));
   const postgres = combination === "embedded" ? undefined : await startPostgres({ folder, durable: true });
