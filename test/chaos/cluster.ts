@@ -59,7 +59,6 @@ export async function openCluster(options: {
     AGENT: "command",
     AGENT_COMMAND: JSON.stringify(agentCommand(tracePort)),
     ...traceEgress(tracePort),
-    LOCAL_REPOSITORIES: tmpdir(),
     MIN_FREE_DISK_MB: "16",
     LOCAL_REPOSITORIES: tmpdir(),
     RATE_LIMIT_PER_MINUTE: "0",
