@@ -60,6 +60,7 @@ export async function openCluster(options: {
     AGENT_COMMAND: JSON.stringify(agentCommand(tracePort)),
     ...traceEgress(tracePort),
     MIN_FREE_DISK_MB: "16",
+    RUN_DISK_MB: "64",
     LOCAL_REPOSITORIES: tmpdir(),
     RATE_LIMIT_PER_MINUTE: "0",
     RATE_LIMIT_ADDRESS_PER_MINUTE: "0",

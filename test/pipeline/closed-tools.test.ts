@@ -75,7 +75,7 @@ rm -rf node_modules package.json package-lock.json; echo done > done.txt`;
       return { text: JSON.stringify(await backend.messages(promptId)), requests };
     };
 
-        const allowed = await run({ EGRESS: "list", EGRESS_ALLOW: `${registry.host},${url.host}` });
+    const allowed = await run({ EGRESS: "list", EGRESS_ALLOW: `${registry.host},${url.host}` });
     expect(allowed.text).toContain("npm-worked");
     expect(allowed.text).toContain("git-worked");
     expect(allowed.requests).toContainEqual(
