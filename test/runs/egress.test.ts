@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { asc, eq } from "drizzle-orm";
 import { egressRules } from "../../src/config/egress-rules.ts";
 import { egressRequest } from "../../src/db/safety-tables.ts";
+import { Secret } from "../../src/shared/secret.ts";
 import { describeRuns, type RunFixture, shellAgent } from "./fixture.ts";
 
 /** Opens a tunnel through the gateway, once for each target, as the environment says. */
@@ -65,5 +66,37 @@ describeRuns("what a run asks for on the network", (fixture) => {
     expect(rows).toHaveLength(501);
     expect(rows.reduce((sum, { count }) => sum + count, 0)).toBe(1_000);
     expect(rows.find(({ host }) => host === "other")).toMatchObject({ port: 0, count: 500 });
+  });
+
+  test("an agent that outlives its runner finds the same gateway and token again, and nothing is told twice", async () => {
+    const { submit, run, depsFor, textsOf, detachAfter } = fixture();
+    const keys: (string | null)[] = [];
+    let restarted = false;
+    await using upstream = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      fetch(request) {
+        keys.push(request.headers.get("x-api-key"));
+        return new Response("the model", { status: restarted ? 200 : 503 });
+      },
+    });
+    const script = `${asks("before.example:443")}
+      until curl -sf -m 5 -d '{}' -H "x-api-key: $ANTHROPIC_API_KEY" "$ANTHROPIC_BASE_URL/v1/messages"; do sleep 0.1; done
+      echo; ${asks("before.example:443", "after.example:443")}`;
+    const refused = (host: string) =>
+      `refused: ${host}:443; allow it with EGRESS_ALLOW=${host}:443 and EGRESS=list`;
+    const model = { upstream: `http://127.0.0.1:${upstream.port}`, apiKey: new Secret("the-key") };
+    const deps = depsFor(shellAgent(script, { needsModel: true }), { model });
+    const { promptId } = await submit();
+    await detachAfter(promptId, deps, refused("before.example"));
+    restarted = true;
+    await run(promptId, deps);
+    const texts = await textsOf(promptId);
+    expect(texts.slice(0, 3)).toEqual([refused("before.example"), "the model", refused("after.example")]);
+    expect(new Set(keys)).toEqual(new Set(["the-key"]));
+    expect(await rowsOf(fixture(), promptId)).toMatchObject([
+      { host: "before.example", count: 2 },
+      { host: "after.example", count: 1 },
+    ]);
   });
 });
