@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import type { Program } from "../../agents/find-program.ts";
 import { MIB } from "../../shared/units.ts";
 import { asUser, GATEWAY_INSIDE, withForwarder } from "./first-program.ts";
 import { type ClosedProgram, ISOLATION_FDS, type Isolation, type Mount } from "./isolation.ts";
@@ -28,8 +29,8 @@ export interface Features {
 /** Programs and files of this machine that bubblewrap is called with. */
 export interface Tools {
   bwrap: string;
-  setpriv: string | undefined;
-  socat: string | undefined;
+  setpriv: Program | undefined;
+  socat: Program | undefined;
   dataDir: string;
   /** The sandbox's own files of /etc. */
   etc: string;
@@ -60,10 +61,10 @@ function wrap(tools: Tools, features: Features, program: ClosedProgram): string[
   let argv: string[] = [...program.argv];
   if (program.gateway !== undefined) {
     if (!socat) throw new Error("socat is not installed: a program in a sandbox cannot reach its gateway");
-    argv = withForwarder(socat, argv);
+    argv = withForwarder(socat.path, argv);
   }
   // Before the forwarder, so that it is no other user than the program.
-  if (user === "own" && setpriv) argv = asUser(setpriv, uid, program.cwd, argv);
+  if (user === "own" && setpriv) argv = asUser(setpriv.path, uid, program.cwd, argv);
   return [
     bwrap,
     ...(user === "namespace" ? ["--unshare-user", "--uid", `${uid}`, "--gid", `${uid}`] : []),
@@ -83,6 +84,10 @@ function wrap(tools: Tools, features: Features, program: ClosedProgram): string[
     ...hideData(dataDir),
     ...Object.entries(SCRATCH).flatMap(([path, size]) => scratch(features, path, size)),
     ...program.mounts.flatMap((mount) => mounted(mount, dataDir)),
+    // Where they are not part of the system.
+    ...readOnly([setpriv, socat].flatMap((one) => one?.readable ?? [])).flatMap((one) =>
+      mounted(one, dataDir),
+    ),
     ...(program.gateway === undefined ? [] : ["--ro-bind", program.gateway, GATEWAY_INSIDE]),
     // Last: they hold the mount points. As user 1000, the program would be their owner.
     ...["--remount-ro", "/dev", "--remount-ro", "/"],

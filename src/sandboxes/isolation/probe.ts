@@ -1,5 +1,6 @@
 import { closeSync, openSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { findProgram } from "../../agents/find-program.ts";
 import { signalGroup } from "../../shared/signal-group.ts";
 import { bubblewrap, type Features, type Tools, type UserMode } from "./bubblewrap.ts";
 import type { Isolation } from "./isolation.ts";
@@ -43,8 +44,7 @@ export async function probeIsolation(options: {
   uids: { first: number };
 }): Promise<Probed> {
   const { path, dataDir, uids } = options;
-  const which = (name: string) => Bun.which(name, { PATH: path }) ?? undefined;
-  const bwrap = which("bwrap");
+  const bwrap = findProgram("bwrap", path)?.path;
   if (!bwrap)
     return nothing({
       part: "bubblewrap",
@@ -59,8 +59,8 @@ export async function probeIsolation(options: {
     hasFilter(arch) ? writeFilter(dataDir, arch) : undefined,
     helpOf(bwrap, path),
   ]);
-  const setpriv = which("setpriv");
-  const socat = which("socat");
+  const setpriv = findProgram("setpriv", path);
+  const socat = findProgram("socat", path);
   const etcNames = readdirSync("/etc");
   const toolsFor = (user: UserMode): Tools => {
     const masks = createMasks({ ownUser: user === "own", root });
