@@ -14,15 +14,15 @@ const MAX_CONNECTIONS = 128;
 const FORWARD = `
 port=$1 listening=$2 socat=$3 socket=$4
 shift 4
-("$socat" "TCP-LISTEN:$port,bind=127.0.0.1,fork,reuseaddr,backlog=128,max-children=${MAX_CONNECTIONS}" \\
-  "UNIX-CONNECT:$socket" </dev/null >/dev/null 2>&1 &)
+forwarder=$("$socat" "TCP-LISTEN:$port,bind=127.0.0.1,fork,reuseaddr,backlog=128,max-children=${MAX_CONNECTIONS}" \\
+  "UNIX-CONNECT:$socket" </dev/null >/dev/null 2>&1 & echo $!)
 tries=0 up=
 while [ -z "$up" ]; do
   while read -r _ local _ state _; do
     if [ "$local $state" = "$listening" ]; then up=1; break; fi
   done </proc/net/tcp
   if [ -z "$up" ]; then
-    if [ "$tries" -ge 1000 ]; then
+    if [ "$tries" -ge 1000 ] || ! [ -d "/proc/$forwarder" ]; then
       echo "The sandbox's forwarder does not listen on 127.0.0.1:$port: $socat did not start." >&2
       exit 125
     fi
