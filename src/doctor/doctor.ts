@@ -3,7 +3,7 @@ import type { Config } from "../config/config.ts";
 import { createLogger } from "../observability/logger.ts";
 import { databaseFindings } from "./database.ts";
 import { checked, type Finding, ok } from "./finding.ts";
-import { agentFound, diskFound, gitFound, isolationFound } from "./machine.ts";
+import { agentFound, diskFound, gitFound, isolationFound, limitsFound } from "./machine.ts";
 import { allocatorFound, identityFound, portFound, queueFound } from "./network.ts";
 
 /** Checks everything that a start with this configuration needs, all at the same time. Changes nothing. */
@@ -25,6 +25,7 @@ export async function examine(config: Config): Promise<Finding[]> {
     one("git", () => gitFound(config), "install git"),
     one("agent", () => agentFound(config), "check AGENT"),
     one("isolation", () => isolationFound(config), "install bubblewrap"),
+    one("limits", () => limitsFound(config), "check RUN_MEMORY_MB"),
     one("disk", () => diskFound(config), "check DATA_DIR"),
     one("port", () => portFound(config, running), "set another PORT or HOST"),
   ]);

@@ -6,6 +6,8 @@ import { chooseAgent } from "../agents/choose.ts";
 import { findProgram } from "../agents/find-program.ts";
 import type { Config } from "../config/config.ts";
 import { probeIsolation } from "../sandboxes/isolation/probe.ts";
+import { openCgroups } from "../sandboxes/process/cgroup.ts";
+import { MIB } from "../shared/units.ts";
 import { type Found, fail, ok, warn } from "./finding.ts";
 
 const ANSWER_MS = 10_000;
@@ -66,6 +68,19 @@ export async function isolationFound(config: Config): Promise<Found> {
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** What the kernel limits for each run; the rest is only watched, which a fast bomb may outrun. */
+export async function limitsFound({ runResources }: Config): Promise<Found> {
+  const cgroups = await openCgroups({ host: "doctor", mayMove: false });
+  const { memory = false, processes = false, cpu = false } = cgroups?.capabilities ?? {};
+  const missing = Object.entries({ memory, processes, processor: cpu }).filter(([, works]) => !works);
+  const what = `${Math.round(runResources.memoryBytes / MIB)} MB and ${runResources.maxProcesses} processes a run`;
+  if (missing.length === 0) return ok(`control groups limit memory, processes and processor: ${what}`);
+  return warn(
+    `no control group for ${missing.map(([name]) => name).join(", ")}: ${what} are watched four times a second instead`,
+    "start the service as root, or by systemd with Delegate=yes and DelegateSubgroup=service; in a container, with a writable /sys/fs/cgroup",
+  );
 }
 
 export async function diskFound({ dataDir, runLimits }: Config): Promise<Found> {

@@ -19,9 +19,9 @@ import { giveTreeTo } from "./isolation/ownership.ts";
 import { openIsolation } from "./isolation/status.ts";
 import { openUids, uidIn } from "./isolation/uids.ts";
 import { type Cgroups, openCgroups } from "./process/cgroup.ts";
+import { killPrograms, sweepGroups } from "./process/kill-programs.ts";
 import {
   attachProcess,
-  killPrograms,
   type SandboxProcess,
   type SandboxRef,
   startProcess,
@@ -188,6 +188,10 @@ export async function openMachine(options: {
           logger.warn("a sandbox could not be removed", { sandbox: id, error: messageOf(error) });
         }
       }
+      if (cgroups)
+        await sweepGroups(cgroups, root).catch((error: unknown) => {
+          logger.warn("control groups without a sandbox could not be removed", { error: messageOf(error) });
+        });
       return released;
     },
 

@@ -9,7 +9,8 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
+import { fieldsAfterName } from "./identity.ts";
 
 /** What a controller of the kernel limits or counts. cpuacct is a part of cpu in version 2. */
 const CONTROLLERS = ["memory", "pids", "cpu", "cpuacct"] as const;
@@ -55,19 +56,25 @@ export function findHierarchies(options: { mounts: string; own: string; root: bo
 export const joinFile = (version: Hierarchy["version"], group: string) =>
   join(group, version === 1 ? "tasks" : "cgroup.procs");
 
-/** The folder of the group that this process is in. A container may see a part of the tree alone. */
+/**
+ * The folder of the group that was delegated to this process: the one that it is in, or, with systemd's
+ * `DelegateSubgroup=service`, the one above. A container may see a part of the tree alone.
+ */
 function ownFolder(mount: string, mountRoot: string, own: string): string {
   const path = /^0::(.*)$/m.exec(own)?.[1] ?? "/";
   const below = mountRoot !== "/" && path.startsWith(mountRoot) ? path.slice(mountRoot.length) : path;
-  return join(mount, below);
+  const folder = join(mount, below);
+  return basename(folder) === SERVICE_LEAF ? dirname(folder) : folder;
 }
 
 /**
  * Lets groups below a folder of version 2 have limits. If the service itself is in that folder, its processes move to a
  * leaf of their own first, because the kernel refuses both at once.
+ * @param mayMove whether such a move is allowed. Without root's powers it never is if others are in that folder: then it
+ * is a terminal's, say, and not the service's.
  * @returns the hierarchy with the controllers that its groups have. @throws where that is not permitted.
  */
-export function enableControllers(hierarchy: Hierarchy): Hierarchy {
+export function enableControllers(hierarchy: Hierarchy, mayMove: boolean): Hierarchy {
   const { folder } = hierarchy;
   const available = readFileSync(join(folder, "cgroup.controllers"), "utf8").trim().split(" ");
   const wanted = CONTROLLERS.filter((one) => available.includes(one));
@@ -77,12 +84,20 @@ export function enableControllers(hierarchy: Hierarchy): Hierarchy {
     try {
       enable();
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EBUSY") throw error;
+      const busy = (error as NodeJS.ErrnoException).code === "EBUSY";
+      if (!busy || !mayMove || !(process.getuid?.() === 0 || isOwn(folder))) throw error;
       moveToLeaf(folder);
       enable();
     }
   return { ...hierarchy, controllers: new Set([...wanted, "cpuacct"]) };
 }
+
+/** Whether nothing but this process and its children is in a group. */
+const isOwn = (folder: string) =>
+  pidsIn(folder).every((pid) => {
+    const parent = fieldsAfterName(tryRead(`/proc/${pid}/stat`))[1];
+    return pid === process.pid || parent === `${process.pid}`;
+  });
 
 function moveToLeaf(folder: string): void {
   const leaf = join(folder, SERVICE_LEAF);

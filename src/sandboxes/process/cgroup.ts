@@ -21,6 +21,8 @@ export type RunResources = Config["runResources"];
 
 /** Bubblewrap, its PID 1, the forwarder and `timeout` are in the group as well; their number is not the agent's matter. */
 const OWN_PROCESSES = 8;
+/** How the ids of groups begin that are made only to try it out. */
+const PROBE_ID = "probe-";
 const PROBE_TIMEOUT_MS = 5_000;
 /** Joins groups, and prints which of them could be joined. The text is a constant; its arguments vary. */
 const PROBE = `for file; do echo 0 2>/dev/null >"$file" && echo "$file"; done; :`;
@@ -60,15 +62,17 @@ export interface Cgroups {
 /**
  * Tries what control groups can do on this machine.
  * @param options.host id of this machine (DATA_DIR): others may have groups on the same kernel.
- * @param options.hierarchies default: those of the machine. @returns undefined where no group can be made.
+ * @param options.hierarchies default: those of the machine.
+ * @param options.mayMove whether this process may move to another group for it, default true. @returns undefined where no group can be made.
  */
 export async function openCgroups(options: {
   host: string;
   hierarchies?: readonly Hierarchy[];
+  mayMove?: boolean;
 }): Promise<Cgroups | undefined> {
   const candidates = options.hierarchies ?? machineHierarchies();
   const prefix = `prompt-backend-${options.host}-`;
-  const usable = await tryOut(candidates, `${prefix}probe-${crypto.randomUUID()}`);
+  const usable = await tryOut(candidates, prefix + PROBE_ID + crypto.randomUUID(), options.mayMove ?? true);
   if (usable.length === 0) return undefined;
   const groupOf = (id: string) =>
     cgroup(usable.map((one) => ({ ...one, folder: join(one.folder, prefix + id) })));
@@ -83,7 +87,7 @@ export async function openCgroups(options: {
     list() {
       const names = usable.flatMap(({ folder }) => groupsIn(folder));
       return [...new Set(names)]
-        .filter((name) => name.startsWith(prefix))
+        .filter((name) => name.startsWith(prefix) && !name.startsWith(prefix + PROBE_ID))
         .map((name) => name.slice(prefix.length));
     },
   };
@@ -103,10 +107,14 @@ function machineHierarchies(): Hierarchy[] {
 }
 
 /** The hierarchies in which a group can be made and joined: permissions alone do not say. */
-async function tryOut(candidates: readonly Hierarchy[], name: string): Promise<Hierarchy[]> {
+async function tryOut(
+  candidates: readonly Hierarchy[],
+  name: string,
+  mayMove: boolean,
+): Promise<Hierarchy[]> {
   const made = candidates.flatMap((candidate) => {
     try {
-      const hierarchy = candidate.version === 2 ? enableControllers(candidate) : candidate;
+      const hierarchy = candidate.version === 2 ? enableControllers(candidate, mayMove) : candidate;
       createIn(hierarchy, name, { memoryBytes: 2 ** 30, maxProcesses: 64, cpuWeight: 100, diskBytes: 0 });
       return [{ hierarchy, file: joinFile(hierarchy.version, join(hierarchy.folder, name)) }];
     } catch {

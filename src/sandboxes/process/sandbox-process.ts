@@ -1,5 +1,5 @@
 import { mkdirSync } from "node:fs";
-import { readdir, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import type { AgentCommand, AgentExit, SandboxPaths } from "../../agents/agent.ts";
 import type { AgentProcess } from "../../db/json-columns.ts";
 import { readOnly } from "../isolation/bubblewrap.ts";
@@ -9,9 +9,8 @@ import type { Cgroups, RunResources } from "./cgroup.ts";
 import { isAlive } from "./identity.ts";
 import type { JournalLine } from "./journal.ts";
 import type { ProcessUsage } from "./meter.ts";
-import { killMarked, MARKER } from "./processes.ts";
-import { PROCESS_FOLDER, processFiles, readExitCode, spawnSupervised } from "./supervisor.ts";
-import { killProgram, watchProcess } from "./watch-process.ts";
+import { processFiles, readExitCode, spawnSupervised } from "./supervisor.ts";
+import { watchProcess } from "./watch-process.ts";
 
 /** How a program of a sandbox ended. */
 export interface SandboxExit extends AgentExit {
@@ -147,16 +146,4 @@ export async function attachProcess(
   const alive = await isAlive(record);
   const ended = (await readExitCode(files)) !== undefined;
   return watchProcess({ sandbox, files, record, state: ended ? "ended" : alive ? "running" : "lost" });
-}
-
-/** Kills every program of a sandbox and removes their control groups. */
-export async function killPrograms(sandbox: SandboxRef): Promise<void> {
-  const names = await readdir(sandbox.folder).catch(() => []);
-  for (const name of names) {
-    const id = PROCESS_FOLDER.exec(name)?.groups?.["id"];
-    if (id === undefined) continue;
-    await killProgram(sandbox, processFiles(sandbox.folder, id), id);
-    await sandbox.cgroups?.of(id).remove();
-  }
-  if (!sandbox.isolated && !sandbox.cgroups) await killMarked(MARKER, sandbox.id);
 }

@@ -4,16 +4,10 @@ import { sleep } from "../../shared/time.ts";
 import { watchFolder } from "./file-changes.ts";
 import { ageClock, isAlive, ownsGroup, type ProcessIdentity } from "./identity.ts";
 import { readJournal, tailOf } from "./journal.ts";
+import { killProgram } from "./kill-programs.ts";
 import { createMeter } from "./meter.ts";
-import { killNamespace, readNamespace } from "./namespace.ts";
-import {
-  firstChildOf,
-  KILL_POLL_MS,
-  KILL_TIMEOUT_MS,
-  killMarked,
-  PROCESS_MARKER,
-  signal,
-} from "./processes.ts";
+import { readNamespace } from "./namespace.ts";
+import { firstChildOf, KILL_POLL_MS, KILL_TIMEOUT_MS, signal } from "./processes.ts";
 import type { SandboxExit, SandboxProcess, SandboxRef } from "./sandbox-process.ts";
 import { EXIT_FILE, OUTPUT_FILE, type ProcessFiles, readExitCode } from "./supervisor.ts";
 
@@ -125,20 +119,6 @@ export function watchProcess(options: {
       folder.close();
     },
   };
-}
-
-/**
- * Kills everything that a program has started. With neither namespace nor group, the mark in the environment is what is
- * left to find it by.
- */
-export async function killProgram(
-  sandbox: SandboxRef,
-  files: ProcessFiles,
-  processId: string,
-): Promise<void> {
-  await killNamespace(await readNamespace(files));
-  await sandbox.cgroups?.of(processId).kill();
-  if (!sandbox.isolated && !sandbox.cgroups) await killMarked(PROCESS_MARKER, processId);
 }
 
 /** What is left of a supervisor that was killed must not record an exit code any more: others have found it lost. */
