@@ -1,4 +1,5 @@
 import { lookup } from "node:dns/promises";
+import { networkInterfaces } from "node:os";
 import ipaddr from "ipaddr.js";
 import { withTimeout } from "../shared/time.ts";
 
@@ -23,6 +24,14 @@ export function isPublic(address: string): boolean {
   if (parsed.range() !== "unicast") return false;
   if (parsed.kind() === "ipv6" && !parsed.match(GLOBAL_V6)) return false;
   return !NOT_PUBLIC.some(([range, bits]) => range.kind() === parsed.kind() && parsed.match(range, bits));
+}
+
+/**
+ * The addresses of this machine, which may be public: what listens on all of them, such as this service, would be reached
+ * from inside of its firewall.
+ */
+export function addressesOfThisMachine(): readonly string[] {
+  return Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map(({ address }) => address));
 }
 
 /** A host name or address in one spelling. */

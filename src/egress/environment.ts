@@ -16,7 +16,8 @@ export function gatewayEnvironment(options: {
     HTTPS_PROXY: http,
     http_proxy: http,
     https_proxy: http,
-    ALL_PROXY: `socks5h://127.0.0.1:${port}`,
+    // Not SOCKS: Python's httpx, and so the SDKs of models, ends with an error at such an address.
+    ALL_PROXY: http,
     NO_PROXY: direct,
     no_proxy: direct,
     // Node.js reads the others only with this one.

@@ -1,6 +1,13 @@
 import type { Config } from "../config/config.ts";
 import type { EgressRule } from "../config/egress-rules.ts";
-import { type Host, hostOf, isPublic, type Resolve, resolveOnHost } from "./addresses.ts";
+import {
+  addressesOfThisMachine,
+  type Host,
+  hostOf,
+  isPublic,
+  type Resolve,
+  resolveOnHost,
+} from "./addresses.ts";
 import { coversRequest, type HttpRequest } from "./http-path.ts";
 
 /** What a program in a sandbox asks for. */
@@ -34,6 +41,7 @@ const SMTP_PORT = 25;
 const DEFAULT_PORTS: readonly number[] = [80, 443];
 
 /**
+ * @param options.resolve, options.ownAddresses for tests.
  * @param options.needed allowed in every mode, such as the repository of a git command.
  * @param options.privateHosts `host` or `host:port` whose names may lead to private addresses.
  */
@@ -42,9 +50,11 @@ export function createPolicy(
     needed?: readonly EgressRule[];
     privateHosts?: readonly string[];
     resolve?: Resolve;
+    ownAddresses?: () => readonly string[];
   },
 ): EgressPolicy {
-  const { mode, allow, needed = [], privateHosts = [], resolve = resolveOnHost } = options;
+  const { mode, allow, needed = [], privateHosts = [] } = options;
+  const { resolve = resolveOnHost, ownAddresses = addressesOfThisMachine } = options;
   const rules = [...needed, ...(mode === "deny" ? [] : (allow ?? []))].map((rule) => ({
     ...rule,
     host: rule.suffix ? rule.host : spelling(rule.host),
@@ -56,6 +66,8 @@ export function createPolicy(
       if (rule.port === undefined ? !DEFAULT_PORTS.includes(port) : port !== rule.port) return false;
       return rule.http === undefined || (http !== undefined && coversRequest(rule.http, http));
     });
+  const mayDial = (address: string) =>
+    isPublic(address) && !ownAddresses().some((own) => spelling(own) === spelling(address));
   const isOpen = (port: number) => mode === "open" && port !== SMTP_PORT;
   const notListed = mode === "list" ? "not in EGRESS_ALLOW" : `EGRESS=${mode}`;
 
@@ -74,7 +86,7 @@ export function createPolicy(
     if (host.isAddress) {
       if (rule) return decided(true, rule.text, [host.name]);
       if (!isOpen(port)) return decided(false, notListed);
-      return isPublic(host.name)
+      return mayDial(host.name)
         ? decided(true, "EGRESS=open", [host.name])
         : decided(false, "private address");
     }
@@ -84,7 +96,7 @@ export function createPolicy(
     const mayBePrivate = privateHosts.some((one) => one === host.name || one === `${host.name}:${port}`);
     const addresses = found.filter(
       (address) =>
-        mayBePrivate || isPublic(address) || ruleFor({ name: spelling(address), isAddress: true }, request),
+        mayBePrivate || mayDial(address) || ruleFor({ name: spelling(address), isAddress: true }, request),
     );
     if (addresses.length === 0) return decided(false, "private address");
     return decided(true, rule?.text ?? "EGRESS=open", addresses);

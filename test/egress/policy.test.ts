@@ -211,6 +211,21 @@ describe("names that lead to private addresses", () => {
     expect(answers).toHaveLength(1);
   });
 
+  test("the machine's own public address is none: what is bound to all addresses listens there, too", async () => {
+    const own = { ownAddresses: () => ["203.0.114.7", "2606:2800:220:1:0:0:0:7"] };
+    const resolve = async () => ["203.0.114.7", "2606:2800:220:1::7"];
+    const policy = createPolicy({ mode: "open", allow: undefined, resolve, ...own });
+    for (const host of ["203.0.114.7", "[2606:2800:220:1::7]", "own.example"])
+      expect(await policy.decide({ host, port: 8_000 })).toMatchObject({
+        allowed: false,
+        rule: "private address",
+      });
+    expect(await policy.decide({ host: "203.0.114.8", port: 8_000 })).toMatchObject({ allowed: true });
+    const allow = egressRules("203.0.114.7:8000");
+    const listed = createPolicy({ mode: "list", allow, resolve, ...own });
+    expect(await listed.decide({ host: "203.0.114.7", port: 8_000 })).toMatchObject({ allowed: true });
+  });
+
   test("a resolver that fails refuses", async () => {
     const policy = createPolicy({
       mode: "open",
