@@ -6,6 +6,8 @@ const SETTINGS: Readonly<Record<string, string>> = {
   // Nothing that a repository contains or configures is run.
   "core.hooksPath": "/dev/null",
   "core.fsmonitor": "false",
+  // receive-pack runs it for its own quarantine.
+  "core.alternateRefsCommand": "true",
   "core.attributesFile": "/dev/null",
   "core.excludesFile": "/dev/null",
   "core.protectHFS": "true",

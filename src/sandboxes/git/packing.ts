@@ -12,7 +12,10 @@ const SETTINGS: Readonly<Record<string, string>> = {
   "gc.auto": "0",
   "maintenance.auto": "false",
   "advice.addEmbeddedRepo": "false",
-  "safe.directory": "*",
+  // As in git-settings.ts.
+  "core.bigFileThreshold": "16m",
+  "pack.threads": "1",
+  "pack.windowMemory": "64m",
 };
 
 /** The environment of the packing script, except for the author. Constants: they may be part of a script's text. */
@@ -39,32 +42,35 @@ set -u
 exec 3>&1 >/dev/null
 fail() { echo "$1" >&2; exit 1; }
 export GIT_DIR="$PWD/.git" GIT_WORK_TREE="$PWD"
-git rev-parse --git-dir 2>/dev/null || fail "the agent left no usable git repository behind"
-# Nothing else is running: any lock file is stale, left by something that was killed.
-find "$GIT_DIR/" -name "*.lock" -type f -delete
-# If adding everything at once fails (a nested repository without commits, an unreadable file), add path by path.
-git add --all 2>/dev/null || { rm -f "$GIT_DIR/index"; git reset --quiet 2>/dev/null; git add --all 2>/dev/null; } ||
-  git ls-files -z --others --modified --deleted --exclude-standard | xargs -0 -r -n 1 git add --all -- 2>/dev/null
-if ! git diff --cached --quiet --no-ext-diff || git rev-parse --quiet --verify MERGE_HEAD; then
-  git commit --no-verify --quiet --file=- || fail "what the agent left uncommitted could not be committed"
-fi
-head=$(git rev-parse --quiet --verify "HEAD^{commit}") || head=
-own=$(git rev-parse --quiet --verify "refs/heads/$2^{commit}") || own=
-tip=$head
-# The agent checked out another commit and changed nothing there: its work is still on its branch.
-if [ -n "$own" ]; then
-  if [ -z "$head" ] || git merge-base --is-ancestor "$head" "$own"; then tip=$own; fi
-fi
-[ -n "$tip" ] || fail "the agent left no commit behind"
-[ "$tip" != "$1" ] || exit 0
-if git cat-file -e "$1^{commit}" 2>/dev/null; then
-  if git merge-base --is-ancestor "$tip" "$1"; then exit 0; fi
-  set -- "$1" "$2" "^$1"
-else
-  set -- "$1" "$2"
-fi
-shift 2
-git update-ref ${BUNDLED} "$tip" && git bundle create --quiet - ${BUNDLED} "$@" >&3
+# Sets tip, the work's commit, and since, what the bundle need not contain.
+commit_work() {
+  git rev-parse --git-dir 2>/dev/null || fail "the agent left no usable git repository behind"
+  # Nothing else is running: any lock file is stale, left by something that was killed.
+  find "$GIT_DIR/" -name "*.lock" -type f -delete
+  # If adding everything at once fails (a nested repository without commits, an unreadable file), add path by path.
+  git add --all 2>/dev/null || { rm -f "$GIT_DIR/index"; git reset --quiet 2>/dev/null; git add --all 2>/dev/null; } ||
+    git ls-files -z --others --modified --deleted --exclude-standard | xargs -0 -r -n 1 git add --all -- 2>/dev/null
+  if ! git diff --cached --quiet --no-ext-diff || git rev-parse --quiet --verify MERGE_HEAD; then
+    git commit --no-verify --quiet --file=- || fail "what the agent left uncommitted could not be committed"
+  fi
+  head=$(git rev-parse --quiet --verify "HEAD^{commit}") || head=
+  own=$(git rev-parse --quiet --verify "refs/heads/$2^{commit}") || own=
+  tip=$head
+  # The agent checked out another commit and changed nothing there: its work is still on its branch.
+  if [ -n "$own" ]; then
+    if [ -z "$head" ] || git merge-base --is-ancestor "$head" "$own"; then tip=$own; fi
+  fi
+  [ -n "$tip" ] || fail "the agent left no commit behind"
+  [ "$tip" != "$1" ] || exit 0
+  since=
+  if git cat-file -e "$1^{commit}" 2>/dev/null; then
+    if git merge-base --is-ancestor "$tip" "$1"; then exit 0; fi
+    since="^$1"
+  fi
+}
+# Programs that the agent has left behind run in there (filters): they must not have the descriptor of the bundle.
+commit_work "$1" "$2" 3>&-
+git update-ref ${BUNDLED} "$tip" && git bundle create --quiet - ${BUNDLED} \${since:+"$since"} >&3 3>&-
 `;
 
 /**
