@@ -45,17 +45,19 @@ export interface Host {
   request: CheckoutRequest;
   /** The source repository. */
   origin: string;
-  /** What the program inside printed, at most 64 KiB of it, and how it ended; empty while it runs. */
-  printed: string;
+  /** How the program inside ended; undefined while it runs. */
   exit: { code: number | null; stderr: string } | undefined;
   /** What has reached the listeners since the attempt began. */
   visitors: readonly string[];
-  /** Bytes of the program's journal. */
+  /** Bytes of the program's journal, and characters of its longest line. */
   journalBytes: number;
+  longestLine: number;
+  /** Whether another run's gateway answers. */
+  gatewayAnswers(): Promise<boolean>;
 }
 
 /** What a machine may lack; without it, the attempt cannot be expected to be blocked. */
-export type Need = "memory" | "processes" | "disk" | "gateway";
+export type Need = "memory" | "processes" | "gateway";
 
 export interface Attack {
   /** `group-what`; docs/THREAT-MODEL.md names it. */

@@ -5,14 +5,18 @@ import { namesIn, pids, unreadable, unseen, unwritable } from "./look.ts";
 
 /** Host paths of what is mounted here, as /proc/self/mountinfo names them. */
 function hostPaths(): string[] {
-  return readFileSync("/proc/self/mountinfo", "utf8")
-    .split("\n")
-    .map((line) => line.split(" "))
-    .filter(
-      ([, , , root = "/", at = ""]) =>
-        root !== "/" && /^\/(workspace|tmp|home\/agent|home\/agent\/.agent)$/.test(at),
-    )
-    .map(([, , , root = ""]) => root);
+  return (
+    readFileSync("/proc/self/mountinfo", "utf8")
+      .split("\n")
+      .map((line) => line.split(" "))
+      .filter(
+        ([, , , root = "/", at = ""]) =>
+          root !== "/" && /^\/(workspace|tmp|home\/agent|home\/agent\/.agent)$/.test(at),
+      )
+      .map(([, , , root = ""]) => root)
+      // Of a sandbox with a file system of its own it is the path in that, which says nothing.
+      .filter((root) => root.split("/").length > 3)
+  );
 }
 
 export const FILE_ATTACKS: readonly Attack[] = [

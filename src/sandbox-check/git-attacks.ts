@@ -129,7 +129,7 @@ export const GIT_ATTACKS: readonly Attack[] = [
     outside: (host) =>
       delivered(host, ({ target }) => {
         const bytes = readdirSync(target.ownFolder, { recursive: true, withFileTypes: true })
-          .filter((one) => one.isFile() && !one.parentPath.includes("/checkout"))
+          .filter((one) => one.isFile() && one.parentPath.includes("/process-"))
           .reduce(
             (sum, one) =>
               sum + (statSync(join(one.parentPath, one.name), { throwIfNoEntry: false })?.size ?? 0),

@@ -1,4 +1,13 @@
-import { constants, mkdirSync, openSync, rmSync, truncateSync, writeFileSync, writeSync } from "node:fs";
+import {
+  constants,
+  existsSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { type Attack, all, blocked, codeOf, open } from "./attack.ts";
 
@@ -12,7 +21,7 @@ export const CHECK_LIMITS = {
   memoryBytes: 512 * MIB,
   maxProcesses: 128,
   diskBytes: 64 * MIB,
-  outputBytes: 4 * MIB,
+  outputBytes: 24 * MIB,
 };
 
 /** Writes until it is refused. @returns undefined: all of it was written. */
@@ -88,7 +97,6 @@ export const LIMIT_ATTACKS: readonly Attack[] = [
     id: "limit-disk",
     title: "fill the disk from the checkout",
     stoppedBy: "disk quota",
-    needs: "disk",
     alone: true,
     async inside() {
       const failed = fill("fill", CHECK_LIMITS.diskBytes * 2);
@@ -108,7 +116,7 @@ export const LIMIT_ATTACKS: readonly Attack[] = [
         ["/dev/shm", "/run", "/root", "/var/tmp", "/dev"].map((folder) => {
           const path = join(folder, `sandbox-check-fill-${process.pid}`);
           const failed = fill(path, CHECK_LIMITS.memoryBytes + 64 * MIB);
-          rmSync(path, { force: true });
+          if (existsSync(path)) rmSync(path);
           return failed ? blocked(`${folder}: ${failed}`) : open(`${folder} takes more than a run's memory`);
         }),
       ),
@@ -142,10 +150,10 @@ export const LIMIT_ATTACKS: readonly Attack[] = [
       for (let count = 0; count < CHECK_LIMITS.outputBytes / MIB - 1; count++) writeSync(1, chunk);
       return blocked("written");
     },
-    outside: async ({ printed }) =>
-      printed.length > 3 * MIB
-        ? open(`a line of ${printed.length} characters was read whole`)
-        : blocked("it was cut"),
+    outside: async ({ longestLine }) =>
+      longestLine > 17 * MIB
+        ? open(`a line of ${longestLine} characters was read whole`)
+        : blocked(`it was cut to ${longestLine} characters`),
   },
   {
     id: "limit-time",

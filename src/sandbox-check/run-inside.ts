@@ -3,6 +3,7 @@ import { findProgram } from "../agents/find-program.ts";
 import { ownExecutable } from "../agents/own-executable.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import { READY, type Target } from "./attack.ts";
+import type { CheckGateway } from "./check-gateway.ts";
 import type { Report } from "./inside.ts";
 
 /** How a program with attacks ended. */
@@ -11,14 +12,12 @@ export interface Ended {
   /** Whether it came as far as its first attempt. */
   started: boolean;
   timedOut: boolean;
-  printed: string;
+  longestLine: number;
   exit: { code: number | null; stderr: string };
   journalBytes: number;
 }
 
 const LIMIT_MS = 30_000;
-/** Enough to see that a line was not cut. */
-const PRINTED_MAX = 8 * 1024 * 1024;
 
 /** Runs attacks in a sandbox, as an agent would run. @param options.onReady when one says that the host may look; then the program is ended. */
 export async function runInside(options: {
@@ -28,25 +27,28 @@ export async function runInside(options: {
   /** An agent's program, whose surroundings the sandbox may show. */
   program: string;
   path: string;
+  gateway: CheckGateway | undefined;
   limitMs?: number | undefined;
   onReady?: (() => Promise<void>) | undefined;
 }): Promise<Ended> {
-  const { sandbox, target, ids, program, path, limitMs = LIMIT_MS, onReady } = options;
+  const { sandbox, target, ids, program, path, gateway, limitMs = LIMIT_MS, onReady } = options;
   const own = ownExecutable();
   const beside = findProgram(program, path)?.readable ?? [];
   const command = {
     argv: [...own.argv, "attack", ...ids] as const,
-    env: { AGENT_STATE_DIR: sandbox.paths.state },
+    env: { ...gateway?.env },
     stdin: JSON.stringify(target),
     readable: [...own.readable, ...beside],
   };
   const startedAt = performance.now();
-  const child = sandbox.start(command, limitMs);
+  const child = sandbox.start(command, limitMs, gateway?.folder);
+  // As the runner does.
+  const disk = sandbox.watchDisk(() => void child.stop(0));
   const reports = new Map<string, Report>();
-  let printed = "";
+  let longestLine = 0;
   let started = false;
   for await (const { line } of child.lines(0)) {
-    if (printed.length < PRINTED_MAX) printed += `${line}\n`;
+    longestLine = Math.max(longestLine, line.length);
     const report = reportOf(line);
     if (report?.started) started = true;
     else if (report) reports.set(report.id, report);
@@ -55,9 +57,10 @@ export async function runInside(options: {
     await child.stop(0);
   }
   const { code, stderr } = await child.exit;
+  disk.stop();
   const journalBytes = (await stat(child.output).catch(() => undefined))?.size ?? 0;
   const timedOut = performance.now() - startedAt > limitMs;
-  return { reports, started, timedOut, printed, exit: { code, stderr }, journalBytes };
+  return { reports, started, timedOut, longestLine, exit: { code, stderr }, journalBytes };
 }
 
 function reportOf(line: string): (Report & { started?: true }) | undefined {

@@ -2,12 +2,14 @@ import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import type { Logger } from "../observability/logger.ts";
+import { type Cgroups, openCgroups } from "../sandboxes/process/cgroup.ts";
 import { openSandboxes } from "../sandboxes/providers.ts";
 import type { CheckoutRequest, Sandbox } from "../sandboxes/sandbox.ts";
 import { messageOf } from "../shared/errors.ts";
-import type { Attack, Attempt, Host, Target } from "./attack.ts";
+import type { Attack, Attempt, Host, Need, Target } from "./attack.ts";
 import { all, untried } from "./attack.ts";
 import { openCanaries } from "./canaries.ts";
+import { type CheckGateway, openCheckGateway } from "./check-gateway.ts";
 import { CHECK_LIMITS } from "./limit-attacks.ts";
 import { type Ended, runInside } from "./run-inside.ts";
 import { makeOrigins, startTenant } from "./scenery.ts";
@@ -27,6 +29,11 @@ export interface CheckReport {
   detail: string;
   results: readonly Result[];
 }
+
+/** What is there before an attack begins. */
+type Scene = Pick<Host, "target" | "provider" | "sandbox" | "request" | "origin"> & {
+  gateway: CheckGateway | undefined;
+};
 
 /**
  * Attacks a sandbox from inside, with the code and the configuration that runs use on this machine, but in a DATA_DIR of
@@ -58,10 +65,26 @@ async function attackIn(
   await chmod(folder, 0o755);
   const origins = join(folder, "origins");
   const makeOrigin = await makeOrigins({ folder: origins, path: config.path });
-  const provider = await openSandboxes({ config: checkConfig(config, dataDir, origins), logger });
-  const { isolated, detail } = provider.isolation;
-  if (!isolated && !config.allowUnisolated)
-    return { isolated, detail, results: attacks.map((one) => resultOf(one, untried("runs are refused"))) };
+  let groups: Cgroups | undefined;
+  const cgroups = async (host: string) => {
+    groups = await openCgroups({ host });
+    return groups;
+  };
+  const provider = await openSandboxes({ config: checkConfig(config, dataDir, origins), logger, cgroups });
+  const { isolated, closedNetwork } = provider.isolation;
+  const refusal = await provider.isolation.refusal();
+  const detail = refusal ?? `${provider.isolation.detail}; ${provider.disk.detail}`;
+  if (refusal !== undefined)
+    return {
+      isolated: false,
+      detail,
+      results: attacks.map((one) => resultOf(one, untried("runs are refused"))),
+    };
+  const has: Record<Need, boolean> = {
+    memory: groups?.capabilities.memory ?? false,
+    processes: groups?.capabilities.processes ?? false,
+    gateway: closedNetwork,
+  };
   const canaries = await openCanaries({ folder, dataDir });
   const request = async (): Promise<CheckoutRequest> => {
     const id = crypto.randomUUID();
@@ -77,24 +100,26 @@ async function attackIn(
   const openOne = async (one: CheckoutRequest): Promise<Sandbox> =>
     provider.open(provider.plan(), one, new AbortController().signal, async () => undefined);
   const tenant = await startTenant(await openOne(await request()));
+  const other = closedNetwork ? await openCheckGateway(tenant.folder) : undefined;
 
   /** Runs attacks in a sandbox of their own. @param look is called while the program runs, and when it has ended. */
-  async function inSandbox<T>(
-    run: (host: Omit<Host, "printed" | "exit" | "visitors" | "journalBytes">) => Promise<T>,
-  ): Promise<T> {
+  async function inSandbox<T>(run: (host: Scene) => Promise<T>): Promise<T> {
     const own = await request();
     const sandbox = await openOne(own);
+    const ownFolder = join(sandbox.notes, "..");
+    const gateway = closedNetwork ? await openCheckGateway(ownFolder) : undefined;
     const target: Target = {
       ...canaries,
       ...{ dataDir, servicePid: process.pid, paths: sandbox.paths, sessionId: own.sessionId },
-      ownFolder: join(sandbox.hostPaths.checkout, ".."),
+      ownFolder,
       otherFolder: tenant.folder,
       marker: join(folder, `marker-${crypto.randomUUID()}`),
-      tokens: undefined,
+      tokens: gateway && other && { own: gateway.token, other: other.token },
     };
     try {
-      return await run({ target, provider, sandbox, request: own, origin: own.repo });
+      return await run({ target, provider, sandbox, gateway, request: own, origin: own.repo });
     } finally {
+      await gateway?.close();
       await provider.release(sandbox.config);
     }
   }
@@ -105,10 +130,11 @@ async function attackIn(
       let meanwhile: Attempt | undefined;
       const seen = (ended?: Ended): Host => ({
         ...host,
-        printed: ended?.printed ?? "",
         exit: ended?.exit,
         visitors: canaries.takeVisitors(),
         journalBytes: ended?.journalBytes ?? 0,
+        longestLine: ended?.longestLine ?? 0,
+        gatewayAnswers: async () => (await other?.answers()) ?? false,
       });
       const ended = await runInside({
         ...host,
@@ -144,15 +170,28 @@ async function attackIn(
       const attempt =
         report ??
         (await tryOne(attack).catch((error: unknown) => untried(`the check failed: ${messageOf(error)}`)));
-      results.push(resultOf(attack, attempt));
+      const lacking = attempt.blocked === false && attack.needs !== undefined && !has[attack.needs];
+      results.push(
+        resultOf(
+          attack,
+          lacking ? untried(`${LACKING[attack.needs ?? "gateway"]} (${attempt.observed})`) : attempt,
+        ),
+      );
     }
     return { isolated, detail, results };
   } finally {
     await tenant.stop();
+    await other?.close();
     await provider.sweep(async () => new Set());
     await canaries.remove();
   }
 }
+
+const LACKING: Record<Need, string> = {
+  memory: "this machine has no control group for memory",
+  processes: "this machine has no control group for processes",
+  gateway: "this machine has no network namespaces, or no socat",
+};
 
 /** What the program itself reported, or what its end says. */
 function judged(attack: Attack, { reports, started, exit, timedOut }: Ended): Attempt {
@@ -165,13 +204,14 @@ function judged(attack: Attack, { reports, started, exit, timedOut }: Ended): At
 
 /** The service's configuration, with a DATA_DIR of the check's own and limits that are cheap to exceed. */
 function checkConfig(config: Config, dataDir: string, origins: string): Config {
-  const { memoryBytes, maxProcesses, diskBytes } = CHECK_LIMITS;
+  const { memoryBytes, maxProcesses, diskBytes, outputBytes } = CHECK_LIMITS;
   return {
     ...config,
     dataDir,
     sandboxProvider: "local",
     localRepositories: [origins],
     auth: { ...config.auth, mode: "local" } as Config["auth"],
+    runLimits: { ...config.runLimits, maxOutputBytes: outputBytes },
     runResources: { ...config.runResources, memoryBytes, maxProcesses, diskBytes },
   };
 }

@@ -1,5 +1,6 @@
 import type { Attack } from "./attack.ts";
 import { FILE_ATTACKS } from "./file-attacks.ts";
+import { GATEWAY_ATTACKS } from "./gateway-attacks.ts";
 import { GIT_ATTACKS } from "./git-attacks.ts";
 import { KERNEL_ATTACKS } from "./kernel-attacks.ts";
 import { LIMIT_ATTACKS } from "./limit-attacks.ts";
@@ -18,6 +19,7 @@ export const ATTACKS: readonly Attack[] = [
   ...NAMESPACE_ATTACKS,
   ...KERNEL_ATTACKS,
   ...NETWORK_ATTACKS,
+  ...GATEWAY_ATTACKS,
   ...GIT_ATTACKS,
   ...LIMIT_ATTACKS,
 ];
