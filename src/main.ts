@@ -1,6 +1,6 @@
 import packageJson from "../package.json" with { type: "json" };
 import { parseArgs } from "./cli/args.ts";
-import { gitEnvironment, readConfig, secretsOf } from "./config/config.ts";
+import { forgetSecrets, gitEnvironment, readConfig, secretsOf } from "./config/config.ts";
 import { OperatorError } from "./shared/errors.ts";
 import { TASK_NAMES } from "./tasks/names.ts";
 
@@ -80,6 +80,7 @@ async function main(args: readonly string[]): Promise<number> {
 async function settings(options: { serves: boolean; repositories?: string | undefined }) {
   const { createLogger } = await import("./observability/logger.ts");
   const config = readConfig(undefined, options);
+  forgetSecrets();
   const logger = createLogger({
     level: config.logLevel,
     pretty: process.stderr.isTTY,

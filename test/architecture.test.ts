@@ -57,6 +57,7 @@ describe("the rules report violations", () => {
     ["NOTIFY", "sessions/store.ts", "tx.execute(sql`select pg_notify('outbox', '')`);"],
     ["the environment", "agents/x.ts", 'const a = () => process.env["A"];'],
     ["the environment", "agents/x.ts", "const a = () => Bun.env.A;"],
+    ["every program is given", "runs/x.ts", 'const run = () => Bun.spawn(["ls"], { cwd: "/" });'],
     ["secrets are compared", "server/x.ts", 'import { timingSafeEqual } from "node:crypto";'],
     ["secrets are compared", "server/x.ts", "const same = given === token.reveal();"],
     ["no file is longer", "db/x.ts", "// line\n".repeat(301)],

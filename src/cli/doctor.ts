@@ -1,4 +1,4 @@
-import { type Config, readConfig, secretsOf } from "../config/config.ts";
+import { type Config, forgetSecrets, readConfig, secretsOf } from "../config/config.ts";
 import { examine } from "../doctor/doctor.ts";
 import type { Finding } from "../doctor/finding.ts";
 import { OperatorError } from "../shared/errors.ts";
@@ -30,7 +30,8 @@ async function examineEnvironment(): Promise<{ findings: Finding[]; secrets: str
       secrets: [],
     };
   }
-  return { findings: await examine(config), secrets: secretsOf(config) };
+  const forgotten = forgetSecrets();
+  return { findings: await examine(config, forgotten), secrets: secretsOf(config) };
 }
 
 function table(findings: readonly Finding[]): string {

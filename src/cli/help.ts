@@ -1,4 +1,4 @@
-import { VARIABLES } from "../config/variables/all.ts";
+import { SECRETS_DOC, VARIABLES } from "../config/variables/all.ts";
 
 /** The text of --help. */
 export function helpText(version: string, taskNames: readonly string[]): string {
@@ -37,6 +37,8 @@ Exit codes: 0 success, 1 failure (stderr says why), 2 wrong command line.
 SIGTERM or SIGINT shuts down gracefully; a second one exits at once.
 
 Environment [default]:
+  ${SECRETS_DOC}
+
 ${variables.join("\n")}
 `;
 }

@@ -2,9 +2,11 @@ import { OperatorError } from "../shared/errors.ts";
 import { Secret } from "../shared/secret.ts";
 import { checkValues } from "./checks.ts";
 import { type Env, type Mistakes, readRows } from "./rows.ts";
-import { ROWS } from "./variables/all.ts";
+import { withSecretFiles } from "./secret-sources.ts";
+import { ROWS, SECRET_NAMES } from "./variables/all.ts";
 
 export { type AuthConfig, isLoopback } from "./checks.ts";
+export { type Forgotten, forgetSecrets } from "./forget-secrets.ts";
 
 /** The settings of a process: the values of all variables (see variables/ for each), and what was derived from them. */
 export type Config = Readonly<ReturnType<typeof checkValues>>;
@@ -26,7 +28,8 @@ export function readConfig(
   const { serves = true, repositories } = options;
   const mistakes: Mistakes = new Map();
   const listed = [env["LOCAL_REPOSITORIES"], repositories].filter(Boolean).join(":");
-  const values = readRows(ROWS, { ...env, LOCAL_REPOSITORIES: listed }, mistakes);
+  const given = withSecretFiles(SECRET_NAMES, env, mistakes);
+  const values = readRows(ROWS, { ...given, LOCAL_REPOSITORIES: listed }, mistakes);
   const path = env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin";
   const config = checkValues(values, { serves, path, mistakes });
   if (mistakes.size > 0) throw new OperatorError(describeMistakes(mistakes));

@@ -17,6 +17,7 @@ export const CONFIG_CODES = [
   "config_invalid_egress",
   "config_invalid_secret",
   "config_secret_too_short",
+  "config_secret_file",
 ] as const;
 
 export type ConfigCode = (typeof CONFIG_CODES)[number];

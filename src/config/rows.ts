@@ -11,6 +11,8 @@ export interface Row {
   /** One sentence or two for --help and .env.example. */
   doc: string;
   parse: Parse<unknown>;
+  /** May be given by a file, and is removed from the environment. */
+  secret?: true;
 }
 
 /** Settings by their names in the code; they may be nested. */
@@ -60,7 +62,7 @@ function readRow(row: Row, env: Env, mistakes: Mistakes): unknown {
       return row.parse(env[given]?.trim() ?? "");
     } catch (error) {
       if (!(error instanceof ConfigMistake)) throw error;
-      mistakes.set(given, error);
+      if (!mistakes.has(given)) mistakes.set(given, error);
     }
   return row.default === undefined ? undefined : row.parse(row.default);
 }

@@ -1,13 +1,13 @@
 import { askForStatus } from "../backup/control.ts";
-import type { Config } from "../config/config.ts";
+import type { Config, Forgotten } from "../config/config.ts";
 import { createLogger } from "../observability/logger.ts";
 import { databaseFindings } from "./database.ts";
-import { checked, type Finding, ok } from "./finding.ts";
+import { checked, type Finding, type Found, ok, warn } from "./finding.ts";
 import { agentFound, diskFound, gitFound, isolationFound, limitsFound } from "./machine.ts";
 import { allocatorFound, identityFound, portFound, queueFound } from "./network.ts";
 
 /** Checks everything that a start with this configuration needs, all at the same time. Changes nothing. */
-export async function examine(config: Config): Promise<Finding[]> {
+export async function examine(config: Config, forgotten: Forgotten): Promise<Finding[]> {
   const logger = createLogger({ level: "silent" });
   const allocatorUrl = config.ipAllocatorUrl;
   const running = config.databaseUrl === undefined ? await askForStatus(config.dataDir) : undefined;
@@ -29,7 +29,21 @@ export async function examine(config: Config): Promise<Finding[]> {
     one("disk", () => diskFound(config), "check DATA_DIR"),
     one("port", () => portFound(config, running), "set another PORT or HOST"),
   ]);
-  return [{ check: "configuration", ...ok("no mistakes") }, ...found.flat()];
+  return [
+    { check: "configuration", ...ok("no mistakes") },
+    { check: "secrets", ...secretsFound(forgotten) },
+    ...found.flat(),
+  ];
+}
+
+/** The service does the same when it starts. */
+function secretsFound({ names, overwritten }: Forgotten): Found {
+  if (overwritten === undefined) return ok("none is given by the environment");
+  if (overwritten) return ok(`${names.join(", ")}: removed from the environment after they were read`);
+  return warn(
+    `${names.join(", ")}: this system shows them in the process's environment`,
+    "give them by files instead: NAME_FILE=/path, or systemd credentials",
+  );
 }
 
 const one = async (...[check, work, fix]: [string, Parameters<typeof checked>[1], string]) => [

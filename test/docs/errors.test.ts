@@ -72,6 +72,8 @@ describe("configuration mistakes", () => {
     { RAILWAY_API_KEY: "x" },
     { RAILWAY_DEPLOYMENT_ID: "x" },
   ];
+  /** What a file shows that is not there. */
+  const FILES = Object.keys(VARIABLES).map((name) => ({ [`${name}_FILE`]: "/nonexistent/secret" }));
   const ALONE = Object.keys(VARIABLES).flatMap((name) =>
     ["☃", "two words"].map((value) => ({ [name]: value })),
   );
@@ -101,7 +103,9 @@ describe("configuration mistakes", () => {
       const listed = [...(/^Variables: ([^.]*)\./m.exec(text)?.[1] ?? "").matchAll(/`([A-Z_]+)`/g)].map(
         ([, one]) => one,
       );
-      const mistakes = [...ALONE, ...TOGETHER].flatMap(mistakesOf).filter((one) => one.code === code);
+      const mistakes = [...ALONE, ...TOGETHER, ...FILES]
+        .flatMap(mistakesOf)
+        .filter((one) => one.code === code);
       const variables = Object.keys(VARIABLES).filter((name) =>
         mistakes.some(({ variable }) => variable === name),
       );

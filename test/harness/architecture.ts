@@ -95,6 +95,17 @@ export const RULES: Readonly<Record<string, Rule>> = {
       ? []
       : [...code.matchAll(/\b(process|Bun|import\.meta)\.env\b/g)].map((one) => `reads ${one[0]}`),
 
+  "every program is given an environment, or Bun passes on the one that the service started with": ({
+    path,
+    code,
+  }) =>
+    // Its attacks run where no secret is.
+    room(path) === "sandbox-check"
+      ? []
+      : [...code.matchAll(/\bBun\.spawn(?:Sync)?\(/g)]
+          .filter((call) => !/\benv\b/.test(argument(code, call.index + call[0].length)))
+          .map((call) => `${call[0]}…) has no env`),
+
   "secrets are compared in shared/secret.ts": ({ path, code }) =>
     path !== "shared/secret.ts" &&
     /\btimingSafeEqual\b|\.reveal\(\) *[!=]==?|[!=]== *[\w.]+\.reveal\(\)/.test(code)

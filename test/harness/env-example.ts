@@ -1,4 +1,4 @@
-import { VARIABLES } from "../../src/config/variables/all.ts";
+import { SECRETS_DOC, VARIABLES } from "../../src/config/variables/all.ts";
 
 /** The text of .env.example: every variable of src/config/, commented out, with its default and its documentation. */
 export function envExample(): string {
@@ -8,5 +8,6 @@ export function envExample(): string {
   );
   return `# Copy to .env and uncomment what you change. The values are the defaults; an empty one means unset.
 # Made from src/config/variables/ by: UPDATE_ENV_EXAMPLE=1 bun test test/config/env-example.test.ts
+# ${SECRETS_DOC}
 ${blocks.join("")}`;
 }

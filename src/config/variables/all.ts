@@ -40,6 +40,14 @@ const SECTIONS = [
   { heading: "Operation", rows: operation },
 ];
 
+/** The variables that contain secrets. */
+export const SECRET_NAMES: readonly string[] = SECTIONS.flatMap(({ rows }) => flatten(rows))
+  .filter(({ secret }) => secret)
+  .map(({ env }) => env);
+
+/** How they may be given, for --help and .env.example. */
+export const SECRETS_DOC = `Each of ${SECRET_NAMES.join(", ")} may instead be given by a file: NAME_FILE=/path, or a systemd credential called NAME or name. They are removed from the environment once they were read.`;
+
 export type VariableName = NamesOf<typeof ROWS>;
 
 /** Documentation of a variable. */

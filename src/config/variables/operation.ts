@@ -14,6 +14,7 @@ export const operation = {
     env: "METRICS_TOKEN",
     doc: "Bearer token for /metrics. Unset: no token is needed.",
     parse: secret(),
+    secret: true,
   },
   /** Undefined: only the API's server has /metrics. */
   metricsPort: {

@@ -9,6 +9,7 @@ export const claude = {
     env: "ANTHROPIC_API_KEY",
     doc: "Key for the claude agent and for session titles. Sandboxes never see it.",
     parse: secret(),
+    secret: true,
   },
   anthropicBaseUrl: {
     env: "ANTHROPIC_BASE_URL",
@@ -30,6 +31,7 @@ export const repositories = {
     env: "GITHUB_TOKEN",
     doc: "Token for cloning from and pushing to GITHUB_URL. Sandboxes never see it.",
     parse: secret(),
+    secret: true,
   },
   /** Without a trailing slash. */
   githubUrl: {

@@ -7,6 +7,7 @@ export const storage = {
     env: "DATABASE_URL",
     doc: "postgres://user:password@host:5432/name. Unset: an embedded PostgreSQL in DATA_DIR.",
     parse: secretUrl("postgres:", "postgresql:"),
+    secret: true,
   },
   databasePoolMax: {
     env: "DATABASE_POOL_MAX",
@@ -18,6 +19,7 @@ export const storage = {
     env: "REDIS_URL",
     doc: "redis://host:6379/0 for the job queue. Unset: the queue is in PostgreSQL.",
     parse: secretUrl("redis:", "rediss:"),
+    secret: true,
   },
   /** An absolute path. */
   dataDir: {
@@ -123,12 +125,14 @@ export const webhooks = {
     env: "WEBHOOK_SECRET",
     doc: "Signing key or bearer token of POST /webhook/return, at least 16 characters. Unset: webhooks are disabled.",
     parse: secret(16),
+    secret: true,
   },
   railway: {
     apiKey: {
       env: "RAILWAY_API_KEY",
       doc: "Railway key, to redeploy RAILWAY_DEPLOYMENT_ID when a borrowed sandbox is returned.",
       parse: secret(),
+      secret: true,
     },
     deploymentId: {
       env: "RAILWAY_DEPLOYMENT_ID",

@@ -122,6 +122,7 @@ async function tryOut(
     }
   });
   const child = Bun.spawn(["/bin/sh", "-c", PROBE, "probe", ...made.map(({ file }) => file)], {
+    env: {},
     stdio: ["ignore", "pipe", "ignore"],
     timeout: PROBE_TIMEOUT_MS,
   });
