@@ -3,7 +3,7 @@ import type { Logger } from "../observability/logger.ts";
 import { messageOf } from "../shared/errors.ts";
 import { openTunnel } from "./connect.ts";
 import { dial } from "./dial.ts";
-import { headLength, parseHead } from "./http-head.ts";
+import { type Head, headLength, parseHead } from "./http-head.ts";
 import { type GatewayPlace, listenAt } from "./listen.ts";
 import { forwardRequest } from "./plain-http.ts";
 import type { Decision, EgressPolicy } from "./policy.ts";
@@ -29,6 +29,7 @@ export interface Gateway {
 /**
  * Opens a gateway. Every target is decided on by `policy`, and the connection goes to an address that was decided on.
  * @param options.modelPort where requests for the model go, on loopback; undefined: there is no model.
+ * @param options.insidePort where programs reach it on their loopback; default: its port.
  * @param options.onDecision called with each decision.
  * @param options.headTimeoutMs, options.idleMs for tests.
  * @throws Error if the port is taken.
@@ -37,13 +38,14 @@ export async function openGateway(options: {
   place: GatewayPlace;
   policy: EgressPolicy;
   modelPort?: number | undefined;
+  insidePort?: number;
   onDecision?: ((decision: Decision) => void) | undefined;
   logger?: Logger | undefined;
   headTimeoutMs?: number;
   idleMs?: number;
 }): Promise<Gateway> {
   const { place, policy, modelPort, onDecision, logger } = options;
-  const { headTimeoutMs = HEAD_TIMEOUT_MS, idleMs = IDLE_MS } = options;
+  const { insidePort, headTimeoutMs = HEAD_TIMEOUT_MS, idleMs = IDLE_MS } = options;
   const clients = new Set<Socket>();
   const upstreams = new Set<Socket>();
   let relayed = 0;
@@ -94,10 +96,20 @@ export async function openGateway(options: {
     });
     const relay = relayFor(client, onHead);
     if (protocol === "socks") return await openSocksTunnel(client, relay);
-    const head = parseHead(await take(client, headLength));
+    const bytes = await take(client, headLength);
+    const head = parseHead(bytes);
+    if (isOwn(head)) {
+      client.unshift(bytes);
+      onHead();
+      return toModel(client);
+    }
     if (head.method === "CONNECT") return await openTunnel(client, head, relay);
     return await forwardRequest(client, head, relay);
   }
+
+  /** Programs that ignore NO_PROXY, or a port in it, ask the proxy for what it is itself. */
+  const isOwn = ({ target }: Head) =>
+    target.toLowerCase().startsWith(`http://127.0.0.1:${insidePort ?? port}/`);
 
   /** The model's own server reads these connections, and may wait minutes between two events. */
   function toModel(client: Socket): void {

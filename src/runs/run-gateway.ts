@@ -95,17 +95,18 @@ async function open(
   const proxy: ModelProxy | undefined = model && openModelProxy({ ...model, logger });
   try {
     const grant = proxy?.grant(runId, token);
+    const isSocket = "folder" in place;
     const gateway: Gateway = await openGateway({
       place,
       policy: createPolicy({ ...egress, needed: servers.map(neededRule), privateHosts: servers }),
       modelPort: proxy?.port,
+      ...(isSocket && { insidePort: GATEWAY_PORT }),
       onDecision(decision) {
         metrics.egressDecision(decision.allowed ? "allowed" : "refused");
         records.add(decision);
       },
       logger,
     });
-    const isSocket = "folder" in place;
     const port = isSocket ? GATEWAY_PORT : gateway.port;
     return {
       folder: isSocket ? folderOf(sandbox) : undefined,

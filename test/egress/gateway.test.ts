@@ -80,6 +80,23 @@ describe("the protocols of a gateway", () => {
     expect(await exchange(none.connect(), "GET / HTTP/1.1\r\n\r\n")).toMatch(/^HTTP\/1.1 404 /);
   });
 
+  test("a program that asks the proxy for the model itself reaches it, and no other port of loopback", async () => {
+    await using model = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      fetch: (request) => new Response(`model ${new URL(request.url).pathname}`),
+    });
+    const gateway = await open.gateway({ modelPort: Number(model.port), insidePort: 3128 });
+    const ask = (port: number) =>
+      exchange(
+        gateway.connect(),
+        `GET http://127.0.0.1:${port}/v1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
+      );
+    expect(await ask(3_128)).toEndWith("model /v1");
+    expect(await ask(Number(model.port))).toStartWith("HTTP/1.1 403 ");
+    expect(await ask(31_280)).toStartWith("HTTP/1.1 403 ");
+  });
+
   test("a refusal says what would allow it", async () => {
     const gateway = await open.gateway();
     const text = await exchange(gateway.connect(), "CONNECT example.com:443 HTTP/1.1\r\n\r\n");
