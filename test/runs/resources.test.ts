@@ -1,5 +1,8 @@
 import { expect, test } from "bun:test";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { MIB } from "../../src/shared/units.ts";
+import { until } from "../harness/until.ts";
 import { describeRuns, LIMITS, shellAgent } from "./fixture.ts";
 
 const LIMITED = { RUN_MEMORY_MB: "128", RUN_MAX_PROCESSES: "64", RUN_MAX_OUTPUT_MB: "1" };
@@ -38,6 +41,33 @@ for (const cgroups of [true, false])
             expect(row.usage?.["peak_memory_bytes"]).toBeGreaterThan(100 * MIB);
           if (variable === "RUN_MAX_PROCESSES")
             expect(row.usage?.["peak_processes"]).toBeGreaterThanOrEqual(64);
+        },
+      );
+
+      /** Cause: an agent that the kernel had killed was taken for one that an operator had killed, and started again. */
+      test.if(cgroups)(
+        "an agent that ran out of memory while no runner watched has reached its limit, and is not started again",
+        async () => {
+          const { depsFor, submit, detachAfter, run, promptRow, sessionRow, sandboxesDir } = fixture();
+          const { promptId, sessionId } = await submit();
+          const script =
+            "echo begun; until [ -e go ]; do sleep 0.05; done; head -c 3G /dev/zero | tail >/dev/null; exit 1";
+          const deps = depsFor(shellAgent(script, { hasTranscript: async () => true }));
+          await detachAfter(promptId, deps, "begun");
+          const folder = join(sandboxesDir, (await sessionRow(sessionId))?.sbxConfig?.id ?? "");
+          await writeFile(join(folder, "disk/checkout/go"), "");
+          const exitCodes = new Bun.Glob("process-*/exit");
+          await until(
+            async () => {
+              const files = await Array.fromAsync(exitCodes.scan(folder));
+              return files.some((file) => Bun.file(join(folder, file)).size > 0);
+            },
+            { what: "the agent to end", timeoutMs: 20_000 },
+          );
+          await run(promptId, deps);
+          const row = await promptRow(promptId);
+          expect(row).toMatchObject({ status: "Failed", errorKind: "limit", attempt: 1 });
+          expect(row.error).toContain("RUN_MEMORY_MB");
         },
       );
     },

@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync, statSync } from "node:fs";
+import { chown, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { SandboxProcess } from "../../../src/sandboxes/sandbox.ts";
-import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
+import { SLOW_TEST_TIMEOUT_MS, TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
 import { until } from "../../harness/until.ts";
 import { LIMIT_MS, linesOf, openSandboxFixture, type SandboxFixture } from "../fixture.ts";
 
@@ -100,6 +103,42 @@ for (const [name, options] of [
       expect(running("4008")).toEqual([]);
     });
   });
+
+/** The same as a user who is not root, if this one is, and the other may read these files. */
+const user = 61_234;
+const asUser = ["setpriv", "--reuid", `${user}`, "--regid", `${user}`, "--clear-groups", "--"];
+const mayRead =
+  process.getuid?.() === 0 &&
+  Bun.spawnSync([...asUser, process.execPath, "-e", `await Bun.file("${import.meta.path}").text()`], {
+    stderr: "ignore",
+    env: {},
+  }).exitCode === 0;
+test.if(mayRead)(
+  "an ordinary user's sandboxes withstand the same, without control groups",
+  async () => {
+    const home = await mkdtemp(join(tmpdir(), "pb-user-"));
+    try {
+      await chown(home, user, user);
+      const child = Bun.spawn(
+        [
+          ...asUser,
+          process.execPath,
+          "test",
+          import.meta.path,
+          "-t",
+          "under bubblewrap, without control groups",
+        ],
+        { env: { PATH: process.env["PATH"], HOME: home, TMPDIR: home }, stdout: "ignore", stderr: "pipe" },
+      );
+      const text = await child.stderr.text();
+      expect(text).toContain(" 0 fail");
+      expect(text).toMatch(/ [1-9]\d* pass/);
+    } finally {
+      await rm(home, { recursive: true, force: true });
+    }
+  },
+  SLOW_TEST_TIMEOUT_MS,
+);
 
 /** Ids of the processes with this argument. */
 function running(argument: string): string[] {
