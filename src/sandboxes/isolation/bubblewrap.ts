@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { Program } from "../../agents/find-program.ts";
 import { MIB } from "../../shared/units.ts";
-import { asUser, GATEWAY_INSIDE, withForwarder } from "./first-program.ts";
+import { asUser, GATEWAY_INSIDE, inFolder, withForwarder } from "./first-program.ts";
 import { type ClosedProgram, ISOLATION_FDS, type Isolation, type Mount } from "./isolation.ts";
 import { hideData } from "./mount-masks.ts";
 import { accountMounts, etcMounts, foldersAbove, inSystem, systemMounts } from "./system-mounts.ts";
@@ -58,13 +58,7 @@ function wrap(tools: Tools, features: Features, program: ClosedProgram): string[
   const { bwrap, dataDir, etc, etcNames, setpriv, socat } = tools;
   const { user, net, seccomp, noUserns } = features;
   const uid = uidOf(features, program);
-  let argv: string[] = [...program.argv];
-  if (program.gateway !== undefined) {
-    if (!socat) throw new Error("socat is not installed: a program in a sandbox cannot reach its gateway");
-    argv = withForwarder(socat.path, argv);
-  }
-  // Before the forwarder, so that it is no other user than the program.
-  if (user === "own" && setpriv) argv = asUser(setpriv.path, uid, program.cwd, argv);
+  const argv = firstProgram(tools, features, program, uid);
   return [
     bwrap,
     ...(user === "namespace" ? ["--unshare-user", "--uid", `${uid}`, "--gid", `${uid}`] : []),
@@ -96,6 +90,22 @@ function wrap(tools: Tools, features: Features, program: ClosedProgram): string[
     ...["--chdir", user === "own" ? "/" : program.cwd, "--"],
     ...argv,
   ];
+}
+
+/** What bwrap starts: it becomes the program. */
+function firstProgram(
+  { setpriv, socat }: Tools,
+  { user }: Features,
+  { argv, cwd, gateway }: ClosedProgram,
+  uid: number,
+): readonly string[] {
+  if (gateway !== undefined && !socat)
+    throw new Error("socat is not installed: a program in a sandbox cannot reach its gateway");
+  const own = user === "own" && setpriv;
+  // Also the forwarder is the program's user.
+  const first =
+    gateway !== undefined && socat ? withForwarder(socat.path, cwd, argv) : own ? inFolder(cwd, argv) : argv;
+  return own ? asUser(own.path, uid, first) : first;
 }
 
 function uidOf({ user }: Features, program: ClosedProgram): number {

@@ -9,11 +9,13 @@ const MAX_CONNECTIONS = 128;
 /**
  * Starts the forwarder, waits until it listens, and becomes the program. The text is a constant; its arguments vary.
  * The forwarder is nobody's child: a program that waits for all its children must not wait for it.
- * $1 port  $2 address, port and state as /proc/net/tcp shows them  $3 socat  $4 socket  then the program.
+ * It looks again at once for a while: on an idle machine the forwarder listens sooner than a `sleep` is started.
+ * $1 folder  $2 port  $3 address, port and state as /proc/net/tcp shows them  $4 socat  $5 socket  then the program.
  */
 const FORWARD = `
-port=$1 listening=$2 socat=$3 socket=$4
-shift 4
+cd -- "$1" || exit 125
+port=$2 listening=$3 socat=$4 socket=$5
+shift 5
 forwarder=$("$socat" "TCP-LISTEN:$port,bind=127.0.0.1,fork,reuseaddr,backlog=128,max-children=${MAX_CONNECTIONS}" \\
   "UNIX-CONNECT:$socket" </dev/null >/dev/null 2>&1 & echo $!)
 tries=0 up=
@@ -27,7 +29,7 @@ while [ -z "$up" ]; do
       exit 125
     fi
     tries=$((tries + 1))
-    sleep 0.005
+    if [ "$tries" -gt 100 ]; then sleep 0.005; fi
   fi
 done
 exec "$@"
@@ -37,15 +39,20 @@ exec "$@"
 const ENTER = 'cd -- "$1" && shift && exec "$@"';
 
 /** The program, behind a forwarder to the gateway. */
-export function withForwarder(socat: string, argv: readonly string[]): string[] {
+export function withForwarder(socat: string, cwd: string, argv: readonly string[]): string[] {
   const listening = `0100007F:${GATEWAY_PORT.toString(16).toUpperCase().padStart(4, "0")} 0A`;
   const socket = join(GATEWAY_INSIDE, GATEWAY_SOCKET);
-  return ["/bin/sh", "-c", FORWARD, "forward", `${GATEWAY_PORT}`, listening, socat, socket, ...argv];
+  return ["/bin/sh", "-c", FORWARD, "forward", cwd, `${GATEWAY_PORT}`, listening, socat, socket, ...argv];
 }
 
+/** The program, in its folder. */
+export const inFolder = (cwd: string, argv: readonly string[]): string[] => [
+  ...["/bin/sh", "-c", ENTER, "enter", cwd],
+  ...argv,
+];
+
 /** The program as another user, without any privilege. bwrap itself needs root's where there is no user namespace. */
-export function asUser(setpriv: string, uid: number, cwd: string, argv: readonly string[]): string[] {
+export function asUser(setpriv: string, uid: number, argv: readonly string[]): string[] {
   const drop = ["--clear-groups", "--inh-caps=-all", "--bounding-set=-all"];
-  const user = [setpriv, "--reuid", `${uid}`, "--regid", `${uid}`, ...drop, "--"];
-  return [...user, "/bin/sh", "-c", ENTER, "enter", cwd, ...argv];
+  return [setpriv, "--reuid", `${uid}`, "--regid", `${uid}`, ...drop, "--", ...argv];
 }
