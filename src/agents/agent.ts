@@ -36,7 +36,7 @@ export interface SandboxPaths {
   checkout: string;
   home: string;
   tmp: string;
-  /** Kept between the prompts of one session (transcripts). */
+  /** The agent's own files. What `Agent.keeps` names is kept between the prompts of one session. */
   state: string;
 }
 
@@ -98,6 +98,8 @@ export interface Agent {
   readonly builtIn: boolean;
   /** Whether it needs the model proxy (see model-proxy.ts). */
   readonly needsModel: boolean;
+  /** Whether this file or folder of the state directory is kept for the session's next prompt. Nothing else is. */
+  keeps(path: string, isFolder: boolean, conversationId: string): boolean;
   /**
    * Whether the state directory (as this process sees it) has a transcript that can be resumed: `resume` of the next
    * request. Changes nothing.

@@ -1,12 +1,19 @@
-import { constants } from "node:fs";
-import { open, readdir, rm } from "node:fs/promises";
+import { lstat, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { openUntrusted } from "../shared/untrusted-file.ts";
 
 /** How much of a transcript is searched for its first message, bytes: the agent can write there, and the file may be huge. */
 const SEARCH_BYTES = 64 * 1024 * 1024;
 const CHUNK_BYTES = 256 * 1024;
 /** As raw text: in a JSON string these quotes would be escaped. */
 const USER_MESSAGE = Buffer.from('"type":"user"');
+
+/** Whether this path below the state directory is the conversation's transcript, or a folder on the way to it. */
+export function isTranscript(path: string, isFolder: boolean, conversationId: string): boolean {
+  const [first, , file, ...more] = path.split("/");
+  if (first !== "projects" || more.length > 0) return false;
+  return isFolder ? file === undefined : file === `${conversationId}.jsonl`;
+}
 
 /** Whether Claude Code can resume this conversation: one of its transcripts contains a message. */
 export async function hasTranscript(stateDir: string, conversationId: string): Promise<boolean> {
@@ -27,17 +34,19 @@ export async function discardUnusableTranscripts(stateDir: string, conversationI
 /** Paths where the conversation's transcript may be: its folder is named after the working directory, which may vary. */
 async function transcripts(stateDir: string, conversationId: string): Promise<string[]> {
   const projects = join(stateDir, "projects");
+  // Not a link, which would lead out of the sandbox.
+  if (!(await lstat(projects).catch(() => undefined))?.isDirectory()) return [];
   const folders = await readdir(projects, { withFileTypes: true }).catch(() => []);
   return folders
     .filter((one) => one.isDirectory())
     .map((folder) => join(projects, folder.name, `${conversationId}.jsonl`));
 }
 
-/** @throws Error if this is no regular file; links are not followed, because the agent can write there. */
+/** @throws Error if this is no regular file. */
 async function containsMessage(path: string): Promise<boolean> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  const file = await openUntrusted(path);
+  if (!file) throw new Error("not a regular file");
   try {
-    if (!(await file.stat()).isFile()) throw new Error("not a regular file");
     const buffer = Buffer.alloc(USER_MESSAGE.length + CHUNK_BYTES);
     // The end of each chunk stays in front of the next one: the text may span both.
     let kept = 0;

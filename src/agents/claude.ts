@@ -1,6 +1,6 @@
 import { type Agent, AgentUnavailable, type RemoteWorkplace } from "./agent.ts";
 import { createClaudeReader } from "./claude-reader.ts";
-import { discardUnusableTranscripts, hasTranscript } from "./claude-transcripts.ts";
+import { discardUnusableTranscripts, hasTranscript, isTranscript } from "./claude-transcripts.ts";
 import type { Program } from "./find-program.ts";
 import { cutInstructions } from "./instructions.ts";
 
@@ -36,6 +36,7 @@ export function createClaudeAgent(options: {
     name: "claude",
     builtIn: false,
     needsModel: true,
+    keeps: isTranscript,
     hasTranscript,
     discardUnusableTranscripts,
     command({ prompt, conversationId, resume, instructions, paths, model, remote }) {
@@ -54,6 +55,7 @@ export function createClaudeAgent(options: {
           ...["--output-format", "stream-json", "--verbose"],
           "--dangerously-skip-permissions",
           ...["--setting-sources", "user"],
+          ...["--settings", JSON.stringify(pinned(model.baseUrl))],
           "--strict-mcp-config",
           // Its own tools would work on the wrong machine.
           ...(remote ? ["--mcp-config", remote.mcpConfig, "--tools", ""] : []),
@@ -78,6 +80,16 @@ export function createClaudeAgent(options: {
     reader: createClaudeReader,
   };
 }
+
+/**
+ * Settings that the agent's own cannot override. Its folder of settings is new for each run, but it may write there, and
+ * a resumed agent reads it. The token is not among them: every user of the machine can read arguments.
+ */
+const pinned = (baseUrl: string) => ({
+  env: { ANTHROPIC_BASE_URL: baseUrl },
+  disableAllHooks: true,
+  apiKeyHelper: "",
+});
 
 const remoteNote = ({ checkout }: RemoteWorkplace) =>
   `The repository is checked out in a sandbox, at ${checkout}. You can reach it only through the tools of the MCP servers; work there and nowhere else.`;

@@ -11,7 +11,7 @@ const LINE_LIMIT = 64 * 1024;
 
 /**
  * Any program that reads the prompt from stdin, works in its working directory, and prints text or Claude Code's
- * stream-json. AGENT_STATE_DIR is kept between the prompts of a session, which share one AGENT_CONVERSATION_ID. In a
+ * stream-json. Files in AGENT_STATE_DIR (up to 64 MiB) are kept between the prompts of a session, which share one AGENT_CONVERSATION_ID. In a
  * borrowed sandbox the program reaches the checkout, AGENT_REMOTE_CHECKOUT, through the MCP servers of the file
  * AGENT_MCP_CONFIG. If the service has a key, the program reaches the model at ANTHROPIC_BASE_URL with a token of its run.
  * @param options.argv program and arguments.
@@ -29,6 +29,7 @@ export function createCommandAgent(options: {
     name: "command",
     builtIn: false,
     needsModel: options.needsModel,
+    keeps: () => true,
     hasTranscript: async () => false,
     discardUnusableTranscripts: async () => undefined,
     command({ prompt, conversationId, paths, model, remote }) {

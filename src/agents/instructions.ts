@@ -1,6 +1,5 @@
-import { constants } from "node:fs";
-import { open } from "node:fs/promises";
 import { join } from "node:path";
+import { readUntrusted } from "../shared/untrusted-file.ts";
 
 /**
  * The most of CLAUDE.md that an agent gets, UTF-8 bytes, notice included. The text becomes part of one argument, which
@@ -16,25 +15,9 @@ const NOTICE = "\n[The rest of CLAUDE.md was left out: too long.]";
  * @returns at most `INSTRUCTIONS_BYTES`; undefined if there are none.
  */
 export async function readInstructions(checkout: string): Promise<string | undefined> {
-  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-  const file = await open(join(checkout, "CLAUDE.md"), flags).catch(() => undefined);
-  if (!file) return undefined;
-  try {
-    if (!(await file.stat()).isFile()) return undefined;
-    // One byte more than is kept shows that there is more.
-    const buffer = Buffer.alloc(INSTRUCTIONS_BYTES + 1);
-    let size = 0;
-    while (size < buffer.length) {
-      const { bytesRead } = await file.read(buffer, size, buffer.length - size, size);
-      if (bytesRead === 0) break;
-      size += bytesRead;
-    }
-    return cutInstructions(buffer.toString("utf8", 0, size)) || undefined;
-  } catch {
-    return undefined;
-  } finally {
-    await file.close();
-  }
+  // One byte more than is kept shows that there is more.
+  const bytes = await readUntrusted(join(checkout, "CLAUDE.md"), INSTRUCTIONS_BYTES + 1);
+  return bytes && (cutInstructions(bytes.toString("utf8")) || undefined);
 }
 
 /** The text, or, if it is over the limit, as many whole characters as fit, and a notice. Idempotent. */

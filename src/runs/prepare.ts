@@ -113,6 +113,7 @@ export async function prepare(
     .catch((error: unknown) => {
       throw error instanceof SandboxUnavailable ? new Deferred(error.message, SANDBOX_DELAY_MS) : error;
     });
+  await sandbox.restoreState(keptBy(agent, run));
   return start(deps, run, writer, sandbox, { text: promptText(run.data), signal });
 }
 
@@ -209,6 +210,10 @@ const gatewayOptions = (deps: PrepareDeps, run: ClaimedRun, writer: RunWriter, s
   ...{ egress: deps.egress, metrics: deps.metrics, logger: deps.logger },
   model: deps.agent.needsModel ? deps.model : undefined,
 });
+
+/** What of the state outlives the sandbox. */
+export const keptBy = (agent: Agent, run: ClaimedRun) => (path: string, isFolder: boolean) =>
+  agent.keeps(path, isFolder, run.sessionId);
 
 const resumableIn = (agent: Agent, sandbox: Sandbox, run: ClaimedRun) => () =>
   agent.hasTranscript(sandbox.hostPaths.state, run.sessionId);

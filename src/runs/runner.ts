@@ -7,7 +7,7 @@ import { AgentKilled, classify, MAX_ATTEMPTS } from "./failures.ts";
 import { finishRun, type Outcome, usageOfPrompt } from "./finish.ts";
 import { CANCELLED, handleRunFailure } from "./handle-failure.ts";
 import type { Lease, LeaseManager } from "./leases.ts";
-import { type AgentRun, type PrepareDeps, prepare, resume } from "./prepare.ts";
+import { type AgentRun, keptBy, type PrepareDeps, prepare, resume } from "./prepare.ts";
 import { CALM_MS } from "./stalled-adoptions.ts";
 import { type WatchResult, watchAgent } from "./watch-agent.ts";
 import { openRunWriter, type RunWriter } from "./writer.ts";
@@ -84,7 +84,11 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
   await state.agentRun.gateway?.flush();
   phase("run");
   const { record, sandbox } = state.agentRun;
-  const { logger } = deps;
+  const { agent, logger } = deps;
+  // A conversation that cannot be kept is no reason to lose the work.
+  await sandbox.keepState(keptBy(agent, run)).catch((error: unknown) => {
+    logger.warn("the agent's conversation could not be kept", { error: messageOf(error) });
+  });
   const work = await deliver({ writer, run, sandbox, record, life, cancelled: lease.cancelled, logger });
   phase("finish");
   const usage = usageOfPrompt(verdict, run, record.resumed ?? false, peak);

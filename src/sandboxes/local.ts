@@ -16,7 +16,7 @@ const PACKING_TIMEOUT_MS = 10 * 60_000;
 export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
   const sandboxOf = (config: LocalConfig, request: CheckoutRequest, start: string): Sandbox => {
     const { id } = config;
-    const hostPaths = machine.pathsOf(id, request.sessionId);
+    const hostPaths = machine.pathsOf(id);
     const space = machine.spaceOf(id, request.sessionId);
     return {
       config,
@@ -25,6 +25,8 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
       notes: join(machine.folderOf(id), "notes.json"),
       start: (command, limitMs, gateway) => machine.launch(id, hostPaths, command, limitMs, gateway),
       attach: (record) => machine.attach(id, record),
+      restoreState: (keeps) => machine.restoreState(id, request.sessionId, keeps),
+      keepState: (keeps) => machine.keepState(id, request.sessionId, keeps),
       watchDisk: (onFull) => machine.disk.watch(space, onFull),
       async deliverWork(message, signal) {
         signal.throwIfAborted();
@@ -48,7 +50,7 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
     plan: () => ({ provider: "local", id: crypto.randomUUID(), host: machine.host }),
 
     async open(config, request, signal) {
-      const hostPaths = machine.pathsOf(config.id, request.sessionId);
+      const hostPaths = machine.pathsOf(config.id);
       const space = machine.spaceOf(config.id, request.sessionId);
       const repository = machine.repositoryFor(request);
       try {

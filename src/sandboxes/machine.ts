@@ -18,6 +18,7 @@ import { INSIDE } from "./isolation/inside.ts";
 import { giveTreeTo } from "./isolation/ownership.ts";
 import { openIsolation } from "./isolation/status.ts";
 import { openUids, uidIn } from "./isolation/uids.ts";
+import { type Keeps, keepState, restoreState } from "./kept-state.ts";
 import { type Cgroups, openCgroups } from "./process/cgroup.ts";
 import { killPrograms, sweepGroups } from "./process/kill-programs.ts";
 import {
@@ -30,9 +31,10 @@ import { removeTree } from "./remove-tree.ts";
 import type { SandboxProvider } from "./sandbox.ts";
 
 /**
- * What every sandbox needs from the machine that runs its agent: the folders DATA_DIR/sandboxes/<id>/disk/{checkout,home,tmp},
- * whose size is limited, isolation by bubblewrap where it works, and our own copies of the repositories. The transcripts of a session are in
- * DATA_DIR/conversations/<session> and outlive the sandbox.
+ * What every sandbox needs from the machine that runs its agent: the folders
+ * DATA_DIR/sandboxes/<id>/disk/{checkout,home,tmp,state}, whose size is limited, isolation by bubblewrap where it works, and
+ * our own copies of the repositories. What is kept of a session's state (its transcript) is in
+ * DATA_DIR/conversations/<session>, which no sandbox sees.
  */
 export interface Machine
   extends Pick<SandboxProvider, "host" | "isolation" | "sweep" | "freeBytes" | "usedBytes"> {
@@ -42,7 +44,7 @@ export interface Machine
   /** Holds `disk/` and what the service itself writes about the sandbox. */
   folderOf(id: string): string;
   /** The sandbox's paths as this process sees them. */
-  pathsOf(id: string, sessionId: string): SandboxPaths;
+  pathsOf(id: string): SandboxPaths;
   /** The same paths as programs in the sandbox see them. */
   insideOf(hostPaths: SandboxPaths): SandboxPaths;
   /**
@@ -50,6 +52,10 @@ export interface Machine
    * restart of the machine, it brings them back.
    */
   makeFolders(id: string, sessionId: string): Promise<void>;
+  /** Copies what is kept of the session's state into the new sandbox; before its first program. */
+  restoreState(id: string, sessionId: string, keeps: Keeps): Promise<void>;
+  /** Keeps the state for the session's next sandbox; after the last program has ended. */
+  keepState(id: string, sessionId: string, keeps: Keeps): Promise<void>;
   /** Gives what this process wrote into a folder to the sandbox's user. */
   handOver(id: string, folder: string): Promise<void>;
   /** The sandbox's host user; undefined: the service's own. */
@@ -98,7 +104,7 @@ export async function openMachine(options: {
   const mutex = createKeyedMutex();
   const folderOf = (id: string) => join(root, safeId(id));
   const diskOf = (id: string) => join(folderOf(id), "disk");
-  const stateOf = (sessionId: string) => join(dataDir, "conversations", safeId(sessionId));
+  const keptOf = (sessionId: string) => join(dataDir, "conversations", safeId(sessionId));
   const startFile = (id: string) => join(folderOf(id), "start");
   const refOf = (id: string): SandboxRef => ({
     id,
@@ -116,13 +122,13 @@ export async function openMachine(options: {
     isolation: isolation.status,
 
     disk,
-    spaceOf: (id, sessionId) => ({ id, folder: diskOf(id), state: stateOf(sessionId) }),
+    spaceOf: (id, sessionId) => ({ id, folder: diskOf(id), state: keptOf(sessionId) }),
     folderOf,
-    pathsOf: (id, sessionId) => ({
+    pathsOf: (id) => ({
       checkout: join(diskOf(id), "checkout"),
       home: join(diskOf(id), "home"),
       tmp: join(diskOf(id), "tmp"),
-      state: stateOf(sessionId),
+      state: join(diskOf(id), "state"),
     }),
     async makeFolders(id, sessionId) {
       const space = machine.spaceOf(id, sessionId);
@@ -131,14 +137,19 @@ export async function openMachine(options: {
       for (const old of ["checkout", "home", "tmp"].map((name) => join(folderOf(id), name)))
         if (existsSync(old)) await rename(old, join(space.folder, basename(old)));
       await disk.open(space);
-      const folders = Object.values(machine.pathsOf(id, sessionId));
+      const folders = Object.values(machine.pathsOf(id));
       for (const one of folders) await mkdir(one, { recursive: true, mode: 0o700 });
       if (!isolation.current?.uids) return;
       const { uid, isNew } = await uids.claim(id, folderOf(id));
-      // Not again when the sandbox is reopened: its agent may be running. A new one's state is kept from an earlier sandbox
-      // of the session, which was another user.
+      // Not again when the sandbox is reopened: its agent may be running.
       if (isNew) for (const one of folders) await giveTreeTo(uid, one, path);
     },
+    async restoreState(id, sessionId, keeps) {
+      const { state } = machine.pathsOf(id);
+      await restoreState(keptOf(sessionId), state, keeps);
+      await machine.handOver(id, state);
+    },
+    keepState: (id, sessionId, keeps) => keepState(machine.pathsOf(id).state, keptOf(sessionId), keeps),
     insideOf: (hostPaths) => (isolation.current ? INSIDE : hostPaths),
     async handOver(id, folder) {
       const uid = uidIn(folderOf(id));

@@ -2,6 +2,7 @@ import type { AgentCommand, RemoteWorkplace, SandboxPaths } from "../agents/agen
 import type { AgentProcess, SandboxConfig } from "../db/json-columns.ts";
 import type { CheckoutRequest, WorkResult } from "./git/request.ts";
 import type { IsolationStatus } from "./isolation/status.ts";
+import type { Keeps } from "./kept-state.ts";
 import type { SandboxProcess } from "./process/sandbox-process.ts";
 
 /**
@@ -31,6 +32,10 @@ export interface Sandbox {
   start(command: AgentCommand, limitMs: number, gateway?: string): SandboxProcess;
   /** Undefined if the program's files are gone. */
   attach(record: AgentProcess): Promise<SandboxProcess | undefined>;
+  /** Copies what is kept of the session's state into this new sandbox. Call it before anything is started. */
+  restoreState(keeps: Keeps): Promise<void>;
+  /** Keeps these files of the state for the session's next sandbox. Call it when all programs have ended. */
+  keepState(keeps: Keeps): Promise<void>;
   /** Calls `onFull` once, when the sandbox has used all the disk space that it may. `open` and `deliverWork` watch themselves. */
   watchDisk(onFull: () => void): { stop(): void };
   /**

@@ -42,7 +42,7 @@ await describeSandboxes((setup) => {
     }
   });
 
-  test("state is kept across sandboxes, stdin is passed completely, and the environment is the sandbox's own", async () => {
+  test("what is kept of the state crosses sandboxes, and nothing else; stdin is passed completely, and the environment is the sandbox's own", async () => {
     const { fixture, repo } = setup();
     const request = fixture.request(repo.path, { branch: "prompt/s-state" });
     const first = await fixture.open(request);
@@ -51,9 +51,15 @@ await describeSandboxes((setup) => {
       LIMIT_MS,
     );
     expect(await linesOf(child)).toEqual(["300000"]);
-    await fixture.run(first, 'echo memory > "$STATE/m"; chmod 500 "$HOME"', { STATE: first.paths.state });
+    const script = 'echo memory > "$STATE/m"; echo planted > "$STATE/settings.json"; chmod 500 "$HOME"';
+    await fixture.run(first, script, { STATE: first.paths.state });
+    const keeps = (path: string) => path === "m";
+    await first.keepState(keeps);
     await fixture.provider.release(first.config);
     const second = await fixture.open(request);
+    await second.restoreState(keeps);
+    const listing = await fixture.run(second, 'ls "$STATE"', { STATE: second.paths.state });
+    expect(listing.out).toBe("m");
     expect((await fixture.run(second, 'cat "$STATE/m"; env', { STATE: second.paths.state })).out).toContain(
       "memory",
     );

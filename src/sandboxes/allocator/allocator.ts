@@ -43,7 +43,7 @@ export function allocatorSandboxes(options: {
     start: string,
   ): Sandbox => {
     const { id } = config;
-    const hostPaths = machine.pathsOf(id, request.sessionId);
+    const hostPaths = machine.pathsOf(id);
     const paths = machine.insideOf(hostPaths);
     return {
       config,
@@ -57,6 +57,8 @@ export function allocatorSandboxes(options: {
       notes: join(machine.folderOf(id), "notes.json"),
       start: (command, limitMs, gateway) => machine.launch(id, hostPaths, command, limitMs, gateway),
       attach: (record) => machine.attach(id, record),
+      restoreState: (keeps) => machine.restoreState(id, request.sessionId, keeps),
+      keepState: (keeps) => machine.keepState(id, request.sessionId, keeps),
       watchDisk: (onFull) => machine.disk.watch(machine.spaceOf(id, request.sessionId), onFull),
       async deliverWork(message, signal) {
         await machine.killAll(id);
@@ -106,7 +108,7 @@ export function allocatorSandboxes(options: {
     async open(config, request, signal, record) {
       if (!client)
         throw new RepositoryError("This service cannot borrow sandboxes: IP_ALLOCATOR_URL is not set.");
-      const hostPaths = machine.pathsOf(config.id, request.sessionId);
+      const hostPaths = machine.pathsOf(config.id);
       await machine.makeFolders(config.id, request.sessionId);
       const borrowed = await client.borrow(signal);
       await notes.write(config.id, borrowed);
