@@ -20,18 +20,17 @@ LABEL org.opencontainers.image.title="prompt-backend" \
 
 # The service handles its own signals. tini reaps the orphans that agents leave behind.
 RUN apt-get update \
- && apt-get install -y --no-install-recommends bubblewrap ca-certificates git socat tini \
+ && apt-get install -y --no-install-recommends bubblewrap ca-certificates git socat tini util-linux \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --create-home --shell /usr/sbin/nologin app \
  && install -d -o app -g app -m 0700 /data
 COPY --from=build /prompt-backend /usr/local/bin/prompt-backend
 
 # Bubblewrap creates a user namespace and mounts file systems in it. Docker's default seccomp and AppArmor profiles forbid
-# that, and its masked /proc prevents mounting a new one. To isolate agents INSIDE the container (several users,
-# untrusted repositories), run the worker with
-#   --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined
-# which weakens the container itself. Without these options the container is the only isolation of an agent: put nothing
-# into it that an agent must not see. Do not use --privileged instead.
+# that, and its masked /proc prevents mounting a new one. Without these options prompts wait, and /health/ready says why:
+#   --security-opt seccomp=deploy/seccomp/prompt-backend.json --security-opt apparmor=unconfined
+#   --security-opt systempaths=unconfined
+# docker-compose.yml sets them. No capability is needed; do not use --privileged instead.
 #
 # Claude Code is not in this image. Build an image FROM this one with it, or mount it and set CLAUDE_PATH.
 USER app

@@ -5,6 +5,7 @@ import { join, resolve } from "node:path";
 import { YAML } from "bun";
 import { parseArgs } from "../../src/cli/args.ts";
 import { VARIABLES } from "../../src/config/variables/all.ts";
+import { REFUSED } from "../../src/sandboxes/isolation/syscalls.ts";
 import { TASK_NAMES } from "../../src/tasks/names.ts";
 import { findCompose } from "../harness/machine.ts";
 import { unavailable } from "../harness/services.ts";
@@ -17,6 +18,9 @@ interface ComposeService {
   build?: string;
   read_only?: boolean;
   cap_drop?: string[];
+  cap_add?: string[];
+  privileged?: boolean;
+  security_opt?: string[];
   command?: string[];
   environment?: Record<string, string>;
   ports?: string[];
@@ -79,6 +83,38 @@ describe("docker-compose.yml", async () => {
       expect(() => parseArgs(command, TASK_NAMES)).not.toThrow();
       for (const name of Object.keys(environment)) expect(Object.keys(VARIABLES)).toContain(name);
     }
+  });
+
+  test("the worker can isolate agents: the options that bubblewrap needs, and no privilege more", () => {
+    const { security_opt = [], cap_add, privileged } = compose.services["worker"] ?? {};
+    expect(security_opt).toEqual([
+      "no-new-privileges:true",
+      "seccomp=./deploy/seccomp/prompt-backend.json",
+      "apparmor=unconfined",
+      "systempaths=unconfined",
+    ]);
+    expect([cap_add, privileged]).toEqual([undefined, undefined]);
+    // The server runs no agents.
+    expect(compose.services["server"]?.security_opt).toEqual(["no-new-privileges:true"]);
+  });
+
+  test("the seccomp profile allows what bubblewrap needs, and nothing that agents are refused besides", async () => {
+    const profile = (await Bun.file(join(ROOT, "deploy/seccomp/prompt-backend.json")).json()) as {
+      defaultAction: string;
+      archMap: { architecture: string }[];
+      syscalls: { names: string[]; action: string; args?: object[] }[];
+    };
+    expect(profile.defaultAction).toBe("SCMP_ACT_ERRNO");
+    expect(profile.archMap.map(({ architecture }) => architecture)).toEqual([
+      "SCMP_ARCH_X86_64",
+      "SCMP_ARCH_AARCH64",
+    ]);
+    for (const one of profile.syscalls) expect(one.action).toBe("SCMP_ACT_ALLOW");
+    const allowed = profile.syscalls.filter(({ args }) => !args).flatMap(({ names }) => names);
+    const needed = ["clone", "clone3", "unshare", "mount", "umount2", "pivot_root"];
+    for (const name of [...needed, "execve", "openat", "seccomp", "prctl"]) expect(allowed).toContain(name);
+    for (const name of Object.keys(REFUSED).filter((one) => !needed.includes(one)))
+      expect(allowed).not.toContain(name);
   });
 
   test("no secret has a default, except Grafana's for local use", () => {

@@ -13,9 +13,9 @@ const REMEDIES = {
   bubblewrap: "install it (Debian: apt-get install bubblewrap)",
   socat: "install it (Debian: apt-get install socat)",
   namespaces:
-    "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0); in a container start it with --security-opt seccomp=unconfined --security-opt systempaths=unconfined",
+    "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0); in a container start it with --security-opt seccomp=deploy/seccomp/prompt-backend.json --security-opt apparmor=unconfined --security-opt systempaths=unconfined",
   uid: "start the service as an ordinary user; or, as root, install setpriv (Debian: util-linux), keep CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID and CAP_SETPCAP, and set AGENT_UIDS to users that exist here",
-  net: "allow network namespaces; in a container start it with --security-opt seccomp=unconfined",
+  net: "allow network namespaces; in a container start it with --security-opt seccomp=deploy/seccomp/prompt-backend.json",
   seccomp: "use a kernel with CONFIG_SECCOMP_FILTER, on x64 or arm64",
 } as const;
 
