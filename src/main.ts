@@ -9,6 +9,8 @@ const { version } = packageJson;
 /** Each command loads only the modules that it needs, so that the demo agent and --help start fast. @returns the exit code. */
 async function main(args: readonly string[]): Promise<number> {
   const command = parseArgs(args, TASK_NAMES);
+  // Whatever is written in DATA_DIR is this user's alone. The demo agent's files are its user's work.
+  if (command.name !== "demo-agent") process.umask(0o077);
   const print = (line: string) => void process.stdout.write(`${line}\n`);
   switch (command.name) {
     case "version":

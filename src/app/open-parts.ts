@@ -5,7 +5,9 @@ import { type ControlStatus, openControl } from "../backup/control.ts";
 import type { Config } from "../config/config.ts";
 import { type Database, openDatabase } from "../db/client.ts";
 import { readForScrape } from "../db/deployment-metrics.ts";
+import { freeReserve, keepReserve } from "../db/disk-reserve.ts";
 import { migrate } from "../db/migrate.ts";
+import { closeDataDir } from "../db/private-data-dir.ts";
 import { expireLeases } from "../lifecycle/dispatch.ts";
 import { type Hub, openHub } from "../live/hub.ts";
 import type { Logger } from "../observability/logger.ts";
@@ -45,6 +47,8 @@ export interface Parts {
 /** Opens what every process needs, in order, and puts each part on the stack. */
 export async function openParts(options: ServiceOptions, stack: ReleaseStack): Promise<Parts> {
   const { config, logger, version, server, tasks, signal } = options;
+  closeDataDir({ dataDir: config.dataDir, logger });
+  if (config.databaseUrl === undefined) freeReserve({ dataDir: config.dataDir, logger });
   const database = await openDatabase({ config, logger, signal });
   stack.add("database", () => database.close());
   await checkpoint(signal);
@@ -54,6 +58,8 @@ export async function openParts(options: ServiceOptions, stack: ReleaseStack): P
 
   const status: ControlStatus = { pid: process.pid, version, url: null };
   if (database.kind === "embedded") {
+    const reserve = keepReserve({ dataDir: config.dataDir, path: config.path });
+    stack.add("disk reserve", async () => reserve.stop());
     // This is the only process on the database, so that whoever held a lease is gone.
     await expireLeases(database.orm);
     const control = await openControl({ dataDir: config.dataDir, database, status: () => status, logger });

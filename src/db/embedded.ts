@@ -45,7 +45,7 @@ export async function openEmbedded(options: { dataDir: string }): Promise<Databa
     // One session serves our queries and BullMQ's, whose statements omit the schema. Our tables are in public, and no name
     // is in both schemas.
     await client.exec("create schema if not exists bullmq; set search_path to public, bullmq");
-    if (isNew) await syncAll(folder);
+    if (isNew) await secureAll(folder);
   } catch (error) {
     unlock();
     throw error;
@@ -105,11 +105,16 @@ function makeDurable(client: PGlite, durable: () => Promise<void>): void {
   }
 }
 
-/** The program that creates the database does not sync it. Best effort: there is nothing in it yet. */
-async function syncAll(folder: string): Promise<void> {
-  for (const name of await readdir(folder, { recursive: true })) {
+/** The program that creates the database neither syncs its files nor keeps them from its group. */
+async function secureAll(folder: string): Promise<void> {
+  for (const name of ["", ...(await readdir(folder, { recursive: true }))]) {
     const file = await open(join(folder, name));
-    await file.sync().finally(() => file.close());
+    try {
+      await file.chmod((await file.stat()).mode & 0o700);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
   }
 }
 

@@ -6,7 +6,7 @@ import { openMigrated } from "../harness/embedded.ts";
 import { SLOW_TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 import { canMount, makeLoopDisk } from "./loop-disk.ts";
 
-setDefaultTimeout(SLOW_TEST_TIMEOUT_MS);
+setDefaultTimeout(3 * SLOW_TEST_TIMEOUT_MS);
 
 // PGlite runs PostgreSQL with fsync off, and Emscripten's files have none: a committed row was in memory only.
 test.if(canMount)("the embedded database keeps what was committed before a power failure", async () => {

@@ -30,6 +30,7 @@ ulimit -c 0
 dir=$1 limit=$2 out=$3 size=$4 sandbox=$5 process=$6 filter=$7 uid=$8 groups=$9
 shift 9
 program() {
+  umask 022
   while [ "$groups" -gt 0 ]; do
     echo 0 >"$1" || exit 126
     shift
