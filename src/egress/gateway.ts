@@ -109,7 +109,7 @@ export async function openGateway(options: {
 
   /** Programs that ignore NO_PROXY, or a port in it, ask the proxy for what it is itself. */
   const isOwn = ({ target }: Head) =>
-    target.toLowerCase().startsWith(`http://127.0.0.1:${insidePort ?? port}/`);
+    (insidePort ?? port) > 0 && target.toLowerCase().startsWith(`http://127.0.0.1:${insidePort ?? port}/`);
 
   /** The model's own server reads these connections, and may wait minutes between two events. */
   function toModel(client: Socket): void {

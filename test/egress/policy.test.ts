@@ -63,6 +63,7 @@ describe("addresses", () => {
     ["2001:db8::1", "documentation"],
     ["3fff::1", "documentation"],
     ["5f00::1", "segment routing"],
+    ["4000::1", "not assigned"],
     ["fe80::1%eth0", "with a zone"],
     ["0x7f.1", "no resolver's spelling"],
     ["", "nothing"],
