@@ -19,6 +19,12 @@ const FAMILY = { unix: 1, inet: 2, inet6: 10, netlink: 16 };
 const NETLINK_ROUTE = 0;
 /** They type into the terminal that the service was started from. */
 const TERMINAL_INPUT = { TIOCSTI: 0x5412, TIOCLINUX: 0x541c };
+/** With them the owner of a file takes it out of the project whose quota it counts with; see ../disk/project-quota.ts. */
+const FILE_PROJECT = {
+  FS_IOC_SETFLAGS: 0x40086602,
+  FS_IOC32_SETFLAGS: 0x40046602,
+  FS_IOC_FSSETXATTR: 0x401c5820,
+};
 const QUERY_PERSONALITY = 0xffffffff;
 
 /** Whether there is a filter for this machine. */
@@ -73,6 +79,7 @@ function filterLines(arch: Architecture): Line[] {
 
     { label: "ioctl" },
     { load: argument(1) },
+    ...Object.values(FILE_PROJECT).map((one) => ({ ifEqual: one, yes: "EPERM" }) as const),
     { ifEqual: TERMINAL_INPUT.TIOCSTI, yes: "EPERM" },
     { ifEqual: TERMINAL_INPUT.TIOCLINUX, yes: "EPERM", no: "allow" },
 

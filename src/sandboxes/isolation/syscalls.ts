@@ -58,6 +58,8 @@ export const REFUSED: Readonly<
   fspick: [433, 433],
   mount_setattr: [442, 442],
   open_tree_attr: [467, 467],
+  // See the file flags among ioctl's requests.
+  file_setattr: [469, 469],
   // The machine itself.
   swapon: [167, 224],
   swapoff: [168, 225],

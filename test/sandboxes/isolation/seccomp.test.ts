@@ -46,8 +46,8 @@ const MACHINES = {
     allowed: [147, 149, 159, 167, 91, 277, 222, 98],
   },
 } as const;
-/** The same numbers everywhere: io_uring and the new mount calls. */
-const REFUSED_EVERYWHERE = [425, 426, 427, 428, 429, 430, 431, 432, 433, 442];
+/** The same numbers everywhere: io_uring, the new mount calls, file_setattr. */
+const REFUSED_EVERYWHERE = [425, 426, 427, 428, 429, 430, 431, 432, 433, 442, 469];
 
 describe.each(Object.entries(MACHINES))(
   "the seccomp filter of %s",
@@ -100,6 +100,12 @@ describe.each(Object.entries(MACHINES))(
       for (const request of [0x5412n, 0x541cn, (1n << 40n) + 0x5412n])
         expect(result(numbers.ioctl, 0, request)).toBe(EPERM);
       expect(result(numbers.ioctl, 0, 0x5413)).toBe(ALLOW);
+    });
+
+    // The owner of a file may move it to another project, and so out of its disk quota.
+    test("no file leaves its project: neither by its flags nor by its project's number", () => {
+      for (const request of [0x40086602, 0x40046602, 0x401c5820])
+        expect(result(numbers.ioctl, 0, request)).toBe(EPERM);
     });
 
     test("personality can be asked for, and not be changed", () => {
