@@ -1,3 +1,4 @@
+import { openSignIns } from "../audit/sign-ins.ts";
 import { createVerifier } from "../auth/verify.ts";
 import { openRedis } from "../queue/redis.ts";
 import { createApp } from "../server/app.ts";
@@ -19,12 +20,19 @@ export async function startServer(
 ): Promise<string> {
   const redis = config.redisUrl === undefined ? undefined : openRedis(config.redisUrl.reveal(), logger);
   if (redis) stack.add("Redis", async () => redis.disconnect());
+  const signIns = openSignIns({ orm: database.orm, logger });
+  stack.add("sign-ins", () => signIns.close());
   const app = createApp({
     database,
     config,
     hub,
     metrics,
-    verifier: createVerifier({ config: config.auth, dataDir: config.dataDir, logger }),
+    verifier: createVerifier({
+      config: config.auth,
+      dataDir: config.dataDir,
+      logger,
+      onSignIn: signIns.record,
+    }),
     health: () => ({
       version,
       agent: agent.name,

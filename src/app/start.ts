@@ -1,7 +1,14 @@
+import { hostname } from "node:os";
+import { settingsOf } from "../config/config.ts";
+import { recordAudit } from "../db/audit-log.ts";
+import { withTimeout } from "../shared/time.ts";
 import { openParts, type ServiceOptions } from "./open-parts.ts";
 import { createReleaseStack } from "./release-stack.ts";
 import { startServer } from "./start-server.ts";
 import { startTasks } from "./start-tasks.ts";
+
+/** How long a shutdown waits until its entry in the audit log is stored, milliseconds. */
+const STOP_NOTE_MS = 2_000;
 
 export interface Service {
   /** Where the server listens; undefined without one. */
@@ -18,11 +25,26 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const stack = createReleaseStack(options.logger);
   try {
     const parts = await openParts(options, stack);
-    const { hub, status } = parts;
+    const { hub, status, database } = parts;
+    const { version, server, tasks, config } = options;
+    const service = { actor: "service", target: `process:${hostname()}:${process.pid}` };
+    await recordAudit(database.orm, {
+      ...service,
+      action: "service.start",
+      detail: { version, server, tasks, settings: settingsOf(config) },
+    });
     if (hub) status.url = await startServer(options, { ...parts, hub }, stack);
     if (options.tasks.length > 0) await startTasks(options, parts, stack);
     options.signal.throwIfAborted();
-    return { url: status.url ?? undefined, stop: () => stack.release() };
+    return {
+      url: status.url ?? undefined,
+      async stop() {
+        // First, so that the audit-sealer still seals it. Not waited for longer than a part may take to close.
+        const noted = recordAudit(database.orm, { ...service, action: "service.stop" });
+        await withTimeout(STOP_NOTE_MS, noted, "no answer").catch(() => undefined);
+        await stack.release();
+      },
+    };
   } catch (error) {
     await stack.release();
     throw error;

@@ -37,6 +37,8 @@ export interface VerifierOptions {
   jwksCooldownMs?: number;
   /** Most verified tokens in the cache; the oldest is evicted first. Default 10,000. */
   cacheSize?: number;
+  /** Called for each token that this process sees for the first time. */
+  onSignIn?: (user: User) => void;
   /** Milliseconds since the epoch. */
   now?: () => number;
   logger?: Logger;
@@ -47,14 +49,15 @@ export interface VerifierOptions {
  * @throws OperatorError when the local issuer's key can be neither read nor created.
  */
 export function createVerifier(options: VerifierOptions): TokenVerifier {
-  const { config, dataDir, jwksCooldownMs, cacheSize = 10_000, now = Date.now, logger } = options;
+  const { config, dataDir, jwksCooldownMs, cacheSize = 10_000, now = Date.now, logger, onSignIn } = options;
+  const cache = { size: cacheSize, now, onSignIn };
   switch (config.mode) {
     case "none":
       return { anonymous: ANONYMOUS, verify: async () => ANONYMOUS };
     case "local":
-      return cached(openLocalIssuer({ dataDir, audience: config.audience, now }), cacheSize, now);
+      return cached(openLocalIssuer({ dataDir, audience: config.audience, now }), cache);
     case "oidc":
-      return cached(oidcVerifier(config, { jwksCooldownMs, now, logger }), cacheSize, now);
+      return cached(oidcVerifier(config, { jwksCooldownMs, now, logger }), cache);
   }
 }
 
@@ -111,7 +114,10 @@ function oidcVerifier(
  * Caches verified tokens until they expire, by hash, so that a memory dump does not contain them. Refusals are never
  * cached: the same token may become valid once its key is known or its `nbf` has passed.
  */
-function cached(verifier: TokenVerifier, size: number, now: () => number): TokenVerifier {
+function cached(
+  verifier: TokenVerifier,
+  { size, now, onSignIn }: { size: number; now: () => number; onSignIn: ((user: User) => void) | undefined },
+): TokenVerifier {
   const known = new Map<string, { user: User; until: number }>();
   return {
     async verify(token) {
@@ -121,6 +127,7 @@ function cached(verifier: TokenVerifier, size: number, now: () => number): Token
       if (hit && now() < hit.until) return hit.user;
       known.delete(hash);
       const user = await verifier.verify(token);
+      if (!hit) onSignIn?.(user);
       setBounded(known, hash, { user, until: Math.min(user.expiresAt, now() + MAX_CACHED_MS) }, size);
       return user;
     },

@@ -1,7 +1,7 @@
 import { OperatorError } from "../shared/errors.ts";
 import { Secret } from "../shared/secret.ts";
 import { checkValues } from "./checks.ts";
-import { type Env, type Mistakes, readRows } from "./rows.ts";
+import { type Env, isRow, type Mistakes, type Rows, readRows } from "./rows.ts";
 import { withSecretFiles } from "./secret-sources.ts";
 import { ROWS, SECRET_NAMES } from "./variables/all.ts";
 
@@ -45,6 +45,21 @@ function describeMistakes(mistakes: Mistakes): string {
 /** The environment of the git commands of the demo agent, which is a process of its own inside a sandbox. */
 export function gitEnvironment(env: Env = process.env): Env {
   return { PATH: env["PATH"], HOME: env["HOME"], LANG: "C.UTF-8" };
+}
+
+/** The variables whose values are not the defaults, for the audit log; secrets as `***`. */
+export function settingsOf(config: Config): Record<string, unknown> {
+  return Object.fromEntries(changedIn(ROWS, config as unknown as Record<string, unknown>));
+}
+
+function changedIn(rows: Rows, values: Readonly<Record<string, unknown>>): [string, unknown][] {
+  return Object.entries(rows).flatMap(([setting, one]) => {
+    const value = values[setting];
+    if (!isRow(one)) return changedIn(one, (value ?? {}) as Record<string, unknown>);
+    const fallback = one.default === undefined ? undefined : one.parse(one.default);
+    if (value === undefined || Bun.deepEquals(value, fallback)) return [];
+    return [[one.env, one.secret ? "***" : value] as [string, unknown]];
+  });
 }
 
 /** Values to redact: all secrets and URL passwords, raw and decoded. */

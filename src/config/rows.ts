@@ -33,7 +33,7 @@ export type NamesOf<R> = R extends { parse: Parse<unknown>; env: infer Name }
   ? Name | (R extends { alias: infer Alias } ? Alias : never)
   : { [Setting in keyof R]: NamesOf<R[Setting]> }[keyof R];
 
-const isRow = (one: Row | Rows): one is Row => typeof one["parse"] === "function";
+export const isRow = (one: Row | Rows): one is Row => typeof one["parse"] === "function";
 
 /** All rows, flattened. */
 export function flatten(rows: Rows): Row[] {

@@ -1,4 +1,5 @@
 import { and, eq, ne, sql } from "drizzle-orm";
+import { type AuditEntry, recordAudit } from "../db/audit-log.ts";
 import type { Queryable, Transaction } from "../db/client.ts";
 import type { Failure, Turn } from "../db/json-columns.ts";
 import { deadLetter, prompt, session } from "../db/tables.ts";
@@ -24,6 +25,8 @@ export interface RunEnd {
   content: string;
   /** The prompt becomes a dead letter, with its failures as evidence. */
   dead?: boolean;
+  /** What the run did outside, for the audit log. */
+  audit?: AuditEntry | undefined;
   /** The failure that ended this run, in addition to those that it was claimed with. */
   failure?: Failure | undefined;
 }
@@ -52,6 +55,7 @@ export async function endRun(tx: Transaction, run: ClaimedRun, end: RunEnd): Pro
     })
     .where(eq(session.id, run.sessionId));
   if (dead) await addDeadLetter(tx, run, end);
+  if (end.audit) await recordAudit(tx, end.audit);
   await notifySandboxIdle(tx);
 }
 

@@ -1,5 +1,6 @@
 import type { AgentUsage, AgentVerdict } from "../agents/agent.ts";
 import { textEvent } from "../agents/events.ts";
+import type { AuditEntry } from "../db/audit-log.ts";
 import type { Failure } from "../db/json-columns.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { EndStatus } from "../lifecycle/transitions.ts";
@@ -41,6 +42,7 @@ export async function finishRun(writer: RunWriter, run: ClaimedRun, outcome: Out
     content: [outcome.summary, text].filter(Boolean).join("\n\n"),
     dead: outcome.dead ?? false,
     failure: outcome.failure,
+    audit: outcome.work && delivery(run, outcome.work),
   });
 }
 
@@ -61,6 +63,20 @@ export function usageOfPrompt(
   };
   if (!resumed || usage.cost_usd === undefined) return { ...usage, ...measured };
   return { ...usage, ...measured, cost_usd: Math.max(0, usage.cost_usd - run.earlierCostUsd) };
+}
+
+/** The entry of the audit log for work that left the sandbox; undefined: there was none. */
+function delivery(run: ClaimedRun, { commits, head, push }: WorkResult): AuditEntry | undefined {
+  if (commits === 0) return undefined;
+  return {
+    actor: run.userId,
+    action: push.pushed ? "branch.push" : "branch.keep",
+    target: `branch:${run.branch}`,
+    detail: {
+      ...{ repo: run.repo, commits, commit: head, session: run.sessionId, prompt: run.promptId },
+      ...(push.pushed ? { to: push.to } : { reason: push.reason }),
+    },
+  };
 }
 
 function describeWork(run: ClaimedRun, work: WorkResult): string {
