@@ -1,4 +1,4 @@
-import { open } from "node:fs/promises";
+import { openUntrusted } from "../../shared/untrusted-file.ts";
 import type { FileChanges } from "./file-changes.ts";
 import { JournalLineBuffer } from "./journal-line.ts";
 
@@ -33,7 +33,8 @@ export async function* readJournal(options: {
   signal: AbortSignal;
 }): AsyncGenerator<JournalLine> {
   const { file, from, ended, changes, signal } = options;
-  const handle = await open(file, "r");
+  const handle = await openUntrusted(file);
+  if (!handle) throw new Error(`${file} is missing, or no regular file`);
   const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
   const current = new JournalLineBuffer();
   let position = from;
@@ -83,7 +84,7 @@ export async function* readJournal(options: {
 
 /** The last `limit` bytes of a file, as text; "" if there is no file. */
 export async function tailOf(file: string, limit = 8_192): Promise<string> {
-  const handle = await open(file, "r").catch(() => undefined);
+  const handle = await openUntrusted(file);
   if (!handle) return "";
   try {
     const { size } = await handle.stat();

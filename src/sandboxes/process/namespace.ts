@@ -1,8 +1,9 @@
 import { readdirSync, readlinkSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { sleep } from "../../shared/time.ts";
+import { readUntrusted } from "../../shared/untrusted-file.ts";
 import { KILL_POLL_MS, KILL_TIMEOUT_MS, signal } from "./processes.ts";
-import type { ProcessFiles } from "./supervisor.ts";
+import { type ProcessFiles, SMALL_FILE_BYTES } from "./supervisor.ts";
 
 /** The PID namespace that bubblewrap has made for a program: nothing that the program starts can leave it. */
 export interface PidNamespace {
@@ -18,7 +19,7 @@ const SCAN_MAX_AGE_MS = 200;
 /** Undefined until bubblewrap has created it. */
 export async function readNamespace(files: ProcessFiles): Promise<PidNamespace | undefined> {
   try {
-    const info: unknown = JSON.parse(await readFile(files.info, "utf8"));
+    const info: unknown = JSON.parse(String(await readUntrusted(files.info, SMALL_FILE_BYTES)));
     const numberIn = (name: string) => {
       const value = (info as Record<string, unknown>)[name];
       return typeof value === "number" ? value : undefined;

@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { MIB } from "../../shared/units.ts";
+import { readUntrusted } from "../../shared/untrusted-file.ts";
 import { ISOLATION_FDS } from "../isolation/isolation.ts";
 import { identify, type ProcessIdentity } from "./identity.ts";
 import { MARKER, PROCESS_MARKER } from "./processes.ts";
@@ -131,8 +131,12 @@ export function spawnSupervised(options: {
   return identify(child.pid);
 }
 
+/** The largest file that a supervisor or bubblewrap writes about a program. */
+export const SMALL_FILE_BYTES = 4_096;
+
 /** The program's exit code as a shell reports it; undefined while it runs, or when its supervisor was killed. */
 export async function readExitCode(files: ProcessFiles): Promise<number | undefined> {
-  const text = await readFile(files.exit, "utf8").catch(() => "");
+  // Without isolation an agent can write there.
+  const text = (await readUntrusted(files.exit, SMALL_FILE_BYTES))?.toString() ?? "";
   return text === "" ? undefined : Number(text);
 }

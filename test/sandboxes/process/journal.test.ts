@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { appendFile, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { type FolderWatch, watchFolder } from "../../../src/sandboxes/process/file-changes.ts";
@@ -136,4 +136,15 @@ test("an aborted reader stops without an error", async () => {
 test("the tail of stderr", async () => {
   expect(await tailOf(await written("abcdef"), 4)).toBe("cdef");
   expect(await tailOf(join(folder, "none"))).toBe("");
+});
+
+test.each<[string, (path: string) => Promise<unknown>]>([
+  ["a FIFO", (path) => Bun.$`mkfifo ${path}`.quiet()],
+  ["a link", (path) => symlink("/etc/passwd", path)],
+  ["a folder", (path) => mkdir(path)],
+])("%s in the place of the output blocks nobody and is not read", async (_name, plant) => {
+  const file = join(folder, `planted-${++count}`);
+  await plant(file);
+  expect(await tailOf(file)).toBe("");
+  await expect(read(file)).rejects.toThrow("no regular file");
 });
