@@ -98,6 +98,10 @@ export async function openMachine(options: {
   const { allowUnisolated } = config;
   const isolation = await openIsolation({ path, dataDir, uids: config.agentUids, allowUnisolated });
   const cgroups = options.cgroups ? await options.cgroups(host) : await openCgroups({ host });
+  if (!cgroups)
+    logger.warn(
+      "no control groups: memory and processes of runs are only watched; `prompt-backend doctor` says how to change that",
+    );
   const disk = await openDiskQuotas({ root, path, limit: config.runResources.diskBytes, logger });
   const git = await openGit({ config, isolation: () => isolation.current });
   const uidFor = gitUser({ dataDir, uids: () => (isolation.current?.uids ? uids : undefined) });

@@ -10,7 +10,7 @@ import { LIMIT_MS, linesOf, openSandboxFixture, type SandboxFixture } from "../f
 
 setDefaultTimeout(TEST_TIMEOUT_MS);
 
-const LIMITS = { RUN_MEMORY_MB: "256", RUN_MAX_PROCESSES: "64", RUN_MAX_OUTPUT_MB: "1" };
+const LIMITS = { RUN_MEMORY_MB: "256", RUN_MAX_PROCESSES: "64", RUN_MAX_OUTPUT_MB: "1", RUN_DISK_MB: "300" };
 
 /** Attacks on whoever keeps a program's output, and on whoever has to end it. */
 for (const [name, options] of [
@@ -51,6 +51,13 @@ for (const [name, options] of [
         (line) => !line.endsWith("/fd") && !/\/proc\/\d+/.test(line),
       );
       expect(open.map((line) => Number(line.split(" ")[0]))).toEqual([0, 1, 2]);
+    });
+
+    test("no core dumps, and bounds on open files and on the size of one file", async () => {
+      const [core, files, blocks] = (await linesOf(start("ulimit -c; ulimit -n; ulimit -f"))).map(Number);
+      expect(core).toBe(0);
+      expect(files).toBeLessThanOrEqual(2 ** 14);
+      expect(blocks).toBe((300 * 1024 ** 2) / 512);
     });
 
     /** Each read is written at once; what is printed last is there when the program has ended. */
