@@ -54,11 +54,18 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
       const space = machine.spaceOf(config.id, request.sessionId);
       const repository = machine.repositoryFor(request);
       try {
-        await machine.makeFolders(config.id, request.sessionId);
-        const checkout = { folder: hostPaths.checkout, uid: machine.uidOf(config.id) };
-        const start = await withinQuota({ disk: machine.disk, space, signal }, (inTime) =>
+        const steps = [
+          repository.fetch(request, signal),
+          machine.makeFolders(config.id, request.sessionId),
+        ] as const;
+        // Neither must be at work any more when the folders are removed.
+        await Promise.allSettled(steps);
+        const [fetched] = await Promise.all(steps);
+        const checkout = { ...fetched, folder: hostPaths.checkout, uid: machine.uidOf(config.id) };
+        await withinQuota({ disk: machine.disk, space, signal }, (inTime) =>
           repository.checkOut(request, checkout, inTime),
         );
+        const { start } = fetched;
         await machine.writeStart(config.id, start);
         return sandboxOf(config, request, start);
       } catch (error) {

@@ -14,17 +14,22 @@ import { BUNDLE, CHECK_OUT, EXIT, FETCH, IMPORT } from "./scripts.ts";
 import { sessionRefs } from "./session-refs.ts";
 import { openStoreGit, succeeded } from "./store-git.ts";
 
+/** The commit that the session's next checkout starts from, and that of the target branch. */
+export interface Fetched {
+  start: string;
+  base: string;
+}
+
 /** Our own bare copy of one source repository. No agent can reach it, so credentials may be used in it. */
 export interface RepositoryStore {
-  /**
-   * Fetches the session's branches and makes a checkout at `folder`, which belongs to `uid`.
-   * @returns the commit it starts from.
-   */
+  /** Fetches the session's branches. */
+  fetch(request: CheckoutRequest, signal: AbortSignal): Promise<Fetched>;
+  /** Makes a checkout of what was fetched in an empty folder, which belongs to `uid`. */
   checkOut(
     request: CheckoutRequest,
-    checkout: { folder: string; uid: number | undefined },
+    checkout: Fetched & { folder: string; uid: number | undefined },
     signal: AbortSignal,
-  ): Promise<string>;
+  ): Promise<void>;
   /**
    * Fetches the session's branches and writes them to a bundle at `file`, for a checkout on another machine.
    * @returns the commit that the checkout starts from, and the bundle's refs of the target branch and of the work.
@@ -67,9 +72,8 @@ export function openRepositoryStore(options: {
       `The repository ${address.display} is too large: a checkout may have ${repoLimits.maxFiles} files and ${repoLimits.maxBytes / MIB} MB (REPO_MAX_FILES, REPO_MAX_MB).`,
     );
 
-  /** Brings the session's refs up to date. @returns the commit that its work starts from, and the target branch's. */
   const update = (request: CheckoutRequest, signal: AbortSignal) => {
-    const fetch = async (branch: string): Promise<{ start: string; base: string }> => {
+    const fetch = async (branch: string): Promise<Fetched> => {
       const args = [address.url, sessionRefs(request.sessionId), request.targetBranch, branch];
       const result = await withSource(FETCH, args, signal);
       if (/file too large/i.test(result.error)) throw tooLarge();
@@ -88,8 +92,9 @@ export function openRepositoryStore(options: {
   };
 
   return {
-    async checkOut(request, { folder, uid }, signal) {
-      const { start, base } = await update(request, signal);
+    fetch: update,
+
+    async checkOut(request, { start, base, folder, uid }, signal) {
       const config = checkoutConfig({ origin: address.display, author });
       const args = [start, base, request.branch, request.targetBranch, ...sizes, config];
       const program = { script: CHECK_OUT, args, store, storeWritable: false, checkout: folder, uid };
@@ -97,7 +102,6 @@ export function openRepositoryStore(options: {
       const result = await git(program, signal);
       if (result.code === EXIT.tooLarge) throw tooLarge();
       succeeded(result);
-      return start;
     },
 
     async bundle(request, file, signal) {

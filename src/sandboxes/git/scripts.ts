@@ -21,11 +21,23 @@ trap '' XFSZ
 export GIT_DIR="$STORE"
 commit() { git rev-parse --quiet --verify --end-of-options "$1^{commit}"; }
 older() { git merge-base --is-ancestor "$1" "$2"; }
-# Moves the session's head. If the new commit does not contain the old one, the old one stays reachable.
+# Reads the session's refs into base, kept (its head) and pushed (its branch in the source repository).
+read_refs() {
+  base= kept= pushed=
+  while read -r id name; do
+    case $name in
+      "$refs/base") base=$id ;;
+      "$refs/head") kept=$id ;;
+      "$refs/origin") pushed=$id ;;
+    esac
+  done <<END
+$(git for-each-ref --format="%(objectname) %(refname)" "$refs")
+END
+}
+# Moves the session's head from $kept. If the new commit does not contain the old one, the old one stays reachable.
 set_head() {
-  before=$(commit "$refs/head") || before=
-  if [ "$before" = "$1" ]; then return 0; fi
-  if [ -n "$before" ] && ! older "$before" "$1"; then git update-ref "$refs/aside/$before" "$before" || return; fi
+  if [ "$kept" = "$1" ]; then return 0; fi
+  if [ -n "$kept" ] && ! older "$kept" "$1"; then git update-ref "$refs/aside/$kept" "$kept" || return; fi
   git update-ref "$refs/head" "$1"
 }
 fetch() {
@@ -63,10 +75,10 @@ fi || {
   list "$1" "refs/heads/*" || exit ${EXIT.unreadable}
   exit ${EXIT.fetchFailed}
 }
-base=$(commit "$refs/base") || exit
-kept=$(commit "$refs/head") || kept=
-pushed=
-if [ -n "$4" ]; then pushed=$(commit "$refs/origin") || exit; fi
+read_refs
+if [ -z "$base" ]; then exit 1; fi
+# What is left of an earlier fetch does not count.
+if [ -z "$4" ]; then pushed=; fi
 other=\${pushed:-$base}
 if [ -z "$kept" ] || older "$kept" "$other"; then start=$other
 elif [ -z "$pushed" ] || older "$pushed" "$kept"; then start=$kept
@@ -91,14 +103,19 @@ size() {
  * Makes a repository of its own, with copies of the objects: what an agent does to it cannot reach the store.
  */
 export const CHECK_OUT = `${PRELUDE}${SIZE}
-size "$1" "$5" "$6" || exit
+# Beside the packing, which is bounded by itself.
+size "$1" "$5" "$6" &
+counting=$!
 own=$CHECKOUT/.git
 mkdir -p "$own/objects/pack" "$own/refs/heads" "$own/info" "$own/hooks" || exit
 printf '%s' "$7" >"$own/config" &&
   printf 'ref: refs/heads/%s\\n' "$3" >"$own/HEAD" &&
   printf '%s refs/heads/%s\\n%s refs/remotes/origin/%s\\n' "$1" "$3" "$2" "$4" >"$own/packed-refs" || exit
 printf '%s\\n' "$1" "$2" | git pack-objects --revs --stdout --quiet --window=0 --delta-base-offset |
-  git --git-dir="$own" index-pack --stdin >/dev/null || exit
+  git --git-dir="$own" index-pack --stdin >/dev/null
+packed=$?
+wait "$counting" || exit
+[ "$packed" -eq 0 ] || exit "$packed"
 cd "$CHECKOUT" || exit
 export GIT_DIR="$own" GIT_WORK_TREE="$CHECKOUT"
 git checkout --quiet --force "$3" --
@@ -122,8 +139,9 @@ case $4 in
   index-pack) tail -c "+$3" | git index-pack --stdin --fix-thin ${STRICT} >/dev/null ;;
 esac || exit ${EXIT.badWork}
 tip=$(commit "$2") || exit ${EXIT.badWork}
+read_refs
 set_head "$tip" || exit
-count=$(git rev-list --count "$refs/base..$tip") || exit
+count=$(git rev-list --count "$base..$tip") || exit
 short=$(git rev-parse --short "$tip") || exit
 echo "$tip $count $short"
 `;
