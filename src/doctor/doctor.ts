@@ -1,9 +1,11 @@
 import { askForStatus } from "../backup/control.ts";
 import type { Config, Forgotten } from "../config/config.ts";
 import { createLogger } from "../observability/logger.ts";
+import { messageOf } from "../shared/errors.ts";
 import { databaseFindings } from "./database.ts";
 import { checked, type Finding, type Found, ok, warn } from "./finding.ts";
-import { agentFound, diskFound, gitFound, isolationFound, limitsFound } from "./machine.ts";
+import { isolationFindings, quotaFound } from "./isolation.ts";
+import { agentFound, diskFound, gitFound, limitsFound } from "./machine.ts";
 import { allocatorFound, identityFound, portFound, queueFound } from "./network.ts";
 
 /** Checks everything that a start with this configuration needs, all at the same time. Changes nothing. */
@@ -24,7 +26,10 @@ export async function examine(config: Config, forgotten: Forgotten): Promise<Fin
       : [],
     one("git", () => gitFound(config), "install git"),
     one("agent", () => agentFound(config), "check AGENT"),
-    one("isolation", () => isolationFound(config), "install bubblewrap"),
+    isolationFindings(config).catch((error: unknown) => [
+      { check: "isolation", ...warn(messageOf(error), "install bubblewrap") },
+    ]),
+    one("disk quota", () => quotaFound(config), "check DATA_DIR and RUN_DISK_MB"),
     one("limits", () => limitsFound(config), "check RUN_MEMORY_MB"),
     one("disk", () => diskFound(config), "check DATA_DIR"),
     one("port", () => portFound(config, running), "set another PORT or HOST"),

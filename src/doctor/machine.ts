@@ -1,11 +1,10 @@
 import { accessSync, constants, existsSync } from "node:fs";
-import { mkdtemp, rm, statfs } from "node:fs/promises";
+import { statfs } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { chooseAgent } from "../agents/choose.ts";
 import { findProgram } from "../agents/find-program.ts";
 import type { Config } from "../config/config.ts";
-import { probeIsolation } from "../sandboxes/isolation/probe.ts";
 import { openCgroups } from "../sandboxes/process/cgroup.ts";
 import { MIB } from "../shared/units.ts";
 import { type Found, fail, ok, warn } from "./finding.ts";
@@ -49,25 +48,6 @@ export async function agentFound(config: Config): Promise<Found> {
   const program = findProgram(config.claudePath ?? "claude", config.path);
   const version = program && (await versionOf(program.path, config.path));
   return version ? ok(`${why} Its version: ${version}.`) : fail(`${why} It does not start.`, CLAUDE);
-}
-
-/** Probes in a temporary folder, because the service may be using DATA_DIR. */
-export async function isolationFound(config: Config): Promise<Found> {
-  const folder = await mkdtemp(join(tmpdir(), "prompt-backend-doctor-"));
-  try {
-    const { isolation, missing, detail } = await probeIsolation({
-      ...{ path: config.path, dataDir: folder, uids: config.agentUids },
-    });
-    const reasons = missing.map(({ why, remedy }) => `${why}; ${remedy}`).join("; ");
-    if (!isolation)
-      return warn(
-        `agents run without isolation: ${reasons}`,
-        "until then, run only agents and prompts that you trust",
-      );
-    return missing.length > 0 ? warn(`${detail}; ${reasons}`, "see above") : ok(`${detail} works`);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
 }
 
 /** What the kernel limits for each run; the rest is only watched, which a fast bomb may outrun. */

@@ -14,7 +14,7 @@ test("missing or broken programs, a full disk, a port in use", async () => {
   };
   const bare = await examined({ PATH: bin });
   expect([bare.code, bare.of("git")]).toEqual([1, "fail: git is not installed"]);
-  expect(bare.of("isolation")).toMatch(/^warn: agents run without isolation: bubblewrap is not installed/);
+  expect(bare.of("isolation")).toMatch(/^warn: prompts wait: bubblewrap is not installed/);
 
   await script("git", "echo git version 2.20.1");
   await script("bwrap", "echo no namespaces here >&2; exit 1");
