@@ -127,6 +127,16 @@ describe("docker-compose.yml", async () => {
   });
 });
 
+test("the systemd unit delegates control groups, keeps agents at a restart, and has no secret in its environment", async () => {
+  const unit = await read("deploy/systemd/prompt-backend.service");
+  for (const line of ["Delegate=yes", "DelegateSubgroup=service", "KillMode=process"])
+    expect(unit.split("\n")).toContain(line);
+  expect(unit).toMatch(/^LoadCredential=ANTHROPIC_API_KEY:/m);
+  expect(unit).not.toMatch(/^Environment=.*(KEY|TOKEN|SECRET|PASSWORD)/m);
+  const [, command = ""] = /^ExecStart=\S+ (.*)$/m.exec(unit) ?? [];
+  expect(() => parseArgs(command.split(" "), TASK_NAMES)).not.toThrow();
+});
+
 const compose = findCompose();
 if (!compose) unavailable({ name: "the compose file's schema", reason: "docker-compose is missing" });
 else
