@@ -41,6 +41,7 @@ CREATE TABLE "webhook_signature" (
 	"seen_at" timestamp (3) with time zone DEFAULT now() NOT NULL
 );
 --> statement-breakpoint
+ALTER TABLE "prompt" ADD COLUMN "uncounted_claims" bigint DEFAULT 0 NOT NULL;--> statement-breakpoint
 ALTER TABLE "session" ADD COLUMN "pushed_commit" text;--> statement-breakpoint
 ALTER TABLE "egress_request" ADD CONSTRAINT "egress_request_session_id_session_id_fk" FOREIGN KEY ("session_id") REFERENCES "public"."session"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "egress_request" ADD CONSTRAINT "egress_request_prompt_id_prompt_id_fk" FOREIGN KEY ("prompt_id") REFERENCES "public"."prompt"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint

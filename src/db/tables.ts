@@ -92,6 +92,8 @@ export const prompt = pgTable(
     leaseOwner: text("lease_owner"),
     /** Grows with each claim and never decreases; every write of a run compares it. */
     leaseEpoch: bigint("lease_epoch", { mode: "number" }).notNull().default(0),
+    /** How many of these claims do not count: the machine lacked something, or they were before a revival. */
+    uncountedClaims: bigint("uncounted_claims", { mode: "number" }).notNull().default(0),
     leaseExpiresAt: at("lease_expires_at"),
     /** When its job was last written to the outbox; the session-poller's grace period starts here. */
     dispatchedAt: at("dispatched_at").notNull().defaultNow(),

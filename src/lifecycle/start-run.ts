@@ -9,6 +9,8 @@ export interface ClaimedRun extends Fence {
   userId: string;
   /** Counts from 1. */
   attempt: number;
+  /** Like attempts, but including those that ended before the prompt could have caused it. */
+  claims: number;
   data: unknown;
   repo: string;
   targetBranch: string;
@@ -30,7 +32,7 @@ export interface ClaimedRun extends Fence {
 }
 
 /** Numbers that drivers may return as text. */
-type Counts = "epoch" | "outputOffset" | "earlierCostUsd" | "waitedMs";
+type Counts = "epoch" | "claims" | "outputOffset" | "earlierCostUsd" | "waitedMs";
 
 /**
  * Starts a run of a waiting prompt, or takes over an abandoned one, with a new lease and a higher epoch. If the earlier
@@ -53,7 +55,7 @@ export async function startRun(
     )
     update session s set inbox_status = 'Processing', updated_at = now()
     from claimed c where s.id = c.session_id
-    returning c.id as "promptId", s.id as "sessionId", s.user_id as "userId", c.lease_epoch as "epoch", c.attempt,
+    returning c.id as "promptId", s.id as "sessionId", s.user_id as "userId", c.lease_epoch as "epoch", c.attempt, c.lease_epoch - c.uncounted_claims as "claims",
       c.data, s.repo, s.target_branch as "targetBranch", s.branch, s.pushed_commit as "pushedCommit", s.sbx_config as "sbxConfig", c.process,
       c.output_offset as "outputOffset", c.cancel_requested_at is not null as "cancelRequested", c.failures,
       (select coalesce(sum((o.usage ->> 'cost_usd')::numeric), 0) from prompt o
@@ -64,6 +66,7 @@ export async function startRun(
     row && {
       ...row,
       epoch: Number(row.epoch),
+      claims: Number(row.claims),
       outputOffset: Number(row.outputOffset),
       earlierCostUsd: Number(row.earlierCostUsd),
       waitedMs: Math.max(0, Number(row.waitedMs)),

@@ -113,7 +113,7 @@ export const promptAfter = {
       errorKind: again.failure.kind,
       ...(again.countsAsAttempt
         ? { failures: sql`${prompt.failures} || ${JSON.stringify([again.failure])}::jsonb` as SQL }
-        : { attempt: fewerAttempts }),
+        : { attempt: fewerAttempts, uncountedClaims: sql`${prompt.uncountedClaims} + 1` }),
     }) satisfies PromptChange,
 
   /** The prompt may start again in another process at once. */

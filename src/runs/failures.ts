@@ -4,7 +4,7 @@ import { RepositoryError } from "../sandboxes/sandbox.ts";
 
 /** A prompt whose runs keep failing, or whose runners keep dying, becomes a dead letter after this many attempts. */
 export const MAX_ATTEMPTS = 5;
-/** The same after this many claims without an end, whatever became of each. */
+/** The same after this many claims without an end, whatever became of each, except that its runner deferred it. */
 export const MAX_CLAIMS = 100;
 /** An agent is killed, and its prompt becomes a dead letter, after this many takeovers in a row without progress. */
 export const MAX_STALLS = 3;

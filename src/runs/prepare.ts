@@ -29,7 +29,7 @@ import type { RunWriter } from "./writer.ts";
 /** How much longer the supervisor's time limit is than the runner's, milliseconds. */
 const LIMIT_MARGIN_MS = 120_000;
 const DISK_DELAY_MS = 15_000;
-const ISOLATION_DELAY_MS = { first: 15_000, longest: 10 * 60_000 };
+const ISOLATION_DELAY_MS = { first: 15_000, longest: 2 * 60_000 };
 const SANDBOX_DELAY_MS = 5_000;
 
 export interface PrepareDeps {
@@ -91,7 +91,7 @@ export async function prepare(
       `The run was interrupted while its work was being delivered to branch ${run.branch}. Check what has arrived there, then send the prompt again.`,
     );
   await requireIsolation(deps, run);
-  if (run.attempt > MAX_ATTEMPTS || run.epoch > MAX_CLAIMS)
+  if (run.attempt > MAX_ATTEMPTS || run.claims > MAX_CLAIMS)
     throw new AttemptsExhausted(exhaustedMessage(run));
   await requireDisk(deps);
   signal.throwIfAborted();
@@ -222,7 +222,7 @@ const resumableIn = (agent: Agent, sandbox: Sandbox, run: ClaimedRun) => () =>
 async function requireIsolation({ sandboxes, agent }: PrepareDeps, run: ClaimedRun): Promise<void> {
   const refusal = agent.builtIn ? undefined : await sandboxes.isolation.refusal();
   if (refusal === undefined) return;
-  // Each claim counts (MAX_CLAIMS): the prompt must outlast a night.
+  // It is for the operator to mend. With many prompts that wait, frequent claims would be a load.
   const delayMs = Math.min(ISOLATION_DELAY_MS.longest, ISOLATION_DELAY_MS.first * 2 ** (run.epoch - 1));
   throw new Deferred(`Waiting: ${refusal}.`, delayMs);
 }

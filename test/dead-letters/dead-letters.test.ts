@@ -141,7 +141,7 @@ describeEachDatabase("dead letters", (database) => {
       resolved_at: expect.any(String),
     });
     expect(await claimRun(database().orm, body.id)).toBeUndefined();
-    expect(await claimRun(database().orm, promptId)).toMatchObject({ attempt: 1 });
+    expect(await claimRun(database().orm, promptId)).toMatchObject({ attempt: 1, claims: 1 });
   });
 
   test("a retried prompt waits for a later one that is running", async () => {
@@ -154,7 +154,7 @@ describeEachDatabase("dead letters", (database) => {
     expect(await claimRun(database().orm, promptId)).toBeUndefined();
     const end = { status: "Completed", error: null, errorKind: null, usage: {}, content: "" } as const;
     await writerOf(database().orm, run).finish(end);
-    expect(await claimRun(database().orm, promptId)).toMatchObject({ attempt: 1 });
+    expect(await claimRun(database().orm, promptId)).toMatchObject({ attempt: 1, claims: 1 });
   });
 
   test("a prompt that was deleted or is no longer failed cannot be retried", async () => {
