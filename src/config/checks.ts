@@ -19,6 +19,8 @@ export function checkValues(values: Values, options: { serves: boolean; path: st
     if (!mistakes.has(name)) mistakes.set(name, new ConfigMistake(code, problem));
   };
   checkAgent(values, fail, mistakes.has("AGENT"));
+  if (values.egress.mode === "deny" && values.egress.allow && !mistakes.has("EGRESS"))
+    fail("EGRESS_ALLOW", "config_unused", "has no effect with EGRESS=deny; set EGRESS=list or unset this");
   // A DATABASE_URL with a mistake will be one without: what follows from it is reported now, too.
   const external = values.databaseUrl !== undefined || mistakes.has("DATABASE_URL");
   const host = values.host ?? (external ? "0.0.0.0" : "127.0.0.1");

@@ -92,6 +92,11 @@ describe("mistakes", () => {
 
   test.each([
     ["AGENT_COMMAND without AGENT=command", { AGENT_COMMAND: '["x"]' }, "used only with AGENT=command"],
+    [
+      "EGRESS_ALLOW that allows nothing",
+      { EGRESS_ALLOW: "a.example" },
+      "has no effect with EGRESS=deny; set EGRESS=list or unset this",
+    ],
     ["AGENT=command without AGENT_COMMAND", { AGENT: "command" }, "is required with AGENT=command"],
     ["a command that is not a JSON array", { AGENT: "command", AGENT_COMMAND: "my-agent" }, "JSON array"],
     ["an empty command", { AGENT: "command", AGENT_COMMAND: "[]" }, "JSON array"],

@@ -55,12 +55,12 @@ export const egress = {
     mode: {
       env: "EGRESS",
       default: "deny",
-      doc: "What agents may reach besides the model: deny: nothing. list: EGRESS_ALLOW. open: every public address.",
+      doc: "What agents may reach besides the model: deny: nothing. list: EGRESS_ALLOW. open: every public address, except port 25, and EGRESS_ALLOW.",
       parse: oneOf("deny", "list", "open"),
     },
     allow: {
       env: "EGRESS_ALLOW",
-      doc: "For EGRESS=list, separated by commas: host, *.suffix, host:port, address:port, or GET|HEAD http://host/path/* for plain HTTP. Private addresses only if written as addresses.",
+      doc: "For EGRESS=list, and for EGRESS=open what is not public; separated by commas: host, *.suffix, host:port, address:port, or GET|HEAD http://host/path/* for plain HTTP. Private addresses only if written as addresses.",
       parse: egressRules,
     },
   },
