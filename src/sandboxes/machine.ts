@@ -103,7 +103,7 @@ export async function openMachine(options: {
       "no control groups: memory and processes of runs are only watched; `prompt-backend doctor` says how to change that",
     );
   const disk = await openDiskQuotas({ root, path, limit: config.runResources.diskBytes, logger });
-  const git = await openGit({ config, isolation: () => isolation.current });
+  const git = await openGit({ config, isolation: () => isolation.current, cgroups });
   const uidFor = gitUser({ dataDir, uids: () => (isolation.current?.uids ? uids : undefined) });
   const mutex = createKeyedMutex();
   const folderOf = (id: string) => join(root, safeId(id));

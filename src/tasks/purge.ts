@@ -74,7 +74,7 @@ export async function purge(
     const { isolation } = await probeIsolation({ path, dataDir, uids });
     const left = await purgeDataDir({
       dataDir,
-      git: await openGit({ config, isolation: () => isolation }),
+      git: await openGit({ config, isolation: () => isolation, cgroups: undefined }),
       database: await databaseIdentity(orm),
       days: deletedDays,
       known: (ids) => knownSessions(orm, ids),

@@ -2,7 +2,10 @@ import { lstatSync } from "node:fs";
 import { chmod, mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Config } from "../../config/config.ts";
+import { MIB } from "../../shared/units.ts";
 import { GATEWAY_PORT, type Isolation, type Mount } from "../isolation/isolation.ts";
+import type { Cgroups } from "../process/cgroup.ts";
+import { ownedGroups } from "../process/owned-groups.ts";
 import { RepositoryError } from "./git-errors.ts";
 import { openWayOut } from "./git-network.ts";
 import { rejection, scrub } from "./git-output.ts";
@@ -51,17 +54,25 @@ export type Git = (program: GitProgram, signal: AbortSignal) => Promise<GitResul
 /** Where a sandboxed git finds its folders. */
 const INSIDE = { STORE: "/git/store", SOURCE: "/git/source", CHECKOUT: "/workspace" } as const;
 const CONFIG_INSIDE = "/git/config";
+/** Of all processes of one program together, where there are control groups. */
+const RESOURCES = { memoryBytes: 1_536 * MIB, maxProcesses: 64 } as const;
 /** Address space of one process: it maps packs by 256 MiB, and large files are streamed. */
-const MEMORY_KB = 1_536 * 1024;
+const MEMORY_KB = RESOURCES.memoryBytes / 1024;
 
 /** Writes git's configuration and home below DATA_DIR, so that git never reads those of the machine or of a user. */
 export async function openGit(options: {
-  config: Pick<Config, "dataDir" | "path" | "githubUrl" | "githubToken" | "privateGitHosts" | "repoLimits">;
+  config: Pick<
+    Config,
+    "dataDir" | "path" | "githubUrl" | "githubToken" | "privateGitHosts" | "repoLimits" | "runResources"
+  >;
   /** Asked before each run. Undefined: this machine cannot isolate. */
   isolation: () => Isolation | undefined;
+  /** Of this machine. Undefined: there are none, or what runs is only the service's own housekeeping. */
+  cgroups: Cgroups | undefined;
 }): Promise<Git> {
   const { config } = options;
   const { dataDir, path, githubUrl, githubToken, privateGitHosts = [], repoLimits } = config;
+  const groups = options.cgroups && ownedGroups(options.cgroups, { ...config.runResources, ...RESOURCES });
   const folder = join(dataDir, "git");
   const home = join(folder, "home");
   await mkdir(home, { recursive: true, mode: 0o700 });
@@ -124,6 +135,7 @@ export async function openGit(options: {
         stdin: program.stdin,
         stdout: program.stdout,
         filter: isolation?.filter,
+        groups,
       },
       signal,
     );

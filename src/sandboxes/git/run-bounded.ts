@@ -1,5 +1,9 @@
 import { closeSync, openSync } from "node:fs";
 import { signalGroup } from "../../shared/signal-group.ts";
+import { MIB } from "../../shared/units.ts";
+import type { Cgroup, RunResources } from "../process/cgroup.ts";
+import type { GroupUsage } from "../process/cgroup-usage.ts";
+import type { OwnedGroups } from "../process/owned-groups.ts";
 import { RepositoryError } from "./git-errors.ts";
 
 /** What a program reads: a file, or text. */
@@ -10,9 +14,13 @@ const TIMEOUT_MS = 10 * 60_000;
 const GRACE_MS = 2_000;
 const OUTPUT_LIMIT = 32 * 1024 * 1024;
 const STDERR_LIMIT = 64 * 1024;
+/** Joins control groups and becomes the program: all files up to `--` are groups. The text is a constant. */
+const JOIN = `while [ "$1" != -- ]; do echo 0 >"$1" || exit 126; shift; done; shift; exec "$@"`;
 
 /**
- * Runs a program to its end, bounded in time and output.
+ * Runs a program to its end, bounded in time and output, and in memory and processes where there are control groups.
+ * Nothing that it has started is left then.
+ * @param program.groups undefined: the program's process group is what is killed, which a daemon leaves.
  * @param program.env its whole environment. @param program.filter of bubblewrap, if it is what `argv` begins with.
  * @returns code null: it was killed. @throws RepositoryError if it was stopped here; what `signal` aborted with.
  */
@@ -24,17 +32,23 @@ export async function runBounded(
     stdin: Input | undefined;
     stdout: string | undefined;
     filter: string | undefined;
+    groups: OwnedGroups | undefined;
   },
   signal: AbortSignal,
 ): Promise<{ code: number | null; out: string; err: string }> {
-  const child = start(program);
+  const group = program.groups?.make();
+  const child = start(program, group);
   let stopped = "";
   let force: ReturnType<typeof setTimeout> | undefined;
   const stop = (reason: string) => {
     stopped ||= reason;
     // On SIGTERM git removes its lock files, here and in a repository that it pushes to.
     signalGroup(child.pid, "SIGTERM");
-    force ??= setTimeout(() => signalGroup(child.pid, "SIGKILL"), GRACE_MS);
+    force ??= setTimeout(() => {
+      signalGroup(child.pid, "SIGKILL");
+      // What cannot be killed is reported at the end.
+      group?.kill().catch(() => undefined);
+    }, GRACE_MS);
   };
   const onAbort = () => stop("it was interrupted");
   signal.addEventListener("abort", onAbort, { once: true });
@@ -45,19 +59,34 @@ export async function runBounded(
         ? textOf(child.stdout, OUTPUT_LIMIT, () => stop("it printed too much"))
         : "",
       textOf(child.stderr, STDERR_LIMIT, () => undefined),
-      child.exited,
+      // What it has left behind may hold its pipes. What was stopped has its time to remove lock files.
+      child.exited.then(() => (stopped ? undefined : group?.kill())),
     ]);
     signal.throwIfAborted();
+    const limit = child.exitCode === 0 ? "" : exceeded(group?.usage(), program.groups?.resources);
+    if (limit && !stopped) throw new RepositoryError(`git was stopped: ${limit}`);
     if (stopped) throw new RepositoryError(`git was stopped: ${stopped}`, undefined, true);
     return { code: child.exitCode, out, err };
   } finally {
     clearTimeout(timer);
     clearTimeout(force);
     signal.removeEventListener("abort", onAbort);
+    // Otherwise that was done, and nothing can join an empty group.
+    if (stopped) await group?.kill();
+    // Nobody waits for the kernel to notice that it is empty.
+    void group?.remove();
   }
 }
 
-function start({ argv, cwd, env, stdin, stdout, filter }: Parameters<typeof runBounded>[0]) {
+/** Which limit of its group a program that failed has reached; "" if none. */
+function exceeded(usage: GroupUsage | undefined, resources: RunResources | undefined): string {
+  if (!resources || !usage) return "";
+  if (usage.outOfMemory) return `it needed more than ${resources.memoryBytes / MIB} MB of memory`;
+  return usage.outOfProcesses ? `it started more than ${resources.maxProcesses} processes` : "";
+}
+
+function start(program: Parameters<typeof runBounded>[0], group: Cgroup | undefined) {
+  const { argv, cwd, env, stdin, stdout, filter } = program;
   const opened: number[] = [];
   const open = (file: string, flags: string) => {
     const descriptor = openSync(file, flags, 0o600);
@@ -69,7 +98,8 @@ function start({ argv, cwd, env, stdin, stdout, filter }: Parameters<typeof runB
     return "file" in stdin ? open(stdin.file, "r") : Buffer.from(stdin.text);
   };
   try {
-    return Bun.spawn([...argv], {
+    const join = group ? ["/bin/sh", "-c", JOIN, "join", ...group.join, "--"] : [];
+    return Bun.spawn([...join, ...argv], {
       cwd,
       env,
       stdio: [
@@ -82,6 +112,9 @@ function start({ argv, cwd, env, stdin, stdout, filter }: Parameters<typeof runB
       // A process group of its own: git's helpers (git-remote-https, upload-pack) must end with it.
       detached: true,
     });
+  } catch (error) {
+    void group?.remove();
+    throw error;
   } finally {
     for (const descriptor of opened) closeSync(descriptor);
   }

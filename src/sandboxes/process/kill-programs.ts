@@ -2,6 +2,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Cgroups } from "./cgroup.ts";
 import { killNamespace, readNamespace } from "./namespace.ts";
+import { isOwned } from "./owned-groups.ts";
 import { killMarked, MARKER, PROCESS_MARKER } from "./processes.ts";
 import type { SandboxRef } from "./sandbox-process.ts";
 import { PROCESS_FOLDER, type ProcessFiles, processFiles } from "./supervisor.ts";
@@ -40,6 +41,7 @@ export async function sweepGroups(cgroups: Cgroups, root: string): Promise<void>
   const sandboxes = await readdir(root);
   const known = new Set((await Promise.all(sandboxes.map((id) => processIdsIn(join(root, id))))).flat());
   for (const id of groups.filter((one) => !known.has(one))) {
+    if (await isOwned(id)) continue;
     await cgroups.of(id).kill();
     await cgroups.of(id).remove();
   }
