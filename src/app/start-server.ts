@@ -1,3 +1,4 @@
+import { openRefusals } from "../audit/refusals.ts";
 import { openSignIns } from "../audit/sign-ins.ts";
 import { createVerifier } from "../auth/verify.ts";
 import { openRedis } from "../queue/redis.ts";
@@ -22,6 +23,8 @@ export async function startServer(
   if (redis) stack.add("Redis", async () => redis.disconnect());
   const signIns = openSignIns({ orm: database.orm, logger });
   stack.add("sign-ins", () => signIns.close());
+  const refusals = openRefusals({ orm: database.orm, logger });
+  stack.add("refused requests", () => refusals.close());
   const app = createApp({
     database,
     config,
@@ -40,6 +43,7 @@ export async function startServer(
       database: database.kind,
       queue: config.redisUrl === undefined ? database.kind : "redis",
     }),
+    onRefused: refusals.record,
     queueAlive: redis && (() => redis.ping()),
     // Another process may isolate agents, where this one runs none.
     refusal:

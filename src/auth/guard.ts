@@ -41,17 +41,20 @@ export function createGuard(options: {
   limits?: RateLimits | undefined;
   /** Requests that need no token. Default: none. */
   exempt?: (request: Request) => boolean;
+  /** Called for each request without a valid token. @param reason an error code. */
+  onRefused?: ((request: Request, reason: string) => void) | undefined;
 }) {
-  const { verifier, limits, exempt } = options;
+  const { verifier, limits, exempt, onRefused } = options;
   const outcomes = new WeakMap<Request, Promise<LimitedOutcome>>();
   const outcomeOf = (request: Request): Promise<LimitedOutcome> => {
     let outcome = outcomes.get(request);
     if (!outcome) {
       outcome = exempt?.(request)
         ? Promise.resolve({ user: NOBODY })
-        : authenticate(verifier, request.headers.get("authorization")).then((one) =>
-            limits ? applyLimit(limits, request, one) : one,
-          );
+        : authenticate(verifier, request.headers.get("authorization")).then((one) => {
+            if ("refusal" in one && isUnauthorized(one.refusal)) onRefused?.(request, one.refusal.code);
+            return limits ? applyLimit(limits, request, one) : one;
+          });
       outcomes.set(request, outcome);
     }
     return outcome;
@@ -77,7 +80,7 @@ export function createGuard(options: {
   );
 }
 
-const isUnauthorized = (error: unknown): boolean =>
+const isUnauthorized = (error: unknown): error is AppError =>
   error instanceof AppError && error.kind === "unauthorized";
 
 /** A valid token counts for its user, wherever it is sent from: invalid tokens of a neighbour do not limit them. */

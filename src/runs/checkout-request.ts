@@ -11,6 +11,7 @@ export function checkoutRequest(run: ClaimedRun, writer: RunWriter): CheckoutReq
     repo,
     targetBranch,
     branch,
+    useSecret: writer.recordSecretUse,
     pushes: {
       get commit() {
         return commit;

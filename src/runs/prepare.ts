@@ -172,6 +172,7 @@ async function start(
   const [resumed, instructions] = await Promise.all([
     resumable(),
     readInstructions(sandbox.hostPaths.checkout),
+    agent.needsModel && model && writer.recordSecretUse("ANTHROPIC_API_KEY", new URL(model.upstream).host),
   ]);
   const gateway = await openRunGateway(gatewayOptions(deps, run, writer, sandbox));
   try {

@@ -1,4 +1,5 @@
 import { and, eq, sql } from "drizzle-orm";
+import { recordAudit } from "../db/audit-log.ts";
 import { isUniqueViolation, type Orm, type Queryable, rowsOf, type Transaction } from "../db/client.ts";
 import type { AgentProcess, Failure, SandboxConfig } from "../db/json-columns.ts";
 import { retryWhileUnavailable } from "../db/retry-while-unavailable.ts";
@@ -52,6 +53,8 @@ export interface RunWriter {
   recordEgress(rows: readonly EgressRow[], events: readonly unknown[]): Promise<void>;
   /** What was recorded of that so far. */
   readEgress(): Promise<EgressRow[]>;
+  /** Records in the audit log that a credential of the operator is about to be sent to a host; once a run for each. */
+  recordSecretUse(secret: string, host: string): Promise<void>;
   finish(end: RunEnd): Promise<void>;
   postpone(again: { delayMs: number; failure: Failure; countsAsAttempt: boolean }): Promise<void>;
   handOver(): Promise<void>;
@@ -61,6 +64,7 @@ export interface RunWriter {
 /** @param options.signal ends the retries; it aborts with LeaseLost or when this process must stop. */
 export function openRunWriter(options: { orm: Orm; run: ClaimedRun; signal: AbortSignal }): RunWriter {
   const { orm, run, signal } = options;
+  const used = new Set<string>();
   const change = async (set: PromptChange): Promise<void> => {
     await retryWhileUnavailable(signal, () => updateHeld(orm, run, { ...set, updatedAt: sql`now()` }));
   };
@@ -98,6 +102,14 @@ export function openRunWriter(options: { orm: Orm; run: ClaimedRun; signal: Abor
       );
     },
     readEgress: () => retryWhileUnavailable(signal, () => readEgress(orm, run)),
+    async recordSecretUse(secret, host) {
+      const use = `${secret} ${host}`;
+      if (used.has(use)) return;
+      const detail = { host, prompt: run.promptId };
+      const entry = { actor: "runner", action: "secret.use", target: `secret:${secret}`, detail } as const;
+      await retryWhileUnavailable(signal, () => recordAudit(orm, entry));
+      used.add(use);
+    },
     finish: (end) => release((tx) => endRun(tx, run, end)),
     postpone: (again) => release((tx) => postponeRun(tx, run, again)),
     handOver: () => release((tx) => handOverRun(tx, run)),

@@ -16,7 +16,7 @@ import type { Metrics } from "../observability/metrics.ts";
 import { promptRoutes } from "../prompts/routes.ts";
 import { sessionRoutes } from "../sessions/routes.ts";
 import { webhookRoutes } from "../webhooks/routes.ts";
-import { isFromHere } from "./client-address.ts";
+import { clientAddress, isFromHere } from "./client-address.ts";
 import { docs } from "./docs.ts";
 import { headers } from "./headers.ts";
 import { type HealthDetail, healthRoutes } from "./health.ts";
@@ -36,6 +36,8 @@ export interface AppOptions {
   queueAlive?: (() => Promise<unknown>) | undefined;
   /** Why prompts wait that this process would run; undefined where it runs none. */
   refusal?: (() => Promise<string | undefined>) | undefined;
+  /** Called for each request without a valid token. @param reason an error code. */
+  onRefused?: ((reason: string, address: string) => void) | undefined;
   /** Undefined: no rate limits. */
   limits?: RateLimits | undefined;
   metrics: Metrics;
@@ -47,8 +49,15 @@ export interface AppOptions {
 export function createApp(options: AppOptions) {
   const { database, config, hub, verifier, health, queueAlive, limits, metrics, logger, version } = options;
   const { orm } = database;
-  const guard = createGuard({ verifier, limits }).onParse({ as: "scoped" }, readJson);
-  const detailGuard = createGuard({ verifier, limits, exempt: (request) => isFromHere(request, config) });
+  const onRefused = (request: Request, reason: string) =>
+    options.onRefused?.(reason, clientAddress(request, config.trustedProxyHops));
+  const guard = createGuard({ verifier, limits, onRefused }).onParse({ as: "scoped" }, readJson);
+  const detailGuard = createGuard({
+    verifier,
+    limits,
+    onRefused,
+    exempt: (request) => isFromHere(request, config),
+  });
   const app = new Elysia();
   return app
     .use(errorHandler({ logger, methodsOf: (path) => methodsOf(app.routes, path) }))

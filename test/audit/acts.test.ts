@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { openRefusals } from "../../src/audit/refusals.ts";
 import { sealAudit } from "../../src/audit/seal-store.ts";
 import { openSignIns } from "../../src/audit/sign-ins.ts";
 import { openLocalIssuer } from "../../src/auth/local-issuer.ts";
@@ -10,8 +11,10 @@ import { readConfig, settingsOf } from "../../src/config/config.ts";
 import { auditEvent } from "../../src/db/safety-tables.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { finishRun } from "../../src/runs/finish.ts";
+import { ask, makeApp } from "../harness/app.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import { seedRun, writerOf } from "../harness/seed.ts";
+import { until } from "../harness/until.ts";
 
 describeEachDatabase("what the service itself records", (database) => {
   const entries = async (action: string) => {
@@ -77,6 +80,54 @@ describeEachDatabase("what the service itself records", (database) => {
       "egress.allow host:npm.example:443",
       "egress.refuse host:evil.example:443",
     ]);
+  });
+
+  test("a secret that a run uses for a host, once", async () => {
+    const run = await seedRun(database());
+    const writer = writerOf(database().orm, run);
+    for (const host of ["git.example", "git.example", "other.example"])
+      await writer.recordSecretUse("GITHUB_TOKEN", host);
+    const found = (await entries("secret.")).map(({ actor, target, detail }) => [actor, target, detail]);
+    expect(found).toEqual(
+      ["git.example", "other.example"].map((host) => [
+        "runner",
+        "secret:GITHUB_TOKEN",
+        { host, prompt: run.promptId },
+      ]),
+    );
+  });
+
+  test("attack: requests without a valid token do not fill the log, however many they are", async () => {
+    const logger = createLogger({ level: "silent" });
+    const refusals = openRefusals({ orm: database().orm, logger });
+    const app = makeApp({
+      database: database(),
+      onRefused: refusals.record,
+      env: { TRUSTED_PROXY_HOPS: "1" },
+    });
+    for (let n = 0; n < 300; n += 1) {
+      const user = n % 3 === 0 ? undefined : "bad";
+      await ask(app, user, "GET", "/sessions", undefined, { "x-forwarded-for": `192.0.2.${n % 200}` });
+    }
+    await ask(app, "alice", "GET", "/sessions");
+    await refusals.close();
+    const found = await entries("auth.refused");
+    expect(found.map(({ actor, target, detail }) => [actor, target, detail["count"]]).toSorted()).toEqual([
+      ["anonymous", "reason:token_missing", 100],
+      ["anonymous", "reason:unauthorized", 200],
+    ]);
+    for (const { detail } of found) expect(detail["addresses"]).toHaveLength(20);
+    expect(found[0]?.detail["addresses"]).toContain("192.0.2.0");
+  });
+
+  test("a minute of refusals is one entry", async () => {
+    const before = (await entries("auth.refused")).length;
+    const logger = createLogger({ level: "silent" });
+    const refusals = openRefusals({ orm: database().orm, logger, windowMs: 1 });
+    for (let n = 0; n < 10; n += 1) refusals.record("token_expired", "192.0.2.1");
+    const stored = async () => (await entries("auth.refused")).slice(before);
+    await until(async () => (await stored()).length === 1, { what: "the entry" });
+    expect((await stored())[0]?.detail).toMatchObject({ count: 10, addresses: ["192.0.2.1"] });
   });
 
   test("a push, with its repository, branch and commit; and work that could not be pushed", async () => {

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { asc, eq } from "drizzle-orm";
 import { egressRules } from "../../src/config/egress-rules.ts";
-import { egressRequest } from "../../src/db/safety-tables.ts";
+import { auditPending, egressRequest } from "../../src/db/safety-tables.ts";
 import { Secret } from "../../src/shared/secret.ts";
 import { describeRuns, type RunFixture, shellAgent } from "./fixture.ts";
 
@@ -94,6 +94,17 @@ describeRuns("what a run asks for on the network", (fixture) => {
     const texts = await textsOf(promptId);
     expect(texts.slice(0, 3)).toEqual([refused("before.example"), "the model", refused("after.example")]);
     expect(new Set(keys)).toEqual(new Set(["the-key"]));
+    // Once, although a second runner has adopted the agent.
+    const uses = await fixture()
+      .database.orm.select()
+      .from(auditPending)
+      .where(eq(auditPending.action, "secret.use"));
+    expect(uses.map(({ target, detail }) => ({ target, detail }))).toEqual([
+      {
+        target: "secret:ANTHROPIC_API_KEY",
+        detail: { host: `127.0.0.1:${upstream.port}`, prompt: promptId },
+      },
+    ]);
     expect(await rowsOf(fixture(), promptId)).toMatchObject([
       { host: "before.example", count: 2 },
       { host: "after.example", count: 1 },

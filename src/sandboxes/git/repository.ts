@@ -72,7 +72,13 @@ export function openRepositoryStore(options: {
       `The repository ${address.display} is too large: a checkout may have ${repoLimits.maxFiles} files and ${repoLimits.maxBytes / MIB} MB (REPO_MAX_FILES, REPO_MAX_MB).`,
     );
 
-  const update = (request: CheckoutRequest, signal: AbortSignal) => {
+  const usesToken = async (request: CheckoutRequest) => {
+    if (address.kind === "github" && hasToken)
+      await request.useSecret?.("GITHUB_TOKEN", new URL(address.url).host);
+  };
+
+  const update = async (request: CheckoutRequest, signal: AbortSignal) => {
+    await usesToken(request);
     const fetch = async (branch: string): Promise<Fetched> => {
       const args = [address.url, sessionRefs(request.sessionId), request.targetBranch, branch];
       const result = await withSource(FETCH, args, signal);
@@ -129,6 +135,7 @@ export function openRepositoryStore(options: {
         );
         const [tip = "", count, head = ""] = output.trim().split(" ");
         const commits = Number(count);
+        if (commits > 0) await usesToken(request);
         const push =
           commits === 0
             ? ({ pushed: false, reason: "nothing changed" } as const)

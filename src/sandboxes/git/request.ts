@@ -9,6 +9,8 @@ export interface CheckoutRequest {
   /** The session's own branch. */
   branch: string;
   pushes: PushRecord;
+  /** Told before a credential of the operator is sent to a host. @param secret its variable. */
+  useSecret?: (secret: string, host: string) => Promise<void>;
 }
 
 /** What the session has pushed to its branch, as the database knows it. A push is written down before it is made. */

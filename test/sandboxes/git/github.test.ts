@@ -37,7 +37,9 @@ afterAll(async () => {
 });
 
 test("owner/name with GITHUB_TOKEN: cloned and pushed, and the token appears nowhere", async () => {
-  const request = fixture.request("octo/hello", { branch: "prompt/s-remote" });
+  const uses: string[] = [];
+  const useSecret = async (secret: string, host: string) => void uses.push(`${secret} ${host}`);
+  const request = fixture.request("octo/hello", { branch: "prompt/s-remote", useSecret });
   const sandbox = await fixture.open(request);
   const { out } = await fixture.run(sandbox, "echo 1 > a; env; cat .git/config");
   expect(out).not.toContain(TOKEN);
@@ -46,6 +48,8 @@ test("owner/name with GITHUB_TOKEN: cloned and pushed, and the token appears now
   expect(work).toMatchObject({ commits: 1, push: { pushed: true, to: `${server.url}/octo/hello` } });
   const log = await Bun.$`git -C ${join(root, "octo/hello.git")} log --format=%s prompt/s-remote`.text();
   expect(log).toBe("over http\nBegin\n");
+  // Fetched and pushed.
+  expect(uses).toEqual(Array(2).fill(`GITHUB_TOKEN ${new URL(server.url).host}`));
   expect([...argvs].join("\n")).toContain("git-remote-http");
   expect([...argvs].join("\n")).not.toContain(TOKEN);
   expect(await Bun.$`grep -rl ${TOKEN} ${fixture.dataDir}`.nothrow().text()).toBe("");
@@ -60,7 +64,10 @@ test("a missing repository, and one that needs a token", async () => {
   );
   const bare = await openSandboxFixture({ env: { GITHUB_URL: server.url, PRIVATE_GIT_HOSTS: "127.0.0.1" } });
   try {
-    await expect(bare.open(bare.request("octo/hello"))).rejects.toThrow("needs a GITHUB_TOKEN");
+    const useSecret = () => Promise.reject(new Error("there is no secret"));
+    await expect(bare.open(bare.request("octo/hello", { useSecret }))).rejects.toThrow(
+      "needs a GITHUB_TOKEN",
+    );
   } finally {
     await bare.remove();
   }
