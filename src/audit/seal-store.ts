@@ -1,6 +1,6 @@
 import { asc, desc, gt, sql } from "drizzle-orm";
 import { recordAudit } from "../db/audit-log.ts";
-import type { Orm, Queryable, Transaction } from "../db/client.ts";
+import { type Orm, type Queryable, rowsOf, type Transaction } from "../db/client.ts";
 import { auditAnchor, auditEvent, auditPending } from "../db/safety-tables.ts";
 import { hashOf, type Link, ORIGIN, problemOf } from "./chain.ts";
 
@@ -44,12 +44,26 @@ export interface Verification {
 }
 
 /**
- * Recomputes the chain, in pages: finds entries that were changed, added between others, or removed. That the last entries
- * were removed can be seen only by comparing the head with one that was noted elsewhere, such as the log.
+ * Recomputes the chain, in pages: finds entries that were changed, added between others, or removed, at the beginning by
+ * other means than a purge. That the last entries were removed can be seen only by comparing the head with one that was
+ * noted elsewhere, such as the log.
  * @param newest verify only that many entries at the end. Default: all.
  */
-export async function verifyAudit(orm: Orm, newest?: number): Promise<Verification> {
-  let link = (newest !== undefined && (await linkBefore(orm, newest))) || (await anchorOf(orm));
+export function verifyAudit(orm: Orm, newest?: number): Promise<Verification> {
+  // Of one moment: a purge meanwhile would look like a theft.
+  return orm.transaction((tx) => verify(tx, newest), {
+    isolationLevel: "repeatable read",
+    accessMode: "read only",
+  });
+}
+
+async function verify(orm: Transaction, newest: number | undefined): Promise<Verification> {
+  let link = newest === undefined ? undefined : await linkBefore(orm, newest);
+  if (!link) {
+    link = await anchorOf(orm);
+    if (!(await isFromPurge(orm, link)))
+      return { entries: 0, head: link, problem: `the anchor at entry ${link.seq} is not from a purge` };
+  }
   for (let entries = 0; ; ) {
     const page = await orm
       .select()
@@ -119,8 +133,24 @@ async function anchorOf(orm: Queryable): Promise<Link> {
   return last ?? ORIGIN;
 }
 
+/**
+ * Whether a purge made this anchor: its own entry, which is younger than what it removed, says so, and nothing is left of
+ * what it removed. Whoever forges that entry, too, has written the theft into the log.
+ */
+async function isFromPurge(orm: Queryable, { seq, hash }: Link): Promise<boolean> {
+  if (seq === ORIGIN.seq) return true;
+  const [found] = await rowsOf<{ ok: boolean }>(
+    orm,
+    sql`select not exists (select 1 from audit_event where seq <= ${seq}::bigint) and exists (
+      select 1 from (select action, target, detail from audit_event union all
+        select action, target, detail from audit_pending) e
+      where action = 'audit.purge' and target = ${`audit:${seq}`} and detail ->> 'hash' = ${hash}) as ok`,
+  );
+  return found?.ok === true;
+}
+
 /** The entry that precedes the newest ones; undefined if there are not as many. */
-async function linkBefore(orm: Orm, newest: number): Promise<Link | undefined> {
+async function linkBefore(orm: Queryable, newest: number): Promise<Link | undefined> {
   const head = await headOf(orm);
   const [before] = await orm
     .select({ seq: auditEvent.seq, hash: auditEvent.hash })

@@ -201,6 +201,34 @@ describeEachDatabase("the audit log", (database) => {
     expect((await verifyAudit(orm())).head).toEqual(head);
   });
 
+  // An anchor may be added by whoever may write the tables: verification began after it, and saw nothing before.
+  test.each(["an entry before it was changed", "the entries before it were removed"])(
+    "attack: with a forged anchor, %s, it is found by verification",
+    async (what) => {
+      for (let n = 0; n < 5; n += 1) await record(`session:${n}`, "victim");
+      await sealAll();
+      const { head } = await verifyAudit(orm());
+      const seq = head.seq - 2;
+      await orm().execute(sql`create table kept as select * from audit_event where seq <= ${seq}`);
+      await orm().execute(
+        sql`insert into audit_anchor (seq, hash) select seq, hash from audit_event where seq = ${seq}`,
+      );
+      await withoutTriggers(
+        what.includes("removed")
+          ? sql`delete from audit_event where seq <= ${seq}`
+          : sql`update audit_event set actor = 'nobody' where seq = ${seq - 1}`,
+      );
+      expect((await verifyAudit(orm())).problem).toBe(`the anchor at entry ${seq} is not from a purge`);
+      await withoutTriggers(sql`delete from audit_event where seq <= ${seq}`);
+      await withoutTriggers(sql`insert into audit_event select * from kept`);
+      await orm().execute(sql`drop table kept`);
+      await orm().execute(sql`alter table audit_anchor disable trigger user`);
+      await orm().execute(sql`delete from audit_anchor where seq = ${seq}`);
+      await orm().execute(sql`alter table audit_anchor enable trigger user`);
+      expect(await verifyAudit(orm())).toMatchObject({ head, problem: undefined });
+    },
+  );
+
   test("retention purges whole days from the beginning, and what is left still verifies", async () => {
     await sealAll();
     const { head } = await verifyAudit(orm());
@@ -222,6 +250,8 @@ describeEachDatabase("the audit log", (database) => {
     let purged = 0;
     for (let count = 500; count === 500; purged += count) count = await purgeAudit(orm(), 30, 500);
     expect(purged).toBe(head.seq);
+    // The purge itself is not sealed yet.
+    expect((await verifyAudit(orm())).problem).toBeUndefined();
     await sealAll();
     const after = await verifyAudit(orm());
     expect(after).toMatchObject({ problem: undefined });
