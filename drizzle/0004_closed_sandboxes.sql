@@ -67,3 +67,16 @@ CREATE TRIGGER audit_pending_kept BEFORE UPDATE ON "audit_pending" FOR EACH ROW 
 CREATE TRIGGER audit_pending_not_emptied BEFORE TRUNCATE ON "audit_pending" FOR EACH STATEMENT EXECUTE FUNCTION audit_append_only();--> statement-breakpoint
 CREATE TRIGGER audit_anchor_kept BEFORE UPDATE OR DELETE ON "audit_anchor" FOR EACH ROW EXECUTE FUNCTION audit_append_only();--> statement-breakpoint
 CREATE TRIGGER audit_anchor_not_emptied BEFORE TRUNCATE ON "audit_anchor" FOR EACH STATEMENT EXECUTE FUNCTION audit_append_only();
+--> statement-breakpoint
+-- Sessions that have pushed already. What was pushed is known from the service's own note, which is the last message of a
+-- prompt that completed: no agent can have written after it. A short id is enough, for git itself knows what it means.
+UPDATE "session" s SET "pushed_commit" = pushed.tip FROM (
+  SELECT DISTINCT ON (p.session_id) p.session_id, note.found[1] AS branch, note.found[2] AS tip
+  FROM "prompt" p, LATERAL (
+    SELECT regexp_match(last.data #>> '{message,content,0,text}',
+      '(?:^|\n)Branch (\S+) \((?:1 commit|[0-9]+ commits), tip ([0-9a-f]{7,40})\) was pushed to \S+\.$') AS found
+    FROM (SELECT m.data FROM "message" m WHERE m.prompt_id = p.id ORDER BY m.seq DESC LIMIT 1) last
+  ) note
+  WHERE p.status = 'Completed' AND note.found IS NOT NULL
+  ORDER BY p.session_id, p.seq DESC
+) pushed WHERE s.id = pushed.session_id AND s.branch = pushed.branch;

@@ -3,6 +3,7 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { sql } from "drizzle-orm";
+import { rowsOf } from "../../src/db/client.ts";
 import { openEmbedded } from "../../src/db/embedded.ts";
 import { migrate, pendingMigrations } from "../../src/db/migrate.ts";
 import { migrations } from "../../src/db/migrations.ts";
@@ -43,6 +44,62 @@ test(
         sql`insert into drizzle.__drizzle_migrations (hash, created_at) values ('x', 99999999999999)`,
       );
       await expect(migrate({ database, queue: false })).rejects.toThrow(/newer prompt-backend/);
+    } finally {
+      await database.close();
+      await rm(dataDir, { recursive: true, force: true });
+    }
+  },
+  SLOW_TEST_TIMEOUT_MS,
+);
+
+// Sessions from before the column had made their branches, and were refused their next push.
+test(
+  "a session that has pushed is known to have made its branch, by the service's own note alone",
+  async () => {
+    const dataDir = await mkdtemp(join(tmpdir(), "pb-db-"));
+    const database = await openEmbedded({ dataDir });
+    const { orm } = database;
+    const statements = (list: typeof migrations) =>
+      list.flatMap(({ text }) => text.split("--> statement-breakpoint"));
+    const ids = new Map<string, string>();
+    /** A session with one prompt and its last messages. */
+    const add = async (branch: string, status: string, texts: string[]) => {
+      const [session, prompt] = [crypto.randomUUID(), crypto.randomUUID()];
+      ids.set(session, branch);
+      await orm.execute(
+        sql`insert into session (id, user_id, repo, target_branch, branch, title) values (${session}, 'u', 'r', 'main', ${branch}, 't')`,
+      );
+      await orm.execute(
+        sql`insert into prompt (id, session_id, user_id, seq, data, status) values (${prompt}, ${session}, 'u', 1, '{}', ${status})`,
+      );
+      for (const [index, text] of texts.entries()) {
+        const data = JSON.stringify({ type: "assistant", message: { content: [{ type: "text", text }] } });
+        await orm.execute(
+          sql`insert into message (id, prompt_id, session_id, seq, data) values (${crypto.randomUUID()}, ${prompt}, ${session}, ${index + 1}, ${data}::jsonb)`,
+        );
+      }
+    };
+    const note = (branch: string) =>
+      `Branch ${branch} (2 commits, tip abc1234) was pushed to https://git.test/a/b.`;
+    try {
+      for (const one of statements(migrations.slice(0, 4))) await orm.execute(sql.raw(one));
+      await add("prompt/pushed", "Completed", ["hello", note("prompt/pushed")]);
+      await add("prompt/limit", "Completed", [`It was cut short.\n\n${note("prompt/limit")}`]);
+      await add("prompt/kept", "Completed", [
+        "Branch prompt/kept (1 commit, tip abc1234) was not pushed: set GITHUB_TOKEN.",
+      ]);
+      await add("prompt/renamed", "Completed", [note("prompt/earlier")]);
+      await add("prompt/forged", "Completed", [note("prompt/forged"), "Nothing was changed."]);
+      await add("prompt/failed", "Failed", [note("prompt/failed")]);
+      for (const one of statements(migrations.slice(4))) await orm.execute(sql.raw(one));
+      const rows = await rowsOf<{ id: string; commit: string | null }>(
+        orm,
+        sql`select id, pushed_commit as commit from session where pushed_commit is not null`,
+      );
+      expect(rows.map(({ id, commit }) => `${ids.get(id)} ${commit}`).sort()).toEqual([
+        "prompt/limit abc1234",
+        "prompt/pushed abc1234",
+      ]);
     } finally {
       await database.close();
       await rm(dataDir, { recursive: true, force: true });

@@ -88,6 +88,19 @@ test("commits that somebody added to the session's branch are built on; rewritte
   expect(await repo.git("rev-parse", "prompt/shared")).toBe(main);
 });
 
+test("a session of which only the short id of its last push is known goes on; one that has pushed nothing does not", async () => {
+  const request = fixture.request(repo.path, { branch: "prompt/upgraded" });
+  expect(await work(request, "one")).toMatchObject({ push: { pushed: true } });
+  const own = await repo.git("rev-parse", "--short", "prompt/upgraded");
+  const unknown = { ...request, pushes: pushRecord() };
+  expect(await work(unknown, "two")).toMatchObject({
+    push: { pushed: false, reason: expect.stringContaining("that this session did not make") },
+  });
+  const pushes = pushRecord(own.trim());
+  expect(await work({ ...request, pushes }, "three")).toMatchObject({ push: { pushed: true } });
+  expect(pushes.commit).toBe((await repo.git("rev-parse", "prompt/upgraded")).trim());
+});
+
 test("after a crash between the record and the push, the repository tells whether the push was made", async () => {
   const request = fixture.request(repo.path, { branch: "prompt/crash" });
   const sandbox = await fixture.open(request);
