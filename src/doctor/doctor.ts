@@ -4,6 +4,7 @@ import { createLogger } from "../observability/logger.ts";
 import { messageOf } from "../shared/errors.ts";
 import { databaseFindings } from "./database.ts";
 import { checked, type Finding, type Found, ok, warn } from "./finding.ts";
+import { gitHostFound } from "./git-host.ts";
 import { isolationFindings, quotaFound } from "./isolation.ts";
 import { agentFound, diskFound, gitFound, limitsFound } from "./machine.ts";
 import { allocatorFound, identityFound, portFound, queueFound } from "./network.ts";
@@ -25,6 +26,7 @@ export async function examine(config: Config, forgotten: Forgotten): Promise<Fin
       ? one("allocator", () => allocatorFound(allocatorUrl), "check IP_ALLOCATOR_URL")
       : [],
     one("git", () => gitFound(config), "install git"),
+    gitHostFound(config).then((found) => (found ? [{ check: "git host", ...found }] : [])),
     one("agent", () => agentFound(config), "check AGENT"),
     isolationFindings(config).catch((error: unknown) => [
       { check: "isolation", ...warn(messageOf(error), "install bubblewrap") },
