@@ -2,21 +2,15 @@ import { join } from "node:path";
 
 /**
  * Serves the repositories below `root` over HTTP like GitHub: `git http-backend` behind Basic auth.
- * @param options.hostname another address of loopback, for programs whose NO_PROXY names 127.0.0.1.
  * @param options.onRequest called while a client is waiting, when its processes can be inspected.
  */
-export function startGitServer(options: {
-  root: string;
-  password: string;
-  hostname?: string;
-  onRequest?: () => void;
-}) {
-  const { root, password, hostname = "127.0.0.1", onRequest } = options;
+export function startGitServer(options: { root: string; password: string; onRequest?: () => void }) {
+  const { root, password, onRequest } = options;
   const expected = `Basic ${Buffer.from(`x-access-token:${password}`).toString("base64")}`;
   const backend = join(Bun.spawnSync(["git", "--exec-path"]).stdout.toString().trim(), "git-http-backend");
   const server = Bun.serve({
     port: 0,
-    hostname,
+    hostname: "127.0.0.1",
     async fetch(request) {
       onRequest?.();
       if (request.headers.get("authorization") !== expected)
@@ -54,5 +48,5 @@ export function startGitServer(options: {
       return new Response(output.subarray(end + 4), { status, headers });
     },
   });
-  return { url: `http://${hostname}:${server.port}`, stop: () => server.stop(true) };
+  return { url: `http://127.0.0.1:${server.port}`, stop: () => server.stop(true) };
 }
