@@ -7,7 +7,7 @@ import { join } from "node:path";
  * every start creates anew, and the checkouts of running prompts, which start again after a restore.
  */
 const LEFT_OUT =
-  /^(postgres|lock.*|control\.sock|snapshot-.*|restoring|sandboxes|git|sandbox-etc|lost\+found)$/;
+  /^(postgres|lock.*|control\.sock|snapshot-.*|restoring|sandboxes|spare-disks|uids|reserve|git|sandbox-etc|lost\+found)$/;
 /** Files that git or the service has not finished writing. */
 const UNFINISHED = /\.lock$|^tmp_(obj|pack|idx|rev|bitmap)_|\.draft$/;
 

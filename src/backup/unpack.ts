@@ -1,5 +1,5 @@
 import { createReadStream } from "node:fs";
-import { mkdir, open, symlink } from "node:fs/promises";
+import { chmod, mkdir, open, symlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
@@ -8,6 +8,8 @@ import { AppError, messageOf, OperatorError } from "../shared/errors.ts";
 import { DATA, FORMAT, HEAD, type Head, MANIFEST, type Manifest } from "./format.ts";
 import type { Packed } from "./pack.ts";
 
+/** As it was, whatever the umask: the users of sandboxes read repositories. Writable for nobody else. */
+const modeOf = ({ mode = 0 }: ParsedTarEntry["header"], least: number) => (mode & 0o755) | least;
 const damaged = (what: string) =>
   new OperatorError(`The backup is damaged: ${what}. Nothing was restored; use another backup file.`);
 
@@ -31,7 +33,7 @@ export async function unpackBackup(options: {
 
   const unpackFile = async ({ header, body }: ParsedTarEntry, path: string) => {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    const handle = await open(path, "wx", (header.mode ?? 0o600) & 0o700);
+    const handle = await open(path, "wx", 0o600);
     const hash = new Bun.CryptoHasher("sha256");
     try {
       for await (const chunk of body) {
@@ -39,6 +41,7 @@ export async function unpackBackup(options: {
         await handle.writeFile(chunk);
         unpacked.bytes += chunk.length;
       }
+      await handle.chmod(modeOf(header, 0o600));
     } finally {
       await handle.close();
     }
@@ -60,7 +63,10 @@ export async function unpackBackup(options: {
     const path = join(folder, safePath(header.name));
     if (header.type === "file") return unpackFile(entry, path);
     await body.cancel();
-    if (header.type === "directory") await mkdir(path, { recursive: true, mode: 0o700 });
+    if (header.type === "directory") {
+      await mkdir(path, { recursive: true, mode: 0o700 });
+      await chmod(path, modeOf(header, 0o700));
+    }
     // Created last, so that nothing is written through a link.
     else if (header.type === "symlink") links.push({ path, target: header.linkname ?? "" });
     else throw damaged(`${header.name} is neither a file nor a folder nor a link`);

@@ -31,7 +31,9 @@ describe("the SDK from an empty npm project", () => {
       await using deployment = await createDeployment("embedded");
       const repository = await makeRepository();
       const port = String(await freePort());
-      const agent = ["sh", "-c", "for i in $(seq 60); do echo line $i; sleep 0.05; done; cat > haiku.txt"];
+      // Events, not text: lines of text that come together become one event.
+      const line = `'{"type":"system","subtype":"line"}'`;
+      const agent = ["sh", "-c", `for i in $(seq 60); do echo ${line}; sleep 0.05; done; cat > haiku.txt`];
       const env = { AUTH_MODE: "local", PORT: port, AGENT: "command", AGENT_COMMAND: JSON.stringify(agent) };
       const binary = await compiledBinary();
       const first = await startBackend(deployment, { binary, env });

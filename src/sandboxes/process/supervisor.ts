@@ -47,7 +47,8 @@ program() {
     echo "$?" >>"$dir/exit"
   } | {
     ulimit -f "$out"
-    exec dd bs=64k oflag=append conv=notrunc status=none of="$dir/out" 5>&-
+    dd bs=64k oflag=append conv=notrunc status=none of="$dir/out" 5>&-
+    echo "$?" >"$dir/written"
   }
 } 5>&1 >/dev/null | {
   trap '' XFSZ
@@ -55,6 +56,10 @@ program() {
   exec tee -a "$dir/err" >/dev/null
 }
 `;
+
+/** How a shell reports a program that SIGKILL, or a broken pipe, ended. */
+export const KILLED = 128 + 9;
+export const BROKEN_PIPE = 128 + 13;
 
 /** Names of the files in a process's folder that change while it runs. */
 export const OUTPUT_FILE = "out";
@@ -74,6 +79,7 @@ export function processFiles(sandboxFolder: string, processId: string) {
     err: file("err"),
     info: file("info"),
     exit: file(EXIT_FILE),
+    written: file("written"),
   };
 }
 export type ProcessFiles = ReturnType<typeof processFiles>;
@@ -134,9 +140,20 @@ export function spawnSupervised(options: {
 /** The largest file that a supervisor or bubblewrap writes about a program. */
 export const SMALL_FILE_BYTES = 4_096;
 
+/**
+ * Whether all that the program printed, up to its quota, was written. If whoever writes the journal was killed, so was the
+ * program, by the pipe that broke: its exit code says nothing about it. Ask when the supervisor has ended.
+ */
+export async function wasWritten(files: ProcessFiles): Promise<boolean> {
+  const status = await readStatus(files.written);
+  return status !== undefined && status !== KILLED;
+}
+
 /** The program's exit code as a shell reports it; undefined while it runs, or when its supervisor was killed. */
-export async function readExitCode(files: ProcessFiles): Promise<number | undefined> {
+export const readExitCode = (files: ProcessFiles) => readStatus(files.exit);
+
+async function readStatus(file: string): Promise<number | undefined> {
   // Without isolation an agent can write there.
-  const text = (await readUntrusted(files.exit, SMALL_FILE_BYTES))?.toString() ?? "";
+  const text = (await readUntrusted(file, SMALL_FILE_BYTES))?.toString() ?? "";
   return text === "" ? undefined : Number(text);
 }

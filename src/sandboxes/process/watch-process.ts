@@ -9,12 +9,18 @@ import { createMeter } from "./meter.ts";
 import { readNamespace } from "./namespace.ts";
 import { firstChildOf, KILL_POLL_MS, KILL_TIMEOUT_MS, signal } from "./processes.ts";
 import type { SandboxExit, SandboxProcess, SandboxRef } from "./sandbox-process.ts";
-import { EXIT_FILE, OUTPUT_FILE, type ProcessFiles, readExitCode } from "./supervisor.ts";
+import {
+  BROKEN_PIPE,
+  EXIT_FILE,
+  KILLED,
+  OUTPUT_FILE,
+  type ProcessFiles,
+  readExitCode,
+  wasWritten,
+} from "./supervisor.ts";
 
 /** While a program is being stopped: how often to look whether it has started, and whether it has ended, milliseconds. */
 const STOP_POLL_MS = 10;
-/** How a shell reports a program that SIGKILL ended. */
-const KILLED = 128 + 9;
 
 /** Watches a program that runs under a supervisor, until it has ended or `detach` is called. */
 export function watchProcess(options: {
@@ -55,7 +61,7 @@ export function watchProcess(options: {
       await killAll();
       await awaitSupervisor(record);
       await meter.close();
-      const lost = code === undefined;
+      const lost = code === undefined || (code === BROKEN_PIPE && !(await wasWritten(files)));
       const killed = lost || code === KILLED;
       ended = true;
       const stderr = await tailOf(files.err);

@@ -30,7 +30,8 @@ test("hundreds of processes with megabytes of environment cost the service no me
     Bun.gc(true);
     const before = residentBytes();
     for (let i = 0; i < 3; i += 1) await processesByMark(PROCESS_MARKER);
-    expect((residentBytes() - before) / MIB).toBeLessThan(50);
+    // Reading all of it took more than a gigabyte.
+    expect((residentBytes() - before) / MIB).toBeLessThan(200);
   } finally {
     await killMarked(PROCESS_MARKER, id);
   }

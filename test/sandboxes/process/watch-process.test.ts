@@ -84,7 +84,15 @@ test("output and end arrive promptly", async () => {
   expect(end).toBeLessThan(1_600);
 });
 
-test("a program whose supervisor is killed too is lost", async () => {
+test("a program is lost when whoever writes its journal is killed: the broken pipe is no fault of its own", async () => {
+  const agent = start("while :; do echo line; sleep 0.01; done");
+  await until(() => Bun.file(agent.output).size > 0, { what: "the first line" });
+  const [writer = ""] = (await Bun.$`pgrep -f of=${agent.output}`.text()).split("\n");
+  process.kill(Number(writer), "SIGKILL");
+  expect(await agent.exit).toMatchObject({ lost: true, code: null });
+});
+
+test("a program is lost when its supervisor is killed, too", async () => {
   const agent = start("echo ready; exec sleep 600");
   for await (const { line } of agent.lines(0)) if (line === "ready") break;
   process.kill(agent.record.pid, "SIGKILL");
