@@ -82,12 +82,16 @@ async function main(args: readonly string[]): Promise<number> {
 async function settings(options: { serves: boolean; repositories?: string | undefined }) {
   const { createLogger } = await import("./observability/logger.ts");
   const config = readConfig(undefined, options);
-  forgetSecrets();
+  const { names, overwritten } = forgetSecrets();
   const logger = createLogger({
     level: config.logLevel,
     pretty: process.stderr.isTTY,
     secrets: secretsOf(config),
   });
+  if (overwritten === false)
+    logger.warn("secrets stay readable in /proc for root and this user: give them by files (NAME_FILE)", {
+      names,
+    });
   return { config, logger };
 }
 

@@ -26,9 +26,9 @@ export function auditRoutes(options: { orm: Orm; guard: Guard }) {
         requireAdmin(user);
         const { limit = DEFAULT_LIMIT, cursor, ...filter } = query;
         const exported = request.headers.get("accept")?.toLowerCase().includes(JSON_LINES) ?? false;
-        // Of a list that is read page by page, the first page counts.
-        if (cursor === undefined) await recordReading(orm, user, { ...filter, exported });
-        // What has just happened is in the reply, although the next sealing may be a second away.
+        // Each page: a cursor can be made by hand, and an export ignores it.
+        await recordReading(orm, user, { ...filter, ...(!exported && { cursor }), exported });
+        // What has just happened is in the reply, unless more than a thousand entries wait to be sealed.
         await sealAudit(orm);
         // Elysia sends a Response as it is; the schema describes the JSON.
         if (exported) return jsonLines(orm, filter) as never;
@@ -53,8 +53,11 @@ function requireAdmin(user: User): void {
     throw new AppError("admin_required", "Only users with the role admin may do this.");
 }
 
-const recordReading = (orm: Orm, { id }: User, detail: AuditQuery & { exported: boolean }) =>
-  recordAudit(orm, { actor: id, action: "audit.read", target: "audit", detail: { ...detail } });
+const recordReading = (
+  orm: Orm,
+  { id }: User,
+  detail: AuditQuery & { cursor?: string | undefined; exported: boolean },
+) => recordAudit(orm, { actor: id, action: "audit.read", target: "audit", detail: { ...detail } });
 
 /** Sent page by page, as fast as the client reads. */
 function jsonLines(orm: Orm, filter: AuditQuery): Response {

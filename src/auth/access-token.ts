@@ -54,7 +54,9 @@ function requireParty(payload: JWTPayload, authorized: readonly string[] | undef
     refuse('The token\'s "azp" and "client_id" must be text.');
   // OpenID Connect, 3.1.3.7: of a token for several services it must be known which client it is for.
   if (parties.length === 0 && Array.isArray(payload.aud) && payload.aud.length > 1)
-    refuse('A token for several audiences needs "azp" or "client_id".');
+    refuse(
+      'A token for several audiences needs "azp" or "client_id": let the issuer add one of them to access tokens, or issue them for this audience alone.',
+    );
   if (authorized === undefined) return;
   if (parties.length === 0)
     refuse('The token has neither "azp" nor "client_id", and not every client is accepted.');

@@ -47,7 +47,10 @@ export function gitEnvironment(env: Env = process.env): Env {
   return { PATH: env["PATH"], HOME: env["HOME"], LANG: "C.UTF-8" };
 }
 
-/** The variables whose values are not the defaults, for the audit log; secrets as `***`. */
+/**
+ * The variables whose values are not the defaults, for the audit log, where they cannot be removed: secrets as `***`, of
+ * AGENT_COMMAND the program alone, and URLs without what may be a password or a key.
+ */
 export function settingsOf(config: Config): Record<string, unknown> {
   return Object.fromEntries(changedIn(ROWS, config as unknown as Record<string, unknown>));
 }
@@ -58,8 +61,17 @@ function changedIn(rows: Rows, values: Readonly<Record<string, unknown>>): [stri
     if (!isRow(one)) return changedIn(one, (value ?? {}) as Record<string, unknown>);
     const fallback = one.default === undefined ? undefined : one.parse(one.default);
     if (value === undefined || Bun.deepEquals(value, fallback)) return [];
-    return [[one.env, one.secret ? "***" : value] as [string, unknown]];
+    if (one.secret) return [[one.env, "***"] as [string, unknown]];
+    if (one.env === "AGENT_COMMAND") return [[one.env, (value as readonly string[])[0]] as [string, unknown]];
+    return [[one.env, withoutCredentials(value)] as [string, unknown]];
   });
+}
+
+function withoutCredentials(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutCredentials);
+  const url = typeof value === "string" && value.includes("://") ? URL.parse(value) : null;
+  if (!url?.username && !url?.password && !url?.search && !url?.hash) return value;
+  return `${url.protocol}//${url.host}${url.pathname}`;
 }
 
 /** Values to redact: all secrets and URL passwords, raw and decoded. */

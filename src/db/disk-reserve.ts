@@ -38,8 +38,8 @@ export function freeReserve({ dataDir, logger }: { dataDir: string; logger: Logg
 }
 
 /**
- * Keeps a reserve in DATA_DIR: makes it when there is plenty of space, now and after it was given up. Its failure is no
- * harm: the next try is in a minute.
+ * Keeps a reserve in DATA_DIR: makes it when there is plenty of space, now and after it was given up. Failure is
+ * harmless: the next try is in a minute.
  */
 export function keepReserve({ dataDir, path }: { dataDir: string; path: string }): {
   /** Settles when the first try has ended. */

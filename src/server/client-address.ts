@@ -26,10 +26,15 @@ export function clientAddress(request: Request, trustedProxyHops: number): strin
 
 /**
  * Whether a request comes from this machine: the service listens on loopback only, and neither the peer nor the client that
- * the trusted proxies name is elsewhere. A proxy that is not declared as trusted may forward anybody.
+ * the trusted proxies name is elsewhere. A proxy that is not declared as trusted may forward anybody. Never with an issuer
+ * of OpenID Connect: such a service is behind a proxy, which may name nobody.
  */
-export function isFromHere(request: Request, config: Pick<Config, "host" | "trustedProxyHops">): boolean {
-  const { host, trustedProxyHops } = config;
+export function isFromHere(
+  request: Request,
+  config: Pick<Config, "auth" | "host" | "trustedProxyHops">,
+): boolean {
+  const { auth, host, trustedProxyHops } = config;
+  if (auth.mode === "oidc") return false;
   const forwarded = request.headers.has("x-forwarded-for") || request.headers.has("forwarded");
   if (!isLoopback(host) || (forwarded && trustedProxyHops === 0)) return false;
   const peer = clientAddress(request, 0);

@@ -157,6 +157,23 @@ describeEachDatabase("what the service itself records", (database) => {
   });
 });
 
+test("the settings of a start have no credentials of arguments and URLs", () => {
+  const settings = settingsOf(
+    readConfig({
+      AGENT: "command",
+      AGENT_COMMAND: '["my-agent","--key","secret-1"]',
+      ANTHROPIC_BASE_URL: "https://user:secret-2@model.example/v1?key=secret-3#secret-4",
+      GITHUB_URL: "https://git.example",
+    }),
+  );
+  expect(settings).toMatchObject({
+    AGENT_COMMAND: "my-agent",
+    ANTHROPIC_BASE_URL: "https://model.example/v1",
+    GITHUB_URL: "https://git.example",
+  });
+  expect(JSON.stringify(settings)).not.toContain("secret-");
+});
+
 test("the settings of a start are those that differ from the defaults, without secrets", () => {
   expect(settingsOf(readConfig({}))).toEqual({ CORS_ORIGINS: [], HOST: "127.0.0.1", AUTH_MODE: "local" });
   const settings = settingsOf(

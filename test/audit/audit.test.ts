@@ -62,6 +62,15 @@ describeEachDatabase("the audit log", (database) => {
     expect(entries[0]).toMatchObject({ actor: "admin", detail: { action: "audit.read", exported: false } });
   });
 
+  test("attack: a reading by a cursor made by hand is in it, too", async () => {
+    await read(`?limit=1&cursor=${btoa("999999999").replaceAll("=", "")}`);
+    await read("?cursor=eA", { accept: "application/x-ndjson" }).catch(() => undefined);
+    const { entries } = (await read("?action=audit.read&limit=3")).body;
+    const [, exported, byHand] = entries;
+    expect(exported.detail).toEqual({ exported: true });
+    expect(byHand.detail).toMatchObject({ cursor: expect.any(String), exported: false });
+  });
+
   test("pages and filters: newest first, from and to, and a cursor", async () => {
     for (let n = 0; n < 5; n += 1) await record(`session:${n}`, "pages");
     const first = (await read("?actor=pages&limit=2")).body;

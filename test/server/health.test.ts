@@ -34,6 +34,12 @@ test.each<[string, Record<string, string>, Record<string, string>, number]>([
     401,
   ],
   [
+    "with an issuer, by a proxy that names nobody",
+    { KEYCLOAK_ISSUER: "https://sso.example.com/realms/main" },
+    {},
+    401,
+  ],
+  [
     "through a declared proxy, from this machine",
     { TRUSTED_PROXY_HOPS: "1" },
     { "x-forwarded-for": "127.0.0.1" },

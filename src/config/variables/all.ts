@@ -46,7 +46,7 @@ export const SECRET_NAMES: readonly string[] = SECTIONS.flatMap(({ rows }) => fl
   .map(({ env }) => env);
 
 /** How they may be given, for --help and .env.example. */
-export const SECRETS_DOC = `Each of ${SECRET_NAMES.join(", ")} may instead be given by a file: NAME_FILE=/path, or a systemd credential called NAME or name. They are removed from the environment once they were read.`;
+export const SECRETS_DOC = `Each of ${SECRET_NAMES.join(", ")} may instead be given by a file: NAME_FILE=/path, or a systemd credential called NAME or name. The service removes them from its environment after reading them, where the platform allows.`;
 
 export type VariableName = NamesOf<typeof ROWS>;
 
