@@ -13,6 +13,8 @@ const STRING_LIMITS = [64 * 1024, 8 * 1024, 512];
 const TOOL_USE_RESULT_LIMIT = 8 * 1024;
 const DEPTH_LIMIT = 64;
 const UUID_LIMIT = 100;
+/** How many uuids of a run are remembered; whatever is printed after that gets new ones. */
+const UUIDS_LIMIT = 100_000;
 /** The longest note about characters left out. */
 const NOTE_LIMIT = 64;
 
@@ -69,10 +71,16 @@ export function createUuids(): (event: AgentEvent) => AgentEvent {
   const seen = new Set<string>();
   return (event) => {
     const own: unknown = event.uuid;
-    const good = typeof own === "string" && own !== "" && own.length <= UUID_LIMIT && !seen.has(own);
-    const uuid = good ? own : crypto.randomUUID();
-    seen.add(uuid);
-    return good ? event : { ...event, uuid };
+    const good =
+      typeof own === "string" &&
+      own !== "" &&
+      own.length <= UUID_LIMIT &&
+      seen.size < UUIDS_LIMIT &&
+      !seen.has(own);
+    // The agent does not know new ones, so it cannot take them.
+    if (!good) return { ...event, uuid: crypto.randomUUID() };
+    seen.add(own);
+    return event;
   };
 }
 

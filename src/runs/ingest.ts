@@ -10,11 +10,13 @@ import type { Progress } from "./writer.ts";
 const BATCH_EVENTS = 200;
 const BATCH_BYTES = 500_000;
 const BATCH_AGE_MS = 50;
+/** A line that has the agent's result matches; others may. Parsing a gigabyte of short lines would take minutes. */
+const MAY_BE_RESULT = /"type"\s*:\s*"result"/;
 
 /**
  * Stores the events in an agent's output: in order, in batches, one write at a time. The next batch fills during a write;
- * when it is full, reading waits. Lines of plain text become one event a batch. At a limit nothing more is stored; what
- * follows is read all the same, because the agent's result may be in it.
+ * when it is full, reading waits. Lines of plain text become one event a batch. At a limit nothing more is stored; in what
+ * follows, only the agent's result is looked for.
  * @param options.lines all lines from the beginning of the output, since the reader needs them all.
  * @param options.stored bytes of the output whose events are stored already. They count for the limits.
  * @param options.onLimit called at most once.
@@ -69,11 +71,11 @@ export async function ingest(options: {
   try {
     for await (const { line, end } of lines) {
       if (failure !== undefined) break;
-      const read = reader.read(line);
+      const read = limit && !MAY_BE_RESULT.test(line) ? undefined : reader.read(line);
       const isNew = end > options.stored;
       if (isNew && to === options.stored) take();
       if (isNew) to = end;
-      if (read === undefined) continue;
+      if (read === undefined || limit) continue;
       batch.add(read, line);
       const full = batch.events() >= BATCH_EVENTS || batch.bytes() >= BATCH_BYTES;
       if (!isNew) {

@@ -160,6 +160,27 @@ test("more events than RUN_MAX_EVENTS end the run; the rest is read and not stor
   expect(offset).toBe(1_000);
 });
 
+test("after a limit only the line of the result is parsed: a gigabyte of short lines took minutes and all memory", async () => {
+  const rest = Array<string>(10_000).fill('{"type":"system"}');
+  const result = '{"type": "result"}';
+  let parsed: string[] = [];
+  const counting: AgentReader = {
+    ...reader,
+    read(line) {
+      parsed.push(line);
+      return reader.read(line);
+    },
+  };
+  const { offset } = await collect([...rest, result, ...rest], { reader: counting, maxEvents: 500 });
+  expect(parsed.length).toBeLessThan(1_000);
+  expect(parsed.at(-1)).toBe(result);
+  expect(offset).toBe(20_001);
+  // An adoption reads all of it again.
+  parsed = [];
+  await collect([...rest, result], { reader: counting, maxEvents: 500, stored: 10_000 });
+  expect(parsed.length).toBeLessThan(1_000);
+});
+
 test("more bytes than RUN_MAX_STORED_MB end the run, by what is stored and not by what is printed", async () => {
   const lines = Array<string>(100).fill("x".repeat(100_000));
   const { limits, events } = await collect(lines, { maxStoredBytes: 4 * 1024 ** 2 });
