@@ -24,7 +24,7 @@ export interface Limit {
   reason: string;
 }
 
-/** The limits of what a program may use: whoever reaches one gets no time to end by itself. */
+/** The limits of what a program may use. */
 const EXCEEDED = {
   memory: ({ memoryBytes }) =>
     `it needed more memory than it may have (RUN_MEMORY_MB); the most that it had was ${Math.round(memoryBytes / MIB)} MB.`,
@@ -38,7 +38,9 @@ export function exceededLimit({ exceeded, peak }: ProcessUsage): Limit | undefin
   return exceeded && { name: exceeded, reason: `The run was stopped: ${EXCEEDED[exceeded](peak)}` };
 }
 
-export const isExceeded = ({ name }: Limit): boolean => name in EXCEEDED;
+/** Whether the agent may tidy up: who fills a disk, a pipe or the memory would use the time to go on with that. */
+export const mayTidyUp = ({ name }: Limit): boolean =>
+  name === "timeout" || name === "silence" || name === "result";
 
 /**
  * Watches a run until it reaches a limit or `stop` is called.

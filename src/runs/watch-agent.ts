@@ -3,7 +3,7 @@ import type { RunLimits } from "../config/config.ts";
 import { LeaseLost } from "../lifecycle/fence.ts";
 import type { ProcessUsage, Sandbox, SandboxProcess, SandboxProvider } from "../sandboxes/sandbox.ts";
 import { ingest } from "./ingest.ts";
-import { exceededLimit, isExceeded, type Limit, watchLimits } from "./limits.ts";
+import { exceededLimit, type Limit, mayTidyUp, watchLimits } from "./limits.ts";
 import type { RunWriter } from "./writer.ts";
 
 /** The time between SIGTERM and SIGKILL, milliseconds. */
@@ -42,7 +42,7 @@ export async function watchAgent(options: {
   let limit: Limit | undefined;
   const onLimit = (hit: Limit) => {
     limit ??= hit;
-    stop(isExceeded(hit) ? 0 : STOP_GRACE_MS);
+    stop(mayTidyUp(hit) ? STOP_GRACE_MS : 0);
   };
   const watch = watchLimits({
     limits,

@@ -13,6 +13,18 @@ describeRuns("the limits of a run", (fixture) => {
     expect((await promptRow(promptId)).error).toContain(reason);
   });
 
+  test("who prints too many events is killed at once: with SIGTERM alone it went on for 5 seconds", async () => {
+    const { depsFor, submit, run, promptRow } = fixture();
+    const { promptId } = await submit();
+    const printed = `echo '{"type":"result","num_turns":77}'; exit`;
+    const script = `trap "${printed.replaceAll('"', '\\"')}" TERM; for i in $(seq 1000); do echo '{"type":"system"}'; done; sleep 600 & wait`;
+    await run(promptId, depsFor(shellAgent(script), { limits: { ...LIMITS, maxEvents: 100 } }));
+    const row = await promptRow(promptId);
+    // It never got a SIGTERM that it could have caught.
+    expect(row.usage).not.toHaveProperty("turns");
+    expect(row.error).toContain("RUN_MAX_EVENTS");
+  });
+
   test("a run is stopped when the disk fills up, and starts over from a clean checkout once there is space", async () => {
     const { machine, depsFor, submit, run, promptRow, sessionRow, skipBackoff } = fixture();
     const { promptId, sessionId } = await submit();
