@@ -1,6 +1,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { LocalConfig } from "../db/json-columns.ts";
+import { MIB } from "../shared/units.ts";
 import { withinQuota } from "./disk/within-quota.ts";
 import { isTransient, RepositoryError } from "./git/git-errors.ts";
 import { packCommand } from "./git/packing.ts";
@@ -34,9 +35,12 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
         await machine.killAll(id);
         const { branch } = request;
         const command = packCommand({ message, start, branch, author: machine.author });
-        const process = machine.launch(id, hostPaths, command, PACKING_TIMEOUT_MS);
+        const { maxWorkBytes } = machine;
+        const process = machine.launch(id, hostPaths, command, PACKING_TIMEOUT_MS, undefined, maxWorkBytes);
         try {
-          await withinQuota({ disk: machine.disk, space, signal }, (inTime) => packed(process, inTime));
+          await withinQuota({ disk: machine.disk, space, signal }, (inTime) =>
+            packed(process, maxWorkBytes, inTime),
+          );
           const bundle = Bun.file(process.output).size > 0 ? process.output : undefined;
           return await machine.repositoryFor(request).importBundle(request, { bundle, start }, signal);
         } finally {
@@ -90,8 +94,12 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
   };
 }
 
-/** Waits until the work is packed. @throws RepositoryError; what `signal` aborted with, after the program was killed. */
-async function packed(process: SandboxProcess, signal: AbortSignal): Promise<void> {
+/**
+ * Waits until the work is packed.
+ * @param maxBytes at which the bundle was cut off.
+ * @throws RepositoryError; what `signal` aborted with, after the program was killed.
+ */
+async function packed(process: SandboxProcess, maxBytes: number, signal: AbortSignal): Promise<void> {
   const onAbort = () => void process.stop(0);
   signal.addEventListener("abort", onAbort, { once: true });
   // It may have aborted while the old processes were killed.
@@ -99,6 +107,10 @@ async function packed(process: SandboxProcess, signal: AbortSignal): Promise<voi
   try {
     const { code, stderr } = await process.exit;
     signal.throwIfAborted();
+    if (Bun.file(process.output).size > maxBytes)
+      throw new RepositoryError(
+        `The work in the checkout is too large: what is new in it has more than ${maxBytes / MIB} MB (REPO_MAX_MB).`,
+      );
     if (code === 0) return;
     throw new RepositoryError(
       `The work in the checkout could not be read: ${stderr.trim().split("\n").at(-1) || `git ended with ${code}`}`,

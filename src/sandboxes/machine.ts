@@ -60,19 +60,25 @@ export interface Machine
   handOver(id: string, folder: string): Promise<void>;
   /** The sandbox's host user; undefined: the service's own. */
   uidOf(id: string): number | undefined;
-  /** @param gateway folder with the socket of the run's gateway. */
+  /**
+   * @param gateway folder with the socket of the run's gateway.
+   * @param maxOutputBytes what it may print; default: as much as an agent (RUN_MAX_OUTPUT_MB).
+   */
   launch(
     id: string,
     hostPaths: SandboxPaths,
     command: AgentCommand,
     limitMs: number,
     gateway?: string,
+    maxOutputBytes?: number,
   ): SandboxProcess;
   attach(id: string, record: AgentProcess): Promise<SandboxProcess | undefined>;
   /** Kills every process of a sandbox. */
   killAll(id: string): Promise<void>;
   /** Kills every process of a sandbox and removes its folder. Idempotent. */
   remove(id: string): Promise<void>;
+  /** The largest bundle of a sandbox's work, bytes (REPO_MAX_MB). */
+  maxWorkBytes: number;
   /** Our copy of the requested repository. @throws RepositoryError if the request is invalid. */
   repositoryFor(request: CheckoutRequest): RepositoryStore;
   /** Keeps the commit that the checkout started from. Written last: a sandbox that has it is complete. */
@@ -123,6 +129,7 @@ export async function openMachine(options: {
   const machine: Machine = {
     host,
     author,
+    maxWorkBytes: config.repoLimits.maxBytes,
     isolation: isolation.status,
 
     disk,
@@ -160,11 +167,14 @@ export async function openMachine(options: {
       if (isolation.current?.uids && uid !== undefined) await giveTreeTo(uid, folder, path);
     },
     uidOf: (id) => uidIn(folderOf(id)),
-    launch: (id, hostPaths, command, limitMs, gateway) =>
-      startProcess(refOf(id), {
-        ...{ isolation: isolation.current, hostPaths, path, command, limitMs, gateway },
-        uid: uidIn(folderOf(id)),
-      }),
+    launch: (id, hostPaths, command, limitMs, gateway, maxOutputBytes = config.runLimits.maxOutputBytes) =>
+      startProcess(
+        { ...refOf(id), maxOutputBytes },
+        {
+          ...{ isolation: isolation.current, hostPaths, path, command, limitMs, gateway },
+          uid: uidIn(folderOf(id)),
+        },
+      ),
     attach: (id, record) => attachProcess(refOf(id), record),
     killAll: (id) => killPrograms(refOf(id)),
     async remove(id) {

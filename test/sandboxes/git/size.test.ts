@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { RepositoryError } from "../../../src/sandboxes/sandbox.ts";
 import { makeRepository, type TestRepository } from "../../harness/repository.ts";
 import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
-import { openSandboxFixture, type SandboxFixture } from "../fixture.ts";
+import { never, openSandboxFixture, type SandboxFixture } from "../fixture.ts";
 
 setDefaultTimeout(TEST_TIMEOUT_MS);
 
@@ -48,6 +48,26 @@ describe.each([true, false])("isolated: %p", (isolated) => {
       expect(performance.now() - began).toBeLessThan(15_000);
       expect(await readdir(join(fixture.dataDir, "sandboxes"))).toEqual([]);
     } finally {
+      await repo.remove();
+    }
+  });
+
+  // The bundle went through the journal's pipe, and was cut off at RUN_MAX_OUTPUT_MB: "git ended with 141".
+  test("work may be larger than what an agent may print, and names the limit that it has", async () => {
+    const limits = { RUN_MAX_OUTPUT_MB: "1", REPO_MAX_MB: "4" };
+    const small = await openSandboxFixture({ isolated, env: limits });
+    const repo = await makeRepository();
+    try {
+      const request = small.request(repo.path, { branch: "prompt/s-large" });
+      const sandbox = await small.open(request);
+      await small.run(sandbox, "head -c 3M /dev/urandom > large");
+      expect(await sandbox.deliverWork("large", never)).toMatchObject({ push: { pushed: true } });
+      await small.run(sandbox, "head -c 6M /dev/urandom > larger");
+      const delivered = sandbox.deliverWork("larger", never);
+      await expect(delivered).rejects.toThrow("more than 4 MB (REPO_MAX_MB)");
+      await expect(delivered).rejects.toMatchObject({ transient: false });
+    } finally {
+      await small.remove();
       await repo.remove();
     }
   });
