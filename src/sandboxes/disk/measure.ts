@@ -1,9 +1,9 @@
 import type { DiskUsage } from "./quotas.ts";
 
-/** A tree that takes longer is measured again later. */
+/** A tree that takes longer has more files than anybody can watch. */
 const TIMEOUT_MS = 120_000;
 
-/** Counts what is in folders. @throws if it cannot be counted; what `signal` aborted with. */
+/** Counts what is in folders; infinitely much if that takes too long. @throws if it cannot be counted; what `signal` aborted with. */
 export type TreeMeter = (folders: readonly string[], signal?: AbortSignal) => Promise<DiskUsage>;
 
 /**
@@ -13,12 +13,13 @@ export type TreeMeter = (folders: readonly string[], signal?: AbortSignal) => Pr
  * Where the service is an ordinary user, an agent has the same user on the disk and could lock it out of a folder (chmod 000).
  * `unshare` makes the measuring program root in a user namespace, where it may read that user's folders whatever their mode.
  */
-export function createTreeMeter({ path }: { path: string }): TreeMeter {
+export function createTreeMeter(options: { path: string; timeoutMs?: number | undefined }): TreeMeter {
+  const { path, timeoutMs = TIMEOUT_MS } = options;
   const ordinary = process.getuid?.() !== 0;
   let prefix: Promise<string[]> | undefined;
   const choosePrefix = async () => {
     if (!ordinary) return [];
-    const works = (await run(["unshare", "--map-root-user", "true"], path)).code === 0;
+    const works = (await run(["unshare", "--map-root-user", "true"], { path, timeoutMs })).code === 0;
     return works ? ["unshare", "--map-root-user"] : [];
   };
 
@@ -27,10 +28,12 @@ export function createTreeMeter({ path }: { path: string }): TreeMeter {
     prefix ??= choosePrefix();
     const du = [...(await prefix), "nice", "-n", "19", "du"];
     const [blocks, inodes] = await Promise.all([
-      run([...du, "-skxc", "--", ...folders], path, signal),
-      run([...du, "-sxc", "--inodes", "--", ...folders], path, signal),
+      run([...du, "-skxc", "--", ...folders], { path, timeoutMs, signal }),
+      run([...du, "-sxc", "--inodes", "--", ...folders], { path, timeoutMs, signal }),
     ]);
     signal?.throwIfAborted();
+    if (blocks.late || inodes.late)
+      return { bytes: Number.POSITIVE_INFINITY, files: Number.POSITIVE_INFINITY };
     const kib = totalOf(blocks.out);
     if (kib === undefined) throw new Error("the size of a sandbox could not be measured");
     // Not every du counts files.
@@ -44,16 +47,21 @@ function totalOf(out: string): number | undefined {
   return total === undefined ? undefined : Number(total);
 }
 
-async function run(argv: readonly string[], path: string, signal?: AbortSignal) {
+async function run(
+  argv: readonly string[],
+  options: { path: string; timeoutMs: number; signal?: AbortSignal | undefined },
+) {
+  const { path, timeoutMs, signal } = options;
+  const began = performance.now();
   const child = Bun.spawn([...argv], {
     env: { PATH: path, LC_ALL: "C" },
     stdin: "ignore",
     stdout: "pipe",
     stderr: "ignore",
-    timeout: TIMEOUT_MS,
+    timeout: timeoutMs,
     killSignal: "SIGKILL",
     ...(signal && { signal }),
   });
   const [out, code] = await Promise.all([child.stdout.text(), child.exited]);
-  return { out, code };
+  return { out, code, late: code !== 0 && performance.now() - began >= timeoutMs };
 }

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
-import { mkdir, open, readdir, readFile, rename, rm, statfs } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { mkdir, open, readdir, readFile, rename, rm, stat, statfs } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import type { Logger } from "../../observability/logger.ts";
 import { messageOf } from "../../shared/errors.ts";
 import { removeTree } from "../remove-tree.ts";
@@ -11,6 +11,11 @@ const INODE_BYTES = 256;
 const OVERHEAD_BYTES = 5 * 1024 * 1024;
 const OVERHEAD_SHARE = 1 / 256;
 const TOOL_TIMEOUT_MS = 30_000;
+/** What is older than this was left behind by a process that was killed: making and mounting take two tools at most. */
+const LEFT_BEHIND_MS = 3 * TOOL_TIMEOUT_MS;
+/** Its start is in the name: the file system in it may be an older one. */
+const TRIAL = /^trial-(?<began>\d+)-[0-9a-f-]+(\.img)?$/;
+const DRAFT = "draft-";
 
 /** The sparse file beside the folder that it is mounted on. */
 const imageOf = (folder: string) => `${folder}.img`;
@@ -39,7 +44,7 @@ export async function probeSizedFiles(options: {
 
   /** Appears complete or not at all. */
   const make = async (file: string) => {
-    const draft = join(spares, `draft-${crypto.randomUUID()}`);
+    const draft = join(spares, `${DRAFT}${crypto.randomUUID()}`);
     try {
       const handle = await open(draft, "wx", 0o600);
       await handle.truncate(size).finally(() => handle.close());
@@ -90,11 +95,25 @@ export async function probeSizedFiles(options: {
     release: ({ folder }) => releaseSizedFile({ folder, path }),
   };
 
-  const trial = join(root, `trial-${crypto.randomUUID()}`);
+  const releaseTrial = async (folder: string) => {
+    await releaseSizedFile({ folder, path });
+    await rm(folder, { recursive: true, force: true });
+  };
+  /** Those of processes that were killed meanwhile: no sandbox's id leads to them. */
+  const releaseTrials = async () => {
+    for (const name of await readdir(root)) {
+      const began = TRIAL.exec(name)?.groups?.["began"];
+      if (began !== undefined && Date.now() - Number(began) > LEFT_BEHIND_MS)
+        await releaseTrial(join(root, name.replace(/\.img$/, ""))).catch(() => undefined);
+    }
+  };
+  const trial = join(root, `trial-${Date.now()}-${crypto.randomUUID()}`);
   try {
     await mkdir(spares, { recursive: true, mode: 0o700 });
     for (const name of await readdir(spares))
-      if (join(spares, name) !== spare) await rm(join(spares, name), { force: true });
+      if (join(spares, name) !== spare && !(await isInTheMaking(join(spares, name))))
+        await rm(join(spares, name), { force: true });
+    await releaseTrials();
     await mkdir(trial, { mode: 0o700 });
     await method.open({ id: "", folder: trial, state: "" });
     return method;
@@ -102,10 +121,14 @@ export async function probeSizedFiles(options: {
     logger.debug("no file system can be mounted for a sandbox", { error: messageOf(error) });
     return undefined;
   } finally {
-    await releaseSizedFile({ folder: trial, path })
-      .then(() => rm(trial, { recursive: true, force: true }))
-      .catch(() => undefined);
+    await releaseTrial(trial).catch(() => undefined);
   }
+}
+
+/** Whether another process on this DATA_DIR may be making this spare. */
+async function isInTheMaking(file: string): Promise<boolean> {
+  const made = (await stat(file).catch(() => undefined))?.mtimeMs ?? 0;
+  return basename(file).startsWith(DRAFT) && Date.now() - made < LEFT_BEHIND_MS;
 }
 
 /** Empties, unmounts and removes what `open` made. Idempotent. */

@@ -23,7 +23,7 @@ interface Walk extends DiskUsage {
 }
 
 /**
- * Tells how much of the disk a sandbox uses. What the kernel counts is asked for each time. The rest must be walked over,
+ * Tells how much of the disk a sandbox uses. A tree that cannot be walked over in time is taken to be full. What the kernel counts is asked for each time. The rest must be walked over,
  * which costs more the more files there are: only when so much of the disk was used since the last walk that the sandbox
  * could have reached its limit, and every few seconds, because others may have freed as much as it has used.
  */
@@ -32,9 +32,10 @@ export function watchedSpaces(options: {
   root: string;
   path: string;
   limits: DiskUsage;
+  walkTimeoutMs?: number;
 }): Pick<DiskQuotas, "used" | "explains" | "watch"> {
   const { method, root, path, limits } = options;
-  const measure = createTreeMeter({ path });
+  const measure = createTreeMeter({ path, timeoutMs: options.walkTimeoutMs });
 
   const freeNow = async (): Promise<DiskUsage> => {
     const { bavail, bsize, ffree } = await statfs(root);

@@ -1,8 +1,11 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync } from "node:fs";
-import { mkdtemp, readdir, statfs, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, statfs, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createLogger } from "../../../src/observability/logger.ts";
+import { openDiskQuotas, type QuotaMethod } from "../../../src/sandboxes/disk/quotas.ts";
+import { watchedSpaces } from "../../../src/sandboxes/disk/watched.ts";
 import { mountsBelow, removeFolder } from "../../harness/remove-folder.ts";
 import { SLOW_TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
 import { isRoot, LIMIT, MIB, openQuotaFixture, pathWithout, type QuotaFixture } from "./fixture.ts";
@@ -135,6 +138,27 @@ function describeMethod(kind: string, open: () => Promise<QuotaFixture>): void {
       );
     });
 
+    test.if(kind === "image")(
+      "what a killed process has left of its trial is released, and what another is making stays",
+      async () => {
+        const root = join(fixture.folder, "sandboxes");
+        const [dead, alive] = [0, Date.now()].map((began) =>
+          join(root, `trial-${began}-${crypto.randomUUID()}`),
+        );
+        for (const trial of [dead, alive])
+          await Bun.$`mkdir ${trial} && truncate -s 16M ${trial}.img && mkfs.ext4 -q -F ${trial}.img && mount -o loop ${trial}.img ${trial}`.quiet();
+        const draft = (name: string) => join(fixture.folder, "spare-disks", `draft-${name}`);
+        for (const name of ["dead", "alive"]) await writeFile(draft(name), "");
+        await utimes(draft("dead"), 0, 0);
+        const logger = createLogger({ level: "silent" });
+        await openDiskQuotas({ root, path: process.env["PATH"] ?? "", limit: LIMIT, logger });
+        expect(await mountsBelow(`${dead}`)).toEqual([]);
+        expect((await readdir(root)).filter((name) => name.startsWith("trial-0"))).toEqual([]);
+        expect(existsSync(draft("dead"))).toBe(false);
+        expect(existsSync(draft("alive"))).toBe(true);
+      },
+    );
+
     test.if(kind === "image")("a folder that has contents from before is not mounted over", async () => {
       const space = await fixture.open();
       await fixture.quotas.release(space);
@@ -147,6 +171,29 @@ function describeMethod(kind: string, open: () => Promise<QuotaFixture>): void {
     });
   });
 }
+
+test("a tree that takes too long to walk over ends the run: it was walked over again and again, unwatched", async () => {
+  const folder = await mkdtemp(join(scratch, "slow-"));
+  const bin = await pathWithout(folder, ["du"]);
+  await writeFile(join(bin, "du"), "#!/bin/sh\nexec sleep 600\n", { mode: 0o755 });
+  const space = { id: "", folder, state: folder };
+  const method: QuotaMethod = {
+    ...{
+      kind: "watch",
+      detail: "",
+      enforced: false,
+      open: async () => undefined,
+      release: async () => undefined,
+    },
+    counted: async () => ({ bytes: 0, files: 0 }),
+    walked: () => [folder],
+  };
+  const limits = { bytes: LIMIT, files: 1_000 };
+  const spaces = watchedSpaces({ method, root: folder, path: bin, limits, walkTimeoutMs: 100 });
+  const full = Promise.withResolvers<void>();
+  spaces.watch(space, full.resolve);
+  await full.promise;
+});
 
 describeMethod("watch", () => openQuotaFixture({ path: onlyWatched }));
 if (isRoot) describeMethod("image", () => openQuotaFixture());
