@@ -53,7 +53,7 @@ async function main(args: readonly string[]): Promise<number> {
       });
     case "attack":
       return (await import("./sandbox-check/inside.ts")).runAttacks({
-        ids: command.ids,
+        ...command,
         stdin: process.stdin,
       });
     case "backup":

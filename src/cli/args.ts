@@ -21,7 +21,7 @@ export type Command =
   | { name: "doctor"; json: boolean }
   | { name: "sandbox-check"; json: boolean; only: readonly string[] }
   | { name: "demo-agent" }
-  | { name: "attack"; ids: readonly string[] }
+  | { name: "attack"; ids: readonly string[]; unisolated: boolean }
   | { name: "help" }
   | { name: "version" };
 
@@ -99,8 +99,10 @@ function commandOf([first, ...rest]: readonly string[], taskNames: readonly Task
       const { values, positionals } = read(first, rest, { json: FLAG }, Number.POSITIVE_INFINITY);
       return { name: first, json: values.json ?? false, only: positionals };
     }
-    case "attack":
-      return { name: first, ids: read(first, rest, {}, Number.POSITIVE_INFINITY).positionals };
+    case "attack": {
+      const { values, positionals } = read(first, rest, { unisolated: FLAG }, Number.POSITIVE_INFINITY);
+      return { name: first, ids: positionals, unisolated: values.unisolated ?? false };
+    }
     case "token": {
       const { user, role } = read(first, rest, {
         user: { type: "string" },

@@ -2,9 +2,13 @@ import type { Config } from "../config/config.ts";
 import type { Logger } from "../observability/logger.ts";
 import { type CheckReport, checkSandbox } from "../sandbox-check/run.ts";
 
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
 /**
- * `prompt-backend sandbox-check`: attacks a sandbox of this machine from inside, and prints what came of it.
- * @returns the exit code: 1 if an attack was not blocked, or there is no isolation, else 0.
+ * `prompt-backend sandbox-check`: attacks a sandbox of this machine from inside, and prints what came of it. SIGINT and
+ * SIGTERM end it early; it cleans up first.
+ * @returns the exit code: 1 if an attack was not blocked or could not be carried out, or there is no isolation, else 0.
+ * @throws OperatorError with exit code 2 for an attack that does not exist.
  */
 export async function runSandboxCheck(options: {
   config: Config;
@@ -14,9 +18,18 @@ export async function runSandboxCheck(options: {
   print: (line: string) => void;
 }): Promise<number> {
   const { json, print, only, ...rest } = options;
-  const report = await checkSandbox({ ...rest, ...(only.length > 0 && { only }) });
-  print(json ? JSON.stringify(report, null, 2) : tableOf(report));
-  return report.isolated && !report.results.some(({ result }) => result === "NOT BLOCKED") ? 0 : 1;
+  const abort = new AbortController();
+  const interrupt = () => abort.abort();
+  for (const name of SIGNALS) process.on(name, interrupt);
+  try {
+    const { signal } = abort;
+    const report = await checkSandbox({ ...rest, signal, ...(only.length > 0 && { only }) });
+    print(json ? JSON.stringify(report, null, 2) : tableOf(report));
+    const bad = report.results.some(({ result }) => result === "NOT BLOCKED" || result === "failed");
+    return report.isolated && !bad ? 0 : 1;
+  } finally {
+    for (const name of SIGNALS) process.off(name, interrupt);
+  }
 }
 
 function tableOf({ isolated, detail, results }: CheckReport): string {
@@ -31,6 +44,6 @@ function tableOf({ isolated, detail, results }: CheckReport): string {
       `${margin}${result === "blocked" ? `${stoppedBy}: ` : ""}${observed}`,
     ]),
     "",
-    `${results.length} attacks: ${count("blocked")} blocked, ${count("NOT BLOCKED")} NOT BLOCKED, ${count("not applicable")} not applicable here`,
+    `${results.length} attacks: ${count("blocked")} blocked, ${count("NOT BLOCKED")} NOT BLOCKED, ${count("failed")} failed, ${count("not applicable")} not applicable here`,
   ].join("\n");
 }

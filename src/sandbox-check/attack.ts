@@ -1,9 +1,13 @@
 import type { SandboxPaths } from "../agents/agent.ts";
 import type { CheckoutRequest, Sandbox, SandboxProvider } from "../sandboxes/sandbox.ts";
 
-/** What came of an attempt. `blocked` null: it cannot be tried on this machine. */
+/**
+ * What came of an attempt. `blocked` null: it cannot be tried on this machine; with `failed`, it should have been possible,
+ * and nothing is known.
+ */
 export interface Attempt {
   blocked: boolean | null;
+  failed?: true;
   observed: string;
 }
 
@@ -20,6 +24,8 @@ export interface Target {
   /** The like in /etc, made after the sandbox; undefined where the service may not write there. */
   etcSecret: string | undefined;
   servicePid: number;
+  /** The service's PID namespace, as /proc/self/ns/pid names it. */
+  serviceNamespace: string;
   /** The sandbox's folders as programs in it see them. */
   paths: SandboxPaths;
   sessionId: string;
@@ -70,6 +76,8 @@ export interface Attack {
   alone?: true;
   /** When its program is killed; default: half a minute. */
   limitMs?: number;
+  /** It only looks and connects: it is tried also where programs run on the host itself, without isolation. */
+  harmless?: true;
   /** Runs inside the sandbox, as the agent would. */
   inside?(target: Target): Attempt | Promise<Attempt>;
   /** Runs on the host once `inside` has called `ready`, and `inside` still runs. */
@@ -86,14 +94,20 @@ export const READY = "sandbox-check-ready";
 export const blocked = (observed: string): Attempt => ({ blocked: true, observed });
 export const open = (observed: string): Attempt => ({ blocked: false, observed });
 export const untried = (observed: string): Attempt => ({ blocked: null, observed });
+export const failed = (observed: string): Attempt => ({ blocked: null, failed: true, observed });
 
-/** Blocked if each of them is; those that are not are what was observed. */
+/** Blocked if each of them is, as far as they can be tried; those that are not are what was observed. */
 export function all(attempts: readonly Attempt[]): Attempt {
-  const failed = attempts.filter((one) => one.blocked === false);
-  const tried = attempts.filter((one) => one.blocked !== null);
-  const shown = failed.length > 0 ? failed : tried.length > 0 ? tried : attempts;
-  const observed = [...new Set(shown.map((one) => one.observed))].slice(0, 12).join("; ");
-  return { blocked: failed.length > 0 ? false : tried.length > 0 ? true : null, observed };
+  const kinds = [
+    attempts.filter((one) => one.blocked === false),
+    attempts.filter((one) => one.failed),
+    attempts.filter((one) => one.blocked),
+    attempts,
+  ];
+  const [first, ...others] = kinds.find((shown) => shown.length > 0) ?? [];
+  if (!first) return untried("there was nothing to try it on");
+  const observed = [...new Set([first, ...others].map((one) => one.observed))].slice(0, 12).join("; ");
+  return { ...first, observed };
 }
 
 /** Blocked if the work fails. @param work returns what it has reached. */

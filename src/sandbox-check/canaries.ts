@@ -1,7 +1,7 @@
 import { createSocket } from "node:dgram";
 import { chmod, mkdir, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { CANARY } from "./attack.ts";
 
 /** What an attack on the host would find: files with secrets, and listeners that notice visitors. */
@@ -22,6 +22,9 @@ export interface Canaries {
   remove(): Promise<void>;
 }
 
+/** Its name says to which check it belongs: a check that was killed leaves it behind. */
+export const etcCanaryOf = (folder: string) => `/etc/prompt-backend-sandbox-${basename(folder)}`;
+
 /** @param folder a new folder of the check. @param dataDir the service's DATA_DIR in this check, which exists. */
 export async function openCanaries(options: { folder: string; dataDir: string }): Promise<Canaries> {
   const { folder, dataDir } = options;
@@ -36,7 +39,7 @@ export async function openCanaries(options: { folder: string; dataDir: string })
   const [program, besideProgram] = [join(bin, "agent"), join(bin, "token")];
   await writeFile(program, "#!/bin/sh\n", { mode: 0o755 });
   await writeFile(besideProgram, secret(), { mode: 0o600 });
-  const etc = `/etc/prompt-backend-sandbox-check-${crypto.randomUUID()}`;
+  const etc = etcCanaryOf(folder);
   const etcSecret = await writeFile(etc, secret(), { mode: 0o600 }).then(
     () => etc,
     () => undefined,

@@ -24,6 +24,7 @@ export const FILE_ATTACKS: readonly Attack[] = [
     id: "file-data-dir",
     title: "read a file of DATA_DIR by its path on the host",
     stoppedBy: "mount namespace",
+    harmless: true,
     inside: ({ dataDir, secretFile }) =>
       all([unseen(secretFile), unseen(join(dataDir, "local-issuer.key")), unseen(dataDir)]),
   },

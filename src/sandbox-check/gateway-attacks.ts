@@ -1,6 +1,16 @@
 import { connect } from "node:net";
 import { GATEWAY_PORT } from "../sandboxes/isolation/isolation.ts";
-import { type Attack, type Attempt, all, blocked, codeOf, open, type Target, untried } from "./attack.ts";
+import {
+  type Attack,
+  type Attempt,
+  all,
+  blocked,
+  codeOf,
+  failed,
+  open,
+  type Target,
+  untried,
+} from "./attack.ts";
 import { unwritable } from "./look.ts";
 
 const ANSWER_TIMEOUT_MS = 5000;
@@ -37,7 +47,8 @@ function refusedBy(what: string, answer: string): Attempt {
       ? open(`${what}: connected`)
       : blocked(`${what}: SOCKS ${answer.charCodeAt(3)}`);
   }
-  return answer === "" ? blocked(`${what}: closed`) : untried(`${what}: ${answer.slice(0, 60)}`);
+  if (answer === "" || answer === "ECONNRESET") return blocked(`${what}: closed`);
+  return failed(`${what}: ${answer.slice(0, 60)}`);
 }
 
 const tunnel = async (host: string, port: number): Promise<Attempt> =>

@@ -9,7 +9,7 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
-import { type Attack, all, blocked, codeOf, open } from "./attack.ts";
+import { type Attack, all, blocked, codeOf, failed, open } from "./attack.ts";
 
 const MIB = 1024 * 1024;
 
@@ -172,14 +172,14 @@ export const LIMIT_ATTACKS: readonly Attack[] = [
   {
     id: "limit-sparse-transcript",
     title: "leave a transcript of 40 GB, which no disk quota counts, for the service to read",
-    stoppedBy: "the service reads a bounded part of regular files",
+    stoppedBy: "size limit of files; the service reads a bounded part of regular files",
     inside({ paths, sessionId }) {
       const folder = join(paths.state, "projects", "-workspace");
       mkdirSync(folder, { recursive: true });
       const file = join(folder, `${sessionId}.jsonl`);
       writeFileSync(file, "{}\n");
-      truncateSync(file, 40 * 1024 ** 3);
-      return blocked("made");
+      const most = [40, 8, 1, 0.05].find((size) => truncated(file, Math.round(size * 1024 ** 3)));
+      return most ? blocked(`${most} GB were made`) : failed("no large file could be made");
     },
     async outside({ sandbox, request }) {
       const { createClaudeAgent } = await import("../agents/claude.ts");
@@ -194,6 +194,16 @@ export const LIMIT_ATTACKS: readonly Attack[] = [
     },
   },
 ];
+
+/** False: larger than a file may be here. */
+function truncated(file: string, bytes: number): boolean {
+  try {
+    truncateSync(file, bytes);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** Resident memory of all processes in sight. */
 function residentBytes(): number {

@@ -1,7 +1,7 @@
 import { CFunction, dlopen, ptr, toBuffer } from "bun:ffi";
 import { constants, existsSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Attack, type Attempt, all, blocked, open, refused, untried } from "./attack.ts";
+import { type Attack, type Attempt, all, blocked, failed, open, refused, untried } from "./attack.ts";
 import { unopened } from "./look.ts";
 import { call, callNumber, denied, judge } from "./syscalls.ts";
 
@@ -144,7 +144,7 @@ function int80(): Attempt {
   });
   // Readable, writable, executable; private, anonymous.
   const page = symbols.mmap(null, 4096, 7, 0x22, -1, 0);
-  if (page === null || Number(page) < 0) return untried("no executable memory");
+  if (page === null || Number(page) < 0) return failed("no executable memory");
   // push rbx; mov eax, 20; xor ebx, ebx; int 0x80; pop rbx; ret
   toBuffer(page, 0, 12).set([0x53, 0xb8, 20, 0, 0, 0, 0x31, 0xdb, 0xcd, 0x80, 0x5b, 0xc3]);
   const result = CFunction({ ptr: page, args: [], returns: "i32" })() as number;

@@ -59,6 +59,7 @@ export const NETWORK_ATTACKS: readonly Attack[] = [
     id: "network-loopback",
     title: "connect to services on the host's loopback: the API, the database, model proxies",
     stoppedBy: "network namespace",
+    harmless: true,
     inside: async ({ tcpPort, tcp6Port }) =>
       all([
         await unconnected({ host: "127.0.0.1", port: tcpPort }),
@@ -111,6 +112,7 @@ export const NETWORK_ATTACKS: readonly Attack[] = [
     id: "network-take-port",
     title: "take over a port of the service, to get tokens of those who connect",
     stoppedBy: "network namespace",
+    harmless: true,
     alone: true,
     inside: ({ freePort }) => occupy(freePort, "127.0.0.1"),
     async meanwhile({ target }) {

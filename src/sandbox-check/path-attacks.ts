@@ -4,15 +4,14 @@ import {
   constants,
   linkSync,
   lstatSync,
-  mkdirSync,
   openSync,
   readlinkSync,
   rmSync,
   symlinkSync,
 } from "node:fs";
-import { type Attack, all, blocked, CANARY, open, refused } from "./attack.ts";
+import { type Attack, all, blocked, CANARY, failed, open, refused } from "./attack.ts";
 import { namesIn, pids, unreadable, unseen, unwritable } from "./look.ts";
-import { denied } from "./syscalls.ts";
+import { call, denied } from "./syscalls.ts";
 
 export const PATH_ATTACKS: readonly Attack[] = [
   {
@@ -143,12 +142,13 @@ export const PATH_ATTACKS: readonly Attack[] = [
     title: "make a path so deep that the sandbox cannot be removed",
     stoppedBy: "removal descends step by step",
     inside() {
-      const start = process.cwd();
-      for (let depth = 0; depth < 600; depth++) {
-        mkdirSync("a".repeat(40));
-        process.chdir("a".repeat(40));
-      }
-      process.chdir(start);
+      const start = Buffer.from(`${process.cwd()}\0`);
+      const name = Buffer.from(`${"a".repeat(40)}\0`);
+      // Not by process.chdir, which wants to know where it is: the path is longer than the kernel tells.
+      for (let depth = 0; depth < 600; depth++)
+        for (const result of [call("mkdirat", -100, ptr(name), 0o700), call("chdir", ptr(name))])
+          if ("error" in result) return failed(`${result.error} at depth ${depth}`);
+      call("chdir", ptr(start));
       return blocked("600 folders, 24,000 bytes of path");
     },
     async outside({ provider, sandbox }) {

@@ -28,14 +28,15 @@ export async function runInside(options: {
   program: string;
   path: string;
   gateway: CheckGateway | undefined;
+  isolated: boolean;
   limitMs?: number | undefined;
   onReady?: (() => Promise<void>) | undefined;
 }): Promise<Ended> {
-  const { sandbox, target, ids, program, path, gateway, limitMs = LIMIT_MS, onReady } = options;
+  const { sandbox, target, ids, program, path, gateway, isolated, limitMs = LIMIT_MS, onReady } = options;
   const own = ownExecutable();
   const beside = findProgram(program, path)?.readable ?? [];
   const command = {
-    argv: [...own.argv, "attack", ...ids] as const,
+    argv: [...own.argv, "attack", ...(isolated ? [] : ["--unisolated"]), ...ids] as const,
     env: { ...gateway?.env },
     stdin: JSON.stringify(target),
     readable: [...own.readable, ...beside],

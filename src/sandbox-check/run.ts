@@ -1,24 +1,19 @@
-import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import type { Logger } from "../observability/logger.ts";
-import { type Cgroups, openCgroups } from "../sandboxes/process/cgroup.ts";
-import { openSandboxes } from "../sandboxes/providers.ts";
-import type { CheckoutRequest, Sandbox } from "../sandboxes/sandbox.ts";
-import { messageOf } from "../shared/errors.ts";
-import type { Attack, Attempt, Host, Need, Target } from "./attack.ts";
-import { all, untried } from "./attack.ts";
-import { openCanaries } from "./canaries.ts";
-import { type CheckGateway, openCheckGateway } from "./check-gateway.ts";
-import { CHECK_LIMITS } from "./limit-attacks.ts";
-import { type Ended, runInside } from "./run-inside.ts";
-import { makeOrigins, startTenant } from "./scenery.ts";
+import { messageOf, OperatorError } from "../shared/errors.ts";
+import type { Attack, Attempt, Need } from "./attack.ts";
+import { failed, untried } from "./attack.ts";
+import { claimFolder, removeLeftovers } from "./leftovers.ts";
+import { type Has, openStage, type Stage } from "./stage.ts";
 import { ATTACKS } from "./table.ts";
 
 export interface Result {
   id: string;
   title: string;
-  result: "blocked" | "NOT BLOCKED" | "not applicable";
+  /** "failed": it should have been tried, and was not; nothing is known. */
+  result: "blocked" | "NOT BLOCKED" | "failed" | "not applicable";
   observed: string;
   stoppedBy: string;
 }
@@ -30,161 +25,98 @@ export interface CheckReport {
   results: readonly Result[];
 }
 
-/** What is there before an attack begins. */
-type Scene = Pick<Host, "target" | "provider" | "sandbox" | "request" | "origin"> & {
-  gateway: CheckGateway | undefined;
-};
-
 /**
- * Attacks a sandbox from inside, with the code and the configuration that runs use on this machine, but in a DATA_DIR of
- * its own, below the real one, and with small limits.
+ * Attacks a sandbox from inside, with the code that runs use on this machine and with its isolation, but in a DATA_DIR of
+ * its own, below the real one, and with small limits. Removes first what checks that were killed have left behind.
  * @param options.only ids; default: all of the table.
+ * @param options.signal ends the check early: it cleans up and throws.
+ * @throws OperatorError with exit code 2 for an id that does not exist.
  */
 export async function checkSandbox(options: {
   config: Config;
   logger: Logger;
   only?: readonly string[];
+  signal?: AbortSignal;
 }): Promise<CheckReport> {
-  const { config, logger, only } = options;
-  const attacks = ATTACKS.filter(({ id }) => only?.includes(id) ?? true);
+  const { config, logger, only, signal = new AbortController().signal } = options;
+  const attacks = attacksOf(only);
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
+  await removeLeftovers({ config, logger });
   const folder = await mkdtemp(join(config.dataDir, "check-"));
+  const claim = claimFolder(folder);
+  let stage: Stage | undefined;
+  const interrupted = Promise.withResolvers<never>();
+  // The commonest case has nobody who waits for it.
+  interrupted.promise.catch(() => undefined);
+  const interrupt = () => interrupted.reject(new OperatorError("sandbox-check was interrupted", 1));
+  if (signal.aborted) interrupt();
+  signal.addEventListener("abort", interrupt, { once: true });
+  const work = async () => {
+    await chmod(folder, 0o755);
+    stage = await openStage(folder, { config, logger, signal });
+    return attackOn(stage, attacks);
+  };
+  const working = work();
   try {
-    return await attackIn(folder, { config, logger, attacks });
+    return await Promise.race([working, interrupted.promise]);
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    signal.removeEventListener("abort", interrupt);
+    // Ends what runs, and with it the work.
+    await stage?.close();
+    await working.catch(() => undefined);
+    await stage?.close();
+    await claim.remove();
   }
 }
 
-async function attackIn(
-  folder: string,
-  { config, logger, attacks }: { config: Config; logger: Logger; attacks: readonly Attack[] },
-): Promise<CheckReport> {
-  const dataDir = join(folder, "data");
-  await mkdir(dataDir, { mode: 0o700 });
-  await chmod(folder, 0o755);
-  const origins = join(folder, "origins");
-  const makeOrigin = await makeOrigins({ folder: origins, path: config.path });
-  let groups: Cgroups | undefined;
-  const cgroups = async (host: string) => {
-    groups = await openCgroups({ host });
-    return groups;
-  };
-  const provider = await openSandboxes({ config: checkConfig(config, dataDir, origins), logger, cgroups });
-  const { isolated, closedNetwork } = provider.isolation;
-  const refusal = await provider.isolation.refusal();
-  const detail = refusal ?? `${provider.isolation.detail}; ${provider.disk.detail}`;
-  if (refusal !== undefined)
+function attacksOf(only: readonly string[] | undefined): readonly Attack[] {
+  const unknown = only?.filter((id) => !ATTACKS.some((one) => one.id === id)) ?? [];
+  if (unknown.length > 0)
+    throw new OperatorError(
+      `there is no attack ${unknown.join(", ")}; valid: ${ATTACKS.map(({ id }) => id).join(", ")}`,
+      2,
+    );
+  return ATTACKS.filter(({ id }) => only?.includes(id) ?? true);
+}
+
+async function attackOn(stage: Stage, attacks: readonly Attack[]): Promise<CheckReport> {
+  const { isolated, detail, has } = stage;
+  if (stage.refused)
     return {
       isolated: false,
       detail,
       results: attacks.map((one) => resultOf(one, untried("runs are refused"))),
     };
-  const has: Record<Need, boolean> = {
-    memory: groups?.capabilities.memory ?? false,
-    processes: groups?.capabilities.processes ?? false,
-    gateway: closedNetwork,
-  };
-  const canaries = await openCanaries({ folder, dataDir });
-  const request = async (): Promise<CheckoutRequest> => {
-    const id = crypto.randomUUID();
-    return {
-      sessionId: id,
-      repo: await makeOrigin(),
-      targetBranch: "main",
-      branch: `${config.branchPrefix}check-${id.slice(0, 8)}`,
-      // Nothing of a check outlives it.
-      pushes: { commit: null, record: async () => undefined },
-    };
-  };
-  const openOne = async (one: CheckoutRequest): Promise<Sandbox> =>
-    provider.open(provider.plan(), one, new AbortController().signal, async () => undefined);
-  const tenant = await startTenant(await openOne(await request()));
-  const other = closedNetwork ? await openCheckGateway(tenant.folder) : undefined;
-
-  /** Runs attacks in a sandbox of their own. @param look is called while the program runs, and when it has ended. */
-  async function inSandbox<T>(run: (host: Scene) => Promise<T>): Promise<T> {
-    const own = await request();
-    const sandbox = await openOne(own);
-    const ownFolder = join(sandbox.notes, "..");
-    const gateway = closedNetwork ? await openCheckGateway(ownFolder) : undefined;
-    const target: Target = {
-      ...canaries,
-      ...{ dataDir, servicePid: process.pid, paths: sandbox.paths, sessionId: own.sessionId },
-      ownFolder,
-      otherFolder: tenant.folder,
-      marker: join(folder, `marker-${crypto.randomUUID()}`),
-      tokens: gateway && other && { own: gateway.token, other: other.token },
-    };
-    try {
-      return await run({ target, provider, sandbox, gateway, request: own, origin: own.repo });
-    } finally {
-      await gateway?.close();
-      await provider.release(sandbox.config);
-    }
+  const reasons = new Map(attacks.map((one) => [one.id, reasonAgainst(one, { isolated, has })]));
+  const tried = attacks.filter(({ id }) => reasons.get(id) === undefined);
+  const together = tried.filter((one) => one.inside && !one.alone && !one.outside && !one.meanwhile);
+  const reports =
+    together.length > 0 ? await stage.tryTogether(together.map(({ id }) => id)) : new Map<string, Attempt>();
+  const results: Result[] = [];
+  for (const attack of attacks) {
+    const reason = reasons.get(attack.id);
+    const attempt =
+      reason ??
+      reports.get(attack.id) ??
+      (await stage
+        .tryAlone(attack)
+        .catch((error: unknown) => failed(`the check failed: ${messageOf(error)}`)));
+    const { needs } = attack;
+    const lacking = attempt.blocked === false && needs !== undefined && !has[needs];
+    results.push(resultOf(attack, lacking ? untried(`${LACKING[needs]} (${attempt.observed})`) : attempt));
   }
+  return { isolated, detail, results };
+}
 
-  async function tryOne(attack: Attack): Promise<Attempt> {
-    return inSandbox(async (host) => {
-      canaries.takeVisitors();
-      let meanwhile: Attempt | undefined;
-      const seen = (ended?: Ended): Host => ({
-        ...host,
-        exit: ended?.exit,
-        visitors: canaries.takeVisitors(),
-        journalBytes: ended?.journalBytes ?? 0,
-        longestLine: ended?.longestLine ?? 0,
-        gatewayAnswers: async () => (await other?.answers()) ?? false,
-      });
-      const ended = await runInside({
-        ...host,
-        ids: [attack.id],
-        program: canaries.program,
-        path: config.path,
-        limitMs: attack.limitMs,
-        onReady:
-          attack.meanwhile &&
-          (async () => {
-            meanwhile = await attack.meanwhile?.(seen());
-          }),
-      });
-      const inside = meanwhile ? [] : [judged(attack, ended)];
-      const outside = attack.outside ? [await attack.outside(seen(ended))] : [];
-      // What was done inside is not a result where the host's side decides.
-      return all(
-        outside.length > 0
-          ? [...inside.filter((one) => one.blocked === false), ...outside]
-          : [...inside, ...(meanwhile ? [meanwhile] : [])],
-      );
-    });
-  }
-
-  try {
-    const together = attacks.filter((one) => one.inside && !one.alone && !one.outside && !one.meanwhile);
-    const reports = await inSandbox((host) =>
-      runInside({ ...host, ids: together.map(({ id }) => id), program: canaries.program, path: config.path }),
-    );
-    const results: Result[] = [];
-    for (const attack of attacks) {
-      const report = reports.reports.get(attack.id);
-      const attempt =
-        report ??
-        (await tryOne(attack).catch((error: unknown) => untried(`the check failed: ${messageOf(error)}`)));
-      const lacking = attempt.blocked === false && attack.needs !== undefined && !has[attack.needs];
-      results.push(
-        resultOf(
-          attack,
-          lacking ? untried(`${LACKING[attack.needs ?? "gateway"]} (${attempt.observed})`) : attempt,
-        ),
-      );
-    }
-    return { isolated, detail, results };
-  } finally {
-    await tenant.stop();
-    await other?.close();
-    await provider.sweep(async () => new Set());
-    await canaries.remove();
-  }
+/** Why an attack must not be tried here. */
+function reasonAgainst(
+  { harmless, needs }: Attack,
+  { isolated, has }: { isolated: boolean; has: Has },
+): Attempt | undefined {
+  if (!isolated && !harmless) return untried("programs run on this machine itself, where it would do harm");
+  // It would reach whoever listens on this machine.
+  if (needs === "gateway" && !has.gateway) return untried(LACKING.gateway);
+  return undefined;
 }
 
 const LACKING: Record<Need, string> = {
@@ -193,30 +125,9 @@ const LACKING: Record<Need, string> = {
   gateway: "this machine has no network namespaces, or no socat",
 };
 
-/** What the program itself reported, or what its end says. */
-function judged(attack: Attack, { reports, started, exit, timedOut }: Ended): Attempt {
-  const report = reports.get(attack.id);
-  if (report) return report;
-  if (!started) return untried(`the program did not start: ${exit.stderr.trim().split("\n").at(-1) ?? ""}`);
-  if (timedOut && attack.limitMs === undefined) return untried("no answer within the time limit");
-  return { blocked: true, observed: `the program was killed (exit code ${exit.code})` };
-}
-
-/** The service's configuration, with a DATA_DIR of the check's own and limits that are cheap to exceed. */
-function checkConfig(config: Config, dataDir: string, origins: string): Config {
-  const { memoryBytes, maxProcesses, diskBytes, outputBytes } = CHECK_LIMITS;
-  return {
-    ...config,
-    dataDir,
-    sandboxProvider: "local",
-    localRepositories: [origins],
-    auth: { ...config.auth, mode: "local" } as Config["auth"],
-    runLimits: { ...config.runLimits, maxOutputBytes: outputBytes },
-    runResources: { ...config.runResources, memoryBytes, maxProcesses, diskBytes },
-  };
-}
-
-function resultOf({ id, title, stoppedBy }: Attack, { blocked, observed }: Attempt): Result {
-  const result = blocked === null ? "not applicable" : blocked ? "blocked" : "NOT BLOCKED";
+function resultOf({ id, title, stoppedBy }: Attack, attempt: Attempt): Result {
+  const { blocked, observed } = attempt;
+  const unknown = attempt.failed ? "failed" : "not applicable";
+  const result = blocked === null ? unknown : blocked ? "blocked" : "NOT BLOCKED";
   return { id, title, result, observed, stoppedBy };
 }

@@ -1,5 +1,5 @@
 import { dlopen, read } from "bun:ffi";
-import { type Attempt, blocked, open, untried } from "./attack.ts";
+import { type Attempt, blocked, failed, open, untried } from "./attack.ts";
 
 /** Numbers on x64 and arm64; undefined: the architecture does not have it. */
 const NUMBERS = {
@@ -8,6 +8,8 @@ const NUMBERS = {
   lseek: [8, 62],
   ftruncate: [77, 46],
   kill: [62, 129],
+  mkdirat: [258, 34],
+  chdir: [80, 49],
   socket: [41, 198],
   ioctl: [16, 29],
   prctl: [157, 167],
@@ -122,7 +124,7 @@ export function denied(name: Syscall, ...args: (number | bigint)[]): Attempt {
   try {
     return judge(name, call(name, ...args));
   } catch (error) {
-    return untried(`${name}: ${String(error).slice(0, 120)}`);
+    return failed(`${name}: ${String(error).slice(0, 120)}`);
   }
 }
 

@@ -35,7 +35,7 @@ export function sessionEgressRoutes(options: { orm: Orm; guard: Guard }) {
         query: t.Object(paging),
         transform: parseLimit,
         detail: securedOperation("Sessions")(
-          "handlers_sessions_egress",
+          "handlers_sessions_list_egress",
           "List what a session's agents asked for on the network",
           "One entry for each prompt, host, port and decision, in the order in which they were first asked for. The refused ones are what EGRESS_ALLOW would have to contain.",
         ),

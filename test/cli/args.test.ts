@@ -42,7 +42,7 @@ test.each([
   ["doctor --json", { name: "doctor", json: true }],
   ["sandbox-check", { name: "sandbox-check", json: false, only: [] }],
   ["sandbox-check --json a b", { name: "sandbox-check", json: true, only: ["a", "b"] }],
-  ["attack a", { name: "attack", ids: ["a"] }],
+  ["attack a", { name: "attack", ids: ["a"], unisolated: false }],
   ["restore x", { name: "restore", file: "x" }],
   ["--help", { name: "help" }],
   ["migrate --help", { name: "help" }],

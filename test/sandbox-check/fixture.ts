@@ -19,6 +19,8 @@ export interface Check {
   open: string[];
   /** Those that could not be tried, likewise. */
   untried: string[];
+  /** Those that should have been tried and were not, likewise. */
+  failed: string[];
 }
 
 /**
@@ -57,7 +59,13 @@ export async function runCheck(options: {
     const report = JSON.parse(out) as CheckReport;
     const those = (result: string) =>
       report.results.filter((one) => one.result === result).map(({ id, observed }) => `${id}: ${observed}`);
-    return { code, report, open: those("NOT BLOCKED"), untried: those("not applicable") };
+    return {
+      code,
+      report,
+      open: those("NOT BLOCKED"),
+      untried: those("not applicable"),
+      failed: those("failed"),
+    };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

@@ -134,8 +134,10 @@ async function isInTheMaking(file: string): Promise<boolean> {
 /** Empties, unmounts and removes what `open` made. Idempotent. */
 export async function releaseSizedFile(options: Pick<DiskSpace, "folder"> & { path: string }): Promise<void> {
   const { folder, path } = options;
-  if (!existsSync(imageOf(folder))) return;
-  if (await isMounted(folder)) {
+  const mounted = await isMounted(folder);
+  // Mounted without a file: by a process that was killed meanwhile, whose `mount` went on.
+  if (!mounted && !existsSync(imageOf(folder))) return;
+  if (mounted) {
     // First: unmounting would write to the disk what is thrown away anyway.
     for (const name of await readdir(folder)) await removeTree(join(folder, name));
     await run(path, ["umount", "--", folder]);

@@ -2,7 +2,13 @@ import { join } from "node:path";
 import type { Program } from "../../agents/find-program.ts";
 import { MIB } from "../../shared/units.ts";
 import { asUser, GATEWAY_INSIDE, inFolder, withForwarder } from "./first-program.ts";
-import { type ClosedProgram, ISOLATION_FDS, type Isolation, type Mount } from "./isolation.ts";
+import {
+  type ClosedProgram,
+  ISOLATION_FDS,
+  type Isolation,
+  type Mount,
+  SANDBOX_HOSTNAME,
+} from "./isolation.ts";
 import { hideData } from "./mount-masks.ts";
 import { accountMounts, etcMounts, foldersAbove, inSystem, systemMounts } from "./system-mounts.ts";
 
@@ -65,7 +71,7 @@ function wrap(tools: Tools, features: Features, program: ClosedProgram): string[
     ...(user === "namespace" && noUserns ? ["--disable-userns"] : []),
     ...["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"],
     ...(net && !program.hostNetwork ? ["--unshare-net"] : []),
-    ...["--die-with-parent", "--new-session", "--hostname", "sandbox", "--cap-drop", "ALL"],
+    ...["--die-with-parent", "--new-session", "--hostname", SANDBOX_HOSTNAME, "--cap-drop", "ALL"],
     // What setpriv needs, and drops.
     ...(user === "own"
       ? ["CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"].flatMap((one) => ["--cap-add", one])

@@ -46,3 +46,5 @@ export const ISOLATION_FDS = { info: 3, seccomp: 4 } as const;
 /** The one port inside a sandbox: model API, HTTP proxy and SOCKS5 proxy. */
 export const GATEWAY_PORT = 3128;
 export const GATEWAY_SOCKET = "gateway.sock";
+/** The host name inside. */
+export const SANDBOX_HOSTNAME = "sandbox";
