@@ -17,7 +17,8 @@ async function smoke(binary: string): Promise<void> {
     const repo = await makeRepository(join(scratch, "repo"), home);
     {
       const port = await freePort();
-      await using server = startProcess({ argv: [binary], cwd: home, env: { PORT: String(port) } });
+      const env = { PORT: String(port), LOCAL_REPOSITORIES: repo };
+      await using server = startProcess({ argv: [binary], cwd: home, env });
       const [, url = ""] = await server.waitForLine(/listens on (http:\/\/\S+)/, { timeoutMs: 60_000 });
       step(`listens on ${url}`);
       try {

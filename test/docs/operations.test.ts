@@ -47,6 +47,9 @@ else
         const machine = await operator(deployment, {
           ...gate.env,
           AUTH_MODE: "oidc",
+          // The deployment's own; users of an issuer reach no paths, and git's server here is not at a public address.
+          LOCAL_REPOSITORIES: "",
+          PRIVATE_GIT_HOSTS: new URL(github.url).host,
           KEYCLOAK_ISSUER: issuer.url,
           AUTH_AUDIENCE: AUDIENCE,
           METRICS_TOKEN: metricsToken,

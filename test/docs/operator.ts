@@ -2,6 +2,7 @@ import { expect } from "bun:test";
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { delimiter, join } from "node:path";
+import { GATEWAY_PORT } from "../../src/sandboxes/isolation/isolation.ts";
 import { type Deployment, programArgv } from "../harness/backend.ts";
 import { freePort } from "../harness/machine.ts";
 import { type RunningProcess, startProcess } from "../harness/process.ts";
@@ -104,10 +105,17 @@ export function client(url: () => string, token: string) {
 /** An agent that prints `begun`, and ends once the gate is open. */
 export async function makeGate() {
   const port = await freePort();
-  const script = `echo begun; until (exec 3<>/dev/tcp/127.0.0.1/${port}) 2>/dev/null; do sleep 0.1; done; cat > work.txt; echo ended`;
+  // Through the gateway of its sandbox, which answers 200 once there is a connection.
+  const knock = `exec 3<>/dev/tcp/127.0.0.1/${GATEWAY_PORT} && printf 'CONNECT 127.0.0.1:${port} HTTP/1.1\\r\\n\\r\\n' >&3 && read -r _ code _ <&3 && [ "$code" = 200 ]`;
+  const script = `echo begun; until (${knock}) 2>/dev/null; do sleep 0.1; done; cat > work.txt; echo ended`;
   const server = createServer((socket) => socket.destroy());
   return {
-    env: { AGENT: "command", AGENT_COMMAND: JSON.stringify(["bash", "-c", script]) },
+    env: {
+      AGENT: "command",
+      AGENT_COMMAND: JSON.stringify(["bash", "-c", script]),
+      EGRESS: "list",
+      EGRESS_ALLOW: `127.0.0.1:${port}`,
+    },
     open: () => new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve)),
     shut: () => new Promise<void>((resolve) => server.close(() => resolve())),
   };

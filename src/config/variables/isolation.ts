@@ -71,7 +71,7 @@ export const repositoryLimits = {
   /** Absolute paths. */
   localRepositories: {
     env: "LOCAL_REPOSITORIES",
-    doc: "Folders, separated by colons, below which sessions may name repositories by path (not with OIDC). The example repository is always allowed.",
+    doc: "Repositories that sessions may name by path, and folders of such repositories, separated by colons (not with OIDC). The example repository is always allowed.",
     parse: folders,
   },
   /** host or host:port, in lower case. */

@@ -4,7 +4,7 @@ import { RepositoryError } from "./git-errors.ts";
 
 /** Which repositories of this machine sessions may name by path. */
 export interface LocalRules {
-  /** Folders: a repository's real path must be below one of them. */
+  /** A repository's real path must be one of these folders, or below one. */
   roots: readonly string[];
   /** Nothing below it is a repository: agents and the service write there. */
   dataDir: string;
@@ -25,7 +25,7 @@ export function allowedPath(path: string, { roots, dataDir }: LocalRules): strin
   if (real === example && lstatSync(example, { throwIfNoEntry: false })?.isDirectory()) return real;
   // Whoever lists DATA_DIR itself, or a folder around it, does not mean what agents and the service write there.
   const own = real === data || isBelow(real, data);
-  if (!own && roots.some((root) => isBelow(real, realOrParent(root)))) return real;
+  if (!own && roots.map(realOrParent).some((root) => real === root || isBelow(real, root))) return real;
   throw new Error(
     "is a path that is not below a folder of LOCAL_REPOSITORIES; whoever runs the service can list its folder there",
   );

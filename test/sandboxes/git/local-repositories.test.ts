@@ -69,7 +69,8 @@ test("what leads out of the listed folders, or into DATA_DIR, is refused when it
     fixture.dataDir,
     join(fixture.dataDir, "inside"),
     "/",
-    tmpdir(),
+    // Its name begins like that of a listed folder.
+    `${tmpdir()}2`,
   ])
     await expect(fixture.open(fixture.request(path))).rejects.toThrow("LOCAL_REPOSITORIES");
 });
