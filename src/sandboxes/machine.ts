@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { link, mkdir, readdir, readFile, rename, rm, statfs, writeFile } from "node:fs/promises";
+import { link, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { AgentCommand, SandboxPaths } from "../agents/agent.ts";
 import type { Config } from "../config/config.ts";
@@ -8,6 +8,7 @@ import type { Logger } from "../observability/logger.ts";
 import { AppError, messageOf } from "../shared/errors.ts";
 import { createKeyedMutex } from "../shared/keyed-mutex.ts";
 import { type DiskQuotas, type DiskSpace, openDiskQuotas } from "./disk/quotas.ts";
+import { freeBytesOf } from "./git/free-space.ts";
 import { openGit } from "./git/git.ts";
 import { RepositoryError } from "./git/git-errors.ts";
 import { GIT_USER, gitUser } from "./git/git-user.ts";
@@ -231,9 +232,8 @@ export async function openMachine(options: {
       return Number.parseInt(await child.stdout.text(), 10) * 1024 || 0;
     },
 
-    async freeBytes() {
-      const { bavail, bsize } = await statfs(root);
-      return bavail * bsize;
+    freeBytes() {
+      return freeBytesOf(root);
     },
   };
   return machine;

@@ -29,6 +29,8 @@ export interface GitProgram {
   source?: { folder: string; writable: boolean } | undefined;
   /** The host user that owns what is written, where programs have users of their own. */
   uid?: number | undefined;
+  /** Taking too long is the repository's fault: another try would take as long. */
+  timeoutIsFinal?: boolean;
   stdin?: Input;
   /** A file for stdout, instead of the result. */
   stdout?: string;
@@ -54,6 +56,7 @@ export type Git = (program: GitProgram, signal: AbortSignal) => Promise<GitResul
 /** Where a sandboxed git finds its folders. */
 const INSIDE = { STORE: "/git/store", SOURCE: "/git/source", CHECKOUT: "/workspace" } as const;
 const CONFIG_INSIDE = "/git/config";
+const TIMEOUT_MS = 10 * 60_000;
 /** Of all processes of one program together, where there are control groups. */
 const RESOURCES = { memoryBytes: 1_536 * MIB, maxProcesses: 64 } as const;
 /** Address space of one process: it maps packs by 256 MiB, and large files are streamed. */
@@ -136,6 +139,7 @@ export async function openGit(options: {
         stdout: program.stdout,
         filter: isolation?.filter,
         groups,
+        timeout: { ms: TIMEOUT_MS, isFinal: program.timeoutIsFinal === true },
       },
       signal,
     );

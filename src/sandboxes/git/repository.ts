@@ -1,7 +1,9 @@
+import { existsSync } from "node:fs";
 import type { Config } from "../../config/config.ts";
 import type { KeyedMutex } from "../../shared/keyed-mutex.ts";
 import { MIB } from "../../shared/units.ts";
 import { packOf } from "./bundle.ts";
+import { whileDiskLasts } from "./free-space.ts";
 import type { Git } from "./git.ts";
 import { isTransient, RepositoryError } from "./git-errors.ts";
 import { retryOnLock } from "./git-retry.ts";
@@ -10,9 +12,11 @@ import { pushBranch } from "./push.ts";
 import { fetchFailure } from "./remote-branches.ts";
 import type { RepoAddress } from "./repo-url.ts";
 import type { CheckoutRequest, WorkResult } from "./request.ts";
-import { BUNDLE, CHECK_OUT, EXIT, FETCH, IMPORT } from "./scripts.ts";
+import { BUNDLE, CHECK_OUT, EXIT, FETCH, IMPORT, TIDY } from "./scripts.ts";
 import { sessionRefs } from "./session-refs.ts";
 import { openStoreGit, succeeded } from "./store-git.ts";
+
+const TIDY_MS = 60_000;
 
 /** The commit that the session's next checkout starts from, and that of the target branch. */
 export interface Fetched {
@@ -52,25 +56,35 @@ export interface RepositoryStore {
 
 /**
  * @param options.mutex one operation at a time on each store, among those of this process.
- * @param options.author the author of the agent's own commits, unless the agent sets another.
  */
 export function openRepositoryStore(options: {
   git: Git;
-  config: Pick<Config, "dataDir" | "path" | "gitAuthor" | "branchPrefix" | "repoLimits">;
+  config: Pick<Config, "dataDir" | "path" | "gitAuthor" | "branchPrefix" | "repoLimits" | "runLimits">;
   address: RepoAddress;
   hasToken: boolean;
   uidFor: (address: RepoAddress) => Promise<number | undefined>;
   mutex: KeyedMutex;
 }): RepositoryStore {
   const { git, config, address, hasToken, uidFor, mutex } = options;
-  const { dataDir, path, gitAuthor: author, branchPrefix, repoLimits } = config;
+  const { dataDir, path, gitAuthor: author, branchPrefix, repoLimits, runLimits } = config;
   const storeGit = openStoreGit({ git, dataDir, path, address, hasToken, uidFor });
   const { store, inStore, withSource } = storeGit;
   const sizes = [`${repoLimits.maxFiles}`, `${repoLimits.maxBytes}`];
   const tooLarge = () =>
     new RepositoryError(
-      `The repository ${address.display} is too large: a checkout may have ${repoLimits.maxFiles} files and ${repoLimits.maxBytes / MIB} MB (REPO_MAX_FILES, REPO_MAX_MB).`,
+      `The repository ${address.display} is too large: a checkout may have ${repoLimits.maxFiles} files and folders, and ${repoLimits.maxBytes / MIB} MB (REPO_MAX_FILES, REPO_MAX_MB).`,
     );
+
+  /** The only work on the store. Nothing that it leaves when it fails stays there. */
+  const alone = <T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> => {
+    const tidied = () =>
+      work().catch(async (error: unknown) => {
+        if (existsSync(store))
+          await storeGit.inStore(TIDY, [], AbortSignal.timeout(TIDY_MS)).catch(() => undefined);
+        throw error;
+      });
+    return mutex(store, tidied, signal);
+  };
 
   const usesToken = async (request: CheckoutRequest) => {
     if (address.kind === "github" && hasToken)
@@ -79,14 +93,14 @@ export function openRepositoryStore(options: {
 
   const update = async (request: CheckoutRequest, signal: AbortSignal) => {
     await usesToken(request);
-    const fetch = async (branch: string): Promise<Fetched> => {
+    const fetch = async (branch: string, signal: AbortSignal): Promise<Fetched> => {
       const args = [address.url, sessionRefs(request.sessionId), request.targetBranch, branch];
       const result = await withSource(FETCH, args, signal);
       if (/file too large/i.test(result.error)) throw tooLarge();
       if (result.code === EXIT.fetchFailed || result.code === EXIT.unreadable) {
         const failure = fetchFailure(storeGit, request, result);
         // Somebody has deleted the session's branch: it continues from what is kept here.
-        if (failure === "branch is gone" && branch !== "") return fetch("");
+        if (failure === "branch is gone" && branch !== "") return fetch("", signal);
         if (failure !== "branch is gone") throw failure;
       }
       const [start = "", base = ""] = succeeded(result).trim().split(" ");
@@ -94,7 +108,14 @@ export function openRepositoryStore(options: {
     };
     // A branch that the session has not made is somebody else's.
     const branch = request.pushes.commit === null ? "" : request.branch;
-    return mutex(store, () => retryOnLock(() => fetch(branch), { store, signal }), signal);
+    const space = { folder: dataDir, leave: runLimits.minFreeBytes / 2, signal };
+    return alone(
+      () =>
+        whileDiskLasts(space, (inTime) =>
+          retryOnLock(() => fetch(branch, inTime), { store, signal: inTime }),
+        ),
+      signal,
+    );
   };
 
   return {
@@ -103,9 +124,9 @@ export function openRepositoryStore(options: {
     async checkOut(request, { start, base, folder, uid }, signal) {
       const config = checkoutConfig({ origin: address.display, author });
       const args = [start, base, request.branch, request.targetBranch, ...sizes, config];
-      const program = { script: CHECK_OUT, args, store, storeWritable: false, checkout: folder, uid };
+      const how = { storeWritable: false, checkout: folder, uid, timeoutIsFinal: true };
       // It reads the store's objects only, so the lock is not needed.
-      const result = await git(program, signal);
+      const result = await git({ script: CHECK_OUT, args, store, ...how }, signal);
       if (result.code === EXIT.tooLarge) throw tooLarge();
       succeeded(result);
     },
@@ -114,8 +135,9 @@ export function openRepositoryStore(options: {
       const refs = sessionRefs(request.sessionId);
       const { start } = await update(request, signal);
       const [base, head] = [`${refs}/base`, `${refs}/head`];
-      const program = { script: BUNDLE, args: [start, ...sizes, base, head], store, storeWritable: true };
-      const result = await git({ ...program, stdout: file, uid: await uidFor(address) }, signal);
+      const args = [start, ...sizes, base, head];
+      const how = { storeWritable: true, stdout: file, uid: await uidFor(address), timeoutIsFinal: true };
+      const result = await git({ script: BUNDLE, args, store, ...how }, signal);
       if (result.code === EXIT.tooLarge) throw tooLarge();
       succeeded(result);
       return { start, base, head };
@@ -142,7 +164,7 @@ export function openRepositoryStore(options: {
             : await pushBranch({ storeGit, request, tip, branchPrefix, signal });
         return { commits, head, push };
       };
-      return mutex(store, work, signal);
+      return alone(work, signal);
     },
   };
 }

@@ -9,8 +9,10 @@ import { RepositoryError } from "./git-errors.ts";
 /** What a program reads: a file, or text. */
 export type Input = { file: string } | { text: string };
 
-const TIMEOUT_MS = 10 * 60_000;
-/** Between SIGTERM and SIGKILL. `retryOnLock` removes lock files that a killed git leaves behind. */
+/**
+ * Between SIGTERM and SIGKILL. On SIGTERM git removes its lock files, unless it is in a sandbox: bubblewrap ends, and the
+ * kernel kills what is inside. `retryOnLock` removes what is left in a store.
+ */
 const GRACE_MS = 2_000;
 const OUTPUT_LIMIT = 32 * 1024 * 1024;
 const STDERR_LIMIT = 64 * 1024;
@@ -33,6 +35,8 @@ export async function runBounded(
     stdout: string | undefined;
     filter: string | undefined;
     groups: OwnedGroups | undefined;
+    /** Whether reaching it is final: otherwise another try may succeed. */
+    timeout: { ms: number; isFinal: boolean };
   },
   signal: AbortSignal,
 ): Promise<{ code: number | null; out: string; err: string }> {
@@ -42,7 +46,6 @@ export async function runBounded(
   let force: ReturnType<typeof setTimeout> | undefined;
   const stop = (reason: string) => {
     stopped ||= reason;
-    // On SIGTERM git removes its lock files, here and in a repository that it pushes to.
     signalGroup(child.pid, "SIGTERM");
     force ??= setTimeout(() => {
       signalGroup(child.pid, "SIGKILL");
@@ -52,7 +55,12 @@ export async function runBounded(
   };
   const onAbort = () => stop("it was interrupted");
   signal.addEventListener("abort", onAbort, { once: true });
-  const timer = setTimeout(() => stop(`it took longer than ${TIMEOUT_MS / 60_000} minutes`), TIMEOUT_MS);
+  const { timeout } = program;
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    stop(`it took longer than ${timeout.ms / 60_000} minutes`);
+  }, timeout.ms);
   try {
     const [out, err] = await Promise.all([
       typeof child.stdout === "object"
@@ -65,7 +73,8 @@ export async function runBounded(
     signal.throwIfAborted();
     const limit = child.exitCode === 0 ? "" : exceeded(group?.usage(), program.groups?.resources);
     if (limit && !stopped) throw new RepositoryError(`git was stopped: ${limit}`);
-    if (stopped) throw new RepositoryError(`git was stopped: ${stopped}`, undefined, true);
+    if (stopped)
+      throw new RepositoryError(`git was stopped: ${stopped}`, undefined, !(isLate && timeout.isFinal));
     return { code: child.exitCode, out, err };
   } finally {
     clearTimeout(timer);

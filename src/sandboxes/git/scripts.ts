@@ -40,11 +40,15 @@ set_head() {
   if [ -n "$kept" ] && ! older "$kept" "$1"; then git update-ref "$refs/aside/$kept" "$kept" || return; fi
   git update-ref "$refs/head" "$1"
 }
+# Removes what a receiving git that failed has left: as much as $FILE_BLOCKS allows, at each try.
+tidy() {
+  rm -rf "$STORE"/objects/pack/tmp_* "$STORE"/objects/pack/.tmp-* "$STORE"/objects/??/tmp_obj_* "$STORE"/objects/tmp_objdir-*
+}
 fetch() {
   url=\${SOURCE:-$1}
   shift
   git fetch --quiet --no-tags --no-write-fetch-head --no-auto-maintenance --no-recurse-submodules \\
-    \${SOURCE:+"--upload-pack=$UPLOAD_PACK"} -- "$url" "$@"
+    \${SOURCE:+"--upload-pack=$UPLOAD_PACK"} -- "$url" "$@" || { tidy; return 1; }
 }
 list() {
   url=\${SOURCE:-$1}
@@ -67,6 +71,8 @@ export const OTHER_SIDES = {
 export const FETCH = `${PRELUDE}
 refs=$2
 if ! [ -f "$STORE/HEAD" ]; then git init --quiet --bare --template= || exit; fi
+# What was left when this machine or the service stopped. Younger files may be at work: there is a time limit.
+find "$STORE/objects" -name "tmp_*" -mmin +15 -exec rm -rf {} + 2>/dev/null
 if [ -n "$4" ]; then
   fetch "$1" "+refs/heads/$3:$refs/base" "+refs/heads/$4:$refs/origin"
 else
@@ -88,10 +94,13 @@ set_head "$start" || exit
 echo "$start $base"
 `;
 
-/** $1 commit  $2 the most files  $3 the most bytes. Stops counting at a limit: a few KB can describe millions of files. */
+/**
+ * $1 commit  $2 the most files and folders  $3 the most bytes. Stops counting at a limit: a few KB can describe millions of
+ * files, and as many folders without any file.
+ */
 const SIZE = `
 size() {
-  { git ls-tree -r -l "$1" || echo failed; } | LC_ALL=C awk -v files="$2" -v bytes="$3" '
+  { git ls-tree -r -t -l "$1" || echo failed; } | LC_ALL=C awk -v files="$2" -v bytes="$3" '
     $1 == "failed" { failed = 1; exit }
     { count += 1; if ($4 ~ /^[0-9]+$/) sum += $4; if (count > files + 0 || sum > bytes + 0) { over = 1; exit } }
     END { if (over) exit ${EXIT.tooLarge}; if (failed) exit 1 }'
@@ -137,7 +146,7 @@ refs=$1
 case $4 in
   unpack-objects) tail -c "+$3" | git unpack-objects -q ${STRICT} ;;
   index-pack) tail -c "+$3" | git index-pack --stdin --fix-thin ${STRICT} >/dev/null ;;
-esac || exit ${EXIT.badWork}
+esac || { tidy; exit ${EXIT.badWork}; }
 tip=$(commit "$2") || exit ${EXIT.badWork}
 read_refs
 set_head "$tip" || exit
@@ -181,6 +190,11 @@ exit 0
 export const PUSH = `${PRELUDE}
 git push --quiet --porcelain --atomic --no-verify --no-follow-tags --recurse-submodules=no \\
   --force-with-lease="refs/heads/$3:$4" \${SOURCE:+"--receive-pack=$RECEIVE_PACK"} -- "\${SOURCE:-$1}" "$2:refs/heads/$3"
+`;
+
+/** After a program that was killed: it could not do this itself. */
+export const TIDY = `${PRELUDE}
+tidy
 `;
 
 /** Prints all refs of sessions. */

@@ -27,8 +27,9 @@ describe.if(groupsOfMachine !== undefined)("control groups of git", () => {
     const groups = ownedGroups(cgroups, RESOURCES);
     const argv = ["/bin/sh", "-c", script];
     const env = { PATH: process.env["PATH"] ?? "" };
-    const program = { argv, cwd: "/", env, stdin: undefined, stdout: undefined, filter: undefined, groups };
-    return runBounded(program, signal);
+    const stdio = { stdin: undefined, stdout: undefined, filter: undefined };
+    const timeout = { ms: 60_000, isFinal: false };
+    return runBounded({ argv, cwd: "/", env, ...stdio, groups, timeout }, signal);
   };
   const nothingIsLeft = async () => {
     expect(left()).toEqual([]);

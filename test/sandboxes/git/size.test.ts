@@ -23,6 +23,18 @@ async function makeBomb(repo: TestRepository, depth: number, content: string): P
   await repo.git("branch", "bomb", commit);
 }
 
+/** Trees within trees that end in the empty one: `-r` alone prints none of them, while it walks through all. */
+async function makeHollowBomb(repo: TestRepository, depth: number): Promise<void> {
+  let id = (await Bun.$`git -C ${repo.path} mktree < /dev/null`.quiet().text()).trim();
+  for (let level = 0; level < depth; level += 1) {
+    const entries = Array.from({ length: 8 }, (_, index) => `040000 tree ${id}\tf${index}\n`).join("");
+    await Bun.write(join(repo.path, "entries"), entries);
+    id = (await Bun.$`git -C ${repo.path} mktree < ${join(repo.path, "entries")}`.quiet().text()).trim();
+  }
+  const commit = (await repo.git("commit-tree", "-m", "bomb", id)).trim();
+  await repo.git("branch", "bomb", commit);
+}
+
 const BOMBS = {
   "a million files of one byte": { depth: 6, content: "x" },
   "a thousand files of 100 KB": { depth: 3, content: "x".repeat(100_000) },
@@ -42,7 +54,9 @@ describe.each([true, false])("isolated: %p", (isolated) => {
       await makeBomb(repo, depth, content);
       const began = performance.now();
       const opened = fixture.open(fixture.request(repo.path, { targetBranch: "bomb" }));
-      await expect(opened).rejects.toThrow("may have 5000 files and 4 MB (REPO_MAX_FILES, REPO_MAX_MB)");
+      await expect(opened).rejects.toThrow(
+        "may have 5000 files and folders, and 4 MB (REPO_MAX_FILES, REPO_MAX_MB)",
+      );
       await expect(opened).rejects.toBeInstanceOf(RepositoryError);
       // Counting stops at the limit; a million files would take far longer.
       expect(performance.now() - began).toBeLessThan(15_000);
@@ -72,6 +86,17 @@ describe.each([true, false])("isolated: %p", (isolated) => {
     }
   });
 
+  test("folders without any file are counted, too: 8 levels of 8", async () => {
+    const repo = await makeRepository();
+    try {
+      await makeHollowBomb(repo, 8);
+      const opened = fixture.open(fixture.request(repo.path, { targetBranch: "bomb" }));
+      await expect(opened).rejects.toThrow("REPO_MAX_FILES");
+    } finally {
+      await repo.remove();
+    }
+  });
+
   test("packed history that is too large is refused while it is fetched", async () => {
     const repo = await makeRepository();
     try {
@@ -84,6 +109,8 @@ describe.each([true, false])("isolated: %p", (isolated) => {
       await repo.git("rm", "-q", "noise");
       await repo.git("commit", "-q", "-m", "no noise");
       await expect(fixture.open(fixture.request(repo.path))).rejects.toThrow("REPO_MAX_MB");
+      // Each try left as much as REPO_MAX_MB, for ever.
+      expect(await Bun.$`find ${join(fixture.dataDir, "repos")} -name "*tmp*"`.text()).toBe("");
     } finally {
       await repo.remove();
     }

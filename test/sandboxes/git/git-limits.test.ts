@@ -1,0 +1,41 @@
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
+import { runBounded } from "../../../src/sandboxes/git/run-bounded.ts";
+import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
+import { never, openSandboxFixture } from "../fixture.ts";
+
+setDefaultTimeout(TEST_TIMEOUT_MS);
+
+// A repository that takes ten minutes took five times ten.
+test.each([true, false])("a program that takes too long, where that is final: %p", async (isFinal) => {
+  const started = runBounded(
+    {
+      argv: ["/bin/sh", "-c", "exec sleep 1000"],
+      cwd: "/",
+      env: { PATH: process.env["PATH"] ?? "" },
+      ...{ stdin: undefined, stdout: undefined, filter: undefined, groups: undefined },
+      timeout: { ms: 60, isFinal },
+    },
+    never,
+  );
+  await expect(started).rejects.toMatchObject({
+    message: "git was stopped: it took longer than 0.001 minutes",
+    transient: !isFinal,
+  });
+});
+
+// No quota counts what is fetched into our copies of repositories.
+test("a fetch ends when the disk of the machine is nearly full, and leaves nothing", async () => {
+  const fixture = await openSandboxFixture({ env: { MIN_FREE_DISK_MB: "10000000" } });
+  try {
+    await expect(fixture.open(fixture.request(fixture.repository.path))).rejects.toMatchObject({
+      message: "The disk of the machine that runs the prompts is nearly full (MIN_FREE_DISK_MB).",
+      transient: true,
+    });
+    expect(await Bun.$`find ${join(fixture.dataDir, "repos")} -name "*tmp*"`.nothrow().quiet().text()).toBe(
+      "",
+    );
+  } finally {
+    await fixture.remove();
+  }
+});
