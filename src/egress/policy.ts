@@ -113,7 +113,7 @@ export function neededRule(target: string): EgressRule {
 }
 
 /** Addresses have several spellings; rules, requests and resolvers must agree on one. */
-const spelling = (host: string) => hostOf(host.includes(":") ? `[${host}]` : host)?.name ?? host;
+export const spelling = (host: string) => hostOf(host.includes(":") ? `[${host}]` : host)?.name ?? host;
 
 /** Host and port as EGRESS_ALLOW has them. */
 export const targetOf = ({ host, port }: Pick<Decision, "host" | "port">) =>

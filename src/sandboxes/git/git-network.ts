@@ -1,8 +1,8 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { hostOf, isPublic } from "../../egress/addresses.ts";
+import { addressesOfThisMachine, hostOf, isPublic } from "../../egress/addresses.ts";
 import { openGateway } from "../../egress/gateway.ts";
-import { createPolicy, type Decision } from "../../egress/policy.ts";
+import { createPolicy, type Decision, spelling } from "../../egress/policy.ts";
 import { GATEWAY_SOCKET } from "../isolation/isolation.ts";
 import { RepositoryError } from "./git-errors.ts";
 import type { RepoAddress } from "./repo-url.ts";
@@ -20,21 +20,26 @@ export interface WayOut extends AsyncDisposable {
 /**
  * Opens a gateway for one run of git. The remote's name is resolved here, once, and the connection goes to that address.
  * @param options.folder the gateway's folder is made below it.
- * @throws RepositoryError if the remote is written as an address that is not public.
+ * @param options.ownAddresses for tests.
+ * @throws RepositoryError if the remote is written as an address that is not public, or as this machine's.
  */
 export async function openWayOut(options: {
   address: RepoAddress;
   folder: string;
   privateGitHosts: readonly string[];
   isolated: boolean;
+  ownAddresses?: () => readonly string[];
 }): Promise<WayOut> {
-  const { address, privateGitHosts, isolated } = options;
+  const { address, privateGitHosts, isolated, ownAddresses = addressesOfThisMachine } = options;
   const { hostname, port: given, protocol } = new URL(address.url);
   const port = given ? Number(given) : protocol === "https:" ? 443 : 80;
   const host = hostOf(hostname);
   const isListed = privateGitHosts.some((one) => one === hostname || one === `${hostname}:${port}`);
   // A rule that names an address allows it, whatever it is.
-  if (host?.isAddress && !isPublic(host.name) && !isListed) throw isPrivate(address);
+  if (host?.isAddress && !isListed) {
+    const isOwn = ownAddresses().some((own) => spelling(own) === host.name);
+    if (isOwn || !isPublic(host.name)) throw isPrivate(address);
+  }
   const needed = {
     text: address.display,
     host: host?.name ?? hostname,
