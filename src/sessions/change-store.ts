@@ -92,7 +92,8 @@ async function changedTarget(tx: Transaction, row: SessionRow, change: SessionCh
   const branch = change.branch ?? row.branch;
   const targetBranch = change.targetBranch ?? row.targetBranch;
   if (repo === row.repo && branch === row.branch && targetBranch === row.targetBranch) return {};
-  checkSessionBranch(branch, branchPrefix, targetBranch);
+  // A branch from before BRANCH_PREFIX is not what this changes; the push refuses what the session did not make.
+  checkSessionBranch(branch, branch === row.branch ? "" : branchPrefix, targetBranch);
   // A claim locks its prompt, then this session: one that is in progress reads what is stored here.
   const [started] = await tx
     .select({ id: prompt.id })

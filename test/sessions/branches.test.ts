@@ -51,6 +51,19 @@ describeEachDatabase("the branch of a session", (database) => {
     expect((await rename("alice", id, `older-${id}`)).status).toBe(422);
   });
 
+  // A client that changed another field was told that a branch which it had not sent is wrong.
+  test("of an older session stays when its repository or target branch is changed", async () => {
+    const id = await create("alice");
+    const branch = `old-${id}`;
+    await database().orm.update(session).set({ branch }).where(eq(session.id, id));
+    const put = (change: object) => send("alice", "PUT", `/sessions/${id}`, { id, ...change });
+    expect((await put({ target_branch: "dev" })).status).toBe(200);
+    expect((await put({ repo: "owner/other" })).status).toBe(200);
+    expect((await put({ target_branch: branch })).status).toBe(422);
+    const changed = (await send("alice", "GET", `/sessions/${id}`)).body.session;
+    expect(changed).toMatchObject({ branch, repo: "owner/other", targetBranch: "dev" });
+  });
+
   test("begins with BRANCH_PREFIX", async () => {
     const app = makeApp({ database: database(), env: { BRANCH_PREFIX: "ai/" } });
     const { body } = await ask(app, "alice", "POST", "/sessions", {
