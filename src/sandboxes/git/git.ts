@@ -99,7 +99,6 @@ export async function openGit(options: {
       { source: configFile, target: CONFIG_INSIDE, writable: false },
       ...(source ? sourceMounts(source) : []),
       ...(checkout ? [{ source: checkout, target: INSIDE.CHECKOUT, writable: true }] : []),
-      ...(uid === 0 ? KERNEL : []),
     ];
     const folders = {
       STORE: isolation ? INSIDE.STORE : store,
@@ -166,12 +165,6 @@ function sourceMounts({ folder, writable }: { folder: string; writable: boolean 
   }));
   return writable ? [whole, ...parts] : [whole];
 }
-
-/** A repository of root's is worked on as root, without any privilege; still, root owns these and may write to them. */
-const KERNEL: Mount[] = ["sys", "irq", "bus", "fs", "acpi", "scsi", "sysrq-trigger"].map((name) => {
-  const path = `/proc/${name}`;
-  return { source: path, target: path, writable: false };
-});
 
 function configOf(tokenOrigin: string | undefined): string {
   // Other users' repositories are worked on at exactly these places; outside a sandbox the environment names the folder.

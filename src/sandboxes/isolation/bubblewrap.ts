@@ -43,8 +43,8 @@ export interface Tools {
   filter: string;
   /** Names in /etc. */
   etcNames: readonly string[];
-  /** Arguments that hide private files and kernel files. */
-  masks(): readonly string[];
+  /** Arguments that hide private files and kernel files from a program of this user. */
+  masks(uid: number): readonly string[];
 }
 
 const NAMESPACE_UID = 1000;
@@ -80,7 +80,7 @@ function wrap(tools: Tools, features: Features, program: ClosedProgram): string[
     ...etcMounts(etcNames, etc),
     ...accountMounts(etc, uid),
     ...["--proc", "/proc", "--dev", "/dev"],
-    ...tools.masks(),
+    ...tools.masks(uid),
     ...hideData(dataDir),
     ...Object.entries(SCRATCH).flatMap(([path, size]) => scratch(features, path, size)),
     ...program.mounts.flatMap((mount) => mounted(mount, dataDir)),
