@@ -30,6 +30,8 @@ export interface ServiceOptions {
   handover: "leave" | "stop";
   /** Aborts the start-up. */
   signal: AbortSignal;
+  /** Called once, when this process can do nothing any more but end. */
+  onFatal?: ((error: Error) => void) | undefined;
 }
 
 /** What the server and the tasks of one process share. */
@@ -49,7 +51,7 @@ export async function openParts(options: ServiceOptions, stack: ReleaseStack): P
   const { config, logger, version, server, tasks, signal } = options;
   closeDataDir({ dataDir: config.dataDir, logger });
   if (config.databaseUrl === undefined) freeReserve({ dataDir: config.dataDir, logger });
-  const database = await openDatabase({ config, logger, signal });
+  const database = await openDatabase({ config, logger, signal, onFailure: options.onFatal });
   stack.add("database", () => database.close());
   await checkpoint(signal);
   const applied = await migrate({ database, queue: config.redisUrl === undefined, signal });

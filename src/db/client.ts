@@ -42,16 +42,18 @@ export interface Database {
 
 /**
  * Opens the database that the configuration names: PostgreSQL by DATABASE_URL, else an embedded one in DATA_DIR.
+ * @param options.onFailure called once, when the embedded one can store nothing any more until this process is restarted.
  * @throws OperatorError when it cannot be reached, or when another process uses the DATA_DIR.
  */
 export async function openDatabase(options: {
   config: Config;
   logger: Logger;
   signal?: AbortSignal;
+  onFailure?: ((error: Error) => void) | undefined;
 }): Promise<Database> {
   if (options.config.databaseUrl === undefined) {
     const { openEmbedded } = await import("./embedded.ts");
-    return openEmbedded({ dataDir: options.config.dataDir });
+    return openEmbedded({ dataDir: options.config.dataDir, onFailure: options.onFailure });
   }
   const { openPostgres } = await import("./postgres.ts");
   return openPostgres({

@@ -36,8 +36,12 @@ interface NodeFiles {
  * busy disk takes seconds for it. Therefore an fsync of the log is only noted here; it is done off the event loop, and
  * `durable` waits for it: several commits share one. Whatever must not reach the disk before the log does (pages of
  * tables, removed, renamed and closed files) does it at once.
+ * @param onFailure called once, when the disk has refused something: from then on nothing is durable.
  */
-export function openDurableFiles(folder: string): {
+export function openDurableFiles(
+  folder: string,
+  onFailure: (error: Error) => void = () => undefined,
+): {
   files: NodeFS;
   /** Waits until everything that has been committed by now is on the disk. @throws if the disk refused it: for ever. */
   durable(): Promise<void>;
@@ -50,6 +54,11 @@ export function openDurableFiles(folder: string): {
   const inFlight = new Set<number>();
   let flushing: Promise<void> | undefined;
   let failure: Error | undefined;
+  const fail = (error: unknown) => {
+    if (failure) return;
+    failure = error as Error;
+    onFailure(failure);
+  };
 
   const flush = async () => {
     const upTo = asked;
@@ -60,7 +69,7 @@ export function openDurableFiles(folder: string): {
       done = Math.max(done, upTo);
     } catch (error) {
       // A descriptor that was closed meanwhile had been flushed before.
-      if (done < upTo) failure ??= error as Error;
+      if (done < upTo) fail(error);
     } finally {
       inFlight.clear();
       flushing = undefined;
@@ -69,7 +78,12 @@ export function openDurableFiles(folder: string): {
   /** Blocks. */
   const flushNow = () => {
     if (done === asked) return;
-    for (const fd of new Set([...inFlight, ...pending])) fdatasyncSync(fd);
+    try {
+      for (const fd of new Set([...inFlight, ...pending])) fdatasyncSync(fd);
+    } catch (error) {
+      fail(error);
+      throw error;
+    }
     pending.clear();
     done = asked;
   };
@@ -85,7 +99,7 @@ export function openDurableFiles(folder: string): {
         else syncFolder(realPath(stream.node));
         return 0;
       } catch (error) {
-        failure ??= error as Error;
+        fail(error);
         return EIO;
       }
     };

@@ -21,14 +21,18 @@ const DURABLE_PARAMS = [
 
 /**
  * Opens PostgreSQL inside this process, with its files in DATA_DIR/postgres. The first start creates them, in 3 to 5 s.
+ * @param options.onFailure called once, when the disk has refused to store something: only a restart can help.
  * @throws OperatorError when another process uses the folder.
  */
-export async function openEmbedded(options: { dataDir: string }): Promise<Database> {
+export async function openEmbedded(options: {
+  dataDir: string;
+  onFailure?: ((error: Error) => void) | undefined;
+}): Promise<Database> {
   const unlock = lockDataDir(options.dataDir);
   const folder = join(options.dataDir, "postgres");
   const isNew = !existsSync(join(folder, "PG_VERSION"));
   if (isNew) process.stderr.write("Creating the embedded database (once, a few seconds)…\n");
-  const { files, durable } = openDurableFiles(folder);
+  const { files, durable } = openDurableFiles(folder, options.onFailure);
   let client: PGlite;
   try {
     const [pgliteWasmModule, initdbWasmModule] = await Promise.all([
@@ -84,9 +88,12 @@ export async function openEmbedded(options: { dataDir: string }): Promise<Databa
       );
     },
     async close() {
-      await client.close();
-      await durable();
-      unlock();
+      try {
+        await client.close();
+        await durable();
+      } finally {
+        unlock();
+      }
     },
   };
 }
