@@ -14,6 +14,8 @@ const SETTINGS: Readonly<Record<string, string>> = {
   "advice.addEmbeddedRepo": "false",
   // As in git-settings.ts.
   "core.bigFileThreshold": "16m",
+  "core.packedGitWindowSize": "32m",
+  "core.packedGitLimit": "256m",
   "pack.threads": "1",
   "pack.windowMemory": "64m",
 };
