@@ -1,6 +1,6 @@
 import type { RunLimits } from "../config/config.ts";
 import type { ProcessUsage, Sandbox, SandboxProcess, SandboxProvider } from "../sandboxes/sandbox.ts";
-import { MIB } from "../shared/units.ts";
+import { inMiB, MIB } from "../shared/units.ts";
 
 const TICK_MS = 250;
 /** How often to ask for the disk's space, and whether the agent does anything. */
@@ -120,7 +120,7 @@ export function watchLimits(options: {
   const space = sandbox.watchDisk(() =>
     hit({
       name: "quota",
-      reason: `The run was stopped: its sandbox used all the disk space that it may: ${Math.round(sandboxes.disk.limit / MIB)} MiB (RUN_DISK_MB).`,
+      reason: `The run was stopped: its sandbox used all the disk space that it may: ${inMiB(sandboxes.disk.limit)} (RUN_DISK_MB).`,
     }),
   );
   const stop = () => {

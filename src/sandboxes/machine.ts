@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { link, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { link, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { AgentCommand, SandboxPaths } from "../agents/agent.ts";
 import type { Config } from "../config/config.ts";
@@ -89,7 +89,7 @@ export interface Machine
   author: { name: string; email: string };
 }
 
-/** @param options.cgroups the control groups of this machine; default: all that the kernel allows. */
+/** @param options.cgroups the control groups of this DATA_DIR on this machine; default: all that the kernel allows. */
 export async function openMachine(options: {
   config: Config;
   logger: Logger;
@@ -104,7 +104,8 @@ export async function openMachine(options: {
   const uids = openUids({ dataDir, range: config.agentUids });
   const { allowUnisolated } = config;
   const isolation = await openIsolation({ path, dataDir, uids: config.agentUids, allowUnisolated });
-  const cgroups = options.cgroups ? await options.cgroups(host) : await openCgroups({ host });
+  const owner = await groupOwner(dataDir, host);
+  const cgroups = options.cgroups ? await options.cgroups(owner) : await openCgroups({ host: owner });
   if (!cgroups)
     logger.warn(
       "no control groups: memory and processes of runs are only watched; `prompt-backend doctor` says how to change that",
@@ -263,6 +264,13 @@ async function hostId(dataDir: string): Promise<string> {
   });
   await rm(draft);
   return read();
+}
+
+/** Whose control groups they are: a copy of DATA_DIR has the same id, and must not sweep away those of the original. */
+async function groupOwner(dataDir: string, host: string): Promise<string> {
+  const { dev, ino } = await stat(dataDir);
+  const place = new Bun.CryptoHasher("sha256").update(`${dev}:${ino}`).digest("hex");
+  return `${host}-${place.slice(0, 8)}`;
 }
 
 const isId = (id: string) => /^[0-9a-f-]{36}$/i.test(id);

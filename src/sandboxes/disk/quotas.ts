@@ -7,7 +7,7 @@ import { watchedSpaces } from "./watched.ts";
 /** The disk space of one sandbox. */
 export interface DiskSpace {
   id: string;
-  /** Holds checkout, home and tmp, and nothing that the service writes for itself. */
+  /** Holds checkout, home, tmp and state, and nothing that the service writes for itself. */
   folder: string;
   /** The conversation, which outlives the sandbox and counts all the same. */
   state: string;

@@ -1,3 +1,4 @@
+import { inMiB } from "../../shared/units.ts";
 import { RepositoryError } from "../git/git-errors.ts";
 import type { DiskQuotas, DiskSpace } from "./quotas.ts";
 
@@ -29,5 +30,3 @@ export async function withinQuota<T>(
     watch.stop();
   }
 }
-
-const inMiB = (bytes: number) => `${Math.round(bytes / 1024 ** 2)} MiB`;

@@ -54,9 +54,7 @@ export interface RepositoryStore {
   ): Promise<WorkResult>;
 }
 
-/**
- * @param options.mutex one operation at a time on each store, among those of this process.
- */
+/** @param options.mutex one operation at a time on each store, among those of this process. */
 export function openRepositoryStore(options: {
   git: Git;
   config: Pick<Config, "dataDir" | "path" | "gitAuthor" | "branchPrefix" | "repoLimits" | "runLimits">;

@@ -10,6 +10,7 @@ import {
   writeSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { tryRead } from "../../shared/try-read.ts";
 import { fieldsAfterName } from "./identity.ts";
 
 /** What a controller of the kernel limits or counts. cpuacct is a part of cpu in version 2. */
@@ -132,15 +133,6 @@ export function removeGroup(folder: string): boolean {
     return (error as NodeJS.ErrnoException).code !== "EBUSY";
   }
   return true;
-}
-
-/** "" if the group or the file is not there. */
-export function tryRead(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch {
-    return "";
-  }
 }
 
 /** @returns whether the kernel has accepted it. */

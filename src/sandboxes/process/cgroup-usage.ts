@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { type Hierarchy, tryRead } from "./cgroup-hierarchies.ts";
+import { tryRead } from "../../shared/try-read.ts";
+import type { Hierarchy } from "./cgroup-hierarchies.ts";
 import { TICKS_PER_SECOND } from "./identity.ts";
 
 /** A group whose memory was refused has come this near to its limit: what was refused may have been several pages. */

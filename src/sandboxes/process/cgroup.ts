@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../../config/config.ts";
 import { sleep } from "../../shared/time.ts";
+import { tryRead } from "../../shared/try-read.ts";
 import {
   enableControllers,
   findHierarchies,
@@ -10,7 +11,6 @@ import {
   joinFile,
   pidsIn,
   removeGroup,
-  tryRead,
   tryWrite,
 } from "./cgroup-hierarchies.ts";
 import { type GroupUsage, readGroup } from "./cgroup-usage.ts";
@@ -32,11 +32,12 @@ export interface GroupCapabilities {
   memory: boolean;
   processes: boolean;
   cpu: boolean;
-  /** A whole tree can be killed at once. */
-  kill: boolean;
 }
 
-/** One group of processes, which they cannot leave, whatever they do. It outlives the service. */
+/**
+ * One group of processes. It outlives the service. Isolated programs cannot leave it; one without isolation that has the
+ * service's user can, where a tree of version 2 was delegated to that user.
+ */
 export interface Cgroup {
   /** A process that writes 0 to each of these files joins, and so does all that it starts from then on. */
   readonly join: readonly string[];
@@ -61,7 +62,7 @@ export interface Cgroups {
 
 /**
  * Tries what control groups can do on this machine.
- * @param options.host id of this machine (DATA_DIR): others may have groups on the same kernel.
+ * @param options.host names this DATA_DIR on this machine: others may have groups on the same kernel.
  * @param options.hierarchies default: those of the machine.
  * @param options.mayMove whether this process may move to another group for it, default true. @returns undefined where no group can be made.
  */
@@ -78,7 +79,7 @@ export async function openCgroups(options: {
     cgroup(usable.map((one) => ({ ...one, folder: join(one.folder, prefix + id) })));
   const has = (name: "memory" | "pids" | "cpu") => usable.some(({ controllers }) => controllers.has(name));
   return {
-    capabilities: { memory: has("memory"), processes: has("pids"), cpu: has("cpu"), kill: true },
+    capabilities: { memory: has("memory"), processes: has("pids"), cpu: has("cpu") },
     create(id, resources) {
       for (const one of usable) createIn(one, prefix + id, resources);
       return groupOf(id);

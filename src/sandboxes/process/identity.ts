@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import { tryRead } from "../../shared/try-read.ts";
 
 /** Identifies a process beyond doubt: the kernel reuses process ids, but not together with start time and boot. */
 export interface ProcessIdentity {
@@ -57,15 +58,7 @@ function startIn(stat: string): number | undefined {
 
 let currentBoot: string | undefined;
 /** "" where the kernel does not say. */
-function bootId(): string {
+export function bootId(): string {
   currentBoot ??= tryRead("/proc/sys/kernel/random/boot_id").trim();
   return currentBoot;
-}
-
-function tryRead(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch {
-    return "";
-  }
 }

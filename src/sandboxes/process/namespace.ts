@@ -2,6 +2,7 @@ import { readdirSync, readlinkSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { sleep } from "../../shared/time.ts";
 import { readUntrusted } from "../../shared/untrusted-file.ts";
+import { bootId } from "./identity.ts";
 import { KILL_POLL_MS, KILL_TIMEOUT_MS, signal } from "./processes.ts";
 import { type ProcessFiles, SMALL_FILE_BYTES } from "./supervisor.ts";
 
@@ -16,8 +17,11 @@ export interface PidNamespace {
 /** All runs share one look at the machine's processes that is at most this old. */
 const SCAN_MAX_AGE_MS = 200;
 
-/** Undefined until bubblewrap has created it. */
+/** Undefined until bubblewrap has created it, and after a restart of the machine: its ids are those of others now. */
 export async function readNamespace(files: ProcessFiles): Promise<PidNamespace | undefined> {
+  // Processes of older versions have no such file.
+  const boot = await readUntrusted(files.boot, SMALL_FILE_BYTES);
+  if (boot !== undefined && boot.toString() !== bootId()) return undefined;
   try {
     const info: unknown = JSON.parse(String(await readUntrusted(files.info, SMALL_FILE_BYTES)));
     const numberIn = (name: string) => {
@@ -52,8 +56,8 @@ export async function killNamespace(namespace: PidNamespace | undefined): Promis
 async function isAlive({ init, inode }: PidNamespace): Promise<boolean> {
   const status = await readFile(`/proc/${init}/status`, "utf8").catch(() => "");
   if (!/^NSpid:.*\s1$/m.test(status) || /^State:\s*[ZX]/m.test(status)) return false;
-  const actual = inodeOf(`${init}`);
-  return inode === undefined || actual === undefined || actual === inode;
+  // One that this process may not look at is not its own.
+  return inode === undefined || inodeOf(`${init}`) === inode;
 }
 
 let scan: { at: number; pids: Map<number, number[]> } | undefined;

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { MIB } from "../../shared/units.ts";
 import { readUntrusted } from "../../shared/untrusted-file.ts";
 import { ISOLATION_FDS } from "../isolation/isolation.ts";
-import { identify, type ProcessIdentity } from "./identity.ts";
+import { bootId, identify, type ProcessIdentity } from "./identity.ts";
 import { MARKER, PROCESS_MARKER } from "./processes.ts";
 
 const BLOCK_BYTES = 512;
@@ -78,6 +78,7 @@ export function processFiles(sandboxFolder: string, processId: string) {
     out: file(OUTPUT_FILE),
     err: file("err"),
     info: file("info"),
+    boot: file("boot"),
     exit: file(EXIT_FILE),
     written: file("written"),
   };
@@ -111,6 +112,7 @@ export function spawnSupervised(options: {
 }): ProcessIdentity {
   const { files, sandboxId, processId, argv, env, cwd, stdin, join } = options;
   writeFileSync(files.stdin, stdin, { mode: 0o600 });
+  writeFileSync(files.boot, bootId(), { mode: 0o600 });
   // Readers may open these before the supervisor does.
   for (const file of [files.out, files.err, files.exit]) writeFileSync(file, "", { mode: 0o600 });
   const parameters = [
