@@ -49,7 +49,7 @@ CREATE INDEX "audit_event_at" ON "audit_event" USING btree ("at");--> statement-
 CREATE INDEX "audit_event_actor" ON "audit_event" USING btree ("actor","seq");--> statement-breakpoint
 CREATE INDEX "audit_event_action" ON "audit_event" USING btree ("action","seq");--> statement-breakpoint
 CREATE UNIQUE INDEX "egress_request_target" ON "egress_request" USING btree ("prompt_id","host","port","decision");--> statement-breakpoint
-CREATE INDEX "egress_request_session" ON "egress_request" USING btree ("session_id","last_at","id");--> statement-breakpoint
+CREATE INDEX "egress_request_session" ON "egress_request" USING btree ("session_id","id");--> statement-breakpoint
 CREATE INDEX "webhook_signature_seen" ON "webhook_signature" USING btree ("seen_at");--> statement-breakpoint
 CREATE FUNCTION audit_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -61,9 +61,23 @@ BEGIN
   END IF;
   RAISE EXCEPTION 'the audit log is append-only' USING ERRCODE = 'restrict_violation';
 END $$;--> statement-breakpoint
+CREATE FUNCTION audit_pending_sealed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  -- Entries leave only into the chain, with the same statement: they are then its newest.
+  IF EXISTS (
+    SELECT at, actor, action, target, detail FROM gone
+    EXCEPT ALL
+    SELECT at, actor, action, target, detail FROM "audit_event"
+    WHERE seq > (SELECT max(seq) FROM "audit_event") - (SELECT count(*) FROM gone)
+  ) THEN
+    RAISE EXCEPTION 'the audit log is append-only' USING ERRCODE = 'restrict_violation';
+  END IF;
+  RETURN NULL;
+END $$;--> statement-breakpoint
 CREATE TRIGGER audit_event_kept BEFORE UPDATE OR DELETE ON "audit_event" FOR EACH ROW EXECUTE FUNCTION audit_append_only();--> statement-breakpoint
 CREATE TRIGGER audit_event_not_emptied BEFORE TRUNCATE ON "audit_event" FOR EACH STATEMENT EXECUTE FUNCTION audit_append_only();--> statement-breakpoint
 CREATE TRIGGER audit_pending_kept BEFORE UPDATE ON "audit_pending" FOR EACH ROW EXECUTE FUNCTION audit_append_only();--> statement-breakpoint
+CREATE TRIGGER audit_pending_only_sealed AFTER DELETE ON "audit_pending" REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION audit_pending_sealed();--> statement-breakpoint
 CREATE TRIGGER audit_pending_not_emptied BEFORE TRUNCATE ON "audit_pending" FOR EACH STATEMENT EXECUTE FUNCTION audit_append_only();--> statement-breakpoint
 CREATE TRIGGER audit_anchor_kept BEFORE UPDATE OR DELETE ON "audit_anchor" FOR EACH ROW EXECUTE FUNCTION audit_append_only();--> statement-breakpoint
 CREATE TRIGGER audit_anchor_not_emptied BEFORE TRUNCATE ON "audit_anchor" FOR EACH STATEMENT EXECUTE FUNCTION audit_append_only();

@@ -2,6 +2,7 @@ import { hostname } from "node:os";
 import { settingsOf } from "../config/config.ts";
 import { recordAudit } from "../db/audit-log.ts";
 import { withTimeout } from "../shared/time.ts";
+import { startAuditSealer } from "../tasks/audit-sealer.ts";
 import { openParts, type ServiceOptions } from "./open-parts.ts";
 import { createReleaseStack } from "./release-stack.ts";
 import { startServer } from "./start-server.ts";
@@ -33,13 +34,16 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       action: "service.start",
       detail: { version, server, tasks, settings: settingsOf(config) },
     });
+    const { dataDir } = config;
+    const sealer = startAuditSealer({ orm: database.orm, dataDir, logger: options.logger });
+    stack.add("audit sealer", () => sealer.stop());
     if (hub) status.url = await startServer(options, { ...parts, hub }, stack);
     if (options.tasks.length > 0) await startTasks(options, parts, stack);
     options.signal.throwIfAborted();
     return {
       url: status.url ?? undefined,
       async stop() {
-        // First, so that the audit-sealer still seals it. Not waited for longer than a part may take to close.
+        // First, so that the sealer still seals it. Not waited for longer than a part may take to close.
         const noted = recordAudit(database.orm, { ...service, action: "service.stop" });
         await withTimeout(STOP_NOTE_MS, noted, "no answer").catch(() => undefined);
         await stack.release();

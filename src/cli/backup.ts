@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
+import { noteAct } from "../audit/noted-acts.ts";
 import { askForSnapshot, takeSnapshot } from "../backup/control.ts";
 import { FORMAT } from "../backup/format.ts";
 import { type Packed, packBackup } from "../backup/pack.ts";
@@ -67,6 +68,7 @@ export async function runBackup(options: {
       onProgress: ({ files, bytes }) => progress.show(`Packing: ${files} files, ${size(bytes)}`),
     });
     progress.end();
+    noteAct(dataDir, { action: "data.backup", target: `file:${file}`, detail: { files: packed.files } });
     await rename(draft, file);
     stderr.write(
       `Backed up ${packed.files} files (${size(packed.bytes)}) to ${file} (${size(Bun.file(file).size)}). The backup contains the key that signs tokens: protect it like DATA_DIR.\n`,

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { noteAct } from "../audit/noted-acts.ts";
 import { unpackBackup } from "../backup/unpack.ts";
 import type { Config } from "../config/config.ts";
 import { lockDataDir } from "../db/data-dir-lock.ts";
@@ -44,6 +45,11 @@ export async function runRestore(options: {
       onProgress: (unpacked) => progress.show(`Unpacking: ${unpacked.files} files, ${size(unpacked.bytes)}`),
     });
     progress.end();
+    noteAct(folder, {
+      action: "data.restore",
+      target: `file:${file}`,
+      detail: { made_at: head.made_at, version: head.version },
+    });
     // The database is moved last: a DATA_DIR without it holds no usable data.
     const names = (await readdir(folder)).toSorted(
       (a, b) => Number(a === "postgres") - Number(b === "postgres"),

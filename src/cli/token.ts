@@ -1,3 +1,4 @@
+import { noteAct } from "../audit/noted-acts.ts";
 import { LOCAL_TOKEN_DAYS, openLocalIssuer } from "../auth/local-issuer.ts";
 import type { Config } from "../config/config.ts";
 import { OperatorError } from "../shared/errors.ts";
@@ -35,6 +36,11 @@ export async function runToken({
     );
   const issuer = openLocalIssuer({ dataDir, audience: auth.audience });
   const token = await issuer.issue({ user, roles });
+  noteAct(dataDir, {
+    action: "token.issue",
+    target: `user:${user}`,
+    detail: { roles, days: LOCAL_TOKEN_DAYS },
+  });
   const named = roles.length > 0 ? ` with ${roles.length === 1 ? "role" : "roles"} ${roles.join(", ")}` : "";
   stderr.write(`Token for ${user}${named}, valid ${LOCAL_TOKEN_DAYS} days, signed with ${issuer.keyFile}:\n`);
   stdout.write(`${token}\n`);

@@ -13,6 +13,8 @@ export type AuditAction =
   | "secret.use"
   | "sandbox.return"
   | `audit.${"read" | "purge"}`
+  | "token.issue"
+  | `data.${"backup" | "restore"}`
   | `service.${"start" | "stop"}`;
 
 /** Who did what to which; never the content of a prompt, a token or a secret. */
@@ -30,7 +32,7 @@ const MAX_TEXT = 1_000;
 
 /**
  * Adds entries to the audit log, in one statement. Within the transaction of the act, they are there if and only if the act
- * took place. They are sealed, and thereby readable, about a second later.
+ * took place. Every process that serves or has tasks seals them about a second later, so that they are readable.
  */
 export async function recordAudit(orm: Queryable, ...entries: readonly AuditEntry[]): Promise<void> {
   if (entries.length === 0) return;

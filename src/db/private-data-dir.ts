@@ -4,6 +4,7 @@ import type { Logger } from "../observability/logger.ts";
 import { messageOf, OperatorError } from "../shared/errors.ts";
 
 const OTHERS = 0o077;
+const OTHERS_WRITE = 0o022;
 /** What programs in sandboxes, which are other users, must enter; DATA_DIR itself is closed. */
 const SHARED = new Set(["sandboxes", "repos", "conversations", "git", "sandbox-etc", "gateways"]);
 const MAX_ENTRIES = 50_000;
@@ -11,17 +12,19 @@ const MAX_ENTRIES = 50_000;
 /**
  * Makes DATA_DIR this user's alone, and tightens what earlier versions wrote there with the machine's umask: database, keys
  * and logs were readable by everybody wherever DATA_DIR had been made for all.
+ * Root may own it, as volumes of Kubernetes and NFS do: root can change everything anyway.
  * @throws OperatorError if it belongs to another user, who could change everything in it.
  */
-export function closeDataDir({ dataDir, logger }: { dataDir: string; logger: Logger }): void {
+export function closeDataDir(options: { dataDir: string; logger: Logger; own?: number | undefined }): void {
+  const { dataDir, logger, own = process.getuid?.() } = options;
   try {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   } catch (error) {
     throw new OperatorError(`Cannot use DATA_DIR ${dataDir}: ${messageOf(error)}`, 1, { cause: error });
   }
   const { uid, mode } = statSync(dataDir);
-  const own = process.getuid?.();
-  if (own !== undefined && uid !== own)
+  const roots = own !== 0 && uid === 0;
+  if (own !== undefined && uid !== own && !roots)
     throw new OperatorError(
       `DATA_DIR ${dataDir} belongs to another user (${uid}), who could change what is in it. Give it to the user of the service (chown -R ${own}), or set another DATA_DIR.`,
     );
@@ -49,7 +52,13 @@ export function closeDataDir({ dataDir, logger }: { dataDir: string; logger: Log
       if (entry.isDirectory()) walk(path, new Set());
     }
   };
-  tighten(dataDir, mode);
+  // By its group this user may have access to a volume of root's.
+  if (!roots) tighten(dataDir, mode);
+  else if ((mode & OTHERS_WRITE) !== 0)
+    logger.warn("DATA_DIR belongs to root, and its group or others may change what is in it", {
+      data_dir: dataDir,
+      mode: mode.toString(8),
+    });
   if (tightened > 0)
     logger.warn("DATA_DIR was open to other users and is closed now", {
       data_dir: dataDir,

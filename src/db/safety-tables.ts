@@ -24,7 +24,7 @@ export const egressRequest = pgTable(
   },
   (t) => [
     uniqueIndex("egress_request_target").on(t.promptId, t.host, t.port, t.decision),
-    index("egress_request_session").on(t.sessionId, t.lastAt, t.id),
+    index("egress_request_session").on(t.sessionId, t.id),
   ],
 );
 

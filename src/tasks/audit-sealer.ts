@@ -1,17 +1,24 @@
+import { recordNotedActs } from "../audit/noted-acts.ts";
 import { sealAudit } from "../audit/seal-store.ts";
-import { startLoop } from "./loop.ts";
-import type { Task } from "./task.ts";
+import type { Orm } from "../db/client.ts";
+import type { Logger } from "../observability/logger.ts";
+import { type RunningTask, startLoop } from "./loop.ts";
 
 const INTERVAL_MS = 1_000;
 /** Between two heads in the log, milliseconds: what the database's owner could rewrite is then noted elsewhere, too. */
 const NOTE_MS = 600_000;
 
-/** Seals the entries of the audit log. Any number of processes may do so; they take turns. */
-export const auditSealer: Task = async ({ database, logger }) => {
+/**
+ * Seals the entries of the audit log, in every process that serves or has tasks, whichever tasks were named: they take
+ * turns. Before, it records what commands have noted in DATA_DIR.
+ */
+export function startAuditSealer(options: { orm: Orm; dataDir: string; logger: Logger }): RunningTask {
+  const { orm, logger } = options;
   let notedAt = Number.NEGATIVE_INFINITY;
   const work = async () => {
+    await recordNotedActs(options);
     for (;;) {
-      const sealed = await sealAudit(database.orm);
+      const sealed = await sealAudit(orm);
       if (!sealed) return;
       if (performance.now() - notedAt >= NOTE_MS) {
         notedAt = performance.now();
@@ -28,4 +35,4 @@ export const auditSealer: Task = async ({ database, logger }) => {
       await work();
     },
   };
-};
+}

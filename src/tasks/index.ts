@@ -1,4 +1,3 @@
-import { auditSealer } from "./audit-sealer.ts";
 import { cancellationEnforcer } from "./cancellation-enforcer.ts";
 import { ipReturnPoller } from "./ip-return-poller.ts";
 import type { TaskName } from "./names.ts";
@@ -10,7 +9,6 @@ import type { Task } from "./task.ts";
 import { titleGenerator } from "./title-generator.ts";
 
 export const TASKS: Readonly<Record<TaskName, Task>> = {
-  "audit-sealer": auditSealer,
   "ip-return-poller": ipReturnPoller,
   "prompt-runner": promptRunner,
   "title-generator": titleGenerator,

@@ -1,6 +1,5 @@
 /** The names of all tasks on the command line, in the order of their start; they stop in reverse order. */
 export const TASK_NAMES = [
-  "audit-sealer",
   "ip-return-poller",
   "prompt-runner",
   "title-generator",

@@ -1,8 +1,15 @@
 import { expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { SQL } from "bun";
-import { createDeployment, type Deployment, programArgv, startBackend } from "../harness/backend.ts";
+import {
+  createDeployment,
+  type Deployment,
+  programArgv,
+  runProgram,
+  startBackend,
+} from "../harness/backend.ts";
 import { type RunningProcess, startProcess } from "../harness/process.ts";
 import { describeWith } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
@@ -114,3 +121,15 @@ test("SIGTERM while the embedded database is made, and while it is opened; the n
   await using backend = await startBackend(deployment);
   expect((await backend.request("GET", "/health/ready")).status).toBe(200);
 });
+
+// With tasks named as the original service named them, or none, entries waited to be sealed for ever.
+test("the audit log is sealed whichever tasks a process has, and with what a command has done", async () => {
+  await using deployment = await createDeployment("embedded");
+  const { folder: cwd } = deployment;
+  const env = { ...deployment.env, AUTH_MODE: "local" };
+  const { code } = await runProgram(["token", "--user", "eve"], { cwd, env });
+  expect(code).toBe(0);
+  await using running = startProcess({ argv: [...programArgv(), "server"], env, cwd });
+  await running.waitForLine(/audit log sealed/, { timeoutMs: 60_000 });
+  expect(readdirSync(join(deployment.dataDir, "acts"))).toEqual([]);
+}, 180_000);

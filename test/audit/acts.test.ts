@@ -2,11 +2,13 @@ import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { recordNotedActs } from "../../src/audit/noted-acts.ts";
 import { openRefusals } from "../../src/audit/refusals.ts";
 import { sealAudit } from "../../src/audit/seal-store.ts";
 import { openSignIns } from "../../src/audit/sign-ins.ts";
 import { openLocalIssuer } from "../../src/auth/local-issuer.ts";
 import { createVerifier } from "../../src/auth/verify.ts";
+import { runToken } from "../../src/cli/token.ts";
 import { readConfig, settingsOf } from "../../src/config/config.ts";
 import { auditEvent } from "../../src/db/safety-tables.ts";
 import { createLogger } from "../../src/observability/logger.ts";
@@ -52,6 +54,30 @@ describeEachDatabase("what the service itself records", (database) => {
         "bob auth.sign_in",
       ]);
       expect(JSON.stringify(found)).not.toContain(token.slice(0, 30));
+    } finally {
+      rmSync(dataDir, { recursive: true, force: true });
+    }
+  });
+
+  // An admin's token could be made without a trace.
+  test("a token that the command line makes, by whom, for whom, and with which roles", async () => {
+    const dataDir = mkdtempSync(join(tmpdir(), "pb-noted-"));
+    try {
+      const sink = { write: () => true };
+      const auth = { mode: "local", audience: "a" } as const;
+      await runToken({
+        config: { auth, dataDir },
+        user: "eve",
+        roles: ["admin"],
+        stdout: sink,
+        stderr: sink,
+      });
+      const logger = createLogger({ level: "silent" });
+      for (const _round of [1, 2]) await recordNotedActs({ orm: database().orm, dataDir, logger });
+      const [issued, ...others] = await entries("token.");
+      expect(issued).toMatchObject({ target: "user:eve", detail: { roles: ["admin"] } });
+      expect(issued?.actor).toStartWith("cli:");
+      expect(others).toEqual([]);
     } finally {
       rmSync(dataDir, { recursive: true, force: true });
     }

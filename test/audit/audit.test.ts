@@ -152,6 +152,7 @@ describeEachDatabase("the audit log", (database) => {
     ["delete of all", sql`delete from audit_event`],
     ["truncate", sql`truncate audit_event`],
     ["truncate with others", sql`truncate audit_event, audit_pending, audit_anchor cascade`],
+    ["delete of what is pending", sql`delete from audit_pending`],
     ["update of what is pending", sql`update audit_pending set actor = 'nobody'`],
     [
       "delete after a forged anchor",

@@ -54,8 +54,8 @@ test.each([
 test.each([
   ["fly", /unknown command "fly"; valid: server/],
   ["--fly", /unknown option "--fly"; valid: --server/],
-  ["--bg-tasks", /needs at least one name: audit-sealer, ip-return-poller/],
-  ["--bg-tasks nonsense", /unknown task "nonsense"; valid: audit-sealer, ip-return-poller/],
+  ["--bg-tasks", /needs at least one name: ip-return-poller/],
+  ["--bg-tasks nonsense", /unknown task "nonsense"; valid: ip-return-poller/],
   ["bg-tasks nonsense", /unknown task "nonsense"/],
   ["--all-bg-tasks --bg-tasks prompt-runner", /exclude each other/],
   ["server --now", /server does not take "--now"; valid: --with-bg-tasks/],

@@ -43,3 +43,22 @@ test.if(process.getuid?.() === 0)("a DATA_DIR of another user is refused", () =>
   chownSync(dataDir, 12_345, 12_345);
   expect(() => closeDataDir({ dataDir, logger })).toThrow("belongs to another user (12345)");
 });
+
+// A volume of Kubernetes with an fsGroup, or NFS: the service did not start, with PostgreSQL elsewhere either.
+test.if(process.getuid?.() === 0)(
+  "a DATA_DIR of root is accepted, with a warning where others may write",
+  () => {
+    const warnings: string[] = [];
+    const noting = { ...logger, warn: (text: string) => void warnings.push(text) };
+    for (const [mode, count] of [
+      [0o755, 0],
+      [0o2775, 1],
+    ] as const) {
+      mkdirSync(dataDir, { recursive: true });
+      chmodSync(dataDir, mode);
+      closeDataDir({ dataDir, logger: noting, own: 12_345 });
+      expect(modeOf()).toBe(mode & 0o777);
+      expect(warnings).toHaveLength(count);
+    }
+  },
+);

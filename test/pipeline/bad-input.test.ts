@@ -29,7 +29,7 @@ describe("operator mistakes: one clear message and an exit code", () => {
   test("an unknown task", async () => {
     const { code, stderr } = await runProgram(["--bg-tasks", "nonsense"], { cwd: tmpdir() });
     expect({ code, lines: stderr.split("\n").length }).toEqual({ code: 2, lines: 1 });
-    expect(stderr).toContain('unknown task "nonsense"; valid: audit-sealer, ');
+    expect(stderr).toContain('unknown task "nonsense"; valid: ip-return-poller, ');
   });
 
   test(
