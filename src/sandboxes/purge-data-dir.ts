@@ -77,8 +77,9 @@ export async function purgeDataDir(options: {
       const listing = succeeded(await git({ ...program, script: SESSION_REFS, args: [] }, signal));
       const refs = Map.groupBy(listing.split("\n").filter(Boolean), (ref) => ref.split("/")[2] ?? "");
       const doomed = (await purgeable([...refs.keys()])).flatMap((id) => refs.get(id) ?? []);
-      if (doomed.length === 0) return;
-      const stdin = { text: `${doomed.join("\n")}\n` };
+      // A store that no session has any more shrinks as its objects grow old.
+      if (doomed.length === 0 && refs.size > 0) return;
+      const stdin = { text: doomed.map((ref) => `${ref}\n`).join("") };
       const deleted = await git({ ...program, script: DROP_REFS, args: [PRUNE_AFTER], stdin }, signal);
       branches += Number(succeeded(deleted)) || 0;
     });

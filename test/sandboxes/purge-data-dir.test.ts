@@ -36,6 +36,32 @@ describePurge("purging DATA_DIR", (fixture) => {
     expect(await runPurge()).toMatchObject({ conversations: 0, branches: 0 });
   });
 
+  // Packs stayed for ever: only loose objects were removed.
+  test("what only purged sessions had is removed from packs, and the rest stays", async () => {
+    const { dataDir, runPurge } = fixture();
+    const [purged, recent] = [idFrom(60), idFrom(1)];
+    const keeps = join(dataDir, "repos", `${"b".repeat(32)}.git`);
+    const empties = join(dataDir, "repos", `${"c".repeat(32)}.git`);
+    for (const store of [keeps, empties]) {
+      const git = (...args: string[]) => source.git("-C", store, ...args);
+      await source.git("init", "--quiet", "--bare", store);
+      await source.git("push", "--quiet", store, `main:refs/sessions/${purged}/base`);
+      const tree = (await git("rev-parse", `refs/sessions/${purged}/base^{tree}`)).trim();
+      const work = (await git("commit-tree", "-m", "work", tree)).trim();
+      await git("update-ref", `refs/sessions/${purged}/head`, work);
+      if (store === keeps)
+        await git("update-ref", `refs/sessions/${recent}/base`, `refs/sessions/${purged}/base`);
+      await git("repack", "-a", "-d", "-q");
+      await Bun.$`find ${store}/objects -type f -exec touch -d "15 days ago" {} +`.quiet();
+      expect(await git("count-objects", "-v")).toContain("in-pack: 4");
+    }
+    expect(await runPurge()).toMatchObject({ branches: 4 });
+    const counts = (store: string) => source.git("-C", store, "count-objects", "-v");
+    expect(await counts(keeps)).toMatch(/count: 0\n[^]*in-pack: 3\n/);
+    expect(await counts(empties)).toMatch(/count: 0\n[^]*in-pack: 0\n/);
+    await source.git("-C", keeps, "fsck", "--strict");
+  });
+
   test("a DATA_DIR that belongs to another database is not touched, and a warning is logged", async () => {
     const { dataDir, logged, runPurge } = fixture();
     await Bun.write(join(dataDir, "database-id"), "another\n");

@@ -72,7 +72,7 @@ export const FETCH = `${PRELUDE}
 refs=$2
 if ! [ -f "$STORE/HEAD" ]; then git init --quiet --bare --template= || exit; fi
 # What was left when this machine or the service stopped. Younger files may be at work: there is a time limit.
-find "$STORE/objects" -name "tmp_*" -mmin +15 -exec rm -rf {} + 2>/dev/null
+find "$STORE/objects" \\( -name "tmp_*" -o -name ".tmp-*" \\) -mmin +15 -exec rm -rf {} + 2>/dev/null
 if [ -n "$4" ]; then
   fetch "$1" "+refs/heads/$3:$refs/base" "+refs/heads/$4:$refs/origin"
 else
@@ -202,12 +202,16 @@ export const SESSION_REFS = `${PRELUDE}
 git for-each-ref --format="%(refname)" refs/sessions
 `;
 
-/** $1 the age at which unreachable objects are pruned. stdin: refs to delete. Prints how many were deleted. */
+/**
+ * $1 the age at which unreachable objects are pruned. stdin: refs to delete. Prints how many were deleted. Younger objects
+ * of packs become loose ones: they may belong to a fetch in progress, also of another process.
+ */
 export const DROP_REFS = `${PRELUDE}
 deleted=0
 while IFS= read -r ref; do
   if git update-ref -d "$ref"; then deleted=$((deleted + 1)); fi
 done
-if [ "$deleted" -gt 0 ]; then git prune --expire="$1" || :; fi
+git repack -q -A -d --max-pack-size="$((FILE_BLOCKS / 2))k" --unpack-unreachable="$1" >&2 || :
+git prune --expire="$1" || :
 echo "$deleted"
 `;
