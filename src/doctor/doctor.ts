@@ -5,11 +5,14 @@ import { messageOf } from "../shared/errors.ts";
 import { databaseFindings } from "./database.ts";
 import { checked, type Finding, type Found, ok, warn } from "./finding.ts";
 import { gitHostFound } from "./git-host.ts";
-import { isolationFindings, quotaFound } from "./isolation.ts";
+import { egressFound, isolationFindings, quotaFound } from "./isolation.ts";
 import { agentFound, diskFound, gitFound, limitsFound } from "./machine.ts";
 import { allocatorFound, identityFound, portFound, queueFound } from "./network.ts";
 
-/** Checks everything that a start with this configuration needs, all at the same time. Changes nothing. */
+/**
+ * Checks everything that a start with this configuration needs, all at the same time. Changes nothing that lasts: what it tries out
+ * is in temporary folders, for the disk quota below DATA_DIR and with a file system mounted for a moment.
+ */
 export async function examine(config: Config, forgotten: Forgotten): Promise<Finding[]> {
   const logger = createLogger({ level: "silent" });
   const allocatorUrl = config.ipAllocatorUrl;
@@ -31,6 +34,7 @@ export async function examine(config: Config, forgotten: Forgotten): Promise<Fin
     isolationFindings(config).catch((error: unknown) => [
       { check: "isolation", ...warn(messageOf(error), "install bubblewrap") },
     ]),
+    { check: "egress", ...egressFound(config) },
     one("disk quota", () => quotaFound(config), "check DATA_DIR and RUN_DISK_MB"),
     one("limits", () => limitsFound(config), "check RUN_MEMORY_MB"),
     one("disk", () => diskFound(config), "check DATA_DIR"),

@@ -2,11 +2,12 @@ import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { chooseAgent } from "../agents/choose.ts";
 import type { Config } from "../config/config.ts";
 import { createLogger } from "../observability/logger.ts";
 import { openDiskQuotas } from "../sandboxes/disk/quotas.ts";
 import { type MissingPart, probeIsolation } from "../sandboxes/isolation/probe.ts";
-import { type Finding, type Found, ok, warn } from "./finding.ts";
+import { type Finding, type Found, fail, ok, warn } from "./finding.ts";
 
 /** The lines of the isolation, with the parts that each needs and what is said when none is missing. */
 const LINES: Readonly<Record<string, { parts: readonly MissingPart["part"][]; works: string }>> = {
@@ -28,14 +29,26 @@ export async function isolationFindings(config: Config): Promise<Finding[]> {
   try {
     const { path, agentUids: uids } = config;
     const { isolation, missing, detail } = await probeIsolation({ path, dataDir: folder, uids });
+    const { builtIn } = chooseAgent({ config }).agent;
     const effect = config.allowUnisolated
       ? "agents run all the same (ALLOW_UNISOLATED_AGENTS=1), and can read and change whatever this user can"
-      : "prompts wait";
+      : builtIn
+        ? "prompts of any agent but the built-in demo would wait"
+        : "prompts wait";
+    const bad = config.allowUnisolated || builtIn ? warn : fail;
     const whys = missing.map(({ why }) => why).join("; ");
     const remedies = missing.map(({ remedy }) => remedy).join("; ");
-    const whole = missing.length > 0 ? warn(`${effect}: ${whys}`, remedies) : ok(`${detail} works`);
-    // Without bubblewrap nothing else could be tried.
-    if (!isolation) return [{ check: "isolation", ...whole }];
+    const whole = missing.length > 0 ? bad(`${effect}: ${whys}`, remedies) : ok(`${detail} works`);
+    if (!isolation) {
+      const untried = Object.keys(LINES).filter((check) => check !== "bubblewrap");
+      return [
+        { check: "isolation", ...whole },
+        ...untried.map((check) => ({
+          check,
+          ...warn("not tried: bubblewrap does not work", "see the line isolation"),
+        })),
+      ];
+    }
     const lines = Object.entries(LINES).map(([check, { parts, works }]) => {
       const lacking = missing.find(({ part }) => parts.includes(part));
       return { check, ...(lacking ? warn(lacking.why, lacking.remedy) : ok(works)) };
@@ -65,4 +78,15 @@ export async function quotaFound({ dataDir, path, runResources }: Config): Promi
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** What agents may reach besides the model. */
+export function egressFound({ egress: { mode, allow } }: Pick<Config, "egress">): Found {
+  const rules = `EGRESS_ALLOW has ${allow?.length ?? 0} rules`;
+  if (mode === "deny") return ok("EGRESS=deny: agents reach the model and nothing else");
+  if (mode === "list") return ok(`EGRESS=list: agents reach the model and what is listed; ${rules}`);
+  return warn(
+    `EGRESS=open: agents reach every public address; ${rules}`,
+    "whoever writes a prompt can carry out what the agent reads: set EGRESS=list and EGRESS_ALLOW",
+  );
 }

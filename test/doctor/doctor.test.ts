@@ -12,6 +12,7 @@ test("before the first start of an embedded service every check passes, and noth
   expect(code).toBe(0);
   expect(of("configuration")).toBe("ok: no mistakes");
   expect(of("database")).toMatch(/^ok: embedded; the first start will create it in/);
+  expect(of("egress")).toBe("ok: EGRESS=deny: agents reach the model and nothing else");
   expect(of("git")).toMatch(/^ok: git version \d/);
   expect(of("agent")).toMatch(/^ok: .*demo/);
   expect(of("disk")).toMatch(/^ok: [\d.]+ GiB free/);

@@ -14,7 +14,9 @@ test("missing or broken programs, a full disk, a port in use", async () => {
   };
   const bare = await examined({ PATH: bin });
   expect([bare.code, bare.of("git")]).toEqual([1, "fail: git is not installed"]);
-  expect(bare.of("isolation")).toMatch(/^warn: prompts wait: bubblewrap is not installed/);
+  expect(bare.of("isolation")).toMatch(
+    /^warn: prompts of any agent but the built-in demo would wait: bubblewrap is not installed/,
+  );
 
   await script("git", "echo git version 2.20.1");
   await script("bwrap", "echo no namespaces here >&2; exit 1");
@@ -30,7 +32,9 @@ test("missing or broken programs, a full disk, a port in use", async () => {
     });
     expect(code).toBe(1);
     expect(of("git")).toBe("fail: git version 2.20.1 is too old");
-    expect(of("isolation")).toMatch(/^warn: .*no namespaces here/);
+    expect(of("isolation")).toMatch(/^fail: prompts wait: .*no namespaces here/);
+    for (const name of ["users", "network", "seccomp"])
+      expect([name, of(name)]).toEqual([name, "warn: not tried: bubblewrap does not work"]);
     expect(of("agent")).toMatch(/^ok: The agent is Claude Code .* Its version: 9\.8\.7/);
     expect(of("disk")).toMatch(/^fail: .* less than MIN_FREE_DISK_MB/);
     expect(of("port")).toMatch(/^fail: .*is in use by another process/);
