@@ -81,7 +81,8 @@ export function startProcess(
   const files = processFiles(sandbox.folder, processId);
   const { cgroups, resources, maxOutputBytes } = sandbox;
   const limited = isolation === undefined || cgroups?.capabilities.processes;
-  const argv = limited ? command.argv : withFewProcesses(command.argv, resources);
+  const few = limited ? command.argv : withFewProcesses(command.argv, resources);
+  const argv = cgroups?.capabilities.memory ? few : withLittleData(few, resources);
   // Before the group, which is swept away if no process of this machine has that name.
   mkdirSync(files.folder, { mode: 0o700 });
   const identity = spawnSupervised({
@@ -132,6 +133,19 @@ const withFewProcesses = (
   "-c",
   'ulimit -u "$0" 2>/dev/null || ulimit -p "$0" 2>/dev/null; exec "$@"',
   `${maxProcesses * 2}`,
+  ...argv,
+];
+
+/**
+ * Without a control group, memory is only looked at several times a second: a fast bomb could take the machine's
+ * meanwhile. This limit of the kernel's is for each process. It is higher than the run's, or whoever watches would not
+ * see that a run has exceeded that.
+ */
+const withLittleData = (argv: AgentCommand["argv"], { memoryBytes }: RunResources): AgentCommand["argv"] => [
+  "/bin/sh",
+  "-c",
+  'ulimit -d "$0" 2>/dev/null; exec "$@"',
+  `${Math.ceil((memoryBytes * 1.5) / 1024)}`,
   ...argv,
 ];
 
