@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { link, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { createKeyedMutex } from "../../shared/keyed-mutex.ts";
 
 /** How many ids are tried before the range counts as full. */
 const TRIES = 1000;
@@ -19,10 +20,11 @@ export interface Uids {
   sweep(exists: (id: string) => boolean): Promise<void>;
 }
 
-/** The user of a sandbox, by its folder. */
+/** The user of a sandbox, by its folder. A file that a crash has left empty is none: it must not read as 0, which is root. */
 export function uidIn(folder: string): number | undefined {
   try {
-    return Number(readFileSync(join(folder, "uid"), "utf8"));
+    const text = readFileSync(join(folder, "uid"), "utf8");
+    return /^[1-9]\d*$/.test(text) ? Number(text) : undefined;
   } catch {
     return undefined;
   }
@@ -58,14 +60,36 @@ export function openUids(options: { dataDir: string; range: { first: number; las
     }
   };
 
+  const held = async (id: string, sandboxFolder: string) => {
+    const uid = uidIn(sandboxFolder);
+    return uid !== undefined && (await holderOf(uid)) === id ? uid : undefined;
+  };
+  // Two claims at once, such as of git's user, would take two users, of which one is never used nor freed.
+  const mutex = createKeyedMutex();
+
   const uids: Uids = {
-    async claim(id, sandboxFolder) {
-      const known = uidIn(sandboxFolder);
-      if (known !== undefined && (await holderOf(known)) === id) return { uid: known, isNew: false };
-      const uid = await claimNew(id);
-      await writeFile(join(sandboxFolder, "uid"), `${uid}`, { mode: 0o600 });
-      return { uid, isNew: true };
-    },
+    claim: (id, sandboxFolder) =>
+      mutex(id, async () => {
+        const known = await held(id, sandboxFolder);
+        if (known !== undefined) return { uid: known, isNew: false };
+        const file = join(sandboxFolder, "uid");
+        await rm(file, { force: true });
+        const uid = await claimNew(id);
+        const draft = `${file}.${crypto.randomUUID()}`;
+        await writeFile(draft, `${uid}`, { mode: 0o600 });
+        try {
+          await link(draft, file);
+          return { uid, isNew: true };
+        } catch (error) {
+          await uids.release(uid, id);
+          // Another process was faster.
+          const other = await held(id, sandboxFolder);
+          if (other === undefined) throw error;
+          return { uid: other, isNew: false };
+        } finally {
+          await rm(draft, { force: true });
+        }
+      }),
     async release(uid, id) {
       if (uid !== undefined && (await holderOf(uid)) === id) await rm(fileOf(uid), { force: true });
     },

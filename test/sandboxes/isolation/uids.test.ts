@@ -1,5 +1,5 @@
 import { afterAll, expect, test } from "bun:test";
-import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openUids, uidIn } from "../../../src/sandboxes/isolation/uids.ts";
@@ -37,6 +37,28 @@ test("each sandbox gets a user of its own, also from several processes, until th
   await expect(uids.claim(late.id, late.folder)).rejects.toThrow("in use");
   await uids.release(uidIn(second.folder), second.id);
   expect(await uids.claim(late.id, late.folder)).toEqual({ uid: uidIn(second.folder) ?? 0, isNew: true });
+});
+
+// Number("") is 0: the sandbox's programs would have run as root.
+test.each(["", "0", "-1", "1e3", "x"])(
+  "a file of %j names no user, and the sandbox gets a new one",
+  async (text) => {
+    const { id, folder } = await sandbox();
+    await writeFile(join(folder, "uid"), text);
+    expect(uidIn(folder)).toBeUndefined();
+    const uids = openUids({ dataDir: folder, range });
+    const { uid, isNew } = await uids.claim(id, folder);
+    expect({ isNew, uid: uidIn(folder) }).toEqual({ isNew: true, uid });
+  },
+);
+
+// Two operations of git that were its first claimed a user each; one of the two was never freed.
+test("claims of one id at the same time share one user", async () => {
+  const { id, folder } = await sandbox();
+  const [here, there] = [openUids({ dataDir: folder, range }), openUids({ dataDir: folder, range })];
+  const claims = await Promise.all([here, here, there, there].map((uids) => uids.claim(id, folder)));
+  expect(claims.filter(({ isNew }) => isNew)).toHaveLength(1);
+  expect(await readdir(join(folder, "uids"))).toEqual([`${uidIn(folder)}`]);
 });
 
 test("users of sandboxes that do not exist are swept, and the others' are not", async () => {
