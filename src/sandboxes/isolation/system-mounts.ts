@@ -9,7 +9,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { INSIDE } from "./inside.ts";
 
@@ -116,9 +116,13 @@ export async function writeOwnEtc(folder: string): Promise<void> {
 
 /** Files that everybody may read, in a folder that only bwrap enters: the program's user reads them through a mount. */
 async function writeReadable(file: string, text: string): Promise<void> {
-  await writeFile(file, text);
+  // Sandboxes that run see this very file, and must not find it empty for a moment.
+  if ((await readFile(file, "utf8").catch(() => undefined)) === text) return;
+  const draft = `${file}.${crypto.randomUUID()}`;
+  await writeFile(draft, text);
   // Whatever the umask.
-  await chmod(file, 0o644);
+  await chmod(draft, 0o644);
+  await rename(draft, file);
 }
 
 /** Many programs look up their own user and fail if there is none. @returns the mounts' arguments. */
