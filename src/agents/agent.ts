@@ -47,6 +47,8 @@ export interface AgentCommand {
   stdin: string;
   /** Files and folders of this machine that the agent must be able to read, such as its program. */
   readable: readonly string[];
+  /** Set: it is part of this program. Where only such ones have run in a sandbox, they need no isolation. */
+  builtIn?: true;
 }
 
 /** An event as stored in message.data, in the shape of Claude Code's stream-json. */

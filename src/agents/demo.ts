@@ -13,7 +13,8 @@ export function createDemoAgent(): Agent {
     discardUnusableTranscripts: async () => undefined,
     command({ prompt }) {
       const own = ownExecutable();
-      return { argv: [...own.argv, "demo-agent"], env: {}, stdin: prompt, readable: own.readable };
+      const argv = [...own.argv, "demo-agent"] as const;
+      return { argv, env: {}, stdin: prompt, readable: own.readable, builtIn: true };
     },
     reader: createClaudeReader,
   };

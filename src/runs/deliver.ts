@@ -6,6 +6,7 @@ import type { Sandbox, WorkResult } from "../sandboxes/sandbox.ts";
 import { messageOf } from "../shared/errors.ts";
 import { sleep } from "../shared/time.ts";
 import { backoffMs, classify } from "./failures.ts";
+import { untilIsolated } from "./until-isolated.ts";
 import type { RunWriter } from "./writer.ts";
 
 /** Together with the pauses, about four minutes. */
@@ -32,7 +33,8 @@ export async function deliver(options: {
   for (let tries = 1; ; tries += 1) {
     const last = tries >= MAX_DELIVERIES || cancelled.aborted;
     try {
-      return await sandbox.deliverWork(commitMessage(run), life);
+      const work = () => sandbox.deliverWork(commitMessage(run), life);
+      return await untilIsolated(work, { writer, logger, life, cancelled });
     } catch (error) {
       life.throwIfAborted();
       if (last || classify(error).kind !== "transient") throw error;

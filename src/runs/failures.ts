@@ -1,6 +1,6 @@
 import { AgentUnavailable } from "../agents/agent.ts";
 import type { Failure } from "../db/json-columns.ts";
-import { RepositoryError } from "../sandboxes/sandbox.ts";
+import { NotIsolated, RepositoryError } from "../sandboxes/sandbox.ts";
 
 /** A prompt whose runs keep failing, or whose runners keep dying, becomes a dead letter after this many attempts. */
 export const MAX_ATTEMPTS = 5;
@@ -8,6 +8,7 @@ export const MAX_ATTEMPTS = 5;
 export const MAX_CLAIMS = 100;
 /** An agent is killed, and its prompt becomes a dead letter, after this many takeovers in a row without progress. */
 export const MAX_STALLS = 3;
+const ISOLATION_DELAY_MS = { first: 15_000, longest: 2 * 60_000 };
 const FIRST_DELAY_MS = 2_000;
 const LONGEST_DELAY_MS = 5 * 60_000;
 
@@ -20,6 +21,15 @@ export class Deferred extends Error {
   ) {
     super(message);
   }
+}
+
+/** What the prompt waits for, if the error is of that kind. @param epoch of the run: the more claims, the longer. */
+export function deferredOf(error: unknown, epoch: number): Deferred | undefined {
+  if (error instanceof Deferred) return error;
+  if (!(error instanceof NotIsolated)) return undefined;
+  // It is for the operator to mend. With many prompts that wait, frequent claims would be a load.
+  const delayMs = Math.min(ISOLATION_DELAY_MS.longest, ISOLATION_DELAY_MS.first * 2 ** (epoch - 1));
+  return new Deferred(`Waiting: ${error.message}.`, delayMs);
 }
 
 /** The run cannot continue, and a retry could repeat an effect. `message` is for the user. */
@@ -48,6 +58,7 @@ export class AttemptsExhausted extends Error {
 export function classify(error: unknown): { kind: Failure["kind"]; message: string } {
   if (error instanceof Deferred || error instanceof AgentKilled)
     return { kind: "transient", message: error.message };
+  if (error instanceof NotIsolated) return { kind: "transient", message: `Waiting: ${error.message}.` };
   if (error instanceof Interrupted) return { kind: "interrupted", message: error.message };
   if (error instanceof AttemptsExhausted) return { kind: "poison", message: error.message };
   if (error instanceof AgentUnavailable) return { kind: "configuration", message: error.message };

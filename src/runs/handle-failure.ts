@@ -4,7 +4,7 @@ import { heldSandboxes } from "../sandboxes/store.ts";
 import { messageOf } from "../shared/errors.ts";
 import { checkoutRequest } from "./checkout-request.ts";
 import { commitMessage } from "./deliver.ts";
-import { AttemptsExhausted, backoffMs, classify, Deferred, MAX_ATTEMPTS } from "./failures.ts";
+import { AttemptsExhausted, backoffMs, classify, deferredOf, MAX_ATTEMPTS } from "./failures.ts";
 import { finishRun, type Outcome } from "./finish.ts";
 import type { RunnerState } from "./runner.ts";
 import { STOP_GRACE_MS } from "./watch-agent.ts";
@@ -34,11 +34,11 @@ export async function handleRunFailure(
   if (shutdown.aborted) return await leave(state, writer);
   if (lease.cancelled.aborted) return await finishRun(writer, run, cancelledOutcome(state, error));
 
-  const { kind, message } = classify(error);
+  const deferred = deferredOf(error, run.epoch);
+  const { kind, message } = classify(deferred ?? error);
   deps.logger.warn("run failed", { kind, error });
   const failure = { attempt: run.attempt, at: new Date().toISOString(), kind, error: message };
-  if (error instanceof Deferred)
-    return await writer.postpone({ delayMs: error.delayMs, failure, countsAsAttempt: false });
+  if (deferred) return await writer.postpone({ delayMs: deferred.delayMs, failure, countsAsAttempt: false });
   if (kind === "transient" && run.attempt < MAX_ATTEMPTS)
     return await writer.postpone({ delayMs: backoffMs(run.attempt), failure, countsAsAttempt: true });
   const outcome: Outcome = {

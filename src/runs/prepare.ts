@@ -8,6 +8,7 @@ import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import {
+  NotIsolated,
   type Sandbox,
   type SandboxProcess,
   type SandboxProvider,
@@ -24,12 +25,12 @@ import {
 } from "./failures.ts";
 import { type ModelSource, openRunGateway, type RunGateway, reopenRunGateway } from "./run-gateway.ts";
 import { afterAdoption, STALLED } from "./stalled-adoptions.ts";
+import { untilIsolated } from "./until-isolated.ts";
 import type { RunWriter } from "./writer.ts";
 
 /** How much longer the supervisor's time limit is than the runner's, milliseconds. */
 const LIMIT_MARGIN_MS = 120_000;
 const DISK_DELAY_MS = 15_000;
-const ISOLATION_DELAY_MS = { first: 15_000, longest: 2 * 60_000 };
 const SANDBOX_DELAY_MS = 5_000;
 
 export interface PrepareDeps {
@@ -71,8 +72,8 @@ const AFTER_INTERRUPTION =
  * Provides a sandbox with an agent. An agent that an earlier runner started is adopted, whether it runs or has ended. One
  * that was killed is resumed in its checkout if it has a transcript. Otherwise the prompt starts over from a clean
  * checkout, which is safe because no work has left the old one.
- * @throws Interrupted if work may have left it; AttemptsExhausted; Deferred while the disk is full or no sandbox is
- * available; LeaseLost.
+ * @throws Interrupted if work may have left it; AttemptsExhausted; NotIsolated; Deferred while the disk is full or no
+ * sandbox is available; LeaseLost.
  */
 export async function prepare(
   deps: PrepareDeps,
@@ -85,17 +86,23 @@ export async function prepare(
   const old = run.sbxConfig && run.process ? await sandboxes.reopen(run.sbxConfig, request) : undefined;
   const process = old && run.process ? await old.attach(run.process) : undefined;
   if (old && process && run.process && process.state !== "lost")
-    return adopt(deps, run, writer, { sandbox: old, process, record: run.process });
+    return adopt(deps, run, writer, { sandbox: old, process, record: run.process }, signal);
   if (run.process?.delivering && !old)
     throw new Interrupted(
       `The run was interrupted while its work was being delivered to branch ${run.branch}. Check what has arrived there, then send the prompt again.`,
     );
-  await requireIsolation(deps, run);
-  if (run.attempt > MAX_ATTEMPTS || run.claims > MAX_CLAIMS)
-    throw new AttemptsExhausted(exhaustedMessage(run));
+  const resumable = old && process && (await resumableIn(agent, old, run)());
+  const exhausted = run.attempt > MAX_ATTEMPTS || run.claims > MAX_CLAIMS;
+  // Resuming waits by itself; without it, the checkout would be gone after the wait.
+  if (exhausted || !resumable) await requireIsolation(deps);
+  if (exhausted) throw new AttemptsExhausted(exhaustedMessage(run));
   await requireDisk(deps);
   signal.throwIfAborted();
-  if (old && process && (await resumableIn(agent, old, run)())) return resume(deps, run, writer, old, signal);
+  if (resumable) {
+    // What the agent has started may have outlived it, and would work beside the resumed one.
+    await process.stop(0);
+    return resume(deps, run, writer, old, signal);
+  }
 
   if (run.process) {
     deps.metrics.takeover("restarted");
@@ -122,6 +129,7 @@ async function adopt(
   run: ClaimedRun,
   writer: RunWriter,
   found: Pick<AgentRun, "sandbox" | "process" | "record">,
+  signal: AbortSignal,
 ): Promise<AgentRun> {
   const { agent, logger } = deps;
   const { sandbox, process } = found;
@@ -129,18 +137,25 @@ async function adopt(
   if ((record.stalls ?? 0) >= MAX_STALLS) {
     await process.stop(0);
     process.detach();
+    // Its work is still delivered, if possible.
+    await isolated(deps, writer, signal);
     throw new AttemptsExhausted(STALLED);
   }
   logger.info("agent adopted", { state: process.state, stored: run.outputOffset, stalls: record.stalls });
   deps.metrics.takeover("adopted");
-  // Before anything of its output is read.
-  await writer.markAdopted(record);
-  const gateway =
-    process.state === "running"
-      ? await reopenRunGateway(gatewayOptions(deps, run, writer, sandbox))
-      : undefined;
-  const resumable = resumableIn(agent, sandbox, run);
-  return { ...found, record, stored: run.outputOffset, adopted: true, resumable, gateway };
+  try {
+    // Before anything of its output is read.
+    await writer.markAdopted(record);
+    const gateway =
+      process.state === "running"
+        ? await reopenRunGateway(gatewayOptions(deps, run, writer, sandbox))
+        : undefined;
+    const resumable = resumableIn(agent, sandbox, run);
+    return { ...found, record, stored: run.outputOffset, adopted: true, resumable, gateway };
+  } catch (error) {
+    process.detach();
+    throw error;
+  }
 }
 
 /** Starts the agent again, with its transcript, in the checkout where it was interrupted. */
@@ -151,6 +166,7 @@ export async function resume(
   sandbox: Sandbox,
   signal: AbortSignal,
 ): Promise<AgentRun> {
+  await isolated(deps, writer, signal);
   await writer.append([textEvent(RESUMED)]);
   const text = `${AFTER_INTERRUPTION}\n\n${promptText(run.data)}`;
   return start(deps, run, writer, sandbox, { text, signal });
@@ -219,14 +235,14 @@ export const keptBy = (agent: Agent, run: ClaimedRun) => (path: string, isFolder
 const resumableIn = (agent: Agent, sandbox: Sandbox, run: ClaimedRun) => () =>
   agent.hasTranscript(sandbox.hostPaths.state, run.sessionId);
 
-/** The built-in demo may run without: it does nothing that a prompt says. */
-async function requireIsolation({ sandboxes, agent }: PrepareDeps, run: ClaimedRun): Promise<void> {
+/** Before anything is made for a run that the sandbox would refuse to start. The built-in demo may run without. */
+async function requireIsolation({ sandboxes, agent }: PrepareDeps): Promise<void> {
   const refusal = agent.builtIn ? undefined : await sandboxes.isolation.refusal();
-  if (refusal === undefined) return;
-  // It is for the operator to mend. With many prompts that wait, frequent claims would be a load.
-  const delayMs = Math.min(ISOLATION_DELAY_MS.longest, ISOLATION_DELAY_MS.first * 2 ** (run.epoch - 1));
-  throw new Deferred(`Waiting: ${refusal}.`, delayMs);
+  if (refusal !== undefined) throw new NotIsolated(refusal);
 }
+
+const isolated = (deps: PrepareDeps, writer: RunWriter, life: AbortSignal) =>
+  untilIsolated(() => requireIsolation(deps), { writer, logger: deps.logger, life });
 
 async function requireDisk({ sandboxes, limits }: PrepareDeps): Promise<void> {
   if (limits.maxCheckoutBytes > 0 && (await sandboxes.usedBytes()) > limits.maxCheckoutBytes)

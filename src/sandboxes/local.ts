@@ -21,7 +21,10 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
     const space = machine.spaceOf(id, request.sessionId);
     return {
       config,
-      paths: machine.insideOf(hostPaths),
+      // It may have been opened again while this machine could not isolate.
+      get paths() {
+        return machine.insideOf(hostPaths);
+      },
       hostPaths,
       notes: join(machine.folderOf(id), "notes.json"),
       start: (command, limitMs, gateway) => machine.launch(id, hostPaths, command, limitMs, gateway),
@@ -33,6 +36,7 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
         signal.throwIfAborted();
         // Also the packing that an earlier runner may have started.
         await machine.killAll(id);
+        await machine.require(id);
         const { branch } = request;
         const command = packCommand({ message, start, branch, author: machine.author });
         const { maxWorkBytes } = machine;

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { link, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { AgentCommand, SandboxPaths } from "../agents/agent.ts";
 import type { Config } from "../config/config.ts";
@@ -15,6 +15,7 @@ import { GIT_USER, gitUser } from "./git/git-user.ts";
 import { checkBranchName, parseRepo, repoRules } from "./git/repo-url.ts";
 import { openRepositoryStore, type RepositoryStore } from "./git/repository.ts";
 import type { CheckoutRequest } from "./git/request.ts";
+import { hostId } from "./host-id.ts";
 import { INSIDE } from "./isolation/inside.ts";
 import { giveTreeTo } from "./isolation/ownership.ts";
 import { openIsolation } from "./isolation/status.ts";
@@ -28,6 +29,8 @@ import {
   type SandboxRef,
   startProcess,
 } from "./process/sandbox-process.ts";
+import { noteProgram, onlyBuiltIn } from "./programs-run.ts";
+import { purgeDataDir } from "./purge-data-dir.ts";
 import { removeTree } from "./remove-tree.ts";
 import type { SandboxProvider } from "./sandbox.ts";
 
@@ -38,7 +41,7 @@ import type { SandboxProvider } from "./sandbox.ts";
  * DATA_DIR/conversations/<session>, which no sandbox sees.
  */
 export interface Machine
-  extends Pick<SandboxProvider, "host" | "isolation" | "sweep" | "freeBytes" | "usedBytes"> {
+  extends Pick<SandboxProvider, "host" | "isolation" | "sweep" | "purge" | "freeBytes" | "usedBytes"> {
   /** The disk space of sandboxes. */
   disk: DiskQuotas;
   spaceOf(id: string, sessionId: string): DiskSpace;
@@ -62,8 +65,14 @@ export interface Machine
   /** The sandbox's host user; undefined: the service's own. */
   uidOf(id: string): number | undefined;
   /**
+   * Before work on what programs of the sandbox have left: it may start what they say.
+   * @throws NotIsolated unless this machine isolates, ALLOW_UNISOLATED_AGENTS is set, or all of them were built in.
+   */
+  require(id: string): Promise<void>;
+  /**
    * @param gateway folder with the socket of the run's gateway.
    * @param maxOutputBytes what it may print; default: as much as an agent (RUN_MAX_OUTPUT_MB).
+   * @throws NotIsolated as `require`.
    */
   launch(
     id: string,
@@ -111,7 +120,7 @@ export async function openMachine(options: {
       "no control groups: memory and processes of runs are only watched; `prompt-backend doctor` says how to change that",
     );
   const disk = await openDiskQuotas({ root, path, limit: config.runResources.diskBytes, logger });
-  const git = await openGit({ config, isolation: () => isolation.current, cgroups });
+  const git = await openGit({ config, isolation, cgroups });
   const uidFor = gitUser({ dataDir, uids: () => (isolation.current?.uids ? uids : undefined) });
   const mutex = createKeyedMutex();
   const folderOf = (id: string) => join(root, safeId(id));
@@ -127,6 +136,13 @@ export async function openMachine(options: {
     resources: config.runResources,
     maxOutputBytes: config.runLimits.maxOutputBytes,
   });
+
+  const giveUser = async (id: string) => {
+    if (!isolation.current?.uids) return;
+    const { uid, isNew } = await uids.claim(id, folderOf(id));
+    // Not again when the sandbox is reopened: its agent may be running.
+    if (isNew) for (const one of Object.values(machine.pathsOf(id))) await giveTreeTo(uid, one, path);
+  };
 
   const machine: Machine = {
     host,
@@ -152,10 +168,7 @@ export async function openMachine(options: {
       await disk.open(space);
       const folders = Object.values(machine.pathsOf(id));
       for (const one of folders) await mkdir(one, { recursive: true, mode: 0o700 });
-      if (!isolation.current?.uids) return;
-      const { uid, isNew } = await uids.claim(id, folderOf(id));
-      // Not again when the sandbox is reopened: its agent may be running.
-      if (isNew) for (const one of folders) await giveTreeTo(uid, one, path);
+      await giveUser(id);
     },
     async restoreState(id, sessionId, keeps) {
       const { state } = machine.pathsOf(id);
@@ -169,14 +182,23 @@ export async function openMachine(options: {
       if (isolation.current?.uids && uid !== undefined) await giveTreeTo(uid, folder, path);
     },
     uidOf: (id) => uidIn(folderOf(id)),
-    launch: (id, hostPaths, command, limitMs, gateway, maxOutputBytes = config.runLimits.maxOutputBytes) =>
-      startProcess(
+    async require(id) {
+      if (onlyBuiltIn(folderOf(id))) return;
+      await isolation.require();
+      // It may be possible only now.
+      await giveUser(id);
+    },
+    launch(id, hostPaths, command, limitMs, gateway, maxOutputBytes = config.runLimits.maxOutputBytes) {
+      noteProgram(folderOf(id), command);
+      if (!onlyBuiltIn(folderOf(id))) isolation.requireNow();
+      return startProcess(
         { ...refOf(id), maxOutputBytes },
         {
           ...{ isolation: isolation.current, hostPaths, path, command, limitMs, gateway },
           uid: uidIn(folderOf(id)),
         },
-      ),
+      );
+    },
     attach: (id, record) => attachProcess(refOf(id), record),
     killAll: (id) => killPrograms(refOf(id)),
     async remove(id) {
@@ -204,7 +226,7 @@ export async function openMachine(options: {
     async sweep(heldOf) {
       const ids = (await readdir(root)).filter(isId);
       const held = await heldOf(ids);
-      await uids.sweep((id) => id === GIT_USER || existsSync(folderOf(id)));
+      await uids.sweep((id) => id === GIT_USER || (isId(id) && existsSync(folderOf(id))));
       let released = 0;
       for (const id of ids.filter((one) => !held.has(one))) {
         try {
@@ -221,6 +243,8 @@ export async function openMachine(options: {
         });
       return released;
     },
+
+    purge: (options) => purgeDataDir({ dataDir, git, logger, refusal: isolation.status.refusal, ...options }),
 
     async usedBytes() {
       // Agents add and remove files meanwhile: files that du cannot find any more are no error.
@@ -248,22 +272,6 @@ function asRepositoryError<T>(work: () => T): T {
     if (error instanceof AppError) throw new RepositoryError(error.message, { cause: error });
     throw error;
   }
-}
-
-/** The id of this DATA_DIR, and so of this machine; created by whichever process is first. */
-async function hostId(dataDir: string): Promise<string> {
-  const file = join(dataDir, "host-id");
-  const read = () => readFile(file, "utf8").then((text) => text.trim());
-  const known = await read().catch(() => "");
-  if (known) return known;
-  const draft = `${file}.${crypto.randomUUID()}`;
-  await writeFile(draft, `${crypto.randomUUID()}\n`);
-  // A link, unlike a move, never replaces a file that another process has created meanwhile.
-  await link(draft, file).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== "EEXIST") throw error;
-  });
-  await rm(draft);
-  return read();
 }
 
 /** Whose control groups they are: a copy of DATA_DIR has the same id, and must not sweep away those of the original. */

@@ -18,7 +18,7 @@ export async function openSandboxes(options: Parameters<typeof openMachine>[0]):
     logger,
   });
   const chosen = config.sandboxProvider === "allocator" ? allocator : local;
-  const { host, isolation, disk, freeBytes, usedBytes } = machine;
+  const { host, isolation, disk, purge, freeBytes, usedBytes } = machine;
   return {
     host,
     isolation:
@@ -38,6 +38,7 @@ export async function openSandboxes(options: Parameters<typeof openMachine>[0]):
           }
         : isolation,
     sweep: async (heldOf) => (await machine.sweep(heldOf)) + (await allocator.sweep(heldOf)),
+    purge,
     disk,
     freeBytes,
     usedBytes,

@@ -12,27 +12,34 @@ const DAY_MS = 86_400_000;
 /** The age at which unreachable objects are pruned; younger ones may belong to a fetch in progress. */
 const PRUNE_AFTER = "14.days.ago";
 
+export interface PurgeOptions {
+  /** The id of the database. */
+  database: string;
+  /** Only sessions that were created longer ago than this can have been purged from the database. */
+  days: number;
+  /** Which of these sessions exist. */
+  known: (ids: readonly string[]) => Promise<ReadonlySet<string>>;
+  signal: AbortSignal;
+}
+
 /**
  * Purges what deleted sessions left in this DATA_DIR: transcripts, and branches in our copies of the repositories. Each
  * machine purges its own folders, whichever machine deleted the rows.
  *
  * Nothing is purged if DATA_DIR belongs to another database (someone tries out a second one): that one knows none of
  * the sessions.
- * @param options.database the id of the database.
- * @param options.days only sessions that were created longer ago than this can have been purged from the database.
- * @param options.known which of these sessions exist.
+ * @param options.refusal why git must not run here now: then branches wait for a later round.
  * @returns how many conversations and branches were removed.
  */
-export async function purgeDataDir(options: {
-  dataDir: string;
-  git: Git;
-  database: string;
-  days: number;
-  known: (ids: readonly string[]) => Promise<ReadonlySet<string>>;
-  logger: Logger;
-  signal: AbortSignal;
-}): Promise<{ conversations: number; branches: number }> {
-  const { dataDir, git, database, days, known, logger, signal } = options;
+export async function purgeDataDir(
+  options: PurgeOptions & {
+    dataDir: string;
+    git: Git;
+    refusal: () => Promise<string | undefined>;
+    logger: Logger;
+  },
+): Promise<{ conversations: number; branches: number }> {
+  const { dataDir, git, refusal, database, days, known, logger, signal } = options;
   const none = { conversations: 0, branches: 0 };
   const owner = await ownerOf(dataDir, database);
   if (owner !== database) {
@@ -67,13 +74,14 @@ export async function purgeDataDir(options: {
     conversations += await attempt("a conversation", () => removeTree(join(folder, id)));
 
   let branches = 0;
+  if ((await refusal()) !== undefined) return { conversations, branches };
   for (const name of await namesIn(join(dataDir, "repos"))) {
     if (!/^[0-9a-f]{32}\.git$/.test(name)) continue;
     const store = join(dataDir, "repos", name);
     await attempt("a repository's branches", async () => {
       // A store belongs to the user that git runs as, where programs have users of their own.
       const { uid } = await stat(store);
-      const program = { store, storeWritable: true, uid };
+      const program = { store, storeWritable: true, local: false, uid };
       const listing = succeeded(await git({ ...program, script: SESSION_REFS, args: [] }, signal));
       const refs = Map.groupBy(listing.split("\n").filter(Boolean), (ref) => ref.split("/")[2] ?? "");
       const doomed = (await purgeable([...refs.keys()])).flatMap((id) => refs.get(id) ?? []);

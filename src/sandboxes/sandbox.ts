@@ -4,6 +4,7 @@ import type { CheckoutRequest, WorkResult } from "./git/request.ts";
 import type { IsolationStatus } from "./isolation/status.ts";
 import type { Keeps } from "./kept-state.ts";
 import type { SandboxProcess } from "./process/sandbox-process.ts";
+import type { PurgeOptions } from "./purge-data-dir.ts";
 
 /**
  * The sandbox seam. A sandbox belongs to one session: it holds the checkout of the session's branch, runs programs,
@@ -12,6 +13,7 @@ import type { SandboxProcess } from "./process/sandbox-process.ts";
 
 export { RepositoryError } from "./git/git-errors.ts";
 export type { CheckoutRequest, WorkResult } from "./git/request.ts";
+export { NotIsolated } from "./isolation/status.ts";
 export type { ProcessUsage } from "./process/meter.ts";
 export type { SandboxExit, SandboxProcess } from "./process/sandbox-process.ts";
 
@@ -28,6 +30,7 @@ export interface Sandbox {
   /**
    * @param limitMs when the program is killed, whether a runner watches it or not.
    * @param gateway folder with the socket of the run's gateway; undefined: no network.
+   * @throws NotIsolated
    */
   start(command: AgentCommand, limitMs: number, gateway?: string): SandboxProcess;
   /** Undefined if the program's files are gone. */
@@ -41,7 +44,7 @@ export interface Sandbox {
   /**
    * Commits uncommitted changes, imports the branch from the sandbox, and pushes it if the service has credentials. Call
    * it when all programs have ended. Idempotent.
-   * @param message of the commit. @throws RepositoryError
+   * @param message of the commit. @throws RepositoryError; NotIsolated: what is in the checkout stays as it is.
    */
   deliverWork(message: string, signal: AbortSignal): Promise<WorkResult>;
 }
@@ -55,7 +58,7 @@ export interface SandboxProvider {
   /**
    * Creates the sandbox and checks out the branch.
    * @param record stores the config when it changes, before anything depends on the change.
-   * @throws RepositoryError with a sentence for the user; SandboxUnavailable.
+   * @throws RepositoryError with a sentence for the user; SandboxUnavailable; NotIsolated.
    */
   open(
     config: SandboxConfig,
@@ -76,6 +79,8 @@ export interface SandboxProvider {
    * @returns how many were released.
    */
   sweep(heldOf: (ids: readonly string[]) => Promise<ReadonlySet<string>>): Promise<number>;
+  /** Purges what deleted sessions have left in DATA_DIR; see purge-data-dir.ts. */
+  purge(options: PurgeOptions): Promise<{ conversations: number; branches: number }>;
   /** How the disk space of a sandbox is limited, a sentence; `enforced: false`: it is only watched. */
   readonly disk: { enforced: boolean; limit: number; detail: string };
   /** Free bytes on the file system of the checkouts. */

@@ -5,9 +5,6 @@ import { databaseIdentity, PURGE_BATCH } from "../db/purge.ts";
 import { purgeOldRequestCounts } from "../db/request-counts.ts";
 import { purgeOldMessages } from "../messages/purge-store.ts";
 import { purgePublished } from "../queue/outbox.ts";
-import { openGit } from "../sandboxes/git/git.ts";
-import { probeIsolation } from "../sandboxes/isolation/probe.ts";
-import { purgeDataDir } from "../sandboxes/purge-data-dir.ts";
 import { knownSessions, purgeableSessions, purgeSession } from "../sessions/purge-store.ts";
 import { sleep } from "../shared/time.ts";
 import { purgeOldSignatures } from "../webhooks/store.ts";
@@ -22,10 +19,10 @@ const PAUSE_MS = 50;
  * @returns how many rows or folders of each kind were removed.
  */
 export async function purge(
-  context: Pick<TaskContext, "config" | "database" | "logger">,
+  context: Pick<TaskContext, "config" | "database" | "sandboxes">,
   signal: AbortSignal,
 ): Promise<Record<string, number>> {
-  const { config, database, logger } = context;
+  const { config, database, sandboxes } = context;
   const { orm } = database;
   const { auditDays, deletedDays, eventsDays } = config.retention;
   const removed: Record<string, number> = {};
@@ -70,15 +67,10 @@ export async function purge(
 
   // Last, so that an unusable folder or git does not keep the database from being purged.
   if (deletedDays > 0 && !signal.aborted) {
-    const { dataDir, path, agentUids: uids } = config;
-    const { isolation } = await probeIsolation({ path, dataDir, uids });
-    const left = await purgeDataDir({
-      dataDir,
-      git: await openGit({ config, isolation: () => isolation, cgroups: undefined }),
+    const left = await sandboxes.purge({
       database: await databaseIdentity(orm),
       days: deletedDays,
       known: (ids) => knownSessions(orm, ids),
-      logger,
       signal,
     });
     add("conversations", left.conversations);

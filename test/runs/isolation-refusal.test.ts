@@ -11,7 +11,10 @@ describeRuns("a machine that cannot isolate agents", (fixture) => {
   let closed: SandboxFixture;
   let open: SandboxFixture;
   beforeAll(async () => {
-    closed = await openSandboxFixture({ isolated: false, env: { ALLOW_UNISOLATED_AGENTS: "0" } });
+    closed = await openSandboxFixture({
+      isolated: false,
+      env: { ALLOW_UNISOLATED_AGENTS: "0", GITHUB_URL: "http://127.0.0.1:9" },
+    });
     open = await openSandboxFixture({ isolated: false, env: { ALLOW_UNISOLATED_AGENTS: "1" } });
   });
   afterAll(async () => {
@@ -56,6 +59,16 @@ describeRuns("a machine that cannot isolate agents", (fixture) => {
     const { promptId } = await submit();
     await run(promptId, depsFor(createDemoAgent(), { sandboxes: closed.provider }));
     expect(await promptRow(promptId)).toMatchObject({ status: "Completed" });
+  });
+
+  // git itself ran on strangers' repositories as the service.
+  test("the built-in demo waits, too, with a repository that is not the operator's own", async () => {
+    const { depsFor, submit, run, promptRow } = fixture();
+    const { promptId } = await submit("owner/name");
+    await run(promptId, depsFor(createDemoAgent(), { sandboxes: closed.provider }));
+    const row = await promptRow(promptId);
+    expect(row).toMatchObject({ status: "Queued", attempt: 0, failures: [] });
+    expect(row?.error).toContain("Waiting: this machine cannot isolate agents: bubblewrap is not installed");
   });
 
   test("with ALLOW_UNISOLATED_AGENTS=1 every agent runs", async () => {

@@ -27,6 +27,7 @@ test("an abort while old processes are killed stops the packing", async () => {
       spaceOf: () => ({ id: "", folder, state: folder }),
       makeFolders: async () => undefined,
       disk: { watch: () => ({ stop: () => undefined }) },
+      require: async () => undefined,
       killAll: async () => controller.abort(new Error("cancelled")),
       launch: () => ({
         output: join(folder, "out"),

@@ -6,6 +6,7 @@ import { readConfig } from "../../src/config/config.ts";
 import type { Database } from "../../src/db/client.ts";
 import { message, prompt, session } from "../../src/db/tables.ts";
 import { createLogger } from "../../src/observability/logger.ts";
+import { openSandboxes } from "../../src/sandboxes/providers.ts";
 import { purge } from "../../src/tasks/purge.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 
@@ -87,15 +88,13 @@ export function describePurge(name: string, body: (fixture: () => PurgeFixture) 
     });
     afterAll(() => rm(dataDir, { recursive: true, force: true }));
 
-    const runPurge: PurgeFixture["runPurge"] = (env = {}, signal = never) =>
-      purge(
-        {
-          config: readConfig({ DATA_DIR: dataDir, PATH: process.env["PATH"], ...env }),
-          database: database(),
-          logger: createLogger({ level: "warn", write: (line) => void logged.push(line) }),
-        },
-        signal,
-      );
+    const logger = createLogger({ level: "warn", write: (line) => void logged.push(line) });
+    const runPurge: PurgeFixture["runPurge"] = async (env = {}, signal = never) => {
+      const PATH = process.env["PATH"];
+      const config = readConfig({ DATA_DIR: dataDir, PATH, ALLOW_UNISOLATED_AGENTS: "1", ...env });
+      const sandboxes = await openSandboxes({ config, logger, cgroups: async () => undefined });
+      return purge({ config, database: database(), sandboxes }, signal);
+    };
     body(() => ({ database: database(), dataDir, logged, runPurge }));
   });
 }

@@ -44,15 +44,17 @@ export function allocatorSandboxes(options: {
   ): Sandbox => {
     const { id } = config;
     const hostPaths = machine.pathsOf(id);
-    const paths = machine.insideOf(hostPaths);
+    const servers = mcpServers(borrowed.item.mcp_json_string);
     return {
       config,
-      paths,
+      // Both may have been opened again while this machine could not isolate.
+      get paths() {
+        return machine.insideOf(hostPaths);
+      },
       hostPaths,
-      remote: {
-        mcpConfig: join(paths.home, "mcp.json"),
-        checkout: `${workFolder(id)}/checkout`,
-        servers: mcpServers(borrowed.item.mcp_json_string),
+      get remote() {
+        const mcpConfig = join(machine.insideOf(hostPaths).home, "mcp.json");
+        return { mcpConfig, checkout: `${workFolder(id)}/checkout`, servers };
       },
       notes: join(machine.folderOf(id), "notes.json"),
       start: (command, limitMs, gateway) => machine.launch(id, hostPaths, command, limitMs, gateway),
@@ -62,6 +64,7 @@ export function allocatorSandboxes(options: {
       watchDisk: (onFull) => machine.disk.watch(machine.spaceOf(id, request.sessionId), onFull),
       async deliverWork(message, signal) {
         await machine.killAll(id);
+        await machine.require(id);
         const bundle = join(machine.folderOf(id), `work-${crypto.randomUUID()}.bundle`);
         try {
           const size = await packRemotely(remoteOf(borrowed, signal), { id, message, bundle });

@@ -3,7 +3,8 @@ import { chmod, mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Config } from "../../config/config.ts";
 import { MIB } from "../../shared/units.ts";
-import { GATEWAY_PORT, type Isolation, type Mount } from "../isolation/isolation.ts";
+import { GATEWAY_PORT, type Mount } from "../isolation/isolation.ts";
+import type { MachineIsolation } from "../isolation/status.ts";
 import type { Cgroups } from "../process/cgroup.ts";
 import { ownedGroups } from "../process/owned-groups.ts";
 import { RepositoryError } from "./git-errors.ts";
@@ -21,6 +22,8 @@ export interface GitProgram {
   /** Our bare repository, a folder. */
   store: string;
   storeWritable: boolean;
+  /** Whether it holds a repository of this machine, which the operator has listed: git on it needs no isolation. */
+  local: boolean;
   /** The folder of a new checkout. */
   checkout?: string;
   /** Set: it talks to this repository, with the credentials meant for it. */
@@ -48,8 +51,8 @@ export interface GitResult {
 /**
  * Runs git on repositories that the service did not make, in a sandbox of its own: no network but its remote, no
  * credentials but that remote's, no hooks, filters or programs of a repository, bounded in time, memory and output.
- * Where this machine cannot isolate, it runs with the same settings outside (agents are refused there, unless allowed).
- * @throws RepositoryError when it did not run to its end; what `signal` aborted with.
+ * Where this machine cannot isolate, it runs with the same settings outside on the operator's own repositories.
+ * @throws RepositoryError when it did not run to its end; NotIsolated; what `signal` aborted with.
  */
 export type Git = (program: GitProgram, signal: AbortSignal) => Promise<GitResult>;
 
@@ -68,9 +71,8 @@ export async function openGit(options: {
     Config,
     "dataDir" | "path" | "githubUrl" | "githubToken" | "privateGitHosts" | "repoLimits" | "runResources"
   >;
-  /** Asked before each run. Undefined: this machine cannot isolate. */
-  isolation: () => Isolation | undefined;
-  /** Of this machine. Undefined: there are none, or what runs is only the service's own housekeeping. */
+  isolation: Pick<MachineIsolation, "current" | "require">;
+  /** Of this machine. Undefined: there are none. */
   cgroups: Cgroups | undefined;
 }): Promise<Git> {
   const { config } = options;
@@ -89,7 +91,8 @@ export async function openGit(options: {
 
   return async (program, signal) => {
     signal.throwIfAborted();
-    const isolation = options.isolation();
+    if (!program.local) await options.isolation.require();
+    const isolation = options.isolation.current;
     const closedNetwork = isolation?.closedNetwork === true;
     const git = Bun.which("git", { PATH: path });
     if (!git) throw new RepositoryError("git is not installed on the machine that runs the prompts.");

@@ -98,5 +98,6 @@ export function packCommand(options: {
     },
     stdin: message,
     readable: [],
+    builtIn: true,
   };
 }

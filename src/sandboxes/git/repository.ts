@@ -67,6 +67,7 @@ export function openRepositoryStore(options: {
   const { dataDir, path, gitAuthor: author, branchPrefix, repoLimits, runLimits } = config;
   const storeGit = openStoreGit({ git, dataDir, path, address, hasToken, uidFor });
   const { store, inStore, withSource } = storeGit;
+  const local = address.kind === "local";
   const sizes = [`${repoLimits.maxFiles}`, `${repoLimits.maxBytes}`];
   const tooLarge = () =>
     new RepositoryError(
@@ -122,7 +123,7 @@ export function openRepositoryStore(options: {
     async checkOut(request, { start, base, folder, uid }, signal) {
       const config = checkoutConfig({ origin: address.display, author });
       const args = [start, base, request.branch, request.targetBranch, ...sizes, config];
-      const how = { storeWritable: false, checkout: folder, uid, timeoutIsFinal: true };
+      const how = { storeWritable: false, local, checkout: folder, uid, timeoutIsFinal: true };
       // It reads the store's objects only, so the lock is not needed.
       const result = await git({ script: CHECK_OUT, args, store, ...how }, signal);
       if (result.code === EXIT.tooLarge) throw tooLarge();
@@ -134,7 +135,8 @@ export function openRepositoryStore(options: {
       const { start } = await update(request, signal);
       const [base, head] = [`${refs}/base`, `${refs}/head`];
       const args = [start, ...sizes, base, head];
-      const how = { storeWritable: true, stdout: file, uid: await uidFor(address), timeoutIsFinal: true };
+      const uid = await uidFor(address);
+      const how = { storeWritable: true, local, stdout: file, uid, timeoutIsFinal: true };
       const result = await git({ script: BUNDLE, args, store, ...how }, signal);
       if (result.code === EXIT.tooLarge) throw tooLarge();
       succeeded(result);

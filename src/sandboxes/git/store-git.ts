@@ -43,6 +43,7 @@ export function openStoreGit(options: {
 }): StoreGit {
   const { git, dataDir, path, address, hasToken, uidFor } = options;
   const store = storeFolder(dataDir, address);
+  const local = address.kind === "local";
   const ready = async () => {
     const uid = await uidFor(address);
     await makeStore(store, uid, path);
@@ -54,16 +55,15 @@ export function openStoreGit(options: {
     hasToken,
     async inStore(script, args, signal, more = {}) {
       const uid = await ready();
-      return succeeded(await git({ script, args, store, storeWritable: true, uid, ...more }, signal));
+      return succeeded(await git({ script, args, store, storeWritable: true, local, uid, ...more }, signal));
     },
     async withSource(script, args, signal, { push } = { push: false }) {
       // Checked again by gitFolderOf: what is there may have been replaced since the session was created.
-      const source =
-        address.kind === "local"
-          ? { folder: gitFolderOf(address.url, address.display), writable: push }
-          : undefined;
+      const source = local
+        ? { folder: gitFolderOf(address.url, address.display), writable: push }
+        : undefined;
       const uid = await ready();
-      return git({ script, args, store, storeWritable: true, remote: address, source, uid }, signal);
+      return git({ script, args, store, storeWritable: true, local, remote: address, source, uid }, signal);
     },
   };
 }

@@ -25,6 +25,18 @@ export interface MachineIsolation {
   /** Undefined: programs run without isolation, as far as they may run. */
   readonly current: Isolation | undefined;
   readonly status: IsolationStatus;
+  /** Before a program that others have a say in. @throws NotIsolated with `refusal`'s sentence. */
+  require(): Promise<void>;
+  /** The same by what was found the last time. @throws NotIsolated */
+  requireNow(): void;
+}
+
+/**
+ * Programs must not run here now: something that isolates them is missing. They may later, and nothing has been started.
+ * `message` is the end of a sentence for the user and the operator.
+ */
+export class NotIsolated extends Error {
+  override readonly name = "NotIsolated";
 }
 
 /** @param options.allowUnisolated agents run with what there is. Nothing is tried again then, so that paths do not change. */
@@ -53,10 +65,24 @@ export async function openIsolation(options: {
     await checking;
   };
 
+  const refusalNow = () =>
+    allowUnisolated || probed.missing.length === 0
+      ? undefined
+      : `this machine cannot isolate agents: ${sentence(probed.missing)} (or set ALLOW_UNISOLATED_AGENTS=1: agents can then read and change whatever this user can)`;
+  const refusal = async () => {
+    if (refusalNow() !== undefined) await recheck();
+    return refusalNow();
+  };
+  const refuse = (why: string | undefined) => {
+    if (why !== undefined) throw new NotIsolated(why);
+  };
+
   return {
     get current() {
       return probed.isolation;
     },
+    require: async () => refuse(await refusal()),
+    requireNow: () => refuse(refusalNow()),
     status: {
       get isolated() {
         return probed.isolation !== undefined;
@@ -73,12 +99,7 @@ export async function openIsolation(options: {
       get missing() {
         return probed.missing;
       },
-      async refusal() {
-        if (allowUnisolated || probed.missing.length === 0) return undefined;
-        await recheck();
-        if (probed.missing.length === 0) return undefined;
-        return `this machine cannot isolate agents: ${sentence(probed.missing)} (or set ALLOW_UNISOLATED_AGENTS=1: agents can then read and change whatever this user can)`;
-      },
+      refusal,
     },
   };
 }
