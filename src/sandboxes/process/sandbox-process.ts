@@ -136,6 +136,9 @@ const withFewProcesses = (
   ...argv,
 ];
 
+/** JavaScriptCore reserves a gigabyte for its JIT, and does without it, much slower, where that is refused. */
+const LEAST_DATA_BYTES = 4 * 1024 ** 3;
+
 /**
  * Without a control group, memory is only looked at several times a second: a fast bomb could take the machine's
  * meanwhile. This limit of the kernel's is for each process. It is higher than the run's, or whoever watches would not
@@ -145,7 +148,7 @@ const withLittleData = (argv: AgentCommand["argv"], { memoryBytes }: RunResource
   "/bin/sh",
   "-c",
   'ulimit -d "$0" 2>/dev/null; exec "$@"',
-  `${Math.ceil((memoryBytes * 1.5) / 1024)}`,
+  `${Math.ceil(Math.max(memoryBytes * 1.5, LEAST_DATA_BYTES) / 1024)}`,
   ...argv,
 ];
 

@@ -57,9 +57,9 @@ program() {
 }
 `;
 
-/** How a shell reports a program that SIGKILL, or a broken pipe, ended. */
+/** How a shell reports a program that SIGKILL, or SIGXFSZ, ended. */
 export const KILLED = 128 + 9;
-export const BROKEN_PIPE = 128 + 13;
+const QUOTA_REACHED = 128 + 25;
 
 /** Names of the files in a process's folder that change while it runs. */
 export const OUTPUT_FILE = "out";
@@ -143,12 +143,13 @@ export function spawnSupervised(options: {
 export const SMALL_FILE_BYTES = 4_096;
 
 /**
- * Whether all that the program printed, up to its quota, was written. If whoever writes the journal was killed, so was the
- * program, by the pipe that broke: its exit code says nothing about it. Ask when the supervisor has ended.
+ * Whether all that the program printed, up to its quota, was written. If whoever writes the journal was killed, or found the
+ * disk full, the program failed by the pipe that broke: its exit code says nothing about it. Ask when the supervisor has
+ * ended.
  */
 export async function wasWritten(files: ProcessFiles): Promise<boolean> {
   const status = await readStatus(files.written);
-  return status !== undefined && status !== KILLED;
+  return status === 0 || status === QUOTA_REACHED;
 }
 
 /** The program's exit code as a shell reports it; undefined while it runs, or when its supervisor was killed. */

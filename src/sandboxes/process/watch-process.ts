@@ -9,15 +9,7 @@ import { createMeter } from "./meter.ts";
 import { readNamespace } from "./namespace.ts";
 import { firstChildOf, KILL_POLL_MS, KILL_TIMEOUT_MS, signal } from "./processes.ts";
 import type { SandboxExit, SandboxProcess, SandboxRef } from "./sandbox-process.ts";
-import {
-  BROKEN_PIPE,
-  EXIT_FILE,
-  KILLED,
-  OUTPUT_FILE,
-  type ProcessFiles,
-  readExitCode,
-  wasWritten,
-} from "./supervisor.ts";
+import { EXIT_FILE, KILLED, OUTPUT_FILE, type ProcessFiles, readExitCode, wasWritten } from "./supervisor.ts";
 
 /** While a program is being stopped: how often to look whether it has started, and whether it has ended, milliseconds. */
 const STOP_POLL_MS = 10;
@@ -61,7 +53,7 @@ export function watchProcess(options: {
       await killAll();
       await awaitSupervisor(record);
       await meter.close();
-      const lost = code === undefined || (code === BROKEN_PIPE && !(await wasWritten(files)));
+      const lost = code === undefined || (code !== 0 && !(await wasWritten(files)));
       const killed = lost || code === KILLED;
       ended = true;
       const stderr = await tailOf(files.err);

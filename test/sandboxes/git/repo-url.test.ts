@@ -60,7 +60,6 @@ describe("parseRepo", () => {
     "file://elsewhere/a",
     "/srv/a\nb",
     "/a/b",
-    "/srv",
     "/srvs/a",
     "/srv/data/repos/a.git",
     "http://10.0.0.1/a",
