@@ -94,10 +94,10 @@ export function client(url: () => string, token: string) {
         },
         { what: `session ${id}`, timeoutMs: 60_000 },
       ),
-    /** How many messages of the agent contain this string. */
+    /** How many messages of the agent contain this line: lines that come together are one message. */
     said: async (promptId: string, what: string) =>
       (await ask("GET", `/prompts/${promptId}/messages`)).body.messages.filter((one: unknown) =>
-        JSON.stringify(one).includes(`"${what}"`),
+        new RegExp(`(?:"|\\\\n)${what}(?:"|\\\\n)`).test(JSON.stringify(one)),
       ).length,
   };
 }
