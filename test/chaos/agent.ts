@@ -18,14 +18,15 @@ export const textOf = ({ id, lines, delay, mode }: Job): string => `${id} ${line
 /**
  * The agent prints numbered lines, each with the nonce of its start, and appends one line to its own file. It reports each
  * start and end to a trace server: the truth about what ran, independent of the service's records. Its only way there is
- * the gateway, which is closed while no runner watches: it tries until it gets through.
+ * the gateway, which is closed while no runner watches: it tries until it gets through, each time in a shell of its own,
+ * which a connection that breaks may kill.
  */
 export function agentCommand(tracePort: number): string[] {
   const script = `
 read -r id lines delay mode
 nonce=$RANDOM$RANDOM$$
-once() { { exec 9<>/dev/tcp/127.0.0.1/${GATEWAY_PORT} && printf 'GET http://127.0.0.1:${tracePort}/%s/%s/%s HTTP/1.1\\r\\nHost: 127.0.0.1:${tracePort}\\r\\n\\r\\n' "$1" "$id" "$nonce" >&9 && read -r _ code _ <&9; exec 9>&-; } 2>/dev/null; [ "$code" = 200 ]; }
-trace() { until code= && once "$1"; do sleep 0.2; done; }
+once() { (exec 9<>/dev/tcp/127.0.0.1/${GATEWAY_PORT} && printf 'GET http://127.0.0.1:${tracePort}/%s/%s/%s HTTP/1.1\\r\\nHost: 127.0.0.1:${tracePort}\\r\\n\\r\\n' "$1" "$id" "$nonce" >&9 && read -r _ code _ <&9 && [ "$code" = 200 ]) 2>/dev/null; }
+trace() { until once "$1"; do sleep 0.2; done; }
 [ "$mode" = deaf ] && trap '' TERM
 [ "$mode" = daemon ] && setsid bash -c 'trap "" TERM HUP; while :; do sleep 0.2; done' >/dev/null 2>&1 &
 trace start
