@@ -1,5 +1,5 @@
 import { afterAll, beforeAll } from "bun:test";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readConfig } from "../../src/config/config.ts";
@@ -9,6 +9,7 @@ import { createLogger } from "../../src/observability/logger.ts";
 import { openSandboxes } from "../../src/sandboxes/providers.ts";
 import { purge } from "../../src/tasks/purge.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
+import { removeFolder } from "../harness/remove-folder.ts";
 
 const never = new AbortController().signal;
 export const daysAgo = (days: number) => new Date(Date.now() - days * 86_400_000);
@@ -86,7 +87,7 @@ export function describePurge(name: string, body: (fixture: () => PurgeFixture) 
     beforeAll(async () => {
       dataDir = await mkdtemp(join(tmpdir(), "pb-retention-"));
     });
-    afterAll(() => rm(dataDir, { recursive: true, force: true }));
+    afterAll(() => removeFolder(dataDir));
 
     const logger = createLogger({ level: "warn", write: (line) => void logged.push(line) });
     const runPurge: PurgeFixture["runPurge"] = async (env = {}, signal = never) => {
