@@ -1,3 +1,4 @@
+import { afterAll, beforeAll } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -129,4 +130,18 @@ export function processArguments(): string[] {
         return ""; // It has ended.
       }
     });
+}
+
+/** Opens a fixture for the tests of the enclosing describe, and removes it afterwards. Read it inside the tests. */
+export function useSandboxes(): { readonly fixture: SandboxFixture } {
+  let fixture: SandboxFixture;
+  beforeAll(async () => {
+    fixture = await openSandboxFixture();
+  });
+  afterAll(() => fixture.remove());
+  return {
+    get fixture() {
+      return fixture;
+    },
+  };
 }

@@ -1,9 +1,8 @@
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
-import { makeRepository, type TestRepository } from "../../harness/repository.ts";
 import { unavailable } from "../../harness/services.ts";
 import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
-import { LIMIT_MS, linesOf, openSandboxFixture, type SandboxFixture, whyNotIsolated } from "../fixture.ts";
+import { LIMIT_MS, linesOf, useSandboxes, whyNotIsolated } from "../fixture.ts";
 
 setDefaultTimeout(TEST_TIMEOUT_MS);
 
@@ -11,19 +10,10 @@ const reason = await whyNotIsolated();
 if (reason) unavailable({ name: "system calls in a sandbox", reason });
 else
   describe("the kernel, from inside a sandbox", () => {
-    let fixture: SandboxFixture;
-    let repo: TestRepository;
-    beforeAll(async () => {
-      fixture = await openSandboxFixture();
-      repo = await makeRepository();
-    });
-    afterAll(async () => {
-      await fixture.remove();
-      await repo.remove();
-    });
+    const its = useSandboxes();
 
     test("refuses system calls that reach beyond it", async () => {
-      const sandbox = await fixture.open(fixture.request(repo.path));
+      const sandbox = await its.fixture.open(its.fixture.request(its.fixture.repository.path));
       const script = join(import.meta.dir, "real-syscalls.ts");
       const argv = [process.execPath, script] as const;
       const child = sandbox.start({ argv, env: {}, stdin: "", readable: [...argv] }, LIMIT_MS);

@@ -1,10 +1,9 @@
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { makeRepository, type TestRepository } from "../../harness/repository.ts";
 import { unavailable } from "../../harness/services.ts";
 import { SLOW_TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
-import { LIMIT_MS, linesOf, openSandboxFixture, type SandboxFixture, whyNotIsolated } from "../fixture.ts";
+import { LIMIT_MS, linesOf, openSandboxFixture, useSandboxes, whyNotIsolated } from "../fixture.ts";
 
 setDefaultTimeout(SLOW_TEST_TIMEOUT_MS);
 
@@ -12,19 +11,10 @@ const reason = (await whyNotIsolated()) ?? (Bun.which("socat") ? undefined : "so
 if (reason) unavailable({ name: "the network of a sandbox", reason });
 else
   describe("the network of a sandbox", () => {
-    let fixture: SandboxFixture;
-    let repo: TestRepository;
-    beforeAll(async () => {
-      fixture = await openSandboxFixture();
-      repo = await makeRepository();
-    });
-    afterAll(async () => {
-      await fixture.remove();
-      await repo.remove();
-    });
+    const its = useSandboxes();
     /** A folder that every user may enter, with a socket that every user may write to. */
     const gatewayOf = async () => {
-      const folder = join(fixture.dataDir, crypto.randomUUID());
+      const folder = join(its.fixture.dataDir, crypto.randomUUID());
       await mkdir(folder);
       await chmod(folder, 0o755);
       const socket = join(folder, "gateway.sock");
@@ -36,7 +26,7 @@ else
       return { folder, server };
     };
     const start = async (script: string, gateway?: string) => {
-      const sandbox = await fixture.open(fixture.request(repo.path));
+      const sandbox = await its.fixture.open(its.fixture.request(its.fixture.repository.path));
       return sandbox.start(
         { argv: ["sh", "-c", script], env: {}, stdin: "its own\n", readable: [] },
         LIMIT_MS,
@@ -56,7 +46,7 @@ else
     test("a service that restarts is reached again, because the folder is mounted and not the socket", async () => {
       const { folder, server } = await gatewayOf();
       const script = `curl -sS http://127.0.0.1:3128/one; touch first; while ! [ -e second ]; do sleep 0.01; done; curl -sS http://127.0.0.1:3128/two`;
-      const sandbox = await fixture.open(fixture.request(repo.path));
+      const sandbox = await its.fixture.open(its.fixture.request(its.fixture.repository.path));
       const child = sandbox.start(
         { argv: ["sh", "-c", script], env: {}, stdin: "", readable: [] },
         LIMIT_MS,
@@ -92,14 +82,14 @@ else
     });
 
     test("a forwarder that does not start is a clear end", async () => {
-      const bin = join(fixture.dataDir, "bin");
+      const bin = join(its.fixture.dataDir, "bin");
       await mkdir(bin);
       await writeFile(join(bin, "socat"), "#!/bin/sh\nexit 1\n");
       await chmod(join(bin, "socat"), 0o755);
       const broken = await openSandboxFixture({ env: { PATH: `${bin}:${process.env["PATH"]}` } });
       try {
         const { folder, server } = await gatewayOf();
-        const sandbox = await broken.open(broken.request(repo.path));
+        const sandbox = await broken.open(broken.request(its.fixture.repository.path));
         const command = { argv: ["echo", "ran"] as const, env: {}, stdin: "", readable: [] };
         const child = sandbox.start(command, LIMIT_MS, folder);
         expect(await linesOf(child)).toEqual([]);

@@ -1,21 +1,13 @@
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, statSync } from "node:fs";
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findProgram } from "../../../src/agents/find-program.ts";
-import { makeRepository, type TestRepository } from "../../harness/repository.ts";
+import { makeRepository } from "../../harness/repository.ts";
 import { unavailable } from "../../harness/services.ts";
 import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
-import {
-  LIMIT_MS,
-  linesOf,
-  never,
-  openSandboxFixture,
-  processArguments,
-  type SandboxFixture,
-  whyNotIsolated,
-} from "../fixture.ts";
+import { LIMIT_MS, linesOf, never, processArguments, useSandboxes, whyNotIsolated } from "../fixture.ts";
 
 setDefaultTimeout(TEST_TIMEOUT_MS);
 
@@ -23,25 +15,16 @@ const reason = await whyNotIsolated();
 if (reason) unavailable({ name: "isolation", reason });
 else
   describe("an agent under bubblewrap", () => {
-    let fixture: SandboxFixture;
-    let repo: TestRepository;
-    beforeAll(async () => {
-      fixture = await openSandboxFixture();
-      repo = await makeRepository();
-    });
-    afterAll(async () => {
-      await fixture.remove();
-      await repo.remove();
-    });
+    const its = useSandboxes();
 
     test("sees the system and its own folders, and nothing else of the machine", async () => {
-      const sandbox = await fixture.open(fixture.request(repo.path));
-      const { dataDir } = fixture;
-      const script = `ls -d ${dataDir} ${repo.path} ${import.meta.dir} 2>/dev/null; ls -A /root /run/ /home /var/tmp
+      const sandbox = await its.fixture.open(its.fixture.request(its.fixture.repository.path));
+      const { dataDir } = its.fixture;
+      const script = `ls -d ${dataDir} ${its.fixture.repository.path} ${import.meta.dir} 2>/dev/null; ls -A /root /run/ /home /var/tmp
         cat /etc/shadow; touch /usr/x /etc/x /x 2>/dev/null && echo WROTE; echo "$$ $(pwd) $(id -un)"; grep CapEff /proc/self/status`;
-      const { out } = await fixture.run(sandbox, script);
+      const { out } = await its.fixture.run(sandbox, script);
       expect(out).not.toContain(dataDir);
-      expect(out).not.toContain(repo.path);
+      expect(out).not.toContain(its.fixture.repository.path);
       expect(out).not.toContain(import.meta.dir);
       expect(out).not.toContain("WROTE");
       expect(out).not.toMatch(/^root:/m);
@@ -50,24 +33,24 @@ else
     });
 
     test("cannot change kernel settings, even if root starts it", async () => {
-      const sandbox = await fixture.open(fixture.request(repo.path));
+      const sandbox = await its.fixture.open(its.fixture.request(its.fixture.repository.path));
       // Writes the current value: harmless if the isolation is broken.
       const script =
         "f=/proc/sys/vm/swappiness; { cat $f > $f; } 2>/dev/null && echo WROTE; cat /proc/kcore | head -c 1 | wc -c";
-      expect((await fixture.run(sandbox, script)).out.trim()).toBe("0");
+      expect((await its.fixture.run(sandbox, script)).out.trim()).toBe("0");
     });
 
     test("cannot see a DATA_DIR that lies in a folder which its program needs", async () => {
-      const sandbox = await fixture.open(fixture.request(repo.path));
-      const readable = [join(fixture.dataDir, "..")];
-      const argv = ["sh", "-c", `ls -A ${fixture.dataDir}; echo end`] as const;
+      const sandbox = await its.fixture.open(its.fixture.request(its.fixture.repository.path));
+      const readable = [join(its.fixture.dataDir, "..")];
+      const argv = ["sh", "-c", `ls -A ${its.fixture.dataDir}; echo end`] as const;
       const child = sandbox.start({ argv, env: {}, stdin: "", readable }, LIMIT_MS);
       expect(await linesOf(child)).toEqual(["end"]);
     });
 
     // The whole folder of AGENT_COMMAND's program was mounted.
     test("cannot read what is beside its program", async () => {
-      const sandbox = await fixture.open(fixture.request(repo.path));
+      const sandbox = await its.fixture.open(its.fixture.request(its.fixture.repository.path));
       const folder = await mkdtemp(join(tmpdir(), "pb-beside-"));
       try {
         await chmod(folder, 0o755);
@@ -86,9 +69,9 @@ else
 
     // A mask over all of /etc missed what was made or replaced after it.
     test("sees what programs need of /etc, and its own users, hosts and resolver", async () => {
-      const sandbox = await fixture.open(fixture.request(repo.path));
+      const sandbox = await its.fixture.open(its.fixture.request(its.fixture.repository.path));
       const script = `ls /etc; echo --; cat /etc/passwd; echo --; cat /etc/hosts; echo --; cat /etc/resolv.conf`;
-      const { out } = await fixture.run(sandbox, script);
+      const { out } = await its.fixture.run(sandbox, script);
       const [names = "", passwd = "", hosts = "", resolver = ""] = out.split("--\n");
       for (const name of ["ld.so.cache", "ssl", "nsswitch.conf", "os-release"])
         expect(names.split("\n")).toContain(name);
@@ -113,18 +96,18 @@ else
     });
 
     test("writes to no folder but its own, and a bounded amount to the scratch ones", async () => {
-      const sandbox = await fixture.open(fixture.request(repo.path));
+      const sandbox = await its.fixture.open(its.fixture.request(its.fixture.repository.path));
       const script = `for f in / /dev /etc /usr /home /opt; do touch $f/x 2>/dev/null && echo WROTE $f; done
         for f in /dev/shm /var/tmp /run; do touch $f/x && df -Pm $f | awk 'NR==2 { print $2 }'; done`;
-      const { out } = await fixture.run(sandbox, script);
+      const { out } = await its.fixture.run(sandbox, script);
       expect(out.split("\n")).toEqual(["256", "256", "16"]);
     });
 
     if (process.getuid?.() === 0)
       test("as root, it is a user of its own: a private file deeper than any search, made during the run, is closed", async () => {
         const [one, two] = [
-          await fixture.open(fixture.request(repo.path)),
-          await fixture.open(fixture.request(repo.path)),
+          await its.fixture.open(its.fixture.request(its.fixture.repository.path)),
+          await its.fixture.open(its.fixture.request(its.fixture.repository.path)),
         ];
         const uids = [one, two].map(({ hostPaths }) => statSync(hostPaths.checkout).uid);
         expect(new Set(uids).size).toBe(2);
@@ -159,7 +142,7 @@ else
       });
 
     test("gets secrets in its environment, not as arguments", async () => {
-      const sandbox = await fixture.open(fixture.request(repo.path));
+      const sandbox = await its.fixture.open(its.fixture.request(its.fixture.repository.path));
       const child = sandbox.start(
         {
           argv: ["sh", "-c", 'echo "$SECRET"; exec sleep 60'],
@@ -180,35 +163,39 @@ else
     });
 
     test("a daemon that cleared its environment ends with the run", async () => {
-      const sandbox = await fixture.open(fixture.request(repo.path));
+      const sandbox = await its.fixture.open(its.fixture.request(its.fixture.repository.path));
       const name = `daemon-${crypto.randomUUID()}`;
       const script = `env -i /usr/bin/setsid /bin/sh -c 'trap "" TERM HUP; echo up > up; while :; do sleep 0.05; done' ${name} >/dev/null 2>&1 &
         while ! [ -s up ]; do sleep 0.01; done`;
-      await fixture.run(sandbox, script);
+      await its.fixture.run(sandbox, script);
       expect(processArguments().join("\n")).not.toContain(`sleep 0.05; done\0${name}`);
       expect(processArguments().filter((args) => args.includes(name))).toEqual([]);
     });
 
     test("nothing that it writes into .git runs outside the sandbox", async () => {
-      const marker = join(fixture.dataDir, "escaped");
-      const sandbox = await fixture.open(fixture.request(repo.path, { branch: "prompt/s-hostile" }));
+      const marker = join(its.fixture.dataDir, "escaped");
+      const sandbox = await its.fixture.open(
+        its.fixture.request(its.fixture.repository.path, { branch: "prompt/s-hostile" }),
+      );
       const evil = `touch ${marker}`;
       const script = `mkdir -p h; for n in pre-push pre-commit post-commit reference-transaction post-index-change; do printf '#!/bin/sh\n${evil}\n' > h/$n; chmod +x h/$n; cp h/$n .git/hooks/ 2>/dev/null || { mkdir -p .git/hooks; cp h/$n .git/hooks/; }; done
         git config core.fsmonitor "${evil}; false"; git config core.hooksPath /workspace/h; git config credential.helper "!${evil}"
         git config uploadpack.packObjectsHook "${evil}"; git config core.sshCommand "${evil}"; git config core.alternateRefsCommand "${evil}"
         git config filter.f.clean "${evil}; cat"; echo "* filter=f" > .gitattributes; git config url."ext::sh -c '${evil}' ".insteadOf /
         git config core.pager "${evil}"; git config gpg.program "${evil}"; git config commit.gpgsign true; echo x > x`;
-      await fixture.run(sandbox, script);
+      await its.fixture.run(sandbox, script);
       const work = await sandbox.deliverWork("hostile", never);
-      expect(work.push).toEqual({ pushed: true, to: repo.path });
+      expect(work.push).toEqual({ pushed: true, to: its.fixture.repository.path });
       expect(existsSync(marker)).toBe(false);
     });
 
     test("cannot deliver another repository through a .git that points to it", async () => {
       const other = await makeRepository({ files: { secret: "other" } });
       try {
-        const sandbox = await fixture.open(fixture.request(repo.path, { branch: "prompt/s-elsewhere" }));
-        await fixture.run(sandbox, `rm -rf .git && ln -s ${other.path}/.git .git`);
+        const sandbox = await its.fixture.open(
+          its.fixture.request(its.fixture.repository.path, { branch: "prompt/s-elsewhere" }),
+        );
+        await its.fixture.run(sandbox, `rm -rf .git && ln -s ${other.path}/.git .git`);
         const collected = sandbox.deliverWork("x", never);
         await expect(collected).rejects.toThrow("no usable git repository");
       } finally {
