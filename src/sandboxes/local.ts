@@ -62,18 +62,18 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
       const space = machine.spaceOf(config.id, request.sessionId);
       const repository = machine.repositoryFor(request);
       try {
-        const steps = [
-          repository.fetch(request, signal),
-          machine.makeFolders(config.id, request.sessionId),
-        ] as const;
-        // Neither must be at work any more when the folders are removed.
+        const fetched = repository.fetch(request, signal);
+        const checkOut = async () => {
+          await machine.makeFolders(config.id, request.sessionId);
+          const checkout = { fetched, folder: hostPaths.checkout, uid: machine.uidOf(config.id) };
+          await withinQuota({ disk: machine.disk, space, signal }, (inTime) =>
+            repository.checkOut(request, checkout, inTime),
+          );
+        };
+        // The sandbox of the one starts while the other fetches. Neither must be at work any more when the folders are removed.
+        const steps = [fetched, checkOut()] as const;
         await Promise.allSettled(steps);
-        const [fetched] = await Promise.all(steps);
-        const checkout = { ...fetched, folder: hostPaths.checkout, uid: machine.uidOf(config.id) };
-        await withinQuota({ disk: machine.disk, space, signal }, (inTime) =>
-          repository.checkOut(request, checkout, inTime),
-        );
-        const { start } = fetched;
+        const [{ start }] = await Promise.all(steps);
         await machine.writeStart(config.id, start);
         return sandboxOf(config, request, start);
       } catch (error) {

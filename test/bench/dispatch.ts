@@ -1,6 +1,7 @@
 /**
  * Measures the time from the response to POST /sessions/with-prompt until the agent's process starts (outbox, queue, lease,
- * clone, checkout, sandbox), one prompt at a time, for each combination of database and queue.
+ * clone, checkout, sandbox), one prompt after the
+ * other, for each combination of database and queue.
  *
  *   bun run bench [COUNT]      COUNT prompts each, default 100; TEST_BINARY=path measures the compiled binary
  */
@@ -46,7 +47,7 @@ async function measure(combination: Combination): Promise<number[]> {
   const repository = await makeRepository();
   const waits: number[] = [];
   for (let n = 0; n < count + 3; n += 1) {
-    const { promptId } = await backend.submit(repository.path, `Prompt ${n}`);
+    const { sessionId, promptId } = await backend.submit(repository.path, `Prompt ${n}`);
     const repliedAt = performance.timeOrigin + performance.now();
     const startedAt = await until(
       async () =>
@@ -55,6 +56,7 @@ async function measure(combination: Combination): Promise<number[]> {
     );
     // The first few warm up caches.
     if (n >= 3) waits.push(startedAt - repliedAt);
+    await backend.waitForStatus(sessionId, "NeedsReviewIpReturned");
   }
   await repository.remove();
   return waits;

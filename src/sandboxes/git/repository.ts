@@ -28,10 +28,13 @@ export interface Fetched {
 export interface RepositoryStore {
   /** Fetches the session's branches. */
   fetch(request: CheckoutRequest, signal: AbortSignal): Promise<Fetched>;
-  /** Makes a checkout of what was fetched in an empty folder, which belongs to `uid`. */
+  /**
+   * Makes a checkout of what is being fetched in an empty folder, which belongs to `uid`.
+   * @throws RepositoryError, also when nothing was fetched.
+   */
   checkOut(
     request: CheckoutRequest,
-    checkout: Fetched & { folder: string; uid: number | undefined },
+    checkout: { fetched: Promise<Fetched>; folder: string; uid: number | undefined },
     signal: AbortSignal,
   ): Promise<void>;
   /**
@@ -120,10 +123,17 @@ export function openRepositoryStore(options: {
   return {
     fetch: update,
 
-    async checkOut(request, { start, base, folder, uid }, signal) {
+    async checkOut(request, { fetched, folder, uid }, signal) {
+      // It is mounted, and the first fetch may not have begun.
+      await storeGit.ready();
       const config = checkoutConfig({ origin: address.display, author });
-      const args = [start, base, request.branch, request.targetBranch, ...sizes, config];
-      const how = { storeWritable: false, local, checkout: folder, uid, timeoutIsFinal: true };
+      const args = [request.branch, request.targetBranch, ...sizes, config];
+      const later = fetched.then(
+        ({ start, base }) => `${start} ${base}\n`,
+        () => "",
+      );
+      const stdin = { later };
+      const how = { storeWritable: false, local, checkout: folder, uid, stdin, timeoutIsFinal: true };
       // It reads the store's objects only, so the lock is not needed.
       const result = await git({ script: CHECK_OUT, args, store, ...how }, signal);
       if (result.code === EXIT.tooLarge) throw tooLarge();

@@ -6,8 +6,8 @@ import type { GroupUsage } from "../process/cgroup-usage.ts";
 import type { OwnedGroups } from "../process/owned-groups.ts";
 import { RepositoryError } from "./git-errors.ts";
 
-/** What a program reads: a file, or text. */
-export type Input = { file: string } | { text: string };
+/** What a program reads: a file, or text, which may come later, and does not reject. */
+export type Input = { file: string } | { text: string } | { later: Promise<string> };
 
 /**
  * Between SIGTERM and SIGKILL. On SIGTERM git removes its lock files, unless it is in a sandbox: bubblewrap ends, and the
@@ -55,12 +55,19 @@ export async function runBounded(
   };
   const onAbort = () => stop("it was interrupted");
   signal.addEventListener("abort", onAbort, { once: true });
-  const { timeout } = program;
+  const { timeout, stdin } = program;
   let isLate = false;
-  const timer = setTimeout(() => {
-    isLate = true;
-    stop(`it took longer than ${timeout.ms / 60_000} minutes`);
-  }, timeout.ms);
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let ended = false;
+  const begin = () => {
+    if (ended) return;
+    timer = setTimeout(() => {
+      isLate = true;
+      stop(`it took longer than ${timeout.ms / 60_000} minutes`);
+    }, timeout.ms);
+  };
+  if (stdin && "later" in stdin) void feed(child, stdin.later).then(begin);
+  else begin();
   try {
     const [out, err] = await Promise.all([
       typeof child.stdout === "object"
@@ -77,6 +84,7 @@ export async function runBounded(
       throw new RepositoryError(`git was stopped: ${stopped}`, undefined, !(isLate && timeout.isFinal));
     return { code: child.exitCode, out, err };
   } finally {
+    ended = true;
     clearTimeout(timer);
     clearTimeout(force);
     signal.removeEventListener("abort", onAbort);
@@ -104,6 +112,7 @@ function start(program: Parameters<typeof runBounded>[0], group: Cgroup | undefi
   };
   const input = () => {
     if (stdin === undefined) return "ignore" as const;
+    if ("later" in stdin) return "pipe" as const;
     return "file" in stdin ? open(stdin.file, "r") : Buffer.from(stdin.text);
   };
   try {
@@ -127,6 +136,13 @@ function start(program: Parameters<typeof runBounded>[0], group: Cgroup | undefi
   } finally {
     for (const descriptor of opened) closeSync(descriptor);
   }
+}
+
+/** Never rejects: a program that does not read it has ended by itself. */
+async function feed(child: ReturnType<typeof start>, later: Promise<string>): Promise<void> {
+  if (typeof child.stdin !== "object") return;
+  child.stdin.write(await later);
+  await Promise.resolve(child.stdin.end()).catch(() => undefined);
 }
 
 /** Reads on beyond the limit, so that the program does not block, but discards the rest. */

@@ -72,7 +72,7 @@ export const FETCH = `${PRELUDE}
 refs=$2
 if ! [ -f "$STORE/HEAD" ]; then git init --quiet --bare --template= || exit; fi
 # What was left when this machine or the service stopped. Younger files may be at work: there is a time limit.
-find "$STORE/objects" \\( -name "tmp_*" -o -name ".tmp-*" \\) -mmin +15 -exec rm -rf {} + 2>/dev/null
+find "$STORE/objects" \\( -name "tmp_*" -o -name ".tmp-*" \\) -mmin +15 -exec rm -rf {} + 2>/dev/null &
 if [ -n "$4" ]; then
   fetch "$1" "+refs/heads/$3:$refs/base" "+refs/heads/$4:$refs/origin"
 else
@@ -91,6 +91,7 @@ elif [ -z "$pushed" ] || older "$pushed" "$kept"; then start=$kept
 else start=$pushed
 fi
 set_head "$start" || exit
+wait
 echo "$start $base"
 `;
 
@@ -108,26 +109,28 @@ size() {
 `;
 
 /**
- * $1 commit  $2 the target branch's commit  $3 branch  $4 target branch  $5, $6 see SIZE  $7 configuration.
+ * $1 branch  $2 target branch  $3, $4 see SIZE  $5 configuration. stdin: what FETCH prints, the commit and that of the target
+ * branch; it comes when they are fetched, and this waits for it.
  * Makes a repository of its own, with copies of the objects: what an agent does to it cannot reach the store.
  */
 export const CHECK_OUT = `${PRELUDE}${SIZE}
+read -r start base || exit
 # Beside the packing, which is bounded by itself.
-size "$1" "$5" "$6" &
+size "$start" "$3" "$4" &
 counting=$!
 own=$CHECKOUT/.git
 mkdir -p "$own/objects/pack" "$own/refs/heads" "$own/info" "$own/hooks" || exit
-printf '%s' "$7" >"$own/config" &&
-  printf 'ref: refs/heads/%s\\n' "$3" >"$own/HEAD" &&
-  printf '%s refs/heads/%s\\n%s refs/remotes/origin/%s\\n' "$1" "$3" "$2" "$4" >"$own/packed-refs" || exit
-printf '%s\\n' "$1" "$2" | git pack-objects --revs --stdout --quiet --window=0 --delta-base-offset |
+printf '%s' "$5" >"$own/config" &&
+  printf 'ref: refs/heads/%s\\n' "$1" >"$own/HEAD" &&
+  printf '%s refs/heads/%s\\n%s refs/remotes/origin/%s\\n' "$start" "$1" "$base" "$2" >"$own/packed-refs" || exit
+printf '%s\\n' "$start" "$base" | git pack-objects --revs --stdout --quiet --window=0 --delta-base-offset |
   git --git-dir="$own" index-pack --stdin >/dev/null
 packed=$?
 wait "$counting" || exit
 [ "$packed" -eq 0 ] || exit "$packed"
 cd "$CHECKOUT" || exit
 export GIT_DIR="$own" GIT_WORK_TREE="$CHECKOUT"
-git checkout --quiet --force "$3" --
+git checkout --quiet --force "$1" --
 `;
 
 /** $1 commit  $2, $3 see SIZE  then refs. Prints a bundle. */

@@ -14,6 +14,8 @@ export interface StoreGit {
   address: RepoAddress;
   /** Whether GITHUB_TOKEN is set. */
   hasToken: boolean;
+  /** Makes the store's folder. @returns the host user of the store; undefined: the service's own. */
+  ready(): Promise<number | undefined>;
   /** Runs a script that does not talk to the source repository. @throws RepositoryError unless it succeeds. */
   inStore(
     script: string,
@@ -53,6 +55,7 @@ export function openStoreGit(options: {
     store,
     address,
     hasToken,
+    ready,
     async inStore(script, args, signal, more = {}) {
       const uid = await ready();
       return succeeded(await git({ script, args, store, storeWritable: true, local, uid, ...more }, signal));

@@ -10,7 +10,8 @@ import {
   SANDBOX_HOSTNAME,
 } from "./isolation.ts";
 import { hideData } from "./mount-masks.ts";
-import { accountMounts, etcMounts, foldersAbove, inSystem, systemMounts } from "./system-mounts.ts";
+import { etcMounts } from "./sandbox-etc.ts";
+import { foldersAbove, inSystem, systemMounts } from "./system-mounts.ts";
 
 /**
  * Whom programs run as: a host user of their own (root starts bwrap, without a user namespace, and setpriv inside changes
@@ -38,11 +39,9 @@ export interface Tools {
   setpriv: Program | undefined;
   socat: Program | undefined;
   dataDir: string;
-  /** The sandbox's own files of /etc. */
+  /** The folder of writeEtc. */
   etc: string;
   filter: string;
-  /** Names in /etc. */
-  etcNames: readonly string[];
   /** Arguments that hide private files and kernel files from a program of this user. */
   masks(uid: number): readonly string[];
 }
@@ -61,7 +60,7 @@ export function bubblewrap(tools: Tools, features: Features): Isolation {
 }
 
 function wrap(tools: Tools, features: Features, program: ClosedProgram): string[] {
-  const { bwrap, dataDir, etc, etcNames, setpriv, socat } = tools;
+  const { bwrap, dataDir, etc, setpriv, socat } = tools;
   const { user, net, seccomp, noUserns } = features;
   const uid = uidOf(features, program);
   const argv = firstProgram(tools, features, program, uid);
@@ -77,8 +76,7 @@ function wrap(tools: Tools, features: Features, program: ClosedProgram): string[
       ? ["CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"].flatMap((one) => ["--cap-add", one])
       : []),
     ...systemMounts(),
-    ...etcMounts(etcNames, etc),
-    ...accountMounts(etc, uid),
+    ...etcMounts(etc, uid),
     ...["--proc", "/proc", "--dev", "/dev"],
     ...tools.masks(uid),
     ...hideData(dataDir),

@@ -45,11 +45,9 @@ export function withForwarder(socat: string, cwd: string, argv: readonly string[
   return ["/bin/sh", "-c", FORWARD, "forward", cwd, `${GATEWAY_PORT}`, listening, socat, socket, ...argv];
 }
 
-/** The program, in its folder. */
-export const inFolder = (cwd: string, argv: readonly string[]): string[] => [
-  ...["/bin/sh", "-c", ENTER, "enter", cwd],
-  ...argv,
-];
+/** The program, in its folder; bwrap has started it in /. */
+export const inFolder = (cwd: string, argv: readonly string[]): readonly string[] =>
+  cwd === "/" ? argv : ["/bin/sh", "-c", ENTER, "enter", cwd, ...argv];
 
 /** The program as another user, without any privilege. bwrap itself needs root's where there is no user namespace. */
 export function asUser(setpriv: string, uid: number, argv: readonly string[]): string[] {

@@ -1,10 +1,9 @@
 import { accessSync, constants, type Dirent, existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { etcFolders, inSystem } from "./system-mounts.ts";
+import { inSystem } from "./system-mounts.ts";
 
 /** Folders that are searched for secrets, and how many levels deep. */
 const PRIVATE = { "/opt": 3, "/usr/local": 3 };
-const ETC_DEPTH = 8;
 /** The search blocks the event loop for milliseconds, and new secrets are rare. */
 const MAX_AGE_MS = 30_000;
 
@@ -27,7 +26,6 @@ export function createMasks(options: {
     if (performance.now() - searchedAt > MAX_AGE_MS) {
       masks = [
         ...Object.entries(PRIVATE).flatMap(([folder, depth]) => hidePrivate(folder, depth)),
-        ...etcFolders().flatMap((folder) => hidePrivate(folder, ETC_DEPTH)),
         ...(options.root ? kernelFiles() : []),
       ];
       searchedAt = performance.now();
@@ -51,18 +49,15 @@ function hidePrivate(folder: string, depth: number): string[] {
 }
 
 /**
- * Makes machine-wide files of /proc read-only, and hides those that only root may read. Bubblewrap leaves /proc/sys
+ * Makes /proc read-only, and hides the machine-wide files in it that only root may read. Bubblewrap leaves /proc/sys
  * writable when root starts it: one line in kernel.core_pattern would run a program on the host.
  */
 function kernelFiles(): string[] {
-  return list("/proc").flatMap((entry) => {
+  const hidden = list("/proc").flatMap((entry) => {
     const path = join("/proc", entry.name);
-    if (/^\d+$/.test(entry.name) || entry.isSymbolicLink()) return [];
-    if (entry.isDirectory()) return ["--ro-bind-try", path, path];
-    const mode = modeOf(path) ?? 0;
-    if ((mode & 0o004) === 0) return ["--ro-bind-try", "/dev/null", path];
-    return (mode & 0o222) === 0 ? [] : ["--ro-bind-try", path, path];
+    return entry.isFile() && ((modeOf(path) ?? 0) & 0o004) === 0 ? ["--ro-bind-try", "/dev/null", path] : [];
   });
+  return [...hidden, "--remount-ro", "/proc"];
 }
 
 /** Hides DATA_DIR if it lies in a folder of the system: below /opt. */

@@ -1,12 +1,11 @@
-import { closeSync, openSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { closeSync, openSync } from "node:fs";
 import { findProgram } from "../../agents/find-program.ts";
 import { signalGroup } from "../../shared/signal-group.ts";
 import { bubblewrap, type Features, type Tools, type UserMode } from "./bubblewrap.ts";
 import type { Isolation } from "./isolation.ts";
 import { createMasks } from "./mount-masks.ts";
+import { etcFolder, writeEtc } from "./sandbox-etc.ts";
 import { hasFilter, writeFilter } from "./seccomp.ts";
-import { writeOwnEtc } from "./system-mounts.ts";
 
 const PROBE_TIMEOUT_MS = 10_000;
 /** A machine under load is slow: that says nothing about what works. */
@@ -55,8 +54,8 @@ export async function probeIsolation(options: {
       remedy: REMEDIES.bubblewrap,
     });
   const root = process.getuid?.() === 0;
-  const etc = join(dataDir, "sandbox-etc");
-  await writeOwnEtc(etc);
+  const etc = etcFolder(dataDir);
+  await writeEtc(etc);
   const { arch } = process;
   const [filter, help] = await Promise.all([
     hasFilter(arch) ? writeFilter(dataDir, arch) : undefined,
@@ -64,10 +63,9 @@ export async function probeIsolation(options: {
   ]);
   const setpriv = findProgram("setpriv", path);
   const socat = findProgram("socat", path);
-  const etcNames = readdirSync("/etc");
   const toolsFor = (user: UserMode): Tools => {
     const masks = createMasks({ ownUser: user === "own", root });
-    return { bwrap, setpriv, socat, dataDir, etc, filter: filter ?? "/dev/null", etcNames, masks };
+    return { bwrap, setpriv, socat, dataDir, etc, filter: filter ?? "/dev/null", masks };
   };
 
   let reason = "";

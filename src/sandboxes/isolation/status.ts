@@ -1,5 +1,6 @@
 import type { Isolation } from "./isolation.ts";
 import { type MissingPart, type Probed, probeIsolation } from "./probe.ts";
+import { etcFolder, writeEtc } from "./sandbox-etc.ts";
 
 /** How often the machine is tried again while something is missing: what was installed meanwhile needs no restart. */
 const RECHECK_MS = 30_000;
@@ -29,6 +30,8 @@ export interface MachineIsolation {
   require(): Promise<void>;
   /** The same by what was found the last time. @throws NotIsolated */
   requireNow(): void;
+  /** Brings copies of this machine's files up to date. Call it now and then. */
+  refresh(): Promise<void>;
 }
 
 /**
@@ -83,6 +86,7 @@ export async function openIsolation(options: {
     },
     require: async () => refuse(await refusal()),
     requireNow: () => refuse(refusalNow()),
+    refresh: () => writeEtc(etcFolder(options.dataDir)),
     status: {
       get isolated() {
         return probed.isolation !== undefined;

@@ -12,7 +12,7 @@ async function probeWith(script: string, timeoutMs?: number) {
     await chmod(join(folder, "bwrap"), 0o755);
     const path = `${folder}:${process.env["PATH"]}`;
     const options = { path, dataDir: folder, uids: { first: 200_000 }, ...(timeoutMs && { timeoutMs }) };
-    const etc = async () => (await stat(join(folder, "sandbox-etc/hosts"))).mtimeMs;
+    const etc = async () => (await stat(join(folder, "sandbox-etc/etc/hosts"))).mtimeMs;
     const first = await probeIsolation(options);
     const before = await etc();
     const second = await probeIsolation(options);
