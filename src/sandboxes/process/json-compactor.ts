@@ -11,6 +11,8 @@ const SHORT_STRING = 48;
 /** Members that are kept even then, and how many of them: there may be a million of one name. */
 const ESSENTIAL = ["type", "subtype", "is_error", "uuid", "terminal_reason"];
 const ESSENTIAL_LIMIT = 10;
+/** The whole result: more than all of the above together. */
+const MOST = 1024 * 1024;
 const DEPTH_LIMIT = 64;
 const TOKEN_LIMIT = 64;
 /** Input between two looks at the room for output, which can be this many times larger, because of the marks. */
@@ -23,7 +25,7 @@ const [QUOTE = 0, COMMA, COLON, OPEN_ARRAY, CLOSE_ARRAY, OPEN, CLOSE, SPACE, TAB
 /**
  * Makes a JSON object of any size small while its bytes stream by, so that JSON.parse gets little: long strings are cut
  * and marked, what is nested too deeply or has too many parts is left out. The member `left_out` says that parts are
- * missing. Nothing is parsed twice and nothing is kept but the result, which has about 1 MiB at the very most.
+ * missing. Nothing is parsed twice and nothing is kept but the result, which has 1 MiB at the very most; more is not JSON.
  */
 export class JsonCompactor {
   private readonly out = new ByteSink(GROWTH * SLICE);
@@ -51,6 +53,8 @@ export class JsonCompactor {
       const to = Math.min(piece.length, from + SLICE);
       this.out.reserve(GROWTH * SLICE);
       for (let at = from; at < to && !this.broken; ) at = this.step(piece, at, to);
+      // What is not JSON, such as values without commas between them, has no other limit.
+      if (this.out.size > MOST) this.broken = true;
     }
   }
 
