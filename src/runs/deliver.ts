@@ -9,7 +9,7 @@ import { backoffMs, classify } from "./failures.ts";
 import { untilIsolated } from "./until-isolated.ts";
 import type { RunWriter } from "./writer.ts";
 
-/** Together with the pauses, about four minutes. */
+/** The pauses between them take about four minutes. */
 const MAX_DELIVERIES = 8;
 
 /**

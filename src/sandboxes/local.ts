@@ -116,6 +116,11 @@ async function packed(process: SandboxProcess, maxBytes: number, signal: AbortSi
         `The work in the checkout is too large: what is new in it has more than ${maxBytes / MIB} MB (REPO_MAX_MB).`,
       );
     if (code === 0) return;
+    // Another try would take as long: it is what the checkout has made of git.
+    if (code === null && process.ageMs() >= PACKING_TIMEOUT_MS)
+      throw new RepositoryError(
+        `The work in the checkout could not be read: git took longer than ${PACKING_TIMEOUT_MS / 60_000} minutes.`,
+      );
     throw new RepositoryError(
       `The work in the checkout could not be read: ${stderr.trim().split("\n").at(-1) || `git ended with ${code}`}`,
       undefined,

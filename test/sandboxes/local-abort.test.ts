@@ -4,18 +4,20 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { localSandboxes } from "../../src/sandboxes/local.ts";
 import type { Machine } from "../../src/sandboxes/machine.ts";
+import type { Sandbox } from "../../src/sandboxes/sandbox.ts";
 import { removeFolder } from "../harness/remove-folder.ts";
-import { pushRecord } from "./fixture.ts";
+import { never, pushRecord } from "./fixture.ts";
 
 const CONFIG = { provider: "local", id: "11111111-1111-4111-8111-111111111111", host: "here" } as const;
 const REQUEST = { sessionId: "s", repo: "o/n", targetBranch: "main", branch: "b", pushes: pushRecord() };
 
-// The listener was added after the old processes had been killed: an abort meanwhile left the packing running.
-test("an abort while old processes are killed stops the packing", async () => {
+/** A sandbox whose programs are these. */
+async function withSandbox<T>(
+  fake: { killAll?: () => void; launch: () => object },
+  work: (sandbox: Sandbox) => Promise<T>,
+): Promise<T> {
   const folder = await mkdtemp(join(tmpdir(), "pb-abort-"));
   try {
-    const controller = new AbortController();
-    const exit = Promise.withResolvers<object>();
     const paths = { checkout: folder, home: folder, tmp: folder, state: folder };
     const machine = {
       host: "here",
@@ -26,19 +28,43 @@ test("an abort while old processes are killed stops the packing", async () => {
       insideOf: () => paths,
       spaceOf: () => ({ id: "", folder, state: folder }),
       makeFolders: async () => undefined,
-      disk: { watch: () => ({ stop: () => undefined }) },
+      disk: { watch: () => ({ stop: () => undefined }), explains: async () => false },
       require: async () => undefined,
-      killAll: async () => controller.abort(new Error("cancelled")),
-      launch: () => ({
-        output: join(folder, "out"),
-        exit: exit.promise,
-        stop: async () => exit.resolve({ code: null, signal: "SIGKILL", stderr: "", lost: false }),
-      }),
+      killAll: async () => fake.killAll?.(),
+      launch: () => ({ output: join(folder, "out"), ...fake.launch() }),
     } as unknown as Machine;
     const sandbox = await localSandboxes(machine).reopen(CONFIG, REQUEST);
-    const delivered = sandbox?.deliverWork("message", controller.signal);
-    expect(await delivered?.catch((error) => error.message)).toBe("cancelled");
+    return await work(sandbox as Sandbox);
   } finally {
     await removeFolder(folder);
   }
+}
+
+// The listener was added after the old processes had been killed: an abort meanwhile left the packing running.
+test("an abort while old processes are killed stops the packing", async () => {
+  const controller = new AbortController();
+  const exit = Promise.withResolvers<object>();
+  const fake = {
+    killAll: () => controller.abort(new Error("cancelled")),
+    launch: () => ({
+      exit: exit.promise,
+      stop: async () => exit.resolve({ code: null, signal: "SIGKILL", stderr: "", lost: false }),
+    }),
+  };
+  const message = await withSandbox(fake, (sandbox) =>
+    sandbox.deliverWork("message", controller.signal).catch((error: Error) => error.message),
+  );
+  expect(message).toBe("cancelled");
 }, 10_000);
+
+// Eight tries of ten minutes each held a slot long after the run's own time limit.
+test.each([
+  ["killed by its time limit", 10 * 60_000, false],
+  ["killed before", 60_000, true],
+])("a packing that was %s: transient %#", async (_, ageMs, transient) => {
+  const ended = { code: null, signal: "SIGKILL", stderr: "", lost: false };
+  const fake = { launch: () => ({ exit: Promise.resolve(ended), ageMs: () => ageMs }) };
+  await withSandbox(fake, async (sandbox) => {
+    await expect(sandbox.deliverWork("message", never)).rejects.toMatchObject({ transient });
+  });
+});

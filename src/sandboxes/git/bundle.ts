@@ -1,25 +1,21 @@
 import { open } from "node:fs/promises";
-import { MIB } from "../../shared/units.ts";
 import { RepositoryError } from "./git-errors.ts";
 import { BUNDLED } from "./packing.ts";
 
 /** Of a bundle's header, which names one branch and what it builds on. */
 const HEADER_BYTES = 64 * 1024;
-/** Objects of larger packs are kept in the pack. */
-const UNPACK_BYTES = MIB;
 
 /**
  * Reads the header of a bundle that an agent's sandbox made. git itself would not check the objects of a bundle
  * (fsckObjects has no effect on them), so the pack in it is read by commands that do.
- * @returns the work's commit, where the pack begins (counted from 1), and the command that reads it.
+ * @returns the work's commit, and where the pack begins (counted from 1).
  * @throws RepositoryError if it is no bundle of ours.
  */
-export async function packOf(file: string): Promise<{ tip: string; offset: string; how: string }> {
+export async function packOf(file: string): Promise<{ tip: string; offset: string }> {
   const handle = await open(file, "r");
   try {
     const buffer = Buffer.alloc(HEADER_BYTES);
     const { bytesRead } = await handle.read(buffer, 0, HEADER_BYTES, 0);
-    const { size } = await handle.stat();
     const end = buffer.subarray(0, bytesRead).indexOf("\n\n");
     const [first, ...lines] = buffer.toString("latin1", 0, Math.max(end, 0)).split("\n");
     const refs = lines.filter((line) => !/^-[0-9a-f]{40,64}( |$)/.test(line));
@@ -28,7 +24,7 @@ export async function packOf(file: string): Promise<{ tip: string; offset: strin
       throw new RepositoryError(
         "The agent's commits could not be imported: they are not in a bundle of git.",
       );
-    return { tip, offset: `${end + 3}`, how: size > UNPACK_BYTES ? "index-pack" : "unpack-objects" };
+    return { tip, offset: `${end + 3}` };
   } finally {
     await handle.close();
   }

@@ -46,7 +46,7 @@ const HARMLESS = [
   ...["badTimezone", "badEmail", "badName", "zeroPaddedDate", "badDate", "badDateOverflow"],
 ];
 
-/** For index-pack and unpack-objects, which do not read the settings of fetch. */
+/** For index-pack, which does not read the settings of fetch. */
 export const STRICT = `--strict=${HARMLESS.map((one) => `${one}=ignore`).join(",")}`;
 
 const settingsOf = (more: Readonly<Record<string, string>>): [string, string][] => [

@@ -1,6 +1,8 @@
+import { join } from "node:path";
 import { messageOf } from "../../shared/errors.ts";
 import { isTransient, pushFailure, RepositoryError } from "./git-errors.ts";
 import { retryOnLock } from "./git-retry.ts";
+import { gitFolderOf } from "./local-path.ts";
 import { defaultBranchesIn, headsIn } from "./remote-branches.ts";
 import { checkSessionBranch } from "./repo-url.ts";
 import type { CheckoutRequest, PushResult } from "./request.ts";
@@ -72,6 +74,8 @@ export async function pushBranch(options: {
   try {
     return await retryOnLock(attempt, {
       store,
+      // A push that was killed has left it. The branch is this session's alone.
+      own: kind === "local" ? join(gitFolderOf(url, display), "refs/heads", `${branch}.lock`) : undefined,
       signal,
       when: (error) => error.transient,
       firstMs: FIRST_PAUSE_MS,

@@ -81,12 +81,15 @@ export function openRepositoryStore(options: {
   const alone = <T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> => {
     const tidied = () =>
       work().catch(async (error: unknown) => {
-        if (existsSync(store))
-          await storeGit.inStore(TIDY, [], AbortSignal.timeout(TIDY_MS)).catch(() => undefined);
+        if (existsSync(store)) await inStore(TIDY, [], AbortSignal.timeout(TIDY_MS)).catch(() => undefined);
         throw error;
       });
     return mutex(store, tidied, signal);
   };
+
+  /** What is written to the store belongs to no sandbox's quota. */
+  const diskLasts = <T>(signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> =>
+    whileDiskLasts({ folder: dataDir, leave: runLimits.minFreeBytes / 2, signal }, work);
 
   const usesToken = async (request: CheckoutRequest) => {
     if (address.kind === "github" && hasToken)
@@ -110,14 +113,8 @@ export function openRepositoryStore(options: {
     };
     // A branch that the session has not made is somebody else's.
     const branch = request.pushes.commit === null ? "" : request.branch;
-    const space = { folder: dataDir, leave: runLimits.minFreeBytes / 2, signal };
-    return alone(
-      () =>
-        whileDiskLasts(space, (inTime) =>
-          retryOnLock(() => fetch(branch, inTime), { store, signal: inTime }),
-        ),
-      signal,
-    );
+    const work = (inTime: AbortSignal) => retryOnLock(() => fetch(branch, inTime), { store, signal: inTime });
+    return alone(() => diskLasts(signal, work), signal);
   };
 
   return {
@@ -155,16 +152,21 @@ export function openRepositoryStore(options: {
 
     importBundle(request, { bundle, start }, signal) {
       const work = async () => {
-        const found = bundle === undefined ? { tip: start, offset: "", how: "" } : await packOf(bundle);
-        const args = [sessionRefs(request.sessionId), found.tip, found.offset, found.how];
-        const stdin = bundle === undefined ? {} : { stdin: { file: bundle } };
-        const output = await retryOnLock(() => inStore(IMPORT, args, signal, stdin), { store, signal }).catch(
-          (error: unknown) => {
-            if (!(error instanceof RepositoryError)) throw error;
-            const message = `The agent's commits could not be imported: ${error.message}.`;
-            throw new RepositoryError(message, { cause: error }, error.transient || isTransient(message));
-          },
-        );
+        const found = bundle === undefined ? { tip: start, offset: "" } : await packOf(bundle);
+        const args = [sessionRefs(request.sessionId), found.tip, found.offset, ...sizes];
+        const how = { timeoutIsFinal: true, ...(bundle !== undefined && { stdin: { file: bundle } }) };
+        const imported = async (inTime: AbortSignal) => {
+          const result = await inStore(IMPORT, args, inTime, how);
+          if (result.code === EXIT.tooLarge) throw tooLarge();
+          return succeeded(result);
+        };
+        const output = await diskLasts(signal, (inTime) =>
+          retryOnLock(() => imported(inTime), { store, signal: inTime }),
+        ).catch((error: unknown) => {
+          if (!(error instanceof RepositoryError)) throw error;
+          const message = `The agent's commits could not be imported: ${error.message}`;
+          throw new RepositoryError(message, { cause: error }, error.transient || isTransient(message));
+        });
         const [tip = "", count, head = ""] = output.trim().split(" ");
         const commits = Number(count);
         if (commits > 0) await usesToken(request);

@@ -40,6 +40,8 @@ export async function runBounded(
   },
   signal: AbortSignal,
 ): Promise<{ code: number | null; out: string; err: string }> {
+  // It may have aborted while the program was made ready.
+  signal.throwIfAborted();
   const group = program.groups?.make();
   const child = start(program, group);
   let stopped = "";

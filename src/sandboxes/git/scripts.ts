@@ -9,6 +9,9 @@ import { otherSide, STRICT } from "./git-settings.ts";
 /** Exit codes that mean something. */
 export const EXIT = { unreadable: 3, fetchFailed: 4, tooLarge: 5, badWork: 6 } as const;
 
+/** In a store, before the smaller ones are joined. */
+const MAX_PACKS = 50;
+
 /** $FILE_BLOCKS: the largest file, in units of 512 bytes. $MEMORY_KB: address space of each process. */
 const PRELUDE = `
 set -u
@@ -142,20 +145,26 @@ git bundle create --quiet - "$@"
 
 /**
  * $1 the session's refs  $2 the work's commit  $3 where the pack begins in stdin, a bundle; empty: there is none
- * $4 unpack-objects or index-pack. Prints the commit, how many commits the target branch lacks, and a short id.
+ * $4, $5 see SIZE. Prints the commit, how many commits the target branch lacks, and a short id.
+ * The objects stay in their pack: as files of their own, a few KB of deltas can become any number of GB.
  */
-export const IMPORT = `${PRELUDE}
+export const IMPORT = `${PRELUDE}${SIZE}
 refs=$1
-case $4 in
-  unpack-objects) tail -c "+$3" | git unpack-objects -q ${STRICT} ;;
-  index-pack) tail -c "+$3" | git index-pack --stdin --fix-thin ${STRICT} >/dev/null ;;
-esac || { tidy; exit ${EXIT.badWork}; }
+if [ -n "$3" ]; then
+  tail -c "+$3" | git index-pack --stdin --fix-thin ${STRICT} >/dev/null || { tidy; exit ${EXIT.badWork}; }
+fi
 tip=$(commit "$2") || exit ${EXIT.badWork}
+# Before it is kept: the session could never check it out again.
+size "$tip" "$4" "$5" || exit
 read_refs
 set_head "$tip" || exit
 count=$(git rev-list --count "$base..$tip") || exit
 short=$(git rev-parse --short "$tip") || exit
 echo "$tip $count $short"
+# Each work brings a pack, and git looks through all of them. Old versions of git cannot do it, and are slower then.
+set -- "$STORE"/objects/pack/pack-*.pack
+if [ "$#" -gt ${MAX_PACKS} ]; then git repack -q -d --geometric=2 >/dev/null 2>&1; fi
+exit 0
 `;
 
 /**

@@ -16,13 +16,13 @@ export interface StoreGit {
   hasToken: boolean;
   /** Makes the store's folder. @returns the host user of the store; undefined: the service's own. */
   ready(): Promise<number | undefined>;
-  /** Runs a script that does not talk to the source repository. @throws RepositoryError unless it succeeds. */
+  /** Runs a script that does not talk to the source repository. */
   inStore(
     script: string,
     args: readonly string[],
     signal: AbortSignal,
-    more?: Pick<GitProgram, "stdin" | "stdout">,
-  ): Promise<string>;
+    more?: Pick<GitProgram, "stdin" | "timeoutIsFinal">,
+  ): Promise<GitResult>;
   /** Runs a script that talks to the source repository, in which it may write only for a push. */
   withSource(
     script: string,
@@ -58,7 +58,7 @@ export function openStoreGit(options: {
     ready,
     async inStore(script, args, signal, more = {}) {
       const uid = await ready();
-      return succeeded(await git({ script, args, store, storeWritable: true, local, uid, ...more }, signal));
+      return git({ script, args, store, storeWritable: true, local, uid, ...more }, signal);
     },
     async withSource(script, args, signal, { push } = { push: false }) {
       // Checked again by gitFolderOf: what is there may have been replaced since the session was created.
@@ -89,7 +89,8 @@ async function makeStore(store: string, uid: number | undefined, path: string): 
   const found = statSync(store, { throwIfNoEntry: false });
   if (!found) {
     mkdirSync(store, { recursive: true, mode: 0o700 });
-    chmodSync(store, 0o755);
     if (uid !== undefined) chownSync(store, uid, uid);
   } else if (uid !== undefined && found.uid !== uid) await giveTreeTo(uid, store, path);
+  // Always: a process that was killed may have made it and come no further.
+  chmodSync(store, 0o755);
 }

@@ -1,5 +1,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { readdir, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { RepositoryError } from "../../../src/sandboxes/sandbox.ts";
 import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
@@ -100,6 +101,21 @@ await describeSandboxes((setup) => {
     await fixture.run(sandbox, "echo x > x");
     await lock();
     expect(await sandbox.deliverWork("x", never)).toMatchObject({ commits: 1, push: { pushed: true } });
+  }, 60_000);
+
+  // A push that was killed leaves it in the user's own repository, where nobody would ever remove it.
+  test("a stale lock of the session's branch in the source repository is removed, and no other", async () => {
+    const { fixture, repo } = setup();
+    const request = fixture.request(repo.path, { branch: "prompt/s-killed" });
+    const sandbox = await fixture.open(request);
+    await fixture.run(sandbox, "echo x > x");
+    const heads = join(repo.path, ".git/refs/heads");
+    await mkdir(join(heads, "prompt"), { recursive: true });
+    const [own, other] = [join(heads, "prompt/s-killed.lock"), join(heads, "main.lock")] as const;
+    for (const lock of [own, other]) await writeFile(lock, "");
+    expect(await sandbox.deliverWork("x", never)).toMatchObject({ commits: 1, push: { pushed: true } });
+    expect([existsSync(own), existsSync(other)]).toEqual([false, true]);
+    await rm(other);
   }, 60_000);
 
   test("a deleted .git is reported", async () => {

@@ -1,4 +1,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runBounded } from "../../../src/sandboxes/git/run-bounded.ts";
 import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
@@ -22,6 +24,27 @@ test.each([true, false])("a program that takes too long, where that is final: %p
     message: "git was stopped: it took longer than 0.001 minutes",
     transient: !isFinal,
   });
+});
+
+// It listened for an abort to come, and the program ran for up to ten minutes.
+test("a signal that has aborted while a program was made ready starts nothing", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "pb-aborted-"));
+  try {
+    const started = runBounded(
+      {
+        argv: ["/bin/sh", "-c", "touch started"],
+        cwd: folder,
+        env: { PATH: process.env["PATH"] ?? "" },
+        ...{ stdin: undefined, stdout: undefined, filter: undefined, groups: undefined },
+        timeout: { ms: 60_000, isFinal: false },
+      },
+      AbortSignal.abort(new Error("cancelled")),
+    );
+    await expect(started).rejects.toThrow("cancelled");
+    expect(await readdir(folder)).toEqual([]);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });
 
 // No quota counts what is fetched into our copies of repositories.

@@ -86,6 +86,29 @@ describe.each([true, false])("isolated: %p", (isolated) => {
     }
   });
 
+  // Small packs were unpacked: 12 deltas of 58 bytes became 113 MB in our copy, where no quota counts.
+  test("work that is small as a pack and large in a checkout is refused, and stays small", async () => {
+    const repo = await makeRepository();
+    try {
+      const request = fixture.request(repo.path, { branch: "prompt/s-deltas" });
+      const sandbox = await fixture.open(request);
+      const store = (await Bun.$`ls -t ${join(fixture.dataDir, "repos")}`.text()).split("\n")[0] ?? "";
+      const kib = async () =>
+        Number.parseInt(await Bun.$`du -sk ${join(fixture.dataDir, "repos", store)}`.text(), 10);
+      const before = await kib();
+      await fixture.run(
+        sandbox,
+        "head -c 300k /dev/urandom > base; for i in $(seq 40); do { echo $i; cat base; } > f$i; done",
+      );
+      const delivered = sandbox.deliverWork("deltas", never);
+      await expect(delivered).rejects.toThrow("REPO_MAX_MB");
+      await expect(delivered).rejects.toMatchObject({ transient: false });
+      expect((await kib()) - before).toBeLessThan(2_000);
+    } finally {
+      await repo.remove();
+    }
+  });
+
   test("folders without any file are counted, too: 8 levels of 8", async () => {
     const repo = await makeRepository();
     try {
