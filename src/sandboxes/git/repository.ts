@@ -164,7 +164,7 @@ export function openRepositoryStore(options: {
           retryOnLock(() => imported(inTime), { store, signal: inTime }),
         ).catch((error: unknown) => {
           if (!(error instanceof RepositoryError)) throw error;
-          const message = `The agent's commits could not be imported: ${error.message}`;
+          const message = `The agent's commits could not be imported: ${error.message.replace(/\.?$/, ".")}`;
           throw new RepositoryError(message, { cause: error }, error.transient || isTransient(message));
         });
         const [tip = "", count, head = ""] = output.trim().split(" ");
