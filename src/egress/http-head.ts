@@ -34,11 +34,20 @@ export function parseHead(bytes: Buffer): Head {
   const [, method, target] = /^([A-Z]{1,32}) ([!-~]+) HTTP\/1\.[01]$/.exec(first) ?? [];
   if (!method || !target) throw bad("The first line of the request is invalid.");
   const headers = lines.map((line) => {
-    const [, name, value] = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*$/.exec(line) ?? [];
+    const [, name, value] = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):(.*)$/.exec(line) ?? [];
     if (name === undefined || value === undefined) throw bad("A header of the request is invalid.");
-    return [name, value] as const;
+    return [name, trimBlanks(value)] as const;
   });
   return { method, target, headers };
+}
+
+/** By index: an expression with blanks at its end tries each of many blanks as the first one, in quadratic time. */
+function trimBlanks(text: string): string {
+  const isBlank = (at: number) => text[at] === " " || text[at] === "\t";
+  let [start, end] = [0, text.length];
+  while (start < end && isBlank(start)) start += 1;
+  while (end > start && isBlank(end - 1)) end -= 1;
+  return text.slice(start, end);
 }
 
 /** The values of a header. */
