@@ -1,7 +1,8 @@
-import { lookup } from "node:dns/promises";
+import dns from "node:dns";
 import { networkInterfaces } from "node:os";
 import ipaddr from "ipaddr.js";
 import { withTimeout } from "../shared/time.ts";
+import { followNameServers } from "./name-servers.ts";
 
 const RESOLVE_TIMEOUT_MS = 5_000;
 
@@ -68,8 +69,22 @@ export function hostOf(text: string): Host | undefined {
 /** Finds all addresses of a name, as this machine resolves it. */
 export type Resolve = (name: string) => Promise<readonly string[]>;
 
+/**
+ * By c-ares, which asks name servers off the event loop and without a thread. getaddrinfo would occupy a thread of the pool
+ * that reads files: 16 names without an answer made a file wait for a minute. c-ares reads /etc/hosts and resolv.conf, with
+ * search domains, asks for both families, and keeps answers for their time to live; the other sources of nsswitch.conf it
+ * does not have. On macOS the system's resolver has no such pool.
+ */
+const BACKEND = process.platform === "linux" ? "c-ares" : "system";
+const updateNameServers = followNameServers({
+  file: "/etc/resolv.conf",
+  set: (servers) => dns.setServers(servers),
+});
+
 /** @throws Error if the name does not exist, or its servers do not answer in time. */
 export const resolveOnHost: Resolve = async (name) => {
-  const found = await withTimeout(RESOLVE_TIMEOUT_MS, lookup(name, { all: true }), "no answer in time");
+  if (BACKEND === "c-ares") updateNameServers();
+  const lookup = Bun.dns.lookup(name, { backend: BACKEND });
+  const found = await withTimeout(RESOLVE_TIMEOUT_MS, lookup, "no answer in time");
   return [...new Set(found.map(({ address }) => address))];
 };

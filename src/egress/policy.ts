@@ -9,6 +9,7 @@ import {
   resolveOnHost,
 } from "./addresses.ts";
 import { coversRequest, type HttpRequest } from "./http-path.ts";
+import { limitLookups, TooManyLookups } from "./lookups.ts";
 
 /** What a program in a sandbox asks for. */
 export interface EgressRequest {
@@ -54,7 +55,8 @@ export function createPolicy(
   },
 ): EgressPolicy {
   const { mode, allow, needed = [], privateHosts = [] } = options;
-  const { resolve = resolveOnHost, ownAddresses = addressesOfThisMachine } = options;
+  const { ownAddresses = addressesOfThisMachine } = options;
+  const resolve = limitLookups(options.resolve ?? resolveOnHost);
   const rules = [...needed, ...(mode === "deny" ? [] : (allow ?? []))].map((rule) => ({
     ...rule,
     host: rule.suffix ? rule.host : spelling(rule.host),
@@ -91,8 +93,9 @@ export function createPolicy(
         : decided(false, "private address");
     }
     if (!rule && !isOpen(port)) return decided(false, notListed);
-    const found = await resolve(host.name).catch(() => []);
-    if (found.length === 0) return decided(false, "the name does not resolve");
+    const found = await resolve(host.name).catch((error: unknown) => error);
+    if (found instanceof TooManyLookups) return decided(false, "too many lookups");
+    if (!Array.isArray(found) || found.length === 0) return decided(false, "the name does not resolve");
     const mayBePrivate = privateHosts.some((one) => one === host.name || one === `${host.name}:${port}`);
     const addresses = found.filter(
       (address) =>
@@ -124,6 +127,8 @@ export function refusalText(decision: Pick<Decision, "host" | "port" | "rule">):
   const target = targetOf(decision);
   const { rule } = decision;
   if (rule === "not a host" || rule === "the name does not resolve") return `refused: ${target}; ${rule}`;
+  if (rule === "too many lookups")
+    return `refused: ${target}; too many names are being looked up at once; try again`;
   if (rule === "private address")
     return `refused: ${target}; it has no public address; allow it with its address in EGRESS_ALLOW, such as EGRESS_ALLOW=10.0.0.5:${decision.port}`;
   return `refused: ${target}; allow it with EGRESS_ALLOW=${target}${rule === "EGRESS=deny" ? " and EGRESS=list" : ""}`;
