@@ -1,4 +1,4 @@
-import { chmodSync, closeSync, constants, mkdirSync, openSync, renameSync } from "node:fs";
+import { chmodSync, closeSync, constants, mkdirSync, openSync, renameSync, rmSync } from "node:fs";
 import type { Server } from "node:net";
 import { join } from "node:path";
 
@@ -8,7 +8,7 @@ export type GatewayPlace = { folder: string; socket: string } | { port: number }
 /**
  * The folder and the socket may be used by any user: whoever sees the folder is meant to. The socket replaces that of an
  * earlier service at once, and nobody removes it: a successor may have its own at the same path.
- * @returns the port; 0 for a socket. @throws Error if the port is taken.
+ * @returns the port; 0 for a socket. @throws Error if the port is taken, or the socket gets no name; then nothing listens.
  */
 export async function listenAt(server: Server, place: GatewayPlace): Promise<number> {
   if ("port" in place) {
@@ -23,8 +23,15 @@ export async function listenAt(server: Server, place: GatewayPlace): Promise<num
   try {
     const draft = join(`/proc/self/fd/${descriptor}`, `.${crypto.randomUUID()}`);
     await listening(server, () => server.listen(draft));
-    chmodSync(draft, 0o666);
-    renameSync(draft, join(place.folder, place.socket));
+    try {
+      chmodSync(draft, 0o666);
+      renameSync(draft, join(place.folder, place.socket));
+    } catch (error) {
+      // It would listen for ever: nobody has a handle to it.
+      server.close();
+      rmSync(draft, { force: true });
+      throw error;
+    }
   } finally {
     closeSync(descriptor);
   }

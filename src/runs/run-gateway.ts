@@ -60,7 +60,13 @@ interface Notes {
 export async function openRunGateway(options: GatewayOptions): Promise<RunGateway> {
   const { sandbox, isolation } = options;
   const gateway = await open(options, isolation.closedNetwork ? socketOf(sandbox) : { port: 0 });
-  await writeFile(sandbox.notes, JSON.stringify(gateway.notes), { mode: 0o600 });
+  try {
+    await writeFile(sandbox.notes, JSON.stringify(gateway.notes), { mode: 0o600 });
+  } catch (error) {
+    // Such as a full disk. Each attempt would leave two servers with a valid token behind.
+    await gateway.close();
+    throw error;
+  }
   return gateway;
 }
 
