@@ -9,7 +9,7 @@ const WAL = "/pg_wal/";
 /** Where tables are. Their pages begin with the position in the log of their last change, 8 bytes. */
 const PAGES = /\/(base|global)\/[^/]*\d/;
 const PAGE_BYTES = 8192;
-const syncData = promisify(fdatasync);
+type SyncData = (fd: number) => Promise<void>;
 
 /** An open file of Emscripten's. */
 interface Stream {
@@ -37,10 +37,12 @@ interface NodeFiles {
  * `durable` waits for it: several commits share one. Whatever must not reach the disk before the log does (pages of
  * tables, removed, renamed and closed files) does it at once.
  * @param onFailure called once, when the disk has refused something: from then on nothing is durable.
+ * @param syncData for tests.
  */
 export function openDurableFiles(
   folder: string,
   onFailure: (error: Error) => void = () => undefined,
+  syncData: SyncData = promisify(fdatasync),
 ): {
   files: NodeFS;
   /** Waits until everything that has been committed by now is on the disk. @throws if the disk refused it: for ever. */
@@ -64,16 +66,15 @@ export function openDurableFiles(
     const upTo = asked;
     for (const fd of pending) inFlight.add(fd);
     pending.clear();
-    try {
-      await Promise.all([...inFlight].map((fd) => syncData(fd)));
-      done = Math.max(done, upTo);
-    } catch (error) {
-      // A descriptor that was closed meanwhile had been flushed before.
-      if (done < upTo) fail(error);
-    } finally {
-      inFlight.clear();
-      flushing = undefined;
-    }
+    const synced = await Promise.allSettled([...inFlight].map((fd) => syncData(fd)));
+    const refused = synced.flatMap((one) => (one.status === "rejected" ? [one.reason] : []));
+    // A descriptor that was closed meanwhile had been flushed before. The disk tells an error once: to this sync, and the one
+    // that `flushNow` makes meanwhile succeeds.
+    const failed = refused.find((error) => done < upTo || (error as NodeJS.ErrnoException).code !== "EBADF");
+    if (failed === undefined) done = Math.max(done, upTo);
+    else fail(failed);
+    inFlight.clear();
+    flushing = undefined;
   };
   /** Blocks. */
   const flushNow = () => {
@@ -134,6 +135,8 @@ export function openDurableFiles(
     files,
     async durable() {
       const wanted = asked;
+      // Also of what `flushNow` has done by now, a sync in flight may be the one that gets the error.
+      if (flushing) await flushing;
       while (done < wanted && !failure) {
         flushing ??= flush();
         await flushing;
