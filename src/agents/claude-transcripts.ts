@@ -1,10 +1,13 @@
 import { lstat, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { openUntrusted } from "../shared/untrusted-file.ts";
+import { isListable } from "../shared/untrusted-folder.ts";
 
 /** How much of a transcript is searched for its first message, bytes: the agent can write there, and the file may be huge. */
 const SEARCH_BYTES = 64 * 1024 * 1024;
 const CHUNK_BYTES = 256 * 1024;
+/** Working directories of one conversation; each may have a transcript that is searched. */
+const MAX_FOLDERS = 100;
 /** As raw text: in a JSON string these quotes would be escaped. */
 const USER_MESSAGE = Buffer.from('"type":"user"');
 
@@ -34,11 +37,13 @@ export async function discardUnusableTranscripts(stateDir: string, conversationI
 /** Paths where the conversation's transcript may be: its folder is named after the working directory, which may vary. */
 async function transcripts(stateDir: string, conversationId: string): Promise<string[]> {
   const projects = join(stateDir, "projects");
+  const found = await lstat(projects).catch(() => undefined);
   // Not a link, which would lead out of the sandbox.
-  if (!(await lstat(projects).catch(() => undefined))?.isDirectory()) return [];
+  if (!found?.isDirectory() || !isListable(found)) return [];
   const folders = await readdir(projects, { withFileTypes: true }).catch(() => []);
   return folders
     .filter((one) => one.isDirectory())
+    .slice(0, MAX_FOLDERS)
     .map((folder) => join(projects, folder.name, `${conversationId}.jsonl`));
 }
 

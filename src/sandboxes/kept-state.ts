@@ -2,6 +2,7 @@ import { constants } from "node:fs";
 import { lstat, mkdir, open, opendir, readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { openUntrusted } from "../shared/untrusted-file.ts";
+import { isListable } from "../shared/untrusted-folder.ts";
 import { removeTree } from "./remove-tree.ts";
 
 /**
@@ -75,6 +76,8 @@ async function copyTree(options: {
   // By descriptor: the path may lead elsewhere by now. Elsewhere than on Linux there are no sandboxes to distrust.
   const here = process.platform === "linux" ? `/proc/self/fd/${folder.fd}` : from;
   try {
+    // The entries are counted below, but all of a folder are read before the first is known.
+    if (!isListable(await folder.stat())) return;
     for await (const entry of await opendir(here)) {
       budget.entries -= 1;
       if (budget.entries < 0) return;

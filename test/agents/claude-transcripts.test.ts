@@ -1,9 +1,12 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { discardUnusableTranscripts, hasTranscript } from "../../src/agents/claude-transcripts.ts";
+import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
+
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 const ID = "3f0c7c1e-8a31-4b52-9a37-0d3a4f1f0a01";
 const MESSAGE = '{"parentUuid":null,"type":"user","message":{"role":"user","content":"hi"}}\n';
@@ -73,5 +76,25 @@ describe("discardUnusableTranscripts", () => {
     await discard();
     expect(existsSync(outside)).toBe(true);
     expect(await hasTranscript(state, ID)).toBe(false);
+  });
+});
+
+// An agent's state folder may have hundreds of thousands of entries, each of which named a file to be searched.
+describe("attack: more working directories than a conversation has", () => {
+  test("of many, a hundred are searched", async () => {
+    const plant = `cd $0 && for n in $(seq 119); do mkdir $n && printf '%s' "$1" >$n/$2.jsonl; done`;
+    await Bun.$`sh -c ${plant} ${join(state, "projects")} ${OTHER} ${ID}`.quiet();
+    await discard();
+    const left = await Array.fromAsync(new Bun.Glob("projects/*/*.jsonl").scan(state));
+    // That of /workspace was not made.
+    expect(left.length).toBeOneOf([19, 20]);
+  });
+
+  test("of too many to be listed, none", async () => {
+    const plant = `cd $0 && seq -f ${"n".repeat(60)}%g 7000 | xargs touch`;
+    await Bun.$`sh -c ${plant} ${join(state, "projects")}`.quiet();
+    await writeFile(file, OTHER);
+    await discard();
+    expect(existsSync(file)).toBe(true);
   });
 });

@@ -146,3 +146,13 @@ test("a state folder without end is kept up to its limits", async () => {
   await mkdir(deep, { recursive: true });
   await keepState(fixture.state, fixture.folder, everything);
 });
+
+// Bun reads a folder whole before its first entry: the limit of entries bounded neither its time nor its memory.
+test("attack: a folder with more names than anybody lists is left out, and what is beside it is kept", async () => {
+  await using fixture = await openFixture();
+  await mkdir(join(fixture.state, "many"));
+  const many = `cd $0 && seq -f ${"n".repeat(60)}%g 7000 | xargs touch`;
+  await Bun.$`sh -c ${many} ${join(fixture.state, "many")}`.quiet();
+  await fixture.plant("other");
+  expect(await fixture.pass(everything)).toEqual(["other"]);
+});
