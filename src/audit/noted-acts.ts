@@ -1,7 +1,16 @@
-import { lchownSync, mkdirSync, renameSync, statSync, writeFileSync } from "node:fs";
-import { readdir, readFile, rm } from "node:fs/promises";
+import {
+  closeSync,
+  fsyncSync,
+  lchownSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { readdir, readFile, rename, rm } from "node:fs/promises";
 import { userInfo } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type AuditAction, type AuditEntry, recordAudit } from "../db/audit-log.ts";
 import type { Orm } from "../db/client.ts";
 import type { Logger } from "../observability/logger.ts";
@@ -20,7 +29,8 @@ const BATCH = 500;
 const folderOf = (dataDir: string) => join(dataDir, "acts");
 
 /**
- * Notes an act in DATA_DIR; the next process that serves there, or the running one, records it.
+ * Notes an act in DATA_DIR; the next process that serves there, or the running one, records it. The note is on the disk when
+ * this returns.
  * @throws OperatorError if that is impossible: such an act must not take place.
  */
 export function noteAct(dataDir: string, { action, target, detail }: NotedAct): void {
@@ -40,7 +50,9 @@ export function noteAct(dataDir: string, { action, target, detail }: NotedAct): 
     if (mkdirSync(folder, { recursive: true, mode: 0o700 }) !== undefined) give(folder);
     writeFileSync(draft, JSON.stringify(note), { mode: 0o600, flag: "wx" });
     give(draft);
+    syncPath(draft);
     renameSync(draft, file);
+    for (const one of [folder, dirname(folder)]) syncPath(one);
   } catch (error) {
     throw new OperatorError(`Cannot note this for the audit log in ${folder}: ${messageOf(error)}`, 1, {
       cause: error,
@@ -55,13 +67,39 @@ export async function recordNotedActs(options: { orm: Orm; dataDir: string; logg
   const names = (await readdir(folder).catch(() => [])).filter((name) => name.endsWith(".json"));
   for (const name of names.toSorted().slice(0, BATCH)) {
     const file = join(folder, name);
-    try {
-      await recordAudit(orm, JSON.parse(await readFile(file, "utf8")));
-    } catch (error) {
-      if (!(error instanceof SyntaxError)) throw error;
-      logger.warn("a note for the audit log is not readable", { file });
+    const note = parseNote(await readFile(file, "utf8"));
+    if (note) {
+      await recordAudit(orm, note);
+      await rm(file, { force: true });
+    } else {
+      // Such as one that a full disk cut off. It must not hold up the others, and may still tell an operator something.
+      logger.warn("a note for the audit log is not readable and was set aside", { file });
+      await rename(file, `${file}.unreadable`);
     }
-    await rm(file, { force: true });
+  }
+}
+
+/** Undefined if it is no entry of the audit log. */
+function parseNote(text: string): AuditEntry | undefined {
+  let note: Partial<AuditEntry> | null;
+  try {
+    note = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  const isEntry = [note?.actor, note?.action, note?.target].every((one) => typeof one === "string");
+  return isEntry ? (note as AuditEntry) : undefined;
+}
+
+/** Flushes a file, or the names in a folder, which some file systems cannot. */
+function syncPath(path: string): void {
+  const descriptor = openSync(path, "r");
+  try {
+    fsyncSync(descriptor);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EINVAL") throw error;
+  } finally {
+    closeSync(descriptor);
   }
 }
 

@@ -52,11 +52,13 @@ async function writeDurably(path: string, text: string): Promise<void> {
   }
 }
 
-/** So that the name lasts, too. */
+/** So that the name lasts, too. Some file systems cannot flush a folder. */
 async function syncFolder(path: string): Promise<void> {
   const folder = await open(path);
   try {
-    await folder.sync();
+    await folder.sync().catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "EINVAL") throw error;
+    });
   } finally {
     await folder.close();
   }

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { recordNotedActs } from "../../src/audit/noted-acts.ts";
+import { noteAct, recordNotedActs } from "../../src/audit/noted-acts.ts";
 import { openRefusals } from "../../src/audit/refusals.ts";
 import { sealAudit } from "../../src/audit/seal-store.ts";
 import { openSignIns } from "../../src/audit/sign-ins.ts";
@@ -13,6 +13,7 @@ import { readConfig, settingsOf } from "../../src/config/config.ts";
 import { auditEvent } from "../../src/db/safety-tables.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { finishRun } from "../../src/runs/finish.ts";
+import { canMount, makeLoopDisk } from "../db/loop-disk.ts";
 import { ask, makeApp } from "../harness/app.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import { seedRun, writerOf } from "../harness/seed.ts";
@@ -78,6 +79,29 @@ describeEachDatabase("what the service itself records", (database) => {
       expect(issued).toMatchObject({ target: "user:eve", detail: { roles: ["admin"] } });
       expect(issued?.actor).toStartWith("cli:");
       expect(others).toEqual([]);
+    } finally {
+      rmSync(dataDir, { recursive: true, force: true });
+    }
+  });
+
+  // Each second it threw, and nothing of the whole audit log was sealed any more.
+  test("a note that is no entry is set aside, and those after it are recorded", async () => {
+    const dataDir = mkdtempSync(join(tmpdir(), "pb-noted-"));
+    try {
+      const folder = join(dataDir, "acts");
+      mkdirSync(folder);
+      const bad = ["", "{", "{}", "null", "1", "[]", '{"actor":1,"action":"token.issue","target":"user:a"}'];
+      for (const [n, text] of bad.entries()) writeFileSync(join(folder, `0${n}.json`), text);
+      noteAct(dataDir, { action: "data.backup", target: "file:after" });
+      const warnings: string[] = [];
+      const logger = {
+        ...createLogger({ level: "silent" }),
+        warn: (text: string) => void warnings.push(text),
+      };
+      for (const _round of [1, 2]) await recordNotedActs({ orm: database().orm, dataDir, logger });
+      expect((await entries("data.backup")).map(({ target }) => target)).toEqual(["file:after"]);
+      expect(warnings).toHaveLength(bad.length);
+      expect(readdirSync(folder).toSorted()).toEqual(bad.map((_, n) => `0${n}.json.unreadable`));
     } finally {
       rmSync(dataDir, { recursive: true, force: true });
     }
@@ -180,6 +204,18 @@ describeEachDatabase("what the service itself records", (database) => {
       to: "https://git.example/o/n",
     });
     expect(JSON.stringify(found)).not.toContain("SECRET");
+  });
+});
+
+// A token was made, and the note of it was only in memory.
+test.if(canMount)("a note is on the disk before its act takes place", async () => {
+  await using disk = await makeLoopDisk(16);
+  await Bun.$`sync -f ${disk.at}`.quiet();
+  noteAct(disk.at, { action: "data.backup", target: "file:noted" });
+  await using after = await disk.afterPowerFailure();
+  const [name = "none"] = readdirSync(join(after.at, "acts"));
+  expect(JSON.parse(readFileSync(join(after.at, "acts", name), "utf8"))).toMatchObject({
+    target: "file:noted",
   });
 });
 
