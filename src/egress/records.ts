@@ -107,7 +107,7 @@ const keyOf = ({ host, port, decision }: Pick<EgressRow, "host" | "port" | "deci
 /** Counts a row in. What is new in a map with `max` targets becomes part of the row `other`. */
 function merge(rows: Map<string, EgressRow>, one: EgressRow, max: number) {
   const full = rows.size >= max && !rows.has(keyOf(one));
-  // Port 0 is none that a program can ask for.
+  // Neither protocol decides on port 0, so that no target of a program's is in this row.
   const wanted = full ? { ...one, host: "other", port: 0, rule: `more than ${MAX_TARGETS} targets` } : one;
   const known = rows.get(keyOf(wanted));
   if (!known) {

@@ -35,6 +35,8 @@ export async function openSocksTunnel(client: Socket, relay: Relay): Promise<voi
   if (command !== CONNECT) return refuse(REPLY.commandUnknown);
   if (type !== IPV4 && type !== NAME && type !== IPV6) return refuse(REPLY.addressUnknown);
   const port = request.readUInt16BE(request.length - 2);
+  // As with HTTP. The record of what a run asked for uses it for what it has no room for.
+  if (port === 0) return refuse(REPLY.failed);
   const host = hostIn(request.subarray(4, -2), type);
   const decision = await relay.decide({ host, port });
   if (!decision.allowed) return refuse(REPLY.refused);

@@ -205,6 +205,8 @@ describe("what neither HTTP nor SOCKS5 says", () => {
     ["BIND", [5, 1, 0, 5, 2, 0, 1, 127, 0, 0, 1, 0, 80], "\x05\0\x05\x07"],
     ["UDP", [5, 1, 0, 5, 3, 0, 1, 127, 0, 0, 1, 0, 80], "\x05\0\x05\x07"],
     ["an unknown kind of address", [5, 1, 0, 5, 1, 0, 9, 1], "\x05\0\x05\x08"],
+    // It was recorded as a target, in the row of what there was no room for.
+    ["port 0", [5, 1, 0, 5, 1, 0, 3, 5, ...Buffer.from("other"), 0, 0], "\x05\0\x05\x01"],
     ["an empty name", [5, 1, 0, 5, 1, 0, 3, 0, 0, 80], "\x05\0\x05\x02"],
   ])("SOCKS5 with %s", async (_name, bytes, reply) => {
     const gateway = await open.gateway({ mode: "open" });
