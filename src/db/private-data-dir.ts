@@ -6,7 +6,9 @@ import { messageOf, OperatorError } from "../shared/errors.ts";
 const OTHERS = 0o077;
 const OTHERS_WRITE = 0o022;
 /** What programs in sandboxes, which are other users, must enter; DATA_DIR itself is closed. */
-const SHARED = new Set(["sandboxes", "repos", "conversations", "git", "sandbox-etc", "gateways"]);
+const SHARED = new Set(["sandboxes", "repos", "git", "sandbox-etc"]);
+/** Closed, but not walked through: whoever cannot enter it reaches nothing in it, and it has a folder for each session. */
+const OF_SESSIONS = "conversations";
 const MAX_ENTRIES = 50_000;
 
 /**
@@ -49,7 +51,7 @@ export function closeDataDir(options: { dataDir: string; logger: Logger; own?: n
       const found = lstatSync(path, { throwIfNoEntry: false });
       if (!found) continue;
       tighten(path, found.mode);
-      if (entry.isDirectory()) walk(path, new Set());
+      if (entry.isDirectory() && entry.name !== OF_SESSIONS) walk(path, new Set());
     }
   };
   // By its group this user may have access to a volume of root's.

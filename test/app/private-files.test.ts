@@ -8,7 +8,7 @@ import { SLOW_TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 setDefaultTimeout(3 * SLOW_TEST_TIMEOUT_MS);
 
 /** What programs in sandboxes, which are other users, must enter or read. DATA_DIR itself is closed to all others. */
-const SHARED = /^(repos|conversations|git|sandbox-etc|sandboxes)(\/|$)/;
+const SHARED = /^(repos|git|sandbox-etc|sandboxes)(\/|$)/;
 
 // The database's files were 0666, and DATA_DIR stayed open where it had been made so.
 test("after a start, others can neither read nor write what is in DATA_DIR", async () => {

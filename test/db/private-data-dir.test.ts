@@ -33,6 +33,14 @@ test("what programs in sandboxes must read keeps its modes", () => {
   expect(modeOf("repos", "one.git")).toBe(0o755);
 });
 
+// An earlier version's conversations could be read by everybody where DATA_DIR is root's and open: they counted as shared.
+test("conversations are closed", () => {
+  mkdirSync(join(dataDir, "conversations", "one"), { recursive: true });
+  chmodSync(join(dataDir, "conversations"), 0o755);
+  closeDataDir({ dataDir, logger });
+  expect(modeOf("conversations")).toBe(0o700);
+});
+
 test("a DATA_DIR is made for this user alone", () => {
   closeDataDir({ dataDir, logger });
   expect(modeOf()).toBe(0o700);
