@@ -2,12 +2,16 @@
 const MAX_TITLE = 60;
 const MAX_BRANCH = 60;
 const FALLBACK = "New session";
+/** Of a prompt, which may have megabytes: some expressions below take the square of a hostile text's length. */
+const LOOKED_AT = 1_000;
 
 const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
 
 /** A title derived from a prompt: its first sentence, without markup, at most 60 characters, cut between words. */
 export function titleOf(prompt: string): string {
   const line = prompt
+    .trimStart()
+    .slice(0, LOOKED_AT)
     .split("\n")
     .map((one) => clean(one))
     .find((one) => /[\p{L}\p{N}]/u.test(one));
@@ -18,7 +22,10 @@ export function titleOf(prompt: string): string {
 
 /** A model's text as a title of one line. "" if nothing remains. */
 export function normalizeTitle(text: string): string {
-  return shorten(clean(text).replace(/^["'“”‘’]+|["'“”‘’.]+$/gu, ""), MAX_TITLE);
+  return shorten(
+    clean(text.trimStart().slice(0, LOOKED_AT)).replace(/^["'“”‘’]+|["'“”‘’.]+$/gu, ""),
+    MAX_TITLE,
+  );
 }
 
 /**

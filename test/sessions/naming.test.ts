@@ -161,3 +161,19 @@ test("uiStatus is derived from the two stored statuses and the sandbox", () => {
     expect(of("Failed", inbox, false)).toBe("NeedsReviewIpReturned");
   }
 });
+
+// Four hostile lines of 64 KB took 12 seconds of the event loop: the expressions take the square of what they are given.
+test.each(["[", "[x](", "!", "`", "\r", "x?", "http://"])(
+  "a long prompt of %j costs no more than a short one",
+  (unit) => {
+    const cost = (length: number) => {
+      const text = `${unit.repeat(Math.ceil(length / unit.length))}x`;
+      const started = performance.now();
+      for (let n = 0; n < 5; n += 1) titleOf(text);
+      return performance.now() - started;
+    };
+    cost(1_000);
+    // Quadratic, it would be some thousand times as much.
+    expect(cost(64_000)).toBeLessThan(100 * cost(1_000) + 100);
+  },
+);
