@@ -133,18 +133,22 @@ async function isInTheMaking(file: string): Promise<boolean> {
   return basename(file).startsWith(DRAFT) && Date.now() - made < LEFT_BEHIND_MS;
 }
 
-/** Empties, unmounts and removes what `open` made. Idempotent. */
+/** Unmounts and removes what `open` made. Idempotent. */
 export async function releaseSizedFile(options: Pick<DiskSpace, "folder"> & { path: string }): Promise<void> {
   const { folder, path } = options;
   const mounted = await isMounted(folder);
   // Mounted without a file: by a process that was killed meanwhile, whose `mount` went on.
   if (!mounted && !existsSync(imageOf(folder))) return;
   if (mounted) {
-    // First: unmounting would write to the disk what is thrown away anyway.
-    for (const name of await readdir(folder)) await removeTree(join(folder, name));
+    // Only to save time: unmounting would write to the disk what is thrown away anyway.
+    await empty(folder).catch(() => undefined);
     await run(path, ["umount", "--", folder]);
   }
   await rm(imageOf(folder), { force: true });
+}
+
+async function empty(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) await removeTree(join(folder, name));
 }
 
 /** Whether a file system is mounted on this folder, in the mount namespace of this process. */

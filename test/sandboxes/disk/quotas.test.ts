@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { existsSync } from "node:fs";
 import { mkdtemp, readdir, statfs, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { createLogger } from "../../../src/observability/logger.ts";
 import { openDiskQuotas, type QuotaMethod } from "../../../src/sandboxes/disk/quotas.ts";
 import { watchedSpaces } from "../../../src/sandboxes/disk/watched.ts";
@@ -158,6 +158,16 @@ function describeMethod(kind: string, open: () => Promise<QuotaFixture>): void {
         expect(existsSync(draft("alive"))).toBe(true);
       },
     );
+
+    // Cause: it was unmounted only after it could be emptied, which may fail for ever.
+    test.if(kind === "image")("what cannot be emptied is unmounted and freed all the same", async () => {
+      const space = await fixture.open();
+      await fixture.run(space, "echo x > file");
+      await Bun.$`chattr +i ${join(space.folder, "file")}`.quiet();
+      await fixture.quotas.release(space);
+      expect(await mountsBelow(dirname(space.folder))).toEqual([]);
+      expect(existsSync(`${space.folder}.img`)).toBe(false);
+    });
 
     test.if(kind === "image")("a folder that has contents from before is not mounted over", async () => {
       const space = await fixture.open();
