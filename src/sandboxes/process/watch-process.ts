@@ -65,23 +65,27 @@ export function watchProcess(options: {
   })();
   exit.catch(() => undefined);
 
+  /** When the grace period of `stop` is over. */
+  let deadline = Number.POSITIVE_INFINITY;
+  const hasEnded = async () => ended || (await readExitCode(files)) !== undefined;
   /** Sends SIGTERM to the program itself, because bubblewrap does not forward signals. It may still be starting. */
-  const terminate = async (deadline: number) => {
+  const terminate = async () => {
     while (!ended && performance.now() < deadline) {
       const pid = await programOf(sandbox, files, record);
       if (pid !== undefined) return signal(pid, "SIGTERM");
       await sleep(STOP_POLL_MS);
     }
   };
-  const end = async (graceMs: number) => {
-    const deadline = performance.now() + graceMs;
-    if (graceMs > 0) {
-      await terminate(deadline);
-      // Not `exit`: a program that was detached from can be stopped, too.
-      while (!ended && (await readExitCode(files)) === undefined && performance.now() < deadline)
-        await sleep(STOP_POLL_MS);
-    }
+  const end = async () => {
+    await terminate();
+    // Not `exit`: a program that was detached from can be stopped, too.
+    while (performance.now() < deadline && !(await hasEnded())) await sleep(STOP_POLL_MS);
     if (!ended) await killAll();
+    // What has just been started is not in its group or namespace yet: it was not found.
+    while (!(await hasEnded()) && (await isAlive(record))) {
+      await sleep(STOP_POLL_MS);
+      await killAll();
+    }
     exitFile.wake();
     if (!detached.signal.aborted) await exit;
   };
@@ -102,10 +106,11 @@ export function watchProcess(options: {
     output: files.out,
     exit,
     stop(graceMs) {
+      const until = performance.now() + graceMs;
       // A later call may shorten the grace period.
-      if (graceMs <= 0 && !ended && stopping) void killAll().catch(() => undefined);
+      deadline = stopping ? Math.min(deadline, until) : until;
       // What could not be killed now may be killed the next time.
-      stopping ??= end(graceMs).catch((error: unknown) => {
+      stopping ??= end().catch((error: unknown) => {
         stopping = undefined;
         throw error;
       });

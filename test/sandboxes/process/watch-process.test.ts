@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import type { Sandbox, SandboxProcess } from "../../../src/sandboxes/sandbox.ts";
+import { withTimeout } from "../../../src/shared/time.ts";
 import { makeRepository, type TestRepository } from "../../harness/repository.ts";
 import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
 import { until } from "../../harness/until.ts";
@@ -82,6 +83,38 @@ test("output and end arrive promptly", async () => {
   expect((seen[1] ?? 0) - (seen[0] ?? 0)).toBeGreaterThan(200);
   // Nothing waited for the fallback's second.
   expect(end).toBeLessThan(1_600);
+});
+
+/**
+ * Cause: it was killed once, before the supervisor's shell had joined the group or bubblewrap had made the namespace, and
+ * then waited for until its own end.
+ */
+test.each([
+  ["without isolation", { isolated: false }],
+  ["without isolation and control groups", { isolated: false, cgroups: false }],
+  ["where both are what there is", {}],
+  ["without control groups", { cgroups: false }],
+])("a program that is stopped as soon as it was started ends at once: %s", async (_, options) => {
+  const own = await openSandboxFixture(options);
+  try {
+    const one = await own.open(own.request(own.repository.path));
+    const argv = ["sh", "-c", "sleep 30"] as const;
+    for (let i = 0; i < 3; i += 1) {
+      const child = one.start({ argv, env: {}, stdin: "", readable: [] }, LIMIT_MS);
+      await withTimeout(10_000, child.stop(0), "it went on");
+      expect(await child.exit).toMatchObject({ code: null, signal: "SIGKILL" });
+    }
+  } finally {
+    await own.remove();
+  }
+});
+
+test("a later stop shortens the grace period", async () => {
+  const agent = start("trap '' TERM; echo ready; while :; do sleep 0.01; done");
+  for await (const { line } of agent.lines(0)) if (line === "ready") break;
+  const slow = agent.stop(30_000);
+  await withTimeout(5_000, agent.stop(0), "it went on");
+  await slow;
 });
 
 test("a program is lost when whoever writes its journal is killed: the broken pipe is no fault of its own", async () => {
