@@ -14,7 +14,11 @@ let scan: { at: number; pids: Promise<Map<string, number[]>> } | undefined;
 /** The processes of one program and what it started, where nothing but its mark tells them from others. */
 async function pidsOfMarked(processId: string): Promise<readonly number[]> {
   const now = performance.now();
-  if (!scan || now - scan.at > SCAN_MAX_AGE_MS) scan = { at: now, pids: processesByMark(PROCESS_MARKER) };
+  if (!scan || now - scan.at > SCAN_MAX_AGE_MS) {
+    // A look that fails is one figure missed: the next one counts what there is.
+    const pids = processesByMark(PROCESS_MARKER).catch(() => new Map<string, number[]>());
+    scan = { at: now, pids };
+  }
   return (await scan.pids).get(processId) ?? [];
 }
 

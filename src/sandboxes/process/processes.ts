@@ -17,9 +17,15 @@ const READERS = 4;
 
 type Marker = typeof MARKER | typeof PROCESS_MARKER;
 
-/** Ids of the processes whose environment has this variable, by its value (Linux; elsewhere none are found). */
+/** What says that there is no such process, or no /proc, or that the process is somebody else's. */
+const NOT_THERE = ["ENOENT", "ESRCH", "EACCES", "EPERM"];
+
+/**
+ * Ids of the processes whose environment has this variable, by its value (Linux; elsewhere none are found).
+ * @throws when that cannot be found out: for lack of descriptors, say.
+ */
 export async function processesByMark(marker: Marker): Promise<Map<string, number[]>> {
-  const pids = (await readdir("/proc").catch(() => [])).filter((name) => /^\d+$/.test(name));
+  const pids = (await readdir("/proc").catch(unlessThere([]))).filter((name) => /^\d+$/.test(name));
   const prefix = `${marker}=`;
   const result = new Map<string, number[]>();
   const readOthers = async () => {
@@ -36,9 +42,16 @@ export async function processesByMark(marker: Marker): Promise<Map<string, numbe
   return result;
 }
 
-/** The beginning of a file, as far as it fits into the buffer; "" if it cannot be read. */
+function unlessThere<T>(otherwise: T) {
+  return (error: NodeJS.ErrnoException): T => {
+    if (NOT_THERE.includes(error.code ?? "")) return otherwise;
+    throw error;
+  };
+}
+
+/** The beginning of a file, as far as it fits into the buffer; "" if it may not be read. @throws if it cannot be opened. */
 async function startOf(file: string, buffer: Buffer): Promise<string> {
-  const handle = await open(file, "r").catch(() => undefined);
+  const handle = await open(file, "r").catch(unlessThere(undefined));
   try {
     let length = 0;
     // The kernel gives a page at a time.
