@@ -9,7 +9,7 @@ import {
   type Mount,
   SANDBOX_HOSTNAME,
 } from "./isolation.ts";
-import { hideData } from "./mount-masks.ts";
+import { hideData, sealMasks } from "./mount-masks.ts";
 import { etcMounts } from "./sandbox-etc.ts";
 import { foldersAbove, inSystem, systemMounts } from "./system-mounts.ts";
 
@@ -64,6 +64,10 @@ function wrap(tools: Tools, features: Features, program: ClosedProgram): string[
   const { user, net, seccomp, noUserns } = features;
   const uid = uidOf(features, program);
   const argv = firstProgram(tools, features, program, uid);
+  const masks = [...tools.masks(uid), ...hideData(dataDir)];
+  // The tools, where they are not part of the system.
+  const all = [...program.mounts, ...readOnly([setpriv, socat].flatMap((one) => one?.readable ?? []))];
+  const mounts = all.flatMap((mount) => mounted(mount, dataDir));
   return [
     bwrap,
     ...(user === "namespace" ? ["--unshare-user", "--uid", `${uid}`, "--gid", `${uid}`] : []),
@@ -78,16 +82,16 @@ function wrap(tools: Tools, features: Features, program: ClosedProgram): string[
     ...systemMounts(),
     ...etcMounts(etc, uid),
     ...["--proc", "/proc", "--dev", "/dev"],
-    ...tools.masks(uid),
-    ...hideData(dataDir),
+    ...masks,
     ...Object.entries(SCRATCH).flatMap(([path, size]) => scratch(features, path, size)),
-    ...program.mounts.flatMap((mount) => mounted(mount, dataDir)),
-    // Where they are not part of the system.
-    ...readOnly([setpriv, socat].flatMap((one) => one?.readable ?? [])).flatMap((one) =>
-      mounted(one, dataDir),
-    ),
+    ...mounts,
     ...(program.gateway === undefined ? [] : ["--ro-bind", program.gateway, GATEWAY_INSIDE]),
     // Last: they hold the mount points. As user 1000, the program would be their owner.
+    ...sealMasks(
+      masks,
+      all.map(({ target }) => target),
+    ),
+    ...sealMasks(mounts),
     ...["--remount-ro", "/dev", "--remount-ro", "/"],
     ...["--info-fd", `${ISOLATION_FDS.info}`],
     ...(seccomp ? ["--seccomp", `${ISOLATION_FDS.seccomp}`] : []),

@@ -65,6 +65,18 @@ export function hideData(dataDir: string): string[] {
   return inSystem(dataDir) && existsSync(dataDir) ? ["--tmpfs", dataDir] : [];
 }
 
+/**
+ * Makes the folders read-only that these arguments have hidden: they are file systems in memory, which an ordinary user's
+ * program owns, and nothing bounds their size. Until then they may hold mount points.
+ * @param later where something was mounted afterwards: what it covers is not there any more.
+ */
+export function sealMasks(masks: readonly string[], later: readonly string[] = []): string[] {
+  const hidden = masks.filter((_, index) => masks[index - 1] === "--tmpfs");
+  const isCovered = (path: string, index: number) =>
+    [...hidden.slice(index + 1), ...later].some((one) => path === one || path.startsWith(`${one}/`));
+  return hidden.flatMap((path, index) => (isCovered(path, index) ? [] : ["--remount-ro", path]));
+}
+
 function list(folder: string): Dirent[] {
   try {
     return readdirSync(folder, { withFileTypes: true });
