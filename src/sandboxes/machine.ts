@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, lstatSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { AgentCommand, SandboxPaths } from "../agents/agent.ts";
@@ -7,6 +7,7 @@ import type { AgentProcess } from "../db/json-columns.ts";
 import type { Logger } from "../observability/logger.ts";
 import { AppError, messageOf } from "../shared/errors.ts";
 import { createKeyedMutex } from "../shared/keyed-mutex.ts";
+import { createTreeMeter } from "./disk/measure.ts";
 import { type DiskQuotas, type DiskSpace, openDiskQuotas } from "./disk/quotas.ts";
 import { freeBytesOf } from "./git/free-space.ts";
 import { openGit } from "./git/git.ts";
@@ -120,6 +121,7 @@ export async function openMachine(options: {
       "no control groups: memory and processes of runs are only watched; `prompt-backend doctor` says how to change that",
     );
   const disk = await openDiskQuotas({ root, path, limit: config.runResources.diskBytes, logger });
+  const measure = createTreeMeter({ path });
   const git = await openGit({ config, isolation, cgroups });
   const uidFor = gitUser({ dataDir, uids: () => (isolation.current?.uids ? uids : undefined) });
   const mutex = createKeyedMutex();
@@ -139,9 +141,13 @@ export async function openMachine(options: {
 
   const giveUser = async (id: string) => {
     if (!isolation.current?.uids) return;
-    const { uid, isNew } = await uids.claim(id, folderOf(id));
-    // Not again when the sandbox is reopened: its agent may be running.
-    if (isNew) for (const one of Object.values(machine.pathsOf(id))) await giveTreeTo(uid, one, path);
+    const { uid } = await uids.claim(id, folderOf(id));
+    // Not again when the sandbox is reopened: its agent may be running. chown gives a folder after what is in it, so that
+    // one that is given is complete, whenever an earlier process was killed.
+    for (const one of Object.values(machine.pathsOf(id))) {
+      const owner = lstatSync(one, { throwIfNoEntry: false })?.uid;
+      if (owner !== undefined && owner !== uid) await giveTreeTo(uid, one, path);
+    }
   };
 
   const machine: Machine = {
@@ -248,14 +254,13 @@ export async function openMachine(options: {
     purge: (options) => purgeDataDir({ dataDir, git, logger, refusal: isolation.status.refusal, ...options }),
 
     async usedBytes() {
-      // Agents add and remove files meanwhile: files that du cannot find any more are no error.
-      // -x: a sandbox with a file system of its own takes the space of its image.
-      const child = Bun.spawn(["du", "-skx", "--", root], {
-        env: { PATH: path },
-        stdout: "pipe",
-        stderr: "ignore",
-      });
-      return Number.parseInt(await child.stdout.text(), 10) * 1024 || 0;
+      try {
+        // A sandbox with a file system of its own takes the space of its image.
+        return (await measure([root])).bytes;
+      } catch (error) {
+        logger.warn("the disk space of all sandboxes is unknown", { error: messageOf(error) });
+        return 0;
+      }
     },
 
     freeBytes() {
