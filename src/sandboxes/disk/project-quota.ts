@@ -47,6 +47,8 @@ export function probeProjectQuota(options: {
     detail: "each sandbox has a project quota on the file system of DATA_DIR",
     enforced: true,
     async open({ folder, state }) {
+      // Made before there were projects: its files would not be in it. It is watched.
+      if (projectOf(folder) === undefined && readdirSync(folder).length > 0) return;
       const project = projectOf(folder) ?? freeProject();
       if (!calls.setLimits(root, project, limits)) throw new Error("a disk quota could not be set");
       mustSet(folder, project);
@@ -59,7 +61,7 @@ export function probeProjectQuota(options: {
       const usage = project === undefined ? undefined : calls.usageOf(root, project);
       return usage ?? { bytes: 0, files: 0 };
     },
-    walked: () => [],
+    walked: ({ folder, state }) => (projectOf(folder) === undefined ? [folder, state] : []),
     async release({ folder }) {
       const project = projectOf(folder);
       await removeTree(folder);
