@@ -16,17 +16,24 @@ export type TreeMeter = (folders: readonly string[], signal?: AbortSignal) => Pr
 export function createTreeMeter(options: { path: string; timeoutMs?: number | undefined }): TreeMeter {
   const { path, timeoutMs = TIMEOUT_MS } = options;
   const ordinary = process.getuid?.() !== 0;
+  /** What this machine has of both. */
   let prefix: Promise<string[]> | undefined;
+  const has = (name: string) => Bun.which(name, { PATH: path }) !== null;
   const choosePrefix = async () => {
-    if (!ordinary) return [];
+    const nice = has("nice") ? ["nice", "-n", "19"] : [];
+    if (!ordinary || !has("unshare")) return nice;
     const works = (await run(["unshare", "--map-root-user", "true"], { path, timeoutMs })).code === 0;
-    return works ? ["unshare", "--map-root-user"] : [];
+    return works ? ["unshare", "--map-root-user", ...nice] : nice;
   };
 
   return async (folders, signal) => {
     if (folders.length === 0) return { bytes: 0, files: 0 };
-    prefix ??= choosePrefix();
-    const du = [...(await prefix), "nice", "-n", "19", "du"];
+    if (!has("du")) throw new Error("du is not installed");
+    prefix ??= choosePrefix().catch((error: unknown) => {
+      prefix = undefined;
+      throw error;
+    });
+    const du = [...(await prefix), "du"];
     const [blocks, inodes] = await Promise.all([
       run([...du, "-skxc", "--", ...folders], { path, timeoutMs, signal }),
       run([...du, "-sxc", "--inodes", "--", ...folders], { path, timeoutMs, signal }),

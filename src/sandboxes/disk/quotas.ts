@@ -68,7 +68,7 @@ export async function openDiskQuotas(options: {
     probeProjectQuota({ root, limits, calls: openProjectCalls() }) ??
     (await probeSizedFiles({ root, path: programs, limits, logger })) ??
     WATCHING;
-  const { used, explains, watch } = watchedSpaces({ method, root, path: programs, limits });
+  const { used, explains, watch } = watchedSpaces({ method, root, path: programs, limits, logger });
   return {
     kind: method.kind,
     detail: method.detail,

@@ -1,4 +1,5 @@
 import { statfs } from "node:fs/promises";
+import type { Logger } from "../../observability/logger.ts";
 import { messageOf } from "../../shared/errors.ts";
 import { createTreeMeter } from "./measure.ts";
 import type { DiskQuotas, DiskSpace, DiskUsage, QuotaMethod } from "./quotas.ts";
@@ -32,9 +33,10 @@ export function watchedSpaces(options: {
   root: string;
   path: string;
   limits: DiskUsage;
+  logger: Logger;
   walkTimeoutMs?: number;
 }): Pick<DiskQuotas, "used" | "explains" | "watch"> {
-  const { method, root, path, limits } = options;
+  const { method, root, path, limits, logger } = options;
   const measure = createTreeMeter({ path, timeoutMs: options.walkTimeoutMs });
 
   const freeNow = async (): Promise<DiskUsage> => {
@@ -69,6 +71,15 @@ export function watchedSpaces(options: {
       const stopped = new AbortController();
       let last: Walk | undefined;
       let busy = false;
+      let failed = false;
+      const onFailure = (error: unknown) => {
+        if (!failed && !stopped.signal.aborted)
+          logger.warn("the disk space of a sandbox is not limited (RUN_DISK_MB): it could not be measured", {
+            sandbox: space.id,
+            error: messageOf(error),
+          });
+        failed = true;
+      };
       const check = async () => {
         const [counted, free] = await Promise.all([method.counted(space), freeNow()]);
         if (!last || isDue(last, counted, free)) last = await walk(space, stopped.signal);
@@ -82,7 +93,7 @@ export function watchedSpaces(options: {
         busy = true;
         // A failed reading is repeated at the next tick.
         check()
-          .catch(() => undefined)
+          .catch(onFailure)
           .finally(() => {
             busy = false;
           });

@@ -199,7 +199,8 @@ test("a tree that takes too long to walk over ends the run: it was walked over a
     walked: () => [folder],
   };
   const limits = { bytes: LIMIT, files: 1_000 };
-  const spaces = watchedSpaces({ method, root: folder, path: bin, limits, walkTimeoutMs: 100 });
+  const logger = createLogger({ level: "silent" });
+  const spaces = watchedSpaces({ method, root: folder, path: bin, limits, logger, walkTimeoutMs: 100 });
   const full = Promise.withResolvers<void>();
   spaces.watch(space, full.resolve);
   await full.promise;
