@@ -141,7 +141,7 @@ export async function openMachine(options: {
 
   const giveUser = async (id: string) => {
     if (!isolation.current?.uids) return;
-    const { uid } = await uids.claim(id, folderOf(id));
+    const uid = await uids.claim(id, folderOf(id));
     // Not again when the sandbox is reopened: its agent may be running. chown gives a folder after what is in it, so that
     // one that is given is complete, whenever an earlier process was killed.
     for (const one of Object.values(machine.pathsOf(id))) {

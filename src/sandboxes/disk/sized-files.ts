@@ -148,7 +148,12 @@ export async function releaseSizedFile(options: Pick<DiskSpace, "folder"> & { pa
 }
 
 async function empty(folder: string): Promise<void> {
-  for (const name of await readdir(folder)) await removeTree(join(folder, name));
+  const deadline = performance.now() + TOOL_TIMEOUT_MS;
+  for (const name of await readdir(folder)) {
+    const left = deadline - performance.now();
+    if (left <= 0) return;
+    await removeTree(join(folder, name), left);
+  }
 }
 
 /** Whether a file system is mounted on this folder, in the mount namespace of this process. */

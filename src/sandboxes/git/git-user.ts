@@ -22,6 +22,6 @@ export function gitUser(options: { dataDir: string; uids: () => Uids | undefined
     if (address.kind === "local")
       return statSync(join(gitFolderOf(address.url, address.display), "objects")).uid;
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    return (await uids.claim(GIT_USER, folder)).uid;
+    return uids.claim(GIT_USER, folder);
   };
 }

@@ -13,7 +13,7 @@ const TRIES = 1000;
  */
 export interface Uids {
   /** The sandbox's user; claims one if it has none. Its folder exists. */
-  claim(id: string, folder: string): Promise<{ uid: number; isNew: boolean }>;
+  claim(id: string, folder: string): Promise<number>;
   /** Frees the sandbox's user. Idempotent. Call it when the folder is gone, with what `of` said before. */
   release(uid: number | undefined, id: string): Promise<void>;
   /** Frees the users whose sandboxes do not exist. */
@@ -71,7 +71,7 @@ export function openUids(options: { dataDir: string; range: { first: number; las
     claim: (id, sandboxFolder) =>
       mutex(id, async () => {
         const known = await held(id, sandboxFolder);
-        if (known !== undefined) return { uid: known, isNew: false };
+        if (known !== undefined) return known;
         const file = join(sandboxFolder, "uid");
         await rm(file, { force: true });
         const uid = await claimNew(id);
@@ -79,13 +79,13 @@ export function openUids(options: { dataDir: string; range: { first: number; las
         await writeFile(draft, `${uid}`, { mode: 0o600 });
         try {
           await link(draft, file);
-          return { uid, isNew: true };
+          return uid;
         } catch (error) {
           await uids.release(uid, id);
           // Another process was faster.
           const other = await held(id, sandboxFolder);
           if (other === undefined) throw error;
-          return { uid: other, isNew: false };
+          return other;
         } finally {
           await rm(draft, { force: true });
         }
