@@ -1,19 +1,9 @@
 import { connect } from "node:net";
 import { GATEWAY_PORT } from "../sandboxes/isolation/isolation.ts";
-import {
-  type Attack,
-  type Attempt,
-  all,
-  blocked,
-  codeOf,
-  failed,
-  open,
-  type Target,
-  untried,
-} from "./attack.ts";
+import { type Attack, type Attempt, all, blocked, open } from "./attack.ts";
+import { ask, each, gateway, refusedBy } from "./gateway-client.ts";
 import { unwritable } from "./look.ts";
 
-const ANSWER_TIMEOUT_MS = 5000;
 /** Names that the check's gateway resolves to addresses which must not be reached. Nothing else is resolved. */
 export const HOSTILE_NAMES: Readonly<Record<string, readonly string[]>> = {
   localhost: ["127.0.0.1", "::1"],
@@ -22,34 +12,6 @@ export const HOSTILE_NAMES: Readonly<Record<string, readonly string[]>> = {
   "metadata.example": ["169.254.169.254"],
   "private.example": ["10.0.0.1", "192.168.0.1", "fd00::1"],
 };
-
-/** Sends bytes to the gateway. @returns all that it answers until it closes, or is silent. */
-function ask(bytes: string | Uint8Array): Promise<string> {
-  const { promise, resolve } = Promise.withResolvers<string>();
-  let answer = "";
-  const socket = connect(GATEWAY_PORT, "127.0.0.1", () => socket.write(bytes));
-  socket.setTimeout(ANSWER_TIMEOUT_MS, () => socket.destroy());
-  socket.on("data", (data) => {
-    answer += data.toString("latin1");
-  });
-  socket.once("error", (error) => resolve(answer || codeOf(error)));
-  socket.once("close", () => resolve(answer));
-  return promise;
-}
-
-/** Blocked if the gateway answers with an error. What a listener of the check would say counts as reached. */
-function refusedBy(what: string, answer: string): Attempt {
-  if (answer.includes("sandbox-check\n") || /^HTTP\/1\.[01] 2/.test(answer)) return open(`${what}: reached`);
-  if (/^HTTP\/1\.[01] [45]/.test(answer)) return blocked(`${what}: ${answer.slice(9, 12)}`);
-  if (answer.startsWith("\x05")) {
-    // The reply to the greeting, then that to the request: its second byte is 0 for success.
-    return answer.charCodeAt(3) === 0
-      ? open(`${what}: connected`)
-      : blocked(`${what}: SOCKS ${answer.charCodeAt(3)}`);
-  }
-  if (answer === "" || answer === "ECONNRESET") return blocked(`${what}: closed`);
-  return failed(`${what}: ${answer.slice(0, 60)}`);
-}
 
 const tunnel = async (host: string, port: number): Promise<Attempt> =>
   refusedBy(host, await ask(`CONNECT ${host}:${port} HTTP/1.1\r\nHost: ${host}:${port}\r\n\r\n`));
@@ -62,26 +24,6 @@ async function socks(what: string, address: Uint8Array, port: number): Promise<A
 
 const socksName = (name: string, port: number) =>
   socks(name, Uint8Array.from([3, name.length, ...Buffer.from(name)]), port);
-
-const model = (token: string | undefined, path = "/v1/messages", method = "POST") =>
-  ask(
-    `${method} ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n${token ? `x-api-key: ${token}\r\n` : ""}\r\n{}`,
-  );
-
-/** Attempts of which each must be refused, one after the other. */
-async function each<T>(all_: readonly T[], work: (one: T) => Promise<Attempt>): Promise<Attempt> {
-  const attempts: Attempt[] = [];
-  for (const one of all_) attempts.push(await work(one));
-  return all(attempts);
-}
-
-const gateway = (id: string, title: string, inside: (target: Target) => Promise<Attempt>): Attack => ({
-  id: `gateway-${id}`,
-  title,
-  stoppedBy: "gateway",
-  needs: "gateway",
-  inside,
-});
 
 /** The check's gateway has EGRESS=open: what is refused here is refused under every setting. */
 export const GATEWAY_ATTACKS: readonly Attack[] = [
@@ -174,34 +116,6 @@ export const GATEWAY_ATTACKS: readonly Attack[] = [
         async (request) => refusedBy("smuggled", await ask(request)),
       );
     },
-  ),
-  gateway("model-without-token", "use the model without a token, or with a guessed one", async () =>
-    all([
-      refusedBy("no token", await model(undefined)),
-      refusedBy("guessed", await model("run-guessed")),
-      refusedBy("empty", await model(" ")),
-    ]),
-  ),
-  gateway("model-other-token", "use the model with another run's token", async ({ tokens }) =>
-    tokens ? refusedBy("another run's token", await model(tokens.other)) : untried("no model"),
-  ),
-  gateway(
-    "model-other-operations",
-    "use other operations of the model's API with one's own token",
-    ({ tokens }) =>
-      each(
-        [
-          "/v1/files",
-          "/v1/models",
-          "/v1/organizations",
-          "/v1/messages/../files",
-          "/v1/messages/batches",
-          "//v1/messages",
-          "/",
-        ],
-        async (path) =>
-          tokens ? refusedBy(path, await model(tokens.own, path, "GET")) : untried("no model"),
-      ),
   ),
   gateway("socket", "replace the gateway's socket for others by one's own", async () =>
     unwritable("/run/gateway"),

@@ -1,6 +1,17 @@
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
-import { CHECK_LIMITS } from "./limit-attacks.ts";
+import { MIB } from "../shared/units.ts";
+
+/**
+ * Limits of the check: far below an operator's, so that what exceeds them is small, and far above what a program that
+ * only asks needs.
+ */
+export const CHECK_LIMITS = {
+  memoryBytes: 512 * MIB,
+  maxProcesses: 128,
+  diskBytes: 64 * MIB,
+  outputBytes: 24 * MIB,
+};
 
 /** Folders of a check, below its own. */
 export const foldersOf = (folder: string) => ({
