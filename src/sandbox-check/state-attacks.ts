@@ -1,9 +1,17 @@
 import { mkdirSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Attack, blocked, codeOf, failed, open } from "./attack.ts";
+import { type Attack, all, blocked, codeOf, failed, open } from "./attack.ts";
+import { plantForNextPrompt, whatIsPinned, whatNextPromptFinds } from "./planted-settings.ts";
 
 /** What a prompt leaves in the agent's state folder, for the service to read and for the next prompt. */
 export const STATE_ATTACKS: readonly Attack[] = [
+  {
+    id: "state-planted-settings",
+    title: "leave hooks, settings, instructions and servers for the next prompt of the session",
+    stoppedBy: "the transcript alone is kept; settings are pinned by arguments",
+    inside: plantForNextPrompt,
+    outside: async (host) => all([await whatNextPromptFinds(host), whatIsPinned(host)]),
+  },
   {
     id: "limit-sparse-transcript",
     title: "leave a transcript of 40 GB, which no disk quota counts, for the service to read",
