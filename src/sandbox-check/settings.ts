@@ -10,6 +10,8 @@ export const CHECK_LIMITS = {
   memoryBytes: 512 * MIB,
   maxProcesses: 128,
   diskBytes: 64 * MIB,
+  /** What the disk quota makes of that: one file per 16 KiB. */
+  files: (64 * MIB) / (16 * 1024),
   outputBytes: 24 * MIB,
 };
 
