@@ -1,6 +1,7 @@
 import { constants, openSync } from "node:fs";
 import { MIB } from "../shared/units.ts";
 import { type Attack, blocked, codeOf, open } from "./attack.ts";
+import { readEnvironments, startWithEnvironments } from "./environment-bomb.ts";
 import { CHECK_LIMITS } from "./settings.ts";
 
 /** Memory, processes, descriptors and time: what the kernel counts of a run, and the supervisor's clock. */
@@ -29,7 +30,7 @@ export const LIMIT_ATTACKS: readonly Attack[] = [
   {
     id: "limit-processes",
     title: "start more processes than a run may: a fork bomb",
-    stoppedBy: "cgroup",
+    stoppedBy: "cgroup, else a limit of the user's processes",
     needs: "processes",
     alone: true,
     inside() {
@@ -44,6 +45,14 @@ export const LIMIT_ATTACKS: readonly Attack[] = [
         for (const child of children) child.kill("SIGKILL");
       }
     },
+  },
+  {
+    id: "limit-environments",
+    title:
+      "start as many processes as a run may have, with 1.8 MB of environment each, for the service to read",
+    stoppedBy: "the service reads a bounded part of each environment, few at a time",
+    inside: startWithEnvironments,
+    meanwhile: readEnvironments,
   },
   {
     id: "limit-descriptors",

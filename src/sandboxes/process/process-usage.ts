@@ -25,7 +25,7 @@ async function pidsOfMarked(processId: string): Promise<readonly number[]> {
 /** What one program and its children use, where no control group counts it. */
 export async function scanUsage(
   program: { id: string; namespace: PidNamespace | undefined; isolated: boolean },
-  limits: RunResources,
+  limits: Pick<RunResources, "memoryBytes" | "maxProcesses">,
 ): Promise<Required<GroupUsage>> {
   const { id, namespace, isolated } = program;
   const pids = isolated ? namespace && pidsInNamespace(namespace) : await pidsOfMarked(id);
