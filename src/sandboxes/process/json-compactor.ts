@@ -1,17 +1,9 @@
+import { JsonBudget } from "./json-budget.ts";
 import { ByteSink, JsonStringCopier } from "./json-string-copier.ts";
 
-/** What one member of the outermost object may keep: parts, bytes of strings, bytes of one string. */
-const MEMBER = { nodes: 4_000, bytes: 256 * 1024, string: 128 * 1024 };
-/** It repeats whole files, and little of it is stored (see agents/events.ts). */
-const REPEATED = { name: "tool_use_result", nodes: 1_000, bytes: 16 * 1024, string: 2 * 1024 };
-/** What all members together may keep. */
-const TOTAL = { nodes: 8_000, bytes: 384 * 1024 };
-/** What is kept of each string when the bytes are used up: enough for ids and types. */
-const SHORT_STRING = 48;
-/** Members that are kept even then, and how many of them: there may be a million of one name. */
-const ESSENTIAL = ["type", "subtype", "is_error", "uuid", "terminal_reason"];
-const ESSENTIAL_LIMIT = 10;
-/** The whole result: more than all of the above together. */
+/** What is kept of a key of the outermost object, bytes. */
+const KEY_BYTES = 48;
+/** The whole result: more than the budget and the marks together. */
 const MOST = 1024 * 1024;
 const DEPTH_LIMIT = 64;
 const TOKEN_LIMIT = 64;
@@ -43,9 +35,7 @@ export class JsonCompactor {
   /** Of the outermost object: the next string is a key; a key was read and its value has not begun. */
   private expectsKey = false;
   private hasKey = false;
-  private essentials = 0;
-  private member = { ...MEMBER };
-  private total = { ...TOTAL };
+  private readonly budget = new JsonBudget();
   private token = 0;
 
   add(piece: Uint8Array): void {
@@ -111,12 +101,11 @@ export class JsonCompactor {
     else if (this.skip > 0) this.string.begin(undefined, 0);
     else if (this.expectsKey) {
       this.key.size = 0;
-      this.string.begin(this.key, SHORT_STRING);
+      this.string.begin(this.key, KEY_BYTES);
     } else {
-      this.countNode();
-      const { bytes, string } = this.member;
+      this.budget.countNode();
       this.out.byte(QUOTE);
-      this.string.begin(this.out, Math.max(SHORT_STRING, Math.min(string, bytes, this.total.bytes)));
+      this.string.begin(this.out, this.budget.roomForString());
     }
   }
 
@@ -131,15 +120,14 @@ export class JsonCompactor {
       this.hasKey = true;
       return;
     }
-    this.member.bytes -= this.string.kept;
-    this.total.bytes -= this.string.kept;
+    this.budget.spend(this.string.kept);
     this.out.byte(QUOTE);
   }
 
   private begin(byte: number): void {
     this.token = 0;
     if (this.depth === 0 && this.out.size > 0) this.broken = true;
-    this.countNode();
+    this.budget.countNode();
     if (this.depth === DEPTH_LIMIT) {
       this.out.write('"[nested too deeply]"');
       this.depth += 1;
@@ -175,7 +163,7 @@ export class JsonCompactor {
     else if (this.depth === 1) {
       this.skip = 0;
       this.expectsKey = true;
-    } else if (this.isUsedUp()) this.skip = this.depth;
+    } else if (this.budget.isUsedUp()) this.skip = this.depth;
     else this.out.byte(COMMA as number);
   }
 
@@ -184,36 +172,23 @@ export class JsonCompactor {
     const isMember = this.hasKey;
     this.hasKey = false;
     if (!isMember) this.out.byte(COLON as number);
-    else if (this.total.nodes < 0 && !this.isEssential()) this.skip = 1;
+    else if (this.budget.isClosed()) this.skip = 1;
     else this.beginMember(this.key.text());
   }
 
-  private isEssential(): boolean {
-    if (this.essentials >= ESSENTIAL_LIMIT || !ESSENTIAL.includes(this.key.text())) return false;
-    this.essentials += 1;
-    return true;
-  }
-
   private beginMember(key: string): void {
-    this.member = { ...(key === REPEATED.name ? REPEATED : MEMBER) };
-    this.countNode();
+    if (!this.budget.beginMember(key)) {
+      this.skip = 1;
+      return;
+    }
     this.out.write(`${this.out.size > 1 ? "," : ""}"${key}":`);
   }
 
   /** Of a number, true, false or null. */
   private inToken(byte: number): void {
     this.token += 1;
-    if (this.token === 1) this.countNode();
+    if (this.token === 1) this.budget.countNode();
     if (this.depth === 0 || this.token > TOKEN_LIMIT) this.broken = true;
     else this.out.byte(byte);
-  }
-
-  private countNode(): void {
-    this.member.nodes -= 1;
-    this.total.nodes -= 1;
-  }
-
-  private isUsedUp(): boolean {
-    return this.member.nodes < 0 || this.total.nodes < 0;
   }
 }
