@@ -2,13 +2,15 @@ import type { Orm } from "../db/client.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { Metrics, RunPhase } from "../observability/metrics.ts";
 import { messageOf } from "../shared/errors.ts";
+import { type AgentRun, keptBy, type PrepareDeps } from "./agent-run.ts";
 import { deliver } from "./deliver.ts";
 import { AgentKilled, classify, MAX_ATTEMPTS } from "./failures.ts";
 import { finishRun, type Outcome, usageOfPrompt } from "./finish.ts";
 import { CANCELLED, handleRunFailure } from "./handle-failure.ts";
 import type { Lease, LeaseManager } from "./leases.ts";
-import { type AgentRun, keptBy, type PrepareDeps, prepare, resume } from "./prepare.ts";
+import { prepare } from "./prepare.ts";
 import { CALM_MS } from "./stalled-adoptions.ts";
+import { resumeAgent } from "./start-agent.ts";
 import { type WatchResult, watchAgent } from "./watch-agent.ts";
 import { openRunWriter, type RunWriter } from "./writer.ts";
 
@@ -110,7 +112,7 @@ async function watchToEnd(state: RunnerState, agentRun: AgentRun): Promise<Watch
   if (again && (await agentRun.resumable())) {
     await agentRun.gateway?.close();
     const signal = AbortSignal.any([life, lease.cancelled]);
-    state.agentRun = await resume(deps, run, writer, agentRun.sandbox, signal);
+    state.agentRun = await resumeAgent(deps, run, writer, agentRun.sandbox, signal);
     result = await watch(state, state.agentRun);
   }
   if (lease.cancelled.aborted) return result;

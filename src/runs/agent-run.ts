@@ -1,0 +1,53 @@
+import type { Agent } from "../agents/agent.ts";
+import type { Config, RunLimits } from "../config/config.ts";
+import type { AgentProcess } from "../db/json-columns.ts";
+import type { ClaimedRun } from "../lifecycle/start-run.ts";
+import type { Logger } from "../observability/logger.ts";
+import type { Metrics } from "../observability/metrics.ts";
+import type { Sandbox, SandboxProcess, SandboxProvider } from "../sandboxes/sandbox.ts";
+import type { ModelSource, RunGateway } from "./run-gateway.ts";
+import type { RunWriter } from "./writer.ts";
+
+/** What every way to an agent needs: adopting, resuming and starting one. */
+export interface PrepareDeps {
+  sandboxes: SandboxProvider;
+  agent: Agent;
+  /** Undefined: there is no key, and agents that need a model cannot run. */
+  model: ModelSource | undefined;
+  /** What agents may reach besides the model. */
+  egress: Config["egress"];
+  limits: RunLimits;
+  metrics: Metrics;
+  logger: Logger;
+}
+
+/** An agent in its sandbox, running or just ended. */
+export interface AgentRun {
+  sandbox: Sandbox;
+  process: SandboxProcess;
+  /** The record of the process in the database. */
+  record: AgentProcess;
+  /** Bytes of its output that are stored. */
+  stored: number;
+  /** Whether an earlier runner started it. */
+  adopted: boolean;
+  /** Whether the agent could be resumed after an interruption. */
+  resumable: () => Promise<boolean>;
+  /** Undefined: it has ended, or the gateway of its earlier runner could not be opened again. */
+  gateway: RunGateway | undefined;
+}
+
+/** What of the state outlives the sandbox. */
+export const keptBy = (agent: Agent, run: ClaimedRun) => (path: string, isFolder: boolean) =>
+  agent.keeps(path, isFolder, run.sessionId);
+
+/** Whether the agent has a transcript in this sandbox that it could continue. */
+export const resumableIn = (agent: Agent, sandbox: Sandbox, run: ClaimedRun) => () =>
+  agent.hasTranscript(sandbox.hostPaths.state, run.sessionId);
+
+/** Of the gateway of this run, whether it is opened for the first time or again. */
+export const gatewayOptions = (deps: PrepareDeps, run: ClaimedRun, writer: RunWriter, sandbox: Sandbox) => ({
+  ...{ sandbox, writer, runId: run.promptId, isolation: deps.sandboxes.isolation },
+  ...{ egress: deps.egress, metrics: deps.metrics, logger: deps.logger },
+  model: deps.agent.needsModel ? deps.model : undefined,
+});

@@ -1,0 +1,34 @@
+import { NotIsolated } from "../sandboxes/sandbox.ts";
+import type { PrepareDeps } from "./agent-run.ts";
+import { Deferred } from "./failures.ts";
+import { untilIsolated } from "./until-isolated.ts";
+import type { RunWriter } from "./writer.ts";
+
+const DISK_DELAY_MS = 15_000;
+
+/**
+ * Before anything is made for a run that the sandbox would refuse to start. The built-in demo may run without.
+ * @throws NotIsolated
+ */
+export async function requireIsolation({ sandboxes, agent }: PrepareDeps): Promise<void> {
+  const refusal = agent.builtIn ? undefined : await sandboxes.isolation.refusal();
+  if (refusal !== undefined) throw new NotIsolated(refusal);
+}
+
+/** Waits for the same, where work would be lost if the run were postponed. @throws what `life` aborted with. */
+export const awaitIsolation = (deps: PrepareDeps, writer: RunWriter, life: AbortSignal) =>
+  untilIsolated(() => requireIsolation(deps), { writer, logger: deps.logger, life });
+
+/** @throws Deferred while there is too little room for another checkout. */
+export async function requireDisk({ sandboxes, limits }: PrepareDeps): Promise<void> {
+  if (limits.maxCheckoutBytes > 0 && (await sandboxes.usedBytes()) > limits.maxCheckoutBytes)
+    throw new Deferred(
+      "Waiting: the checkouts of other runs use all the disk space they may (CHECKOUT_DISK_MB).",
+      DISK_DELAY_MS,
+    );
+  if ((await sandboxes.freeBytes()) < limits.minFreeBytes)
+    throw new Deferred(
+      "Waiting: the disk of the machine that runs the prompts is nearly full (MIN_FREE_DISK_MB).",
+      DISK_DELAY_MS,
+    );
+}
