@@ -23,6 +23,7 @@ interface NodeFiles {
   realPath(node: object): string;
   stream_ops: Record<string, Operation> & {
     write(stream: Stream, buffer: Uint8Array, offset: number, length: number, position: number): number;
+    open(stream: Stream): void;
     close(stream: Stream): void;
     fsync?(stream: Stream): number;
   };
@@ -36,7 +37,8 @@ interface NodeFiles {
  * busy disk takes seconds for it. Therefore an fsync of the log is only noted here; it is done off the event loop, and
  * `durable` waits for it: several commits share one. Whatever must not reach the disk before the log does (pages of
  * tables, removed, renamed and closed files) does it at once.
- * @param onFailure called once, when the disk has refused something: from then on nothing is durable.
+ * @param onFailure called once, when the disk has refused something: from then on nothing is durable. A full disk is no
+ *   such failure: the statement fails, and the next one may succeed.
  * @param syncData for tests.
  */
 export function openDurableFiles(
@@ -47,6 +49,8 @@ export function openDurableFiles(
   files: NodeFS;
   /** Waits until everything that has been committed by now is on the disk. @throws if the disk refused it: for ever. */
   durable(): Promise<void>;
+  /** Before PostgreSQL is called: after a failure it is in no state to go on. @throws if the disk has refused something. */
+  usable(): void;
 } {
   const files = new NodeFS(folder);
   /** How many syncs of the log were asked for, and how many of them are done. */
@@ -90,7 +94,18 @@ export function openDurableFiles(
   };
 
   const hook = ({ realPath, stream_ops, node_ops }: NodeFiles) => {
-    const { write, close } = stream_ops;
+    const { open, write, close } = stream_ops;
+    const unlessItDies = <T>(operation: () => T): T => {
+      try {
+        return operation();
+      } catch (error) {
+        if ((error as { errno?: unknown }).errno !== EIO) throw error;
+        fail(new Error("I/O error", { cause: error }));
+        // PostgreSQL must not hear of it: it would panic, in a loop that blocks this process for ever.
+        throw failure;
+      }
+    };
+    stream_ops.open = (stream) => unlessItDies(() => open(stream));
     stream_ops.fsync = (stream) => {
       try {
         if (stream.nfd !== undefined && stream.path.includes(WAL)) {
@@ -106,7 +121,7 @@ export function openDurableFiles(
     };
     stream_ops.write = (stream, buffer, offset, length, position) => {
       if (!stream.path.includes(WAL) && !isNewPage(stream.path, buffer, offset, length)) flushNow();
-      return write(stream, buffer, offset, length, position);
+      return unlessItDies(() => write(stream, buffer, offset, length, position));
     };
     stream_ops.close = (stream) => {
       if (stream.nfd !== undefined && (pending.has(stream.nfd) || inFlight.has(stream.nfd))) flushNow();
@@ -131,8 +146,16 @@ export function openDurableFiles(
       preRun: [...(options.preRun ?? []), (module: object) => hook((module as { NODEFS: NodeFiles }).NODEFS)],
     });
 
+  const usable = () => {
+    if (failure)
+      throw new Error("The embedded database could not be written to the disk; restart the service.", {
+        cause: failure,
+      });
+  };
+
   return {
     files,
+    usable,
     async durable() {
       const wanted = asked;
       // Also of what `flushNow` has done by now, a sync in flight may be the one that gets the error.
@@ -141,10 +164,7 @@ export function openDurableFiles(
         flushing ??= flush();
         await flushing;
       }
-      if (failure)
-        throw new Error("The embedded database could not be written to the disk; restart the service.", {
-          cause: failure,
-        });
+      usable();
     },
   };
 }

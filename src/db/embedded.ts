@@ -32,7 +32,7 @@ export async function openEmbedded(options: {
   const folder = join(options.dataDir, "postgres");
   const isNew = !existsSync(join(folder, "PG_VERSION"));
   if (isNew) process.stderr.write("Creating the embedded database (once, a few seconds)…\n");
-  const { files, durable } = openDurableFiles(folder, options.onFailure);
+  const { files, durable, usable } = openDurableFiles(folder, options.onFailure);
   let client: PGlite;
   try {
     const [pgliteWasmModule, initdbWasmModule] = await Promise.all([
@@ -54,6 +54,12 @@ export async function openEmbedded(options: {
     unlock();
     throw error;
   }
+  // All that PGlite does goes through it, also its own rollback of a transaction that failed.
+  const call = client.execProtocolRawSync.bind(client);
+  client.execProtocolRawSync = (message) => {
+    usable();
+    return call(message);
+  };
   // BullMQ's statements do not wait for the disk: the queue only dispatches, and what it loses is found in our tables.
   const queue = { query: client.query.bind(client), exec: client.exec.bind(client) };
   makeDurable(client, durable);

@@ -7,27 +7,57 @@ import { openDurableFiles } from "../../src/db/durable-files.ts";
 /** No process has so many files. */
 const NO_DESCRIPTOR = 2 ** 30;
 
+/** Of WASI. */
+const [EIO, ENOSPC] = [29, 51];
+const log = { nfd: NO_DESCRIPTOR, path: "/pg_wal/1", node: {} };
+const table = { nfd: NO_DESCRIPTOR, path: "/base/1", node: {} };
+
 /** The files, hooked as PGlite's are, and the operations that PostgreSQL calls. */
-async function openHooked(...[onFailure, syncData]: [...Rest<Parameters<typeof openDurableFiles>>]) {
-  const { files, durable } = openDurableFiles(tmpdir(), onFailure, syncData);
-  const { emscriptenOpts } = await files.init({} as never, {} as never);
+async function openHooked(options: { syncData?: () => Promise<void>; write?: () => number } = {}) {
+  const { syncData, write = () => 0 } = options;
+  const failures: NodeJS.ErrnoException[] = [];
+  const opened = openDurableFiles(tmpdir(), (error) => void failures.push(error), syncData);
+  const { emscriptenOpts } = await opened.files.init({} as never, {} as never);
   const operation = (..._: unknown[]) => undefined;
-  const ops = { setattr: operation, rename: operation, unlink: operation, rmdir: operation };
-  const stream_ops = { ...ops, write: operation, close: operation, fsync: (_: object) => 0 };
+  const node_ops = { setattr: operation, rename: operation, unlink: operation, rmdir: operation };
+  const stream_ops = {
+    ...{ ...node_ops, open: operation, close: operation },
+    write: write as (..._: unknown[]) => number,
+    fsync: (_: object) => 0,
+  };
   const hook = emscriptenOpts.preRun?.[0] as unknown as (module: object) => void;
-  hook({ NODEFS: { realPath: () => tmpdir(), stream_ops, node_ops: ops } });
-  return { durable, stream_ops };
+  hook({ NODEFS: { realPath: () => tmpdir(), stream_ops, node_ops } });
+  return { ...opened, failures, stream_ops };
 }
-type Rest<T extends readonly unknown[]> = T extends [unknown, ...infer Others] ? Others : never;
 
 // One EIO of the log made every later statement throw, and the service stayed up for ever, answering errors.
 test("whoever owns the process is told once that the disk refuses the log, and commits are refused", async () => {
-  const failures: Error[] = [];
-  const { durable, stream_ops } = await openHooked((error) => void failures.push(error));
-  stream_ops.fsync({ nfd: NO_DESCRIPTOR, path: "/pg_wal/1", node: {} });
+  const { failures, durable, usable, stream_ops } = await openHooked();
+  usable();
+  stream_ops.fsync(log);
   await expect(durable()).rejects.toThrow("restart the service");
   await expect(durable()).rejects.toThrow("restart the service");
-  expect(failures.map((one) => (one as NodeJS.ErrnoException).code)).toEqual(["EBADF"]);
+  expect(usable).toThrow("restart the service");
+  // Nor is it told of what fails after that.
+  expect(stream_ops.fsync(table)).toBe(EIO);
+  expect(failures.map(({ code }) => code)).toEqual(["EBADF"]);
+});
+
+// PostgreSQL panicked in a loop: the process used a processor for ever, and answered nobody.
+test("an error of the disk in the middle of a write does not reach PostgreSQL; that there is no space does", async () => {
+  let errno = ENOSPC;
+  const write = () => {
+    throw Object.assign(new Error("refused"), { errno });
+  };
+  const { failures, usable, stream_ops } = await openHooked({ write });
+  const written = () => stream_ops.write(log, new Uint8Array(8), 0, 8, 0);
+  expect(written).toThrow(expect.objectContaining({ errno: ENOSPC }));
+  usable();
+  expect(failures).toEqual([]);
+  errno = EIO;
+  expect(written).toThrow(expect.not.objectContaining({ errno: EIO }));
+  expect(usable).toThrow("restart the service");
+  expect(failures).toHaveLength(1);
 });
 
 /** A sync of the log fails with `code` after PostgreSQL has made, and the disk granted, another one of the same file. */
@@ -35,12 +65,8 @@ async function failAfterFlushNow(code: string) {
   const folder = mkdtempSync(join(tmpdir(), "pb-durable-"));
   const nfd = openSync(join(folder, "log"), "w");
   try {
-    const failures: Error[] = [];
     const sync = Promise.withResolvers<void>();
-    const { durable, stream_ops } = await openHooked(
-      (error) => void failures.push(error),
-      () => sync.promise,
-    );
+    const { failures, durable, stream_ops } = await openHooked({ syncData: () => sync.promise });
     stream_ops.fsync({ nfd, path: "/pg_wal/1", node: {} });
     const committed = durable();
     stream_ops.write({ nfd, path: "/base/1/2", node: {} }, Buffer.from("a"), 0, 1, 0);

@@ -1,3 +1,5 @@
+import { dlopen, ptr } from "bun:ffi";
+import { closeSync, openSync } from "node:fs";
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,6 +11,8 @@ export interface LoopDisk {
   at: string;
   /** The disk as it would be found after a power failure now: without what only memory has. */
   afterPowerFailure(): Promise<LoopDisk>;
+  /** From now on, whatever is written fails with EIO, as on a disk that dies. */
+  die(): void;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -33,8 +37,24 @@ async function mounted(folder: string, image: string): Promise<LoopDisk> {
       await Bun.$`cp --sparse=always ${image} ${copy}`.quiet();
       return mounted(other, copy);
     },
+    die: () => shutDown(at),
     [Symbol.asyncDispose]: () => removeFolder(folder),
   };
+}
+
+/** ext4's ioctl for tests of its own: EXT4_IOC_SHUTDOWN, without flushing its log. */
+function shutDown(at: string): void {
+  const fd = openSync(at, "r");
+  const { symbols, close } = dlopen("libc.so.6", {
+    ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
+  });
+  try {
+    if (symbols.ioctl(fd, 0x8004587d, ptr(Uint32Array.of(2))) !== 0)
+      throw new Error(`the disk at ${at} could not be shut down`);
+  } finally {
+    close();
+    closeSync(fd);
+  }
 }
 
 async function mountWorks(): Promise<boolean> {
