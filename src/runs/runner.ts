@@ -1,6 +1,7 @@
 import type { Orm } from "../db/client.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { Metrics, RunPhase } from "../observability/metrics.ts";
+import { RepositoryError } from "../sandboxes/sandbox.ts";
 import { messageOf } from "../shared/errors.ts";
 import { type AgentRun, keptBy, type PrepareDeps } from "./agent-run.ts";
 import { deliver } from "./deliver.ts";
@@ -91,13 +92,25 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
   await sandbox.keepState(keptBy(agent, run)).catch((error: unknown) => {
     logger.warn("the agent's conversation could not be kept", { error: messageOf(error) });
   });
-  const work = await deliver({ writer, run, sandbox, record, life, cancelled: lease.cancelled, logger });
+  const work = await deliver({
+    ...{ writer, run, sandbox, record, life, cancelled: lease.cancelled, logger },
+  }).catch((error: unknown) => {
+    // A sandbox that is full has no space for a commit either, and what the user must hear of is the limit.
+    if (limit?.name !== "quota" || !(error instanceof RepositoryError)) throw error;
+    logger.warn("the work of a run that filled its disk could not be delivered", { error: messageOf(error) });
+    return undefined;
+  });
   phase("finish");
   const usage = usageOfPrompt(verdict, run, record.resumed ?? false, peak);
   const common = { summary: verdict.summary, usage, work };
   if (lease.cancelled.aborted) return { status: "Cancelled", reason: CANCELLED, ...common };
   if (limit && limit.name !== "result")
-    return { status: "Failed", kind: "limit", reason: limit.reason, ...common };
+    return {
+      status: "Failed",
+      kind: "limit",
+      reason: work ? limit.reason : `${limit.reason} Its work could not be delivered.`,
+      ...common,
+    };
   if (verdict.ok) return { status: "Completed", reason: limit?.reason, ...common };
   return { status: "Failed", kind: "agent", reason: verdict.reason, ...common };
 }

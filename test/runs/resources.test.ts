@@ -5,7 +5,7 @@ import { MIB } from "../../src/shared/units.ts";
 import { until } from "../harness/until.ts";
 import { describeRuns, LIMITS, shellAgent } from "./fixture.ts";
 
-const LIMITED = { RUN_MEMORY_MB: "128", RUN_MAX_PROCESSES: "64", RUN_MAX_OUTPUT_MB: "1" };
+const LIMITED = { RUN_MEMORY_MB: "128", RUN_MAX_PROCESSES: "64", RUN_MAX_OUTPUT_MB: "1", RUN_DISK_MB: "128" };
 
 const BOMBS = [
   ["a memory bomb", "head -c 3G /dev/zero | tail; echo survived; sleep 600", "RUN_MEMORY_MB"],
@@ -16,7 +16,19 @@ const BOMBS = [
     "RUN_MAX_PROCESSES",
   ],
   ["a flood of output", `yes ${"x".repeat(2_000)}`, "RUN_MAX_OUTPUT_MB"],
+  [
+    "a flood of events",
+    `yes '{"type":"user","message":{"role":"user","content":"x"}}' | head -n 1100; sleep 600`,
+    "RUN_MAX_EVENTS",
+  ],
+  ["a flood of what is stored", `yes ${"y".repeat(2_000)}`, "RUN_MAX_STORED_MB"],
+  ["a full disk", "dd if=/dev/zero of=large bs=64k count=4000; sleep 600", "RUN_DISK_MB"],
 ] as const;
+/** Of those whose limit would not be the first. */
+const LOWER: Record<string, Partial<typeof LIMITS>> = {
+  RUN_MAX_EVENTS: { maxEvents: 1_000 },
+  RUN_MAX_STORED_MB: { maxStoredBytes: MIB / 4 },
+};
 
 /** Cause (S4 of the attacker's report): nothing limited what one run may use of the machine. */
 for (const cgroups of [true, false])
@@ -30,7 +42,10 @@ for (const cgroups of [true, false])
           const { depsFor, submit, run, promptRow, machine } = fixture();
           const [bomb, neighbour] = [await submit(), await submit()];
           const runNeighbour = run(neighbour.promptId, depsFor(shellAgent("sleep 3; echo fine")));
-          await run(bomb.promptId, depsFor(shellAgent(script), { limits: LIMITS }));
+          await run(
+            bomb.promptId,
+            depsFor(shellAgent(script), { limits: { ...LIMITS, ...LOWER[variable] } }),
+          );
           const row = await promptRow(bomb.promptId);
           expect(row).toMatchObject({ status: "Failed", errorKind: "limit", attempt: 1 });
           expect(row.error).toContain(variable);
