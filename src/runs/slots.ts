@@ -27,8 +27,10 @@ export function createSlots<Run>(options: {
   run: (run: Run) => Promise<unknown>;
   /** Dispatches a waiting prompt again. */
   passOn: (promptId: string) => Promise<unknown>;
+  /** Default: 1,000. */
+  reclaimMs?: number;
 }): Slots {
-  const { total, claim, run, passOn } = options;
+  const { total, claim, run, passOn, reclaimMs = RECLAIM_MS } = options;
   const shutdown = new AbortController();
   let occupied = 0;
   let woken = Promise.withResolvers<void>();
@@ -61,7 +63,7 @@ export function createSlots<Run>(options: {
         passedOn = true;
         const rest = new AbortController();
         const signal = AbortSignal.any([shutdown.signal, rest.signal]);
-        await Promise.race([wake, sleep(RECLAIM_MS, signal).catch(() => undefined)]);
+        await Promise.race([wake, sleep(reclaimMs, signal).catch(() => undefined)]);
         rest.abort();
       }
     },
