@@ -8,6 +8,17 @@ import { PROCESS } from "../harness/seed.ts";
 import { describeRuns, diskFull, HALF_DONE, logger, never, shellAgent } from "./fixture.ts";
 
 describeRuns("takeovers", (fixture) => {
+  /** A run whose agent was killed, with its supervisor, while its runner watched. */
+  const runCutShort = async () => {
+    const { depsFor, submit, run, waitForText, killAgent } = fixture();
+    const ids = await submit();
+    const first = run(ids.promptId, depsFor(shellAgent(HALF_DONE)));
+    await waitForText(ids.promptId, "begun");
+    await killAgent(ids.sessionId);
+    await first;
+    return ids;
+  };
+
   test("a superseded runner leaves the agent to the one that adopted it, and no line is lost or duplicated", async () => {
     const { database, depsFor, submit, claim, run, promptRow, textsOf, waitForText } = fixture();
     const { promptId } = await submit();
@@ -43,12 +54,8 @@ describeRuns("takeovers", (fixture) => {
   });
 
   test("an agent killed with its supervisor while its runner watches: another attempt, from a clean checkout", async () => {
-    const { depsFor, submit, run, promptRow, textsOf, waitForText, killAgent, skipBackoff } = fixture();
-    const { sessionId, promptId } = await submit();
-    const first = run(promptId, depsFor(shellAgent(HALF_DONE)));
-    await waitForText(promptId, "begun");
-    await killAgent(sessionId);
-    await first;
+    const { depsFor, run, promptRow, textsOf, skipBackoff } = fixture();
+    const { promptId } = await runCutShort();
     expect(await promptRow(promptId)).toMatchObject({ status: "Queued", errorKind: "transient", attempt: 1 });
     await skipBackoff(promptId);
     await run(promptId, depsFor(shellAgent("ls; cat > whole.txt")));
@@ -57,12 +64,8 @@ describeRuns("takeovers", (fixture) => {
   });
 
   test("a run that was cut short starts again with a note, so that no line seems to be there twice", async () => {
-    const { depsFor, submit, run, promptRow, textsOf, waitForText, killAgent, skipBackoff } = fixture();
-    const { sessionId, promptId } = await submit();
-    const first = run(promptId, depsFor(shellAgent(HALF_DONE)));
-    await waitForText(promptId, "begun");
-    await killAgent(sessionId);
-    await first;
+    const { depsFor, run, promptRow, textsOf, skipBackoff } = fixture();
+    const { promptId } = await runCutShort();
     await skipBackoff(promptId);
     // The next claim finds the disk full and the one after that does not: the note is there once.
     const open = () => Promise.reject(diskFull());
