@@ -187,19 +187,37 @@ describeEachDatabase("the audit log", (database) => {
       expect((await verifyAudit(orm())).problem).toBeUndefined();
       return problem;
     };
-    expect(
-      await undo(
-        sql`update audit_event set actor = 'nobody' where seq = ${at}`,
-        sql`update audit_event set actor = 'victim' where seq = ${at}`,
-      ),
-    ).toContain(`entry ${at} `);
-    expect(
-      await undo(
-        sql`update audit_event set at = at + interval '1 hour' where seq = ${at}`,
-        sql`update audit_event set at = at - interval '1 hour' where seq = ${at}`,
-      ),
-    ).toContain(`entry ${at} `);
     await orm().execute(sql`create table stolen as select * from audit_event where seq = ${at}`);
+    for (const [column, value] of [
+      ["at", sql`at + interval '1 hour'`],
+      ["actor", sql`'nobody'`],
+      ["action", sql`'session.delete'`],
+      ["target", sql`'session:other'`],
+      ["detail", sql`'{"forged": true}'::jsonb`],
+      ["hash", sql`${"0".repeat(64)}`],
+    ] as const) {
+      const name = sql.identifier(column);
+      const change = sql`update audit_event set ${name} = ${value} where seq = ${at}`;
+      const restore = sql`update audit_event e set ${name} = s.${name} from stolen s where e.seq = s.seq`;
+      expect([column, await undo(change, restore)]).toEqual([
+        column,
+        expect.stringContaining(`entry ${at} `),
+      ]);
+    }
+    // Whoever knows how hashes are made still breaks the next link.
+    const [before, entry] = await orm()
+      .select()
+      .from(auditEvent)
+      .where(sql`seq between ${at - 1} and ${at}`)
+      .orderBy(auditEvent.seq);
+    if (!before || !entry) throw new Error("the entries are gone");
+    const forged = hashOf(before.hash, { ...entry, actor: "nobody" });
+    expect(
+      await undo(
+        sql`update audit_event set actor = 'nobody', hash = ${forged} where seq = ${at}`,
+        sql`update audit_event set actor = ${entry.actor}, hash = ${entry.hash} where seq = ${at}`,
+      ),
+    ).toContain(`entry ${at + 1} `);
     expect(
       await undo(
         sql`delete from audit_event where seq = ${at}`,

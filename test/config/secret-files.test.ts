@@ -83,7 +83,8 @@ test.skipIf(process.platform !== "linux")(
       const forgotten = forgetSecrets();
       const child = Bun.spawnSync(["cat", "/proc/self/environ"], { env: process.env }).stdout.toString();
       const shown = require("node:fs").readFileSync("/proc/self/environ", "latin1");
-      process.stdout.write(JSON.stringify({ forgotten, child, shown, kept: config.githubToken.reveal(), url: config.databaseUrl.reveal() }));`;
+      const fromFile = config.anthropicApiKey.reveal();
+      process.stdout.write(JSON.stringify({ forgotten, child, shown, fromFile, kept: config.githubToken.reveal(), url: config.databaseUrl.reveal() }));`;
     const secrets = {
       GITHUB_TOKEN: "ghp_in-the-environment",
       DATABASE_URL: "postgres://u:pw-in-the-environment@127.0.0.1/d",
@@ -97,12 +98,14 @@ test.skipIf(process.platform !== "linux")(
       HOST: "127.0.0.1",
       ...secrets,
       AFTER: "kept=too",
+      ANTHROPIC_API_KEY_FILE: file("anthropic", "sk-ant-never-in-the-environment"),
     };
     const child = Bun.spawn([process.execPath, "-e", program], { env, stdout: "pipe", stderr: "pipe" });
     const [text, errors] = await Promise.all([child.stdout.text(), child.stderr.text()]);
     expect(errors).toBe("");
     const seen = JSON.parse(text);
     expect([seen.kept, seen.url]).toEqual([secrets.GITHUB_TOKEN, secrets.DATABASE_URL]);
+    expect(seen.fromFile).toBe("sk-ant-never-in-the-environment");
     expect(seen.forgotten.overwritten).toBe(true);
     expect(seen.forgotten.names.toSorted()).toEqual(Object.keys(secrets).toSorted());
     for (const shown of [seen.shown, seen.child]) {

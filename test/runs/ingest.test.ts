@@ -171,7 +171,11 @@ test("after a limit only the line of the result is parsed: a gigabyte of short l
       return reader.read(line);
     },
   };
-  const { offset } = await collect([...rest, result, ...rest], { reader: counting, maxEvents: 500 });
+  const { offset, events } = await collect([...rest, result, ...rest], {
+    reader: counting,
+    maxEvents: 500,
+  });
+  expect(events).toHaveLength(500);
   expect(parsed.length).toBeLessThan(1_000);
   expect(parsed.at(-1)).toBe(result);
   expect(offset).toBe(20_001);

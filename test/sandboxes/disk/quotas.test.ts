@@ -8,6 +8,7 @@ import { openDiskQuotas, type QuotaMethod } from "../../../src/sandboxes/disk/qu
 import { watchedSpaces } from "../../../src/sandboxes/disk/watched.ts";
 import { mountsBelow, removeFolder } from "../../harness/remove-folder.ts";
 import { SLOW_TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
+import { until } from "../../harness/until.ts";
 import { isRoot, LIMIT, MIB, openQuotaFixture, pathWithout, type QuotaFixture } from "./fixture.ts";
 
 setDefaultTimeout(SLOW_TEST_TIMEOUT_MS);
@@ -204,6 +205,51 @@ test("a tree that takes too long to walk over ends the run: it was walked over a
   const full = Promise.withResolvers<void>();
   spaces.watch(space, full.resolve);
   await full.promise;
+});
+
+/**
+ * A sandbox that is only watched, and is filled after it was walked over for the first time. @returns when it is noticed.
+ * @param options.root on the disk whose free space is asked for. @param options.du what each walk begins with.
+ */
+async function fillWatched(options: { root?: string; du?: string }): Promise<void> {
+  const folder = await mkdtemp(join(scratch, "watched-"));
+  const bin = await pathWithout(await mkdtemp(join(scratch, "bin-")), ["du"]);
+  const walked = join(bin, "walked");
+  const script = `#!/bin/sh\n${options.du ?? ""}\n${Bun.which("du")} "$@"\necho >> ${walked}\n`;
+  await writeFile(join(bin, "du"), script, { mode: 0o755 });
+  const method: QuotaMethod = {
+    ...{ kind: "watch", detail: "", enforced: false },
+    ...{ open: async () => undefined, release: async () => undefined },
+    counted: async () => ({ bytes: 0, files: 0 }),
+    walked: () => [folder],
+  };
+  const limits = { bytes: LIMIT, files: 1_000 };
+  const spaces = watchedSpaces({ method, root: options.root ?? folder, path: bin, limits });
+  let full = false;
+  spaces.watch({ id: "", folder, state: folder }, () => {
+    full = true;
+  });
+  // Bytes and files are counted at the same time.
+  await until(async () => (await Bun.file(walked).text()).length >= 2, {
+    what: "the first walk",
+    timeoutMs: SLOW_TEST_TIMEOUT_MS,
+  });
+  // More and more: others on this disk may free some of it.
+  const piece = crypto.getRandomValues(Buffer.alloc(65_536)).toString("hex").repeat(160);
+  for (let n = 0; !full; n += 1) {
+    if (n < 20) await writeFile(join(folder, `large-${n}`), piece);
+    await Bun.sleep(100);
+  }
+}
+
+test("who fills the disk is noticed by its free space, before the next walk is due", async () => {
+  // Walks that take 5 s are made every 100 s.
+  await fillWatched({ du: "sleep 5" });
+});
+
+test("who uses what others have freed is noticed by the walks, which are repeated", async () => {
+  // The free space of another disk: it does not change.
+  await fillWatched({ root: "/dev" });
 });
 
 describeMethod("watch", () => openQuotaFixture({ path: onlyWatched }));

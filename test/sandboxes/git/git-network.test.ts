@@ -31,3 +31,14 @@ test.each([
   await using way = await open(host, listed);
   expect(way.port).toBeNumber();
 });
+
+// git does not follow redirects; were it made to, by a setting that we do not know, it would get nowhere.
+test("it leads to the remote alone", async () => {
+  await using way = await open("git.example");
+  const proxy = `http://127.0.0.1:${way.port}`;
+  for (const url of ["http://other.example/a", "http://git.example/a"]) {
+    const reply = await fetch(url, { proxy });
+    expect([url, reply.status]).toEqual([url, 403]);
+    expect(way.refused()?.message).toContain("(EGRESS=deny)");
+  }
+});

@@ -141,6 +141,27 @@ test("an address that is not listed in PRIVATE_GIT_HOSTS is refused before anyth
   }
 });
 
+// The way to the remote is open: a server could send git to other services of its host.
+test("a redirect on the same host is not followed either", async () => {
+  const asked: string[] = [];
+  const server = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch(request) {
+      const { pathname, search } = new URL(request.url);
+      asked.push(pathname);
+      return Response.redirect(`/elsewhere${pathname}${search}`, 302);
+    },
+  });
+  try {
+    await expect(fixture.open(fixture.request(`http://127.0.0.1:${server.port}/a/b`))).rejects.toThrow();
+    expect(asked.length).toBeGreaterThan(0);
+    expect(asked.filter((path) => path.startsWith("/elsewhere"))).toEqual([]);
+  } finally {
+    await server.stop(true);
+  }
+});
+
 // S8: a public server could send git to a service on loopback.
 test("a redirect to another host is not followed", async () => {
   let asked = 0;

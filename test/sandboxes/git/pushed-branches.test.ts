@@ -55,12 +55,36 @@ test("a branch that was there before the session is neither started from nor pus
   expect(await repo.git("show-ref")).toBe(before);
 });
 
+test("a branch that somebody makes at the moment of the push stays as it is, and is not the session's", async () => {
+  const { pushes, ...request } = fixture.request(repo.path, { branch: "prompt/race" });
+  const sandbox = await fixture.open({ ...request, pushes });
+  await fixture.run(sandbox, "echo race > race");
+  const racing = {
+    commit: null,
+    async record(commit: string | null) {
+      if (commit !== null) await repo.git("branch", "prompt/race", "main");
+      await pushes.record(commit);
+    },
+  };
+  const again = await fixture.provider.reopen(sandbox.config, { ...request, pushes: racing });
+  expect(await again?.deliverWork("race", never)).toMatchObject(
+    notPushed("has a branch prompt/race that this session did not make"),
+  );
+  expect(await repo.git("rev-parse", "prompt/race")).toBe(main);
+  expect(pushes.commit).toBeNull();
+});
+
+// A host that tells no upper case from lower case would update it.
 test("the default branch is not pushed to, whatever its name, and whether it has a commit or not", async () => {
-  for (const born of [true, false]) {
+  for (const [name, born] of [
+    ["prompt/x", true],
+    ["prompt/x", false],
+    ["prompt/X", false],
+  ] as const) {
     const own = await makeRepository();
     try {
-      if (born) await own.git("branch", "prompt/x");
-      await own.git("symbolic-ref", "HEAD", "refs/heads/prompt/x");
+      if (born) await own.git("branch", name);
+      await own.git("symbolic-ref", "HEAD", `refs/heads/${name}`);
       expect(await work(fixture.request(own.path, { branch: "prompt/x" }))).toMatchObject(
         notPushed("is the default branch"),
       );

@@ -156,6 +156,7 @@ describe("the branch of a session", () => {
 
   test("the error says what it must begin with; a branch that others merge into is refused in spite of its name", () => {
     expect(() => checkSessionBranch("main", "ai-", "dev")).toThrow("must begin with ai- (BRANCH_PREFIX)");
+    expect(() => checkSessionBranch("ai-", "ai-", "dev")).toThrow("must begin with ai- (BRANCH_PREFIX)");
     expect(() => checkSessionBranch("prompt/a", "prompt/", "prompt/a")).toThrow(
       "must differ from target_branch",
     );
