@@ -21,6 +21,8 @@ export function checkValues(values: Values, options: { serves: boolean; path: st
   checkAgent(values, fail, mistakes.has("AGENT"));
   if (values.egress.mode === "deny" && values.egress.allow && !mistakes.has("EGRESS"))
     fail("EGRESS_ALLOW", "config_unused", "has no effect with EGRESS=deny; set EGRESS=list or unset this");
+  if (values.egress.mode === "list" && !values.egress.allow?.length)
+    fail("EGRESS_ALLOW", "config_required", "is required with EGRESS=list; EGRESS=deny is for none");
   // A DATABASE_URL with a mistake will be one without: what follows from it is reported now, too.
   const external = values.databaseUrl !== undefined || mistakes.has("DATABASE_URL");
   const host = values.host ?? (external ? "0.0.0.0" : "127.0.0.1");

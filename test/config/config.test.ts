@@ -97,6 +97,8 @@ describe("mistakes", () => {
       { EGRESS_ALLOW: "a.example" },
       "has no effect with EGRESS=deny; set EGRESS=list or unset this",
     ],
+    ["EGRESS=list without a list", { EGRESS: "list" }, "EGRESS_ALLOW: is required with EGRESS=list"],
+    ["EGRESS=list with an empty list", { EGRESS: "list", EGRESS_ALLOW: " , " }, "EGRESS_ALLOW: "],
     ["AGENT=command without AGENT_COMMAND", { AGENT: "command" }, "is required with AGENT=command"],
     ["a command that is not a JSON array", { AGENT: "command", AGENT_COMMAND: "my-agent" }, "JSON array"],
     ["an empty command", { AGENT: "command", AGENT_COMMAND: "[]" }, "JSON array"],

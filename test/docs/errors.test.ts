@@ -66,6 +66,7 @@ describe("configuration mistakes", () => {
     { AGENT: "claude" },
     { AGENT: "demo", SANDBOX_PROVIDER: "allocator" },
     { AGENT_COMMAND: '["x"]' },
+    { EGRESS: "list" },
     { EGRESS_ALLOW: "a.example" },
     { AUTH_MODE: "oidc" },
     { KEYCLOAK_ISSUER: "https://id.example", LOCAL_REPOSITORIES: "/srv" },
