@@ -90,7 +90,7 @@ export const repositoryLimits = {
     maxFiles: {
       env: "REPO_MAX_FILES",
       default: "200000",
-      doc: "Files of a repository's checkout; a repository with more is refused.",
+      doc: "Files and folders of a repository's checkout, together; a repository with more is refused.",
       parse: integer(1, 100_000_000),
     },
     maxBytes: {
