@@ -71,7 +71,10 @@ export async function prepare(
   return startAgent(deps, run, writer, sandbox, { text: promptText(run.data), signal });
 }
 
-function exhaustedMessage({ failures }: ClaimedRun): string {
-  const last = failures.at(-1)?.error ?? "its runner died each time";
-  return `This prompt failed after ${MAX_ATTEMPTS} attempts: ${last}`;
+function exhaustedMessage({ attempt, claims, failures }: ClaimedRun): string {
+  const last = failures.at(-1)?.error;
+  if (attempt > MAX_ATTEMPTS)
+    return `This prompt failed after ${MAX_ATTEMPTS} attempts: ${last ?? "its runner died each time"}`;
+  const deaths = `This prompt was given up because its runner died ${claims - 1 - failures.length} times, of which the service's log tells more.`;
+  return last === undefined ? deaths : `${deaths} Its last failure: ${last}`;
 }

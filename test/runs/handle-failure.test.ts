@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { eq } from "drizzle-orm";
 import { deadLetter, prompt } from "../../src/db/tables.ts";
+import { MAX_CLAIMS } from "../../src/runs/failures.ts";
 import type { RunnerDeps } from "../../src/runs/runner.ts";
 import { describeRuns, diskFull, HALF_DONE, shellAgent } from "./fixture.ts";
 
@@ -72,5 +73,28 @@ describeRuns("failed runs", (fixture) => {
     expect(row).toMatchObject({ sessionStatus: "Failed" });
     expect(await fileOnBranch(row?.branch, "half.txt")).toBe("half\n");
     expect(await deadLettersOf(promptId)).toHaveLength(1);
+  });
+
+  // It said "failed after 5 attempts", of which there had been none.
+  test("a prompt whose runners die before its agent starts becomes a dead letter that says so", async () => {
+    const { database, depsFor, submit, run, promptRow } = fixture();
+    const cause = "the disk is broken";
+    const failures = [{ attempt: 1, at: new Date().toISOString(), kind: "transient" as const, error: cause }];
+    for (const [before, error] of [
+      [[], "its runner died 100 times, of which the service's log tells more."],
+      [
+        failures,
+        `its runner died 99 times, of which the service's log tells more. Its last failure: ${cause}`,
+      ],
+    ] as const) {
+      const { promptId } = await submit();
+      const claimed = { leaseEpoch: MAX_CLAIMS, failures: [...before] };
+      await database.orm.update(prompt).set(claimed).where(eq(prompt.id, promptId));
+      await run(promptId, depsFor(shellAgent("true")));
+      expect(await promptRow(promptId)).toMatchObject({
+        ...{ status: "Failed", errorKind: "poison" },
+        error: `This prompt was given up because ${error}`,
+      });
+    }
   });
 });
