@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
+import { NOT_FORWARDED } from "../egress/http-head.ts";
 import type { Logger } from "../observability/logger.ts";
 import { messageOf } from "../shared/errors.ts";
 import type { Secret } from "../shared/secret.ts";
@@ -13,26 +14,11 @@ const ROUTES: Readonly<Record<string, string>> = {
   "/v1/messages/count_tokens": "POST",
 };
 
-/** Headers that belong to one connection, or that this proxy sets itself. */
-const NOT_FORWARDED = [
-  "connection",
-  "keep-alive",
-  "proxy-authenticate",
-  "proxy-authorization",
-  "proxy-connection",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-  "host",
-  "content-length",
-  "content-encoding",
-  "accept-encoding",
-  "authorization",
-  "x-api-key",
-  "cookie",
-  "set-cookie",
-] as const;
+/** Headers that this proxy sets itself, or that are between it and one side. */
+const NOT_THE_RUNS = [
+  ...["content-length", "content-encoding", "accept-encoding"],
+  ...["authorization", "x-api-key", "cookie", "set-cookie"],
+];
 
 export interface ModelGrant {
   /** The agent sends it as its API key. */
@@ -188,7 +174,7 @@ function forwardable(headers: Headers): Headers {
   // Headers listed in Connection belong to the connection, too.
   for (const name of (headers.get("connection") ?? "").split(","))
     if (/^[\w-]+$/.test(name.trim())) result.delete(name.trim());
-  for (const name of NOT_FORWARDED) result.delete(name);
+  for (const name of [...NOT_FORWARDED, ...NOT_THE_RUNS]) result.delete(name);
   return result;
 }
 

@@ -3,6 +3,12 @@ import { BadRequest } from "./streams.ts";
 /** Largest head of a request, bytes. */
 const MAX_HEAD_BYTES = 16 * 1024;
 
+/** Headers that belong to one connection, and those that whoever forwards a request writes itself. */
+export const NOT_FORWARDED = [
+  ...["host", "connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization"],
+  ...["te", "trailer", "transfer-encoding", "upgrade", "http2-settings"],
+];
+
 export interface Head {
   method: string;
   target: string;

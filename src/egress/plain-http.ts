@@ -1,23 +1,9 @@
 import type { Socket } from "node:net";
 import { Unreachable } from "./dial.ts";
-import { bodyLength, type Head, splitTarget, valuesOf } from "./http-head.ts";
+import { bodyLength, type Head, NOT_FORWARDED, splitTarget, valuesOf } from "./http-head.ts";
 import { refusalText, targetOf } from "./policy.ts";
 import type { Relay } from "./relay.ts";
 import { BadRequest, breakTogether, replyAndClose, textReply } from "./streams.ts";
-
-/** Headers that belong to one connection, or that the gateway sets itself. */
-const NOT_FORWARDED = new Set([
-  "host",
-  "connection",
-  "keep-alive",
-  "proxy-authenticate",
-  "proxy-authorization",
-  "proxy-connection",
-  "te",
-  "trailer",
-  "upgrade",
-  "http2-settings",
-]);
 
 /**
  * `GET http://host/path`: one request and its response. The next request of a client needs a connection, and so a decision,
