@@ -115,22 +115,18 @@ async function lockChain(tx: Transaction): Promise<void> {
   await tx.execute(sql`select pg_advisory_xact_lock(${LOCK}::bigint)`);
 }
 
-async function headOf(orm: Queryable): Promise<Link> {
-  const [last] = await orm
-    .select({ seq: auditEvent.seq, hash: auditEvent.hash })
-    .from(auditEvent)
-    .orderBy(desc(auditEvent.seq))
-    .limit(1);
-  return last ?? (await anchorOf(orm));
-}
+const headOf = async (orm: Queryable): Promise<Link> =>
+  (await newestIn(orm, auditEvent)) ?? (await anchorOf(orm));
 
-async function anchorOf(orm: Queryable): Promise<Link> {
-  const [last] = await orm
-    .select({ seq: auditAnchor.seq, hash: auditAnchor.hash })
-    .from(auditAnchor)
-    .orderBy(desc(auditAnchor.seq))
-    .limit(1);
-  return last ?? ORIGIN;
+const anchorOf = async (orm: Queryable): Promise<Link> => (await newestIn(orm, auditAnchor)) ?? ORIGIN;
+
+async function newestIn(
+  orm: Queryable,
+  table: typeof auditEvent | typeof auditAnchor,
+): Promise<Link | undefined> {
+  const { seq, hash } = table;
+  const [last] = await orm.select({ seq, hash }).from(table).orderBy(desc(seq)).limit(1);
+  return last;
 }
 
 /**
