@@ -17,6 +17,9 @@ let source: TestRepository;
 let server: ReturnType<typeof startGitServer>;
 let fixture: SandboxFixture;
 
+/** A server on loopback. */
+const serve = (fetch: (request: Request) => Response) => Bun.serve({ port: 0, hostname: "127.0.0.1", fetch });
+
 function recordArguments(): void {
   for (const one of processArguments()) argvs.add(one);
 }
@@ -103,13 +106,9 @@ test("a host that is down", async () => {
 // S8: git's own texts told a port that is open from one that is closed, on addresses that only this machine can reach.
 test("an address that is not listed in PRIVATE_GIT_HOSTS is refused before anything connects, whatever listens there", async () => {
   let asked = 0;
-  const listener = Bun.serve({
-    port: 0,
-    hostname: "127.0.0.1",
-    fetch() {
-      asked += 1;
-      return new Response("no", { status: 404 });
-    },
+  const listener = serve(() => {
+    asked += 1;
+    return new Response("no", { status: 404 });
   });
   const closed = startGitServer({ root, password: "x" });
   closed.stop();
@@ -144,14 +143,10 @@ test("an address that is not listed in PRIVATE_GIT_HOSTS is refused before anyth
 // The way to the remote is open: a server could send git to other services of its host.
 test("a redirect on the same host is not followed either", async () => {
   const asked: string[] = [];
-  const server = Bun.serve({
-    port: 0,
-    hostname: "127.0.0.1",
-    fetch(request) {
-      const { pathname, search } = new URL(request.url);
-      asked.push(pathname);
-      return Response.redirect(`/elsewhere${pathname}${search}`, 302);
-    },
+  const server = serve((request) => {
+    const { pathname, search } = new URL(request.url);
+    asked.push(pathname);
+    return Response.redirect(`/elsewhere${pathname}${search}`, 302);
   });
   try {
     await expect(fixture.open(fixture.request(`http://127.0.0.1:${server.port}/a/b`))).rejects.toThrow();
@@ -165,20 +160,13 @@ test("a redirect on the same host is not followed either", async () => {
 // S8: a public server could send git to a service on loopback.
 test("a redirect to another host is not followed", async () => {
   let asked = 0;
-  const inner = Bun.serve({
-    port: 0,
-    hostname: "127.0.0.1",
-    fetch() {
-      asked += 1;
-      return new Response("secret");
-    },
+  const inner = serve(() => {
+    asked += 1;
+    return new Response("secret");
   });
-  const outer = Bun.serve({
-    port: 0,
-    hostname: "127.0.0.1",
-    fetch: (request) =>
-      Response.redirect(`http://127.0.0.1:${inner.port}${new URL(request.url).pathname}`, 302),
-  });
+  const outer = serve((request) =>
+    Response.redirect(`http://127.0.0.1:${inner.port}${new URL(request.url).pathname}`, 302),
+  );
   try {
     await expect(fixture.open(fixture.request(`http://127.0.0.1:${outer.port}/a/b`))).rejects.toThrow();
     expect(asked).toBe(0);
