@@ -1,6 +1,10 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readdir } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { readConfig } from "../../../src/config/config.ts";
+import { createLogger } from "../../../src/observability/logger.ts";
+import { openMachine } from "../../../src/sandboxes/machine.ts";
 import { RepositoryError } from "../../../src/sandboxes/sandbox.ts";
 import { makeRepository, type TestRepository } from "../../harness/repository.ts";
 import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
@@ -138,4 +142,25 @@ describe.each([true, false])("isolated: %p", (isolated) => {
       await repo.remove();
     }
   });
+});
+
+// It is unpacked there, without another look.
+test("a repository is counted before it is bundled for a borrowed sandbox", async () => {
+  const fixture = await openSandboxFixture();
+  const repo = await makeRepository();
+  try {
+    await makeBomb(repo, 3, "x");
+    const env = { DATA_DIR: fixture.dataDir, LOCAL_REPOSITORIES: tmpdir(), REPO_MAX_FILES: "100" };
+    const logger = createLogger({ level: "silent" });
+    const machine = await openMachine({ config: readConfig({ PATH: process.env["PATH"], ...env }), logger });
+    const bundled = (targetBranch: string) => {
+      const request = fixture.request(repo.path, { targetBranch });
+      return machine.repositoryFor(request).bundle(request, join(fixture.dataDir, "bundle"), never);
+    };
+    await expect(bundled("bomb")).rejects.toThrow("may have 100 files and folders");
+    expect(await bundled("main")).toMatchObject({ start: expect.any(String) });
+  } finally {
+    await fixture.remove();
+    await repo.remove();
+  }
 });
