@@ -224,7 +224,8 @@ async function fillWatched(options: { root?: string; du?: string }): Promise<voi
     walked: () => [folder],
   };
   const limits = { bytes: LIMIT, files: 1_000 };
-  const spaces = watchedSpaces({ method, root: options.root ?? folder, path: bin, limits });
+  const logger = createLogger({ level: "silent" });
+  const spaces = watchedSpaces({ method, root: options.root ?? folder, path: bin, limits, logger });
   let full = false;
   spaces.watch({ id: "", folder, state: folder }, () => {
     full = true;
