@@ -93,7 +93,9 @@ async function tokenOf(deployment: Deployment, user: string): Promise<string> {
   return stdout.trim();
 }
 
-const bearer = (token: string | undefined) => ({ authorization: `Bearer ${token}` });
+function bearer(token: string | undefined) {
+  return { authorization: `Bearer ${token}` };
+}
 
 async function submit(backend: Backend, token: string | undefined, repository: TestRepository, text: string) {
   const body = { repo: repository.path, target_branch: "main", messages: [{ content: text }] };
