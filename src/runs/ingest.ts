@@ -1,6 +1,6 @@
 import type { AgentEvent, AgentReader } from "../agents/agent.ts";
 import type { RunLimits } from "../config/config.ts";
-import type { JournalLine } from "../sandboxes/process/journal.ts";
+import type { JournalLine, ReadingByRun } from "../sandboxes/process/journal.ts";
 import { MIB } from "../shared/units.ts";
 import { createEventBatch } from "./event-batch.ts";
 import type { Limit } from "./limits.ts";
@@ -15,22 +15,22 @@ const MAY_BE_RESULT = /"type"\s*:\s*"result"/;
 
 /**
  * Stores the events in an agent's output: in order, in batches, one write at a time. The next batch fills during a write;
- * when it is full, reading waits. Lines of plain text become one event a batch. At a limit nothing more is stored; in what
- * follows, only the agent's result is looked for.
+ * when it is full, reading waits. Lines of plain text become one event a batch. At a limit nothing more is stored; only the
+ * agent's result is looked for then, at the end of what it printed.
  * @param options.lines all lines from the beginning of the output, since the reader needs them all.
  * @param options.stored bytes of the output whose events are stored already. They count for the limits.
  * @param options.onLimit called at most once.
  * @param options.write stores a batch together with its end in the output. If it rejects, so does `ingest`.
  */
 export async function ingest(options: {
-  lines: AsyncIterable<JournalLine>;
+  lines: (byRun: ReadingByRun) => AsyncIterable<JournalLine>;
   reader: AgentReader;
   stored: number;
   limits: Pick<RunLimits, "maxEvents" | "maxStoredBytes">;
   onLimit: (limit: Limit) => void;
   write: (events: AgentEvent[], progress: Progress) => Promise<void>;
 }): Promise<void> {
-  const { lines, reader, limits, onLimit, write } = options;
+  const { reader, limits, onLimit, write } = options;
   const batch = createEventBatch();
   /** Of the run, in batches that were taken. */
   const total = { events: 0, bytes: 0 };
@@ -68,6 +68,7 @@ export async function ingest(options: {
     return writing;
   };
 
+  const lines = options.lines({ joinTextFrom: options.stored, onlyEnd: () => limit !== undefined });
   try {
     for await (const { line, end } of lines) {
       if (failure !== undefined) break;

@@ -1,6 +1,7 @@
 import type { AgentReader, AgentVerdict } from "../agents/agent.ts";
 import type { RunLimits } from "../config/config.ts";
 import { LeaseLost } from "../lifecycle/fence.ts";
+import type { ReadingByRun } from "../sandboxes/process/journal.ts";
 import type { ProcessUsage, Sandbox, SandboxProcess, SandboxProvider } from "../sandboxes/sandbox.ts";
 import { ingest } from "./ingest.ts";
 import { exceededLimit, type Limit, mayTidyUp, watchLimits } from "./limits.ts";
@@ -57,7 +58,8 @@ export async function watchAgent(options: {
   if (life.aborted) process.detach();
   if (cancelled.aborted) onCancel();
   try {
-    await ingest({ lines: process.lines(0), reader, stored, limits, onLimit, write: writer.append });
+    const lines = (byRun: ReadingByRun) => process.lines(0, byRun);
+    await ingest({ lines, reader, stored, limits, onLimit, write: writer.append });
     life.throwIfAborted();
     const exit = await process.exit;
     const usage = await process.usage();

@@ -29,7 +29,7 @@ test("every event is written once, in order, in batches, one write at a time", a
   let writing = 0;
   let offset = 0;
   await ingest({
-    lines: linesOf([...lines, "skip"]),
+    lines: () => linesOf([...lines, "skip"]),
     reader,
     ...noLimits,
     stored: 0,
@@ -53,10 +53,10 @@ test("a single line is written while the agent prints nothing more", async () =>
   const gate = Promise.withResolvers<void>();
   const written: AgentEvent[] = [];
   const done = ingest({
-    lines: (async function* () {
+    lines: async function* () {
       yield { line: "first", end: 6 };
       await gate.promise;
-    })(),
+    },
     reader,
     ...noLimits,
     stored: 0,
@@ -70,7 +70,7 @@ test("a single line is written while the agent prints nothing more", async () =>
 test("a failed write stops the reading, and the caller gets its error", async () => {
   let writes = 0;
   const failing = ingest({
-    lines: linesOf(Array.from({ length: 1_000 }, String)),
+    lines: () => linesOf(Array.from({ length: 1_000 }, String)),
     reader,
     ...noLimits,
     stored: 0,
@@ -87,7 +87,7 @@ test("a takeover reads all lines, and stores only the new ones", async () => {
   const read: string[] = [];
   const written: unknown[] = [];
   await ingest({
-    lines: linesOf(["a", "b", "c"]),
+    lines: () => linesOf(["a", "b", "c"]),
     reader: {
       ...reader,
       read: (line) => {
@@ -121,7 +121,7 @@ async function collect(
   const limits: string[] = [];
   let offset = stored;
   await ingest({
-    lines: linesOf(lines),
+    lines: () => linesOf(lines),
     reader: more.reader ?? reader,
     stored,
     limits: { maxEvents, maxStoredBytes },

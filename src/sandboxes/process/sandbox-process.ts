@@ -7,7 +7,7 @@ import { INSIDE } from "../isolation/inside.ts";
 import type { Isolation, Mount } from "../isolation/isolation.ts";
 import type { Cgroups, RunResources } from "./cgroup.ts";
 import { isAlive } from "./identity.ts";
-import type { JournalLine } from "./journal.ts";
+import type { JournalLine, ReadingByRun } from "./journal.ts";
 import type { ProcessUsage } from "./meter.ts";
 import { processFiles, readExitCode, spawnSupervised } from "./supervisor.ts";
 import { watchProcess } from "./watch-process.ts";
@@ -29,8 +29,9 @@ export interface SandboxProcess {
   /**
    * Its output, past and future, line by line, from byte `from` on; ends when the program and everything it started
    * have ended. A line over the limit is cut and marked.
+   * @param byRun default: each line by itself, and all of them.
    */
-  lines(from: number): AsyncIterable<JournalLine>;
+  lines(from: number, byRun?: ReadingByRun): AsyncIterable<JournalLine>;
   /** The file with its output. */
   readonly output: string;
   /** Resolves when the program AND everything it started have ended. */

@@ -95,10 +95,11 @@ export function watchProcess(options: {
     record,
     ageMs: ageClock(record),
     state,
-    lines: (from) =>
+    lines: (from, byRun) =>
       readJournal({
         file: files.out,
         from,
+        byRun,
         ended: () => settled,
         changes: output,
         signal: detached.signal,

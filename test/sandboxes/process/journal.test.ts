@@ -148,3 +148,53 @@ test.each<[string, (path: string) => Promise<unknown>]>([
   expect(await tailOf(file)).toBe("");
   await expect(read(file)).rejects.toThrow("no regular file");
 });
+
+const readByRun = (file: string, joinTextFrom = 0, onlyEnd = () => false) =>
+  Array.fromAsync(
+    readJournal({
+      file,
+      from: 0,
+      ended: () => true,
+      changes: watch.changesOf(basename(file)),
+      byRun: { joinTextFrom, onlyEnd },
+      signal: never,
+    }),
+  );
+
+// `yes a` prints half a billion lines within RUN_MAX_OUTPUT_MB: one by one, they took minutes and a gigabyte of memory.
+test("by run, neighbouring lines of text are one; JSON objects, and what may be one, are by themselves", async () => {
+  const text = 'a\n\nb {"not":1}\n{"type":"x"}\n \t{"y":1}\nc\n\u00a0{"z":1}\nd\ne';
+  const lines = await readByRun(await written(text));
+  expect(lines.map(({ line }) => line)).toEqual([
+    'a\n\nb {"not":1}',
+    '{"type":"x"}',
+    ' \t{"y":1}',
+    "c",
+    '\u00a0{"z":1}',
+    "d",
+    "e",
+  ]);
+  expect(lines.at(-1)?.end).toBe(Buffer.byteLength(text));
+});
+
+test("by run, what was stored before is not joined with what is new, wherever the chunks end", async () => {
+  const text = "0123456\n".repeat(20_000);
+  const file = await written(text);
+  for (const border of [8, 65_536, 80_000, 131_064]) {
+    const lines = await readByRun(file, border);
+    expect(lines.some(({ end }) => end === border)).toBe(true);
+    expect(lines.map(({ line }) => `${line}\n`).join("")).toBe(text);
+    expect(lines.length).toBeLessThan(10);
+  }
+});
+
+test("by run, once only the end is of interest, the rest is left out, and the end has whole lines", async () => {
+  const result = '{"type":"result"}\n';
+  const file = await written("x".repeat(99), "\n", "long line\n".repeat(1_000_000), result);
+  const lines = await readByRun(file, 0, () => true);
+  expect(lines.at(-1)?.line).toBe(result.trimEnd());
+  const kept = lines.map(({ line }) => `${line}\n`).join("");
+  expect(kept.length).toBeLessThanOrEqual(1024 ** 2);
+  expect(kept).toStartWith("long line\n");
+  expect(kept.length).toBeGreaterThan(1024 ** 2 - 20);
+});
