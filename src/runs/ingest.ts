@@ -10,6 +10,8 @@ import type { Progress } from "./writer.ts";
 const BATCH_EVENTS = 200;
 const BATCH_BYTES = 500_000;
 const BATCH_AGE_MS = 50;
+/** Lines that begin as JSON objects and are no events, for each event that a run may have: reading them costs time, too. */
+const OTHER_OBJECTS_PER_EVENT = 10;
 /** A line that has the agent's result matches; others may. Parsing a gigabyte of short lines would take minutes. */
 const MAY_BE_RESULT = /"type"\s*:\s*"result"/;
 
@@ -33,7 +35,7 @@ export async function ingest(options: {
   const { reader, limits, onLimit, write } = options;
   const batch = createEventBatch();
   /** Of the run, in batches that were taken. */
-  const total = { events: 0, bytes: 0 };
+  const total = { events: 0, bytes: 0, otherObjects: 0 };
   let limit: Limit | undefined;
   let from = options.stored;
   let to = from;
@@ -73,12 +75,14 @@ export async function ingest(options: {
     for await (const { line, end } of lines) {
       if (failure !== undefined) break;
       const read = limit && !MAY_BE_RESULT.test(line) ? undefined : reader.read(line);
+      if (!limit && typeof read !== "object" && line.trimStart().startsWith("{")) total.otherObjects += 1;
+      const over = !limit && reached(total, limits) !== undefined;
       const isNew = end > options.stored;
       if (isNew && to === options.stored) take();
       if (isNew) to = end;
-      if (read === undefined || limit) continue;
-      batch.add(read, line);
-      const full = batch.events() >= BATCH_EVENTS || batch.bytes() >= BATCH_BYTES;
+      if (limit || (read === undefined && !over)) continue;
+      if (read !== undefined) batch.add(read, line);
+      const full = over || batch.events() >= BATCH_EVENTS || batch.bytes() >= BATCH_BYTES;
       if (!isNew) {
         if (full) take();
       } else if (full) await flush();
@@ -91,10 +95,10 @@ export async function ingest(options: {
 }
 
 function reached(
-  total: { events: number; bytes: number },
+  total: { events: number; bytes: number; otherObjects: number },
   { maxEvents, maxStoredBytes }: Pick<RunLimits, "maxEvents" | "maxStoredBytes">,
 ): Limit | undefined {
-  if (total.events > maxEvents)
+  if (total.events > maxEvents || total.otherObjects > OTHER_OBJECTS_PER_EVENT * maxEvents)
     return {
       name: "events",
       reason: `The run was stopped: the agent printed more than ${maxEvents} events (RUN_MAX_EVENTS).`,

@@ -203,3 +203,20 @@ test("what an earlier runner has stored counts for the limits", async () => {
   expect(limits).toHaveLength(1);
   expect((await collect(lines, { stored: 400, maxEvents: 1_000 })).events).toHaveLength(600);
 });
+
+// `yes '{}'` has no events, or one text; each of a hundred million lines was parsed all the same.
+test.each([
+  ["dropped", { ...reader, read: () => undefined }],
+  ["taken as text", textReader],
+])(
+  "objects that are no events, %s, end the run when there are ten times as many as it may have events",
+  async (_, reading) => {
+    const within = await collect(Array(1_000).fill("{}"), { reader: reading, maxEvents: 100 });
+    expect(within.limits).toEqual([]);
+    const { limits, offset } = await collect(Array(5_000).fill(" {}"), { reader: reading, maxEvents: 100 });
+    expect(limits).toEqual([
+      "events: The run was stopped: the agent printed more than 100 events (RUN_MAX_EVENTS).",
+    ]);
+    expect(offset).toBe(5_000);
+  },
+);

@@ -129,7 +129,7 @@ export const runs = {
     maxEvents: {
       env: "RUN_MAX_EVENTS",
       default: "50000",
-      doc: "Events that one run may store; a run that prints more fails.",
+      doc: "Events that one run may store; a run that prints more, or ten times as many other JSON objects, fails.",
       parse: integer(100, 10_000_000),
     },
     /** Bytes of events that one run may store. */
