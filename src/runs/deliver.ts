@@ -5,7 +5,7 @@ import type { Logger } from "../observability/logger.ts";
 import type { Sandbox, WorkResult } from "../sandboxes/sandbox.ts";
 import { messageOf } from "../shared/errors.ts";
 import { sleep } from "../shared/time.ts";
-import { backoffMs, classify } from "./failures.ts";
+import { backoffMs, classify, Interrupted } from "./failures.ts";
 import { untilIsolated } from "./until-isolated.ts";
 import type { RunWriter } from "./writer.ts";
 
@@ -16,6 +16,7 @@ const MAX_DELIVERIES = 8;
  * Delivers the work to its branch, after recording that work may leave the sandbox from now on. Transient failures (a full
  * disk, an unreachable host) are retried here: another attempt of the prompt would repeat the work on top of what the first
  * has delivered.
+ * @throws Interrupted when the tries are used up. What is not transient, or the last error of a cancelled run, as it is.
  * @param options.life ends a pause between two tries at once; the next runner continues.
  * @param options.cancelled ends a pause, too; delivery is then tried one last time.
  */
@@ -37,12 +38,17 @@ export async function deliver(options: {
       return await untilIsolated(work, { writer, logger, life, cancelled });
     } catch (error) {
       life.throwIfAborted();
-      if (last || classify(error).kind !== "transient") throw error;
+      if (classify(error).kind !== "transient" || (last && cancelled.aborted)) throw error;
+      // A part of the work may be kept or pushed: a new attempt would do it a second time, on top of the first.
+      if (last) throw new Interrupted(undelivered(run, error), { cause: error });
       logger.warn("delivery failed, will retry", { tries, error: messageOf(error) });
       await pause(backoffMs(tries), life, cancelled);
     }
   }
 }
+
+const undelivered = ({ branch }: ClaimedRun, error: unknown) =>
+  `The work could not be delivered to branch ${branch}: ${classify(error).message} Check what has arrived there, then send the prompt again.`;
 
 /** @throws what `life` aborted with. */
 async function pause(ms: number, life: AbortSignal, cancelled: AbortSignal): Promise<void> {

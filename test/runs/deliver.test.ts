@@ -2,6 +2,7 @@ import { afterAll, describe, expect, spyOn, test } from "bun:test";
 import type { ClaimedRun } from "../../src/lifecycle/start-run.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { deliver } from "../../src/runs/deliver.ts";
+import { classify } from "../../src/runs/failures.ts";
 import type { RunWriter } from "../../src/runs/writer.ts";
 import { RepositoryError, type Sandbox, type WorkResult } from "../../src/sandboxes/sandbox.ts";
 import { withTimeout } from "../../src/shared/time.ts";
@@ -23,7 +24,7 @@ function startDelivery(options: { failures: number; onTry?: (tries: number) => v
   } as unknown as Sandbox;
   const done = deliver({
     writer: { markDelivering: async () => undefined } as unknown as RunWriter,
-    run: { data: "Do it", sessionId: "s" } as ClaimedRun,
+    run: { data: "Do it", sessionId: "s", branch: "prompt/s" } as ClaimedRun,
     sandbox,
     record: PROCESS,
     life: life.signal,
@@ -67,4 +68,23 @@ describe("the pause between two attempts to deliver", () => {
     });
     expect(await withoutPause(done)).toEqual(WORK);
   });
+});
+
+// It was a transient failure like any other: the agent ran again, on top of what its first attempt had left in our copy of
+// the repository, and its work was there twice.
+test("a delivery that fails to the last try is no reason to do the work again", async () => {
+  // No pauses.
+  const random = spyOn(Math, "random").mockReturnValue(-0.5);
+  try {
+    const { done, tries } = startDelivery({ failures: 99 });
+    const error = await done.catch((reason: unknown) => reason);
+    expect(classify(error)).toEqual({
+      kind: "interrupted",
+      message:
+        "The work could not be delivered to branch prompt/s: The host is away. Check what has arrived there, then send the prompt again.",
+    });
+    expect(tries()).toBe(8);
+  } finally {
+    random.mockRestore();
+  }
 });
