@@ -15,6 +15,9 @@ import { resumeAgent } from "./start-agent.ts";
 import { type WatchResult, watchAgent } from "./watch-agent.ts";
 import { openRunWriter, type RunWriter } from "./writer.ts";
 
+const DISK_WAS_FULL =
+  "The disk of the machine that runs the prompts was full, and a part of the work was lost.";
+
 export interface RunnerDeps extends PrepareDeps {
   orm: Orm;
   leases: LeaseManager;
@@ -88,6 +91,8 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
   phase("run");
   const { record, sandbox } = state.agentRun;
   const { agent, logger } = deps;
+  // After a limit it has failed anyway; and of what may have been delivered, nothing is done again.
+  if (!limit && !record.delivering && !(await sandbox.intact())) throw new AgentKilled(DISK_WAS_FULL);
   // A conversation that cannot be kept is no reason to lose the work.
   await sandbox.keepState(keptBy(agent, run)).catch((error: unknown) => {
     logger.warn("the agent's conversation could not be kept", { error: messageOf(error) });

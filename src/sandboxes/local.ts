@@ -32,6 +32,7 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
       restoreState: (keeps) => machine.restoreState(id, request.sessionId, keeps),
       keepState: (keeps) => machine.keepState(id, request.sessionId, keeps),
       watchDisk: (onFull) => machine.disk.watch(space, onFull),
+      intact: () => machine.disk.intact(space),
       async deliverWork(message, signal) {
         signal.throwIfAborted();
         // Also the packing that an earlier runner may have started.

@@ -41,6 +41,8 @@ export interface Sandbox {
   keepState(keeps: Keeps): Promise<void>;
   /** Calls `onFull` once, when the sandbox has used all the disk space that it may. `open` and `deliverWork` watch themselves. */
   watchDisk(onFull: () => void): { stop(): void };
+  /** After the agent has ended: false, once, if the machine's disk has lost a part of what it wrote. */
+  intact(): Promise<boolean>;
   /**
    * Commits uncommitted changes, imports the branch from the sandbox, and pushes it if the service has credentials. Call
    * it when all programs have ended. Idempotent.

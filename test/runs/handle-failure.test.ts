@@ -60,6 +60,26 @@ describeRuns("failed runs", (fixture) => {
     expect(await fileOnBranch((await sessionRow(sessionId))?.branch, "work.txt")).toBe("once\n");
   });
 
+  // Found by chaos: a full disk had lost the file, and the prompt was Completed without it.
+  test("a run of whose work the machine's disk has lost a part starts over from a clean checkout", async () => {
+    const { machine, depsFor, submit, run, promptRow, sessionRow, skipBackoff, fileOnBranch } = fixture();
+    const { sessionId, promptId } = await submit();
+    let losses = 1;
+    const open: RunnerDeps["sandboxes"]["open"] = async (...args) => ({
+      ...(await machine.provider.open(...args)),
+      intact: async () => losses-- <= 0,
+    });
+    const deps = depsFor(shellAgent("echo once >> work.txt"), { sandboxes: { ...machine.provider, open } });
+    await run(promptId, deps);
+    const postponed = await promptRow(promptId);
+    expect(postponed).toMatchObject({ status: "Queued", errorKind: "transient" });
+    expect(postponed?.error).toContain("a part of the work was lost");
+    await skipBackoff(promptId);
+    await run(promptId, deps);
+    expect(await promptRow(promptId)).toMatchObject({ status: "Completed" });
+    expect(await fileOnBranch((await sessionRow(sessionId))?.branch, "work.txt")).toBe("once\n");
+  });
+
   test("a prompt whose runners keep dying becomes a dead letter, with its work on the branch", async () => {
     const { database, depsFor, submit, run, promptRow, sessionRow, detachAfter, killAgent, fileOnBranch } =
       fixture();

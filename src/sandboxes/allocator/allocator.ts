@@ -62,6 +62,8 @@ export function allocatorSandboxes(options: {
       restoreState: (keeps) => machine.restoreState(id, request.sessionId, keeps),
       keepState: (keeps) => machine.keepState(id, request.sessionId, keeps),
       watchDisk: (onFull) => machine.disk.watch(machine.spaceOf(id, request.sessionId), onFull),
+      // The work is on another machine.
+      intact: async () => true,
       async deliverWork(message, signal) {
         await machine.killAll(id);
         await machine.require(id);

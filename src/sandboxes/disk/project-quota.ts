@@ -61,6 +61,7 @@ export function probeProjectQuota(options: {
       const usage = project === undefined ? undefined : calls.usageOf(root, project);
       return usage ?? { bytes: 0, files: 0 };
     },
+    intact: async () => true,
     walked: ({ folder, state }) => (projectOf(folder) === undefined ? [folder, state] : []),
     async release({ folder }) {
       const project = projectOf(folder);

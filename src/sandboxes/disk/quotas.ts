@@ -31,12 +31,18 @@ export interface QuotaMethod {
   counted(space: DiskSpace): Promise<DiskUsage>;
   /** What only a walk over the tree can count. */
   walked(space: DiskSpace): readonly string[];
+  /**
+   * Whether all that was written in the space is there, as far as is known; false is said once. A file system in a sparse
+   * file takes its space late: on a full disk it loses what programs have written without an error.
+   */
+  intact(space: DiskSpace): Promise<boolean>;
   /** Empties and frees the folder; its processes have ended. Idempotent. */
   release(space: Pick<DiskSpace, "id" | "folder">): Promise<void>;
 }
 
 /** Limits what each sandbox takes of the disk: RUN_DISK_MB, in every phase of a run. */
-export interface DiskQuotas extends Pick<QuotaMethod, "kind" | "detail" | "enforced" | "open" | "release"> {
+export interface DiskQuotas
+  extends Pick<QuotaMethod, "kind" | "detail" | "enforced" | "open" | "intact" | "release"> {
   /** Bytes that one sandbox may take. */
   readonly limit: number;
   /** Bytes that the sandbox takes. */
@@ -75,6 +81,7 @@ export async function openDiskQuotas(options: {
     enforced: method.enforced,
     limit,
     open: method.open,
+    intact: method.intact,
     used,
     explains,
     watch,
@@ -94,5 +101,6 @@ const WATCHING: QuotaMethod = {
   open: async () => undefined,
   counted: async () => ({ bytes: 0, files: 0 }),
   walked: ({ folder, state }) => [folder, state],
+  intact: async () => true,
   release: async () => undefined,
 };

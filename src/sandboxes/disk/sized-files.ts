@@ -94,6 +94,15 @@ export async function probeSizedFiles(options: {
       return { bytes, files: files - ffree };
     },
     walked: ({ folder, state }) => (existsSync(imageOf(folder)) ? [state] : [folder, state]),
+    async intact({ folder }) {
+      if (!(await isMounted(folder))) return true;
+      // Writes out what is still in memory, and tells the errors of all that was written out before.
+      const failure = await run(path, ["sync", "-f", "--", folder]).then(
+        () => "",
+        (error: unknown) => messageOf(error),
+      );
+      return !/input\/output error|no space/i.test(failure);
+    },
     release: ({ folder }) => releaseSizedFile({ folder, path }),
   };
 

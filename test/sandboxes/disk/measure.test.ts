@@ -46,6 +46,7 @@ test("a sandbox that cannot be measured is reported, once", async () => {
       ...{ kind: "watch", detail: "", enforced: false },
       open: async () => undefined,
       release: async () => undefined,
+      intact: async () => true,
       counted: async () => ({ bytes: 0, files: 0 }),
       walked() {
         count += 1;
