@@ -232,7 +232,11 @@ export async function openMachine(options: {
     async sweep(heldOf) {
       const ids = (await readdir(root)).filter(isId);
       const held = await heldOf(ids);
-      await isolation.refresh();
+      await isolation.refresh().catch((error: unknown) => {
+        logger.warn("the sandboxes' copies of /etc could not be brought up to date", {
+          error: messageOf(error),
+        });
+      });
       await uids.sweep((id) => id === GIT_USER || (isId(id) && existsSync(folderOf(id))));
       let released = 0;
       for (const id of ids.filter((one) => !held.has(one))) {

@@ -4,6 +4,8 @@ import { etcFolder, writeEtc } from "./sandbox-etc.ts";
 
 /** How often the machine is tried again while something is missing: what was installed meanwhile needs no restart. */
 const RECHECK_MS = 30_000;
+/** How often copies of this machine's files are compared with them: hundreds of files, which hardly ever change. */
+const REFRESH_MS = 10 * 60_000;
 
 /** How this machine isolates agents, for the log, /health/detail and /health/ready. */
 export interface IsolationStatus {
@@ -30,7 +32,7 @@ export interface MachineIsolation {
   require(): Promise<void>;
   /** The same by what was found the last time. @throws NotIsolated */
   requireNow(): void;
-  /** Brings copies of this machine's files up to date. Call it now and then. */
+  /** Brings copies of this machine's files up to date, if the last time is long enough ago. Call it now and then. */
   refresh(): Promise<void>;
 }
 
@@ -53,6 +55,7 @@ export async function openIsolation(options: {
   const { allowUnisolated, recheckMs = RECHECK_MS } = options;
   let probed: Probed = await probeIsolation(options);
   let probedAt = performance.now();
+  let refreshedAt = probedAt;
   let checking: Promise<void> | undefined;
 
   const recheck = async () => {
@@ -86,7 +89,11 @@ export async function openIsolation(options: {
     },
     require: async () => refuse(await refusal()),
     requireNow: () => refuse(refusalNow()),
-    refresh: () => writeEtc(etcFolder(options.dataDir)),
+    async refresh() {
+      if (performance.now() - refreshedAt < REFRESH_MS) return;
+      refreshedAt = performance.now();
+      await writeEtc(etcFolder(options.dataDir));
+    },
     status: {
       get isolated() {
         return probed.isolation !== undefined;
