@@ -38,6 +38,8 @@ export interface Cluster {
   redisFolder: string;
   /** Sets one process's clock, in seconds from the real time. Undefined without libfaketime. */
   setClock: ((offset: number) => Promise<void>) | undefined;
+  /** Writes what each process has printed in all its lives to `folder`/<name>.log. */
+  keepLogs(folder: string): Promise<void>;
   token(user: string): Promise<string>;
   close(): Promise<void>;
 }
@@ -75,6 +77,7 @@ export async function openCluster(options: {
   await writeFile(clock, "+0");
   const faketime = await Array.fromAsync(new Bun.Glob("/usr/lib/*/faketime/libfaketime.so.1").scan());
 
+  const printed = new Map<string, (readonly string[])[]>();
   const makeNode = async (name: string, args: string[], serves: boolean, dataDir: string): Promise<Node> => {
     const steppable = faketime.length > 0 && name === STEPPABLE;
     const port = serves ? await freePort() : 0;
@@ -95,6 +98,7 @@ export async function openCluster(options: {
         // While the database restarts, starting fails; retry like a service manager.
         for (let tries = 1; ; tries += 1) {
           const process = startProcess({ argv: [...programArgv(), ...args], env, cwd: folder });
+          printed.set(name, [...(printed.get(name) ?? []), process.lines]);
           try {
             await process.waitForLine(serves ? /listens on/ : /prompt-backend runs/, { timeoutMs: 60_000 });
             node.process = process;
@@ -143,6 +147,11 @@ export async function openCluster(options: {
       const { stdout, stderr, code } = await runProgram(["token", "--user", user], { env, cwd: folder });
       if (code !== 0) throw new Error(`no token: ${stderr}`);
       return stdout.trim().split("\n").at(-1) ?? "";
+    },
+    async keepLogs(into) {
+      await mkdir(into, { recursive: true });
+      for (const [name, lives] of printed)
+        await writeFile(join(into, `${name}.log`), lives.flat().join("\n"));
     },
     async close() {
       await Promise.all(nodes.map((node) => node.process?.[Symbol.asyncDispose]()));

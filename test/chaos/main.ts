@@ -19,14 +19,16 @@ const READERS = 6;
 const QUIET_MS = 60_000;
 
 /**
- * `bun run chaos [--minutes M] [--seed S] [--combination redis|postgres|embedded]`: users work during random faults, then
- * all invariants are checked. TEST_BINARY names an executable to test; by default the sources run.
+ * `bun run chaos [--minutes M] [--seed S] [--combination redis|postgres|embedded] [--logs FOLDER]`: users work during random faults, then
+ * all invariants are checked. TEST_BINARY names an executable to test; by default the sources run. `--logs FOLDER` keeps
+ * what the processes print.
  * @returns whether no violation was found.
  */
 export async function chaos(options: {
   minutes: number;
   seed: number;
   combination: Combination;
+  logs?: string | undefined;
   say: (line: string) => void;
 }): Promise<boolean> {
   const { minutes, seed, combination, say } = options;
@@ -88,6 +90,7 @@ export async function chaos(options: {
       await database.close();
     }
   } finally {
+    if (options.logs) await cluster.keepLogs(options.logs);
     await cluster.close();
     await repository.remove();
     await traces.stop();
@@ -164,12 +167,14 @@ if (import.meta.main) {
       minutes: { type: "string", default: "2" },
       seed: { type: "string", default: String(Date.now() % 1_000_000) },
       combination: { type: "string", default: "redis" },
+      logs: { type: "string" },
     },
   });
   const good = await chaos({
     minutes: Number(values.minutes),
     seed: Number(values.seed),
     combination: values.combination as Combination,
+    logs: values.logs,
     say: (line) => void process.stdout.write(`${line}\n`),
   });
   process.exit(good ? 0 : 1);

@@ -28,7 +28,7 @@ async function withSandbox<T>(
       insideOf: () => paths,
       spaceOf: () => ({ id: "", folder, state: folder }),
       makeFolders: async () => undefined,
-      disk: { watch: () => ({ stop: () => undefined }), explains: async () => false },
+      disk: { enforced: true, watch: () => ({ stop: () => undefined }), explains: async () => false },
       require: async () => undefined,
       killAll: async () => fake.killAll?.(),
       launch: () => ({ output: join(folder, "out"), ...fake.launch() }),

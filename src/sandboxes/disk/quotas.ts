@@ -47,6 +47,8 @@ export interface DiskQuotas
   readonly limit: number;
   /** Bytes that the sandbox takes. */
   used(space: DiskSpace): Promise<number>;
+  /** Whether the sandbox has reached its limit, measured now. */
+  isFull(space: DiskSpace): Promise<boolean>;
   /** Whether work in the sandbox failed with this error because the sandbox has reached its limit. */
   explains(space: DiskSpace, error: unknown): Promise<boolean>;
   /** Calls `onFull` once, at most about 250 ms after the sandbox has reached its limit. */
@@ -74,7 +76,7 @@ export async function openDiskQuotas(options: {
     probeProjectQuota({ root, limits, calls: openProjectCalls() }) ??
     (await probeSizedFiles({ root, path: programs, limits, logger })) ??
     WATCHING;
-  const { used, explains, watch } = watchedSpaces({ method, root, path: programs, limits, logger });
+  const spaces = watchedSpaces({ method, root, path: programs, limits, logger });
   return {
     kind: method.kind,
     detail: method.detail,
@@ -82,9 +84,7 @@ export async function openDiskQuotas(options: {
     limit,
     open: method.open,
     intact: method.intact,
-    used,
-    explains,
-    watch,
+    ...spaces,
     async release(space) {
       await method.release(space);
       // Made before this process chose another method.

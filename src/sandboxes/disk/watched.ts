@@ -35,7 +35,7 @@ export function watchedSpaces(options: {
   limits: DiskUsage;
   logger: Logger;
   walkTimeoutMs?: number;
-}): Pick<DiskQuotas, "used" | "explains" | "watch"> {
+}): Pick<DiskQuotas, "used" | "isFull" | "explains" | "watch"> {
   const { method, root, path, limits, logger } = options;
   const measure = createTreeMeter({ path, timeoutMs: options.walkTimeoutMs });
 
@@ -50,16 +50,19 @@ export function watchedSpaces(options: {
     const at = performance.now();
     return { ...usage, free, at, tookMs: at - began };
   };
-  const isFull = (one: DiskUsage, other: DiskUsage) =>
+  const reached = (one: DiskUsage, other: DiskUsage) =>
     one.bytes + other.bytes > limits.bytes - SLACK_BYTES || one.files + other.files >= limits.files;
   const isDue = (last: Walk, counted: DiskUsage, free: DiskUsage) =>
     performance.now() - last.at > Math.max(WALK_EVERY_MS, WALK_SHARE * last.tookMs) ||
     last.free.bytes - free.bytes > limits.bytes - counted.bytes - last.bytes - SLACK_BYTES ||
     last.free.files - free.files > limits.files - counted.files - last.files;
 
+  const isFull = async (space: DiskSpace) => reached(await method.counted(space), await walk(space));
+
   return {
+    isFull,
     async explains(space, error) {
-      if (isFull(await method.counted(space), await walk(space))) return true;
+      if (await isFull(space)) return true;
       // Who was refused may have tidied up since. The machine's own disk is not full.
       return method.enforced && NO_SPACE.test(messageOf(error)) && (await freeNow()).bytes > PLENTY_BYTES;
     },
@@ -83,7 +86,7 @@ export function watchedSpaces(options: {
       const check = async () => {
         const [counted, free] = await Promise.all([method.counted(space), freeNow()]);
         if (!last || isDue(last, counted, free)) last = await walk(space, stopped.signal);
-        if (!stopped.signal.aborted && isFull(counted, last)) {
+        if (!stopped.signal.aborted && reached(counted, last)) {
           stop();
           onFull();
         }

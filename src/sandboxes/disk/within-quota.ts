@@ -19,8 +19,9 @@ export async function withinQuota<T>(
       { cause },
     );
   const watch = disk.watch(space, () => full.abort(reached()));
+  let result: T;
   try {
-    return await work(AbortSignal.any([signal, full.signal]));
+    result = await work(AbortSignal.any([signal, full.signal]));
   } catch (error) {
     signal.throwIfAborted();
     full.signal.throwIfAborted();
@@ -29,4 +30,7 @@ export async function withinQuota<T>(
   } finally {
     watch.stop();
   }
+  // It may have ended between two looks.
+  if (!disk.enforced && (await disk.isFull(space).catch(() => false))) throw reached();
+  return result;
 }

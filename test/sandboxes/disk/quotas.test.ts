@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { createLogger } from "../../../src/observability/logger.ts";
 import { openDiskQuotas, type QuotaMethod } from "../../../src/sandboxes/disk/quotas.ts";
 import { watchedSpaces } from "../../../src/sandboxes/disk/watched.ts";
+import { withinQuota } from "../../../src/sandboxes/disk/within-quota.ts";
 import { mountsBelow, removeFolder } from "../../harness/remove-folder.ts";
 import { SLOW_TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
 import { until } from "../../harness/until.ts";
@@ -118,6 +119,15 @@ function describeMethod(kind: string, open: () => Promise<QuotaFixture>): void {
       // It tidied up: the error alone says what it was.
       await fixture.run(space, "rm large");
       expect(await fixture.quotas.explains(space, new Error(stderr))).toBe(true);
+    });
+
+    // A large checkout on a busy machine was sometimes accepted.
+    test.if(kind === "watch")("work that ends between two looks is measured all the same", async () => {
+      const space = await fixture.open();
+      const signal = new AbortController().signal;
+      const fill = () => fixture.run(space, "fallocate -l 20M large");
+      const filled = withinQuota({ disk: fixture.quotas, space, signal }, fill);
+      expect(await filled.catch((error: Error) => error.message)).toContain("RUN_DISK_MB");
     });
 
     test.if(kind === "watch")("a folder that the agent locks is measured all the same", async () => {
