@@ -1,13 +1,4 @@
-import {
-  closeSync,
-  fsyncSync,
-  lchownSync,
-  mkdirSync,
-  openSync,
-  renameSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { lchownSync, mkdirSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { readdir, readFile, rename, rm } from "node:fs/promises";
 import { userInfo } from "node:os";
 import { dirname, join } from "node:path";
@@ -15,6 +6,7 @@ import { type AuditAction, type AuditEntry, recordAudit } from "../db/audit-log.
 import type { Orm } from "../db/client.ts";
 import type { Logger } from "../observability/logger.ts";
 import { messageOf, OperatorError } from "../shared/errors.ts";
+import { syncPath } from "../shared/sync-path.ts";
 
 /** What commands do beside the service: it may have the database open, or there is none yet. */
 interface NotedAct {
@@ -89,18 +81,6 @@ function parseNote(text: string): AuditEntry | undefined {
   }
   const isEntry = [note?.actor, note?.action, note?.target].every((one) => typeof one === "string");
   return isEntry ? (note as AuditEntry) : undefined;
-}
-
-/** Flushes a file, or the names in a folder, which some file systems cannot. */
-function syncPath(path: string): void {
-  const descriptor = openSync(path, "r");
-  try {
-    fsyncSync(descriptor);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EINVAL") throw error;
-  } finally {
-    closeSync(descriptor);
-  }
 }
 
 function userName(): string {

@@ -16,6 +16,11 @@ export interface Database {
   readonly kind: "postgres" | "embedded";
   readonly orm: Orm;
   /**
+   * The same, for what means nothing any more once this machine has lost its power: embedded, its commits do not wait for
+   * the disk. All else sees them at once, and they outlive the process.
+   */
+  readonly asyncCommit: Orm;
+  /**
    * Calls `onNotify` for each NOTIFY on the channel, and with an empty payload after a reconnect, because notifications may
    * have been lost. @returns, once listening has begun, a function that ends it.
    */

@@ -1,7 +1,7 @@
-import { closeSync, fdatasync, fdatasyncSync, fsyncSync, openSync } from "node:fs";
-import { join } from "node:path";
+import { fdatasync, fdatasyncSync, fsyncSync } from "node:fs";
 import { promisify } from "node:util";
 import { NodeFS } from "@electric-sql/pglite/nodefs";
+import { syncPath } from "../shared/sync-path.ts";
 
 /** Of WASI. */
 const EIO = 29;
@@ -9,7 +9,7 @@ const WAL = "/pg_wal/";
 /** Where tables are. Their pages begin with the position in the log of their last change, 8 bytes. */
 const PAGES = /\/(base|global)\/[^/]*\d/;
 const PAGE_BYTES = 8192;
-type SyncData = (fd: number) => Promise<void>;
+export type SyncData = (fd: number) => Promise<void>;
 
 /** An open file of Emscripten's. */
 interface Stream {
@@ -112,7 +112,7 @@ export function openDurableFiles(
           asked += 1;
           pending.add(stream.nfd);
         } else if (stream.nfd !== undefined) fsyncSync(stream.nfd);
-        else syncFolder(realPath(stream.node));
+        else syncPath(realPath(stream.node));
         return 0;
       } catch (error) {
         fail(error);
@@ -175,13 +175,4 @@ function isNewPage(path: string, buffer: Uint8Array, offset: number, length: num
   for (let page = offset; page < offset + length; page += PAGE_BYTES)
     if (buffer.subarray(page, page + 8).some((byte) => byte !== 0)) return false;
   return true;
-}
-
-function syncFolder(folder: string): void {
-  const fd = openSync(join(folder), "r");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }

@@ -8,7 +8,7 @@ import pgliteWasm from "@electric-sql/pglite/pglite.wasm" with { type: "file" };
 import { drizzle } from "drizzle-orm/pglite";
 import type { Database, Orm } from "./client.ts";
 import { lockDataDir } from "./data-dir-lock.ts";
-import { openDurableFiles } from "./durable-files.ts";
+import { openDurableFiles, type SyncData } from "./durable-files.ts";
 import { poolAround } from "./embedded-pool.ts";
 import * as tables from "./tables.ts";
 
@@ -22,17 +22,19 @@ const DURABLE_PARAMS = [
 /**
  * Opens PostgreSQL inside this process, with its files in DATA_DIR/postgres. The first start creates them, in 3 to 5 s.
  * @param options.onFailure called once, when the disk has refused to store something: only a restart can help.
+ * @param options.syncData for tests.
  * @throws OperatorError when another process uses the folder.
  */
 export async function openEmbedded(options: {
   dataDir: string;
   onFailure?: ((error: Error) => void) | undefined;
+  syncData?: SyncData | undefined;
 }): Promise<Database> {
   const unlock = lockDataDir(options.dataDir);
   const folder = join(options.dataDir, "postgres");
   const isNew = !existsSync(join(folder, "PG_VERSION"));
   if (isNew) process.stderr.write("Creating the embedded database (once, a few seconds)…\n");
-  const { files, durable, usable } = openDurableFiles(folder, options.onFailure);
+  const { files, durable, usable } = openDurableFiles(folder, options.onFailure, options.syncData);
   let client: PGlite;
   try {
     const [pgliteWasmModule, initdbWasmModule] = await Promise.all([
@@ -60,14 +62,20 @@ export async function openEmbedded(options: {
     usable();
     return call(message);
   };
-  // BullMQ's statements do not wait for the disk: the queue only dispatches, and what it loses is found in our tables.
-  const queue = { query: client.query.bind(client), exec: client.exec.bind(client) };
+  // Its statements do not wait for the disk. BullMQ's are such: the queue only dispatches, and what it loses is found in
+  // our tables.
+  const hasty: PGlite = Object.assign(Object.create(client), {
+    query: client.query.bind(client),
+    exec: client.exec.bind(client),
+    transaction: client.transaction.bind(client),
+  });
   makeDurable(client, durable);
   const orm = drizzle(client, { schema: tables }) as unknown as Orm;
 
   return {
     kind: "embedded",
     orm,
+    asyncCommit: drizzle(hasty, { schema: tables }) as unknown as Orm,
     listen(channel, onNotify) {
       // A client must not hear of what a power failure could still undo. In their order.
       let last: Promise<void> = Promise.resolve();
@@ -78,7 +86,7 @@ export async function openEmbedded(options: {
         );
       });
     },
-    queuePool: () => poolAround({ ...queue, onNotification: client.onNotification.bind(client) }),
+    queuePool: () => poolAround(hasty),
     // There is only one process and one session: nothing else runs meanwhile.
     async withAdvisoryLock(_lock, work, signal) {
       signal?.throwIfAborted();

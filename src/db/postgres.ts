@@ -44,9 +44,13 @@ export async function openPostgres(options: {
   let pool: pg.Pool | undefined;
   let leading: postgres.Sql | undefined;
 
+  const orm = drizzle(client, { schema: tables }) as unknown as Orm;
+
   return {
     kind: "postgres",
-    orm: drizzle(client, { schema: tables }) as unknown as Orm,
+    orm,
+    // The server is another machine, which may lose its power while this one goes on.
+    asyncCommit: orm,
 
     async listen(channel, onNotify) {
       let listening = false;

@@ -20,6 +20,8 @@ const DISK_WAS_FULL =
 
 export interface RunnerDeps extends PrepareDeps {
   orm: Orm;
+  /** See Database. */
+  asyncCommit: Orm;
   leases: LeaseManager;
   /** On shutdown, leave running agents to the next process on this machine, or stop them. */
   handover: "leave" | "stop";
@@ -50,7 +52,7 @@ export async function runClaimed(deps: RunnerDeps, run: ClaimedRun, shutdown: Ab
   logger.info("run started", { attempt: run.attempt });
   const lease = deps.leases.hold(run);
   const life = AbortSignal.any([lease.lost, shutdown]);
-  const writer = openRunWriter({ orm: deps.orm, run, signal: life });
+  const writer = openRunWriter({ orm: deps.orm, asyncCommit: deps.asyncCommit, run, signal: life });
   const state: RunnerState = { deps: { ...deps, logger }, run, lease, life, writer, agentRun: undefined };
   const { metrics } = deps;
   metrics.runStarted();

@@ -61,9 +61,17 @@ export interface RunWriter {
   detach(graceMs: number): Promise<void>;
 }
 
-/** @param options.signal ends the retries; it aborts with LeaseLost or when this process must stop. */
-export function openRunWriter(options: { orm: Orm; run: ClaimedRun; signal: AbortSignal }): RunWriter {
-  const { orm, run, signal } = options;
+/**
+ * @param options.asyncCommit for what a run of this machine need not remember after a loss of power; default: `orm`.
+ * @param options.signal ends the retries; it aborts with LeaseLost or when this process must stop.
+ */
+export function openRunWriter(options: {
+  orm: Orm;
+  asyncCommit?: Orm;
+  run: ClaimedRun;
+  signal: AbortSignal;
+}): RunWriter {
+  const { orm, asyncCommit = orm, run, signal } = options;
   const used = new Set<string>();
   const change = async (set: PromptChange): Promise<void> => {
     await retryWhileUnavailable(signal, () => updateHeld(orm, run, { ...set, updatedAt: sql`now()` }));
@@ -80,7 +88,11 @@ export function openRunWriter(options: { orm: Orm; run: ClaimedRun; signal: Abor
     });
 
   return {
-    holdSandbox: (config) => retryWhileUnavailable(signal, () => holdSandbox(orm, run, config)),
+    // A sandbox of this machine that nobody holds is removed.
+    holdSandbox: (config) =>
+      retryWhileUnavailable(signal, () =>
+        holdSandbox(config.provider === "local" ? asyncCommit : orm, run, config),
+      ),
     recordPush: (commit) => retryWhileUnavailable(signal, () => recordPush(orm, run, commit)),
     // An absolute number, so that a repeated write changes nothing.
     markAdopted: (process) => change({ process, attempt: Math.max(run.attempt - 1, 1) }),

@@ -1,6 +1,7 @@
 import { link, open, rename, rm } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { syncPath } from "../shared/sync-path.ts";
 
 /** The id of this DATA_DIR, and so of this machine; created by whichever process is first. */
 export async function hostId(dataDir: string): Promise<string> {
@@ -19,7 +20,8 @@ export async function hostId(dataDir: string): Promise<string> {
   } finally {
     await rm(draft, { force: true });
   }
-  await syncFolder(dataDir);
+  // So that the name lasts, too.
+  syncPath(dataDir);
   return (await readId(file))?.text ?? "";
 }
 
@@ -49,17 +51,5 @@ async function writeDurably(path: string, text: string): Promise<void> {
     await file.sync();
   } finally {
     await file.close();
-  }
-}
-
-/** So that the name lasts, too. Some file systems cannot flush a folder. */
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path);
-  try {
-    await folder.sync().catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== "EINVAL") throw error;
-    });
-  } finally {
-    await folder.close();
   }
 }

@@ -22,11 +22,12 @@ export const promptRunner: Task = async ({
   metrics,
   logger,
 }) => {
-  const { orm } = database;
+  const { orm, asyncCommit } = database;
   const shutdown = new AbortController();
   const leases = openLeaseManager({ orm, logger });
   const { runLimits: limits, egress } = config;
-  const deps = { orm, leases, sandboxes, agent, model, egress, limits, handover, metrics, logger };
+  const common = { leases, sandboxes, agent, model, egress, limits, handover, metrics, logger };
+  const deps = { orm, asyncCommit, ...common };
   const claimant = {
     owner: leases.owner,
     host: sandboxes.host,
@@ -41,7 +42,8 @@ export const promptRunner: Task = async ({
   // Goes on while prompts wait, so that a lost job does not delay any.
   const slots = createSlots({
     total: config.workerConcurrency,
-    claim: (lastSlot) => claimNext(orm, { ...claimant, lastSlot }),
+    // After a loss of power the prompt waits again, and nothing of the run is left.
+    claim: (lastSlot) => claimNext(asyncCommit, { ...claimant, lastSlot }),
     run: (run) => runClaimed(deps, run, shutdown.signal),
     passOn: (promptId) => redispatch(orm, promptId),
   });

@@ -9,13 +9,16 @@ import { migrationsHash } from "./services.ts";
 const CACHE = resolve(import.meta.dir, "../../.cache");
 
 /** Opens a migrated embedded database in a new folder. It is copied from a template in 0.5 s; creating one takes 5 s. */
-export async function openMigrated(dataDir: string): Promise<Database> {
+export async function openMigrated(
+  dataDir: string,
+  options: Omit<Parameters<typeof openEmbedded>[0], "dataDir"> = {},
+): Promise<Database> {
   await mkdir(dataDir, { recursive: true });
   await cp(join(await makeTemplate(), "postgres"), join(dataDir, "postgres"), {
     recursive: true,
     mode: constants.COPYFILE_FICLONE,
   });
-  return openEmbedded({ dataDir });
+  return openEmbedded({ dataDir, ...options });
 }
 
 /** Creates the template for these migrations unless it exists. Of concurrent processes, the first to finish wins. */

@@ -91,6 +91,7 @@ async function openRunFixture(options: Parameters<typeof openSandboxFixture>[0])
 
   const depsFor = (agent: Agent, more: Partial<RunnerDeps> = {}): RunnerDeps => ({
     orm,
+    asyncCommit: database.asyncCommit,
     leases,
     sandboxes: machine.provider,
     agent,

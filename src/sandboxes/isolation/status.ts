@@ -51,8 +51,9 @@ export async function openIsolation(options: {
   uids: { first: number };
   allowUnisolated: boolean;
   recheckMs?: number;
+  refreshMs?: number;
 }): Promise<MachineIsolation> {
-  const { allowUnisolated, recheckMs = RECHECK_MS } = options;
+  const { allowUnisolated, recheckMs = RECHECK_MS, refreshMs = REFRESH_MS } = options;
   let probed: Probed = await probeIsolation(options);
   let probedAt = performance.now();
   let refreshedAt = probedAt;
@@ -90,7 +91,7 @@ export async function openIsolation(options: {
     require: async () => refuse(await refusal()),
     requireNow: () => refuse(refusalNow()),
     async refresh() {
-      if (performance.now() - refreshedAt < REFRESH_MS) return;
+      if (performance.now() - refreshedAt < refreshMs) return;
       refreshedAt = performance.now();
       await writeEtc(etcFolder(options.dataDir));
     },

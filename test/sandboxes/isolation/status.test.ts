@@ -2,6 +2,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { etcFolder } from "../../../src/sandboxes/isolation/sandbox-etc.ts";
 import { openIsolation } from "../../../src/sandboxes/isolation/status.ts";
 import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
 
@@ -21,11 +22,11 @@ async function machineWith(programs: Record<string, string>) {
     const found = Bun.which(name);
     if (found && !programs[name]) await symlink(found, join(path, name));
   }
-  const open = (options: { allowUnisolated?: boolean; recheckMs?: number } = {}) =>
+  const open = (options: { allowUnisolated?: boolean; recheckMs?: number; refreshMs?: number } = {}) =>
     openIsolation({
       ...{ path, dataDir: folder, uids: { first: 200_000 }, allowUnisolated: false, ...options },
     });
-  return { open, add, [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) };
+  return { folder, open, add, [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) };
 }
 
 const WORKS = "#!/bin/sh\nexit 0\n";
@@ -47,6 +48,20 @@ test("it is tried again only after a while", async () => {
   const isolation = await machine.open();
   for (const name of ["bwrap", "socat"]) await machine.add(name, WORKS);
   expect(await isolation.status.refusal()).toContain("bubblewrap is not installed");
+});
+
+// The sweep compared hundreds of files every ten seconds.
+test("copies of this machine's files are compared with them only after a while", async () => {
+  await using machine = await machineWith({ bwrap: WORKS, socat: WORKS });
+  const stale = join(etcFolder(machine.folder), "etc", "hosts");
+  const isStaleAfter = async (refreshMs?: number) => {
+    const isolation = await machine.open(refreshMs === undefined ? {} : { refreshMs });
+    await writeFile(stale, "stale");
+    await isolation.refresh();
+    return (await Bun.file(stale).text()) === "stale";
+  };
+  expect(await isStaleAfter()).toBe(true);
+  expect(await isStaleAfter(0)).toBe(false);
 });
 
 test.each([
