@@ -5,7 +5,7 @@ import type { Logger } from "../observability/logger.ts";
 import type { Sandbox, WorkResult } from "../sandboxes/sandbox.ts";
 import { messageOf } from "../shared/errors.ts";
 import { sleep } from "../shared/time.ts";
-import { backoffMs, classify, Interrupted } from "./failures.ts";
+import { AgentKilled, backoffMs, classify, DISK_WAS_FULL, Interrupted } from "./failures.ts";
 import { untilIsolated } from "./until-isolated.ts";
 import type { RunWriter } from "./writer.ts";
 
@@ -16,7 +16,9 @@ const MAX_DELIVERIES = 8;
  * Delivers the work to its branch, after recording that work may leave the sandbox from now on. Transient failures (a full
  * disk, an unreachable host) are retried here: another attempt of the prompt would repeat the work on top of what the first
  * has delivered.
- * @throws Interrupted when the tries are used up. What is not transient, or the last error of a cancelled run, as it is.
+ * @throws Interrupted when the tries are used up. AgentKilled when the disk has lost the work before any of it left the
+ *   sandbox. What is not transient, or the last error of a cancelled run, as it is.
+ * @param options.mayStartOver whether the run may begin anew: it has reached no limit.
  * @param options.life ends a pause between two tries at once; the next runner continues.
  * @param options.cancelled ends a pause, too; delivery is then tried one last time.
  */
@@ -25,22 +27,32 @@ export async function deliver(options: {
   run: ClaimedRun;
   sandbox: Sandbox;
   record: AgentProcess;
+  mayStartOver: boolean;
   life: AbortSignal;
   cancelled: AbortSignal;
   logger: Logger;
 }): Promise<WorkResult> {
-  const { writer, run, sandbox, record, life, cancelled, logger } = options;
+  const { writer, run, sandbox, record, mayStartOver, life, cancelled, logger } = options;
+  // How far an earlier runner came is unknown.
+  let hasLeft = record.delivering === true;
+  const onImport = () => {
+    hasLeft = true;
+  };
   await writer.markDelivering(record);
   for (let tries = 1; ; tries += 1) {
     const last = tries >= MAX_DELIVERIES || cancelled.aborted;
     try {
-      const work = () => sandbox.deliverWork(commitMessage(run), life);
+      const work = () => sandbox.deliverWork(commitMessage(run), life, onImport);
       return await untilIsolated(work, { writer, logger, life, cancelled });
     } catch (error) {
       life.throwIfAborted();
-      if (classify(error).kind !== "transient" || (last && cancelled.aborted)) throw error;
+      if (last && cancelled.aborted) throw error;
+      // What is lost, no other try finds.
+      const lost = !(await sandbox.intact());
+      if (lost && mayStartOver && !hasLeft) throw new AgentKilled(DISK_WAS_FULL);
+      if (!lost && classify(error).kind !== "transient") throw error;
       // A part of the work may be kept or pushed: a new attempt would do it a second time, on top of the first.
-      if (last) throw new Interrupted(undelivered(run, error), { cause: error });
+      if (lost || last) throw new Interrupted(undelivered(run, error), { cause: error });
       logger.warn("delivery failed, will retry", { tries, error: messageOf(error) });
       await pause(backoffMs(tries), life, cancelled);
     }

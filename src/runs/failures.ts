@@ -45,6 +45,9 @@ export class AgentKilled extends Error {
   override readonly name = "AgentKilled";
 }
 
+export const DISK_WAS_FULL =
+  "The disk of the machine that runs the prompts was full, and a part of the work was lost.";
+
 /** No attempt is left. `message` is for the user. */
 export class AttemptsExhausted extends Error {
   override readonly name = "AttemptsExhausted";

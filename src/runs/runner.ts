@@ -5,7 +5,7 @@ import { RepositoryError } from "../sandboxes/sandbox.ts";
 import { messageOf } from "../shared/errors.ts";
 import { type AgentRun, keptBy, type PrepareDeps } from "./agent-run.ts";
 import { deliver } from "./deliver.ts";
-import { AgentKilled, classify, MAX_ATTEMPTS } from "./failures.ts";
+import { AgentKilled, classify, DISK_WAS_FULL, MAX_ATTEMPTS } from "./failures.ts";
 import { finishRun, type Outcome, usageOfPrompt } from "./finish.ts";
 import { CANCELLED, handleRunFailure } from "./handle-failure.ts";
 import type { Lease, LeaseManager } from "./leases.ts";
@@ -14,9 +14,6 @@ import { CALM_MS } from "./stalled-adoptions.ts";
 import { resumeAgent } from "./start-agent.ts";
 import { type WatchResult, watchAgent } from "./watch-agent.ts";
 import { openRunWriter, type RunWriter } from "./writer.ts";
-
-const DISK_WAS_FULL =
-  "The disk of the machine that runs the prompts was full, and a part of the work was lost.";
 
 export interface RunnerDeps extends PrepareDeps {
   orm: Orm;
@@ -101,6 +98,7 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
   });
   const work = await deliver({
     ...{ writer, run, sandbox, record, life, cancelled: lease.cancelled, logger },
+    mayStartOver: !limit,
   }).catch((error: unknown) => {
     // A sandbox that is full has no space for a commit either, and what the user must hear of is the limit.
     if (limit?.name !== "quota" || !(error instanceof RepositoryError)) throw error;

@@ -33,7 +33,7 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
       keepState: (keeps) => machine.keepState(id, request.sessionId, keeps),
       watchDisk: (onFull) => machine.disk.watch(space, onFull),
       intact: () => machine.disk.intact(space),
-      async deliverWork(message, signal) {
+      async deliverWork(message, signal, onImport) {
         signal.throwIfAborted();
         // Also the packing that an earlier runner may have started.
         await machine.killAll(id);
@@ -46,6 +46,7 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
           await withinQuota({ disk: machine.disk, space, signal }, (inTime) =>
             packed(process, maxWorkBytes, inTime),
           );
+          onImport?.();
           const bundle = Bun.file(process.output).size > 0 ? process.output : undefined;
           return await machine.repositoryFor(request).importBundle(request, { bundle, start }, signal);
         } finally {

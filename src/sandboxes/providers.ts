@@ -1,6 +1,6 @@
 import { allocatorSandboxes } from "./allocator/allocator.ts";
 import { localSandboxes } from "./local.ts";
-import { openMachine } from "./machine.ts";
+import { openMachine } from "./open-machine.ts";
 import type { SandboxProvider } from "./sandbox.ts";
 
 /**

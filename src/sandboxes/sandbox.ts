@@ -41,14 +41,19 @@ export interface Sandbox {
   keepState(keeps: Keeps): Promise<void>;
   /** Calls `onFull` once, when the sandbox has used all the disk space that it may. `open` and `deliverWork` watch themselves. */
   watchDisk(onFull: () => void): { stop(): void };
-  /** After the agent has ended: false, once, if the machine's disk has lost a part of what it wrote. */
+  /**
+   * Once all programs have ended: false if the machine's disk has lost a part of what was written here. It says so once, or
+   * for ever if the sandbox cannot be written to any more.
+   */
   intact(): Promise<boolean>;
   /**
    * Commits uncommitted changes, imports the branch from the sandbox, and pushes it if the service has credentials. Call
    * it when all programs have ended. Idempotent.
-   * @param message of the commit. @throws RepositoryError; NotIsolated: what is in the checkout stays as it is.
+   * @param message of the commit.
+   * @param onImport called before anything leaves the sandbox.
+   * @throws RepositoryError; NotIsolated: what is in the checkout stays as it is.
    */
-  deliverWork(message: string, signal: AbortSignal): Promise<WorkResult>;
+  deliverWork(message: string, signal: AbortSignal, onImport?: () => void): Promise<WorkResult>;
 }
 
 export interface SandboxProvider {

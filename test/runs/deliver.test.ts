@@ -2,7 +2,7 @@ import { afterAll, describe, expect, spyOn, test } from "bun:test";
 import type { ClaimedRun } from "../../src/lifecycle/start-run.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { deliver } from "../../src/runs/deliver.ts";
-import { classify } from "../../src/runs/failures.ts";
+import { AgentKilled, classify, Interrupted } from "../../src/runs/failures.ts";
 import type { RunWriter } from "../../src/runs/writer.ts";
 import { RepositoryError, type Sandbox, type WorkResult } from "../../src/sandboxes/sandbox.ts";
 import { withTimeout } from "../../src/shared/time.ts";
@@ -11,12 +11,22 @@ import { PROCESS } from "../harness/seed.ts";
 const WORK: WorkResult = { commits: 1, head: "abc1234", push: { pushed: true, to: "there" } };
 
 /** Starts a delivery whose first `failures` attempts find the host unreachable. `onTry` is called in each attempt. */
-function startDelivery(options: { failures: number; onTry?: (tries: number) => void }) {
+function startDelivery(options: {
+  failures: number;
+  onTry?: (tries: number) => void;
+  /** Whether the disk has lost what was written in the sandbox, and whether work leaves it before an attempt fails. */
+  lost?: boolean;
+  imports?: boolean;
+  mayStartOver?: boolean;
+  delivering?: boolean;
+}) {
   const [life, cancelled] = [new AbortController(), new AbortController()];
   let tries = 0;
   const sandbox = {
-    async deliverWork() {
+    intact: async () => !options.lost,
+    async deliverWork(...[, , onImport]: Parameters<Sandbox["deliverWork"]>) {
       tries += 1;
+      if (options.imports) onImport?.();
       options.onTry?.(tries);
       if (tries <= options.failures) throw new RepositoryError("The host is away.", undefined, true);
       return WORK;
@@ -26,7 +36,8 @@ function startDelivery(options: { failures: number; onTry?: (tries: number) => v
     writer: { markDelivering: async () => undefined } as unknown as RunWriter,
     run: { data: "Do it", sessionId: "s", branch: "prompt/s" } as ClaimedRun,
     sandbox,
-    record: PROCESS,
+    record: { ...PROCESS, ...(options.delivering && { delivering: true }) },
+    mayStartOver: options.mayStartOver ?? true,
     life: life.signal,
     cancelled: cancelled.signal,
     logger: createLogger({ level: "silent" }),
@@ -87,4 +98,28 @@ test("a delivery that fails to the last try is no reason to do the work again", 
   } finally {
     random.mockRestore();
   }
+});
+
+// Found by chaos: a full disk broke the sandbox's file system, and delivery was tried for four minutes, on work that was gone.
+describe("work that a full disk has lost", () => {
+  test("is done again if none of it has left the sandbox", async () => {
+    const { done, tries } = startDelivery({ failures: 99, lost: true });
+    expect(await done.catch((reason: unknown) => reason)).toBeInstanceOf(AgentKilled);
+    expect(tries()).toBe(1);
+  });
+
+  test.each([
+    ["a part of it may have left", { imports: true }],
+    ["an earlier runner may have delivered a part of it", { delivering: true }],
+    ["the run has reached a limit", { mayStartOver: false }],
+  ])("is not done again if %s", async (_, how) => {
+    const { done, tries } = startDelivery({ failures: 99, lost: true, ...how });
+    expect(await done.catch((reason: unknown) => reason)).toBeInstanceOf(Interrupted);
+    expect(tries()).toBe(1);
+  });
+
+  test("is no reason to give up what was delivered", async () => {
+    const { done } = startDelivery({ failures: 0, lost: true });
+    expect(await done).toEqual(WORK);
+  });
 });

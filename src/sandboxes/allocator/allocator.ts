@@ -64,12 +64,13 @@ export function allocatorSandboxes(options: {
       watchDisk: (onFull) => machine.disk.watch(machine.spaceOf(id, request.sessionId), onFull),
       // The work is on another machine.
       intact: async () => true,
-      async deliverWork(message, signal) {
+      async deliverWork(message, signal, onImport) {
         await machine.killAll(id);
         await machine.require(id);
         const bundle = join(machine.folderOf(id), `work-${crypto.randomUUID()}.bundle`);
         try {
           const size = await packRemotely(remoteOf(borrowed, signal), { id, message, bundle });
+          onImport?.();
           const work = { bundle: size > 0 ? bundle : undefined, start };
           return await machine.repositoryFor(request).importBundle(request, work, signal);
         } finally {

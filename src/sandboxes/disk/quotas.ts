@@ -32,8 +32,9 @@ export interface QuotaMethod {
   /** What only a walk over the tree can count. */
   walked(space: DiskSpace): readonly string[];
   /**
-   * Whether all that was written in the space is there, as far as is known; false is said once. A file system in a sparse
-   * file takes its space late: on a full disk it loses what programs have written without an error.
+   * Whether all that was written in the space is there, as far as is known; false is said once, or for ever if nothing more
+   * can be written. A file system in a sparse file takes its space late: on a full disk it loses what programs have written
+   * without an error, and if that is its journal, it ends.
    */
   intact(space: DiskSpace): Promise<boolean>;
   /** Empties and frees the folder; its processes have ended. Idempotent. */

@@ -101,7 +101,7 @@ export async function probeSizedFiles(options: {
         () => "",
         (error: unknown) => messageOf(error),
       );
-      return !/input\/output error|no space/i.test(failure);
+      return !/input\/output error|no space|read-only file system/i.test(failure);
     },
     release: ({ folder }) => releaseSizedFile({ folder, path }),
   };

@@ -13,7 +13,7 @@ import { rejection, scrub } from "./git-output.ts";
 import { CREDENTIAL_HELPER, gitEnvironment } from "./git-settings.ts";
 import type { RepoAddress } from "./repo-url.ts";
 import { type Input, runBounded } from "./run-bounded.ts";
-import { OTHER_SIDES } from "./scripts.ts";
+import { OTHER_SIDES } from "./script-parts.ts";
 
 /** One run of git: a script of scripts.ts, and all that it gets. */
 export interface GitProgram {

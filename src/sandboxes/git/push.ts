@@ -6,7 +6,8 @@ import { gitFolderOf } from "./local-path.ts";
 import { defaultBranchesIn, headsIn } from "./remote-branches.ts";
 import { checkSessionBranch } from "./repo-url.ts";
 import type { CheckoutRequest, PushResult } from "./request.ts";
-import { EXIT, LOOK, PUSH } from "./scripts.ts";
+import { EXIT } from "./script-parts.ts";
+import { LOOK, PUSH } from "./scripts.ts";
 import { sessionRefs } from "./session-refs.ts";
 import { type StoreGit, succeeded } from "./store-git.ts";
 

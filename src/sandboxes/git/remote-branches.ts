@@ -2,7 +2,7 @@ import type { GitResult } from "./git.ts";
 import { isTransient, RepositoryError, readFailure } from "./git-errors.ts";
 import type { RepoAddress } from "./repo-url.ts";
 import type { CheckoutRequest } from "./request.ts";
-import { EXIT } from "./scripts.ts";
+import { EXIT } from "./script-parts.ts";
 import type { StoreGit } from "./store-git.ts";
 
 /** How many branch names an error message lists. */

@@ -12,7 +12,8 @@ import { pushBranch } from "./push.ts";
 import { fetchFailure } from "./remote-branches.ts";
 import type { RepoAddress } from "./repo-url.ts";
 import type { CheckoutRequest, WorkResult } from "./request.ts";
-import { BUNDLE, CHECK_OUT, EXIT, FETCH, IMPORT, TIDY } from "./scripts.ts";
+import { EXIT } from "./script-parts.ts";
+import { BUNDLE, CHECK_OUT, FETCH, IMPORT, TIDY } from "./scripts.ts";
 import { sessionRefs } from "./session-refs.ts";
 import { openStoreGit, succeeded } from "./store-git.ts";
 

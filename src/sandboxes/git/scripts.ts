@@ -1,4 +1,5 @@
-import { otherSide, STRICT } from "./git-settings.ts";
+import { STRICT } from "./git-settings.ts";
+import { EXIT, PRELUDE, SIZE } from "./script-parts.ts";
 
 /**
  * What git does, as one script an operation, because each closed program costs milliseconds. The texts are constants; their
@@ -6,65 +7,8 @@ import { otherSide, STRICT } from "./git-settings.ts";
  * this machine, instead of the URL.
  */
 
-/** Exit codes that mean something. */
-export const EXIT = { unreadable: 3, fetchFailed: 4, tooLarge: 5, badWork: 6 } as const;
-
 /** In a store, before the smaller ones are joined. */
 const MAX_PACKS = 50;
-
-/** $FILE_BLOCKS: the largest file, in units of 512 bytes. $MEMORY_KB: address space of each process. */
-const PRELUDE = `
-set -u
-umask 022
-ulimit -c 0
-ulimit -f "$FILE_BLOCKS" 2>/dev/null || :
-ulimit -v "$MEMORY_KB" 2>/dev/null || :
-# A file that is too large is an error with a message, not a signal.
-trap '' XFSZ
-export GIT_DIR="$STORE"
-commit() { git rev-parse --quiet --verify --end-of-options "$1^{commit}"; }
-older() { git merge-base --is-ancestor "$1" "$2"; }
-# Reads the session's refs into base, kept (its head) and pushed (its branch in the source repository).
-read_refs() {
-  base= kept= pushed=
-  while read -r id name; do
-    case $name in
-      "$refs/base") base=$id ;;
-      "$refs/head") kept=$id ;;
-      "$refs/origin") pushed=$id ;;
-    esac
-  done <<END
-$(git for-each-ref --format="%(objectname) %(refname)" "$refs")
-END
-}
-# Moves the session's head from $kept. If the new commit does not contain the old one, the old one stays reachable.
-set_head() {
-  if [ "$kept" = "$1" ]; then return 0; fi
-  if [ -n "$kept" ] && ! older "$kept" "$1"; then git update-ref "$refs/aside/$kept" "$kept" || return; fi
-  git update-ref "$refs/head" "$1"
-}
-# Removes what a receiving git that failed has left: as much as $FILE_BLOCKS allows, at each try.
-tidy() {
-  rm -rf "$STORE"/objects/pack/tmp_* "$STORE"/objects/pack/.tmp-* "$STORE"/objects/??/tmp_obj_* "$STORE"/objects/tmp_objdir-*
-}
-fetch() {
-  url=\${SOURCE:-$1}
-  shift
-  git fetch --quiet --no-tags --no-write-fetch-head --no-auto-maintenance --no-recurse-submodules \\
-    \${SOURCE:+"--upload-pack=$UPLOAD_PACK"} -- "$url" "$@" || { tidy; return 1; }
-}
-list() {
-  url=\${SOURCE:-$1}
-  shift
-  git ls-remote --symref \${SOURCE:+"--upload-pack=$UPLOAD_PACK"} -- "$url" "$@"
-}
-`;
-
-/** The other sides' commands, for a source on this machine. */
-export const OTHER_SIDES = {
-  UPLOAD_PACK: otherSide("upload-pack"),
-  RECEIVE_PACK: otherSide("receive-pack"),
-} as const;
 
 /**
  * $1 URL  $2 the session's refs  $3 target branch  $4 the session's branch; empty: the session has not made it.
@@ -96,19 +40,6 @@ fi
 set_head "$start" || exit
 wait
 echo "$start $base"
-`;
-
-/**
- * $1 commit  $2 the most files and folders  $3 the most bytes. Stops counting at a limit: a few KB can describe millions of
- * files, and as many folders without any file.
- */
-const SIZE = `
-size() {
-  { git ls-tree -r -t -l "$1" || echo failed; } | LC_ALL=C awk -v files="$2" -v bytes="$3" '
-    $1 == "failed" { failed = 1; exit }
-    { count += 1; if ($4 ~ /^[0-9]+$/) sum += $4; if (count > files + 0 || sum > bytes + 0) { over = 1; exit } }
-    END { if (over) exit ${EXIT.tooLarge}; if (failed) exit 1 }'
-}
 `;
 
 /**

@@ -1,4 +1,3 @@
-import { chmodSync, lstatSync, renameSync, writeFileSync } from "node:fs";
 import {
   chmod,
   lstat,
@@ -17,7 +16,7 @@ import {
 import { dirname, join } from "node:path";
 import { openUntrusted } from "../../shared/untrusted-file.ts";
 import { removeTree } from "../remove-tree.ts";
-import { INSIDE } from "./inside.ts";
+import { removeOldUsers, userMounts } from "./etc-users.ts";
 import { inSystem } from "./system-mounts.ts";
 
 /**
@@ -60,8 +59,6 @@ const ETC_OWN = {
 };
 
 const DEPTH = 8;
-/** Files of users are written anew after half of it, and removed after it: those of a running program stay mounted. */
-const USER_FILES_MS = 24 * 60 * 60_000;
 
 /** Where the copies are, for `writeEtc`. */
 export const etcFolder = (dataDir: string) => join(dataDir, "sandbox-etc");
@@ -185,33 +182,4 @@ async function removeOthers(folder: string, wanted: ReadonlySet<string>): Promis
 /** bwrap's arguments for /etc, as the program of this user sees it. */
 export function etcMounts(folder: string, uid: number): string[] {
   return ["--ro-bind", treeIn(folder), "/etc", ...userMounts(folder, uid)];
-}
-
-/** Many programs look up their own user and fail if there is none. */
-function userMounts(folder: string, uid: number): string[] {
-  const isRoot = uid === 0;
-  const texts = {
-    passwd: `agent:x:${uid}:${uid}::${INSIDE.home}:/bin/sh\n${isRoot ? "" : "root:x:0:0:root:/root:/bin/sh\n"}nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n`,
-    group: `agent:x:${uid}:\n${isRoot ? "" : "root:x:0:\n"}nogroup:x:65534:\n`,
-  };
-  return (["passwd", "group"] as const).flatMap((name) => {
-    const file = join(folder, `${name}-${uid}`);
-    const age = Date.now() - (lstatSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0);
-    if (age > USER_FILES_MS / 2) {
-      // In two steps, because another process may start a program of the same user meanwhile.
-      const draft = `${file}.${crypto.randomUUID()}`;
-      writeFileSync(draft, texts[name]);
-      chmodSync(draft, 0o644);
-      renameSync(draft, file);
-    }
-    return ["--ro-bind", file, join("/etc", name)];
-  });
-}
-
-async function removeOldUsers(folder: string): Promise<void> {
-  for (const name of await readdir(folder)) {
-    const file = join(folder, name);
-    const made = (await lstat(file).catch(() => undefined))?.mtimeMs ?? Date.now();
-    if (/^(passwd|group)-/.test(name) && Date.now() - made > USER_FILES_MS) await rm(file, { force: true });
-  }
 }

@@ -285,6 +285,12 @@ test.if(isRoot)("what a full disk of the machine has lost is known", async () =>
     await Bun.$`dd if=/dev/zero of=${join(disk, "filler")} bs=1M`.quiet().nothrow();
     expect((await fixture.run(space, "head -c 4M /dev/urandom > lost")).code).toBe(0);
     expect(await fixture.quotas.intact(space)).toBe(false);
+    // Its journal was among what was lost: it stays read-only when there is space again.
+    await Bun.$`rm ${join(disk, "filler")}`.quiet();
+    expect(await fixture.run(space, "touch more")).toMatchObject({
+      stderr: expect.stringContaining("Read-only"),
+    });
+    expect(await fixture.quotas.intact(space)).toBe(false);
   } finally {
     await removeFolder(folder);
   }

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readConfig } from "../../../src/config/config.ts";
 import { createLogger } from "../../../src/observability/logger.ts";
-import { openMachine } from "../../../src/sandboxes/machine.ts";
+import { openMachine } from "../../../src/sandboxes/open-machine.ts";
 import { RepositoryError } from "../../../src/sandboxes/sandbox.ts";
 import { makeRepository, type TestRepository } from "../../harness/repository.ts";
 import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
