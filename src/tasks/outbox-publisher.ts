@@ -20,12 +20,13 @@ export const outboxPublisher: Task = async ({ database, queue, metrics, logger }
       throw error;
     }
     metrics.published("done", ids.length);
-    await markPublished(database.orm, ids);
+    await markPublished(database.asyncCommit, ids);
   };
 
   const drain = async () => {
     for (;;) {
-      const due = await claimOutbox(database.orm, BATCH);
+      // After a loss of power, what the queue does not know either is published again.
+      const due = await claimOutbox(database.asyncCommit, BATCH);
       const byTopic = Map.groupBy(due, ({ topic }) => topic);
       await Promise.all([...byTopic].map(([topic, messages]) => publish(topic, messages)));
       if (due.length < BATCH) return;
