@@ -11,24 +11,14 @@ export interface Attempt {
   observed: string;
 }
 
-/** What an attempt is told: where on the host the things are that it must not reach. None of it is secret. */
-export interface Target {
-  /** The service's DATA_DIR, and a file in it whose text begins with `CANARY`. */
-  dataDir: string;
+/** What an attack on the host would find. */
+export interface Bait {
+  /** A file whose text begins with `CANARY`, in the service's DATA_DIR. */
   secretFile: string;
-  /** Folders of this sandbox and of another tenant's, as the host sees them. */
-  ownFolder: string;
-  otherFolder: string;
   /** A file with `CANARY` that only its owner can read, beside the agent's program. */
   besideProgram: string;
   /** The like in /etc, made after the sandbox; undefined where the service may not write there. */
   etcSecret: string | undefined;
-  servicePid: number;
-  /** The service's PID namespace, as /proc/self/ns/pid names it. */
-  serviceNamespace: string;
-  /** The sandbox's folders as programs in it see them. */
-  paths: SandboxPaths;
-  sessionId: string;
   /** Listeners of the host: on 127.0.0.1, on ::1 (undefined: this machine has no IPv6), UDP, and unix sockets. */
   tcpPort: number;
   tcp6Port: number | undefined;
@@ -37,6 +27,21 @@ export interface Target {
   pathSocket: string;
   /** A port of the host that nobody listens on. */
   freePort: number;
+}
+
+/** What an attempt is told: where on the host the things are that it must not reach. None of it is secret. */
+export interface Target extends Bait {
+  /** The service's DATA_DIR. */
+  dataDir: string;
+  /** Folders of this sandbox and of another tenant's, as the host sees them. */
+  ownFolder: string;
+  otherFolder: string;
+  servicePid: number;
+  /** The service's PID namespace, as /proc/self/ns/pid names it. */
+  serviceNamespace: string;
+  /** The sandbox's folders as programs in it see them. */
+  paths: SandboxPaths;
+  sessionId: string;
   /** A file of the host; an attack that runs code on the host creates it. */
   marker: string;
   /** Tokens for the model API behind the gateway: of this run, and of a run that is not this sandbox's. */

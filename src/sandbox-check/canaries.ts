@@ -2,21 +2,12 @@ import { createSocket } from "node:dgram";
 import { chmod, mkdir, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { basename, join } from "node:path";
-import { CANARY } from "./attack.ts";
+import { type Bait, CANARY } from "./attack.ts";
 
-/** What an attack on the host would find: files with secrets, and listeners that notice visitors. */
-export interface Canaries {
-  secretFile: string;
-  /** A program, and beside it a file for its owner's eyes. */
+/** Files with secrets, and listeners that notice visitors. */
+export interface Canaries extends Bait {
+  /** Beside it is a file for its owner's eyes. */
   program: string;
-  besideProgram: string;
-  etcSecret: string | undefined;
-  tcpPort: number;
-  tcp6Port: number | undefined;
-  udpPort: number;
-  abstractSocket: string;
-  pathSocket: string;
-  freePort: number;
   /** Kinds of listeners that were reached since the last call. */
   takeVisitors(): string[];
   remove(): Promise<void>;
