@@ -34,26 +34,28 @@ export async function deliver(options: {
 }): Promise<WorkResult> {
   const { writer, run, sandbox, record, mayStartOver, life, cancelled, logger } = options;
   // How far an earlier runner came is unknown.
-  let hasLeft = record.delivering === true;
-  const onImport = () => {
-    hasLeft = true;
-  };
+  let mayHaveLeft = record.delivering === true;
   await writer.markDelivering(record);
   for (let tries = 1; ; tries += 1) {
     const last = tries >= MAX_DELIVERIES || cancelled.aborted;
+    let leaves = false;
+    const onImport = () => {
+      leaves = true;
+    };
     try {
       const work = () => sandbox.deliverWork(commitMessage(run), life, onImport);
       return await untilIsolated(work, { writer, logger, life, cancelled });
     } catch (error) {
       life.throwIfAborted();
       if (last && cancelled.aborted) throw error;
-      // What is lost, no other try finds.
-      const lost = !(await sandbox.intact());
-      if (lost && mayStartOver && !hasLeft) throw new AgentKilled(DISK_WAS_FULL);
+      // What cannot be read because it is lost, no other try finds.
+      const lost = !leaves && !(await sandbox.intact());
+      if (lost && mayStartOver && !mayHaveLeft) throw new AgentKilled(DISK_WAS_FULL);
       if (!lost && classify(error).kind !== "transient") throw error;
       // A part of the work may be kept or pushed: a new attempt would do it a second time, on top of the first.
       if (lost || last) throw new Interrupted(undelivered(run, error), { cause: error });
       logger.warn("delivery failed, will retry", { tries, error: messageOf(error) });
+      mayHaveLeft ||= leaves;
       await pause(backoffMs(tries), life, cancelled);
     }
   }
