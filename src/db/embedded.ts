@@ -68,6 +68,7 @@ export async function openEmbedded(options: {
     query: client.query.bind(client),
     exec: client.exec.bind(client),
     transaction: client.transaction.bind(client),
+    onNotification: client.onNotification.bind(client),
   });
   makeDurable(client, durable);
   const orm = drizzle(client, { schema: tables }) as unknown as Orm;
