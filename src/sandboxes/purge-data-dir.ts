@@ -5,6 +5,7 @@ import { messageOf } from "../shared/errors.ts";
 import type { Git } from "./git/git.ts";
 import { DROP_REFS, SESSION_REFS } from "./git/scripts.ts";
 import { succeeded } from "./git/store-git.ts";
+import { amongOthers } from "./git/store-lock.ts";
 import { removeTree } from "./remove-tree.ts";
 
 const SESSION = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/;
@@ -78,7 +79,7 @@ export async function purgeDataDir(
   for (const name of await namesIn(join(dataDir, "repos"))) {
     if (!/^[0-9a-f]{32}\.git$/.test(name)) continue;
     const store = join(dataDir, "repos", name);
-    await attempt("a repository's branches", async () => {
+    const drop = async () => {
       // A store belongs to the user that git runs as, where programs have users of their own.
       const { uid } = await stat(store);
       const program = { store, storeWritable: true, local: false, uid };
@@ -90,7 +91,8 @@ export async function purgeDataDir(
       const stdin = { text: doomed.map((ref) => `${ref}\n`).join("") };
       const deleted = await git({ ...program, script: DROP_REFS, args: [PRUNE_AFTER], stdin }, signal);
       branches += Number(succeeded(deleted)) || 0;
-    });
+    };
+    await attempt("a repository's branches", () => amongOthers(store, signal, drop));
   }
   return { conversations, branches };
 }

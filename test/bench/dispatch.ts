@@ -1,7 +1,7 @@
 /**
  * Measures the time from the response to POST /sessions/with-prompt until the agent's process starts (outbox, queue, lease,
- * clone, checkout, sandbox), one prompt after the
- * other, for each combination of database and queue.
+ * clone, checkout, sandbox), one prompt after the other, for each combination of database and queue; and the means of two
+ * parts of it: until the prompt is claimed, and from then until the agent's programs are being started.
  *
  *   bun run bench [COUNT]      COUNT prompts each, default 100; TEST_BINARY=path measures the compiled binary
  */
@@ -9,6 +9,7 @@ import { chmod, mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Combination, createDeployment, startBackend } from "../harness/backend.ts";
+import { freePort } from "../harness/machine.ts";
 import { removeFolder, startPostgres, startRedis } from "../harness/private-servers.ts";
 import { makeRepository } from "../harness/repository.ts";
 import { until } from "../harness/until.ts";
@@ -21,27 +22,33 @@ process.env["TEST_DATABASE_URL"] = postgres.url;
 process.env["TEST_REDIS_URL"] = redis.url;
 try {
   console.log(`${count} prompts each, milliseconds from the response to the agent's start`);
-  console.log("where      median    p95    max");
+  console.log("where      median    p95    max   queue prepare");
   for (const combination of ["redis", "postgres", "embedded"] as const) {
-    const waits = (await measure(combination)).sort((a, b) => a - b);
+    const { waits, queue, prepare } = await measure(combination);
+    waits.sort((a, b) => a - b);
     const at = (share: number) =>
       (waits[Math.min(waits.length - 1, Math.floor(waits.length * share))] ?? Number.NaN)
         .toFixed(1)
         .padStart(7);
-    console.log(`${combination.padEnd(9)} ${at(0.5)} ${at(0.95)} ${at(1)}`);
+    const means = [queue, prepare].map((one) => one.toFixed(1).padStart(7)).join(" ");
+    console.log(`${combination.padEnd(9)} ${at(0.5)} ${at(0.95)} ${at(1)} ${means}`);
   }
 } finally {
   await Promise.all([postgres.stop(), redis.stop()]);
   removeFolder(folder);
 }
 
-async function measure(combination: Combination): Promise<number[]> {
+async function measure(
+  combination: Combination,
+): Promise<{ waits: number[]; queue: number; prepare: number }> {
   await using deployment = await createDeployment(combination);
+  const metricsPort = await freePort();
   // The agent prints only its start time, in nanoseconds since 1970.
   const env = {
     AGENT: "command",
     AGENT_COMMAND: JSON.stringify(["sh", "-c", "date +%s%N; cat >/dev/null"]),
     LOG_LEVEL: "warn",
+    METRICS_PORT: String(metricsPort),
   };
   await using backend = await startBackend(deployment, { env });
   const repository = await makeRepository();
@@ -59,5 +66,16 @@ async function measure(combination: Combination): Promise<number[]> {
     await backend.waitForStatus(sessionId, "NeedsReviewIpReturned");
   }
   await repository.remove();
-  return waits;
+  const metrics = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
+  const meanOf = (phase: string) => {
+    const [sum, runs] = ["sum", "count"].map((part) =>
+      Number(
+        new RegExp(`run_phase_duration_seconds_${part}\\{[^}]*phase="${phase}"[^}]*\\} (\\S+)`).exec(
+          metrics,
+        )?.[1],
+      ),
+    );
+    return ((sum ?? 0) / (runs ?? 0)) * 1000;
+  };
+  return { waits, queue: meanOf("queue"), prepare: meanOf("prepare") };
 }

@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import type { Config } from "../../config/config.ts";
 import type { KeyedMutex } from "../../shared/keyed-mutex.ts";
 import { MIB } from "../../shared/units.ts";
@@ -16,6 +15,7 @@ import { EXIT } from "./script-parts.ts";
 import { BUNDLE, CHECK_OUT, FETCH, IMPORT, TIDY } from "./scripts.ts";
 import { sessionRefs } from "./session-refs.ts";
 import { openStoreGit, succeeded } from "./store-git.ts";
+import { amongOthers, ifAlone } from "./store-lock.ts";
 
 const TIDY_MS = 60_000;
 
@@ -78,13 +78,15 @@ export function openRepositoryStore(options: {
       `The repository ${address.display} is too large: a checkout may have ${repoLimits.maxFiles} files and folders, and ${repoLimits.maxBytes / MIB} MB (REPO_MAX_FILES, REPO_MAX_MB).`,
     );
 
-  /** The only work on the store. Nothing that it leaves when it fails stays there. */
-  const alone = <T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> => {
-    const tidied = () =>
-      work().catch(async (error: unknown) => {
-        if (existsSync(store)) await inStore(TIDY, [], AbortSignal.timeout(TIDY_MS)).catch(() => undefined);
+  /** The only work of this process on the store. Nothing that it leaves when it fails stays there. */
+  const inTurn = <T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> => {
+    const tidied = async () => {
+      await storeGit.ready();
+      return amongOthers(store, signal, work).catch(async (error: unknown) => {
+        await ifAlone(store, () => inStore(TIDY, [], AbortSignal.timeout(TIDY_MS))).catch(() => undefined);
         throw error;
       });
+    };
     return mutex(store, tidied, signal);
   };
 
@@ -115,7 +117,7 @@ export function openRepositoryStore(options: {
     // A branch that the session has not made is somebody else's.
     const branch = request.pushes.commit === null ? "" : request.branch;
     const work = (inTime: AbortSignal) => retryOnLock(() => fetch(branch, inTime), { store, signal: inTime });
-    return alone(() => diskLasts(signal, work), signal);
+    return inTurn(() => diskLasts(signal, work), signal);
   };
 
   return {
@@ -177,7 +179,7 @@ export function openRepositoryStore(options: {
             : await pushBranch({ storeGit, request, tip, branchPrefix, signal });
         return { commits, head, push };
       };
-      return alone(work, signal);
+      return inTurn(work, signal);
     },
   };
 }

@@ -34,15 +34,11 @@ set_head() {
   if [ -n "$kept" ] && ! older "$kept" "$1"; then git update-ref "$refs/aside/$kept" "$kept" || return; fi
   git update-ref "$refs/head" "$1"
 }
-# Removes what a receiving git that failed has left: as much as $FILE_BLOCKS allows, at each try.
-tidy() {
-  rm -rf "$STORE"/objects/pack/tmp_* "$STORE"/objects/pack/.tmp-* "$STORE"/objects/??/tmp_obj_* "$STORE"/objects/tmp_objdir-*
-}
 fetch() {
   url=\${SOURCE:-$1}
   shift
   git fetch --quiet --no-tags --no-write-fetch-head --no-auto-maintenance --no-recurse-submodules \\
-    \${SOURCE:+"--upload-pack=$UPLOAD_PACK"} -- "$url" "$@" || { tidy; return 1; }
+    \${SOURCE:+"--upload-pack=$UPLOAD_PACK"} -- "$url" "$@"
 }
 list() {
   url=\${SOURCE:-$1}

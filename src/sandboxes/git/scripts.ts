@@ -82,7 +82,7 @@ git bundle create --quiet - "$@"
 export const IMPORT = `${PRELUDE}${SIZE}
 refs=$1
 if [ -n "$3" ]; then
-  tail -c "+$3" | git index-pack --stdin --fix-thin ${STRICT} >/dev/null || { tidy; exit ${EXIT.badWork}; }
+  tail -c "+$3" | git index-pack --stdin --fix-thin ${STRICT} >/dev/null || exit ${EXIT.badWork}
 fi
 tip=$(commit "$2") || exit ${EXIT.badWork}
 # Before it is kept: the session could never check it out again.
@@ -135,9 +135,12 @@ git push --quiet --porcelain --atomic --no-verify --no-follow-tags --recurse-sub
   --force-with-lease="refs/heads/$3:$4" \${SOURCE:+"--receive-pack=$RECEIVE_PACK"} -- "\${SOURCE:-$1}" "$2:refs/heads/$3"
 `;
 
-/** After a program that was killed: it could not do this itself. */
+/**
+ * Removes what a receiving git that failed or was killed has left: as much as $FILE_BLOCKS allows, at each try. Only while no
+ * other is at work in the store.
+ */
 export const TIDY = `${PRELUDE}
-tidy
+rm -rf "$STORE"/objects/pack/tmp_* "$STORE"/objects/pack/.tmp-* "$STORE"/objects/??/tmp_obj_* "$STORE"/objects/tmp_objdir-*
 `;
 
 /** Prints all refs of sessions. */

@@ -1,8 +1,10 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runBounded } from "../../../src/sandboxes/git/run-bounded.ts";
+import { amongOthers } from "../../../src/sandboxes/git/store-lock.ts";
 import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
 import { never, openSandboxFixture } from "../fixture.ts";
 
@@ -58,6 +60,29 @@ test("a fetch ends when the disk of the machine is nearly full, and leaves nothi
     expect(await Bun.$`find ${join(fixture.dataDir, "repos")} -name "*tmp*"`.nothrow().quiet().text()).toBe(
       "",
     );
+  } finally {
+    await fixture.remove();
+  }
+});
+
+// Found by chaos: a pack that another process on this DATA_DIR was receiving was removed, and its prompt failed for good.
+test("what a failed fetch has left is removed, but not beside another process, whose it may be", async () => {
+  const fixture = await openSandboxFixture({});
+  try {
+    const { path } = fixture.repository;
+    await fixture.open(fixture.request(path));
+    const [name = ""] = await readdir(join(fixture.dataDir, "repos"));
+    const store = join(fixture.dataDir, "repos", name.replace(/\.lock$/, ""));
+    const unfinished = join(store, "objects/pack/tmp_pack_x");
+    await writeFile(unfinished, "half a pack");
+    const failToFetch = () =>
+      expect(fixture.open(fixture.request(path, { targetBranch: "none" }))).rejects.toThrow("none");
+    await amongOthers(store, never, async () => {
+      await failToFetch();
+      expect(existsSync(unfinished)).toBe(true);
+    });
+    await failToFetch();
+    expect(existsSync(unfinished)).toBe(false);
   } finally {
     await fixture.remove();
   }

@@ -96,9 +96,8 @@ describe.each([true, false])("isolated: %p", (isolated) => {
     try {
       const request = fixture.request(repo.path, { branch: "prompt/s-deltas" });
       const sandbox = await fixture.open(request);
-      const store = (await Bun.$`ls -t ${join(fixture.dataDir, "repos")}`.text()).split("\n")[0] ?? "";
-      const kib = async () =>
-        Number.parseInt(await Bun.$`du -sk ${join(fixture.dataDir, "repos", store)}`.text(), 10);
+      const store = (await Bun.$`ls -td ${join(fixture.dataDir, "repos")}/*.git`.text()).split("\n")[0] ?? "";
+      const kib = async () => Number.parseInt(await Bun.$`du -sk ${store}`.text(), 10);
       const before = await kib();
       await fixture.run(
         sandbox,
