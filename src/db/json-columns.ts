@@ -25,6 +25,8 @@ export interface AgentProcess {
   resumed?: boolean;
   /** Whether its work is being delivered: if the runner dies now, the outcome is unknown. */
   delivering?: boolean;
+  /** Whether the takeover that is in progress counts as an attempt already: its own runner may die, too. */
+  counted?: boolean;
   /** Bytes of its output that were stored at its last adoption. Removed again when that adoption has gone well. */
   adoptedAt?: number;
   /** Adoptions in a row without progress (see runs/stalled-adoptions.ts). */

@@ -36,7 +36,9 @@ type Counts = "epoch" | "claims" | "outputOffset" | "earlierCostUsd" | "waitedMs
 
 /**
  * Starts a run of a waiting prompt, or takes over an abandoned one, with a new lease and a higher epoch. If the earlier
- * runner died before it started an agent, that was not an attempt: the prompt cannot have caused it.
+ * runner died before it started an agent, that was not an attempt: the prompt cannot have caused it. Nor are more runners
+ * that die before they have adopted its agent or started another: a service that crashes again and again must not use up the
+ * attempts of all prompts.
  * @param lease.ttlMs how long the lease lasts without a heartbeat, milliseconds on the database's clock.
  */
 export async function startRun(
@@ -49,14 +51,16 @@ export async function startRun(
     sql`with claimed as (
       update prompt set status = 'Running', lease_owner = ${lease.owner}, lease_epoch = lease_epoch + 1,
         lease_expires_at = now() + ${lease.ttlMs}::int * interval '1 millisecond', not_before = null,
-        attempt = attempt + case when status = 'Running' and process is null then 0 else 1 end,
+        attempt = attempt + case when status = 'Running' and coalesce((process ->> 'counted')::boolean, process is null)
+          then 0 else 1 end,
+        process = case when status = 'Running' then process || '{"counted": true}' end,
         started_at = coalesce(started_at, now()), updated_at = now()
       where id = ${promptId}::uuid returning *
     )
     update session s set inbox_status = 'Processing', updated_at = now()
     from claimed c where s.id = c.session_id
     returning c.id as "promptId", s.id as "sessionId", s.user_id as "userId", c.lease_epoch as "epoch", c.attempt, c.lease_epoch - c.uncounted_claims as "claims",
-      c.data, s.repo, s.target_branch as "targetBranch", s.branch, s.pushed_commit as "pushedCommit", s.sbx_config as "sbxConfig", c.process,
+      c.data, s.repo, s.target_branch as "targetBranch", s.branch, s.pushed_commit as "pushedCommit", s.sbx_config as "sbxConfig", c.process - 'counted' as process,
       c.output_offset as "outputOffset", c.cancel_requested_at is not null as "cancelRequested", c.failures,
       (select coalesce(sum((o.usage ->> 'cost_usd')::numeric), 0) from prompt o
         where o.session_id = c.session_id and o.id <> c.id) as "earlierCostUsd",

@@ -54,9 +54,14 @@ export async function handleRunFailure(
   await finishRun(writer, run, outcome);
 }
 
-/** On shutdown: leaves the agent running for the next process on this machine, or stops it and requeues the prompt. */
-async function leave({ deps, agentRun }: RunnerState, writer: RunWriter): Promise<void> {
-  if (agentRun && deps.handover === "leave") {
+/**
+ * On shutdown: leaves the agent, which may have ended, to the next process on this machine, or stops it and requeues the
+ * prompt, which starts over. Once work may have left the sandbox it is always left: it must not be done again.
+ */
+async function leave({ deps, run, agentRun, delivering }: RunnerState, writer: RunWriter): Promise<void> {
+  // One that was about to be adopted, too.
+  const isHere = agentRun !== undefined || run.process?.host === deps.sandboxes.host;
+  if (delivering || (isHere && deps.handover === "leave")) {
     deps.logger.info("run left to the next process on this machine");
     return await writer.detach(DETACHED_MS);
   }

@@ -34,7 +34,7 @@ export async function prepare(
   const process = old && run.process ? await old.attach(run.process) : undefined;
   if (old && process && run.process && process.state !== "lost")
     return adoptAgent(deps, run, writer, { sandbox: old, process, record: run.process }, signal);
-  if (run.process?.delivering && !old)
+  if (run.process?.delivering)
     throw new Interrupted(
       `The run was interrupted while its work was being delivered to branch ${run.branch}. Check what has arrived there, then send the prompt again.`,
     );

@@ -35,6 +35,8 @@ export interface RunnerState {
   writer: RunWriter;
   /** Set once the agent was started or adopted. */
   agentRun: AgentRun | undefined;
+  /** Whether work may have left the sandbox. */
+  delivering: boolean;
 }
 
 /**
@@ -50,7 +52,11 @@ export async function runClaimed(deps: RunnerDeps, run: ClaimedRun, shutdown: Ab
   const lease = deps.leases.hold(run);
   const life = AbortSignal.any([lease.lost, shutdown]);
   const writer = openRunWriter({ orm: deps.orm, asyncCommit: deps.asyncCommit, run, signal: life });
-  const state: RunnerState = { deps: { ...deps, logger }, run, lease, life, writer, agentRun: undefined };
+  const state: RunnerState = {
+    ...{ deps: { ...deps, logger }, run, lease, life, writer },
+    agentRun: undefined,
+    delivering: run.process?.delivering === true,
+  };
   const { metrics } = deps;
   metrics.runStarted();
   metrics.phase("queue", run.waitedMs / 1000);
@@ -96,6 +102,7 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
   await sandbox.keepState(keptBy(agent, run)).catch((error: unknown) => {
     logger.warn("the agent's conversation could not be kept", { error: messageOf(error) });
   });
+  state.delivering = true;
   const work = await deliver({
     ...{ writer, run, sandbox, record, life, cancelled: lease.cancelled, logger },
     mayStartOver: !limit,

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { asc, eq } from "drizzle-orm";
 import type { Orm } from "../../src/db/client.ts";
 import { deadLetter, message, prompt, session } from "../../src/db/tables.ts";
+import { MAX_ATTEMPTS } from "../../src/runs/failures.ts";
 import type { TestRepository } from "../harness/repository.ts";
 import type { Trace } from "./agent.ts";
 import type { Cluster } from "./cluster.ts";
@@ -49,6 +50,11 @@ export async function check(options: {
     counts[name] = (counts[name] ?? 0) + 1;
   };
 
+  const starts = Map.groupBy(
+    traces.filter(({ kind }) => kind === "start"),
+    ({ id }) => id,
+  );
+  const startsOf = (job: string) => starts.get(job)?.length ?? 0;
   for (const [id, { job, sessionId }] of ledger.prompts) {
     const row = prompts.get(id);
     const of = sessions.get(sessionId);
@@ -60,13 +66,16 @@ export async function check(options: {
     count(`prompts ${row.status}${row.errorKind ? ` (${row.errorKind})` : ""}`);
     if (row.attempt > 1) count("prompts that took more than one attempt");
     const mayBeCancelled = told.cancels > 0 || told.deleted;
+    // Each attempt started an agent, and each of those was killed.
+    const gaveUp =
+      (row.errorKind === "transient" || row.errorKind === "poison") && startsOf(job.id) >= MAX_ATTEMPTS;
     const failedByItself = job.mode === "fail" && row.errorKind === "agent";
     const fine =
       row.status === "Completed"
         ? job.mode !== "fail"
         : row.status === "Cancelled"
           ? mayBeCancelled
-          : row.status === "Failed" && (failedByItself || row.errorKind === "interrupted");
+          : row.status === "Failed" && (failedByItself || gaveUp || row.errorKind === "interrupted");
     if (!fine)
       violations["prompts lost"].push(
         `${job.id} (${id}): ${row.status} ${row.errorKind ?? ""} ${row.error ?? ""}`,
@@ -89,13 +98,9 @@ export async function check(options: {
       const file = await repository.git("show", `${of.branch}:work-${job.id}.txt`).catch(() => "");
       const lines = file.split("\n").filter(Boolean).length;
       if (lines !== 1)
-        violations["prompts completed twice"].push(`${job.id} left ${lines} lines on its branch`);
+        violations["prompts completed twice"].push(`${job.id} (${id}) left ${lines} lines on its branch`);
     }
   }
-  const starts = Map.groupBy(
-    traces.filter(({ kind }) => kind === "start"),
-    ({ id }) => id,
-  );
   counts["agents started"] = traces.filter(({ kind }) => kind === "start").length;
   counts["agents started again for the same prompt"] = [...starts.values()].filter(
     (list) => list.length > 1,

@@ -7,6 +7,7 @@ import {
   mustClaim,
   outboxKeys,
   PROCESS,
+  promptRow,
   seedPrompt,
   seedRun,
   seedSession,
@@ -67,6 +68,20 @@ describeEachDatabase("claims", (database) => {
     const run = await seedRun(database(), { ttlMs: EXPIRED_MS });
     await writerOf(database().orm, run).recordProcess(PROCESS);
     expect(await mustClaim(database(), run.promptId)).toMatchObject({ attempt: 2 });
+  });
+
+  // Found by chaos: a prompt was given up after five attempts, though its agent was not started more than once.
+  test("runners that die before they have adopted an agent have used no more attempts", async () => {
+    const run = await seedRun(database(), { ttlMs: EXPIRED_MS });
+    await writerOf(database().orm, run).recordProcess(PROCESS);
+    for (let claims = 0; claims < 5; claims += 1)
+      expect(await mustClaim(database(), run.promptId, { ttlMs: EXPIRED_MS })).toMatchObject({
+        attempt: 2,
+        process: PROCESS,
+      });
+    const last = await mustClaim(database(), run.promptId);
+    await writerOf(database().orm, last).markAdopted(PROCESS);
+    expect(await promptRow(database(), run.promptId)).toMatchObject({ attempt: 1, process: PROCESS });
   });
 
   test("the agent's own machine may take over first; during delivery, other machines wait even longer", async () => {

@@ -3,7 +3,7 @@ import { eq, sql } from "drizzle-orm";
 import { prompt } from "../../src/db/tables.ts";
 import { DETACHED } from "../../src/lifecycle/end-run.ts";
 import { openLeaseManager } from "../../src/runs/leases.ts";
-import { runClaimed } from "../../src/runs/runner.ts";
+import { type RunnerDeps, runClaimed } from "../../src/runs/runner.ts";
 import { PROCESS } from "../harness/seed.ts";
 import { describeRuns, diskFull, HALF_DONE, logger, never, shellAgent } from "./fixture.ts";
 
@@ -36,6 +36,47 @@ describeRuns("takeovers", (fixture) => {
       Array.from({ length: 60 }, (_, n) => `line ${n + 1}`),
     );
   });
+
+  // The prompt was handed over: what its agent had done, and had perhaps delivered, was done again.
+  test("a process that shuts down before it has adopted an agent leaves it to the next one", async () => {
+    const { depsFor, submit, run, promptRow, sessionRow, detachAfter, fileOnBranch } = fixture();
+    const { sessionId, promptId } = await submit();
+    const deps = depsFor(shellAgent("echo begun; echo once >> work.txt"));
+    await detachAfter(promptId, deps, "begun");
+    await run(promptId, deps, AbortSignal.abort(new Error("shutting down")));
+    expect(await promptRow(promptId)).toMatchObject({ status: "Running", leaseOwner: DETACHED });
+    await run(promptId, deps);
+    expect(await promptRow(promptId)).toMatchObject({ status: "Completed", attempt: 1 });
+    expect(await fileOnBranch((await sessionRow(sessionId))?.branch, "work.txt")).toBe("once\n");
+  });
+
+  // Found by chaos: the line was on the branch twice.
+  test.each(["leave", "stop"] as const)(
+    "work that may have left the sandbox is not done again after a shutdown with handover=%s",
+    async (handover) => {
+      const { machine, depsFor, submit, run, promptRow, sessionRow, fileOnBranch } = fixture();
+      const { sessionId, promptId } = await submit();
+      const shutdown = new AbortController();
+      const open: RunnerDeps["sandboxes"]["open"] = async (...args) => {
+        const sandbox = await machine.provider.open(...args);
+        return {
+          ...sandbox,
+          async deliverWork(...rest) {
+            await sandbox.deliverWork(...rest);
+            shutdown.abort(new Error("shutting down"));
+            throw new Error("interrupted");
+          },
+        };
+      };
+      const agent = shellAgent("echo once >> work.txt");
+      const sandboxes = { ...machine.provider, open };
+      await run(promptId, depsFor(agent, { sandboxes, handover }), shutdown.signal);
+      expect(await promptRow(promptId)).toMatchObject({ status: "Running", leaseOwner: DETACHED });
+      await run(promptId, depsFor(agent));
+      expect(await promptRow(promptId)).toMatchObject({ status: "Completed", attempt: 1 });
+      expect(await fileOnBranch((await sessionRow(sessionId))?.branch, "work.txt")).toBe("once\n");
+    },
+  );
 
   test("a killed agent with a transcript resumes in its checkout, and a message says so", async () => {
     const { depsFor, submit, run, promptRow, textsOf, detachAfter, killAgent } = fixture();
