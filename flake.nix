@@ -70,15 +70,23 @@
             mv *.tgz "$out"
           '';
 
+      # As `bun install` applies them.
+      patches = (builtins.fromJSON (builtins.readFile ./package.json)).patchedDependencies;
+
       nodeModules =
         pkgs:
         pkgs.runCommand "prompt-backend-node-modules-${version}" { } (
           lib.concatMapStrings (
-            locked@{ path, ... }:
+            locked@{ path, package, ... }:
             ''
               mkdir -p "$out/node_modules/${path}"
               tar -xzf ${packageFile pkgs locked} -C "$out/node_modules/${path}" --strip-components=1 --no-same-owner
             ''
+            + lib.concatStringsSep "" (
+              lib.optional (patches ? ${package}) ''
+                patch -p1 -d "$out/node_modules/${path}" < ${./. + "/${patches.${package}}"}
+              ''
+            )
           ) lockedPackages
         );
 

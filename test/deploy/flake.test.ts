@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, existsSync, mkdtempSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { removeFolder } from "../harness/private-servers.ts";
 import { unavailable } from "../harness/services.ts";
 import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
@@ -173,8 +173,8 @@ else
         const { executable, image } = outputs;
         const copied = [...(await read("Dockerfile")).matchAll(/^COPY (?!--from)(.+) \S+$/gm)]
           .flatMap(([, sources = ""]) => sources.split(" "))
-          // Dependencies come from the lock file, one by one.
-          .filter((one) => one !== "bun.lock");
+          // Dependencies come from the lock file, one by one, and are patched then.
+          .filter((one) => one !== "bun.lock" && one !== "patches");
         for (const one of copied)
           expect([one, existsSync(join(onDisk(executable.src), one))]).toEqual([one, true]);
         expect(readdirSync(onDisk(executable.src)).sort()).toEqual(
@@ -196,9 +196,16 @@ else
           const expected = `${name.split("/").at(-1)}-${version}.tgz`;
           expect([path, tarball.endsWith(`-${expected}`)]).toEqual([path, true]);
         }
-        const { dependencies } = (await Bun.file(join(ROOT, "package.json")).json()) as {
+        const { dependencies, patchedDependencies } = (await Bun.file(join(ROOT, "package.json")).json()) as {
           dependencies: object;
+          patchedDependencies: Record<string, string>;
         };
+        for (const [name, patch] of Object.entries(patchedDependencies))
+          expect(script).toMatch(
+            new RegExp(
+              `patch -p1 -d "\\$out/node_modules/${name.replace(/@[^@]+$/, "")}" < \\S+${basename(patch)}`,
+            ),
+          );
         const paths = unpacked.map(([, , path]) => path);
         for (const name of Object.keys(dependencies)) expect(paths).toContain(name);
       });
