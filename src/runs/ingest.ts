@@ -8,7 +8,7 @@ import type { Progress } from "./writer.ts";
 
 /** A batch is written when it has this many events, this many bytes, or this age. */
 const BATCH_EVENTS = 200;
-const BATCH_BYTES = 500_000;
+const BATCH_BYTES = 64_000;
 const BATCH_AGE_MS = 50;
 /** Lines that begin as JSON objects and are no events, for each event that a run may have: reading them costs time, too. */
 const OTHER_OBJECTS_PER_EVENT = 10;

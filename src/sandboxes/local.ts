@@ -12,6 +12,7 @@ import type { Sandbox, SandboxKind } from "./sandbox.ts";
 
 /** For committing and packing the work of a run. */
 const PACKING_TIMEOUT_MS = 10 * 60_000;
+const BOUNDS = { memory: "RUN_MEMORY_MB", processes: "RUN_MAX_PROCESSES", output: "REPO_MAX_MB" } as const;
 
 /** Sandboxes on this machine: the agent works in a checkout in DATA_DIR. */
 export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
@@ -118,6 +119,12 @@ async function packed(process: SandboxProcess, maxBytes: number, signal: AbortSi
         `The work in the checkout is too large: what is new in it has more than ${maxBytes / MIB} MB (REPO_MAX_MB).`,
       );
     if (code === 0) return;
+    // Another try would need as much.
+    const { exceeded } = await process.usage();
+    if (exceeded !== undefined)
+      throw new RepositoryError(
+        `The work in the checkout could not be read: git, or a filter of the checkout, used more than a run may (${BOUNDS[exceeded]}).`,
+      );
     // Another try would take as long: it is what the checkout has made of git.
     if (code === null && process.ageMs() >= PACKING_TIMEOUT_MS)
       throw new RepositoryError(

@@ -63,7 +63,7 @@ export const BOMBS: readonly Bomb[] = [
       "echo '* filter=bomb' > .gitattributes; git config filter.bomb.clean 'cat /dev/zero >&3; cat /dev/zero'; echo x > x",
   },
   { name: "git bomb", script: "echo never" },
-  { name: "fork bomb", script: ":(){ :|:& }; :; sleep 60" },
+  { name: "fork bomb", script: "f(){ f|f& }; f; sleep 60" },
   { name: "memory bomb", script: perl('my @a; push @a, "x" x (32<<20) while 1') },
   { name: "shared memory", script: "cat /dev/zero > /dev/shm/x; cat /dev/zero > /tmp/x; sleep 60" },
 ];

@@ -58,12 +58,15 @@ test("an abort while old processes are killed stops the packing", async () => {
 }, 10_000);
 
 // Eight tries of ten minutes each held a slot long after the run's own time limit.
+// So did a filter that filled the memory of its run: it was killed eight times.
 test.each([
-  ["killed by its time limit", 10 * 60_000, false],
-  ["killed before", 60_000, true],
-])("a packing that was %s: transient %#", async (_, ageMs, transient) => {
+  ["killed by its time limit", 10 * 60_000, undefined, false],
+  ["killed before", 60_000, undefined, true],
+  ["killed for its memory", 60_000, "memory", false],
+])("a packing that was %s: transient %#", async (_, ageMs, exceeded, transient) => {
   const ended = { code: null, signal: "SIGKILL", stderr: "", lost: false };
-  const fake = { launch: () => ({ exit: Promise.resolve(ended), ageMs: () => ageMs }) };
+  const usage = async () => ({ exceeded });
+  const fake = { launch: () => ({ exit: Promise.resolve(ended), ageMs: () => ageMs, usage }) };
   await withSandbox(fake, async (sandbox) => {
     await expect(sandbox.deliverWork("message", never)).rejects.toMatchObject({ transient });
   });
