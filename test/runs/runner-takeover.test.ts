@@ -121,6 +121,17 @@ describeRuns("takeovers", (fixture) => {
     ]);
   });
 
+  test("work that may have left the sandbox is not repeated if its agent is lost: the prompt is interrupted", async () => {
+    const { database, depsFor, submit, run, promptRow, detachAfter, killAgent } = fixture();
+    const { sessionId, promptId } = await submit();
+    await detachAfter(promptId, depsFor(shellAgent(HALF_DONE)), "begun");
+    await killAgent(sessionId);
+    const process = sql`${prompt.process} || '{"delivering": true}'`;
+    await database.orm.update(prompt).set({ process }).where(eq(prompt.id, promptId));
+    await run(promptId, depsFor(shellAgent("echo started")));
+    expect(await promptRow(promptId)).toMatchObject({ status: "Failed", errorKind: "interrupted" });
+  });
+
   test("work that may have left the sandbox is not repeated elsewhere: the prompt is interrupted", async () => {
     const { depsFor, submit, claim, promptRow, textsOf } = fixture();
     const { promptId } = await submit();
