@@ -2,43 +2,50 @@ import { expect, test } from "bun:test";
 import { lockDataDir } from "../../src/db/data-dir-lock.ts";
 import { createDeployment, startBackend } from "../harness/backend.ts";
 import { createDatabase, createRedis, describeWith } from "../harness/services.ts";
+import { SLOW_TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 import { useDoctor } from "./use-doctor.ts";
 
 const { examined } = useDoctor();
 
-test("embedded: while the service runs, after it stopped, and while another process uses the folder", async () => {
-  await using deployment = await createDeployment("embedded");
-  {
-    await using backend = await startBackend(deployment);
-    const { port } = new URL(backend.url);
-    const beside = await examined({ ...deployment.env, PORT: port });
-    expect(beside.of("database")).toMatch(
-      /^ok: embedded, in use by the running service \(process \d+, version/,
-    );
-    expect(beside.of("port")).toBe(`ok: the running service is listening on ${backend.url}`);
-    expect((await backend.request("GET", "/sessions")).status).toBe(200);
-    // By its answer alone, where there is no socket to ask.
-    const stranger = await examined({ PORT: port });
-    expect(stranger.of("port")).toMatch(/^ok: a prompt-backend .* is listening on 127\.0\.0\.1:\d+ already/);
-    backend.process.kill("SIGTERM");
-    await backend.process.exit;
-  }
-  const after = await examined(deployment.env);
-  expect(after.of("database")).toMatch(/^(ok|warn): embedded PostgreSQL \d+.*ms per statement/);
-  expect(after.of("migrations")).toBe("ok: none is pending");
-  expect(after.of("clock")).toMatch(/^ok/);
+test(
+  "embedded: while the service runs, after it stopped, and while another process uses the folder",
+  async () => {
+    await using deployment = await createDeployment("embedded");
+    {
+      await using backend = await startBackend(deployment);
+      const { port } = new URL(backend.url);
+      const beside = await examined({ ...deployment.env, PORT: port });
+      expect(beside.of("database")).toMatch(
+        /^ok: embedded, in use by the running service \(process \d+, version/,
+      );
+      expect(beside.of("port")).toBe(`ok: the running service is listening on ${backend.url}`);
+      expect((await backend.request("GET", "/sessions")).status).toBe(200);
+      // By its answer alone, where there is no socket to ask.
+      const stranger = await examined({ PORT: port });
+      expect(stranger.of("port")).toMatch(
+        /^ok: a prompt-backend .* is listening on 127\.0\.0\.1:\d+ already/,
+      );
+      backend.process.kill("SIGTERM");
+      await backend.process.exit;
+    }
+    const after = await examined(deployment.env);
+    expect(after.of("database")).toMatch(/^(ok|warn): embedded PostgreSQL \d+.*ms per statement/);
+    expect(after.of("migrations")).toBe("ok: none is pending");
+    expect(after.of("clock")).toMatch(/^ok/);
 
-  const unlock = lockDataDir(deployment.dataDir);
-  try {
-    const busy = await examined(deployment.env);
-    expect([busy.code, busy.of("database")]).toEqual([
-      0,
-      expect.stringMatching(/^warn: .* is in use by another/),
-    ]);
-  } finally {
-    unlock();
-  }
-});
+    const unlock = lockDataDir(deployment.dataDir);
+    try {
+      const busy = await examined(deployment.env);
+      expect([busy.code, busy.of("database")]).toEqual([
+        0,
+        expect.stringMatching(/^warn: .* is in use by another/),
+      ]);
+    } finally {
+      unlock();
+    }
+  },
+  SLOW_TEST_TIMEOUT_MS,
+);
 
 describeWith(["postgres", "redis"], "doctor with PostgreSQL and Redis", () => {
   test("passes, then fails when both are gone", async () => {

@@ -2,7 +2,7 @@ import { and, eq, ne, sql } from "drizzle-orm";
 import type { Database, Orm } from "../../src/db/client.ts";
 import type { AgentProcess, Failure, LocalConfig } from "../../src/db/json-columns.ts";
 import { outbox, prompt, session } from "../../src/db/tables.ts";
-import type { RunEnd } from "../../src/lifecycle/end-run.ts";
+import { DETACHED, type RunEnd } from "../../src/lifecycle/end-run.ts";
 import type { Fence } from "../../src/lifecycle/fence.ts";
 import type { ClaimedRun } from "../../src/lifecycle/start-run.ts";
 import { claimNext } from "../../src/runs/claim.ts";
@@ -96,9 +96,17 @@ export async function claimRun(
       .update(prompt)
       .set({ leaseExpiresAt: later })
       .where(and(other, eq(prompt.status, "Running")));
+    // One that was left to the next process is claimed first, whatever its lease.
+    const withOwner = (from: string, to: string) =>
+      tx
+        .update(prompt)
+        .set({ leaseOwner: to })
+        .where(and(other, eq(prompt.leaseOwner, from)));
+    await withOwner(DETACHED, "later");
     const limits = { maxRunning: 1_000_000, maxRunningPerUser: 1_000_000 };
     const run = await claimNext(tx, { owner, host, ttlMs, ...limits });
     await tx.update(prompt).set({ notBefore: null }).where(eq(prompt.status, "Queued"));
+    await withOwner("later", DETACHED);
     return run;
   });
 }
