@@ -1,11 +1,14 @@
 import { sql } from "drizzle-orm";
-import { type AnyPgColumn, timestamp, uuid } from "drizzle-orm/pg-core";
+import { type AnyPgColumn, customType, timestamp, uuid } from "drizzle-orm/pg-core";
 
 export const INBOX_STATUSES = ["Pending", "Processing", "Completed", "Failed", "Cancelled"] as const;
 export const SESSION_STATUSES = ["Active", "Completed", "Failed"] as const;
 export const PROMPT_STATUSES = ["Queued", "Running", "Completed", "Failed", "Cancelled"] as const;
 export const CANCELLATION_STATUSES = ["Requested", "Cancelled"] as const;
 export const DLQ_STATUSES = ["Pending", "Resolved", "Abandoned"] as const;
+/** What an agent knew of the prompts before its own (see memory/prior-memory.ts). */
+export const MEMORY_KINDS = ["fresh", "resumed", "replayed", "cold"] as const;
+export type MemoryKind = (typeof MEMORY_KINDS)[number];
 /** The kind of failure that ended a run; it determines how the failure is handled (`runs/failures.ts`). */
 export const FAILURE_KINDS = [
   "transient",
@@ -21,6 +24,7 @@ export const id = () => uuid("id").primaryKey();
 export const at = (name: string) => timestamp(name, { withTimezone: true, precision: 3, mode: "date" });
 /** The current time, rounded like stored times: `now()` alone can be half a millisecond before a time stored from it. */
 export const storedNow = sql`now()::timestamptz(3)`;
+export const bytes = customType<{ data: Uint8Array }>({ dataType: () => "bytea" });
 export const times = () => ({
   createdAt: at("created_at").notNull().defaultNow(),
   updatedAt: at("updated_at").notNull().defaultNow(),

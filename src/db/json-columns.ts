@@ -33,6 +33,18 @@ export interface AgentProcess {
   stalls?: number;
 }
 
+/** A file of an agent's memory: its pieces, in order. */
+export interface MemoryFile {
+  /** Below the state folder, without a slash at its beginning. */
+  path: string;
+  /** Bytes. */
+  size: number;
+  /** Whether its owner may execute it. */
+  executable?: boolean;
+  /** Of all pieces; each but the last has the same size. */
+  chunks: string[];
+}
+
 /** One failed attempt of a prompt, kept as evidence. `at` is ISO 8601 in UTC. */
 export interface Failure {
   attempt: number;

@@ -3,6 +3,7 @@ import liveAndLimits from "../../drizzle/0001_live_and_limits.sql" with { type: 
 import cancelAndFailures from "../../drizzle/0002_cancel_and_failures.sql" with { type: "text" };
 import branchOfItsUser from "../../drizzle/0003_branch_of_its_user.sql" with { type: "text" };
 import closedSandboxes from "../../drizzle/0004_closed_sandboxes.sql" with { type: "text" };
+import agentMemory from "../../drizzle/0005_agent_memory.sql" with { type: "text" };
 import journal from "../../drizzle/meta/_journal.json" with { type: "json" };
 
 /** The text of each migration, by its tag in the journal. A new migration needs a line here; a test compares the two. */
@@ -12,6 +13,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   "0002_cancel_and_failures": cancelAndFailures,
   "0003_branch_of_its_user": branchOfItsUser,
   "0004_closed_sandboxes": closedSandboxes,
+  "0005_agent_memory": agentMemory,
 };
 
 export interface Migration {

@@ -19,6 +19,7 @@ import {
   FAILURE_KINDS,
   INBOX_STATUSES,
   id,
+  MEMORY_KINDS,
   oneOf,
   PROMPT_STATUSES,
   SESSION_STATUSES,
@@ -43,6 +44,8 @@ export const session = pgTable(
     sbxConfig: jsonb("sbx_config").$type<SandboxConfig>(),
     /** The last commit that was, or was about to be, pushed to `branch`. Null: no session has made that branch yet. */
     pushedCommit: text("pushed_commit"),
+    /** The machine (DATA_DIR) that ran its last prompt: its store and its cache have what the next one needs. */
+    warmHost: text("warm_host"),
     cancellationStatus: text("cancellation_status", { enum: CANCELLATION_STATUSES }),
     cancelledAt: at("cancelled_at"),
     cancelledBy: text("cancelled_by"),
@@ -108,6 +111,11 @@ export const prompt = pgTable(
     process: jsonb("process").$type<AgentProcess>(),
     outputOffset: bigint("output_offset", { mode: "number" }).notNull().default(0),
     usage: jsonb("usage").$type<Record<string, number>>(),
+    /** What its agent knew of the prompts before it, and why it was not what one expects. Null: no agent has started. */
+    memory: text("memory", { enum: MEMORY_KINDS }),
+    memoryReason: text("memory_reason"),
+    /** How often it began anew after an agent had worked on it. Messages of an attempt that counts less are superseded. */
+    redone: integer("redone").notNull().default(0),
     startedAt: at("started_at"),
     finishedAt: at("finished_at"),
     /** Incremented with each change that a client can see. */
@@ -119,6 +127,7 @@ export const prompt = pgTable(
   (t) => [
     check("prompt_status", oneOf(t.status, PROMPT_STATUSES)),
     check("prompt_error_kind", oneOf(t.errorKind, FAILURE_KINDS)),
+    check("prompt_memory", oneOf(t.memory, MEMORY_KINDS)),
     check(
       "prompt_lease",
       sql`(${t.status} = 'Running') = (${t.leaseOwner} is not null and ${t.leaseExpiresAt} is not null)`,
@@ -146,6 +155,8 @@ export const message = pgTable(
       .references(() => session.id, { onDelete: "cascade" }),
     seq: bigint("seq", { mode: "number" }).notNull(),
     data: jsonb("data").$type<unknown>().notNull(),
+    /** Of its prompt, from 1: `redone` + 1 when it was stored. */
+    attempt: integer("attempt").notNull().default(1),
     ...times(),
   },
   (t) => [
