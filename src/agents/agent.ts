@@ -100,6 +100,11 @@ export interface Agent {
   readonly builtIn: boolean;
   /** Whether it needs the model proxy (see model-proxy.ts). */
   readonly needsModel: boolean;
+  /**
+   * Whether what was said before may come with its prompt, if its memory is lost. Otherwise it gets exactly the prompt, and
+   * remembers what is in its files.
+   */
+  readonly replays: boolean;
   /** Whether this file or folder of the state directory is kept for the session's next prompt. Nothing else is. */
   keeps(path: string, isFolder: boolean, conversationId: string): boolean;
   /**

@@ -36,6 +36,7 @@ export function createClaudeAgent(options: {
     name: "claude",
     builtIn: false,
     needsModel: true,
+    replays: true,
     keeps: isTranscript,
     hasTranscript,
     discardUnusableTranscripts,

@@ -29,6 +29,7 @@ export function createCommandAgent(options: {
     name: "command",
     builtIn: false,
     needsModel: options.needsModel,
+    replays: false,
     keeps: () => true,
     hasTranscript: async () => false,
     discardUnusableTranscripts: async () => undefined,

@@ -1,7 +1,8 @@
 import { and, eq, ne, sql } from "drizzle-orm";
 import { type AuditEntry, recordAudit } from "../db/audit-log.ts";
 import type { Queryable, Transaction } from "../db/client.ts";
-import type { Failure, Turn } from "../db/json-columns.ts";
+import type { Failure, MemoryFile, Turn } from "../db/json-columns.ts";
+import { agentMemory } from "../db/memory-tables.ts";
 import { deadLetter, prompt, session } from "../db/tables.ts";
 import { QUEUES } from "../queue/names.ts";
 import { dispatch, dispatchNext, notifySandboxIdle } from "./dispatch.ts";
@@ -16,6 +17,14 @@ export const DETACHED = "detached";
 /** The process of a prompt, as if it had been adopted with success: its adoptions without progress no longer count. */
 export const withoutStalls = sql`${prompt.process} - 'adoptedAt' - 'stalls'`;
 
+/** What an agent remembers at the end of a run; its pieces are stored already. */
+export interface NewMemory {
+  agent: string;
+  files: MemoryFile[];
+  bytes: number;
+  problem: string | null;
+}
+
 export interface RunEnd {
   status: EndStatus;
   error: string | null;
@@ -25,6 +34,8 @@ export interface RunEnd {
   content: string;
   /** The prompt becomes a dead letter, with its failures as evidence. */
   dead?: boolean;
+  /** Becomes the session's. Undefined: the agent has left nothing. */
+  memory?: NewMemory | undefined;
   /** What the run did outside, for the audit log. */
   audit?: AuditEntry | undefined;
   /** The failure that ended this run, in addition to those that it was claimed with. */
@@ -54,6 +65,9 @@ export async function endRun(tx: Transaction, run: ClaimedRun, end: RunEnd): Pro
       messages: sql`${session.messages} || ${JSON.stringify([turn])}::jsonb`,
     })
     .where(eq(session.id, run.sessionId));
+  const { sessionId, promptId } = run;
+  if (end.memory)
+    await tx.insert(agentMemory).values({ id: Bun.randomUUIDv7(), sessionId, promptId, ...end.memory });
   if (dead) await addDeadLetter(tx, run, end);
   if (end.audit) await recordAudit(tx, end.audit);
   await notifySandboxIdle(tx);

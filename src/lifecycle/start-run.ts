@@ -24,7 +24,7 @@ export interface ClaimedRun extends Fence {
   /** Bytes of its output that are stored. */
   outputOffset: number;
   cancelRequested: boolean;
-  /** Cost of the session's other prompts so far, US dollars. */
+  /** Cost of the agent's conversation so far, US dollars: of the session's prompts since it last began one. */
   earlierCostUsd: number;
   /** How long the prompt waited for this start, milliseconds. */
   waitedMs: number;
@@ -63,7 +63,8 @@ export async function startRun(
       c.data, s.repo, s.target_branch as "targetBranch", s.branch, s.pushed_commit as "pushedCommit", s.sbx_config as "sbxConfig", c.process - 'counted' as process,
       c.output_offset as "outputOffset", c.cancel_requested_at is not null as "cancelRequested", c.failures,
       (select coalesce(sum((o.usage ->> 'cost_usd')::numeric), 0) from prompt o
-        where o.session_id = c.session_id and o.id <> c.id) as "earlierCostUsd",
+        where o.session_id = c.session_id and o.id <> c.id and o.seq >= coalesce((select max(b.seq) from prompt b
+          where b.session_id = c.session_id and b.id <> c.id and b.memory <> 'resumed'), 0)) as "earlierCostUsd",
       extract(epoch from now() - greatest(c.dispatched_at, c.created_at)) * 1000 as "waitedMs"`,
   );
   return (

@@ -18,6 +18,7 @@ export interface RunMetrics {
     usage: Readonly<Record<string, number>>,
   ): void;
   takeover(how: "adopted" | "restarted"): void;
+  agentMemory(kind: string): void;
   fencedWrite(): void;
   egressDecision(decision: "allowed" | "refused"): void;
   sandboxReturn(outcome: "done" | "failed" | "given_up"): void;
@@ -32,6 +33,11 @@ export function createRunMetrics({
   const phases = histogram("run_phase_duration_seconds", "Duration of a run's phases.", RUN_BUCKETS, "phase");
   const runs = counter("runs_total", "Runs that ended in this process.", "agent", "outcome", "kind");
   const takeovers = counter("run_takeovers_total", "Runs taken over from another runner.", "how");
+  const memories = counter(
+    "agent_memory_total",
+    "Agents started, by what they knew of the prompts before.",
+    "memory",
+  );
   const fenced = counter("fenced_writes_total", "Writes rejected because the run was superseded.");
   const egress = counter(
     "egress_decisions_total",
@@ -56,6 +62,7 @@ export function createRunMetrics({
       if (usage["peak_processes"] !== undefined) processes.observe({}, usage["peak_processes"]);
     },
     takeover: (how) => takeovers.inc({ how }),
+    agentMemory: (kind) => memories.inc({ memory: kind }),
     fencedWrite: () => fenced.inc(),
     egressDecision: (decision) => egress.inc({ decision }),
     sandboxReturn: (outcome) => returns.inc({ outcome }),

@@ -14,6 +14,8 @@ export function toPromptDto(row: PromptRow): PromptDto {
     error: row.error,
     error_kind: row.errorKind,
     usage: row.usage,
+    memory: row.memory,
+    memory_reason: row.memoryReason,
     started_at: row.startedAt?.toISOString() ?? null,
     finished_at: row.finishedAt?.toISOString() ?? null,
     created_at: row.createdAt.toISOString(),

@@ -1,6 +1,6 @@
 import { type Static, t } from "elysia";
 import { AnyJson, Id, NextCursor, nullable, outcome, Priority, Timestamp } from "../api/schemas.ts";
-import { FAILURE_KINDS } from "../db/columns.ts";
+import { FAILURE_KINDS, type MemoryKind } from "../db/columns.ts";
 
 const PromptDto = t.Object({
   id: Id,
@@ -32,6 +32,21 @@ const PromptDto = t.Object({
           peak_processes: 23,
         },
       ],
+    }),
+  ),
+  memory: nullable(
+    t.Unsafe<MemoryKind>(
+      t.String({
+        description:
+          "What the agent knew of the session's earlier prompts: fresh (there were none), resumed (its own memory), replayed (that was lost, and the conversation went in as text) or cold (nothing). Null: it has not started",
+        examples: ["resumed"],
+      }),
+    ),
+  ),
+  memory_reason: nullable(
+    t.String({
+      description: "Why the agent did not resume",
+      examples: ["What was stored of the agent's memory is damaged."],
     }),
   ),
   started_at: nullable(Timestamp),

@@ -2,6 +2,7 @@ import type { Agent } from "../agents/agent.ts";
 import type { Config, RunLimits } from "../config/config.ts";
 import type { AgentProcess } from "../db/json-columns.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
+import type { MemoryKeeper } from "../memory/memory.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import type { Sandbox, SandboxProcess, SandboxProvider } from "../sandboxes/sandbox.ts";
@@ -12,6 +13,7 @@ import type { RunWriter } from "./writer.ts";
 export interface PrepareDeps {
   sandboxes: SandboxProvider;
   agent: Agent;
+  memory: MemoryKeeper;
   /** Undefined: there is no key, and agents that need a model cannot run. */
   model: ModelSource | undefined;
   /** What agents may reach besides the model. */

@@ -2,6 +2,7 @@ import type { AgentUsage, AgentVerdict } from "../agents/agent.ts";
 import { textEvent } from "../agents/events.ts";
 import type { AuditEntry } from "../db/audit-log.ts";
 import type { Failure } from "../db/json-columns.ts";
+import type { NewMemory } from "../lifecycle/end-run.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { EndStatus } from "../lifecycle/transitions.ts";
 import type { ProcessUsage, WorkResult } from "../sandboxes/sandbox.ts";
@@ -24,6 +25,7 @@ export interface Outcome {
   summary: string;
   usage: RunUsage;
   work?: WorkResult | undefined;
+  memory?: NewMemory | undefined;
   /** The prompt becomes a dead letter, with this failure as the last piece of evidence. */
   dead?: boolean;
   failure?: Failure;
@@ -42,6 +44,7 @@ export async function finishRun(writer: RunWriter, run: ClaimedRun, outcome: Out
     content: [outcome.summary, text].filter(Boolean).join("\n\n"),
     dead: outcome.dead ?? false,
     failure: outcome.failure,
+    memory: outcome.memory,
     audit: outcome.work && delivery(run, outcome.work),
   });
 }

@@ -1,7 +1,7 @@
 import type { Orm } from "../db/client.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { Metrics, RunPhase } from "../observability/metrics.ts";
-import { RepositoryError } from "../sandboxes/sandbox.ts";
+import { RepositoryError, type Sandbox } from "../sandboxes/sandbox.ts";
 import { messageOf } from "../shared/errors.ts";
 import { type AgentRun, keptBy, type PrepareDeps } from "./agent-run.ts";
 import { deliver } from "./deliver.ts";
@@ -95,12 +95,14 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
   await state.agentRun.gateway?.flush();
   phase("run");
   const { record, sandbox } = state.agentRun;
-  const { agent, logger } = deps;
+  const { logger } = deps;
   // After a limit it has failed anyway; and of what may have been delivered, nothing is done again.
   if (!limit && !record.delivering && !(await sandbox.intact())) throw new AgentKilled(DISK_WAS_FULL);
-  // A conversation that cannot be kept is no reason to lose the work.
-  await sandbox.keepState(keptBy(agent, run)).catch((error: unknown) => {
-    logger.warn("the agent's conversation could not be kept", { error: messageOf(error) });
+  // Memory that cannot be kept is no reason to lose the work: the next prompt is told what was said instead.
+  const memory = await remember(state, sandbox).catch((error: unknown) => {
+    life.throwIfAborted();
+    logger.warn("what the agent remembers could not be stored", { error: messageOf(error) });
+    return undefined;
   });
   state.delivering = true;
   const work = await deliver({
@@ -114,7 +116,7 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
   });
   phase("finish");
   const usage = usageOfPrompt(verdict, run, record.resumed ?? false, peak);
-  const common = { summary: verdict.summary, usage, work };
+  const common = { summary: verdict.summary, usage, work, memory };
   if (lease.cancelled.aborted) return { status: "Cancelled", reason: CANCELLED, ...common };
   if (limit && limit.name !== "result")
     return {
@@ -125,6 +127,12 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
     };
   if (verdict.ok) return { status: "Completed", reason: limit?.reason, ...common };
   return { status: "Failed", kind: "agent", reason: verdict.reason, ...common };
+}
+
+async function remember({ deps, run, life }: RunnerState, sandbox: Sandbox) {
+  const { agent } = deps;
+  const kept = await sandbox.keepState(keptBy(agent, run));
+  return deps.memory.store(run, { kept, agent, signal: life });
 }
 
 /** Watches the agent. If it ended through no fault of its own and can be resumed, it is resumed once and watched again. */

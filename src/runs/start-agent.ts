@@ -3,6 +3,7 @@ import { textEvent } from "../agents/events.ts";
 import { readInstructions } from "../agents/instructions.ts";
 import { promptText } from "../agents/prompt-text.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
+import type { KnownMemory } from "../memory/memory.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import { type AgentRun, gatewayOptions, type PrepareDeps, resumableIn } from "./agent-run.ts";
 import { awaitIsolation } from "./requirements.ts";
@@ -31,6 +32,7 @@ export async function resumeAgent(
 
 /**
  * Starts the agent in a sandbox that is ready, with a gateway of its own, and records its process.
+ * @param options.memory undefined: it is resumed, and knows what it knew.
  * @throws AgentUnavailable; NotIsolated; LeaseLost; what `signal` aborted with. Then nothing runs.
  */
 export async function startAgent(
@@ -38,10 +40,10 @@ export async function startAgent(
   run: ClaimedRun,
   writer: RunWriter,
   sandbox: Sandbox,
-  options: { text: string; signal: AbortSignal },
+  options: { text: string; memory?: KnownMemory; signal: AbortSignal },
 ): Promise<AgentRun> {
   const { agent, model } = deps;
-  const { text, signal } = options;
+  const { text, memory, signal } = options;
   if (agent.needsModel && !model)
     throw new AgentUnavailable("The agent needs access to a model: set ANTHROPIC_API_KEY.");
   const resumable = resumableIn(agent, sandbox, run);
@@ -70,7 +72,8 @@ export async function startAgent(
     );
     const record = { ...process.record, resumed };
     try {
-      await writer.recordProcess(record);
+      await writer.recordProcess(record, memory);
+      if (memory) deps.metrics.agentMemory(memory.kind);
     } catch (error) {
       // Without a record no runner would find the agent: it must not run.
       await process.stop(0);

@@ -17,6 +17,7 @@ import {
 import { type Fence, heldBy, LeaseLost, lockedLease, updateHeld } from "../lifecycle/fence.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { PromptChange } from "../lifecycle/transitions.ts";
+import type { KnownMemory } from "../memory/memory.ts";
 import { readEgress, upsertEgress } from "./egress-store.ts";
 
 /** Offsets in the agent's output, bytes: what is stored before a write, and after it. */
@@ -39,8 +40,8 @@ export interface RunWriter {
   markAdopted(process: AgentProcess): Promise<void>;
   /** Records that reading the output of an adopted agent does not kill its runner. */
   recordCalm(): Promise<void>;
-  /** Records a started agent, for a takeover. None of its output is stored yet. */
-  recordProcess(process: AgentProcess): Promise<void>;
+  /** Records a started agent, for a takeover, and, unless it is resumed, what it knows. None of its output is stored yet. */
+  recordProcess(process: AgentProcess, memory?: Pick<KnownMemory, "kind" | "reason">): Promise<void>;
   /** Records that work may leave the sandbox from now on. */
   markDelivering(process: AgentProcess): Promise<void>;
   /**
@@ -97,7 +98,12 @@ export function openRunWriter(options: {
     // An absolute number, so that a repeated write changes nothing.
     markAdopted: (process) => change({ process, attempt: Math.max(run.attempt - 1, 1) }),
     recordCalm: () => change({ process: withoutStalls }),
-    recordProcess: (process) => change({ process, outputOffset: 0 }),
+    recordProcess: (process, memory) =>
+      change({
+        process,
+        outputOffset: 0,
+        ...(memory && { memory: memory.kind, memoryReason: memory.reason }),
+      }),
     markDelivering: (process) => change({ process: { ...process, delivering: true } }),
     append(events, progress) {
       // The same ids in each attempt, to recognize what an earlier one has stored.

@@ -30,7 +30,7 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
       notes: join(machine.folderOf(id), "notes.json"),
       start: (command, limitMs, gateway) => machine.launch(id, hostPaths, command, limitMs, gateway),
       attach: (record) => machine.attach(id, record),
-      restoreState: (keeps) => machine.restoreState(id, request.sessionId, keeps),
+      restoreState: (keeps, stored) => machine.restoreState(id, request.sessionId, keeps, stored),
       keepState: (keeps) => machine.keepState(id, request.sessionId, keeps),
       watchDisk: (onFull) => machine.disk.watch(space, onFull),
       intact: () => machine.disk.intact(space),

@@ -3,8 +3,9 @@ import type { AgentProcess } from "../db/json-columns.ts";
 import type { DiskQuotas, DiskSpace } from "./disk/quotas.ts";
 import type { RepositoryStore } from "./git/repository.ts";
 import type { CheckoutRequest } from "./git/request.ts";
-import type { Keeps } from "./kept-state.ts";
+import type { Keeps, KeptState } from "./kept-state.ts";
 import type { SandboxProcess } from "./process/sandbox-process.ts";
+import type { StoredState } from "./restore-state.ts";
 import type { SandboxProvider } from "./sandbox.ts";
 
 /**
@@ -29,10 +30,9 @@ export interface Machine
    * restart of the machine, it brings them back.
    */
   makeFolders(id: string, sessionId: string): Promise<void>;
-  /** Copies what is kept of the session's state into the new sandbox; before its first program. */
-  restoreState(id: string, sessionId: string, keeps: Keeps): Promise<void>;
-  /** Keeps the state for the session's next sandbox; after the last program has ended. */
-  keepState(id: string, sessionId: string, keeps: Keeps): Promise<void>;
+  /** As of Sandbox: before its first program, and after its last. */
+  restoreState(id: string, sessionId: string, keeps: Keeps, stored?: StoredState): Promise<void>;
+  keepState(id: string, sessionId: string, keeps: Keeps): Promise<KeptState>;
   /** Gives what this process wrote into a folder to the sandbox's user. */
   handOver(id: string, folder: string): Promise<void>;
   /** The sandbox's host user; undefined: the service's own. */

@@ -18,7 +18,7 @@ import { INSIDE } from "./isolation/inside.ts";
 import { giveTreeTo } from "./isolation/ownership.ts";
 import { openIsolation } from "./isolation/status.ts";
 import { openUids, uidIn } from "./isolation/uids.ts";
-import { keepState, restoreState } from "./kept-state.ts";
+import { copyKept, keepState } from "./kept-state.ts";
 import type { Machine } from "./machine.ts";
 import { type Cgroups, openCgroups } from "./process/cgroup.ts";
 import { killPrograms, sweepGroups } from "./process/kill-programs.ts";
@@ -26,6 +26,7 @@ import { attachProcess, type SandboxRef, startProcess } from "./process/sandbox-
 import { noteProgram, onlyBuiltIn } from "./programs-run.ts";
 import { purgeDataDir } from "./purge-data-dir.ts";
 import { removeTree } from "./remove-tree.ts";
+import { restoreState } from "./restore-state.ts";
 
 /** @param options.cgroups the control groups of this DATA_DIR on this machine; default: all that the kernel allows. */
 export async function openMachine(options: {
@@ -104,12 +105,22 @@ export async function openMachine(options: {
       for (const one of folders) await mkdir(one, { recursive: true, mode: 0o700 });
       await giveUser(id);
     },
-    async restoreState(id, sessionId, keeps) {
+    async restoreState(id, sessionId, keeps, stored) {
       const { state } = machine.pathsOf(id);
-      await restoreState(keptOf(sessionId), state, keeps);
-      await machine.handOver(id, state);
+      const kept = keptOf(sessionId);
+      try {
+        if (stored) await restoreState(kept, state, stored);
+        else await copyKept(kept, state, keeps, config.agentMemoryBytes);
+      } catch (error) {
+        await removeTree(state);
+        await mkdir(state, { mode: 0o700 });
+        throw error;
+      } finally {
+        await machine.handOver(id, state);
+      }
     },
-    keepState: (id, sessionId, keeps) => keepState(machine.pathsOf(id).state, keptOf(sessionId), keeps),
+    keepState: (id, sessionId, keeps) =>
+      keepState(machine.pathsOf(id).state, keptOf(sessionId), keeps, config.agentMemoryBytes),
     insideOf: (hostPaths) => (isolation.current ? INSIDE : hostPaths),
     async handOver(id, folder) {
       const uid = uidIn(folderOf(id));

@@ -2,9 +2,10 @@ import type { AgentCommand, RemoteWorkplace, SandboxPaths } from "../agents/agen
 import type { AgentProcess, SandboxConfig } from "../db/json-columns.ts";
 import type { CheckoutRequest, WorkResult } from "./git/request.ts";
 import type { IsolationStatus } from "./isolation/status.ts";
-import type { Keeps } from "./kept-state.ts";
+import type { Keeps, KeptState } from "./kept-state.ts";
 import type { SandboxProcess } from "./process/sandbox-process.ts";
 import type { PurgeOptions } from "./purge-data-dir.ts";
+import type { StoredState } from "./restore-state.ts";
 
 /**
  * The sandbox seam. A sandbox belongs to one session: it holds the checkout of the session's branch, runs programs,
@@ -14,8 +15,10 @@ import type { PurgeOptions } from "./purge-data-dir.ts";
 export { RepositoryError } from "./git/git-errors.ts";
 export type { CheckoutRequest, WorkResult } from "./git/request.ts";
 export { NotIsolated } from "./isolation/status.ts";
+export type { KeptState, StateProblem } from "./kept-state.ts";
 export type { ProcessUsage } from "./process/meter.ts";
 export type { SandboxExit, SandboxProcess } from "./process/sandbox-process.ts";
+export { StateDamaged } from "./restore-state.ts";
 
 export interface Sandbox {
   readonly config: SandboxConfig;
@@ -35,10 +38,13 @@ export interface Sandbox {
   start(command: AgentCommand, limitMs: number, gateway?: string): SandboxProcess;
   /** Undefined if the program's files are gone. */
   attach(record: AgentProcess): Promise<SandboxProcess | undefined>;
-  /** Copies what is kept of the session's state into this new sandbox. Call it before anything is started. */
-  restoreState(keeps: Keeps): Promise<void>;
-  /** Keeps these files of the state for the session's next sandbox. Call it when all programs have ended. */
-  keepState(keeps: Keeps): Promise<void>;
+  /**
+   * Writes a stored state into this new sandbox, or, without one, what this machine has kept. Call it before anything is
+   * started. @throws StateDamaged; nothing of it is in the sandbox then.
+   */
+  restoreState(keeps: Keeps, stored?: StoredState): Promise<void>;
+  /** Keeps these files of the state on this machine, up to its limit. Call it when all programs have ended. */
+  keepState(keeps: Keeps): Promise<KeptState>;
   /** Calls `onFull` once, when the sandbox has used all the disk space that it may. `open` and `deliverWork` watch themselves. */
   watchDisk(onFull: () => void): { stop(): void };
   /**

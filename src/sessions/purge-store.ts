@@ -1,5 +1,6 @@
 import { and, eq, inArray, isNotNull, isNull, notInArray, or, sql } from "drizzle-orm";
 import type { Orm } from "../db/client.ts";
+import { agentMemory, sessionChunk } from "../db/memory-tables.ts";
 import { deleteBatch, olderThan } from "../db/purge.ts";
 import { deadLetter, message, prompt, session } from "../db/tables.ts";
 
@@ -31,7 +32,7 @@ export async function purgeableSessions(orm: Orm, days: number): Promise<string[
 }
 
 /**
- * Purges a batch of a purgeable session: its messages, then its dead letters, its prompts, and finally itself. Never by
+ * Purges a batch of a purgeable session: its messages, its dead letters, what its agent remembers, its prompts, and finally itself. Never by
  * cascade: a session may have a hundred thousand messages.
  * @returns rows removed; 0 when nothing is left that may be removed.
  */
@@ -47,6 +48,10 @@ export async function purgeSession(orm: Orm, id: string, days: number): Promise<
     ) ?? sql`false`,
   );
   if (letters > 0) return letters;
+  const memories = await deleteBatch(orm, agentMemory, eq(agentMemory.sessionId, id));
+  if (memories > 0) return memories;
+  const chunks = await deleteBatch(orm, sessionChunk, eq(sessionChunk.sessionId, id));
+  if (chunks > 0) return chunks;
   const finished = and(eq(prompt.sessionId, id), notInArray(prompt.status, ["Queued", "Running"]));
   const prompts = await deleteBatch(orm, prompt, finished ?? sql`false`);
   if (prompts > 0) return prompts;

@@ -1,4 +1,5 @@
 import { redispatch } from "../lifecycle/dispatch.ts";
+import { createMemoryKeeper } from "../memory/memory.ts";
 import { CHANNELS, QUEUES } from "../queue/names.ts";
 import { claimNext } from "../runs/claim.ts";
 import { LEASE_TTL_MS, openLeaseManager } from "../runs/leases.ts";
@@ -26,7 +27,8 @@ export const promptRunner: Task = async ({
   const shutdown = new AbortController();
   const leases = openLeaseManager({ orm, logger });
   const { runLimits: limits, egress } = config;
-  const common = { leases, sandboxes, agent, model, egress, limits, handover, metrics, logger };
+  const memory = createMemoryKeeper({ orm, maxBytes: config.agentMemoryBytes });
+  const common = { leases, sandboxes, agent, memory, model, egress, limits, handover, metrics, logger };
   const deps = { orm, asyncCommit, ...common };
   const claimant = {
     owner: leases.owner,

@@ -3,6 +3,7 @@ import { purgeAudit } from "../audit/seal-store.ts";
 import { purgeOldHeartbeats } from "../db/heartbeats.ts";
 import { databaseIdentity, PURGE_BATCH } from "../db/purge.ts";
 import { purgeOldRequestCounts } from "../db/request-counts.ts";
+import { purgeOldMemory } from "../memory/purge-store.ts";
 import { purgeOldMessages } from "../messages/purge-store.ts";
 import { purgePublished } from "../queue/outbox.ts";
 import { knownSessions, purgeableSessions, purgeSession } from "../sessions/purge-store.ts";
@@ -24,7 +25,7 @@ export async function purge(
 ): Promise<Record<string, number>> {
   const { config, database, sandboxes } = context;
   const { orm } = database;
-  const { auditDays, deletedDays, eventsDays } = config.retention;
+  const { auditDays, deletedDays, eventsDays, memoryDays } = config.retention;
   const removed: Record<string, number> = {};
   const add = (kind: string, count: number) => {
     removed[kind] = (removed[kind] ?? 0) + count;
@@ -44,6 +45,8 @@ export async function purge(
   await drain("webhook_signatures", () => purgeOldSignatures(orm));
   await purgeOldHeartbeats(orm);
   if (auditDays > 0) await drain("audit_entries", () => purgeAudit(orm, auditDays, PURGE_BATCH));
+
+  if (memoryDays > 0) await drain("agent_memories", () => purgeOldMemory(orm, memoryDays));
 
   if (deletedDays > 0) {
     for (let ids = await purgeableSessions(orm, deletedDays); ids.length > 0; ) {

@@ -4,8 +4,9 @@ import { join } from "node:path";
 import type { AgentRequest } from "../../src/agents/agent.ts";
 import { createClaudeAgent } from "../../src/agents/claude.ts";
 import { openModelProxy } from "../../src/agents/model-proxy.ts";
-import { keepState, restoreState } from "../../src/sandboxes/kept-state.ts";
+import { copyKept, keepState } from "../../src/sandboxes/kept-state.ts";
 import { Secret } from "../../src/shared/secret.ts";
+import { MIB } from "../../src/shared/units.ts";
 import { claudeProgram } from "../harness/claude-code.ts";
 import {
   type ModelScript,
@@ -148,10 +149,10 @@ cp settings.json settings.local.json; echo Rule of the attacker. | tee CLAUDE.md
     expect(await readdir(state)).toContain("settings.json");
     // As between two sandboxes.
     const keeps = (path: string, isFolder: boolean) => claude.agent.keeps(path, isFolder, CONVERSATION);
-    await keepState(state, `${home}-kept`, keeps);
+    await keepState(state, `${home}-kept`, keeps, 64 * MIB);
     await rm(state, { recursive: true });
     await mkdir(state);
-    await restoreState(`${home}-kept`, state, keeps);
+    await copyKept(`${home}-kept`, state, keeps, 64 * MIB);
     const resume = await claude.agent.hasTranscript(state, CONVERSATION);
     expect(resume).toBe(true);
     const before = claude.model.requests.length;

@@ -13,6 +13,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["auth"],
   ["api"],
   ["lifecycle"],
+  ["memory"],
   ["runs"],
   ["sessions", "prompts", "messages", "dead-letters", "live", "webhooks", "audit", "backup", "me"],
   ["server", "tasks"],

@@ -7,11 +7,13 @@ import type { Agent } from "../../src/agents/agent.ts";
 import { createCommandAgent } from "../../src/agents/command.ts";
 import { message, prompt, session } from "../../src/db/tables.ts";
 import { requestCancel } from "../../src/lifecycle/cancel.ts";
+import { createMemoryKeeper } from "../../src/memory/memory.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { openLeaseManager } from "../../src/runs/leases.ts";
 import { type RunnerDeps, runClaimed } from "../../src/runs/runner.ts";
 import { killMarked, MARKER } from "../../src/sandboxes/process/processes.ts";
 import { createSession } from "../../src/sessions/create-store.ts";
+import { MIB } from "../../src/shared/units.ts";
 import { openMigrated } from "../harness/embedded.ts";
 import { noMetrics } from "../harness/metrics.ts";
 import { makeRepository } from "../harness/repository.ts";
@@ -95,6 +97,7 @@ async function openRunFixture(options: Parameters<typeof openSandboxFixture>[0])
     leases,
     sandboxes: machine.provider,
     agent,
+    memory: createMemoryKeeper({ orm, maxBytes: 64 * MIB }),
     model: undefined,
     egress: { mode: "deny", allow: undefined },
     limits: LIMITS,

@@ -1,20 +1,11 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
-import {
-  mkdir,
-  mkdtemp,
-  open,
-  readdir,
-  readFile,
-  rm,
-  stat,
-  symlink,
-  truncate,
-  writeFile,
-} from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createClaudeAgent } from "../../src/agents/claude.ts";
-import { type Keeps, keepState, restoreState } from "../../src/sandboxes/kept-state.ts";
+import { copyKept, type Keeps, keepState, type StateProblem } from "../../src/sandboxes/kept-state.ts";
+import { restoreState } from "../../src/sandboxes/restore-state.ts";
+import { MIB } from "../../src/shared/units.ts";
 import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 
 setDefaultTimeout(TEST_TIMEOUT_MS);
@@ -23,6 +14,7 @@ const ID = "3f0c7c1e-8a31-4b52-9a37-0d3a4f1f0a01";
 const claude = createClaudeAgent({ program: () => undefined, missing: "" });
 const transcriptOnly: Keeps = (path, isFolder) => claude.keeps(path, isFolder, ID);
 const everything: Keeps = () => true;
+const LIMIT = 64 * MIB;
 const TRANSCRIPT = `projects/-workspace/${ID}.jsonl`;
 
 /** A hostile state folder, the service's own one, and the state of the next sandbox. */
@@ -42,10 +34,11 @@ async function openFixture() {
       await mkdir(join(state, path, ".."), { recursive: true });
       await writeFile(join(state, path), text);
     },
-    /** What the next sandbox gets. */
+    /** What the next sandbox gets, or why it gets nothing. */
     async pass(keeps: Keeps) {
-      await keepState(state, folder, keeps);
-      await restoreState(folder, next, keeps);
+      const { problem, files } = await keepState(state, folder, keeps, LIMIT);
+      if (problem) return problem;
+      await restoreState(folder, next, { files, pieces: async () => new Map() });
       return (await readdir(next, { recursive: true, withFileTypes: true }))
         .filter((one) => !one.isDirectory())
         .map((one) => join(one.parentPath, one.name).slice(next.length + 1))
@@ -88,30 +81,37 @@ test("an earlier version's folder, where agents could write, gives its transcrip
   await mkdir(join(fixture.folder, "projects/-workspace"), { recursive: true });
   await writeFile(join(fixture.folder, TRANSCRIPT), "words");
   await writeFile(join(fixture.folder, "settings.json"), "planted");
-  await restoreState(fixture.folder, fixture.next, transcriptOnly);
+  await copyKept(fixture.folder, fixture.next, transcriptOnly, LIMIT);
   expect(await readdir(fixture.next)).toEqual(["projects"]);
-  await keepState(fixture.next, fixture.folder, transcriptOnly);
+  await keepState(fixture.next, fixture.folder, transcriptOnly, LIMIT);
   expect(await readdir(fixture.folder)).toEqual(["kept"]);
 });
 
-test.each<[string, (path: string, secret: string) => Promise<unknown>]>([
-  ["a link to a file of this machine", (path, secret) => symlink(secret, path)],
-  ["a FIFO", (path) => Bun.$`mkfifo ${path}`.quiet()],
-  ["a folder", (path) => mkdir(path)],
+test.each<[string, (path: string, secret: string) => Promise<unknown>, StateProblem]>([
+  ["a link to a file of this machine", (path, secret) => symlink(secret, path), "not_files"],
+  ["a FIFO", (path) => Bun.$`mkfifo ${path}`.quiet(), "not_files"],
+  ["a folder", (path) => mkdir(path), "not_files"],
   [
     "40 GB of nothing",
     async (path) => {
       await writeFile(path, "");
       await truncate(path, 40e9);
     },
+    "too_large",
   ],
-  ["a device", (path) => Bun.$`mknod ${path} c 1 5`.quiet().nothrow()],
-])("%s in the place of the transcript is not kept", async (_name, plant) => {
+  ["a device", (path) => Bun.$`mknod ${path} c 1 5`.quiet().nothrow(), "not_files"],
+])("%s in the place of the transcript is refused, at once", async (name, plant, problem) => {
   await using fixture = await openFixture();
   const secret = join(fixture.root, "secret");
   await writeFile(secret, "secret");
   await plant(join(fixture.state, TRANSCRIPT), secret);
-  expect(await fixture.pass(everything)).toEqual([]);
+  const began = performance.now();
+  // A folder of that name has no files in it.
+  expect(await fixture.pass(name === "a folder" ? everything : transcriptOnly)).toEqual(
+    name === "a folder" ? [] : problem,
+  );
+  // Reading 40 GB takes a minute, and a FIFO that nobody writes to blocks for ever.
+  expect(performance.now() - began).toBeLessThan(2_000);
   expect((await stat(fixture.folder)).size).toBeLessThan(1e6);
 });
 
@@ -130,29 +130,41 @@ test.each([
   expect(await fixture.pass(transcriptOnly)).toEqual([]);
 });
 
-test("a state folder without end is kept up to its limits", async () => {
+test.each<[string, (state: string) => Promise<unknown>, StateProblem]>([
+  [
+    "two files that are over the limit together",
+    async (state) => {
+      for (const name of ["one", "two"]) {
+        await writeFile(join(state, name), "");
+        await truncate(join(state, name), LIMIT / 2 + 1);
+      }
+    },
+    "too_large",
+  ],
+  [
+    "3,000 files",
+    (state) => Bun.$`sh -c ${"cd $0 && seq -f n%g 3000 | xargs touch"} ${state}`.quiet(),
+    "too_many",
+  ],
+  [
+    "50 levels of folders",
+    (state) => mkdir(join(state, ...Array(50).fill("d")), { recursive: true }),
+    "too_many",
+  ],
+])("a state with %s is refused as a whole", async (_name, plant, problem) => {
   await using fixture = await openFixture();
-  const file = await open(join(fixture.state, "large"), "w");
-  await file.truncate(60 * 1024 ** 2);
-  await file.close();
-  await Bun.$`cp --sparse=always ${join(fixture.state, "large")} ${join(fixture.state, "large2")}`.quiet();
-  const many = "cd $0 && seq -f n%g 3000 | xargs touch";
-  await Bun.$`sh -c ${many} ${fixture.state}`.quiet();
-  const kept = await fixture.pass(everything);
-  expect(kept.filter((one) => one.startsWith("large")).length).toBeLessThanOrEqual(1);
-  expect(kept.length).toBeLessThanOrEqual(2_000);
-  let deep = join(fixture.state, "d");
-  for (let depth = 0; depth < 50; depth += 1) deep = join(deep, "d");
-  await mkdir(deep, { recursive: true });
-  await keepState(fixture.state, fixture.folder, everything);
+  await fixture.plant("other");
+  await plant(fixture.state);
+  expect(await fixture.pass(everything)).toEqual(problem);
+  expect(await readdir(join(fixture.folder, "kept"))).toEqual([]);
 });
 
 // Bun reads a folder whole before its first entry: the limit of entries bounded neither its time nor its memory.
-test("attack: a folder with more names than anybody lists is left out, and what is beside it is kept", async () => {
+test("attack: a folder with more names than anybody lists is refused, at once", async () => {
   await using fixture = await openFixture();
   await mkdir(join(fixture.state, "many"));
   const many = `cd $0 && seq -f ${"n".repeat(60)}%g 7000 | xargs touch`;
   await Bun.$`sh -c ${many} ${join(fixture.state, "many")}`.quiet();
   await fixture.plant("other");
-  expect(await fixture.pass(everything)).toEqual(["other"]);
+  expect(await fixture.pass(everything)).toEqual("too_many");
 });

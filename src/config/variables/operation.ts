@@ -37,6 +37,13 @@ export const operation = {
       doc: "Days after the end of a prompt until its agent's events are purged; the conversation stays. 0: never.",
       parse: integer(0, 36_500),
     },
+    /** Days that what an agent remembered after a prompt is kept for forks; 0: for ever. */
+    memoryDays: {
+      env: "RETENTION_MEMORY_DAYS",
+      default: "30",
+      doc: "Days after which what an agent remembered at the end of a prompt is purged, except the session's newest. 0: never.",
+      parse: integer(0, 36_500),
+    },
     /** Days that entries of the audit log are kept; 0: for ever. */
     auditDays: {
       env: "RETENTION_AUDIT_DAYS",

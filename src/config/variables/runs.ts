@@ -147,6 +147,13 @@ export const runs = {
       parse: integer(1, 1_000_000, MIB),
     },
   },
+  /** Bytes that one session's agent may remember. */
+  agentMemoryBytes: {
+    env: "AGENT_MEMORY_MAX_MB",
+    default: "64",
+    doc: "What an agent may remember from one prompt of a session to the next; more is not kept, and the session says so.",
+    parse: integer(1, 1_024, MIB),
+  },
   gitAuthor: {
     name: {
       env: "GIT_AUTHOR_NAME",

@@ -59,7 +59,7 @@ export function allocatorSandboxes(options: {
       notes: join(machine.folderOf(id), "notes.json"),
       start: (command, limitMs, gateway) => machine.launch(id, hostPaths, command, limitMs, gateway),
       attach: (record) => machine.attach(id, record),
-      restoreState: (keeps) => machine.restoreState(id, request.sessionId, keeps),
+      restoreState: (keeps, stored) => machine.restoreState(id, request.sessionId, keeps, stored),
       keepState: (keeps) => machine.keepState(id, request.sessionId, keeps),
       watchDisk: (onFull) => machine.disk.watch(machine.spaceOf(id, request.sessionId), onFull),
       // The work is on another machine.
