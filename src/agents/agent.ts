@@ -71,7 +71,14 @@ export class AgentUnavailable extends Error {
 /** How a run ended, judged by the agent's output and its process. `reason` is a sentence for the user. */
 export type AgentVerdict =
   | { ok: true; summary: string; usage: AgentUsage }
-  | { ok: false; reason: string; summary: string; usage: AgentUsage };
+  | {
+      ok: false;
+      reason: string;
+      summary: string;
+      usage: AgentUsage;
+      /** It was to continue a conversation, does not have it, and has done nothing. */
+      lostConversation?: boolean;
+    };
 
 export interface AgentExit {
   /** Exit code; null if a signal ended the process. */
@@ -112,8 +119,11 @@ export interface Agent {
    * request. Changes nothing.
    */
   hasTranscript(stateDir: string, conversationId: string): Promise<boolean>;
-  /** Removes transcripts of the conversation that can neither be resumed nor begun again. Call it before a start. */
-  discardUnusableTranscripts(stateDir: string, conversationId: string): Promise<void>;
+  /**
+   * Removes transcripts of the conversation: those that can neither be resumed nor begun again, or all, so that it begins
+   * again. Call it before a start.
+   */
+  discardTranscripts(stateDir: string, conversationId: string, which: "unusable" | "all"): Promise<void>;
   /** @throws AgentUnavailable if its program, or the model that it needs, is missing. */
   command(request: AgentRequest): AgentCommand;
   reader(): AgentReader;

@@ -16,6 +16,8 @@ export function createClaudeReader(): EventReader {
   const withUuid = createUuids();
   let result: JsonObject | undefined;
   let lastText = "";
+  /** It has printed something else than a result. */
+  let began = false;
 
   return {
     read(line) {
@@ -25,6 +27,7 @@ export function createClaudeReader(): EventReader {
         ? parsed
         : { ...parsed, type: "system", subtype: parsed["type"] };
       if (known.type === "result") result = known;
+      else began = true;
       if (known.type === "assistant") lastText = textIn(known) || lastText;
       return withUuid(storable(known, line.length));
     },
@@ -34,7 +37,13 @@ export function createClaudeReader(): EventReader {
       const failure = result ? failureOf(result) : undefined;
       const reason = failure ?? failureOfExit(exit) ?? missingResult();
       if (reason === undefined) return { ok: true, summary: summaryOf(finalText()), usage };
-      return { ok: false, reason, summary: summaryOf(failure ? lastText : finalText()), usage };
+      const summary = summaryOf(failure ? lastText : finalText());
+      return { ok: false, reason, summary, usage, ...(lostConversation() && { lostConversation: true }) };
+
+      // So ends a resume when it cannot read the transcript (2.1.330).
+      function lostConversation(): boolean {
+        return result?.["subtype"] === "error_during_execution" && result["num_turns"] === 0 && !began;
+      }
 
       function missingResult(): string | undefined {
         if (result) return undefined;

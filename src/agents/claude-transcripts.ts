@@ -26,12 +26,17 @@ export async function hasTranscript(stateDir: string, conversationId: string): P
 }
 
 /**
- * Removes the conversation's transcripts that contain no message. Claude Code leaves one behind when it is killed in its
+ * Removes the conversation's transcripts, or only those that contain no message. Claude Code leaves one behind when it is killed in its
  * first moments; it would refuse to resume it, and to begin a conversation with the same id.
  */
-export async function discardUnusableTranscripts(stateDir: string, conversationId: string): Promise<void> {
+export async function discardTranscripts(
+  stateDir: string,
+  conversationId: string,
+  which: "unusable" | "all",
+): Promise<void> {
   for (const path of await transcripts(stateDir, conversationId))
-    if ((await containsMessage(path).catch(() => undefined)) === false) await rm(path, { force: true });
+    if (which === "all" || (await containsMessage(path).catch(() => undefined)) === false)
+      await rm(path, { force: true });
 }
 
 /** Paths where the conversation's transcript may be: its folder is named after the working directory, which may vary. */

@@ -1,6 +1,6 @@
 import { type Agent, AgentUnavailable, type RemoteWorkplace } from "./agent.ts";
 import { createClaudeReader } from "./claude-reader.ts";
-import { discardUnusableTranscripts, hasTranscript, isTranscript } from "./claude-transcripts.ts";
+import { discardTranscripts, hasTranscript, isTranscript } from "./claude-transcripts.ts";
 import type { Program } from "./find-program.ts";
 import { cutInstructions } from "./instructions.ts";
 
@@ -39,7 +39,7 @@ export function createClaudeAgent(options: {
     replays: true,
     keeps: isTranscript,
     hasTranscript,
-    discardUnusableTranscripts,
+    discardTranscripts,
     command({ prompt, conversationId, resume, instructions, paths, model, remote }) {
       const program = options.program();
       if (!program) throw new AgentUnavailable(options.missing);

@@ -32,7 +32,7 @@ export function createCommandAgent(options: {
     replays: false,
     keeps: () => true,
     hasTranscript: async () => false,
-    discardUnusableTranscripts: async () => undefined,
+    discardTranscripts: async () => undefined,
     command({ prompt, conversationId, paths, model, remote }) {
       const program = options.program();
       if (!program) throw new AgentUnavailable(options.missing);

@@ -11,7 +11,7 @@ export function createDemoAgent(): Agent {
     replays: false,
     keeps: () => false,
     hasTranscript: async () => false,
-    discardUnusableTranscripts: async () => undefined,
+    discardTranscripts: async () => undefined,
     command({ prompt }) {
       const own = ownExecutable();
       const argv = [...own.argv, "demo-agent"] as const;

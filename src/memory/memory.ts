@@ -32,6 +32,8 @@ export interface MemoryKeeper {
     run: ClaimedRun,
     into: { sandbox: Sandbox; agent: Agent; signal: AbortSignal },
   ): Promise<KnownMemory>;
+  /** What an agent is told whose memory cannot be used. @param reason a sentence for the user. */
+  replay(run: ClaimedRun, reason: string, signal: AbortSignal): Promise<KnownMemory>;
   /**
    * Stores the pieces of what an ended agent remembers, under the run's fence; `finish` makes it the session's.
    * @returns undefined: the agent has left nothing. @throws LeaseLost; what `signal` aborted with.
@@ -67,6 +69,11 @@ export function createMemoryKeeper({ orm, maxBytes }: { orm: Orm; maxBytes: numb
     return agent.hasTranscript(sandbox.hostPaths.state, run.sessionId);
   };
 
+  const replay = async (run: ClaimedRun, reason: string, signal: AbortSignal): Promise<KnownMemory> => {
+    const { turns } = await retryWhileUnavailable(signal, () => readPriorMemory(orm, run, { all: true }));
+    return { kind: turns.length > 0 ? "replayed" : "cold", reason, turns };
+  };
+
   return {
     async restore(run, { sandbox, agent, signal }) {
       const prior = await retryWhileUnavailable(signal, () => readPriorMemory(orm, run));
@@ -80,9 +87,10 @@ export function createMemoryKeeper({ orm, maxBytes }: { orm: Orm; maxBytes: numb
       const reason = reasonOf(stored, agent, maxBytes);
       if (stored?.problem === "too_large" || stored?.problem === "too_many")
         return { kind: "cold", reason, turns: [] };
-      const all = await retryWhileUnavailable(signal, () => readPriorMemory(orm, run, { all: true }));
-      return { kind: all.turns.length > 0 ? "replayed" : "cold", reason, turns: all.turns };
+      return replay(run, reason, signal);
     },
+
+    replay,
 
     async store(run, { kept, agent, signal }) {
       if (kept.files.length === 0 && !kept.problem) return undefined;

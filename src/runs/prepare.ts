@@ -1,26 +1,16 @@
 import { textEvent } from "../agents/events.ts";
-import { promptText } from "../agents/prompt-text.ts";
-import type { MemoryKind } from "../db/columns.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
-import { withTurns } from "../memory/replay.ts";
 import { SandboxUnavailable } from "../sandboxes/sandbox.ts";
 import { adoptAgent } from "./adopt-agent.ts";
 import { type AgentRun, type PrepareDeps, resumableIn } from "./agent-run.ts";
 import { checkoutRequest } from "./checkout-request.ts";
 import { AttemptsExhausted, Deferred, Interrupted, MAX_ATTEMPTS, MAX_CLAIMS } from "./failures.ts";
 import { requireDisk, requireIsolation } from "./requirements.ts";
-import { resumeAgent, startAgent } from "./start-agent.ts";
+import { resumeAgent, startWith } from "./start-agent.ts";
 import type { RunWriter } from "./writer.ts";
 
 const SANDBOX_DELAY_MS = 5_000;
 const RESTARTED = "The service was interrupted; the prompt starts again from a clean checkout.";
-/** What the user reads before the reason, if it is not what one expects. */
-const FORGOTTEN: Readonly<Record<MemoryKind, string>> = {
-  fresh: "",
-  resumed: "",
-  replayed: "The agent has lost its memory of the earlier prompts and was given the conversation as text.",
-  cold: "The agent starts without its memory of the earlier prompts.",
-};
 /** What is above it in the session is from an attempt whose work is gone. */
 const CUT_SHORT = "The run was cut short; the prompt starts again from a clean checkout.";
 
@@ -77,10 +67,7 @@ export async function prepare(
       throw error instanceof SandboxUnavailable ? new Deferred(error.message, SANDBOX_DELAY_MS) : error;
     });
   const memory = await deps.memory.restore(run, { sandbox, agent, signal });
-  if (agent.replays && memory.reason !== null)
-    await writer.append([textEvent(`${FORGOTTEN[memory.kind]} ${memory.reason}`)]);
-  const text = withTurns(memory.turns, promptText(run.data), memory.kind === "replayed");
-  return startAgent(deps, run, writer, sandbox, { text, memory, signal });
+  return startWith(deps, run, writer, sandbox, { memory, signal });
 }
 
 function exhaustedMessage({ attempt, claims, failures }: ClaimedRun): string {

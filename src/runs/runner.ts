@@ -11,7 +11,7 @@ import { CANCELLED, handleRunFailure } from "./handle-failure.ts";
 import type { Lease, LeaseManager } from "./leases.ts";
 import { prepare } from "./prepare.ts";
 import { CALM_MS } from "./stalled-adoptions.ts";
-import { resumeAgent } from "./start-agent.ts";
+import { replayAgent, resumeAgent } from "./start-agent.ts";
 import { type WatchResult, watchAgent } from "./watch-agent.ts";
 import { openRunWriter, type RunWriter } from "./writer.ts";
 
@@ -146,6 +146,19 @@ async function watchToEnd(state: RunnerState, agentRun: AgentRun): Promise<Watch
     await agentRun.gateway?.close();
     const signal = AbortSignal.any([life, lease.cancelled]);
     state.agentRun = await resumeAgent(deps, run, writer, agentRun.sandbox, signal);
+    result = await watch(state, state.agentRun);
+  }
+  const { verdict } = result;
+  if (
+    !verdict.ok &&
+    verdict.lostConversation &&
+    state.agentRun?.record.resumed &&
+    !result.limit &&
+    !lease.cancelled.aborted
+  ) {
+    await state.agentRun.gateway?.close();
+    const signal = AbortSignal.any([life, lease.cancelled]);
+    state.agentRun = await replayAgent(deps, run, writer, agentRun.sandbox, signal);
     result = await watch(state, state.agentRun);
   }
   if (lease.cancelled.aborted) return result;

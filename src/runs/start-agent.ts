@@ -2,8 +2,10 @@ import { AgentUnavailable } from "../agents/agent.ts";
 import { textEvent } from "../agents/events.ts";
 import { readInstructions } from "../agents/instructions.ts";
 import { promptText } from "../agents/prompt-text.ts";
+import type { MemoryKind } from "../db/columns.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { KnownMemory } from "../memory/memory.ts";
+import { withTurns } from "../memory/replay.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import { type AgentRun, gatewayOptions, type PrepareDeps, resumableIn } from "./agent-run.ts";
 import { awaitIsolation } from "./requirements.ts";
@@ -12,6 +14,14 @@ import type { RunWriter } from "./writer.ts";
 
 /** How much longer the supervisor's time limit is than the runner's, milliseconds. */
 const LIMIT_MARGIN_MS = 120_000;
+const UNREADABLE = "The agent could not read what it had kept of the conversation.";
+/** What the user reads before the reason, if it is not what one expects. */
+const FORGOTTEN: Readonly<Record<MemoryKind, string>> = {
+  fresh: "",
+  resumed: "",
+  replayed: "The agent has lost its memory of the earlier prompts and was given the conversation as text.",
+  cold: "The agent starts without its memory of the earlier prompts.",
+};
 const RESUMED = "The service was interrupted; the agent resumes its work.";
 const AFTER_INTERRUPTION =
   "You were interrupted while you worked on the task below. Look at what is already done, then finish it.";
@@ -30,12 +40,40 @@ export async function resumeAgent(
   return startAgent(deps, run, writer, sandbox, { text, signal });
 }
 
+/** Begins the conversation again, with what was said as text, in the checkout of an agent that could not resume it. */
+export async function replayAgent(
+  deps: PrepareDeps,
+  run: ClaimedRun,
+  writer: RunWriter,
+  sandbox: Sandbox,
+  signal: AbortSignal,
+): Promise<AgentRun> {
+  await awaitIsolation(deps, writer, signal);
+  await deps.agent.discardTranscripts(sandbox.hostPaths.state, run.sessionId, "all");
+  const memory = await deps.memory.replay(run, UNREADABLE, signal);
+  return startWith(deps, run, writer, sandbox, { memory, signal });
+}
+
+/** Starts the agent with its prompt and what it must be told of those before, and tells the user what is unexpected. */
+export async function startWith(
+  deps: PrepareDeps,
+  run: ClaimedRun,
+  writer: RunWriter,
+  sandbox: Sandbox,
+  { memory, signal }: { memory: KnownMemory; signal: AbortSignal },
+): Promise<AgentRun> {
+  const { kind, reason, turns } = memory;
+  if (deps.agent.replays && reason !== null) await writer.append([textEvent(`${FORGOTTEN[kind]} ${reason}`)]);
+  const text = withTurns(turns, promptText(run.data), kind === "replayed");
+  return startAgent(deps, run, writer, sandbox, { text, memory, signal });
+}
+
 /**
  * Starts the agent in a sandbox that is ready, with a gateway of its own, and records its process.
  * @param options.memory undefined: it is resumed, and knows what it knew.
  * @throws AgentUnavailable; NotIsolated; LeaseLost; what `signal` aborted with. Then nothing runs.
  */
-export async function startAgent(
+async function startAgent(
   deps: PrepareDeps,
   run: ClaimedRun,
   writer: RunWriter,
@@ -47,7 +85,7 @@ export async function startAgent(
   if (agent.needsModel && !model)
     throw new AgentUnavailable("The agent needs access to a model: set ANTHROPIC_API_KEY.");
   const resumable = resumableIn(agent, sandbox, run);
-  await agent.discardUnusableTranscripts(sandbox.hostPaths.state, run.sessionId);
+  await agent.discardTranscripts(sandbox.hostPaths.state, run.sessionId, "unusable");
   const [resumed, instructions] = await Promise.all([
     resumable(),
     readInstructions(sandbox.hostPaths.checkout),

@@ -28,7 +28,7 @@ export const STATE_ATTACKS: readonly Attack[] = [
       const { createClaudeAgent } = await import("../agents/claude.ts");
       const agent = createClaudeAgent({ program: () => undefined, missing: "", model: undefined });
       try {
-        await agent.discardUnusableTranscripts(sandbox.hostPaths.state, request.sessionId);
+        await agent.discardTranscripts(sandbox.hostPaths.state, request.sessionId, "unusable");
         const found = await agent.hasTranscript(sandbox.hostPaths.state, request.sessionId);
         return found ? open("the service would resume from it") : blocked("it is not resumed from");
       } catch (error) {

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { discardUnusableTranscripts, hasTranscript } from "../../src/agents/claude-transcripts.ts";
+import { discardTranscripts, hasTranscript } from "../../src/agents/claude-transcripts.ts";
 import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 
 setDefaultTimeout(TEST_TIMEOUT_MS);
@@ -21,7 +21,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(state, { recursive: true }));
 
-const discard = () => discardUnusableTranscripts(state, ID);
+const discard = () => discardTranscripts(state, ID, "unusable");
 
 describe("hasTranscript", () => {
   test("no state, no transcript, another conversation's", async () => {
@@ -56,7 +56,7 @@ describe("hasTranscript", () => {
   });
 });
 
-describe("discardUnusableTranscripts", () => {
+describe("discardTranscripts", () => {
   test("removes a transcript without a message, and no other", async () => {
     await mkdir(join(state, "projects/-moved"));
     const usable = join(state, "projects/-moved", `${ID}.jsonl`);

@@ -65,6 +65,21 @@ async function openClaudeFixture(script: ModelScript) {
 }
 
 describe.skipIf(missing !== undefined)("the real Claude Code", () => {
+  test("says so when it cannot continue a conversation, and begins it again once its transcript is gone", async () => {
+    await using claude = await openClaudeFixture(() => done);
+    await claude.ask({ prompt: "The word is zebra." });
+    const { state } = claude.paths;
+    const [transcript = ""] = await Array.fromAsync(
+      new Bun.Glob(`projects/*/${CONVERSATION}.jsonl`).scan(state),
+    );
+    await Bun.write(join(state, transcript), '{"type":"user","message":{"role":"user","content":5}}\n');
+    expect(await claude.agent.hasTranscript(state, CONVERSATION)).toBe(true);
+    const refused = await claude.ask({ prompt: "Which?", resume: true });
+    expect(refused.verdict).toMatchObject({ ok: false, lostConversation: true });
+    await claude.agent.discardTranscripts(state, CONVERSATION, "all");
+    expect((await claude.ask({ prompt: "Again." })).verdict).toMatchObject({ ok: true });
+  });
+
   test("edits a file, commits it, and reports the result", async () => {
     const write = bash(
       "printf hello > new.txt && git add . && git -c user.name=A -c user.email=a@b.c commit -qm Work",
@@ -102,7 +117,7 @@ describe.skipIf(missing !== undefined)("the real Claude Code", () => {
     const [folder = ""] = await readdir(join(claude.paths.state, "projects"));
     await truncate(join(claude.paths.state, "projects", folder, `${CONVERSATION}.jsonl`));
     expect(await claude.agent.hasTranscript(claude.paths.state, CONVERSATION)).toBe(false);
-    await claude.agent.discardUnusableTranscripts(claude.paths.state, CONVERSATION);
+    await claude.agent.discardTranscripts(claude.paths.state, CONVERSATION, "unusable");
     expect((await claude.ask()).verdict.ok).toBe(true);
   });
 

@@ -182,6 +182,33 @@ describeRuns("memory", (fixture) => {
     },
   );
 
+  test("an agent that cannot read what it has kept begins again with the conversation", async () => {
+    // As Claude Code, which prints a result and has done nothing.
+    const script =
+      'if [ -f "$AGENT_STATE_DIR/memory.bad" ]; then echo no conversation; exit 1; fi; ' + REMEMBER;
+    const refusing = remembering(script, {
+      discardTranscripts: async (state, _id, which) => {
+        if (which === "all") await Bun.$`rm -f ${state}/memory.txt ${state}/memory.bad`;
+      },
+      reader: () => {
+        const { verdict, ...reader } = shellAgent("").reader();
+        return {
+          ...reader,
+          verdict: (exit) => ({ ...verdict(exit), ...(exit.code === 1 && { lostConversation: true }) }),
+        };
+      },
+    });
+    const { sessionId, second } = await twoPrompts(
+      remembering(`${REMEMBER}; touch "$AGENT_STATE_DIR/memory.bad"`),
+    );
+    const run = await runOn("there", second, refusing);
+    expect(run).toMatchObject({ status: "Completed", memory: "replayed" });
+    expect(run.reason).toContain("could not read");
+    expect(run.said).toContain("Do it");
+    const { id: third } = await followUp(sessionId, "the third");
+    expect(await runOn("here", third, refusing)).toMatchObject({ status: "Completed", memory: "resumed" });
+  });
+
   test("a program without memory of its own gets exactly its prompt", async () => {
     const { second } = await twoPrompts(shellAgent("cat > work.txt; cat work.txt"));
     const run = await runOn("there", second, shellAgent("cat > work2.txt; cat work2.txt"));
