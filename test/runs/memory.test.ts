@@ -184,8 +184,7 @@ describeRuns("memory", (fixture) => {
 
   test("an agent that cannot read what it has kept begins again with the conversation", async () => {
     // As Claude Code, which prints a result and has done nothing.
-    const script =
-      'if [ -f "$AGENT_STATE_DIR/memory.bad" ]; then echo no conversation; exit 1; fi; ' + REMEMBER;
+    const script = `if [ -f "$AGENT_STATE_DIR/memory.bad" ]; then echo no conversation; exit 1; fi; ${REMEMBER}`;
     const refusing = remembering(script, {
       discardTranscripts: async (state, _id, which) => {
         if (which === "all") await Bun.$`rm -f ${state}/memory.txt ${state}/memory.bad`;
