@@ -23,6 +23,8 @@ export interface AgentProcess {
   boot: string;
   /** Whether it resumed an earlier conversation. */
   resumed?: boolean;
+  /** Whether output was stored in the present attempt before it was recorded: it resumed the work of another agent. */
+  hasOutput?: boolean;
   /** Whether its work is being delivered: if the runner dies now, the outcome is unknown. */
   delivering?: boolean;
   /** Whether the takeover that is in progress counts as an attempt already: its own runner may die, too. */

@@ -62,7 +62,10 @@ export async function endRun(tx: Transaction, run: ClaimedRun, end: RunEnd): Pro
     .update(session)
     .set({
       ...sessionAfter.runEnded({ status: ended.status as EndStatus, waiting: next !== undefined, dead }),
-      messages: sql`${session.messages} || ${JSON.stringify([turn])}::jsonb`,
+      // The last attempt's turn alone: a revived prompt has an earlier one.
+      messages: sql`jsonb_path_query_array(${session.messages},
+        '$[*] ? (!(@.role == "assistant" && @.prompt_id == $id))', jsonb_build_object('id', ${run.promptId}::text))
+        || ${JSON.stringify([turn])}::jsonb`,
     })
     .where(eq(session.id, run.sessionId));
   const { sessionId, promptId } = run;

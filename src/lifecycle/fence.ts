@@ -35,5 +35,5 @@ export async function updateHeld(orm: Queryable, run: Fence, change: PromptChang
 
 /** Selects and locks the prompt's row while this run holds its lease. The lock prevents a takeover before the write. */
 export const lockedLease = (run: Fence) =>
-  sql`select session_id from prompt where id = ${run.promptId}::uuid and lease_epoch = ${run.epoch}::bigint
+  sql`select session_id, redone from prompt where id = ${run.promptId}::uuid and lease_epoch = ${run.epoch}::bigint
     and status = 'Running' for no key update`;

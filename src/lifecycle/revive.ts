@@ -7,7 +7,7 @@ import { sessionAfter } from "./transitions.ts";
 
 /**
  * Makes failed prompts wait again, each at its place in its session, with all attempts left. The quota is not checked:
- * it admitted them before. @returns those that were revived: failed prompts of sessions that are not deleted.
+ * it admitted them before. The offset of their output stays, for the next run to say that it starts over. @returns those that were revived: failed prompts of sessions that are not deleted.
  */
 export async function revivePrompts(tx: Transaction, ids: string[]): Promise<string[]> {
   if (ids.length === 0) return [];
@@ -20,7 +20,7 @@ export async function revivePrompts(tx: Transaction, ids: string[]): Promise<str
   const revived = await rowsOf<{ id: string; session_id: string }>(
     tx,
     sql`update prompt p set status = 'Queued', attempt = 0, uncounted_claims = lease_epoch, error = null, error_kind = null, failures = '[]',
-        not_before = null, finished_at = null, usage = null, process = null, output_offset = 0,
+        not_before = null, finished_at = null, usage = null, process = null,
         cancel_requested_at = null, updated_at = now()
       from session s where s.id = p.session_id and s.deleted_at is null and p.status = 'Failed'
         and p.id in ${ids}

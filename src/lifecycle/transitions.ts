@@ -90,7 +90,15 @@ export const sessionAfter = {
   reopened: { sessionStatus: "Active", updatedAt: now },
 } as const satisfies Record<string, SessionChange | ((...args: never[]) => SessionChange)>;
 
-const released = { leaseOwner: null, leaseExpiresAt: null, process: null, updatedAt: now } as const;
+const released = {
+  leaseOwner: null,
+  leaseExpiresAt: null,
+  process: null,
+  // Without the process, whether it is 0 says whether an agent has stored output in the present attempt.
+  outputOffset: sql`case when (${prompt.process} ->> 'hasOutput')::boolean then greatest(${prompt.outputOffset}, 1)
+    else ${prompt.outputOffset} end`,
+  updatedAt: now,
+} as const;
 
 export const promptAfter = {
   /** A run that its user has cancelled meanwhile ends as Cancelled, whatever its outcome. */

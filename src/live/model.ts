@@ -13,7 +13,8 @@ EventSource cannot send headers: read the response of \`fetch\` instead, as the 
 
 To resume, send the last id as \`Last-Event-ID\` (or \`?after=\`; the header takes precedence): the messages after it follow without gaps,
 duplicates or reordering, on any node. A message that is edited later is not sent again; one that is deleted before it was sent is never
-sent. After 15 s without an event a comment is sent. A reader that takes nothing for 30 s is disconnected, and may resume.`;
+sent. Nor is a message sent again when its prompt starts over: the first message with a higher \`attempt\` supersedes those of the
+prompt before it. After 15 s without an event a comment is sent. A reader that takes nothing for 30 s is disconnected, and may resume.`;
 
 const SESSION_EXAMPLE = `retry: 1000
 

@@ -1,6 +1,6 @@
-import { and, asc, eq, gt, or, sql } from "drizzle-orm";
+import { and, asc, eq, getTableColumns, gt, or, sql } from "drizzle-orm";
 import { type Orm, rowsOf } from "../db/client.ts";
-import { message, session } from "../db/tables.ts";
+import { message, prompt, session } from "../db/tables.ts";
 import { ownedSession } from "../lifecycle/ownership.ts";
 import type { MessageRow } from "../messages/store.ts";
 import { type SessionRow, sessionColumns } from "../sessions/store.ts";
@@ -46,8 +46,9 @@ export function messagesAfter(orm: Orm, sessionId: string, seq: number): Promise
     where a.before < ${PAGE_BYTES}::int) b
   where b.before < ${PAGE_BYTES}::int)`;
   return orm
-    .select()
+    .select({ ...getTableColumns(message), redone: prompt.redone })
     .from(message)
+    .innerJoin(prompt, eq(prompt.id, message.promptId))
     .where(and(eq(message.sessionId, sessionId), gt(message.seq, seq), sql`${message.seq} <= ${last}`))
     .orderBy(asc(message.seq));
 }

@@ -18,12 +18,13 @@ const json = (data: unknown) => sql`${JSON.stringify(data ?? null)}::jsonb`;
 /** @throws AppError `message_not_found`, also where it is another user's. */
 export async function readMessage(orm: Queryable, { userId, id }: Wanted): Promise<MessageRow> {
   const [row] = await orm
-    .select({ message })
+    .select({ message, redone: prompt.redone })
     .from(message)
+    .innerJoin(prompt, eq(prompt.id, message.promptId))
     .innerJoin(session, eq(session.id, message.sessionId))
     .where(and(eq(message.id, id), ownedSession(userId)));
   if (!row) throw notFound("message", id);
-  return row.message;
+  return { ...row.message, redone: row.redone };
 }
 
 /** Appends a message to a prompt that does not run. @throws AppError `prompt_not_found`, `prompt_running`, `message_uuid_taken` */
@@ -35,7 +36,7 @@ export async function createMessage(
   const owner = await readOwnPrompt(tx, userId, promptId);
   // Waiting prompts too, since the session is locked next (see locks.ts).
   await lockUnfinished(tx, owner.sessionId);
-  await lockIdlePrompt(tx, owner.id);
+  const { redone } = await lockIdlePrompt(tx, owner.id);
   await requireOwnUuid(tx, owner.id, data);
   const [counted] = await tx
     .update(session)
@@ -48,6 +49,7 @@ export async function createMessage(
     promptId: owner.id,
     sessionId: owner.sessionId,
     seq: counted?.seq ?? 0,
+    attempt: redone + 1,
     data: json(data),
   });
   await recordAudit(tx, changed(userId, "message.create", { id, promptId: owner.id }));
@@ -85,9 +87,9 @@ const changed = (
 ) => ({ actor, action, target: `message:${id}`, detail: { prompt: promptId } });
 
 /** Until the transaction ends, the prompt does not start. @throws AppError `prompt_not_found`, `prompt_running` */
-async function lockIdlePrompt(tx: Transaction, promptId: string): Promise<void> {
+async function lockIdlePrompt(tx: Transaction, promptId: string): Promise<{ redone: number }> {
   const [row] = await tx
-    .select({ status: prompt.status })
+    .select({ status: prompt.status, redone: prompt.redone })
     .from(prompt)
     .where(eq(prompt.id, promptId))
     .for("no key update");
@@ -97,6 +99,7 @@ async function lockIdlePrompt(tx: Transaction, promptId: string): Promise<void> 
       "prompt_running",
       "The prompt is running, and only the agent writes its messages until it has ended; try again then, or cancel it.",
     );
+  return row;
 }
 
 /** Web clients cannot show two messages with the same uuid. */

@@ -8,6 +8,8 @@ export function toMessageDto(row: MessageRow): MessageDto {
     prompt_id: row.promptId,
     seq: row.seq,
     data: row.data,
+    attempt: row.attempt,
+    superseded: row.attempt <= row.redone,
     created_at: row.createdAt.toISOString(),
     updated_at: row.updatedAt.toISOString(),
   };

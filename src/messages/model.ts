@@ -21,6 +21,15 @@ const MessageDto = t.Object({
     examples: [1],
   }),
   data,
+  attempt: t.Integer({
+    description: "Which attempt of the prompt it belongs to, from 1. A resumed agent continues its attempt",
+    examples: [1],
+  }),
+  superseded: t.Boolean({
+    description:
+      "Whether the prompt has started over since, from a clean checkout: the work that it tells of is gone",
+    examples: [false],
+  }),
   created_at: Timestamp,
   updated_at: Timestamp,
 });

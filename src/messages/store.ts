@@ -6,7 +6,8 @@ import { message, prompt, session } from "../db/tables.ts";
 import { ownedPrompt } from "../lifecycle/ownership.ts";
 import { notFound } from "../shared/errors.ts";
 
-export type MessageRow = typeof message.$inferSelect;
+/** A message, and how often its prompt has started over. */
+export type MessageRow = typeof message.$inferSelect & { redone: number };
 
 export interface MessageQuery {
   userId: string;
@@ -19,7 +20,7 @@ export interface MessageQuery {
 export async function listMessages(orm: Orm, wanted: MessageQuery): Promise<Page<MessageRow>> {
   const { userId, promptId, limit, cursor } = wanted;
   const rows = orm
-    .select({ message })
+    .select({ message, redone: prompt.redone })
     .from(prompt)
     .innerJoin(session, eq(session.id, prompt.sessionId))
     .leftJoin(message, and(eq(message.promptId, prompt.id), gt(message.seq, decodeSeq(cursor))))
@@ -28,13 +29,16 @@ export async function listMessages(orm: Orm, wanted: MessageQuery): Promise<Page
   const found = await (limit === undefined ? rows : rows.limit(limit + 1));
   if (found.length === 0) throw notFound("prompt", promptId);
   return pageOf(
-    found.flatMap((row) => row.message ?? []),
+    found.flatMap(({ message, redone }) => (message ? { ...message, redone } : [])),
     limit,
     ({ seq }) => String(seq),
   );
 }
 
-/** The ETag of the list: every write of a message raises its prompt's version. @throws AppError `prompt_not_found` */
+/**
+ * The ETag of the list: every write of a message raises its prompt's version, and a prompt that starts over writes one.
+ * @throws AppError `prompt_not_found`
+ */
 export async function messagesTag(orm: Orm, wanted: MessageQuery): Promise<string> {
   const { userId, promptId, limit, cursor } = wanted;
   const [row] = await orm

@@ -2,9 +2,9 @@ import type { AgentEvent, AgentReader } from "../agents/agent.ts";
 import type { RunLimits } from "../config/config.ts";
 import type { JournalLine, ReadingByRun } from "../sandboxes/process/journal.ts";
 import { MIB } from "../shared/units.ts";
+import type { Progress } from "./append-store.ts";
 import { createEventBatch } from "./event-batch.ts";
 import type { Limit } from "./limits.ts";
-import type { Progress } from "./writer.ts";
 
 /** A batch is written when it has this many events, this many bytes, or this age. */
 const BATCH_EVENTS = 200;

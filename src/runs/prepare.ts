@@ -50,14 +50,10 @@ export async function prepare(
     return resumeAgent(deps, run, writer, old, signal);
   }
 
-  if (run.process) {
-    deps.metrics.takeover("restarted");
-    await writer.append([textEvent(RESTARTED)]);
-  } else if (run.outputOffset > 0) {
-    // A postponed run has no process any more, but its output is in the session. The offset goes back with the note, so
-    // that it is written once however often this attempt is begun.
-    await writer.append([textEvent(CUT_SHORT)], { from: run.outputOffset, to: 0 });
-  }
+  if (run.process) deps.metrics.takeover("restarted");
+  // A run that was postponed, handed over or revived has no process any more, but its output is in the session.
+  if (run.outputOffset > 0 || run.process?.hasOutput)
+    await writer.beginAnew(textEvent(run.process ? RESTARTED : CUT_SHORT));
   if (run.sbxConfig) await sandboxes.release(run.sbxConfig);
   const config = sandboxes.plan();
   await writer.holdSandbox(config);

@@ -1,9 +1,8 @@
-import { and, eq, sql } from "drizzle-orm";
+import { sql } from "drizzle-orm";
 import { recordAudit } from "../db/audit-log.ts";
-import { isUniqueViolation, type Orm, type Queryable, rowsOf, type Transaction } from "../db/client.ts";
+import { type Orm, rowsOf, type Transaction } from "../db/client.ts";
 import type { AgentProcess, Failure, SandboxConfig } from "../db/json-columns.ts";
 import { retryWhileUnavailable } from "../db/retry-while-unavailable.ts";
-import { prompt } from "../db/tables.ts";
 import type { EgressRow } from "../egress/records.ts";
 import {
   detachRun,
@@ -14,17 +13,12 @@ import {
   type RunEnd,
   withoutStalls,
 } from "../lifecycle/end-run.ts";
-import { type Fence, heldBy, LeaseLost, lockedLease, updateHeld } from "../lifecycle/fence.ts";
+import { type Fence, LeaseLost, lockedLease, updateHeld } from "../lifecycle/fence.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { PromptChange } from "../lifecycle/transitions.ts";
 import type { KnownMemory } from "../memory/memory.ts";
+import { appendRows, beginAnew, type Progress, withOutput } from "./append-store.ts";
 import { readEgress, upsertEgress } from "./egress-store.ts";
-
-/** Offsets in the agent's output, bytes: what is stored before a write, and after it. */
-export interface Progress {
-  from: number;
-  to: number;
-}
 
 /**
  * All writes of a run, under its fence. Each method retries while the database is unavailable, and takes effect once even
@@ -50,6 +44,11 @@ export interface RunWriter {
    * takeover neither skips nor repeats a line, even after a crash.
    */
   append(events: readonly unknown[], progress?: Progress): Promise<void>;
+  /**
+   * Begins the next attempt with this event, which supersedes all messages so far, and forgets the old agent. Changes
+   * nothing if no agent has stored output since the last beginning.
+   */
+  beginAnew(event: unknown): Promise<void>;
   /** What the run's programs asked for on the network, with events for the user, in one transaction. */
   recordEgress(rows: readonly EgressRow[], events: readonly unknown[]): Promise<void>;
   /** What was recorded of that so far. */
@@ -100,15 +99,19 @@ export function openRunWriter(options: {
     recordCalm: () => change({ process: withoutStalls }),
     recordProcess: (process, memory) =>
       change({
-        process,
+        process: withOutput(process),
         outputOffset: 0,
         ...(memory && { memory: memory.kind, memoryReason: memory.reason }),
       }),
-    markDelivering: (process) => change({ process: { ...process, delivering: true } }),
+    markDelivering: (process) => change({ process: withOutput({ ...process, delivering: true }) }),
     append(events, progress) {
       // The same ids in each attempt, to recognize what an earlier one has stored.
       const rows = events.map((data) => ({ id: Bun.randomUUIDv7(), data }));
       return retryWhileUnavailable(signal, () => appendRows(orm, run, rows, progress));
+    },
+    beginAnew(data) {
+      const row = { id: Bun.randomUUIDv7(), data };
+      return retryWhileUnavailable(signal, () => beginAnew(orm, run, row));
     },
     recordEgress(egress, events) {
       const rows = events.map((data) => ({ id: Bun.randomUUIDv7(), data }));
@@ -153,48 +156,4 @@ async function recordPush(orm: Orm, run: Fence, commit: string | null): Promise<
     from lease where s.id = lease.session_id returning s.id`,
   );
   if (rows.length === 0) throw new LeaseLost();
-}
-
-/** Appends the rows in one statement. */
-async function appendRows(
-  orm: Queryable,
-  run: Fence,
-  rows: readonly { id: string; data: unknown }[],
-  progress: Progress | undefined,
-): Promise<void> {
-  if (rows.length === 0 && (!progress || progress.from === progress.to)) return;
-  try {
-    const written = await rowsOf(
-      orm,
-      sql`with lease as (${progress ? leaseAdvanced(run, progress) : lockedLease(run)}),
-      counter as (
-        update session s set message_seq = s.message_seq + ${rows.length}::int from lease
-        where s.id = lease.session_id returning s.id, s.message_seq - ${rows.length}::int as base),
-      stored as (
-        insert into message (id, prompt_id, session_id, seq, data)
-        select (e.value ->> 'id')::uuid, ${run.promptId}::uuid, counter.id, counter.base + e.ordinality, e.value -> 'data'
-        from counter, jsonb_array_elements(${JSON.stringify(rows)}::jsonb) with ordinality e)
-      select session_id from lease`,
-    );
-    if (written.length > 0) return;
-  } catch (error) {
-    if (isUniqueViolation(error, "message_pkey")) return;
-    throw error;
-  }
-  if (!progress || !(await isStored(orm, run, progress.to))) throw new LeaseLost();
-}
-
-/** Locks the lease and moves the stored offset of the agent's output. */
-const leaseAdvanced = (run: Fence, { from, to }: Progress) =>
-  sql`update prompt set output_offset = ${to}::bigint where id = ${run.promptId}::uuid
-    and lease_epoch = ${run.epoch}::bigint and status = 'Running' and output_offset = ${from}::bigint
-    returning session_id`;
-
-/** Only this run writes under its epoch: if the offset is stored, an attempt whose answer was lost has stored it. */
-async function isStored(orm: Queryable, run: Fence, to: number): Promise<boolean> {
-  const rows = await orm
-    .select({ id: prompt.id })
-    .from(prompt)
-    .where(and(heldBy(run), eq(prompt.outputOffset, to)));
-  return rows.length > 0;
 }

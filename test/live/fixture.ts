@@ -1,4 +1,4 @@
-import { asc, eq } from "drizzle-orm";
+import { asc, eq, getTableColumns } from "drizzle-orm";
 import type { User } from "../../src/auth/verify.ts";
 import type { Database } from "../../src/db/client.ts";
 import { message, prompt, session } from "../../src/db/tables.ts";
@@ -88,8 +88,9 @@ export async function claim({ orm }: Database, promptId: string): Promise<Fence>
 /** The `data` of each message event that a stream of the session must send, from the table. */
 export async function tableOf(database: Database, sessionId: string): Promise<string[]> {
   const rows = await database.orm
-    .select()
+    .select({ ...getTableColumns(message), redone: prompt.redone })
     .from(message)
+    .innerJoin(prompt, eq(prompt.id, message.promptId))
     .where(eq(message.sessionId, sessionId))
     .orderBy(asc(message.seq));
   return rows.map((row) => JSON.stringify({ ...toMessageDto(row), session_id: sessionId }));
