@@ -59,7 +59,8 @@ export function agentIn(database: () => Database) {
   const running = async () => {
     const { sessionId, promptIds } = await seedSession(database(), 1);
     const run = await claim(database(), promptIds[0] ?? "");
-    return { sessionId, append: (events: unknown[]) => writerOf(database().orm, run).append(events) };
+    const { append, beginAnew } = writerOf(database().orm, run);
+    return { sessionId, append, beginAnew };
   };
   const rename = (id: string, title: string) =>
     database().orm.update(session).set({ title }).where(eq(session.id, id));

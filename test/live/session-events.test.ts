@@ -43,6 +43,20 @@ describeEachDatabase("the live stream of a session", (database) => {
     await until(() => server.hub.open === 0, { what: "the stream to be forgotten" });
   });
 
+  test("messages of a prompt that has started over since are marked", async () => {
+    await using server = await serveLive(database());
+    const { sessionId, append, beginAnew } = await running();
+    await append(["output"], { from: 0, to: 7 });
+    await beginAnew("note");
+    const reader = await openReader(`${server.url}/sessions/${sessionId}/events`, { headers: ALICE });
+    const sent = [await reader.next("message"), await reader.next("message")];
+    expect(sent.map(({ data }) => JSON.parse(data))).toMatchObject([
+      { data: "output", attempt: 1, superseded: true },
+      { data: "note", attempt: 2, superseded: false },
+    ]);
+    reader.leave();
+  });
+
   test("a snapshot follows the messages that existed before it, and is only sent when it looks different", async () => {
     await using server = await serveLive(database());
     const { sessionId, append } = await running();

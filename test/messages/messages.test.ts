@@ -59,4 +59,25 @@ describeEachDatabase("messages", (database) => {
     expect((await send("DELETE", `/messages/${first}`)).status).toBe(409);
     expect(await database().orm.$count(message, eq(message.sessionId, sessionId))).toBe(4);
   });
+
+  test("belong to the attempt in which they are written, and are superseded once the prompt starts over", async () => {
+    const { promptId } = await create();
+    const post = (data: unknown) => send("POST", "/messages", { prompt_id: promptId, data });
+    const first = (await post("before")).body.id;
+    const run = await claimRun(database().orm, promptId);
+    if (!run) throw new Error("not claimed");
+    const writer = writerOf(database().orm, run);
+    await writer.append(["output"], { from: 0, to: 7 });
+    await writer.beginAnew("note");
+    await writer.handOver();
+    await post("after");
+    const { messages } = (await send("GET", `/prompts/${promptId}/messages`)).body;
+    expect(messages).toMatchObject([
+      { data: "before", attempt: 1, superseded: true },
+      { data: "output", attempt: 1, superseded: true },
+      { data: "note", attempt: 2, superseded: false },
+      { data: "after", attempt: 2, superseded: false },
+    ]);
+    expect((await send("GET", `/messages/${first}`)).body.message).toMatchObject({ superseded: true });
+  });
 });

@@ -3,7 +3,16 @@ import { eq } from "drizzle-orm";
 import { message } from "../../src/db/tables.ts";
 import { LeaseLost } from "../../src/lifecycle/fence.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
-import { COMPLETED, EXPIRED_MS, mustClaim, SANDBOX, seedRun, sessionRow, writerOf } from "../harness/seed.ts";
+import {
+  COMPLETED,
+  EXPIRED_MS,
+  mustClaim,
+  PROCESS,
+  SANDBOX,
+  seedRun,
+  sessionRow,
+  writerOf,
+} from "../harness/seed.ts";
 
 describeEachDatabase("a run's writes and their fence", (database) => {
   test("messages are numbered without gaps in the session, also under concurrent appends", async () => {
@@ -55,5 +64,44 @@ describeEachDatabase("a run's writes and their fence", (database) => {
     expect(await sessionRow(database(), run.sessionId)).toMatchObject({ messageSeq: 1 });
     const atAnotherOffset = writer.append([{ type: "assistant" }], { from: 11, to: 20 });
     await expect(atAnotherOffset).rejects.toBeInstanceOf(LeaseLost);
+  });
+
+  test("an attempt begins anew once, and what is written from then on belongs to the next one", async () => {
+    const { orm } = database();
+    const run = await seedRun(database());
+    const writer = writerOf(orm, run);
+    await writer.beginAnew({ n: 0 });
+    await writer.append([{ n: 1 }], { from: 0, to: 10 });
+    await writer.beginAnew({ n: 2 });
+    await writer.beginAnew({ n: 3 });
+    await writer.append([{ n: 4 }], { from: 0, to: 5 });
+    const rows = await orm
+      .select({ data: message.data, attempt: message.attempt })
+      .from(message)
+      .where(eq(message.promptId, run.promptId))
+      .orderBy(message.seq);
+    expect(rows).toEqual([
+      { data: { n: 1 }, attempt: 1 },
+      { data: { n: 2 }, attempt: 2 },
+      { data: { n: 4 }, attempt: 2 },
+    ]);
+    await writer.handOver();
+    await expect(writer.beginAnew({ n: 5 })).rejects.toBeInstanceOf(LeaseLost);
+  });
+
+  test("a resumed agent that writes nothing does not hide what was written before it", async () => {
+    const run = await seedRun(database());
+    const writer = writerOf(database().orm, run);
+    await writer.append([{ n: 1 }], { from: 0, to: 10 });
+    await writer.recordProcess(PROCESS);
+    await writer.markDelivering(PROCESS);
+    await writer.handOver();
+    const next = await mustClaim(database(), run.promptId);
+    expect(next.outputOffset).toBe(1);
+    const nextWriter = writerOf(database().orm, next);
+    await nextWriter.beginAnew({ n: 2 });
+    await nextWriter.recordProcess(PROCESS);
+    await nextWriter.handOver();
+    expect((await mustClaim(database(), run.promptId)).outputOffset).toBe(0);
   });
 });
