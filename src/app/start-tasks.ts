@@ -37,6 +37,6 @@ export async function startTasks(
     const task = await TASKS[name](context);
     stack.add(`task ${name}`, () => task.stop(), config.shutdownTimeoutMs + HANDOVER_MS);
   }
-  const heartbeat = startHeartbeat({ orm: database.orm, tasks, logger });
+  const heartbeat = startHeartbeat({ orm: database.orm, host: sandboxes.host, tasks, logger });
   stack.add("heartbeat", () => heartbeat.stop());
 }

@@ -1,11 +1,16 @@
-import { eq, lt, sql } from "drizzle-orm";
+import { eq, lt, type SQL, sql } from "drizzle-orm";
 import { type Orm, rowsOf } from "./client.ts";
 import { taskHeartbeat } from "./tables.ts";
 
+/** A task without a heartbeat for this long, in seconds, counts as stopped; tasks send one every 5. */
+export const SILENT_AFTER_S = 30;
 /** After how many seconds a silent task counts as removed from the deployment. */
 const EXPECTED_FOR_S = 86_400;
 
-/** Records that these tasks of this process are alive now, by the database's clock. */
+/**
+ * Records that these tasks of this process are alive now, by the database's clock.
+ * @param beat.host the machine, by the id of its DATA_DIR, like a run's.
+ */
 export async function writeHeartbeats(
   orm: Orm,
   { process, host, tasks }: { process: string; host: string; tasks: readonly string[] },
@@ -41,3 +46,8 @@ export async function silentTasks(orm: Orm, afterS: number): Promise<{ task: str
   );
   return rows.map(({ task, seconds }) => ({ task, seconds: Number(seconds) }));
 }
+
+/** For queries: whether prompts can run on a machine for which a condition on `h.host` holds. */
+export const runsPromptsWhere = (condition: SQL): SQL => sql`exists (
+  select 1 from task_heartbeat h where h.task = 'prompt-runner' and ${condition}
+    and h.beaten_at > now() - make_interval(secs => ${SILENT_AFTER_S}))`;

@@ -1,5 +1,6 @@
 import { and, eq, sql } from "drizzle-orm";
 import { type Orm, rowsOf, type Transaction } from "../db/client.ts";
+import { runsPromptsWhere } from "../db/heartbeats.ts";
 import { outbox, prompt } from "../db/tables.ts";
 import { CHANNELS, QUEUES } from "../queue/names.ts";
 import { enqueue, notifyOutbox } from "../queue/outbox.ts";
@@ -12,6 +13,33 @@ export const isNextInSession = sql`not exists (
   select 1 from prompt other where other.session_id = p.session_id and other.status in ('Queued', 'Running')
     and (other.seq < p.seq or other.seq > p.seq and other.status = 'Running'))`;
 
+/**
+ * Tells the machine where the prompt's session is warm that the prompt may start, if there are other machines that could
+ * start it: a subquery without rows otherwise.
+ */
+const offerToWarmHost = (
+  promptId: string,
+) => sql`select pg_notify(${CHANNELS.warmHost}, s.warm_host || ' ' || s.id)
+  from prompt p join session s on s.id = p.session_id
+  where p.id = ${promptId}::uuid and p.status = 'Queued' and ${isNextInSession}
+    and s.warm_host is not null and ${runsPromptsWhere(sql`h.host <> s.warm_host`)}`;
+
+/** The same, for a prompt that was dispatched before: its delay is over, or the notification was lost. */
+export async function offerAgain(tx: Transaction, promptId: string): Promise<void> {
+  await tx.execute(offerToWarmHost(promptId));
+}
+
+/**
+ * Gives up the preference of a machine without a free slot: others need not wait for it, and learn so at once. Without a
+ * lock of the prompt, because of the lock order; if it starts meanwhile, its session is merely not warm.
+ */
+export async function declineOffer(orm: Orm, offer: { host: string; sessionId: string }): Promise<void> {
+  await orm.execute(sql`with declined as (
+    update session s set warm_host = null where s.id = ${offer.sessionId}::uuid and s.warm_host = ${offer.host}
+      and exists (select 1 from prompt p where p.session_id = s.id and p.status = 'Queued') returning s.id)
+    select pg_notify(${CHANNELS.outbox}, '') from declined`);
+}
+
 /** Writes a job for a prompt to the outbox, in the caller's transaction. @param delayMs default 0. */
 export async function dispatch(tx: Transaction, promptId: string, delayMs = 0): Promise<void> {
   await tx.update(prompt).set({ dispatchedAt: sql`now()` }).where(eq(prompt.id, promptId));
@@ -20,17 +48,19 @@ export async function dispatch(tx: Transaction, promptId: string, delayMs = 0): 
 
 /** The same for a prompt that this transaction has inserted: its `dispatched_at` is now by default. */
 export async function enqueueRun(tx: Transaction, promptId: string, delayMs = 0): Promise<void> {
-  await enqueue(tx, { topic: QUEUES.promptRun, key: promptId, payload: { prompt_id: promptId }, delayMs });
+  const alsoNotify = sql`(${offerToWarmHost(promptId)})`;
+  const payload = { prompt_id: promptId };
+  await enqueue(tx, { topic: QUEUES.promptRun, key: promptId, payload, delayMs, alsoNotify });
 }
 
-/** Dispatches a prompt again if it still waits. */
+/** Gives a prompt that still waits another job. It has waited since its dispatch: nobody is to wait for its machine anew. */
 export async function redispatch(orm: Orm, promptId: string): Promise<void> {
   await orm.transaction(async (tx) => {
     const [waiting] = await tx
-      .update(prompt)
-      .set({ dispatchedAt: sql`now()` })
+      .select({ id: prompt.id })
+      .from(prompt)
       .where(and(eq(prompt.id, promptId), eq(prompt.status, "Queued")))
-      .returning({ id: prompt.id });
+      .for("no key update");
     if (waiting) await enqueueRun(tx, waiting.id);
   });
 }

@@ -24,6 +24,8 @@ export interface ClaimedRun extends Fence {
   /** Bytes of its output that are stored. */
   outputOffset: number;
   cancelRequested: boolean;
+  /** The machine that ran the session's last prompt. */
+  warmHost: string | null;
   /** Cost of the agent's conversation so far, US dollars: of the session's prompts since it last began one. */
   earlierCostUsd: number;
   /** How long the prompt waited for this start, milliseconds. */
@@ -39,12 +41,13 @@ type Counts = "epoch" | "claims" | "outputOffset" | "earlierCostUsd" | "waitedMs
  * runner died before it started an agent, that was not an attempt: the prompt cannot have caused it. Nor are more runners
  * that die before they have adopted its agent or started another: a service that crashes again and again must not use up the
  * attempts of all prompts.
+ * @param lease.host the machine, where the session is warm from now on.
  * @param lease.ttlMs how long the lease lasts without a heartbeat, milliseconds on the database's clock.
  */
 export async function startRun(
   tx: Transaction,
   promptId: string,
-  lease: { owner: string; ttlMs: number },
+  lease: { owner: string; host: string; ttlMs: number },
 ): Promise<ClaimedRun | undefined> {
   const [row] = await rowsOf<Omit<ClaimedRun, Counts> & Record<Counts, string>>(
     tx,
@@ -57,11 +60,12 @@ export async function startRun(
         started_at = coalesce(started_at, now()), updated_at = now()
       where id = ${promptId}::uuid returning *
     )
-    update session s set inbox_status = 'Processing', updated_at = now()
+    update session s set inbox_status = 'Processing', warm_host = ${lease.host}, updated_at = now()
     from claimed c where s.id = c.session_id
     returning c.id as "promptId", s.id as "sessionId", s.user_id as "userId", c.lease_epoch as "epoch", c.attempt, c.lease_epoch - c.uncounted_claims as "claims",
       c.data, s.repo, s.target_branch as "targetBranch", s.branch, s.pushed_commit as "pushedCommit", s.sbx_config as "sbxConfig", c.process - 'counted' as process,
       c.output_offset as "outputOffset", c.cancel_requested_at is not null as "cancelRequested", c.failures,
+      (select before.warm_host from session before where before.id = s.id) as "warmHost",
       (select coalesce(sum((o.usage ->> 'cost_usd')::numeric), 0) from prompt o
         where o.session_id = c.session_id and o.id <> c.id and o.seq >= coalesce((select max(b.seq) from prompt b
           where b.session_id = c.session_id and b.id <> c.id and b.memory <> 'resumed'), 0)) as "earlierCostUsd",

@@ -18,6 +18,7 @@ export interface RunMetrics {
     usage: Readonly<Record<string, number>>,
   ): void;
   takeover(how: "adopted" | "restarted"): void;
+  affinity(outcome: "warm" | "moved" | "declined"): void;
   agentMemory(kind: string): void;
   fencedWrite(): void;
   egressDecision(decision: "allowed" | "refused"): void;
@@ -33,6 +34,11 @@ export function createRunMetrics({
   const phases = histogram("run_phase_duration_seconds", "Duration of a run's phases.", RUN_BUCKETS, "phase");
   const runs = counter("runs_total", "Runs that ended in this process.", "agent", "outcome", "kind");
   const takeovers = counter("run_takeovers_total", "Runs taken over from another runner.", "how");
+  const affinity = counter(
+    "affinity_total",
+    "Prompts started where their session was warm, or moved to another machine; declined: left to others by a busy one.",
+    "outcome",
+  );
   const memories = counter(
     "agent_memory_total",
     "Agents started, by what they knew of the prompts before.",
@@ -62,6 +68,7 @@ export function createRunMetrics({
       if (usage["peak_processes"] !== undefined) processes.observe({}, usage["peak_processes"]);
     },
     takeover: (how) => takeovers.inc({ how }),
+    affinity: (outcome) => affinity.inc({ outcome }),
     agentMemory: (kind) => memories.inc({ memory: kind }),
     fencedWrite: () => fenced.inc(),
     egressDecision: (decision) => egress.inc({ decision }),

@@ -21,6 +21,8 @@ export const CHANNELS = {
   cancel: "prompt_cancel",
   /** The outbox has rows to publish. */
   outbox: "outbox",
+  /** A prompt may start whose session is warm on a machine. The payload is `<host> <session id>`. */
+  warmHost: "warm_host",
   /** A sandbox may be returned. */
   sandboxDone: "sandbox_done",
 } as const;

@@ -1,5 +1,5 @@
-import { and, inArray, isNull, lte, sql } from "drizzle-orm";
-import type { Orm, Transaction } from "../db/client.ts";
+import { and, inArray, isNull, lte, type SQL, sql } from "drizzle-orm";
+import type { Orm, Queryable, Transaction } from "../db/client.ts";
 import { storedNow } from "../db/columns.ts";
 import { deleteBatch, olderThan } from "../db/purge.ts";
 import { outbox } from "../db/tables.ts";
@@ -17,22 +17,23 @@ export interface OutboxMessage {
  * the publisher at once.
  * @param message.key the entity that the job is about.
  * @param message.delayMs when to publish it at the earliest, milliseconds from now; default 0.
+ * @param message.alsoNotify a subquery that notifies others, in the same statement; not where there is a delay.
  */
 export async function enqueue<Topic extends QueueName>(
   tx: Transaction,
-  message: { topic: Topic; key: string; payload: Payloads[Topic]; delayMs?: number },
+  message: { topic: Topic; key: string; payload: Payloads[Topic]; delayMs?: number; alsoNotify?: SQL },
 ): Promise<void> {
-  const { topic, key, payload, delayMs = 0 } = message;
+  const { topic, key, payload, delayMs = 0, alsoNotify } = message;
   const nextAttemptAt = sql`now() + ${Math.ceil(delayMs)}::int * interval '1 millisecond'`;
   await tx
     .insert(outbox)
     .values({ id: Bun.randomUUIDv7(), topic, key, payload: { ...payload }, nextAttemptAt });
-  if (delayMs === 0) await notifyOutbox(tx);
+  if (delayMs === 0) await notifyOutbox(tx, alsoNotify);
 }
 
-/** Wakes the publisher once the transaction commits. */
-export async function notifyOutbox(tx: Transaction): Promise<void> {
-  await tx.execute(sql`select pg_notify(${CHANNELS.outbox}, '')`);
+/** Wakes the publisher, and processes that wait for a prompt they may start, once the transaction commits. */
+export async function notifyOutbox(orm: Queryable, alsoNotify = sql`null`): Promise<void> {
+  await orm.execute(sql`select pg_notify(${CHANNELS.outbox}, ''), ${alsoNotify}`);
 }
 
 /**

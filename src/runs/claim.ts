@@ -1,7 +1,8 @@
 import { sql } from "drizzle-orm";
 import { type Queryable, rowsOf } from "../db/client.ts";
 import { storedNow } from "../db/columns.ts";
-import { isNextInSession } from "../lifecycle/dispatch.ts";
+import { runsPromptsWhere } from "../db/heartbeats.ts";
+import { isNextInSession, offerAgain } from "../lifecycle/dispatch.ts";
 import { DETACHED } from "../lifecycle/end-run.ts";
 import { type ClaimedRun, startRun } from "../lifecycle/start-run.ts";
 
@@ -20,6 +21,19 @@ export interface Claimant {
   /** How many prompts may run at a time, in the whole cluster and per user. */
   maxRunning: number;
   maxRunningPerUser: number;
+}
+
+/** What a process knows of its own slots. */
+interface InProcess {
+  /** It has no other free slot: it is kept for users without a running prompt. */
+  lastSlot?: boolean;
+  /** How long the next prompt is held back for the machine that has its session warm, milliseconds; default 0: not. */
+  affinityMs?: number;
+}
+
+/** Nothing may start yet: the next prompt is held back for another machine, for so long. */
+export interface Held {
+  heldMs: number;
 }
 
 /**
@@ -42,14 +56,23 @@ const abandoned = (host: string) => sql`
  * lets the nested loop stop at the first user with a prompt that may run, instead of sorting all of them. Therefore, if
  * that user has running prompts, so have all others who wait: the last slot is then reserved, unless there are no others
  * at all, which the two ends of an index tell.
+ *
+ * A prompt whose session is warm on another machine that is alive is held back for that one while it is younger than
+ * `affinityMs`. It stays the next: whatever is behind it waits, too, so that affinity does not change the order.
  */
 const waiting = ({
+  host,
   maxRunning,
   maxRunningPerUser,
   lastSlot = false,
-}: Claimant & { lastSlot?: boolean }) => sql`
+  affinityMs = 0,
+}: Claimant & InProcess) => sql`
   select next.id, ${lastSlot}::boolean and turn.count > 0
-    and (select min(user_id) from prompt) <> (select max(user_id) from prompt) as reserved from (
+    and (select min(user_id) from prompt) <> (select max(user_id) from prompt) as reserved,
+    case when next.warm_host <> ${host} and ${affinityMs}::int > 0 and ${runsPromptsWhere(sql`h.host = next.warm_host`)}
+      then least(${affinityMs}::int, ceil(${affinityMs}::int - extract(epoch from now() - next.since) * 1000))::int
+      else 0 end as "heldMs"
+  from (
     select u.user_id, running.count, latest.started_at
     from (select distinct user_id from prompt where status = 'Queued') u
     cross join lateral (
@@ -62,7 +85,7 @@ const waiting = ({
     order by running.count, latest.started_at nulls first
   ) turn
   cross join lateral (
-    select p.id from prompt p join session s on s.id = p.session_id
+    select p.id, s.warm_host, greatest(p.dispatched_at, p.not_before) as since from prompt p join session s on s.id = p.session_id
     where p.user_id = turn.user_id and p.status = 'Queued' and s.deleted_at is null
       and (p.not_before is null or p.not_before <= ${storedNow}) and ${isNextInSession}
     order by p.priority desc, p.created_at, p.seq limit 1
@@ -70,24 +93,27 @@ const waiting = ({
 
 /**
  * Takes over an abandoned run, or starts the next prompt that may run.
- * @param claimant.lastSlot the process has no other free slot: it is kept for users without a running prompt.
  * @returns undefined if nothing may run now: nothing waits, or limits are reached; `reserved` if a prompt could run if this
- *   were not the last slot.
+ *   were not the last slot; `heldMs` while the next prompt is held back for another machine.
  */
 export function claimNext(
   orm: Queryable,
-  claimant: Claimant & { lastSlot: boolean },
-): Promise<ClaimedRun | "reserved" | undefined>;
+  claimant: Claimant & InProcess & { lastSlot: boolean },
+): Promise<ClaimedRun | "reserved" | Held | undefined>;
 export function claimNext(orm: Queryable, claimant: Claimant): Promise<ClaimedRun | undefined>;
 export async function claimNext(
   orm: Queryable,
-  claimant: Claimant & { lastSlot?: boolean },
-): Promise<ClaimedRun | "reserved" | undefined> {
+  claimant: Claimant & InProcess,
+): Promise<ClaimedRun | "reserved" | Held | undefined> {
   return orm.transaction(async (tx) => {
     await tx.execute(sql`select pg_advisory_xact_lock(${CLAIM_LOCK}::bigint)`);
     const [old] = await rowsOf<{ id: string }>(tx, abandoned(claimant.host));
     if (old) return startRun(tx, old.id, claimant);
-    const [found] = await rowsOf<{ id: string; reserved: boolean }>(tx, waiting(claimant));
+    const [found] = await rowsOf<{ id: string; reserved: boolean; heldMs: number }>(tx, waiting(claimant));
+    if (found && found.heldMs > 0) {
+      await offerAgain(tx, found.id);
+      return { heldMs: found.heldMs };
+    }
     if (found?.reserved) return "reserved";
     return found && (await startRun(tx, found.id, claimant));
   });

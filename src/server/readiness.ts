@@ -1,5 +1,5 @@
 import type { Orm } from "../db/client.ts";
-import { silentTasks } from "../db/heartbeats.ts";
+import { SILENT_AFTER_S, silentTasks } from "../db/heartbeats.ts";
 import { AppError } from "../shared/errors.ts";
 import { withTimeout } from "../shared/time.ts";
 
@@ -8,8 +8,6 @@ export type Readiness = () => Promise<void>;
 
 /** Of each check; the checks run at the same time. */
 const TIMEOUT_MS = 2_000;
-/** A task without a heartbeat for this long, in seconds, counts as stopped; tasks send one every 5. */
-const SILENT_AFTER_S = 30;
 
 /**
  * Checks what requests need: the database, the queue, and the tasks that any process ran within the last day and did not

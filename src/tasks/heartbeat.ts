@@ -1,4 +1,3 @@
-import { hostname } from "node:os";
 import type { Orm } from "../db/client.ts";
 import { deleteHeartbeats, purgeOldHeartbeats, writeHeartbeats } from "../db/heartbeats.ts";
 import type { Logger } from "../observability/logger.ts";
@@ -11,11 +10,13 @@ const INTERVAL_MS = 5_000;
 /** Records every 5 s, in one statement, that the tasks of this process are alive; /health/ready reads it. */
 export function startHeartbeat(options: {
   orm: Orm;
+  /** The machine. */
+  host: string;
   tasks: readonly string[];
   logger: Logger;
   intervalMs?: number;
 }): RunningTask {
-  const { orm, tasks, logger, intervalMs = INTERVAL_MS } = options;
+  const { orm, host, tasks, logger, intervalMs = INTERVAL_MS } = options;
   const process = crypto.randomUUID();
   let failing = false;
   let purged = false;
@@ -23,7 +24,7 @@ export function startHeartbeat(options: {
   const work = async () => {
     // Caught here, because the loop would back off: the first heartbeat after an outage must not be late.
     try {
-      await writeHeartbeats(orm, { process, host: hostname(), tasks });
+      await writeHeartbeats(orm, { process, host, tasks });
       if (!purged) await purgeOldHeartbeats(orm);
       purged = true;
       failing = false;

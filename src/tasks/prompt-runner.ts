@@ -1,10 +1,13 @@
-import { redispatch } from "../lifecycle/dispatch.ts";
+import { declineOffer, redispatch } from "../lifecycle/dispatch.ts";
 import { createMemoryKeeper } from "../memory/memory.ts";
 import { CHANNELS, QUEUES } from "../queue/names.ts";
+import { notifyOutbox } from "../queue/outbox.ts";
 import { claimNext } from "../runs/claim.ts";
 import { LEASE_TTL_MS, openLeaseManager } from "../runs/leases.ts";
+import { createOffers } from "../runs/offers.ts";
 import { runClaimed } from "../runs/runner.ts";
 import { createSlots } from "../runs/slots.ts";
+import { messageOf } from "../shared/errors.ts";
 import type { Task } from "./task.ts";
 
 /**
@@ -41,15 +44,37 @@ export const promptRunner: Task = async ({
   const unlisten = await database.listen(CHANNELS.cancel, (promptId) =>
     promptId === "" ? leases.refresh() : leases.cancel(promptId),
   );
+  const { affinityMs } = config;
+  const { host } = claimant;
+  // A failure costs the others the rest of `affinityMs`.
+  const logged = (work: Promise<unknown>) =>
+    void work.catch((error) => logger.warn("the offer of a prompt failed", { error: messageOf(error) }));
+  const offers = createOffers({
+    decline: (sessionId) => {
+      metrics.affinity("declined");
+      logged(declineOffer(orm, { host, sessionId }));
+    },
+    wakeOthers: () => logged(notifyOutbox(orm)),
+  });
   // Goes on while prompts wait, so that a lost job does not delay any.
   const slots = createSlots({
     total: config.workerConcurrency,
     // After a loss of power the prompt waits again, and nothing of the run is left.
-    claim: (lastSlot) => claimNext(asyncCommit, { ...claimant, lastSlot }),
-    run: (run) => runClaimed(deps, run, shutdown.signal),
+    claim: (lastSlot) => claimNext(asyncCommit, { ...claimant, lastSlot, affinityMs }),
+    run(run) {
+      if (run.warmHost !== null && run.process === null)
+        metrics.affinity(run.warmHost === host ? "warm" : "moved");
+      return runClaimed(deps, run, shutdown.signal);
+    },
+    sessionOf: ({ sessionId }) => sessionId,
     passOn: (promptId) => redispatch(orm, promptId),
+    offers,
   });
   const unlistenOutbox = await database.listen(CHANNELS.outbox, slots.wake);
+  const unlistenOffers = await database.listen(CHANNELS.warmHost, (payload) => {
+    const [warmHost, sessionId] = payload.split(" ");
+    if (affinityMs > 0 && warmHost === host && sessionId) logged(slots.offer(sessionId));
+  });
   const worker = queue.work({
     queue: QUEUES.promptRun,
     concurrency: config.workerConcurrency,
@@ -57,11 +82,13 @@ export const promptRunner: Task = async ({
   });
   return {
     async stop() {
-      slots.stop();
+      const offered = slots.stop();
       const timeoutMs = handover === "leave" ? 0 : config.shutdownTimeoutMs;
       const timer = setTimeout(() => shutdown.abort(new Error("shutting down")), timeoutMs);
       await worker.stop();
+      await offered;
       clearTimeout(timer);
+      await unlistenOffers();
       await unlistenOutbox();
       await unlisten();
       await leases.close();

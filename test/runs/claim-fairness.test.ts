@@ -5,6 +5,7 @@ import type { Orm } from "../../src/db/client.ts";
 import { prompt, session } from "../../src/db/tables.ts";
 import type { ClaimedRun } from "../../src/lifecycle/start-run.ts";
 import { claimNext } from "../../src/runs/claim.ts";
+import { createOffers } from "../../src/runs/offers.ts";
 import { createSlots } from "../../src/runs/slots.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import { COMPLETED, TTL_MS, writerOf } from "../harness/seed.ts";
@@ -98,7 +99,9 @@ describeEachDatabase("fairness of claims", (database) => {
             1,
           );
         },
+        sessionOf: ({ sessionId }) => sessionId,
         passOn: async (id) => void passedOn.push(id),
+        offers: createOffers({ decline: () => undefined, wakeOthers: () => undefined }),
       });
       const jobs: Promise<void>[] = [];
       return {

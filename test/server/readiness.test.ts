@@ -76,6 +76,7 @@ describeEachDatabase("readiness", (database) => {
     await beaten("retention", "long dead", 90_000);
     const heartbeat = startHeartbeat({
       orm: database().orm,
+      host: "here",
       tasks: ["prompt-runner", "session-poller"],
       logger: createLogger({ level: "silent" }),
       intervalMs: 10,

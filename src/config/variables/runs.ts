@@ -96,6 +96,13 @@ export const runs = {
     doc: "Prompts of one user that the whole cluster runs at the same time (1 to 100000).",
     parse: integer(1, 100_000),
   },
+  /** How long a prompt is held back for the machine that has its session warm, milliseconds. */
+  affinityMs: {
+    env: "AFFINITY_MS",
+    default: "2000",
+    doc: "How long a prompt waits for the machine that ran its session's last one (milliseconds, 0 to 60000). 0: not at all.",
+    parse: integer(0, 60_000),
+  },
   runLimits: {
     /** Wall-clock time of one run, milliseconds. */
     timeoutMs: {
