@@ -50,6 +50,9 @@ const abandoned = (host: string) => sql`
     else p.lease_expires_at < now() - ${ELSEWHERE_GRACE_MS}::int * interval '1 millisecond' end
   order by p.lease_expires_at limit 1 for update skip locked`;
 
+/** In `waiting`: whether the machine that has the session warm is alive. */
+const warmHostRuns = () => runsPromptsWhere(sql`h.host = next.warm_host`);
+
 /**
  * The next waiting prompt: of the user with the fewest running prompts, then of the user whose last start is the longest
  * ago; among that user's by priority, then by age. Users are ordered twice: the outer order is the guarantee; the inner one
@@ -69,7 +72,7 @@ const waiting = ({
 }: Claimant & InProcess) => sql`
   select next.id, ${lastSlot}::boolean and turn.count > 0
     and (select min(user_id) from prompt) <> (select max(user_id) from prompt) as reserved,
-    case when next.warm_host <> ${host} and ${affinityMs}::int > 0 and ${runsPromptsWhere(sql`h.host = next.warm_host`)}
+    case when next.warm_host <> ${host} and ${affinityMs}::int > 0 and ${warmHostRuns()}
       then least(${affinityMs}::int, ceil(${affinityMs}::int - extract(epoch from now() - next.since) * 1000))::int
       else 0 end as "heldMs"
   from (

@@ -34,7 +34,9 @@ function processWith(reclaimMs: number) {
     passOn: async (id) => void passedOn.push(id),
     offers: createOffers({
       decline: (session) => void declined.push(session),
-      wakeOthers: () => void (woken += 1),
+      wakeOthers: () => {
+        woken += 1;
+      },
     }),
   });
   return { answers, lastSlot, passedOn, declined, running, slots, woken: () => woken };
