@@ -26,7 +26,6 @@ ALTER TABLE "agent_memory" ADD CONSTRAINT "agent_memory_session_id_session_id_fk
 ALTER TABLE "session_chunk" ADD CONSTRAINT "session_chunk_session_id_session_id_fk" FOREIGN KEY ("session_id") REFERENCES "public"."session"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 CREATE INDEX "agent_memory_session" ON "agent_memory" USING btree ("session_id","stored_at");--> statement-breakpoint
 CREATE INDEX "agent_memory_stored" ON "agent_memory" USING btree ("stored_at");--> statement-breakpoint
-CREATE INDEX "session_chunk_used" ON "session_chunk" USING btree ("used_at");--> statement-breakpoint
 ALTER TABLE "prompt" ADD CONSTRAINT "prompt_memory" CHECK ("prompt"."memory" in ('fresh', 'resumed', 'replayed', 'cold'));--> statement-breakpoint
 -- By hand from here. The pieces are packed already.
 ALTER TABLE "session_chunk" ALTER COLUMN "data" SET STORAGE EXTERNAL;--> statement-breakpoint

@@ -17,7 +17,7 @@ export const agentMemory = pgTable(
     files: jsonb("files").$type<MemoryFile[]>().notNull(),
     /** Of all files, unpacked. */
     bytes: bigint("bytes", { mode: "number" }).notNull(),
-    /** Why nothing of it could be kept, a sentence for the user. */
+    /** Why nothing of it could be kept, a StateProblem. */
     problem: text("problem"),
     storedAt: at("stored_at").notNull().defaultNow(),
   },
@@ -43,5 +43,5 @@ export const sessionChunk = pgTable(
     /** When a run last needed it. One that no memory names any more is purged some time later. */
     usedAt: at("used_at").notNull().defaultNow(),
   },
-  (t) => [primaryKey({ columns: [t.sessionId, t.hash] }), index("session_chunk_used").on(t.usedAt)],
+  (t) => [primaryKey({ columns: [t.sessionId, t.hash] })],
 );
