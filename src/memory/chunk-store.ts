@@ -1,3 +1,4 @@
+import { zstdDecompressSync } from "node:zlib";
 import { sql } from "drizzle-orm";
 import { type Orm, type Queryable, rowsOf } from "../db/client.ts";
 import { type Fence, LeaseLost, lockedLease } from "../lifecycle/fence.ts";
@@ -71,10 +72,8 @@ export const packed = (piece: Uint8Array): Promise<Uint8Array> => Bun.zstdCompre
 
 /** Undefined: it is damaged, or too large. */
 function unpacked(data: Buffer): Uint8Array | undefined {
-  if (data.length > MAX_PIECE_BYTES) return undefined;
   try {
-    const piece = Bun.zstdDecompressSync(data);
-    return piece.length <= MAX_PIECE_BYTES ? piece : undefined;
+    return zstdDecompressSync(data, { maxOutputLength: MAX_PIECE_BYTES });
   } catch {
     return undefined;
   }
