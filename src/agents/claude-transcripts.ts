@@ -26,8 +26,8 @@ export async function hasTranscript(stateDir: string, conversationId: string): P
 }
 
 /**
- * Removes the conversation's transcripts, or only those that contain no message. Claude Code leaves one behind when it is killed in its
- * first moments; it would refuse to resume it, and to begin a conversation with the same id.
+ * Removes the conversation's transcripts, or only those that contain no message. Claude Code leaves one behind when it is
+ * killed in its first moments; it would refuse to resume it, and to begin a conversation with the same id.
  */
 export async function discardTranscripts(
   stateDir: string,

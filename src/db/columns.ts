@@ -6,7 +6,7 @@ export const SESSION_STATUSES = ["Active", "Completed", "Failed"] as const;
 export const PROMPT_STATUSES = ["Queued", "Running", "Completed", "Failed", "Cancelled"] as const;
 export const CANCELLATION_STATUSES = ["Requested", "Cancelled"] as const;
 export const DLQ_STATUSES = ["Pending", "Resolved", "Abandoned"] as const;
-/** What an agent knew of the prompts before its own (see memory/prior-memory.ts). */
+/** What an agent knew of the prompts before its own (see memory/memory.ts). */
 export const MEMORY_KINDS = ["fresh", "resumed", "replayed", "cold"] as const;
 export type MemoryKind = (typeof MEMORY_KINDS)[number];
 /** The kind of failure that ended a run; it determines how the failure is handled (`runs/failures.ts`). */

@@ -22,6 +22,7 @@ export interface NewMemory {
   agent: string;
   files: MemoryFile[];
   bytes: number;
+  /** A StateProblem. */
   problem: string | null;
 }
 

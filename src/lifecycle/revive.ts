@@ -7,7 +7,8 @@ import { sessionAfter } from "./transitions.ts";
 
 /**
  * Makes failed prompts wait again, each at its place in its session, with all attempts left. The quota is not checked:
- * it admitted them before. The offset of their output stays, for the next run to say that it starts over. @returns those that were revived: failed prompts of sessions that are not deleted.
+ * it admitted them before. The offset of their output stays, for the next run to say that it starts over.
+ * @returns those that were revived: failed prompts of sessions that are not deleted.
  */
 export async function revivePrompts(tx: Transaction, ids: string[]): Promise<string[]> {
   if (ids.length === 0) return [];

@@ -5,7 +5,7 @@ import type { Turn } from "../db/json-columns.ts";
 import { retryWhileUnavailable } from "../db/retry-while-unavailable.ts";
 import type { NewMemory } from "../lifecycle/end-run.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
-import { type KeptState, type Sandbox, StateDamaged, type StateProblem } from "../sandboxes/sandbox.ts";
+import { type Sandbox, StateDamaged, type StateProblem } from "../sandboxes/sandbox.ts";
 import { MIB } from "../shared/units.ts";
 import { type PackedChunk, packed, putChunks, readChunks, touchChunks } from "./chunk-store.ts";
 import { type PriorMemory, readPriorMemory } from "./memory-store.ts";
@@ -35,12 +35,13 @@ export interface MemoryKeeper {
   /** What an agent is told whose memory cannot be used. @param reason a sentence for the user. */
   replay(run: ClaimedRun, reason: string, signal: AbortSignal): Promise<KnownMemory>;
   /**
-   * Stores the pieces of what an ended agent remembers, under the run's fence; `finish` makes it the session's.
+   * Keeps what an ended agent remembers on this machine, and stores its pieces under the run's fence; `finish` makes it the
+   * session's.
    * @returns undefined: the agent has left nothing. @throws LeaseLost; what `signal` aborted with.
    */
   store(
     run: ClaimedRun,
-    from: { kept: KeptState; agent: Agent; signal: AbortSignal },
+    from: { sandbox: Sandbox; agent: Agent; signal: AbortSignal },
   ): Promise<NewMemory | undefined>;
 }
 
@@ -56,11 +57,10 @@ export function createMemoryKeeper({ orm, maxBytes }: { orm: Orm; maxBytes: numb
   }): Promise<boolean> => {
     const { run, sandbox, agent, stored, signal } = options;
     if (stored && (stored.files.length === 0 || stored.agent !== agent.name)) return false;
-    const keeps = (path: string, isFolder: boolean) => agent.keeps(path, isFolder, run.sessionId);
     const pieces = (hashes: readonly string[]) =>
       retryWhileUnavailable(signal, () => readChunks(orm, run.sessionId, hashes));
     try {
-      await sandbox.restoreState(keeps, stored && { files: stored.files, pieces });
+      await sandbox.restoreState(keptBy(agent, run), stored && { files: stored.files, pieces });
     } catch (error) {
       if (!(error instanceof StateDamaged)) throw error;
       return false;
@@ -92,7 +92,8 @@ export function createMemoryKeeper({ orm, maxBytes }: { orm: Orm; maxBytes: numb
 
     replay,
 
-    async store(run, { kept, agent, signal }) {
+    async store(run, { sandbox, agent, signal }) {
+      const kept = await sandbox.keepState(keptBy(agent, run));
       if (kept.files.length === 0 && !kept.problem) return undefined;
       const hashes = [...new Set(kept.files.flatMap(({ chunks }) => chunks))];
       const there = await retryWhileUnavailable(signal, () => touchChunks(orm, run, hashes));
@@ -123,6 +124,10 @@ export function createMemoryKeeper({ orm, maxBytes }: { orm: Orm; maxBytes: numb
     },
   };
 }
+
+/** What of the state outlives the sandbox. */
+const keptBy = (agent: Agent, run: ClaimedRun) => (path: string, isFolder: boolean) =>
+  agent.keeps(path, isFolder, run.sessionId);
 
 function reasonOf(stored: PriorMemory["stored"], agent: Agent, maxBytes: number): string {
   if (!stored) return "Nothing of what the agent remembered was stored.";

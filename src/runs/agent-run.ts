@@ -39,10 +39,6 @@ export interface AgentRun {
   gateway: RunGateway | undefined;
 }
 
-/** What of the state outlives the sandbox. */
-export const keptBy = (agent: Agent, run: ClaimedRun) => (path: string, isFolder: boolean) =>
-  agent.keeps(path, isFolder, run.sessionId);
-
 /** Whether the agent has a transcript in this sandbox that it could continue. */
 export const resumableIn = (agent: Agent, sandbox: Sandbox, run: ClaimedRun) => () =>
   agent.hasTranscript(sandbox.hostPaths.state, run.sessionId);

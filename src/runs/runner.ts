@@ -1,9 +1,9 @@
 import type { Orm } from "../db/client.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { Metrics, RunPhase } from "../observability/metrics.ts";
-import { RepositoryError, type Sandbox } from "../sandboxes/sandbox.ts";
+import { RepositoryError } from "../sandboxes/sandbox.ts";
 import { messageOf } from "../shared/errors.ts";
-import { type AgentRun, keptBy, type PrepareDeps } from "./agent-run.ts";
+import type { AgentRun, PrepareDeps } from "./agent-run.ts";
 import { deliver } from "./deliver.ts";
 import { AgentKilled, classify, DISK_WAS_FULL, MAX_ATTEMPTS } from "./failures.ts";
 import { finishRun, type Outcome, usageOfPrompt } from "./finish.ts";
@@ -95,11 +95,11 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
   await state.agentRun.gateway?.flush();
   phase("run");
   const { record, sandbox } = state.agentRun;
-  const { logger } = deps;
   // After a limit it has failed anyway; and of what may have been delivered, nothing is done again.
   if (!limit && !record.delivering && !(await sandbox.intact())) throw new AgentKilled(DISK_WAS_FULL);
   // Memory that cannot be kept is no reason to lose the work: the next prompt is told what was said instead.
-  const memory = await remember(state, sandbox).catch((error: unknown) => {
+  const { agent, logger } = deps;
+  const memory = await deps.memory.store(run, { sandbox, agent, signal: life }).catch((error: unknown) => {
     life.throwIfAborted();
     logger.warn("what the agent remembers could not be stored", { error: messageOf(error) });
     return undefined;
@@ -129,25 +129,20 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
   return { status: "Failed", kind: "agent", reason: verdict.reason, ...common };
 }
 
-async function remember({ deps, run, life }: RunnerState, sandbox: Sandbox) {
-  const { agent } = deps;
-  const kept = await sandbox.keepState(keptBy(agent, run));
-  return deps.memory.store(run, { kept, agent, signal: life });
-}
-
 /** Watches the agent. If it ended through no fault of its own and can be resumed, it is resumed once and watched again. */
 async function watchToEnd(state: RunnerState, agentRun: AgentRun): Promise<WatchResult> {
   const { deps, run, lease, life, writer } = state;
+  const again = async (begin: typeof resumeAgent | typeof replayAgent) => {
+    await state.agentRun?.gateway?.close();
+    const signal = AbortSignal.any([life, lease.cancelled]);
+    state.agentRun = await begin(deps, run, writer, agentRun.sandbox, signal);
+    return watch(state, state.agentRun);
+  };
   let result = await watch(state, agentRun);
   // Without a runner it had no access to the model, so that its failure says nothing about its work.
   const unattended = agentRun.adopted && !result.verdict.ok && !result.limit;
-  const again = (result.lost || unattended) && !lease.cancelled.aborted && run.attempt <= MAX_ATTEMPTS;
-  if (again && (await agentRun.resumable())) {
-    await agentRun.gateway?.close();
-    const signal = AbortSignal.any([life, lease.cancelled]);
-    state.agentRun = await resumeAgent(deps, run, writer, agentRun.sandbox, signal);
-    result = await watch(state, state.agentRun);
-  }
+  const cutShort = (result.lost || unattended) && !lease.cancelled.aborted && run.attempt <= MAX_ATTEMPTS;
+  if (cutShort && (await agentRun.resumable())) result = await again(resumeAgent);
   const { verdict } = result;
   if (
     !verdict.ok &&
@@ -155,12 +150,8 @@ async function watchToEnd(state: RunnerState, agentRun: AgentRun): Promise<Watch
     state.agentRun?.record.resumed &&
     !result.limit &&
     !lease.cancelled.aborted
-  ) {
-    await state.agentRun.gateway?.close();
-    const signal = AbortSignal.any([life, lease.cancelled]);
-    state.agentRun = await replayAgent(deps, run, writer, agentRun.sandbox, signal);
-    result = await watch(state, state.agentRun);
-  }
+  )
+    result = await again(replayAgent);
   if (lease.cancelled.aborted) return result;
   // All runs share the disk: which of them has filled it is unknown.
   if (result.limit?.name === "disk") throw new AgentKilled(result.limit.reason);

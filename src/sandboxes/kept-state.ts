@@ -2,7 +2,7 @@ import { constants } from "node:fs";
 import { lstat, mkdir, open, opendir, readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import type { MemoryFile } from "../db/json-columns.ts";
-import { openUntrusted } from "../shared/untrusted-file.ts";
+import { openUntrusted, readFully } from "../shared/untrusted-file.ts";
 import { isListable } from "../shared/untrusted-folder.ts";
 import { removeTree } from "./remove-tree.ts";
 import { hashOf, PIECE_BYTES, readPiece } from "./state-pieces.ts";
@@ -50,6 +50,11 @@ interface Copy {
   notFiles: boolean;
 }
 
+const newCopy = (keeps: Keeps, maxBytes: number): Copy => ({
+  ...{ keeps, maxBytes, entries: KEPT_ENTRIES },
+  ...{ files: [], bytes: 0, notFiles: false },
+});
+
 class Refused extends Error {
   constructor(readonly problem: StateProblem) {
     super(problem);
@@ -65,8 +70,7 @@ export async function keptFolder(folder: string): Promise<string | undefined> {
 /** Copies what is kept on this machine into a new state folder, whether or not it is the newest. */
 export async function copyKept(folder: string, state: string, keeps: Keeps, maxBytes: number): Promise<void> {
   const from = await keptFolder(folder);
-  const copy = { keeps, maxBytes, entries: KEPT_ENTRIES, files: [], bytes: 0, notFiles: false };
-  if (from !== undefined) await copyTree(copy, { from, to: state, path: "", depth: 0 });
+  if (from !== undefined) await copyTree(newCopy(keeps, maxBytes), { from, to: state, path: "", depth: 0 });
 }
 
 /**
@@ -82,7 +86,7 @@ export async function keepState(
   const [kept, draft, old] = [KEPT, NEW, OLD].map((name) => join(folder, name)) as [string, string, string];
   await removeTree(draft);
   await mkdir(draft, { recursive: true, mode: 0o700 });
-  const copy: Copy = { keeps, maxBytes, entries: KEPT_ENTRIES, files: [], bytes: 0, notFiles: false };
+  const copy = newCopy(keeps, maxBytes);
   let problem: StateProblem | undefined;
   try {
     if (await isFolder(state)) await copyTree(copy, { from: state, to: draft, path: "", depth: 0 });
@@ -149,18 +153,12 @@ async function copyFile(copy: Copy, one: { source: string; target: string; path:
     try {
       const buffer = Buffer.allocUnsafe(Math.min(PIECE_BYTES, Math.max(1, size)));
       for (let at = 0; at < size; ) {
-        const wanted = Math.min(PIECE_BYTES, size - at);
-        let filled = 0;
-        while (filled < wanted) {
-          const { bytesRead } = await file.read(buffer, filled, wanted - filled, at + filled);
-          // It has shrunk meanwhile.
-          if (bytesRead === 0) throw new Refused("not_files");
-          filled += bytesRead;
-        }
-        const piece = buffer.subarray(0, filled);
+        const piece = buffer.subarray(0, Math.min(PIECE_BYTES, size - at));
+        // It has shrunk meanwhile.
+        if ((await readFully(file, piece, at)) < piece.length) throw new Refused("not_files");
         chunks.push(hashOf(piece));
-        await target.write(piece, 0, filled, at);
-        at += filled;
+        await target.write(piece, 0, piece.length, at);
+        at += piece.length;
       }
     } finally {
       await target.close();

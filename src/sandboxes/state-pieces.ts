@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
+import { readFully } from "../shared/untrusted-file.ts";
 
 /** Of a kept file, in each piece but the last, bytes. What a transcript grows by costs about half a piece in addition. */
 export const PIECE_BYTES = 128 * 1024;
@@ -12,8 +13,7 @@ export async function readPiece(file: string, index: number): Promise<Uint8Array
   const handle = await open(file, "r");
   try {
     const buffer = Buffer.alloc(PIECE_BYTES);
-    const { bytesRead } = await handle.read(buffer, 0, PIECE_BYTES, index * PIECE_BYTES);
-    return buffer.subarray(0, bytesRead);
+    return buffer.subarray(0, await readFully(handle, buffer, index * PIECE_BYTES));
   } finally {
     await handle.close();
   }

@@ -32,8 +32,8 @@ export async function purgeableSessions(orm: Orm, days: number): Promise<string[
 }
 
 /**
- * Purges a batch of a purgeable session: its messages, its dead letters, what its agent remembers, its prompts, and finally itself. Never by
- * cascade: a session may have a hundred thousand messages.
+ * Purges a batch of a purgeable session: its messages, its dead letters, what its agent remembers, its prompts, and finally
+ * itself. Never by cascade: a session may have a hundred thousand messages.
  * @returns rows removed; 0 when nothing is left that may be removed.
  */
 export async function purgeSession(orm: Orm, id: string, days: number): Promise<number> {

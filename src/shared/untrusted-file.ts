@@ -18,19 +18,24 @@ export async function openUntrusted(path: string): Promise<FileHandle | undefine
   return undefined;
 }
 
+/** Fills the buffer from this place in a file. @returns how many bytes: fewer only at the file's end. */
+export async function readFully(file: FileHandle, buffer: Buffer, position: number): Promise<number> {
+  let filled = 0;
+  while (filled < buffer.length) {
+    const { bytesRead } = await file.read(buffer, filled, buffer.length - filled, position + filled);
+    if (bytesRead === 0) break;
+    filled += bytesRead;
+  }
+  return filled;
+}
+
 /** The beginning of such a file: at most `limit` bytes, whatever its size. Undefined if there is none. */
 export async function readUntrusted(path: string, limit: number): Promise<Buffer | undefined> {
   const file = await openUntrusted(path);
   if (!file) return undefined;
   try {
     const buffer = Buffer.alloc(limit);
-    let size = 0;
-    while (size < limit) {
-      const { bytesRead } = await file.read(buffer, size, limit - size, size);
-      if (bytesRead === 0) break;
-      size += bytesRead;
-    }
-    return buffer.subarray(0, size);
+    return buffer.subarray(0, await readFully(file, buffer, 0));
   } catch {
     return undefined;
   } finally {

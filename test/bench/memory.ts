@@ -12,7 +12,7 @@ import type { ClaimedRun } from "../../src/lifecycle/start-run.ts";
 import { createMemoryKeeper } from "../../src/memory/memory.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { addPrompt } from "../../src/prompts/create-store.ts";
-import { keepState } from "../../src/sandboxes/kept-state.ts";
+import { type Keeps, keepState } from "../../src/sandboxes/kept-state.ts";
 import { restoreState } from "../../src/sandboxes/restore-state.ts";
 import type { Sandbox } from "../../src/sandboxes/sandbox.ts";
 import { MIB } from "../../src/shared/units.ts";
@@ -63,11 +63,10 @@ async function bench(database: Database, folder: string, name: string, followUps
     const file = join(home, "state/projects/-workspace", `${sessionId}.jsonl`);
     await mkdir(join(file, ".."), { recursive: true });
     await mkdir(join(home, "kept"));
-    const keeps = (path: string, isFolder: boolean) => agent.keeps(path, isFolder, sessionId);
-    const store = async (of: ClaimedRun) => {
-      const kept = await keepState(join(home, "state"), join(home, "kept"), keeps, LIMIT);
-      return memory.store(of, { kept, agent, signal: never });
-    };
+    const running = {
+      keepState: (keeps: Keeps) => keepState(join(home, "state"), join(home, "kept"), keeps, LIMIT),
+    } as unknown as Sandbox;
+    const store = (of: ClaimedRun) => memory.store(of, { sandbox: running, agent, signal: never });
     const finish = (of: ClaimedRun, stored: Awaited<ReturnType<typeof store>>) =>
       writerOf(orm, of).finish({
         status: "Completed",

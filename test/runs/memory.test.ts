@@ -131,25 +131,22 @@ describeRuns("memory", (fixture) => {
   );
 
   test("a turn that the memory does not know goes in as text", async () => {
-    const { machine, database, depsFor, leases } = fixture();
+    const { database, depsFor, run } = fixture();
     const { sessionId, second } = await twoPrompts();
     // Its machine dies before the agent's memory is stored.
-    const claimed = await mustClaim(database, second, {
-      ...{ owner: leases.owner, ttlMs: 8_000, host: machine.provider.host },
-    });
     const memory = {
       ...createMemoryKeeper({ orm: database.orm, maxBytes: 1 }),
       store: async () => {
         throw new Error("away");
       },
     };
-    await runClaimed(depsFor(remembering(), { memory }), claimed, never);
+    await run(second, depsFor(remembering(), { memory }));
     const { id: third } = await followUp(sessionId, "the third");
-    const run = await runOn("there", third, remembering());
-    expect(run).toMatchObject({ memory: "resumed", reason: null });
-    expect(run.said).toContain("the second");
-    expect(run.said).not.toContain("The agent has lost");
-    expect(run.said.match(/the second/g)?.length).toBe(run.said.match(/Do it/g)?.length);
+    const told = await runOn("there", third, remembering());
+    expect(told).toMatchObject({ memory: "resumed", reason: null });
+    expect(told.said).toContain("the second");
+    expect(told.said).not.toContain("The agent has lost");
+    expect(told.said.match(/the second/g)?.length).toBe(told.said.match(/Do it/g)?.length);
   });
 
   test.each<[string, string, "cold" | "replayed", string]>([
@@ -221,7 +218,7 @@ describeRuns("memory", (fixture) => {
     const { promptId } = await submit();
     let intact = false;
     const agent = remembering();
-    const { database, leases, machine, depsFor } = fixture();
+    const { run, machine, depsFor } = fixture();
     const sandboxes = {
       ...machine.provider,
       open: async (...args: Parameters<typeof machine.provider.open>) => ({
@@ -236,10 +233,7 @@ describeRuns("memory", (fixture) => {
         },
       }),
     };
-    const claimed = await mustClaim(database, promptId, {
-      ...{ owner: leases.owner, ttlMs: 8_000, host: machine.provider.host },
-    });
-    await runClaimed(depsFor(agent, { sandboxes }), claimed, never);
+    await run(promptId, depsFor(agent, { sandboxes }));
     expect((await promptRow(promptId))?.status).toBe("Queued");
     await skipBackoff(promptId);
     const again = await runOn("here", promptId, agent);
