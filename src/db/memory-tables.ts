@@ -28,8 +28,21 @@ export const agentMemory = pgTable(
 );
 
 /**
+ * What a session could not push to its branch: a bundle of the commits that the target branch lacks, in pieces. A push
+ * removes it.
+ */
+export const unpushedWork = pgTable("unpushed_work", {
+  sessionId: uuid("session_id")
+    .primaryKey()
+    .references(() => session.id, { onDelete: "cascade" }),
+  commit: text("commit").notNull(),
+  bundle: jsonb("bundle").$type<MemoryFile>().notNull(),
+  storedAt: at("stored_at").notNull().defaultNow(),
+});
+
+/**
  * Pieces of files, packed with zstd and named after their content: transcripts grow at their end, so that all versions of
- * a session's memory share their pieces but the last ones.
+ * a session's memory share their pieces but the last ones. Bundles of unpushed work are in such pieces, too.
  */
 export const sessionChunk = pgTable(
   "session_chunk",

@@ -2,7 +2,7 @@ import { and, eq, ne, sql } from "drizzle-orm";
 import { type AuditEntry, recordAudit } from "../db/audit-log.ts";
 import type { Queryable, Transaction } from "../db/client.ts";
 import type { Failure, MemoryFile, Turn } from "../db/json-columns.ts";
-import { agentMemory } from "../db/memory-tables.ts";
+import { agentMemory, unpushedWork } from "../db/memory-tables.ts";
 import { deadLetter, prompt, session } from "../db/tables.ts";
 import { QUEUES } from "../queue/names.ts";
 import { dispatch, dispatchNext, notifySandboxIdle } from "./dispatch.ts";
@@ -37,6 +37,8 @@ export interface RunEnd {
   dead?: boolean;
   /** Becomes the session's. Undefined: the agent has left nothing. */
   memory?: NewMemory | undefined;
+  /** Its branch was pushed: nothing is left to be kept for a push. */
+  pushed?: boolean;
   /** What the run did outside, for the audit log. */
   audit?: AuditEntry | undefined;
   /** The failure that ended this run, in addition to those that it was claimed with. */
@@ -72,6 +74,7 @@ export async function endRun(tx: Transaction, run: ClaimedRun, end: RunEnd): Pro
   const { sessionId, promptId } = run;
   if (end.memory)
     await tx.insert(agentMemory).values({ id: Bun.randomUUIDv7(), sessionId, promptId, ...end.memory });
+  if (end.pushed) await tx.delete(unpushedWork).where(eq(unpushedWork.sessionId, sessionId));
   if (dead) await addDeadLetter(tx, run, end);
   if (end.audit) await recordAudit(tx, end.audit);
   await notifySandboxIdle(tx);

@@ -17,6 +17,8 @@ export interface ClaimedRun extends Fence {
   branch: string;
   /** The last commit that was, or was about to be, pushed to the branch. Null: the session has not made it. */
   pushedCommit: string | null;
+  /** What the session could not push, in the database. */
+  unpushedCommit: string | null;
   /** A sandbox that an earlier run of the session still holds. */
   sbxConfig: SandboxConfig | null;
   /** The agent that an earlier runner of this prompt started. */
@@ -63,7 +65,8 @@ export async function startRun(
     update session s set inbox_status = 'Processing', warm_host = ${lease.host}, updated_at = now()
     from claimed c where s.id = c.session_id
     returning c.id as "promptId", s.id as "sessionId", s.user_id as "userId", c.lease_epoch as "epoch", c.attempt, c.lease_epoch - c.uncounted_claims as "claims",
-      c.data, s.repo, s.target_branch as "targetBranch", s.branch, s.pushed_commit as "pushedCommit", s.sbx_config as "sbxConfig", c.process - 'counted' as process,
+      c.data, s.repo, s.target_branch as "targetBranch", s.branch, s.pushed_commit as "pushedCommit",
+      (select w.commit from unpushed_work w where w.session_id = s.id) as "unpushedCommit", s.sbx_config as "sbxConfig", c.process - 'counted' as process,
       c.output_offset as "outputOffset", c.cancel_requested_at is not null as "cancelRequested", c.failures,
       (select before.warm_host from session before where before.id = s.id) as "warmHost",
       (select coalesce(sum((o.usage ->> 'cost_usd')::numeric), 0) from prompt o

@@ -22,6 +22,7 @@ export function purgeOldMemory(orm: Orm, days: number): Promise<number> {
     for (const id of new Set(gone.map(({ session_id }) => session_id)))
       await tx.execute(sql`delete from session_chunk c
         where c.session_id = ${id}::uuid and ${olderThan(sql`c.used_at`, UNUSED_S)}
+          and not exists (select 1 from unpushed_work w where w.session_id = c.session_id and w.bundle -> 'chunks' ? c.hash)
           and c.hash not in (
             select jsonb_array_elements_text(file -> 'chunks')
             from agent_memory m, jsonb_array_elements(m.files) file where m.session_id = ${id}::uuid)`);

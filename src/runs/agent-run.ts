@@ -1,5 +1,6 @@
 import type { Agent } from "../agents/agent.ts";
 import type { Config, RunLimits } from "../config/config.ts";
+import type { Orm } from "../db/client.ts";
 import type { AgentProcess } from "../db/json-columns.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { MemoryKeeper } from "../memory/memory.ts";
@@ -11,6 +12,7 @@ import type { RunWriter } from "./writer.ts";
 
 /** What every way to an agent needs: adopting, resuming and starting one. */
 export interface PrepareDeps {
+  orm: Orm;
   sandboxes: SandboxProvider;
   agent: Agent;
   memory: MemoryKeeper;
@@ -19,6 +21,8 @@ export interface PrepareDeps {
   /** What agents may reach besides the model. */
   egress: Config["egress"];
   limits: RunLimits;
+  /** See openUnpushedStore. */
+  maxUnpushedBytes: number;
   metrics: Metrics;
   logger: Logger;
 }

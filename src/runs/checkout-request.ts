@@ -1,10 +1,18 @@
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { CheckoutRequest } from "../sandboxes/sandbox.ts";
+import type { PrepareDeps } from "./agent-run.ts";
+import { openUnpushedStore } from "./unpushed-store.ts";
 import type { RunWriter } from "./writer.ts";
 
 /** What a sandbox needs to know of a run's session. Each push is recorded under the run's fence. */
-export function checkoutRequest(run: ClaimedRun, writer: RunWriter): CheckoutRequest {
+export function checkoutRequest(
+  deps: Pick<PrepareDeps, "orm" | "maxUnpushedBytes">,
+  run: ClaimedRun,
+  writer: RunWriter,
+  signal: AbortSignal,
+): CheckoutRequest {
   const { sessionId, repo, targetBranch, branch, pushedCommit } = run;
+  const { orm, maxUnpushedBytes: maxBytes } = deps;
   let commit = pushedCommit;
   return {
     sessionId,
@@ -12,6 +20,7 @@ export function checkoutRequest(run: ClaimedRun, writer: RunWriter): CheckoutReq
     targetBranch,
     branch,
     useSecret: writer.recordSecretUse,
+    unpushed: openUnpushedStore({ orm, run, signal, maxBytes }),
     pushes: {
       get commit() {
         return commit;

@@ -45,6 +45,7 @@ export async function finishRun(writer: RunWriter, run: ClaimedRun, outcome: Out
     dead: outcome.dead ?? false,
     failure: outcome.failure,
     memory: outcome.memory,
+    pushed: outcome.work?.push.pushed === true,
     audit: outcome.work && delivery(run, outcome.work),
   });
 }

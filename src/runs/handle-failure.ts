@@ -85,7 +85,7 @@ async function salvage(
   writer: RunWriter,
 ): Promise<WorkResult | undefined> {
   try {
-    const request = checkoutRequest(run, writer);
+    const request = checkoutRequest(deps, run, writer, lease.lost);
     const sandbox = run.sbxConfig ? await deps.sandboxes.reopen(run.sbxConfig, request) : undefined;
     return await sandbox?.deliverWork(commitMessage(run), lease.lost);
   } catch (error) {

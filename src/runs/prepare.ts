@@ -28,7 +28,7 @@ export async function prepare(
   signal: AbortSignal,
 ): Promise<AgentRun> {
   const { sandboxes, agent } = deps;
-  const request = checkoutRequest(run, writer);
+  const request = checkoutRequest(deps, run, writer, signal);
   const old = run.sbxConfig && run.process ? await sandboxes.reopen(run.sbxConfig, request) : undefined;
   const process = old && run.process ? await old.attach(run.process) : undefined;
   if (old && process && run.process && process.state !== "lost")

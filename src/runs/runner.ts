@@ -16,7 +16,6 @@ import { type WatchResult, watchAgent } from "./watch-agent.ts";
 import { openRunWriter, type RunWriter } from "./writer.ts";
 
 export interface RunnerDeps extends PrepareDeps {
-  orm: Orm;
   /** See Database. */
   asyncCommit: Orm;
   leases: LeaseManager;

@@ -90,6 +90,7 @@ export async function openStage(
         branch: `${config.branchPrefix}check-${id.slice(0, 8)}`,
         // Nothing of a check outlives it.
         pushes: { commit: null, record: async () => undefined },
+        unpushed: { commit: null, read: async () => undefined, keep: async () => true },
       };
     };
     const openOne = async (one: CheckoutRequest): Promise<Sandbox> => {

@@ -1,6 +1,6 @@
 import { and, eq, inArray, isNotNull, isNull, notInArray, or, sql } from "drizzle-orm";
 import type { Orm } from "../db/client.ts";
-import { agentMemory, sessionChunk } from "../db/memory-tables.ts";
+import { agentMemory, sessionChunk, unpushedWork } from "../db/memory-tables.ts";
 import { deleteBatch, olderThan } from "../db/purge.ts";
 import { deadLetter, message, prompt, session } from "../db/tables.ts";
 
@@ -52,6 +52,8 @@ export async function purgeSession(orm: Orm, id: string, days: number): Promise<
   if (memories > 0) return memories;
   const chunks = await deleteBatch(orm, sessionChunk, eq(sessionChunk.sessionId, id));
   if (chunks > 0) return chunks;
+  const unpushed = await deleteBatch(orm, unpushedWork, eq(unpushedWork.sessionId, id));
+  if (unpushed > 0) return unpushed;
   const finished = and(eq(prompt.sessionId, id), notInArray(prompt.status, ["Queued", "Running"]));
   const prompts = await deleteBatch(orm, prompt, finished ?? sql`false`);
   if (prompts > 0) return prompts;

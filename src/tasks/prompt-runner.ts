@@ -31,7 +31,20 @@ export const promptRunner: Task = async ({
   const leases = openLeaseManager({ orm, logger });
   const { runLimits: limits, egress } = config;
   const memory = createMemoryKeeper({ orm, maxBytes: config.agentMemoryBytes });
-  const common = { leases, sandboxes, agent, memory, model, egress, limits, handover, metrics, logger };
+  const { unpushedWorkBytes: maxUnpushedBytes } = config;
+  const common = {
+    leases,
+    maxUnpushedBytes,
+    sandboxes,
+    agent,
+    memory,
+    model,
+    egress,
+    limits,
+    handover,
+    metrics,
+    logger,
+  };
   const deps = { orm, asyncCommit, ...common };
   const claimant = {
     owner: leases.owner,

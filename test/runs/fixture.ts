@@ -101,6 +101,7 @@ async function openRunFixture(options: Parameters<typeof openSandboxFixture>[0])
     model: undefined,
     egress: { mode: "deny", allow: undefined },
     limits: LIMITS,
+    maxUnpushedBytes: 64 * MIB,
     handover: "leave",
     metrics: noMetrics(),
     logger,

@@ -4,7 +4,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { asc, eq, sql } from "drizzle-orm";
 import type { Agent } from "../../src/agents/agent.ts";
-import { agentMemory, sessionChunk } from "../../src/db/memory-tables.ts";
+import { agentMemory, sessionChunk, unpushedWork } from "../../src/db/memory-tables.ts";
 import { message } from "../../src/db/tables.ts";
 import { createMemoryKeeper } from "../../src/memory/memory.ts";
 import { purgeOldMemory } from "../../src/memory/purge-store.ts";
@@ -203,6 +203,47 @@ describeRuns("memory", (fixture) => {
     expect(run.said).toContain("Do it");
     const { id: third } = await followUp(sessionId, "the third");
     expect(await runOn("here", third, refusing)).toMatchObject({ status: "Completed", memory: "resumed" });
+  });
+
+  test("work that may not be pushed goes on on another machine, in both directions, and a push ends its keeping", async () => {
+    const { database, submit, sessionRow, machine } = fixture();
+    const { repository } = machine;
+    const { sessionId, promptId } = await submit(repository.path);
+    const branch = (await sessionRow(sessionId))?.branch ?? "";
+    // Somebody else's: the session may not touch it.
+    await repository.git("branch", branch, "main");
+    const rows = () => database.orm.select().from(unpushedWork).where(eq(unpushedWork.sessionId, sessionId));
+    const first = await runOn("here", promptId, remembering());
+    expect(first.said).toContain("The work is kept, and the next prompt continues from it.");
+    const [kept] = await rows();
+    const { id: second } = await followUp(sessionId, "the second");
+    const there = await runOn("there", second, remembering());
+    expect(there.said).toContain("(2 commits");
+    const { id: third } = await followUp(sessionId, "the third");
+    const back = await runOn("here", third, remembering());
+    expect(back.said).toContain("(3 commits");
+    const [last] = await rows();
+    expect(last?.commit).not.toBe(kept?.commit);
+    // Only the newest bundle is kept.
+    const pieces = await database.orm
+      .select()
+      .from(sessionChunk)
+      .where(eq(sessionChunk.sessionId, sessionId));
+    const remembered = await database.orm
+      .select()
+      .from(agentMemory)
+      .where(eq(agentMemory.sessionId, sessionId));
+    const named = new Set([
+      ...(last?.bundle.chunks ?? []),
+      ...remembered.flatMap(({ files }) => files.flatMap(({ chunks }) => chunks)),
+    ]);
+    expect(pieces.filter(({ hash }) => !named.has(hash))).toEqual([]);
+    await repository.git("branch", "-D", branch);
+    const { id: fourth } = await followUp(sessionId, "the fourth");
+    const pushed = await runOn("there", fourth, remembering());
+    expect(pushed.said).toContain("(4 commits");
+    expect(await repository.git("show", `${branch}:work.txt`)).toBe("1\n2\n3\n4\n");
+    expect(await rows()).toEqual([]);
   });
 
   test("a program without memory of its own gets exactly its prompt", async () => {

@@ -48,6 +48,23 @@ export function pushRecord(
   return pushes;
 }
 
+/** What a session could not push, as the database would keep it. */
+export function unpushedRecord(): CheckoutRequest["unpushed"] {
+  let kept: { commit: string; bundle: Uint8Array } | undefined;
+  return {
+    get commit() {
+      return kept?.commit ?? null;
+    },
+    async read(file) {
+      await Bun.write(file, kept?.bundle ?? "");
+    },
+    async keep(commit, file) {
+      kept = { commit, bundle: await Bun.file(file).bytes() };
+      return true;
+    },
+  };
+}
+
 /** Everything that a program printed, once it has ended. */
 export async function linesOf(process: SandboxProcess): Promise<string[]> {
   return (await Array.fromAsync(process.lines(0))).map(({ line }) => line);
@@ -93,6 +110,7 @@ export async function openSandboxFixture(
       targetBranch: "main",
       branch: "prompt/one",
       pushes: pushRecord(),
+      unpushed: unpushedRecord(),
       ...more,
     }),
     open: (request) => provider.open(provider.plan(), request, never, async () => undefined),

@@ -6,10 +6,17 @@ import { localSandboxes } from "../../src/sandboxes/local.ts";
 import type { Machine } from "../../src/sandboxes/machine.ts";
 import type { Sandbox } from "../../src/sandboxes/sandbox.ts";
 import { removeFolder } from "../harness/remove-folder.ts";
-import { never, pushRecord } from "./fixture.ts";
+import { never, pushRecord, unpushedRecord } from "./fixture.ts";
 
 const CONFIG = { provider: "local", id: "11111111-1111-4111-8111-111111111111", host: "here" } as const;
-const REQUEST = { sessionId: "s", repo: "o/n", targetBranch: "main", branch: "b", pushes: pushRecord() };
+const REQUEST = {
+  sessionId: "s",
+  repo: "o/n",
+  targetBranch: "main",
+  branch: "b",
+  pushes: pushRecord(),
+  unpushed: unpushedRecord(),
+};
 
 /** A sandbox whose programs are these. */
 async function withSandbox<T>(

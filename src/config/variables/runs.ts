@@ -154,6 +154,13 @@ export const runs = {
       parse: integer(1, 1_000_000, MIB),
     },
   },
+  /** Bytes of a session's work that are kept in the database because they could not be pushed. */
+  unpushedWorkBytes: {
+    env: "UNPUSHED_WORK_MAX_MB",
+    default: "256",
+    doc: "Size of the work of a session that is kept in the database because it could not be pushed; more stays on its machine only.",
+    parse: integer(1, 10_240, MIB),
+  },
   /** Bytes that one session's agent may remember. */
   agentMemoryBytes: {
     env: "AGENT_MEMORY_MAX_MB",

@@ -8,10 +8,11 @@ const HEADER_BYTES = 64 * 1024;
 /**
  * Reads the header of a bundle that an agent's sandbox made. git itself would not check the objects of a bundle
  * (fsckObjects has no effect on them), so the pack in it is read by commands that do.
+ * @param ref the name of its one branch.
  * @returns the work's commit, and where the pack begins (counted from 1).
  * @throws RepositoryError if it is no bundle of ours.
  */
-export async function packOf(file: string): Promise<{ tip: string; offset: string }> {
+export async function packOf(file: string, ref = BUNDLED): Promise<{ tip: string; offset: string }> {
   const handle = await open(file, "r");
   try {
     const buffer = Buffer.alloc(HEADER_BYTES);
@@ -19,7 +20,7 @@ export async function packOf(file: string): Promise<{ tip: string; offset: strin
     const end = buffer.subarray(0, bytesRead).indexOf("\n\n");
     const [first, ...lines] = buffer.toString("latin1", 0, Math.max(end, 0)).split("\n");
     const refs = lines.filter((line) => !/^-[0-9a-f]{40,64}( |$)/.test(line));
-    const [, tip] = new RegExp(`^([0-9a-f]{40}|[0-9a-f]{64}) ${BUNDLED}$`).exec(refs.join("\n")) ?? [];
+    const [, tip] = new RegExp(`^([0-9a-f]{40}|[0-9a-f]{64}) ${ref}$`).exec(refs.join("\n")) ?? [];
     if (first !== "# v2 git bundle" || tip === undefined)
       throw new RepositoryError(
         "The agent's commits could not be imported: they are not in a bundle of git.",

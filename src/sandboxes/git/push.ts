@@ -13,7 +13,6 @@ import { type StoreGit, succeeded } from "./store-git.ts";
 
 /** The first pause between two tries of a push: hosts are down for longer than a lock file is held. */
 const FIRST_PAUSE_MS = 250;
-const KEPT = "The work is kept, and the next prompt continues from it.";
 
 /**
  * Pushes the session's work to its branch, if the service has credentials for the repository. It pushes only to a branch
@@ -33,7 +32,7 @@ export async function pushBranch(options: {
   const { address, hasToken, store, withSource } = storeGit;
   const { display, kind } = address;
   const { branch, targetBranch, sessionId, pushes } = request;
-  const refuse = (reason: string): PushResult => ({ pushed: false, reason: `${reason} ${KEPT}` });
+  const refuse = (reason: string): PushResult => ({ pushed: false, reason });
   if (kind === "github" && !hasToken) return refuse(`set GITHUB_TOKEN to have it pushed to ${display}.`);
   if (kind === "https")
     return refuse(`credentials are only sent to GITHUB_URL; set that and GITHUB_TOKEN for ${display}.`);

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import type { Config } from "../../config/config.ts";
 import type { KeyedMutex } from "../../shared/keyed-mutex.ts";
 import { MIB } from "../../shared/units.ts";
@@ -16,8 +17,12 @@ import { BUNDLE, CHECK_OUT, FETCH, IMPORT, TIDY } from "./scripts.ts";
 import { sessionRefs } from "./session-refs.ts";
 import { openStoreGit, succeeded } from "./store-git.ts";
 import { amongOthers, ifAlone } from "./store-lock.ts";
+import { bringUnpushed, keepUnpushed } from "./unpushed.ts";
 
 const TIDY_MS = 60_000;
+const KEPT = "The work is kept, and the next prompt continues from it.";
+const KEPT_HERE =
+  "The work is too large for the database (UNPUSHED_WORK_MAX_MB): it is kept on this machine only, where the next prompt continues from it.";
 
 /** The commit that the session's next checkout starts from, and that of the target branch. */
 export interface Fetched {
@@ -102,8 +107,13 @@ export function openRepositoryStore(options: {
   const update = async (request: CheckoutRequest, signal: AbortSignal) => {
     await usesToken(request);
     const fetch = async (branch: string, signal: AbortSignal): Promise<Fetched> => {
-      const args = [address.url, sessionRefs(request.sessionId), request.targetBranch, branch];
-      const result = await withSource(FETCH, args, signal);
+      const unpushed = request.unpushed.commit ?? "";
+      const args = [address.url, sessionRefs(request.sessionId), request.targetBranch, branch, unpushed];
+      let result = await withSource(FETCH, args, signal);
+      if (result.code === EXIT.workMissing) {
+        await bringUnpushed(storeGit, request, join(dataDir, "git"), signal);
+        result = await withSource(FETCH, args, signal);
+      }
       if (/file too large/i.test(result.error)) throw tooLarge();
       if (result.code === EXIT.fetchFailed || result.code === EXIT.unreadable) {
         const failure = fetchFailure(storeGit, request, result);
@@ -173,11 +183,16 @@ export function openRepositoryStore(options: {
         const [tip = "", count, head = ""] = output.trim().split(" ");
         const commits = Number(count);
         if (commits > 0) await usesToken(request);
-        const push =
-          commits === 0
-            ? ({ pushed: false, reason: "nothing changed" } as const)
-            : await pushBranch({ storeGit, request, tip, branchPrefix, signal });
-        return { commits, head, push };
+        if (commits === 0)
+          return { commits, head, push: { pushed: false, reason: "nothing changed" } as const };
+        const push = await pushBranch({ storeGit, request, tip, branchPrefix, signal });
+        if (push.pushed) return { commits, head, push };
+        const kept = await keepUnpushed(storeGit, request, { tip, folder: join(dataDir, "git") }, signal);
+        return {
+          commits,
+          head,
+          push: { pushed: false as const, reason: `${push.reason} ${kept ? KEPT : KEPT_HERE}` },
+        };
       };
       return inTurn(work, signal);
     },

@@ -9,6 +9,7 @@ export interface CheckoutRequest {
   /** The session's own branch. */
   branch: string;
   pushes: PushRecord;
+  unpushed: UnpushedWork;
   /** Told before a credential of the operator is sent to a host. @param secret its variable. */
   useSecret?: (secret: string, host: string) => Promise<void>;
 }
@@ -18,6 +19,16 @@ export interface PushRecord {
   /** The last commit that was, or was about to be, pushed. Null: the session has not made its branch. */
   readonly commit: string | null;
   record(commit: string | null): Promise<void>;
+}
+
+/** What the session could not push, as the database keeps it: for the next prompt on another machine. */
+export interface UnpushedWork {
+  /** Null: nothing is kept there. */
+  readonly commit: string | null;
+  /** Writes the bundle to a file. @throws RepositoryError if it is damaged. */
+  read(file: string): Promise<void>;
+  /** Keeps a bundle whose tip is `commit`, instead of what was kept. @returns false: it is too large. */
+  keep(commit: string, file: string): Promise<boolean>;
 }
 
 export interface WorkResult {

@@ -12,6 +12,7 @@ const MAX_PACKS = 50;
 
 /**
  * $1 URL  $2 the session's refs  $3 target branch  $4 the session's branch; empty: the session has not made it.
+ * $5 what the session could not push; empty: nothing. On EXIT.workMissing: this store does not have it, but has the target branch.
  * Prints the commit that the next checkout starts from (what the session pushed, or what it could not push, or, if it has
  * no work of its own yet, today's target branch), and that of the target branch. On EXIT.fetchFailed: the branches.
  */
@@ -33,8 +34,14 @@ if [ -z "$base" ]; then exit 1; fi
 # What is left of an earlier fetch does not count.
 if [ -z "$4" ]; then pushed=; fi
 other=\${pushed:-$base}
-if [ -z "$kept" ] || older "$kept" "$other"; then start=$other
-elif [ -z "$pushed" ] || older "$pushed" "$kept"; then start=$kept
+newest=$kept
+if [ -n "$5" ]; then
+  commit "$5" >/dev/null || { wait; exit ${EXIT.workMissing}; }
+  # Another machine may have kept work since: what this one has in addition is put aside.
+  if [ -z "$kept" ] || ! older "$5" "$kept"; then newest=$5; fi
+fi
+if [ -z "$newest" ] || older "$newest" "$other"; then start=$other
+elif [ -z "$pushed" ] || older "$pushed" "$newest"; then start=$newest
 else start=$pushed
 fi
 set_head "$start" || exit
@@ -65,6 +72,16 @@ wait "$counting" || exit
 cd "$CHECKOUT" || exit
 export GIT_DIR="$own" GIT_WORK_TREE="$CHECKOUT"
 git checkout --quiet --force "$1" --
+`;
+
+/** $1 where the pack begins in stdin, a bundle. Its objects are in the store then, without a ref. */
+export const IMPORT_WORK = `${PRELUDE}
+tail -c "+$1" | git index-pack --stdin --fix-thin ${STRICT} >/dev/null || exit ${EXIT.badWork}
+`;
+
+/** $1 the session's refs. Prints a bundle of the session's work, without what the target branch has. */
+export const BUNDLE_WORK = `${PRELUDE}
+git bundle create --quiet - "$1/head" "^$1/base"
 `;
 
 /** $1 commit  $2, $3 see SIZE  then refs. Prints a bundle. */

@@ -21,7 +21,7 @@ export interface StoreGit {
     script: string,
     args: readonly string[],
     signal: AbortSignal,
-    more?: Pick<GitProgram, "stdin" | "timeoutIsFinal">,
+    more?: Pick<GitProgram, "stdin" | "stdout" | "timeoutIsFinal">,
   ): Promise<GitResult>;
   /** Runs a script that talks to the source repository, in which it may write only for a push. */
   withSource(

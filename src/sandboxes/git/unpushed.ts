@@ -1,0 +1,59 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { packOf } from "./bundle.ts";
+import { RepositoryError } from "./git-errors.ts";
+import type { CheckoutRequest } from "./request.ts";
+import { BUNDLE_WORK, IMPORT_WORK } from "./scripts.ts";
+import { sessionRefs } from "./session-refs.ts";
+import { type StoreGit, succeeded } from "./store-git.ts";
+
+/** The name of the branch in a bundle of unpushed work. */
+const branchIn = (request: CheckoutRequest) => `${sessionRefs(request.sessionId)}/head`;
+
+/**
+ * Brings what the session could not push into this machine's store, from the database. The target branch is there already.
+ * @param folder for a temporary file. @throws RepositoryError if it is damaged, or builds on what the target branch has lost.
+ */
+export async function bringUnpushed(
+  storeGit: StoreGit,
+  request: CheckoutRequest,
+  folder: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const file = join(folder, `unpushed-${crypto.randomUUID()}.bundle`);
+  try {
+    await request.unpushed.read(file);
+    const { offset } = await packOf(file, branchIn(request));
+    succeeded(await storeGit.inStore(IMPORT_WORK, [offset], signal, { stdin: { file } }));
+  } catch (error) {
+    if (!(error instanceof RepositoryError) || error.transient) throw error;
+    throw new RepositoryError(
+      `What this session could not push to ${storeGit.address.display} cannot be restored: ${error.message}`,
+      { cause: error },
+    );
+  } finally {
+    await rm(file, { force: true });
+  }
+}
+
+/**
+ * Keeps the session's work, which was not pushed, in the database.
+ * @returns false: it is too large, and stays in this machine's store only.
+ */
+export async function keepUnpushed(
+  storeGit: StoreGit,
+  request: CheckoutRequest,
+  work: { tip: string; folder: string },
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { tip, folder } = work;
+  if (request.unpushed.commit === tip) return true;
+  const file = join(folder, `unpushed-${crypto.randomUUID()}.bundle`);
+  try {
+    const args = [sessionRefs(request.sessionId)];
+    succeeded(await storeGit.inStore(BUNDLE_WORK, args, signal, { stdout: file }));
+    return await request.unpushed.keep(tip, file);
+  } finally {
+    await rm(file, { force: true });
+  }
+}
