@@ -5,8 +5,6 @@ import { AppError } from "../shared/errors.ts";
 export interface CreateContext {
   request: Request;
   user: User;
-  /** The route's pattern. */
-  route: string;
   body: unknown;
   set: { headers: Record<string, string | number> };
 }
@@ -15,7 +13,7 @@ export interface CreateContext {
 export interface IdempotentRequest {
   userId: string;
   key: string;
-  /** Hash of the operation and the body: the same key with another fingerprint is a mistake. */
+  /** Hash of the operation, what it is about, and the body: the same key with another fingerprint is a mistake. */
   fingerprint: string;
 }
 
@@ -24,13 +22,13 @@ export interface IdempotentRequest {
  * @throws AppError `bad_request` for a malformed key.
  */
 export function idempotentRequestOf(context: CreateContext): IdempotentRequest | undefined {
-  const { request, user, route, body } = context;
+  const { request, user, body } = context;
   const key = request.headers.get("idempotency-key");
   if (key === null) return undefined;
   if (!/^[\x20-\x7e]{1,255}$/.test(key))
     throw new AppError("bad_request", "Idempotency-Key: must be 1 to 255 printable ASCII characters.");
   const fingerprint = new Bun.CryptoHasher("sha256")
-    .update(`${request.method} ${route}\n${canonical(body)}`)
+    .update(`${request.method} ${new URL(request.url).pathname}\n${canonical(body)}`)
     .digest("hex");
   return { userId: user.id, key, fingerprint };
 }

@@ -4,7 +4,7 @@ import { auditPending } from "./safety-tables.ts";
 /** Everything that the audit log records. */
 export type AuditAction =
   | `auth.${"sign_in" | "refused"}`
-  | `session.${"create" | "update" | "archive" | "reopen" | "cancel" | "delete"}`
+  | `session.${"create" | "update" | "archive" | "reopen" | "fork" | "cancel" | "delete"}`
   | `prompt.${"create" | "update" | "delete"}`
   | `message.${"create" | "update" | "delete"}`
   | `dead_letter.${"resolve" | "abandon" | "retry"}`

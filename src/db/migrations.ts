@@ -4,7 +4,7 @@ import cancelAndFailures from "../../drizzle/0002_cancel_and_failures.sql" with 
 import branchOfItsUser from "../../drizzle/0003_branch_of_its_user.sql" with { type: "text" };
 import closedSandboxes from "../../drizzle/0004_closed_sandboxes.sql" with { type: "text" };
 import agentMemory from "../../drizzle/0005_agent_memory.sql" with { type: "text" };
-import unpushedWork from "../../drizzle/0006_unpushed_work.sql" with { type: "text" };
+import workIsData from "../../drizzle/0006_work_is_data.sql" with { type: "text" };
 import journal from "../../drizzle/meta/_journal.json" with { type: "json" };
 
 /** The text of each migration, by its tag in the journal. A new migration needs a line here; a test compares the two. */
@@ -15,7 +15,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   "0003_branch_of_its_user": branchOfItsUser,
   "0004_closed_sandboxes": closedSandboxes,
   "0005_agent_memory": agentMemory,
-  "0006_unpushed_work": unpushedWork,
+  "0006_work_is_data": workIsData,
 };
 
 export interface Migration {

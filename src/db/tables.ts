@@ -3,6 +3,7 @@ import {
   type AnyPgColumn,
   bigint,
   check,
+  doublePrecision,
   index,
   integer,
   jsonb,
@@ -21,6 +22,7 @@ import {
   id,
   MEMORY_KINDS,
   oneOf,
+  PROMPT_KINDS,
   PROMPT_STATUSES,
   SESSION_STATUSES,
   times,
@@ -46,6 +48,12 @@ export const session = pgTable(
     pushedCommit: text("pushed_commit"),
     /** The machine (DATA_DIR) that ran its last prompt: its store and its cache have what the next one needs. */
     warmHost: text("warm_host"),
+    /** Of a fork: the commit that its branch begins with. Null: it begins with its target branch. */
+    startCommit: text("start_commit"),
+    /** Of a fork: the id by which agents know the conversation that it continues. Null: the session's own. */
+    conversationId: uuid("conversation_id"),
+    /** Of a fork: what the conversation had cost before, US dollars. Agents report the cost of a whole conversation. */
+    earlierCostUsd: doublePrecision("earlier_cost_usd").notNull().default(0),
     cancellationStatus: text("cancellation_status", { enum: CANCELLATION_STATUSES }),
     cancelledAt: at("cancelled_at"),
     cancelledBy: text("cancelled_by"),
@@ -87,6 +95,7 @@ export const prompt = pgTable(
     /** The session's user, repeated here because claims select by user. */
     userId: text("user_id").notNull(),
     seq: integer("seq").notNull(),
+    kind: text("kind", { enum: PROMPT_KINDS }).notNull().default("agent"),
     data: jsonb("data").$type<unknown>().notNull(),
     /** Prompts of a user with a higher priority start first. */
     priority: integer("priority").notNull().default(0),
@@ -114,6 +123,8 @@ export const prompt = pgTable(
     /** What its agent knew of the prompts before it, and why it was not what one expects. Null: no agent has started. */
     memory: text("memory", { enum: MEMORY_KINDS }),
     memoryReason: text("memory_reason"),
+    /** The tip of the session's branch after it, whether it was pushed or not. Null: its work was not delivered. */
+    commit: text("commit"),
     /** How often it began anew after an agent had worked on it. Messages of an attempt that counts less are superseded. */
     redone: integer("redone").notNull().default(0),
     startedAt: at("started_at"),
@@ -126,6 +137,7 @@ export const prompt = pgTable(
   },
   (t) => [
     check("prompt_status", oneOf(t.status, PROMPT_STATUSES)),
+    check("prompt_kind", oneOf(t.kind, PROMPT_KINDS)),
     check("prompt_error_kind", oneOf(t.errorKind, FAILURE_KINDS)),
     check("prompt_memory", oneOf(t.memory, MEMORY_KINDS)),
     check(

@@ -37,6 +37,8 @@ export interface RunEnd {
   dead?: boolean;
   /** Becomes the session's. Undefined: the agent has left nothing. */
   memory?: NewMemory | undefined;
+  /** The tip of its branch. Undefined: its work was not delivered. */
+  commit?: string | undefined;
   /** Its branch was pushed: nothing is left to be kept for a push. */
   pushed?: boolean;
   /** What the run did outside, for the audit log. */
@@ -50,7 +52,11 @@ export interface RunEnd {
  * Cancelled, whatever its outcome. @throws LeaseLost
  */
 export async function endRun(tx: Transaction, run: ClaimedRun, end: RunEnd): Promise<void> {
-  const ended = await updateHeld(tx, run, { ...promptAfter.runEnded(end), usage: end.usage });
+  const ended = await updateHeld(tx, run, {
+    ...promptAfter.runEnded(end),
+    usage: end.usage,
+    commit: end.commit ?? null,
+  });
   // Locked before the next prompt is read: a follow-up that arrives now waits for this transaction, then sees its result.
   await lockSessionRow(tx, run.sessionId);
   const next = await dispatchNext(tx, run.sessionId);

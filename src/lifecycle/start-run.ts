@@ -1,20 +1,27 @@
 import { sql } from "drizzle-orm";
 import { rowsOf, type Transaction } from "../db/client.ts";
+import type { PromptKind } from "../db/columns.ts";
 import type { AgentProcess, Failure, SandboxConfig } from "../db/json-columns.ts";
+import { conversationCost } from "./conversation-cost.ts";
 import type { Fence } from "./fence.ts";
 
 /** What the runner that has claimed a prompt knows about it and its session. */
 export interface ClaimedRun extends Fence {
   sessionId: string;
+  /** By which its agent knows the conversation. */
+  conversationId: string;
   userId: string;
   /** Counts from 1. */
   attempt: number;
   /** Like attempts, but including those that ended before the prompt could have caused it. */
   claims: number;
+  kind: PromptKind;
   data: unknown;
   repo: string;
   targetBranch: string;
   branch: string;
+  /** The commit that a fork begins with. */
+  startCommit: string | null;
   /** The last commit that was, or was about to be, pushed to the branch. Null: the session has not made it. */
   pushedCommit: string | null;
   /** What the session could not push, in the database. */
@@ -65,13 +72,12 @@ export async function startRun(
     update session s set inbox_status = 'Processing', warm_host = ${lease.host}, updated_at = now()
     from claimed c where s.id = c.session_id
     returning c.id as "promptId", s.id as "sessionId", s.user_id as "userId", c.lease_epoch as "epoch", c.attempt, c.lease_epoch - c.uncounted_claims as "claims",
-      c.data, s.repo, s.target_branch as "targetBranch", s.branch, s.pushed_commit as "pushedCommit",
+      c.kind, coalesce(s.conversation_id, s.id) as "conversationId",
+      c.data, s.repo, s.target_branch as "targetBranch", s.branch, s.start_commit as "startCommit", s.pushed_commit as "pushedCommit",
       (select w.commit from unpushed_work w where w.session_id = s.id) as "unpushedCommit", s.sbx_config as "sbxConfig", c.process - 'counted' as process,
       c.output_offset as "outputOffset", c.cancel_requested_at is not null as "cancelRequested", c.failures,
       (select before.warm_host from session before where before.id = s.id) as "warmHost",
-      (select coalesce(sum((o.usage ->> 'cost_usd')::numeric), 0) from prompt o
-        where o.session_id = c.session_id and o.id <> c.id and o.seq >= coalesce((select max(b.seq) from prompt b
-          where b.session_id = c.session_id and b.id <> c.id and b.memory <> 'resumed'), 0)) as "earlierCostUsd",
+      (${conversationCost((table) => sql`${table}.id <> c.id`)}) as "earlierCostUsd",
       extract(epoch from now() - greatest(c.dispatched_at, c.created_at)) * 1000 as "waitedMs"`,
   );
   return (

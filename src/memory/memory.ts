@@ -66,7 +66,7 @@ export function createMemoryKeeper({ orm, maxBytes }: { orm: Orm; maxBytes: numb
       return false;
     }
     if (!agent.replays) return stored !== undefined;
-    return agent.hasTranscript(sandbox.hostPaths.state, run.sessionId);
+    return agent.hasTranscript(sandbox.hostPaths.state, run.conversationId);
   };
 
   const replay = async (run: ClaimedRun, reason: string, signal: AbortSignal): Promise<KnownMemory> => {
@@ -127,7 +127,7 @@ export function createMemoryKeeper({ orm, maxBytes }: { orm: Orm; maxBytes: numb
 
 /** What of the state outlives the sandbox. */
 const keptBy = (agent: Agent, run: ClaimedRun) => (path: string, isFolder: boolean) =>
-  agent.keeps(path, isFolder, run.sessionId);
+  agent.keeps(path, isFolder, run.conversationId);
 
 function reasonOf(stored: PriorMemory["stored"], agent: Agent, maxBytes: number): string {
   if (!stored) return "Nothing of what the agent remembered was stored.";

@@ -14,7 +14,12 @@ export async function updatePrompt(
 ): Promise<void> {
   const { data, text } = wanted;
   await orm.transaction(async (tx) => {
-    const { id, sessionId } = await lockWaiting(tx, wanted, "changed");
+    const { id, sessionId, kind } = await lockWaiting(tx, wanted, "changed");
+    if (kind === "push")
+      throw new AppError(
+        "invalid",
+        "data: this prompt pushes the branch and has no text for an agent; delete it instead.",
+      );
     await tx.update(prompt).set({ data, updatedAt: sql`now()` }).where(eq(prompt.id, id));
     const turns = sql`select jsonb_agg(case when ${isTurnOf(id)}
         then jsonb_set(turn, '{content}', to_jsonb(${text}::text)) else turn end order by place)

@@ -1,6 +1,7 @@
 import { and, count, eq, inArray } from "drizzle-orm";
 import { type AuditEntry, recordAudit } from "../db/audit-log.ts";
 import type { Queryable, Transaction } from "../db/client.ts";
+import type { PromptKind } from "../db/columns.ts";
 import type { Turn } from "../db/json-columns.ts";
 import { prompt } from "../db/tables.ts";
 import { enqueueRun } from "../lifecycle/dispatch.ts";
@@ -30,7 +31,15 @@ export async function countUnfinished(orm: Queryable, userId: string, atMost: nu
  */
 export async function insertPrompt(
   tx: Transaction,
-  row: { id: string; sessionId: string; userId: string; seq: number; data: unknown; priority: number },
+  row: {
+    id: string;
+    sessionId: string;
+    userId: string;
+    seq: number;
+    kind?: PromptKind;
+    data: unknown;
+    priority: number;
+  },
   maxUnfinished: number,
 ): Promise<void> {
   if ((await countUnfinished(tx, row.userId, maxUnfinished)) >= maxUnfinished)
@@ -59,6 +68,8 @@ export function userTurn(content: string, promptId: string): Turn {
 export interface NewPrompt {
   userId: string;
   sessionId: string;
+  /** Default: an agent's. */
+  kind?: PromptKind;
   data: unknown;
   text: string;
   priority: number;
@@ -67,11 +78,24 @@ export interface NewPrompt {
 
 /** Adds a prompt to a session in any state: it runs when those before it have ended. @throws AppError `session_not_found` */
 export async function addPrompt(tx: Transaction, wanted: NewPrompt): Promise<{ id: string }> {
-  const { userId, sessionId, data, text, priority, maxUnfinished } = wanted;
+  const { userId, sessionId, kind = "agent", data, text, priority, maxUnfinished } = wanted;
   const id = Bun.randomUUIDv7();
   await lockSession(tx, sessionId);
   const { seq, ...queued } = await queuePrompt(tx, { sessionId, userId, turn: userTurn(text, id) });
-  await insertPrompt(tx, { id, sessionId: queued.sessionId, userId, seq, data, priority }, maxUnfinished);
+  await insertPrompt(
+    tx,
+    { id, sessionId: queued.sessionId, userId, seq, kind, data, priority },
+    maxUnfinished,
+  );
   await recordAudit(tx, promptCreated({ id, sessionId: queued.sessionId, userId }));
   return { id };
 }
+
+/** What the conversation says of a push. */
+const PUSH = "Push the branch.";
+
+/** Adds a prompt that pushes what the session has to its branch, without an agent. @throws AppError `session_not_found` */
+export const addPush = (
+  tx: Transaction,
+  wanted: Pick<NewPrompt, "userId" | "sessionId" | "maxUnfinished">,
+): Promise<{ id: string }> => addPrompt(tx, { ...wanted, kind: "push", data: PUSH, text: PUSH, priority: 0 });

@@ -6,6 +6,7 @@ export function toPromptDto(row: PromptRow): PromptDto {
   return {
     id: row.id,
     session_id: row.sessionId,
+    kind: row.kind,
     data: row.data,
     seq: row.seq,
     priority: row.priority,
@@ -14,6 +15,7 @@ export function toPromptDto(row: PromptRow): PromptDto {
     error: row.error,
     error_kind: row.errorKind,
     usage: row.usage,
+    commit: row.commit,
     memory: row.memory,
     memory_reason: row.memoryReason,
     started_at: row.startedAt?.toISOString() ?? null,

@@ -1,10 +1,16 @@
 import { type Static, t } from "elysia";
 import { AnyJson, Id, NextCursor, nullable, outcome, Priority, Timestamp } from "../api/schemas.ts";
-import { FAILURE_KINDS, type MemoryKind } from "../db/columns.ts";
+import { FAILURE_KINDS, type MemoryKind, type PromptKind } from "../db/columns.ts";
 
 const PromptDto = t.Object({
   id: Id,
   session_id: Id,
+  kind: t.Unsafe<PromptKind>(
+    t.String({
+      description: "agent: an agent works on it; push: the session's branch is pushed",
+      examples: ["agent"],
+    }),
+  ),
   data: { ...AnyJson, examples: [[{ content: "Fix the login timeout", type: "text" }]] },
   seq: t.Integer({ description: "Position in the session, from 1", examples: [1] }),
   priority: Priority,
@@ -32,6 +38,13 @@ const PromptDto = t.Object({
           peak_processes: 23,
         },
       ],
+    }),
+  ),
+  commit: nullable(
+    t.String({
+      description:
+        "The tip of the session's branch after it. Null: it has not ended, or its work was not delivered",
+      examples: ["3f786850e387550fdab836ed7e6dc881de23001b"],
     }),
   ),
   memory: nullable(

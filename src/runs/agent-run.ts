@@ -45,7 +45,7 @@ export interface AgentRun {
 
 /** Whether the agent has a transcript in this sandbox that it could continue. */
 export const resumableIn = (agent: Agent, sandbox: Sandbox, run: ClaimedRun) => () =>
-  agent.hasTranscript(sandbox.hostPaths.state, run.sessionId);
+  agent.hasTranscript(sandbox.hostPaths.state, run.conversationId);
 
 /** Of the gateway of this run, whether it is opened for the first time or again. */
 export const gatewayOptions = (deps: PrepareDeps, run: ClaimedRun, writer: RunWriter, sandbox: Sandbox) => ({

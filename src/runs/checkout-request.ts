@@ -11,7 +11,7 @@ export function checkoutRequest(
   writer: RunWriter,
   signal: AbortSignal,
 ): CheckoutRequest {
-  const { sessionId, repo, targetBranch, branch, pushedCommit } = run;
+  const { sessionId, repo, targetBranch, branch, startCommit, pushedCommit } = run;
   const { orm, maxUnpushedBytes: maxBytes } = deps;
   let commit = pushedCommit;
   return {
@@ -19,6 +19,7 @@ export function checkoutRequest(
     repo,
     targetBranch,
     branch,
+    startCommit,
     useSecret: writer.recordSecretUse,
     unpushed: openUnpushedStore({ orm, run, signal, maxBytes }),
     pushes: {

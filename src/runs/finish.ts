@@ -45,6 +45,7 @@ export async function finishRun(writer: RunWriter, run: ClaimedRun, outcome: Out
     dead: outcome.dead ?? false,
     failure: outcome.failure,
     memory: outcome.memory,
+    commit: outcome.work?.commit,
     pushed: outcome.work?.push.pushed === true,
     audit: outcome.work && delivery(run, outcome.work),
   });
@@ -83,7 +84,8 @@ function delivery(run: ClaimedRun, { commits, head, push }: WorkResult): AuditEn
   };
 }
 
-function describeWork(run: ClaimedRun, work: WorkResult): string {
+/** What became of the work, a sentence for the user. */
+export function describeWork(run: ClaimedRun, work: WorkResult): string {
   if (work.commits === 0)
     return `No changes: branch ${run.branch} has no commit that ${run.targetBranch} lacks.`;
   const commits = work.commits === 1 ? "1 commit" : `${work.commits} commits`;

@@ -4,7 +4,14 @@ import { heldSandboxes } from "../sandboxes/store.ts";
 import { messageOf } from "../shared/errors.ts";
 import { checkoutRequest } from "./checkout-request.ts";
 import { commitMessage } from "./deliver.ts";
-import { AttemptsExhausted, backoffMs, classify, deferredOf, MAX_ATTEMPTS } from "./failures.ts";
+import {
+  AttemptsExhausted,
+  backoffMs,
+  classify,
+  DISK_WAS_FULL,
+  deferredOf,
+  MAX_ATTEMPTS,
+} from "./failures.ts";
 import { finishRun, type Outcome } from "./finish.ts";
 import type { RunnerState } from "./runner.ts";
 import { STOP_GRACE_MS } from "./watch-agent.ts";
@@ -47,7 +54,7 @@ export async function handleRunFailure(
     reason: kind === "transient" ? `${message} All ${MAX_ATTEMPTS} attempts failed.` : message,
     summary: "",
     usage: {},
-    work: error instanceof AttemptsExhausted ? await salvage(state, writer) : undefined,
+    work: mayHoldWork(state, error) ? await salvage(state, writer) : undefined,
     dead: kind === "transient" || kind === "poison",
     failure,
   };
@@ -79,19 +86,25 @@ function cancelledOutcome({ agentRun, lease }: RunnerState, error: unknown): Out
   return { status: "Cancelled", reason, summary: "", usage: {} };
 }
 
-/** Delivers, if possible, the work in the checkout of a prompt without attempts left. */
+/** Whether an agent's work is in a checkout that nobody has tried to deliver, and of which no part is lost. */
+function mayHoldWork({ run, agentRun, delivering }: RunnerState, error: unknown): boolean {
+  if (agentRun) return !delivering && messageOf(error) !== DISK_WAS_FULL;
+  return run.process !== null || error instanceof AttemptsExhausted;
+}
+
+/** Saves the work of a run that was interrupted, if it is still on this machine: it is delivered as it is. */
 async function salvage(
-  { deps, run, lease }: RunnerState,
+  { deps, run, agentRun, lease }: RunnerState,
   writer: RunWriter,
 ): Promise<WorkResult | undefined> {
   try {
+    await agentRun?.process.stop(0);
     const request = checkoutRequest(deps, run, writer, lease.lost);
-    const sandbox = run.sbxConfig ? await deps.sandboxes.reopen(run.sbxConfig, request) : undefined;
+    const held = agentRun?.sandbox.config ?? run.sbxConfig;
+    const sandbox = held ? await deps.sandboxes.reopen(held, request) : undefined;
     return await sandbox?.deliverWork(commitMessage(run), lease.lost);
   } catch (error) {
-    deps.logger.warn("the work of a prompt without attempts left could not be delivered", {
-      error: messageOf(error),
-    });
+    deps.logger.warn("the work of an interrupted run could not be saved", { error: messageOf(error) });
     return undefined;
   }
 }

@@ -4,8 +4,8 @@ import { SandboxUnavailable } from "../sandboxes/sandbox.ts";
 import { adoptAgent } from "./adopt-agent.ts";
 import { type AgentRun, type PrepareDeps, resumableIn } from "./agent-run.ts";
 import { checkoutRequest } from "./checkout-request.ts";
-import { AttemptsExhausted, Deferred, Interrupted, MAX_ATTEMPTS, MAX_CLAIMS } from "./failures.ts";
-import { requireDisk, requireIsolation } from "./requirements.ts";
+import { Deferred, Interrupted } from "./failures.ts";
+import { isExhausted, requireAttempts, requireDisk, requireIsolation } from "./requirements.ts";
 import { resumeAgent, startWith } from "./start-agent.ts";
 import type { RunWriter } from "./writer.ts";
 
@@ -38,10 +38,9 @@ export async function prepare(
       `The run was interrupted while its work was being delivered to branch ${run.branch}. Check what has arrived there, then send the prompt again.`,
     );
   const resumable = old && process && (await resumableIn(agent, old, run)());
-  const exhausted = run.attempt > MAX_ATTEMPTS || run.claims > MAX_CLAIMS;
   // Resuming waits by itself; without it, the checkout would be gone after the wait.
-  if (exhausted || !resumable) await requireIsolation(deps);
-  if (exhausted) throw new AttemptsExhausted(exhaustedMessage(run));
+  if (isExhausted(run) || !resumable) await requireIsolation(deps);
+  requireAttempts(run);
   await requireDisk(deps);
   signal.throwIfAborted();
   if (resumable) {
@@ -64,12 +63,4 @@ export async function prepare(
     });
   const memory = await deps.memory.restore(run, { sandbox, agent, signal });
   return startWith(deps, run, writer, sandbox, { memory, signal });
-}
-
-function exhaustedMessage({ attempt, claims, failures }: ClaimedRun): string {
-  const last = failures.at(-1)?.error;
-  if (attempt > MAX_ATTEMPTS)
-    return `This prompt failed after ${MAX_ATTEMPTS} attempts: ${last ?? "its runner died each time"}`;
-  const deaths = `This prompt was given up because its runner died ${claims - 1 - failures.length} times, of which the service's log tells more.`;
-  return last === undefined ? deaths : `${deaths} Its last failure: ${last}`;
 }

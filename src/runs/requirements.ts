@@ -1,6 +1,7 @@
+import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import { NotIsolated } from "../sandboxes/sandbox.ts";
 import type { PrepareDeps } from "./agent-run.ts";
-import { Deferred } from "./failures.ts";
+import { AttemptsExhausted, Deferred, MAX_ATTEMPTS, MAX_CLAIMS } from "./failures.ts";
 import { untilIsolated } from "./until-isolated.ts";
 import type { RunWriter } from "./writer.ts";
 
@@ -31,4 +32,20 @@ export async function requireDisk({ sandboxes, limits }: PrepareDeps): Promise<v
       "Waiting: the disk of the machine that runs the prompts is nearly full (MIN_FREE_DISK_MB).",
       DISK_DELAY_MS,
     );
+}
+
+/** Whether the prompt has no attempt left. */
+export const isExhausted = ({ attempt, claims }: ClaimedRun) => attempt > MAX_ATTEMPTS || claims > MAX_CLAIMS;
+
+/** @throws AttemptsExhausted */
+export function requireAttempts(run: ClaimedRun): void {
+  if (isExhausted(run)) throw new AttemptsExhausted(exhaustedMessage(run));
+}
+
+function exhaustedMessage({ attempt, claims, failures }: ClaimedRun): string {
+  const last = failures.at(-1)?.error;
+  if (attempt > MAX_ATTEMPTS)
+    return `This prompt failed after ${MAX_ATTEMPTS} attempts: ${last ?? "its runner died each time"}`;
+  const deaths = `This prompt was given up because its runner died ${claims - 1 - failures.length} times, of which the service's log tells more.`;
+  return last === undefined ? deaths : `${deaths} Its last failure: ${last}`;
 }

@@ -10,6 +10,7 @@ import { finishRun, type Outcome, usageOfPrompt } from "./finish.ts";
 import { CANCELLED, handleRunFailure } from "./handle-failure.ts";
 import type { Lease, LeaseManager } from "./leases.ts";
 import { prepare } from "./prepare.ts";
+import { pushWork } from "./push-run.ts";
 import { CALM_MS } from "./stalled-adoptions.ts";
 import { replayAgent, resumeAgent } from "./start-agent.ts";
 import { type WatchResult, watchAgent } from "./watch-agent.ts";
@@ -61,7 +62,7 @@ export async function runClaimed(deps: RunnerDeps, run: ClaimedRun, shutdown: Ab
   metrics.phase("queue", run.waitedMs / 1000);
   let ended = { outcome: "left", kind: "none", usage: {} };
   try {
-    const outcome = await runToEnd(state);
+    const outcome = await (run.kind === "push" ? pushWork(state) : runToEnd(state));
     // Once the work is delivered, a shutdown does not keep the run from being finished.
     await finishRun(openRunWriter({ orm: deps.orm, run, signal: lease.lost }), run, outcome);
     const { status, kind, reason, usage } = outcome;
@@ -78,7 +79,7 @@ export async function runClaimed(deps: RunnerDeps, run: ClaimedRun, shutdown: Ab
     await state.agentRun?.gateway?.close();
     lease.release();
     const { outcome, kind, usage } = ended;
-    metrics.runEnded({ agent: deps.agent.name, outcome, kind }, usage);
+    metrics.runEnded({ agent: run.kind === "push" ? "none" : deps.agent.name, outcome, kind }, usage);
   }
 }
 

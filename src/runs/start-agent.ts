@@ -49,7 +49,7 @@ export async function replayAgent(
   signal: AbortSignal,
 ): Promise<AgentRun> {
   await awaitIsolation(deps, writer, signal);
-  await deps.agent.discardTranscripts(sandbox.hostPaths.state, run.sessionId, "all");
+  await deps.agent.discardTranscripts(sandbox.hostPaths.state, run.conversationId, "all");
   const memory = await deps.memory.replay(run, UNREADABLE, signal);
   return startWith(deps, run, writer, sandbox, { memory, signal });
 }
@@ -85,7 +85,7 @@ async function startAgent(
   if (agent.needsModel && !model)
     throw new AgentUnavailable("The agent needs access to a model: set ANTHROPIC_API_KEY.");
   const resumable = resumableIn(agent, sandbox, run);
-  await agent.discardTranscripts(sandbox.hostPaths.state, run.sessionId, "unusable");
+  await agent.discardTranscripts(sandbox.hostPaths.state, run.conversationId, "unusable");
   const [resumed, instructions] = await Promise.all([
     resumable(),
     readInstructions(sandbox.hostPaths.checkout),
@@ -95,7 +95,7 @@ async function startAgent(
   try {
     const command = agent.command({
       prompt: text,
-      conversationId: run.sessionId,
+      conversationId: run.conversationId,
       resume: resumed,
       instructions,
       paths: sandbox.paths,

@@ -88,6 +88,7 @@ export async function openStage(
         repo: await makeOrigin(),
         targetBranch: "main",
         branch: `${config.branchPrefix}check-${id.slice(0, 8)}`,
+        startCommit: null,
         // Nothing of a check outlives it.
         pushes: { commit: null, record: async () => undefined },
         unpushed: { commit: null, read: async () => undefined, keep: async () => true },

@@ -79,6 +79,11 @@ export interface SandboxProvider {
     signal: AbortSignal,
     record: (config: SandboxConfig) => Promise<void>,
   ): Promise<Sandbox>;
+  /**
+   * Pushes what the session has to its branch, without a sandbox. Idempotent.
+   * @throws RepositoryError with a sentence for the user.
+   */
+  push(request: CheckoutRequest, signal: AbortSignal): Promise<WorkResult>;
   /** The sandbox as an earlier runner left it; undefined if it is on another machine or was never completed. */
   reopen(config: SandboxConfig, request: CheckoutRequest): Promise<Sandbox | undefined>;
   /**

@@ -105,6 +105,11 @@ async function changedTarget(tx: Transaction, row: SessionRow, change: SessionCh
       "session_started",
       "repo, branch and target_branch can be changed only before the first prompt has started; create a new session instead.",
     );
+  if (repo !== row.repo && row.conversationId !== null)
+    throw new AppError(
+      "session_started",
+      "repo: a fork goes on with the work of its parent, in the same repository; create a new session instead.",
+    );
   return { repo, branch, targetBranch };
 }
 

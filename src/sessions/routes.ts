@@ -23,8 +23,9 @@ import { listSessions, sessionsTag } from "./list-store.ts";
 import { sessionModels, sessionQuery } from "./model.ts";
 import { createRepoTargetCheck } from "./repo-target.ts";
 import { readSession, sessionTag, sessionVersion } from "./store.ts";
+import { sessionWorkRoutes } from "./work-routes.ts";
 
-/** Sessions: create, list, read, update, cancel, delete. */
+/** Sessions: create, list, read, update, push, fork, cancel, delete. */
 export function sessionRoutes(options: { orm: Orm; config: Config; guard: Guard }) {
   const { orm, config, guard } = options;
   const check = createRepoTargetCheck(config);
@@ -34,6 +35,7 @@ export function sessionRoutes(options: { orm: Orm; config: Config; guard: Guard 
 
   return new Elysia()
     .use(sessionCreationRoutes({ orm, config, guard, check }))
+    .use(sessionWorkRoutes({ orm, config, guard }))
     .use(sessionEgressRoutes({ orm, guard }))
     .use(guard)
     .model({ ...sharedModels, ...sessionModels })

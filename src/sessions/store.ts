@@ -7,7 +7,7 @@ import { ownedSession } from "../lifecycle/ownership.ts";
 import { notFound } from "../shared/errors.ts";
 import { titleOf } from "./naming.ts";
 
-/** The columns of a SessionDto. */
+/** The columns of a SessionDto, and whether it is a fork. */
 export const sessionColumns = {
   id: session.id,
   userId: session.userId,
@@ -16,6 +16,7 @@ export const sessionColumns = {
   branch: session.branch,
   title: session.title,
   parent: session.parent,
+  conversationId: session.conversationId,
   inboxStatus: session.inboxStatus,
   sessionStatus: session.sessionStatus,
   sbxConfig: session.sbxConfig,

@@ -42,6 +42,8 @@ export const ERROR_CODES = {
   status_not_writable: "conflict",
   prompt_not_waiting: "conflict",
   prompt_running: "conflict",
+  prompt_unfinished: "conflict",
+  commit_unknown: "conflict",
   message_uuid_taken: "conflict",
   dead_letter_closed: "conflict",
   nothing_to_retry: "conflict",

@@ -8,7 +8,12 @@ import { RepositoryError, type Sandbox, type WorkResult } from "../../src/sandbo
 import { withTimeout } from "../../src/shared/time.ts";
 import { PROCESS } from "../harness/seed.ts";
 
-const WORK: WorkResult = { commits: 1, head: "abc1234", push: { pushed: true, to: "there" } };
+const WORK: WorkResult = {
+  commits: 1,
+  commit: "abc1234def",
+  head: "abc1234",
+  push: { pushed: true, to: "there" },
+};
 
 /** Starts a delivery whose first `failures` attempts find the host unreachable. `onTry` is called in each attempt. */
 function startDelivery(options: {

@@ -1,72 +1,15 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { expect, test } from "bun:test";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { asc, eq, sql } from "drizzle-orm";
-import type { Agent } from "../../src/agents/agent.ts";
-import { agentMemory, sessionChunk, unpushedWork } from "../../src/db/memory-tables.ts";
-import { message } from "../../src/db/tables.ts";
+import { eq, sql } from "drizzle-orm";
+import { agentMemory, sessionChunk } from "../../src/db/memory-tables.ts";
 import { createMemoryKeeper } from "../../src/memory/memory.ts";
 import { purgeOldMemory } from "../../src/memory/purge-store.ts";
-import { addPrompt } from "../../src/prompts/create-store.ts";
-import { runClaimed } from "../../src/runs/runner.ts";
-import { heldSandboxes } from "../../src/sandboxes/store.ts";
-import { mustClaim } from "../harness/seed.ts";
-import { openSandboxFixture, type SandboxFixture } from "../sandboxes/fixture.ts";
-import { describeRuns, never, shellAgent } from "./fixture.ts";
-
-/** Remembers all that it is told, and prints it. */
-const FILE = '"$AGENT_STATE_DIR/memory.txt"';
-const REMEMBER = `cat >> ${FILE}; echo >> ${FILE}; cat ${FILE}; wc -l < ${FILE} >> work.txt`;
-
-const remembering = (script = REMEMBER, more: Partial<Agent> = {}): Agent =>
-  shellAgent(script, {
-    replays: true,
-    keeps: (path) => path.startsWith("memory"),
-    hasTranscript: async (state) => existsSync(join(state, "memory.txt")),
-    ...more,
-  });
+import { describeRuns, shellAgent } from "./fixture.ts";
+import { REMEMBER, remembering, twoMachines } from "./two-machines.ts";
 
 describeRuns("memory", (fixture) => {
-  let other: SandboxFixture;
-  beforeAll(async () => {
-    other = await openSandboxFixture();
-  });
-  afterAll(() => other.remove());
-
-  const followUp = (sessionId: string, text: string) =>
-    fixture().database.orm.transaction((tx) =>
-      addPrompt(tx, { userId: "alice", sessionId, data: text, text, priority: 0, maxUnfinished: 1_000 }),
-    );
-  /** Runs a prompt on one of the two machines. @returns what its agent printed, and what the prompt says of its memory. */
-  const runOn = async (where: "here" | "there", promptId: string, agent: Agent, maxBytes?: number) => {
-    const { database, leases, machine, depsFor, promptRow } = fixture();
-    const sandboxes = where === "here" ? machine.provider : other.provider;
-    const claimed = await mustClaim(database, promptId, {
-      ...{ owner: leases.owner, ttlMs: 8_000, host: sandboxes.host },
-    });
-    const more =
-      maxBytes === undefined ? {} : { memory: createMemoryKeeper({ orm: database.orm, maxBytes }) };
-    await runClaimed(depsFor(agent, { sandboxes, ...more }), claimed, never);
-    // As the ip-return-poller of each machine does.
-    for (const one of [machine.provider, other.provider])
-      await one.sweep((ids) => heldSandboxes(database.orm, ids));
-    const rows = await database.orm
-      .select()
-      .from(message)
-      .where(eq(message.promptId, promptId))
-      .orderBy(asc(message.seq));
-    const said = JSON.stringify(rows.map(({ data }) => data));
-    const row = await promptRow(promptId);
-    return { said, status: row?.status, memory: row?.memory, reason: row?.memoryReason };
-  };
-  const twoPrompts = async (agent = remembering()) => {
-    const { sessionId, promptId } = await fixture().submit();
-    const first = await runOn("here", promptId, agent);
-    expect(first).toMatchObject({ status: "Completed", memory: "fresh", reason: null });
-    const { id } = await followUp(sessionId, "the second");
-    return { sessionId, first: promptId, second: id };
-  };
+  const { runOn, followUp, twoPrompts } = twoMachines(fixture);
 
   test("the agent remembers on another machine, and back on the first one what it was told there", async () => {
     const { sessionId, second } = await twoPrompts();
@@ -203,47 +146,6 @@ describeRuns("memory", (fixture) => {
     expect(run.said).toContain("Do it");
     const { id: third } = await followUp(sessionId, "the third");
     expect(await runOn("here", third, refusing)).toMatchObject({ status: "Completed", memory: "resumed" });
-  });
-
-  test("work that may not be pushed goes on on another machine, in both directions, and a push ends its keeping", async () => {
-    const { database, submit, sessionRow, machine } = fixture();
-    const { repository } = machine;
-    const { sessionId, promptId } = await submit(repository.path);
-    const branch = (await sessionRow(sessionId))?.branch ?? "";
-    // Somebody else's: the session may not touch it.
-    await repository.git("branch", branch, "main");
-    const rows = () => database.orm.select().from(unpushedWork).where(eq(unpushedWork.sessionId, sessionId));
-    const first = await runOn("here", promptId, remembering());
-    expect(first.said).toContain("The work is kept, and the next prompt continues from it.");
-    const [kept] = await rows();
-    const { id: second } = await followUp(sessionId, "the second");
-    const there = await runOn("there", second, remembering());
-    expect(there.said).toContain("(2 commits");
-    const { id: third } = await followUp(sessionId, "the third");
-    const back = await runOn("here", third, remembering());
-    expect(back.said).toContain("(3 commits");
-    const [last] = await rows();
-    expect(last?.commit).not.toBe(kept?.commit);
-    // Only the newest bundle is kept.
-    const pieces = await database.orm
-      .select()
-      .from(sessionChunk)
-      .where(eq(sessionChunk.sessionId, sessionId));
-    const remembered = await database.orm
-      .select()
-      .from(agentMemory)
-      .where(eq(agentMemory.sessionId, sessionId));
-    const named = new Set([
-      ...(last?.bundle.chunks ?? []),
-      ...remembered.flatMap(({ files }) => files.flatMap(({ chunks }) => chunks)),
-    ]);
-    expect(pieces.filter(({ hash }) => !named.has(hash))).toEqual([]);
-    await repository.git("branch", "-D", branch);
-    const { id: fourth } = await followUp(sessionId, "the fourth");
-    const pushed = await runOn("there", fourth, remembering());
-    expect(pushed.said).toContain("(4 commits");
-    expect(await repository.git("show", `${branch}:work.txt`)).toBe("1\n2\n3\n4\n");
-    expect(await rows()).toEqual([]);
   });
 
   test("a program without memory of its own gets exactly its prompt", async () => {

@@ -109,6 +109,7 @@ export async function openSandboxFixture(
       repo,
       targetBranch: "main",
       branch: "prompt/one",
+      startCommit: null,
       pushes: pushRecord(),
       unpushed: unpushedRecord(),
       ...more,

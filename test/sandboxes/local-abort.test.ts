@@ -14,6 +14,7 @@ const REQUEST = {
   repo: "o/n",
   targetBranch: "main",
   branch: "b",
+  startCommit: null,
   pushes: pushRecord(),
   unpushed: unpushedRecord(),
 };

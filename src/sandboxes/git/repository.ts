@@ -61,6 +61,8 @@ export interface RepositoryStore {
     work: { bundle: string | undefined; start: string },
     signal: AbortSignal,
   ): Promise<WorkResult>;
+  /** Pushes what the session has to its branch, without a checkout. Idempotent. */
+  push(request: CheckoutRequest, signal: AbortSignal): Promise<WorkResult>;
 }
 
 /** @param options.mutex one operation at a time on each store, among those of this process. */
@@ -108,13 +110,18 @@ export function openRepositoryStore(options: {
     await usesToken(request);
     const fetch = async (branch: string, signal: AbortSignal): Promise<Fetched> => {
       const unpushed = request.unpushed.commit ?? "";
-      const args = [address.url, sessionRefs(request.sessionId), request.targetBranch, branch, unpushed];
+      const { sessionId, targetBranch, startCommit } = request;
+      const args = [address.url, sessionRefs(sessionId), targetBranch, branch, unpushed, startCommit ?? ""];
       let result = await withSource(FETCH, args, signal);
       if (result.code === EXIT.workMissing) {
         await bringUnpushed(storeGit, request, join(dataDir, "git"), signal);
         result = await withSource(FETCH, args, signal);
       }
       if (/file too large/i.test(result.error)) throw tooLarge();
+      if (result.code === EXIT.startMissing && !isTransient(result.error))
+        throw new RepositoryError(
+          `The commit ${startCommit}, which this session was forked from, is no longer in ${address.display}: its branch was deleted. Fork from another prompt.`,
+        );
       if (result.code === EXIT.fetchFailed || result.code === EXIT.unreadable) {
         const failure = fetchFailure(storeGit, request, result);
         // Somebody has deleted the session's branch: it continues from what is kept here.
@@ -128,6 +135,37 @@ export function openRepositoryStore(options: {
     const branch = request.pushes.commit === null ? "" : request.branch;
     const work = (inTime: AbortSignal) => retryOnLock(() => fetch(branch, inTime), { store, signal: inTime });
     return inTurn(() => diskLasts(signal, work), signal);
+  };
+
+  const importBundle: RepositoryStore["importBundle"] = (request, { bundle, start }, signal) => {
+    const work = async () => {
+      const found = bundle === undefined ? { tip: start, offset: "" } : await packOf(bundle);
+      const args = [sessionRefs(request.sessionId), found.tip, found.offset, ...sizes];
+      const how = { timeoutIsFinal: true, ...(bundle !== undefined && { stdin: { file: bundle } }) };
+      const imported = async (inTime: AbortSignal) => {
+        const result = await inStore(IMPORT, args, inTime, how);
+        if (result.code === EXIT.tooLarge) throw tooLarge();
+        return succeeded(result);
+      };
+      const output = await diskLasts(signal, (inTime) =>
+        retryOnLock(() => imported(inTime), { store, signal: inTime }),
+      ).catch((error: unknown) => {
+        if (!(error instanceof RepositoryError)) throw error;
+        const message = `The agent's commits could not be imported: ${error.message.replace(/\.?$/, ".")}`;
+        throw new RepositoryError(message, { cause: error }, error.transient || isTransient(message));
+      });
+      const [tip = "", count, head = ""] = output.trim().split(" ");
+      const result = { commits: Number(count), commit: tip, head };
+      if (result.commits === 0)
+        return { ...result, push: { pushed: false, reason: "nothing changed" } as const };
+      await usesToken(request);
+      const push = await pushBranch({ storeGit, request, tip, branchPrefix, signal });
+      if (push.pushed) return { ...result, push };
+      const kept = await keepUnpushed(storeGit, request, { tip, folder: join(dataDir, "git") }, signal);
+      const reason = `${push.reason} ${kept ? KEPT : KEPT_HERE}`;
+      return { ...result, push: { pushed: false, reason } as const };
+    };
+    return inTurn(work, signal);
   };
 
   return {
@@ -163,38 +201,11 @@ export function openRepositoryStore(options: {
       return { start, base, head };
     },
 
-    importBundle(request, { bundle, start }, signal) {
-      const work = async () => {
-        const found = bundle === undefined ? { tip: start, offset: "" } : await packOf(bundle);
-        const args = [sessionRefs(request.sessionId), found.tip, found.offset, ...sizes];
-        const how = { timeoutIsFinal: true, ...(bundle !== undefined && { stdin: { file: bundle } }) };
-        const imported = async (inTime: AbortSignal) => {
-          const result = await inStore(IMPORT, args, inTime, how);
-          if (result.code === EXIT.tooLarge) throw tooLarge();
-          return succeeded(result);
-        };
-        const output = await diskLasts(signal, (inTime) =>
-          retryOnLock(() => imported(inTime), { store, signal: inTime }),
-        ).catch((error: unknown) => {
-          if (!(error instanceof RepositoryError)) throw error;
-          const message = `The agent's commits could not be imported: ${error.message.replace(/\.?$/, ".")}`;
-          throw new RepositoryError(message, { cause: error }, error.transient || isTransient(message));
-        });
-        const [tip = "", count, head = ""] = output.trim().split(" ");
-        const commits = Number(count);
-        if (commits > 0) await usesToken(request);
-        if (commits === 0)
-          return { commits, head, push: { pushed: false, reason: "nothing changed" } as const };
-        const push = await pushBranch({ storeGit, request, tip, branchPrefix, signal });
-        if (push.pushed) return { commits, head, push };
-        const kept = await keepUnpushed(storeGit, request, { tip, folder: join(dataDir, "git") }, signal);
-        return {
-          commits,
-          head,
-          push: { pushed: false as const, reason: `${push.reason} ${kept ? KEPT : KEPT_HERE}` },
-        };
-      };
-      return inTurn(work, signal);
+    importBundle,
+
+    async push(request, signal) {
+      const { start } = await update(request, signal);
+      return importBundle(request, { bundle: undefined, start }, signal);
     },
   };
 }

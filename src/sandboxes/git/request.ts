@@ -8,6 +8,8 @@ export interface CheckoutRequest {
   targetBranch: string;
   /** The session's own branch. */
   branch: string;
+  /** The commit that a fork begins with, until it has work of its own. Null: the session begins with its target branch. */
+  startCommit: string | null;
   pushes: PushRecord;
   unpushed: UnpushedWork;
   /** Told before a credential of the operator is sent to a host. @param secret its variable. */
@@ -34,7 +36,9 @@ export interface UnpushedWork {
 export interface WorkResult {
   /** Commits on the session's branch that the target branch does not have. 0: the agent changed nothing. */
   commits: number;
-  /** Short hash of the branch's tip. */
+  /** The branch's tip. */
+  commit: string;
+  /** Its short hash. */
   head: string;
   push: PushResult;
 }

@@ -1,7 +1,14 @@
 import { otherSide } from "./git-settings.ts";
 
 /** Exit codes that mean something. */
-export const EXIT = { unreadable: 3, fetchFailed: 4, tooLarge: 5, badWork: 6, workMissing: 7 } as const;
+export const EXIT = {
+  unreadable: 3,
+  fetchFailed: 4,
+  tooLarge: 5,
+  badWork: 6,
+  workMissing: 7,
+  startMissing: 8,
+} as const;
 
 /** $FILE_BLOCKS: the largest file, in units of 512 bytes. $MEMORY_KB: address space of each process. */
 export const PRELUDE = `

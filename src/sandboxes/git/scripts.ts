@@ -13,8 +13,10 @@ const MAX_PACKS = 50;
 /**
  * $1 URL  $2 the session's refs  $3 target branch  $4 the session's branch; empty: the session has not made it.
  * $5 what the session could not push; empty: nothing. On EXIT.workMissing: this store does not have it, but has the target branch.
+ * $6 the commit that a fork begins with; empty: it is none. On EXIT.startMissing: nobody has it any more.
  * Prints the commit that the next checkout starts from (what the session pushed, or what it could not push, or, if it has
- * no work of its own yet, today's target branch), and that of the target branch. On EXIT.fetchFailed: the branches.
+ * no work of its own yet, where a fork begins or today's target branch), and that of the target branch. On
+ * EXIT.fetchFailed: the branches.
  */
 export const FETCH = `${PRELUDE}
 refs=$2
@@ -40,7 +42,11 @@ if [ -n "$5" ]; then
   # Another machine may have kept work since: what this one has in addition is put aside.
   if [ -z "$kept" ] || ! older "$5" "$kept"; then newest=$5; fi
 fi
-if [ -z "$newest" ] || older "$newest" "$other"; then start=$other
+if [ -n "$6" ] && [ -z "$pushed" ] && { [ -z "$newest" ] || [ "$newest" = "$6" ]; }; then
+  # A commit without a name can be fetched, too, as long as the other side has it.
+  commit "$6" >/dev/null || fetch "$1" "$6" || { wait; exit ${EXIT.startMissing}; }
+  start=$6
+elif [ -z "$newest" ] || older "$newest" "$other"; then start=$other
 elif [ -z "$pushed" ] || older "$pushed" "$newest"; then start=$newest
 else start=$pushed
 fi

@@ -98,7 +98,7 @@ describe("is well-formed", () => {
 });
 
 /** Verbs that a summary may start with. */
-const VERBS = "Abandon|Cancel|Create|Delete|Get|List|Report|Resolve|Retry|Stream|Update";
+const VERBS = "Abandon|Cancel|Create|Delete|Fork|Get|List|Push|Report|Resolve|Retry|Stream|Update";
 
 describe("is complete", () => {
   test("summaries are imperative titles of at most 60 characters, each used once", () => {

@@ -1,0 +1,161 @@
+import { expect, test } from "bun:test";
+import { eq, sql } from "drizzle-orm";
+import { agentMemory, sessionChunk, unpushedWork } from "../../src/db/memory-tables.ts";
+import { prompt } from "../../src/db/tables.ts";
+import { runClaimed } from "../../src/runs/runner.ts";
+import { describeRuns, HALF_DONE, never, shellAgent } from "./fixture.ts";
+import { remembering, twoMachines } from "./two-machines.ts";
+
+describeRuns("work", (fixture) => {
+  const { runOn, followUp, push } = twoMachines(fixture);
+
+  /** A session whose branch somebody else has made, so that it may not be pushed, after its first prompt. */
+  const unpushable = async () => {
+    const { submit, sessionRow, machine } = fixture();
+    const { repository } = machine;
+    const { sessionId, promptId } = await submit(repository.path);
+    const branch = (await sessionRow(sessionId))?.branch ?? "";
+    await repository.git("branch", branch, "main");
+    const first = await runOn("here", promptId, remembering());
+    expect(first.said).toContain("The work is kept, and the next prompt continues from it.");
+    return { sessionId, branch, repository, first };
+  };
+  const kept = (sessionId: string) =>
+    fixture().database.orm.select().from(unpushedWork).where(eq(unpushedWork.sessionId, sessionId));
+
+  test("what may not be pushed goes on on another machine, in both directions, and a push ends its keeping", async () => {
+    const { database } = fixture();
+    const { sessionId, branch, repository } = await unpushable();
+    const [before] = await kept(sessionId);
+    const { id: second } = await followUp(sessionId, "the second");
+    const there = await runOn("there", second, remembering());
+    expect(there.said).toContain("(2 commits");
+    const { id: third } = await followUp(sessionId, "the third");
+    const back = await runOn("here", third, remembering());
+    expect(back.said).toContain("(3 commits");
+    const [last] = await kept(sessionId);
+    expect(last?.commit).not.toBe(before?.commit);
+    // Only the newest bundle is kept.
+    const pieces = await database.orm
+      .select()
+      .from(sessionChunk)
+      .where(eq(sessionChunk.sessionId, sessionId));
+    const remembered = await database.orm
+      .select()
+      .from(agentMemory)
+      .where(eq(agentMemory.sessionId, sessionId));
+    const named = new Set([
+      ...(last?.bundle.chunks ?? []),
+      ...remembered.flatMap(({ files }) => files.flatMap(({ chunks }) => chunks)),
+    ]);
+    expect(pieces.filter(({ hash }) => !named.has(hash))).toEqual([]);
+    await repository.git("branch", "-D", branch);
+    const { id: fourth } = await followUp(sessionId, "the fourth");
+    const pushed = await runOn("there", fourth, remembering());
+    expect(pushed.said).toContain("(4 commits");
+    expect(await repository.git("show", `${branch}:work.txt`)).toBe("1\n2\n3\n4\n");
+    expect(await kept(sessionId)).toEqual([]);
+  });
+
+  test("any machine delivers it when it is asked to, without an agent", async () => {
+    const { sessionId, branch, repository, first } = await unpushable();
+    await repository.git("branch", "-D", branch);
+    const { id } = await push(sessionId);
+    const pushed = await runOn("there", id, shellAgent("echo an agent ran"));
+    expect(pushed).toMatchObject({ status: "Completed", memory: null, error: null, commit: first.commit });
+    expect(pushed.said).toContain("was pushed to");
+    expect(pushed.said).not.toContain("an agent ran");
+    expect(await repository.git("rev-parse", branch)).toBe(`${first.commit}\n`);
+    expect(await kept(sessionId)).toEqual([]);
+    // Nothing is left to do, on any machine.
+    const { id: again } = await push(sessionId);
+    expect(await runOn("here", again, shellAgent("true"))).toMatchObject({ status: "Completed" });
+    // The agent does not take it for a prompt that it has missed.
+    const { id: next } = await followUp(sessionId, "go on");
+    const run = await runOn("here", next, remembering());
+    expect(run).toMatchObject({ memory: "resumed" });
+    expect(run.said).not.toContain("Push the branch");
+    expect(await repository.git("show", `${branch}:work.txt`)).toBe("1\n2\n");
+  });
+
+  test("a push that is refused again fails with the reason, and the work stays", async () => {
+    const { sessionId, branch } = await unpushable();
+    const { id } = await push(sessionId);
+    const refused = await runOn("there", id, shellAgent("true"));
+    expect(refused).toMatchObject({ status: "Failed" });
+    expect(refused.error).toContain(`has a branch ${branch} that this session did not make`);
+    expect(refused.said.split("did not make").length).toBe(2);
+    expect(await kept(sessionId)).toHaveLength(1);
+  });
+
+  test("a push of a session without work has nothing to do", async () => {
+    const { submit } = fixture();
+    const { sessionId, promptId } = await submit();
+    await runOn("here", promptId, shellAgent("true"));
+    const { id } = await push(sessionId);
+    const run = await runOn("there", id, shellAgent("true"));
+    expect(run).toMatchObject({ status: "Completed" });
+    expect(run.said).toContain("No changes");
+  });
+
+  test("a cancelled push does not push", async () => {
+    const { sessionId, branch, repository } = await unpushable();
+    await repository.git("branch", "-D", branch);
+    const { id } = await push(sessionId);
+    const { claim, depsFor, cancel, promptRow, machine } = fixture();
+    const claimed = await claim(id);
+    const provider = {
+      ...machine.provider,
+      async push(...args: Parameters<typeof machine.provider.push>) {
+        await cancel(sessionId, id);
+        return machine.provider.push(...args);
+      },
+    };
+    await runClaimed(depsFor(shellAgent("true"), { sandboxes: provider }), claimed, never);
+    expect(await promptRow(id)).toMatchObject({ status: "Cancelled" });
+    expect(await repository.git("branch", "--list", branch)).toBe("");
+  });
+
+  test("of a run that was interrupted is saved where it still is, and the session says so", async () => {
+    const {
+      database,
+      depsFor,
+      submit,
+      run,
+      promptRow,
+      textsOf,
+      sessionRow,
+      detachAfter,
+      killAgent,
+      fileOnBranch,
+    } = fixture();
+    const { sessionId, promptId } = await submit();
+    await detachAfter(promptId, depsFor(shellAgent(HALF_DONE)), "begun");
+    await killAgent(sessionId);
+    const process = sql`${prompt.process} || '{"delivering": true}'`;
+    await database.orm.update(prompt).set({ process }).where(eq(prompt.id, promptId));
+    await run(promptId, depsFor(shellAgent("echo started")));
+    expect(await promptRow(promptId)).toMatchObject({ status: "Failed", errorKind: "interrupted" });
+    const branch = (await sessionRow(sessionId))?.branch;
+    expect(await fileOnBranch(branch, "half.txt")).toBe("half\n");
+    expect((await textsOf(promptId)).join()).toContain(`Branch ${branch} (1 commit`);
+  });
+
+  test("of an agent that is killed at each attempt is saved after the last one", async () => {
+    const { depsFor, submit, run, promptRow, sessionRow, waitForText, killAgent, skipBackoff, fileOnBranch } =
+      fixture();
+    const { sessionId, promptId } = await submit();
+    for (let attempt = 1; attempt <= 5; attempt += 1) {
+      const running = run(
+        promptId,
+        depsFor(shellAgent(`echo ${attempt} > half.txt; echo at ${attempt}; sleep 600`)),
+      );
+      await waitForText(promptId, `at ${attempt}`);
+      await killAgent(sessionId);
+      await running;
+      await skipBackoff(promptId);
+    }
+    expect(await promptRow(promptId)).toMatchObject({ status: "Failed", errorKind: "transient" });
+    expect(await fileOnBranch((await sessionRow(sessionId))?.branch, "half.txt")).toBe("5\n");
+  });
+});
