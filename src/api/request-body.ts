@@ -35,7 +35,10 @@ export async function readJson({ request }: { request: Request }): Promise<unkno
       "unsupported_media_type",
       "The body must be JSON: send it with the header `Content-Type: application/json`.",
     );
-  return parseJson(bytes);
+  const value = parseJson(bytes);
+  // A schema without required fields would take one.
+  if (Array.isArray(value)) throw new AppError("invalid", "The body must be a JSON object, not an array.");
+  return value;
 }
 
 /** @throws AppError `bad_request`, `malformed_json` or `invalid` for what is not JSON, or JSON that cannot be stored. */

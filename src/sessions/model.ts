@@ -147,12 +147,14 @@ export const sessionModels = {
     ...outcome,
     prompt_id: { ...Id, description: "The prompt of kind `push` that tells how it ends" },
   }),
-  ForkSessionInput: t.Object({
-    prompt_id: t.Optional({
-      ...Id,
-      description: "Where to fork: at its end. Default: the prompt that has ended last",
+  ForkSessionInput: t.Optional(
+    t.Object({
+      prompt_id: t.Optional({
+        ...Id,
+        description: "Where to fork: at its end. Default: the prompt that has ended last",
+      }),
     }),
-  }),
+  ),
   ForkSessionOutput: t.Object({ ...outcome, id: { ...Id, description: "The new session" } }),
   CancelSessionOutput: t.Object(outcome),
   ListSessionsOutput: t.Object({ sessions: t.Array(SessionDto), next_cursor: NextCursor }),

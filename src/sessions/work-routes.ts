@@ -42,7 +42,7 @@ export function sessionWorkRoutes(options: {
       "/sessions/:id/fork",
       async (context) => {
         const { user, params, body } = context;
-        const wanted = { userId: user.id, sessionId: params.id, promptId: body.prompt_id, branchPrefix };
+        const wanted = { userId: user.id, sessionId: params.id, promptId: body?.prompt_id, branchPrefix };
         const { sessionId } = await createOnce(orm, context, (tx) => forkSession(tx, wanted));
         return { success: true, message: "Session forked", id: sessionId };
       },

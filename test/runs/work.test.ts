@@ -158,4 +158,24 @@ describeRuns("work", (fixture) => {
     expect(await promptRow(promptId)).toMatchObject({ status: "Failed", errorKind: "transient" });
     expect(await fileOnBranch((await sessionRow(sessionId))?.branch, "half.txt")).toBe("5\n");
   });
+
+  test("of which the disk has lost a part is not saved", async () => {
+    const { machine, depsFor, submit, run, promptRow, sessionRow, skipBackoff, fileOnBranch } = fixture();
+    const { sessionId, promptId } = await submit();
+    const open: typeof machine.provider.open = async (...args) => ({
+      ...(await machine.provider.open(...args)),
+      intact: async () => false,
+    });
+    const deps = depsFor(shellAgent("echo once > work.txt"), { sandboxes: { ...machine.provider, open } });
+    for (let attempt = 1; attempt <= 5; attempt += 1) {
+      await run(promptId, deps);
+      await skipBackoff(promptId);
+    }
+    expect(await promptRow(promptId)).toMatchObject({
+      status: "Failed",
+      errorKind: "transient",
+      commit: null,
+    });
+    expect(fileOnBranch((await sessionRow(sessionId))?.branch, "work.txt")).rejects.toThrow();
+  });
 });

@@ -8,7 +8,7 @@ const HEADER_BYTES = 64 * 1024;
 /**
  * Reads the header of a bundle that an agent's sandbox made. git itself would not check the objects of a bundle
  * (fsckObjects has no effect on them), so the pack in it is read by commands that do.
- * @param ref the name of its one branch.
+ * @param ref a regular expression for the name of its one branch.
  * @returns the work's commit, and where the pack begins (counted from 1).
  * @throws RepositoryError if it is no bundle of ours.
  */

@@ -7,8 +7,8 @@ import { BUNDLE_WORK, IMPORT_WORK } from "./scripts.ts";
 import { sessionRefs } from "./session-refs.ts";
 import { type StoreGit, succeeded } from "./store-git.ts";
 
-/** The name of the branch in a bundle of unpushed work. */
-const branchIn = (request: CheckoutRequest) => `${sessionRefs(request.sessionId)}/head`;
+/** The name of the branch in a bundle of unpushed work: of the session that it is of, or was forked from. */
+const BRANCH = `${sessionRefs("[0-9a-f-]{36}")}/head`;
 
 /**
  * Brings what the session could not push into this machine's store, from the database. The target branch is there already.
@@ -23,7 +23,7 @@ export async function bringUnpushed(
   const file = join(folder, `unpushed-${crypto.randomUUID()}.bundle`);
   try {
     await request.unpushed.read(file);
-    const { offset } = await packOf(file, branchIn(request));
+    const { offset } = await packOf(file, BRANCH);
     succeeded(await storeGit.inStore(IMPORT_WORK, [offset], signal, { stdin: { file } }));
   } catch (error) {
     if (!(error instanceof RepositoryError) || error.transient) throw error;
