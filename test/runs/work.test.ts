@@ -176,6 +176,6 @@ describeRuns("work", (fixture) => {
       errorKind: "transient",
       commit: null,
     });
-    expect(fileOnBranch((await sessionRow(sessionId))?.branch, "work.txt")).rejects.toThrow();
+    await expect(fileOnBranch((await sessionRow(sessionId))?.branch, "work.txt")).rejects.toThrow();
   });
 });
