@@ -2,7 +2,7 @@ import { and, eq, ne, sql } from "drizzle-orm";
 import { type AuditEntry, recordAudit } from "../db/audit-log.ts";
 import type { Queryable, Transaction } from "../db/client.ts";
 import type { Failure, MemoryFile, Turn } from "../db/json-columns.ts";
-import { agentMemory, unpushedWork } from "../db/memory-tables.ts";
+import { agentMemory } from "../db/memory-tables.ts";
 import { deadLetter, prompt, session } from "../db/tables.ts";
 import { QUEUES } from "../queue/names.ts";
 import { dispatch, dispatchNext, notifySandboxIdle } from "./dispatch.ts";
@@ -80,7 +80,7 @@ export async function endRun(tx: Transaction, run: ClaimedRun, end: RunEnd): Pro
   const { sessionId, promptId } = run;
   if (end.memory)
     await tx.insert(agentMemory).values({ id: Bun.randomUUIDv7(), sessionId, promptId, ...end.memory });
-  if (end.pushed) await tx.delete(unpushedWork).where(eq(unpushedWork.sessionId, sessionId));
+  if (end.pushed) await dropUnpushed(tx, sessionId);
   if (dead) await addDeadLetter(tx, run, end);
   if (end.audit) await recordAudit(tx, end.audit);
   await notifySandboxIdle(tx);
@@ -130,6 +130,16 @@ async function requeue(tx: Transaction, run: Fence, change: PromptChange, delayM
   const { sessionId } = await updateHeld(tx, run, change);
   await tx.update(session).set(sessionAfter.runRequeued).where(eq(session.id, sessionId));
   await dispatch(tx, run.promptId, delayMs);
+}
+
+/** What was kept for a push, with the pieces that nothing else names. */
+async function dropUnpushed(tx: Transaction, sessionId: string): Promise<void> {
+  await tx.execute(sql`
+    with gone as (delete from unpushed_work where session_id = ${sessionId}::uuid returning bundle -> 'chunks' as chunks)
+    delete from session_chunk c using gone
+    where c.session_id = ${sessionId}::uuid and gone.chunks ? c.hash
+      and not exists (select 1 from agent_memory m, jsonb_array_elements(m.files) file
+        where m.session_id = c.session_id and file -> 'chunks' ? c.hash)`);
 }
 
 async function addDeadLetter(tx: Transaction, run: ClaimedRun, end: RunEnd): Promise<void> {

@@ -129,6 +129,8 @@ describeRuns("a fork", (fixture) => {
     const { id } = await followUp(middle, "in the middle");
     await runOn("there", id, remembering());
     const last = await fork(middle);
+    const asked = (await fixture().sessionRow(last))?.messages.filter(({ role }) => role === "user");
+    expect(asked?.map(({ content }) => content)).toEqual(["Do it", "in the middle"]);
     const { id: end } = await followUp(last, "at the end");
     const run = await runOn("here", end, remembering());
     expect(run).toMatchObject({ memory: "resumed" });

@@ -20,11 +20,21 @@ describeRuns("work", (fixture) => {
     expect(first.said).toContain("The work is kept, and the next prompt continues from it.");
     return { sessionId, branch, repository, first };
   };
+  /** Pieces that are neither of this bundle nor of the agent's memory. */
+  const unnamedPieces = async (sessionId: string, bundle: string[] = []) => {
+    const { orm } = fixture().database;
+    const pieces = await orm.select().from(sessionChunk).where(eq(sessionChunk.sessionId, sessionId));
+    const memories = await orm.select().from(agentMemory).where(eq(agentMemory.sessionId, sessionId));
+    const named = new Set([
+      ...bundle,
+      ...memories.flatMap(({ files }) => files.flatMap(({ chunks }) => chunks)),
+    ]);
+    return pieces.map(({ hash }) => hash).filter((hash) => !named.has(hash));
+  };
   const kept = (sessionId: string) =>
     fixture().database.orm.select().from(unpushedWork).where(eq(unpushedWork.sessionId, sessionId));
 
   test("what may not be pushed goes on on another machine, in both directions, and a push ends its keeping", async () => {
-    const { database } = fixture();
     const { sessionId, branch, repository } = await unpushable();
     const [before] = await kept(sessionId);
     const { id: second } = await followUp(sessionId, "the second");
@@ -36,25 +46,14 @@ describeRuns("work", (fixture) => {
     const [last] = await kept(sessionId);
     expect(last?.commit).not.toBe(before?.commit);
     // Only the newest bundle is kept.
-    const pieces = await database.orm
-      .select()
-      .from(sessionChunk)
-      .where(eq(sessionChunk.sessionId, sessionId));
-    const remembered = await database.orm
-      .select()
-      .from(agentMemory)
-      .where(eq(agentMemory.sessionId, sessionId));
-    const named = new Set([
-      ...(last?.bundle.chunks ?? []),
-      ...remembered.flatMap(({ files }) => files.flatMap(({ chunks }) => chunks)),
-    ]);
-    expect(pieces.filter(({ hash }) => !named.has(hash))).toEqual([]);
+    expect(await unnamedPieces(sessionId, last?.bundle.chunks)).toEqual([]);
     await repository.git("branch", "-D", branch);
     const { id: fourth } = await followUp(sessionId, "the fourth");
     const pushed = await runOn("there", fourth, remembering());
     expect(pushed.said).toContain("(4 commits");
     expect(await repository.git("show", `${branch}:work.txt`)).toBe("1\n2\n3\n4\n");
     expect(await kept(sessionId)).toEqual([]);
+    expect(await unnamedPieces(sessionId)).toEqual([]);
   });
 
   test("any machine delivers it when it is asked to, without an agent", async () => {
