@@ -78,6 +78,11 @@ describe("the SDK from an empty npm project", () => {
         const { data } = await api.handlersSessionsList();
         return (data?.sessions ?? []).map((one) => one.id);
       }
+      export async function fork(id: string, prompt_id: string): Promise<string | undefined> {
+        await api.handlersSessionsPush({ path: { id } });
+        const { data } = await api.handlersSessionsFork({ path: { id }, body: { prompt_id } });
+        return data?.id;
+      }
       // @ts-expect-error: no such operation
       api.handlersNothing();`;
       await Bun.write(join(project, "types.mts"), code);
