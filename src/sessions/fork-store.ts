@@ -1,4 +1,4 @@
-import { and, desc, eq, isNotNull, lte, type SQL, sql } from "drizzle-orm";
+import { and, desc, eq, isNotNull, lte, or, type SQL, sql } from "drizzle-orm";
 import { recordAudit } from "../db/audit-log.ts";
 import { rowsOf, type Transaction } from "../db/client.ts";
 import { prompt, session } from "../db/tables.ts";
@@ -82,12 +82,18 @@ async function readPoint(tx: Transaction, original: Original, promptId?: string)
   const [done] = await tx
     .select({ commit: prompt.commit })
     .from(prompt)
-    .where(and(own, isNotNull(prompt.commit), lte(prompt.finishedAt, last.endedAt)))
+    .where(
+      and(
+        own,
+        or(isNotNull(prompt.commit), eq(prompt.status, "Completed")),
+        lte(prompt.finishedAt, last.endedAt),
+      ),
+    )
     .orderBy(desc(prompt.finishedAt))
     .limit(1);
-  const commit = done?.commit ?? original.startCommit;
-  // It has worked before commits were recorded.
-  if (commit === null && original.pushedCommit !== null)
+  const commit = done ? done.commit : original.startCommit;
+  // It was completed before commits were recorded.
+  if (done && commit === null)
     throw new AppError(
       "commit_unknown",
       "prompt_id: what the branch had after this prompt is not known; send another prompt, and fork the session after that.",
