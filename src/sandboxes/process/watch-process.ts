@@ -51,9 +51,11 @@ export function watchProcess(options: {
       const code = await awaitExitCode();
       detached.signal.throwIfAborted();
       await killAll();
-      await awaitSupervisor(record);
+      const cutOff = await awaitSupervisor(record);
       await meter.close();
-      const lost = code === undefined || (code !== 0 && !(await wasWritten(files)));
+      // All that it printed itself was written before what has escaped was cut off.
+      const succeeded = code === 0 && cutOff;
+      const lost = code === undefined || (!succeeded && !(await wasWritten(files)));
       const killed = lost || code === KILLED;
       ended = true;
       const stderr = await tailOf(files.err);
@@ -132,14 +134,19 @@ async function abandon(supervisor: ProcessIdentity): Promise<undefined> {
 
 /**
  * Waits until a supervisor, whose program has ended, has written the rest of the output. What has escaped from the run may
- * keep the pipes open for ever; then it is cut off.
+ * keep the pipes open for ever; then it is cut off. @returns whether it was.
  */
-async function awaitSupervisor(supervisor: ProcessIdentity): Promise<void> {
+async function awaitSupervisor(supervisor: ProcessIdentity): Promise<boolean> {
   const deadline = performance.now() + KILL_TIMEOUT_MS;
+  let cutOff = false;
   while (await isAlive(supervisor)) {
-    if (performance.now() > deadline) signalGroup(supervisor.pid, "SIGKILL");
-    await sleep(performance.now() > deadline ? KILL_POLL_MS : 1);
+    if (performance.now() > deadline) {
+      signalGroup(supervisor.pid, "SIGKILL");
+      cutOff = true;
+    }
+    await sleep(cutOff ? KILL_POLL_MS : 1);
   }
+  return cutOff;
 }
 
 /**

@@ -125,6 +125,15 @@ test("a program is lost when whoever writes its journal is killed: the broken pi
   expect(await agent.exit).toMatchObject({ lost: true, code: null });
 });
 
+/** Cause: exit code 0 counted as an end in order. Claude Code runs to its end without stdout, and what it printed is lost. */
+test("a program that does not mind the broken pipe is lost with its journal's writer, too", async () => {
+  const agent = start("trap '' PIPE; while echo line; do sleep 0.01; done 2>/dev/null; exit 0");
+  await until(() => Bun.file(agent.output).size > 0, { what: "the first line" });
+  const [writer = ""] = (await Bun.$`pgrep -f of=${agent.output}`.text()).split("\n");
+  process.kill(Number(writer), "SIGKILL");
+  expect(await agent.exit).toMatchObject({ lost: true, code: null });
+});
+
 test("a program is lost when its supervisor is killed, too", async () => {
   const agent = start("echo ready; exec sleep 600");
   for await (const { line } of agent.lines(0)) if (line === "ready") break;
