@@ -1,5 +1,9 @@
 import { GATEWAY_PORT } from "../../src/sandboxes/isolation/isolation.ts";
 
+/** Which agent works in a chaos run: a script that is watched closely, or Claude Code, which remembers. */
+export const AGENTS = ["command", "claude"] as const;
+export type ChaosAgent = (typeof AGENTS)[number];
+
 /** How the agent of a chaos run behaves; encoded in the prompt's text. */
 export const MODES = ["normal", "normal", "normal", "normal", "deaf", "daemon", "fail"] as const;
 export type Mode = (typeof MODES)[number];
@@ -13,37 +17,54 @@ export interface Job {
   mode: Mode;
 }
 
-export const textOf = ({ id, lines, delay, mode }: Job): string => `${id} ${lines} ${delay} ${mode}`;
+/** The prompt of a job. Its second line is in no commit message: who knows it was told the prompt. */
+export const textOf = ({ id, lines, delay, mode }: Job): string =>
+  `${id} ${lines} ${delay} ${mode}\nRemember word-${id}.`;
+
+/** The jobs whose prompts are in a text, in order. */
+export const jobsIn = (text: string): Job[] =>
+  [...text.matchAll(/(\w+-\d+) (\d+) ([\d.]+) (\w+)\nRemember word-\1\./g)].map(
+    ([, id = "", lines, delay = "", mode]) => ({ id, lines: Number(lines), delay, mode: mode as Mode }),
+  );
 
 /**
- * The agent prints numbered lines, each with the nonce of its start, and appends one line to its own file. It reports each
- * start and end to a trace server: the truth about what ran, independent of the service's records. Its only way there is
- * the gateway, which is closed while no runner watches: it tries until it gets through, each time in a shell of its own,
- * which a connection that breaks may kill.
+ * Reads a job and does it: prints numbered lines, each with the nonce of its start, and appends one line to its own file. It
+ * reports each start, with the work of other jobs that it finds, and each end to a trace server: the truth about what ran,
+ * independent of the service's records. Its only way there is the gateway, which is closed while no runner watches: it tries
+ * until it gets through, each time in a shell of its own, which a connection that breaks may kill.
+ * @param options.again it may have been interrupted in this checkout, and does not repeat what it has done.
  */
-export function agentCommand(tracePort: number): string[] {
-  const script = `
+export const jobScript = ({ tracePort, again }: { tracePort: number; again: boolean }) => `
 read -r id lines delay mode
 nonce=$RANDOM$RANDOM$$
-once() { (exec 9<>/dev/tcp/127.0.0.1/${GATEWAY_PORT} && printf 'GET http://127.0.0.1:${tracePort}/%s/%s/%s HTTP/1.1\\r\\nHost: 127.0.0.1:${tracePort}\\r\\n\\r\\n' "$1" "$id" "$nonce" >&9 && read -r _ code _ <&9 && [ "$code" = 200 ]) 2>/dev/null; }
+shopt -s nullglob
+files=(work-*.txt)
+found=$(IFS=,; echo "\${files[*]}")
+once() { (exec 9<>/dev/tcp/127.0.0.1/${GATEWAY_PORT} && printf 'GET http://127.0.0.1:${tracePort}/%s/%s/%s/%s HTTP/1.1\\r\\nHost: 127.0.0.1:${tracePort}\\r\\n\\r\\n' "$1" "$id" "$nonce" "$found" >&9 && read -r _ code _ <&9 && [ "$code" = 200 ]) 2>/dev/null; }
 trace() { until once "$1"; do sleep 0.2; done; }
 [ "$mode" = deaf ] && trap '' TERM
 [ "$mode" = daemon ] && setsid bash -c 'trap "" TERM HUP; while :; do sleep 0.2; done' >/dev/null 2>&1 &
 trace start
 echo "$id $nonce 0"
 for ((i = 1; i <= lines; i++)); do echo "$id $nonce $i"; sleep "$delay"; done
-echo "$id $nonce" >> "work-$id.txt"
+${again ? '[ -e "work-$id.txt" ] || ' : ""}echo "$id $nonce" >> "work-$id.txt"
 trace end
 echo "$id $nonce end"
 [ "$mode" = fail ] && exit 3
 exit 0`;
-  return ["bash", "-c", script];
-}
+
+/** The settings of the agent that is this script alone. */
+export const commandAgent = (tracePort: number) => ({
+  AGENT: "command",
+  AGENT_COMMAND: JSON.stringify(["bash", "-c", jobScript({ tracePort, again: false })]),
+});
 
 export interface Trace {
   kind: "start" | "end";
   id: string;
   nonce: string;
+  /** Ids of the jobs whose work is in its checkout. */
+  found: ReadonlySet<string>;
 }
 
 /** The settings with which agents reach the trace server. */
@@ -59,8 +80,9 @@ export function openTraces() {
     hostname: "127.0.0.1",
     port: 0,
     fetch(request) {
-      const [, kind, id = "", nonce = ""] = new URL(request.url).pathname.split("/");
-      if (kind === "start" || kind === "end") traces.push({ kind, id, nonce });
+      const [, kind, id = "", nonce = "", files = ""] = new URL(request.url).pathname.split("/");
+      const found = new Set([...files.matchAll(/work-(\w+-\d+)\.txt/g)].map(([, one = ""]) => one));
+      if (kind === "start" || kind === "end") traces.push({ kind, id, nonce, found });
       return new Response("");
     },
   });

@@ -1,8 +1,9 @@
-import { copyFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { RedisClient } from "bun";
 import { signal } from "../../src/sandboxes/process/processes.ts";
-import type { Cluster, Node } from "./cluster.ts";
+import type { Cluster } from "./cluster.ts";
+import type { Node } from "./node.ts";
 import type { Random } from "./random.ts";
 
 export interface Fault {
@@ -18,7 +19,7 @@ const PAUSE_MS = 30_000;
 
 /** All faults. Each is undone before its promise resolves. */
 export function faultsOf(cluster: Cluster, random: Random): Fault[] {
-  const { nodes, redis, postgres } = cluster;
+  const { nodes, redis, postgres, smallDisk } = cluster;
   // At most one fault per process at a time.
   const taken = new Set<Node>();
   const up = () => nodes.filter((node) => node.process !== undefined && !taken.has(node));
@@ -105,17 +106,15 @@ export function faultsOf(cluster: Cluster, random: Random): Fault[] {
     },
     {
       name: "the disk of checkouts is full",
-      inject: async () => {
-        const dataDir = random.pick(cluster.dataDirs);
-        const filler = join(dataDir, "filler");
-        const free = Number((await Bun.$`df --output=avail -B1 ${dataDir}`.text()).split("\n")[1]);
-        // Only on the small separate disk: the machine's own must not be filled.
-        if (free > 512 * 1024 ** 2) return;
-        await writeFile(filler, "");
-        await Bun.$`dd if=/dev/zero of=${filler} bs=1M`.nothrow().quiet();
-        await Bun.sleep(5_000);
-        await rm(filler, { force: true });
-      },
+      inject:
+        smallDisk === undefined
+          ? undefined
+          : async () => {
+              const filler = join(smallDisk, "filler");
+              await Bun.$`dd if=/dev/zero of=${filler} bs=1M`.nothrow().quiet();
+              await Bun.sleep(5_000);
+              await rm(filler, { force: true });
+            },
     },
   ];
 }

@@ -6,7 +6,9 @@ import { deadLetter, message, prompt, session } from "../../src/db/tables.ts";
 import { MAX_ATTEMPTS } from "../../src/runs/failures.ts";
 import type { TestRepository } from "../harness/repository.ts";
 import type { Trace } from "./agent.ts";
+import type { ModelRequest } from "./claude.ts";
 import type { Cluster } from "./cluster.ts";
+import { checkKnowledge } from "./knowledge.ts";
 import type { Reader } from "./readers.ts";
 import type { Ledger } from "./users.ts";
 
@@ -26,19 +28,22 @@ const RULES = [
   "checkouts leaked",
   "readers with different events",
   "archive or cancel without effect",
+  "turns that did not know the turns before",
   "HTTP errors",
 ] as const;
 
-/** Compares responses to users, reports of agents and events seen by readers with the tables. */
+/** Compares responses to users, reports of agents, requests to the model and events seen by readers with the tables. */
 export async function check(options: {
   cluster: Cluster;
   orm: Orm;
   ledger: Ledger;
   traces: readonly Trace[];
+  /** What Claude Code asked its model. */
+  requests: readonly ModelRequest[];
   readers: readonly Reader[];
   repository: TestRepository;
 }): Promise<Findings> {
-  const { cluster, orm, ledger, traces, readers, repository } = options;
+  const { cluster, orm, ledger, traces, requests, readers, repository } = options;
   const violations = Object.fromEntries(RULES.map((rule) => [rule, [] as string[]])) as Record<
     (typeof RULES)[number],
     string[]
@@ -54,7 +59,12 @@ export async function check(options: {
     traces.filter(({ kind }) => kind === "start"),
     ({ id }) => id,
   );
-  const startsOf = (job: string) => starts.get(job)?.length ?? 0;
+  const begins = Map.groupBy(
+    requests.filter(({ begins }) => begins),
+    ({ id }) => id,
+  );
+  // Claude Code may be killed before its shell starts.
+  const startsOf = (job: string) => Math.max(starts.get(job)?.length ?? 0, begins.get(job)?.length ?? 0);
   for (const [id, { job, sessionId }] of ledger.prompts) {
     const row = prompts.get(id);
     const of = sessions.get(sessionId);
@@ -154,6 +164,9 @@ export async function check(options: {
       );
     counts["events read live"] = (counts["events read live"] ?? 0) + got.length;
   }
+  const knowledge = checkKnowledge({ rows: prompts, ledger, traces, requests, nodes: cluster.nodes });
+  violations["turns that did not know the turns before"].push(...knowledge.ignorant);
+  Object.assign(counts, knowledge.counts);
   counts["dead letters"] = (await orm.select().from(deadLetter)).length;
   counts["sessions"] = sessions.size;
   counts["prompts"] = ledger.prompts.size;
@@ -169,12 +182,9 @@ function problemWith(
   status: string,
 ): string | undefined {
   const lines = events
+    .flatMap(textsIn)
     // Neighbouring lines of plain text share an event.
-    .flatMap((event) =>
-      ((event as { message?: { content?: { text?: string }[] } }).message?.content?.[0]?.text ?? "").split(
-        "\n",
-      ),
-    )
+    .flatMap((text) => text.split("\n"))
     .map((text) => /^(\S+) (\d+) (\d+|end)$/.exec(text))
     .filter((match) => match !== null)
     .map(([, id, nonce = "", mark = ""]) => ({ id, nonce, mark }));
@@ -196,4 +206,14 @@ function problemWith(
   if (status === "Completed" && next !== job.lines + 2)
     return `completed after ${next} of ${job.lines + 2} lines`;
   return undefined;
+}
+
+/** What an agent printed in an event, or a command that it ran. */
+function textsIn(event: unknown): string[] {
+  const content = (event as { message?: { content?: unknown } }).message?.content;
+  return (Array.isArray(content) ? content : []).flatMap((block: { text?: unknown; content?: unknown }) => {
+    // The result of a tool.
+    if (Array.isArray(block.content)) return block.content.map(({ text }) => String(text));
+    return String(block.text ?? block.content ?? "");
+  });
 }

@@ -1,88 +1,103 @@
-import { readdir } from "node:fs/promises";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { readConfig } from "../../src/config/config.ts";
 import { type Database, openDatabase } from "../../src/db/client.ts";
 import { createLogger } from "../../src/observability/logger.ts";
+import { claudeProgram } from "../harness/claude-code.ts";
 import { makeRepository } from "../harness/repository.ts";
-import { openTraces } from "./agent.ts";
+import { AGENTS, type ChaosAgent, commandAgent, openTraces } from "./agent.ts";
+import { claudeAgent, openModel } from "./claude.ts";
 import { type Cluster, type Combination, openCluster } from "./cluster.ts";
 import { faultsOf } from "./faults.ts";
 import { check, type Findings } from "./invariants.ts";
+import { untilQuiet } from "./quiet.ts";
 import { createRandom } from "./random.ts";
 import { follow, type Reader } from "./readers.ts";
-import { actAsUser, createLedger } from "./users.ts";
+import { createLedger, createUser } from "./users.ts";
 
 const USERS = ["ada", "bob", "cleo", "dan"];
 const READERS = 6;
-/** After the last fault: within this time something must change, until everything is idle. */
-const QUIET_MS = 60_000;
+/** How much slower users are, so that the machine can keep up: each start of Claude Code takes a second of it. */
+const PACE = { command: 2, claude: 3 } as const;
+/** How much slower with one process. */
+const EMBEDDED_PACE = 2;
 
-/**
- * `bun run chaos [--minutes M] [--seed S] [--combination redis|postgres|embedded] [--logs FOLDER]`: users work during random faults, then
- * all invariants are checked. TEST_BINARY names an executable to test; by default the sources run. `--logs FOLDER` keeps
- * what the processes print.
- * @returns whether no violation was found.
- */
-export async function chaos(options: {
+interface ChaosOptions {
   minutes: number;
   seed: number;
   combination: Combination;
+  /** They share the minutes, one after the other, and work in the same sessions. */
+  agents: readonly ChaosAgent[];
+  /** Of Claude Code; needed if it is one of the agents. */
+  program?: string | undefined;
   logs?: string | undefined;
   say: (line: string) => void;
-}): Promise<boolean> {
-  const { minutes, seed, combination, say } = options;
+}
+
+/**
+ * `bun run chaos [--minutes M] [--seed S] [--combination redis|postgres|embedded] [--agent command|claude] [--logs FOLDER]`:
+ * users work during random faults, then all invariants are checked. By default both agents work, each half of the time: a
+ * script, then Claude Code with a scripted model. TEST_BINARY names an executable to test; by default the sources run.
+ * `--logs FOLDER` keeps what the processes print.
+ * @returns whether no violation was found.
+ */
+export async function chaos(options: ChaosOptions): Promise<boolean> {
+  const { minutes, seed, combination, agents, program = "claude", say } = options;
   const random = createRandom(seed);
   const traces = openTraces();
+  const model = openModel(traces.port);
   const repository = await makeRepository();
   const cluster = await openCluster({ combination, tracePort: traces.port });
+  const settings = {
+    command: commandAgent(traces.port),
+    claude: claudeAgent({ program, modelUrl: model.url }),
+  };
   const ledger = createLedger();
   const faults: Record<string, number> = {};
   const readers: Reader[] = [];
   try {
-    for (const node of cluster.nodes) await node.start();
-    const stop = new AbortController();
     const tokens = new Map<string, string>();
     for (const name of USERS) tokens.set(name, await cluster.token(name));
-    const pace = combination === "embedded" ? 4 : 2;
     const users = USERS.map((name, index) => {
       const own = { name, repo: repository.path, random: createRandom(seed + index + 1), ledger };
-      return actAsUser(cluster, { ...own, token: tokens.get(name) ?? "", until: stop.signal, pace });
+      return createUser(cluster, { ...own, token: tokens.get(name) ?? "" });
     });
 
-    const long: (Promise<void> | undefined)[] = [];
-    const until = performance.now() + minutes * 60_000;
-    const possible = faultsOf(cluster, random).filter((fault) => fault.inject !== undefined);
-    while (performance.now() < until) {
-      await Bun.sleep(500 + random.below(2_500));
-      const followed = new Set(readers.map(({ sessionId }) => sessionId));
-      const [sessionId, owner] = [...ledger.sessions].findLast(([id]) => !followed.has(id)) ?? [];
-      if (readers.length < READERS && sessionId && owner)
-        readers.push(follow(cluster, { sessionId, token: tokens.get(owner.user) ?? "", random }));
-      const fault = random.pick(possible);
-      faults[fault.name] = (faults[fault.name] ?? 0) + 1;
-      say(`${new Date().toISOString()} ${fault.name}`);
-      const undone = fault.inject?.();
-      if (fault.long) long.push(undone);
-      else await undone;
+    for (const agent of agents) {
+      await cluster.startWith(settings[agent]);
+      say(`${new Date().toISOString()} the agent is ${agent}`);
+      const stop = new AbortController();
+      const pace = PACE[agent] * (combination === "embedded" ? EMBEDDED_PACE : 1);
+      const acting = users.map((user) => user.act({ agent, pace, until: stop.signal }));
+      const long: (Promise<void> | undefined)[] = [];
+      const until = performance.now() + (minutes * 60_000) / agents.length;
+      const possible = faultsOf(cluster, random).filter((fault) => fault.inject !== undefined);
+      while (performance.now() < until) {
+        await Bun.sleep(500 + random.below(2_500));
+        const followed = new Set(readers.map(({ sessionId }) => sessionId));
+        const [sessionId, owner] = [...ledger.sessions].findLast(([id]) => !followed.has(id)) ?? [];
+        if (readers.length < READERS && sessionId && owner)
+          readers.push(follow(cluster, { sessionId, token: tokens.get(owner.user) ?? "", random }));
+        const fault = random.pick(possible);
+        faults[fault.name] = (faults[fault.name] ?? 0) + 1;
+        say(`${new Date().toISOString()} ${fault.name}`);
+        const undone = fault.inject?.();
+        if (fault.long) long.push(undone);
+        else await undone;
+      }
+      await Promise.all(long);
+      await cluster.setClock?.(0);
+      stop.abort();
+      await Promise.all(acting);
+      say(await untilQuiet(cluster, [...tokens.values()]));
     }
-    await Promise.all(long);
-    await cluster.setClock?.(0);
-    stop.abort();
-    await Promise.all(users);
-    say(await untilQuiet(cluster, [...tokens.values()]));
     await Bun.sleep(3_000);
     await Promise.all(readers.map((reader) => reader.stop()));
     for (const node of cluster.nodes) await node.end("SIGTERM");
     const database = await openTables(cluster);
     try {
       const found = await check({
-        cluster,
-        orm: database.orm,
-        ledger,
-        traces: traces.traces,
-        readers,
-        repository,
+        ...{ cluster, orm: database.orm, ledger, readers, repository },
+        ...{ traces: traces.traces, requests: model.requests },
       });
       report({ ...options, faults, found });
       return Object.values(found.violations).every((list) => list.length === 0);
@@ -93,42 +108,9 @@ export async function chaos(options: {
     if (options.logs) await cluster.keepLogs(options.logs);
     await cluster.close();
     await repository.remove();
+    await model.stop();
     await traces.stop();
   }
-}
-
-/** Waits until no session has work or a sandbox. @returns how long it took, or what is still busy. */
-async function untilQuiet(cluster: Cluster, tokens: readonly string[]): Promise<string> {
-  const server = cluster.nodes.find((node) => node.serves);
-  const started = performance.now();
-  let changed = started;
-  let loud = "";
-  while (performance.now() - changed < QUIET_MS) {
-    const lists = await Promise.all(
-      tokens.map(async (token) => {
-        const reply = await fetch(`${server?.url}/sessions`, {
-          headers: { authorization: `Bearer ${token}` },
-        });
-        return ((await reply.json()) as { sessions: Record<string, unknown>[] }).sessions;
-      }),
-    ).catch(() => undefined);
-    const busy = lists
-      ?.flat()
-      .filter(
-        (one) => ["Pending", "Processing"].includes(String(one["inboxStatus"])) || one["sbxConfig"] !== null,
-      );
-    const folders = await Promise.all(
-      cluster.dataDirs.map((dataDir) => readdir(join(dataDir, "sandboxes")).catch(() => [])),
-    );
-    if (busy?.length === 0 && folders.flat().length === 0)
-      return `idle after ${((performance.now() - started) / 1000).toFixed(1)} s`;
-    const sessions = busy?.map((one) => `session ${one["id"]} ${one["inboxStatus"]}`);
-    const now = [...(sessions ?? ["no answer"]), ...folders.flat().map((id) => `sandbox ${id}`)].join(", ");
-    if (now !== loud) changed = performance.now();
-    loud = now;
-    await Bun.sleep(250);
-  }
-  return `stuck for ${QUIET_MS / 1000} s: ${loud}`;
 }
 
 function openTables(cluster: Cluster): Promise<Database> {
@@ -141,18 +123,11 @@ function openTables(cluster: Cluster): Promise<Database> {
   return openDatabase({ config, logger: createLogger({ level: "silent" }) });
 }
 
-function report(options: {
-  minutes: number;
-  seed: number;
-  combination: Combination;
-  faults: Record<string, number>;
-  found: Findings;
-  say: (line: string) => void;
-}): void {
-  const { minutes, seed, combination, faults, found, say } = options;
+function report(options: ChaosOptions & { faults: Record<string, number>; found: Findings }): void {
+  const { minutes, seed, combination, agents, faults, found, say } = options;
   const row = (name: string, value: unknown) => say(`  ${name.padEnd(46)}${value}`);
   const total = Object.values(faults).reduce((sum, one) => sum + one, 0);
-  say(`\nchaos: ${combination}, ${minutes} min, seed ${seed}, ${total} faults`);
+  say(`\nchaos: ${combination}, ${agents.join(" and ")}, ${minutes} min, seed ${seed}, ${total} faults`);
   for (const [name, value] of Object.entries(faults).sort()) row(name, value);
   say("counts");
   for (const [name, value] of Object.entries(found.counts).sort()) row(name, value);
@@ -170,13 +145,19 @@ if (import.meta.main) {
       minutes: { type: "string", default: "2" },
       seed: { type: "string", default: String(Date.now() % 1_000_000) },
       combination: { type: "string", default: "redis" },
+      agent: { type: "string", multiple: true, default: [...AGENTS] },
       logs: { type: "string" },
     },
   });
+  const agents = values.agent as ChaosAgent[];
+  const program = agents.includes("claude") ? await claudeProgram() : undefined;
+  if (typeof program === "object") throw new Error(`${program.missing}; without it: --agent command`);
   const good = await chaos({
     minutes: Number(values.minutes),
     seed: Number(values.seed),
     combination: values.combination as Combination,
+    agents,
+    program,
     logs: values.logs,
     say: (line) => void process.stdout.write(`${line}\n`),
   });

@@ -1,11 +1,11 @@
-import { type Job, MODES, textOf } from "./agent.ts";
+import { type ChaosAgent, type Job, MODES, textOf } from "./agent.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Random } from "./random.ts";
 
 /** What the service confirmed, and users may therefore rely on. */
 export interface Ledger {
-  /** Accepted prompts: the job and its session. */
-  prompts: Map<string, { job: Job; sessionId: string; user: string }>;
+  /** Accepted prompts: the job, its session, and the agent that does it. */
+  prompts: Map<string, { job: Job; sessionId: string; agent: ChaosAgent }>;
   sessions: Map<string, { user: string; archived: boolean; deleted: boolean; cancels: number }>;
   /** Unexpected HTTP responses: no success, no documented rejection, no lost connection. */
   errors: string[];
@@ -54,21 +54,22 @@ export async function ask(
   }
 }
 
-/** One user who uses every kind of request until `until` aborts. */
-export async function actAsUser(
-  cluster: Cluster,
-  options: {
-    name: string;
-    repo: string;
-    random: Random;
-    ledger: Ledger;
-    token: string;
-    until: AbortSignal;
+export interface User {
+  /** Uses every kind of request until `until` aborts. */
+  act(options: {
+    /** The agent of the cluster meanwhile. */
+    agent: ChaosAgent;
     /** Multiplies the pauses between requests, so that the cluster can keep up. */
     pace: number;
-  },
-): Promise<void> {
-  const { name, repo, random, ledger, token, until, pace } = options;
+    until: AbortSignal;
+  }): Promise<void>;
+}
+
+export function createUser(
+  cluster: Cluster,
+  options: { name: string; repo: string; random: Random; ledger: Ledger; token: string },
+): User {
+  const { name, repo, random, ledger, token } = options;
   // A request that has begun is completed, so that its outcome is known.
   const sending = { random, token, ledger, signal: new AbortController().signal };
   const own: string[] = [];
@@ -80,10 +81,10 @@ export async function actAsUser(
     mode: random.pick(MODES),
   });
 
-  const actions: [weight: number, act: () => Promise<void>][] = [
+  const actions: [weight: number, act: (agent: ChaosAgent) => Promise<void>][] = [
     [
-      4,
-      async () => {
+      3,
+      async (agent) => {
         const job = newJob();
         const body = { repo, target_branch: "main", messages: [{ content: textOf(job) }] };
         const request = { method: "POST", path: "/sessions/with-prompt", body, key: job.id };
@@ -93,27 +94,28 @@ export async function actAsUser(
         const { sessionId, promptId } = reply.body;
         own.push(sessionId);
         ledger.sessions.set(sessionId, { user: name, archived: false, deleted: false, cancels: 0 });
-        ledger.prompts.set(promptId, { job, sessionId, user: name });
+        ledger.prompts.set(promptId, { job, sessionId, agent });
       },
     ],
     [
-      4,
-      async () => {
+      6,
+      async (agent) => {
         if (own.length === 0) return;
+        // Any of them: most have been idle for a while, and their machines may be down.
         const sessionId = random.pick(own);
         const job = newJob();
         const body = { session_id: sessionId, data: [{ type: "text", content: textOf(job) }] };
         const reply = await ask(cluster, sending, { method: "POST", path: "/prompts", body, key: job.id });
         if (reply.status !== 200)
           return void ledger.errors.push(`follow-up: ${reply.status} ${JSON.stringify(reply.body)}`);
-        ledger.prompts.set(reply.body.id, { job, sessionId, user: name });
+        ledger.prompts.set(reply.body.id, { job, sessionId, agent });
         // A new prompt unarchives a session.
         const session = ledger.sessions.get(sessionId);
         if (session) session.archived = false;
       },
     ],
     [
-      2,
+      1,
       async () => {
         if (own.length === 0) return;
         const sessionId = random.pick(own);
@@ -152,8 +154,12 @@ export async function actAsUser(
     ],
   ];
   const weighted = actions.flatMap(([weight, act]) => Array.from({ length: weight }, () => act));
-  while (!until.aborted) {
-    await random.pick(weighted)();
-    await Bun.sleep((300 + random.below(2_500)) * pace);
-  }
+  return {
+    async act({ agent, pace, until }) {
+      while (!until.aborted) {
+        await random.pick(weighted)(agent);
+        await Bun.sleep((300 + random.below(2_500)) * pace);
+      }
+    },
+  };
 }

@@ -1,0 +1,73 @@
+import { type ScriptedReply, type ScriptedRequest, startScriptedModel } from "../harness/scripted-model.ts";
+import { type Job, jobScript, jobsIn } from "./agent.ts";
+
+/** What Claude Code told the model with one request. */
+export interface ModelRequest {
+  /** The job that it works on. */
+  id: string;
+  /** Ids of the jobs whose prompts it knows. */
+  knows: ReadonlySet<string>;
+  /** Whether it is about to begin, or to begin again. */
+  begins: boolean;
+}
+
+/**
+ * The model of the real Claude Code: has it do each prompt's job in its shell. It lives in the process of the chaos run, as
+ * the traces do.
+ */
+export function openModel(tracePort: number) {
+  const requests: ModelRequest[] = [];
+  const script = (request: ScriptedRequest): ScriptedReply => {
+    // The service itself asks for titles.
+    if (!request.body.tools?.length) return say("A title");
+    const { jobs, done } = readMessages(request.body.messages);
+    const job = jobs.at(-1);
+    if (!job) return say("There is no job.");
+    requests.push({ id: job.id, knows: new Set(jobs.map(({ id }) => id)), begins: !done });
+    if (!done)
+      return [{ type: "tool_use", name: "Bash", input: { command: command(job), description: "Work" } }];
+    if (job.mode !== "fail") return say(`${job.id} is done.`);
+    return { error: { status: 400, type: "invalid_request_error", message: "This job fails." } };
+  };
+  const command = (job: Job) => `bash -c "$(cat <<'SCRIPT'
+${jobScript({ tracePort, again: true })}
+SCRIPT
+)" <<< '${job.id} ${job.lines} ${job.delay} ${job.mode}'`;
+  const model = startScriptedModel({ script });
+  return { requests, url: model.url, stop: model.stop };
+}
+
+const say = (text: string): ScriptedReply => [{ type: "text", text }];
+
+/** The settings of Claude Code. @param options.program its path. @param options.modelUrl of its model. */
+export const claudeAgent = ({ program, modelUrl }: { program: string; modelUrl: string }) => ({
+  AGENT: "claude",
+  CLAUDE_PATH: program,
+  ANTHROPIC_API_KEY: "sk-ant-test",
+  ANTHROPIC_BASE_URL: modelUrl,
+});
+
+/** The jobs that the user asked for, in order, and whether the last one's script has run to its end since then. */
+function readMessages(messages: ScriptedRequest["body"]["messages"]): { jobs: Job[]; done: boolean } {
+  const jobs: Job[] = [];
+  let done = false;
+  for (const { role, content } of messages) {
+    if (role !== "user") continue;
+    for (const block of blocksOf(content)) {
+      const asked = block["type"] === "text" ? jobsIn(String(block["text"])) : [];
+      jobs.push(...asked);
+      if (asked.length > 0) done = false;
+      if (block["type"] === "tool_result") done = hasEnd(block["content"], jobs.at(-1));
+    }
+  }
+  return { jobs, done };
+}
+
+const hasEnd = (result: unknown, job: Job | undefined) =>
+  blocksOf(result).some(({ text }) => new RegExp(`^${job?.id} \\d+ end$`, "m").test(String(text)));
+
+/** The content of a message or a tool's result, which may be a text alone. */
+function blocksOf(content: unknown): Record<string, unknown>[] {
+  if (typeof content === "string") return [{ type: "text", text: content }];
+  return Array.isArray(content) ? content : [];
+}

@@ -1,0 +1,63 @@
+import { programArgv } from "../harness/backend.ts";
+import { freePort } from "../harness/machine.ts";
+import { type RunningProcess, startProcess } from "../harness/process.ts";
+
+/** One process of the service; can be killed and restarted at the same address. */
+export interface Node {
+  name: string;
+  serves: boolean;
+  dataDir: string;
+  /** Undefined while it is down. */
+  process: RunningProcess | undefined;
+  url: string | undefined;
+  /** What it has printed in each of its lives. */
+  lives: (readonly string[])[];
+  start(): Promise<void>;
+  /** Resolves when it has exited. */
+  end(signal: "SIGKILL" | "SIGTERM"): Promise<void>;
+}
+
+/** @param options.env its settings at each start; PORT is set here. @param options.cwd a folder of no importance. */
+export async function makeNode(options: {
+  name: string;
+  args: readonly string[];
+  dataDir: string;
+  env: () => Record<string, string | undefined>;
+  cwd: string;
+}): Promise<Node> {
+  const { name, args, dataDir, env, cwd } = options;
+  const serves = args[0] === "server";
+  const port = serves ? await freePort() : 0;
+  const node: Node = {
+    name,
+    serves,
+    dataDir,
+    process: undefined,
+    url: serves ? `http://127.0.0.1:${port}` : undefined,
+    lives: [],
+    async start() {
+      const all = { ...env(), DATA_DIR: dataDir, ...(serves && { PORT: String(port) }) };
+      // While the database restarts, starting fails; retry like a service manager.
+      for (let tries = 1; ; tries += 1) {
+        const process = startProcess({ argv: [...programArgv(), ...args], env: all, cwd });
+        node.lives.push(process.lines);
+        try {
+          await process.waitForLine(serves ? /listens on/ : /prompt-backend runs/, { timeoutMs: 60_000 });
+          node.process = process;
+          return;
+        } catch (error) {
+          await process[Symbol.asyncDispose]();
+          if (tries >= 10) throw error;
+          await Bun.sleep(500);
+        }
+      }
+    },
+    async end(signal) {
+      const { process } = node;
+      node.process = undefined;
+      process?.kill(signal);
+      await process?.exit;
+    },
+  };
+  return node;
+}

@@ -1,0 +1,40 @@
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Cluster } from "./cluster.ts";
+
+/** After the last fault: within this time something must change, until everything is idle. */
+const QUIET_MS = 60_000;
+
+/** Waits until no session has work or a sandbox. @returns how long it took, or what is still busy. */
+export async function untilQuiet(cluster: Cluster, tokens: readonly string[]): Promise<string> {
+  const server = cluster.nodes.find((node) => node.serves);
+  const started = performance.now();
+  let changed = started;
+  let loud = "";
+  while (performance.now() - changed < QUIET_MS) {
+    const lists = await Promise.all(
+      tokens.map(async (token) => {
+        const reply = await fetch(`${server?.url}/sessions`, {
+          headers: { authorization: `Bearer ${token}` },
+        });
+        return ((await reply.json()) as { sessions: Record<string, unknown>[] }).sessions;
+      }),
+    ).catch(() => undefined);
+    const busy = lists
+      ?.flat()
+      .filter(
+        (one) => ["Pending", "Processing"].includes(String(one["inboxStatus"])) || one["sbxConfig"] !== null,
+      );
+    const folders = await Promise.all(
+      cluster.dataDirs.map((dataDir) => readdir(join(dataDir, "sandboxes")).catch(() => [])),
+    );
+    if (busy?.length === 0 && folders.flat().length === 0)
+      return `idle after ${((performance.now() - started) / 1000).toFixed(1)} s`;
+    const sessions = busy?.map((one) => `session ${one["id"]} ${one["inboxStatus"]}`);
+    const now = [...(sessions ?? ["no answer"]), ...folders.flat().map((id) => `sandbox ${id}`)].join(", ");
+    if (now !== loud) changed = performance.now();
+    loud = now;
+    await Bun.sleep(250);
+  }
+  return `stuck for ${QUIET_MS / 1000} s: ${loud}`;
+}
