@@ -6,8 +6,10 @@ import type { Config } from "../config/config.ts";
 import { type Orm, openDatabase } from "../db/client.ts";
 import { pendingMigrations } from "../db/migrate.ts";
 import { type Probe, probe } from "../db/probe.ts";
+import { type KeptUsage, readKeptUsage } from "../memory/usage-store.ts";
 import type { Logger } from "../observability/logger.ts";
 import { messageOf } from "../shared/errors.ts";
+import { MIB } from "../shared/units.ts";
 import { checked, type Finding, type Found, fail, ok, warn } from "./finding.ts";
 
 /** A statement that takes longer is slow, in milliseconds: a claim or a heartbeat consists of several. */
@@ -43,6 +45,7 @@ export async function databaseFindings(options: {
   let seen: Probe | undefined;
   let migrations: Found | undefined;
   let audit: Found | undefined;
+  let kept: Found | undefined;
   const first = await checked(
     "database",
     async () => {
@@ -66,7 +69,10 @@ export async function databaseFindings(options: {
           (error: unknown) =>
             fail(messageOf(error), "run the newer version, or restore a backup from before the upgrade"),
         );
-        if (migrations.status === "ok") audit = await auditFound(database.orm);
+        if (migrations.status === "ok") {
+          audit = await auditFound(database.orm);
+          kept = keptFound(config, await readKeptUsage(database.orm));
+        }
       } finally {
         await database.close();
       }
@@ -80,6 +86,7 @@ export async function databaseFindings(options: {
     first,
     ...(migrations ? [{ check: "migrations", ...migrations }] : []),
     ...(audit ? [{ check: "audit log", ...audit }] : []),
+    ...(kept ? [{ check: "kept for sessions", ...kept }] : []),
     ...(seen ? [{ check: "clock", ...clock(seen.offsetMs) }] : []),
   ];
 }
@@ -93,6 +100,16 @@ async function auditFound(orm: Orm): Promise<Found> {
     problem,
     "find out who changed the database by hand; entries before that one are intact, later ones prove nothing",
   );
+}
+
+/** What makes sessions independent of their machines, and how much of the database it uses. */
+function keptFound(config: Config, { bytes, unpushed }: KeptUsage): Found {
+  const limits = `at most ${config.agentMemoryBytes / MIB} MB of memory (AGENT_MEMORY_MAX_MB) and ${config.unpushedWorkBytes / MIB} MB of unpushed work (UNPUSHED_WORK_MAX_MB) a session`;
+  const work =
+    unpushed === 0
+      ? "no session has unpushed work"
+      : `${unpushed} ${unpushed === 1 ? "session has" : "sessions have"} unpushed work, which POST /sessions/{id}/push delivers`;
+  return ok(`${(bytes / MIB).toFixed(1)} MB in the database, ${limits}; ${work}`);
 }
 
 function clock(offsetMs: number): Found {

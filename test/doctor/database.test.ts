@@ -55,6 +55,15 @@ describeWith(["postgres", "redis"], "doctor with PostgreSQL and Redis", () => {
     expect([healthy.code, healthy.of("migrations")]).toEqual([0, "ok: none is pending"]);
     expect(healthy.of("database")).toMatch(/^(ok|warn): PostgreSQL \d+.*ms per statement/);
     expect(healthy.of("queue")).toMatch(/^ok: Redis \d.*maxmemory-policy noeviction/);
+    expect(healthy.of("kept for sessions")).toMatch(
+      /^ok: 0\.\d MB in the database, at most 64 MB of memory .*; no session has unpushed work$/,
+    );
+    const sql = new Bun.SQL({ url: database.url, max: 1 });
+    const id = crypto.randomUUID();
+    await sql`insert into session (id, user_id, repo, target_branch, branch, title) values (${id}, 'a', 'r', 'm', 'b', 't')`;
+    await sql`insert into unpushed_work (session_id, commit, bundle) values (${id}, 'c', '{}')`;
+    await sql.close();
+    expect((await examined(env)).of("kept for sessions")).toContain("1 session has unpushed work");
     await database.drop();
     const gone = await examined({ ...env, REDIS_URL: "redis://u:pass-of-redis@127.0.0.1:1" });
     expect(gone.code).toBe(1);
