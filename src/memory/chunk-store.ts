@@ -34,7 +34,12 @@ export async function touchChunks(
 
 /** Stores pieces of a run's session. Idempotent. @throws LeaseLost */
 export async function putChunks(orm: Queryable, run: Fence, chunks: readonly PackedChunk[]): Promise<void> {
-  const rows = chunks.map(({ hash, data }) => ({ hash, data: Buffer.from(data).toString("base64") }));
+  // A statement cannot insert a row twice: what repeats itself, as much of nothing does when it is packed, has equal pieces.
+  const different = new Map(chunks.map((chunk) => [chunk.hash, chunk]));
+  const rows = different
+    .values()
+    .map(({ hash, data }) => ({ hash, data: Buffer.from(data).toString("base64") }))
+    .toArray();
   const written = await rowsOf(
     orm,
     sql`with lease as (${lockedLease(run)}),
