@@ -35,7 +35,8 @@ export function openUnpushedStore(options: {
           sql`select bundle from unpushed_work where session_id = ${run.sessionId}::uuid`,
         ),
       );
-      const { chunks = [] } = rows[0]?.bundle ?? {};
+      const { chunks = [], size } = rows[0]?.bundle ?? {};
+      let written = 0;
       const handle = await open(file, "wx", 0o600);
       try {
         for (let first = 0; first < chunks.length; first += BATCH) {
@@ -46,8 +47,11 @@ export function openUnpushedStore(options: {
             if (!piece || hashOf(piece) !== hash)
               throw new RepositoryError("a piece of it is missing or damaged.");
             await handle.write(piece);
+            written += piece.length;
           }
         }
+        // git would take a shorter one for a connection that broke, and the prompt would be retried.
+        if (written !== size) throw new RepositoryError("a piece of it is missing or damaged.");
       } finally {
         await handle.close();
       }
