@@ -100,6 +100,12 @@ describeRuns("memory", (fixture) => {
       "AGENT_MEMORY_MAX_MB",
     ],
     [
+      "in too many files",
+      `${REMEMBER}; cd "$AGENT_STATE_DIR" && seq -f memory-%g 2500 | xargs touch`,
+      "cold",
+      "too many files",
+    ],
+    [
       "a link",
       `ln -s /etc/passwd "$AGENT_STATE_DIR/memory.txt"; echo it > work.txt`,
       "replayed",
@@ -146,6 +152,14 @@ describeRuns("memory", (fixture) => {
     expect(run.said).toContain("Do it");
     const { id: third } = await followUp(sessionId, "the third");
     expect(await runOn("here", third, refusing)).toMatchObject({ status: "Completed", memory: "resumed" });
+  });
+
+  test("what another agent remembers is not given to this one, which gets the conversation", async () => {
+    const { second } = await twoPrompts();
+    const run = await runOn("there", second, { ...remembering(), name: "claude" });
+    expect(run).toMatchObject({ status: "Completed", memory: "replayed" });
+    expect(run.reason).toContain("Another agent");
+    expect(run.said).toContain("Do it");
   });
 
   test("a program without memory of its own gets exactly its prompt", async () => {
