@@ -23,7 +23,8 @@ const PLANTED: Readonly<Record<keyof SandboxPaths, readonly string[]>> = {
   checkout: [".claude/settings.local.json", ".git/hooks/post-checkout", ".git/config"],
 };
 
-const transcriptOf = (sessionId: string) => join("projects", "-workspace", `${sessionId}.jsonl`);
+/** Where Claude Code has a session's transcript, below the state folder. */
+export const transcriptOf = (sessionId: string) => join("projects", "-workspace", `${sessionId}.jsonl`);
 
 /** Runs inside: all that the next prompt could obey, and what might pass for a transcript beside the real one. */
 export function plantForNextPrompt({ paths, sessionId, marker }: Target): Attempt {
@@ -53,7 +54,7 @@ export function plantForNextPrompt({ paths, sessionId, marker }: Target): Attemp
 /** Ends the prompt as the runner does, and looks at the sandbox in which the session's next one would begin. */
 export async function whatNextPromptFinds({ provider, sandbox, request, target }: Host): Promise<Attempt> {
   const { sessionId } = request;
-  const keeps = (path: string, isFolder: boolean) => claude().keeps(path, isFolder, sessionId);
+  const keeps = keepsOf(sessionId);
   await sandbox.keepState(keeps);
   await provider.release(sandbox.config);
   const signal = new AbortController().signal;
@@ -100,6 +101,10 @@ export function whatIsPinned({ request, sandbox }: Host): Attempt {
 
 const claude = () =>
   createClaudeAgent({ program: () => ({ path: "claude", readable: [] }), missing: "", model: undefined });
+
+/** What of the state folder the service keeps for the session's next prompt. */
+export const keepsOf = (sessionId: string) => (path: string, isFolder: boolean) =>
+  claude().keeps(path, isFolder, sessionId);
 
 /** Everything in its four folders that is no folder, by its path on the host; no link is followed. */
 const filesIn = ({ hostPaths }: Sandbox): string[] =>

@@ -13,6 +13,7 @@ export const CHECK_LIMITS = {
   /** What the disk quota makes of that: one file per 16 KiB. */
   files: (64 * MIB) / (16 * 1024),
   outputBytes: 24 * MIB,
+  agentMemoryBytes: 16 * MIB,
 };
 
 /** Folders of a check, below its own. */
@@ -23,7 +24,7 @@ export const foldersOf = (folder: string) => ({
 
 /** The service's configuration, with a DATA_DIR of the check's own and limits that are cheap to exceed. */
 export function checkConfig(config: Config, folder: string): Config {
-  const { memoryBytes, maxProcesses, diskBytes, outputBytes } = CHECK_LIMITS;
+  const { memoryBytes, maxProcesses, diskBytes, outputBytes, agentMemoryBytes } = CHECK_LIMITS;
   const { dataDir, origins } = foldersOf(folder);
   return {
     ...config,
@@ -32,6 +33,7 @@ export function checkConfig(config: Config, folder: string): Config {
     localRepositories: [origins],
     auth: { ...config.auth, mode: "local" } as Config["auth"],
     runLimits: { ...config.runLimits, maxOutputBytes: outputBytes },
+    agentMemoryBytes,
     runResources: { ...config.runResources, memoryBytes, maxProcesses, diskBytes },
   };
 }

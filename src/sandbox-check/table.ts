@@ -6,6 +6,7 @@ import { GIT_ATTACKS } from "./git-attacks.ts";
 import { GIT_PROGRAM_ATTACKS } from "./git-program-attacks.ts";
 import { KERNEL_ATTACKS } from "./kernel-attacks.ts";
 import { LIMIT_ATTACKS } from "./limit-attacks.ts";
+import { MEMORY_ATTACKS } from "./memory-attacks.ts";
 import { MODEL_ATTACKS } from "./model-attacks.ts";
 import { NAMESPACE_ATTACKS } from "./namespace-attacks.ts";
 import { NETWORK_ATTACKS } from "./network-attacks.ts";
@@ -21,6 +22,7 @@ export const ATTACKS: readonly Attack[] = [
   ...FILE_ATTACKS,
   ...PATH_ATTACKS,
   ...STATE_ATTACKS,
+  ...MEMORY_ATTACKS,
   ...PROCESS_ATTACKS,
   ...PRIVILEGE_ATTACKS,
   ...NAMESPACE_ATTACKS,
