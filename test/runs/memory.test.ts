@@ -154,6 +154,14 @@ describeRuns("memory", (fixture) => {
     expect(await runOn("here", third, refusing)).toMatchObject({ status: "Completed", memory: "resumed" });
   });
 
+  test("attack: what was refused of a program that cannot be told the conversation is not called resumed", async () => {
+    const { second } = await twoPrompts(
+      remembering(`${REMEMBER}; truncate -s 100M "$AGENT_STATE_DIR/memory.txt"`, { replays: false }),
+    );
+    const run = await runOn("there", second, remembering(REMEMBER, { replays: false }));
+    expect(run).toMatchObject({ status: "Completed", memory: "cold" });
+  });
+
   test("what another agent remembers is not given to this one, which gets the conversation", async () => {
     const { second } = await twoPrompts();
     const run = await runOn("there", second, { ...remembering(), name: "claude" });

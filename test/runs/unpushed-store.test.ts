@@ -11,7 +11,7 @@ import { RepositoryError } from "../../src/sandboxes/sandbox.ts";
 import { PIECE_BYTES } from "../../src/sandboxes/state-pieces.ts";
 import { MIB } from "../../src/shared/units.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
-import { EXPIRED_MS, mustClaim, seedRun } from "../harness/seed.ts";
+import { COMPLETED, EXPIRED_MS, mustClaim, seedRun, writerOf } from "../harness/seed.ts";
 import { chunkOf, hashesOf, seedMemory } from "../memory/fixture.ts";
 import { never } from "../sandboxes/fixture.ts";
 
@@ -68,6 +68,17 @@ describeEachDatabase("work that could not be pushed, in the database", (database
     await seedMemory(database(), run.sessionId, { days: 1, texts: [pieces("a").toString()] });
     await storeOf(run).keep(SECOND, await fileOf(pieces("c")));
     expect(await hashesOf(database(), run.sessionId)).toEqual(hashes("ac"));
+  });
+
+  test("a push ends its keeping, and spares the pieces that the agent's memory has in common with it", async () => {
+    const run = await seedRun(database());
+    await storeOf(run).keep(FIRST, await fileOf(pieces("abc")));
+    await seedMemory(database(), run.sessionId, { days: 1, texts: [pieces("a").toString()] });
+    const files = [{ path: "x", size: PIECE_BYTES, chunks: hashes("b") }];
+    const memory = { agent: "shell", files, bytes: PIECE_BYTES, problem: null };
+    await writerOf(database().orm, run).finish({ ...COMPLETED, pushed: true, memory });
+    expect(await kept(run.sessionId)).toEqual([]);
+    expect(await hashesOf(database(), run.sessionId)).toEqual(hashes("ab"));
   });
 
   test("more than its limit is not read, and what was kept before stays", async () => {
