@@ -28,7 +28,8 @@ export const MEMORY_ATTACKS: readonly Attack[] = [
     stoppedBy: "limits of a folder's size and of entries",
     inside({ paths, sessionId }) {
       const file = transcriptIn(join(paths.state, transcriptOf(sessionId)), "{}\n");
-      for (let made = 0; made < MANY_FILES; made += 1) writeFileSync(join(dirname(file), `${made}`.padStart(60, "n")), "");
+      for (let made = 0; made < MANY_FILES; made += 1)
+        writeFileSync(join(dirname(file), `${made}`.padStart(60, "n")), "");
       return blocked("planted");
     },
     outside: whatIsKept,
