@@ -145,7 +145,19 @@ async function openRunFixture(options: Parameters<typeof openSandboxFixture>[0])
     });
 
   return {
-    ...{ machine, database, leases, sandboxesDir, depsFor, submit, claim, run, textsOf, waitForText },
+    ...{
+      machine,
+      repository,
+      database,
+      leases,
+      sandboxesDir,
+      depsFor,
+      submit,
+      claim,
+      run,
+      textsOf,
+      waitForText,
+    },
     promptRow: (id: string) => promptRow(database, id),
     sessionRow: (id: string) => sessionRow(database, id),
     heldSandboxIds: async () => {

@@ -24,10 +24,8 @@ describeRuns("a fork", (fixture) => {
     const secondRun = await runOn("here", made.second, remembering());
     return { ...made, secondRun };
   };
-  const work = async (sessionId: string) => {
-    const { sessionRow, fileOnBranch } = fixture();
-    return fileOnBranch((await sessionRow(sessionId))?.branch, "work.txt");
-  };
+  const work = async (sessionId: string, repository = fixture().repository) =>
+    repository.git("show", `${(await fixture().sessionRow(sessionId))?.branch}:work.txt`);
 
   test("goes on from the end of a prompt, with the commit and the memory of that time, on any machine", async () => {
     const { sessionId, first, firstRun } = await twoTurns();
@@ -86,6 +84,25 @@ describeRuns("a fork", (fixture) => {
     const { id } = await followUp(forked, "another second");
     expect(await runOn("there", id, remembering())).toMatchObject({ status: "Completed", memory: "resumed" });
     expect(await repository.git("show", `${(await sessionRow(forked))?.branch}:work.txt`)).toBe("1\n2\n");
+  });
+
+  // The bundle had the branch's tip alone: "git ended with 7".
+  test("at work that the agent rewrote later, and could not push, has it from the database", async () => {
+    const { submit, sessionRow, machine } = fixture();
+    const { repository } = machine;
+    const { sessionId, promptId } = await submit(repository.path);
+    await repository.git("branch", (await sessionRow(sessionId))?.branch ?? "", "main");
+    await runOn("here", promptId, remembering());
+    const { id: second } = await followUp(sessionId, "the second");
+    await runOn("here", second, shellAgent("git reset -q --hard origin/main; echo other > other.txt"));
+    // By way of a machine that has it from the database, too.
+    const { id: third } = await followUp(sessionId, "the third");
+    await runOn("there", third, shellAgent("git commit -q --allow-empty --amend -m Amended"));
+    const forked = await fork(sessionId, promptId);
+    await Bun.$`rm -rf ${machine.dataDir}/repos`.quiet();
+    const { id } = await followUp(forked, "another second");
+    expect(await runOn("here", id, remembering())).toMatchObject({ status: "Completed", memory: "resumed" });
+    expect(await work(forked, repository)).toBe("1\n2\n");
   });
 
   test("stays at its commit when the target branch goes on", async () => {

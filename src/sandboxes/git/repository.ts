@@ -116,6 +116,10 @@ export function openRepositoryStore(options: {
       if (result.code === EXIT.workMissing) {
         await bringUnpushed(storeGit, request, join(dataDir, "git"), signal);
         result = await withSource(FETCH, args, signal);
+        if (result.code === EXIT.workMissing)
+          throw new RepositoryError(
+            `The commit ${unpushed} of this session is neither in ${address.display} nor in what the database has kept of it.`,
+          );
       }
       if (/file too large/i.test(result.error)) throw tooLarge();
       if (result.code === EXIT.startMissing && !isTransient(result.error))

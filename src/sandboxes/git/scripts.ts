@@ -9,6 +9,8 @@ import { EXIT, PRELUDE, SIZE } from "./script-parts.ts";
 
 /** In a store, before the smaller ones are joined. */
 const MAX_PACKS = 50;
+/** In a bundle, whose header is read up to a limit. */
+const MAX_ASIDE = 100;
 
 /**
  * $1 URL  $2 the session's refs  $3 target branch  $4 the session's branch; empty: the session has not made it.
@@ -80,14 +82,24 @@ export GIT_DIR="$own" GIT_WORK_TREE="$CHECKOUT"
 git checkout --quiet --force "$1" --
 `;
 
-/** $1 where the pack begins in stdin, a bundle. Its objects are in the store then, without a ref. */
+/**
+ * $1 where the pack begins in stdin, a bundle  $2 the session's refs  then commits to put aside. What else is in it is in the
+ * store then, without a ref.
+ */
 export const IMPORT_WORK = `${PRELUDE}
 tail -c "+$1" | git index-pack --stdin --fix-thin ${STRICT} >/dev/null || exit ${EXIT.badWork}
+refs=$2
+shift 2
+for one do git update-ref "$refs/aside/$one" "$one" || exit; done
 `;
 
-/** $1 the session's refs. Prints a bundle of the session's work, without what the target branch has. */
+/**
+ * $1 the session's refs. Prints a bundle of the session's work, without what the target branch has: also what was put aside
+ * last, which a fork may begin with.
+ */
 export const BUNDLE_WORK = `${PRELUDE}
-git bundle create --quiet - "$1/head" "^$1/base"
+set -- "$1/head" "^$1/base" $(git for-each-ref --count=${MAX_ASIDE} --sort=-committerdate --format="%(refname)" "$1/aside")
+git bundle create --quiet - "$@"
 `;
 
 /** $1 commit  $2, $3 see SIZE  then refs. Prints a bundle. */

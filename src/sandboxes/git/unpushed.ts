@@ -1,14 +1,11 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { packOf } from "./bundle.ts";
+import { headerOf } from "./bundle.ts";
 import { RepositoryError } from "./git-errors.ts";
 import type { CheckoutRequest } from "./request.ts";
 import { BUNDLE_WORK, IMPORT_WORK } from "./scripts.ts";
 import { sessionRefs } from "./session-refs.ts";
 import { type StoreGit, succeeded } from "./store-git.ts";
-
-/** The name of the branch in a bundle of unpushed work: of the session that it is of, or was forked from. */
-const BRANCH = `${sessionRefs("[0-9a-f-]{36}")}/head`;
 
 /**
  * Brings what the session could not push into this machine's store, from the database. The target branch is there already.
@@ -23,8 +20,10 @@ export async function bringUnpushed(
   const file = join(folder, `unpushed-${crypto.randomUUID()}.bundle`);
   try {
     await request.unpushed.read(file);
-    const { offset } = await packOf(file, BRANCH);
-    succeeded(await storeGit.inStore(IMPORT_WORK, [offset], signal, { stdin: { file } }));
+    const { refs, offset } = await headerOf(file);
+    const aside = refs.filter(({ name }) => name.includes("/aside/")).map(({ commit }) => commit);
+    const args = [offset, sessionRefs(request.sessionId), ...aside];
+    succeeded(await storeGit.inStore(IMPORT_WORK, args, signal, { stdin: { file } }));
   } catch (error) {
     if (!(error instanceof RepositoryError) || error.transient) throw error;
     throw new RepositoryError(

@@ -50,6 +50,19 @@ test("what could not be pushed from one machine is checked out on another, and l
   await there.provider.release(sandbox.config);
 });
 
+test("work in the database that lacks its commit cannot be restored, and the error says so", async () => {
+  const request = await unpushable();
+  const other = await unpushable();
+  const unpushed = {
+    commit: request.unpushed.commit,
+    read: other.unpushed.read,
+    keep: request.unpushed.keep,
+  };
+  const opened = there.open({ ...request, unpushed });
+  await expect(opened).rejects.toThrow(RepositoryError);
+  await expect(opened).rejects.toThrow(/is neither in .* nor in what the database has kept of it/);
+});
+
 test.each<[string, (bundle: Buffer) => Uint8Array | string, RegExp]>([
   ["is no bundle", () => "nonsense", /not in a bundle of git/],
   ["is empty", () => "", /not in a bundle of git/],
@@ -59,9 +72,8 @@ test.each<[string, (bundle: Buffer) => Uint8Array | string, RegExp]>([
     /pack|inflate|sha1|SHA/i,
   ],
   [
-    "names another branch",
-    (bundle) =>
-      Buffer.from(bundle.toString("latin1").replace(/refs\/sessions\/\S+/, "refs/heads/main"), "latin1"),
+    "names no branch",
+    (bundle) => Buffer.from(bundle.toString("latin1").replace(/ refs\/sessions\/\S+/, ""), "latin1"),
     /not in a bundle of git/,
   ],
 ])("work in the database that %s cannot be restored, and the error says so", async (_how, change, what) => {
