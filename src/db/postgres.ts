@@ -27,6 +27,9 @@ export async function openPostgres(options: {
     connect_timeout: CONNECT_TIMEOUT_S,
     backoff,
     onnotice: () => undefined,
+    // Each connection would begin with a statement of the driver's own, whose failure nobody handles: it ended the process.
+    // Only arrays as parameters and results need it.
+    fetch_types: false,
     connection: { application_name: APPLICATION_NAME },
   };
   const client = postgres(options.url, { ...connection, max: options.poolMax });

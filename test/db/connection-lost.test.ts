@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { sql } from "drizzle-orm";
 import { type Database, isDatabaseUnavailable, rowsOf } from "../../src/db/client.ts";
 import { openPostgres } from "../../src/db/postgres.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { createDatabase, describeWith } from "../harness/services.ts";
 import { SLOW_TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
+import { until } from "../harness/until.ts";
 
 describeWith("postgres", "a connection that PostgreSQL ends", () => {
   setDefaultTimeout(SLOW_TEST_TIMEOUT_MS);
@@ -38,4 +40,62 @@ describeWith("postgres", "a connection that PostgreSQL ends", () => {
       expect(await rowsOf<{ one: number }>(orm, sql`select 1 as one`)).toEqual([{ one: 1 }]);
     }
   });
+
+  // Found by chaos: the driver asked each connection for types first, and nobody handled that this failed.
+  test("at whatever it says first does not end the process", async () => {
+    await using proxy = openProxy(server.url);
+    const logger = createLogger({ level: "silent" });
+    const opened = await openPostgres({ url: proxy.url, poolMax: 1, logger });
+    const select = () => rowsOf<{ one: number }>(opened.orm, sql`select 1 as one`);
+    for (const packet of [1, 2, 3, 4, 5]) {
+      proxy.cut({ nextAtPacket: packet });
+      const again = () =>
+        select().catch((error: unknown) => {
+          expect(isDatabaseUnavailable(error)).toBe(true);
+          return undefined;
+        });
+      await until(again, { what: `an answer after a reset at packet ${packet}` });
+      expect(proxy.pending()).toBe(false);
+    }
+    await opened.close();
+  });
 });
+
+/** Before a server. */
+function openProxy(url: string) {
+  const target = new URL(url);
+  const clients = new Set<Socket>();
+  let cutAt: number | undefined;
+  const listener = createServer((client) => {
+    const upstream = connect(Number(target.port), target.hostname);
+    const mine = cutAt;
+    cutAt = undefined;
+    let packets = 0;
+    clients.add(client);
+    client.on("data", (data) => {
+      packets += 1;
+      if (packets === mine) client.resetAndDestroy();
+      else upstream.write(data);
+    });
+    upstream.pipe(client);
+    client.on("error", () => undefined).on("close", () => upstream.destroy());
+    upstream.on("error", () => undefined).on("close", () => client.destroy());
+  });
+  listener.listen(0, "127.0.0.1");
+  const through = new URL(url);
+  through.host = `127.0.0.1:${(listener.address() as AddressInfo).port}`;
+  return {
+    url: through.href,
+    /** Ends all connections; the next one is reset when its client has sent so many packets. */
+    cut({ nextAtPacket }: { nextAtPacket: number }) {
+      cutAt = nextAtPacket;
+      for (const client of clients) client.resetAndDestroy();
+      clients.clear();
+    },
+    /** Whether that has not happened yet. */
+    pending: () => cutAt !== undefined,
+    async [Symbol.asyncDispose]() {
+      listener.close();
+    },
+  };
+}
