@@ -24,6 +24,7 @@ const RULES = [
   "events lost, repeated or reordered",
   "sessions not idle",
   "sandboxes held",
+  "processes that ended by themselves",
   "stray processes",
   "checkouts leaked",
   "readers with different events",
@@ -143,6 +144,7 @@ export async function check(options: {
   for (const dataDir of cluster.dataDirs)
     for (const id of await readdir(join(dataDir, "sandboxes")).catch(() => []))
       violations["checkouts leaked"].push(join(dataDir, id));
+  violations["processes that ended by themselves"].push(...cluster.nodes.flatMap(({ crashes }) => crashes));
   const stray = await Bun.$`pgrep -af ${`${cluster.folder}/.*/sandboxes`}`.nothrow().quiet().text();
   violations["stray processes"].push(...stray.split("\n").filter(Boolean));
 

@@ -12,6 +12,8 @@ export interface Node {
   url: string | undefined;
   /** What it has printed in each of its lives. */
   lives: (readonly string[])[];
+  /** Ends that nobody asked for, with the last line that it printed. */
+  crashes: string[];
   start(): Promise<void>;
   /** Resolves when it has exited. */
   end(signal: "SIGKILL" | "SIGTERM"): Promise<void>;
@@ -35,6 +37,7 @@ export async function makeNode(options: {
     process: undefined,
     url: serves ? `http://127.0.0.1:${port}` : undefined,
     lives: [],
+    crashes: [],
     async start() {
       const all = { ...env(), DATA_DIR: dataDir, ...(serves && { PORT: String(port) }) };
       // While the database restarts, starting fails; retry like a service manager.
@@ -44,6 +47,10 @@ export async function makeNode(options: {
         try {
           await process.waitForLine(serves ? /listens on/ : /prompt-backend runs/, { timeoutMs: 60_000 });
           node.process = process;
+          void process.exit.then(({ code, signal }) => {
+            if (node.process === process)
+              node.crashes.push(`${name} ended with ${code ?? signal}: ${process.lines.at(-1)}`);
+          });
           return;
         } catch (error) {
           await process[Symbol.asyncDispose]();
