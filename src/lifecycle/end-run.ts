@@ -127,9 +127,18 @@ export async function detachRun(tx: Transaction, run: Fence, graceMs: number): P
 }
 
 async function requeue(tx: Transaction, run: Fence, change: PromptChange, delayMs: number): Promise<void> {
-  const { sessionId } = await updateHeld(tx, run, change);
+  const { sessionId, status } = await updateHeld(tx, run, change);
+  if (status === "Cancelled") return closeCancelledRun(tx, sessionId);
   await tx.update(session).set(sessionAfter.runRequeued).where(eq(session.id, sessionId));
   await dispatch(tx, run.promptId, delayMs);
+}
+
+async function closeCancelledRun(tx: Transaction, sessionId: string): Promise<void> {
+  await lockSessionRow(tx, sessionId);
+  const next = await dispatchNext(tx, sessionId);
+  const end = { status: "Cancelled", waiting: next !== undefined, dead: false } as const;
+  await tx.update(session).set(sessionAfter.runEnded(end)).where(eq(session.id, sessionId));
+  await notifySandboxIdle(tx);
 }
 
 /** What was kept for a push, with the pieces that nothing else names. */

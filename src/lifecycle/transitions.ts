@@ -100,6 +100,13 @@ const released = {
   updatedAt: now,
 } as const;
 
+/** The prompt waits again; one that its user has cancelled meanwhile has ended: nobody would start it in a deleted session. */
+const requeued = {
+  ...released,
+  status: sql`case when ${prompt.cancelRequestedAt} is null then 'Queued' else 'Cancelled' end`,
+  finishedAt: sql`case when ${prompt.cancelRequestedAt} is null then null else now() end`,
+} as const;
+
 export const promptAfter = {
   /** A run that its user has cancelled meanwhile ends as Cancelled, whatever its outcome. */
   runEnded: (end: { status: EndStatus; error: string | null; errorKind: Failure["kind"] | null }) =>
@@ -114,8 +121,7 @@ export const promptAfter = {
   /** After a transient failure. @param again.delayMs the earliest start of the retry, from now. */
   runPostponed: (again: { delayMs: number; failure: Failure; countsAsAttempt: boolean }) =>
     ({
-      ...released,
-      status: "Queued",
+      ...requeued,
       notBefore: sql`now() + ${Math.ceil(again.delayMs)}::int * interval '1 millisecond'`,
       error: again.failure.error,
       errorKind: again.failure.kind,
@@ -125,7 +131,7 @@ export const promptAfter = {
     }) satisfies PromptChange,
 
   /** The prompt may start again in another process at once. */
-  runHandedOver: () => ({ ...released, status: "Queued", attempt: fewerAttempts }) satisfies PromptChange,
+  runHandedOver: () => ({ ...requeued, attempt: fewerAttempts }) satisfies PromptChange,
 };
 
 /** This claim does not count as an attempt. */

@@ -3,6 +3,7 @@ import { eq, ne, sql } from "drizzle-orm";
 import { deadLetter, prompt, session } from "../../src/db/tables.ts";
 import { claimNext } from "../../src/runs/claim.ts";
 import { renewLeases } from "../../src/runs/lease-store.ts";
+import { deleteSession } from "../../src/sessions/change-store.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import {
   COMPLETED,
@@ -33,6 +34,27 @@ describeEachDatabase("the end of a run", (database) => {
     expect(await sessionRow(database(), sessionId)).toMatchObject({ inboxStatus: "Pending" });
     await orm.update(prompt).set({ notBefore: sql`now()` }).where(eq(prompt.id, promptId));
     expect(await claimNext(orm, claimant)).toMatchObject({ promptId, attempt: 2, failures: [FAILURE] });
+  });
+
+  // Found by chaos: it waited for ever in a deleted session, whose prompts nobody claims, and the sandbox was never returned.
+  test.each([
+    ["handed over", (writer: ReturnType<typeof writerOf>) => writer.handOver()],
+    [
+      "postponed",
+      (writer: ReturnType<typeof writerOf>) =>
+        writer.postpone({ delayMs: 0, failure: FAILURE, countsAsAttempt: true }),
+    ],
+  ])("a run of a session that was deleted meanwhile, and is %s, is over", async (_how, release) => {
+    const run = await seedRun(database());
+    const { promptId, sessionId } = run;
+    const { orm } = database();
+    const row = await sessionRow(database(), sessionId);
+    await deleteSession(orm, { userId: row?.userId ?? "", id: sessionId });
+    await release(writerOf(orm, run));
+    const [ended] = await orm.select().from(prompt).where(eq(prompt.id, promptId));
+    expect(ended).toMatchObject({ status: "Cancelled", leaseOwner: null, finishedAt: expect.any(Date) });
+    const closed = await sessionRow(database(), sessionId);
+    expect(closed).toMatchObject({ inboxStatus: "Cancelled", cancellationStatus: "Cancelled" });
   });
 
   test("a run that was cancelled meanwhile ends as Cancelled", async () => {
