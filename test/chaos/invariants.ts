@@ -139,7 +139,9 @@ export async function check(options: {
   }
   for (const row of prompts.values())
     if (row.status === "Queued" || row.status === "Running")
-      violations["sessions not idle"].push(`prompt ${row.id}: ${row.status}`);
+      violations["sessions not idle"].push(
+        `prompt ${row.id}: ${row.status}, ${JSON.stringify(row.process)}, output stored up to ${row.outputOffset}`,
+      );
 
   for (const dataDir of cluster.dataDirs)
     for (const id of await readdir(join(dataDir, "sandboxes")).catch(() => []))

@@ -36,5 +36,15 @@ export async function untilQuiet(cluster: Cluster, tokens: readonly string[]): P
     loud = now;
     await Bun.sleep(250);
   }
-  return `stuck for ${QUIET_MS / 1000} s: ${loud}`;
+  return `stuck for ${QUIET_MS / 1000} s: ${loud}\n${await processesOf(cluster)}`;
+}
+
+/** What runs there, to find out what is being waited for. */
+async function processesOf({ folder }: Cluster): Promise<string> {
+  const all = await Bun.$`ps -eo pid,ppid,stat,etimes,wchan:20,args`.nothrow().quiet().text();
+  return all
+    .split("\n")
+    .filter((line) => line.includes(folder))
+    .map((line) => line.slice(0, 300))
+    .join("\n");
 }
