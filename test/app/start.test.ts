@@ -120,7 +120,8 @@ test("SIGTERM while the embedded database is made, and while it is opened; the n
   }
   await using backend = await startBackend(deployment);
   expect((await backend.request("GET", "/health/ready")).status).toBe(200);
-});
+  // It makes the database twice, which takes seconds each.
+}, 90_000);
 
 // With tasks named as the original service named them, or none, entries waited to be sealed for ever.
 test("the audit log is sealed whichever tasks a process has, and with what a command has done", async () => {
