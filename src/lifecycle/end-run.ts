@@ -7,6 +7,7 @@ import { deadLetter, prompt, session } from "../db/tables.ts";
 import { QUEUES } from "../queue/names.ts";
 import { dispatch, dispatchNext, notifySandboxIdle } from "./dispatch.ts";
 import { type Fence, updateHeld } from "./fence.ts";
+import { namedByMemory } from "./kept-pieces.ts";
 import { lockSessionRow } from "./locks.ts";
 import type { ClaimedRun } from "./start-run.ts";
 import { type EndStatus, type PromptChange, promptAfter, sessionAfter } from "./transitions.ts";
@@ -147,8 +148,7 @@ async function dropUnpushed(tx: Transaction, sessionId: string): Promise<void> {
     with gone as (delete from unpushed_work where session_id = ${sessionId}::uuid returning bundle -> 'chunks' as chunks)
     delete from session_chunk c using gone
     where c.session_id = ${sessionId}::uuid and gone.chunks ? c.hash
-      and not exists (select 1 from agent_memory m, jsonb_array_elements(m.files) file
-        where m.session_id = c.session_id and file -> 'chunks' ? c.hash)`);
+      and not ${namedByMemory}`);
 }
 
 async function addDeadLetter(tx: Transaction, run: ClaimedRun, end: RunEnd): Promise<void> {

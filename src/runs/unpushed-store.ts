@@ -4,6 +4,7 @@ import { type Orm, rowsOf } from "../db/client.ts";
 import type { MemoryFile } from "../db/json-columns.ts";
 import { retryWhileUnavailable } from "../db/retry-while-unavailable.ts";
 import { LeaseLost, lockedLease } from "../lifecycle/fence.ts";
+import { namedByMemory } from "../lifecycle/kept-pieces.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import { type PackedChunk, packed, putChunks, readChunks } from "../memory/chunk-store.ts";
 import { type CheckoutRequest, RepositoryError } from "../sandboxes/sandbox.ts";
@@ -89,8 +90,7 @@ async function replace(orm: Orm, run: ClaimedRun, commit: string, bundle: Memory
       delete from session_chunk c using lease, old
       where c.session_id = lease.session_id and old.chunks ? c.hash
         and not ${JSON.stringify(bundle.chunks)}::jsonb ? c.hash
-        and not exists (select 1 from agent_memory m, jsonb_array_elements(m.files) f
-          where m.session_id = lease.session_id and f -> 'chunks' ? c.hash))
+        and not ${namedByMemory})
     insert into unpushed_work (session_id, commit, bundle)
     select lease.session_id, ${commit}, ${JSON.stringify(bundle)}::jsonb from lease
     on conflict (session_id) do update set commit = excluded.commit, bundle = excluded.bundle, stored_at = now()

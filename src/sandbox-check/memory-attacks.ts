@@ -2,7 +2,7 @@ import { mkdirSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { withTimeout } from "../shared/time.ts";
 import { type Attack, type Attempt, all, blocked, codeOf, failed, type Host, open } from "./attack.ts";
-import { keepsOf, transcriptOf } from "./planted-settings.ts";
+import { claude, keepsOf, transcriptOf } from "./planted-settings.ts";
 
 /** Reading 40 GB takes longer, and a FIFO to which nobody writes is never read to its end; the rest takes milliseconds. */
 const AT_ONCE_MS = 5_000;
@@ -80,8 +80,7 @@ async function whatIsKept({ sandbox, request }: Host): Promise<Attempt> {
 }
 
 async function whatIsResumed({ sandbox, request }: Host): Promise<Attempt> {
-  const { createClaudeAgent } = await import("../agents/claude.ts");
-  const agent = createClaudeAgent({ program: () => undefined, missing: "", model: undefined });
+  const agent = claude();
   try {
     await agent.discardTranscripts(sandbox.hostPaths.state, request.sessionId, "unusable");
     const found = await agent.hasTranscript(sandbox.hostPaths.state, request.sessionId);

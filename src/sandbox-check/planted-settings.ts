@@ -99,7 +99,8 @@ export function whatIsPinned({ request, sandbox }: Host): Attempt {
   ]);
 }
 
-const claude = () =>
+/** The agent whose state is attacked; it is never started. */
+export const claude = () =>
   createClaudeAgent({ program: () => ({ path: "claude", readable: [] }), missing: "", model: undefined });
 
 /** What of the state folder the service keeps for the session's next prompt. */

@@ -1,6 +1,6 @@
 import { and, desc, eq, isNotNull, lte, or, type SQL, sql } from "drizzle-orm";
 import { recordAudit } from "../db/audit-log.ts";
-import { rowsOf, type Transaction } from "../db/client.ts";
+import type { Transaction } from "../db/client.ts";
 import { prompt, session } from "../db/tables.ts";
 import { conversationCost } from "../lifecycle/conversation-cost.ts";
 import { ownedSession } from "../lifecycle/ownership.ts";
@@ -106,8 +106,7 @@ async function copyMemoryAndWork(
   tx: Transaction,
   { from, to, point }: { from: string; to: string; point: ForkPoint },
 ): Promise<void> {
-  await rowsOf(
-    tx,
+  await tx.execute(
     sql`with memory as (
       select prompt_id, agent, files, bytes, problem from agent_memory
       where session_id = ${from}::uuid and stored_at <= ${point.endedAt}::timestamptz order by stored_at desc, id desc limit 1),
@@ -122,6 +121,6 @@ async function copyMemoryAndWork(
       insert into agent_memory (id, session_id, prompt_id, agent, files, bytes, problem)
       select ${Bun.randomUUIDv7()}::uuid, ${to}::uuid, prompt_id, agent, files, bytes, problem from memory)
     insert into unpushed_work (session_id, commit, bundle)
-    select ${to}::uuid, ${point.commit}, bundle from work returning session_id`,
+    select ${to}::uuid, ${point.commit}, bundle from work`,
   );
 }

@@ -10,7 +10,7 @@ import { remembering, twoMachines } from "./two-machines.ts";
 const BY_ALICE = { userId: "alice", branchPrefix: "prompt/" };
 
 describeRuns("a fork", (fixture) => {
-  const { runOn, followUp, twoPrompts } = twoMachines(fixture);
+  const { runOn, followUp, twoPrompts, unpushable } = twoMachines(fixture);
   const fork = async (sessionId: string, promptId?: string) =>
     (await fixture().database.orm.transaction((tx) => forkSession(tx, { ...BY_ALICE, sessionId, promptId })))
       .sessionId;
@@ -18,7 +18,7 @@ describeRuns("a fork", (fixture) => {
     const error = await fork(sessionId, promptId).catch((thrown: unknown) => thrown);
     return error instanceof AppError ? error.code : error;
   };
-  /** A session in which the agent was told two things; `git` of its repository. */
+  /** A session in which the agent was told two things. */
   const twoTurns = async () => {
     const made = await twoPrompts();
     const secondRun = await runOn("here", made.second, remembering());
@@ -36,12 +36,12 @@ describeRuns("a fork", (fixture) => {
     expect(run.said).toContain("Do it\\nanother second");
     expect(run.said).not.toContain("the second");
     expect(await work(forked)).toBe("1\n2\n");
-    const { sessionRow, machine, fileOnBranch } = fixture();
+    const { sessionRow, repository } = fixture();
     const row = await sessionRow(forked);
     expect(row).toMatchObject({
       parent: sessionId,
       startCommit: firstRun.commit,
-      repo: machine && row?.repo,
+      repo: repository.path,
     });
     expect(row?.title).toBe("Fork of Do it");
     // The original is as it was, and goes on by itself.
@@ -50,8 +50,6 @@ describeRuns("a fork", (fixture) => {
     expect(original.said).toContain("Do it\\nthe second\\nthe third");
     expect(original.said).not.toContain("another");
     expect(await work(sessionId)).toBe("1\n2\n3\n");
-    const branch = (await sessionRow(sessionId))?.branch;
-    expect(await fileOnBranch(branch, "work.txt")).toBe("1\n2\n3\n");
     // And the fork too.
     const { id: last } = await followUp(forked, "the fourth");
     expect((await runOn("here", last, remembering())).said).toContain("Do it\\nanother second\\nthe fourth");
@@ -73,33 +71,25 @@ describeRuns("a fork", (fixture) => {
   });
 
   test("of a branch that may not be pushed has the work from the database", async () => {
-    const { submit, sessionRow, machine } = fixture();
-    const { repository } = machine;
-    const { sessionId, promptId } = await submit(repository.path);
-    await repository.git("branch", (await sessionRow(sessionId))?.branch ?? "", "main");
-    await runOn("here", promptId, remembering());
+    const { sessionId, promptId, repository } = await unpushable();
     const { id: second } = await followUp(sessionId, "the second");
     await runOn("here", second, remembering());
     const forked = await fork(sessionId, promptId);
     const { id } = await followUp(forked, "another second");
     expect(await runOn("there", id, remembering())).toMatchObject({ status: "Completed", memory: "resumed" });
-    expect(await repository.git("show", `${(await sessionRow(forked))?.branch}:work.txt`)).toBe("1\n2\n");
+    expect(await work(forked, repository)).toBe("1\n2\n");
   });
 
   // The bundle had the branch's tip alone: "git ended with 7".
   test("at work that the agent rewrote later, and could not push, has it from the database", async () => {
-    const { submit, sessionRow, machine } = fixture();
-    const { repository } = machine;
-    const { sessionId, promptId } = await submit(repository.path);
-    await repository.git("branch", (await sessionRow(sessionId))?.branch ?? "", "main");
-    await runOn("here", promptId, remembering());
+    const { sessionId, promptId, repository } = await unpushable();
     const { id: second } = await followUp(sessionId, "the second");
     await runOn("here", second, shellAgent("git reset -q --hard origin/main; echo other > other.txt"));
     // By way of a machine that has it from the database, too.
     const { id: third } = await followUp(sessionId, "the third");
     await runOn("there", third, shellAgent("git commit -q --allow-empty --amend -m Amended"));
     const forked = await fork(sessionId, promptId);
-    await Bun.$`rm -rf ${machine.dataDir}/repos`.quiet();
+    await Bun.$`rm -rf ${fixture().machine.dataDir}/repos`.quiet();
     const { id } = await followUp(forked, "another second");
     expect(await runOn("here", id, remembering())).toMatchObject({ status: "Completed", memory: "resumed" });
     expect(await work(forked, repository)).toBe("1\n2\n");

@@ -121,8 +121,9 @@ describeRuns("takeovers", (fixture) => {
     ]);
   });
 
-  test("work that may have left the sandbox is not repeated if its agent is lost: the prompt is interrupted", async () => {
+  test("work that may have left the sandbox is not repeated if its agent is lost: it is saved where it still is, and the prompt is interrupted", async () => {
     const { database, depsFor, submit, run, promptRow, detachAfter, killAgent } = fixture();
+    const { textsOf, sessionRow, fileOnBranch } = fixture();
     const { sessionId, promptId } = await submit();
     await detachAfter(promptId, depsFor(shellAgent(HALF_DONE)), "begun");
     await killAgent(sessionId);
@@ -130,6 +131,9 @@ describeRuns("takeovers", (fixture) => {
     await database.orm.update(prompt).set({ process }).where(eq(prompt.id, promptId));
     await run(promptId, depsFor(shellAgent("echo started")));
     expect(await promptRow(promptId)).toMatchObject({ status: "Failed", errorKind: "interrupted" });
+    const branch = (await sessionRow(sessionId))?.branch;
+    expect(await fileOnBranch(branch, "half.txt")).toBe("half\n");
+    expect((await textsOf(promptId)).join()).toContain(`Branch ${branch} (1 commit`);
   });
 
   test("work that may have left the sandbox is not repeated elsewhere: the prompt is interrupted", async () => {

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll } from "bun:test";
+import { afterAll, beforeAll, expect } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { asc, eq } from "drizzle-orm";
@@ -59,24 +59,33 @@ export function twoMachines(fixture: () => RunFixture) {
     };
   };
 
+  const followUp = (sessionId: string, text: string) =>
+    fixture().database.orm.transaction((tx) =>
+      addPrompt(tx, { ...wanted, sessionId, data: text, text, priority: 0 }),
+    );
+
   return {
     runOn,
-    otherDataDir: () => other.dataDir,
-    followUp: (sessionId: string, text: string) =>
-      fixture().database.orm.transaction((tx) =>
-        addPrompt(tx, { ...wanted, sessionId, data: text, text, priority: 0 }),
-      ),
+    followUp,
     push: (sessionId: string) =>
       fixture().database.orm.transaction((tx) => addPush(tx, { ...wanted, sessionId })),
     /** A session with a first prompt that has ended here, and a second one that waits. */
     twoPrompts: async (agent = remembering()) => {
-      const { submit, database } = fixture();
-      const { sessionId, promptId } = await submit();
+      const { sessionId, promptId } = await fixture().submit();
       const first = await runOn("here", promptId, agent);
-      const { id } = await database.orm.transaction((tx) =>
-        addPrompt(tx, { ...wanted, sessionId, data: "the second", text: "the second", priority: 0 }),
-      );
+      const { id } = await followUp(sessionId, "the second");
       return { sessionId, first: promptId, second: id, firstRun: first };
+    },
+    /** A session whose branch somebody else has made, so that it may not be pushed, after its first prompt. */
+    unpushable: async () => {
+      const { submit, sessionRow, machine } = fixture();
+      const { repository } = machine;
+      const { sessionId, promptId } = await submit(repository.path);
+      const branch = (await sessionRow(sessionId))?.branch ?? "";
+      await repository.git("branch", branch, "main");
+      const first = await runOn("here", promptId, remembering());
+      expect(first.said).toContain("The work is kept, and the next prompt continues from it.");
+      return { sessionId, promptId, branch, repository, first };
     },
   };
 }

@@ -1,25 +1,13 @@
 import { expect, test } from "bun:test";
-import { eq, sql } from "drizzle-orm";
+import { eq } from "drizzle-orm";
 import { agentMemory, sessionChunk, unpushedWork } from "../../src/db/memory-tables.ts";
-import { prompt } from "../../src/db/tables.ts";
 import { runClaimed } from "../../src/runs/runner.ts";
-import { describeRuns, HALF_DONE, never, shellAgent } from "./fixture.ts";
+import { describeRuns, never, shellAgent } from "./fixture.ts";
 import { remembering, twoMachines } from "./two-machines.ts";
 
 describeRuns("work", (fixture) => {
-  const { runOn, followUp, push } = twoMachines(fixture);
+  const { runOn, followUp, push, unpushable } = twoMachines(fixture);
 
-  /** A session whose branch somebody else has made, so that it may not be pushed, after its first prompt. */
-  const unpushable = async () => {
-    const { submit, sessionRow, machine } = fixture();
-    const { repository } = machine;
-    const { sessionId, promptId } = await submit(repository.path);
-    const branch = (await sessionRow(sessionId))?.branch ?? "";
-    await repository.git("branch", branch, "main");
-    const first = await runOn("here", promptId, remembering());
-    expect(first.said).toContain("The work is kept, and the next prompt continues from it.");
-    return { sessionId, branch, repository, first };
-  };
   /** Pieces that are neither of this bundle nor of the agent's memory. */
   const unnamedPieces = async (sessionId: string, bundle: string[] = []) => {
     const { orm } = fixture().database;
@@ -113,31 +101,6 @@ describeRuns("work", (fixture) => {
     await runClaimed(depsFor(shellAgent("true"), { sandboxes: provider }), claimed, never);
     expect(await promptRow(id)).toMatchObject({ status: "Cancelled" });
     expect(await repository.git("branch", "--list", branch)).toBe("");
-  });
-
-  test("of a run that was interrupted is saved where it still is, and the session says so", async () => {
-    const {
-      database,
-      depsFor,
-      submit,
-      run,
-      promptRow,
-      textsOf,
-      sessionRow,
-      detachAfter,
-      killAgent,
-      fileOnBranch,
-    } = fixture();
-    const { sessionId, promptId } = await submit();
-    await detachAfter(promptId, depsFor(shellAgent(HALF_DONE)), "begun");
-    await killAgent(sessionId);
-    const process = sql`${prompt.process} || '{"delivering": true}'`;
-    await database.orm.update(prompt).set({ process }).where(eq(prompt.id, promptId));
-    await run(promptId, depsFor(shellAgent("echo started")));
-    expect(await promptRow(promptId)).toMatchObject({ status: "Failed", errorKind: "interrupted" });
-    const branch = (await sessionRow(sessionId))?.branch;
-    expect(await fileOnBranch(branch, "half.txt")).toBe("half\n");
-    expect((await textsOf(promptId)).join()).toContain(`Branch ${branch} (1 commit`);
   });
 
   test("of an agent that is killed at each attempt is saved after the last one", async () => {

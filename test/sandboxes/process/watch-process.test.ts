@@ -117,20 +117,23 @@ test("a later stop shortens the grace period", async () => {
   await slow;
 });
 
+/** Kills whoever writes the program's journal, once it has a line. */
+async function killWriter({ output }: SandboxProcess): Promise<void> {
+  await until(() => Bun.file(output).size > 0, { what: "the first line" });
+  const [writer = ""] = (await Bun.$`pgrep -f of=${output}`.text()).split("\n");
+  process.kill(Number(writer), "SIGKILL");
+}
+
 test("a program is lost when whoever writes its journal is killed: the broken pipe is no fault of its own", async () => {
   const agent = start("while :; do echo line; sleep 0.01; done");
-  await until(() => Bun.file(agent.output).size > 0, { what: "the first line" });
-  const [writer = ""] = (await Bun.$`pgrep -f of=${agent.output}`.text()).split("\n");
-  process.kill(Number(writer), "SIGKILL");
+  await killWriter(agent);
   expect(await agent.exit).toMatchObject({ lost: true, code: null });
 });
 
 /** Cause: exit code 0 counted as an end in order. Claude Code runs to its end without stdout, and what it printed is lost. */
 test("a program that does not mind the broken pipe is lost with its journal's writer, too", async () => {
   const agent = start("trap '' PIPE; while echo line; do sleep 0.01; done 2>/dev/null; exit 0");
-  await until(() => Bun.file(agent.output).size > 0, { what: "the first line" });
-  const [writer = ""] = (await Bun.$`pgrep -f of=${agent.output}`.text()).split("\n");
-  process.kill(Number(writer), "SIGKILL");
+  await killWriter(agent);
   expect(await agent.exit).toMatchObject({ lost: true, code: null });
 });
 
