@@ -86,7 +86,7 @@ export function isUniqueViolation(error: unknown, index: string): boolean {
 
 /** Codes of postgres.js, the system and PostgreSQL for an unavailable server or a broken connection. */
 const UNAVAILABLE =
-  /^(CONNECTION_|CONNECT_TIMEOUT|ECONN|EPIPE|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|57P0|08|53300)/;
+  /^(CONNECTION_|CONNECT_TIMEOUT|ECONN|EPIPE|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|57P0|08|53300|25P03)/;
 /** Serialization failure and deadlock: PostgreSQL rolled the transaction back because of another one. */
 const CONFLICT = /^(40001|40P01)$/;
 

@@ -10,6 +10,19 @@ import * as tables from "./tables.ts";
 
 const APPLICATION_NAME = "prompt-backend";
 const CONNECT_TIMEOUT_S = 10;
+/**
+ * A machine that loses its power, or a process that is stopped, says nothing. What it had locked (a session, or the claiming
+ * of prompts by all machines), and that it leads, would be its own until TCP gave up, after two hours; PostgreSQL is told to
+ * give up sooner. Whoever was only slow gets an error that is retried.
+ */
+const SILENT_PEER = {
+  idle_in_transaction_session_timeout: 10_000,
+  tcp_keepalives_idle: 10,
+  tcp_keepalives_interval: 5,
+  tcp_keepalives_count: 3,
+  // Milliseconds, for data that is not acknowledged; as long as the keepalives take.
+  tcp_user_timeout: 25_000,
+};
 /** Seconds between attempts to reconnect. The driver's default grows to 20 s, for which every query would wait. */
 const backoff = (tries: number) => Math.min(1, 0.05 * 2 ** tries);
 
@@ -30,7 +43,7 @@ export async function openPostgres(options: {
     // Each connection would begin with a statement of the driver's own, whose failure nobody handles: it ended the process.
     // Only arrays as parameters and results need it.
     fetch_types: false,
-    connection: { application_name: APPLICATION_NAME },
+    connection: { application_name: APPLICATION_NAME, ...SILENT_PEER },
   };
   const client = postgres(options.url, { ...connection, max: options.poolMax });
   try {
@@ -69,7 +82,9 @@ export async function openPostgres(options: {
         connectionString: options.url,
         // Each worker keeps a connection for LISTEN; a pool that is too small hangs without an error.
         max: 10,
-        options: "-c search_path=bullmq",
+        options: Object.entries({ search_path: "bullmq", ...SILENT_PEER })
+          .map(([name, value]) => `-c ${name}=${value}`)
+          .join(" "),
         application_name: `${APPLICATION_NAME} queue`,
         keepAlive: true,
         connectionTimeoutMillis: CONNECT_TIMEOUT_S * 1000,

@@ -31,7 +31,7 @@ export async function handleRunFailure(
   const { deps, run, lease } = state;
   if (error instanceof LeaseLost || lease.lost.aborted) {
     deps.metrics.fencedWrite();
-    deps.logger.warn("run superseded", { error: messageOf(error) });
+    deps.logger.warn("run superseded", { step: state.step, error: messageOf(error) });
     // If the new runner is on another machine, no session holds the sandbox here any more.
     await deps.sandboxes.sweep((ids) => heldSandboxes(deps.orm, ids));
     return;
@@ -43,7 +43,7 @@ export async function handleRunFailure(
 
   const deferred = deferredOf(error, run.epoch);
   const { kind, message } = classify(deferred ?? error);
-  deps.logger.warn("run failed", { kind, error });
+  deps.logger.warn("run failed", { kind, step: state.step, error });
   const failure = { attempt: run.attempt, at: new Date().toISOString(), kind, error: message };
   if (deferred) return await writer.postpone({ delayMs: deferred.delayMs, failure, countsAsAttempt: false });
   if (kind === "transient" && run.attempt < MAX_ATTEMPTS)
@@ -65,14 +65,15 @@ export async function handleRunFailure(
  * On shutdown: leaves the agent, which may have ended, to the next process on this machine, or stops it and requeues the
  * prompt, which starts over. Once work may have left the sandbox it is always left: it must not be done again.
  */
-async function leave({ deps, run, agentRun, delivering }: RunnerState, writer: RunWriter): Promise<void> {
+async function leave(state: RunnerState, writer: RunWriter): Promise<void> {
+  const { deps, run, agentRun, delivering, step } = state;
   // One that was about to be adopted, too.
   const isHere = agentRun !== undefined || run.process?.host === deps.sandboxes.host;
   if (delivering || (isHere && deps.handover === "leave")) {
-    deps.logger.info("run left to the next process on this machine");
+    deps.logger.info("run left to the next process on this machine", { step });
     return await writer.detach(DETACHED_MS);
   }
-  deps.logger.info("run handed over: this process is shutting down");
+  deps.logger.info("run handed over: this process is shutting down", { step });
   await agentRun?.process.stop(STOP_GRACE_MS).catch(() => undefined);
   await writer.handOver();
 }

@@ -37,6 +37,8 @@ export interface RunnerState {
   agentRun: AgentRun | undefined;
   /** Whether work may have left the sandbox. */
   delivering: boolean;
+  /** For the log: where a run was that did not end by itself. */
+  step: "prepare" | "watch" | "start again" | "store memory" | "deliver" | "push";
 }
 
 /**
@@ -56,6 +58,7 @@ export async function runClaimed(deps: RunnerDeps, run: ClaimedRun, shutdown: Ab
     ...{ deps: { ...deps, logger }, run, lease, life, writer },
     agentRun: undefined,
     delivering: run.process?.delivering === true,
+    step: run.kind === "push" ? "push" : "prepare",
   };
   const { metrics } = deps;
   metrics.runStarted();
@@ -90,6 +93,7 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
   const agentRun = await prepare(deps, run, writer, AbortSignal.any([life, lease.cancelled]));
   state.agentRun = agentRun;
   phase("prepare");
+  state.step = "watch";
   const { verdict, limit, peak } = await watchToEnd(state, agentRun);
   // The user reads what was refused before the run's end.
   await state.agentRun.gateway?.flush();
@@ -99,12 +103,14 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
   if (!limit && !record.delivering && !(await sandbox.intact())) throw new AgentKilled(DISK_WAS_FULL);
   // Memory that cannot be kept is no reason to lose the work: the next prompt is told what was said instead.
   const { agent, logger } = deps;
+  state.step = "store memory";
   const memory = await deps.memory.store(run, { sandbox, agent, signal: life }).catch((error: unknown) => {
     life.throwIfAborted();
     logger.warn("what the agent remembers could not be stored", { error: messageOf(error) });
     return undefined;
   });
   state.delivering = true;
+  state.step = "deliver";
   const work = await deliver({
     ...{ writer, run, sandbox, record, life, cancelled: lease.cancelled, logger },
     mayStartOver: !limit,
@@ -133,9 +139,11 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
 async function watchToEnd(state: RunnerState, agentRun: AgentRun): Promise<WatchResult> {
   const { deps, run, lease, life, writer } = state;
   const again = async (begin: typeof resumeAgent | typeof replayAgent) => {
+    state.step = "start again";
     await state.agentRun?.gateway?.close();
     const signal = AbortSignal.any([life, lease.cancelled]);
     state.agentRun = await begin(deps, run, writer, agentRun.sandbox, signal);
+    state.step = "watch";
     return watch(state, state.agentRun);
   };
   let result = await watch(state, agentRun);

@@ -1,5 +1,6 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import postgres from "postgres";
 import type { Cluster } from "./cluster.ts";
 
 /** After the last fault: within this time something must change, until everything is idle. */
@@ -36,7 +37,7 @@ export async function untilQuiet(cluster: Cluster, tokens: readonly string[]): P
     loud = now;
     await Bun.sleep(250);
   }
-  return `stuck for ${QUIET_MS / 1000} s: ${loud}\n${await processesOf(cluster)}`;
+  return `stuck for ${QUIET_MS / 1000} s: ${loud}\n${await processesOf(cluster)}\n${await waitsOf(cluster)}`;
 }
 
 /** What runs there, to find out what is being waited for. */
@@ -47,4 +48,18 @@ async function processesOf({ folder }: Cluster): Promise<string> {
     .filter((line) => line.includes(folder))
     .map((line) => line.slice(0, 300))
     .join("\n");
+}
+
+/** Which transactions have been open for long, and which statements wait for whose locks. */
+async function waitsOf({ databaseUrl }: Cluster): Promise<string> {
+  if (databaseUrl === undefined) return "";
+  const client = postgres(databaseUrl, { max: 1 });
+  try {
+    const rows = await client`
+      select pid, client_port, state, wait_event, pg_blocking_pids(pid) as blocked_by, now() - xact_start as open, left(query, 200) as query
+      from pg_stat_activity where xact_start < now() - interval '2 seconds'`;
+    return rows.map((row) => JSON.stringify(row)).join("\n");
+  } finally {
+    await client.end();
+  }
 }

@@ -41,6 +41,47 @@ describeWith("postgres", "a connection that PostgreSQL ends", () => {
     }
   });
 
+  // Without the time limit the row stays locked for as long as the silent process has its connection.
+  test("because a transaction is silent frees what it had locked, and its process can go on", async () => {
+    const { orm } = database;
+    await orm.execute(sql`create table locked (id int primary key)`);
+    await orm.execute(sql`insert into locked values (1)`);
+    const [has, mayGoOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const silent = orm
+      .transaction(async (tx) => {
+        await tx.execute(sql`update locked set id = 1`);
+        has.resolve();
+        await mayGoOn.promise;
+        await tx.execute(sql`select 1`);
+      })
+      .catch((reason: unknown) => reason);
+    await has.promise;
+    await orm.execute(sql`update locked set id = 2`);
+    mayGoOn.resolve();
+    expect(isDatabaseUnavailable(await silent)).toBe(true);
+    expect(await rowsOf<{ id: number }>(orm, sql`select id from locked`)).toEqual([{ id: 2 }]);
+  });
+
+  test("because its machine has gone is noticed within half a minute, on the queue's connections, too", async () => {
+    const setting = (name: string) => sql`select current_setting(${name}) as value`;
+    const names = [
+      "tcp_keepalives_idle",
+      "tcp_keepalives_interval",
+      "tcp_keepalives_count",
+      "tcp_user_timeout",
+    ];
+    const expected = ["10", "5", "3", "25000"];
+    const queue = database.queuePool();
+    for (const [index, name] of names.entries()) {
+      const [own] = await rowsOf<{ value: string }>(database.orm, setting(name));
+      const { rows } = await queue.query("select current_setting($1) as value", [name]);
+      expect([own?.value, rows[0].value]).toEqual([expected[index], expected[index]] as string[]);
+    }
+    const { rows } = await queue.query("show idle_in_transaction_session_timeout");
+    expect(rows).toEqual([{ idle_in_transaction_session_timeout: "10s" }]);
+    expect((await queue.query("show search_path")).rows).toEqual([{ search_path: "bullmq" }]);
+  });
+
   // Found by chaos: the driver asked each connection for types first, and nobody handled that this failed.
   test("at whatever it says first does not end the process", async () => {
     await using proxy = openProxy(server.url);
