@@ -1,6 +1,9 @@
 import { type ScriptedReply, type ScriptedRequest, startScriptedModel } from "../harness/scripted-model.ts";
 import { type Job, jobScript, jobsIn } from "./agent.ts";
 
+/** A model that asked for a job for ever, in a checkout whose disk is broken, would keep its run for the hour that it may take. */
+const MAX_TRIES = 20;
+
 /** What Claude Code told the model with one request. */
 export interface ModelRequest {
   /** The job that it works on. */
@@ -20,14 +23,15 @@ export function openModel(tracePort: number) {
   const script = (request: ScriptedRequest): ScriptedReply => {
     // The service itself asks for titles.
     if (!request.body.tools?.length) return say("A title");
-    const { jobs, done } = readMessages(request.body.messages);
+    const { jobs, done, tries, last } = readMessages(request.body.messages);
     const job = jobs.at(-1);
     if (!job) return say("There is no job.");
     requests.push({ id: job.id, knows: new Set(jobs.map(({ id }) => id)), begins: !done });
+    if (!done && tries >= MAX_TRIES) return fails(`${job.id} was not done in ${tries} tries: ${last}`);
     if (!done)
       return [{ type: "tool_use", name: "Bash", input: { command: command(job), description: "Work" } }];
     if (job.mode !== "fail") return say(`${job.id} is done.`);
-    return { error: { status: 400, type: "invalid_request_error", message: "This job fails." } };
+    return fails("This job fails.");
   };
   const command = (job: Job) => `bash -c "$(cat <<'SCRIPT'
 ${jobScript({ tracePort, again: true })}
@@ -38,6 +42,9 @@ SCRIPT
 }
 
 const say = (text: string): ScriptedReply => [{ type: "text", text }];
+const fails = (message: string): ScriptedReply => ({
+  error: { status: 400, type: "invalid_request_error", message },
+});
 
 /** The settings of Claude Code. @param options.program its path. @param options.modelUrl of its model. */
 export const claudeAgent = ({ program, modelUrl }: { program: string; modelUrl: string }) => ({
@@ -47,20 +54,31 @@ export const claudeAgent = ({ program, modelUrl }: { program: string; modelUrl: 
   ANTHROPIC_BASE_URL: modelUrl,
 });
 
-/** The jobs that the user asked for, in order, and whether the last one's script has run to its end since then. */
-function readMessages(messages: ScriptedRequest["body"]["messages"]): { jobs: Job[]; done: boolean } {
+/**
+ * The jobs that the user asked for, in order, and, since the last one was asked for, whether its script has run to its end, how
+ * often it was run, and what it printed last.
+ */
+function readMessages(messages: ScriptedRequest["body"]["messages"]) {
   const jobs: Job[] = [];
   let done = false;
+  let tries = 0;
+  let last = "";
   for (const { role, content } of messages) {
     if (role !== "user") continue;
     for (const block of blocksOf(content)) {
       const asked = block["type"] === "text" ? jobsIn(String(block["text"])) : [];
       jobs.push(...asked);
-      if (asked.length > 0) done = false;
-      if (block["type"] === "tool_result") done = hasEnd(block["content"], jobs.at(-1));
+      if (asked.length > 0) {
+        done = false;
+        tries = 0;
+      }
+      if (block["type"] !== "tool_result") continue;
+      done = hasEnd(block["content"], jobs.at(-1));
+      tries += 1;
+      last = JSON.stringify(block["content"]).slice(-300);
     }
   }
-  return { jobs, done };
+  return { jobs, done, tries, last };
 }
 
 const hasEnd = (result: unknown, job: Job | undefined) =>
