@@ -24,7 +24,7 @@ test.each(["40P01", "40001"])("a transaction conflict (%s) is not an unreachable
   expect(logged.filter((line) => line.includes(body.request_id))).toHaveLength(1);
 });
 
-test.each(["ECONNREFUSED", "CONNECTION_ENDED", "57P01", "08006", "53300"])(
+test.each(["ECONNREFUSED", "CONNECTION_ENDED", "57P01", "08006", "53300", "25P03"])(
   "%s is an unreachable database",
   async (code) => {
     const { status, body, headers } = await failing(code).list();

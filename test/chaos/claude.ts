@@ -1,7 +1,7 @@
 import { type ScriptedReply, type ScriptedRequest, startScriptedModel } from "../harness/scripted-model.ts";
 import { type Job, jobScript, jobsIn } from "./agent.ts";
 
-/** A model that asked for a job for ever, in a checkout whose disk is broken, would keep its run for the hour that it may take. */
+/** A model that asked for ever for a job whose script cannot reach its end would keep its run for the hour that it may take. */
 const MAX_TRIES = 20;
 
 /** What Claude Code told the model with one request. */
@@ -26,10 +26,11 @@ export function openModel(tracePort: number) {
     const { jobs, done, tries, last } = readMessages(request.body.messages);
     const job = jobs.at(-1);
     if (!job) return say("There is no job.");
-    requests.push({ id: job.id, knows: new Set(jobs.map(({ id }) => id)), begins: !done });
-    if (!done && tries >= MAX_TRIES) return fails(`${job.id} was not done in ${tries} tries: ${last}`);
-    if (!done)
+    const begins = !done && tries < MAX_TRIES;
+    requests.push({ id: job.id, knows: new Set(jobs.map(({ id }) => id)), begins });
+    if (begins)
       return [{ type: "tool_use", name: "Bash", input: { command: command(job), description: "Work" } }];
+    if (!done) return fails(`${job.id} was not done in ${tries} tries: ${last}`);
     if (job.mode !== "fail") return say(`${job.id} is done.`);
     return fails("This job fails.");
   };

@@ -1,9 +1,13 @@
 import { expect, test } from "bun:test";
 import { eq } from "drizzle-orm";
 import { deadLetter, prompt } from "../../src/db/tables.ts";
+import { createLogger } from "../../src/observability/logger.ts";
 import { MAX_CLAIMS } from "../../src/runs/failures.ts";
 import type { RunnerDeps } from "../../src/runs/runner.ts";
+import { RepositoryError, type Sandbox } from "../../src/sandboxes/sandbox.ts";
 import { describeRuns, diskFull, HALF_DONE, shellAgent } from "./fixture.ts";
+
+type BrokenSandbox = Partial<Pick<RunnerDeps["sandboxes"], "open"> & Pick<Sandbox, "intact" | "deliverWork">>;
 
 describeRuns("failed runs", (fixture) => {
   const deadLettersOf = (promptId: string) =>
@@ -58,6 +62,26 @@ describeRuns("failed runs", (fixture) => {
     await run(promptId, depsFor(shellAgent("echo once >> work.txt"), { sandboxes }));
     expect(await promptRow(promptId)).toMatchObject({ status: "Completed", attempt: 1 });
     expect(await fileOnBranch((await sessionRow(sessionId))?.branch, "work.txt")).toBe("once\n");
+  });
+
+  // Found by chaos: a run did not end, and nothing said where it was.
+  test.each([
+    ["prepare", { open: () => Promise.reject(diskFull()) }],
+    ["watch", { intact: async () => false }],
+    ["deliver", { deliverWork: () => Promise.reject(new RepositoryError("refused")) }],
+  ] as const)("at the step %s say so in the log", async (step, { open, ...broken }: BrokenSandbox) => {
+    const { machine, depsFor, submit, run } = fixture();
+    const { promptId } = await submit();
+    const lines: string[] = [];
+    const logger = createLogger({ level: "warn", write: (line) => void lines.push(line) });
+    const opened: RunnerDeps["sandboxes"]["open"] = async (...args) => ({
+      ...(await machine.provider.open(...args)),
+      ...broken,
+    });
+    const sandboxes = { ...machine.provider, open: open ?? opened };
+    await run(promptId, depsFor(shellAgent("echo work > work.txt"), { sandboxes, logger }));
+    const [failed = "{}"] = lines.filter((line) => line.includes("run failed"));
+    expect(JSON.parse(failed)).toMatchObject({ prompt_id: promptId, step });
   });
 
   // Found by chaos: a full disk had lost the file, and the prompt was Completed without it.
