@@ -43,12 +43,12 @@ describeEachDatabase("POST /webhook/return", (database) => {
     // biome-ignore lint/suspicious/noExplicitAny: read as it comes.
     return { status: reply.status, body: (await reply.json()) as any };
   };
-  /** Each at another time, or two deliveries of one second were the same. */
-  let sent = 0;
+  /** Each at a second of its own, or two deliveries were the same: a clock that ticks between them must not make it so. */
+  let sentAt = Number(seconds());
   const send = (item: unknown, to = app()) => {
     const raw = JSON.stringify({ item });
-    sent += 1;
-    return post(raw, { ...signed(raw, seconds(-sent)), "content-type": "application/json" }, to);
+    sentAt -= 1;
+    return post(raw, { ...signed(raw, String(sentAt)), "content-type": "application/json" }, to);
   };
   const holding = async (config: object, inboxStatus: "Completed" | "Processing" = "Completed") => {
     const { sessionId } = await seedSession(database(), 1);
