@@ -11,9 +11,9 @@ import * as tables from "./tables.ts";
 const APPLICATION_NAME = "prompt-backend";
 const CONNECT_TIMEOUT_S = 10;
 /**
- * A machine that loses its power, or a process that is stopped, says nothing. What it had locked (a session, or the claiming
- * of prompts by all machines), and that it leads, would be its own until TCP gave up, after two hours; PostgreSQL is told to
- * give up sooner. Whoever was only slow gets an error that is retried.
+ * A machine that loses its power says nothing. What it had locked (a session, the claiming of prompts by all machines, the
+ * export of metrics) would be its own until TCP gave up, after two hours; PostgreSQL is told to give up sooner. What a
+ * transaction of a stopped process has locked is freed, too. Whoever was only slow gets an error that is retried.
  */
 const SILENT_PEER = {
   idle_in_transaction_session_timeout: 10_000,
@@ -139,6 +139,9 @@ const HINTS: Record<string, string> = {
   ECONNREFUSED: "connection refused. Is PostgreSQL running, and is the port right?",
   ENOTFOUND: "the host name does not exist.",
   CONNECT_TIMEOUT: `no answer within ${CONNECT_TIMEOUT_S} s. Does a firewall block it?`,
+  // From PgBouncer, which knows few of the settings that a connection may begin with.
+  "08P01":
+    "a setting of the connection is refused. Is this PgBouncer? docs/OPERATIONS.md says which settings it must ignore.",
   "28P01": "the password is wrong.",
   "28000": "this user is not allowed to log in.",
   "3D000": "the database does not exist; create it first.",

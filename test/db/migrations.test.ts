@@ -131,5 +131,17 @@ describeWith("postgres", "migrations on PostgreSQL", () => {
     const { url, drop } = await createDatabase();
     await drop();
     await expect(open(url)).rejects.toThrow(/the database does not exist; create it first/);
+    // As PgBouncer 1.18 refuses a setting that it does not know.
+    const fields = ["SFATAL", "C08P01", "Munsupported startup parameter: tcp_user_timeout", ""];
+    const refusal = Buffer.from(`E    ${fields.join("\0")}\0`);
+    refusal.writeInt32BE(refusal.length - 1, 1);
+    using bouncer = Bun.listen({
+      hostname: "127.0.0.1",
+      port: 0,
+      socket: { data: (socket) => void socket.end(refusal) },
+    });
+    await expect(open(`postgres://me:hunter22@127.0.0.1:${bouncer.port}/x`)).rejects.toThrow(
+      /a setting of the connection is refused. Is this PgBouncer\? docs\/OPERATIONS.md/,
+    );
   });
 });
