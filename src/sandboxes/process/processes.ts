@@ -1,4 +1,4 @@
-import { open, readdir, readFile } from "node:fs/promises";
+import { open, readdir, readFile, readlink } from "node:fs/promises";
 import { sleep } from "../../shared/time.ts";
 
 /**
@@ -14,6 +14,11 @@ export const KILL_POLL_MS = 5;
 /** What is read of one environment: a program can have megabytes of it, and there may be hundreds of programs. */
 const ENVIRONMENT_BYTES = 64 * 1024;
 const READERS = 4;
+/** How often an environment is read that seems to be empty, and milliseconds between. */
+const MAX_READS = 5;
+const READ_AGAIN_MS = 1;
+/** Looks in a row that must find nothing: one misses what is started by a process that ends before it is looked at. */
+const EMPTY_LOOKS = 2;
 
 type Marker = typeof MARKER | typeof PROCESS_MARKER;
 
@@ -31,7 +36,7 @@ export async function processesByMark(marker: Marker): Promise<Map<string, numbe
   const readOthers = async () => {
     const buffer = Buffer.alloc(ENVIRONMENT_BYTES);
     for (let pid = pids.pop(); pid !== undefined; pid = pids.pop()) {
-      const environment = await startOf(`/proc/${pid}/environ`, buffer);
+      const environment = await environmentOf(pid, buffer);
       for (const entry of environment.split("\0").filter((one) => one.startsWith(prefix))) {
         const value = entry.slice(prefix.length);
         result.set(value, [...(result.get(value) ?? []), Number(pid)]);
@@ -48,6 +53,22 @@ function unlessThere<T>(otherwise: T) {
     throw error;
   };
 }
+
+/** The beginning of a process's environment. While one program replaces another, it seems to be empty. */
+async function environmentOf(pid: string, buffer: Buffer): Promise<string> {
+  for (let reads = 1; ; reads += 1) {
+    const text = await startOf(`/proc/${pid}/environ`, buffer);
+    if (text !== "" || reads === MAX_READS || !(await hasProgram(pid))) return text;
+    await sleep(READ_AGAIN_MS);
+  }
+}
+
+/** Not one of the kernel's own, nor one that has ended. */
+const hasProgram = (pid: string): Promise<boolean> =>
+  readlink(`/proc/${pid}/exe`).then(
+    () => true,
+    () => false,
+  );
 
 /** The beginning of a file, as far as it fits into the buffer; "" if it may not be read. @throws if it cannot be opened. */
 async function startOf(file: string, buffer: Buffer): Promise<string> {
@@ -72,12 +93,13 @@ async function startOf(file: string, buffer: Buffer): Promise<string> {
  */
 export async function killMarked(marker: Marker, id: string): Promise<void> {
   const deadline = performance.now() + KILL_TIMEOUT_MS;
-  for (;;) {
+  for (let emptyLooks = 0; ; ) {
     const marked = (await processesByMark(marker)).get(id) ?? [];
     const pids = marked.filter((pid) => pid !== process.pid && pid !== process.ppid);
-    if (pids.length === 0) return;
+    emptyLooks = pids.length === 0 ? emptyLooks + 1 : 0;
+    if (emptyLooks === EMPTY_LOOKS) return;
     for (const pid of pids) signal(pid, "SIGKILL");
-    if (performance.now() > deadline)
+    if (pids.length > 0 && performance.now() > deadline)
       throw new Error(`processes ${pids.join(", ")} of ${marker} ${id} could not be killed`);
     await sleep(KILL_POLL_MS);
   }

@@ -50,3 +50,36 @@ test("a forged mark does not make the service kill itself or whoever started it"
   });
   expect(await parent.stdout.text()).toBe("alive\nparent\n");
 });
+
+/** Cause: while a program is being replaced by another, its environment reads as empty. */
+test("a program that keeps executing the next one is found at every look", async () => {
+  const id = crypto.randomUUID();
+  const again = 'exec sh -c "$0" "$0"';
+  const child = Bun.spawn(["sh", "-c", again, again], {
+    env: { PATH: process.env["PATH"], [PROCESS_MARKER]: id },
+    stdio: ["ignore", "ignore", "ignore"],
+  });
+  try {
+    let found = 0;
+    for (let look = 0; look < 200; look += 1)
+      found += (await processesByMark(PROCESS_MARKER)).has(id) ? 1 : 0;
+    expect(found).toBe(200);
+  } finally {
+    child.kill("SIGKILL");
+    await child.exited;
+  }
+});
+
+/** Cause: one look misses what is started by a process that ends before it is looked at. */
+test("what a program leaves behind at its end is killed with it", async () => {
+  const id = crypto.randomUUID();
+  for (let round = 0; round < 100; round += 1) {
+    const leaver = Bun.spawn(["sh", "-c", `(setsid sh -c '(sleep 4010 &)' &)`], {
+      env: { PATH: process.env["PATH"], [PROCESS_MARKER]: id },
+      stdio: ["ignore", "ignore", "ignore"],
+    });
+    await leaver.exited;
+    await killMarked(PROCESS_MARKER, id);
+    expect([round, (await processesByMark(PROCESS_MARKER)).get(id)]).toEqual([round, undefined]);
+  }
+});
