@@ -51,8 +51,9 @@ test("what could not be pushed from one machine is checked out on another, and l
 });
 
 test("work in the database that lacks its commit cannot be restored, and the error says so", async () => {
-  const request = await unpushable();
-  const other = await unpushable();
+  // The same change in the same second would be the same commit, also that of another test.
+  const request = await unpushable("echo lost > lost");
+  const other = await unpushable("echo other > other");
   const unpushed = {
     commit: request.unpushed.commit,
     read: other.unpushed.read,
