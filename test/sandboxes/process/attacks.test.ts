@@ -4,6 +4,7 @@ import { chown, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { SandboxProcess } from "../../../src/sandboxes/sandbox.ts";
+import { forkBomb } from "../../harness/fork-bomb.ts";
 import { SLOW_TEST_TIMEOUT_MS, TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
 import { until } from "../../harness/until.ts";
 import { LIMIT_MS, linesOf, openSandboxFixture, type SandboxFixture } from "../fixture.ts";
@@ -104,14 +105,7 @@ for (const [name, options] of [
     // With neither, nothing limits the bomb, and reading the marks of all processes is slower than forking.
     const isDefused = name !== "with neither";
     test.if(isDefused)("a fork bomb that is deaf to SIGTERM is killed as a whole", async () => {
-      // It goes on where a fork is refused: a shell would end there, and what a bomb of shells leaves running may be
-      // fewer than the limit, which nobody has to notice.
-      const bomb = `$SIG{TERM} = "IGNORE"; while (1) {
-        my $child = fork;
-        setsid() if defined $child && !$child;
-        select(undef, undef, undef, 0.01);
-      }`;
-      const agent = start(`exec perl -MPOSIX=setsid -e '${bomb}' 4008`);
+      const agent = start(forkBomb("4008"));
       await until(async () => (await agent.usage()).exceeded === "processes", { what: "the bomb to go off" });
       await agent.stop(0);
       expect(running("4008")).toEqual([]);
