@@ -15,7 +15,7 @@ export const KILL_POLL_MS = 5;
 const ENVIRONMENT_BYTES = 64 * 1024;
 const READERS = 4;
 /** How often an environment is read that seems to be empty, and milliseconds between. */
-const MAX_READS = 5;
+const MAX_READS = 10;
 const READ_AGAIN_MS = 1;
 /** Looks in a row that must find nothing: one misses what is started by a process that ends before it is looked at. */
 const EMPTY_LOOKS = 2;
@@ -30,21 +30,29 @@ const NOT_THERE = ["ENOENT", "ESRCH", "EACCES", "EPERM"];
  * @throws when that cannot be found out: for lack of descriptors, say.
  */
 export async function processesByMark(marker: Marker): Promise<Map<string, number[]>> {
-  const pids = (await readdir("/proc").catch(unlessThere([]))).filter((name) => /^\d+$/.test(name));
+  let pids = (await readdir("/proc").catch(unlessThere([]))).filter((name) => /^\d+$/.test(name));
   const prefix = `${marker}=`;
   const result = new Map<string, number[]>();
+  /** Those whose environment seems to be empty: while one program replaces another, it does. */
+  let unknown: string[] = [];
   const readOthers = async () => {
     const buffer = Buffer.alloc(ENVIRONMENT_BYTES);
     for (let pid = pids.pop(); pid !== undefined; pid = pids.pop()) {
-      const environment = await environmentOf(pid, buffer);
+      const environment = await startOf(`/proc/${pid}/environ`, buffer);
+      if (environment === "" && (await hasProgram(pid))) unknown.push(pid);
       for (const entry of environment.split("\0").filter((one) => one.startsWith(prefix))) {
         const value = entry.slice(prefix.length);
         result.set(value, [...(result.get(value) ?? []), Number(pid)]);
       }
     }
   };
-  await Promise.all(Array.from({ length: READERS }, readOthers));
-  return result;
+  for (let reads = 1; ; reads += 1) {
+    await Promise.all(Array.from({ length: READERS }, readOthers));
+    if (unknown.length === 0 || reads === MAX_READS) return result;
+    // Together: a program may start hundreds that have no environment, and each would hold up a reader.
+    [pids, unknown] = [unknown, []];
+    await sleep(READ_AGAIN_MS);
+  }
 }
 
 function unlessThere<T>(otherwise: T) {
@@ -52,15 +60,6 @@ function unlessThere<T>(otherwise: T) {
     if (NOT_THERE.includes(error.code ?? "")) return otherwise;
     throw error;
   };
-}
-
-/** The beginning of a process's environment. While one program replaces another, it seems to be empty. */
-async function environmentOf(pid: string, buffer: Buffer): Promise<string> {
-  for (let reads = 1; ; reads += 1) {
-    const text = await startOf(`/proc/${pid}/environ`, buffer);
-    if (text !== "" || reads === MAX_READS || !(await hasProgram(pid))) return text;
-    await sleep(READ_AGAIN_MS);
-  }
 }
 
 /** Not one of the kernel's own, nor one that has ended. */
