@@ -2,33 +2,10 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { YAML } from "bun";
-import { VARIABLES } from "../../src/config/variables/all.ts";
 import { unavailable } from "../harness/services.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 const read = (path: string) => Bun.file(join(ROOT, path)).text();
-
-test("the Keycloak realm: tokens contain the audience and the roles that the service reads, and the file contains no secret", async () => {
-  const text = await read("deploy/keycloak/realm.json");
-  const realm = JSON.parse(text);
-  const [scope] = realm.clientScopes;
-  const mapper = (name: string) => scope.protocolMappers.find((one: { name: string }) => one.name === name);
-  expect(mapper("audience").config["included.custom.audience"]).toBe(String(VARIABLES.AUTH_AUDIENCE.default));
-  expect(mapper("realm roles").config["claim.name"]).toBe("realm_access.roles");
-  expect(realm.roles.realm.map((one: { name: string }) => one.name)).toEqual(["user", "admin"]);
-  const [ui, service] = realm.clients;
-  expect(ui).toMatchObject({
-    publicClient: true,
-    implicitFlowEnabled: false,
-    directAccessGrantsEnabled: false,
-  });
-  expect(ui.attributes["pkce.code.challenge.method"]).toBe("S256");
-  for (const client of [ui, service]) expect(client.defaultClientScopes).toContain("prompt-backend");
-  const compose = await read("docker-compose.yml");
-  for (const [, name = ""] of text.matchAll(/\$\{(\w+)\}/g)) expect(compose).toContain(`${name}:?`);
-  expect(service.secret).toMatch(/^\$\{/);
-  expect(realm.users[0].credentials[0].value).toMatch(/^\$\{/);
-});
 
 test("the Dockerfile: an unprivileged user, a health check, signal forwarding", async () => {
   const text = await read("Dockerfile");
