@@ -58,6 +58,11 @@ describe("the rules report violations", () => {
     ["the environment", "agents/x.ts", 'const a = () => process.env["A"];'],
     ["the environment", "agents/x.ts", "const a = () => Bun.env.A;"],
     ["every program is given", "runs/x.ts", 'const run = () => Bun.spawn(["ls"], { cwd: "/" });'],
+    [
+      "servers complete",
+      "server/x.ts",
+      "const open = () => Bun.serve({ fetch: (request) => answer(request) });",
+    ],
     ["secrets are compared", "server/x.ts", 'import { timingSafeEqual } from "node:crypto";'],
     ["secrets are compared", "server/x.ts", "const same = given === token.reveal();"],
     ["no file is longer", "db/x.ts", "// line\n".repeat(301)],

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { NOT_FORWARDED } from "../egress/http-head.ts";
 import type { Logger } from "../observability/logger.ts";
 import { messageOf } from "../shared/errors.ts";
+import { completeUrl } from "../shared/request-url.ts";
 import type { Secret } from "../shared/secret.ts";
 
 /** Largest request body, bytes: the API's own limit. */
@@ -69,6 +70,8 @@ export function openModelProxy(options: {
     async fetch(request) {
       const run = runs.get(hashOf(tokenOf(request.headers)));
       if (!run) return failure(401, "authentication_error", "The token is invalid or has been revoked.");
+      const malformed = completeUrl(request);
+      if (malformed) return failure(400, "invalid_request_error", malformed.message);
       const { pathname, search } = new URL(request.url);
       if (ROUTES[pathname] !== request.method)
         return failure(404, "not_found_error", `${request.method} ${pathname} is not open to agents.`);

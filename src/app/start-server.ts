@@ -3,6 +3,7 @@ import { openSignIns } from "../audit/sign-ins.ts";
 import { createVerifier } from "../auth/verify.ts";
 import { openRedis } from "../queue/redis.ts";
 import { createApp } from "../server/app.ts";
+import { replyHeaders } from "../server/headers.ts";
 import { listen } from "../server/listen.ts";
 import { createRateLimits } from "../server/rate-limits.ts";
 import { withTimeLimit } from "../server/time-limit.ts";
@@ -56,6 +57,7 @@ export async function startServer(
     app: withTimeLimit({ app, config, logger }),
     host: config.host,
     port: config.port,
+    headersOf: replyHeaders(config),
   });
   stack.add("HTTP server", stop);
   // Closed before the server, which waits for open streams.

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Database } from "../db/client.ts";
 import type { Logger } from "../observability/logger.ts";
 import { messageOf, OperatorError } from "../shared/errors.ts";
+import { completeUrl } from "../shared/request-url.ts";
 
 /** The longest path of a socket, in bytes. The kernel's limits, with the final zero, are 104 on macOS and 108 on Linux. */
 const MAX_PATH = 100;
@@ -47,6 +48,8 @@ export async function openControl(options: {
     unix: socket,
     development: false,
     async fetch(request) {
+      const malformed = completeUrl(request);
+      if (malformed) return Response.json({ error: malformed.message }, { status: 400 });
       const { pathname } = new URL(request.url);
       if (request.method === "GET" && pathname === "/status") return Response.json(status());
       if (request.method === "POST" && pathname === "/snapshot")

@@ -58,7 +58,8 @@ export function createApp(options: AppOptions) {
     onRefused,
     exempt: (request) => isFromHere(request, config),
   });
-  const app = new Elysia();
+  // Otherwise Elysia looks for the path behind the 11th character, and misses it where Host is short.
+  const app = new Elysia({ handler: { standardHostname: false } });
   return app
     .use(errorHandler({ logger, methodsOf: (path) => methodsOf(app.routes, path) }))
     .use(metricsRoutes({ metrics, token: config.metricsToken }))

@@ -1,6 +1,8 @@
 import type { Server } from "bun";
+import { errorReply } from "../api/error-reply.ts";
 import { MAX_BODY_BYTES } from "../api/request-body.ts";
 import { messageOf, OperatorError } from "../shared/errors.ts";
+import { completeUrl } from "../shared/request-url.ts";
 import { withTimeout } from "../shared/time.ts";
 import { rememberServer } from "./client-address.ts";
 import type { FetchHandler } from "./time-limit.ts";
@@ -18,10 +20,12 @@ export async function listen(options: {
   app: FetchHandler;
   host: string;
   port: number;
+  /** Of the replies to requests that never reach the app. Default: none. */
+  headersOf?: (request: Request) => Record<string, string>;
   /** Seconds; for tests. */
   idleTimeoutS?: number;
 }): Promise<{ url: string; stop(): Promise<void> }> {
-  const { app, host, port, idleTimeoutS = IDLE_TIMEOUT_S } = options;
+  const { app, host, port, headersOf = () => ({}), idleTimeoutS = IDLE_TIMEOUT_S } = options;
   let server: Server<undefined>;
   try {
     server = Bun.serve({
@@ -35,6 +39,8 @@ export async function listen(options: {
       reusePort: false,
       development: false,
       async fetch(request, server) {
+        const malformed = completeUrl(request);
+        if (malformed) return errorReply(malformed, request, headersOf(request));
         rememberServer(request, server);
         const reply = await app.fetch(request);
         // To Bun, sending does not count as activity. Streams have heartbeats, and disconnect slow readers themselves.

@@ -38,6 +38,7 @@ export function localOnly(config: Pick<Config, "auth" | "corsOrigins" | "host">)
 
 function hostOf(request: Request): string {
   const header = request.headers.get("host");
-  if (header === null) return withoutBrackets(new URL(request.url).hostname);
+  // Every browser sends a Host, so that this is no page's request.
+  if (!header) return withoutBrackets(new URL(request.url).hostname);
   return withoutBrackets(header.replace(/:\d*$/, "").toLowerCase());
 }

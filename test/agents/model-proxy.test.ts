@@ -1,4 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { sendRaw } from "../harness/raw-http.ts";
 import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 import { BODY, KEY, openProxyForEachTest } from "./upstream.ts";
 
@@ -52,6 +53,18 @@ describe("access", () => {
       expect(opened.upstream.seen).toHaveLength(0);
     },
   );
+
+  test("HTTP/1.0 needs no Host, and a malformed one is refused in the API's shape", async () => {
+    const { token } = opened.proxy.grant("run");
+    const headers = `X-Api-Key: ${token}\r\nContent-Length: ${BODY.length}`;
+    const send = (version: string, host: string) =>
+      sendRaw(opened.proxy.url, `POST /v1/messages HTTP/${version}\r\n${host}${headers}\r\n\r\n${BODY}`);
+    expect((await send("1.0", ""))?.status).toBe(200);
+    const refused = await send("1.1", "Host: a b\r\n");
+    expect(refused?.status).toBe(400);
+    expect(JSON.parse(String(refused?.body))).toMatchObject({ error: { type: "invalid_request_error" } });
+    expect(opened.upstream.seen).toHaveLength(1);
+  });
 
   test("a redirect is not followed", async () => {
     const { token } = opened.proxy.grant("run");

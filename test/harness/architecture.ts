@@ -107,6 +107,12 @@ export const RULES: Readonly<Record<string, Rule>> = {
           .filter((call) => !/\benv\b/.test(argument(code, call.index + call[0].length)))
           .map((call) => `${call[0]}…) has no env`),
 
+  "servers complete the URLs of their requests": ({ code }) =>
+    [...code.matchAll(/\bBun\.serve\(/g)]
+      .map((call) => argument(code, call.index + call[0].length))
+      .filter((options) => !/\bfetch: \(\) =>|\bcompleteUrl\(request\)/.test(options))
+      .map(() => "serves requests without completeUrl"),
+
   "secrets are compared in shared/secret.ts": ({ path, code }) =>
     path !== "shared/secret.ts" &&
     /\btimingSafeEqual\b|\.reveal\(\) *[!=]==?|[!=]== *[\w.]+\.reveal\(\)/.test(code)
