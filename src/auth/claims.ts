@@ -10,6 +10,8 @@ export interface User {
   roles: readonly string[];
   /** Milliseconds since the epoch; Infinity in none mode. A stream may outlive its token, so streams check this. */
   expiresAt: number;
+  /** Of the issuer's key that signed the token; without an issuer, none. */
+  keyFingerprint?: string;
 }
 
 export interface TokenVerifier {
@@ -18,6 +20,13 @@ export interface TokenVerifier {
    *   `identity_provider_unavailable` while the issuer does not answer, so that clients retry instead of signing out.
    */
   verify(token: string): Promise<User>;
+  /**
+   * Whether the issuer still publishes the key that signed this user's token. True without an issuer.
+   * @throws AppError `identity_provider_unavailable` once the issuer has not answered for too long.
+   */
+  isTrusted(user: User): Promise<boolean>;
+  /** Rejects while no token can be verified, because the issuer's keys are unknown. Undefined without an issuer. */
+  ready?(): Promise<unknown>;
   /** The user of every request. Only in none mode, which ignores tokens. */
   readonly anonymous?: User;
 }
@@ -44,7 +53,7 @@ export function problemOfName(name: string): string | undefined {
  * The user of a verified payload. Roles are Keycloak's `realm_access.roles` and a top-level `roles`.
  * @throws AppError `unauthorized` when `sub` or `exp` is unusable.
  */
-export function userOf(payload: JWTPayload): User {
+export function userOf(payload: JWTPayload, keyFingerprint?: string): User {
   const { sub, exp } = payload;
   const named =
     typeof sub === "string" && sub !== "" && sub.length <= MAX_SUBJECT_LENGTH && !UNPRINTABLE.test(sub);
@@ -62,6 +71,7 @@ export function userOf(payload: JWTPayload): User {
     ...(name !== undefined && { name }),
     roles: Object.freeze([...roles]),
     expiresAt: exp * 1000,
+    ...(keyFingerprint !== undefined && { keyFingerprint }),
   });
 }
 

@@ -78,6 +78,7 @@ export function openLocalIssuer({
         throw refusalOf(error, audience);
       }
     },
+    isTrusted: async () => true,
   };
 }
 

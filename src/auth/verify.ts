@@ -1,12 +1,12 @@
-import { createHash } from "node:crypto";
-import { errors, type JWTVerifyOptions, type JWTVerifyResult, jwtVerify } from "jose";
+import { createHash, KeyObject } from "node:crypto";
+import { type CryptoKey, errors, type JWTVerifyOptions, type JWTVerifyResult, jwtVerify } from "jose";
 import type { AuthConfig } from "../config/config.ts";
 import type { Logger } from "../observability/logger.ts";
 import { setBounded } from "../shared/bounded-map.ts";
 import { AppError } from "../shared/errors.ts";
 import { requireAccessToken } from "./access-token.ts";
 import { CLOCK_TOLERANCE_SECONDS, refusalOf, type TokenVerifier, type User, userOf } from "./claims.ts";
-import { createKeySet } from "./key-set.ts";
+import { createKeySet, fingerprintOf } from "./key-set.ts";
 import { openLocalIssuer } from "./local-issuer.ts";
 
 export type { TokenVerifier, User } from "./claims.ts";
@@ -20,8 +20,6 @@ const ALGORITHMS = [
 ];
 /** In characters; longer than any header that servers accept. */
 const MAX_TOKEN_LENGTH = 16_384;
-/** Milliseconds after which a cached token is verified again, so that tokens of a withdrawn key expire too. */
-const MAX_CACHED_MS = 600_000;
 
 const ANONYMOUS: User = Object.freeze({
   id: "local",
@@ -53,7 +51,7 @@ export function createVerifier(options: VerifierOptions): TokenVerifier {
   const cache = { size: cacheSize, now, onSignIn };
   switch (config.mode) {
     case "none":
-      return { anonymous: ANONYMOUS, verify: async () => ANONYMOUS };
+      return { anonymous: ANONYMOUS, verify: async () => ANONYMOUS, isTrusted: async () => true };
     case "local":
       return cached(openLocalIssuer({ dataDir, audience: config.audience, now }), cache);
     case "oidc":
@@ -69,9 +67,9 @@ function oidcVerifier(
     logger,
   }: { jwksCooldownMs: number | undefined; now: () => number; logger: Logger | undefined },
 ): TokenVerifier {
-  const keyOf = createKeySet({ issuer, jwksUri, cooldownMs: jwksCooldownMs, now, logger });
+  const keys = createKeySet({ issuer, jwksUri, cooldownMs: jwksCooldownMs, now, logger });
 
-  async function signed(token: string): Promise<JWTVerifyResult> {
+  async function signed(token: string): Promise<JWTVerifyResult & { key: CryptoKey }> {
     const rules: JWTVerifyOptions = {
       // Configuration strips trailing slashes; some issuers' names end with one.
       issuer: [issuer, `${issuer}/`],
@@ -82,13 +80,13 @@ function oidcVerifier(
       currentDate: new Date(now()),
     };
     try {
-      return await jwtVerify(token, keyOf, rules);
+      return await jwtVerify(token, keys.keyOf, rules);
     } catch (error) {
       if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error;
       // The token does not say which of several keys signed it: try each.
       for await (const key of error) {
         try {
-          return await jwtVerify(token, key, rules);
+          return { ...(await jwtVerify(token, key, rules)), key };
         } catch (failed) {
           if (!(failed instanceof errors.JWSSignatureVerificationFailed)) throw failed;
         }
@@ -100,35 +98,41 @@ function oidcVerifier(
   return {
     async verify(token) {
       try {
-        const { protectedHeader, payload } = await signed(token);
+        const { protectedHeader, payload, key } = await signed(token);
         requireAccessToken(protectedHeader, payload, { tokenTypes, authorizedParties });
-        return userOf(payload);
+        return userOf(payload, fingerprintOf(KeyObject.from(key)));
       } catch (error) {
         throw refusalOf(error, audience);
       }
     },
+    async isTrusted({ keyFingerprint }) {
+      const { fingerprints } = await keys.current();
+      return keyFingerprint !== undefined && fingerprints.has(keyFingerprint);
+    },
+    ready: keys.current,
   };
 }
 
 /**
- * Caches verified tokens until they expire, by hash, so that a memory dump does not contain them. Refusals are never
- * cached: the same token may become valid once its key is known or its `nbf` has passed.
+ * Caches verified tokens until they expire or their key is withdrawn, by hash, so that a memory dump does not contain them.
+ * Refusals are never cached: the same token may become valid once its key is known or its `nbf` has passed.
  */
 function cached(
   verifier: TokenVerifier,
   { size, now, onSignIn }: { size: number; now: () => number; onSignIn: ((user: User) => void) | undefined },
 ): TokenVerifier {
-  const known = new Map<string, { user: User; until: number }>();
+  const known = new Map<string, User>();
   return {
+    ...verifier,
     async verify(token) {
       if (token.length > MAX_TOKEN_LENGTH) throw new AppError("unauthorized", "The token is too long.");
       const hash = createHash("sha256").update(token).digest("base64");
       const hit = known.get(hash);
-      if (hit && now() < hit.until) return hit.user;
+      if (hit && now() < hit.expiresAt && (await verifier.isTrusted(hit))) return hit;
       known.delete(hash);
       const user = await verifier.verify(token);
       if (!hit) onSignIn?.(user);
-      setBounded(known, hash, { user, until: Math.min(user.expiresAt, now() + MAX_CACHED_MS) }, size);
+      setBounded(known, hash, user, size);
       return user;
     },
   };

@@ -9,12 +9,13 @@ import { openApiText } from "../server/docs.ts";
 /** The API description, byte for byte what /openapi.json serves. It needs no database, and the environment changes nothing. */
 export async function printedOpenApi(version: string): Promise<string> {
   const logger = createLogger({ level: "silent" });
+  const nobody = () => Promise.reject(new Error("there are no users"));
   const app = createApp({
     database: { orm: unconnectedOrm() },
     hub: await openHub({ database: { listen: async () => async () => undefined }, logger }),
     metrics: createMetrics({ version, deployment: () => Promise.reject(new Error("there is no database")) }),
     config: readConfig({}),
-    verifier: { verify: () => Promise.reject(new Error("there are no users")) },
+    verifier: { verify: nobody, isTrusted: nobody },
     health: () => ({
       version,
       agent: "",

@@ -1,5 +1,6 @@
 import { afterEach, beforeAll, beforeEach, expect, test } from "bun:test";
 import { createVerifier } from "../../src/auth/verify.ts";
+import { until } from "../harness/until.ts";
 import { makeKey, refusal, type SigningKey, startIssuer } from "./issuer.ts";
 
 const COOLDOWN = 5_000;
@@ -19,6 +20,17 @@ afterEach(() => issuer.stop());
 
 const open = (jwksUri?: string) =>
   createVerifier({ config: { ...issuer.config, jwksUri }, dataDir, now: () => now });
+/** A JSON body that is complete once `promise` is resolved. */
+const bodyAfter = (promise: Promise<void>, value: unknown) =>
+  new ReadableStream({
+    async pull(controller) {
+      await promise;
+      controller.enqueue(new TextEncoder().encode(JSON.stringify(value)));
+      controller.close();
+    },
+  });
+/** For `then`: whether it was refused. */
+const SWAPPED = [() => false, () => true] as const;
 /** A different token each time, because verified tokens are cached. */
 let serial = 0;
 const fresh = (key: SigningKey) =>
@@ -87,24 +99,69 @@ test("key rotation: the new key is fetched, the withdrawn one becomes invalid", 
   expect([code, message]).toEqual(["unauthorized", expect.stringContaining("unknown key")]);
 });
 
-test("a withdrawn key is noticed by a background refresh after ten minutes", async () => {
-  const verifier = open(`${issuer.url}/keys`);
-  await verifier.verify(await fresh(first));
+test("a token of a withdrawn key passes for a minute at most, also one that was accepted before", async () => {
+  const verifier = open();
+  const token = await fresh(first);
+  const user = await verifier.verify(token);
   await issuer.publish(second);
-  now += 600_000;
-  expect((await verifier.verify(await fresh(first))).id).toBe("alice");
+  now += 60_000;
+  expect((await refusal(verifier.verify(token))).message).toContain("unknown key");
+  expect(await verifier.isTrusted(user)).toBe(false);
+});
+
+test("after half a minute keys are fetched beside a request, which does not wait", async () => {
+  const verifier = open(`${issuer.url}/keys`);
+  const token = await fresh(first);
+  await verifier.verify(token);
+  const held = Promise.withResolvers<void>();
+  issuer.break((_path, keys) => new Response(bodyAfter(held.promise, { keys })));
+  await issuer.publish(second);
+  now += 30_000;
   // The known key is valid until the fetch in progress is done; then it is unknown, which one more fetch confirms.
-  let served = true;
-  while (served) {
-    const token = await fresh(first);
-    served = await verifier.verify(token).then(
-      () => true,
-      () => false,
-    );
+  for (let n = 0; n < 3; n++) expect((await verifier.verify(token)).id).toBe("alice");
+  await until(() => issuer.requests.jwks === 2, { what: "the keys to be fetched" });
+  held.resolve();
+  await until(() => verifier.verify(token).then(...SWAPPED), { what: "the withdrawal to be known" });
+  expect(issuer.requests.jwks).toBe(3);
+  expect((await refusal(verifier.verify(token))).message).toContain("unknown key");
+  expect(issuer.requests.jwks).toBe(3);
+});
+
+test("however many requests there are, the keys are fetched twice a minute; a key that is added harms no token", async () => {
+  const verifier = open(`${issuer.url}/keys`);
+  const token = await fresh(first);
+  const user = await verifier.verify(token);
+  await issuer.publish(second, first);
+  for (let second = 0; second < 600; second++) {
+    expect(await verifier.verify(token)).toBe(user);
+    now += 1_000;
   }
+  expect(issuer.requests.jwks).toBeLessThanOrEqual(21);
+  expect(issuer.requests.jwks).toBeGreaterThanOrEqual(10);
+});
+
+test("nobody whose key is known waits for an issuer that hangs, but for the first", async () => {
+  const verifier = open(`${issuer.url}/keys`);
+  const token = await fresh(first);
+  await verifier.verify(token);
+  issuer.break(() => new Response("down", { status: 503 }));
+  now += 60_000;
+  expect((await verifier.verify(token)).id).toBe("alice");
+  issuer.break(() => new Response(bodyAfter(new Promise(() => undefined), {})));
+  now += COOLDOWN;
+  expect((await verifier.verify(token)).id).toBe("alice");
+  await until(() => issuer.requests.jwks === 3, { what: "a background fetch" });
+  for (let n = 0; n < 3; n++) expect((await verifier.verify(token)).id).toBe("alice");
   expect(issuer.requests.jwks).toBe(3);
-  expect((await refusal(verifier.verify(await fresh(first)))).message).toContain("unknown key");
-  expect(issuer.requests.jwks).toBe(3);
+});
+
+test("a key that changes under its name is another key", async () => {
+  const verifier = open();
+  const token = await fresh(first);
+  await verifier.verify(token);
+  await issuer.publish({ ...second, kid: first.kid });
+  now += 60_000;
+  expect((await refusal(verifier.verify(token))).message).toContain("signature");
 });
 
 test("an issuer that is down at first is 503, asked again soon, and then works", async () => {

@@ -32,6 +32,7 @@ export async function serveLive(database: Database, hubOptions: Partial<Paramete
           expiresAt: ms ? Date.now() + Number(ms) : Number.POSITIVE_INFINITY,
         };
       },
+      isTrusted: async () => true,
     },
   });
   const listening = await listen({ app, host: "127.0.0.1", port: 0 });

@@ -27,7 +27,7 @@ describeEachDatabase("GET /me", (database) => {
       roles: ["admin"],
       expiresAt: Number.POSITIVE_INFINITY,
     };
-    const open = makeApp({ database: database(), verifier: { anonymous, verify: never } });
+    const open = makeApp({ database: database(), verifier: { anonymous, verify: never, isTrusted: never } });
     expect((await ask(open, undefined, "GET", "/me")).body).toMatchObject({
       name: "Local user",
       expires_at: null,
