@@ -45,7 +45,13 @@ export function errorHandler(options: { logger: Logger; methodsOf: (path: string
 
 /** The same reply for what is refused outside of the routes. */
 export const errorReply = (error: AppError, request: Request, headers: Record<string, string>) =>
-  Response.json(bodyOf(error, requestIdOf(request)), { status: STATUS[error.kind], headers });
+  Response.json(bodyOf(error, requestIdOf(request)), {
+    status: STATUS[error.kind],
+    headers: {
+      ...headers,
+      ...(error.retryAfter !== undefined && { "retry-after": String(error.retryAfter) }),
+    },
+  });
 
 const bodyOf = ({ kind, code, message }: AppError, request_id: string) => ({
   err: kind,

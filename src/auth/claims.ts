@@ -26,7 +26,7 @@ export interface TokenVerifier {
    */
   isTrusted(user: User): Promise<boolean>;
   /** Rejects while no token can be verified, because the issuer's keys are unknown. Undefined without an issuer. */
-  ready?(): Promise<unknown>;
+  readonly ready?: () => Promise<unknown>;
   /** The user of every request. Only in none mode, which ignores tokens. */
   readonly anonymous?: User;
 }

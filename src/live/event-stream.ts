@@ -26,6 +26,7 @@ const RETRY_MS = 1_000;
  * Turns a feed into a response body. Nothing is read ahead: the next chunk is produced when the reader has taken the
  * previous one, so a stream buffers one chunk at most.
  * @param options.expiresAt milliseconds since 1970, when the stream ends.
+ * @param options.isTrusted asked before each read, and so with each heartbeat: the stream ends once it says no.
  * @param options.heartbeatMs idle time after which a heartbeat is sent.
  * @param options.readTimeoutMs a reader that takes nothing for this long is disconnected.
  * @param options.onClosed called once, however the stream ends, also when it is never read.
@@ -33,12 +34,13 @@ const RETRY_MS = 1_000;
 export function eventStream(options: {
   feed: Feed;
   expiresAt: number;
+  isTrusted: () => Promise<boolean>;
   heartbeatMs: number;
   readTimeoutMs: number;
   onClosed: () => void;
   logger: Logger;
 }): EventStream {
-  const { feed, expiresAt, heartbeatMs, readTimeoutMs, onClosed, logger } = options;
+  const { feed, expiresAt, isTrusted, heartbeatMs, readTimeoutMs, onClosed, logger } = options;
   const encoder = new TextEncoder();
   let controller: ReadableStreamDefaultController<Uint8Array> | undefined;
   let started = false;
@@ -86,7 +88,7 @@ export function eventStream(options: {
       return retryFrame(RETRY_MS);
     }
     for (let idle = false; !closed; ) {
-      if (Date.now() >= expiresAt) ending ??= "token_expired";
+      if (Date.now() >= expiresAt || !(await isTrusted())) ending ??= "token_expired";
       if (ending) {
         last = true;
         return endFrame(ending);
@@ -119,7 +121,7 @@ export function eventStream(options: {
         try {
           text = await nextChunk();
         } catch (error) {
-          logger.warn("live stream ended: reading the database failed", { error: messageOf(error) });
+          logger.warn("live stream ended by a failure", { error: messageOf(error) });
           text = endFrame("error");
           last = true;
         }

@@ -25,7 +25,12 @@ export interface Hub {
    * its first read.
    * @throws AppError `stream_limit_reached` above the user's limit; `shutting_down` once `endStreams` was called.
    */
-  stream(options: { user: Pick<User, "id" | "expiresAt">; sessionId?: string; feed: Feed }): ReadableStream;
+  stream(options: {
+    user: Pick<User, "id" | "expiresAt">;
+    isTrusted: () => Promise<boolean>;
+    sessionId?: string;
+    feed: Feed;
+  }): ReadableStream;
   /** Ends all streams and refuses new ones. */
   endStreams(): void;
   /** Stops listening for changes. */
@@ -68,7 +73,7 @@ export async function openHub(options: {
       for (const { behindMs } of all) most = Math.max(most, behindMs);
       return most;
     },
-    stream({ user, sessionId, feed }) {
+    stream({ user, isTrusted, sessionId, feed }) {
       if (ending) throw new AppError("shutting_down", "The service is shutting down; try again in a moment.");
       const count = counts.get(user.id) ?? 0;
       if (count >= perUser)
@@ -82,6 +87,7 @@ export async function openHub(options: {
       const stream = eventStream({
         feed,
         expiresAt: user.expiresAt,
+        isTrusted,
         heartbeatMs,
         readTimeoutMs,
         logger,

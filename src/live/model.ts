@@ -9,7 +9,7 @@ EventSource cannot send headers: read the response of \`fetch\` instead, as the 
   after a reconnect the current state is sent.
 - \`deleted\`: \`{id}\`, the session was deleted.
 - \`bye\`: \`{reason}\`, the stream ends: \`shutdown\` or \`error\` (reconnect after \`retry\` milliseconds), or \`token_expired\` (reconnect with a
-  new token).
+  new token; also sent when the key that signed the token was withdrawn).
 
 To resume, send the last id as \`Last-Event-ID\` (or \`?after=\`; the header takes precedence): the messages after it follow without gaps,
 duplicates or reordering, on any node. A message that is edited later is not sent again; one that is deleted before it was sent is never

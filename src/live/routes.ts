@@ -1,6 +1,6 @@
 import { Elysia } from "elysia";
 import { securedOperation, sharedModels } from "../api/schemas.ts";
-import type { User } from "../auth/claims.ts";
+import type { TokenVerifier, User } from "../auth/claims.ts";
 import type { Guard } from "../auth/guard.ts";
 import type { Orm } from "../db/client.ts";
 import { notFound } from "../shared/errors.ts";
@@ -20,12 +20,20 @@ const HEADERS = {
 };
 
 /** Live streams: of one session, and of all sessions of a user. */
-export function liveRoutes(options: { orm: Orm; hub: Pick<Hub, "stream">; guard: Guard }) {
-  const { orm, hub, guard } = options;
+export function liveRoutes(options: {
+  orm: Orm;
+  hub: Pick<Hub, "stream">;
+  guard: Guard;
+  verifier: Pick<TokenVerifier, "isTrusted">;
+}) {
+  const { orm, hub, guard, verifier } = options;
   const detail = securedOperation("Live");
   const reply = ({ method }: Request, stream: { user: User; sessionId?: string; feed: Feed }) =>
     // To answer HEAD, Elysia reads the whole body of the GET, which for a stream never ends.
-    new Response(method === "HEAD" ? null : hub.stream(stream), { headers: HEADERS });
+    new Response(
+      method === "HEAD" ? null : hub.stream({ ...stream, isTrusted: () => verifier.isTrusted(stream.user) }),
+      { headers: HEADERS },
+    );
 
   return new Elysia()
     .use(guard)

@@ -70,7 +70,7 @@ export function createApp(options: AppOptions) {
     .use(
       healthRoutes({
         detail: health,
-        ready: createReadiness({ orm, queueAlive, refusal: options.refusal }),
+        ready: createReadiness({ orm, queueAlive, keysKnown: verifier.ready, refusal: options.refusal }),
         guard: detailGuard,
       }),
     )
@@ -80,7 +80,7 @@ export function createApp(options: AppOptions) {
     .use(messageRoutes({ orm, guard }))
     .use(deadLetterRoutes({ orm, guard }))
     .use(auditRoutes({ orm, guard }))
-    .use(liveRoutes({ orm, hub, guard }))
+    .use(liveRoutes({ orm, hub, guard, verifier }))
     .use(webhookRoutes({ orm, config, limits, logger }));
 }
 

@@ -61,7 +61,7 @@ export function healthRoutes(options: {
         detail: {
           ...operation("handlers_health_ready", "Readiness probe"),
           description:
-            "503 names what is missing: the database, the queue, a task, or the isolation of agents.",
+            "503 names what is missing: the database, the queue, the identity provider's keys, a task, or the isolation of agents. A provider that is away is not missing while its keys are known.",
         },
         response: { 200: "HealthResponse", ...errors, ...errorResponses(503) },
       },

@@ -100,7 +100,7 @@ const DESCRIPTIONS: Readonly<Record<string, string>> = {
   422: "Invalid body or parameter",
   429: "Rate limit or quota exceeded; retry after Retry-After",
   500: "Internal error",
-  503: "Unavailable; the message says what is missing",
+  503: "Unavailable; the message says what is missing. Retry after Retry-After",
 };
 
 function jsonOnly(content: Json | undefined): Json {

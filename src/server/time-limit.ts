@@ -8,7 +8,6 @@ import { replyHeaders } from "./headers.ts";
 
 /** Until the reply begins; a stream has begun by then, and may last. */
 const REQUEST_TIMEOUT_MS = 30_000;
-const RETRY_AFTER_S = 5;
 
 export interface FetchHandler {
   fetch(request: Request): Response | Promise<Response>;
@@ -34,7 +33,7 @@ export function withTimeLimit(options: {
       "request_timeout",
       `The request took longer than ${timeoutMs / 1000} s and may still take effect; check before you send it again.`,
     );
-    return errorReply(error, request, { ...headersOf(request), "retry-after": String(RETRY_AFTER_S) });
+    return errorReply(error, request, headersOf(request));
   };
 
   return {

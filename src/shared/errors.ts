@@ -69,6 +69,9 @@ export const ERROR_CODES = {
 
 export type ErrorCode = keyof typeof ERROR_CODES;
 
+/** Retry-After, in seconds, of whatever is unavailable, unless it is known better. */
+const UNAVAILABLE_RETRY_S = 5;
+
 /** The only error whose message reaches a client. Anything else is a bug or a broken dependency, and a 500 without details. */
 export class AppError extends Error {
   override readonly name = "AppError";
@@ -81,7 +84,7 @@ export class AppError extends Error {
     options?: ErrorOptions & { retryAfter?: number },
   ) {
     super(message, options);
-    this.retryAfter = options?.retryAfter;
+    this.retryAfter = options?.retryAfter ?? (this.kind === "unavailable" ? UNAVAILABLE_RETRY_S : undefined);
   }
 
   get kind(): ErrorKind {

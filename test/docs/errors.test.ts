@@ -42,6 +42,7 @@ describe("codes of replies", () => {
       const { err } = (await reply.json()) as { err: string };
       expect(heading).toBe(`${reply.status} ${err}`);
       expect(text.length).toBeGreaterThan(30);
+      if (reply.status === 503) expect(Number(reply.headers.get("retry-after"))).toBeGreaterThan(0);
     },
   );
 

@@ -1,5 +1,7 @@
 import { expect, test } from "bun:test";
 import { connect } from "node:net";
+import { createVerifier } from "../../src/auth/verify.ts";
+import { makeKey, type SigningKey, startIssuer } from "../auth/issuer.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import { until } from "../harness/until.ts";
 import { agentEvents, agentIn, bearer, serveLive } from "./fixture.ts";
@@ -21,6 +23,25 @@ describeEachDatabase("an event stream", (database) => {
     expect((await reader.events().next()).done).toBe(true);
     expect(Date.now() - startedAt).toBeGreaterThanOrEqual(390);
     expect(server.hub.open).toBe(0);
+  });
+
+  test("ends once the key of its token is withdrawn, also when nothing happens; others go on", async () => {
+    const [first, second] = await Promise.all([makeKey("first", "ES256"), makeKey("second", "ES256")]);
+    const issuer = await startIssuer(first, second);
+    let now = Date.now();
+    const verifier = createVerifier({ config: issuer.config, dataDir: "/nonexistent", now: () => now });
+    await using server = await serveLive(database(), { heartbeatMs: 30 }, { verifier });
+    const open = async (key: SigningKey) => {
+      const headers = { authorization: `Bearer ${await issuer.token(key)}` };
+      return openReader(`${server.url}/events`, { headers });
+    };
+    const [withdrawn, kept] = [await open(first), await open(second)];
+    for (const reader of [withdrawn, kept]) await reader.next("ready");
+    await issuer.publish(second);
+    now += 60_000;
+    expect(JSON.parse((await withdrawn.next("bye")).data)).toEqual({ reason: "token_expired" });
+    for (let n = 0; n < 3; n += 1) expect((await kept.next("")).data).toBe(": heartbeat");
+    issuer.stop();
   });
 
   test("ends at shutdown, which does not wait for readers, and new streams are refused", async () => {

@@ -15,8 +15,12 @@ export const bearer = (user: string, ms?: number) => ({
   authorization: `Bearer ${Buffer.from(user).toString("base64url")}${ms === undefined ? "" : `~${ms}`}`,
 });
 
-/** The API on a port of its own, which accepts every `bearer`. */
-export async function serveLive(database: Database, hubOptions: Partial<Parameters<typeof openHub>[0]> = {}) {
+/** The API on a port of its own, which accepts every `bearer` unless it is given another verifier. */
+export async function serveLive(
+  database: Database,
+  hubOptions: Partial<Parameters<typeof openHub>[0]> = {},
+  appOptions: Parameters<typeof makeApp>[0] = {},
+) {
   const logger = createLogger({ level: "silent" });
   const hub = await openHub({ database, logger, ...hubOptions });
   const app = makeApp({
@@ -34,6 +38,7 @@ export async function serveLive(database: Database, hubOptions: Partial<Paramete
       },
       isTrusted: async () => true,
     },
+    ...appOptions,
   });
   const listening = await listen({ app, host: "127.0.0.1", port: 0 });
   return {

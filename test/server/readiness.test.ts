@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { sql } from "drizzle-orm";
 import type { Orm } from "../../src/db/client.ts";
 import { taskHeartbeat } from "../../src/db/tables.ts";
@@ -7,6 +7,7 @@ import { createReadiness } from "../../src/server/readiness.ts";
 import { startHeartbeat } from "../../src/tasks/heartbeat.ts";
 import { ask, makeApp } from "../harness/app.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
+import { guarded } from "../harness/guarded.ts";
 import { until } from "../harness/until.ts";
 
 const never = () => new Promise<never>(() => undefined);
@@ -21,6 +22,39 @@ test("without a database it is not ready, which is reported like every error", a
       msg: "Not ready: the database does not answer.",
       request_id: expect.any(String),
     },
+  });
+});
+
+describe("with an issuer", () => {
+  const guard = guarded();
+  const { here } = guard;
+  const msgOf = async (app: ReturnType<typeof makeApp>) =>
+    (await ask(app, undefined, "GET", "/health/ready")).body.msg as string;
+
+  test("it is not ready before the issuer's keys are known; refusals say when to come back, and nothing of the issuer", async () => {
+    here.issuer.break(() => new Response("starting", { status: 502 }));
+    const app = makeApp(guard.options());
+    expect(await msgOf(app)).toBe(
+      "Not ready: the database does not answer; the identity provider's keys cannot be fetched.",
+    );
+    const token = await here.issuer.token(here.key);
+    for (const reply of [
+      await ask(app, undefined, "GET", "/health/ready"),
+      await ask(app, token, "GET", "/me"),
+      await ask(app, token, "POST", "/sessions", {}),
+    ]) {
+      expect([reply.status, reply.headers.get("retry-after")]).toEqual([503, "5"]);
+      expect(JSON.stringify(reply.body)).not.toContain("127.0.0.1");
+    }
+    here.issuer.break();
+  });
+
+  test("it stays ready while an issuer is away whose keys are known", async () => {
+    const app = makeApp(guard.options());
+    expect(await msgOf(app)).toBe("Not ready: the database does not answer.");
+    here.issuer.break(() => new Response("down", { status: 502 }));
+    expect(await msgOf(app)).toBe("Not ready: the database does not answer.");
+    here.issuer.break();
   });
 });
 
