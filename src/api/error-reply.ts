@@ -26,7 +26,7 @@ const INTERNAL = "Internal error. The service's log has the details under this r
  * Turns whatever was thrown into an ErrorDto. Register it before every controller, or it does not see their errors.
  * @param options.methodsOf the methods that some route offers at a path.
  */
-export function errorHandler(options: { logger: Logger; methodsOf: (path: string) => string[] }) {
+export function errorHandler(options: { logger: Logger; methodsOf: (path: string) => readonly string[] }) {
   const { logger, methodsOf } = options;
   return new Elysia({ name: "errors" }).onError({ as: "global" }, ({ error, code, request, set, path }) => {
     const request_id = requestIdOf(request);
@@ -39,6 +39,8 @@ export function errorHandler(options: { logger: Logger; methodsOf: (path: string
       logger.error("request failed", { request_id, method: request.method, path, error });
     set.status = STATUS[answer.kind];
     if (answer.retryAfter !== undefined) set.headers["retry-after"] = String(answer.retryAfter);
+    // RFC 9110, 12.5.3: it tells this apart from a media type that is not supported.
+    if (answer.code === "unsupported_content_encoding") set.headers["accept-encoding"] = "identity";
     return bodyOf(answer, request_id);
   });
 }
@@ -60,7 +62,7 @@ const bodyOf = ({ kind, code, message }: AppError, request_id: string) => ({
   request_id,
 });
 
-const methodNotAllowed = ({ method }: Request, allowed: string[]) =>
+const methodNotAllowed = ({ method }: Request, allowed: readonly string[]) =>
   new AppError("method_not_allowed", `${method} is not allowed here; use ${allowed.join(", ")}.`);
 
 function databaseError(error: unknown): AppError | undefined {

@@ -24,7 +24,7 @@ export const requestLimits = () =>
 /**
  * Reads and parses a JSON body within the size limit. For guarded routes: the guard has checked the token by then.
  * @returns null without a body; each route's schema decides whether that is allowed.
- * @throws AppError `too_large`, `unsupported_media_type`, `bad_request`, `malformed_json` or `invalid`.
+ * @throws AppError `too_large`, `unsupported_media_type`, `unsupported_content_encoding`, `bad_request`, `malformed_json` or `invalid`.
  */
 export async function readJson({ request }: { request: Request }): Promise<unknown> {
   const bytes = await readBytes(request);
@@ -35,10 +35,21 @@ export async function readJson({ request }: { request: Request }): Promise<unkno
       "unsupported_media_type",
       "The body must be JSON: send it with the header `Content-Type: application/json`.",
     );
+  requireIdentity(request);
   const value = parseJson(bytes);
   // A schema without required fields would take one.
   if (Array.isArray(value)) throw new AppError("invalid", "The body must be a JSON object, not an array.");
   return value;
+}
+
+/** @throws AppError `unsupported_content_encoding` for a compressed body. */
+export function requireIdentity(request: Request): void {
+  const encoding = request.headers.get("content-encoding");
+  if (encoding !== null && !/^\s*(identity)?\s*$/i.test(encoding))
+    throw new AppError(
+      "unsupported_content_encoding",
+      "Compressed bodies are not supported: send the body without a Content-Encoding.",
+    );
 }
 
 /** @throws AppError `bad_request`, `malformed_json` or `invalid` for what is not JSON, or JSON that cannot be stored. */

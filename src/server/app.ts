@@ -21,6 +21,7 @@ import { docs } from "./docs.ts";
 import { headers } from "./headers.ts";
 import { type HealthDetail, healthRoutes } from "./health.ts";
 import { localOnly } from "./local-only.ts";
+import { createMethods } from "./methods.ts";
 import { metricsRoutes } from "./metrics.ts";
 import { createReadiness } from "./readiness.ts";
 
@@ -60,11 +61,13 @@ export function createApp(options: AppOptions) {
   });
   // Otherwise Elysia looks for the path behind the 11th character, and misses it where Host is short.
   const app = new Elysia({ handler: { standardHostname: false } });
+  const { methodsOf, ownMethodsOnly } = createMethods(app);
   return app
-    .use(errorHandler({ logger, methodsOf: (path) => methodsOf(app.routes, path) }))
+    .use(errorHandler({ logger, methodsOf }))
     .use(metricsRoutes({ metrics, token: config.metricsToken }))
     .use(headers(config))
     .use(localOnly(config))
+    .use(ownMethodsOnly())
     .use(requestLimits())
     .use(docs(version)(app))
     .use(
@@ -82,17 +85,4 @@ export function createApp(options: AppOptions) {
     .use(auditRoutes({ orm, guard }))
     .use(liveRoutes({ orm, hub, guard, verifier }))
     .use(webhookRoutes({ orm, config, limits, logger }));
-}
-
-/** The methods of all routes that match this path. */
-function methodsOf(routes: readonly { method: string; path: string }[], path: string): string[] {
-  const parts = path.replace(/\/$/, "").split("/");
-  const matches = (pattern: string) => {
-    const expected = pattern.split("/");
-    return (
-      expected.length === parts.length &&
-      expected.every((part, index) => part.startsWith(":") || part === parts[index])
-    );
-  };
-  return [...new Set(routes.filter((route) => matches(route.path)).map(({ method }) => method))].sort();
 }

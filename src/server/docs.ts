@@ -11,7 +11,8 @@ stores and streams everything the agent says, and pushes the branch for review. 
 
 Operations with a lock need \`Authorization: Bearer <token>\`. Without an identity provider, \`prompt-backend token --user NAME\` prints a
 token. Users see only what they own; everything else answers 404, as if it did not exist. Every error is an ErrorDto: decide by its
-\`code\`, and include its \`request_id\` in bug reports.`;
+\`code\`, and include its \`request_id\` in bug reports. Only what is not valid HTTP gets a reply without a body: 400, or 431 for headers of
+more than 16 KiB.`;
 
 const TAGS = [
   { name: "Sessions", description: "A change to a repository, from prompt to branch" },

@@ -96,7 +96,7 @@ const DESCRIPTIONS: Readonly<Record<string, string>> = {
   404: "Not found, or owned by another user",
   409: "Not possible in the current state; the message says why",
   413: "Body too large",
-  415: "Content-Type must be application/json",
+  415: "Content-Type must be application/json, without a Content-Encoding",
   422: "Invalid body or parameter",
   429: "Rate limit or quota exceeded; retry after Retry-After",
   500: "Internal error",

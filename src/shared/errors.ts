@@ -50,6 +50,7 @@ export const ERROR_CODES = {
   idempotency_key_reused: "conflict",
   too_large: "too_large",
   unsupported_media_type: "unsupported_media_type",
+  unsupported_content_encoding: "unsupported_media_type",
   invalid: "invalid",
   invalid_cursor: "invalid",
   invalid_repo: "invalid",

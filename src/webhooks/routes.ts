@@ -1,5 +1,5 @@
 import { Elysia } from "elysia";
-import { parseJson, readBytes } from "../api/request-body.ts";
+import { parseJson, readBytes, requireIdentity } from "../api/request-body.ts";
 import { errorResponses, sharedModels } from "../api/schemas.ts";
 import type { RateLimits } from "../auth/guard.ts";
 import type { Config } from "../config/config.ts";
@@ -55,6 +55,7 @@ export function webhookRoutes(options: {
           Object.assign(set.headers, allowance?.headers);
           throw allowance?.refusal ?? refusal;
         }
+        requireIdentity(request);
         context.body = requireItem(parseJson(raw));
       },
       body: "ReturnItemInput",
@@ -66,7 +67,7 @@ export function webhookRoutes(options: {
         tags: ["Webhooks"],
         security: [{ WebhookSignature: [], WebhookTimestamp: [] }, { WebhookSecret: [] }],
       },
-      response: { 200: "ReturnItemOutput", ...errorResponses(400, 401, 403, 413, 422, 500) },
+      response: { 200: "ReturnItemOutput", ...errorResponses(400, 401, 403, 413, 415, 422, 500) },
     },
   );
 }

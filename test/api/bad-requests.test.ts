@@ -34,6 +34,12 @@ const CASES: readonly Case[] = [
     body: "repo=owner/name",
     expected: [415, "unsupported_media_type"],
   },
+  ...["gzip", "br", "deflate", "zstd", "identity, gzip"].map((encoding) => ({
+    name: `a body of ${encoding}`,
+    headers: { "content-encoding": encoding },
+    body: Bun.gzipSync(JSON.stringify(good)),
+    expected: [415, "unsupported_media_type", "unsupported_content_encoding"] as Case["expected"],
+  })),
   {
     name: "JSON sent as text",
     headers: { "content-type": "text/plain" },
@@ -140,6 +146,9 @@ describeEachDatabase("bad requests", (database) => {
         request_id: headers.get("x-request-id"),
       },
     ]);
+    expect(headers.get("accept-encoding")).toBe(
+      specific === "unsupported_content_encoding" ? "identity" : null,
+    );
     expect(body.msg.length).toBeLessThan(300);
     expect(body.msg).not.toMatch(/select|insert|postgres|stack|at \w+\.ts/i);
   });
@@ -147,10 +156,10 @@ describeEachDatabase("bad requests", (database) => {
   test("the wrong method is 405 with the allowed ones", async () => {
     const app = makeApp({ database: database() });
     for (const [method, path, allow] of [
-      ["PATCH", "/sessions", "GET, POST"],
-      ["PATCH", "/sessions/", "GET, POST"],
+      ["PATCH", "/sessions", "GET, HEAD, POST"],
+      ["PATCH", "/sessions/", "GET, HEAD, POST"],
       ["DELETE", "/prompts", "POST"],
-      ["PATCH", `/prompts/${ID}/messages`, "GET"],
+      ["PATCH", `/prompts/${ID}/messages`, "GET, HEAD"],
     ] as const) {
       const { status, headers, text } = await ask(
         { name: "", method, path, expected: [405, ""] },

@@ -67,7 +67,7 @@ describeEachDatabase("errors", (database) => {
       expect(reply.headers.get("x-request-id")).toBe(reply.body.request_id);
       expect(reply.body.msg.length).toBeLessThan(400);
     }
-    expect((await send("PATCH", "/sessions")).headers.get("allow")).toBe("GET, POST");
+    expect((await send("PATCH", "/sessions")).headers.get("allow")).toBe("GET, HEAD, POST");
     expect((await send("GET", "/sessions", { token: null })).headers.get("www-authenticate")).toBe("Bearer");
     expect(
       (await send("GET", "/sessions", { headers: { "x-request-id": "mine-1" } })).headers.get("x-request-id"),

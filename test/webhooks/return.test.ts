@@ -29,6 +29,19 @@ test("without WEBHOOK_SECRET it is disabled, and says why", async () => {
   ]);
 });
 
+test("a compressed body is refused, once its sender is known", async () => {
+  const to = makeApp({ env: { WEBHOOK_SECRET: SECRET } });
+  const send = (token: string) =>
+    ask(to, token, "POST", PATH, { item: { id: "x" } }, { "content-encoding": "gzip" });
+  const reply = await send(SECRET);
+  expect([reply.status, reply.body.code, reply.headers.get("accept-encoding")]).toEqual([
+    415,
+    "unsupported_content_encoding",
+    "identity",
+  ]);
+  expect((await send("guess")).status).toBe(401);
+});
+
 describeEachDatabase("POST /webhook/return", (database) => {
   const app = (env: Record<string, string> = {}, logged: string[] = []) =>
     makeApp({
