@@ -7,6 +7,8 @@ export interface User {
   id: string;
   /** Display name from the token. */
   name?: string;
+  /** From the token, as the issuer has it: perhaps never confirmed. */
+  email?: string;
   roles: readonly string[];
   /** Milliseconds since the epoch; Infinity in none mode. A stream may outlive its token, so streams check this. */
   expiresAt: number;
@@ -63,17 +65,20 @@ export function userOf(payload: JWTPayload, keyFingerprint?: string): User {
   const realmRoles =
     typeof realm === "object" && realm !== null && "roles" in realm ? realm.roles : undefined;
   const roles = new Set([...namesIn(realmRoles), ...namesIn(payload["roles"])]);
-  const name = [payload["name"], payload["preferred_username"]].find(
-    (one): one is string => typeof one === "string" && problemOfName(one) === undefined,
-  );
+  const [name] = [payload["name"], payload["preferred_username"]].filter(isPrintable);
+  const [email] = [payload["email"]].filter(isPrintable);
   return Object.freeze({
     id: sub,
     ...(name !== undefined && { name }),
+    ...(email !== undefined && { email }),
     roles: Object.freeze([...roles]),
     expiresAt: exp * 1000,
     ...(keyFingerprint !== undefined && { keyFingerprint }),
   });
 }
+
+const isPrintable = (one: unknown): one is string =>
+  typeof one === "string" && problemOfName(one) === undefined;
 
 function namesIn(list: unknown): string[] {
   return Array.isArray(list) ? list.filter((one): one is string => typeof one === "string") : [];

@@ -9,6 +9,9 @@ const meModels = {
   MeOutput: t.Object({
     id: t.String({ examples: ["9f3c2a52-1c1f-4d8e-9a0c-5b1f2d3e4a5b"] }),
     name: nullable(t.String({ description: "From the token", examples: ["Alice"] })),
+    email: nullable(
+      t.String({ description: "From the token; perhaps not confirmed", examples: ["alice@example.com"] }),
+    ),
     roles: t.Array(t.String(), { examples: [["admin"]] }),
     expires_at: nullable({ ...Timestamp, description: "When the token expires; null: never" }),
     limits: t.Object({
@@ -22,7 +25,7 @@ const meModels = {
   }),
 };
 
-/** The current user: name, roles, the token's expiry, limits and how much of them is used. */
+/** The current user: name, e-mail, roles, the token's expiry, limits and how much of them is used. */
 export function meRoutes(options: {
   orm: Orm;
   guard: Guard;
@@ -38,6 +41,7 @@ export function meRoutes(options: {
       async ({ user }) => ({
         id: user.id,
         name: user.name ?? null,
+        email: user.email ?? null,
         roles: [...user.roles],
         expires_at: Number.isFinite(user.expiresAt) ? new Date(user.expiresAt).toISOString() : null,
         limits: {

@@ -40,6 +40,16 @@ describe("accepts", () => {
       expect((await verifierOf().verify(await issuer.token(rs, odd))).roles).toEqual([]);
   });
 
+  test("a name and an e-mail address that can be printed; the user's own name where there is no other", async () => {
+    const userWith = async (claims: Record<string, unknown>) =>
+      verifierOf().verify(await issuer.token(rs, claims));
+    const known = { name: "Test User", preferred_username: "test", email: "test@localhost" };
+    expect(await userWith(known)).toMatchObject({ name: "Test User", email: "test@localhost" });
+    expect(await userWith({ ...known, name: "" })).toMatchObject({ name: "test" });
+    for (const odd of ["a\u0000@b", 7, null, "", "x".repeat(201)])
+      expect(await userWith({ email: odd })).not.toHaveProperty("email");
+  });
+
   test("one audience of several, an issuer's trailing slash, an expiry within the clocks' tolerance", async () => {
     for (const claims of [
       { aud: ["account", AUDIENCE], azp: "ui" },

@@ -12,6 +12,7 @@ describeEachDatabase("GET /me", (database) => {
     expect((await ask(app, "alice", "GET", "/me")).body).toEqual({
       id: "alice",
       name: null,
+      email: null,
       roles: [],
       expires_at: "2100-01-01T00:00:00.000Z",
       limits: { unfinished_prompts: 3, requests_per_minute: 6000, max_unfinished_prompts: 7 },
