@@ -21,7 +21,7 @@ const ROOMS = readdirSync(join(ROOT, "src"), { withFileTypes: true })
   .filter((one) => one.isDirectory())
   .map(({ name }) => name);
 const IN_SRC = new RegExp(`^(?:${ROOMS.join("|")})/[\\w./-]*$`);
-/** Variables of shells and tests, which documents may name too. */
+/** Variables of shells, tests, the realm and the web UI, which documents may name too. */
 const OTHER_VARIABLES = new Set([
   "ERROR_CODES",
   "TOKEN",
@@ -29,6 +29,15 @@ const OTHER_VARIABLES = new Set([
   "UPDATE_OPENAPI",
   "UPDATE_ENV_EXAMPLE",
   "UPDATE_DOCS",
+  "KEYCLOAK_BACKEND_CLIENT_SECRET",
+  "KEYCLOAK_TEST_USER_PASSWORD",
+  "VITE_OIDC_AUTHORITY",
+  "VITE_OIDC_CLIENT_ID",
+  "VITE_OIDC_REDIRECT_URI",
+  "VITE_OIDC_SILENT_REDIRECT_URI",
+  "VITE_OIDC_SCOPE",
+  "VITE_BACKEND_URL",
+  "VITE_DISABLE_AUTH",
 ]);
 
 /** Routes that are not in the OpenAPI document. */
