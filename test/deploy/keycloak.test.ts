@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { join, resolve } from "node:path";
 import { YAML } from "bun";
+import { readConfig } from "../../src/config/config.ts";
 import { VARIABLES } from "../../src/config/variables/all.ts";
 
 /** What can be known without Keycloak; `npm run keycloak` signs in with the real one. */
@@ -99,6 +100,7 @@ describe("deploy/keycloak/realm.json", async () => {
 
   test("compose allows the realm's web origins, and reads the tokens of this realm", () => {
     expect(environment["CORS_ORIGINS"]).toBe(`\${CORS_ORIGINS-${ui.webOrigins?.join(",")}}`);
+    expect(readConfig({ CORS_ORIGINS: ui.webOrigins?.join(",") }).corsOrigins).toEqual(ui.webOrigins ?? []);
     const { KC_HOSTNAME } = compose.services["keycloak"]?.environment ?? {};
     expect(environment["KEYCLOAK_ISSUER"]).toContain(`:-${KC_HOSTNAME}/realms/${realm.realm}}`);
     expect(environment["KEYCLOAK_JWKS_URI"]).toContain(`/realms/${realm.realm}/`);

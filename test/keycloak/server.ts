@@ -11,7 +11,7 @@ const UNPACK = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:unpack";
 const START_TIMEOUT_MS = 300_000;
 
 /** The secrets that docker-compose.yml takes from `.env`. */
-export interface Secrets {
+interface Secrets {
   KEYCLOAK_BACKEND_CLIENT_SECRET: string;
   KEYCLOAK_TEST_USER_PASSWORD: string;
 }
@@ -82,7 +82,6 @@ export async function startKeycloak(options: { folder: string; scratch: string }
   return {
     url,
     issuer,
-    port,
     secrets,
     lines: running.lines,
     admin: () => openAdmin(url, admin),

@@ -1,7 +1,7 @@
 import { OidcClient, OidcLocation } from "@axa-fr/oidc-client";
 import { Configuration, DefaultApi } from "@wholelottahoopla/prompt-backend-client";
 
-/** The published web UI, without its looks: its libraries, configured as it configures them, and its two callback pages. */
+/** The published web UI, without its looks: its libraries, configured as it configures them, and its callback page. */
 const { VITE } = globalThis as unknown as { VITE: Record<string, string> };
 const location = new OidcLocation();
 const oidc = OidcClient.getOrCreate(
