@@ -1,30 +1,29 @@
-// Creates a session, follows it to the end, cancels it and lists all sessions. Needs BASE_URL, TOKEN and REPO.
-import { connect } from "prompt-backend-client";
+// Runs a session, follows it to its review, cancels it and lists all sessions. Needs BASE_URL, TOKEN and REPO.
+import { PromptBackend } from "prompt-backend-client";
 
 const { BASE_URL: baseUrl, TOKEN: token, REPO: repo } = process.env;
-const { api, sessionEvents } = connect({ baseUrl, token });
+const pb = new PromptBackend({ baseUrl, token });
 
-const created = await api.handlersSessionsCreateWithPrompt({
-  body: { repo, target_branch: "main", messages: [{ content: "Write a haiku about git" }] },
-  headers: { "idempotency-key": crypto.randomUUID() },
-});
-const { sessionId } = created.data;
-console.log("created", sessionId);
-
-// Continues across restarts of the server.
 let last = 0;
-for await (const event of sessionEvents(sessionId, { onReconnect: () => console.log("reconnecting") })) {
-  if (event.event === "message") {
-    last = Number(event.id);
-    console.log("message", last);
-  }
-  if (event.event === "session") {
-    console.log("session", event.data.uiStatus);
-    if (event.data.uiStatus.startsWith("NeedsReview")) break;
-  }
-}
+const run = pb.sessions.run(
+  { repo, target_branch: "main", prompt: "Write a haiku about git" },
+  {
+    // Continues across restarts of the server.
+    onReconnect: () => console.log("reconnecting"),
+    onProgress(event) {
+      if (event.event === "message") {
+        last = event.data.seq;
+        console.log("message", last);
+      }
+      if (event.event === "session") console.log("session", event.data.uiStatus);
+    },
+  },
+);
+console.log("created", (await run.created).sessionId);
+const session = await run;
 
-await api.handlersSessionsCancel({ path: { id: sessionId } });
+await pb.sessions.cancel(session.id);
 console.log("cancelled");
-const { data } = await api.handlersSessionsList();
-console.log("listed", data.sessions.length, "session(s),", last, "message(s) read");
+let sessions = 0;
+for await (const _session of pb.sessions.list()) sessions += 1;
+console.log("listed", sessions, "session(s),", last, "message(s) read");

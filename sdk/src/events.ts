@@ -1,148 +1,129 @@
-/** One event of a live stream. */
-export interface LiveEvent<Data = unknown> {
-  /** `message`, `session` or `deleted`; on the stream of all sessions also `ready`. */
-  event: string;
-  /** The position to resume after, for events that have one. */
-  id: string | undefined;
+import type { Core } from "./core.js";
+import { APIError, ProtocolError } from "./errors.js";
+import type { MessageDto, SessionDto } from "./generated/types.gen.js";
+import { type Frame, readFrames } from "./sse.js";
+import { isRetryable } from "./transport.js";
+import { backoffMs, sleep } from "./wait.js";
+
+/** One event of a stream. With an `id`, it is a position to resume after. */
+export interface LiveEvent<Name extends string, Data, Id extends string | undefined = undefined> {
+  event: Name;
+  id: Id;
   data: Data;
 }
 
+/** What happens in one session: every message once it is stored, the session whenever it changes, its deletion. */
+export type SessionEvent =
+  | LiveEvent<"message", MessageDto & { session_id: string }, string>
+  | LiveEvent<"session", SessionDto>
+  | LiveEvent<"deleted", { id: string }>;
+
+/** The same of all your sessions, and `ready` once the current state of each of them has come. */
+export type UserEvent = SessionEvent | LiveEvent<"ready", { sessions: number }, string>;
+
 export interface EventsOptions {
   /** Resume after the event with this id. */
-  after?: string | number;
-  /** Closes the stream. */
-  signal?: AbortSignal;
+  after?: string | number | undefined;
+  /** Ends the stream. */
+  signal?: AbortSignal | undefined;
+  /** More headers. */
+  headers?: Record<string, string> | undefined;
+  /** Milliseconds without a byte after which the connection counts as lost. Default: 45,000; the service sends one every 15 s. */
+  idleTimeout?: number | undefined;
   /** Called before each reconnect, with the error that ended the connection; undefined when the server closed it. */
-  onReconnect?: (error: unknown) => void;
+  onReconnect?: ((error: unknown) => void) | undefined;
 }
 
-/** The server rejected the request, and a retry would not help: unknown session, invalid token. */
-export class StreamRefused extends Error {
-  override readonly name = "StreamRefused";
-  constructor(
-    readonly status: number,
-    message: string,
-  ) {
-    super(message);
-  }
-}
+const IDLE_TIMEOUT_MS = 45_000;
+/** Longest `retry:` that is obeyed. */
+const LONGEST_RETRY_MS = 60_000;
+/** Longest Retry-After that is waited for, in seconds. */
+const LONGEST_RETRY_AFTER_S = 3_600;
 
-const FIRST_PAUSE_MS = 250;
-const LONGEST_PAUSE_MS = 10_000;
+/** Where a stream is: the parameters of a generated method. */
+export interface StreamAddress {
+  url: string;
+  path?: Record<string, string> | undefined;
+}
 
 /**
  * Follows a stream for as long as the caller reads. After a lost connection or a restart of the server it resumes after
- * the last event that it yielded, so no event is skipped or repeated.
- * @param token called for each connection, since tokens expire.
- * @throws {StreamRefused} on a 4xx response other than 429.
+ * the last event that it yielded, so no event is skipped or repeated. Ends without an error when the signal is aborted.
+ * @param last the event after which nothing follows.
+ * @throws APIError where a retry would not help: an unknown session, a token that is refused; ProtocolError.
  */
-export async function* follow(
-  url: string,
-  token: () => string | Promise<string>,
+export async function* follow<Event extends UserEvent>(
+  core: Core,
+  address: StreamAddress,
   options: EventsOptions = {},
-): AsyncGenerator<LiveEvent, void, undefined> {
-  const { signal, onReconnect } = options;
-  let last = options.after === undefined ? undefined : String(options.after);
-  let pause = FIRST_PAUSE_MS;
-  for (;;) {
+  isLast: (event: Event) => boolean = () => false,
+): AsyncGenerator<Event, void, undefined> {
+  const { signal, onReconnect, headers, idleTimeout = IDLE_TIMEOUT_MS } = options;
+  let position = options.after === undefined ? undefined : String(options.after);
+  let { first, longest } = core.backoff;
+  let failures = 0;
+  const onRetry = (ms: number) => {
+    first = Math.min(ms, LONGEST_RETRY_MS);
+    longest = Math.max(longest, first);
+  };
+  while (!signal?.aborted) {
+    let problem: unknown;
     try {
-      for await (const event of read(url, await token(), last, signal)) {
-        pause = FIRST_PAUSE_MS;
-        if (event.event === "bye") continue;
-        if (event.id !== undefined) last = event.id;
+      const body = await connect(core, address, { signal, headers, position });
+      for await (const frame of readFrames(body, { idleTimeout, signal, onRetry })) {
+        failures = 0;
+        if (frame.event === "bye") continue;
+        position = frame.id ?? position;
+        const event = parse<Event>(frame);
         yield event;
-        if (event.event === "deleted") return;
+        if (isLast(event)) return;
       }
-      onReconnect?.(undefined);
     } catch (error) {
       if (signal?.aborted) return;
-      if (error instanceof StreamRefused) throw error;
-      onReconnect?.(error);
+      if (!isRetryable(error)) throw error;
+      problem = error;
     }
     if (signal?.aborted) return;
-    await wait(pause * (0.5 + Math.random()), signal);
-    if (signal?.aborted) return;
-    pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
+    onReconnect?.(problem);
+    const wanted = problem instanceof APIError ? problem.retryAfter : undefined;
+    const delay =
+      wanted === undefined
+        ? backoffMs({ first, longest }, failures)
+        : Math.min(wanted, LONGEST_RETRY_AFTER_S) * 1_000;
+    failures += 1;
+    await sleep(delay, signal).catch(() => undefined);
   }
 }
 
-async function* read(
-  url: string,
-  token: string,
-  after: string | undefined,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<LiveEvent> {
-  const reply = await fetch(url, {
+/** One connection. Retries are the loop's: it knows since when the stream is away, and where to resume. */
+async function connect(
+  core: Core,
+  address: StreamAddress,
+  options: Pick<EventsOptions, "signal" | "headers"> & { position: string | undefined },
+): Promise<ReadableStream<Uint8Array>> {
+  const { signal, headers, position } = options;
+  const { response } = await core.client.get({
+    ...address,
+    security: [{ key: "Bearer", scheme: "bearer", type: "http" }],
     headers: {
-      authorization: `Bearer ${token}`,
       accept: "text/event-stream",
-      ...(after !== undefined && { "last-event-id": after }),
+      ...headers,
+      ...(position !== undefined && { "last-event-id": position }),
     },
+    fetch: ((request: Request) => core.send(request, { maxRetries: 0 })) as typeof fetch,
+    parseAs: "stream",
+    throwOnError: true,
     ...(signal && { signal }),
   });
-  if (!reply.ok || !reply.body) {
-    const text = await reply.text();
-    // Rate limited, or the server is shutting down: retry.
-    if (reply.status === 429 || reply.status >= 500) throw new Error(`status ${reply.status}`);
-    throw new StreamRefused(
-      reply.status,
-      messageIn(text) ?? `The server rejected the stream with status ${reply.status}.`,
-    );
-  }
-  const reader = reply.body.getReader();
-  const decoder = new TextDecoder();
-  let rest = "";
+  if (!response.body || !response.headers.get("content-type")?.startsWith("text/event-stream"))
+    throw new ProtocolError(`${address.url}: the reply is not an event stream. Is baseUrl right?`);
+  return response.body;
+}
+
+function parse<Event extends UserEvent>({ event, id, data }: Frame): Event {
   try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      const frames = (rest + decoder.decode(value, { stream: true })).split("\n\n");
-      // The last part may be incomplete.
-      rest = frames.pop() ?? "";
-      for (const frame of frames) {
-        const event = parse(frame);
-        if (event) yield event;
-      }
-    }
-  } finally {
-    await reader.cancel().catch(() => undefined);
+    return { event, id, data: JSON.parse(data) } as Event;
+  } catch (cause) {
+    throw new ProtocolError(`The data of a \`${event}\` event is not JSON.`, { cause });
   }
-}
-
-/** @returns undefined for a comment. */
-function parse(frame: string): LiveEvent | undefined {
-  let event: string | undefined;
-  let id: string | undefined;
-  const data: string[] = [];
-  for (const line of frame.split("\n")) {
-    const colon = line.indexOf(":");
-    if (colon <= 0) continue;
-    const value = line.slice(colon + 1).replace(/^ /, "");
-    const field = line.slice(0, colon);
-    if (field === "event") event = value;
-    else if (field === "id") id = value;
-    else if (field === "data") data.push(value);
-  }
-  if (event === undefined || data.length === 0) return undefined;
-  return { event, id, data: JSON.parse(data.join("\n")) as unknown };
-}
-
-function messageIn(text: string): string | undefined {
-  try {
-    return (JSON.parse(text) as { msg?: string }).msg;
-  } catch {
-    return undefined;
-  }
-}
-
-function wait(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal?.addEventListener("abort", done, { once: true });
-  });
 }

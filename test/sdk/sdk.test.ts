@@ -67,21 +67,20 @@ describe("the SDK from an empty npm project", () => {
   test(
     "CommonJS, types and the description are in the package",
     async () => {
-      const script = `const { connect, StreamRefused } = require("prompt-backend-client");
-      console.log(typeof connect, StreamRefused.name, require("prompt-backend-client/openapi.json").openapi)`;
+      const script = `const { PromptBackend, NotFoundError } = require("prompt-backend-client");
+      console.log(typeof PromptBackend, NotFoundError.name, require("prompt-backend-client/openapi.json").openapi)`;
       expect((await Bun.$`node -e ${script}`.cwd(project).text()).trim()).toBe(
-        "function StreamRefused 3.0.3",
+        "function NotFoundError 3.0.3",
       );
-      const code = `import { connect } from "prompt-backend-client";
-      const { api } = connect({ baseUrl: "", token: "" });
+      const code = `import { PromptBackend } from "prompt-backend-client";
+      const { sessions, api } = new PromptBackend({ baseUrl: "http://127.0.0.1:8000", token: "" });
       export async function ids(): Promise<string[]> {
         const { data } = await api.handlersSessionsList();
-        return (data?.sessions ?? []).map((one) => one.id);
+        return data.sessions.map((one) => one.id);
       }
-      export async function fork(id: string, prompt_id: string): Promise<string | undefined> {
-        await api.handlersSessionsPush({ path: { id } });
-        const { data } = await api.handlersSessionsFork({ path: { id }, body: { prompt_id } });
-        return data?.id;
+      export async function fork(id: string, prompt_id: string): Promise<string> {
+        const pushed: string = (await sessions.push(id)).prompt_id;
+        return (await sessions.fork(id, { prompt_id: pushed || prompt_id })).id;
       }
       // @ts-expect-error: no such operation
       api.handlersNothing();`;

@@ -1,0 +1,103 @@
+import type { Core } from "./core.js";
+import { unreadableReply } from "./errors.js";
+import { createClient } from "./generated/client/index.js";
+import { PromptBackendApi } from "./generated/sdk.gen.js";
+import { Audit } from "./resources/audit.js";
+import { DeadLetters } from "./resources/dead-letters.js";
+import { Events } from "./resources/events.js";
+import { Messages } from "./resources/messages.js";
+import { Prompts } from "./resources/prompts.js";
+import { Health, Me, Webhooks } from "./resources/service.js";
+import { Sessions } from "./resources/sessions.js";
+import { createTransport, placeToken, type TokenSource } from "./transport.js";
+import { userAgent } from "./user-agent.js";
+import type { Backoff } from "./wait.js";
+
+export interface PromptBackendOptions {
+  /** URL of the service, e.g. http://127.0.0.1:8000. In a browser also a path of the page's own origin. */
+  baseUrl: string;
+  /**
+   * A token, or a function that returns one. It is called for each request, since tokens expire, and once more with
+   * `rejected` when the service answers 401. Without a token: for a service with AUTH_MODE=none.
+   */
+  token?: string | TokenSource | undefined;
+  /** Milliseconds for each attempt of a request, to the last byte of the reply. Default: 60,000 */
+  timeout?: number | undefined;
+  /** Retries after connection errors and replies with 408, 429 or 5xx. Default: 2 */
+  maxRetries?: number | undefined;
+  /** Delays between retries and before reconnects where the service names none. Default: 500 ms, doubled up to 8 s */
+  backoff?: Backoff | undefined;
+  /** Sent with every request. */
+  defaultHeaders?: Record<string, string> | undefined;
+  /** Instead of the global `fetch`; called with a URL and its options. */
+  fetch?: typeof fetch | undefined;
+}
+
+const DEFAULTS = { timeout: 60_000, maxRetries: 2, backoff: { first: 500, longest: 8_000 } };
+
+/** A client of prompt-backend. Opens no connection by itself. */
+export class PromptBackend {
+  readonly sessions: Sessions;
+  readonly prompts: Prompts;
+  readonly messages: Messages;
+  readonly events: Events;
+  readonly deadLetters: DeadLetters;
+  readonly audit: Audit;
+  readonly me: Me;
+  readonly health: Health;
+  readonly webhooks: Webhooks;
+  /** The generated methods: one per operation, named by its operationId. Retries and errors are the same. */
+  readonly api: PromptBackendApi;
+
+  constructor(options: PromptBackendOptions) {
+    const core = createCore(options);
+    this.api = core.api;
+    this.prompts = new Prompts(core);
+    this.events = new Events(core);
+    this.sessions = new Sessions(core, { prompts: this.prompts, events: this.events });
+    this.messages = new Messages(core);
+    this.deadLetters = new DeadLetters(core);
+    this.audit = new Audit(core);
+    this.me = new Me(core);
+    this.health = new Health(core);
+    this.webhooks = new Webhooks(core);
+  }
+}
+
+function createCore(options: PromptBackendOptions): Core {
+  const { token, timeout, maxRetries, backoff = DEFAULTS.backoff, defaultHeaders } = options;
+  const send = createTransport({
+    token,
+    timeout: timeout ?? DEFAULTS.timeout,
+    maxRetries: maxRetries ?? DEFAULTS.maxRetries,
+    backoff,
+    // Looked up for each request, since tools replace it; browsers refuse to call it as a method.
+    fetch: options.fetch ?? ((...request) => fetch(...request)),
+  });
+  const agent = userAgent();
+  const client = createClient({
+    baseUrl: checkBaseUrl(options.baseUrl),
+    headers: { ...(agent !== undefined && { "user-agent": agent }), ...defaultHeaders },
+    fetch: (request) => send(request as Request),
+    ...(token !== undefined && { auth: placeToken }),
+    parseAs: "json",
+    throwOnError: true,
+  });
+  client.interceptors.error.use((error, response) =>
+    error instanceof SyntaxError && response ? unreadableReply(response) : error,
+  );
+  return { api: new PromptBackendApi({ client }), client, send, backoff };
+}
+
+/** Errors of `fetch` would show a password in the URL. */
+function checkBaseUrl(text: string): string {
+  const { location } = globalThis as { location?: { origin: string } };
+  try {
+    const { protocol, username, password, origin, pathname } = new URL(text, location?.origin);
+    if (/^https?:$/.test(protocol) && username === "" && password === "")
+      return `${origin}${pathname}`.replace(/\/+$/, "");
+  } catch {
+    // Its error would show the text.
+  }
+  throw new TypeError("baseUrl: must be an http or https URL without a user, such as http://127.0.0.1:8000.");
+}

@@ -1,0 +1,54 @@
+import type { APIPromise } from "../api-promise.js";
+import type { CreateOptions, RequestOptions } from "../core.js";
+import type {
+  CreatePromptInput,
+  CreatePromptOutput,
+  DeletePromptOutput,
+  HandlersPromptsListData,
+  PromptDto,
+  UpdatePromptInput,
+  UpdatePromptOutput,
+} from "../generated/types.gen.js";
+import type { PagePromise } from "../page.js";
+import { checkId, PAGE, Resource } from "./resource.js";
+
+export type PromptListParams = NonNullable<HandlersPromptsListData["query"]>;
+
+export class Prompts extends Resource {
+  /** Queues a prompt behind the session's earlier ones. */
+  create(params: CreatePromptInput, options?: CreateOptions): APIPromise<CreatePromptOutput> {
+    return this.request(options, (init) => this.api.handlersPromptsCreate({ body: params, ...init }));
+  }
+
+  /** The prompts of a session, in order. */
+  list(sessionId: string, params?: PromptListParams, options?: RequestOptions): PagePromise<PromptDto> {
+    const path = { session_id: checkId(sessionId) };
+    return this.requestPage(
+      options,
+      { ...PAGE, ...params },
+      (query, init) => this.api.handlersPromptsList({ path, query, ...init }),
+      ({ prompts }) => prompts,
+    );
+  }
+
+  retrieve(id: string, options?: RequestOptions): APIPromise<PromptDto> {
+    const path = { id: checkId(id) };
+    return this.request(
+      options,
+      (init) => this.api.handlersPromptsRead({ path, ...init }),
+      ({ prompt }) => prompt,
+    );
+  }
+
+  /** Changes a prompt that waits. */
+  update(id: string, params: UpdatePromptInput, options?: RequestOptions): APIPromise<UpdatePromptOutput> {
+    const path = { id: checkId(id) };
+    return this.request(options, (init) => this.api.handlersPromptsUpdate({ path, body: params, ...init }));
+  }
+
+  /** Deletes a prompt that does not run. */
+  delete(id: string, options?: RequestOptions): APIPromise<DeletePromptOutput> {
+    const path = { id: checkId(id) };
+    return this.request(options, (init) => this.api.handlersPromptsDelete({ path, ...init }));
+  }
+}

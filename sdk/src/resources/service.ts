@@ -1,0 +1,45 @@
+import type { APIPromise } from "../api-promise.js";
+import type { RequestOptions } from "../core.js";
+import type {
+  HealthDetailOutput,
+  HealthResponse,
+  MeOutput,
+  ReturnItemInput,
+  ReturnItemOutput,
+} from "../generated/types.gen.js";
+import { Resource } from "./resource.js";
+
+export class Me extends Resource {
+  /** The current user and limits. */
+  retrieve(options?: RequestOptions): APIPromise<MeOutput> {
+    return this.request(options, (init) => this.api.handlersMe(init));
+  }
+}
+
+export class Health extends Resource {
+  check(options?: RequestOptions): APIPromise<HealthResponse> {
+    return this.request(options, (init) => this.api.handlersHealthHealth(init));
+  }
+
+  live(options?: RequestOptions): APIPromise<HealthResponse> {
+    return this.request(options, (init) => this.api.handlersHealthLive(init));
+  }
+
+  /** Rejects while something is missing: with InternalServerError, whose `msg` names it, after the retries. */
+  ready(options?: RequestOptions): APIPromise<HealthResponse> {
+    return this.request(options, (init) => this.api.handlersHealthReady(init));
+  }
+
+  /** Version, agent, isolation, database and queue. */
+  detail(options?: RequestOptions): APIPromise<HealthDetailOutput> {
+    return this.request(options, (init) => this.api.handlersHealthDetail(init));
+  }
+}
+
+/** For IP allocators. They have no user's token: send WEBHOOK_SECRET or a signature in `options.headers`. */
+export class Webhooks extends Resource {
+  /** Reports that a borrowed sandbox was returned. */
+  returnItem(params: ReturnItemInput, options?: RequestOptions): APIPromise<ReturnItemOutput> {
+    return this.request(options, (init) => this.api.handlersWebhooksReturnItem({ body: params, ...init }));
+  }
+}

@@ -1,0 +1,131 @@
+import type { APIPromise } from "../api-promise.js";
+import type { Core, CreateOptions, RequestOptions } from "../core.js";
+import type {
+  CancelSessionOutput,
+  CreateSessionInput,
+  CreateSessionOutput,
+  CreateSessionWithPromptInput,
+  CreateSessionWithPromptOutput,
+  DeleteSessionOutput,
+  EgressRequestDto,
+  ForkSessionInput,
+  ForkSessionOutput,
+  HandlersSessionsListData,
+  HandlersSessionsListEgressData,
+  PushSessionOutput,
+  SessionDto,
+  UpdateSessionInput,
+  UpdateSessionOutput,
+} from "../generated/types.gen.js";
+import type { PagePromise } from "../page.js";
+import { type RunOptions, type RunParams, SessionRun } from "../run.js";
+import type { Events } from "./events.js";
+import type { Prompts } from "./prompts.js";
+import { checkId, PAGE, Resource } from "./resource.js";
+
+export type SessionListParams = NonNullable<HandlersSessionsListData["query"]>;
+export type EgressListParams = NonNullable<HandlersSessionsListEgressData["query"]>;
+export type SessionUpdateParams = Omit<UpdateSessionInput, "id">;
+
+export class Sessions extends Resource {
+  readonly #prompts: Prompts;
+  readonly #events: Events;
+
+  constructor(core: Core, others: { prompts: Prompts; events: Events }) {
+    super(core);
+    this.#prompts = others.prompts;
+    this.#events = others.events;
+  }
+
+  /** Creates a session. Messages, if any, become its first prompt, which is queued at once. */
+  create(params: CreateSessionInput, options?: CreateOptions): APIPromise<CreateSessionOutput> {
+    return this.request(options, (init) => this.api.handlersSessionsCreate({ body: params, ...init }));
+  }
+
+  /** Creates a session and queues its first prompt. */
+  createWithPrompt(
+    params: CreateSessionWithPromptInput,
+    options?: CreateOptions,
+  ): APIPromise<CreateSessionWithPromptOutput> {
+    return this.request(options, (init) =>
+      this.api.handlersSessionsCreateWithPrompt({ body: params, ...init }),
+    );
+  }
+
+  /**
+   * Creates a session, and waits until its first prompt has ended and the session wants review.
+   * Resolves with the session and its conversation; rejects with RunFailedError if the prompt failed or was cancelled.
+   */
+  run(params: RunParams, options?: RunOptions): SessionRun {
+    return new SessionRun({ sessions: this, prompts: this.#prompts, events: this.#events }, params, options);
+  }
+
+  /** Your sessions, newest first, without their conversations. */
+  list(params?: SessionListParams, options?: RequestOptions): PagePromise<SessionDto> {
+    return this.requestPage(
+      options,
+      { ...PAGE, ...params },
+      (query, init) => this.api.handlersSessionsList({ query, ...init }),
+      ({ sessions }) => sessions,
+    );
+  }
+
+  /** One session, with its conversation. */
+  retrieve(id: string, options?: RequestOptions): APIPromise<SessionDto> {
+    return this.request(
+      options,
+      (init) => this.api.handlersSessionsRead({ path: { id: checkId(id) }, ...init }),
+      ({ session }) => session,
+    );
+  }
+
+  /** Changes what is given. */
+  update(id: string, params: SessionUpdateParams, options?: RequestOptions): APIPromise<UpdateSessionOutput> {
+    return this.request(options, (init) =>
+      this.api.handlersSessionsUpdate({ path: { id: checkId(id) }, body: { ...params, id }, ...init }),
+    );
+  }
+
+  /** Archives a session. `update(id, { ui_status: "NeedsReview" })` takes it up again, as does a new prompt. */
+  archive(id: string, options?: RequestOptions): APIPromise<UpdateSessionOutput> {
+    return this.update(id, { ui_status: "Archived" }, options);
+  }
+
+  /** Cancels what runs and what waits. A new prompt continues the session. */
+  cancel(id: string, options?: RequestOptions): APIPromise<CancelSessionOutput> {
+    return this.request(options, (init) =>
+      this.api.handlersSessionsCancel({ path: { id: checkId(id) }, ...init }),
+    );
+  }
+
+  /** Creates a session that goes on from the end of one of this session's prompts; by default the last that has ended. */
+  fork(id: string, params: ForkSessionInput = {}, options?: CreateOptions): APIPromise<ForkSessionOutput> {
+    return this.request(options, (init) =>
+      this.api.handlersSessionsFork({ path: { id: checkId(id) }, body: params, ...init }),
+    );
+  }
+
+  /** Queues a push of the session's branch, for work that could not be pushed. */
+  push(id: string, options?: CreateOptions): APIPromise<PushSessionOutput> {
+    return this.request(options, (init) =>
+      this.api.handlersSessionsPush({ path: { id: checkId(id) }, ...init }),
+    );
+  }
+
+  /** Deletes a session, and cancels what runs. */
+  delete(id: string, options?: RequestOptions): APIPromise<DeleteSessionOutput> {
+    return this.request(options, (init) =>
+      this.api.handlersSessionsDelete({ path: { id: checkId(id) }, ...init }),
+    );
+  }
+
+  /** What a session's agents asked for on the network. */
+  listEgress(id: string, params?: EgressListParams, options?: RequestOptions): PagePromise<EgressRequestDto> {
+    return this.requestPage(
+      options,
+      { ...PAGE, ...params },
+      (query, init) => this.api.handlersSessionsListEgress({ path: { id: checkId(id) }, query, ...init }),
+      ({ requests }) => requests,
+    );
+  }
+}

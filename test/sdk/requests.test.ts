@@ -1,0 +1,477 @@
+import { describe, expect, test } from "bun:test";
+import { builtSdk } from "./built-sdk.ts";
+import {
+  json,
+  killed,
+  killedMidReply,
+  refusal,
+  type Step,
+  scriptedServer,
+  silent,
+  stuck,
+  text,
+} from "./scripted-server.ts";
+
+const sdk = await builtSdk();
+const { PromptBackend, APIError } = sdk;
+
+const ID = "019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708";
+const ok = json({ status: "ok" });
+const created = json({ success: true, message: "Session created", id: ID });
+const HTML = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>";
+const badGateway = text("502 Bad Gateway", "text/html", HTML);
+const SOON = { backoff: { first: 1, longest: 2 } };
+
+type Options = Partial<import("../../sdk/dist/esm/index.js").PromptBackendOptions>;
+
+async function against(options: Options, ...steps: [Step, ...Step[]]) {
+  const server = await scriptedServer(...steps);
+  return {
+    server,
+    pb: new PromptBackend({ baseUrl: server.url, token: "secret-token", ...SOON, ...options }),
+  };
+}
+
+/** What a promise rejected with. */
+// biome-ignore lint/suspicious/noExplicitAny: tests look at errors of every class.
+const failure = (promise: PromiseLike<unknown>): Promise<any> =>
+  Promise.resolve(promise).then(
+    (value) => Promise.reject(new Error(`resolved with ${Bun.inspect(value)}`)),
+    (error: unknown) => error,
+  );
+
+describe("retries", () => {
+  const FAILURES: [string, Step][] = [
+    ["a connection that is closed", killed],
+    ["a reply that ends too early", killedMidReply],
+    ["408", refusal("408 Request Timeout", "timeout")],
+    ["429", refusal("429 Too Many Requests", "rate_limited")],
+    ["500", refusal("500 Internal Server Error", "internal")],
+    ["502 with HTML", badGateway],
+    ["503", refusal("503 Service Unavailable", "shutting_down")],
+  ];
+  test.each(FAILURES)("%s: two, and then the reply", async (_name, failing) => {
+    const { server, pb } = await against({}, failing, failing, ok);
+    await using _ = server;
+    expect(await pb.health.check()).toEqual({ status: "ok" });
+    expect(server.asked).toHaveLength(3);
+  });
+
+  test.each(FAILURES)("%s: no more than two", async (_name, failing) => {
+    const { server, pb } = await against({}, failing);
+    await using _ = server;
+    expect(await failure(pb.health.check())).toBeInstanceOf(sdk.PromptBackendError);
+    expect(server.asked).toHaveLength(3);
+  });
+
+  test.each([400, 401, 403, 404, 409, 413, 422])("%p: none", async (status) => {
+    const { server, pb } = await against({}, refusal(`${status} No`, "no"));
+    await using _ = server;
+    expect(await failure(pb.me.retrieve())).toMatchObject({ status });
+    expect(server.asked).toHaveLength(1);
+  });
+
+  test("of the call, or of the client", async () => {
+    const { server, pb } = await against({ maxRetries: 1 }, killed);
+    await using _ = server;
+    expect(await failure(pb.health.check())).toBeInstanceOf(sdk.ConnectionError);
+    expect(server.asked).toHaveLength(2);
+    expect(await failure(pb.health.check({ maxRetries: 0 }))).toBeInstanceOf(sdk.ConnectionError);
+    expect(server.asked).toHaveLength(3);
+  });
+
+  test("a creation has one key in all of them, and another creation has another", async () => {
+    const { server, pb } = await against({}, killed, badGateway, created, created);
+    await using _ = server;
+    const params = { repo: "owner/name", target_branch: "main" };
+    expect(await pb.sessions.create(params)).toMatchObject({ id: ID });
+    await pb.sessions.create(params);
+    const keys = server.asked.map(({ headers }) => headers["idempotency-key"]);
+    expect(keys[0]).toMatch(/^[0-9a-f]{32}$/);
+    expect(keys.slice(0, 3)).toEqual([keys[0], keys[0], keys[0]]);
+    expect(keys[3]).not.toBe(keys[0]);
+    expect(server.asked.map(({ body }) => JSON.parse(body))).toEqual([params, params, params, params]);
+  });
+
+  test("a key can be chosen, also with the generated methods", async () => {
+    const { server, pb } = await against({}, created);
+    await using _ = server;
+    const body = { repo: "owner/name", target_branch: "main" };
+    await pb.sessions.create(body, { idempotencyKey: "mine" });
+    await pb.api.handlersSessionsCreate({ body, headers: { "idempotency-key": "theirs" } });
+    await pb.api.handlersSessionsCreate({ body });
+    expect(server.asked.map(({ headers }) => headers["idempotency-key"])).toEqual([
+      "mine",
+      "theirs",
+      expect.stringMatching(/^[0-9a-f]{32}$/),
+    ]);
+  });
+
+  describe("Retry-After", () => {
+    const limited = (headers: Record<string, string>) =>
+      refusal("429 Too Many Requests", "rate_limited", headers);
+    // Only a client that obeys these comes back within the time limit of a test.
+    const NEVER = { backoff: { first: 1e9, longest: 1e9 } };
+
+    test.each([
+      ["seconds", { "retry-after": "0" }],
+      ["a date", { "retry-after": new Date(0).toUTCString() }],
+      ["milliseconds", { "retry-after-ms": "5", "retry-after": "60" }],
+    ])("in %s", async (_name, headers: Record<string, string>) => {
+      const { server, pb } = await against(NEVER, limited(headers), ok);
+      await using _ = server;
+      await pb.health.check();
+      expect(server.asked).toHaveLength(2);
+    });
+
+    test("is waited for", async () => {
+      const { server, pb } = await against({}, limited({ "retry-after": "1" }), ok);
+      await using _ = server;
+      const start = performance.now();
+      await pb.health.check();
+      expect(performance.now() - start).toBeGreaterThanOrEqual(990);
+    });
+
+    test("longer than a minute is the caller's to wait for", async () => {
+      const { server, pb } = await against({}, limited({ "retry-after": "61" }), ok);
+      await using _ = server;
+      const error = await failure(pb.health.check());
+      expect(error).toBeInstanceOf(sdk.RateLimitError);
+      expect(error.retryAfter).toBe(61);
+      expect(server.asked).toHaveLength(1);
+    });
+  });
+
+  test("without a Retry-After the delays double, up to a limit", async () => {
+    const { server, pb } = await against({ backoff: { first: 100, longest: 150 } }, killed);
+    await using _ = server;
+    const start = performance.now();
+    await failure(pb.health.check());
+    // 75 to 100 ms, and 112 to 150 ms.
+    expect(performance.now() - start).toBeGreaterThanOrEqual(185);
+  });
+});
+
+describe("errors", () => {
+  const NONE = { maxRetries: 0 };
+
+  test.each([
+    [400, sdk.BadRequestError],
+    [401, sdk.AuthenticationError],
+    [403, sdk.PermissionDeniedError],
+    [404, sdk.NotFoundError],
+    [409, sdk.ConflictError],
+    [412, APIError],
+    [422, sdk.UnprocessableEntityError],
+    [429, sdk.RateLimitError],
+    [500, sdk.InternalServerError],
+    [503, sdk.InternalServerError],
+  ])("%p has its class, and what the service said", async (status, Class) => {
+    const { server, pb } = await against(
+      NONE,
+      refusal(`${status} No`, "some_code", { "x-one": "1", "retry-after": "7" }),
+    );
+    await using _ = server;
+    const error = await failure(pb.sessions.retrieve(ID));
+    expect(error).toBeInstanceOf(Class);
+    expect(error).toBeInstanceOf(APIError);
+    expect(error).toMatchObject({
+      name: Class.name,
+      status,
+      code: "some_code",
+      msg: "About some_code.",
+      message: `${status} some_code: About some_code.`,
+      requestId: "request-of-some_code",
+      retryAfter: 7,
+    });
+    expect(error.headers.get("x-one")).toBe("1");
+  });
+
+  test("502 with HTML: no page in the message, and the request id of the header", async () => {
+    const { server, pb } = await against(
+      NONE,
+      text("502 Bad Gateway", "text/html", HTML, { "x-request-id": "r1" }),
+    );
+    await using _ = server;
+    const error = await failure(pb.health.check());
+    expect(error).toMatchObject({
+      name: "InternalServerError",
+      status: 502,
+      code: undefined,
+      requestId: "r1",
+    });
+    expect(error.message).toBe(
+      "502: The reply (text/html) is not one of prompt-backend. A proxy before it may have failed, or baseUrl is wrong.",
+    );
+  });
+
+  test.each([
+    ["200 with HTML", text("200 OK", "text/html", HTML)],
+    ["200 with broken JSON", text("200 OK", "application/json", '{"status":')],
+  ])("%s, as from a wrong baseUrl", async (_name, step) => {
+    const { server, pb } = await against({}, step);
+    await using _ = server;
+    const error = await failure(pb.health.check());
+    expect(error).toBeInstanceOf(APIError);
+    expect(error.message).toStartWith("200: The reply (");
+    expect(error.message).not.toContain("nginx");
+    expect(server.asked).toHaveLength(1);
+  });
+
+  test("a failed connection has the error of fetch as its cause, and says which request failed", async () => {
+    const { server, pb } = await against(NONE, killed);
+    await using _ = server;
+    const error = await failure(pb.sessions.list({ q: "something secret" }));
+    expect(error).toMatchObject({
+      name: "ConnectionError",
+      message: `GET ${server.url}/sessions: the connection failed.`,
+    });
+    expect(error.cause).toBeInstanceOf(Error);
+  });
+
+  test("generated methods reject with the same, or return it", async () => {
+    const { server, pb } = await against(NONE, refusal("404 Not Found", "session_not_found"));
+    await using _ = server;
+    expect(await failure(pb.api.handlersSessionsRead({ path: { id: ID } }))).toBeInstanceOf(
+      sdk.NotFoundError,
+    );
+    const { error } = await pb.api.handlersSessionsRead({ path: { id: ID }, throwOnError: false });
+    expect(error).toBeInstanceOf(sdk.NotFoundError);
+  });
+
+  test.each(["", ".", ".."])("an id %p, which would be another address, is refused", (id) => {
+    const pb = new PromptBackend({ baseUrl: "http://127.0.0.1:1" });
+    expect(() => pb.sessions.delete(id)).toThrow("is not an id");
+    expect(() => pb.events.session(id)).toThrow("is not an id");
+  });
+
+  test.each(["127.0.0.1:8000", "ftp://host", "https://user:word@host", ""])(
+    "baseUrl %p is refused",
+    (baseUrl) => {
+      expect(() => new PromptBackend({ baseUrl })).toThrow("baseUrl: must be an http or https URL");
+    },
+  );
+});
+
+describe("timeouts", () => {
+  test.each([
+    ["a server that is silent", silent],
+    ["a reply that does not go on", stuck],
+  ])("%s", async (_name, step) => {
+    const { server, pb } = await against({ timeout: 50, maxRetries: 1 }, step);
+    await using _ = server;
+    const error = await failure(pb.health.check());
+    expect(error).toBeInstanceOf(sdk.TimeoutError);
+    expect(error).toBeInstanceOf(sdk.ConnectionError);
+    expect(error.message).toBe(`GET ${server.url}/health: no complete reply within 50 ms.`);
+    expect(server.asked).toHaveLength(2);
+    // Nothing is left open.
+    await Promise.all(server.asked.map(({ closed }) => closed));
+  });
+
+  test("of one call, also for a token that does not come", async () => {
+    const { server, pb } = await against({ token: () => new Promise(() => undefined), maxRetries: 0 }, ok);
+    await using _ = server;
+    expect(await failure(pb.me.retrieve({ timeout: 20 }))).toBeInstanceOf(sdk.TimeoutError);
+    expect(server.asked).toHaveLength(0);
+  });
+
+  test("Infinity is none", async () => {
+    const { server, pb } = await against({ timeout: Number.POSITIVE_INFINITY }, ok);
+    await using _ = server;
+    expect(await pb.health.check()).toEqual({ status: "ok" });
+  });
+});
+
+describe("an aborted signal", () => {
+  const reason = new Error("I have changed my mind");
+
+  test("before the call: nothing is sent", async () => {
+    const { server, pb } = await against({}, ok);
+    await using _ = server;
+    expect(await failure(pb.health.check({ signal: AbortSignal.abort(reason) }))).toBe(reason);
+    expect(server.asked).toHaveLength(0);
+  });
+
+  test.each([
+    ["while the server is silent", silent],
+    ["within the body", stuck],
+  ])("%s: the connection is closed", async (_name, step) => {
+    const { server, pb } = await against({}, step);
+    await using _ = server;
+    const stop = new AbortController();
+    const call = failure(pb.health.check({ signal: stop.signal }));
+    const [asked] = await server.requests(1);
+    stop.abort(reason);
+    expect(await call).toBe(reason);
+    await asked?.closed;
+    expect(server.asked).toHaveLength(1);
+  });
+
+  test("between two attempts", async () => {
+    const { server, pb } = await against({ backoff: { first: 1e9, longest: 1e9 } }, killed);
+    await using _ = server;
+    const stop = new AbortController();
+    const call = failure(pb.health.check({ signal: stop.signal }));
+    const [asked] = await server.requests(1);
+    await asked?.closed;
+    stop.abort(reason);
+    expect(await call).toBe(reason);
+    expect(server.asked).toHaveLength(1);
+  });
+
+  test("while a token is awaited", async () => {
+    const { server, pb } = await against({ token: () => new Promise(() => undefined) }, ok);
+    await using _ = server;
+    const stop = new AbortController();
+    const call = failure(pb.me.retrieve({ signal: stop.signal }));
+    stop.abort(reason);
+    expect(await call).toBe(reason);
+  });
+});
+
+describe("tokens", () => {
+  const unauthorized = refusal("401 Unauthorized", "unauthorized");
+  const me = json({ id: "ada" });
+
+  test("a function is asked again after a 401, once", async () => {
+    const reasons: unknown[] = [];
+    const token = (why: unknown) => {
+      reasons.push(why);
+      return why === "rejected" ? "new" : "old";
+    };
+    const { server, pb } = await against({ token }, unauthorized, me, unauthorized, unauthorized);
+    await using _ = server;
+    expect(await pb.me.retrieve()).toMatchObject({ id: "ada" });
+    expect(await failure(pb.me.retrieve())).toBeInstanceOf(sdk.AuthenticationError);
+    expect(server.asked.map(({ headers }) => headers["authorization"])).toEqual([
+      ...["Bearer old", "Bearer new"],
+      ...["Bearer old", "Bearer new"],
+    ]);
+    expect(reasons).toEqual([undefined, "rejected", undefined, "rejected"]);
+  });
+
+  test("a string is not sent twice", async () => {
+    const { server, pb } = await against({}, unauthorized);
+    await using _ = server;
+    expect(await failure(pb.me.retrieve())).toBeInstanceOf(sdk.AuthenticationError);
+    expect(server.asked).toHaveLength(1);
+  });
+
+  test("the error of a function is that of the call", async () => {
+    const lost = new Error("signed out");
+    const { server, pb } = await against({ token: () => Promise.reject(lost) }, me);
+    await using _ = server;
+    expect(await failure(pb.me.retrieve())).toBe(lost);
+    expect(await pb.health.check()).toMatchObject({ id: "ada" });
+  });
+
+  test.each(["secret\nline", "secret word", "secrét", ""])(
+    "%p is refused without being shown",
+    async (token) => {
+      const { server, pb } = await against({ token }, me);
+      await using _ = server;
+      const error = await failure(pb.me.retrieve());
+      expect(error.message).toStartWith("token: must be one line");
+      expect(Bun.inspect(error)).not.toContain("secr");
+    },
+  );
+
+  test("no error and no look at the client shows it", async () => {
+    for (const step of [killed, unauthorized, badGateway, stuck]) {
+      const { server, pb } = await against({ maxRetries: 0, timeout: 50 }, step);
+      await using _ = server;
+      expect(Bun.inspect(await failure(pb.me.retrieve()), { depth: 10 })).not.toContain("secret-token");
+      expect(Bun.inspect(pb, { depth: 10 })).not.toContain("secret-token");
+    }
+  });
+});
+
+describe("what is sent", () => {
+  test("the client's headers, the call's, and which client it is", async () => {
+    const { server, pb } = await against({ defaultHeaders: { "x-one": "1", "x-two": "2" } }, ok);
+    await using _ = server;
+    await pb.health.check({ headers: { "x-two": "two" } });
+    expect(server.asked[0]?.headers).toMatchObject({ "x-one": "1", "x-two": "two" });
+    expect(server.asked[0]?.headers["user-agent"]).toMatch(/^prompt-backend-client\/\d+\.\d+\.\d+ bun\/\d/);
+  });
+
+  test("a fetch of one's own gets URL and options, and may be as rude as it likes", async () => {
+    const calls: unknown[] = [];
+    const own = Object.assign(
+      async (url: unknown) => {
+        calls.push(url);
+        throw "a string";
+      },
+      { preconnect() {} },
+    ) as unknown as typeof fetch;
+    const pb = new PromptBackend({ baseUrl: "http://127.0.0.1:1/base/", fetch: own, ...SOON });
+    expect(await failure(pb.health.check())).toMatchObject({ name: "ConnectionError", cause: "a string" });
+    expect(calls).toEqual(Array(3).fill("http://127.0.0.1:1/base/health"));
+  });
+});
+
+describe("responses", () => {
+  test("withResponse, asResponse: the body is not read yet", async () => {
+    const { server, pb } = await against(
+      {},
+      json({ status: "ok" }, "200 OK", { "x-request-id": "r2", etag: '"1"' }),
+    );
+    await using _ = server;
+    const { data, response, requestId } = await pb.health.check().withResponse();
+    expect([data, requestId, response.headers.get("etag")]).toEqual([{ status: "ok" }, "r2", '"1"']);
+    expect(await response.json()).toEqual({ status: "ok" });
+    const call = pb.health.check();
+    expect(await (await call.asResponse()).json()).toEqual({ status: "ok" });
+    expect(await (await call.asResponse()).text()).toBe('{"status":"ok"}');
+    expect(await call).toEqual({ status: "ok" });
+    expect(call.then(() => 1)).not.toBeInstanceOf(sdk.APIPromise);
+  });
+
+  test("pages: awaited, by page, and by item", async () => {
+    const page = (ids: string[], next_cursor: string | null): Step =>
+      json({ sessions: ids.map((id) => ({ id })), next_cursor });
+    const all = [page(["a", "b"], "2"), page([], "3"), page(["c"], null)] as const;
+    const { server, pb } = await against({}, ...all, ...all, ...all);
+    await using _ = server;
+
+    const ids: string[] = [];
+    for await (const { id } of pb.sessions.list({ repo: "owner/name" })) ids.push(id);
+    expect(ids).toEqual(["a", "b", "c"]);
+    expect(server.asked.map(({ path }) => path)).toEqual([
+      "/sessions?limit=100&repo=owner%2Fname",
+      "/sessions?limit=100&repo=owner%2Fname&cursor=2",
+      "/sessions?limit=100&repo=owner%2Fname&cursor=3",
+    ]);
+
+    const first = await pb.sessions.list();
+    expect([first.data.map(({ id }) => id), first.nextCursor, first.hasNextPage()]).toEqual([
+      ["a", "b"],
+      "2",
+      true,
+    ]);
+    const last = await (await first.getNextPage()).getNextPage();
+    expect([last.data.map(({ id }) => id), last.hasNextPage()]).toEqual([["c"], false]);
+    expect(() => last.getNextPage()).toThrow("This is the last page");
+
+    const sizes: number[] = [];
+    for await (const { data } of (await pb.sessions.list({ limit: 2 })).iterPages()) sizes.push(data.length);
+    expect(sizes).toEqual([2, 0, 1]);
+    expect(server.asked[6]?.path).toBe("/sessions?limit=2");
+  });
+
+  test("an error on a later page ends the loop", async () => {
+    const { server, pb } = await against(
+      { maxRetries: 0 },
+      json({ sessions: [{ id: "a" }], next_cursor: "2" }),
+      badGateway,
+    );
+    await using _ = server;
+    const ids: string[] = [];
+    const loop = async () => {
+      for await (const { id } of pb.sessions.list()) ids.push(id);
+    };
+    expect(await failure(loop())).toMatchObject({ status: 502 });
+    expect(ids).toEqual(["a"]);
+  });
+});
