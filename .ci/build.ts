@@ -1,6 +1,9 @@
-import { rmSync, statSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { compress, ENCODINGS, embeddedName, hashOf } from "../src/server/encoding.ts";
+import { PACKAGE_FILES } from "../src/server/package-files.ts";
 
 /**
  * `bun run build [--outfile FILE] [--target bun-linux-arm64] [--entry FILE]`: compiles the executable.
@@ -8,6 +11,8 @@ import { parseArgs } from "node:util";
  * - Identifiers are not minified: with full --minify Elysia's macros break, and every route that uses one answers 500.
  * - Bytecode costs 8 MB and makes starting three times faster. It is specific to the architecture that it was compiled
  *   on, so cross builds do without.
+ * - Large assets are embedded compressed, too, so that no server does it again. Each is an entry of its own; the executable
+ *   finds it by its name.
  * - The executable must ignore a `.env` or `bunfig.toml` in its working directory.
  */
 async function build(args: readonly string[]): Promise<void> {
@@ -34,14 +39,33 @@ async function build(args: readonly string[]): Promise<void> {
     'process.env.NODE_ENV="production"',
     ...(values.target ? ["--target", values.target] : ["--bytecode", "--format=esm"]),
   ];
-  const child = Bun.spawn([process.execPath, "build", ...flags, "--outfile", outfile, values.entry], {
-    stdio: ["ignore", "inherit", "inherit"],
-    env: { ...process.env, NODE_ENV: "production" },
-  });
-  if ((await child.exited) !== 0) throw new Error(`bun build failed with exit code ${child.exitCode}`);
+  const scratch = mkdtempSync(join(tmpdir(), "pb-build-"));
+  try {
+    const entries = [values.entry, ...(await compressAssets(scratch))];
+    const child = Bun.spawn([process.execPath, "build", ...flags, "--outfile", outfile, ...entries], {
+      stdio: ["ignore", "inherit", "inherit"],
+      env: { ...process.env, NODE_ENV: "production" },
+    });
+    if ((await child.exited) !== 0) throw new Error(`bun build failed with exit code ${child.exitCode}`);
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
   const megabytes = (statSync(outfile).size / 1e6).toFixed(0);
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   process.stdout.write(`${outfile}: ${megabytes} MB in ${seconds} s\n`);
+}
+
+/** @returns the compressed files. */
+async function compressAssets(folder: string): Promise<string[]> {
+  const files = Object.values(PACKAGE_FILES).flatMap((path) =>
+    ENCODINGS.map(async (encoding) => {
+      const text = await Bun.file(path).text();
+      const file = join(folder, `${embeddedName(hashOf(text), encoding)}.bin`);
+      await Bun.write(file, await compress(new TextEncoder().encode(text), encoding, "small"));
+      return file;
+    }),
+  );
+  return Promise.all(files);
 }
 
 await build(process.argv.slice(2));

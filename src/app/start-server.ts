@@ -3,6 +3,7 @@ import { openSignIns } from "../audit/sign-ins.ts";
 import { createVerifier } from "../auth/verify.ts";
 import { openRedis } from "../queue/redis.ts";
 import { createApp } from "../server/app.ts";
+import { withCompression } from "../server/compression.ts";
 import { replyHeaders } from "../server/headers.ts";
 import { listen } from "../server/listen.ts";
 import { createRateLimits } from "../server/rate-limits.ts";
@@ -54,7 +55,7 @@ export async function startServer(
     version,
   });
   const { url, stop } = await listen({
-    app: withTimeLimit({ app, config, logger }),
+    app: withTimeLimit({ app: withCompression(app), config, logger }),
     host: config.host,
     port: config.port,
     headersOf: replyHeaders(config),

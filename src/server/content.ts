@@ -1,7 +1,19 @@
+import {
+  chooseEncoding,
+  compress,
+  type Encoding,
+  embeddedName,
+  hashOf,
+  MIN_COMPRESSED_BYTES,
+  weakened,
+} from "./encoding.ts";
+
 /** Text that a page or the OpenAPI document is served as; its hash is its ETag. */
 export interface Content {
   text: string;
   hash: string;
+  /** Embedded by the build, else compressed when it is first requested. */
+  encoded(encoding: Encoding): Promise<Uint8Array<ArrayBuffer>>;
 }
 
 export type ContentType = "html" | "css" | "js" | "json";
@@ -27,33 +39,71 @@ const MEDIA_TYPES: Readonly<Record<ContentType, string>> = {
   js: "text/javascript; charset=utf-8",
   json: "application/json",
 };
+/** The smallest first. */
+const BY_SIZE: readonly Encoding[] = ["br", "zstd", "gzip"];
 /** Pages request their assets with the hash in the URL, so those never change. */
 const IMMUTABLE = "public, max-age=31536000, immutable";
 
 /** Reads each content once, when it is first requested, and again after a read that failed. */
 export function createContentCache() {
-  const contents = new Map<string, Promise<Content>>();
-  return (key: string, read: () => Promise<string> | string): Promise<Content> => {
-    const cached = contents.get(key);
+  const contents = createCache<Content>();
+  const encoded = createCache<Uint8Array<ArrayBuffer>>();
+  return (key: string, read: () => Promise<string> | string): Promise<Content> =>
+    contents(key, async () => {
+      const text = await read();
+      const hash = hashOf(text);
+      return {
+        text,
+        hash,
+        encoded: (encoding) =>
+          encoded(
+            embeddedName(hash, encoding),
+            async () =>
+              (await readEmbedded(embeddedName(hash, encoding))) ??
+              compress(new TextEncoder().encode(text), encoding, "small"),
+          ),
+      };
+    });
+}
+
+function createCache<Value>() {
+  const values = new Map<string, Promise<Value>>();
+  return (key: string, make: () => Promise<Value>): Promise<Value> => {
+    const cached = values.get(key);
     if (cached) return cached;
-    const content = Promise.try(read).then((text) => ({ text, hash: Bun.hash(text).toString(36) }));
-    contents.set(key, content);
-    content.catch(() => contents.delete(key));
-    return content;
+    const value = make();
+    values.set(key, value);
+    value.catch(() => values.delete(key));
+    return value;
   };
 }
 
+async function readEmbedded(name: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const files = Bun.embeddedFiles as readonly (Blob & { name: string })[];
+  return files.find((file) => file.name.startsWith(`${name}-`))?.bytes();
+}
+
 /** 304 for a client that has this content already. */
-export function contentReply(request: Request, type: ContentType, { text, hash }: Content): Response {
+export async function contentReply(request: Request, type: ContentType, content: Content): Promise<Response> {
+  const { text, hash, encoded } = content;
+  const choice = chooseEncoding(request, BY_SIZE);
+  const encoding =
+    choice && (choice.always || text.length >= MIN_COMPRESSED_BYTES) ? choice.encoding : undefined;
   const etag = `"${hash}"`;
   const headers = {
-    etag,
+    etag: encoding ? weakened(etag) : etag,
     "cache-control": new URL(request.url).search === `?${hash}` ? IMMUTABLE : "no-cache",
     ...(type === "html" && { "content-security-policy": HTML_POLICY }),
   };
   const known = request.headers.get("if-none-match")?.split(",") ?? [];
-  // Weak comparison, because a proxy that compresses weakens the ETag.
+  // Weak comparison, because compression weakens the ETag, here and in proxies.
   if (known.some((one) => one.trim().replace(/^W\//, "") === etag))
     return new Response(null, { status: 304, headers });
-  return new Response(text, { headers: { ...headers, "content-type": MEDIA_TYPES[type] } });
+  return new Response(encoding ? await encoded(encoding) : text, {
+    headers: {
+      ...headers,
+      "content-type": MEDIA_TYPES[type],
+      ...(encoding && { "content-encoding": encoding }),
+    },
+  });
 }

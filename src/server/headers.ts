@@ -26,7 +26,7 @@ export function replyHeaders(config: Pick<Config, "auth" | "corsOrigins" | "trus
     return {
       "x-request-id": requestIdOf(request),
       ...SECURITY_HEADERS,
-      vary: "Origin",
+      vary: "Origin, Accept-Encoding",
       ...(config.trustedProxyHops > 0 &&
         request.headers.get("x-forwarded-proto") === "https" && { "strict-transport-security": HSTS }),
       ...(origin !== null && isAllowed(origin) && corsHeaders(origin)),

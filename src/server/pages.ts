@@ -1,8 +1,6 @@
 import { Elysia } from "elysia";
-import rapidocJs from "rapidoc/dist/rapidoc-min.js" with { type: "file" };
-import swaggerUiCss from "swagger-ui-dist/swagger-ui.css" with { type: "file" };
-import swaggerUiJs from "swagger-ui-dist/swagger-ui-bundle.js" with { type: "file" };
 import { type ContentType, contentReply, createContentCache } from "./content.ts";
+import { PACKAGE_FILES } from "./package-files.ts";
 import pageCss from "./pages/page.css" with { type: "text" };
 import rapidocHtml from "./pages/rapidoc.html" with { type: "text" };
 import swaggerUiHtml from "./pages/swagger-ui.html" with { type: "text" };
@@ -24,8 +22,8 @@ const PAGES: readonly { path: string; html: string; assets: readonly Asset[] }[]
     path: "/swagger-ui/",
     html: String(swaggerUiHtml),
     assets: [
-      css("swagger-ui.css", file(swaggerUiCss)),
-      js("swagger-ui-bundle.js", file(swaggerUiJs)),
+      css("swagger-ui.css", file(PACKAGE_FILES.swaggerUiCss)),
+      js("swagger-ui-bundle.js", file(PACKAGE_FILES.swaggerUiJs)),
       js("start.js", () => startJs),
       css("page.css", () => pageCss),
     ],
@@ -33,7 +31,7 @@ const PAGES: readonly { path: string; html: string; assets: readonly Asset[] }[]
   {
     path: "/rapidoc/",
     html: String(rapidocHtml),
-    assets: [js("rapidoc-min.js", file(rapidocJs)), css("page.css", () => pageCss)],
+    assets: [js("rapidoc-min.js", file(PACKAGE_FILES.rapidocJs)), css("page.css", () => pageCss)],
   },
 ];
 
