@@ -38,7 +38,7 @@ async function compressReply(
     if (etag !== null) headers.set("etag", weakened(etag));
     return new Response(new ReadableStream(), { status, headers });
   }
-  const bytes = await reply.bytes();
+  const bytes = new Uint8Array(await reply.arrayBuffer());
   const compressed = bytes.length < minBytes ? undefined : await compress(bytes, encoding, "fast");
   if (!compressed || (compressed.length >= bytes.length && !always))
     return new Response(bytes, { status, headers });
