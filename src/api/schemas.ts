@@ -1,6 +1,31 @@
 /** Wire schemas that several features share. TypeBox's own types: Elysia's `t.Integer` accepts text too, also in bodies. */
-import { type TSchema, Type as t } from "@sinclair/typebox";
+import { type SchemaOptions, type TSchema, Type as t } from "@sinclair/typebox";
 import { MAX_PAGE } from "./paging.ts";
+
+/**
+ * In a schema: what the OpenAPI document says in addition, where it tells clients more than is checked here, or what is
+ * checked elsewhere with a better message.
+ */
+export const PUBLISHED = "published";
+/** In the details of an operation: its body may be left out. */
+export const OPTIONAL_BODY = "x-optional-body";
+
+/** In the schema of an object: documented as having other fields, too. */
+export const withOtherFields = { [PUBLISHED]: { additionalProperties: true } };
+
+/** In a schema: documented as this component, which is not what it is checked by. */
+export const publishedAs = (component: string) => ({
+  [PUBLISHED]: { $ref: `#/components/schemas/${component}` },
+});
+
+/** One of the words of a constant; other rooms and the database have the same one. */
+export const enumOf = <const Word extends string>(words: readonly Word[], options: SchemaOptions = {}) =>
+  t.Unsafe<Word>(
+    t.Union(
+      words.map((word) => t.Literal(word)),
+      options,
+    ),
+  );
 
 /** UUID in a path. */
 export const Id = t.String({
@@ -59,6 +84,9 @@ export function parseLimit({ query }: { query: { limit?: unknown } }): void {
   if (typeof query.limit === "string" && /^\d+$/.test(query.limit)) query.limit = Number(query.limit);
 }
 
+/** Details of operations whose body is optional. */
+export const optionalBody = { [OPTIONAL_BODY]: true };
+
 /** Transform of routes whose body is optional. */
 export function defaultToEmptyBody(context: { body: unknown }): void {
   context.body ??= {};
@@ -115,6 +143,8 @@ export const errorResponses = <Status extends number>(...statuses: Status[]) => 
 /** Of operations that read one thing, and of those that change something by the state that it is in. */
 export const readErrors = errorResponses(401, 404, 422, 500);
 export const writeErrors = errorResponses(400, 401, 404, 409, 413, 415, 422, 500);
+/** Of operations that take If-Match. */
+export const updateErrors = errorResponses(400, 401, 404, 409, 412, 413, 415, 422, 500);
 
 /** Makes the OpenAPI details of a tag's operations, all of which need a token. */
 export const securedOperation =
@@ -130,6 +160,8 @@ export const securedOperation =
 export const idempotencyHeaders = t.Object({
   "idempotency-key": t.Optional(
     t.String({
+      // Checked by api/idempotency-key.ts.
+      [PUBLISHED]: { minLength: 1, maxLength: 255, pattern: "^[\\x20-\\x7e]+$" },
       description:
         "1 to 255 printable ASCII characters, kept for 24 hours. A repetition with the same key gets the first reply again (with Idempotency-Replayed: true); another request with the same key gets 409.",
       examples: ["6f2a9c1e-create-login-fix"],

@@ -12,6 +12,10 @@ export type PromptKind = (typeof PROMPT_KINDS)[number];
 /** What an agent knew of the prompts before its own (see memory/memory.ts). */
 export const MEMORY_KINDS = ["fresh", "resumed", "replayed", "cold"] as const;
 export type MemoryKind = (typeof MEMORY_KINDS)[number];
+/** Who speaks in a session's conversation. */
+export const TURN_ROLES = ["user", "assistant"] as const;
+/** What a sandbox is. */
+export const SANDBOX_PROVIDERS = ["local", "allocator"] as const;
 /** The kind of failure that ended a run; it determines how the failure is handled (`runs/failures.ts`). */
 export const FAILURE_KINDS = [
   "transient",

@@ -1,10 +1,10 @@
-import type { FAILURE_KINDS } from "./columns.ts";
+import type { FAILURE_KINDS, TURN_ROLES } from "./columns.ts";
 
 /** The shapes of jsonb columns. New fields must be optional, because old rows lack them. */
 
 /** One turn of a session's conversation, in `session.messages`. `at` is ISO 8601 in UTC. */
 export interface Turn {
-  role: "user" | "assistant";
+  role: (typeof TURN_ROLES)[number];
   content: string;
   prompt_id: string;
   at: string;

@@ -1,11 +1,9 @@
 import { type Static, t } from "elysia";
-import { AnyJson, Id, nullable, outcome, Timestamp, TimestampInput } from "../api/schemas.ts";
+import { AnyJson, enumOf, Id, nullable, outcome, Timestamp, TimestampInput } from "../api/schemas.ts";
 import { DLQ_STATUSES, FAILURE_KINDS } from "../db/columns.ts";
 
-const DlqStatus = t.Unsafe<(typeof DLQ_STATUSES)[number]>(
-  t.Union(DLQ_STATUSES.map((status) => t.Literal(status))),
-);
-const Kind = t.Unsafe<(typeof FAILURE_KINDS)[number]>(t.Union(FAILURE_KINDS.map((kind) => t.Literal(kind))));
+const DlqStatus = enumOf(DLQ_STATUSES);
+const Kind = enumOf(FAILURE_KINDS);
 const notes = t.Optional(
   nullable(
     t.String({

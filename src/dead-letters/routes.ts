@@ -3,6 +3,7 @@ import {
   defaultToEmptyBody,
   errorResponses,
   idParams,
+  optionalBody,
   readErrors,
   securedOperation,
   sharedModels,
@@ -70,7 +71,10 @@ export function deadLetterRoutes(options: { orm: Orm; guard: Guard }) {
         params: idParams,
         body: "ResolveDlqInput",
         transform: defaultToEmptyBody,
-        detail: detail("handlers_dead_letter_queue_resolve_dlq", "Resolve a dead letter", audited),
+        detail: {
+          ...detail("handlers_dead_letter_queue_resolve_dlq", "Resolve a dead letter", audited),
+          ...optionalBody,
+        },
         response: { 200: "ResolveDlqOutput", ...writeErrors },
       },
     )
@@ -85,7 +89,10 @@ export function deadLetterRoutes(options: { orm: Orm; guard: Guard }) {
         params: idParams,
         body: "AbandonDlqInput",
         transform: defaultToEmptyBody,
-        detail: detail("handlers_dead_letter_queue_abandon_dlq", "Abandon a dead letter", audited),
+        detail: {
+          ...detail("handlers_dead_letter_queue_abandon_dlq", "Abandon a dead letter", audited),
+          ...optionalBody,
+        },
         response: { 200: "AbandonDlqOutput", ...writeErrors },
       },
     )
@@ -100,11 +107,14 @@ export function deadLetterRoutes(options: { orm: Orm; guard: Guard }) {
         params: idParams,
         body: "RetryDlqInput",
         transform: defaultToEmptyBody,
-        detail: detail(
-          "handlers_dead_letter_queue_retry_dlq",
-          "Retry a dead letter",
-          `A prompt is queued again at its position in the session, with all its attempts; the return of a sandbox is attempted again. ${audited}`,
-        ),
+        detail: {
+          ...detail(
+            "handlers_dead_letter_queue_retry_dlq",
+            "Retry a dead letter",
+            `A prompt is queued again at its position in the session, with all its attempts; the return of a sandbox is attempted again. ${audited}`,
+          ),
+          ...optionalBody,
+        },
         response: { 200: "RetryDlqOutput", ...writeErrors },
       },
     )

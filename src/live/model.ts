@@ -1,5 +1,69 @@
-import { t } from "elysia";
-import { idParams } from "../api/schemas.ts";
+import { type TSchema, t } from "elysia";
+import { enumOf, Id, idParams } from "../api/schemas.ts";
+import { MessageDto } from "../messages/model.ts";
+import { SessionDto } from "../sessions/model.ts";
+import { END_REASONS } from "./sse-frames.ts";
+
+/** An event by its name, as it is after parsing. @param data the JSON of its `data:`. @param id an example of its `id:`. */
+const event = <Name extends string, Data extends TSchema>(
+  name: Name,
+  { description, data, id }: { description: string; data: Data; id?: string },
+) =>
+  t.Object(
+    {
+      event: t.Literal(name),
+      ...(id !== undefined && {
+        id: t.String({ description: "The position to resume from", examples: [id] }),
+      }),
+      data,
+    },
+    { description },
+  );
+
+const MessageEventData = t.Composite([MessageDto, t.Object({ session_id: Id })], {
+  description: "A MessageDto and its session",
+});
+const events = {
+  StreamMessageEvent: event("message", {
+    description: "A message was stored",
+    data: MessageEventData,
+    id: "41",
+  }),
+  StreamSessionEvent: event("session", {
+    description: "A session was created or has changed: its state, as in the list",
+    data: SessionDto,
+  }),
+  StreamDeletedEvent: event("deleted", {
+    description: "A session was deleted",
+    data: t.Object({ id: Id }),
+  }),
+  StreamByeEvent: event("bye", {
+    description: "The stream ends",
+    data: t.Object({
+      reason: enumOf(END_REASONS, {
+        description:
+          "token_expired: reconnect with a new token; otherwise as before, after `retry` milliseconds",
+      }),
+    }),
+  }),
+  StreamReadyEvent: event("ready", {
+    description: "The current state of every session was sent",
+    data: t.Object({ sessions: t.Integer({ description: "Their number", examples: [2] }) }),
+    id: "1.mjwq3k5c.",
+  }),
+};
+const { StreamReadyEvent, ...sessionStreamEvents } = events;
+const ofOneSession = Object.values(sessionStreamEvents);
+
+/** The events of streams, which no response of JSON refers to. */
+export const liveModels = {
+  MessageEventData,
+  ...events,
+  SessionStreamEvent: t.Union(ofOneSession, { description: "An event of one session's stream" }),
+  UserStreamEvent: t.Union([...ofOneSession, StreamReadyEvent], {
+    description: "An event of the stream of all sessions",
+  }),
+};
 
 const PROTOCOL = `Server-Sent Events. Send the token in the Authorization header, never in the URL, which ends up in logs. A browser's
 EventSource cannot send headers: read the response of \`fetch\` instead, as the SDK does.
@@ -30,12 +94,18 @@ data: {"id":"019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708","title":"Fix the login timeou
 `;
 
 /** OpenAPI responses written by hand: Elysia documents every response that a route declares as JSON. */
-const responsesOf = (example: string, ...errors: number[]) => ({
+const responsesOf = (event: keyof typeof liveModels, example: string, ...errors: number[]) => ({
   200: {
-    description: "The stream, which stays open",
-    content: { "text/event-stream": { schema: { type: "string" as const }, example } },
+    description: `The stream, which stays open: each event is a ${event}`,
+    content: { "text/event-stream": { schema: streamOf(event), example } },
   },
   ...Object.fromEntries(errors.map((status) => [status, ERROR])),
+});
+/** Text, whose parts have a schema: OpenAPI 3.1 has no other way to say what is in a stream. */
+const streamOf = (event: keyof typeof liveModels) => ({
+  type: "string" as const,
+  contentMediaType: "text/event-stream",
+  contentSchema: { $ref: `#/components/schemas/${event}` },
 });
 const ERROR = {
   // server/openapi.ts describes each status.
@@ -67,7 +137,7 @@ export const sessionEvents = {
     ),
   }),
   description: `${PROTOCOL}\n\nIds are the messages' \`seq\`. The stream ends when the session is deleted.`,
-  responses: responsesOf(SESSION_EXAMPLE, 401, 404, 422, 429, 500, 503),
+  responses: responsesOf("SessionStreamEvent", SESSION_EXAMPLE, 401, 404, 422, 429, 500, 503),
 };
 
 const EXAMPLE_ID = "1.mjwq3k5c.AZqzxF1uf4CRorPE1eb3CAE";
@@ -107,6 +177,7 @@ Ids are opaque: they hold a position in every session that was active in the las
 which all other sessions are complete. The guarantees of a single session's stream hold as long as the database stores a batch of
 messages in less than a minute.`,
   responses: responsesOf(
+    "UserStreamEvent",
     SESSION_EXAMPLE.replace("id: 1\n", `id: ${EXAMPLE_ID}\n`).replace(
       "\nid:",
       '\nid: 1.mjwq3k5c.\nevent: ready\ndata: {"sessions":1}\n\nid:',

@@ -7,7 +7,7 @@ import { notFound } from "../shared/errors.ts";
 import { readCursor } from "./cursor.ts";
 import type { Feed } from "./event-stream.ts";
 import type { Hub } from "./hub.ts";
-import { sessionEvents, userEvents } from "./model.ts";
+import { liveModels, sessionEvents, userEvents } from "./model.ts";
 import { sessionFeed } from "./session-feed.ts";
 import { findSession } from "./store.ts";
 import { userFeed } from "./user-feed.ts";
@@ -37,7 +37,7 @@ export function liveRoutes(options: {
 
   return new Elysia()
     .use(guard)
-    .model(sharedModels)
+    .model({ ...sharedModels, ...liveModels })
     .get(
       "/sessions/:id/events",
       async ({ user, params, query, headers, request }) => {

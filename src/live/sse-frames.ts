@@ -12,7 +12,9 @@ export function eventFrame(event: { event: string; data: unknown; id?: string | 
   return `${id}event: ${event.event}\ndata: ${JSON.stringify(event.data)}\n\n`;
 }
 
-export type EndReason = "shutdown" | "token_expired" | "error";
+/** Why the server ends a stream. */
+export const END_REASONS = ["shutdown", "token_expired", "error"] as const;
+export type EndReason = (typeof END_REASONS)[number];
 
 /** The last event of a stream that the server ends. */
 export const endFrame = (reason: EndReason) => eventFrame({ event: "bye", data: { reason } });

@@ -1,31 +1,73 @@
 import { type Static, t } from "elysia";
-import { AnyJson, Id, NextCursor, nullable, outcome, Priority, Timestamp } from "../api/schemas.ts";
-import { FAILURE_KINDS, type MemoryKind, type PromptKind } from "../db/columns.ts";
+import {
+  AnyJson,
+  enumOf,
+  Id,
+  NextCursor,
+  nullable,
+  outcome,
+  Priority,
+  publishedAs,
+  Timestamp,
+  withOtherFields,
+} from "../api/schemas.ts";
+import { FAILURE_KINDS, MEMORY_KINDS, PROMPT_KINDS, PROMPT_STATUSES } from "../db/columns.ts";
+
+const PromptStatus = enumOf(PROMPT_STATUSES);
+const PromptKind = enumOf(PROMPT_KINDS, {
+  description: "agent: an agent works on it; push: the session's branch is pushed",
+});
+const FailureKind = enumOf(FAILURE_KINDS, { description: "The kind of failure" });
+const MemoryKind = enumOf(MEMORY_KINDS, {
+  description:
+    "What the agent knew of the session's earlier prompts: fresh (there were none), resumed (its own memory), replayed (that was lost, and the conversation went in as text) or cold (nothing)",
+});
+
+const EXAMPLE = "Fix the login timeout";
+const TextBlock = t.Object(
+  { type: t.Optional(t.String({ examples: ["text"] })), text: t.String({ examples: [EXAMPLE] }) },
+  withOtherFields,
+);
+const PromptByContent = t.Object(
+  {
+    content: t.Union([t.String(), t.Array(TextBlock)], { examples: [EXAMPLE] }),
+    type: t.Optional(t.String({ examples: ["text"] })),
+  },
+  withOtherFields,
+);
+const promptBy = (field: "prompt" | "text" | "message") =>
+  t.Object({ [field]: t.String({ examples: [EXAMPLE] }) }, withOtherFields);
+/** A schema for each form, of which generated clients make one type: they tell them apart by the required field. */
+const promptForms = {
+  PromptByContent,
+  PromptByPrompt: promptBy("prompt"),
+  PromptByText: promptBy("text"),
+  PromptByMessage: promptBy("message"),
+};
+const PromptData = t.Union([t.String(), ...Object.values(promptForms), t.Array(PromptByContent)], {
+  description: "A prompt, as clients send it. The texts of a list are joined by blank lines",
+  examples: [[{ content: EXAMPLE, type: "text" }]],
+});
 
 const PromptDto = t.Object({
   id: Id,
   session_id: Id,
-  kind: t.Unsafe<PromptKind>(
-    t.String({
-      description: "agent: an agent works on it; push: the session's branch is pushed",
-      examples: ["agent"],
-    }),
-  ),
-  data: { ...AnyJson, examples: [[{ content: "Fix the login timeout", type: "text" }]] },
+  kind: PromptKind,
+  data: {
+    ...AnyJson,
+    description: "As it was sent",
+    examples: [[{ content: "Fix the login timeout", type: "text" }]],
+  },
   seq: t.Integer({ description: "Position in the session, from 1", examples: [1] }),
   priority: Priority,
-  status: t.String({ description: "Queued, Running, Completed, Failed or Cancelled", examples: ["Queued"] }),
+  status: PromptStatus,
   attempt: t.Integer({ description: "Number of times it was started", examples: [1] }),
   error: nullable(
     t.String({ description: "Why it failed", examples: ["The agent ended with exit code 1."] }),
   ),
-  error_kind: nullable(
-    t.Unsafe<(typeof FAILURE_KINDS)[number]>(
-      t.String({ description: `The kind of failure: ${FAILURE_KINDS.join(", ")}`, examples: ["agent"] }),
-    ),
-  ),
+  error_kind: nullable(FailureKind),
   usage: nullable(
-    t.Record(t.String(), t.Number(), {
+    t.Record(t.String(), t.Number({ format: "double" }), {
       description:
         "As reported by the agent; `peak_memory_bytes` and `peak_processes` (threads included) are measured",
       examples: [
@@ -47,15 +89,7 @@ const PromptDto = t.Object({
       examples: ["3f786850e387550fdab836ed7e6dc881de23001b"],
     }),
   ),
-  memory: nullable(
-    t.Unsafe<MemoryKind>(
-      t.String({
-        description:
-          "What the agent knew of the session's earlier prompts: fresh (there were none), resumed (its own memory), replayed (that was lost, and the conversation went in as text) or cold (nothing). Null: it has not started",
-        examples: ["resumed"],
-      }),
-    ),
-  ),
+  memory: { ...nullable(MemoryKind), description: `${MemoryKind.description}. Null: it has not started` },
   memory_reason: nullable(
     t.String({
       description: "Why the agent did not resume",
@@ -71,13 +105,20 @@ export type PromptDto = Static<typeof PromptDto>;
 
 const data = {
   ...AnyJson,
-  description:
-    "A string, an object with `content`, `prompt`, `text` or `message`, or a list of those; stored as sent",
+  ...publishedAs("PromptData"),
+  description: "The prompt; stored as sent",
   examples: [[{ content: "Fix the login timeout", type: "text" }]],
 };
 
 export const promptModels = {
   PromptDto,
+  PromptStatus,
+  PromptKind,
+  FailureKind,
+  MemoryKind,
+  TextBlock,
+  ...promptForms,
+  PromptData,
   CreatePromptInput: t.Object({ session_id: Id, data, priority: t.Optional(Priority) }),
   CreatePromptOutput: t.Object({ ...outcome, id: Id }),
   ReadPromptOutput: t.Object({ prompt: PromptDto }),

@@ -29,7 +29,7 @@ const TAGS = [
   { name: "Health", description: "Health checks and build details" },
 ];
 
-/** The OpenAPI 3.0.3 document of all routes of `app`, byte for byte as /openapi.json serves it. */
+/** The OpenAPI 3.1 document of all routes of `app`, byte for byte as /openapi.json serves it. */
 export async function openApiText(app: { handle(request: Request): Promise<Response> }): Promise<string> {
   return (await app.handle(new Request("http://localhost/openapi.json"))).text();
 }

@@ -1,3 +1,5 @@
+import { OPTIONAL_BODY, PUBLISHED } from "../api/schemas.ts";
+
 type Json = { [key: string]: unknown };
 
 /** As @elysiajs/swagger generates it. */
@@ -6,9 +8,9 @@ export interface RawDocument extends Json {
 }
 
 /**
- * Turns the generator's output into valid OpenAPI 3.0.3, of which linters and strict parsers do not complain. The
- * generator leaves `$id` in responses, responses without descriptions, three media types per body, and JSON Schema
- * keywords that OpenAPI 3.0 does not have.
+ * Turns the generator's output into valid OpenAPI 3.1, of which linters and strict parsers do not complain, and which
+ * generators of clients turn into the types that are meant. The generator leaves `$id` in responses, responses without
+ * descriptions, and three media types per body; it knows neither optional bodies nor what comes with an ETag.
  */
 export function normalizeOpenApi({ paths: found, ...rest }: RawDocument): Json {
   const paths = Object.fromEntries(
@@ -16,33 +18,71 @@ export function normalizeOpenApi({ paths: found, ...rest }: RawDocument): Json {
   );
   for (const path of Object.values(paths))
     for (const operation of Object.values(path)) {
-      for (const [status, response] of Object.entries(operation.responses ?? {})) {
+      const responses = operation.responses ?? {};
+      for (const [status, response] of Object.entries(responses)) {
         // For errors, the generator only knows the description that all of them share.
         if (!response.description || Number(status) >= 400)
           response.description = DESCRIPTIONS[status] ?? response.description ?? "";
         if (WITHOUT_BODY.has(status)) delete response.content;
         else response.content = jsonOnly(response.content);
       }
-      if (operation.requestBody) operation.requestBody.content = jsonOnly(operation.requestBody.content);
+      if (operation.requestBody) {
+        operation.requestBody.content = jsonOnly(operation.requestBody.content);
+        if (operation[OPTIONAL_BODY]) operation.requestBody.required = false;
+      }
+      delete operation[OPTIONAL_BODY];
+      documentEtags(operation, responses);
     }
-  return withReferences(normalizeSchema({ ...rest, paths }) as Json);
+  // Nullable references: OpenAPI 3.0 cannot express them in a way that generators for Go and Python understand.
+  return withReferences(normalizeSchema({ ...rest, openapi: "3.1.0", paths }) as Json);
 }
 
-/** Replaces every copy of a component inside other schemas with a reference to it. */
+/** What every operation has that answers 304 or 412. */
+function documentEtags(operation: Operation, responses: NonNullable<Operation["responses"]>): void {
+  const parameters = [...(responses["304"] ? [IF_NONE_MATCH] : []), ...(responses["412"] ? [IF_MATCH] : [])];
+  if (parameters.length > 0) operation.parameters = [...(operation.parameters ?? []), ...parameters];
+  if (responses["304"])
+    for (const status of ["200", "304"]) Object.assign(responses[status] ?? {}, { headers: { ETag: ETAG } });
+}
+
+const EXAMPLE_ETAG = 'W/"q1Xe7Zr0v3mYkJp2bTn9sA"';
+const ETAG = {
+  description: "The version of what was read: send it as If-None-Match, or as If-Match with a change",
+  schema: { type: "string" },
+  example: EXAMPLE_ETAG,
+};
+const IF_NONE_MATCH = {
+  name: "if-none-match",
+  in: "header",
+  required: false,
+  description: "The ETag of an earlier reply; 304 if that is still current",
+  schema: { type: "string" },
+  example: EXAMPLE_ETAG,
+};
+const IF_MATCH = {
+  name: "if-match",
+  in: "header",
+  required: false,
+  description:
+    "ETags of earlier reads, as they were received, or `*`. If none of them is current, nothing changes, and the reply is 412",
+  schema: { type: "string" },
+  example: EXAMPLE_ETAG,
+};
+
+/**
+ * Replaces every copy of a component inside other schemas with a reference to it. A copy may have a description of its
+ * own, and examples.
+ */
 function withReferences(document: Json): Json {
   const { schemas } = document["components"] as { schemas: Record<string, Json> };
-  const names = new Map(Object.entries(schemas).map(([name, schema]) => [JSON.stringify(schema), name]));
+  const names = new Map(Object.entries(schemas).map(([name, schema]) => [shapeOf(schema), name]));
   const refer = (value: unknown, top = false): unknown => {
     if (Array.isArray(value)) return value.map((one) => refer(one));
     if (typeof value !== "object" || value === null) return value;
-    const name = top ? undefined : names.get(JSON.stringify(value));
-    if (name !== undefined) return { $ref: `#/components/schemas/${name}` };
-    const orNull = top ? undefined : names.get(JSON.stringify(withoutNull(value as Json)));
-    if (orNull !== undefined)
-      return {
-        anyOf: [{ $ref: `#/components/schemas/${orNull}` }, { type: "string", nullable: true, enum: [null] }],
-      };
-    return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, refer(one)]));
+    const name = top ? undefined : names.get(shapeOf(value as Json));
+    if (name !== undefined) return referenceTo(name, value as Json, schemas[name]?.["description"]);
+    const inner = Object.fromEntries(Object.entries(value).map(([key, one]) => [key, refer(one)]));
+    return withShortNull(inner);
   };
   const components = Object.fromEntries(
     Object.entries(schemas).map(([name, schema]) => [name, refer(schema, true)]),
@@ -53,12 +93,23 @@ function withReferences(document: Json): Json {
   };
 }
 
-/** The enum of a nullable enum. */
-function withoutNull({ nullable, ...rest }: Json): Json | undefined {
-  const values = rest["enum"];
-  return nullable === true && Array.isArray(values)
-    ? { ...rest, enum: values.filter((value) => value !== null) }
-    : undefined;
+const shapeOf = ({ description: _, examples: _examples, ...shape }: Json): string => JSON.stringify(shape);
+
+function referenceTo(name: string, { description }: Json, known: unknown): Json {
+  const own = description !== undefined && description !== known;
+  return { $ref: `#/components/schemas/${name}`, ...(own && { description }) };
+}
+
+/** A type or null, in one schema where it is not a reference. */
+function withShortNull(schema: Json): Json {
+  const { oneOf, ...rest } = schema;
+  const [one, nothing, ...more] = Array.isArray(oneOf) ? (oneOf as Json[]) : [];
+  if (!one || nothing?.["type"] !== "null" || more.length > 0) return schema;
+  const { description, ...inner } = one;
+  const described = { ...(description !== undefined && { description }), ...rest };
+  return typeof one["type"] === "string" && !one["enum"]
+    ? { ...described, ...inner, type: [one["type"], "null"] }
+    : { ...described, oneOf: [inner, nothing] };
 }
 
 /** Parameter names of the contract. Elysia's router allows only one name at each place of a path. */
@@ -81,7 +132,8 @@ function withContractNames(
 interface Operation {
   parameters?: { name: string }[];
   responses?: Record<string, { description?: string; content?: Json }>;
-  requestBody?: { content?: Json };
+  requestBody?: { content?: Json; required?: boolean };
+  [OPTIONAL_BODY]?: boolean;
 }
 
 /** Statuses whose responses have no body in HTTP. */
@@ -95,6 +147,7 @@ const DESCRIPTIONS: Readonly<Record<string, string>> = {
   403: "Forbidden; the message says why",
   404: "Not found, or owned by another user",
   409: "Not possible in the current state; the message says why",
+  412: "Changed since the ETag of If-Match; nothing was stored",
   413: "Body too large",
   415: "Content-Type must be application/json, without a Content-Encoding",
   422: "Invalid body or parameter",
@@ -116,34 +169,42 @@ function normalizeSchema(value: unknown): unknown {
   const {
     $id: _,
     additionalProperties: _closed,
-    examples,
     const: constant,
     patternProperties,
+    [PUBLISHED]: published,
     ...rest
   } = value as Json;
+  // Generated clients have a type of their own for UUIDs, which is no text that a pattern could match.
+  if (rest["format"] === "uuid") delete rest["pattern"];
   const out = Object.fromEntries(
     Object.entries(rest).map(([key, one]) => [key, normalizeSchema(one)]),
   ) as Json;
-  // A record: OpenAPI 3.0 only has additionalProperties.
+  // A record. Generators understand additionalProperties better.
   if (patternProperties) out["additionalProperties"] = normalizeSchema(Object.values(patternProperties)[0]);
-  if (Array.isArray(examples)) out["example"] = examples[0];
-  else if (examples !== undefined) out["examples"] = normalizeSchema(examples);
+  // A schema has a list of examples, a parameter one.
+  if ("in" in out && Array.isArray(out["examples"])) {
+    out["example"] = out["examples"][0];
+    delete out["examples"];
+  }
+  Object.assign(out, published);
   if (constant !== undefined) return { ...out, enum: [constant] };
   return Array.isArray(out["anyOf"]) ? normalizeUnion(out) : out;
 }
 
-/** anyOf with null → nullable; anyOf of single values → one enum; a number that Elysia also parses from text → a number. */
+/**
+ * anyOf of single values → one enum; a number that Elysia also parses from text → a number; any other anyOf → oneOf, of
+ * which more generators make a union. No value here is of two of its schemas.
+ */
 function normalizeUnion(schema: Json): Json {
   const all = (schema["anyOf"] as Json[]).filter(
     (one) => !(one["type"] === "string" && /^(integer|numeric|boolean)$/.test(String(one["format"]))),
   );
   const real = all.filter((one) => one["type"] !== "null");
-  const nullable = real.length < all.length ? { nullable: true } : {};
+  const nothing = real.length < all.length ? [{ type: "null" }] : [];
   const { anyOf: _, ...rest } = schema;
   const values = real.flatMap((one) => (one["enum"] as unknown[] | undefined) ?? []);
-  if (real.every((one) => Array.isArray(one["enum"])) && real.length > 0) {
-    return { ...rest, type: "string", enum: nullable.nullable ? [...values, null] : values, ...nullable };
-  }
-  if (real.length === 1) return { ...rest, ...real[0], ...nullable };
-  return { ...rest, anyOf: real, ...nullable };
+  const onlyValues = real.every((one) => Array.isArray(one["enum"]) && one["description"] === undefined);
+  const choices = onlyValues && real.length > 1 ? [{ type: "string", enum: values }] : real;
+  if (choices.length === 1 && nothing.length === 0) return { ...rest, ...choices[0] };
+  return { ...rest, oneOf: [...choices, ...nothing] };
 }

@@ -5,7 +5,7 @@ import type { SessionRow } from "./store.ts";
 
 /** Identifies a sandbox without its secrets. */
 export const toSandboxDto = (config: SandboxConfig | null) =>
-  config && { provider: config.provider as string, id: config.id };
+  config && { provider: config.provider, id: config.id };
 
 /** A session as clients see it, without its conversation. */
 export function toDto(row: SessionRow): SessionDto {

@@ -1,5 +1,5 @@
 import { type Static, t } from "elysia";
-import { Id, NextCursor, Timestamp } from "../api/schemas.ts";
+import { enumOf, Id, NextCursor, Timestamp } from "../api/schemas.ts";
 
 const EgressRequestDto = t.Object(
   {
@@ -9,7 +9,7 @@ const EgressRequestDto = t.Object(
       examples: ["packages.example.com"],
     }),
     port: t.Integer({ examples: [443] }),
-    decision: t.Union([t.Literal("allowed"), t.Literal("refused")]),
+    decision: enumOf(["allowed", "refused"]),
     rule: t.String({
       description: "The entry of EGRESS_ALLOW that allows it, or why it was refused",
       examples: ["not in EGRESS_ALLOW"],

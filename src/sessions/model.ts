@@ -1,7 +1,25 @@
 import { type Static, t } from "elysia";
-import { AnyJson, Id, NextCursor, nullable, outcome, Priority, paging, Timestamp } from "../api/schemas.ts";
-import { CANCELLATION_STATUSES } from "../db/columns.ts";
-import { UI_STATUSES, type UiStatus as UiStatusName } from "../lifecycle/ui-status.ts";
+import {
+  AnyJson,
+  enumOf,
+  Id,
+  NextCursor,
+  nullable,
+  outcome,
+  Priority,
+  PUBLISHED,
+  paging,
+  publishedAs,
+  Timestamp,
+} from "../api/schemas.ts";
+import {
+  CANCELLATION_STATUSES,
+  INBOX_STATUSES,
+  SANDBOX_PROVIDERS,
+  SESSION_STATUSES,
+  TURN_ROLES,
+} from "../db/columns.ts";
+import { UI_STATUSES } from "../lifecycle/ui-status.ts";
 
 const NAME = { minLength: 1, maxLength: 2_000 };
 const repo = t.String({ ...NAME, description: "owner/name, or an https URL", examples: ["owner/name"] });
@@ -12,32 +30,41 @@ const target_branch = t.String({
 });
 const title = t.String({ minLength: 1, maxLength: 500, pattern: "\\S", examples: ["Fix the login timeout"] });
 
-const UiStatus = t.Unsafe<UiStatusName>(t.Union(UI_STATUSES.map((status) => t.Literal(status))));
-const CancellationStatus = t.Unsafe<(typeof CANCELLATION_STATUSES)[number]>(
-  t.Union(CANCELLATION_STATUSES.map((status) => t.Literal(status))),
-);
-const Sandbox = t.Object(
+const UiStatus = enumOf(UI_STATUSES);
+const InboxStatus = enumOf(INBOX_STATUSES, { description: "State of the newest work" });
+const SessionStatus = enumOf(SESSION_STATUSES, {
+  description: "Completed: archived. Failed: until it gets a new prompt",
+});
+const CancellationStatus = enumOf(CANCELLATION_STATUSES);
+const SandboxDto = t.Object(
   {
-    provider: t.String({ examples: ["local"] }),
+    provider: enumOf(SANDBOX_PROVIDERS),
     id: t.String({ examples: ["019ab3c4-5d6e-7f80-91a2-b3c4d5e6f70a"] }),
   },
   { description: "The sandbox that the session holds" },
 );
 
-const SessionDto = t.Object({
+const TurnDto = t.Object(
+  {
+    role: enumOf(TURN_ROLES),
+    content: t.String({ examples: ["Fix the login timeout"] }),
+    prompt_id: Id,
+    at: Timestamp,
+  },
+  { description: "A part of the conversation" },
+);
+
+export const SessionDto = t.Object({
   id: Id,
-  sbxConfig: nullable(Sandbox),
+  sbxConfig: nullable(SandboxDto),
   parent: nullable(Id),
   branch: t.String({ examples: ["prompt/fix-the-login-timeout-1x7k9c2"] }),
   repo: t.String({ examples: ["owner/name"] }),
   targetBranch: t.String({ examples: ["main"] }),
   title: t.String({ examples: ["Fix the login timeout"] }),
   uiStatus: UiStatus,
-  inboxStatus: t.String({
-    description: "State of the newest work: Pending, Processing, Completed, Failed or Cancelled",
-    examples: ["Pending"],
-  }),
-  sessionStatus: t.String({ description: "Active, Completed (archived) or Failed", examples: ["Active"] }),
+  inboxStatus: InboxStatus,
+  sessionStatus: SessionStatus,
   createdAt: Timestamp,
   updatedAt: Timestamp,
   deletedAt: nullable(Timestamp),
@@ -45,22 +72,15 @@ const SessionDto = t.Object({
   cancelledAt: nullable(Timestamp),
   cancelledBy: nullable(t.String({ description: "The user who cancelled it", examples: ["alice"] })),
   messages: t.Optional(
-    t.Array(
-      t.Object({
-        role: t.String({ examples: ["user"] }),
-        content: t.String({ examples: ["Fix the login timeout"] }),
-        prompt_id: Id,
-        at: Timestamp,
-      }),
-      { description: "The conversation; only when a single session is read" },
-    ),
+    t.Array(TurnDto, { description: "The conversation; only when a single session is read" }),
   ),
 });
 export type SessionDto = Static<typeof SessionDto>;
 
 const messages = {
   ...AnyJson,
-  description: "The first prompt: a string, `{content}`, or a list of those; stored as sent",
+  ...publishedAs("PromptData"),
+  description: "The first prompt; stored as sent",
   examples: [[{ content: "Fix the login timeout" }]],
 };
 
@@ -86,24 +106,26 @@ export const sessionQuery = t.Object({
       examples: ["login"],
     }),
   ),
-  order: t.Optional(
-    t.Unsafe<"newest" | "oldest">(
-      t.Union([t.Literal("newest"), t.Literal("oldest")], {
-        description: "Sort order. Default: newest first",
-      }),
-    ),
-  ),
+  order: t.Optional(enumOf(["newest", "oldest"], { description: "Sort order. Default: newest first" })),
 });
 
 export const sessionModels = {
   SessionDto,
+  SandboxDto,
+  TurnDto,
   UiStatus,
+  InboxStatus,
+  SessionStatus,
   CancellationStatus,
   CreateSessionInput: t.Object({
     repo,
     target_branch,
     parent: t.Optional(nullable(Id)),
-    messages: t.Optional(messages),
+    messages: t.Optional({
+      ...messages,
+      [PUBLISHED]: { oneOf: [messages[PUBLISHED], { type: "null" }] },
+      description: "The first prompt, if any; stored as sent",
+    }),
     priority: t.Optional(Priority),
   }),
   CreateSessionOutput: t.Object({ ...outcome, id: Id }),

@@ -1,6 +1,13 @@
 import { Elysia } from "elysia";
 import { createOnce } from "../api/idempotency-store.ts";
-import { idempotencyHeaders, idParams, securedOperation, sharedModels, writeErrors } from "../api/schemas.ts";
+import {
+  idempotencyHeaders,
+  idParams,
+  optionalBody,
+  securedOperation,
+  sharedModels,
+  writeErrors,
+} from "../api/schemas.ts";
 import type { Guard } from "../auth/guard.ts";
 import type { Config } from "../config/config.ts";
 import type { Orm } from "../db/client.ts";
@@ -51,11 +58,14 @@ export function sessionWorkRoutes(options: {
         params: idParams,
         body: "ForkSessionInput",
         headers: idempotencyHeaders,
-        detail: detail(
-          "handlers_sessions_fork",
-          "Fork a session",
-          "A new session that goes on from the end of a prompt: on a new branch from the commit of that time, with the conversation and what the agent remembered then. Its `parent` is the original, which does not change. Send it a prompt to continue.",
-        ),
+        detail: {
+          ...detail(
+            "handlers_sessions_fork",
+            "Fork a session",
+            "A new session that goes on from the end of a prompt: on a new branch from the commit of that time, with the conversation and what the agent remembered then. Its `parent` is the original, which does not change. Send it a prompt to continue.",
+          ),
+          ...optionalBody,
+        },
         response: { 200: "ForkSessionOutput", ...writeErrors },
       },
     );

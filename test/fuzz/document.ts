@@ -3,10 +3,9 @@ import addFormats from "ajv-formats";
 
 export interface Schema {
   $ref?: string;
-  type?: string;
+  type?: string | string[];
   format?: string;
   pattern?: string;
-  nullable?: boolean;
   enum?: unknown[];
   items?: Schema;
   properties?: Record<string, Schema>;
@@ -37,7 +36,7 @@ interface Document {
   components: { schemas: Record<string, Schema> };
 }
 
-/** The operations of an OpenAPI 3.0 document, and validators of their replies. */
+/** The operations of an OpenAPI 3.1 document, and validators of their replies. */
 export function readDocument(text: string) {
   const document = JSON.parse(text) as Document;
   const { schemas } = document.components;
@@ -89,16 +88,14 @@ export function readDocument(text: string) {
   };
 }
 
-/** OpenAPI 3.0's dialect as JSON Schema: `nullable` becomes a union with null, references lead into the document. */
+/** References lead into the document. */
 function draft7(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(draft7);
   if (typeof value !== "object" || value === null) return value;
-  const { nullable, example: _example, ...rest } = value as Record<string, unknown>;
-  const mapped: Record<string, unknown> = Object.fromEntries(
-    Object.entries(rest).map(([key, one]) => [
+  return Object.fromEntries(
+    Object.entries(value).map(([key, one]) => [
       key,
       key === "$ref" ? String(one).replace("#/components", "document#/components") : draft7(one),
     ]),
   );
-  return nullable === true ? { anyOf: [mapped, { type: "null" }] } : mapped;
 }

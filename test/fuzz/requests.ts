@@ -33,11 +33,13 @@ export function requestsFor(document: ReturnType<typeof readDocument>, ids: read
 
   const valid = (given: Schema): fc.Arbitrary<unknown> => {
     const schema = document.resolve(given);
-    if (schema.nullable) return fc.oneof(fc.constant(null), valid({ ...schema, nullable: false }));
+    if (Array.isArray(schema.type)) return fc.oneof(...schema.type.map((type) => valid({ ...schema, type })));
     if (schema.enum) return fc.constantFrom(...schema.enum);
     const choices = schema.anyOf ?? schema.oneOf ?? schema.allOf;
     if (choices) return fc.oneof(...choices.map(valid));
     switch (schema.type) {
+      case "null":
+        return fc.constant(null);
       case "string":
         if (schema.format === "uuid") return id;
         if (schema.format === "date-time")

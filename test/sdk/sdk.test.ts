@@ -70,7 +70,7 @@ describe("the SDK from an empty npm project", () => {
       const script = `const { PromptBackend, NotFoundError } = require("prompt-backend-client");
       console.log(typeof PromptBackend, NotFoundError.name, require("prompt-backend-client/openapi.json").openapi)`;
       expect((await Bun.$`node -e ${script}`.cwd(project).text()).trim()).toBe(
-        "function NotFoundError 3.0.3",
+        "function NotFoundError 3.1.0",
       );
       const code = `import { PromptBackend } from "prompt-backend-client";
       const { sessions, api } = new PromptBackend({ baseUrl: "http://127.0.0.1:8000", token: "" });

@@ -1,7 +1,7 @@
-/** As much of OpenAPI 3.0 as is compared. What is written by hand may leave out the rest. */
+/** As much of OpenAPI 3.0 and 3.1 as is compared. What is written by hand may leave out the rest. */
 export interface Schema {
   $ref?: string;
-  type?: string;
+  type?: string | string[];
   format?: string;
   nullable?: boolean;
   enum?: unknown[];
@@ -9,6 +9,7 @@ export interface Schema {
   required?: string[];
   items?: Schema;
   anyOf?: Schema[];
+  oneOf?: Schema[];
 }
 interface Body {
   required?: boolean;
@@ -173,7 +174,7 @@ function resolver({ components }: OpenApi): Resolve {
       if (!target) throw new Error(`${schema.$ref} leads nowhere`);
       return shapeOf(target);
     }
-    const inner = schema.anyOf?.map(shapeOf);
+    const inner = (schema.anyOf ?? schema.oneOf)?.map(shapeOf);
     const whole = inner ? union(inner) : own(schema);
     if (schema.nullable) whole.types?.add("null");
     return whole;
@@ -183,10 +184,11 @@ function resolver({ components }: OpenApi): Resolve {
 
 const own = ({ type, format, enum: values, properties = {}, required = [], items }: Schema): Shape => ({
   ...(type !== undefined && {
-    types: new Set(values?.every((one) => one === null) ? [] : [type]),
+    types: new Set(values?.every((one) => one === null) ? [] : [type].flat()),
   }),
   formats: new Set(format === undefined ? [] : [format]),
   ...(values && { values: new Set(values) }),
+  ...(type === "null" && { values: new Set([null]) }),
   properties,
   required: new Set(required),
   ...(items && { items }),

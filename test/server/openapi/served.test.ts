@@ -6,11 +6,11 @@ import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
 
 setDefaultTimeout(TEST_TIMEOUT_MS);
 
-test("the served document is OpenAPI 3.0.3 with the contract's names, and equals what print-openapi prints", async () => {
+test("the served document is OpenAPI 3.1 with the contract's names, and equals what print-openapi prints", async () => {
   const app = (await realApp()).on({} as Pick<Database, "orm">);
   const served = await (await app.handle(new Request("http://localhost/openapi.json"))).text();
   const document = JSON.parse(served);
-  expect(document.openapi).toBe("3.0.3");
+  expect(document.openapi).toBe("3.1.0");
   const operations = Object.values(document.paths)
     .flatMap((path) => Object.values(path as object))
     .map(({ operationId }) => operationId);
