@@ -3,6 +3,7 @@ import { join } from "node:path";
 import SwaggerParser from "@apidevtools/swagger-parser";
 import { Ajv } from "ajv";
 import addFormats from "ajv-formats";
+import { INBOX_STATUSES } from "../../../src/db/columns.ts";
 import { openApiText } from "../../../src/server/docs.ts";
 import { makeApp } from "../../harness/app.ts";
 import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
@@ -96,6 +97,94 @@ describe("is well-formed", () => {
     expect(text).not.toMatch(
       /"\$id"|"const"|"type": "(void|Date)"|"nullable"|"published"|"x-optional-body"|"patternProperties"|multipart/,
     );
+  });
+});
+
+describe("becomes the types that are meant, in clients of several generators:", () => {
+  const schema = (name: string) => document.components.schemas[name];
+  const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` });
+  const orNull = (name: string) => ({ oneOf: [ref(name), { type: "null" }] });
+
+  test("closed sets of values are enums with names, nullable ones too", () => {
+    expect(schema("SessionDto")?.properties).toMatchObject({
+      uiStatus: ref("UiStatus"),
+      inboxStatus: ref("InboxStatus"),
+      sessionStatus: ref("SessionStatus"),
+      cancellationStatus: orNull("CancellationStatus"),
+      sbxConfig: orNull("SandboxDto"),
+    });
+    expect(schema("PromptDto")?.properties).toMatchObject({
+      kind: ref("PromptKind"),
+      status: ref("PromptStatus"),
+      error_kind: orNull("FailureKind"),
+      memory: orNull("MemoryKind"),
+    });
+    expect(schema("InboxStatus")?.enum).toEqual([...INBOX_STATUSES]);
+    // Generators for Go make a constant named after null of it.
+    expect(text).not.toMatch(/"enum": \[[^\]]*null/);
+  });
+
+  test("a uuid has no pattern beside its format", () => {
+    expect(text).toContain('"format": "uuid"');
+    expect(text.match(/[^{}]*"format": "uuid"[^{}]*/g)?.filter((one) => one.includes('"pattern"'))).toEqual(
+      [],
+    );
+  });
+
+  test("prompts and messages are sent in the forms that clients use", () => {
+    for (const name of ["CreatePromptInput", "UpdatePromptInput"])
+      expect(schema(name)?.properties?.["data"], name).toMatchObject(ref("PromptData"));
+    expect(schema("CreateSessionWithPromptInput")?.properties?.["messages"]).toMatchObject(ref("PromptData"));
+    expect(schema("CreateMessageInput")?.properties?.["data"]).toMatchObject(ref("MessageData"));
+    const ajv = new Ajv({ strict: false });
+    const accepts = ajv.compile({ ...schema("PromptData"), components: document.components });
+    const part = { content: "x" };
+    for (const data of [
+      "x",
+      part,
+      { prompt: "x" },
+      { text: "x" },
+      { message: "x" },
+      [part],
+      [{ ...part, type: "text" }],
+    ])
+      expect(accepts(data), JSON.stringify(data)).toBe(true);
+    for (const data of [1, null, {}, [1]]) expect(accepts(data), JSON.stringify(data)).toBe(false);
+  });
+
+  test("bodies that may be left out are optional, all others are required", () => {
+    const optional = operations()
+      .filter(({ operation }) => operation.requestBody?.required === false)
+      .map(({ at }) => at);
+    expect(optional).toEqual([
+      "POST /sessions/{id}/fork",
+      "POST /dead-letter-queue/{id}/resolve",
+      "POST /dead-letter-queue/{id}/abandon",
+      "POST /dead-letter-queue/{id}/retry",
+    ]);
+  });
+
+  test("an Idempotency-Key has its length and its characters", () => {
+    const keys = operations().flatMap(({ operation }) =>
+      (operation.parameters ?? []).filter(({ name }) => name === "idempotency-key"),
+    );
+    expect(keys.length).toBeGreaterThan(4);
+    for (const { schema } of keys)
+      expect<unknown>(schema).toEqual({
+        type: "string",
+        minLength: 1,
+        maxLength: 255,
+        pattern: "^[\\x20-\\x7e]+$",
+      });
+  });
+
+  test("each event of a stream has a schema, to which its stream refers", () => {
+    const stream = (path: string) =>
+      document.paths[path]?.["get"]?.responses["200"]?.content?.["text/event-stream"]?.schema;
+    expect(stream("/events")).toMatchObject({ type: "string", contentSchema: ref("UserStreamEvent") });
+    expect(stream("/sessions/{id}/events")).toMatchObject({ contentSchema: ref("SessionStreamEvent") });
+    const names = ["Message", "Session", "Deleted", "Bye", "Ready"];
+    expect(schema("UserStreamEvent")?.oneOf).toEqual(names.map((name) => ref(`Stream${name}Event`)));
   });
 });
 
