@@ -17,6 +17,8 @@ export interface RateLimits {
   byAddress(request: Request): Promise<Allowance>;
 }
 
+/** Uses a ticket up. @returns whose it was; undefined for one that is not valid. */
+type RedeemTicket = (ticket: string) => Promise<User | undefined>;
 type Outcome = { user: User } | { refusal: unknown; challenge: string };
 type LimitedOutcome = Outcome & { headers?: Allowance["headers"] };
 
@@ -41,17 +43,19 @@ export function createGuard(options: {
   limits?: RateLimits | undefined;
   /** Requests that need no token. Default: none. */
   exempt?: (request: Request) => boolean;
+  /** Makes `?ticket=` as good as a token, for one request, whatever becomes of it. Default: a ticket opens nothing. */
+  redeemTicket?: RedeemTicket;
   /** Called for each request without a valid token. @param reason an error code. */
   onRefused?: ((request: Request, reason: string) => void) | undefined;
 }) {
-  const { verifier, limits, exempt, onRefused } = options;
+  const { verifier, limits, exempt, redeemTicket, onRefused } = options;
   const outcomes = new WeakMap<Request, Promise<LimitedOutcome>>();
   const outcomeOf = (request: Request): Promise<LimitedOutcome> => {
     let outcome = outcomes.get(request);
     if (!outcome) {
       outcome = exempt?.(request)
         ? Promise.resolve({ user: NOBODY })
-        : authenticate(verifier, request.headers.get("authorization")).then((one) => {
+        : authenticate(verifier, request, redeemTicket).then((one) => {
             if ("refusal" in one && isUnauthorized(one.refusal)) onRefused?.(request, one.refusal.code);
             return limits ? applyLimit(limits, request, one) : one;
           });
@@ -62,7 +66,9 @@ export function createGuard(options: {
 
   return (
     // Elysia takes plugins of one name for the same.
-    new Elysia({ name: exempt ? "auth-guard-with-exemptions" : "auth-guard" })
+    new Elysia({
+      name: exempt ? "auth-guard-with-exemptions" : redeemTicket ? "auth-guard-with-tickets" : "auth-guard",
+    })
       // Runs before the body is parsed, and only where there may be one. It refuses by claiming the body as
       // its own, so that nothing reads it; thrown here, the error would be taken for malformed JSON.
       .onParse({ as: "scoped" }, async ({ request }) =>
@@ -92,8 +98,20 @@ async function applyLimit(limits: RateLimits, request: Request, outcome: Outcome
 }
 
 /** Never rejects, because two hooks await the same outcome. */
-async function authenticate(verifier: TokenVerifier, header: string | null): Promise<Outcome> {
+async function authenticate(
+  verifier: TokenVerifier,
+  request: Request,
+  redeemTicket: RedeemTicket | undefined,
+): Promise<Outcome> {
   if (verifier.anonymous) return { user: verifier.anonymous };
+  const header = request.headers.get("authorization");
+  const tickets = redeemTicket ? new URL(request.url).searchParams.getAll("ticket") : [];
+  const [ticket] = tickets;
+  if (redeemTicket && ticket !== undefined) {
+    if (header !== null || tickets.length > 1)
+      return refused("unauthorized", "Send one ticket or the Authorization header, not several of them.");
+    return byTicket(verifier, redeemTicket(ticket));
+  }
   if (!header)
     return refused("token_missing", "A token is required: send the header `Authorization: Bearer <token>`.");
   const token = BEARER.exec(header)?.[1];
@@ -106,6 +124,19 @@ async function authenticate(verifier: TokenVerifier, header: string | null): Pro
   }
 }
 
-function refused(code: "token_missing" | "unauthorized", message: string): Outcome {
+async function byTicket(verifier: TokenVerifier, redeemed: Promise<User | undefined>): Promise<Outcome> {
+  try {
+    const user = await redeemed;
+    if (user && (await verifier.isTrusted(user))) return { user };
+  } catch (refusal) {
+    return { refusal, challenge: CHALLENGE };
+  }
+  return refused(
+    "ticket_invalid",
+    "The ticket is unknown, has expired or was used already: each is for one request. Get another one from POST /events/ticket.",
+  );
+}
+
+function refused(code: "token_missing" | "ticket_invalid" | "unauthorized", message: string): Outcome {
   return { refusal: new AppError(code, message), challenge: CHALLENGE };
 }

@@ -80,3 +80,19 @@ export const webhookSignature = pgTable(
   },
   (t) => [index("webhook_signature_seen").on(t.seenAt)],
 );
+
+/** Tickets for event streams that nobody has used yet. */
+export const eventTicket = pgTable(
+  "event_ticket",
+  {
+    /** Hexadecimal SHA-256 of the ticket. */
+    hash: text("hash").primaryKey(),
+    userId: text("user_id").notNull(),
+    /** When the token expires that it was created with; null: never. The stream ends with it. */
+    tokenExpiresAt: at("token_expires_at"),
+    /** Of the key that signed that token; null without an issuer. */
+    keyFingerprint: text("key_fingerprint"),
+    expiresAt: at("expires_at").notNull(),
+  },
+  (t) => [index("event_ticket_user").on(t.userId), index("event_ticket_expires").on(t.expiresAt)],
+);

@@ -66,7 +66,9 @@ export const liveModels = {
 };
 
 const PROTOCOL = `Server-Sent Events. Send the token in the Authorization header, never in the URL, which ends up in logs. A browser's
-EventSource cannot send headers: read the response of \`fetch\` instead, as the SDK does.
+EventSource cannot send headers: read the response of \`fetch\` instead, as the SDK does, or send a ticket of POST /events/ticket as
+\`?ticket=\`. The first request with a ticket uses it up, whatever the reply, so that an EventSource is refused when it reconnects by
+itself, and closes: then open another, with a new ticket and the last id as \`?after=\`.
 
 - \`message\`: a MessageDto with \`session_id\`. Its \`id:\` is the position to resume from.
 - \`session\`: a SessionDto as in the list, sent whenever it changes and after all messages that existed before the change. It has no id:
@@ -116,6 +118,15 @@ const ERROR = {
 /** A message's `seq`; a JavaScript number holds 15 digits exactly. */
 const SEQ = "^[0-9]{1,15}$";
 
+export const EXAMPLE_TICKET = "kq3Zc1Yt0mU8vX5sH2nQ7wE9rL4pB6dJfGaKiOxTzVM";
+
+const ticket = t.Optional(
+  t.String({
+    description: "In place of the Authorization header: a ticket of POST /events/ticket",
+    examples: [EXAMPLE_TICKET],
+  }),
+);
+
 export const sessionEvents = {
   params: idParams,
   query: t.Object({
@@ -126,6 +137,7 @@ export const sessionEvents = {
         examples: ["41"],
       }),
     ),
+    ticket,
   }),
   headers: t.Object({
     "last-event-id": t.Optional(
@@ -157,6 +169,7 @@ export const userEvents = {
         examples: [EXAMPLE_ID],
       }),
     ),
+    ticket,
   }),
   headers: t.Object({
     "last-event-id": t.Optional(

@@ -9,6 +9,8 @@ import type { Database } from "../db/client.ts";
 import { deadLetterRoutes } from "../dead-letters/routes.ts";
 import type { Hub } from "../live/hub.ts";
 import { liveRoutes } from "../live/routes.ts";
+import { ticketRoutes } from "../live/ticket-routes.ts";
+import { redeemTicket } from "../live/ticket-store.ts";
 import { meRoutes } from "../me/routes.ts";
 import { messageRoutes } from "../messages/routes.ts";
 import type { Logger } from "../observability/logger.ts";
@@ -53,6 +55,12 @@ export function createApp(options: AppOptions) {
   const onRefused = (request: Request, reason: string) =>
     options.onRefused?.(reason, clientAddress(request, config.trustedProxyHops));
   const guard = createGuard({ verifier, limits, onRefused }).onParse({ as: "scoped" }, readJson);
+  const streamGuard = createGuard({
+    verifier,
+    limits,
+    onRefused,
+    redeemTicket: (ticket) => redeemTicket(orm, ticket),
+  });
   const detailGuard = createGuard({
     verifier,
     limits,
@@ -83,6 +91,7 @@ export function createApp(options: AppOptions) {
     .use(messageRoutes({ orm, guard }))
     .use(deadLetterRoutes({ orm, guard }))
     .use(auditRoutes({ orm, guard }))
-    .use(liveRoutes({ orm, hub, guard, verifier }))
+    .use(ticketRoutes({ orm, guard }))
+    .use(liveRoutes({ orm, hub, guard: streamGuard, verifier }))
     .use(webhookRoutes({ orm, config, limits, logger }));
 }

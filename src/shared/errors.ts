@@ -25,6 +25,7 @@ export const ERROR_CODES = {
   unauthorized: "unauthorized",
   token_missing: "unauthorized",
   token_expired: "unauthorized",
+  ticket_invalid: "unauthorized",
   host_not_allowed: "forbidden",
   origin_not_allowed: "forbidden",
   webhooks_closed: "forbidden",

@@ -3,6 +3,7 @@ import { purgeAudit } from "../audit/seal-store.ts";
 import { purgeOldHeartbeats } from "../db/heartbeats.ts";
 import { databaseIdentity, PURGE_BATCH } from "../db/purge.ts";
 import { purgeOldRequestCounts } from "../db/request-counts.ts";
+import { purgeExpiredTickets } from "../live/ticket-store.ts";
 import { purgeOldMemory } from "../memory/purge-store.ts";
 import { purgeOldMessages } from "../messages/purge-store.ts";
 import { purgePublished } from "../queue/outbox.ts";
@@ -42,6 +43,7 @@ export async function purge(
   await drain("outbox_rows", () => purgePublished(orm));
   await drain("idempotency_keys", () => purgeExpiredKeys(orm));
   await drain("request_counts", () => purgeOldRequestCounts(orm));
+  await drain("event_tickets", () => purgeExpiredTickets(orm));
   await drain("webhook_signatures", () => purgeOldSignatures(orm));
   await purgeOldHeartbeats(orm);
   if (auditDays > 0) await drain("audit_entries", () => purgeAudit(orm, auditDays, PURGE_BATCH));
