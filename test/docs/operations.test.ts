@@ -138,10 +138,12 @@ else
         const next = await makeKey("two", "RS256");
         await issuer.publish(next);
         const renewed = await issuer.token(next, admin);
-        expect((await client(() => server.url, renewed).ask("GET", "/me")).status).toBe(200);
+        const rotated = client(() => server.url, renewed);
+        expect((await rotated.ask("GET", "/me")).status).toBe(200);
+        expect((await api.ask("GET", "/me")).status).toBe(401);
 
         await stop(worker);
-        const dead = await api.submit("owner/name", "dead");
+        const dead = await rotated.submit("owner/name", "dead");
         const direct = await openPostgres({
           url: database,
           poolMax: 1,
@@ -156,7 +158,7 @@ else
         expect(replies).toContain('"last_error":"It broke."');
         expect(replies).toContain("1 queued again");
         worker = await machine.start(work);
-        await api.done(dead.sessionId);
+        await rotated.done(dead.sessionId);
         await stop(worker, server);
         // The rest is for embedded mode, see below.
         expect(guide.left()).toEqual(["Rotate keys"]);
