@@ -46,7 +46,10 @@ async function build(openapi: string): Promise<void> {
 /** A hash of everything that the package is made of. */
 async function hashOfSources(openapi: string): Promise<string> {
   const hash = new Bun.CryptoHasher("sha256").update(openapi);
-  const files = await Array.fromAsync(new Bun.Glob("{*.*,src/**}").scan({ cwd: sdk }));
+  // Bun 1.4.5 finds nothing by both patterns in one, `{*.*,src/**}`.
+  const files = (
+    await Promise.all(["*.*", "src/**"].map((one) => Array.fromAsync(new Bun.Glob(one).scan({ cwd: sdk }))))
+  ).flat();
   for (const file of files.filter((one) => !/^(openapi\.json|src\/generated\/|.*\.tgz$)/.test(one)).sort())
     hash.update(`\0${file}\0`).update(await readFile(join(sdk, file)));
   return hash.update(await readFile(import.meta.path)).digest("hex");

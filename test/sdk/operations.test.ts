@@ -28,6 +28,7 @@ const METHODS: Record<string, (pb: Client) => PromiseLike<unknown>> = {
   handlers_sessions_list_egress: (pb) => pb.sessions.listEgress(ID),
   handlers_sessions_events: (pb) => pb.events.session(ID).next(),
   handlers_events: (pb) => pb.events.all().next(),
+  handlers_events_create_ticket: (pb) => pb.events.createTicket(),
   handlers_prompts_create: (pb) => pb.prompts.create({ session_id: ID, data: "Fix it" }),
   handlers_prompts_list: (pb) => pb.prompts.list(ID),
   handlers_prompts_read: (pb) => pb.prompts.retrieve(ID),
@@ -49,7 +50,7 @@ const METHODS: Record<string, (pb: Client) => PromiseLike<unknown>> = {
 };
 
 /**
- * The POSTs without an Idempotency-Key, which are retried as well: each of them finds out itself that it was done before.
+ * The POSTs without an Idempotency-Key, which are retried as well: each of them finds out itself that it was done before, or does no harm twice.
  * A new one needs a key, or a reason to be here.
  */
 const REPEATABLE = [
@@ -57,6 +58,8 @@ const REPEATABLE = [
   "handlers_dead_letter_queue_resolve_dlq",
   "handlers_dead_letter_queue_retry_dlq",
   "handlers_dead_letter_queue_retry_dlq_entries",
+  // A ticket whose reply was lost expires unused.
+  "handlers_events_create_ticket",
   "handlers_sessions_cancel",
   "handlers_webhooks_return_item",
 ];

@@ -1,17 +1,23 @@
-import type { Core } from "../core.js";
+import type { APIPromise } from "../api-promise.js";
+import type { Core, RequestOptions } from "../core.js";
 import { type EventsOptions, follow, type SessionEvent, type UserEvent } from "../events.js";
-import type { HandlersEventsData, HandlersSessionsEventsData } from "../generated/types.gen.js";
-import { checkId } from "./resource.js";
+import type {
+  EventTicketOutput,
+  HandlersEventsData,
+  HandlersSessionsEventsData,
+} from "../generated/types.gen.js";
+import { checkId, Resource } from "./resource.js";
 
 /** The addresses of the generated methods, which cannot follow a stream across reconnects. */
 const OF_SESSION = "/sessions/{id}/events" satisfies HandlersSessionsEventsData["url"];
 const OF_USER = "/events" satisfies HandlersEventsData["url"];
 
 /** Live streams. They reconnect and resume by themselves; no message is skipped, repeated or reordered. */
-export class Events {
+export class Events extends Resource {
   readonly #core: Core;
 
   constructor(core: Core) {
+    super(core);
     this.#core = core;
   }
 
@@ -24,5 +30,10 @@ export class Events {
   /** Events of all your sessions, from now on or after `options.after`. */
   all(options?: EventsOptions): AsyncGenerator<UserEvent, void, undefined> {
     return follow<UserEvent>(this.#core, { url: OF_USER }, options);
+  }
+
+  /** A ticket for one stream of a client that sends no headers, such as a browser's EventSource. The streams above need none. */
+  createTicket(options?: RequestOptions): APIPromise<EventTicketOutput> {
+    return this.request(options, (init) => this.api.handlersEventsCreateTicket(init));
   }
 }
