@@ -1,3 +1,5 @@
+import { AppError } from "../shared/errors.ts";
+
 /** A weak ETag of everything that determines a reply: equal parts mean an equal reply, as far as a client can see. */
 export function weakEtag(...parts: readonly unknown[]): string {
   const digest = new Bun.CryptoHasher("sha256").update(JSON.stringify(parts)).digest("base64url");
@@ -22,8 +24,28 @@ export function isUnchanged(
 /** Whether If-None-Match names this ETag, by weak comparison, or is `*`. */
 function matchesEtag(request: Request, etag: string): boolean {
   const header = request.headers.get("if-none-match");
-  if (header === null) return false;
-  if (header.trim() === "*") return true;
+  return header !== null && names(header, etag);
+}
+
+/** The ETags that a change requires, one of which must be current; null: it does not depend on any. */
+export const ifMatchOf = (request: Request): string | null => request.headers.get("if-match");
+
+/**
+ * For a change, in its transaction, once the row is locked. Our ETags stand for the version of a row, not for the bytes of
+ * a reply, and proxies that compress make any ETag a weak one: so they match although they are weak.
+ * @throws AppError `precondition_failed`.
+ */
+export function requireMatch(ifMatch: string | null, etag: string): void {
+  if (ifMatch === null || names(ifMatch, etag)) return;
+  throw new AppError(
+    "precondition_failed",
+    "If-Match: none of its ETags is current, so it was changed since you read it, and nothing was stored. Read it again, and send the change with the new ETag.",
+  );
+}
+
+/** Whether a list of ETags has this one, weak or not, or is `*`. */
+function names(list: string, etag: string): boolean {
+  if (list.trim() === "*") return true;
   const opaque = (one: string) => one.replace(/^W\//, "");
-  return (header.match(/(?:W\/)?"[^"]*"/g) ?? []).some((one) => opaque(one) === opaque(etag));
+  return (list.match(/(?:W\/)?"[^"]*"/g) ?? []).some((one) => opaque(one) === opaque(etag));
 }

@@ -143,6 +143,8 @@ export const errorResponses = <Status extends number>(...statuses: Status[]) => 
 /** Of operations that read one thing, and of those that change something by the state that it is in. */
 export const readErrors = errorResponses(401, 404, 422, 500);
 export const writeErrors = errorResponses(400, 401, 404, 409, 413, 415, 422, 500);
+/** Of operations that take If-Match. */
+export const updateErrors = errorResponses(400, 401, 404, 409, 412, 413, 415, 422, 500);
 
 /** Makes the OpenAPI details of a tag's operations, all of which need a token. */
 export const securedOperation =

@@ -1,6 +1,7 @@
 import { Elysia } from "elysia";
+import { isUnchanged, weakEtag } from "../api/etag.ts";
 import { nextCursor } from "../api/paging.ts";
-import { errorResponses, parseLimit, securedOperation, sharedModels } from "../api/schemas.ts";
+import { errorResponses, NotModified, parseLimit, securedOperation, sharedModels } from "../api/schemas.ts";
 import type { User } from "../auth/claims.ts";
 import type { Guard } from "../auth/guard.ts";
 import { recordAudit } from "../db/audit-log.ts";
@@ -22,7 +23,8 @@ export function auditRoutes(options: { orm: Orm; guard: Guard }) {
     .model({ ...sharedModels, ...auditModels })
     .get(
       "/audit",
-      async ({ user, query, request }) => {
+      async (context) => {
+        const { user, query, request, status } = context;
         requireAdmin(user);
         const { limit = DEFAULT_LIMIT, cursor, ...filter } = query;
         const exported = request.headers.get("accept")?.toLowerCase().includes(JSON_LINES) ?? false;
@@ -33,7 +35,8 @@ export function auditRoutes(options: { orm: Orm; guard: Guard }) {
         // Elysia sends a Response as it is; the schema describes the JSON.
         if (exported) return jsonLines(orm, filter) as never;
         const page = await listAudit(orm, { ...filter, limit, cursor });
-        return { entries: page.rows.map(toDto), ...nextCursor({ limit }, page) };
+        const reply = { entries: page.rows.map(toDto), ...nextCursor({ limit }, page) };
+        return isUnchanged(context, weakEtag(reply)) ? status(304, undefined) : reply;
       },
       {
         query: auditQuery,
@@ -43,7 +46,7 @@ export function auditRoutes(options: { orm: Orm; guard: Guard }) {
           "List the audit log",
           `For the role admin. Newest first. With \`Accept: ${JSON_LINES}\` all matching entries are exported instead, in their order, one JSON object a line; limit and cursor are then not used.`,
         ),
-        response: { 200: "ListAuditOutput", ...errorResponses(401, 403, 422, 500) },
+        response: { 200: "ListAuditOutput", 304: NotModified, ...errorResponses(401, 403, 422, 500) },
       },
     );
 }

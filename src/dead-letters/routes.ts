@@ -1,8 +1,10 @@
 import { Elysia } from "elysia";
+import { isUnchanged, weakEtag } from "../api/etag.ts";
 import {
   defaultToEmptyBody,
   errorResponses,
   idParams,
+  NotModified,
   optionalBody,
   readErrors,
   securedOperation,
@@ -36,10 +38,12 @@ export function deadLetterRoutes(options: { orm: Orm; guard: Guard }) {
     .model({ ...sharedModels, ...deadLetterModels })
     .get(
       "/dead-letter-queue",
-      async ({ user, query }) => {
+      async (context) => {
+        const { user, query } = context;
         const wanted = query.status?.toLowerCase();
-        const status = DLQ_STATUSES.find((one) => one.toLowerCase() === wanted);
-        return { entries: (await listDeadLetters(orm, viewerOf(user), status)).map(toDlqDto) };
+        const wantedStatus = DLQ_STATUSES.find((one) => one.toLowerCase() === wanted);
+        const entries = (await listDeadLetters(orm, viewerOf(user), wantedStatus)).map(toDlqDto);
+        return isUnchanged(context, weakEtag(entries)) ? context.status(304, undefined) : { entries };
       },
       {
         query: statusQuery,
@@ -48,16 +52,20 @@ export function deadLetterRoutes(options: { orm: Orm; guard: Guard }) {
           "List dead letters",
           "Newest first. Users see their own; the role admin sees all.",
         ),
-        response: { 200: "ListDlqOutput", ...errorResponses(401, 422, 500) },
+        response: { 200: "ListDlqOutput", 304: NotModified, ...errorResponses(401, 422, 500) },
       },
     )
     .get(
       "/dead-letter-queue/:id",
-      async ({ user, params }) => toDlqDto(await readDeadLetter(orm, viewerOf(user), params.id)),
+      async (context) => {
+        const { user, params, status } = context;
+        const entry = toDlqDto(await readDeadLetter(orm, viewerOf(user), params.id));
+        return isUnchanged(context, weakEtag(entry)) ? status(304, undefined) : entry;
+      },
       {
         params: idParams,
         detail: detail("handlers_dead_letter_queue_get_dlq_entry", "Get a dead letter"),
-        response: { 200: "DlqDto", ...readErrors },
+        response: { 200: "DlqDto", 304: NotModified, ...readErrors },
       },
     )
     .post(

@@ -1,5 +1,13 @@
 import { Elysia, t } from "elysia";
-import { errorResponses, nullable, securedOperation, sharedModels, Timestamp } from "../api/schemas.ts";
+import { isUnchanged, weakEtag } from "../api/etag.ts";
+import {
+  errorResponses,
+  NotModified,
+  nullable,
+  securedOperation,
+  sharedModels,
+  Timestamp,
+} from "../api/schemas.ts";
 import type { Guard } from "../auth/guard.ts";
 import type { Config } from "../config/config.ts";
 import type { Orm } from "../db/client.ts";
@@ -38,21 +46,25 @@ export function meRoutes(options: {
     .model({ ...sharedModels, ...meModels })
     .get(
       "/me",
-      async ({ user }) => ({
-        id: user.id,
-        name: user.name ?? null,
-        email: user.email ?? null,
-        roles: [...user.roles],
-        expires_at: Number.isFinite(user.expiresAt) ? new Date(user.expiresAt).toISOString() : null,
-        limits: {
-          unfinished_prompts: await countUnfinished(orm, user.id, config.maxUnfinishedPrompts),
-          requests_per_minute: perMinute || null,
-          max_unfinished_prompts: config.maxUnfinishedPrompts,
-        },
-      }),
+      async (context) => {
+        const { user, status } = context;
+        const me = {
+          id: user.id,
+          name: user.name ?? null,
+          email: user.email ?? null,
+          roles: [...user.roles],
+          expires_at: Number.isFinite(user.expiresAt) ? new Date(user.expiresAt).toISOString() : null,
+          limits: {
+            unfinished_prompts: await countUnfinished(orm, user.id, config.maxUnfinishedPrompts),
+            requests_per_minute: perMinute || null,
+            max_unfinished_prompts: config.maxUnfinishedPrompts,
+          },
+        };
+        return isUnchanged(context, weakEtag(me)) ? status(304, undefined) : me;
+      },
       {
         detail: securedOperation("Me")("handlers_me", "Get the current user and limits"),
-        response: { 200: "MeOutput", ...errorResponses(401, 500) },
+        response: { 200: "MeOutput", 304: NotModified, ...errorResponses(401, 500) },
       },
     );
 }

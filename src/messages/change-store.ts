@@ -1,11 +1,12 @@
 import { and, eq, ne, sql } from "drizzle-orm";
+import { requireMatch } from "../api/etag.ts";
 import { recordAudit } from "../db/audit-log.ts";
 import type { Orm, Queryable, Transaction } from "../db/client.ts";
 import { message, prompt, session } from "../db/tables.ts";
 import { lockUnfinished } from "../lifecycle/locks.ts";
 import { ownedSession, readOwnPrompt } from "../lifecycle/ownership.ts";
 import { AppError, notFound } from "../shared/errors.ts";
-import type { MessageRow } from "./store.ts";
+import { type MessageRow, messageTag } from "./store.ts";
 
 interface Wanted {
   userId: string;
@@ -56,11 +57,16 @@ export async function createMessage(
   return { id };
 }
 
-/** @throws AppError `message_not_found`, `prompt_running`, `message_uuid_taken` */
-export async function updateMessage(orm: Orm, wanted: Wanted & { data: unknown }): Promise<void> {
+/** @throws AppError `message_not_found`, `prompt_running`, `precondition_failed`, `message_uuid_taken` */
+export async function updateMessage(
+  orm: Orm,
+  wanted: Wanted & { ifMatch: string | null; data: unknown },
+): Promise<void> {
   await orm.transaction(async (tx) => {
     const { id, promptId } = await readMessage(tx, wanted);
     await lockIdlePrompt(tx, promptId);
+    // The lock was waited for: the message may have been changed or deleted since it was read.
+    requireMatch(wanted.ifMatch, messageTag(await readMessage(tx, wanted)));
     await requireOwnUuid(tx, promptId, wanted.data, id);
     await tx
       .update(message)

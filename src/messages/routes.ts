@@ -1,5 +1,5 @@
 import { Elysia, t } from "elysia";
-import { isUnchanged } from "../api/etag.ts";
+import { ifMatchOf, isUnchanged } from "../api/etag.ts";
 import { createOnce } from "../api/idempotency-store.ts";
 import { nextCursor } from "../api/paging.ts";
 import {
@@ -11,6 +11,7 @@ import {
   readErrors,
   securedOperation,
   sharedModels,
+  updateErrors,
   writeErrors,
 } from "../api/schemas.ts";
 import type { Guard } from "../auth/guard.ts";
@@ -18,7 +19,7 @@ import type { Orm } from "../db/client.ts";
 import { createMessage, deleteMessage, readMessage, updateMessage } from "./change-store.ts";
 import { toMessageDto } from "./dto.ts";
 import { messageModels } from "./model.ts";
-import { listMessages, messagesTag } from "./store.ts";
+import { listMessages, messagesTag, messageTag } from "./store.ts";
 
 /** Messages: the agent's output, in order. Clients may create, update and delete them while the prompt is not running. */
 export function messageRoutes(options: { orm: Orm; guard: Guard }) {
@@ -46,19 +47,24 @@ export function messageRoutes(options: { orm: Orm; guard: Guard }) {
     )
     .get(
       "/messages/:id",
-      async ({ user, params }) => ({
-        message: toMessageDto(await readMessage(orm, { userId: user.id, id: params.id })),
-      }),
+      async (context) => {
+        const { user, params, status } = context;
+        const row = await readMessage(orm, { userId: user.id, id: params.id });
+        return isUnchanged(context, messageTag(row))
+          ? status(304, undefined)
+          : { message: toMessageDto(row) };
+      },
       {
         params: idParams,
         detail: detail("handlers_messages_read", "Get a message"),
-        response: { 200: "ReadMessageOutput", ...readErrors },
+        response: { 200: "ReadMessageOutput", 304: NotModified, ...readErrors },
       },
     )
     .put(
       "/messages/:id",
-      async ({ user, params, body }) => {
-        await updateMessage(orm, { userId: user.id, id: params.id, data: body.data });
+      async ({ user, params, body, request }) => {
+        const ifMatch = ifMatchOf(request);
+        await updateMessage(orm, { userId: user.id, id: params.id, ifMatch, data: body.data });
         return { success: true, message: "Message updated" };
       },
       {
@@ -66,7 +72,7 @@ export function messageRoutes(options: { orm: Orm; guard: Guard }) {
         params: idParams,
         body: "UpdateMessageInput",
         detail: detail("handlers_messages_update", "Update a message", notRunning),
-        response: { 200: "UpdateMessageOutput", ...writeErrors },
+        response: { 200: "UpdateMessageOutput", ...updateErrors },
       },
     )
     .delete(

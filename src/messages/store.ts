@@ -35,6 +35,10 @@ export async function listMessages(orm: Orm, wanted: MessageQuery): Promise<Page
   );
 }
 
+/** The ETag of a message. It has no version: what can change of it is in the tag. */
+export const messageTag = ({ id, attempt, redone, data, updatedAt }: MessageRow) =>
+  weakEtag("message", id, attempt <= redone, data, updatedAt);
+
 /**
  * The ETag of the list: every write of a message raises its prompt's version, and a prompt that starts over writes one.
  * @throws AppError `prompt_not_found`

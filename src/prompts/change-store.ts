@@ -1,4 +1,5 @@
 import { eq, sql } from "drizzle-orm";
+import { requireMatch } from "../api/etag.ts";
 import { recordAudit } from "../db/audit-log.ts";
 import type { Orm, Transaction } from "../db/client.ts";
 import { prompt, session } from "../db/tables.ts";
@@ -6,15 +7,21 @@ import { lockUnfinished } from "../lifecycle/locks.ts";
 import { type PromptRow, readOwnPrompt } from "../lifecycle/ownership.ts";
 import { dequeuePrompt } from "../lifecycle/queue-prompt.ts";
 import { AppError } from "../shared/errors.ts";
+import { promptTag } from "./store.ts";
 
-/** Changes a waiting prompt, in the conversation too. @throws AppError `prompt_not_found`, `prompt_not_waiting` */
+/**
+ * Changes a waiting prompt, in the conversation too.
+ * @throws AppError `prompt_not_found`, `prompt_not_waiting`, `precondition_failed`
+ */
 export async function updatePrompt(
   orm: Orm,
-  wanted: { userId: string; id: string; data: unknown; text: string },
+  wanted: { userId: string; id: string; ifMatch: string | null; data: unknown; text: string },
 ): Promise<void> {
   const { data, text } = wanted;
   await orm.transaction(async (tx) => {
-    const { id, sessionId, kind } = await lockWaiting(tx, wanted, "changed");
+    const row = await lockWaiting(tx, wanted, "changed");
+    requireMatch(wanted.ifMatch, promptTag(row));
+    const { id, sessionId, kind } = row;
     if (kind === "push")
       throw new AppError(
         "invalid",

@@ -1,6 +1,6 @@
 import { Elysia, t } from "elysia";
 import { requirePromptText } from "../agents/prompt-text.ts";
-import { isUnchanged } from "../api/etag.ts";
+import { ifMatchOf, isUnchanged } from "../api/etag.ts";
 import { createOnce } from "../api/idempotency-store.ts";
 import { nextCursor } from "../api/paging.ts";
 import {
@@ -12,6 +12,7 @@ import {
   readErrors,
   securedOperation,
   sharedModels,
+  updateErrors,
   writeErrors,
 } from "../api/schemas.ts";
 import type { Guard } from "../auth/guard.ts";
@@ -22,7 +23,7 @@ import { deletePrompt, updatePrompt } from "./change-store.ts";
 import { addPrompt } from "./create-store.ts";
 import { toPromptDto } from "./dto.ts";
 import { promptModels } from "./model.ts";
-import { listPrompts, promptsTag } from "./store.ts";
+import { listPrompts, promptsTag, promptTag } from "./store.ts";
 
 /** Prompts: create a follow-up, list those of a session; read, update and delete one. */
 export function promptRoutes(options: {
@@ -62,18 +63,23 @@ export function promptRoutes(options: {
     )
     .get(
       "/prompts/:id",
-      async ({ user, params }) => ({ prompt: toPromptDto(await readOwnPrompt(orm, user.id, params.id)) }),
+      async (context) => {
+        const { user, params, status } = context;
+        const row = await readOwnPrompt(orm, user.id, params.id);
+        return isUnchanged(context, promptTag(row)) ? status(304, undefined) : { prompt: toPromptDto(row) };
+      },
       {
         params: idParams,
         detail: detail("handlers_prompts_read", "Get a prompt"),
-        response: { 200: "ReadPromptOutput", ...readErrors },
+        response: { 200: "ReadPromptOutput", 304: NotModified, ...readErrors },
       },
     )
     .put(
       "/prompts/:id",
-      async ({ user, params, body }) => {
+      async ({ user, params, body, request }) => {
         const text = requirePromptText(body.data, "data");
-        await updatePrompt(orm, { userId: user.id, id: params.id, data: body.data, text });
+        const ifMatch = ifMatchOf(request);
+        await updatePrompt(orm, { userId: user.id, id: params.id, ifMatch, data: body.data, text });
         return { success: true, message: "Prompt updated" };
       },
       {
@@ -81,7 +87,7 @@ export function promptRoutes(options: {
         params: idParams,
         body: "UpdatePromptInput",
         detail: detail("handlers_prompts_update", "Update a queued prompt", onlyQueued),
-        response: { 200: "UpdatePromptOutput", ...writeErrors },
+        response: { 200: "UpdatePromptOutput", ...updateErrors },
       },
     )
     .delete(

@@ -27,6 +27,9 @@ export async function listPrompts(
   );
 }
 
+/** The ETag of a prompt. */
+export const promptTag = ({ id, version }: PromptRow) => weakEtag("prompt", id, version);
+
 /**
  * The ETag of the list: a new prompt has the highest number, and each visible change raises its prompt's version, so that
  * the same last number, count and sum of versions mean the same prompts, unchanged. @throws AppError `session_not_found`

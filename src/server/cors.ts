@@ -1,7 +1,8 @@
 import { type Config, isLoopback } from "../config/config.ts";
 
 const METHODS = "GET, POST, PUT, DELETE, OPTIONS";
-const ALLOWED = "authorization, content-type, idempotency-key, if-none-match, last-event-id, x-request-id";
+const ALLOWED =
+  "authorization, content-type, idempotency-key, if-match, if-none-match, last-event-id, x-request-id";
 const EXPOSED =
   "etag, idempotency-replayed, x-request-id, retry-after, ratelimit-limit, ratelimit-remaining, ratelimit-reset, ratelimit-policy";
 /** How long, in seconds, browsers may cache the reply to a preflight. */

@@ -1,4 +1,5 @@
 import { and, eq, isNotNull, sql } from "drizzle-orm";
+import { requireMatch } from "../api/etag.ts";
 import { recordAudit } from "../db/audit-log.ts";
 import { isUniqueViolation, type Orm, rowsOf, type Transaction } from "../db/client.ts";
 import { prompt, session } from "../db/tables.ts";
@@ -10,7 +11,7 @@ import { type UiStatus, uiStatusOf } from "../lifecycle/ui-status.ts";
 import { checkSessionBranch } from "../sandboxes/git/repo-url.ts";
 import { AppError, notFound } from "../shared/errors.ts";
 import { toSandboxDto } from "./dto.ts";
-import { requireParent, type SessionRow, sessionColumns } from "./store.ts";
+import { requireParent, type SessionRow, sessionColumns, sessionTag } from "./store.ts";
 
 /** What a client sends, changed or not. Undefined, and null except for the parent: unchanged. */
 export interface SessionChange {
@@ -24,22 +25,23 @@ export interface SessionChange {
 }
 
 /**
- * @throws AppError `session_not_found`; `branch_taken`, `session_started`, `sandbox_not_writable`, `status_not_writable`;
- *   `invalid_branch`, `invalid`.
+ * @throws AppError `session_not_found`; `precondition_failed`; `branch_taken`, `session_started`, `sandbox_not_writable`,
+ *   `status_not_writable`; `invalid_branch`, `invalid`.
  */
 export async function updateSession(
   orm: Orm,
-  wanted: { userId: string; id: string; branchPrefix: string; change: SessionChange },
+  wanted: { userId: string; id: string; ifMatch: string | null; branchPrefix: string; change: SessionChange },
 ): Promise<void> {
-  const { userId, id, branchPrefix, change } = wanted;
+  const { userId, id, ifMatch, branchPrefix, change } = wanted;
   try {
     await orm.transaction(async (tx) => {
       const [row] = await tx
-        .select(sessionColumns)
+        .select({ ...sessionColumns, version: session.version })
         .from(session)
         .where(and(eq(session.id, id), ownedSession(userId)))
         .for("no key update");
       if (!row) throw notFound("session", id);
+      requireMatch(ifMatch, sessionTag(row.id, row.version));
       requireSameSandbox(row, change.sbxConfig);
       const set = {
         ...(await changedTarget(tx, row, change, branchPrefix)),

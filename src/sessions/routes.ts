@@ -1,5 +1,5 @@
 import { Elysia } from "elysia";
-import { isUnchanged, setEtag } from "../api/etag.ts";
+import { ifMatchOf, isUnchanged, setEtag } from "../api/etag.ts";
 import { nextCursor } from "../api/paging.ts";
 import {
   errorResponses,
@@ -9,7 +9,7 @@ import {
   readErrors,
   securedOperation,
   sharedModels,
-  writeErrors,
+  updateErrors,
 } from "../api/schemas.ts";
 import type { Guard } from "../auth/guard.ts";
 import type { Config } from "../config/config.ts";
@@ -80,7 +80,7 @@ export function sessionRoutes(options: { orm: Orm; config: Config; guard: Guard 
     )
     .put(
       "/sessions/:id",
-      async ({ user, params, body }) => {
+      async ({ user, params, body, request }) => {
         const { id, target_branch: targetBranch, sbx_config: sbxConfig, ui_status: uiStatus, ...rest } = body;
         if (id.toLowerCase() !== params.id.toLowerCase())
           throw new AppError("invalid", "id: must be the same as in the path.");
@@ -88,6 +88,7 @@ export function sessionRoutes(options: { orm: Orm; config: Config; guard: Guard 
         await updateSession(orm, {
           userId: user.id,
           id,
+          ifMatch: ifMatchOf(request),
           branchPrefix: config.branchPrefix,
           change: { ...rest, title: rest.title?.trim(), targetBranch, sbxConfig, uiStatus },
         });
@@ -102,7 +103,7 @@ export function sessionRoutes(options: { orm: Orm; config: Config; guard: Guard 
           "Update a session",
           "Fields that are missing or null stay unchanged, except that a null parent removes it. An archived session stays archived until it is set to NeedsReview or gets a new prompt.",
         ),
-        response: { 200: "UpdateSessionOutput", ...writeErrors },
+        response: { 200: "UpdateSessionOutput", ...updateErrors },
       },
     )
     .delete(

@@ -8,6 +8,7 @@ export type ErrorKind =
   | "not_found"
   | "method_not_allowed"
   | "conflict"
+  | "precondition_failed"
   | "too_large"
   | "unsupported_media_type"
   | "invalid"
@@ -49,6 +50,7 @@ export const ERROR_CODES = {
   dead_letter_closed: "conflict",
   nothing_to_retry: "conflict",
   idempotency_key_reused: "conflict",
+  precondition_failed: "precondition_failed",
   too_large: "too_large",
   unsupported_media_type: "unsupported_media_type",
   unsupported_content_encoding: "unsupported_media_type",

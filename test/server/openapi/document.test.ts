@@ -178,6 +178,26 @@ describe("becomes the types that are meant, in clients of several generators:", 
       });
   });
 
+  test("reads have ETags and take If-None-Match, updates take If-Match", () => {
+    const names = (operation: Operation) => (operation.parameters ?? []).map(({ name }) => name);
+    for (const { at, operation } of operations()) {
+      const replies = Object.keys(operation.responses);
+      // Streams and health checks stand for no stored state.
+      const isRead = at.startsWith("GET") && !/\/(events|health.*)$/.test(at);
+      expect([at, replies.includes("304"), names(operation).includes("if-none-match")]).toEqual([
+        at,
+        isRead,
+        isRead,
+      ]);
+      const isUpdate = at.startsWith("PUT");
+      expect([at, replies.includes("412"), names(operation).includes("if-match")]).toEqual([
+        at,
+        isUpdate,
+        isUpdate,
+      ]);
+    }
+  });
+
   test("each event of a stream has a schema, to which its stream refers", () => {
     const stream = (path: string) =>
       document.paths[path]?.["get"]?.responses["200"]?.content?.["text/event-stream"]?.schema;
