@@ -131,9 +131,20 @@ describe("sessions.run", () => {
     expect(error).toMatchObject({ name: "RunFailedError", outcome: "deleted", session: undefined });
   });
 
-  test("waits on while the work of an archived session goes on, and when its prompt was retried", async () => {
+  test("waits on while the work of an archived session goes on", async () => {
     const { server, pb, asked } = await service({
-      events: [stream(session("Processing", "Archived") + session("Failed")), stream(review)],
+      events: [stream(session("Processing", "Archived") + message(1) + session("Completed", "Archived"))],
+    });
+    await using _ = server;
+    const seen: string[] = [];
+    await pb.sessions.run(params, { onProgress: ({ event }) => seen.push(event) });
+    expect(seen).toEqual(["session", "message", "session"]);
+    expect(asked("prompt")).toHaveLength(1);
+  });
+
+  test("waits on when its prompt was retried", async () => {
+    const { server, pb, asked } = await service({
+      events: [stream(session("Failed")), stream(review)],
       prompt: [json({ prompt: { status: "Queued" } }), json({ prompt: { status: "Completed" } })],
     });
     await using _ = server;

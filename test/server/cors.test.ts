@@ -18,7 +18,7 @@ test("allowed origins are echoed with credentials, also on errors; other origins
     expect(preflight.headers.get("access-control-allow-origin")).toBe(origin);
     expect(preflight.headers.get("access-control-allow-credentials")).toBe("true");
     expect(preflight.headers.get("access-control-allow-headers")).toContain("authorization, content-type");
-    for (const name of ["idempotency-key", "if-none-match", "last-event-id"])
+    for (const name of ["idempotency-key", "if-match", "if-none-match", "last-event-id"])
       expect(preflight.headers.get("access-control-allow-headers")).toContain(name);
     expect(preflight.headers.get("access-control-allow-methods")).toContain("GET, POST, PUT, DELETE");
     expect(Number(preflight.headers.get("access-control-max-age"))).toBeGreaterThan(0);
