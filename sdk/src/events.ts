@@ -1,25 +1,18 @@
 import type { Core } from "./core.js";
 import { APIError, ProtocolError } from "./errors.js";
-import type { MessageDto, SessionDto } from "./generated/types.gen.js";
+import type { SessionStreamEvent, StreamByeEvent, UserStreamEvent } from "./generated/types.gen.js";
 import { type Frame, readFrames } from "./sse.js";
 import { isRetryable } from "./transport.js";
 import { backoffMs, sleep } from "./wait.js";
 
-/** One event of a stream. With an `id`, it is a position to resume after. */
-export interface LiveEvent<Name extends string, Data, Id extends string | undefined = undefined> {
-  event: Name;
-  id: Id;
-  data: Data;
-}
+/** Only events with an id are positions to resume after. */
+type WithId<Event> = Event extends { id: string } ? Event : Event & { id?: undefined };
 
 /** What happens in one session: every message once it is stored, the session whenever it changes, its deletion. */
-export type SessionEvent =
-  | LiveEvent<"message", MessageDto & { session_id: string }, string>
-  | LiveEvent<"session", SessionDto>
-  | LiveEvent<"deleted", { id: string }>;
+export type SessionEvent = WithId<Exclude<SessionStreamEvent, StreamByeEvent>>;
 
 /** The same of all your sessions, and `ready` once the current state of each of them has come. */
-export type UserEvent = SessionEvent | LiveEvent<"ready", { sessions: number }, string>;
+export type UserEvent = WithId<Exclude<UserStreamEvent, StreamByeEvent>>;
 
 export interface EventsOptions {
   /** Resume after the event with this id. */

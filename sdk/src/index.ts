@@ -2,7 +2,7 @@ export { APIPromise, type WithResponse } from "./api-promise.js";
 export { PromptBackend, type PromptBackendOptions } from "./client.js";
 export type { CreateOptions, RequestOptions } from "./core.js";
 export * from "./errors.js";
-export type { EventsOptions, LiveEvent, SessionEvent, UserEvent } from "./events.js";
+export type { EventsOptions, SessionEvent, UserEvent } from "./events.js";
 export { PromptBackendApi } from "./generated/sdk.gen.js";
 export type * from "./generated/types.gen.js";
 export { Page, PagePromise } from "./page.js";

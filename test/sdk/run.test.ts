@@ -82,7 +82,7 @@ describe("sessions.run", () => {
     });
     await using _ = server;
     const seen: (string | undefined)[] = [];
-    const onProgress = ({ id }: { id: string | undefined }) => {
+    const onProgress = ({ id }: { id?: string | undefined }) => {
       seen.push(id);
       if (id !== undefined) server.asked.at(-1)?.socket.destroy();
     };

@@ -33,7 +33,9 @@ async function against(options: Options, ...steps: [Step, ...Step[]]) {
 }
 
 /** Reads a stream to its end. */
-async function eventsOf(events: AsyncIterable<{ event: string; id: string | undefined }>): Promise<string[]> {
+async function eventsOf(
+  events: AsyncIterable<{ event: string; id?: string | undefined }>,
+): Promise<string[]> {
   const seen: string[] = [];
   for await (const { event, id } of events) seen.push(id === undefined ? event : `${event} ${id}`);
   return seen;
