@@ -2,6 +2,7 @@ import { Elysia } from "elysia";
 import { isDatabaseUnavailable, isTransactionConflict } from "../db/client.ts";
 import type { Logger } from "../observability/logger.ts";
 import { AppError, type ErrorKind } from "../shared/errors.ts";
+import { fieldName } from "./known-fields.ts";
 import { requestIdOf } from "./request-id.ts";
 
 /** The HTTP status of each kind of error. */
@@ -106,9 +107,6 @@ function validationError({ type, all }: Validation): AppError | undefined {
   if (type === "response") return undefined;
   const problems = (all ?? [])
     .slice(0, 3)
-    .map(
-      ({ path, message }) =>
-        `${path ? path.slice(1).replaceAll("/", ".") : type}: ${message ?? "is not valid"}`,
-    );
+    .map(({ path, message }) => `${fieldName(path ?? "") || type}: ${message ?? "is not valid"}`);
   return new AppError("invalid", problems.join("; ") || `The ${type} does not match its schema.`);
 }

@@ -23,7 +23,7 @@ export const requestLimits = () =>
 
 /**
  * Reads and parses a JSON body within the size limit. For guarded routes: the guard has checked the token by then.
- * @returns null without a body; each route's schema decides whether that is allowed.
+ * @returns null without a body, and for null; each route's schema decides whether that is allowed.
  * @throws AppError `too_large`, `unsupported_media_type`, `unsupported_content_encoding`, `bad_request`, `malformed_json` or `invalid`.
  */
 export async function readJson({ request }: { request: Request }): Promise<unknown> {
@@ -37,8 +37,11 @@ export async function readJson({ request }: { request: Request }): Promise<unkno
     );
   requireIdentity(request);
   const value = parseJson(bytes);
-  // A schema without required fields would take one.
-  if (Array.isArray(value)) throw new AppError("invalid", "The body must be a JSON object, not an array.");
+  if (typeof value !== "object" || Array.isArray(value))
+    throw new AppError(
+      "invalid",
+      `The body must be a JSON object, not ${Array.isArray(value) ? "an array" : `a ${typeof value}`}.`,
+    );
   return value;
 }
 

@@ -1,5 +1,6 @@
 import { Elysia } from "elysia";
 import { errorHandler } from "../api/error-reply.ts";
+import { requireKnownFields } from "../api/known-fields.ts";
 import { readJson, requestLimits } from "../api/request-body.ts";
 import { auditRoutes } from "../audit/routes.ts";
 import { createGuard, type RateLimits } from "../auth/guard.ts";
@@ -54,19 +55,22 @@ export function createApp(options: AppOptions) {
   const { orm } = database;
   const onRefused = (request: Request, reason: string) =>
     options.onRefused?.(reason, clientAddress(request, config.trustedProxyHops));
-  const guard = createGuard({ verifier, limits, onRefused }).onParse({ as: "scoped" }, readJson);
+  const known = requireKnownFields(() => app);
+  const guard = createGuard({ verifier, limits, onRefused })
+    .onParse({ as: "scoped" }, readJson)
+    .onTransform({ as: "scoped" }, known);
   const streamGuard = createGuard({
     verifier,
     limits,
     onRefused,
     redeemTicket: (ticket) => redeemTicket(orm, ticket),
-  });
+  }).onTransform({ as: "scoped" }, known);
   const detailGuard = createGuard({
     verifier,
     limits,
     onRefused,
     exempt: (request) => isFromHere(request, config),
-  });
+  }).onTransform({ as: "scoped" }, known);
   // Otherwise Elysia looks for the path behind the 11th character, and misses it where Host is short.
   const app = new Elysia({ handler: { standardHostname: false } });
   const { methodsOf, ownMethodsOnly } = createMethods(app);

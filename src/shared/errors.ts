@@ -55,6 +55,7 @@ export const ERROR_CODES = {
   unsupported_media_type: "unsupported_media_type",
   unsupported_content_encoding: "unsupported_media_type",
   invalid: "invalid",
+  unknown_field: "invalid",
   invalid_cursor: "invalid",
   invalid_repo: "invalid",
   invalid_branch: "invalid",
