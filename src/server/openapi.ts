@@ -34,7 +34,22 @@ export function normalizeOpenApi({ paths: found, ...rest }: RawDocument): Json {
       documentEtags(operation, responses);
     }
   // Nullable references: OpenAPI 3.0 cannot express them in a way that generators for Go and Python understand.
-  return withReferences(normalizeSchema({ ...rest, openapi: "3.1.0", paths }) as Json);
+  const document = withReferences(normalizeSchema({ ...rest, openapi: "3.1.0", paths }) as Json);
+  closeBodies(document);
+  return document;
+}
+
+/** Guarded operations refuse unknown fields: api/known-fields.ts. */
+function closeBodies({ paths, components }: Json): void {
+  const { schemas } = components as { schemas: Record<string, Json> };
+  for (const operation of Object.values(paths as RawDocument["paths"]).flatMap(Object.values<Operation>)) {
+    const body = operation.requestBody?.content?.["application/json"] as
+      | { schema: { $ref: string } }
+      | undefined;
+    if (!body || !operation.security?.some((one) => "Bearer" in one)) continue;
+    const schema = schemas[body.schema.$ref.replace("#/components/schemas/", "")];
+    if (schema) schema["additionalProperties"] = false;
+  }
 }
 
 /** What every operation has that answers 304 or 412. */
@@ -133,6 +148,7 @@ interface Operation {
   parameters?: { name: string }[];
   responses?: Record<string, { description?: string; content?: Json }>;
   requestBody?: { content?: Json; required?: boolean };
+  security?: Record<string, unknown>[];
   [OPTIONAL_BODY]?: boolean;
 }
 

@@ -45,7 +45,7 @@ describeEachDatabase("what an operation does not know", (database) => {
       body: bodies(ids)[operation.operationId] ?? {},
       schema: schemas[
         operation.requestBody?.content["application/json"]?.schema.$ref?.split("/").pop() ?? ""
-      ] as { required?: string[] } | undefined,
+      ] as { required?: string[]; additionalProperties?: boolean } | undefined,
     }));
     return { operations, letterId, messageId };
   }
@@ -100,6 +100,9 @@ describeEachDatabase("what an operation does not know", (database) => {
     const { operations } = await setUp();
     const withBody = operations.filter(({ schema, name }) => schema && !name.endsWith("/fork"));
     expect(withBody.length).toBeGreaterThanOrEqual(10);
+    // Generators and fuzzers of clients know it, too.
+    for (const { name, schema } of operations)
+      if (schema) expect([name, schema.additionalProperties]).toEqual([name, false]);
     const outcomes: unknown[] = [];
     for (const { method, name, path, body } of withBody) {
       const { status } = await ask(app(), "alice", method, path, body);
