@@ -12,7 +12,10 @@ stores and streams everything the agent says, and pushes the branch for review. 
 Operations with a lock need \`Authorization: Bearer <token>\`. Without an identity provider, \`prompt-backend token --user NAME\` prints a
 token. Users see only what they own; everything else answers 404, as if it did not exist. Every error is an ErrorDto: decide by its
 \`code\`, and include its \`request_id\` in bug reports. Only what is not valid HTTP gets a reply without a body: 400, or 431 for headers of
-more than 16 KiB.`;
+more than 16 KiB.
+
+Fields of a body and parameters of a query that an operation does not have are refused with 422 \`unknown_field\`, and nothing is
+done: what is ignored might have been a filter or a limit.`;
 
 const TAGS = [
   { name: "Sessions", description: "A change to a repository, from prompt to branch" },
