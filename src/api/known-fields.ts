@@ -1,4 +1,4 @@
-import { Kind, type TObject, type TSchema, Type as t } from "@sinclair/typebox";
+import { type TObject, type TSchema, Type as t } from "@sinclair/typebox";
 import { type TypeCheck, TypeCompiler, type ValueError, ValueErrorType } from "@sinclair/typebox/compiler";
 import type { AnyElysia } from "elysia";
 import { AppError } from "../shared/errors.ts";
@@ -36,6 +36,7 @@ export function requireKnownFields(root: () => AnyElysia) {
     if (!input) throw new Error(`${request.method} ${route} is not among the app's routes`);
     const unknown = Object.keys(query)
       .filter((name) => !input.parameters.includes(name))
+      .slice(0, NAMED)
       .map((name) => `${shown(name)}: unknown query parameter; ${hint(name, input.parameters)}`);
     if (unknown.length > 0) throw refusal(unknown, []);
     if (body === null || body === undefined || input.body.Check(body)) return;
@@ -68,8 +69,6 @@ function inputsOf(app: AnyElysia): Map<string, Input> {
 
 /** The schema without other fields than its own. @returns a copy: replies may share it. */
 function closed(schema: TSchema): TSchema {
-  if (schema[Kind] === "Any") return schema;
-  const each = (all: TSchema[]) => all.map(closed);
   return {
     ...schema,
     ...(schema["properties"] && {
@@ -79,7 +78,7 @@ function closed(schema: TSchema): TSchema {
       additionalProperties: false,
     }),
     ...(schema["items"] && { items: closed(schema["items"]) }),
-    ...(schema["anyOf"] && { anyOf: each(schema["anyOf"]) }),
+    ...(schema["anyOf"] && { anyOf: (schema["anyOf"] as TSchema[]).map(closed) }),
   };
 }
 
@@ -110,8 +109,8 @@ const refusal = (unknown: string[], other: string[]) =>
 function* innermost(errors: Iterable<ValueError>): Generator<ValueError> {
   for (const error of errors) {
     const alternatives = (error.schema["anyOf"] ?? []) as TSchema[];
-    const sent = typeof error.value === "object" && !Array.isArray(error.value) ? "object" : undefined;
-    const inner = error.errors[alternatives.findIndex(({ type }) => type === sent)];
+    const isObject = typeof error.value === "object" && !Array.isArray(error.value);
+    const inner = isObject && error.errors[alternatives.findIndex(({ type }) => type === "object")];
     if (inner) yield* innermost(inner);
     else yield error;
   }
