@@ -28,23 +28,22 @@ const TextBlock = t.Object(
   { type: t.Optional(t.String({ examples: ["text"] })), text: t.String({ examples: [EXAMPLE] }) },
   withOtherFields,
 );
-const PromptByContent = t.Object(
-  {
-    content: t.Union([t.String(), t.Array(TextBlock)], { examples: [EXAMPLE] }),
-    type: t.Optional(t.String({ examples: ["text"] })),
-  },
-  withOtherFields,
-);
+const PromptContent = t.Union([t.String(), t.Array(TextBlock)], { examples: [EXAMPLE] });
 const promptBy = (field: "prompt" | "text" | "message") =>
   t.Object({ [field]: t.String({ examples: [EXAMPLE] }) }, withOtherFields);
 /** A schema for each form, of which generated clients make one type: they tell them apart by the required field. */
 const promptForms = {
-  PromptByContent,
+  PromptByContent: t.Object({ content: PromptContent }, withOtherFields),
   PromptByPrompt: promptBy("prompt"),
   PromptByText: promptBy("text"),
   PromptByMessage: promptBy("message"),
 };
-const PromptData = t.Union([t.String(), ...Object.values(promptForms), t.Array(PromptByContent)], {
+/** A type of its own: typescript-fetch cannot have one both in the list and beside it. */
+const PromptItem = t.Object(
+  { content: PromptContent, type: t.Optional(t.String({ examples: ["text"] })) },
+  withOtherFields,
+);
+const PromptData = t.Union([t.String(), ...Object.values(promptForms), t.Array(PromptItem)], {
   description: "A prompt, as clients send it. The texts of a list are joined by blank lines",
   examples: [[{ content: EXAMPLE, type: "text" }]],
 });
@@ -117,7 +116,9 @@ export const promptModels = {
   FailureKind,
   MemoryKind,
   TextBlock,
+  PromptContent,
   ...promptForms,
+  PromptItem,
   PromptData,
   CreatePromptInput: t.Object({ session_id: Id, data, priority: t.Optional(Priority) }),
   CreatePromptOutput: t.Object({ ...outcome, id: Id }),
