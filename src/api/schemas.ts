@@ -18,7 +18,7 @@ export const publishedAs = (component: string) => ({
   [PUBLISHED]: { $ref: `#/components/schemas/${component}` },
 });
 
-/** One of the words of a constant; other rooms and the database have the same one. */
+/** One word of a closed set. Take the set from the domain, which has each of them once. */
 export const enumOf = <const Word extends string>(words: readonly Word[], options: SchemaOptions = {}) =>
   t.Unsafe<Word>(
     t.Union(
