@@ -1,25 +1,22 @@
 import { link, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { examinePackage, run } from "./sdk-package.ts";
 
 /**
- * `bun run sdk`: builds sdk/ for publishing from the OpenAPI document: openapi.json, ESM, CommonJS and types. Does nothing if
- * it was built from the same sources. Test processes call this side by side, so one builds and the others wait for it.
+ * `bun run sdk`: builds sdk/ for publishing from the OpenAPI document: openapi.json, ESM, CommonJS and types, and examines the
+ * package. Does nothing if it was built from the same sources. Test processes call this side by side, so one builds and the
+ * others wait for it.
  */
 const root = join(import.meta.dir, "..");
 const sdk = join(root, "sdk");
 const LOCK = join(sdk, ".build.lock");
+/** The hash of the sources, and below it what was found. */
 const STAMP = join(sdk, "src/generated/.built-from");
 /** The last file that is written. */
 const LAST = join(sdk, "dist/cjs/package.json");
 
-async function run(cwd: string, ...argv: string[]): Promise<string> {
-  const child = Bun.spawn(argv, { cwd, stdio: ["ignore", "pipe", "pipe"] });
-  const [out, err, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
-  if (code !== 0) throw new Error(`${argv.join(" ")} failed with exit code ${code}:\n${out}${err}`);
-  return out;
-}
-
-async function build(openapi: string): Promise<void> {
+/** @returns what there is to say of the package. */
+async function build(openapi: string): Promise<string> {
   await Bun.write(join(sdk, "openapi.json"), openapi);
   // A separate toolchain: the generator needs an older TypeScript than the service.
   await run(sdk, process.execPath, "install", "--frozen-lockfile");
@@ -41,6 +38,7 @@ async function build(openapi: string): Promise<void> {
     "dist/cjs",
   );
   await Bun.write(LAST, '{ "type": "commonjs" }\n');
+  return await examinePackage(sdk);
 }
 
 /** A hash of everything that the package is made of. */
@@ -52,7 +50,9 @@ async function hashOfSources(openapi: string): Promise<string> {
   ).flat();
   for (const file of files.filter((one) => !/^(openapi\.json|src\/generated\/|.*\.tgz$)/.test(one)).sort())
     hash.update(`\0${file}\0`).update(await readFile(join(sdk, file)));
-  return hash.update(await readFile(import.meta.path)).digest("hex");
+  for (const file of [import.meta.path, join(import.meta.dir, "sdk-package.ts"), join(root, "LICENSE")])
+    hash.update(await readFile(file));
+  return hash.digest("hex");
 }
 
 /** Waits while another process that is alive builds. @returns what gives the lock back. */
@@ -86,14 +86,16 @@ function isAlive(pid: number): boolean {
 
 const openapi = await run(root, process.execPath, "src/main.ts", "print-openapi");
 const giveBack = await takeLock();
+let report: string;
 try {
   const wanted = await hashOfSources(openapi);
-  const found = (await Bun.file(LAST).exists()) && (await readFile(STAMP, "utf8").catch(() => ""));
-  if (found !== wanted) {
-    await build(openapi);
-    await Bun.write(STAMP, wanted);
+  const stamp = (await Bun.file(LAST).exists()) ? await readFile(STAMP, "utf8").catch(() => "") : "";
+  if (stamp.startsWith(`${wanted}\n`)) report = stamp.slice(wanted.length + 1);
+  else {
+    report = await build(openapi);
+    await Bun.write(STAMP, `${wanted}\n${report}`);
   }
 } finally {
   await giveBack();
 }
-process.stdout.write("sdk/ is built: sdk/dist/esm, sdk/dist/cjs, sdk/openapi.json\n");
+process.stdout.write(`sdk/ is built: sdk/dist/esm, sdk/dist/cjs, sdk/openapi.json\n${report}\n`);

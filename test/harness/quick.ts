@@ -8,6 +8,7 @@ const FOLDERS = {
   pipeline: "follows prompts through running services",
   chaos: "breaks running services",
   fuzz: "sends thousands of requests",
+  sdk: "builds the SDK",
   "db/migrations.test.ts": "creates databases without a template",
   "docs/architecture.test.ts": "tries every event in every state",
 };

@@ -1,29 +1,24 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { createDeployment, runProgram, startBackend } from "../harness/backend.ts";
 import { compiledBinary } from "../harness/binary.ts";
 import { freePort } from "../harness/machine.ts";
 import { startProcess } from "../harness/process.ts";
 import { makeRepository } from "../harness/repository.ts";
+import { type InstalledSdk, installedSdk, SDK } from "./installed-sdk.ts";
 
-const ROOT = resolve(import.meta.dir, "../..");
 const LONG = 240_000;
 
 /** As a user has it: packed, and installed from the package into a project that is empty otherwise. */
 describe("the SDK from an empty npm project", () => {
+  let sdk: InstalledSdk;
   let project: string;
   beforeAll(async () => {
-    project = await mkdtemp(join(tmpdir(), "pb-sdk-"));
-    await Bun.$`${process.execPath} ${join(ROOT, ".ci/sdk.ts")}`.cwd(ROOT).quiet();
-    await Bun.$`npm pack --silent --pack-destination ${project}`.cwd(join(ROOT, "sdk")).quiet();
-    const tarball = (await readdir(project)).find((name) => name.endsWith(".tgz")) ?? "";
-    await Bun.write(join(project, "package.json"), JSON.stringify({ name: "empty", private: true }));
-    await Bun.$`npm install --silent --no-audit --no-fund ${join(project, tarball)}`.cwd(project).quiet();
-    await Bun.$`cp ${join(ROOT, "sdk/example.mjs")} ${project}`;
+    sdk = await installedSdk();
+    project = sdk.project;
+    await Bun.$`cp ${join(SDK, "example.mjs")} ${project}`;
   }, LONG);
-  afterAll(() => rm(project, { recursive: true, force: true }));
+  afterAll(() => sdk?.remove());
 
   test.each([["node"], [process.execPath]])(
     "%s: create, stream over a server that is killed, cancel, list",
@@ -85,7 +80,7 @@ describe("the SDK from an empty npm project", () => {
       // @ts-expect-error: no such operation
       api.handlersNothing();`;
       await Bun.write(join(project, "types.mts"), code);
-      const tsc = join(ROOT, "sdk/node_modules/typescript/bin/tsc");
+      const tsc = join(SDK, "node_modules/typescript/bin/tsc");
       const checked = await Bun.$`node ${tsc} --noEmit --strict --module NodeNext --target ES2022 types.mts`
         .cwd(project)
         .nothrow()
