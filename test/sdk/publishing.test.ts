@@ -68,7 +68,7 @@ describe("sdk.yml", () => {
     return (await Bun.file(join(cwd, "calls")).text()).trim().split("\n");
   };
 
-  test("only a job that runs neither the repository's code nor an install of dependencies can publish", () => {
+  test("only a job that runs no code of the repository or of its dependencies can publish", () => {
     const able = Object.values(jobs).filter(({ permissions }) => permissions?.["id-token"]);
     expect(able).toHaveLength(1);
     const [{ environment, permissions, steps }] = able as [Job];
