@@ -78,6 +78,10 @@ export type AgentVerdict =
       usage: AgentUsage;
       /** It was to continue a conversation, does not have it, and has done nothing. */
       lostConversation?: boolean;
+      /** The model's API may be why: it is, if that did not answer (see model-proxy.ts). */
+      modelFailed?: boolean;
+      /** It is known to have had answers from the model: there may be work. */
+      worked?: boolean;
     };
 
 export interface AgentExit {
@@ -97,6 +101,8 @@ export interface AgentReader {
   read(line: string): AgentEvent | string | undefined;
   /** Whether the agent has reported its result, so that nothing is left but to exit. */
   hasResult(): boolean;
+  /** Set once the agent turns out to lack the tools of its remote workplace, a sentence for the user: it must be stopped. */
+  toolsMissing?(): string | undefined;
   /** Judges by exit code AND result line: without a result, a run has not succeeded. */
   verdict(exit: AgentExit): AgentVerdict;
 }
@@ -126,5 +132,6 @@ export interface Agent {
   discardTranscripts(stateDir: string, conversationId: string, which: "unusable" | "all"): Promise<void>;
   /** @throws AgentUnavailable if its program, or the model that it needs, is missing. */
   command(request: AgentRequest): AgentCommand;
-  reader(): AgentReader;
+  /** @param remote whether the checkout is elsewhere, as in the command. */
+  reader(remote?: boolean): AgentReader;
 }

@@ -85,7 +85,8 @@ function createCommandReader(): AgentReader {
       const failure = result && result["is_error"] !== undefined ? failureOf(result) : undefined;
       const reason = failure ?? failureOfExit(exit);
       if (reason === undefined) return { ok: true, summary: resultText, usage };
-      return { ok: false, reason, summary: failure ? own : resultText, usage };
+      // What it does is its own affair: if the model's API has not answered its last request, that is taken for the reason.
+      return { ok: false, reason, summary: failure ? own : resultText, usage, modelFailed: true };
     },
   };
 }

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { NOT_FORWARDED } from "../egress/http-head.ts";
 import type { Logger } from "../observability/logger.ts";
 import { messageOf } from "../shared/errors.ts";
+import { isUnavailableStatus, retryAfterMs } from "../shared/http-status.ts";
 import { completeUrl } from "../shared/request-url.ts";
 import type { Secret } from "../shared/secret.ts";
 
@@ -24,8 +25,18 @@ const NOT_THE_RUNS = [
 export interface ModelGrant {
   /** The agent sends it as its API key. */
   token: string;
+  /** Undefined: the last request was answered, or there was none. */
+  trouble(): ModelTrouble | undefined;
   /** Ends access, and aborts requests in flight. Idempotent. */
   revoke(): void;
+}
+
+/** The model's API did not answer the last request, or not now. */
+export interface ModelTrouble {
+  /** A sentence for the user. */
+  reason: string;
+  /** Milliseconds; undefined: it did not say. */
+  retryAfterMs: number | undefined;
 }
 
 export interface ModelProxy {
@@ -40,6 +51,7 @@ export interface ModelProxy {
 interface LiveRun {
   id: string;
   ended: AbortController;
+  trouble: ModelTrouble | undefined;
   waitingBytes: number;
 }
 
@@ -101,19 +113,30 @@ export function openModelProxy(options: {
       // Redirects are not followed: the key is sent to `upstream` and nowhere else.
       const init = { method: "POST", headers, body, signal, redirect: "manual" as const };
       const response = await fetch(url, init);
+      const { status } = response;
+      run.trouble = isUnavailableStatus(status)
+        ? {
+            reason: `The model's API is not available (it answered with status ${status}).`,
+            retryAfterMs: retryAfterMs(response.headers),
+          }
+        : undefined;
       if (response.status === 401 || response.status === 403)
         logger?.warn("the model's API refused ANTHROPIC_API_KEY", {
           status: response.status,
           run_id: run.id,
         });
       const broken = (error: unknown) => {
-        if (!signal.aborted)
-          logger?.warn("the model's response was interrupted", { error: messageOf(error) });
+        if (signal.aborted) return;
+        run.trouble = { reason: "The model's API broke off its answer.", retryAfterMs: undefined };
+        logger?.warn("the model's response was interrupted", { error: messageOf(error) });
       };
       const forwarded = response.body && relay(response.body, broken);
       return new Response(forwarded, { status: response.status, headers: forwardable(response.headers) });
     } catch (error) {
-      if (!signal.aborted) logger?.warn("the model's API cannot be reached", { error: messageOf(error) });
+      if (!signal.aborted) {
+        run.trouble = { reason: "The model's API cannot be reached.", retryAfterMs: undefined };
+        logger?.warn("the model's API cannot be reached", { error: messageOf(error) });
+      }
       return failure(502, "api_error", "The model's API cannot be reached.");
     } finally {
       run.waitingBytes -= length;
@@ -125,10 +148,11 @@ export function openModelProxy(options: {
     port: server.port ?? 0,
     grant(runId, token = `run-${randomBytes(32).toString("base64url")}`) {
       const key = hashOf(token);
-      const run = { id: runId, ended: new AbortController(), waitingBytes: 0 };
+      const run: LiveRun = { id: runId, ended: new AbortController(), trouble: undefined, waitingBytes: 0 };
       runs.set(key, run);
       return {
         token,
+        trouble: () => run.trouble,
         revoke() {
           if (runs.delete(key)) run.ended.abort();
         },

@@ -42,6 +42,10 @@ export function failureOf(result: JsonObject): string | undefined {
   return `The agent reported an error${label ? ` (${label})` : ""}${message ? `: ${message}` : "."}`;
 }
 
+/** Whether this result line, of a failure, says that a request to the model's API failed. */
+export const isModelFailure = (result: JsonObject): boolean =>
+  result["terminal_reason"] === "api_error" || typeof result["api_error_status"] === "number";
+
 /** Why a process that ended like this has failed, as a sentence for the user; undefined for exit code 0. */
 export function failureOfExit(exit: AgentExit): string | undefined {
   if (exit.code === 0 && !exit.signal) return undefined;

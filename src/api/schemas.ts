@@ -27,6 +27,10 @@ export const enumOf = <const Word extends string>(words: readonly Word[], option
     ),
   );
 
+export const WaitingFor = enumOf(WAITING_FOR, {
+  description: "What a prompt waits for besides its turn, and is tried again",
+});
+
 /** UUID in a path. */
 export const Id = t.String({
   format: "uuid",

@@ -16,6 +16,12 @@ export type MemoryKind = (typeof MEMORY_KINDS)[number];
 export const TURN_ROLES = ["user", "assistant"] as const;
 /** What a sandbox is. */
 export const SANDBOX_PROVIDERS = ["local", "allocator"] as const;
+/** What of the outside world a prompt may wait for, up to RETRY_TRANSIENT_HOURS (`runs/outages.ts`). */
+export const OUTAGE_CAUSES = ["git_host", "model", "sandbox", "database"] as const;
+export type OutageCause = (typeof OUTAGE_CAUSES)[number];
+/** What a prompt may wait for; for what this machine lacks, without end. */
+export const WAITING_FOR = [...OUTAGE_CAUSES, "disk", "isolation"] as const;
+export type WaitingFor = (typeof WAITING_FOR)[number];
 /** The kind of failure that ended a run; it determines how the failure is handled (`runs/failures.ts`). */
 export const FAILURE_KINDS = [
   "transient",

@@ -36,6 +36,8 @@ async function readDeploymentMetrics(orm: Orm): Promise<DeploymentMetrics> {
         where status = 'Queued' and (not_before is null or not_before <= now()) and not exists (
           select 1 from prompt e where e.session_id = p.session_id and e.seq < p.seq
             and e.status in ('Queued', 'Running'))) as oldest,
+      (select json_object_agg(cause, count)::text from (
+        select waiting ->> 'for' as cause, count(*) from session where waiting is not null group by 1) w) as waiting,
       (select count(*) from outbox where published_at is null and next_attempt_at <= now()) as pending,
       (select extract(epoch from now() - min(created_at)) from outbox
         where published_at is null and next_attempt_at <= now()) as lag,
@@ -50,6 +52,7 @@ async function readDeploymentMetrics(orm: Orm): Promise<DeploymentMetrics> {
   return {
     prompts: { queued: number("queued"), running: number("running") },
     oldestWaiting: number("oldest"),
+    waiting: JSON.parse(String(row["waiting"] ?? "{}")) as Record<string, number>,
     outboxPending: number("pending"),
     outboxLag: number("lag"),
     sandboxesHeld: number("held"),

@@ -1,4 +1,4 @@
-import type { FAILURE_KINDS, TURN_ROLES } from "./columns.ts";
+import type { FAILURE_KINDS, OutageCause, TURN_ROLES, WaitingFor } from "./columns.ts";
 
 /** The shapes of jsonb columns. New fields must be optional, because old rows lack them. */
 
@@ -53,6 +53,24 @@ export interface Failure {
   at: string;
   kind: (typeof FAILURE_KINDS)[number];
   error: string;
+}
+
+/** A series of failed attempts for the same cause, without a success between them. */
+export interface OutageSeries {
+  cause: OutageCause;
+  /** When the first one failed, ISO 8601 in UTC. */
+  since: string;
+  tries: number;
+}
+
+/** What a session's next prompt waits for, for its users. Times are ISO 8601 in UTC. */
+export interface Waiting {
+  for: WaitingFor;
+  /** A sentence. */
+  reason: string;
+  since: string;
+  /** The next attempt. */
+  until: string;
 }
 
 /** The sandbox that a session holds: stored before it is created, and sufficient to release it. */

@@ -26,8 +26,9 @@ import {
   PROMPT_STATUSES,
   SESSION_STATUSES,
   times,
+  WAITING_FOR,
 } from "./columns.ts";
-import type { AgentProcess, Failure, SandboxConfig, Turn } from "./json-columns.ts";
+import type { AgentProcess, Failure, OutageSeries, SandboxConfig, Turn, Waiting } from "./json-columns.ts";
 
 export const session = pgTable(
   "session",
@@ -54,6 +55,8 @@ export const session = pgTable(
     conversationId: uuid("conversation_id"),
     /** Of a fork: what the conversation had cost before, US dollars. Agents report the cost of a whole conversation. */
     earlierCostUsd: doublePrecision("earlier_cost_usd").notNull().default(0),
+    /** Why its next prompt does not run. Null: it waits for nothing but its turn. */
+    waiting: jsonb("waiting").$type<Waiting>(),
     cancellationStatus: text("cancellation_status", { enum: CANCELLATION_STATUSES }),
     cancelledAt: at("cancelled_at"),
     cancelledBy: text("cancelled_by"),
@@ -81,6 +84,7 @@ export const session = pgTable(
     index("session_cancelling").on(t.updatedAt).where(sql`${t.cancellationStatus} = 'Requested'`),
     index("session_deleted").on(t.deletedAt).where(sql`${t.deletedAt} is not null`),
     index("session_parent").on(t.parent).where(sql`${t.parent} is not null`),
+    index("session_waiting").on(t.id).where(sql`${t.waiting} is not null`),
     index("session_sandbox").on(t.updatedAt).where(sql`${t.sbxConfig} is not null`),
   ],
 );
@@ -109,8 +113,12 @@ export const prompt = pgTable(
     leaseExpiresAt: at("lease_expires_at"),
     /** When its job was last written to the outbox; the session-poller's grace period starts here. */
     dispatchedAt: at("dispatched_at").notNull().defaultNow(),
-    /** The earliest start of a retry after a transient failure. */
+    /** The earliest start of a retry. */
     notBefore: at("not_before"),
+    /** Why it waits for that time, with `error` as the reason. Null while it runs, or waits for nothing but its turn. */
+    waitingFor: text("waiting_for", { enum: WAITING_FOR }),
+    /** The failures that it waits out, from the first one to a success. */
+    outage: jsonb("outage").$type<OutageSeries>(),
     error: text("error"),
     errorKind: text("error_kind", { enum: FAILURE_KINDS }),
     failures: jsonb("failures").$type<Failure[]>().notNull().default([]),
@@ -139,6 +147,7 @@ export const prompt = pgTable(
     check("prompt_status", oneOf(t.status, PROMPT_STATUSES)),
     check("prompt_kind", oneOf(t.kind, PROMPT_KINDS)),
     check("prompt_error_kind", oneOf(t.errorKind, FAILURE_KINDS)),
+    check("prompt_waiting_for", oneOf(t.waitingFor, WAITING_FOR)),
     check("prompt_memory", oneOf(t.memory, MEMORY_KINDS)),
     check(
       "prompt_lease",
@@ -151,6 +160,9 @@ export const prompt = pgTable(
     index("prompt_user_unfinished").on(t.userId, t.status).where(sql`${t.status} in ('Queued', 'Running')`),
     index("prompt_user_started").on(t.userId, t.startedAt.desc().nullsLast()),
     index("prompt_waiting").on(t.dispatchedAt).where(sql`${t.status} = 'Queued'`),
+    // A claim reads what may start now, however many wait for later.
+    index("prompt_due").on(t.notBefore, t.userId).where(sql`${t.status} = 'Queued'`),
+    index("prompt_user_due").on(t.userId, t.notBefore).where(sql`${t.status} = 'Queued'`),
     index("prompt_lease_expires").on(t.leaseExpiresAt).where(sql`${t.status} = 'Running'`),
   ],
 );

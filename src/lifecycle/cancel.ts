@@ -5,6 +5,9 @@ import { CHANNELS } from "../queue/names.ts";
 import { notifySandboxIdle } from "./dispatch.ts";
 import { sessionAfter } from "./transitions.ts";
 
+/** A prompt that waits with its sandbox is Running, but nobody is there to end it. */
+const hasRunner = sql`status = 'Running' and waiting_for is null`;
+
 /**
  * Cancels a session's unfinished prompts: waiting ones never start; a running one is ended by its runner, which is
  * notified. Idempotent, and valid in every state. The caller has checked the owner and holds the session's lock.
@@ -19,8 +22,11 @@ export async function requestCancel(
   const touched = await rowsOf<{ id: string; status: string }>(
     tx,
     sql`update prompt set cancel_requested_at = coalesce(cancel_requested_at, now()), updated_at = now(),
-        status = case when status = 'Queued' then 'Cancelled' else status end,
-        finished_at = case when status = 'Queued' then now() else finished_at end
+        status = case when ${hasRunner} then status else 'Cancelled' end,
+        finished_at = case when ${hasRunner} then finished_at else now() end,
+        lease_owner = case when ${hasRunner} then lease_owner end,
+        lease_expires_at = case when ${hasRunner} then lease_expires_at end,
+        process = case when ${hasRunner} then process end, waiting_for = null
       where id in (select id from prompt where session_id = ${sessionId}::uuid
         and status in ('Queued', 'Running') order by status = 'Running' desc, seq for update)
       returning id, status`,

@@ -1,7 +1,7 @@
 import { and, eq, ne, sql } from "drizzle-orm";
 import { type AuditEntry, recordAudit } from "../db/audit-log.ts";
 import type { Queryable, Transaction } from "../db/client.ts";
-import type { Failure, MemoryFile, Turn } from "../db/json-columns.ts";
+import type { Failure, MemoryFile, Turn, Waiting } from "../db/json-columns.ts";
 import { agentMemory } from "../db/memory-tables.ts";
 import { deadLetter, prompt, session } from "../db/tables.ts";
 import { QUEUES } from "../queue/names.ts";
@@ -9,8 +9,16 @@ import { dispatch, dispatchNext, notifySandboxIdle } from "./dispatch.ts";
 import { type Fence, updateHeld } from "./fence.ts";
 import { namedByMemory } from "./kept-pieces.ts";
 import { lockSessionRow } from "./locks.ts";
+import { queuePush } from "./queue-push.ts";
 import type { ClaimedRun } from "./start-run.ts";
-import { type EndStatus, type PromptChange, promptAfter, sessionAfter } from "./transitions.ts";
+import {
+  type EndStatus,
+  type PromptChange,
+  promptAfter,
+  type Retry,
+  sessionAfter,
+  type Wait,
+} from "./transitions.ts";
 
 /** The lease owner of a run whose runner has left its agent to the next runner on the same machine. */
 export const DETACHED = "detached";
@@ -42,6 +50,8 @@ export interface RunEnd {
   commit?: string | undefined;
   /** Its branch was pushed: nothing is left to be kept for a push. */
   pushed?: boolean;
+  /** Its branch could not be pushed because the host is away: a prompt of its own does that later. */
+  pushLater?: boolean;
   /** What the run did outside, for the audit log. */
   audit?: AuditEntry | undefined;
   /** The failure that ended this run, in addition to those that it was claimed with. */
@@ -60,6 +70,7 @@ export async function endRun(tx: Transaction, run: ClaimedRun, end: RunEnd): Pro
   });
   // Locked before the next prompt is read: a follow-up that arrives now waits for this transaction, then sees its result.
   await lockSessionRow(tx, run.sessionId);
+  if (end.pushLater && ended.status !== "Cancelled") await queuePush(tx, run);
   const next = await dispatchNext(tx, run.sessionId);
   const dead = end.dead === true && ended.status === "Failed";
   const turn: Turn = {
@@ -99,18 +110,33 @@ export async function hasReleased(orm: Queryable, run: Fence): Promise<boolean> 
   return rows.length > 0;
 }
 
-/** After a transient failure: the prompt waits for its retry and keeps its place in the session. @throws LeaseLost */
-export async function postponeRun(
-  tx: Transaction,
-  run: Fence,
-  again: { delayMs: number; failure: Failure; countsAsAttempt: boolean },
-): Promise<void> {
-  await requeue(tx, run, promptAfter.runPostponed(again), again.delayMs);
+/** After a failure that counts as an attempt: the prompt keeps its place in the session. @throws LeaseLost */
+export async function retryRun(tx: Transaction, run: Fence, again: Retry): Promise<void> {
+  await requeue(tx, run, promptAfter.runFailed(again), { delayMs: again.delayMs });
+}
+
+/** The prompt waits for what its run needs, and keeps its place in the session, but no sandbox. @throws LeaseLost */
+export async function postponeRun(tx: Transaction, run: Fence, again: Wait): Promise<void> {
+  const waiting = waitingOf(again);
+  await requeue(tx, run, promptAfter.runPostponed(again), { delayMs: again.delayMs, waiting });
+}
+
+/**
+ * The same with its sandbox, for the next runner on this machine; for others, `graceMs` after that. Nobody's slot is taken
+ * meanwhile. @throws LeaseLost
+ */
+export async function parkRun(tx: Transaction, run: Fence, again: Wait, graceMs: number): Promise<void> {
+  const { sessionId, cancelled } = await updateHeld(tx, run, promptAfter.runParked(again, DETACHED, graceMs));
+  await tx
+    .update(session)
+    .set(sessionAfter.runParked(waitingOf(again)))
+    .where(eq(session.id, sessionId));
+  await dispatch(tx, run.promptId, cancelled ? 0 : again.delayMs);
 }
 
 /** Requeues a running prompt, for another process to start over. @throws LeaseLost */
 export async function handOverRun(tx: Transaction, run: Fence): Promise<void> {
-  await requeue(tx, run, promptAfter.runHandedOver(), 0);
+  await requeue(tx, run, promptAfter.runHandedOver());
 }
 
 /**
@@ -127,11 +153,22 @@ export async function detachRun(tx: Transaction, run: Fence, graceMs: number): P
   await dispatch(tx, run.promptId);
 }
 
-async function requeue(tx: Transaction, run: Fence, change: PromptChange, delayMs: number): Promise<void> {
+async function requeue(
+  tx: Transaction,
+  run: Fence,
+  change: PromptChange,
+  { delayMs = 0, waiting = null }: { delayMs?: number; waiting?: Waiting | null } = {},
+): Promise<void> {
   const { sessionId, status } = await updateHeld(tx, run, change);
   if (status === "Cancelled") return closeCancelledRun(tx, sessionId);
-  await tx.update(session).set(sessionAfter.runRequeued).where(eq(session.id, sessionId));
+  await tx.update(session).set(sessionAfter.runRequeued(waiting)).where(eq(session.id, sessionId));
   await dispatch(tx, run.promptId, delayMs);
+  if (waiting) await notifySandboxIdle(tx);
+}
+
+function waitingOf({ waitingFor, failure, outage, delayMs }: Wait): Waiting {
+  const until = new Date(Date.parse(failure.at) + delayMs).toISOString();
+  return { for: waitingFor, reason: failure.error, since: outage?.since ?? failure.at, until };
 }
 
 async function closeCancelledRun(tx: Transaction, sessionId: string): Promise<void> {

@@ -1,4 +1,4 @@
-import { and, eq, sql } from "drizzle-orm";
+import { and, eq, isNotNull, sql } from "drizzle-orm";
 import type { Queryable } from "../db/client.ts";
 import { prompt } from "../db/tables.ts";
 import type { PromptChange } from "./transitions.ts";
@@ -28,7 +28,11 @@ export async function updateHeld(orm: Queryable, run: Fence, change: PromptChang
     .update(prompt)
     .set(change)
     .where(heldBy(run))
-    .returning({ sessionId: prompt.sessionId, status: prompt.status });
+    .returning({
+      sessionId: prompt.sessionId,
+      status: prompt.status,
+      cancelled: isNotNull(prompt.cancelRequestedAt),
+    });
   if (!updated) throw new LeaseLost();
   return updated;
 }

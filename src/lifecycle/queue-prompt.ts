@@ -37,7 +37,7 @@ export async function dequeuePrompt(
 ): Promise<void> {
   await tx.delete(prompt).where(eq(prompt.id, id));
   const left = await tx
-    .select({ status: prompt.status })
+    .select({ status: prompt.status, waitingFor: prompt.waitingFor })
     .from(prompt)
     .where(eq(prompt.sessionId, sessionId))
     .orderBy(prompt.seq);

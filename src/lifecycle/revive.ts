@@ -20,7 +20,7 @@ export async function revivePrompts(tx: Transaction, ids: string[]): Promise<str
   for (const { id } of sessions) await lockSession(tx, id);
   const revived = await rowsOf<{ id: string; session_id: string }>(
     tx,
-    sql`update prompt p set status = 'Queued', attempt = 0, uncounted_claims = lease_epoch, error = null, error_kind = null, failures = '[]',
+    sql`update prompt p set status = 'Queued', attempt = 0, uncounted_claims = lease_epoch, error = null, error_kind = null, failures = '[]', outage = null,
         not_before = null, finished_at = null, usage = null, process = null,
         cancel_requested_at = null, updated_at = now()
       from session s where s.id = p.session_id and s.deleted_at is null and p.status = 'Failed'

@@ -1,7 +1,7 @@
 import { sql } from "drizzle-orm";
 import { rowsOf, type Transaction } from "../db/client.ts";
 import type { PromptKind } from "../db/columns.ts";
-import type { AgentProcess, Failure, SandboxConfig } from "../db/json-columns.ts";
+import type { AgentProcess, Failure, OutageSeries, SandboxConfig } from "../db/json-columns.ts";
 import { conversationCost } from "./conversation-cost.ts";
 import type { Fence } from "./fence.ts";
 
@@ -40,6 +40,8 @@ export interface ClaimedRun extends Fence {
   /** How long the prompt waited for this start, milliseconds. */
   waitedMs: number;
   failures: Failure[];
+  /** What the prompt has waited for without a success since. */
+  outage: OutageSeries | null;
 }
 
 /** Numbers that drivers may return as text. */
@@ -62,20 +64,20 @@ export async function startRun(
     tx,
     sql`with claimed as (
       update prompt set status = 'Running', lease_owner = ${lease.owner}, lease_epoch = lease_epoch + 1,
-        lease_expires_at = now() + ${lease.ttlMs}::int * interval '1 millisecond', not_before = null,
+        lease_expires_at = now() + ${lease.ttlMs}::int * interval '1 millisecond', not_before = null, waiting_for = null,
         attempt = attempt + case when status = 'Running' and coalesce((process ->> 'counted')::boolean, process is null)
           then 0 else 1 end,
         process = case when status = 'Running' then process || '{"counted": true}' end,
         started_at = coalesce(started_at, now()), updated_at = now()
       where id = ${promptId}::uuid returning *
     )
-    update session s set inbox_status = 'Processing', warm_host = ${lease.host}, updated_at = now()
+    update session s set inbox_status = 'Processing', waiting = null, warm_host = ${lease.host}, updated_at = now()
     from claimed c where s.id = c.session_id
     returning c.id as "promptId", s.id as "sessionId", s.user_id as "userId", c.lease_epoch as "epoch", c.attempt, c.lease_epoch - c.uncounted_claims as "claims",
       c.kind, coalesce(s.conversation_id, s.id) as "conversationId",
       c.data, s.repo, s.target_branch as "targetBranch", s.branch, s.start_commit as "startCommit", s.pushed_commit as "pushedCommit",
       (select w.commit from unpushed_work w where w.session_id = s.id) as "unpushedCommit", s.sbx_config as "sbxConfig", c.process - 'counted' as process,
-      c.output_offset as "outputOffset", c.cancel_requested_at is not null as "cancelRequested", c.failures,
+      c.output_offset as "outputOffset", c.cancel_requested_at is not null as "cancelRequested", c.failures, c.outage,
       (select before.warm_host from session before where before.id = s.id) as "warmHost",
       (${conversationCost((table) => sql`${table}.id <> c.id`)}) as "earlierCostUsd",
       extract(epoch from now() - greatest(c.dispatched_at, c.created_at)) * 1000 as "waitedMs"`,

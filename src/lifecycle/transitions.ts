@@ -1,6 +1,7 @@
 import { type SQL, sql } from "drizzle-orm";
 import type { PgUpdateSetSource } from "drizzle-orm/pg-core";
-import type { Failure } from "../db/json-columns.ts";
+import type { WaitingFor } from "../db/columns.ts";
+import type { Failure, OutageSeries, Waiting } from "../db/json-columns.ts";
 import { prompt, session } from "../db/tables.ts";
 
 /**
@@ -15,6 +16,19 @@ export type SessionChange = PgUpdateSetSource<typeof session>;
 export type PromptChange = PgUpdateSetSource<typeof prompt>;
 
 export type EndStatus = "Completed" | "Failed" | "Cancelled";
+
+/** When a run is to be tried again, and why. */
+export interface Retry {
+  /** The earliest start, from now. */
+  delayMs: number;
+  failure: Failure;
+}
+
+export interface Wait extends Retry {
+  waitingFor: WaitingFor;
+  /** Null: the wait has no end. */
+  outage: OutageSeries | null;
+}
 
 const now = sql`now()`;
 const isUnfinished = sql`${session.inboxStatus} in ('Pending', 'Processing')`;
@@ -31,8 +45,15 @@ export const sessionAfter = {
     updatedAt: now,
   },
 
-  /** A run requeued its prompt. */
-  runRequeued: { inboxStatus: "Pending", updatedAt: now },
+  /** A run requeued its prompt. @param waiting what it waits for; null: a slot. */
+  runRequeued: (waiting: Waiting | null): SessionChange => ({
+    inboxStatus: "Pending",
+    waiting,
+    updatedAt: now,
+  }),
+
+  /** A run waits with its sandbox. */
+  runParked: (waiting: Waiting): SessionChange => ({ waiting, updatedAt: now }),
 
   /**
    * A run ended. An archived session stays archived. @param end.waiting whether another prompt of the session waits.
@@ -40,6 +61,7 @@ export const sessionAfter = {
    */
   runEnded: (end: { status: EndStatus; waiting: boolean; dead: boolean }): SessionChange => ({
     inboxStatus: end.waiting ? "Pending" : end.status,
+    waiting: null,
     cancelledAt: sql`case when ${isCancelling} then now() else ${session.cancelledAt} end`,
     cancellationStatus: sql`case when ${isCancelling} then 'Cancelled' else ${session.cancellationStatus} end`,
     ...(end.dead &&
@@ -69,6 +91,7 @@ export const sessionAfter = {
     cancelledAt: sql`coalesce(${session.cancelledAt}, now())`,
     cancelledBy: sql`coalesce(${session.cancelledBy}, ${by})`,
     inboxStatus: sql`case when ${isUnfinished} then 'Cancelled' else ${session.inboxStatus} end`,
+    waiting: null,
     updatedAt: now,
   }),
 
@@ -76,12 +99,15 @@ export const sessionAfter = {
    * A waiting prompt was deleted: the session takes the status of its newest prompt, or Pending without any.
    * @param left the session's other prompts, in order.
    */
-  promptDeleted: (left: readonly { status: (typeof prompt.$inferSelect)["status"] }[]): SessionChange => {
+  promptDeleted: (
+    left: readonly Pick<typeof prompt.$inferSelect, "status" | "waitingFor">[],
+  ): SessionChange => {
     const has = (status: string) => left.some((one) => one.status === status);
     const newest = left.at(-1)?.status;
     const settled = newest === undefined || newest === "Queued" || newest === "Running" ? "Pending" : newest;
     return {
       inboxStatus: has("Running") ? "Processing" : has("Queued") ? "Pending" : settled,
+      ...(left.every(({ waitingFor }) => waitingFor === null) && { waiting: null }),
       updatedAt: now,
     };
   },
@@ -91,6 +117,7 @@ export const sessionAfter = {
 } as const satisfies Record<string, SessionChange | ((...args: never[]) => SessionChange)>;
 
 const released = {
+  waitingFor: null,
   leaseOwner: null,
   leaseExpiresAt: null,
   process: null,
@@ -115,24 +142,55 @@ export const promptAfter = {
       status: sql`case when ${prompt.cancelRequestedAt} is null then ${end.status} else 'Cancelled' end`,
       error: end.error,
       errorKind: end.errorKind,
+      outage: null,
       finishedAt: now,
     }) satisfies PromptChange,
 
-  /** After a transient failure. @param again.delayMs the earliest start of the retry, from now. */
-  runPostponed: (again: { delayMs: number; failure: Failure; countsAsAttempt: boolean }) =>
+  /** After a failure that counts as an attempt. */
+  runFailed: (again: Retry) =>
     ({
       ...requeued,
-      notBefore: sql`now() + ${Math.ceil(again.delayMs)}::int * interval '1 millisecond'`,
-      error: again.failure.error,
-      errorKind: again.failure.kind,
-      ...(again.countsAsAttempt
-        ? { failures: sql`${prompt.failures} || ${JSON.stringify([again.failure])}::jsonb` as SQL }
-        : { attempt: fewerAttempts, uncountedClaims: sql`${prompt.uncountedClaims} + 1` }),
+      ...retried(again),
+      waitingFor: null,
+      failures: sql`${prompt.failures} || ${JSON.stringify([again.failure])}::jsonb` as SQL,
+    }) satisfies PromptChange,
+
+  /** What the run needs is not there: it waits, which does not count as an attempt. */
+  runPostponed: (again: Wait) =>
+    ({
+      ...requeued,
+      ...retried(again),
+      waitingFor: again.waitingFor,
+      outage: again.outage,
+      attempt: fewerAttempts,
+      uncountedClaims: sql`${prompt.uncountedClaims} + 1`,
+    }) satisfies PromptChange,
+
+  /** The same, but its sandbox has work that is nowhere else: the next runner on its machine goes on in it. */
+  runParked: (again: Wait, owner: string, graceMs: number) =>
+    ({
+      ...retried(again),
+      // Who has cancelled meanwhile does not wait.
+      notBefore: sql`case when ${prompt.cancelRequestedAt} is null then ${later(again.delayMs)} else now() end`,
+      leaseOwner: owner,
+      leaseExpiresAt: later(again.delayMs + graceMs),
+      waitingFor: again.waitingFor,
+      outage: again.outage,
+      uncountedClaims: sql`${prompt.uncountedClaims} + 1`,
+      updatedAt: now,
     }) satisfies PromptChange,
 
   /** The prompt may start again in another process at once. */
   runHandedOver: () => ({ ...requeued, attempt: fewerAttempts }) satisfies PromptChange,
 };
+
+const later = (ms: number) => sql`now() + ${Math.ceil(ms)}::int * interval '1 millisecond'`;
+
+const retried = ({ delayMs, failure }: Retry) => ({
+  notBefore: later(delayMs),
+  error: failure.error,
+  errorKind: failure.kind,
+});
 
 /** This claim does not count as an attempt. */
 const fewerAttempts = sql`greatest(${prompt.attempt} - 1, 0)`;

@@ -5,6 +5,8 @@ export interface DeploymentMetrics {
   prompts: Readonly<Record<"queued" | "running", number>>;
   /** Age in seconds of the oldest prompt that could run; 0 when none waits. */
   oldestWaiting: number;
+  /** Prompts that wait for something else than their turn, by what it is. */
+  waiting: Readonly<Record<string, number>>;
   outboxPending: number;
   /** Age in seconds of the oldest due outbox row; 0 when there is none. */
   outboxLag: number;
@@ -34,6 +36,11 @@ export function createDeploymentGauges(read: ReadDeployment, maxAgeMs: number) {
   const { registry, gauge } = createRegistry(" Covers the whole deployment; exported by one process.");
   const prompts = gauge("prompts", "Unfinished prompts.", "status");
   const oldest = gauge("oldest_waiting_prompt_age_seconds", "Age of the oldest prompt that is ready to run.");
+  const waiting = gauge(
+    "prompts_waiting",
+    "Prompts that are tried again later, by what they wait for.",
+    "for",
+  );
   const pending = gauge("outbox_pending", "Outbox rows that are due.");
   const lag = gauge("outbox_lag_seconds", "Age of the oldest due outbox row.");
   const held = gauge("sandboxes_held", "Sandboxes held by sessions.");
@@ -62,6 +69,7 @@ export function createDeploymentGauges(read: ReadDeployment, maxAgeMs: number) {
         prompts.set({ status: "queued" }, now.prompts.queued);
         prompts.set({ status: "running" }, now.prompts.running);
         oldest.set(now.oldestWaiting);
+        for (const [cause, count] of Object.entries(now.waiting)) waiting.set({ for: cause }, count);
         pending.set(now.outboxPending);
         lag.set(now.outboxLag);
         held.set(now.sandboxesHeld);

@@ -7,6 +7,7 @@ import { prompt } from "../db/tables.ts";
 import { enqueueRun } from "../lifecycle/dispatch.ts";
 import { lockSession } from "../lifecycle/locks.ts";
 import { queuePrompt } from "../lifecycle/queue-prompt.ts";
+import { PUSH } from "../lifecycle/queue-push.ts";
 import { AppError } from "../shared/errors.ts";
 
 /** Retry-After of a user over the quota, seconds; nobody knows when prompts end. */
@@ -90,9 +91,6 @@ export async function addPrompt(tx: Transaction, wanted: NewPrompt): Promise<{ i
   await recordAudit(tx, promptCreated({ id, sessionId: queued.sessionId, userId }));
   return { id };
 }
-
-/** What the conversation says of a push. */
-const PUSH = "Push the branch.";
 
 /** Adds a prompt that pushes what the session has to its branch, without an agent. @throws AppError `session_not_found` */
 export const addPush = (

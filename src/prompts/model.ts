@@ -9,6 +9,7 @@ import {
   Priority,
   publishedAs,
   Timestamp,
+  WaitingFor,
   withOtherFields,
 } from "../api/schemas.ts";
 import { FAILURE_KINDS, MEMORY_KINDS, PROMPT_KINDS, PROMPT_STATUSES } from "../db/columns.ts";
@@ -22,7 +23,6 @@ const MemoryKind = enumOf(MEMORY_KINDS, {
   description:
     "What the agent knew of the session's earlier prompts: fresh (there were none), resumed (its own memory), replayed (that was lost, and the conversation went in as text) or cold (nothing)",
 });
-
 const EXAMPLE = "Fix the login timeout";
 const TextBlock = t.Object(
   { type: t.Optional(t.String({ examples: ["text"] })), text: t.String({ examples: [EXAMPLE] }) },
@@ -65,6 +65,21 @@ const PromptDto = t.Object({
     t.String({ description: "Why it failed", examples: ["The agent ended with exit code 1."] }),
   ),
   error_kind: nullable(FailureKind),
+  waiting_for: nullable(WaitingFor),
+  waiting_reason: nullable(
+    t.String({
+      description: "Why it waits",
+      examples: [
+        "The host of owner/name could not be reached (could not resolve host: github.com). Tried 4 times since 12:01; next attempt at 12:14 UTC.",
+      ],
+    }),
+  ),
+  waiting_since: nullable({
+    ...Timestamp,
+    description:
+      "The first failed attempt in a row; after RETRY_TRANSIENT_HOURS the prompt becomes a dead letter. Null: it does not wait, or without end",
+  }),
+  next_attempt_at: nullable({ ...Timestamp, description: "When it is tried again" }),
   usage: nullable(
     t.Record(t.String(), t.Number({ format: "double" }), {
       description:

@@ -37,14 +37,15 @@ export interface Held {
 }
 
 /**
- * An abandoned run: its runner is dead or has detached. Only the agent's own machine can adopt the agent, so other machines
+ * An abandoned run: its runner is dead or has detached, or it waits with its sandbox and its time has come. Only the agent's own machine can adopt the agent, so other machines
  * wait longer; and longer still during delivery, which they could only report as interrupted.
  */
 const abandoned = (host: string) => sql`
   select p.id from prompt p
   where p.status = 'Running' and case
     when p.process is null or p.process ->> 'host' = ${host}
-      then p.lease_expires_at < now() or p.lease_owner = ${DETACHED}
+      then (p.lease_expires_at < now() or p.lease_owner = ${DETACHED})
+        and (p.not_before is null or p.not_before <= ${storedNow})
     when (p.process ->> 'delivering')::boolean
       then p.lease_expires_at < now() - ${DELIVERING_GRACE_MS}::int * interval '1 millisecond'
     else p.lease_expires_at < now() - ${ELSEWHERE_GRACE_MS}::int * interval '1 millisecond' end
@@ -59,6 +60,8 @@ const warmHostRuns = () => runsPromptsWhere(sql`h.host = next.warm_host`);
  * lets the nested loop stop at the first user with a prompt that may run, instead of sorting all of them. Therefore, if
  * that user has running prompts, so have all others who wait: the last slot is then reserved, unless there are no others
  * at all, which the two ends of an index tell.
+ *
+ * Prompts that wait for a later time are in none of the index ranges that this reads.
  *
  * A prompt whose session is warm on another machine that is alive is held back for that one while it is younger than
  * `affinityMs`. It stays the next: whatever is behind it waits, too, so that affinity does not change the order.
@@ -77,20 +80,26 @@ const waiting = ({
       else 0 end as "heldMs"
   from (
     select u.user_id, running.count, latest.started_at
-    from (select distinct user_id from prompt where status = 'Queued') u
+    from (
+      select user_id from prompt where status = 'Queued' and not_before is null
+      union select user_id from prompt where status = 'Queued' and not_before <= ${storedNow}) u
     cross join lateral (
-      select count(*) from prompt r where r.user_id = u.user_id and r.status = 'Running') running
+      select count(*) from prompt r
+      where r.user_id = u.user_id and r.status = 'Running' and r.waiting_for is null) running
     left join lateral (
       select l.started_at from prompt l where l.user_id = u.user_id and l.started_at is not null
       order by l.started_at desc limit 1) latest on true
     where running.count < ${maxRunningPerUser}::int
-      and (select count(*) from prompt where status = 'Running') < ${maxRunning}::int
+      and (select count(*) from prompt where status = 'Running' and waiting_for is null) < ${maxRunning}::int
     order by running.count, latest.started_at nulls first
   ) turn
   cross join lateral (
-    select p.id, s.warm_host, greatest(p.dispatched_at, p.not_before) as since from prompt p join session s on s.id = p.session_id
-    where p.user_id = turn.user_id and p.status = 'Queued' and s.deleted_at is null
-      and (p.not_before is null or p.not_before <= ${storedNow}) and ${isNextInSession}
+    select p.id, s.warm_host, greatest(p.dispatched_at, p.not_before) as since from (
+      select * from prompt where user_id = turn.user_id and status = 'Queued' and not_before is null
+      union all select * from prompt
+      where user_id = turn.user_id and status = 'Queued' and not_before <= ${storedNow}) p
+    join session s on s.id = p.session_id
+    where s.deleted_at is null and ${isNextInSession}
     order by p.priority desc, p.created_at, p.seq limit 1
   ) next order by turn.count, turn.started_at nulls first limit 1`;
 

@@ -6,17 +6,20 @@ import type { Sandbox, WorkResult } from "../sandboxes/sandbox.ts";
 import { messageOf } from "../shared/errors.ts";
 import { sleep } from "../shared/time.ts";
 import { AgentKilled, backoffMs, classify, DISK_WAS_FULL, Interrupted } from "./failures.ts";
+import { Outage, outageOf } from "./outages.ts";
 import { untilIsolated } from "./until-isolated.ts";
 import type { RunWriter } from "./writer.ts";
 
-/** The pauses between them take about four minutes. */
+/** The pauses between them take about four minutes: for what this machine lacks. */
 const MAX_DELIVERIES = 8;
+/** For what does not answer: a few seconds, then the run waits without a slot. */
+const QUICK_DELIVERIES = 3;
 
 /**
- * Delivers the work to its branch, after recording that work may leave the sandbox from now on. Transient failures (a full
- * disk, an unreachable host) are retried here: another attempt of the prompt would repeat the work on top of what the first
- * has delivered.
- * @throws Interrupted when the tries are used up. AgentKilled when the disk has lost the work before any of it left the
+ * Delivers the work to its branch, after recording that work may leave the sandbox from now on. Transient failures are
+ * retried here: another attempt of the prompt would repeat the work on top of what the first has delivered. A git host that
+ * does not answer is none of them: the work is kept, and pushed later.
+ * @throws Outage while the sandbox does not answer; the next runner continues. Interrupted when the tries are used up. AgentKilled when the disk has lost the work before any of it left the
  *   sandbox. What is not transient, or the last error of a cancelled run, as it is.
  * @param options.mayStartOver whether the run may begin anew: it has reached no limit.
  * @param options.life ends a pause between two tries at once; the next runner continues.
@@ -53,7 +56,14 @@ export async function deliver(options: {
       if (lost && mayStartOver && !mayHaveLeft) throw new AgentKilled(DISK_WAS_FULL);
       if (!lost && classify(error).kind !== "transient") throw error;
       // A part of the work may be kept or pushed: a new attempt would do it a second time, on top of the first.
-      if (lost || last) throw new Interrupted(undelivered(run, error), { cause: error });
+      const outage = outageOf(error);
+      if (!lost && outage && tries >= QUICK_DELIVERIES)
+        throw new Outage(undelivered(run, outage.message), outage.outageCause, {
+          cause: error,
+          keepsSandbox: true,
+        });
+      if (lost || last)
+        throw new Interrupted(`${undelivered(run, classify(error).message)} ${CHECK}`, { cause: error });
       logger.warn("delivery failed, will retry", { tries, error: messageOf(error) });
       mayHaveLeft ||= leaves;
       await pause(backoffMs(tries), life, cancelled);
@@ -61,8 +71,9 @@ export async function deliver(options: {
   }
 }
 
-const undelivered = ({ branch }: ClaimedRun, error: unknown) =>
-  `The work could not be delivered to branch ${branch}: ${classify(error).message} Check what has arrived there, then send the prompt again.`;
+const undelivered = ({ branch }: ClaimedRun, why: string) =>
+  `The work could not be delivered to branch ${branch}: ${why}`;
+const CHECK = "Check what has arrived there, then send the prompt again.";
 
 /** @throws what `life` aborted with. */
 async function pause(ms: number, life: AbortSignal, cancelled: AbortSignal): Promise<void> {

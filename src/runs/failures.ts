@@ -1,6 +1,8 @@
 import { AgentUnavailable } from "../agents/agent.ts";
+import type { WaitingFor } from "../db/columns.ts";
 import type { Failure } from "../db/json-columns.ts";
 import { NotIsolated, RepositoryError } from "../sandboxes/sandbox.ts";
+import { outageOf } from "./outages.ts";
 
 /** A prompt whose runs keep failing, or whose runners keep dying, becomes a dead letter after this many attempts. */
 export const MAX_ATTEMPTS = 5;
@@ -12,11 +14,12 @@ const ISOLATION_DELAY_MS = { first: 15_000, longest: 2 * 60_000 };
 const FIRST_DELAY_MS = 2_000;
 const LONGEST_DELAY_MS = 5 * 60_000;
 
-/** The machine lacks a resource that becomes free by itself: the prompt waits, and this does not count as an attempt. */
+/** The service lacks a resource that becomes free by itself: the prompt waits, and this does not count as an attempt. */
 export class Deferred extends Error {
   override readonly name = "Deferred";
   constructor(
     message: string,
+    readonly waitingFor: WaitingFor,
     readonly delayMs: number,
   ) {
     super(message);
@@ -29,7 +32,7 @@ export function deferredOf(error: unknown, epoch: number): Deferred | undefined 
   if (!(error instanceof NotIsolated)) return undefined;
   // It is for the operator to mend. With many prompts that wait, frequent claims would be a load.
   const delayMs = Math.min(ISOLATION_DELAY_MS.longest, ISOLATION_DELAY_MS.first * 2 ** (epoch - 1));
-  return new Deferred(`Waiting: ${error.message}.`, delayMs);
+  return new Deferred(`Waiting: ${error.message}.`, "isolation", delayMs);
 }
 
 /** The run cannot continue, and a retry could repeat an effect. `message` is for the user. */
@@ -54,13 +57,16 @@ export class AttemptsExhausted extends Error {
 }
 
 /**
- * The kinds of failure and their handling: `transient` is retried with growing delays, then becomes a dead letter;
+ * The kinds of failure and their handling: `transient` is retried with growing delays, then becomes a dead letter (what is
+ * outside the service is waited for, without counting attempts: see outages.ts);
  * `configuration` fails at once and says what to set; `interrupted` and `limit` fail, and the user decides; `poison` becomes
  * a dead letter.
  */
 export function classify(error: unknown): { kind: Failure["kind"]; message: string } {
   if (error instanceof Deferred || error instanceof AgentKilled)
     return { kind: "transient", message: error.message };
+  const outage = outageOf(error);
+  if (outage) return { kind: "transient", message: outage.message };
   if (error instanceof NotIsolated) return { kind: "transient", message: `Waiting: ${error.message}.` };
   if (error instanceof Interrupted) return { kind: "interrupted", message: error.message };
   if (error instanceof AttemptsExhausted) return { kind: "poison", message: error.message };

@@ -31,9 +31,15 @@ export interface Outcome {
   failure?: Failure;
 }
 
+const LATER = "It is pushed as soon as the host can be reached.";
+
+const hostIsAway = (work: WorkResult | undefined): boolean =>
+  work !== undefined && !work.push.pushed && work.push.hostIsAway === true;
+
 /** Appends a message about the outcome and the delivered work, then ends the run. @throws LeaseLost */
 export async function finishRun(writer: RunWriter, run: ClaimedRun, outcome: Outcome): Promise<void> {
-  const notes = [outcome.reason, outcome.work && describeWork(run, outcome.work)];
+  const later = outcome.status !== "Cancelled" && hostIsAway(outcome.work) ? ` ${LATER}` : "";
+  const notes = [outcome.reason, outcome.work && `${describeWork(run, outcome.work)}${later}`];
   const text = notes.filter(Boolean).join("\n\n");
   if (text) await writer.append([textEvent(text)]);
   await writer.finish({
@@ -47,6 +53,7 @@ export async function finishRun(writer: RunWriter, run: ClaimedRun, outcome: Out
     memory: outcome.memory,
     commit: outcome.work?.commit,
     pushed: outcome.work?.push.pushed === true,
+    pushLater: hostIsAway(outcome.work),
     audit: outcome.work && delivery(run, outcome.work),
   });
 }

@@ -1,3 +1,4 @@
+import type { Failure } from "../db/json-columns.ts";
 import { LeaseLost } from "../lifecycle/fence.ts";
 import type { WorkResult } from "../sandboxes/sandbox.ts";
 import { heldSandboxes } from "../sandboxes/store.ts";
@@ -13,6 +14,7 @@ import {
   MAX_ATTEMPTS,
 } from "./failures.ts";
 import { finishRun, type Outcome } from "./finish.ts";
+import { continued, givenUpText, type Outage, outageDelayMs, outageOf, triedText } from "./outages.ts";
 import type { RunnerState } from "./runner.ts";
 import { STOP_GRACE_MS } from "./watch-agent.ts";
 import { openRunWriter, type RunWriter } from "./writer.ts";
@@ -41,24 +43,67 @@ export async function handleRunFailure(
   if (shutdown.aborted) return await leave(state, writer);
   if (lease.cancelled.aborted) return await finishRun(writer, run, cancelledOutcome(state, error));
 
+  const outage = outageOf(error);
+  if (outage) return await waitFor(state, writer, outage);
   const deferred = deferredOf(error, run.epoch);
   const { kind, message } = classify(deferred ?? error);
   deps.logger.warn("run failed", { kind, step: state.step, error });
   const failure = { attempt: run.attempt, at: new Date().toISOString(), kind, error: message };
-  if (deferred) return await writer.postpone({ delayMs: deferred.delayMs, failure, countsAsAttempt: false });
+  if (deferred) {
+    const { waitingFor, delayMs } = deferred;
+    return await writer.postpone({ waitingFor, delayMs, failure, outage: null });
+  }
   if (kind === "transient" && run.attempt < MAX_ATTEMPTS)
-    return await writer.postpone({ delayMs: backoffMs(run.attempt), failure, countsAsAttempt: true });
+    return await writer.retry({ delayMs: backoffMs(run.attempt), failure });
+  const reason = kind === "transient" ? `${message} All ${MAX_ATTEMPTS} attempts failed.` : message;
+  await fail(state, writer, { error, reason, failure, dead: kind === "transient" || kind === "poison" });
+}
+
+/** The run waits for what does not answer, or has waited long enough. */
+async function waitFor(state: RunnerState, writer: RunWriter, outage: Outage): Promise<void> {
+  const { deps, run, delivering } = state;
+  const now = new Date();
+  const series = continued(state.outage, outage, now);
+  const leftMs = Date.parse(series.since) + deps.limits.retryTransientMs - now.getTime();
+  const delayMs = outageDelayMs(series, outage, leftMs);
+  const { outageCause: waitingFor, message, keepsSandbox } = outage;
+  const { step, agentRun } = state;
+  const about = { for: waitingFor, step, since: series.since, tries: series.tries, error: outage };
+  const at = now.toISOString();
+  if (delayMs === undefined) {
+    deps.logger.warn("run failed: what it waits for did not answer in time", about);
+    // Work of which a part may have left its sandbox must not be done again.
+    const kind = delivering ? "interrupted" : "transient";
+    const reason = `${message} ${givenUpText(series, now)}`;
+    const failure = { attempt: run.attempt, at, kind, error: reason } as const;
+    return await fail(state, writer, { error: outage, reason, failure, dead: !delivering });
+  }
+  const reason = `${message} ${triedText(series, now, new Date(now.getTime() + delayMs))}`;
+  deps.logger.warn("run waits", { ...about, delay_ms: Math.round(delayMs) });
+  const failure = { attempt: run.attempt, at, kind: "transient", error: reason } as const;
+  const wait = { waitingFor, delayMs, failure, outage: series };
+  if (keepsSandbox) return await writer.park(wait, DETACHED_MS);
+  await agentRun?.process.stop(STOP_GRACE_MS).catch(() => undefined);
+  await writer.postpone(wait);
+}
+
+/** Ends the run as Failed, with what can be saved of its work. */
+async function fail(
+  state: RunnerState,
+  writer: RunWriter,
+  { error, reason, failure, dead }: { error: unknown; reason: string; failure: Failure; dead: boolean },
+): Promise<void> {
   const outcome: Outcome = {
     status: "Failed",
-    kind,
-    reason: kind === "transient" ? `${message} All ${MAX_ATTEMPTS} attempts failed.` : message,
+    kind: failure.kind,
+    reason,
     summary: "",
     usage: {},
     work: mayHoldWork(state, error) ? await salvage(state, writer) : undefined,
-    dead: kind === "transient" || kind === "poison",
+    dead,
     failure,
   };
-  await finishRun(writer, run, outcome);
+  await finishRun(writer, state.run, outcome);
 }
 
 /**

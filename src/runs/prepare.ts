@@ -59,7 +59,8 @@ export async function prepare(
   const sandbox = await sandboxes
     .open(config, request, signal, (changed) => writer.holdSandbox(changed))
     .catch((error: unknown) => {
-      throw error instanceof SandboxUnavailable ? new Deferred(error.message, SANDBOX_DELAY_MS) : error;
+      if (!(error instanceof SandboxUnavailable)) throw error;
+      throw new Deferred(error.message, "sandbox", Math.max(SANDBOX_DELAY_MS, error.retryAfterMs));
     });
   const memory = await deps.memory.restore(run, { sandbox, agent, signal });
   return startWith(deps, run, writer, sandbox, { memory, signal });

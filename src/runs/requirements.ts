@@ -25,11 +25,13 @@ export async function requireDisk({ sandboxes, limits }: PrepareDeps): Promise<v
   if (limits.maxCheckoutBytes > 0 && (await sandboxes.usedBytes()) > limits.maxCheckoutBytes)
     throw new Deferred(
       "Waiting: the checkouts of other runs use all the disk space they may (CHECKOUT_DISK_MB).",
+      "disk",
       DISK_DELAY_MS,
     );
   if ((await sandboxes.freeBytes()) < limits.minFreeBytes)
     throw new Deferred(
       "Waiting: the disk of the machine that runs the prompts is nearly full (MIN_FREE_DISK_MB).",
+      "disk",
       DISK_DELAY_MS,
     );
 }

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { textEvent } from "../agents/events.ts";
-import { type ModelProxy, openModelProxy } from "../agents/model-proxy.ts";
+import { type ModelProxy, type ModelTrouble, openModelProxy } from "../agents/model-proxy.ts";
 import type { Config } from "../config/config.ts";
 import { gatewayEnvironment } from "../egress/environment.ts";
 import { type Gateway, openGateway } from "../egress/gateway.ts";
@@ -30,6 +30,8 @@ export interface RunGateway {
   env: Readonly<Record<string, string>>;
   /** As the agent reaches it; undefined if it has none. */
   model: { baseUrl: string; token: string } | undefined;
+  /** Why the agent's last request to the model was not answered; undefined: it was. */
+  modelTrouble(): ModelTrouble | undefined;
   /** Resolves when everything that was decided before is stored. */
   flush(): Promise<void>;
   /** Idempotent. */
@@ -120,6 +122,7 @@ async function open(
       env: gatewayEnvironment({ port, hostLoopback: servers.length > 0 }),
       model: grant && { baseUrl: `http://127.0.0.1:${port}`, token: grant.token },
       notes: { port: gateway.port, token: grant?.token },
+      modelTrouble: () => grant?.trouble(),
       flush: records.flush,
       async close() {
         await gateway.close();

@@ -1,4 +1,6 @@
+import type { AgentVerdict } from "../agents/agent.ts";
 import type { Orm } from "../db/client.ts";
+import type { OutageSeries } from "../db/json-columns.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { Metrics, RunPhase } from "../observability/metrics.ts";
 import { RepositoryError } from "../sandboxes/sandbox.ts";
@@ -9,6 +11,7 @@ import { AgentKilled, classify, DISK_WAS_FULL, MAX_ATTEMPTS } from "./failures.t
 import { finishRun, type Outcome, usageOfPrompt } from "./finish.ts";
 import { CANCELLED, handleRunFailure } from "./handle-failure.ts";
 import type { Lease, LeaseManager } from "./leases.ts";
+import { Outage } from "./outages.ts";
 import { prepare } from "./prepare.ts";
 import { pushWork } from "./push-run.ts";
 import { CALM_MS } from "./stalled-adoptions.ts";
@@ -37,6 +40,8 @@ export interface RunnerState {
   agentRun: AgentRun | undefined;
   /** Whether work may have left the sandbox. */
   delivering: boolean;
+  /** The failures that the prompt has waited out, if what it waited for has not answered since. */
+  outage: OutageSeries | null;
   /** For the log: where a run was that did not end by itself. */
   step: "prepare" | "watch" | "start again" | "store memory" | "deliver" | "push";
 }
@@ -58,6 +63,7 @@ export async function runClaimed(deps: RunnerDeps, run: ClaimedRun, shutdown: Ab
     ...{ deps: { ...deps, logger }, run, lease, life, writer },
     agentRun: undefined,
     delivering: run.process?.delivering === true,
+    outage: run.outage,
     step: run.kind === "push" ? "push" : "prepare",
   };
   const { metrics } = deps;
@@ -92,6 +98,7 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
   // A cancelled run adopts a running agent, too, to end it afterwards.
   const agentRun = await prepare(deps, run, writer, AbortSignal.any([life, lease.cancelled]));
   state.agentRun = agentRun;
+  if (!agentRun.adopted && state.outage?.cause !== "model") state.outage = null;
   phase("prepare");
   state.step = "watch";
   const { verdict, limit, peak } = await watchToEnd(state, agentRun);
@@ -148,7 +155,7 @@ async function watchToEnd(state: RunnerState, agentRun: AgentRun): Promise<Watch
   };
   let result = await watch(state, agentRun);
   // Without a runner it had no access to the model, so that its failure says nothing about its work.
-  const unattended = agentRun.adopted && !result.verdict.ok && !result.limit;
+  const unattended = agentRun.adopted && !agentRun.record.delivering && !result.verdict.ok && !result.limit;
   const cutShort = (result.lost || unattended) && !lease.cancelled.aborted && run.attempt <= MAX_ATTEMPTS;
   if (cutShort && (await agentRun.resumable())) result = await again(resumeAgent);
   const { verdict } = result;
@@ -163,8 +170,22 @@ async function watchToEnd(state: RunnerState, agentRun: AgentRun): Promise<Watch
   if (lease.cancelled.aborted) return result;
   // All runs share the disk: which of them has filled it is unknown.
   if (result.limit?.name === "disk") throw new AgentKilled(result.limit.reason);
+  if (!result.limit && state.agentRun) await requireModel(state.agentRun, result.verdict);
   if (result.lost && !result.limit) throw new AgentKilled("The agent was killed during its work.");
   return result;
+}
+
+/** @throws Outage if that is why the agent failed: its work is still in its sandbox, if it has begun. */
+async function requireModel({ gateway, resumable }: AgentRun, verdict: AgentVerdict): Promise<void> {
+  if (verdict.ok || !verdict.modelFailed) return;
+  const trouble = gateway?.modelTrouble();
+  if (!trouble) return;
+  const worked = verdict.worked === true;
+  throw new Outage(trouble.reason, "model", {
+    retryAfterMs: trouble.retryAfterMs,
+    keepsSandbox: worked && (await resumable()),
+    isNew: worked,
+  });
 }
 
 async function watch(
@@ -172,7 +193,7 @@ async function watch(
   { sandbox, process, stored, adopted }: AgentRun,
 ) {
   const { agent, limits, sandboxes } = deps;
-  const reader = agent.reader();
+  const reader = agent.reader(sandbox.remote !== undefined);
   // Not awaited: at worst the next takeover counts this one as one without progress.
   const recordCalm = () => void writer.recordCalm().catch(() => undefined);
   const calm = adopted ? setTimeout(recordCalm, CALM_MS) : undefined;

@@ -23,6 +23,7 @@ const FORGOTTEN: Readonly<Record<MemoryKind, string>> = {
   cold: "The agent starts without its memory of the earlier prompts.",
 };
 const RESUMED = "The service was interrupted; the agent resumes its work.";
+const ASKED_AGAIN = "The model's API is asked again; the agent resumes its work.";
 const AFTER_INTERRUPTION =
   "You were interrupted while you worked on the task below. Look at what is already done, then finish it.";
 
@@ -35,7 +36,7 @@ export async function resumeAgent(
   signal: AbortSignal,
 ): Promise<AgentRun> {
   await awaitIsolation(deps, writer, signal);
-  await writer.append([textEvent(RESUMED)]);
+  await writer.append([textEvent(run.outage?.cause === "model" ? ASKED_AGAIN : RESUMED)]);
   const text = `${AFTER_INTERRUPTION}\n\n${promptText(run.data)}`;
   return startAgent(deps, run, writer, sandbox, { text, signal });
 }

@@ -5,6 +5,7 @@ import type { ReadingByRun } from "../sandboxes/process/journal.ts";
 import type { ProcessUsage, Sandbox, SandboxProcess, SandboxProvider } from "../sandboxes/sandbox.ts";
 import { ingest } from "./ingest.ts";
 import { exceededLimit, type Limit, mayTidyUp, watchLimits } from "./limits.ts";
+import { Outage } from "./outages.ts";
 import type { RunWriter } from "./writer.ts";
 
 /** The time between SIGTERM and SIGKILL, milliseconds. */
@@ -24,7 +25,7 @@ export interface WatchResult {
  * Stores an agent's output until the agent and its child processes have ended. Stops the agent at a limit or when its user
  * cancels.
  * @param options.stored bytes of the output whose events are stored already.
- * @throws what `life` aborted with; the agent then continues unwatched.
+ * @throws Outage if the agent has none of the tools of its sandbox. What `life` aborted with; the agent then continues unwatched.
  */
 export async function watchAgent(options: {
   writer: RunWriter;
@@ -37,7 +38,15 @@ export async function watchAgent(options: {
   life: AbortSignal;
   cancelled: AbortSignal;
 }): Promise<WatchResult> {
-  const { writer, process, reader, stored, limits, sandboxes, sandbox, life, cancelled } = options;
+  const { writer, process, stored, limits, sandboxes, sandbox, life, cancelled } = options;
+  const reader: AgentReader = {
+    ...options.reader,
+    read(line) {
+      const event = options.reader.read(line);
+      if (options.reader.toolsMissing?.()) stop(0);
+      return event;
+    },
+  };
   const stop = (graceMs = STOP_GRACE_MS) => void process.stop(graceMs).catch(() => undefined);
   const onCancel = () => stop();
   let limit: Limit | undefined;
@@ -62,6 +71,8 @@ export async function watchAgent(options: {
     await ingest({ lines, reader, stored, limits, onLimit, write: writer.append });
     life.throwIfAborted();
     const exit = await process.exit;
+    const missing = reader.toolsMissing?.();
+    if (missing && !cancelled.aborted) throw new Outage(missing, "sandbox");
     const usage = await process.usage();
     limit ??= exceededLimit(usage);
     // The agent had finished its work before it was stopped.

@@ -1,21 +1,24 @@
 import { sql } from "drizzle-orm";
 import { recordAudit } from "../db/audit-log.ts";
 import { type Orm, rowsOf, type Transaction } from "../db/client.ts";
-import type { AgentProcess, Failure, SandboxConfig } from "../db/json-columns.ts";
+import type { AgentProcess, SandboxConfig } from "../db/json-columns.ts";
 import { retryWhileUnavailable } from "../db/retry-while-unavailable.ts";
+import { prompt } from "../db/tables.ts";
 import type { EgressRow } from "../egress/records.ts";
 import {
   detachRun,
   endRun,
   handOverRun,
   hasReleased,
+  parkRun,
   postponeRun,
   type RunEnd,
+  retryRun,
   withoutStalls,
 } from "../lifecycle/end-run.ts";
 import { type Fence, LeaseLost, lockedLease, updateHeld } from "../lifecycle/fence.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
-import type { PromptChange } from "../lifecycle/transitions.ts";
+import type { PromptChange, Retry, Wait } from "../lifecycle/transitions.ts";
 import type { KnownMemory } from "../memory/memory.ts";
 import { appendRows, beginAnew, type Progress, withOutput } from "./append-store.ts";
 import { readEgress, upsertEgress } from "./egress-store.ts";
@@ -56,7 +59,10 @@ export interface RunWriter {
   /** Records in the audit log that a credential of the operator is about to be sent to a host; once a run for each. */
   recordSecretUse(secret: string, host: string): Promise<void>;
   finish(end: RunEnd): Promise<void>;
-  postpone(again: { delayMs: number; failure: Failure; countsAsAttempt: boolean }): Promise<void>;
+  /** See lifecycle/end-run.ts. */
+  retry(again: Retry): Promise<void>;
+  postpone(again: Wait): Promise<void>;
+  park(again: Wait, graceMs: number): Promise<void>;
   handOver(): Promise<void>;
   detach(graceMs: number): Promise<void>;
 }
@@ -101,6 +107,8 @@ export function openRunWriter(options: {
       change({
         process: withOutput(process),
         outputOffset: 0,
+        // Whatever it needed to start has answered.
+        outage: sql`case when ${prompt.outage} ->> 'cause' = 'model' then ${prompt.outage} end`,
         ...(memory && { memory: memory.kind, memoryReason: memory.reason }),
       }),
     markDelivering: (process) => change({ process: withOutput({ ...process, delivering: true }) }),
@@ -132,7 +140,9 @@ export function openRunWriter(options: {
       used.add(use);
     },
     finish: (end) => release((tx) => endRun(tx, run, end)),
+    retry: (again) => release((tx) => retryRun(tx, run, again)),
     postpone: (again) => release((tx) => postponeRun(tx, run, again)),
+    park: (again, graceMs) => release((tx) => parkRun(tx, run, again, graceMs)),
     handOver: () => release((tx) => handOverRun(tx, run)),
     detach: (graceMs) => release((tx) => detachRun(tx, run, graceMs)),
   };

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { LocalConfig } from "../db/json-columns.ts";
 import { MIB } from "../shared/units.ts";
 import { withinQuota } from "./disk/within-quota.ts";
-import { isTransient, RepositoryError } from "./git/git-errors.ts";
+import { faultIn, RepositoryError } from "./git/git-errors.ts";
 import { packCommand } from "./git/packing.ts";
 import type { CheckoutRequest } from "./git/request.ts";
 import type { Machine } from "./machine.ts";
@@ -134,7 +134,7 @@ async function packed(process: SandboxProcess, maxBytes: number, signal: AbortSi
       `The work in the checkout could not be read: ${stderr.trim().split("\n").at(-1) || `git ended with ${code}`}`,
       undefined,
       // Killed, or out of disk space: not the checkout's fault.
-      code === null || isTransient(stderr),
+      code === null ? "machine" : faultIn(stderr),
     );
   } finally {
     signal.removeEventListener("abort", onAbort);

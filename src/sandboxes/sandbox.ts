@@ -123,4 +123,11 @@ export interface SandboxKind<Own extends SandboxConfig> {
 /** No sandbox is available now; one may be later. `message` is for the user. */
 export class SandboxUnavailable extends Error {
   override readonly name = "SandboxUnavailable";
+  /** @param retryAfterMs how long to wait at least. */
+  constructor(
+    message: string,
+    readonly retryAfterMs = 0,
+  ) {
+    super(message);
+  }
 }

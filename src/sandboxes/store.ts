@@ -6,27 +6,41 @@ import { deadLetter, session } from "../db/tables.ts";
 const BATCH = 100;
 const sandboxId = sql<string>`${session.sbxConfig} ->> 'id'`;
 
-/** After this many failed returns a sandbox becomes a dead letter. */
-const MAX_RETURNS = 5;
+/** The wait after a failed return starts at 2 s and doubles each time, to about 8 min. */
+const MOST_DOUBLINGS = 9;
 /** The task type of dead letters for sandboxes that could not be returned. */
 const RETURN_TASK = "sandbox-return";
 
+/** How many returns fail until this time is over, and the sandbox becomes a dead letter. */
+export function maxReturns(retryMs: number): number {
+  let count = 1;
+  for (let waited = 0; waited < retryMs; count += 1) waited += 1000 * 2 ** Math.min(count, MOST_DOUBLINGS);
+  return count;
+}
+
 /**
- * Sandboxes to return: no prompt of their session is pending or processing. The wait after a failed return starts at 2 s
- * and doubles each time.
+ * Sandboxes to return: no prompt of their session is pending or processing, or it waits for what does not answer: it gets
+ * another one then.
+ * @param retryMs see `maxReturns`.
  */
-export async function idleSandboxes(orm: Orm): Promise<{ sessionId: string; config: SandboxConfig }[]> {
+export async function idleSandboxes(
+  orm: Orm,
+  retryMs: number,
+): Promise<{ sessionId: string; config: SandboxConfig }[]> {
   const rows = await orm
     .select({ sessionId: session.id, config: session.sbxConfig })
     .from(session)
     .where(
       and(
         isNotNull(session.sbxConfig),
-        notInArray(session.inboxStatus, ["Pending", "Processing"]),
-        lt(session.ipReturnRetryCount, MAX_RETURNS),
+        or(
+          notInArray(session.inboxStatus, ["Pending", "Processing"]),
+          and(isNotNull(session.waiting), eq(session.inboxStatus, "Pending")),
+        ),
+        lt(session.ipReturnRetryCount, maxReturns(retryMs)),
         or(
           eq(session.ipReturnRetryCount, 0),
-          sql`${session.updatedAt} < now() - interval '1 second' * power(2, ${session.ipReturnRetryCount})`,
+          sql`${session.updatedAt} < now() - interval '1 second' * power(2, least(${session.ipReturnRetryCount}, ${MOST_DOUBLINGS}::int))`,
         ),
       ),
     )
@@ -61,7 +75,7 @@ export async function countFailedReturn(
   orm: Orm,
   sessionId: string,
   config: SandboxConfig,
-  error: string,
+  { error, retryMs }: { error: string; retryMs: number },
 ): Promise<boolean> {
   return orm.transaction(async (tx) => {
     const [row] = await tx
@@ -69,7 +83,7 @@ export async function countFailedReturn(
       .set({ ipReturnRetryCount: sql`${session.ipReturnRetryCount} + 1`, updatedAt: sql`now()` })
       .where(and(eq(session.id, sessionId), eq(sandboxId, config.id)))
       .returning({ count: session.ipReturnRetryCount, userId: session.userId });
-    if (row?.count !== MAX_RETURNS) return false;
+    if (row?.count !== maxReturns(retryMs)) return false;
     await tx.insert(deadLetter).values({
       id: Bun.randomUUIDv7(),
       taskType: RETURN_TASK,

@@ -11,6 +11,7 @@ import {
   paging,
   publishedAs,
   Timestamp,
+  WaitingFor,
 } from "../api/schemas.ts";
 import {
   CANCELLATION_STATUSES,
@@ -65,6 +66,11 @@ export const SessionDto = t.Object({
   uiStatus: UiStatus,
   inboxStatus: InboxStatus,
   sessionStatus: SessionStatus,
+  waitingFor: nullable(WaitingFor),
+  waitingReason: nullable(
+    t.String({ description: "Why its next prompt waits", examples: ["The model's API cannot be reached."] }),
+  ),
+  nextAttemptAt: nullable({ ...Timestamp, description: "When that prompt is tried again" }),
   createdAt: Timestamp,
   updatedAt: Timestamp,
   deletedAt: nullable(Timestamp),

@@ -19,6 +19,7 @@ export const sessionColumns = {
   conversationId: session.conversationId,
   inboxStatus: session.inboxStatus,
   sessionStatus: session.sessionStatus,
+  waiting: session.waiting,
   sbxConfig: session.sbxConfig,
   cancellationStatus: session.cancellationStatus,
   cancelledAt: session.cancelledAt,

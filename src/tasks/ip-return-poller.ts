@@ -9,8 +9,15 @@ const INTERVAL_MS = 2_000;
 const SWEEP_EVERY_MS = 10_000;
 
 /** Returns the sandboxes of idle sessions, and removes those that a crash left behind. */
-export const ipReturnPoller: Task = async ({ database, sandboxes, metrics, logger }) => {
+export const ipReturnPoller: Task = async ({
+  config: { runLimits },
+  database,
+  sandboxes,
+  metrics,
+  logger,
+}) => {
   const { orm } = database;
+  const { retryTransientMs: retryMs } = runLimits;
   let sweptAt = Number.NEGATIVE_INFINITY;
 
   const returnIdle = async () => {
@@ -19,14 +26,14 @@ export const ipReturnPoller: Task = async ({ database, sandboxes, metrics, logge
       if (count > 0) logger.warn("sandboxes left behind by a crash were removed", { count });
       sweptAt = performance.now();
     }
-    for (const { sessionId, config } of await idleSandboxes(orm)) {
+    for (const { sessionId, config } of await idleSandboxes(orm, retryMs)) {
       try {
         // False for a sandbox of another machine, which returns it itself.
         if (!(await sandboxes.release(config))) continue;
         await markReturned(orm, sessionId, config);
         metrics.sandboxReturn("done");
       } catch (error) {
-        const givenUp = await countFailedReturn(orm, sessionId, config, messageOf(error));
+        const givenUp = await countFailedReturn(orm, sessionId, config, { error: messageOf(error), retryMs });
         metrics.sandboxReturn(givenUp ? "given_up" : "failed");
         logger[givenUp ? "error" : "warn"]("a sandbox could not be returned", {
           session_id: sessionId,

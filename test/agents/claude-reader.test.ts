@@ -186,3 +186,29 @@ describe("the verdict", () => {
     expect(run.verdict({ code: 1 }).summary).toBe("mine");
   });
 });
+
+// Under load an agent of a borrowed sandbox did not reach it, had no tools, said something, and its prompt was Completed.
+describe("an agent of a borrowed sandbox", () => {
+  const init = (...states: string[]) =>
+    JSON.stringify({
+      ...{ type: "system", subtype: "init" },
+      mcp_servers: states.map((status, index) => ({ name: `server-${index}`, status })),
+    });
+  const missing = (remote: boolean, line: string) => {
+    const reader = createClaudeReader(remote);
+    reader.read(line);
+    return reader.toolsMissing?.();
+  };
+
+  test.each([["failed"], ["connected", "failed"], ["needs-auth"], []])(
+    "lacks its tools with %p",
+    (...states) => {
+      expect(missing(true, init(...states))).toBe("The agent could not connect to the tools of its sandbox.");
+      expect(missing(false, init(...states))).toBeUndefined();
+    },
+  );
+
+  test.each([["connected"], ["pending"]])("has, or may still get them, with %p", (state) => {
+    expect(missing(true, init(state))).toBeUndefined();
+  });
+});

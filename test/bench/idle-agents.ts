@@ -38,6 +38,7 @@ const limits = {
   resultGraceMs: 30_000,
   minFreeBytes: 0,
   maxCheckoutBytes: 0,
+  retryTransientMs: 0,
   maxEvents: 50_000,
   maxStoredBytes: 1024 ** 3,
   maxOutputBytes: 1024 ** 3,

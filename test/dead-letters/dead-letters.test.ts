@@ -188,7 +188,9 @@ describeEachDatabase("dead letters", (database) => {
   test("the failed return of a sandbox is retried", async () => {
     const { sessionId } = await dead("hugo");
     await database().orm.update(session).set({ sbxConfig: SANDBOX }).where(eq(session.id, sessionId));
-    while (!(await countFailedReturn(database().orm, sessionId, SANDBOX, "away")));
+    while (
+      !(await countFailedReturn(database().orm, sessionId, SANDBOX, { error: "away", retryMs: 60_000 }))
+    );
     const id = await entryOf(sessionId);
     expect((await send("GET", `${PATH}/${id}`, "hugo")).body).toMatchObject({
       task_type: "sandbox-return",

@@ -82,10 +82,9 @@ describeEachDatabase("docs/ARCHITECTURE.md", (database) => {
     "handed over": ({ run }) => run && writerOf(database().orm, run).handOver(),
     "retry scheduled": ({ run }) =>
       run &&
-      writerOf(database().orm, run).postpone({
+      writerOf(database().orm, run).retry({
         delayMs: 1,
         failure: { attempt: 1, at: new Date().toISOString(), kind: "transient", error: "No net." },
-        countsAsAttempt: true,
       }),
     "sandbox returned": giveBack,
     "follow-up": ({ sessionId }) => send("POST", "/prompts", { session_id: sessionId, data: "more" }),

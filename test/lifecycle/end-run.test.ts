@@ -23,7 +23,7 @@ describeEachDatabase("the end of a run", (database) => {
     const run = await seedRun(database());
     const { promptId, sessionId } = run;
     const { orm } = database();
-    await writerOf(orm, run).postpone({ delayMs: 600_000, failure: FAILURE, countsAsAttempt: true });
+    await writerOf(orm, run).retry({ delayMs: 600_000, failure: FAILURE });
     const limits = { maxRunning: 9_999, maxRunningPerUser: 9_999 };
     const claimant = { owner: "me", host: "here", ttlMs: TTL_MS, ...limits };
     await orm
@@ -39,11 +39,7 @@ describeEachDatabase("the end of a run", (database) => {
   // Found by chaos: it waited for ever in a deleted session, whose prompts nobody claims, and the sandbox was never returned.
   test.each([
     ["handed over", (writer: ReturnType<typeof writerOf>) => writer.handOver()],
-    [
-      "postponed",
-      (writer: ReturnType<typeof writerOf>) =>
-        writer.postpone({ delayMs: 0, failure: FAILURE, countsAsAttempt: true }),
-    ],
+    ["postponed", (writer: ReturnType<typeof writerOf>) => writer.retry({ delayMs: 0, failure: FAILURE })],
   ])("a run of a session that was deleted meanwhile, and is %s, is over", async (_how, release) => {
     const run = await seedRun(database());
     const { promptId, sessionId } = run;

@@ -192,8 +192,8 @@ describeEachDatabase("affinity", (database) => {
       expect(await offersIn(() => writerOf(orm, run).finish(COMPLETED))).toEqual([offer]);
       expect(await offersIn(() => claim("B"))).toEqual([offer]);
       const next = (await claim("A")) as ClaimedRun;
-      const again = { delayMs: 60_000, failure: FAILURE, countsAsAttempt: true };
-      expect(await offersIn(() => writerOf(orm, next).postpone(again))).toEqual([]);
+      const again = { delayMs: 60_000, failure: FAILURE };
+      expect(await offersIn(() => writerOf(orm, next).retry(again))).toEqual([]);
       await change({ notBefore: sql`now()` }, next.promptId);
       expect(await offersIn(() => orm.transaction((tx) => dispatchNext(tx, sessionId)))).toEqual([offer]);
     });

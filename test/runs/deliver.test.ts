@@ -34,7 +34,7 @@ function startDelivery(options: {
       tries += 1;
       if (tries <= (options.imports ?? 0)) onImport?.();
       options.onTry?.(tries);
-      if (tries <= options.failures) throw new RepositoryError("The host is away.", undefined, true);
+      if (tries <= options.failures) throw new RepositoryError("The host is away.", undefined, "machine");
       return WORK;
     },
   } as unknown as Sandbox;

@@ -30,6 +30,7 @@ export const LIMITS = {
   resultGraceMs: 30_000,
   minFreeBytes: 0,
   maxCheckoutBytes: 0,
+  retryTransientMs: 6 * 3_600_000,
   maxEvents: 50_000,
   maxStoredBytes: 1024 ** 3,
   maxOutputBytes: 1024 ** 3,

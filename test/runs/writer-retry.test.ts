@@ -81,7 +81,7 @@ describeEachDatabase("a run's writes while the database is briefly unavailable",
     append: (writer) => writer.append([{ type: "assistant" }, { type: "user" }]),
     "append with progress": (writer) => writer.append([{ type: "assistant" }], { from: 0, to: 10 }),
     finish: (writer) => writer.finish(COMPLETED),
-    postpone: (writer) => writer.postpone({ delayMs: 1000, failure: FAILURE, countsAsAttempt: true }),
+    postpone: (writer) => writer.retry({ delayMs: 1000, failure: FAILURE }),
     handOver: (writer) => writer.handOver(),
     detach: (writer) => writer.detach(60_000),
   };

@@ -1,9 +1,18 @@
 import { expect, test } from "bun:test";
 import { eq, sql } from "drizzle-orm";
 import { deadLetter, session } from "../../src/db/tables.ts";
-import { countFailedReturn, idleSandboxes, markReturned } from "../../src/sandboxes/store.ts";
+import { countFailedReturn, idleSandboxes, markReturned, maxReturns } from "../../src/sandboxes/store.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import { COMPLETED, mustClaim, SANDBOX, seedSession, writerOf } from "../harness/seed.ts";
+
+const RETRY_MS = 6 * 3_600_000;
+
+// Five returns spanned a minute, so that a restart of the allocator made dead letters.
+test("returns are retried for about as long as RETRY_TRANSIENT_HOURS, each later, but not much later", () => {
+  expect(maxReturns(0)).toBe(1);
+  expect(maxReturns(60_000)).toBe(6);
+  expect(maxReturns(RETRY_MS)).toBe(51);
+});
 
 describeEachDatabase("sandboxes that sessions hold", (database) => {
   const claim = (promptId: string) => mustClaim(database(), promptId);
@@ -11,7 +20,8 @@ describeEachDatabase("sandboxes that sessions hold", (database) => {
   test("a sandbox is idle once its session's runs have ended; returning it does not touch a later one", async () => {
     const { promptIds, sessionId } = await seedSession(database(), 1);
     const { orm } = database();
-    const idle = async () => (await idleSandboxes(orm)).filter((one) => one.sessionId === sessionId);
+    const idle = async () =>
+      (await idleSandboxes(orm, RETRY_MS)).filter((one) => one.sessionId === sessionId);
     const run = await claim(promptIds[0] ?? "");
     await writerOf(orm, run).holdSandbox(SANDBOX);
     expect(await idle()).toEqual([]);
@@ -29,15 +39,17 @@ describeEachDatabase("sandboxes that sessions hold", (database) => {
     const run = await claim(promptIds[0] ?? "");
     await writerOf(orm, run).holdSandbox(SANDBOX);
     await writerOf(orm, run).finish(COMPLETED);
-    const idle = async () => (await idleSandboxes(orm)).some((one) => one.sessionId === sessionId);
-    for (let tries = 1; tries <= 5; tries += 1) {
-      expect(await countFailedReturn(orm, sessionId, SANDBOX, "It is away.")).toBe(tries === 5);
+    const idle = async () => (await idleSandboxes(orm, RETRY_MS)).some((one) => one.sessionId === sessionId);
+    const away = { error: "It is away.", retryMs: RETRY_MS };
+    const last = maxReturns(RETRY_MS);
+    for (let tries = 1; tries <= last; tries += 1) {
+      expect(await countFailedReturn(orm, sessionId, SANDBOX, away)).toBe(tries === last);
       expect(await idle()).toBe(false);
-      const long = sql`now() - interval '1 minute'`;
+      const long = sql`now() - interval '1 hour'`;
       await orm.update(session).set({ updatedAt: long }).where(eq(session.id, sessionId));
-      expect(await idle()).toBe(tries < 5);
+      expect(await idle()).toBe(tries < last);
     }
     const [entry] = await orm.select().from(deadLetter).where(eq(deadLetter.entityId, sessionId));
-    expect(entry).toMatchObject({ taskType: "sandbox-return", lastError: "It is away.", retryCount: 5 });
+    expect(entry).toMatchObject({ taskType: "sandbox-return", lastError: "It is away.", retryCount: last });
   });
 });

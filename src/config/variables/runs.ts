@@ -3,6 +3,7 @@ import { command, HTTP, integer, oneOf, secret, text, url } from "../parsers.ts"
 import type { Rows } from "../rows.ts";
 
 const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
 
 export const claude = {
   anthropicApiKey: {
@@ -131,6 +132,13 @@ export const runs = {
       default: "0",
       doc: "No run starts while the checkouts in DATA_DIR take more space. 0: no limit.",
       parse: integer(0, 100_000_000, MIB),
+    },
+    /** How long a prompt waits for what does not answer, milliseconds since it first did not. */
+    retryTransientMs: {
+      env: "RETRY_TRANSIENT_HOURS",
+      default: "6",
+      doc: "How long a prompt is retried while the git host, the model or the sandboxes cannot be reached or are overloaded, before it becomes a dead letter (hours, 0 to 168). 0: not at all.",
+      parse: integer(0, 168, HOUR_MS),
     },
     /** Events that one run may store. */
     maxEvents: {

@@ -1,5 +1,6 @@
 import type { BorrowedItem } from "../../db/json-columns.ts";
 import { messageOf } from "../../shared/errors.ts";
+import { isUnavailableStatus, retryAfterMs } from "../../shared/http-status.ts";
 import { RepositoryError } from "../git/git-errors.ts";
 import { SandboxUnavailable } from "../sandbox.ts";
 import { textUpTo } from "./bounded-body.ts";
@@ -11,6 +12,8 @@ const RETURN_TIMEOUT_MS = 30_000;
 const REPLY_BYTES = 1024 * 1024;
 /** Statuses that mean that no sandbox is available now. */
 const UNAVAILABLE = [204, 404, 408, 409, 423, 429, 503, 504];
+/** The longest Retry-After of the allocator that is honoured, milliseconds: it is asked again while others give back theirs. */
+const LONGEST_PAUSE_MS = 10 * 60_000;
 
 export interface Borrowed {
   item: BorrowedItem;
@@ -19,9 +22,9 @@ export interface Borrowed {
 
 /** The two operations of the IP allocator. Its replies may contain secrets: errors never repeat them. */
 export interface AllocatorClient {
-  /** @throws SandboxUnavailable if none is available; a transient RepositoryError if the allocator is down or its reply is invalid. */
+  /** @throws SandboxUnavailable if none is available; RepositoryError if the allocator is down or its reply is invalid. */
   borrow(signal: AbortSignal): Promise<Borrowed>;
-  /** Idempotent: a sandbox that the allocator does not know has been returned. @throws Error */
+  /** Idempotent: a sandbox that the allocator does not know has been returned. @throws RepositoryError */
   giveBack(borrowed: Borrowed): Promise<void>;
 }
 
@@ -35,15 +38,19 @@ export function createAllocatorClient(url: string): AllocatorClient {
         redirect: "error",
       }).catch((error: unknown) => {
         signal.throwIfAborted();
-        throw transient(`The sandbox allocator cannot be reached (${messageOf(error)}).`, error);
+        throw unreachable(error);
       });
       const text = await textUpTo(reply, REPLY_BYTES).catch(() => "");
       signal.throwIfAborted();
       if (UNAVAILABLE.includes(reply.status))
-        throw new SandboxUnavailable("Waiting: no sandbox is available.");
-      if (!reply.ok) throw transient(`The sandbox allocator answered with status ${reply.status}.`);
+        throw new SandboxUnavailable(
+          "Waiting: no sandbox is available.",
+          Math.min(LONGEST_PAUSE_MS, retryAfterMs(reply.headers) ?? 0),
+        );
+      if (!reply.ok) throw answered(reply.status);
       const borrowed = parse(text);
-      if (!borrowed) throw transient("The sandbox allocator's reply contains no sandbox.");
+      if (!borrowed)
+        throw new RepositoryError("The sandbox allocator's reply contains no sandbox.", undefined, "machine");
       return borrowed;
     },
 
@@ -54,17 +61,28 @@ export function createAllocatorClient(url: string): AllocatorClient {
         body: JSON.stringify(borrowed),
         signal: AbortSignal.timeout(RETURN_TIMEOUT_MS),
         redirect: "error",
+      }).catch((error: unknown) => {
+        throw unreachable(error);
       });
       await reply.body?.cancel().catch(() => undefined);
       if (reply.ok || [404, 409, 410].includes(reply.status)) return;
-      throw new Error(`the sandbox allocator answered a return with status ${reply.status}`);
+      throw answered(reply.status);
     },
   };
+
+  function unreachable(cause: unknown): RepositoryError {
+    const why = messageOf(cause).replaceAll(url, "its URL");
+    return new RepositoryError(`The sandbox allocator cannot be reached (${why}).`, { cause }, "sandbox");
+  }
 }
 
-function transient(message: string, cause?: unknown): RepositoryError {
-  return new RepositoryError(message, { cause }, true);
-}
+/** An answer that says that the request is wrong counts as an attempt: waiting for hours does not change it. */
+const answered = (status: number): RepositoryError =>
+  new RepositoryError(
+    `The sandbox allocator answered with status ${status}.`,
+    undefined,
+    isUnavailableStatus(status) ? "sandbox" : "machine",
+  );
 
 function parse(text: string): Borrowed | undefined {
   try {

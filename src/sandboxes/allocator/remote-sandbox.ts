@@ -1,6 +1,7 @@
 import { open } from "node:fs/promises";
 import { messageOf } from "../../shared/errors.ts";
-import { RepositoryError } from "../git/git-errors.ts";
+import { isUnavailableStatus } from "../../shared/http-status.ts";
+import { type Fault, RepositoryError } from "../git/git-errors.ts";
 import { textUpTo } from "./bounded-body.ts";
 
 const REQUEST_TIMEOUT_MS = 120_000;
@@ -43,6 +44,7 @@ export function createRemoteSandbox(options: {
 
   const call = async (path: string, body: object): Promise<Record<string, unknown>> => {
     const limit = AbortSignal.any([signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]);
+    let fault: Fault = "sandbox";
     try {
       const reply = await fetch(`${base}${path}`, {
         method: "POST",
@@ -52,7 +54,10 @@ export function createRemoteSandbox(options: {
         redirect: "error",
       });
       const text = await textUpTo(reply, REPLY_BYTES);
-      if (!reply.ok) throw new Error(`status ${reply.status}`);
+      if (!reply.ok) {
+        if (!isUnavailableStatus(reply.status)) fault = "machine";
+        throw new Error(`status ${reply.status}`);
+      }
       const { success, data } = JSON.parse(text) as { success?: boolean; data?: Record<string, unknown> };
       if (success === false) throw new Error("success is false");
       return data ?? {};
@@ -62,7 +67,7 @@ export function createRemoteSandbox(options: {
       throw new RepositoryError(
         `A request to the borrowed sandbox failed (${path}: ${why}).`,
         { cause: error },
-        true,
+        fault,
       );
     }
   };
@@ -128,7 +133,7 @@ export function createRemoteSandbox(options: {
       throw new RepositoryError(
         `A command in the borrowed sandbox failed: ${last || "it printed nothing"}`,
         undefined,
-        code === undefined,
+        code === undefined ? "sandbox" : "request",
       );
     },
   };

@@ -23,7 +23,7 @@ export async function whileDiskLasts<T>(
   const look = async () => {
     if ((await freeBytesOf(folder)) >= leave) return;
     const text = "The disk of the machine that runs the prompts is nearly full (MIN_FREE_DISK_MB).";
-    full.abort(new RepositoryError(text, undefined, true));
+    full.abort(new RepositoryError(text, undefined, "machine"));
   };
   await look();
   // A disk that cannot be asked is reported by what writes to it.

@@ -1,20 +1,30 @@
 import type { RepoAddress } from "./repo-url.ts";
 
-/** The repository, branch or credentials are wrong; `message` is for the user. */
+/**
+ * Whose fault a failure is: `request`, if the repository, branch or credentials are wrong, so that a retry fails, too;
+ * `machine` for a full disk or a lock; `git_host` and `sandbox` for what does not answer.
+ */
+export type Fault = "request" | "machine" | "git_host" | "sandbox";
+
+/** Work on a repository failed; `message` is for the user. */
 export class RepositoryError extends Error {
   override readonly name = "RepositoryError";
-  /** @param transient whether a retry may succeed: a network failure, a server that is down, a full disk. */
   constructor(
     message: string,
     options?: ErrorOptions,
-    readonly transient = false,
+    readonly fault: Fault = "request",
   ) {
     super(message, options);
+  }
+
+  /** Whether a retry may succeed. */
+  get transient(): boolean {
+    return this.fault !== "request";
   }
 }
 
 const UNREACHABLE =
-  /could not resolve host|failed to connect|couldn't connect|can't complete socks5|connection (refused|timed out|reset)|network is unreachable|ssl|certificate|took longer|operation too slow/i;
+  /could not resolve|name resolution|failed to connect|couldn't connect|can't complete socks5|connection (refused|timed out|reset|was reset)|network is unreachable|no route to host|operation timed out|empty reply|recv failure|ssl|gnutls|certificate|took longer|operation too slow/i;
 const REFUSED =
   /not found|does not exist|authentication failed|could not read (username|password)|terminal prompts disabled|error: 40[134]|access denied|not a git repository|does not appear to be a git|permission/i;
 
@@ -22,13 +32,18 @@ const REFUSED =
 export const isLocked = (output: string): boolean =>
   /\.lock': File exists|cannot lock ref '.+': is at /i.test(output);
 
-/** Whether a retry may succeed, judged by git's output. */
-export const isTransient = (output: string): boolean =>
-  /no space left|failed to write|unable to write|could(n't| not) write|write error|write failed|error: 5\d\d|error: 429|early eof|remote end hung up|disk quota/i.test(
-    output,
-  ) ||
-  isLocked(output) ||
-  (UNREACHABLE.test(output) && !/certificate/i.test(output));
+const MACHINE =
+  /no space left|failed to write|unable to write|could(n't| not) write|write error|write failed|disk quota/i;
+/** Timeout, rate limit, and whatever is wrong with the server. */
+const UNAVAILABLE = /error: (408|429|5\d\d)|early eof|remote end hung up|unexpected disconnect/i;
+
+/** Whose fault a failure is, judged by git's output. @param remote what git talked to. */
+export function faultIn(output: string, remote?: RepoAddress): Fault {
+  if (MACHINE.test(output) || isLocked(output)) return "machine";
+  const unreachable = UNREACHABLE.test(output) && !/certificate/i.test(output);
+  if (!unreachable && !UNAVAILABLE.test(output)) return "request";
+  return remote === undefined || remote.kind === "local" ? "machine" : "git_host";
+}
 
 /** A sentence for the user about a repository that could not be read. */
 export function readFailure(address: RepoAddress, output: string, hasToken: boolean): string {
@@ -36,6 +51,7 @@ export function readFailure(address: RepoAddress, output: string, hasToken: bool
   if (kind === "local")
     return `There is no git repository at ${display} that this service can read (${output}).`;
   if (UNREACHABLE.test(output)) return `The host of ${display} could not be reached (${output}).`;
+  if (UNAVAILABLE.test(output)) return `The host of ${display} is not available (${output}).`;
   if (!REFUSED.test(output)) return `The repository ${display} could not be read: ${output}.`;
   if (kind === "https")
     return `The repository ${display} does not exist, or it is private: credentials are only sent to GITHUB_URL.`;
@@ -50,5 +66,6 @@ export function pushFailure(address: RepoAddress, output: string): string {
   if (/\[rejected\]|non-fast-forward|fetch first/i.test(output))
     return `${display} refused the push: its branch has commits that this work does not contain.`;
   if (UNREACHABLE.test(output)) return `${display} could not be reached (${output}).`;
+  if (UNAVAILABLE.test(output)) return `the host of ${display} is not available (${output}).`;
   return `${display} refused the push: ${output}.`;
 }

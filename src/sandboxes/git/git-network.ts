@@ -69,7 +69,7 @@ export async function openWayOut(options: {
       if (!last || last.allowed) return undefined;
       if (last.rule === "private address") return isPrivate(address);
       const text = `The host of ${address.display} could not be reached (${last.rule}).`;
-      return new RepositoryError(text, undefined, true);
+      return new RepositoryError(text, undefined, "git_host");
     },
     async [Symbol.asyncDispose]() {
       await gateway.close();

@@ -141,7 +141,10 @@ export async function openGit(options: {
         stdout: program.stdout,
         filter: isolation?.filter,
         groups,
-        timeout: { ms: TIMEOUT_MS, isFinal: program.timeoutIsFinal === true },
+        timeout: {
+          ms: TIMEOUT_MS,
+          fault: program.timeoutIsFinal ? "request" : wayOut ? "git_host" : "machine",
+        },
       },
       signal,
     );

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { messageOf } from "../../shared/errors.ts";
-import { isTransient, pushFailure, RepositoryError } from "./git-errors.ts";
+import { faultIn, pushFailure, RepositoryError } from "./git-errors.ts";
 import { retryOnLock } from "./git-retry.ts";
 import { gitFolderOf } from "./local-path.ts";
 import { defaultBranchesIn, headsIn } from "./remote-branches.ts";
@@ -43,6 +43,7 @@ export async function pushBranch(options: {
   }
 
   const { url } = address;
+  const failed = (error: string) => new RepositoryError(error, undefined, faultIn(error, address));
   const attempt = async (): Promise<PushResult> => {
     const look = await withSource(
       LOOK,
@@ -82,11 +83,12 @@ export async function pushBranch(options: {
     });
   } catch (error) {
     if (!(error instanceof RepositoryError)) throw error;
-    return refuse(pushFailure(address, error.message));
+    // The gateway's sentence says it already.
+    const said = /could not be reached/.test(error.message);
+    const reason = said ? error.message : pushFailure(address, error.message);
+    return { pushed: false, reason, ...(error.fault === "git_host" && { hostIsAway: true }) };
   }
 }
-
-const failed = (error: string) => new RepositoryError(error, undefined, isTransient(error));
 
 /**
  * Whether the branch is the session's: it is where the session has put it, or was about to; or it has moved from there, by

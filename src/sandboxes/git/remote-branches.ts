@@ -1,5 +1,5 @@
 import type { GitResult } from "./git.ts";
-import { isTransient, RepositoryError, readFailure } from "./git-errors.ts";
+import { faultIn, RepositoryError, readFailure } from "./git-errors.ts";
 import type { RepoAddress } from "./repo-url.ts";
 import type { CheckoutRequest } from "./request.ts";
 import { EXIT } from "./script-parts.ts";
@@ -15,11 +15,11 @@ export function fetchFailure(
   { code, out, error }: GitResult,
 ): RepositoryError | "branch is gone" {
   if (code === EXIT.unreadable)
-    return new RepositoryError(readFailure(address, error, hasToken), undefined, isTransient(error));
+    return new RepositoryError(readFailure(address, error, hasToken), undefined, faultIn(error, address));
   const names = [...headsIn(out).keys()];
   if (!names.includes(request.targetBranch)) return missingBranch(address, request.targetBranch, names);
   if (/couldn't find remote ref/i.test(error) && !names.includes(request.branch)) return "branch is gone";
-  return new RepositoryError(readFailure(address, error, hasToken), undefined, isTransient(error));
+  return new RepositoryError(readFailure(address, error, hasToken), undefined, faultIn(error, address));
 }
 
 /** The branches in a listing of `git ls-remote`, and their commits. */

@@ -5,7 +5,7 @@ import { MIB } from "../../shared/units.ts";
 import { packOf } from "./bundle.ts";
 import { whileDiskLasts } from "./free-space.ts";
 import type { Git } from "./git.ts";
-import { isTransient, RepositoryError } from "./git-errors.ts";
+import { faultIn, RepositoryError } from "./git-errors.ts";
 import { retryOnLock } from "./git-retry.ts";
 import { checkoutConfig } from "./git-settings.ts";
 import { pushBranch } from "./push.ts";
@@ -122,7 +122,7 @@ export function openRepositoryStore(options: {
           );
       }
       if (/file too large/i.test(result.error)) throw tooLarge();
-      if (result.code === EXIT.startMissing && !isTransient(result.error))
+      if (result.code === EXIT.startMissing && faultIn(result.error, address) === "request")
         throw new RepositoryError(
           `The commit ${startCommit}, which this session was forked from, is no longer in ${address.display}: its branch was deleted. Fork from another prompt.`,
         );
@@ -156,7 +156,11 @@ export function openRepositoryStore(options: {
       ).catch((error: unknown) => {
         if (!(error instanceof RepositoryError)) throw error;
         const message = `The agent's commits could not be imported: ${error.message.replace(/\.?$/, ".")}`;
-        throw new RepositoryError(message, { cause: error }, error.transient || isTransient(message));
+        throw new RepositoryError(
+          message,
+          { cause: error },
+          error.transient ? error.fault : faultIn(message),
+        );
       });
       const [tip = "", count, head = ""] = output.trim().split(" ");
       const result = { commits: Number(count), commit: tip, head };
@@ -166,8 +170,7 @@ export function openRepositoryStore(options: {
       const push = await pushBranch({ storeGit, request, tip, branchPrefix, signal });
       if (push.pushed) return { ...result, push };
       const kept = await keepUnpushed(storeGit, request, { tip, folder: join(dataDir, "git") }, signal);
-      const reason = `${push.reason} ${kept ? KEPT : KEPT_HERE}`;
-      return { ...result, push: { pushed: false, reason } as const };
+      return { ...result, push: { ...push, reason: `${push.reason} ${kept ? KEPT : KEPT_HERE}` } };
     };
     return inTurn(work, signal);
   };

@@ -43,5 +43,5 @@ export interface WorkResult {
   push: PushResult;
 }
 
-/** Where the branch was pushed to, or why it was not pushed. */
-export type PushResult = { pushed: true; to: string } | { pushed: false; reason: string };
+/** Where the branch was pushed to, or why it was not pushed. `hostIsAway`: a later push may succeed. */
+export type PushResult = { pushed: true; to: string } | { pushed: false; reason: string; hostIsAway?: true };

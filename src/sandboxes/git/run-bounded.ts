@@ -4,7 +4,7 @@ import { MIB } from "../../shared/units.ts";
 import type { Cgroup, RunResources } from "../process/cgroup.ts";
 import type { GroupUsage } from "../process/cgroup-usage.ts";
 import type { OwnedGroups } from "../process/owned-groups.ts";
-import { RepositoryError } from "./git-errors.ts";
+import { type Fault, RepositoryError } from "./git-errors.ts";
 
 /** What a program reads: a file, or text, which may come later, and does not reject. */
 export type Input = { file: string } | { text: string } | { later: Promise<string> };
@@ -35,8 +35,8 @@ export async function runBounded(
     stdout: string | undefined;
     filter: string | undefined;
     groups: OwnedGroups | undefined;
-    /** Whether reaching it is final: otherwise another try may succeed. */
-    timeout: { ms: number; isFinal: boolean };
+    /** Whose fault it is to reach it. */
+    timeout: { ms: number; fault: Fault };
   },
   signal: AbortSignal,
 ): Promise<{ code: number | null; out: string; err: string }> {
@@ -83,7 +83,7 @@ export async function runBounded(
     const limit = child.exitCode === 0 ? "" : exceeded(group?.usage(), program.groups?.resources);
     if (limit && !stopped) throw new RepositoryError(`git was stopped: ${limit}`);
     if (stopped)
-      throw new RepositoryError(`git was stopped: ${stopped}`, undefined, !(isLate && timeout.isFinal));
+      throw new RepositoryError(`git was stopped: ${stopped}`, undefined, isLate ? timeout.fault : "machine");
     return { code: child.exitCode, out, err };
   } finally {
     ended = true;

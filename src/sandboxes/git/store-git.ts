@@ -3,7 +3,7 @@ import { chmodSync, chownSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { giveTreeTo } from "../isolation/ownership.ts";
 import type { Git, GitProgram, GitResult } from "./git.ts";
-import { isTransient, RepositoryError } from "./git-errors.ts";
+import { faultIn, RepositoryError } from "./git-errors.ts";
 import { gitFolderOf } from "./local-path.ts";
 import type { RepoAddress } from "./repo-url.ts";
 
@@ -75,7 +75,7 @@ export function openStoreGit(options: {
 export function succeeded({ code, out, error }: GitResult): string {
   if (code === 0) return out;
   const message = error || (code === null ? "git was killed" : `git ended with ${code}`);
-  throw new RepositoryError(message, undefined, code === null || isTransient(message));
+  throw new RepositoryError(message, undefined, code === null ? "machine" : faultIn(message));
 }
 
 const storeFolder = (dataDir: string, { url }: RepoAddress) =>

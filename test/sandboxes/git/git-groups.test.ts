@@ -28,7 +28,7 @@ describe.if(groupsOfMachine !== undefined)("control groups of git", () => {
     const argv = ["/bin/sh", "-c", script];
     const env = { PATH: process.env["PATH"] ?? "" };
     const stdio = { stdin: undefined, stdout: undefined, filter: undefined };
-    const timeout = { ms: 60_000, isFinal: false };
+    const timeout = { ms: 60_000, fault: "machine" as const };
     return runBounded({ argv, cwd: "/", env, ...stdio, groups, timeout }, signal);
   };
   const nothingIsLeft = async () => {

@@ -11,22 +11,25 @@ import { never, openSandboxFixture } from "../fixture.ts";
 setDefaultTimeout(TEST_TIMEOUT_MS);
 
 // A repository that takes ten minutes took five times ten.
-test.each([true, false])("a program that takes too long, where that is final: %p", async (isFinal) => {
-  const started = runBounded(
-    {
-      argv: ["/bin/sh", "-c", "exec sleep 1000"],
-      cwd: "/",
-      env: { PATH: process.env["PATH"] ?? "" },
-      ...{ stdin: undefined, stdout: undefined, filter: undefined, groups: undefined },
-      timeout: { ms: 60, isFinal },
-    },
-    never,
-  );
-  await expect(started).rejects.toMatchObject({
-    message: "git was stopped: it took longer than 0.001 minutes",
-    transient: !isFinal,
-  });
-});
+test.each(["request", "git_host"] as const)(
+  "a program that takes too long, by the fault of: %s",
+  async (fault) => {
+    const started = runBounded(
+      {
+        argv: ["/bin/sh", "-c", "exec sleep 1000"],
+        cwd: "/",
+        env: { PATH: process.env["PATH"] ?? "" },
+        ...{ stdin: undefined, stdout: undefined, filter: undefined, groups: undefined },
+        timeout: { ms: 60, fault },
+      },
+      never,
+    );
+    await expect(started).rejects.toMatchObject({
+      message: "git was stopped: it took longer than 0.001 minutes",
+      fault,
+    });
+  },
+);
 
 // It listened for an abort to come, and the program ran for up to ten minutes.
 test("a signal that has aborted while a program was made ready starts nothing", async () => {
@@ -38,7 +41,7 @@ test("a signal that has aborted while a program was made ready starts nothing", 
         cwd: folder,
         env: { PATH: process.env["PATH"] ?? "" },
         ...{ stdin: undefined, stdout: undefined, filter: undefined, groups: undefined },
-        timeout: { ms: 60_000, isFinal: false },
+        timeout: { ms: 60_000, fault: "machine" },
       },
       AbortSignal.abort(new Error("cancelled")),
     );

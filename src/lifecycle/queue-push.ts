@@ -1,0 +1,33 @@
+import { and, eq, sql } from "drizzle-orm";
+import type { Transaction } from "../db/client.ts";
+import type { Turn } from "../db/json-columns.ts";
+import { prompt, session } from "../db/tables.ts";
+import type { ClaimedRun } from "./start-run.ts";
+
+/** What the conversation says of a push. */
+export const PUSH = "Push the branch.";
+
+/**
+ * Adds a prompt that pushes what this run could not, unless the session has one. It waits for the git host in its own time,
+ * without the run's slot and sandbox. The caller holds the lock of the session's row, ends the run, and dispatches.
+ */
+export async function queuePush(tx: Transaction, run: ClaimedRun): Promise<void> {
+  const { sessionId, userId } = run;
+  const [queued] = await tx
+    .select({ id: prompt.id })
+    .from(prompt)
+    .where(and(eq(prompt.sessionId, sessionId), eq(prompt.status, "Queued"), eq(prompt.kind, "push")));
+  if (queued) return;
+  const id = Bun.randomUUIDv7();
+  const turn: Turn = { role: "user", content: PUSH, prompt_id: id, at: new Date().toISOString() };
+  const [counted] = await tx
+    .update(session)
+    .set({
+      promptSeq: sql`${session.promptSeq} + 1`,
+      messages: sql`${session.messages} || ${JSON.stringify([turn])}::jsonb`,
+    })
+    .where(eq(session.id, sessionId))
+    .returning({ seq: session.promptSeq });
+  if (counted)
+    await tx.insert(prompt).values({ id, sessionId, userId, seq: counted.seq, kind: "push", data: PUSH });
+}
