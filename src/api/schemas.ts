@@ -1,5 +1,6 @@
 /** Wire schemas that several features share. TypeBox's own types: Elysia's `t.Integer` accepts text too, also in bodies. */
 import { type SchemaOptions, type TSchema, Type as t } from "@sinclair/typebox";
+import { WAITING_FOR } from "../db/columns.ts";
 import { MAX_PAGE } from "./paging.ts";
 
 /**

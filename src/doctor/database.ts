@@ -6,6 +6,7 @@ import type { Config } from "../config/config.ts";
 import { type Orm, openDatabase } from "../db/client.ts";
 import { pendingMigrations } from "../db/migrate.ts";
 import { type Probe, probe } from "../db/probe.ts";
+import { readWaiting, type WaitingCount } from "../db/waiting.ts";
 import { type KeptUsage, readKeptUsage } from "../memory/usage-store.ts";
 import type { Logger } from "../observability/logger.ts";
 import { messageOf } from "../shared/errors.ts";
@@ -46,6 +47,7 @@ export async function databaseFindings(options: {
   let migrations: Found | undefined;
   let audit: Found | undefined;
   let kept: Found | undefined;
+  let waiting: Found | undefined;
   const first = await checked(
     "database",
     async () => {
@@ -72,6 +74,7 @@ export async function databaseFindings(options: {
         if (migrations.status === "ok") {
           audit = await auditFound(database.orm);
           kept = keptFound(config, await readKeptUsage(database.orm));
+          waiting = waitingFound(await readWaiting(database.orm));
         }
       } finally {
         await database.close();
@@ -87,6 +90,7 @@ export async function databaseFindings(options: {
     ...(migrations ? [{ check: "migrations", ...migrations }] : []),
     ...(audit ? [{ check: "audit log", ...audit }] : []),
     ...(kept ? [{ check: "kept for sessions", ...kept }] : []),
+    ...(waiting ? [{ check: "waiting prompts", ...waiting }] : []),
     ...(seen ? [{ check: "clock", ...clock(seen.offsetMs) }] : []),
   ];
 }
@@ -110,6 +114,16 @@ function keptFound(config: Config, { bytes, unpushed }: KeptUsage): Found {
       ? "no session has unpushed work"
       : `${unpushed} ${unpushed === 1 ? "session has" : "sessions have"} unpushed work, which POST /sessions/{id}/push delivers`;
   return ok(`${(bytes / MIB).toFixed(1)} MB in the database, ${limits}; ${work}`);
+}
+
+/** What prompts wait for, with the reason of the one that has waited longest. */
+function waitingFound(waiting: WaitingCount[]): Found {
+  if (waiting.length === 0) return ok("none waits for anything but its turn");
+  const each = waiting.map(({ cause, count, reason }) => `${count} for ${cause} (${reason})`);
+  return warn(
+    each.join("; "),
+    "they are tried again by themselves; if the reason is not known to pass, mend it",
+  );
 }
 
 function clock(offsetMs: number): Found {

@@ -129,6 +129,7 @@ export const promptModels = {
   PromptStatus,
   PromptKind,
   FailureKind,
+  WaitingFor,
   MemoryKind,
   TextBlock,
   PromptContent,

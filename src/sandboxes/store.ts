@@ -12,7 +12,7 @@ const MOST_DOUBLINGS = 9;
 const RETURN_TASK = "sandbox-return";
 
 /** How many returns fail until this time is over, and the sandbox becomes a dead letter. */
-export function maxReturns(retryMs: number): number {
+function maxReturns(retryMs: number): number {
   let count = 1;
   for (let waited = 0; waited < retryMs; count += 1) waited += 1000 * 2 ** Math.min(count, MOST_DOUBLINGS);
   return count;
@@ -21,7 +21,7 @@ export function maxReturns(retryMs: number): number {
 /**
  * Sandboxes to return: no prompt of their session is pending or processing, or it waits for what does not answer: it gets
  * another one then.
- * @param retryMs see `maxReturns`.
+ * @param retryMs how long returns are retried: RETRY_TRANSIENT_HOURS.
  */
 export async function idleSandboxes(
   orm: Orm,

@@ -121,6 +121,7 @@ export const sessionModels = {
   TurnDto,
   UiStatus,
   InboxStatus,
+  WaitingFor,
   SessionStatus,
   CancellationStatus,
   CreateSessionInput: t.Object({
