@@ -34,6 +34,7 @@ describeEachDatabase("creating sessions", (database) => {
       uiStatus: "Pending",
       inboxStatus: "Pending",
       sessionStatus: "Active",
+      ...{ waitingFor: null, waitingReason: null, nextAttemptAt: null },
       createdAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/),
       updatedAt: expect.stringMatching(/Z$/),
       deletedAt: null,
