@@ -44,21 +44,23 @@ else
     await using backend = await startBackend(deployment, { env });
     const repository = await makeRepository();
     const { sessionId, promptId } = await backend.submit(repository.path, "Write something far away.");
-    const { branch } = await backend.waitForStatus(sessionId, "NeedsReviewIpReturned", 60_000);
+    const { branch } = await backend.waitForStatus(sessionId, "NeedsReviewIpReturned", 150_000);
     const messages = await backend.messages(promptId);
     expect(await repository.git("show", `${branch}:FAR.md`)).toBe("far\n");
     const offered = model.requests.flatMap(({ body }) => (body.tools ?? []).map(({ name }) => name));
     // The CLI's built-in placeholder tool does nothing.
     const own = new Set(offered.filter((name) => name !== "DeferredToolPlaceholder"));
     expect(own).toEqual(new Set(["mcp__sandbox__shell"]));
-    expect(allocator.seen).toMatchObject({ borrows: 1, returns: 1 });
+    // On a busy machine Claude Code may not reach the sandbox's tools in time; then the prompt is tried again, in another one.
+    expect(allocator.seen.borrows).toBeGreaterThan(0);
+    expect(allocator.seen.returns).toBe(allocator.seen.borrows);
     expect(allocator.free).toHaveLength(1);
     const shown = JSON.stringify([messages, await backend.session(sessionId), backend.process.lines]);
     for (const secret of ["borrow-secret", "mcp-secret", KEY]) expect(shown).not.toContain(secret);
     await repository.remove();
     await model.stop();
     await allocator.stop();
-  }, 90_000);
+  }, 180_000);
 
 test("three sessions share one sandbox: the others wait with a reason, and all complete", async () => {
   const allocator = startFakeAllocator({ sandboxes: 1 });
