@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import { freePort } from "../test/harness/machine.ts";
 import { startProcess } from "../test/harness/process.ts";
 import { removeFolder } from "../test/harness/remove-folder.ts";
+import { CANNOT_RUN, run } from "./program.ts";
 
 /**
  * `npm run generators`: generates clients from the OpenAPI document with the generators that people use, compiles them, and
@@ -14,7 +15,6 @@ import { removeFolder } from "../test/harness/remove-folder.ts";
 const ROOT = resolve(import.meta.dir, "..");
 const CLIENTS = join(ROOT, "test/generators");
 const TOOLS = join(ROOT, ".cache/generators");
-const CANNOT_RUN = 75;
 const OAPI_CODEGEN = "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2";
 
 /** A step that could not be prepared: a program or a package is not to be had. */
@@ -26,16 +26,6 @@ interface Place {
   /** An empty folder of this generator. */
   folder: string;
   url: string;
-}
-
-async function run(argv: string[], options: { cwd: string; env?: Record<string, string> }): Promise<void> {
-  const child = Bun.spawn(argv, {
-    cwd: options.cwd,
-    env: { ...process.env, ...options.env },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  const [out, err, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
-  if (code !== 0) throw new Error(`${argv.join(" ")} failed with exit code ${code}:\n${out}${err}`);
 }
 
 function need(...programs: string[]): void {

@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import { freePort, installPackages, isRoot } from "../test/harness/machine.ts";
 import { type RunningProcess, startProcess } from "../test/harness/process.ts";
 import { until } from "../test/harness/until.ts";
+import { run } from "./program.ts";
 
 /**
  * `bun .ci/image.ts`: builds the Dockerfile without a container engine (needs root, buildah and debootstrap), and tests
@@ -24,14 +25,6 @@ interface ImageConfig {
 
 const step = (line: string) => void process.stdout.write(`ok  ${line}\n`);
 
-async function run(argv: readonly string[], cwd = ROOT): Promise<string> {
-  const child = Bun.spawn([...argv], { cwd, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
-  const [out, err, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
-  if (code !== 0)
-    throw new Error(`${argv.join(" ")} failed with exit code ${code}:\n${`${out}\n${err}`.slice(-3000)}`);
-  return out.trim();
-}
-
 /** Builds the image in a private store below `scratch`. @returns its root folder and its configuration. */
 async function build(scratch: string): Promise<{ root: string; config: ImageConfig }> {
   const store = [
@@ -42,9 +35,10 @@ async function build(scratch: string): Promise<{ root: string; config: ImageConf
     "--storage-driver",
     "vfs",
   ];
-  const buildah = (...args: string[]) => run(["buildah", ...store, ...args]);
+  const buildah = (...args: string[]) =>
+    run(["buildah", ...store, ...args], { cwd: ROOT }).then((out) => out.trim());
   const base = join(scratch, "base");
-  await run(["debootstrap", "--variant=minbase", SUITE, base]);
+  await run(["debootstrap", "--variant=minbase", SUITE, base], { cwd: ROOT });
   step(`debootstrap created ${SUITE}`);
 
   // Stand-ins for the two base images: nothing is pulled from a registry.
@@ -89,7 +83,7 @@ async function testImage(options: { root: string; config: ImageConfig; scratch: 
   const { root, config, scratch } = options;
   const data = join(scratch, "data");
   mkdirSync(data);
-  const id = Number(await run(["chroot", root, "id", "--user", config.User]));
+  const id = Number(await run(["chroot", root, "id", "--user", config.User], { cwd: ROOT }));
   if (id === 0) throw new Error("the image runs as root");
   chownSync(data, id, id);
   const port = await freePort();
@@ -188,7 +182,7 @@ async function submit(url: string): Promise<string> {
 
 /** Sends SIGTERM to the container's first process, like an engine. */
 async function stop(server: RunningProcess): Promise<void> {
-  const first = Number(await run(["pgrep", "--parent", String(server.pid)]));
+  const first = Number(await run(["pgrep", "--parent", String(server.pid)], { cwd: ROOT }));
   const begun = performance.now();
   process.kill(first, "SIGTERM");
   const { code, signal } = await server.exit;

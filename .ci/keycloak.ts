@@ -11,6 +11,7 @@ import { download, type Keycloak, startKeycloak, versionOfCompose } from "../tes
 import { signInByBrowser } from "../test/keycloak/sign-in.ts";
 import { checkOrigins, checkTokens } from "../test/keycloak/tokens.ts";
 import { openWebUi } from "../test/keycloak/web-ui.ts";
+import { CANNOT_RUN } from "./program.ts";
 
 /**
  * `npm run keycloak [-- VERSION]`: signs in with a real Keycloak, the realm of deploy/keycloak and the published web UI's
@@ -18,7 +19,6 @@ import { openWebUi } from "../test/keycloak/web-ui.ts";
  * Chromium, which it installs as root on Debian. Exit code 75: it could not run, and says why.
  */
 const ROOT = resolve(import.meta.dir, "..");
-const CANNOT_RUN = 75;
 const PROGRAMS = [
   { name: "maven", here: () => Bun.which("mvn") !== null },
   { name: "default-jre-headless", here: () => Bun.which("java") !== null },

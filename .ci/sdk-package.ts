@@ -1,26 +1,19 @@
 import { copyFile, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-
-/** Runs a program, and waits for its end. @returns what it prints. @throws if it fails. */
-export async function run(cwd: string, ...argv: string[]): Promise<string> {
-  const child = Bun.spawn(argv, { cwd, stdio: ["ignore", "pipe", "pipe"] });
-  const [out, err, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
-  if (code !== 0) throw new Error(`${argv.join(" ")} failed with exit code ${code}:\n${out}${err}`);
-  return out;
-}
+import { run } from "./program.ts";
 
 /** Packs the built sdk/, and has the package examined. @returns what there is to say of it. @throws if anything is found. */
 export async function examinePackage(sdk: string): Promise<string> {
   await copyFile(join(sdk, "../LICENSE"), join(sdk, "LICENSE"));
   const folder = await mkdtemp(join(tmpdir(), "pb-sdk-package-"));
   try {
-    const packing = await run(sdk, "npm", "pack", "--json", "--pack-destination", folder);
+    const packing = await run(["npm", "pack", "--json", "--pack-destination", folder], { cwd: sdk });
     const [packed] = JSON.parse(packing) as [{ filename: string; size: number; unpackedSize: number }];
     const tarball = join(folder, packed.filename);
     const program = (name: string) => join(sdk, "node_modules/.bin", name);
-    await run(sdk, program("publint"), "run", tarball, "--strict");
-    await run(sdk, program("attw"), tarball, "--no-emoji", "--no-color");
+    await run([program("publint"), "run", tarball, "--strict"], { cwd: sdk });
+    await run([program("attw"), tarball, "--no-emoji", "--no-color"], { cwd: sdk });
     const { minified, gzipped } = await bundle(sdk, folder);
     return [
       "publint and Are The Types Wrong find nothing",

@@ -1,6 +1,8 @@
-import { link, readFile, rm } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { examinePackage, run } from "./sdk-package.ts";
+import { lockDataDir } from "../src/db/data-dir-lock.ts";
+import { run } from "./program.ts";
+import { examinePackage } from "./sdk-package.ts";
 
 /**
  * `bun run sdk`: builds sdk/ for publishing from the OpenAPI document: openapi.json, ESM, CommonJS and types, and examines the
@@ -9,7 +11,8 @@ import { examinePackage, run } from "./sdk-package.ts";
  */
 const root = join(import.meta.dir, "..");
 const sdk = join(root, "sdk");
-const LOCK = join(sdk, ".build.lock");
+/** Locked as a DATA_DIR is. */
+const LOCK = join(root, ".cache/sdk-build");
 /** The hash of the sources, and below it what was found. */
 const STAMP = join(sdk, "src/generated/.built-from");
 /** The last file that is written. */
@@ -19,24 +22,15 @@ const LAST = join(sdk, "dist/cjs/package.json");
 async function build(openapi: string): Promise<string> {
   await Bun.write(join(sdk, "openapi.json"), openapi);
   // A separate toolchain: the generator needs an older TypeScript than the service.
-  await run(sdk, process.execPath, "install", "--frozen-lockfile");
+  await run([process.execPath, "install", "--frozen-lockfile"], { cwd: sdk });
   await Promise.all(
     ["dist", "src/generated"].map((one) => rm(join(sdk, one), { recursive: true, force: true })),
   );
-  await run(sdk, process.execPath, "generate.ts");
+  await run([process.execPath, "generate.ts"], { cwd: sdk });
   const tsc = join(sdk, "node_modules/typescript/bin/tsc");
-  await run(sdk, process.execPath, tsc);
-  await run(
-    sdk,
-    process.execPath,
-    tsc,
-    "--module",
-    "CommonJS",
-    "--moduleResolution",
-    "Node10",
-    "--outDir",
-    "dist/cjs",
-  );
+  await run([process.execPath, tsc], { cwd: sdk });
+  const commonJs = ["--module", "CommonJS", "--moduleResolution", "Node10", "--outDir", "dist/cjs"];
+  await run([process.execPath, tsc, ...commonJs], { cwd: sdk });
   await Bun.write(LAST, '{ "type": "commonjs" }\n');
   return await examinePackage(sdk);
 }
@@ -55,36 +49,19 @@ async function hashOfSources(openapi: string): Promise<string> {
   return hash.digest("hex");
 }
 
-/** Waits while another process that is alive builds. @returns what gives the lock back. */
-async function takeLock(): Promise<() => Promise<void>> {
-  const mine = `${LOCK}.${process.pid}`;
-  await Bun.write(mine, String(process.pid));
-  try {
-    for (;;) {
-      try {
-        await link(mine, LOCK);
-        return () => rm(LOCK);
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-      }
-      const owner = Number(await readFile(LOCK, "utf8").catch(() => ""));
-      if (owner > 0 && !isAlive(owner)) await rm(LOCK, { force: true });
-      await Bun.sleep(100);
+/** Waits while another process builds. @returns what gives the lock back; the kernel does if this process is killed. */
+async function takeLock(): Promise<() => void> {
+  for (;;) {
+    try {
+      return lockDataDir(LOCK);
+    } catch (error) {
+      if ((error as { cause?: { code?: string } }).cause?.code !== "SQLITE_BUSY") throw error;
     }
-  } finally {
-    await rm(mine);
+    await Bun.sleep(100);
   }
 }
 
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
-}
-
-const openapi = await run(root, process.execPath, "src/main.ts", "print-openapi");
+const openapi = await run([process.execPath, "src/main.ts", "print-openapi"], { cwd: root });
 const giveBack = await takeLock();
 let report: string;
 try {
@@ -96,6 +73,6 @@ try {
     await Bun.write(STAMP, `${wanted}\n${report}`);
   }
 } finally {
-  await giveBack();
+  giveBack();
 }
 process.stdout.write(`sdk/ is built: sdk/dist/esm, sdk/dist/cjs, sdk/openapi.json\n${report}\n`);
