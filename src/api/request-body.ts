@@ -24,7 +24,8 @@ export const requestLimits = () =>
 /**
  * Reads and parses a JSON body within the size limit. For guarded routes: the guard has checked the token by then.
  * @returns null without a body, and for null; each route's schema decides whether that is allowed.
- * @throws AppError `too_large`, `unsupported_media_type`, `unsupported_content_encoding`, `bad_request`, `malformed_json` or `invalid`.
+ * @throws AppError `too_large`, `unsupported_media_type`, `unsupported_content_encoding`, `bad_request`, `malformed_json` or
+ *   `invalid`.
  */
 export async function readJson({ request }: { request: Request }): Promise<unknown> {
   const bytes = await readBytes(request);

@@ -1,11 +1,11 @@
-import { and, eq, sql } from "drizzle-orm";
+import { and, eq, type SQL, sql } from "drizzle-orm";
 import type { Transaction } from "../db/client.ts";
 import type { Turn } from "../db/json-columns.ts";
 import { prompt, session } from "../db/tables.ts";
 import { notFound } from "../shared/errors.ts";
 import { dispatchNext, notifySandboxIdle } from "./dispatch.ts";
 import { ownedSession } from "./ownership.ts";
-import { sessionAfter } from "./transitions.ts";
+import { type SessionChange, sessionAfter } from "./transitions.ts";
 
 /**
  * Prepares a session, in any state, for one more prompt: counts it and appends its turn to the conversation. The caller
@@ -17,17 +17,35 @@ export async function queuePrompt(
   wanted: { sessionId: string; userId: string; turn: Turn },
 ): Promise<{ sessionId: string; seq: number }> {
   const { sessionId, userId, turn } = wanted;
+  const counted = await countPrompt(tx, {
+    where: and(eq(session.id, sessionId), ownedSession(userId)),
+    turn,
+    change: sessionAfter.promptQueued,
+  });
+  if (!counted) throw notFound("session", sessionId);
+  return counted;
+}
+
+/** Counts one more prompt of a session, and appends its turn. @returns undefined if there is no such session. */
+export async function countPrompt(
+  tx: Transaction,
+  { where, turn, change = {} }: { where: SQL | undefined; turn: Turn; change?: SessionChange },
+): Promise<{ sessionId: string; seq: number } | undefined> {
   const [counted] = await tx
     .update(session)
     .set({
-      ...sessionAfter.promptQueued,
+      ...change,
       promptSeq: sql`${session.promptSeq} + 1`,
       messages: sql`${session.messages} || ${JSON.stringify([turn])}::jsonb`,
     })
-    .where(and(eq(session.id, sessionId), ownedSession(userId)))
+    .where(where)
     .returning({ sessionId: session.id, seq: session.promptSeq });
-  if (!counted) throw notFound("session", sessionId);
   return counted;
+}
+
+/** A prompt as a turn of the conversation. */
+export function userTurn(content: string, promptId: string): Turn {
+  return { role: "user", content, prompt_id: promptId, at: new Date().toISOString() };
 }
 
 /** Deletes a waiting prompt and dispatches the one behind it. The caller holds the locks of `lockUnfinished`. */

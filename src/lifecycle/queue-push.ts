@@ -1,7 +1,7 @@
-import { and, eq, sql } from "drizzle-orm";
+import { and, eq } from "drizzle-orm";
 import type { Transaction } from "../db/client.ts";
-import type { Turn } from "../db/json-columns.ts";
 import { prompt, session } from "../db/tables.ts";
+import { countPrompt, userTurn } from "./queue-prompt.ts";
 import type { ClaimedRun } from "./start-run.ts";
 
 /** What the conversation says of a push. */
@@ -19,15 +19,7 @@ export async function queuePush(tx: Transaction, run: ClaimedRun): Promise<void>
     .where(and(eq(prompt.sessionId, sessionId), eq(prompt.status, "Queued"), eq(prompt.kind, "push")));
   if (queued) return;
   const id = Bun.randomUUIDv7();
-  const turn: Turn = { role: "user", content: PUSH, prompt_id: id, at: new Date().toISOString() };
-  const [counted] = await tx
-    .update(session)
-    .set({
-      promptSeq: sql`${session.promptSeq} + 1`,
-      messages: sql`${session.messages} || ${JSON.stringify([turn])}::jsonb`,
-    })
-    .where(eq(session.id, sessionId))
-    .returning({ seq: session.promptSeq });
+  const counted = await countPrompt(tx, { where: eq(session.id, sessionId), turn: userTurn(PUSH, id) });
   if (counted)
     await tx.insert(prompt).values({ id, sessionId, userId, seq: counted.seq, kind: "push", data: PUSH });
 }

@@ -2,11 +2,10 @@ import { and, count, eq, inArray } from "drizzle-orm";
 import { type AuditEntry, recordAudit } from "../db/audit-log.ts";
 import type { Queryable, Transaction } from "../db/client.ts";
 import type { PromptKind } from "../db/columns.ts";
-import type { Turn } from "../db/json-columns.ts";
 import { prompt } from "../db/tables.ts";
 import { enqueueRun } from "../lifecycle/dispatch.ts";
 import { lockSession } from "../lifecycle/locks.ts";
-import { queuePrompt } from "../lifecycle/queue-prompt.ts";
+import { queuePrompt, userTurn } from "../lifecycle/queue-prompt.ts";
 import { PUSH } from "../lifecycle/queue-push.ts";
 import { AppError } from "../shared/errors.ts";
 
@@ -60,11 +59,6 @@ export const promptCreated = (row: { id: string; sessionId: string; userId: stri
   target: `prompt:${row.id}`,
   detail: { session: row.sessionId },
 });
-
-/** A prompt as a turn of the conversation. */
-export function userTurn(content: string, promptId: string): Turn {
-  return { role: "user", content, prompt_id: promptId, at: new Date().toISOString() };
-}
 
 export interface NewPrompt {
   userId: string;

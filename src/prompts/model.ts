@@ -55,7 +55,7 @@ const PromptDto = t.Object({
   data: {
     ...AnyJson,
     description: "As it was sent",
-    examples: [[{ content: "Fix the login timeout", type: "text" }]],
+    examples: [[{ content: EXAMPLE, type: "text" }]],
   },
   seq: t.Integer({ description: "Position in the session, from 1", examples: [1] }),
   priority: Priority,
@@ -121,7 +121,7 @@ const data = {
   ...AnyJson,
   ...publishedAs("PromptData"),
   description: "The prompt; stored as sent",
-  examples: [[{ content: "Fix the login timeout", type: "text" }]],
+  examples: [[{ content: EXAMPLE, type: "text" }]],
 };
 
 export const promptModels = {

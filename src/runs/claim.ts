@@ -37,8 +37,9 @@ export interface Held {
 }
 
 /**
- * An abandoned run: its runner is dead or has detached, or it waits with its sandbox and its time has come. Only the agent's own machine can adopt the agent, so other machines
- * wait longer; and longer still during delivery, which they could only report as interrupted.
+ * An abandoned run: its runner is dead or has detached, or it waits with its sandbox and its time has come. Only the agent's
+ * own machine can adopt the agent, so other machines wait longer; and longer still during delivery, which they could only
+ * report as interrupted.
  */
 const abandoned = (host: string) => sql`
   select p.id from prompt p

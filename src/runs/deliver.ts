@@ -19,8 +19,9 @@ const QUICK_DELIVERIES = 3;
  * Delivers the work to its branch, after recording that work may leave the sandbox from now on. Transient failures are
  * retried here: another attempt of the prompt would repeat the work on top of what the first has delivered. A git host that
  * does not answer is none of them: the work is kept, and pushed later.
- * @throws Outage while the sandbox does not answer; the next runner continues. Interrupted when the tries are used up. AgentKilled when the disk has lost the work before any of it left the
- *   sandbox. What is not transient, or the last error of a cancelled run, as it is.
+ * @throws Outage while the sandbox does not answer; the next runner continues. Interrupted when the tries are used up.
+ *   AgentKilled when the disk has lost the work before any of it left the sandbox. What is not transient, or the last error
+ *   of a cancelled run, as it is.
  * @param options.mayStartOver whether the run may begin anew: it has reached no limit.
  * @param options.life ends a pause between two tries at once; the next runner continues.
  * @param options.cancelled ends a pause, too; delivery is then tried one last time.

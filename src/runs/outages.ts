@@ -82,7 +82,7 @@ export function givenUpText({ since, tries }: OutageSeries, now: Date): string {
 
 /** The time of day, with the date if that is not today's. */
 function clock(at: string, now: Date): string {
-  const [date, time = ""] = at.split("T");
+  const [date = "", time = ""] = at.split("T");
   const short = time.slice(0, 5);
-  return now.toISOString().startsWith(`${date}`) ? short : `${date} ${short}`;
+  return now.toISOString().startsWith(date) ? short : `${date} ${short}`;
 }

@@ -6,7 +6,8 @@ import type { RunnerState } from "./runner.ts";
 
 /**
  * Pushes what the session has to its branch: a run without an agent, so without a sandbox. Whatever became of an earlier
- * attempt, it can be repeated. @throws AttemptsExhausted; Deferred while the disk is full; Outage and RepositoryError; what was aborted with.
+ * attempt, it can be repeated.
+ * @throws AttemptsExhausted; Deferred while the disk is full; Outage and RepositoryError; what was aborted with.
  */
 export async function pushWork({ deps, run, lease, life, writer }: RunnerState): Promise<Outcome> {
   requireAttempts(run);

@@ -25,7 +25,8 @@ export interface WatchResult {
  * Stores an agent's output until the agent and its child processes have ended. Stops the agent at a limit or when its user
  * cancels.
  * @param options.stored bytes of the output whose events are stored already.
- * @throws Outage if the agent has none of the tools of its sandbox. What `life` aborted with; the agent then continues unwatched.
+ * @throws Outage if the agent has none of the tools of its sandbox. What `life` aborted with; the agent then continues
+ *   unwatched.
  */
 export async function watchAgent(options: {
   writer: RunWriter;

@@ -66,23 +66,22 @@ const ETAG = {
   schema: { type: "string" },
   example: EXAMPLE_ETAG,
 };
-const IF_NONE_MATCH = {
-  name: "if-none-match",
+const condition = (name: string, description: string) => ({
+  name,
   in: "header",
   required: false,
-  description: "The ETag of an earlier reply; 304 if that is still current",
+  description,
   schema: { type: "string" },
   example: EXAMPLE_ETAG,
-};
-const IF_MATCH = {
-  name: "if-match",
-  in: "header",
-  required: false,
-  description:
-    "ETags of earlier reads, as they were received, or `*`. If none of them is current, nothing changes, and the reply is 412",
-  schema: { type: "string" },
-  example: EXAMPLE_ETAG,
-};
+});
+const IF_NONE_MATCH = condition(
+  "if-none-match",
+  "The ETag of an earlier reply; 304 if that is still current",
+);
+const IF_MATCH = condition(
+  "if-match",
+  "ETags of earlier reads, as they were received, or `*`. If none of them is current, nothing changes, and the reply is 412",
+);
 
 /**
  * Replaces every copy of a component inside other schemas with a reference to it. A copy may have a description of its
