@@ -28,6 +28,9 @@ export function findPostgres(): string | undefined {
 /** Names of Chromium: Debian's first. */
 const BROWSERS = ["chromium", "chromium-browser", "google-chrome"];
 
+/** Why a test that needs it could not run. */
+export const NO_CHROMIUM = "Chromium is missing (`npm test` installs it as root on Debian)";
+
 export const findChromium = (): string | undefined =>
   BROWSERS.map((name) => Bun.which(name)).find((path) => path !== null) ?? undefined;
 

@@ -7,7 +7,7 @@ import type { Database } from "../../src/db/client.ts";
 import { read } from "../docs/guide.ts";
 import { openBrowser } from "../harness/browser.ts";
 import { openMigrated } from "../harness/embedded.ts";
-import { findChromium } from "../harness/machine.ts";
+import { findChromium, NO_CHROMIUM } from "../harness/machine.ts";
 import { unavailable } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
 import { agentEvents, agentIn, bearer, serveLive } from "./fixture.ts";
@@ -18,7 +18,7 @@ if (findChromium()) describe("EventSource in a browser, on a page of another ori
 else
   unavailable({
     name: "EventSource in a browser",
-    reason: "Chromium is missing (`npm test` installs it as root on Debian)",
+    reason: NO_CHROMIUM,
   });
 
 function inBrowser() {

@@ -9,7 +9,7 @@ import {
   startBackend,
 } from "../harness/backend.ts";
 import { openBrowser } from "../harness/browser.ts";
-import { findChromium } from "../harness/machine.ts";
+import { findChromium, NO_CHROMIUM } from "../harness/machine.ts";
 import { startProcess } from "../harness/process.ts";
 import { makeRepository } from "../harness/repository.ts";
 import { unavailable } from "../harness/services.ts";
@@ -123,7 +123,7 @@ describe("the packed SDK walks through the service", () => {
   if (!findChromium())
     unavailable({
       name: "the packed SDK in a browser",
-      reason: "Chromium is missing (`npm test` installs it)",
+      reason: NO_CHROMIUM,
     });
   else
     describe("a browser", () => {

@@ -1,44 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { builtSdk } from "./built-sdk.ts";
-import {
-  json,
-  killed,
-  killedMidReply,
-  refusal,
-  type Step,
-  scriptedServer,
-  silent,
-  stuck,
-  text,
-} from "./scripted-server.ts";
+import { against, badGateway, failure, ID, ok, SOON, sdk } from "./client.ts";
+import { json, killed, killedMidReply, refusal, type Step, silent, stuck } from "./scripted-server.ts";
 
-const sdk = await builtSdk();
-const { PromptBackend, APIError } = sdk;
-
-const ID = "019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708";
-const ok = json({ status: "ok" });
+const { PromptBackend } = sdk;
 const created = json({ success: true, message: "Session created", id: ID });
-const HTML = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>";
-const badGateway = text("502 Bad Gateway", "text/html", HTML);
-const SOON = { backoff: { first: 1, longest: 2 } };
-
-type Options = Partial<import("../../sdk/dist/esm/index.js").PromptBackendOptions>;
-
-async function against(options: Options, ...steps: [Step, ...Step[]]) {
-  const server = await scriptedServer(...steps);
-  return {
-    server,
-    pb: new PromptBackend({ baseUrl: server.url, token: "secret-token", ...SOON, ...options }),
-  };
-}
-
-/** What a promise rejected with. */
-// biome-ignore lint/suspicious/noExplicitAny: tests look at errors of every class.
-const failure = (promise: PromiseLike<unknown>): Promise<any> =>
-  Promise.resolve(promise).then(
-    (value) => Promise.reject(new Error(`resolved with ${Bun.inspect(value)}`)),
-    (error: unknown) => error,
-  );
 
 describe("retries", () => {
   const FAILURES: [string, Step][] = [
@@ -150,107 +115,6 @@ describe("retries", () => {
     // 75 to 100 ms, and 112 to 150 ms.
     expect(performance.now() - start).toBeGreaterThanOrEqual(185);
   });
-});
-
-describe("errors", () => {
-  const NONE = { maxRetries: 0 };
-
-  test.each([
-    [400, sdk.BadRequestError],
-    [401, sdk.AuthenticationError],
-    [403, sdk.PermissionDeniedError],
-    [404, sdk.NotFoundError],
-    [409, sdk.ConflictError],
-    [412, APIError],
-    [422, sdk.UnprocessableEntityError],
-    [429, sdk.RateLimitError],
-    [500, sdk.InternalServerError],
-    [503, sdk.InternalServerError],
-  ])("%p has its class, and what the service said", async (status, Class) => {
-    const { server, pb } = await against(
-      NONE,
-      refusal(`${status} No`, "some_code", { "x-one": "1", "retry-after": "7" }),
-    );
-    await using _ = server;
-    const error = await failure(pb.sessions.retrieve(ID));
-    expect(error).toBeInstanceOf(Class);
-    expect(error).toBeInstanceOf(APIError);
-    expect(error).toMatchObject({
-      name: Class.name,
-      status,
-      code: "some_code",
-      msg: "About some_code.",
-      message: `${status} some_code: About some_code.`,
-      requestId: "request-of-some_code",
-      retryAfter: 7,
-    });
-    expect(error.headers.get("x-one")).toBe("1");
-  });
-
-  test("502 with HTML: no page in the message, and the request id of the header", async () => {
-    const { server, pb } = await against(
-      NONE,
-      text("502 Bad Gateway", "text/html", HTML, { "x-request-id": "r1" }),
-    );
-    await using _ = server;
-    const error = await failure(pb.health.check());
-    expect(error).toMatchObject({
-      name: "InternalServerError",
-      status: 502,
-      code: undefined,
-      requestId: "r1",
-    });
-    expect(error.message).toBe(
-      "502: The reply (text/html) is not one of prompt-backend. A proxy before it may have failed, or baseUrl is wrong.",
-    );
-  });
-
-  test.each([
-    ["200 with HTML", text("200 OK", "text/html", HTML)],
-    ["200 with broken JSON", text("200 OK", "application/json", '{"status":')],
-  ])("%s, as from a wrong baseUrl", async (_name, step) => {
-    const { server, pb } = await against({}, step);
-    await using _ = server;
-    const error = await failure(pb.health.check());
-    expect(error).toBeInstanceOf(APIError);
-    expect(error.message).toStartWith("200: The reply (");
-    expect(error.message).not.toContain("nginx");
-    expect(server.asked).toHaveLength(1);
-  });
-
-  test("a failed connection has the error of fetch as its cause, and says which request failed", async () => {
-    const { server, pb } = await against(NONE, killed);
-    await using _ = server;
-    const error = await failure(pb.sessions.list({ q: "something secret" }));
-    expect(error).toMatchObject({
-      name: "ConnectionError",
-      message: `GET ${server.url}/sessions: the connection failed.`,
-    });
-    expect(error.cause).toBeInstanceOf(Error);
-  });
-
-  test("generated methods reject with the same, or return it", async () => {
-    const { server, pb } = await against(NONE, refusal("404 Not Found", "session_not_found"));
-    await using _ = server;
-    expect(await failure(pb.api.handlersSessionsRead({ path: { id: ID } }))).toBeInstanceOf(
-      sdk.NotFoundError,
-    );
-    const { error } = await pb.api.handlersSessionsRead({ path: { id: ID }, throwOnError: false });
-    expect(error).toBeInstanceOf(sdk.NotFoundError);
-  });
-
-  test.each(["", ".", ".."])("an id %p, which would be another address, is refused", (id) => {
-    const pb = new PromptBackend({ baseUrl: "http://127.0.0.1:1" });
-    expect(() => pb.sessions.delete(id)).toThrow("is not an id");
-    expect(() => pb.events.session(id)).toThrow("is not an id");
-  });
-
-  test.each(["127.0.0.1:8000", "ftp://host", "https://user:word@host", ""])(
-    "baseUrl %p is refused",
-    (baseUrl) => {
-      expect(() => new PromptBackend({ baseUrl })).toThrow("baseUrl: must be an http or https URL");
-    },
-  );
 });
 
 describe("timeouts", () => {
@@ -408,70 +272,5 @@ describe("what is sent", () => {
     const pb = new PromptBackend({ baseUrl: "http://127.0.0.1:1/base/", fetch: own, ...SOON });
     expect(await failure(pb.health.check())).toMatchObject({ name: "ConnectionError", cause: "a string" });
     expect(calls).toEqual(Array(3).fill("http://127.0.0.1:1/base/health"));
-  });
-});
-
-describe("responses", () => {
-  test("withResponse, asResponse: the body is not read yet", async () => {
-    const { server, pb } = await against(
-      {},
-      json({ status: "ok" }, "200 OK", { "x-request-id": "r2", etag: '"1"' }),
-    );
-    await using _ = server;
-    const { data, response, requestId } = await pb.health.check().withResponse();
-    expect([data, requestId, response.headers.get("etag")]).toEqual([{ status: "ok" }, "r2", '"1"']);
-    expect(await response.json()).toEqual({ status: "ok" });
-    const call = pb.health.check();
-    expect(await (await call.asResponse()).json()).toEqual({ status: "ok" });
-    expect(await (await call.asResponse()).text()).toBe('{"status":"ok"}');
-    expect(await call).toEqual({ status: "ok" });
-    expect(call.then(() => 1)).not.toBeInstanceOf(sdk.APIPromise);
-  });
-
-  test("pages: awaited, by page, and by item", async () => {
-    const page = (ids: string[], next_cursor: string | null): Step =>
-      json({ sessions: ids.map((id) => ({ id })), next_cursor });
-    const all = [page(["a", "b"], "2"), page([], "3"), page(["c"], null)] as const;
-    const { server, pb } = await against({}, ...all, ...all, ...all);
-    await using _ = server;
-
-    const ids: string[] = [];
-    for await (const { id } of pb.sessions.list({ repo: "owner/name" })) ids.push(id);
-    expect(ids).toEqual(["a", "b", "c"]);
-    expect(server.asked.map(({ path }) => path)).toEqual([
-      "/sessions?limit=100&repo=owner%2Fname",
-      "/sessions?limit=100&repo=owner%2Fname&cursor=2",
-      "/sessions?limit=100&repo=owner%2Fname&cursor=3",
-    ]);
-
-    const first = await pb.sessions.list();
-    expect([first.data.map(({ id }) => id), first.nextCursor, first.hasNextPage()]).toEqual([
-      ["a", "b"],
-      "2",
-      true,
-    ]);
-    const last = await (await first.getNextPage()).getNextPage();
-    expect([last.data.map(({ id }) => id), last.hasNextPage()]).toEqual([["c"], false]);
-    expect(() => last.getNextPage()).toThrow("This is the last page");
-
-    const sizes: number[] = [];
-    for await (const { data } of (await pb.sessions.list({ limit: 2 })).iterPages()) sizes.push(data.length);
-    expect(sizes).toEqual([2, 0, 1]);
-    expect(server.asked[6]?.path).toBe("/sessions?limit=2");
-  });
-
-  test("an error on a later page ends the loop", async () => {
-    const { server, pb } = await against(
-      { maxRetries: 0 },
-      json({ sessions: [{ id: "a" }], next_cursor: "2" }),
-      badGateway,
-    );
-    await using _ = server;
-    const ids: string[] = [];
-    const loop = async () => {
-      for await (const { id } of pb.sessions.list()) ids.push(id);
-    };
-    expect(await failure(loop())).toMatchObject({ status: 502 });
-    expect(ids).toEqual(["a"]);
   });
 });

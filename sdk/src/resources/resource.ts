@@ -22,6 +22,10 @@ export abstract class Resource {
     this.#core = core;
   }
 
+  protected get core(): Core {
+    return this.#core;
+  }
+
   protected get api(): PromptBackendApi {
     return this.#core.api;
   }

@@ -8,7 +8,7 @@ import {
   startBackend,
 } from "../../harness/backend.ts";
 import { openBrowser } from "../../harness/browser.ts";
-import { findChromium } from "../../harness/machine.ts";
+import { findChromium, NO_CHROMIUM } from "../../harness/machine.ts";
 import { unavailable } from "../../harness/services.ts";
 
 /** A folder for screenshots, for looking at them. */
@@ -19,7 +19,7 @@ if (findChromium()) describe("in a browser that reaches no other host", inBrowse
 else
   unavailable({
     name: "the pages in a browser",
-    reason: "Chromium is missing (`npm test` installs it as root on Debian)",
+    reason: NO_CHROMIUM,
   });
 
 function inBrowser() {
