@@ -11,9 +11,10 @@ const LINE_LIMIT = 64 * 1024;
 
 /**
  * Any program that reads the prompt from stdin, works in its working directory, and prints text or Claude Code's
- * stream-json. Files in AGENT_STATE_DIR (up to 64 MiB) are kept between the prompts of a session, which share one AGENT_CONVERSATION_ID. In a
- * borrowed sandbox the program reaches the checkout, AGENT_REMOTE_CHECKOUT, through the MCP servers of the file
- * AGENT_MCP_CONFIG. If the service has a key, the program reaches the model at ANTHROPIC_BASE_URL with a token of its run.
+ * stream-json. Files in AGENT_STATE_DIR (up to 64 MiB) are kept between the prompts of a session, which share one
+ * AGENT_CONVERSATION_ID. In a borrowed sandbox the program reaches the checkout, AGENT_REMOTE_CHECKOUT, through the MCP
+ * servers of the file AGENT_MCP_CONFIG. If the service has a key, the program reaches the model at ANTHROPIC_BASE_URL with
+ * a token of its run.
  * @param options.argv program and arguments.
  * @param options.program called for each run. @param options.missing the sentence for the user if there is no program.
  * @param options.needsModel whether to give it access to the model.

@@ -9,7 +9,10 @@ const JSON_TYPE = /^\s*(application\/json|[\w.+-]+\/[\w.+-]+\+json)\s*(;|$)/i;
 
 const tooLarge = () => new AppError("too_large", `The body is larger than ${MAX_BODY_BYTES} bytes.`);
 
-/** Refuses what no route can use: a Content-Length above the limit, and query parameters with NUL, which PostgreSQL cannot store. */
+/**
+ * Refuses what no route can use: a Content-Length above the limit, and query parameters with NUL, which PostgreSQL cannot
+ * store.
+ */
 export const requestLimits = () =>
   new Elysia({ name: "request-body" })
     .onRequest(({ request }) => {

@@ -18,7 +18,10 @@ const HOST = String.raw`(\*\.)?(\[[0-9a-f:.]+\]|[\w.-]+)(?::(\d{1,5}))?`;
 const PLAIN = new RegExp(`^${HOST}$`, "i");
 const HTTP = new RegExp(`^(?:([A-Z]+(?:\\|[A-Z]+)*) )?http://${HOST}(/[^\\s?#]*)?$`, "i");
 
-/** Entries separated by commas, such as `github.com`, `*.example.org:443`, `10.0.0.5:4873`, `GET|HEAD http://deb.example/debian/*`. */
+/**
+ * Entries separated by commas, such as `github.com`, `*.example.org:443`, `10.0.0.5:4873`,
+ * `GET|HEAD http://deb.example/debian/*`.
+ */
 export const egressRules: Parse<readonly EgressRule[]> = (value) =>
   value
     .split(",")

@@ -1,7 +1,10 @@
 const SECRET = /token|secret|passw|credential|api[-_]?key|authorization|cookie|mcp/i;
 const REDACTED = "[redacted]";
 
-/** Removes secrets from entity data: of a sandbox only provider and id remain, and values whose name suggests a secret are replaced. */
+/**
+ * Removes secrets from entity data: of a sandbox only provider and id remain, and values whose name suggests a secret are
+ * replaced.
+ */
 export function redact(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(redact);
   if (typeof value !== "object" || value === null) return value;

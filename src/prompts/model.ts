@@ -23,6 +23,7 @@ const MemoryKind = enumOf(MEMORY_KINDS, {
   description:
     "What the agent knew of the session's earlier prompts: fresh (there were none), resumed (its own memory), replayed (that was lost, and the conversation went in as text) or cold (nothing)",
 });
+
 const EXAMPLE = "Fix the login timeout";
 const TextBlock = t.Object(
   { type: t.Optional(t.String({ examples: ["text"] })), text: t.String({ examples: [EXAMPLE] }) },

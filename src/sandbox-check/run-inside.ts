@@ -19,7 +19,10 @@ export interface Ended {
 
 const LIMIT_MS = 30_000;
 
-/** Runs attacks in a sandbox, as an agent would run. @param options.onReady when one says that the host may look; then the program is ended. */
+/**
+ * Runs attacks in a sandbox, as an agent would run.
+ * @param options.onReady when one says that the host may look; then the program is ended.
+ */
 export async function runInside(options: {
   sandbox: Sandbox;
   target: Target;

@@ -27,7 +27,10 @@ const OLD = "old";
 /** @param path below the state folder, without a slash at its beginning. */
 export type Keeps = (path: string, isFolder: boolean) => boolean;
 
-/** Why a state cannot be kept: it is over the limit; it has too many entries, or too deep ones; what should be kept is no regular file. */
+/**
+ * Why a state cannot be kept: it is over the limit; it has too many entries, or too deep ones; what should be kept is no
+ * regular file.
+ */
 export type StateProblem = "too_large" | "too_many" | "not_files";
 
 /** What was kept of a state. */

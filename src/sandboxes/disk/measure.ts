@@ -3,7 +3,10 @@ import type { DiskUsage } from "./quotas.ts";
 /** A tree that takes longer has more files than anybody can watch. */
 const TIMEOUT_MS = 120_000;
 
-/** Counts what is in folders; infinitely much if that takes too long. @throws if it cannot be counted; what `signal` aborted with. */
+/**
+ * Counts what is in folders; infinitely much if that takes too long.
+ * @throws if it cannot be counted; what `signal` aborted with.
+ */
 export type TreeMeter = (folders: readonly string[], signal?: AbortSignal) => Promise<DiskUsage>;
 
 /**

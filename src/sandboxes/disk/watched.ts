@@ -24,9 +24,10 @@ interface Walk extends DiskUsage {
 }
 
 /**
- * Tells how much of the disk a sandbox uses. A tree that cannot be walked over in time is taken to be full. What the kernel counts is asked for each time. The rest must be walked over,
- * which costs more the more files there are: only when so much of the disk was used since the last walk that the sandbox
- * could have reached its limit, and every few seconds, because others may have freed as much as it has used.
+ * Tells how much of the disk a sandbox uses. A tree that cannot be walked over in time is taken to be full. What the kernel
+ * counts is asked for each time. The rest must be walked over, which costs more the more files there are: only when so much
+ * of the disk was used since the last walk that the sandbox could have reached its limit, and every few seconds, because
+ * others may have freed as much as it has used.
  */
 export function watchedSpaces(options: {
   method: QuotaMethod;

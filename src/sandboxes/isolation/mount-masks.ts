@@ -13,7 +13,8 @@ const MAX_AGE_MS = 30_000;
  * Where programs run as host users of their own, permissions hide everything: files deeper than any search, and files
  * made or replaced during a run, too. Otherwise the kernel takes the program for the service's own user, and what only
  * that user may read is hidden by mounts, as far as it is found before the start: keep secrets out of /opt and /usr/local,
- * or start the service as root. So it is where git works on a repository of root's, as root. Files of DATA_DIR and home directories are not mounted in either case.
+ * or start the service as root. So it is where git works on a repository of root's, as root. Files of DATA_DIR and home
+ * directories are not mounted in either case.
  */
 export function createMasks(options: {
   ownUser: boolean;

@@ -64,7 +64,8 @@ export interface Cgroups {
  * Tries what control groups can do on this machine.
  * @param options.host names this DATA_DIR on this machine: others may have groups on the same kernel.
  * @param options.hierarchies default: those of the machine.
- * @param options.mayMove whether this process may move to another group for it, default true. @returns undefined where no group can be made.
+ * @param options.mayMove whether this process may move to another group for it, default true.
+ * @returns undefined where no group can be made.
  */
 export async function openCgroups(options: {
   host: string;

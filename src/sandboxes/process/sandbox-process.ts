@@ -59,8 +59,8 @@ export interface SandboxRef {
 }
 
 /**
- * Starts a program in a sandbox, isolated where this machine can: whether it may run is for Machine to say. Its environment is built from scratch and passed as
- * environment, not as arguments, which every user of the machine can read.
+ * Starts a program in a sandbox, isolated where this machine can: whether it may run is for Machine to say. Its environment
+ * is built from scratch and passed as environment, not as arguments, which every user of the machine can read.
  * @param options.path the program's PATH.
  * @param options.limitMs when it is killed, watched or not.
  */
