@@ -17,7 +17,7 @@ export const TURN_ROLES = ["user", "assistant"] as const;
 /** What a sandbox is. */
 export const SANDBOX_PROVIDERS = ["local", "allocator"] as const;
 /** What of the outside world a prompt may wait for, up to RETRY_TRANSIENT_HOURS (`runs/outages.ts`). */
-const OUTAGE_CAUSES = ["git_host", "model", "sandbox", "database"] as const;
+const OUTAGE_CAUSES = ["git_host", "model", "sandbox", "database", "machine"] as const;
 export type OutageCause = (typeof OUTAGE_CAUSES)[number];
 /** What a prompt may wait for; for what this machine lacks, without end. */
 export const WAITING_FOR = [...OUTAGE_CAUSES, "disk", "isolation"] as const;

@@ -1,3 +1,4 @@
+import { sql } from "drizzle-orm";
 import { bigint, index, jsonb, pgTable, primaryKey, text, uuid } from "drizzle-orm/pg-core";
 import { at, bytes, id } from "./columns.ts";
 import type { MemoryFile } from "./json-columns.ts";
@@ -31,14 +32,21 @@ export const agentMemory = pgTable(
  * What a session could not push to its branch: a bundle of the commits that the target branch lacks, in pieces. A push
  * removes it.
  */
-export const unpushedWork = pgTable("unpushed_work", {
-  sessionId: uuid("session_id")
-    .primaryKey()
-    .references(() => session.id, { onDelete: "cascade" }),
-  commit: text("commit").notNull(),
-  bundle: jsonb("bundle").$type<MemoryFile>().notNull(),
-  storedAt: at("stored_at").notNull().defaultNow(),
-});
+export const unpushedWork = pgTable(
+  "unpushed_work",
+  {
+    sessionId: uuid("session_id")
+      .primaryKey()
+      .references(() => session.id, { onDelete: "cascade" }),
+    commit: text("commit").notNull(),
+    /** Null: it has always been too large. If `host` is set, it may lack the newest commits. */
+    bundle: jsonb("bundle").$type<MemoryFile>(),
+    /** The machine that alone has the commit, because it is too large to be kept here. */
+    host: text("host"),
+    storedAt: at("stored_at").notNull().defaultNow(),
+  },
+  (t) => [index("unpushed_work_host").on(t.host).where(sql`${t.host} is not null`)],
+);
 
 /**
  * Pieces of files, packed with zstd and named after their content: transcripts grow at their end, so that all versions of

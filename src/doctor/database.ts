@@ -107,12 +107,16 @@ async function auditFound(orm: Orm): Promise<Found> {
 }
 
 /** What makes sessions independent of their machines, and how much of the database it uses. */
-function keptFound(config: Config, { bytes, unpushed }: KeptUsage): Found {
+function keptFound(config: Config, { bytes, unpushed, onOneMachine }: KeptUsage): Found {
   const limits = `at most ${config.agentMemoryBytes / MIB} MB of memory (AGENT_MEMORY_MAX_MB) and ${config.unpushedWorkBytes / MIB} MB of unpushed work (UNPUSHED_WORK_MAX_MB) a session`;
+  const alone =
+    onOneMachine === 0
+      ? ""
+      : `; of ${onOneMachine} it is too large for the database, and on one machine alone`;
   const work =
     unpushed === 0
       ? "no session has unpushed work"
-      : `${unpushed} ${unpushed === 1 ? "session has" : "sessions have"} unpushed work, which POST /sessions/{id}/push delivers`;
+      : `${unpushed} ${unpushed === 1 ? "session has" : "sessions have"} unpushed work, which POST /sessions/{id}/push delivers${alone}`;
   return ok(`${(bytes / MIB).toFixed(1)} MB in the database, ${limits}; ${work}`);
 }
 

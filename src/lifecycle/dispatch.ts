@@ -1,5 +1,6 @@
 import { and, eq, sql } from "drizzle-orm";
 import { type Orm, rowsOf, type Transaction } from "../db/client.ts";
+import { storedNow } from "../db/columns.ts";
 import { runsPromptsWhere } from "../db/heartbeats.ts";
 import { outbox, prompt } from "../db/tables.ts";
 import { CHANNELS, QUEUES } from "../queue/names.ts";
@@ -14,19 +15,35 @@ export const isNextInSession = sql`not exists (
     and (other.seq < p.seq or other.seq > p.seq and other.status = 'Running'))`;
 
 /**
- * Tells the machine where the prompt's session is warm that the prompt may start, if there are other machines that could
- * start it: a subquery without rows otherwise.
+ * Tells the machine that alone has the session's work, or else the one where it is warm, that the prompt may start, if there
+ * are other machines that could start it: a subquery without rows otherwise.
  */
-const offerToWarmHost = (
+const offerToItsHost = (
   promptId: string,
-) => sql`select pg_notify(${CHANNELS.warmHost}, s.warm_host || ' ' || s.id)
-  from prompt p join session s on s.id = p.session_id
+) => sql`select pg_notify(${CHANNELS.warmHost}, its.host || ' ' || p.session_id)
+  from prompt p join session s on s.id = p.session_id left join unpushed_work w on w.session_id = s.id
+  cross join lateral (select coalesce(w.host, s.warm_host) as host) its
   where p.id = ${promptId}::uuid and p.status = 'Queued' and ${isNextInSession}
-    and s.warm_host is not null and ${runsPromptsWhere(sql`h.host <> s.warm_host`)}`;
+    and its.host is not null and ${runsPromptsWhere(sql`h.host <> its.host`)}`;
+
+/** For queries with `unpushed_work` as `w`: whether it is on another machine alone, which is alive. */
+const isOfAnother = (host: string) => sql`w.host <> ${host} and ${runsPromptsWhere(sql`h.host = w.host`)}`;
+
+/** For queries with the session as `s`: whether this machine may run its prompts. */
+export const mayRunOn = (host: string) =>
+  sql`not exists (select 1 from unpushed_work w where w.session_id = s.id and ${isOfAnother(host)})`;
+
+/** Offers the prompts that only other machines may run to them: their jobs may have come to this one. */
+export async function offerToOthers(tx: Transaction, host: string): Promise<void> {
+  await tx.execute(sql`select pg_notify(${CHANNELS.warmHost}, w.host || ' ' || s.id)
+    from unpushed_work w join session s on s.id = w.session_id join prompt p on p.session_id = s.id
+    where ${isOfAnother(host)} and s.deleted_at is null and p.status = 'Queued'
+      and (p.not_before is null or p.not_before <= ${storedNow}) and ${isNextInSession}`);
+}
 
 /** The same, for a prompt that was dispatched before: its delay is over, or the notification was lost. */
 export async function offerAgain(tx: Transaction, promptId: string): Promise<void> {
-  await tx.execute(offerToWarmHost(promptId));
+  await tx.execute(offerToItsHost(promptId));
 }
 
 /**
@@ -48,7 +65,7 @@ export async function dispatch(tx: Transaction, promptId: string, delayMs = 0): 
 
 /** The same for a prompt that this transaction has inserted: its `dispatched_at` is now by default. */
 export async function enqueueRun(tx: Transaction, promptId: string, delayMs = 0): Promise<void> {
-  const alsoNotify = sql`(${offerToWarmHost(promptId)})`;
+  const alsoNotify = sql`(${offerToItsHost(promptId)})`;
   const payload = { prompt_id: promptId };
   await enqueue(tx, { topic: QUEUES.promptRun, key: promptId, payload, delayMs, alsoNotify });
 }

@@ -26,6 +26,8 @@ export interface ClaimedRun extends Fence {
   pushedCommit: string | null;
   /** What the session could not push, in the database. */
   unpushedCommit: string | null;
+  /** The machine that alone has it. Null: the database has it. */
+  unpushedHost: string | null;
   /** A sandbox that an earlier run of the session still holds. */
   sbxConfig: SandboxConfig | null;
   /** The agent that an earlier runner of this prompt started. */
@@ -76,7 +78,8 @@ export async function startRun(
     returning c.id as "promptId", s.id as "sessionId", s.user_id as "userId", c.lease_epoch as "epoch", c.attempt, c.lease_epoch - c.uncounted_claims as "claims",
       c.kind, coalesce(s.conversation_id, s.id) as "conversationId",
       c.data, s.repo, s.target_branch as "targetBranch", s.branch, s.start_commit as "startCommit", s.pushed_commit as "pushedCommit",
-      (select w.commit from unpushed_work w where w.session_id = s.id) as "unpushedCommit", s.sbx_config as "sbxConfig", c.process - 'counted' as process,
+      (select w.commit from unpushed_work w where w.session_id = s.id) as "unpushedCommit",
+      (select w.host from unpushed_work w where w.session_id = s.id) as "unpushedHost", s.sbx_config as "sbxConfig", c.process - 'counted' as process,
       c.output_offset as "outputOffset", c.cancel_requested_at is not null as "cancelRequested", c.failures, c.outage,
       (select before.warm_host from session before where before.id = s.id) as "warmHost",
       (${conversationCost((table) => sql`${table}.id <> c.id`)}) as "earlierCostUsd",

@@ -7,13 +7,17 @@ export interface KeptUsage {
   bytes: number;
   /** Sessions with work that could not be pushed. */
   unpushed: number;
+  /** Those of them whose work is too large for the database, and on one machine alone. */
+  onOneMachine: number;
 }
 
 /** Of the whole database, for the operator. Its cost does not grow with what is kept. */
 export async function readKeptUsage(orm: Orm): Promise<KeptUsage> {
-  const [row] = await rowsOf<{ bytes: string; unpushed: string }>(
+  const [row] = await rowsOf<Record<keyof KeptUsage, string>>(
     orm,
-    sql`select pg_total_relation_size('session_chunk') as bytes, (select count(*) from unpushed_work) as unpushed`,
+    sql`select pg_total_relation_size('session_chunk') as bytes, count(*) as unpushed, count(host) as "onOneMachine"
+      from unpushed_work`,
   );
-  return { bytes: Number(row?.bytes ?? 0), unpushed: Number(row?.unpushed ?? 0) };
+  const { bytes = 0, unpushed = 0, onOneMachine = 0 } = row ?? {};
+  return { bytes: Number(bytes), unpushed: Number(unpushed), onOneMachine: Number(onOneMachine) };
 }

@@ -6,13 +6,13 @@ import type { RunWriter } from "./writer.ts";
 
 /** What a sandbox needs to know of a run's session. Each push is recorded under the run's fence. */
 export function checkoutRequest(
-  deps: Pick<PrepareDeps, "orm" | "maxUnpushedBytes">,
+  deps: Pick<PrepareDeps, "orm" | "sandboxes" | "maxUnpushedBytes">,
   run: ClaimedRun,
   writer: RunWriter,
   signal: AbortSignal,
 ): CheckoutRequest {
   const { sessionId, repo, targetBranch, branch, startCommit, pushedCommit } = run;
-  const { orm, maxUnpushedBytes: maxBytes } = deps;
+  const { orm, sandboxes, maxUnpushedBytes: maxBytes } = deps;
   let commit = pushedCommit;
   return {
     sessionId,
@@ -21,7 +21,7 @@ export function checkoutRequest(
     branch,
     startCommit,
     useSecret: writer.recordSecretUse,
-    unpushed: openUnpushedStore({ orm, run, signal, maxBytes }),
+    unpushed: openUnpushedStore({ orm, run, host: sandboxes.host, signal, maxBytes }),
     pushes: {
       get commit() {
         return commit;

@@ -2,7 +2,7 @@ import { sql } from "drizzle-orm";
 import { type Queryable, rowsOf } from "../db/client.ts";
 import { storedNow } from "../db/columns.ts";
 import { runsPromptsWhere } from "../db/heartbeats.ts";
-import { isNextInSession, offerAgain } from "../lifecycle/dispatch.ts";
+import { isNextInSession, mayRunOn, offerAgain, offerToOthers } from "../lifecycle/dispatch.ts";
 import { DETACHED } from "../lifecycle/end-run.ts";
 import { type ClaimedRun, startRun } from "../lifecycle/start-run.ts";
 
@@ -65,7 +65,8 @@ const warmHostRuns = () => runsPromptsWhere(sql`h.host = next.warm_host`);
  * Prompts that wait for a later time are in none of the index ranges that this reads.
  *
  * A prompt whose session is warm on another machine that is alive is held back for that one while it is younger than
- * `affinityMs`. It stays the next: whatever is behind it waits, too, so that affinity does not change the order.
+ * `affinityMs`. It stays the next: whatever is behind it waits, too, so that affinity does not change the order. One whose
+ * work is on another machine alone is for that one, as long as it is alive: nothing waits behind it.
  */
 const waiting = ({
   host,
@@ -100,7 +101,7 @@ const waiting = ({
       union all select * from prompt
       where user_id = turn.user_id and status = 'Queued' and not_before <= ${storedNow}) p
     join session s on s.id = p.session_id
-    where s.deleted_at is null and ${isNextInSession}
+    where s.deleted_at is null and ${isNextInSession} and ${mayRunOn(host)}
     order by p.priority desc, p.created_at, p.seq limit 1
   ) next order by turn.count, turn.started_at nulls first limit 1`;
 
@@ -128,6 +129,8 @@ export async function claimNext(
       return { heldMs: found.heldMs };
     }
     if (found?.reserved) return "reserved";
-    return found && (await startRun(tx, found.id, claimant));
+    if (found) return startRun(tx, found.id, claimant);
+    await offerToOthers(tx, claimant.host);
+    return undefined;
   });
 }

@@ -35,8 +35,11 @@ export class Outage extends Error {
 /** What the prompt must wait for, if the error is of that kind. */
 export function outageOf(error: unknown): Outage | undefined {
   if (error instanceof Outage) return error;
-  if (error instanceof RepositoryError && (error.fault === "git_host" || error.fault === "sandbox"))
-    return new Outage(error.message, error.fault, { cause: error });
+  if (error instanceof RepositoryError) {
+    const { fault, message } = error;
+    if (fault === "git_host" || fault === "sandbox") return new Outage(message, fault, { cause: error });
+    if (fault === "elsewhere") return new Outage(message, "machine", { cause: error });
+  }
   if (isDatabaseUnavailable(error))
     return new Outage("The service's database could not be reached.", "database", { cause: error });
   return undefined;

@@ -15,27 +15,32 @@ const BATCH = 8;
 
 /**
  * What a run's session could not push, in the database, under the run's fence.
- * @param options.maxBytes of a bundle (UNPUSHED_WORK_MAX_MB).
+ * @param options.host this machine. @param options.maxBytes of a bundle (UNPUSHED_WORK_MAX_MB).
  */
 export function openUnpushedStore(options: {
   orm: Orm;
   run: ClaimedRun;
+  host: string;
   signal: AbortSignal;
   maxBytes: number;
 }): CheckoutRequest["unpushed"] {
-  const { orm, run, signal, maxBytes } = options;
-  let known = run.unpushedCommit;
+  const { orm, run, host, signal, maxBytes } = options;
+  let known = { commit: run.unpushedCommit, host: run.unpushedHost };
   return {
     get commit() {
-      return known;
+      return known.commit;
+    },
+    get host() {
+      return known.host;
     },
     async read(file) {
       const rows = await retryWhileUnavailable(signal, () =>
-        rowsOf<{ bundle: MemoryFile }>(
+        rowsOf<{ bundle: MemoryFile | null }>(
           orm,
           sql`select bundle from unpushed_work where session_id = ${run.sessionId}::uuid`,
         ),
       );
+      if (rows[0]?.bundle === null) return false;
       const { chunks = [], size } = rows[0]?.bundle ?? {};
       let written = 0;
       const handle = await open(file, "wx", 0o600);
@@ -56,11 +61,16 @@ export function openUnpushedStore(options: {
       } finally {
         await handle.close();
       }
+      return true;
     },
 
     async keep(commit, file) {
       const { size } = await stat(file);
-      if (size > maxBytes) return false;
+      if (size > maxBytes) {
+        await retryWhileUnavailable(signal, () => keepsHere(orm, run, commit, host));
+        known = { commit, host };
+        return false;
+      }
       const chunks: string[] = [];
       for (let first = 0; first * PIECE_BYTES < size; first += BATCH) {
         const batch: PackedChunk[] = [];
@@ -74,7 +84,7 @@ export function openUnpushedStore(options: {
       }
       const bundle: MemoryFile = { path: "unpushed.bundle", size, chunks };
       await retryWhileUnavailable(signal, () => replace(orm, run, commit, bundle));
-      known = commit;
+      known = { commit, host: null };
       return true;
     },
   };
@@ -93,7 +103,20 @@ async function replace(orm: Orm, run: ClaimedRun, commit: string, bundle: Memory
         and not ${namedByMemory})
     insert into unpushed_work (session_id, commit, bundle)
     select lease.session_id, ${commit}, ${JSON.stringify(bundle)}::jsonb from lease
-    on conflict (session_id) do update set commit = excluded.commit, bundle = excluded.bundle, stored_at = now()
+    on conflict (session_id) do update set commit = excluded.commit, bundle = excluded.bundle, host = null, stored_at = now()
+    returning session_id`,
+  );
+  if (written.length === 0) throw new LeaseLost();
+}
+
+/** Writes down that this machine alone has the commit. A bundle of earlier ones stays: if the machine is lost, it is all there is. */
+async function keepsHere(orm: Orm, run: ClaimedRun, commit: string, host: string): Promise<void> {
+  const written = await rowsOf(
+    orm,
+    sql`with lease as (${lockedLease(run)})
+    insert into unpushed_work (session_id, commit, host)
+    select lease.session_id, ${commit}, ${host} from lease
+    on conflict (session_id) do update set commit = excluded.commit, host = excluded.host, stored_at = now()
     returning session_id`,
   );
   if (written.length === 0) throw new LeaseLost();

@@ -91,7 +91,7 @@ export async function openStage(
         startCommit: null,
         // Nothing of a check outlives it.
         pushes: { commit: null, record: async () => undefined },
-        unpushed: { commit: null, read: async () => undefined, keep: async () => true },
+        unpushed: { commit: null, host: null, read: async () => false, keep: async () => true },
       };
     };
     const openOne = async (one: CheckoutRequest): Promise<Sandbox> => {

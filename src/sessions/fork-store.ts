@@ -110,7 +110,7 @@ async function copyMemoryAndWork(
     sql`with memory as (
       select prompt_id, agent, files, bytes, problem from agent_memory
       where session_id = ${from}::uuid and stored_at <= ${point.endedAt}::timestamptz order by stored_at desc, id desc limit 1),
-    work as (select bundle from unpushed_work where session_id = ${from}::uuid and ${point.commit}::text is not null),
+    work as (select bundle, host from unpushed_work where session_id = ${from}::uuid and ${point.commit}::text is not null),
     pieces as (
       select jsonb_array_elements_text(file -> 'chunks') as hash from memory, jsonb_array_elements(files) file
       union select jsonb_array_elements_text(bundle -> 'chunks') from work),
@@ -120,7 +120,7 @@ async function copyMemoryAndWork(
     remembered as (
       insert into agent_memory (id, session_id, prompt_id, agent, files, bytes, problem)
       select ${Bun.randomUUIDv7()}::uuid, ${to}::uuid, prompt_id, agent, files, bytes, problem from memory)
-    insert into unpushed_work (session_id, commit, bundle)
-    select ${to}::uuid, ${point.commit}, bundle from work`,
+    insert into unpushed_work (session_id, commit, bundle, host)
+    select ${to}::uuid, ${point.commit}, bundle, host from work`,
   );
 }

@@ -86,7 +86,7 @@ export const promptRunner: Task = async ({
   const unlistenOutbox = await database.listen(CHANNELS.outbox, slots.wake);
   const unlistenOffers = await database.listen(CHANNELS.warmHost, (payload) => {
     const [warmHost, sessionId] = payload.split(" ");
-    if (affinityMs > 0 && warmHost === host && sessionId) logged(slots.offer(sessionId));
+    if (warmHost === host && sessionId) logged(slots.offer(sessionId));
   });
   const worker = queue.work({
     queue: QUEUES.promptRun,

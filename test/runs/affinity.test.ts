@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, test } from "bun:test";
 import { eq, type SQL, sql } from "drizzle-orm";
 import type { Database } from "../../src/db/client.ts";
 import { deleteHeartbeats, writeHeartbeats } from "../../src/db/heartbeats.ts";
+import { unpushedWork } from "../../src/db/memory-tables.ts";
 import { outbox, prompt, session, taskHeartbeat } from "../../src/db/tables.ts";
 import { declineOffer, dispatchNext, redispatch } from "../../src/lifecycle/dispatch.ts";
 import type { ClaimedRun } from "../../src/lifecycle/start-run.ts";
@@ -169,6 +170,29 @@ describeEachDatabase("affinity", (database) => {
       database().orm.transaction((tx) =>
         addPrompt(tx, { userId: "alice", sessionId, data: "x", text: "x", priority: 0, maxUnfinished: 99 }),
       );
+
+    test("is the only way to a prompt whose work is on one machine alone, while that is alive; nothing waits behind it", async () => {
+      const { orm } = database();
+      const { sessionId, promptIds } = await warm("B", 2);
+      const [first = "", second = ""] = promptIds;
+      await orm.insert(unpushedWork).values({ sessionId, commit: "1".repeat(40), host: "A" });
+      const refused = async () => expect(await claim("B", 0)).toBeUndefined();
+      expect(await offersIn(refused)).toEqual([`A ${sessionId}`]);
+      const other = await seedSession(database(), 1);
+      expect(await claimed("B", 0)).toBe(other.promptIds[0]);
+      const run = (await claim("A", 0)) as ClaimedRun;
+      expect(run).toMatchObject({ promptId: first, unpushedHost: "A" });
+      // Wherever the session was warm last.
+      await orm.update(session).set({ warmHost: "B" }).where(eq(session.id, sessionId));
+      const ended = () => writerOf(orm, run).finish(COMPLETED);
+      expect(await offersIn(ended)).toEqual([`A ${sessionId}`]);
+      await change({ notBefore: sql`now() + interval '1 hour'` }, second);
+      expect(await offersIn(refused)).toEqual([]);
+      await change({ notBefore: sql`now()` }, second);
+      expect(await offersIn(refused)).toEqual([`A ${sessionId}`]);
+      await deleteHeartbeats(orm, "A");
+      expect(await claimed("B", 0)).toBe(second);
+    });
 
     test("is sent when a follow-up is dispatched, with the host and the session", async () => {
       const seeded = await idle("A");

@@ -95,6 +95,29 @@ describeRuns("a fork", (fixture) => {
     expect(await work(forked, repository)).toBe("1\n2\n");
   });
 
+  test("at pushed work needs no other machine, although what came later is on one alone", async () => {
+    const { submit, machine } = fixture();
+    const { repository } = machine;
+    const { sessionId, promptId } = await submit(repository.path);
+    await runOn("here", promptId, remembering());
+    await repository.git("config", "receive.hideRefs", "refs/heads/prompt");
+    const { id: second } = await followUp(sessionId, "the second");
+    const kept = await runOn("here", second, remembering(), { maxUnpushedBytes: 0 });
+    await repository.git("config", "--unset", "receive.hideRefs");
+    expect(kept.said).toContain("kept on this machine only");
+    const forked = await fork(sessionId, promptId);
+    const { id } = await followUp(forked, "another second");
+    expect(await runOn("there", id, remembering())).toMatchObject({ status: "Completed", memory: "resumed" });
+    expect(await work(forked, repository)).toBe("1\n2\n");
+    // At the later work it does.
+    const later = await fork(sessionId);
+    const { id: waits } = await followUp(later, "go on");
+    expect(await runOn("there", waits, remembering())).toMatchObject({ status: "Queued" });
+    await fixture().skipBackoff(waits);
+    expect(await runOn("here", waits, remembering())).toMatchObject({ status: "Completed" });
+    expect(await work(later, repository)).toBe("1\n2\n3\n");
+  });
+
   test("stays at its commit when the target branch goes on", async () => {
     const { submit, machine, sessionRow } = fixture();
     const { repository } = machine;

@@ -34,14 +34,21 @@ export function twoMachines(fixture: () => RunFixture) {
   const wanted = { userId: "alice", maxUnfinished: 1_000 };
 
   /** Runs a prompt on one of the two machines. @returns what was said, and what the prompt says of its end and its memory. */
-  const runOn = async (where: "here" | "there", promptId: string, agent: Agent, maxBytes?: number) => {
+  const runOn = async (
+    where: "here" | "there",
+    promptId: string,
+    agent: Agent,
+    { maxBytes, maxUnpushedBytes }: { maxBytes?: number; maxUnpushedBytes?: number } = {},
+  ) => {
     const { database, leases, machine, depsFor, promptRow } = fixture();
     const sandboxes = where === "here" ? machine.provider : other.provider;
     const claimed = await mustClaim(database, promptId, {
       ...{ owner: leases.owner, ttlMs: 8_000, host: sandboxes.host },
     });
-    const more =
-      maxBytes === undefined ? {} : { memory: createMemoryKeeper({ orm: database.orm, maxBytes }) };
+    const more = {
+      ...(maxBytes !== undefined && { memory: createMemoryKeeper({ orm: database.orm, maxBytes }) }),
+      ...(maxUnpushedBytes !== undefined && { maxUnpushedBytes }),
+    };
     await runClaimed(depsFor(agent, { sandboxes, ...more }), claimed, never);
     // As the ip-return-poller of each machine does.
     for (const one of [machine.provider, other.provider])
@@ -77,14 +84,14 @@ export function twoMachines(fixture: () => RunFixture) {
       return { sessionId, first: promptId, second: id, firstRun: first };
     },
     /** A session whose branch somebody else has made, so that it may not be pushed, after its first prompt. */
-    unpushable: async () => {
+    unpushable: async (limits: { maxUnpushedBytes?: number } = {}) => {
       const { submit, sessionRow, machine } = fixture();
       const { repository } = machine;
       const { sessionId, promptId } = await submit(repository.path);
       const branch = (await sessionRow(sessionId))?.branch ?? "";
       await repository.git("branch", branch, "main");
-      const first = await runOn("here", promptId, remembering());
-      expect(first.said).toContain("The work is kept, and the next prompt continues from it.");
+      const first = await runOn("here", promptId, remembering(), limits);
+      expect(first.said).toContain("the next prompt continues from it.");
       return { sessionId, promptId, branch, repository, first };
     },
   };

@@ -25,7 +25,7 @@ describeEachDatabase("work that could not be pushed, in the database", (database
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
   const storeOf = (run: ClaimedRun, maxBytes = MIB) =>
-    openUnpushedStore({ orm: database().orm, run, signal: never, maxBytes });
+    openUnpushedStore({ orm: database().orm, run, host: "here", signal: never, maxBytes });
   const fileOf = async (content: Uint8Array | string) => {
     const file = join(folder, crypto.randomUUID());
     await writeFile(file, content);
@@ -81,17 +81,20 @@ describeEachDatabase("work that could not be pushed, in the database", (database
     expect(await hashesOf(database(), run.sessionId)).toEqual(hashes("ab"));
   });
 
-  test("more than its limit is not read, and what was kept before stays", async () => {
+  test("more than its limit is not read; which machine has it is, and what was kept before stays", async () => {
     const run = await seedRun(database());
     const store = storeOf(run);
     await store.keep(FIRST, await fileOf(pieces("a")));
     const file = await fileOf("");
     await truncate(file, MIB + 1);
     expect(await store.keep(SECOND, file)).toBe(false);
-    expect(store.commit).toBe(FIRST);
-    expect(await kept(run.sessionId)).toMatchObject([{ commit: FIRST }]);
+    expect(store).toMatchObject({ commit: SECOND, host: "here" });
+    const [row] = await kept(run.sessionId);
+    expect(row).toMatchObject({ commit: SECOND, host: "here", bundle: { size: PIECE_BYTES } });
     await truncate(file, MIB);
     expect(await store.keep(SECOND, file)).toBe(true);
+    expect(store).toMatchObject({ commit: SECOND, host: null });
+    expect(await kept(run.sessionId)).toMatchObject([{ commit: SECOND, host: null, bundle: { size: MIB } }]);
   });
 
   test.each<[string, (run: ClaimedRun) => Promise<unknown>]>([

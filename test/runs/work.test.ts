@@ -34,7 +34,7 @@ describeRuns("work", (fixture) => {
     const [last] = await kept(sessionId);
     expect(last?.commit).not.toBe(before?.commit);
     // Only the newest bundle is kept.
-    expect(await unnamedPieces(sessionId, last?.bundle.chunks)).toEqual([]);
+    expect(await unnamedPieces(sessionId, last?.bundle?.chunks)).toEqual([]);
     await repository.git("branch", "-D", branch);
     const { id: fourth } = await followUp(sessionId, "the fourth");
     const pushed = await runOn("there", fourth, remembering());
@@ -73,6 +73,43 @@ describeRuns("work", (fixture) => {
     expect(refused.error).toContain(`has a branch ${branch} that this session did not make`);
     expect(refused.said.split("did not make").length).toBe(2);
     expect(await kept(sessionId)).toHaveLength(1);
+  });
+
+  // A prompt on another machine went on without it, and a push of it was completed with nothing pushed.
+  test("that is too large for the database is waited for on another machine, and goes on and is pushed on its own", async () => {
+    const limits = { maxUnpushedBytes: 0 };
+    const { sessionId, branch, repository, first } = await unpushable(limits);
+    const { skipBackoff, sessionRow } = fixture();
+    const { id: second } = await followUp(sessionId, "the second");
+    const there = await runOn("there", second, remembering(), limits);
+    expect(there).toMatchObject({ status: "Queued" });
+    expect(there.error).toContain("only on the machine");
+    expect((await sessionRow(sessionId))?.waiting).toMatchObject({ for: "machine" });
+    await skipBackoff(second);
+    const back = await runOn("here", second, remembering(), limits);
+    expect(back.said).toContain("(2 commits");
+    const { id } = await push(sessionId);
+    await repository.git("branch", "-D", branch);
+    expect(await runOn("there", id, shellAgent("true"))).toMatchObject({ status: "Queued" });
+    expect(await repository.git("branch", "--list", branch)).toBe("");
+    await skipBackoff(id);
+    expect(await runOn("here", id, shellAgent("true"))).toMatchObject({
+      status: "Completed",
+      commit: back.commit,
+    });
+    expect(await repository.git("rev-parse", `${branch}~1`)).toBe(`${first.commit}\n`);
+    expect(await kept(sessionId)).toEqual([]);
+  });
+
+  test("that was too large for the database is kept there as soon as the limit allows it", async () => {
+    const { sessionId, branch, repository, first } = await unpushable({ maxUnpushedBytes: 0 });
+    const { id: refused } = await push(sessionId);
+    expect(await runOn("here", refused, shellAgent("true"))).toMatchObject({ status: "Failed" });
+    expect(await kept(sessionId)).toMatchObject([{ commit: first.commit, host: null }]);
+    await repository.git("branch", "-D", branch);
+    const { id } = await push(sessionId);
+    expect(await runOn("there", id, shellAgent("true"))).toMatchObject({ status: "Completed" });
+    expect(await repository.git("rev-parse", branch)).toBe(`${first.commit}\n`);
   });
 
   test("a push of a session without work has nothing to do", async () => {

@@ -55,8 +55,10 @@ export function unpushedRecord(): CheckoutRequest["unpushed"] {
     get commit() {
       return kept?.commit ?? null;
     },
+    host: null,
     async read(file) {
-      await Bun.write(file, kept?.bundle ?? "");
+      if (kept) await Bun.write(file, kept.bundle);
+      return kept !== undefined;
     },
     async keep(commit, file) {
       kept = { commit, bundle: await Bun.file(file).bytes() };

@@ -2,9 +2,10 @@ import type { RepoAddress } from "./repo-url.ts";
 
 /**
  * Whose fault a failure is: `request`, if the repository, branch or credentials are wrong, so that a retry fails, too;
- * `machine` for a full disk or a lock; `git_host` and `sandbox` for what does not answer.
+ * `machine` for a full disk or a lock; `git_host` and `sandbox` for what does not answer; `elsewhere` for what only another
+ * machine has.
  */
-export type Fault = "request" | "machine" | "git_host" | "sandbox";
+export type Fault = "request" | "machine" | "git_host" | "sandbox" | "elsewhere";
 
 /** Work on a repository failed; `message` is for the user. */
 export class RepositoryError extends Error {

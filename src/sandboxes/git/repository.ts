@@ -85,6 +85,17 @@ export function openRepositoryStore(options: {
       `The repository ${address.display} is too large: a checkout may have ${repoLimits.maxFiles} files and folders, and ${repoLimits.maxBytes / MIB} MB (REPO_MAX_FILES, REPO_MAX_MB).`,
     );
 
+  const workMissing = ({ unpushed }: CheckoutRequest) =>
+    unpushed.host === null
+      ? new RepositoryError(
+          `The commit ${unpushed.commit} of this session is neither in ${address.display} nor in what the database has kept of it.`,
+        )
+      : new RepositoryError(
+          `What this session could not push to ${address.display} is too large for the database (UNPUSHED_WORK_MAX_MB): it is only on the machine whose DATA_DIR has the host-id ${unpushed.host}. The prompt runs as soon as that machine runs prompts again.`,
+          undefined,
+          "elsewhere",
+        );
+
   /** The only work of this process on the store. Nothing that it leaves when it fails stays there. */
   const inTurn = <T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> => {
     const tidied = async () => {
@@ -116,10 +127,7 @@ export function openRepositoryStore(options: {
       if (result.code === EXIT.workMissing) {
         await bringUnpushed(storeGit, request, join(dataDir, "git"), signal);
         result = await withSource(FETCH, args, signal);
-        if (result.code === EXIT.workMissing)
-          throw new RepositoryError(
-            `The commit ${unpushed} of this session is neither in ${address.display} nor in what the database has kept of it.`,
-          );
+        if (result.code === EXIT.workMissing) throw workMissing(request);
       }
       if (/file too large/i.test(result.error)) throw tooLarge();
       if (result.code === EXIT.startMissing && faultIn(result.error, address) === "request")

@@ -25,11 +25,16 @@ export interface PushRecord {
 
 /** What the session could not push, as the database keeps it: for the next prompt on another machine. */
 export interface UnpushedWork {
-  /** Null: nothing is kept there. */
+  /** Null: the session has pushed everything. */
   readonly commit: string | null;
-  /** Writes the bundle to a file. @throws RepositoryError if it is damaged. */
-  read(file: string): Promise<void>;
-  /** Keeps a bundle whose tip is `commit`, instead of what was kept. @returns false: it is too large. */
+  /** The machine that alone has the commit, because it is too large to be kept. Null: it is kept. */
+  readonly host: string | null;
+  /** Writes the bundle to a file. @returns false: there is none. @throws RepositoryError if it is damaged. */
+  read(file: string): Promise<boolean>;
+  /**
+   * Keeps a bundle whose tip is `commit`, instead of what was kept.
+   * @returns false: it is too large, and it is written down that this machine has it.
+   */
   keep(commit: string, file: string): Promise<boolean>;
 }
 

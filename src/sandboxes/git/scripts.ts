@@ -40,7 +40,8 @@ if [ -z "$4" ]; then pushed=; fi
 other=\${pushed:-$base}
 newest=$kept
 if [ -n "$5" ]; then
-  commit "$5" >/dev/null || { wait; exit ${EXIT.workMissing}; }
+  # A fork may begin with what was pushed, although what came later was not.
+  commit "$5" >/dev/null || { [ "$5" = "$6" ] && fetch "$1" "$6"; } || { wait; exit ${EXIT.workMissing}; }
   # Another machine may have kept work since: what this one has in addition is put aside.
   if [ -z "$kept" ] || ! older "$5" "$kept"; then newest=$5; fi
 fi

@@ -8,7 +8,8 @@ import { sessionRefs } from "./session-refs.ts";
 import { type StoreGit, succeeded } from "./store-git.ts";
 
 /**
- * Brings what the session could not push into this machine's store, from the database. The target branch is there already.
+ * Brings what the session could not push into this machine's store, as far as the database has it. The target branch is
+ * there already.
  * @param folder for a temporary file. @throws RepositoryError if it is damaged, or builds on what the target branch has lost.
  */
 export async function bringUnpushed(
@@ -19,7 +20,7 @@ export async function bringUnpushed(
 ): Promise<void> {
   const file = join(folder, `unpushed-${crypto.randomUUID()}.bundle`);
   try {
-    await request.unpushed.read(file);
+    if (!(await request.unpushed.read(file))) return;
     const { refs, offset } = await headerOf(file);
     const aside = refs.filter(({ name }) => name.includes("/aside/")).map(({ commit }) => commit);
     const args = [offset, sessionRefs(request.sessionId), ...aside];
@@ -37,7 +38,7 @@ export async function bringUnpushed(
 
 /**
  * Keeps the session's work, which was not pushed, in the database.
- * @returns false: it is too large, and stays in this machine's store only.
+ * @returns false: it is too large, and stays in this machine's store only, which the database knows.
  */
 export async function keepUnpushed(
   storeGit: StoreGit,
@@ -46,7 +47,7 @@ export async function keepUnpushed(
   signal: AbortSignal,
 ): Promise<boolean> {
   const { tip, folder } = work;
-  if (request.unpushed.commit === tip) return true;
+  if (request.unpushed.commit === tip && request.unpushed.host === null) return true;
   const file = join(folder, `unpushed-${crypto.randomUUID()}.bundle`);
   try {
     const args = [sessionRefs(request.sessionId)];

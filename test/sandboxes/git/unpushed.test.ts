@@ -34,10 +34,11 @@ const leftBehind = async ({ dataDir }: SandboxFixture) =>
 const changed = (request: CheckoutRequest, change: (bundle: Buffer) => Uint8Array | string) => ({
   ...request,
   unpushed: {
-    ...{ commit: request.unpushed.commit, keep: request.unpushed.keep },
+    ...{ commit: request.unpushed.commit, host: null, keep: request.unpushed.keep },
     async read(file: string) {
       await request.unpushed.read(file);
       await Bun.write(file, change(Buffer.from(await Bun.file(file).bytes())));
+      return true;
     },
   },
 });
@@ -56,6 +57,7 @@ test("work in the database that lacks its commit cannot be restored, and the err
   const other = await unpushable("echo other > other");
   const unpushed = {
     commit: request.unpushed.commit,
+    host: null,
     read: other.unpushed.read,
     keep: request.unpushed.keep,
   };
