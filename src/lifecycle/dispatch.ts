@@ -1,4 +1,4 @@
-import { and, eq, sql } from "drizzle-orm";
+import { and, eq, type SQL, sql } from "drizzle-orm";
 import { type Orm, rowsOf, type Transaction } from "../db/client.ts";
 import { storedNow } from "../db/columns.ts";
 import { runsPromptsWhere } from "../db/heartbeats.ts";
@@ -33,12 +33,15 @@ const isOfAnother = (host: string) => sql`w.host <> ${host} and ${runsPromptsWhe
 export const mayRunOn = (host: string) =>
   sql`not exists (select 1 from unpushed_work w where w.session_id = s.id and ${isOfAnother(host)})`;
 
-/** Offers the prompts that only other machines may run to them: their jobs may have come to this one. */
-export async function offerToOthers(tx: Transaction, host: string): Promise<void> {
+/**
+ * Offers the prompts that only other machines may run to them: their jobs may have come to this one.
+ * @param mayStart a condition on the prompt `p`.
+ */
+export async function offerToOthers(tx: Transaction, host: string, mayStart: SQL): Promise<void> {
   await tx.execute(sql`select pg_notify(${CHANNELS.warmHost}, w.host || ' ' || s.id)
     from unpushed_work w join session s on s.id = w.session_id join prompt p on p.session_id = s.id
     where ${isOfAnother(host)} and s.deleted_at is null and p.status = 'Queued'
-      and (p.not_before is null or p.not_before <= ${storedNow}) and ${isNextInSession}`);
+      and (p.not_before is null or p.not_before <= ${storedNow}) and ${isNextInSession} and ${mayStart}`);
 }
 
 /** The same, for a prompt that was dispatched before: its delay is over, or the notification was lost. */

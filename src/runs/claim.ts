@@ -1,4 +1,4 @@
-import { sql } from "drizzle-orm";
+import { type SQL, sql } from "drizzle-orm";
 import { type Queryable, rowsOf } from "../db/client.ts";
 import { storedNow } from "../db/columns.ts";
 import { runsPromptsWhere } from "../db/heartbeats.ts";
@@ -52,6 +52,14 @@ const abandoned = (host: string) => sql`
     else p.lease_expires_at < now() - ${ELSEWHERE_GRACE_MS}::int * interval '1 millisecond' end
   order by p.lease_expires_at limit 1 for update skip locked`;
 
+/** How many prompts of a user run. What waits with its sandbox takes nobody's slot. */
+const runningOf = (user: SQL) => sql`(
+  select count(*) from prompt r where r.user_id = ${user} and r.status = 'Running' and r.waiting_for is null)`;
+
+/** Whether the whole cluster may run one more. */
+const hasRoom = ({ maxRunning }: Claimant) => sql`
+  (select count(*) from prompt where status = 'Running' and waiting_for is null) < ${maxRunning}::int`;
+
 /** In `waiting`: whether the machine that has the session warm is alive. */
 const warmHostRuns = () => runsPromptsWhere(sql`h.host = next.warm_host`);
 
@@ -68,13 +76,9 @@ const warmHostRuns = () => runsPromptsWhere(sql`h.host = next.warm_host`);
  * `affinityMs`. It stays the next: whatever is behind it waits, too, so that affinity does not change the order. One whose
  * work is on another machine alone is for that one, as long as it is alive: nothing waits behind it.
  */
-const waiting = ({
-  host,
-  maxRunning,
-  maxRunningPerUser,
-  lastSlot = false,
-  affinityMs = 0,
-}: Claimant & InProcess) => sql`
+const waiting = (claimant: Claimant & InProcess) => {
+  const { host, maxRunningPerUser, lastSlot = false, affinityMs = 0 } = claimant;
+  return sql`
   select next.id, ${lastSlot}::boolean and turn.count > 0
     and (select min(user_id) from prompt) <> (select max(user_id) from prompt) as reserved,
     case when next.warm_host <> ${host} and ${affinityMs}::int > 0 and ${warmHostRuns()}
@@ -85,14 +89,12 @@ const waiting = ({
     from (
       select user_id from prompt where status = 'Queued' and not_before is null
       union select user_id from prompt where status = 'Queued' and not_before <= ${storedNow}) u
-    cross join lateral (
-      select count(*) from prompt r
-      where r.user_id = u.user_id and r.status = 'Running' and r.waiting_for is null) running
+    cross join lateral ${runningOf(sql`u.user_id`)} running
     left join lateral (
       select l.started_at from prompt l where l.user_id = u.user_id and l.started_at is not null
       order by l.started_at desc limit 1) latest on true
     where running.count < ${maxRunningPerUser}::int
-      and (select count(*) from prompt where status = 'Running' and waiting_for is null) < ${maxRunning}::int
+      and ${hasRoom(claimant)}
     order by running.count, latest.started_at nulls first
   ) turn
   cross join lateral (
@@ -104,6 +106,11 @@ const waiting = ({
     where s.deleted_at is null and ${isNextInSession} and ${mayRunOn(host)}
     order by p.priority desc, p.created_at, p.seq limit 1
   ) next order by turn.count, turn.started_at nulls first limit 1`;
+};
+
+/** Whether the limits let a prompt `p` start. */
+const isWithinLimits = (claimant: Claimant) => sql`
+  ${runningOf(sql`p.user_id`)} < ${claimant.maxRunningPerUser}::int and ${hasRoom(claimant)}`;
 
 /**
  * Takes over an abandoned run, or starts the next prompt that may run.
@@ -130,7 +137,8 @@ export async function claimNext(
     }
     if (found?.reserved) return "reserved";
     if (found) return startRun(tx, found.id, claimant);
-    await offerToOthers(tx, claimant.host);
+    // If a limit held it back, the offer would be in vain, and the other machine's claim would offer in its turn, without end.
+    await offerToOthers(tx, claimant.host, isWithinLimits(claimant));
     return undefined;
   });
 }

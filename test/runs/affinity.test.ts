@@ -20,10 +20,10 @@ import { until } from "../harness/until.ts";
 const AFFINITY_MS = 600_000;
 
 describeEachDatabase("affinity", (database) => {
-  const claim = (host: string, affinityMs = AFFINITY_MS, lastSlot = false) =>
+  const claim = (host: string, affinityMs = AFFINITY_MS, lastSlot = false, limits = {}) =>
     claimNext(database().orm, {
       ...{ owner: host, host, ttlMs: TTL_MS, maxRunning: 100, maxRunningPerUser: 100 },
-      ...{ affinityMs, lastSlot },
+      ...{ affinityMs, lastSlot, ...limits },
     });
   const claimed = async (host: string, affinityMs?: number) =>
     ((await claim(host, affinityMs)) as ClaimedRun | undefined)?.promptId;
@@ -192,6 +192,20 @@ describeEachDatabase("affinity", (database) => {
       expect(await offersIn(refused)).toEqual([`A ${sessionId}`]);
       await deleteHeartbeats(orm, "A");
       expect(await claimed("B", 0)).toBe(second);
+    });
+
+    // Each machine whose claim found nothing offered to the other one, which claimed in vain and offered back, without end.
+    test("is not sent by a claim that found nothing because a limit is reached", async () => {
+      const { orm } = database();
+      const { sessionId, promptIds } = await warm("A");
+      await orm.insert(unpushedWork).values({ sessionId, commit: "1".repeat(40), host: "A" });
+      await seedSession(database(), 1);
+      expect(await claimed("B", 0)).not.toBe(promptIds[0]);
+      const inVain = (limits: { maxRunning?: number; maxRunningPerUser?: number }) => async () =>
+        expect(await claim("B", 0, false, limits)).toBeUndefined();
+      expect(await offersIn(inVain({ maxRunning: 1 }))).toEqual([]);
+      expect(await offersIn(inVain({ maxRunningPerUser: 1 }))).toEqual([]);
+      expect(await offersIn(inVain({ maxRunning: 2, maxRunningPerUser: 2 }))).toEqual([`A ${sessionId}`]);
     });
 
     test("is sent when a follow-up is dispatched, with the host and the session", async () => {
