@@ -6,7 +6,7 @@ import type { Agent } from "../../src/agents/agent.ts";
 import { message } from "../../src/db/tables.ts";
 import { createMemoryKeeper } from "../../src/memory/memory.ts";
 import { addPrompt, addPush } from "../../src/prompts/create-store.ts";
-import { runClaimed } from "../../src/runs/runner.ts";
+import { type RunnerDeps, runClaimed } from "../../src/runs/runner.ts";
 import { heldSandboxes } from "../../src/sandboxes/store.ts";
 import { mustClaim } from "../harness/seed.ts";
 import { openSandboxFixture, type SandboxFixture } from "../sandboxes/fixture.ts";
@@ -38,7 +38,10 @@ export function twoMachines(fixture: () => RunFixture) {
     where: "here" | "there",
     promptId: string,
     agent: Agent,
-    { maxBytes, maxUnpushedBytes }: { maxBytes?: number; maxUnpushedBytes?: number } = {},
+    {
+      maxBytes,
+      ...given
+    }: { maxBytes?: number } & Partial<Pick<RunnerDeps, "maxUnpushedBytes" | "limits">> = {},
   ) => {
     const { database, leases, machine, depsFor, promptRow } = fixture();
     const sandboxes = where === "here" ? machine.provider : other.provider;
@@ -47,7 +50,7 @@ export function twoMachines(fixture: () => RunFixture) {
     });
     const more = {
       ...(maxBytes !== undefined && { memory: createMemoryKeeper({ orm: database.orm, maxBytes }) }),
-      ...(maxUnpushedBytes !== undefined && { maxUnpushedBytes }),
+      ...given,
     };
     await runClaimed(depsFor(agent, { sandboxes, ...more }), claimed, never);
     // As the ip-return-poller of each machine does.

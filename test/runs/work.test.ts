@@ -1,8 +1,10 @@
 import { expect, test } from "bun:test";
 import { eq } from "drizzle-orm";
 import { agentMemory, sessionChunk, unpushedWork } from "../../src/db/memory-tables.ts";
+import { deadLetter } from "../../src/db/tables.ts";
+import { revivePrompts } from "../../src/lifecycle/revive.ts";
 import { runClaimed } from "../../src/runs/runner.ts";
-import { describeRuns, never, shellAgent } from "./fixture.ts";
+import { describeRuns, LIMITS, never, shellAgent } from "./fixture.ts";
 import { remembering, twoMachines } from "./two-machines.ts";
 
 describeRuns("work", (fixture) => {
@@ -99,6 +101,27 @@ describeRuns("work", (fixture) => {
     });
     expect(await repository.git("rev-parse", `${branch}~1`)).toBe(`${first.commit}\n`);
     expect(await kept(sessionId)).toEqual([]);
+  });
+
+  test("whose machine does not come back is never said to be pushed: the dead letter says where it is, and what to do", async () => {
+    const { sessionId, branch, repository } = await unpushable({ maxUnpushedBytes: 0 });
+    await repository.git("branch", "-D", branch);
+    const { id } = await push(sessionId);
+    const limits = { ...LIMITS, retryTransientMs: 0 };
+    const lost = await runOn("there", id, shellAgent("true"), { limits });
+    expect(lost).toMatchObject({ status: "Failed" });
+    const { database, machine } = fixture();
+    const [letter] = await database.orm.select().from(deadLetter).where(eq(deadLetter.entityId, id));
+    expect(letter?.lastError).toBe(lost.error as string);
+    expect(lost.error).toContain(`host-id ${machine.provider.host}. Start the service there. If`);
+    // It would not be true any more.
+    expect(lost.error).not.toContain("The prompt runs as soon as");
+    expect(lost.error).toContain("fork the session at an earlier prompt, or begin a new one");
+    expect(await repository.git("branch", "--list", branch)).toBe("");
+    // Its machine is back after all.
+    await database.orm.transaction((tx) => revivePrompts(tx, [id]));
+    expect(await runOn("here", id, shellAgent("true"))).toMatchObject({ status: "Completed" });
+    expect(await repository.git("branch", "--list", branch)).not.toBe("");
   });
 
   test("that was too large for the database is kept there as soon as the limit allows it", async () => {

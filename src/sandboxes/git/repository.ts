@@ -91,7 +91,7 @@ export function openRepositoryStore(options: {
           `The commit ${unpushed.commit} of this session is neither in ${address.display} nor in what the database has kept of it.`,
         )
       : new RepositoryError(
-          `What this session could not push to ${address.display} is too large for the database (UNPUSHED_WORK_MAX_MB): it is only on the machine whose DATA_DIR has the host-id ${unpushed.host}. The prompt runs as soon as that machine runs prompts again.`,
+          `What this session could not push to ${address.display} is too large for the database (UNPUSHED_WORK_MAX_MB): it is only on the machine whose DATA_DIR has the host-id ${unpushed.host}. Start the service there. If that machine is lost, so is this work: fork the session at an earlier prompt, or begin a new one.`,
           undefined,
           "elsewhere",
         );
