@@ -5,7 +5,7 @@ import { auditPending } from "./safety-tables.ts";
 export type AuditAction =
   | `auth.${"sign_in" | "refused"}`
   | `session.${"create" | "update" | "archive" | "reopen" | "fork" | "cancel" | "delete"}`
-  | `prompt.${"create" | "update" | "delete"}`
+  | `prompt.${"create" | "update" | "delete" | "retry"}`
   | `message.${"create" | "update" | "delete"}`
   | `dead_letter.${"resolve" | "abandon" | "retry"}`
   | `branch.${"push" | "keep"}`

@@ -126,7 +126,7 @@ function waitingFound(waiting: WaitingCount[]): Found {
   const each = waiting.map(({ cause, count, reason }) => `${count} for ${cause} (${reason})`);
   return warn(
     each.join("; "),
-    "they are tried again by themselves; if the reason is not known to pass, mend it",
+    "they are tried again by themselves; if the reason is not known to pass, mend it; POST /prompts/{id}/retry tries one at once",
   );
 }
 

@@ -16,14 +16,15 @@ export const isNextInSession = sql`not exists (
 
 /**
  * Tells the machine that alone has the session's work, or else the one where it is warm, that the prompt may start, if there
- * are other machines that could start it: a subquery without rows otherwise.
+ * are other machines that could start it: a subquery without rows otherwise. A run that was left to the next runner of its
+ * machine can go on there only.
  */
 const offerToItsHost = (
   promptId: string,
 ) => sql`select pg_notify(${CHANNELS.warmHost}, its.host || ' ' || p.session_id)
   from prompt p join session s on s.id = p.session_id left join unpushed_work w on w.session_id = s.id
-  cross join lateral (select coalesce(w.host, s.warm_host) as host) its
-  where p.id = ${promptId}::uuid and p.status = 'Queued' and ${isNextInSession}
+  cross join lateral (select coalesce(p.process ->> 'host', w.host, s.warm_host) as host) its
+  where p.id = ${promptId}::uuid and (p.status = 'Running' or p.status = 'Queued' and ${isNextInSession})
     and its.host is not null and ${runsPromptsWhere(sql`h.host <> its.host`)}`;
 
 /** For queries with `unpushed_work` as `w`: whether it is on another machine alone, which is alive. */

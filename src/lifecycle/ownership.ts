@@ -1,7 +1,8 @@
 import { and, eq, isNull } from "drizzle-orm";
-import type { Queryable } from "../db/client.ts";
+import type { Queryable, Transaction } from "../db/client.ts";
 import { prompt, session } from "../db/tables.ts";
 import { notFound } from "../shared/errors.ts";
+import { lockUnfinished } from "./locks.ts";
 
 /** Part of every condition on sessions: sessions of other users, and deleted ones, do not exist. */
 export const ownedSession = (userId: string) => and(eq(session.userId, userId), isNull(session.deletedAt));
@@ -21,4 +22,14 @@ export async function readOwnPrompt(orm: Queryable, userId: string, id: string):
     .where(ownedPrompt(userId, id));
   if (!row) throw notFound("prompt", id);
   return row.prompt;
+}
+
+/** The same, locked with all unfinished prompts of its session: none of them starts or ends meanwhile. */
+export async function lockOwnPrompt(
+  tx: Transaction,
+  { userId, id }: { userId: string; id: string },
+): Promise<PromptRow> {
+  const { sessionId } = await readOwnPrompt(tx, userId, id);
+  await lockUnfinished(tx, sessionId);
+  return readOwnPrompt(tx, userId, id);
 }

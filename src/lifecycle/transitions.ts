@@ -52,6 +52,13 @@ export const sessionAfter = {
     updatedAt: now,
   }),
 
+  /** A prompt's wait was ended, for its next attempt; that of another prompt, which is ahead of it, stays. */
+  waitEnded: {
+    waiting: sql`case when exists (select 1 from prompt p
+      where p.session_id = ${session.id} and p.waiting_for is not null) then ${session.waiting} end`,
+    updatedAt: now,
+  },
+
   /** A run waits with its sandbox. */
   runParked: (waiting: Waiting): SessionChange => ({ waiting, updatedAt: now }),
 
@@ -179,6 +186,17 @@ export const promptAfter = {
       uncountedClaims: sql`${prompt.uncountedClaims} + 1`,
       updatedAt: now,
     }) satisfies PromptChange,
+
+  /**
+   * As if the time of its next attempt had come. Of one that waits with its sandbox, the time that its own machine has to go
+   * on begins now. The series of failures goes on: a wait that is ended by hand is not a success.
+   */
+  waitEnded: {
+    notBefore: null,
+    waitingFor: null,
+    leaseExpiresAt: sql`${prompt.leaseExpiresAt} - greatest(${prompt.notBefore} - now(), interval '0')`,
+    updatedAt: now,
+  } satisfies PromptChange,
 
   /** The prompt may start again in another process at once. */
   runHandedOver: () => ({ ...requeued, attempt: fewerAttempts }) satisfies PromptChange,

@@ -3,8 +3,7 @@ import { requireMatch } from "../api/etag.ts";
 import { recordAudit } from "../db/audit-log.ts";
 import type { Orm, Transaction } from "../db/client.ts";
 import { prompt, session } from "../db/tables.ts";
-import { lockUnfinished } from "../lifecycle/locks.ts";
-import { type PromptRow, readOwnPrompt } from "../lifecycle/ownership.ts";
+import { lockOwnPrompt, type PromptRow } from "../lifecycle/ownership.ts";
 import { dequeuePrompt } from "../lifecycle/queue-prompt.ts";
 import { AppError } from "../shared/errors.ts";
 import { promptTag } from "./store.ts";
@@ -62,15 +61,12 @@ const changed = (
 
 const isTurnOf = (promptId: string) => sql`turn ->> 'prompt_id' = ${promptId} and turn ->> 'role' = 'user'`;
 
-/** The prompt, locked with all unfinished ones of its session: none of them starts or ends meanwhile. */
 async function lockWaiting(
   tx: Transaction,
-  { userId, id }: { userId: string; id: string },
+  wanted: { userId: string; id: string },
   what: string,
 ): Promise<PromptRow> {
-  const { sessionId } = await readOwnPrompt(tx, userId, id);
-  await lockUnfinished(tx, sessionId);
-  const row = await readOwnPrompt(tx, userId, id);
+  const row = await lockOwnPrompt(tx, wanted);
   if (row.status === "Queued") return row;
   throw new AppError(
     "prompt_not_waiting",

@@ -143,5 +143,6 @@ export const promptModels = {
   UpdatePromptInput: t.Object({ data }),
   UpdatePromptOutput: t.Object(outcome),
   DeletePromptOutput: t.Object(outcome),
+  RetryPromptOutput: t.Object(outcome),
   ListPromptsOutput: t.Object({ prompts: t.Array(PromptDto), next_cursor: NextCursor }),
 };

@@ -23,9 +23,10 @@ import { deletePrompt, updatePrompt } from "./change-store.ts";
 import { addPrompt } from "./create-store.ts";
 import { toPromptDto } from "./dto.ts";
 import { promptModels } from "./model.ts";
+import { retryPrompt } from "./retry-store.ts";
 import { listPrompts, promptsTag, promptTag } from "./store.ts";
 
-/** Prompts: create a follow-up, list those of a session; read, update and delete one. */
+/** Prompts: create a follow-up, list those of a session; read, update, delete and retry one. */
 export function promptRoutes(options: {
   orm: Orm;
   guard: Guard;
@@ -100,6 +101,22 @@ export function promptRoutes(options: {
         params: idParams,
         detail: detail("handlers_prompts_delete", "Delete a queued prompt", onlyQueued),
         response: { 200: "DeletePromptOutput", ...writeErrors },
+      },
+    )
+    .post(
+      "/prompts/:id/retry",
+      async ({ user, params }) => {
+        const isNew = await retryPrompt(orm, { userId: user.id, id: params.id });
+        return { success: true, message: isNew ? "Wait ended" : "Its next attempt is due already" };
+      },
+      {
+        params: idParams,
+        detail: detail(
+          "handlers_prompts_retry",
+          "Retry a prompt that waits",
+          "Ends its wait (`waiting_for`): it is tried as soon as it is its turn, instead of at `next_attempt_at`. If that fails, it waits on in the same series: `waiting_since` and with it the end of RETRY_TRANSIENT_HOURS stay, and no attempt is used up. Repeating the request does no harm. If it does not wait: 409; what has failed for good is retried as a dead letter.",
+        ),
+        response: { 200: "RetryPromptOutput", ...writeErrors },
       },
     )
     .get(

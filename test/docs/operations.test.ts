@@ -7,7 +7,7 @@ import { AUDIENCE, makeKey, startIssuer } from "../auth/issuer.ts";
 import { createDeployment } from "../harness/backend.ts";
 import { freePort } from "../harness/machine.ts";
 import { makeRepository } from "../harness/repository.ts";
-import { claimRun, writerOf } from "../harness/seed.ts";
+import { FAILURE, mustClaim, writerOf } from "../harness/seed.ts";
 import { describeWith, unavailable } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
 import { startGitServer } from "../sandboxes/git/git-server.ts";
@@ -149,8 +149,13 @@ else
           poolMax: 1,
           logger: createLogger({ level: "silent" }),
         });
-        const run = await claimRun(direct.orm, dead.promptId);
-        if (!run) throw new Error("not claimed");
+        const away = { waitingFor: "git_host", delayMs: 3_600_000, failure: FAILURE, outage: null } as const;
+        await writerOf(direct.orm, await mustClaim(direct, dead.promptId)).postpone(away);
+        const waiting = { URL: server.url, TOKEN: renewed, PROMPT: dead.promptId };
+        expect(await machine.run(guide.take("Outages of what the service needs"), waiting)).toContain(
+          "Wait ended",
+        );
+        const run = await mustClaim(direct, dead.promptId);
         const end = { error: "It broke.", errorKind: "poison", usage: {}, content: "", dead: true } as const;
         await writerOf(direct.orm, run).finish({ ...end, status: "Failed" });
         await direct.close();

@@ -1,11 +1,14 @@
 import { beforeEach, describe, expect, test } from "bun:test";
-import { eq, type SQL, sql } from "drizzle-orm";
+import { eq, sql } from "drizzle-orm";
+
 import type { Database } from "../../src/db/client.ts";
 import { deleteHeartbeats, writeHeartbeats } from "../../src/db/heartbeats.ts";
 import { unpushedWork } from "../../src/db/memory-tables.ts";
 import { outbox, prompt, session, taskHeartbeat } from "../../src/db/tables.ts";
 import { declineOffer, dispatchNext, redispatch } from "../../src/lifecycle/dispatch.ts";
+import { endWait } from "../../src/lifecycle/end-wait.ts";
 import type { ClaimedRun } from "../../src/lifecycle/start-run.ts";
+import type { PromptChange } from "../../src/lifecycle/transitions.ts";
 import { addPrompt } from "../../src/prompts/create-store.ts";
 import { CHANNELS } from "../../src/queue/names.ts";
 import { notifyOutbox } from "../../src/queue/outbox.ts";
@@ -13,7 +16,7 @@ import { claimNext } from "../../src/runs/claim.ts";
 import { createOffers } from "../../src/runs/offers.ts";
 import { createSlots } from "../../src/runs/slots.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
-import { COMPLETED, FAILURE, seedSession, sessionRow, TTL_MS, writerOf } from "../harness/seed.ts";
+import { COMPLETED, FAILURE, PROCESS, seedSession, sessionRow, TTL_MS, writerOf } from "../harness/seed.ts";
 import { until } from "../harness/until.ts";
 
 /** Longer than every test. */
@@ -29,7 +32,7 @@ describeEachDatabase("affinity", (database) => {
     ((await claim(host, affinityMs)) as ClaimedRun | undefined)?.promptId;
   const alive = (host: string) =>
     writeHeartbeats(database().orm, { process: host, host, tasks: ["prompt-runner"] });
-  const change = (values: { dispatchedAt?: SQL; notBefore?: SQL; priority?: number }, id = "") =>
+  const change = (values: PromptChange, id = "") =>
     database().orm.update(prompt).set(values).where(eq(prompt.id, id));
   /** A session that is warm on a machine, with waiting prompts. */
   const warm = async (host: string, prompts = 1) => {
@@ -234,6 +237,22 @@ describeEachDatabase("affinity", (database) => {
       expect(await offersIn(() => writerOf(orm, next).retry(again))).toEqual([]);
       await change({ notBefore: sql`now()` }, next.promptId);
       expect(await offersIn(() => orm.transaction((tx) => dispatchNext(tx, sessionId)))).toEqual([offer]);
+    });
+
+    test("is sent for a run that waits with its sandbox, once its wait is ended", async () => {
+      const { orm } = database();
+      const { sessionId, promptIds } = await warm("A");
+      const run = (await claim("A")) as ClaimedRun;
+      const wait = { waitingFor: "sandbox", delayMs: 60_000, failure: FAILURE, outage: null } as const;
+      await change({ process: { ...PROCESS, host: "A" } }, run.promptId);
+      expect(await offersIn(() => writerOf(orm, run).park(wait, 60_000))).toEqual([]);
+      // A follow-up may have waited while A was busy.
+      await follow({ sessionId });
+      await declineOffer(orm, { host: "A", sessionId });
+      const id = String(promptIds[0]);
+      expect(await offersIn(() => orm.transaction((tx) => endWait(tx, { id, sessionId })))).toEqual([
+        `A ${sessionId}`,
+      ]);
     });
   });
 

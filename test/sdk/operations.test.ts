@@ -34,6 +34,7 @@ const METHODS: Record<string, (pb: Client) => PromiseLike<unknown>> = {
   handlers_prompts_read: (pb) => pb.prompts.retrieve(ID),
   handlers_prompts_update: (pb) => pb.prompts.update(ID, { data: "Fix it" }),
   handlers_prompts_delete: (pb) => pb.prompts.delete(ID),
+  handlers_prompts_retry: (pb) => pb.prompts.retry(ID),
   handlers_messages_create: (pb) => pb.messages.create({ prompt_id: ID, data: { type: "user" } }),
   handlers_messages_list: (pb) => pb.messages.list(ID),
   handlers_messages_read: (pb) => pb.messages.retrieve(ID),
@@ -60,6 +61,7 @@ const REPEATABLE = [
   "handlers_dead_letter_queue_retry_dlq_entries",
   // A ticket whose reply was lost expires unused.
   "handlers_events_create_ticket",
+  "handlers_prompts_retry",
   "handlers_sessions_cancel",
   "handlers_webhooks_return_item",
 ];

@@ -42,6 +42,7 @@ test("with the service: from a run to the end of its session", async () => {
   expect((await pb.sessions.retrieve(fork.id)).parent).toBe(reviewed.id);
   const pushed = await pb.sessions.push(reviewed.id);
   expect((await pb.prompts.retrieve(pushed.prompt_id)).kind).toBe("push");
+  await expect(pb.prompts.retry(promptId)).rejects.toMatchObject({ status: 409, code: "nothing_to_retry" });
   const prompts = await pb.prompts.list(reviewed.id);
   expect(prompts.data.map(({ id }) => id)).toEqual([promptId, pushed.prompt_id]);
 

@@ -6,6 +6,7 @@ import type {
   DeletePromptOutput,
   HandlersPromptsListData,
   PromptDto,
+  RetryPromptOutput,
   UpdatePromptInput,
   UpdatePromptOutput,
 } from "../generated/types.gen.js";
@@ -44,6 +45,12 @@ export class Prompts extends Resource {
   update(id: string, params: UpdatePromptInput, options?: RequestOptions): APIPromise<UpdatePromptOutput> {
     const path = { id: checkId(id) };
     return this.request(options, (init) => this.api.handlersPromptsUpdate({ path, body: params, ...init }));
+  }
+
+  /** Tries a prompt that waits for something (`waiting_for`) now, instead of at its `next_attempt_at`. */
+  retry(id: string, options?: RequestOptions): APIPromise<RetryPromptOutput> {
+    const path = { id: checkId(id) };
+    return this.request(options, (init) => this.api.handlersPromptsRetry({ path, ...init }));
   }
 
   /** Deletes a prompt that does not run. */
