@@ -60,6 +60,7 @@ export const session = pgTable(
     cancellationStatus: text("cancellation_status", { enum: CANCELLATION_STATUSES }),
     cancelledAt: at("cancelled_at"),
     cancelledBy: text("cancelled_by"),
+    /** Failed returns of the sandbox. -1: there are no more. */
     ipReturnRetryCount: integer("ip_return_retry_count").notNull().default(0),
     /** The last prompt.seq and message.seq; counters in the row keep both gapless under concurrency. */
     promptSeq: integer("prompt_seq").notNull().default(0),

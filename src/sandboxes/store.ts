@@ -1,4 +1,4 @@
-import { and, eq, inArray, isNotNull, lt, notInArray, or, sql } from "drizzle-orm";
+import { and, eq, inArray, isNotNull, ne, notInArray, or, sql } from "drizzle-orm";
 import type { Orm } from "../db/client.ts";
 import type { SandboxConfig } from "../db/json-columns.ts";
 import { deadLetter, session } from "../db/tables.ts";
@@ -18,15 +18,14 @@ function maxReturns(retryMs: number): number {
   return count;
 }
 
+/** Instead of a count: no further return is tried, whatever the limit becomes. */
+const GIVEN_UP = -1;
+
 /**
  * Sandboxes to return: no prompt of their session is pending or processing, or it waits for what does not answer: it gets
  * another one then.
- * @param retryMs how long returns are retried: RETRY_TRANSIENT_HOURS.
  */
-export async function idleSandboxes(
-  orm: Orm,
-  retryMs: number,
-): Promise<{ sessionId: string; config: SandboxConfig }[]> {
+export async function idleSandboxes(orm: Orm): Promise<{ sessionId: string; config: SandboxConfig }[]> {
   const rows = await orm
     .select({ sessionId: session.id, config: session.sbxConfig })
     .from(session)
@@ -37,7 +36,7 @@ export async function idleSandboxes(
           notInArray(session.inboxStatus, ["Pending", "Processing"]),
           and(isNotNull(session.waiting), eq(session.inboxStatus, "Pending")),
         ),
-        lt(session.ipReturnRetryCount, maxReturns(retryMs)),
+        ne(session.ipReturnRetryCount, GIVEN_UP),
         or(
           eq(session.ipReturnRetryCount, 0),
           sql`${session.updatedAt} < now() - interval '1 second' * power(2, least(${session.ipReturnRetryCount}, ${MOST_DOUBLINGS}::int))`,
@@ -69,21 +68,25 @@ export async function markReturned(orm: Orm, sessionId: string, config: SandboxC
 
 /**
  * Records a failed return. The last one creates a dead letter, and the sandbox is left alone until that is retried.
+ * @param failure.retryMs how long returns are retried: RETRY_TRANSIENT_HOURS.
  * @returns whether this was the last one.
  */
 export async function countFailedReturn(
   orm: Orm,
   sessionId: string,
   config: SandboxConfig,
-  { error, retryMs }: { error: string; retryMs: number },
+  failure: { error: string; retryMs: number },
 ): Promise<boolean> {
+  const { error, retryMs } = failure;
   return orm.transaction(async (tx) => {
+    const held = and(eq(session.id, sessionId), eq(sandboxId, config.id));
     const [row] = await tx
       .update(session)
       .set({ ipReturnRetryCount: sql`${session.ipReturnRetryCount} + 1`, updatedAt: sql`now()` })
-      .where(and(eq(session.id, sessionId), eq(sandboxId, config.id)))
+      .where(held)
       .returning({ count: session.ipReturnRetryCount, userId: session.userId });
-    if (row?.count !== maxReturns(retryMs)) return false;
+    if (!row || row.count < maxReturns(retryMs)) return false;
+    await tx.update(session).set({ ipReturnRetryCount: GIVEN_UP }).where(held);
     await tx.insert(deadLetter).values({
       id: Bun.randomUUIDv7(),
       taskType: RETURN_TASK,

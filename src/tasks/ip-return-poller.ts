@@ -26,7 +26,7 @@ export const ipReturnPoller: Task = async ({
       if (count > 0) logger.warn("sandboxes left behind by a crash were removed", { count });
       sweptAt = performance.now();
     }
-    for (const { sessionId, config } of await idleSandboxes(orm, retryMs)) {
+    for (const { sessionId, config } of await idleSandboxes(orm)) {
       try {
         // False for a sandbox of another machine, which returns it itself.
         if (!(await sandboxes.release(config))) continue;

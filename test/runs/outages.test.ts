@@ -125,7 +125,7 @@ describeRuns("what is outside the service and does not answer", (fixture) => {
     await run(promptId, depsFor(shellAgent("true"), { sandboxes: withSandboxes({ open: gitHostAway }) }));
     const config = (await sessionRow(sessionId))?.sbxConfig;
     expect(await heldSandboxIds()).toContain(config?.id);
-    expect(await idleSandboxes(database.orm, 0)).toContainEqual({
+    expect(await idleSandboxes(database.orm)).toContainEqual({
       sessionId,
       config: config ?? null,
     } as never);

@@ -13,8 +13,7 @@ describeEachDatabase("sandboxes that sessions hold", (database) => {
   test("a sandbox is idle once its session's runs have ended; returning it does not touch a later one", async () => {
     const { promptIds, sessionId } = await seedSession(database(), 1);
     const { orm } = database();
-    const idle = async () =>
-      (await idleSandboxes(orm, RETRY_MS)).filter((one) => one.sessionId === sessionId);
+    const idle = async () => (await idleSandboxes(orm)).filter((one) => one.sessionId === sessionId);
     const run = await claim(promptIds[0] ?? "");
     await writerOf(orm, run).holdSandbox(SANDBOX);
     expect(await idle()).toEqual([]);
@@ -32,7 +31,7 @@ describeEachDatabase("sandboxes that sessions hold", (database) => {
     const run = await claim(promptIds[0] ?? "");
     await writerOf(orm, run).holdSandbox(SANDBOX);
     await writerOf(orm, run).finish(COMPLETED);
-    const idle = async () => (await idleSandboxes(orm, RETRY_MS)).some((one) => one.sessionId === sessionId);
+    const idle = async () => (await idleSandboxes(orm)).some((one) => one.sessionId === sessionId);
     const away = { error: "It is away.", retryMs: RETRY_MS };
     // 2 s, doubled to 512 s, until six hours are over. Five returns had spanned a minute, so that a restart of the allocator
     // made dead letters.
@@ -46,5 +45,24 @@ describeEachDatabase("sandboxes that sessions hold", (database) => {
     }
     const [entry] = await orm.select().from(deadLetter).where(eq(deadLetter.entityId, sessionId));
     expect(entry).toMatchObject({ taskType: "sandbox-return", lastError: "It is away.", retryCount: last });
+  });
+
+  // It was neither returned nor given up: more returns had failed than the new limit allows.
+  test("a sandbox whose returns failed before RETRY_TRANSIENT_HOURS was lowered is tried once more, then a dead letter", async () => {
+    const { promptIds, sessionId } = await seedSession(database(), 1);
+    const { orm } = database();
+    const run = await claim(promptIds[0] ?? "");
+    await writerOf(orm, run).holdSandbox(SANDBOX);
+    await writerOf(orm, run).finish(COMPLETED);
+    const longAgo = { ipReturnRetryCount: 40, updatedAt: sql`now() - interval '1 hour'` };
+    await orm.update(session).set(longAgo).where(eq(session.id, sessionId));
+    const idle = async () => (await idleSandboxes(orm)).some((one) => one.sessionId === sessionId);
+    expect(await idle()).toBe(true);
+    const away = { error: "It is away.", retryMs: 60_000 };
+    expect(await countFailedReturn(orm, sessionId, SANDBOX, away)).toBe(true);
+    await orm.update(session).set({ updatedAt: longAgo.updatedAt }).where(eq(session.id, sessionId));
+    expect(await idle()).toBe(false);
+    const entries = await orm.select().from(deadLetter).where(eq(deadLetter.entityId, sessionId));
+    expect(entries).toMatchObject([{ retryCount: 41 }]);
   });
 });

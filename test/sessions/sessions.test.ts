@@ -160,7 +160,7 @@ describeEachDatabase("updating sessions", (database) => {
       expect([method, path, (await send(method, path, body)).status]).toEqual([method, path, 404]);
     const { sessions } = (await send("GET", "/sessions")).body;
     expect(sessions.map(({ id }: { id: string }) => id)).not.toContain(sessionId);
-    const idle = await idleSandboxes(database().orm, 0);
+    const idle = await idleSandboxes(database().orm);
     expect(idle.map((one) => one.sessionId)).toContain(sessionId);
   });
 

@@ -3,6 +3,7 @@ import { mkdir, open, readdir, readFile, rename, rm, stat, statfs } from "node:f
 import { basename, dirname, join } from "node:path";
 import type { Logger } from "../../observability/logger.ts";
 import { messageOf } from "../../shared/errors.ts";
+import { retry } from "../../shared/time.ts";
 import { removeTree } from "../remove-tree.ts";
 import type { DiskSpace, DiskUsage, QuotaMethod } from "./quotas.ts";
 
@@ -151,7 +152,11 @@ export async function releaseSizedFile(options: Pick<DiskSpace, "folder"> & { pa
   if (mounted) {
     // Only to save time: unmounting would write to the disk what is thrown away anyway.
     await empty(folder).catch(() => undefined);
-    await run(path, ["umount", "--", folder]);
+    // What was killed just now may still be ending, with its files open: some seconds on a busy machine.
+    await retry(() => run(path, ["umount", "--", folder]), {
+      ...{ tries: 8, firstMs: 20, maxMs: 2_000 },
+      when: ({ message }) => /target is busy/.test(message),
+    });
   }
   await rm(imageOf(folder), { force: true });
 }
