@@ -7,7 +7,7 @@ import { promptAfter, sessionAfter } from "./transitions.ts";
 
 /**
  * Ends the wait of a prompt for what its run needs: its next attempt is due, and the runners are notified. The delayed job of
- * the wait stays: it will find nothing to do. The caller has checked the owner and holds the locks of `lockUnfinished`.
+ * the wait stays: a job is only a wake-up. The caller has checked the owner and holds the locks of `lockUnfinished`.
  */
 export async function endWait(
   tx: Transaction,

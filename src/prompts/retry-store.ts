@@ -5,8 +5,8 @@ import { lockOwnPrompt, type PromptRow } from "../lifecycle/ownership.ts";
 import { AppError } from "../shared/errors.ts";
 
 /**
- * Tries a prompt that waits at once, for somebody who knows that what it waits for is back.
- * @returns false if its next attempt is due or under way anyway, as after the first of two clicks.
+ * Tries a waiting prompt at once, for a user who knows that what it waits for is back.
+ * @returns whether that ended a wait; false if its next attempt is due or under way anyway, as after the first of two clicks.
  * @throws AppError `prompt_not_found`, `nothing_to_retry`
  */
 export async function retryPrompt(orm: Orm, wanted: { userId: string; id: string }): Promise<boolean> {

@@ -106,8 +106,8 @@ export function promptRoutes(options: {
     .post(
       "/prompts/:id/retry",
       async ({ user, params }) => {
-        const isNew = await retryPrompt(orm, { userId: user.id, id: params.id });
-        return { success: true, message: isNew ? "Wait ended" : "Its next attempt is due already" };
+        const ended = await retryPrompt(orm, { userId: user.id, id: params.id });
+        return { success: true, message: ended ? "Wait ended" : "Its next attempt is due already" };
       },
       {
         params: idParams,

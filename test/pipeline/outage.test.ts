@@ -42,7 +42,7 @@ for (const combination of ["embedded", "postgres", "redis"] as const satisfies C
     combination === "embedded" ? [] : combination === "redis" ? ["postgres", "redis"] : ["postgres"];
   describeWith(services as ("postgres" | "redis")[], `an outage of the git host (${combination})`, () => {
     test(
-      "is waited for, visibly, across kill -9; who knows that it is over need not wait for the next attempt",
+      "is waited for, visibly, across kill -9; a retry asked for is made at once, by whatever process",
       async () => {
         await using deployment = await createDeployment(combination);
         const repository = await makeRepository();
