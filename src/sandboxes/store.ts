@@ -83,7 +83,8 @@ export async function countFailedReturn(
     const [row] = await tx
       .update(session)
       .set({ ipReturnRetryCount: sql`${session.ipReturnRetryCount} + 1`, updatedAt: sql`now()` })
-      .where(held)
+      // Another poller may have given it up meanwhile.
+      .where(and(held, ne(session.ipReturnRetryCount, GIVEN_UP)))
       .returning({ count: session.ipReturnRetryCount, userId: session.userId });
     if (!row || row.count < maxReturns(retryMs)) return false;
     await tx.update(session).set({ ipReturnRetryCount: GIVEN_UP }).where(held);

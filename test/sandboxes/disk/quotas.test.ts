@@ -170,7 +170,6 @@ function describeMethod(kind: string, open: () => Promise<QuotaFixture>): void {
       },
     );
 
-    // Cause: it was unmounted only after it could be emptied, which may fail for ever.
     // A program that is killed keeps its files open a little longer.
     test.if(kind === "image")(
       "a file that is held open a little longer delays the release, and does not prevent it",
@@ -182,7 +181,7 @@ function describeMethod(kind: string, open: () => Promise<QuotaFixture>): void {
         await using slow = await openQuotaFixture({ path: `${tools}:${process.env["PATH"]}` });
         const space = await slow.open();
         await rm(tried, { force: true });
-        const holder = Bun.spawn(["sleep", "600"], { cwd: space.folder });
+        await using holder = Bun.spawn(["sleep", "600"], { cwd: space.folder });
         const released = slow.quotas.release(space);
         await until(() => existsSync(tried), { what: "the first try" });
         holder.kill();
@@ -194,6 +193,18 @@ function describeMethod(kind: string, open: () => Promise<QuotaFixture>): void {
       },
     );
 
+    test.if(kind === "image")("a file that is held open for ever is an error", async () => {
+      const space = await fixture.open();
+      await using holder = Bun.spawn(["sleep", "600"], { cwd: space.folder });
+      const failed = fixture.quotas.release(space).catch((error: Error) => error.message);
+      expect(await failed).toContain("target is busy");
+      holder.kill();
+      await holder.exited;
+      await fixture.quotas.release(space);
+      expect(await mountsBelow(dirname(space.folder))).toEqual([]);
+    });
+
+    // Cause: it was unmounted only after it could be emptied, which may fail for ever.
     test.if(kind === "image")("what cannot be emptied is unmounted and freed all the same", async () => {
       const space = await fixture.open();
       await fixture.run(space, "echo x > file");
