@@ -21,11 +21,7 @@ const hashOf = (ticket: string) => createHash("sha256").update(ticket).digest("h
  * none. Concurrent requests may exceed the limit by their number.
  * @throws AppError `stream_limit_reached` above it.
  */
-export async function createTicket(
-  orm: Orm,
-  user: User,
-  maxUnused = MAX_UNUSED,
-): Promise<{ ticket: string; expiresAt: Date }> {
+export async function createTicket(orm: Orm, user: User): Promise<{ ticket: string; expiresAt: Date }> {
   const ticket = randomBytes(BYTES).toString("base64url");
   const tokenExpiresAt = Number.isFinite(user.expiresAt) ? new Date(user.expiresAt).toISOString() : null;
   const [row] = await rowsOf<{ expires_at: string | Date }>(
@@ -35,13 +31,13 @@ export async function createTicket(
     insert into ${eventTicket} (hash, user_id, token_expires_at, key_fingerprint, expires_at)
     select ${hashOf(ticket)}, ${user.id}, ${tokenExpiresAt}::timestamptz, ${user.keyFingerprint ?? null}::text,
       least(now() + make_interval(secs => ${VALID_S}), ${tokenExpiresAt}::timestamptz)
-    where (select count(*) from ${eventTicket} where user_id = ${user.id} and expires_at > now()) < ${maxUnused}::int
+    where (select count(*) from ${eventTicket} where user_id = ${user.id} and expires_at > now()) < ${MAX_UNUSED}::int
     returning expires_at`,
   );
   if (!row)
     throw new AppError(
       "stream_limit_reached",
-      `You have ${maxUnused} unused tickets, which is the limit. Use them, or wait ${VALID_S} s: then they have expired.`,
+      `You have ${MAX_UNUSED} unused tickets, which is the limit. Use them, or wait ${VALID_S} s: then they have expired.`,
       { retryAfter: VALID_S },
     );
   return { ticket, expiresAt: new Date(row.expires_at) };

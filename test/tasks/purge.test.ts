@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { count, eq, sql } from "drizzle-orm";
 import type { PgTable } from "drizzle-orm/pg-core";
+import { eventTicket } from "../../src/db/safety-tables.ts";
 import {
   deadLetter,
   idempotencyKey,
@@ -82,7 +83,7 @@ describePurge("purging the database", (fixture) => {
     expect(next.map(({ seq, data }) => [seq, data])).toEqual([[1101, { n: "next" }]]);
   });
 
-  test("old outbox rows, idempotency keys and request counts are purged", async () => {
+  test("old outbox rows, idempotency keys, request counts and event tickets are purged", async () => {
     const { database, runPurge } = fixture();
     const { orm } = database;
     const row = (publishedAt: Date | null) => ({
@@ -108,8 +109,20 @@ describePurge("purging the database", (fixture) => {
       { key: "now", points: 1, expire: Date.now() + 60_000 },
       { key: "for ever", points: 1, expire: null },
     ]);
-    expect(await runPurge()).toMatchObject({ outbox_rows: 1050, idempotency_keys: 1, request_counts: 1 });
-    expect([await rows(outbox), await rows(idempotencyKey), await rows(requestLimit)]).toEqual([2, 1, 2]);
+    const ticket = (hash: string, seconds: number) => ({
+      hash,
+      userId: "alice",
+      expiresAt: new Date(Date.now() + seconds * 1_000),
+    });
+    await orm.insert(eventTicket).values([ticket("expired", -1), ticket("unused", 30)]);
+    expect(await runPurge()).toMatchObject({
+      outbox_rows: 1050,
+      idempotency_keys: 1,
+      request_counts: 1,
+      event_tickets: 1,
+    });
+    const left = [outbox, idempotencyKey, requestLimit, eventTicket].map((table) => rows(table));
+    expect(await Promise.all(left)).toEqual([2, 1, 2, 1]);
   });
 
   test("concurrent rounds share the work, and a round that is stopped removes nothing more", async () => {
