@@ -72,7 +72,7 @@ export function healthRoutes(options: {
         ...operation("handlers_health_detail", "Get build and isolation details"),
         description:
           "Needs a token, unless the service listens on loopback only and the request comes from this machine.",
-        security: [{ Bearer: [] }],
+        security: [{ Bearer: [] }, {}],
       },
       response: { 200: "HealthDetailOutput", ...errorResponses(401, 403, 500) },
     });

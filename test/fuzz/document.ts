@@ -28,7 +28,6 @@ export interface Operation {
   body: Schema | undefined;
   /** Media types and schemas, by status. */
   responses: Record<string, Record<string, Schema | undefined>>;
-  secured: boolean;
 }
 
 interface Document {
@@ -47,11 +46,10 @@ export function readDocument(text: string) {
 
   const operations: Operation[] = Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => {
-      const { requestBody, responses, parameters, security, operationId } = operation as {
+      const { requestBody, responses, parameters, operationId } = operation as {
         requestBody?: { content?: Record<string, { schema?: Schema }> };
         responses: Record<string, { content?: Record<string, { schema?: Schema }> }>;
         parameters?: Operation["parameters"];
-        security?: unknown[];
         operationId: string;
       };
       return {
@@ -66,7 +64,6 @@ export function readDocument(text: string) {
             Object.fromEntries(Object.entries(content).map(([media, { schema }]) => [media, schema])),
           ]),
         ),
-        secured: (security ?? []).length > 0,
       };
     }),
   );

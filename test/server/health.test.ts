@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import type { Database } from "../../src/db/client.ts";
 import { listen } from "../../src/server/listen.ts";
 import { ask, makeApp } from "../harness/app.ts";
+import { documentOf } from "../harness/guarded.ts";
 import { realApp } from "../harness/real-app.ts";
 
 test("health and liveness do no I/O", async () => {
@@ -18,6 +19,14 @@ test("health details need a token, health does not", async () => {
     agent: "demo",
     isolation: { isolated: true },
   });
+});
+
+test("the API's document says that the details may be had without a token, and nothing else that needs one", async () => {
+  const { secured } = await documentOf(makeApp());
+  const optional = secured.filter(({ operation }) =>
+    operation.security?.some((one) => Object.keys(one).length === 0),
+  );
+  expect(optional.map(({ path }) => path)).toEqual(["/health/detail"]);
 });
 
 // Version, database and isolation of a service were told to everybody who could reach it.
