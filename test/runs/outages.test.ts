@@ -1,9 +1,11 @@
 import { expect, test } from "bun:test";
-import { eq, sql } from "drizzle-orm";
+import { and, eq, ne, sql } from "drizzle-orm";
+import type { AgentVerdict } from "../../src/agents/agent.ts";
 import { createClaudeReader } from "../../src/agents/claude-reader.ts";
 import { deadLetter, prompt } from "../../src/db/tables.ts";
 import { revivePrompts } from "../../src/lifecycle/revive.ts";
 import { addPrompt } from "../../src/prompts/create-store.ts";
+import { claimNext } from "../../src/runs/claim.ts";
 import type { RunnerDeps } from "../../src/runs/runner.ts";
 import { openRunWriter } from "../../src/runs/writer.ts";
 import { RepositoryError, type Sandbox } from "../../src/sandboxes/sandbox.ts";
@@ -352,6 +354,60 @@ describeRuns("what is outside the service and does not answer", (fixture) => {
     await run(promptId, depsFor(claude));
     expect(await promptRow(promptId)).toMatchObject({ status: "Completed" });
     expect(await fileOnBranch((await sessionRow(sessionId))?.branch, "work.txt")).toBe("work\n");
+  });
+
+  test("an agent that had begun when the model stopped answering goes on in its sandbox, with its conversation", async () => {
+    const { database, machine, depsFor, submit, run, promptRow, sessionRow, fileOnBranch } = fixture();
+    let answers = false;
+    const server = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      fetch: () => (answers ? Response.json({}) : new Response("overloaded", { status: 529 })),
+    });
+    const model = { upstream: `http://127.0.0.1:${server.port}`, apiKey: new Secret("sk-test") };
+    const ask =
+      'curl -sf -o /dev/null -H "x-api-key: $ANTHROPIC_API_KEY" -d x "$ANTHROPIC_BASE_URL/v1/messages"';
+    const plain = shellAgent(`echo step >> work.txt; ${ask}`);
+    const resumed: boolean[] = [];
+    const agent: typeof plain = {
+      ...plain,
+      needsModel: true,
+      hasTranscript: async () => resumed.length > 0,
+      command: (request) => {
+        resumed.push(request.resume);
+        const { baseUrl = "", token = "" } = request.model ?? {};
+        const command = plain.command(request);
+        const env = { ...command.env, ANTHROPIC_BASE_URL: baseUrl, ANTHROPIC_API_KEY: token, NO_PROXY: "*" };
+        return { ...command, env };
+      },
+      reader: () => {
+        const reader = plain.reader();
+        return {
+          ...reader,
+          verdict: (exit) =>
+            ({ ...reader.verdict(exit), ...(exit.code !== 0 && { worked: true }) }) as AgentVerdict,
+        };
+      },
+    };
+    const { promptId, sessionId } = await submit();
+    await run(promptId, depsFor(agent, { model }));
+    const parked = await promptRow(promptId);
+    expect(parked).toMatchObject({ status: "Running", leaseOwner: "detached", waitingFor: "model" });
+    expect(await idleSandboxes(database.orm)).not.toContainEqual(expect.objectContaining({ sessionId }));
+    // Nobody's slot is taken: with a limit of one running prompt, another one starts.
+    const other = await submit();
+    const host = machine.provider.host;
+    const one = { owner: "other", host, ttlMs: 60_000, maxRunning: 1, maxRunningPerUser: 1 };
+    const rest = and(ne(prompt.id, other.promptId), eq(prompt.status, "Queued"));
+    await database.orm.update(prompt).set({ notBefore: sql`now() + interval '1 hour'` }).where(rest);
+    expect(await claimNext(database.orm, one)).toMatchObject({ promptId: other.promptId });
+    answers = true;
+    await database.orm.update(prompt).set({ notBefore: sql`now()` }).where(eq(prompt.id, promptId));
+    await run(promptId, depsFor(agent, { model }));
+    expect(await promptRow(promptId)).toMatchObject({ status: "Completed", attempt: 1, outage: null });
+    expect(resumed).toEqual([false, true]);
+    expect(await fileOnBranch((await sessionRow(sessionId))?.branch, "work.txt")).toBe("step\nstep\n");
+    await server.stop(true);
   });
 
   test("a wrong key for the model is nothing to wait for", async () => {
