@@ -5,9 +5,10 @@ import { chooseEncoding, compress, ENCODINGS, type Encoding } from "../../src/se
 import { listen } from "../../src/server/listen.ts";
 import { PACKAGE_FILES } from "../../src/server/package-files.ts";
 import { makeApp } from "../harness/app.ts";
+import { createDeployment, startBackend } from "../harness/backend.ts";
 import { compiledBinary } from "../harness/binary.ts";
 import { sendRaw } from "../harness/raw-http.ts";
-import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
+import { SLOW_TEST_TIMEOUT_MS, TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 
 setDefaultTimeout(TEST_TIMEOUT_MS);
 
@@ -19,6 +20,8 @@ const decoders: Record<Encoding, (bytes: Uint8Array) => Uint8Array> = {
 const ITEMS = JSON.stringify({
   sessions: Array.from({ length: 100 }, (_, id) => ({ id, title: "A title" })),
 });
+/** 2 KB, the same each time. */
+const NOISE = Buffer.concat(Array.from({ length: 64 }, (_, n) => Bun.SHA256.hash(String(n)) as Uint8Array));
 const JSON_TYPE = { "content-type": "application/json" };
 
 describe("Accept-Encoding", () => {
@@ -84,7 +87,12 @@ describe("a reply", () => {
     () =>
       new Response(body, { status, headers: { ...JSON_TYPE, ...headers } });
   test.each([
-    ["that is small", json('{"a":1}'), {}],
+    ["of 1023 bytes", json(JSON.stringify("x".repeat(1021))), {}],
+    [
+      "that does not get smaller",
+      () => new Response(NOISE, { headers: { "content-type": "text/plain" } }),
+      {},
+    ],
     ["of a stream of events", json(ITEMS, { "content-type": "text/event-stream; charset=utf-8" }), {}],
     ["with a secret", json(ITEMS, { "cache-control": "no-store" }), {}],
     ["that no proxy may change", json(ITEMS, { "cache-control": "private, no-transform" }), {}],
@@ -98,6 +106,18 @@ describe("a reply", () => {
     const reply = await send(make, options);
     expect(await reply.text()).toBe(await make().text());
     expect(reply.headers.get("content-encoding")).toBe(make().headers.get("content-encoding"));
+  });
+
+  test.each([
+    ["of 1024 bytes", 1024, 'W/"tag"', null],
+    ["of 1023 bytes", 1023, '"tag"', "1023"],
+  ] as const)("%s: HEAD has the ETag of GET", async (_what, size, etag, length) => {
+    const body = JSON.stringify("x".repeat(size - 2));
+    const headers = { etag: '"tag"', "content-length": String(size) };
+    const get = await send(json(body, headers));
+    const head = await send(json("", headers), { method: "HEAD" });
+    expect([get, head].map((reply) => reply.headers.get("etag"))).toEqual([etag, etag]);
+    expect(head.headers.get("content-length")).toBe(length);
   });
 
   test("that is small is compressed for a client that refuses it otherwise", async () => {
@@ -166,6 +186,27 @@ describe("over HTTP", () => {
     }
   });
 });
+
+test(
+  "the service compresses lists, and no stream",
+  async () => {
+    await using deployment = await createDeployment("embedded");
+    await using backend = await startBackend(deployment, { args: ["server"], env: { AUTH_MODE: "none" } });
+    const session = { repo: "owner/name", target_branch: "x".repeat(200) };
+    for (let n = 0; n < 5; n += 1)
+      expect((await backend.request("POST", "/sessions", session)).status).toBe(200);
+    const encodingOf = async (path: string) => {
+      const away = new AbortController();
+      const headers = { "accept-encoding": "gzip" };
+      const reply = await fetch(`${backend.url}${path}`, { headers, decompress: false, signal: away.signal });
+      away.abort();
+      return [reply.status, reply.headers.get("content-encoding")];
+    };
+    expect(await encodingOf("/sessions")).toEqual([200, "gzip"]);
+    expect(await encodingOf("/events")).toEqual([200, null]);
+  },
+  SLOW_TEST_TIMEOUT_MS,
+);
 
 test("the executable contains the large assets compressed", async () => {
   const executable = await Bun.file(await compiledBinary()).bytes();

@@ -1,4 +1,5 @@
 import { afterEach, expect, mock, spyOn, test } from "bun:test";
+import { contentReply, createContentCache } from "../../src/server/content.ts";
 import { makeApp } from "../harness/app.ts";
 
 // The cause: the promise of the first read was cached for ever, also when it was rejected.
@@ -27,4 +28,15 @@ test("a page whose asset could not be read at first is assembled again", async (
 test("an OpenAPI document whose first generation failed is generated again", async () => {
   spyOn(Response.prototype, "json").mockImplementationOnce(() => Promise.reject(new Error("out of memory")));
   expect(await statuses("/openapi.json")).toEqual([500, 200]);
+});
+
+test("content is compressed from 1 KiB, and smaller only for a client that refuses it otherwise", async () => {
+  const encodingOf = async (size: number, accept: string) => {
+    const content = await createContentCache()("page", () => "x".repeat(size));
+    const request = new Request("http://x/", { headers: { "accept-encoding": accept } });
+    return (await contentReply(request, "html", content)).headers.get("content-encoding");
+  };
+  expect(await encodingOf(1024, "gzip")).toBe("gzip");
+  expect(await encodingOf(1023, "gzip")).toBeNull();
+  expect(await encodingOf(1023, "gzip, identity;q=0")).toBe("gzip");
 });
