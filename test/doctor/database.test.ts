@@ -55,6 +55,7 @@ describeWith(["postgres", "redis"], "doctor with PostgreSQL and Redis", () => {
     expect([healthy.code, healthy.of("migrations")]).toEqual([0, "ok: none is pending"]);
     expect(healthy.of("database")).toMatch(/^(ok|warn): PostgreSQL \d+.*ms per statement/);
     expect(healthy.of("queue")).toMatch(/^ok: Redis \d.*maxmemory-policy noeviction/);
+    expect(healthy.of("waiting prompts")).toBe("ok: none waits for anything but its turn");
     expect(healthy.of("kept for sessions")).toMatch(
       /^ok: 0\.\d MB in the database, at most 64 MB of memory .*; no session has unpushed work$/,
     );
@@ -66,10 +67,26 @@ describeWith(["postgres", "redis"], "doctor with PostgreSQL and Redis", () => {
       "; 1 session has unpushed work, which POST /sessions/{id}/push delivers",
     );
     await sql`update unpushed_work set host = 'a'`;
+    for (const [cause, minutes] of [
+      ["git_host", 1],
+      ["git_host", 2],
+      ["model", 3],
+    ] as const) {
+      const since = new Date(Date.now() - minutes * 60_000).toISOString();
+      const waiting = { for: cause, reason: `It is away for ${minutes} min.`, since, until: since };
+      await sql`insert into session (id, user_id, repo, target_branch, branch, title, waiting)
+        values (${crypto.randomUUID()}, 'a', 'r', 'm', ${`b${minutes}`}, 't', ${waiting})`;
+    }
     await sql.close();
-    expect((await examined(env)).of("kept for sessions")).toEndWith(
+    const waited = await examined(env);
+    expect(waited.of("kept for sessions")).toEndWith(
       "; of 1 it is too large for the database, and on one machine alone",
     );
+    // With the reason of the one that has waited longest.
+    expect([waited.code, waited.of("waiting prompts")]).toEqual([
+      0,
+      "warn: 2 for git_host (It is away for 2 min.); 1 for model (It is away for 3 min.)",
+    ]);
     await database.drop();
     const gone = await examined({ ...env, REDIS_URL: "redis://u:pass-of-redis@127.0.0.1:1" });
     expect(gone.code).toBe(1);

@@ -410,6 +410,33 @@ describeRuns("what is outside the service and does not answer", (fixture) => {
     await server.stop(true);
   });
 
+  // Writes are retried for as long as the lease lasts; what a run reads to prepare is not.
+  test("the service's own database is waited for like anything else, and no attempt is counted", async () => {
+    const { depsFor, submit, run, promptRow, sessionRow, skipBackoff, fileOnBranch } = fixture();
+    const { sessionId, promptId } = await submit();
+    let away = true;
+    const deps = depsFor(shellAgent("echo work >> work.txt"));
+    const restore: typeof deps.memory.restore = async (...args) => {
+      if (away) throw Object.assign(new Error("the connection broke"), { code: "CONNECTION_CLOSED" });
+      return deps.memory.restore(...args);
+    };
+    const unlucky = { ...deps, memory: { ...deps.memory, restore } };
+    for (let tries = 1; tries <= 6; tries += 1) {
+      await run(promptId, unlucky);
+      expect(await promptRow(promptId)).toMatchObject({
+        ...{ status: "Queued", attempt: 0, failures: [], waitingFor: "database" },
+        ...{ outage: { cause: "database", tries } },
+        error: expect.stringContaining("The service's database could not be reached. Tried "),
+      });
+      await skipBackoff(promptId);
+    }
+    expect(await deadLetters(promptId)).toEqual([]);
+    away = false;
+    await run(promptId, unlucky);
+    expect(await promptRow(promptId)).toMatchObject({ status: "Completed", attempt: 1, outage: null });
+    expect(await fileOnBranch((await sessionRow(sessionId))?.branch, "work.txt")).toBe("work\n");
+  });
+
   test("a wrong key for the model is nothing to wait for", async () => {
     const { depsFor, submit, run, promptRow } = fixture();
     const { promptId } = await submit();

@@ -63,15 +63,21 @@ describeEachDatabase("a run's writes while the database is briefly unavailable",
       .where(eq(message.promptId, id))
       .orderBy(asc(message.seq));
     const jobs = await outboxKeys(database(), id);
-    const { status, attempt, failures, process, leaseOwner, usage } = row;
+    const { status, attempt, failures, process, leaseOwner, usage, waitingFor, outage } = row;
     return {
-      prompt: { status, attempt, failures, process, leaseOwner, usage },
+      prompt: { status, attempt, failures, process, leaseOwner, usage, waitingFor, outage },
       session: { sbxConfig: held?.sbxConfig, inboxStatus: held?.inboxStatus, turns: held?.messages.length },
       messages,
       jobs: jobs.length,
     };
   };
 
+  const WAIT = {
+    waitingFor: "git_host",
+    delayMs: 1000,
+    failure: FAILURE,
+    outage: { cause: "git_host", since: FAILURE.at, tries: 1 },
+  } as const;
   const WRITES: Record<string, (writer: RunWriter) => Promise<void>> = {
     holdSandbox: (writer) => writer.holdSandbox(SANDBOX),
     markAdopted: (writer) => writer.markAdopted({ ...PROCESS, adoptedAt: 0, stalls: 1 }),
@@ -81,7 +87,9 @@ describeEachDatabase("a run's writes while the database is briefly unavailable",
     append: (writer) => writer.append([{ type: "assistant" }, { type: "user" }]),
     "append with progress": (writer) => writer.append([{ type: "assistant" }], { from: 0, to: 10 }),
     finish: (writer) => writer.finish(COMPLETED),
-    postpone: (writer) => writer.retry({ delayMs: 1000, failure: FAILURE }),
+    retry: (writer) => writer.retry({ delayMs: 1000, failure: FAILURE }),
+    postpone: (writer) => writer.postpone(WAIT),
+    park: (writer) => writer.park(WAIT, 60_000),
     handOver: (writer) => writer.handOver(),
     detach: (writer) => writer.detach(60_000),
   };
