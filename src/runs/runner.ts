@@ -154,8 +154,10 @@ async function watchToEnd(state: RunnerState, agentRun: AgentRun): Promise<Watch
     return watch(state, state.agentRun);
   };
   let result = await watch(state, agentRun);
+  // Its work may have left the sandbox: nothing of it is done again, whatever its output says.
+  if (agentRun.record.delivering) return result;
   // Without a runner it had no access to the model, so that its failure says nothing about its work.
-  const unattended = agentRun.adopted && !agentRun.record.delivering && !result.verdict.ok && !result.limit;
+  const unattended = agentRun.adopted && !result.verdict.ok && !result.limit;
   const cutShort = (result.lost || unattended) && !lease.cancelled.aborted && run.attempt <= MAX_ATTEMPTS;
   if (cutShort && (await agentRun.resumable())) result = await again(resumeAgent);
   const { verdict } = result;

@@ -50,6 +50,48 @@ describeRuns("takeovers", (fixture) => {
     expect(await fileOnBranch((await sessionRow(sessionId))?.branch, "work.txt")).toBe("once\n");
   });
 
+  // Cause: it had failed without a runner, as far as the next one knew, and could be resumed. The line was on the branch twice.
+  test.each([
+    ["has failed", {}],
+    ["says that it has lost its conversation", { lostConversation: true }],
+  ])("an agent that %s does not begin again once its work may have left the sandbox", async (_, verdict) => {
+    const { machine, depsFor, submit, run, promptRow, sessionRow, fileOnBranch } = fixture();
+    const { sessionId, promptId } = await submit();
+    const shutdown = new AbortController();
+    const open: RunnerDeps["sandboxes"]["open"] = async (...args) => {
+      const sandbox = await machine.provider.open(...args);
+      return {
+        ...sandbox,
+        async deliverWork(...rest) {
+          await sandbox.deliverWork(...rest);
+          shutdown.abort(new Error("shutting down"));
+          throw new Error("interrupted");
+        },
+      };
+    };
+    let starts = 0;
+    const plain = shellAgent("echo once >> work.txt; exit 1", { hasTranscript: async () => true });
+    const command: typeof plain.command = (request) => {
+      starts += 1;
+      return plain.command(request);
+    };
+    const reader = () => {
+      const read = plain.reader();
+      return { ...read, verdict: (exit) => ({ ...read.verdict(exit), ...verdict }) } as typeof read;
+    };
+    const sandboxes = { ...machine.provider, open };
+    await run(promptId, depsFor({ ...plain, command }, { sandboxes }), shutdown.signal);
+    expect(await promptRow(promptId)).toMatchObject({
+      status: "Running",
+      leaseOwner: DETACHED,
+      process: { delivering: true, resumed: true },
+    });
+    await run(promptId, depsFor({ ...plain, command, reader }));
+    expect(await promptRow(promptId)).toMatchObject({ status: "Failed", errorKind: "agent", attempt: 1 });
+    expect(starts).toBe(1);
+    expect(await fileOnBranch((await sessionRow(sessionId))?.branch, "work.txt")).toBe("once\n");
+  });
+
   // Found by chaos: the line was on the branch twice.
   test.each(["leave", "stop"] as const)(
     "work that may have left the sandbox is not done again after a shutdown with handover=%s",
