@@ -25,13 +25,17 @@ export function readForScrape(database: Pick<Database, "orm" | "leads">): Return
   return withTimeout(READ_TIMEOUT_MS, read(), "the database did not answer in time");
 }
 
-/** Reads the state of the whole deployment, in one statement on partial indexes. */
+/**
+ * Reads the state of the whole deployment, in one statement on partial indexes. A run that waits with its sandbox is not
+ * running, until it is overdue: the alert PromptsStuck compares what is running with what processes run.
+ */
 async function readDeploymentMetrics(orm: Orm): Promise<DeploymentMetrics> {
   const [row = {}] = await rowsOf<Record<string, string | number | null>>(
     orm,
     sql`select
       (select count(*) from prompt where status = 'Queued') as queued,
-      (select count(*) from prompt where status = 'Running') as running,
+      (select count(*) from prompt where status = 'Running'
+        and (waiting_for is null or lease_expires_at <= now())) as running,
       (select extract(epoch from now() - min(greatest(created_at, not_before))) from prompt p
         where status = 'Queued' and (not_before is null or not_before <= now()) and not exists (
           select 1 from prompt e where e.session_id = p.session_id and e.seq < p.seq

@@ -34,7 +34,7 @@ export type ReadDeployment = () => Promise<{
  */
 export function createDeploymentGauges(read: ReadDeployment, maxAgeMs: number) {
   const { registry, gauge } = createRegistry(" Covers the whole deployment; exported by one process.");
-  const prompts = gauge("prompts", "Unfinished prompts.", "status");
+  const prompts = gauge("prompts", "Prompts that are queued, and those that run.", "status");
   const oldest = gauge("oldest_waiting_prompt_age_seconds", "Age of the oldest prompt that is ready to run.");
   const waiting = gauge(
     "prompts_waiting",

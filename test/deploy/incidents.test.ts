@@ -130,6 +130,9 @@ else
         const waiting = await server.submit(repository.path, "Never begun");
         await sql`update prompt set created_at = now() - interval '1 hour' where id = ${waiting.promptId}`;
         await fires("PromptsWaitTooLong");
+        await sql`update session set waiting = ${{ for: "model", reason: "Away.", since: "", until: "" }}
+          where id = ${waiting.sessionId}`;
+        await fires("PromptsHeldUp");
         await sql`update outbox set created_at = now() - interval '5 minutes', next_attempt_at = now() where published_at is null`;
         await fires("OutboxLag");
         await sql`update session set sbx_config = (select sbx_config from session where id = ${endless.sessionId})

@@ -8,7 +8,7 @@ import { createDeployment, startBackend, startWorker } from "../harness/backend.
 import { describeEachDatabase } from "../harness/databases.ts";
 import { freePort } from "../harness/machine.ts";
 import { makeRepository } from "../harness/repository.ts";
-import { claimRun, seedSession } from "../harness/seed.ts";
+import { claimRun, FAILURE, seedRun, seedSession, writerOf } from "../harness/seed.ts";
 import { describeWith, unavailable } from "../harness/services.ts";
 import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 import { until } from "../harness/until.ts";
@@ -44,6 +44,21 @@ describeEachDatabase("metrics of the whole deployment", (database) => {
     });
     // Only prompts that are ready count: two wait behind one that runs.
     expect(Math.round(metrics?.oldestWaiting ?? 0)).toBe(100);
+  });
+
+  // PromptsStuck compares `running` with what processes run, and nobody runs a prompt that waits for the model.
+  test("a run that waits with its sandbox is waiting and not running, until it is overdue", async () => {
+    const { orm } = database();
+    const read = async () => (await readForScrape({ orm, leads: async () => true })).deployment;
+    const others = (await read())?.prompts.running ?? 0;
+    const run = await seedRun(database());
+    const forModel = { waitingFor: "model", delayMs: 60_000, failure: FAILURE, outage: null } as const;
+    await writerOf(orm, run).park(forModel, 60_000);
+    expect(await read()).toMatchObject({ prompts: { running: others }, waiting: { model: 1 } });
+    await orm.execute(
+      sql`update prompt set lease_expires_at = now() - interval '1 second' where id = ${run.promptId}`,
+    );
+    expect(await read()).toMatchObject({ prompts: { running: others + 1 } });
   });
 });
 
