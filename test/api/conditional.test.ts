@@ -1,16 +1,10 @@
 import { expect, test } from "bun:test";
 import { deadLetter } from "../../src/db/tables.ts";
-import { ask, makeApp } from "../harness/app.ts";
+import { senderOf } from "../harness/app.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 
 describeEachDatabase("conditional requests", (database) => {
-  const send = (
-    user: string,
-    method: string,
-    path: string,
-    body?: unknown,
-    headers?: Record<string, string>,
-  ) => ask(makeApp({ database: database() }), user, method, path, body, headers);
+  const send = senderOf(database);
   const create = async (user: string) => {
     const input = { repo: "owner/name", target_branch: "main", messages: [{ content: "One" }] };
     const { sessionId, promptId } = (await send(user, "POST", "/sessions/with-prompt", input)).body;

@@ -242,7 +242,7 @@ test("a new key during a flood of unknown ones is not refused: its token waits f
     }
     return Promise.all(refused);
   })();
-  await Bun.sleep(50);
+  await until(() => issuer.requests.jwks === 2, { what: "the fetch that the flood causes" });
   await issuer.publish(second);
   const tokens = await Promise.all(Array.from({ length: 20 }, () => fresh(second)));
   const users = await Promise.all(tokens.map((token) => verifier.verify(token)));

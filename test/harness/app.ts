@@ -91,10 +91,17 @@ export async function ask(
   };
 }
 
+/** Sends JSON to the whole API on this database, as one user or another. */
+export const senderOf =
+  (database: () => Database) =>
+  (user: string, method: string, path: string, body?: unknown, headers?: Record<string, string>) =>
+    ask(makeApp({ database: database() }), user, method, path, body, headers);
+
 /** What a user does in tests of one room: send JSON, and create a session with a queued prompt. The user is alice. */
 export function clientOf(database: () => Database) {
+  const sendAs = senderOf(database);
   const send = (method: string, path: string, body?: unknown, user = "alice") =>
-    ask(makeApp({ database: database() }), user, method, path, body);
+    sendAs(user, method, path, body);
   const create = async (text = "Fix the login timeout", user = "alice") =>
     (
       await send(

@@ -9,6 +9,8 @@ export const ok = json({ status: "ok" });
 export const HTML = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>";
 export const badGateway = text("502 Bad Gateway", "text/html", HTML);
 export const SOON = { backoff: { first: 1, longest: 2 } };
+/** Only a client that obeys the server comes back within the time limit of a test. */
+export const NEVER = { backoff: { first: 1e9, longest: 1e9 } };
 
 export type Options = Partial<import("../../sdk/dist/esm/index.js").PromptBackendOptions>;
 

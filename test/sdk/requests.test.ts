@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { against, badGateway, failure, ID, ok, SOON, sdk } from "./client.ts";
+import { against, badGateway, failure, ID, NEVER, ok, SOON, sdk } from "./client.ts";
 import { json, killed, killedMidReply, refusal, type Step, silent, stuck } from "./scripted-server.ts";
 
 const { PromptBackend } = sdk;
@@ -75,8 +75,6 @@ describe("retries", () => {
   describe("Retry-After", () => {
     const limited = (headers: Record<string, string>) =>
       refusal("429 Too Many Requests", "rate_limited", headers);
-    // Only a client that obeys these comes back within the time limit of a test.
-    const NEVER = { backoff: { first: 1e9, longest: 1e9 } };
 
     test.each([
       ["seconds", { "retry-after": "0" }],
@@ -173,7 +171,7 @@ describe("an aborted signal", () => {
   });
 
   test("between two attempts", async () => {
-    const { server, pb } = await against({ backoff: { first: 1e9, longest: 1e9 } }, killed);
+    const { server, pb } = await against(NEVER, killed);
     await using _ = server;
     const stop = new AbortController();
     const call = failure(pb.health.check({ signal: stop.signal }));

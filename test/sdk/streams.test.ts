@@ -1,36 +1,10 @@
 import { describe, expect, test } from "bun:test";
-import { builtSdk } from "./built-sdk.ts";
-import {
-  chunk,
-  frame,
-  json,
-  killed,
-  refusal,
-  type Step,
-  scriptedServer,
-  silent,
-  stream,
-  text,
-} from "./scripted-server.ts";
+import { against, badGateway, HTML, ID, NEVER, sdk } from "./client.ts";
+import { chunk, frame, json, killed, refusal, type Step, silent, stream, text } from "./scripted-server.ts";
 
-const sdk = await builtSdk();
-const { PromptBackend } = sdk;
-
-const ID = "019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708";
-const SOON = { first: 1, longest: 2 };
-const NEVER = { first: 1e9, longest: 1e9 };
 const message = (seq: number) => frame("message", { seq }, seq);
 const deleted = frame("deleted", { id: ID });
 const bye = frame("bye", { reason: "shutdown" });
-const HTML = "<html>nginx</html>";
-
-type Options = Partial<import("../../sdk/dist/esm/index.js").PromptBackendOptions>;
-
-async function against(options: Options, ...steps: [Step, ...Step[]]) {
-  const server = await scriptedServer(...steps);
-  const pb = new PromptBackend({ baseUrl: server.url, token: "ada", backoff: SOON, ...options });
-  return { server, pb };
-}
 
 /** Reads a stream to its end. */
 async function eventsOf(
@@ -52,7 +26,7 @@ describe("a stream", () => {
       // Half of a message is none.
       stream(`${message(4)}id: 5\nevent: message\ndata: {"se`),
       refusal("503 Service Unavailable", "shutting_down"),
-      text("502 Bad Gateway", "text/html", HTML),
+      badGateway,
       stream(message(5) + deleted),
     );
     await using _ = server;
@@ -72,20 +46,19 @@ describe("a stream", () => {
     ]);
     expect(server.asked[0]).toMatchObject({
       path: `/sessions/${ID}/events`,
-      headers: { accept: "text/event-stream", authorization: "Bearer ada" },
+      headers: { accept: "text/event-stream", authorization: "Bearer secret-token" },
     });
   });
 
   test("that is silent is left for another: no byte, heartbeats included", async () => {
-    const { server, pb } = await against({}, stream(message(1)), silent, stream(message(2) + deleted));
+    const steps = [stream(message(1)), silent, stream(message(2) + deleted)] as const;
+    const { server, pb } = await against({ timeout: 50 }, ...steps);
     await using _ = server;
     const reconnects: unknown[] = [];
     const options = { idleTimeout: 50, onReconnect: (error: unknown) => reconnects.push(error) };
-    const quick = new PromptBackend({ baseUrl: server.url, timeout: 50, backoff: SOON });
-    expect(await eventsOf(quick.events.session(ID, options))).toEqual(["message 1", "message 2", "deleted"]);
+    expect(await eventsOf(pb.events.session(ID, options))).toEqual(["message 1", "message 2", "deleted"]);
     expect(reconnects).toEqual([expect.any(sdk.TimeoutError), expect.any(sdk.TimeoutError)]);
     await Promise.all(server.asked.map(({ closed }) => closed));
-    expect(pb).toBeDefined();
   });
 
   test("with heartbeats is not silent", async () => {
@@ -116,7 +89,7 @@ describe("a stream", () => {
     "%s: Retry-After is waited for",
     async (status) => {
       const later = refusal(status, "later", { "retry-after": "0" });
-      const { server, pb } = await against({ backoff: NEVER }, later, later, stream(deleted));
+      const { server, pb } = await against(NEVER, later, later, stream(deleted));
       await using _ = server;
       expect(await eventsOf(pb.events.session(ID))).toEqual(["deleted"]);
       expect(server.asked).toHaveLength(3);
@@ -124,11 +97,7 @@ describe("a stream", () => {
   );
 
   test("`retry:` says how long to wait", async () => {
-    const { server, pb } = await against(
-      { backoff: NEVER },
-      stream(`retry: 1\n\n${bye}`, { end: true }),
-      stream(deleted),
-    );
+    const { server, pb } = await against(NEVER, stream(`retry: 1\n\n${bye}`, { end: true }), stream(deleted));
     await using _ = server;
     expect(await eventsOf(pb.events.session(ID))).toEqual(["deleted"]);
   });
@@ -228,7 +197,7 @@ describe("a stream", () => {
     });
 
     test("before it connects, and between two connections", async () => {
-      const { server, pb } = await against({ backoff: NEVER }, killed);
+      const { server, pb } = await against(NEVER, killed);
       await using _ = server;
       expect(await eventsOf(pb.events.session(ID, { signal: AbortSignal.abort() }))).toEqual([]);
       expect(server.asked).toHaveLength(0);

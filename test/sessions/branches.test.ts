@@ -1,14 +1,13 @@
 import { expect, test } from "bun:test";
 import { eq } from "drizzle-orm";
 import { session } from "../../src/db/tables.ts";
-import { ask, makeApp } from "../harness/app.ts";
+import { ask, makeApp, senderOf } from "../harness/app.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 
 // The unique index on (repo, branch) spanned users and deleted sessions: its 409 told of other users' branches, and let
 // a user occupy names that others want.
 describeEachDatabase("the branch of a session", (database) => {
-  const send = (user: string, method: string, path: string, body?: unknown) =>
-    ask(makeApp({ database: database() }), user, method, path, body);
+  const send = senderOf(database);
   const create = async (user: string): Promise<string> =>
     (await send(user, "POST", "/sessions", { repo: "owner/name", target_branch: "main" })).body.id;
   const rename = (user: string, id: string, branch: string) =>

@@ -1,17 +1,11 @@
 import { expect, test } from "bun:test";
 import { eq } from "drizzle-orm";
 import { prompt } from "../../src/db/tables.ts";
-import { ask, makeApp } from "../harness/app.ts";
+import { senderOf } from "../harness/app.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 
 describeEachDatabase("push and fork", (database) => {
-  const send = (
-    user: string,
-    method: string,
-    path: string,
-    body?: unknown,
-    headers?: Record<string, string>,
-  ) => ask(makeApp({ database: database() }), user, method, path, body, headers);
+  const send = senderOf(database);
   const create = async (user = "alice") =>
     (
       await send(user, "POST", "/sessions/with-prompt", {
