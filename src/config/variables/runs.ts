@@ -137,7 +137,7 @@ export const runs = {
     retryTransientMs: {
       env: "RETRY_TRANSIENT_HOURS",
       default: "6",
-      doc: "How long a prompt is retried while the git host, the model or the sandboxes cannot be reached or are overloaded, before it becomes a dead letter (hours, 0 to 168). 0: not at all.",
+      doc: "How long a prompt is retried while something outside the service, such as the git host or the model, does not answer or is overloaded, and how long the return of a sandbox, before a dead letter is made (hours, 0 to 168). 0: not at all.",
       parse: integer(0, 168, HOUR_MS),
     },
     /** Events that one run may store. */
