@@ -1,0 +1,99 @@
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { sql } from "drizzle-orm";
+import { type Database, rowsOf, type Transaction } from "../../src/db/client.ts";
+import { openPostgres } from "../../src/db/postgres.ts";
+import { redispatchLost } from "../../src/lifecycle/dispatch.ts";
+import { createLogger } from "../../src/observability/logger.ts";
+import { claimNext } from "../../src/runs/claim.ts";
+import { createDatabase, describeWith } from "../harness/services.ts";
+import { SLOW_TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
+
+const BACKLOG = 100_000;
+/** Those of them that may start now. */
+const DUE = 20;
+const CLAIMANT = { owner: "me", host: "here", ttlMs: 60_000, maxRunning: 1_000, maxRunningPerUser: 100 };
+
+// A long outage of a git host. Claims and the look for prompts without a job are made once a second, or more often.
+describeWith("postgres", `with ${BACKLOG} prompts that wait`, () => {
+  setDefaultTimeout(SLOW_TEST_TIMEOUT_MS);
+  let server: Awaited<ReturnType<typeof createDatabase>>;
+  let database: Database;
+  beforeAll(async () => {
+    server = await createDatabase();
+    database = await openPostgres({ url: server.url, poolMax: 2, logger: createLogger({ level: "silent" }) });
+    const { orm } = database;
+    const waiting = { for: "git_host", reason: "It is away.", since: new Date(), until: new Date() };
+    await orm.execute(sql`insert into session (id, user_id, repo, target_branch, branch, title, prompt_seq, waiting)
+      select gen_random_uuid(), 'user ' || n % 50, 'r', 'main', 'b' || n, 't', 1,
+        case when n > ${DUE}::int then ${JSON.stringify(waiting)}::text::jsonb end
+      from generate_series(1, ${BACKLOG}::int) n`);
+    await orm.execute(sql`insert into prompt (id, session_id, user_id, seq, data, dispatched_at, not_before)
+      select gen_random_uuid(), s.id, s.user_id, 1, '"x"', now() - interval '1 hour',
+        case when s.waiting is null then now() - interval '1 hour' else now() + interval '5 minutes' end
+      from session s`);
+    await orm.execute(sql`analyze`);
+  }, SLOW_TEST_TIMEOUT_MS);
+  afterAll(async () => {
+    await database.close();
+    await server.drop();
+  });
+
+  /** What this work reads of the prompts, after what is done before it; nothing of both stays. */
+  const readsOf = async (
+    work: (tx: Transaction) => Promise<unknown>,
+    first: (tx: Transaction) => Promise<unknown> = async () => undefined,
+  ) => {
+    const undo = new Error("undo");
+    const read = async (tx: Transaction) => {
+      const [row] = await rowsOf<{ scans: string; rows: string }>(
+        tx,
+        sql`select seq_scan as scans, seq_tup_read + idx_tup_fetch as rows
+          from pg_stat_xact_user_tables where relname = 'prompt'`,
+      );
+      return { scans: Number(row?.scans), rows: Number(row?.rows) };
+    };
+    let reads = { scans: Number.NaN, rows: Number.NaN };
+    const done = database.orm.transaction(async (tx) => {
+      await first(tx);
+      const before = await read(tx);
+      await work(tx);
+      const after = await read(tx);
+      reads = { scans: after.scans - before.scans, rows: after.rows - before.rows };
+      throw undo;
+    });
+    expect(await done.catch((error: unknown) => error)).toBe(undo);
+    return reads;
+  };
+
+  test("measured as it should be: a scan is seen", async () => {
+    const all = await readsOf((tx) => tx.execute(sql`select count(data) from prompt`));
+    expect(all.scans).toBeGreaterThan(0);
+    expect(all.rows).toBeGreaterThanOrEqual(BACKLOG);
+  });
+
+  test("a claim reads those that may start, and none of the others", async () => {
+    const one = { ...CLAIMANT, lastSlot: true, affinityMs: 1_000 };
+    const claimed = await readsOf(async (tx) =>
+      expect(await claimNext(tx, one)).toMatchObject({ promptId: expect.any(String) }),
+    );
+    expect(claimed.scans).toBe(0);
+    expect(claimed.rows).toBeLessThan(DUE * 10);
+  });
+
+  test("a claim when none may start reads nothing of them", async () => {
+    const claimed = await readsOf(
+      async (tx) => expect(await claimNext(tx, CLAIMANT)).toBeUndefined(),
+      (tx) =>
+        tx.execute(sql`update prompt set not_before = now() + interval '1 hour' where not_before < now()`),
+    );
+    expect(claimed.scans).toBe(0);
+    expect(claimed.rows).toBeLessThan(DUE * 2);
+  });
+
+  // It read all that wait, for as long as the interval of the session-poller that repeats it, or longer.
+  test("the look for prompts without a job reads those that may start, and none of the others", async () => {
+    const found = await readsOf(async (tx) => expect(await redispatchLost(tx, 30_000)).toBe(DUE));
+    expect(found.scans).toBe(0);
+    expect(found.rows).toBeLessThan(DUE * 10);
+  });
+});
