@@ -35,14 +35,20 @@ export const mayRunOn = (host: string) =>
   sql`not exists (select 1 from unpushed_work w where w.session_id = s.id and ${isOfAnother(host)})`;
 
 /**
- * Offers the prompts that only other machines may run to them: their jobs may have come to this one.
- * @param mayStart a condition on the prompt `p`.
+ * Offers what only other machines may go on with to them, because its jobs may have come to this one: prompts whose work they
+ * alone have, and runs that wait with their sandboxes and are due.
+ * @param mayStart a condition on the prompt `p`, unless it has begun.
  */
 export async function offerToOthers(tx: Transaction, host: string, mayStart: SQL): Promise<void> {
-  await tx.execute(sql`select pg_notify(${CHANNELS.warmHost}, w.host || ' ' || s.id)
+  await tx.execute(sql`select pg_notify(${CHANNELS.warmHost}, others.host || ' ' || others.session_id) from (
+    select w.host, p.session_id
     from unpushed_work w join session s on s.id = w.session_id join prompt p on p.session_id = s.id
     where ${isOfAnother(host)} and s.deleted_at is null and p.status = 'Queued'
-      and (p.not_before is null or p.not_before <= ${storedNow}) and ${isNextInSession} and ${mayStart}`);
+      and (p.not_before is null or p.not_before <= ${storedNow}) and ${isNextInSession} and ${mayStart}
+    union all
+    select p.process ->> 'host', p.session_id from prompt p
+    where p.status = 'Running' and p.waiting_for is not null and p.not_before <= ${storedNow}
+      and p.process ->> 'host' <> ${host}) others`);
 }
 
 /** The same, for a prompt that was dispatched before: its delay is over, or the notification was lost. */

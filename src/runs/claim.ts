@@ -137,7 +137,8 @@ export async function claimNext(
     }
     if (found?.reserved) return "reserved";
     if (found) return startRun(tx, found.id, claimant);
-    // If a limit held it back, the offer would be in vain, and the other machine's claim would offer in its turn, without end.
+    // If a limit held it back, the offer would be in vain, and the other machine's claim would offer in its turn, without
+    // end.
     await offerToOthers(tx, claimant.host, isWithinLimits(claimant));
     return undefined;
   });

@@ -239,6 +239,23 @@ describeEachDatabase("affinity", (database) => {
       expect(await offersIn(() => orm.transaction((tx) => dispatchNext(tx, sessionId)))).toEqual([offer]);
     });
 
+    // Its job came to another machine, which may not go on with it: the work in the sandbox waited there until that one could
+    // only begin anew, or report an interrupted delivery.
+    test("is sent for a run that waits with its sandbox, by whoever gets its job when its time has come", async () => {
+      const { orm } = database();
+      const { sessionId } = await warm("A");
+      const run = (await claim("A")) as ClaimedRun;
+      const wait = { waitingFor: "sandbox", delayMs: 60_000, failure: FAILURE, outage: null } as const;
+      await change({ process: { ...PROCESS, host: "A" } }, run.promptId);
+      await writerOf(orm, run).park(wait, 60_000);
+      const refused = async () => expect(await claim("B")).toBeUndefined();
+      expect(await offersIn(refused)).toEqual([]);
+      await change({ notBefore: sql`now()` }, run.promptId);
+      expect(await offersIn(refused)).toEqual([`A ${sessionId}`]);
+      expect(await claimed("A")).toBe(run.promptId);
+      expect(await offersIn(refused)).toEqual([]);
+    });
+
     test("is sent for a run that waits with its sandbox, once its wait is ended", async () => {
       const { orm } = database();
       const { sessionId, promptIds } = await warm("A");
