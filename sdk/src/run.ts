@@ -55,8 +55,7 @@ export class SessionRun extends Promise<SessionDto> implements AsyncIterable<Ses
     return Promise;
   }
 
-  /** The ids, as soon as the session exists. */
-  readonly created: Promise<CreateSessionWithPromptOutput>;
+  readonly #created: Promise<CreateSessionWithPromptOutput>;
   readonly #events: () => AsyncGenerator<SessionEvent, void, undefined>;
 
   constructor(resources: Resources, params: RunParams, options: RunOptions = {}) {
@@ -68,12 +67,17 @@ export class SessionRun extends Promise<SessionDto> implements AsyncIterable<Ses
     super((resolve, reject) => {
       finish(resources, created, options).then(resolve, reject);
     });
-    // Its failure is that of the run.
-    created.catch(() => undefined);
-    this.created = created;
+    this.#created = created;
     this.#events = async function* () {
       yield* eventsOfRun(resources.events, (await created).sessionId, options);
     };
+  }
+
+  /** The ids, as soon as the session exists. */
+  get created(): Promise<CreateSessionWithPromptOutput> {
+    // Whoever waits for the ids learns of a failed creation here, and need not wait for the run as well.
+    this.#created.catch(() => void this.catch(() => undefined));
+    return this.#created;
   }
 
   /** Each iteration follows the session on a connection of its own, from the first event. Throws if the run fails. */

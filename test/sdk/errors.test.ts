@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { against, failure, HTML, ID, sdk } from "./client.ts";
-import { killed, refusal, text } from "./scripted-server.ts";
+import { json, killed, refusal, text } from "./scripted-server.ts";
 
 const { PromptBackend, APIError } = sdk;
 
@@ -37,6 +37,26 @@ describe("errors", () => {
       retryAfter: 7,
     });
     expect(error.headers.get("x-one")).toBe("1");
+  });
+
+  test("shows no more of a reply than 2,000 characters of each field", async () => {
+    const long = "x".repeat(100_000);
+    const body = { err: long, msg: long, code: long, request_id: long };
+    const { server, pb } = await against(NONE, json(body, "500 Internal Server Error"));
+    await using _ = server;
+    const error = await failure(pb.health.check());
+    expect([error.msg, error.code, error.requestId].map(({ length }) => length)).toEqual([
+      2_000, 2_000, 2_000,
+    ]);
+  });
+
+  test("has a Retry-After that is a date as seconds from now", async () => {
+    const later = new Date(Date.now() + 90_000).toUTCString();
+    const { server, pb } = await against(NONE, refusal("503 No", "later", { "retry-after": later }));
+    await using _ = server;
+    const { retryAfter } = await failure(pb.health.check());
+    // A date has no milliseconds.
+    expect(retryAfter).toBeWithin(60, 90.001);
   });
 
   test("502 with HTML: no page in the message, and the request id of the header", async () => {

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import { against, badGateway, failure, ID, NEVER, ok, SOON, sdk } from "./client.ts";
 import { json, killed, killedMidReply, refusal, type Step, silent, stuck } from "./scripted-server.ts";
 
@@ -136,6 +136,14 @@ describe("timeouts", () => {
     await using _ = server;
     expect(await failure(pb.me.retrieve({ timeout: 20 }))).toBeInstanceOf(sdk.TimeoutError);
     expect(server.asked).toHaveLength(0);
+  });
+
+  test("are 60 s by default", async () => {
+    const { server, pb } = await against({}, ok);
+    await using _ = server;
+    using timers = spyOn(globalThis, "setTimeout");
+    await pb.health.check();
+    expect(timers.mock.calls.map(([, ms]) => ms)).toContain(60_000);
   });
 
   test("Infinity is none", async () => {

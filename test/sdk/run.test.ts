@@ -173,6 +173,9 @@ describe("sessions.run", () => {
     const refused = await service({ create: [refusal("422 Unprocessable Entity", "invalid")] });
     await using _ = refused.server;
     await expect(refused.pb.sessions.run(params)).rejects.toBeInstanceOf(sdk.UnprocessableEntityError);
+    // Whoever waits for the ids alone.
+    const { created: ids } = refused.pb.sessions.run(params);
+    await expect(ids).rejects.toBeInstanceOf(sdk.UnprocessableEntityError);
     const thrown = await service({});
     await using __ = thrown.server;
     const onProgress = () => {

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import { against, badGateway, HTML, ID, NEVER, sdk } from "./client.ts";
 import { chunk, frame, json, killed, refusal, type Step, silent, stream, text } from "./scripted-server.ts";
 
@@ -59,6 +59,14 @@ describe("a stream", () => {
     expect(await eventsOf(pb.events.session(ID, options))).toEqual(["message 1", "message 2", "deleted"]);
     expect(reconnects).toEqual([expect.any(sdk.TimeoutError), expect.any(sdk.TimeoutError)]);
     await Promise.all(server.asked.map(({ closed }) => closed));
+  });
+
+  test("may be silent for 45 s by default", async () => {
+    const { server, pb } = await against({}, stream(message(1)));
+    await using _ = server;
+    using timers = spyOn(globalThis, "setTimeout");
+    for await (const _event of pb.events.session(ID)) break;
+    expect(timers.mock.calls.map(([, ms]) => ms)).toContain(45_000);
   });
 
   test("with heartbeats is not silent", async () => {
