@@ -1,5 +1,5 @@
 import { and, eq, type SQL, sql } from "drizzle-orm";
-import { type Orm, rowsOf, type Transaction } from "../db/client.ts";
+import { type Orm, type Queryable, rowsOf, type Transaction } from "../db/client.ts";
 import { storedNow } from "../db/columns.ts";
 import { runsPromptsWhere } from "../db/heartbeats.ts";
 import { outbox, prompt } from "../db/tables.ts";
@@ -39,8 +39,8 @@ export const mayRunOn = (host: string) =>
  * alone have, and runs that wait with their sandboxes and are due.
  * @param mayStart a condition on the prompt `p`, unless it has begun.
  */
-export async function offerToOthers(tx: Transaction, host: string, mayStart: SQL): Promise<void> {
-  await tx.execute(sql`select pg_notify(${CHANNELS.warmHost}, others.host || ' ' || others.session_id) from (
+export async function offerToOthers(orm: Queryable, host: string, mayStart: SQL): Promise<void> {
+  await orm.execute(sql`select pg_notify(${CHANNELS.warmHost}, others.host || ' ' || others.session_id) from (
     select w.host, p.session_id
     from unpushed_work w join session s on s.id = w.session_id join prompt p on p.session_id = s.id
     where ${isOfAnother(host)} and s.deleted_at is null and p.status = 'Queued'

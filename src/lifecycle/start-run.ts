@@ -74,12 +74,11 @@ export async function startRun(
       where id = ${promptId}::uuid returning *
     )
     update session s set inbox_status = 'Processing', waiting = null, warm_host = ${lease.host}, updated_at = now()
-    from claimed c where s.id = c.session_id
+    from claimed c left join unpushed_work w on w.session_id = c.session_id where s.id = c.session_id
     returning c.id as "promptId", s.id as "sessionId", s.user_id as "userId", c.lease_epoch as "epoch", c.attempt, c.lease_epoch - c.uncounted_claims as "claims",
       c.kind, coalesce(s.conversation_id, s.id) as "conversationId",
       c.data, s.repo, s.target_branch as "targetBranch", s.branch, s.start_commit as "startCommit", s.pushed_commit as "pushedCommit",
-      (select w.commit from unpushed_work w where w.session_id = s.id) as "unpushedCommit",
-      (select w.host from unpushed_work w where w.session_id = s.id) as "unpushedHost", s.sbx_config as "sbxConfig", c.process - 'counted' as process,
+      w.commit as "unpushedCommit", w.host as "unpushedHost", s.sbx_config as "sbxConfig", c.process - 'counted' as process,
       c.output_offset as "outputOffset", c.cancel_requested_at is not null as "cancelRequested", c.failures, c.outage,
       (select before.warm_host from session before where before.id = s.id) as "warmHost",
       (${conversationCost((table) => sql`${table}.id <> c.id`)}) as "earlierCostUsd",

@@ -126,7 +126,7 @@ export async function claimNext(
   orm: Queryable,
   claimant: Claimant & InProcess,
 ): Promise<ClaimedRun | "reserved" | Held | undefined> {
-  return orm.transaction(async (tx) => {
+  const claimed = await orm.transaction(async (tx) => {
     await tx.execute(sql`select pg_advisory_xact_lock(${CLAIM_LOCK}::bigint)`);
     const [old] = await rowsOf<{ id: string }>(tx, abandoned(claimant.host));
     if (old) return startRun(tx, old.id, claimant);
@@ -136,10 +136,9 @@ export async function claimNext(
       return { heldMs: found.heldMs };
     }
     if (found?.reserved) return "reserved";
-    if (found) return startRun(tx, found.id, claimant);
-    // If a limit held it back, the offer would be in vain, and the other machine's claim would offer in its turn, without
-    // end.
-    await offerToOthers(tx, claimant.host, isWithinLimits(claimant));
-    return undefined;
+    return found && startRun(tx, found.id, claimant);
   });
+  // If a limit held it back, the offer would be in vain, and the other machine's claim would offer in its turn, without end.
+  if (claimed === undefined) await offerToOthers(orm, claimant.host, isWithinLimits(claimant));
+  return claimed;
 }

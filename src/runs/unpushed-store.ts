@@ -109,7 +109,10 @@ async function replace(orm: Orm, run: ClaimedRun, commit: string, bundle: Memory
   if (written.length === 0) throw new LeaseLost();
 }
 
-/** Writes down that this machine alone has the commit. A bundle of earlier ones stays: if the machine is lost, it is all there is. */
+/**
+ * Writes down that this machine alone has the commit. A bundle of earlier ones stays: if the machine is lost, it is all there
+ * is.
+ */
 async function keepsHere(orm: Orm, run: ClaimedRun, commit: string, host: string): Promise<void> {
   const written = await rowsOf(
     orm,

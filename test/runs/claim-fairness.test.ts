@@ -192,7 +192,12 @@ describeEachDatabase("fairness of claims", (database) => {
           : Reflect.get(target, name),
     });
     const transaction = (work: (tx: Orm) => Promise<unknown>) => work(recording);
-    await claimNext({ transaction } as unknown as Orm, { ...CLAIMANT, maxRunning: 0, maxRunningPerUser: 0 });
+    const { execute } = recording;
+    await claimNext({ transaction, execute } as unknown as Orm, {
+      ...CLAIMANT,
+      maxRunning: 0,
+      maxRunningPerUser: 0,
+    });
     expect(statements).toContainEqual(
       expect.stringMatching(/\) next\s+order by turn\.count, turn\.started_at nulls first limit 1$/),
     );
