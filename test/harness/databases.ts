@@ -9,10 +9,39 @@ import { openMigrated } from "./embedded.ts";
 import { createDatabase, describeWith } from "./services.ts";
 import { SLOW_TEST_TIMEOUT_MS, TEST_TIMEOUT_MS } from "./timeouts.ts";
 
+type Body = (database: () => Database) => void;
+
 /** Runs the same tests on the embedded database and on PostgreSQL, each time with a migrated database of their own. */
-export function describeEachDatabase(name: string, body: (database: () => Database) => void): void {
+export function describeEachDatabase(name: string, body: Body): void {
   setDefaultTimeout(TEST_TIMEOUT_MS);
-  const group = (open: () => Promise<{ database: Database; drop: () => Promise<unknown> }>) => () => {
+  describe(
+    `${name} (embedded)`,
+    group(body, async () => {
+      const dataDir = await mkdtemp(join(tmpdir(), "pb-db-"));
+      const database = await openMigrated(dataDir);
+      return { database, drop: () => rm(dataDir, { recursive: true, force: true }) };
+    }),
+  );
+  describeOnPostgres(`${name} (PostgreSQL)`, body);
+}
+
+/** Runs tests on PostgreSQL alone, with a migrated database of their own. */
+export function describeOnPostgres(name: string, body: Body): void {
+  describeWith(
+    "postgres",
+    name,
+    group(body, async () => {
+      const { url, drop } = await createDatabase();
+      return {
+        database: await openPostgres({ url, poolMax: 10, logger: createLogger({ level: "silent" }) }),
+        drop,
+      };
+    }),
+  );
+}
+
+const group =
+  (body: Body, open: () => Promise<{ database: Database; drop: () => Promise<unknown> }>) => () => {
     let opened: Awaited<ReturnType<typeof open>>;
     beforeAll(async () => {
       opened = await open();
@@ -23,23 +52,3 @@ export function describeEachDatabase(name: string, body: (database: () => Databa
     });
     body(() => opened.database);
   };
-  describe(
-    `${name} (embedded)`,
-    group(async () => {
-      const dataDir = await mkdtemp(join(tmpdir(), "pb-db-"));
-      const database = await openMigrated(dataDir);
-      return { database, drop: () => rm(dataDir, { recursive: true, force: true }) };
-    }),
-  );
-  describeWith(
-    "postgres",
-    `${name} (PostgreSQL)`,
-    group(async () => {
-      const { url, drop } = await createDatabase();
-      return {
-        database: await openPostgres({ url, poolMax: 10, logger: createLogger({ level: "silent" }) }),
-        drop,
-      };
-    }),
-  );
-}

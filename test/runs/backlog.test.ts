@@ -1,11 +1,9 @@
-import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { sql } from "drizzle-orm";
-import { type Database, rowsOf, type Transaction } from "../../src/db/client.ts";
-import { openPostgres } from "../../src/db/postgres.ts";
+import { rowsOf, type Transaction } from "../../src/db/client.ts";
 import { redispatchLost } from "../../src/lifecycle/dispatch.ts";
-import { createLogger } from "../../src/observability/logger.ts";
 import { claimNext } from "../../src/runs/claim.ts";
-import { createDatabase, describeWith } from "../harness/services.ts";
+import { describeOnPostgres } from "../harness/databases.ts";
 import { SLOW_TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 
 const BACKLOG = 100_000;
@@ -14,14 +12,10 @@ const DUE = 20;
 const CLAIMANT = { owner: "me", host: "here", ttlMs: 60_000, maxRunning: 1_000, maxRunningPerUser: 100 };
 
 // A long outage of a git host. Claims and the look for prompts without a job are made once a second, or more often.
-describeWith("postgres", `with ${BACKLOG} prompts that wait`, () => {
+describeOnPostgres(`with ${BACKLOG} prompts that wait`, (database) => {
   setDefaultTimeout(SLOW_TEST_TIMEOUT_MS);
-  let server: Awaited<ReturnType<typeof createDatabase>>;
-  let database: Database;
   beforeAll(async () => {
-    server = await createDatabase();
-    database = await openPostgres({ url: server.url, poolMax: 2, logger: createLogger({ level: "silent" }) });
-    const { orm } = database;
+    const { orm } = database();
     const waiting = { for: "git_host", reason: "It is away.", since: new Date(), until: new Date() };
     await orm.execute(sql`insert into session (id, user_id, repo, target_branch, branch, title, prompt_seq, waiting)
       select gen_random_uuid(), 'user ' || n % 50, 'r', 'main', 'b' || n, 't', 1,
@@ -33,10 +27,6 @@ describeWith("postgres", `with ${BACKLOG} prompts that wait`, () => {
       from session s`);
     await orm.execute(sql`analyze`);
   }, SLOW_TEST_TIMEOUT_MS);
-  afterAll(async () => {
-    await database.close();
-    await server.drop();
-  });
 
   /** What this work reads of the prompts, after what is done before it; nothing of both stays. */
   const readsOf = async (
@@ -53,7 +43,7 @@ describeWith("postgres", `with ${BACKLOG} prompts that wait`, () => {
       return { scans: Number(row?.scans), rows: Number(row?.rows) };
     };
     let reads = { scans: Number.NaN, rows: Number.NaN };
-    const done = database.orm.transaction(async (tx) => {
+    const done = database().orm.transaction(async (tx) => {
       await first(tx);
       const before = await read(tx);
       await work(tx);

@@ -19,6 +19,24 @@ describeRuns("takeovers", (fixture) => {
     return ids;
   };
 
+  /** Sandboxes that deliver, and the shutdown that comes before anybody learns of it. */
+  const shutDownAfterDelivery = () => {
+    const { provider } = fixture().machine;
+    const shutdown = new AbortController();
+    const open: RunnerDeps["sandboxes"]["open"] = async (...args) => {
+      const sandbox = await provider.open(...args);
+      return {
+        ...sandbox,
+        async deliverWork(...rest) {
+          await sandbox.deliverWork(...rest);
+          shutdown.abort(new Error("shutting down"));
+          throw new Error("interrupted");
+        },
+      };
+    };
+    return { sandboxes: { ...provider, open }, shutdown: shutdown.signal };
+  };
+
   test("a superseded runner leaves the agent to the one that adopted it, and no line is lost or duplicated", async () => {
     const { database, depsFor, submit, claim, run, promptRow, textsOf, waitForText } = fixture();
     const { promptId } = await submit();
@@ -55,20 +73,8 @@ describeRuns("takeovers", (fixture) => {
     ["has failed", {}],
     ["says that it has lost its conversation", { lostConversation: true }],
   ])("an agent that %s does not begin again once its work may have left the sandbox", async (_, verdict) => {
-    const { machine, depsFor, submit, run, promptRow, sessionRow, fileOnBranch } = fixture();
+    const { depsFor, submit, run, promptRow, sessionRow, fileOnBranch } = fixture();
     const { sessionId, promptId } = await submit();
-    const shutdown = new AbortController();
-    const open: RunnerDeps["sandboxes"]["open"] = async (...args) => {
-      const sandbox = await machine.provider.open(...args);
-      return {
-        ...sandbox,
-        async deliverWork(...rest) {
-          await sandbox.deliverWork(...rest);
-          shutdown.abort(new Error("shutting down"));
-          throw new Error("interrupted");
-        },
-      };
-    };
     let starts = 0;
     const plain = shellAgent("echo once >> work.txt; exit 1", { hasTranscript: async () => true });
     const command: typeof plain.command = (request) => {
@@ -79,8 +85,8 @@ describeRuns("takeovers", (fixture) => {
       const read = plain.reader();
       return { ...read, verdict: (exit) => ({ ...read.verdict(exit), ...verdict }) } as typeof read;
     };
-    const sandboxes = { ...machine.provider, open };
-    await run(promptId, depsFor({ ...plain, command }, { sandboxes }), shutdown.signal);
+    const { sandboxes, shutdown } = shutDownAfterDelivery();
+    await run(promptId, depsFor({ ...plain, command }, { sandboxes }), shutdown);
     expect(await promptRow(promptId)).toMatchObject({
       status: "Running",
       leaseOwner: DETACHED,
@@ -96,23 +102,11 @@ describeRuns("takeovers", (fixture) => {
   test.each(["leave", "stop"] as const)(
     "work that may have left the sandbox is not done again after a shutdown with handover=%s",
     async (handover) => {
-      const { machine, depsFor, submit, run, promptRow, sessionRow, fileOnBranch } = fixture();
+      const { depsFor, submit, run, promptRow, sessionRow, fileOnBranch } = fixture();
       const { sessionId, promptId } = await submit();
-      const shutdown = new AbortController();
-      const open: RunnerDeps["sandboxes"]["open"] = async (...args) => {
-        const sandbox = await machine.provider.open(...args);
-        return {
-          ...sandbox,
-          async deliverWork(...rest) {
-            await sandbox.deliverWork(...rest);
-            shutdown.abort(new Error("shutting down"));
-            throw new Error("interrupted");
-          },
-        };
-      };
       const agent = shellAgent("echo once >> work.txt");
-      const sandboxes = { ...machine.provider, open };
-      await run(promptId, depsFor(agent, { sandboxes, handover }), shutdown.signal);
+      const { sandboxes, shutdown } = shutDownAfterDelivery();
+      await run(promptId, depsFor(agent, { sandboxes, handover }), shutdown);
       expect(await promptRow(promptId)).toMatchObject({ status: "Running", leaseOwner: DETACHED });
       await run(promptId, depsFor(agent));
       expect(await promptRow(promptId)).toMatchObject({ status: "Completed", attempt: 1 });
