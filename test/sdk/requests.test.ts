@@ -113,6 +113,16 @@ describe("retries", () => {
     // 75 to 100 ms, and 112 to 150 ms.
     expect(performance.now() - start).toBeGreaterThanOrEqual(185);
   });
+
+  test("begin after half a second by default, less up to a quarter of it", async () => {
+    const { server, pb } = await against({ backoff: undefined }, badGateway, ok);
+    await using _ = server;
+    using random = spyOn(Math, "random").mockReturnValue(0);
+    using timers = spyOn(globalThis, "setTimeout");
+    await pb.health.check();
+    expect(random).toHaveBeenCalled();
+    expect(timers.mock.calls.map(([, ms]) => ms)).toContain(500);
+  });
 });
 
 describe("timeouts", () => {
