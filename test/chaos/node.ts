@@ -1,6 +1,7 @@
 import { programArgv } from "../harness/backend.ts";
 import { freePort } from "../harness/machine.ts";
 import { type RunningProcess, startProcess } from "../harness/process.ts";
+import { START_TIMEOUT_MS } from "../harness/timeouts.ts";
 
 /** One process of the service; can be killed and restarted at the same address. */
 export interface Node {
@@ -45,7 +46,9 @@ export async function makeNode(options: {
         const process = startProcess({ argv: [...programArgv(), ...args], env: all, cwd });
         node.lives.push(process.lines);
         try {
-          await process.waitForLine(serves ? /listens on/ : /prompt-backend runs/, { timeoutMs: 60_000 });
+          await process.waitForLine(serves ? /listens on/ : /prompt-backend runs/, {
+            timeoutMs: START_TIMEOUT_MS,
+          });
           node.process = process;
           void process.exit.then(({ code, signal }) => {
             if (node.process === process)

@@ -6,6 +6,7 @@ import { GATEWAY_PORT } from "../../src/sandboxes/isolation/isolation.ts";
 import { type Deployment, programArgv } from "../harness/backend.ts";
 import { freePort } from "../harness/machine.ts";
 import { type RunningProcess, startProcess } from "../harness/process.ts";
+import { START_TIMEOUT_MS } from "../harness/timeouts.ts";
 import { until } from "../harness/until.ts";
 import { blocksOf, shell } from "./guide.ts";
 
@@ -49,7 +50,7 @@ export async function operator(deployment: Deployment, env: Record<string, strin
         cwd: deployment.folder,
       });
       const [, url = ""] = await running.waitForLine(/(?:listens on (\S+)|prompt-backend runs )/, {
-        timeoutMs: 60_000,
+        timeoutMs: START_TIMEOUT_MS,
       });
       return { ...running, url };
     },

@@ -5,6 +5,7 @@ import { killMarked, MARKER, signal } from "../../src/sandboxes/process/processe
 import { type RunningProcess, startProcess } from "./process.ts";
 import { removeFolder } from "./remove-folder.ts";
 import { createDatabase, createRedis } from "./services.ts";
+import { START_TIMEOUT_MS } from "./timeouts.ts";
 import { until } from "./until.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
@@ -104,7 +105,7 @@ export async function startBackend(
     env: { ...deployment.env, ...options.env },
     cwd: deployment.folder,
   });
-  const url = (await running.waitForLine(/listens on (\S+)/, { timeoutMs: 60_000 }))[1] as string;
+  const url = (await running.waitForLine(/listens on (\S+)/, { timeoutMs: START_TIMEOUT_MS }))[1] as string;
 
   const request: Backend["request"] = async (method, path, body, headers = {}) => {
     const reply = await fetch(new URL(path, url), {
@@ -155,7 +156,7 @@ export async function startWorker(
     env: { ...deployment.env, ...env },
     cwd: deployment.folder,
   });
-  await running.waitForLine(/prompt-backend runs /, { timeoutMs: 60_000 });
+  await running.waitForLine(/prompt-backend runs /, { timeoutMs: START_TIMEOUT_MS });
   return running;
 }
 
