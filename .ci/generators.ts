@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import { freePort } from "../test/harness/machine.ts";
 import { startProcess } from "../test/harness/process.ts";
 import { removeFolder } from "../test/harness/remove-folder.ts";
+import { START_TIMEOUT_MS } from "../test/harness/timeouts.ts";
 import { CANNOT_RUN, run } from "./program.ts";
 
 /**
@@ -127,7 +128,7 @@ async function main(): Promise<number> {
     env: { HOME: scratch, DATA_DIR: join(scratch, "data"), PORT: String(port), AUTH_MODE: "none" },
   });
   cleanUp.defer(() => service[Symbol.asyncDispose]());
-  await service.waitForLine(/listens on /, { timeoutMs: 120_000 });
+  await service.waitForLine(/listens on /, { timeoutMs: START_TIMEOUT_MS });
   const document = join(scratch, "openapi.json");
   await Bun.write(document, await (await fetch(`${url}/openapi.json`)).text());
 

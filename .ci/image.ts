@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { freePort, installPackages, isRoot } from "../test/harness/machine.ts";
 import { type RunningProcess, startProcess } from "../test/harness/process.ts";
+import { START_TIMEOUT_MS } from "../test/harness/timeouts.ts";
 import { until } from "../test/harness/until.ts";
 import { run } from "./program.ts";
 
@@ -151,7 +152,7 @@ async function testImage(options: { root: string; config: ImageConfig; scratch: 
   await result([...git, "commit", "-q", "--allow-empty", "-m", "First"]);
   const env = { AUTH_MODE: "none", HOST: "127.0.0.1" };
   await using server = inside([...config.Entrypoint, "server", "--with-bg-tasks", "--handover=stop"], env);
-  const [, url = ""] = await server.waitForLine(/listens on (\S+)/, { timeoutMs: 60_000 });
+  const [, url = ""] = await server.waitForLine(/listens on (\S+)/, { timeoutMs: START_TIMEOUT_MS });
   const during = await result(health);
   expect("the health check succeeds while the service is running", during.code === 0, during);
   const branch = await submit(url);

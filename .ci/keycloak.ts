@@ -6,6 +6,7 @@ import { runProgram } from "../test/harness/backend.ts";
 import { findChromium, freePort, installPackages } from "../test/harness/machine.ts";
 import { startProcess } from "../test/harness/process.ts";
 import { removeFolder } from "../test/harness/remove-folder.ts";
+import { START_TIMEOUT_MS } from "../test/harness/timeouts.ts";
 import { expect } from "../test/keycloak/expect.ts";
 import { download, type Keycloak, startKeycloak, versionOfCompose } from "../test/keycloak/server.ts";
 import { signInByBrowser } from "../test/keycloak/sign-in.ts";
@@ -117,7 +118,7 @@ async function main(): Promise<number> {
     env: { HOME: scratch, DATA_DIR: join(scratch, "data"), PORT: String(port) },
   });
   cleanUp.defer(() => service[Symbol.asyncDispose]());
-  await service.waitForLine(/listens on /, { timeoutMs: 120_000 });
+  await service.waitForLine(/listens on /, { timeoutMs: START_TIMEOUT_MS });
   const ui = await openWebUi(variablesOf(variables));
   cleanUp.defer(ui.close);
 

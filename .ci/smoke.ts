@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { freePort } from "../test/harness/machine.ts";
 import { type RunningProcess, scratchEnv, startProcess } from "../test/harness/process.ts";
+import { START_TIMEOUT_MS } from "../test/harness/timeouts.ts";
 import { until } from "../test/harness/until.ts";
 
 /** `bun .ci/smoke.ts [BINARY]`: a user's first five minutes, with nothing but the executable in an empty directory. */
@@ -19,7 +20,9 @@ async function smoke(binary: string): Promise<void> {
       const port = await freePort();
       const env = { PORT: String(port), LOCAL_REPOSITORIES: repo };
       await using server = startProcess({ argv: [binary], cwd: home, env });
-      const [, url = ""] = await server.waitForLine(/listens on (http:\/\/\S+)/, { timeoutMs: 60_000 });
+      const [, url = ""] = await server.waitForLine(/listens on (http:\/\/\S+)/, {
+        timeoutMs: START_TIMEOUT_MS,
+      });
       step(`listens on ${url}`);
       try {
         await runSession({ binary, home, repo, url });

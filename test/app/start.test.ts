@@ -12,6 +12,7 @@ import {
 } from "../harness/backend.ts";
 import { type RunningProcess, startProcess } from "../harness/process.ts";
 import { describeWith } from "../harness/services.ts";
+import { START_TIMEOUT_MS } from "../harness/timeouts.ts";
 import { until } from "../harness/until.ts";
 
 /** The advisory lock of migrations, "prompt-b" in ASCII. */
@@ -131,6 +132,6 @@ test("the audit log is sealed whichever tasks a process has, and with what a com
   const { code } = await runProgram(["token", "--user", "eve"], { cwd, env });
   expect(code).toBe(0);
   await using running = startProcess({ argv: [...programArgv(), "server"], env, cwd });
-  await running.waitForLine(/audit log sealed/, { timeoutMs: 60_000 });
+  await running.waitForLine(/audit log sealed/, { timeoutMs: START_TIMEOUT_MS });
   expect(readdirSync(join(deployment.dataDir, "acts"))).toEqual([]);
 }, 180_000);

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { createDeployment, runProgram, startBackend } from "../harness/backend.ts";
 import { startProcess } from "../harness/process.ts";
 import { makeRepository } from "../harness/repository.ts";
+import { START_TIMEOUT_MS } from "../harness/timeouts.ts";
 import { until } from "../harness/until.ts";
 import { blocksOf, ROOT, shell } from "./guide.ts";
 
@@ -45,7 +46,7 @@ describe("guides, executed as written", () => {
       const blocks = await blocksOf("docs/SETUP_LOCAL.md");
       const [start = "", use = "", look = ""] = blocks.map(({ commands }) => commands);
       await using running = startProcess({ argv: ["bash", "-c", start], cwd: clone, env: { PORT: "0" } });
-      const [, url = ""] = await running.waitForLine(/listens on (\S+)/, { timeoutMs: 120_000 });
+      const [, url = ""] = await running.waitForLine(/listens on (\S+)/, { timeoutMs: START_TIMEOUT_MS });
       // The guide's port may be in use here.
       const { out, err, code } = await shell(use.replaceAll("http://127.0.0.1:8000", url), { cwd: clone });
       expect([code, err.includes("curl:") ? err : ""]).toEqual([0, ""]);
