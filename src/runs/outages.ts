@@ -2,6 +2,7 @@ import { isDatabaseUnavailable } from "../db/client.ts";
 import type { OutageCause } from "../db/columns.ts";
 import type { OutageSeries } from "../db/json-columns.ts";
 import { RepositoryError } from "../sandboxes/sandbox.ts";
+import { messageOf } from "../shared/errors.ts";
 
 const FIRST_DELAY_MS = 5_000;
 const LONGEST_DELAY_MS = 10 * 60_000;
@@ -32,14 +33,18 @@ export class Outage extends Error {
   }
 }
 
+/** What a failed work on a repository waits for; for other faults, it is nothing outside the service. */
+const CAUSES: Readonly<Partial<Record<RepositoryError["fault"], OutageCause>>> = {
+  git_host: "git_host",
+  sandbox: "sandbox",
+  elsewhere: "machine",
+};
+
 /** What the prompt must wait for, if the error is of that kind. */
 export function outageOf(error: unknown): Outage | undefined {
   if (error instanceof Outage) return error;
-  if (error instanceof RepositoryError) {
-    const { fault, message } = error;
-    if (fault === "git_host" || fault === "sandbox") return new Outage(message, fault, { cause: error });
-    if (fault === "elsewhere") return new Outage(message, "machine", { cause: error });
-  }
+  const repositoryCause = error instanceof RepositoryError ? CAUSES[error.fault] : undefined;
+  if (repositoryCause !== undefined) return new Outage(messageOf(error), repositoryCause, { cause: error });
   if (isDatabaseUnavailable(error))
     return new Outage("The service's database could not be reached.", "database", { cause: error });
   return undefined;
