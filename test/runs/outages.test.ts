@@ -1,16 +1,13 @@
 import { expect, test } from "bun:test";
-import { and, eq, ne, sql } from "drizzle-orm";
-import type { AgentVerdict } from "../../src/agents/agent.ts";
+import { eq, sql } from "drizzle-orm";
 import { createClaudeReader } from "../../src/agents/claude-reader.ts";
 import { deadLetter, prompt } from "../../src/db/tables.ts";
 import { revivePrompts } from "../../src/lifecycle/revive.ts";
 import { addPrompt } from "../../src/prompts/create-store.ts";
-import { claimNext } from "../../src/runs/claim.ts";
 import type { RunnerDeps } from "../../src/runs/runner.ts";
 import { openRunWriter } from "../../src/runs/writer.ts";
 import { RepositoryError, type Sandbox } from "../../src/sandboxes/sandbox.ts";
 import { idleSandboxes } from "../../src/sandboxes/store.ts";
-import { Secret } from "../../src/shared/secret.ts";
 import { claimRun } from "../harness/seed.ts";
 import { describeRuns, LIMITS, never, shellAgent } from "./fixture.ts";
 
@@ -280,54 +277,6 @@ describeRuns("what is outside the service and does not answer", (fixture) => {
     await expect(late.handOver()).rejects.toThrow("another runner");
   });
 
-  test.each([
-    [429, { "retry-after": "1800" }, 1_800_000],
-    [529, {}, 5_000],
-    [500, {}, 5_000],
-  ])(
-    "a model that answers %p is waited for, and so is what it asks for",
-    async (status, headers, delayMs) => {
-      const { depsFor, submit, run, promptRow, sessionRow, skipBackoff, fileOnBranch } = fixture();
-      let answers = false;
-      const server = Bun.serve({
-        port: 0,
-        hostname: "127.0.0.1",
-        fetch: () => (answers ? Response.json({}) : new Response("no", { status, headers })),
-      });
-      const model = { upstream: `http://127.0.0.1:${server.port}`, apiKey: new Secret("sk-test") };
-      const ask =
-        'curl -sf -o /dev/null -H "x-api-key: $ANTHROPIC_API_KEY" -d x "$ANTHROPIC_BASE_URL/v1/messages"';
-      const agent = { ...shellAgent(`echo begun; ${ask} && echo work > work.txt`), needsModel: true };
-      const needy: typeof agent = {
-        ...agent,
-        command: (request) => {
-          const command = agent.command(request);
-          const { baseUrl = "", token = "" } = request.model ?? {};
-          return {
-            ...command,
-            env: { ...command.env, ANTHROPIC_BASE_URL: baseUrl, ANTHROPIC_API_KEY: token, NO_PROXY: "*" },
-          };
-        },
-      };
-      const deps = depsFor(needy, { model });
-      const { sessionId, promptId } = await submit();
-      for (let tries = 1; tries <= 6; tries += 1) {
-        await run(promptId, deps);
-        const row = await promptRow(promptId);
-        expect(row).toMatchObject({ status: "Queued", waitingFor: "model", attempt: 0, outage: { tries } });
-        expect(row.error).toContain(`The model's API is not available (it answered with status ${status}).`);
-        const waits = (row.notBefore?.getTime() ?? 0) - row.updatedAt.getTime();
-        if (tries === 1) expect(Math.abs(waits - delayMs)).toBeLessThan(delayMs / 2 + 100);
-        await skipBackoff(promptId);
-      }
-      answers = true;
-      await run(promptId, deps);
-      expect(await promptRow(promptId)).toMatchObject({ status: "Completed", outage: null });
-      expect(await fileOnBranch((await sessionRow(sessionId))?.branch, "work.txt")).toBe("work\n");
-      await server.stop(true);
-    },
-  );
-
   test("an agent without the tools of its sandbox is stopped, and its prompt is tried again, never completed", async () => {
     const { depsFor, submit, run, promptRow, sessionRow, skipBackoff, fileOnBranch } = fixture();
     const { promptId, sessionId } = await submit();
@@ -356,60 +305,6 @@ describeRuns("what is outside the service and does not answer", (fixture) => {
     expect(await fileOnBranch((await sessionRow(sessionId))?.branch, "work.txt")).toBe("work\n");
   });
 
-  test("an agent that had begun when the model stopped answering goes on in its sandbox, with its conversation", async () => {
-    const { database, machine, depsFor, submit, run, promptRow, sessionRow, fileOnBranch } = fixture();
-    let answers = false;
-    const server = Bun.serve({
-      port: 0,
-      hostname: "127.0.0.1",
-      fetch: () => (answers ? Response.json({}) : new Response("overloaded", { status: 529 })),
-    });
-    const model = { upstream: `http://127.0.0.1:${server.port}`, apiKey: new Secret("sk-test") };
-    const ask =
-      'curl -sf -o /dev/null -H "x-api-key: $ANTHROPIC_API_KEY" -d x "$ANTHROPIC_BASE_URL/v1/messages"';
-    const plain = shellAgent(`echo step >> work.txt; ${ask}`);
-    const resumed: boolean[] = [];
-    const agent: typeof plain = {
-      ...plain,
-      needsModel: true,
-      hasTranscript: async () => resumed.length > 0,
-      command: (request) => {
-        resumed.push(request.resume);
-        const { baseUrl = "", token = "" } = request.model ?? {};
-        const command = plain.command(request);
-        const env = { ...command.env, ANTHROPIC_BASE_URL: baseUrl, ANTHROPIC_API_KEY: token, NO_PROXY: "*" };
-        return { ...command, env };
-      },
-      reader: () => {
-        const reader = plain.reader();
-        return {
-          ...reader,
-          verdict: (exit) =>
-            ({ ...reader.verdict(exit), ...(exit.code !== 0 && { worked: true }) }) as AgentVerdict,
-        };
-      },
-    };
-    const { promptId, sessionId } = await submit();
-    await run(promptId, depsFor(agent, { model }));
-    const parked = await promptRow(promptId);
-    expect(parked).toMatchObject({ status: "Running", leaseOwner: "detached", waitingFor: "model" });
-    expect(await idleSandboxes(database.orm)).not.toContainEqual(expect.objectContaining({ sessionId }));
-    // Nobody's slot is taken: with a limit of one running prompt, another one starts.
-    const other = await submit();
-    const host = machine.provider.host;
-    const one = { owner: "other", host, ttlMs: 60_000, maxRunning: 1, maxRunningPerUser: 1 };
-    const rest = and(ne(prompt.id, other.promptId), eq(prompt.status, "Queued"));
-    await database.orm.update(prompt).set({ notBefore: sql`now() + interval '1 hour'` }).where(rest);
-    expect(await claimNext(database.orm, one)).toMatchObject({ promptId: other.promptId });
-    answers = true;
-    await database.orm.update(prompt).set({ notBefore: sql`now()` }).where(eq(prompt.id, promptId));
-    await run(promptId, depsFor(agent, { model }));
-    expect(await promptRow(promptId)).toMatchObject({ status: "Completed", attempt: 1, outage: null });
-    expect(resumed).toEqual([false, true]);
-    expect(await fileOnBranch((await sessionRow(sessionId))?.branch, "work.txt")).toBe("step\nstep\n");
-    await server.stop(true);
-  });
-
   // Writes are retried for as long as the lease lasts; what a run reads to prepare is not.
   test("the service's own database is waited for like anything else, and no attempt is counted", async () => {
     const { depsFor, submit, run, promptRow, sessionRow, skipBackoff, fileOnBranch } = fixture();
@@ -435,16 +330,5 @@ describeRuns("what is outside the service and does not answer", (fixture) => {
     await run(promptId, unlucky);
     expect(await promptRow(promptId)).toMatchObject({ status: "Completed", attempt: 1, outage: null });
     expect(await fileOnBranch((await sessionRow(sessionId))?.branch, "work.txt")).toBe("work\n");
-  });
-
-  test("a wrong key for the model is nothing to wait for", async () => {
-    const { depsFor, submit, run, promptRow } = fixture();
-    const { promptId } = await submit();
-    const reader = () => ({
-      ...shellAgent("true").reader(),
-      verdict: () => ({ ok: false, reason: "No.", summary: "", usage: {}, modelFailed: true }) as const,
-    });
-    await run(promptId, depsFor(shellAgent("true", { reader })));
-    expect(await promptRow(promptId)).toMatchObject({ status: "Failed", errorKind: "agent" });
   });
 });

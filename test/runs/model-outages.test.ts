@@ -1,0 +1,123 @@
+import { expect, test } from "bun:test";
+import { and, eq, ne, sql } from "drizzle-orm";
+import type { Agent, AgentVerdict } from "../../src/agents/agent.ts";
+import { prompt } from "../../src/db/tables.ts";
+import { claimNext } from "../../src/runs/claim.ts";
+import { idleSandboxes } from "../../src/sandboxes/store.ts";
+import { Secret } from "../../src/shared/secret.ts";
+import { describeRuns, shellAgent } from "./fixture.ts";
+
+/** A model that fails in this way until it is told to answer. */
+function startModel(failure: ResponseInit) {
+  let answers = false;
+  const server = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch: () => (answers ? Response.json({}) : new Response("no", failure)),
+  });
+  return {
+    model: { upstream: `http://127.0.0.1:${server.port}`, apiKey: new Secret("sk-test") },
+    answer() {
+      answers = true;
+    },
+    [Symbol.asyncDispose]: () => server.stop(true),
+  };
+}
+
+/** A shell command that asks the model, and fails if it does not answer. */
+const ASK = 'curl -sf -o /dev/null -H "x-api-key: $ANTHROPIC_API_KEY" -d x "$ANTHROPIC_BASE_URL/v1/messages"';
+
+/** The agent, with access to the model. */
+const asking = (agent: Agent): Agent => ({
+  ...agent,
+  needsModel: true,
+  command(request) {
+    const command = agent.command(request);
+    const { baseUrl = "", token = "" } = request.model ?? {};
+    const env = { ...command.env, ANTHROPIC_BASE_URL: baseUrl, ANTHROPIC_API_KEY: token, NO_PROXY: "*" };
+    return { ...command, env };
+  },
+});
+
+describeRuns("a model that does not answer", (fixture) => {
+  test.each([
+    [429, { "retry-after": "1800" }, 1_800_000],
+    [529, {}, 5_000],
+    [500, {}, 5_000],
+  ])(
+    "a model that answers %p is waited for, and so is what it asks for",
+    async (status, headers, delayMs) => {
+      const { depsFor, submit, run, promptRow, sessionRow, skipBackoff, fileOnBranch } = fixture();
+      await using host = startModel({ status, headers });
+      const agent = shellAgent(`echo begun; ${ASK} && echo work > work.txt`);
+      const deps = depsFor(asking(agent), { model: host.model });
+      const { sessionId, promptId } = await submit();
+      for (let tries = 1; tries <= 6; tries += 1) {
+        await run(promptId, deps);
+        const row = await promptRow(promptId);
+        expect(row).toMatchObject({ status: "Queued", waitingFor: "model", attempt: 0, outage: { tries } });
+        expect(row.error).toContain(`The model's API is not available (it answered with status ${status}).`);
+        const waits = (row.notBefore?.getTime() ?? 0) - row.updatedAt.getTime();
+        if (tries === 1) expect(Math.abs(waits - delayMs)).toBeLessThan(delayMs / 2 + 100);
+        await skipBackoff(promptId);
+      }
+      host.answer();
+      await run(promptId, deps);
+      expect(await promptRow(promptId)).toMatchObject({ status: "Completed", outage: null });
+      expect(await fileOnBranch((await sessionRow(sessionId))?.branch, "work.txt")).toBe("work\n");
+    },
+  );
+
+  test("an agent that had begun when the model stopped answering goes on in its sandbox, with its conversation", async () => {
+    const { database, machine, depsFor, submit, run, promptRow, sessionRow, fileOnBranch } = fixture();
+    await using upstream = startModel({ status: 529 });
+    const { model } = upstream;
+    const plain = asking(shellAgent(`echo step >> work.txt; ${ASK}`));
+    const resumed: boolean[] = [];
+    const agent: Agent = {
+      ...plain,
+      hasTranscript: async () => resumed.length > 0,
+      command(request) {
+        resumed.push(request.resume);
+        return plain.command(request);
+      },
+      reader: () => {
+        const reader = plain.reader();
+        return {
+          ...reader,
+          verdict: (exit) =>
+            ({ ...reader.verdict(exit), ...(exit.code !== 0 && { worked: true }) }) as AgentVerdict,
+        };
+      },
+    };
+    const { promptId, sessionId } = await submit();
+    await run(promptId, depsFor(agent, { model }));
+    const parked = await promptRow(promptId);
+    expect(parked).toMatchObject({ status: "Running", leaseOwner: "detached", waitingFor: "model" });
+    expect(await idleSandboxes(database.orm)).not.toContainEqual(expect.objectContaining({ sessionId }));
+    // Nobody's slot is taken: with a limit of one running prompt, another one starts.
+    const other = await submit();
+    const host = machine.provider.host;
+    const one = { owner: "other", host, ttlMs: 60_000, maxRunning: 1, maxRunningPerUser: 1 };
+    const rest = and(ne(prompt.id, other.promptId), eq(prompt.status, "Queued"));
+    await database.orm.update(prompt).set({ notBefore: sql`now() + interval '1 hour'` }).where(rest);
+    expect(await claimNext(database.orm, one)).toMatchObject({ promptId: other.promptId });
+    upstream.answer();
+    await database.orm.update(prompt).set({ notBefore: sql`now()` }).where(eq(prompt.id, promptId));
+    await run(promptId, depsFor(agent, { model }));
+    expect(await promptRow(promptId)).toMatchObject({ status: "Completed", attempt: 1, outage: null });
+    expect(resumed).toEqual([false, true]);
+    expect(await fileOnBranch((await sessionRow(sessionId))?.branch, "work.txt")).toBe("step\nstep\n");
+  });
+
+  test("a wrong key for the model is nothing to wait for", async () => {
+    const { depsFor, submit, run, promptRow } = fixture();
+    const { promptId } = await submit();
+    const reader = () => ({
+      ...shellAgent("true").reader(),
+      verdict: () => ({ ok: false, reason: "No.", summary: "", usage: {}, modelFailed: true }) as const,
+    });
+    await run(promptId, depsFor(shellAgent("true", { reader })));
+    expect(await promptRow(promptId)).toMatchObject({ status: "Failed", errorKind: "agent" });
+  });
+});
