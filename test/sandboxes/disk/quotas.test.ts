@@ -4,8 +4,7 @@ import { mkdtemp, readdir, readFile, rm, statfs, utimes, writeFile } from "node:
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createLogger } from "../../../src/observability/logger.ts";
-import { openDiskQuotas, type QuotaMethod } from "../../../src/sandboxes/disk/quotas.ts";
-import { watchedSpaces } from "../../../src/sandboxes/disk/watched.ts";
+import { openDiskQuotas } from "../../../src/sandboxes/disk/quotas.ts";
 import { withinQuota } from "../../../src/sandboxes/disk/within-quota.ts";
 import { mountsBelow, removeFolder } from "../../harness/remove-folder.ts";
 import { SLOW_TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
@@ -226,78 +225,6 @@ function describeMethod(kind: string, open: () => Promise<QuotaFixture>): void {
     });
   });
 }
-
-test("a tree that takes too long to walk over ends the run: it was walked over again and again, unwatched", async () => {
-  const folder = await mkdtemp(join(scratch, "slow-"));
-  const bin = await pathWithout(folder, ["du"]);
-  await writeFile(join(bin, "du"), "#!/bin/sh\nexec sleep 600\n", { mode: 0o755 });
-  const space = { id: "", folder, state: folder };
-  const method: QuotaMethod = {
-    ...{
-      kind: "watch",
-      detail: "",
-      enforced: false,
-      open: async () => undefined,
-      release: async () => undefined,
-    },
-    counted: async () => ({ bytes: 0, files: 0 }),
-    walked: () => [folder],
-    intact: async () => true,
-  };
-  const limits = { bytes: LIMIT, files: 1_000 };
-  const logger = createLogger({ level: "silent" });
-  const spaces = watchedSpaces({ method, root: folder, path: bin, limits, logger, walkTimeoutMs: 100 });
-  const full = Promise.withResolvers<void>();
-  spaces.watch(space, full.resolve);
-  await full.promise;
-});
-
-/**
- * A sandbox that is only watched, and is filled after it was walked over for the first time. @returns when it is noticed.
- * @param options.root on the disk whose free space is asked for. @param options.du what each walk begins with.
- */
-async function fillWatched(options: { root?: string; du?: string }): Promise<void> {
-  const folder = await mkdtemp(join(scratch, "watched-"));
-  const bin = await pathWithout(await mkdtemp(join(scratch, "bin-")), ["du"]);
-  const walked = join(bin, "walked");
-  const script = `#!/bin/sh\n${options.du ?? ""}\n${Bun.which("du")} "$@"\necho >> ${walked}\n`;
-  await writeFile(join(bin, "du"), script, { mode: 0o755 });
-  const method: QuotaMethod = {
-    ...{ kind: "watch", detail: "", enforced: false },
-    ...{ open: async () => undefined, release: async () => undefined },
-    counted: async () => ({ bytes: 0, files: 0 }),
-    walked: () => [folder],
-    intact: async () => true,
-  };
-  const limits = { bytes: LIMIT, files: 1_000 };
-  const logger = createLogger({ level: "silent" });
-  const spaces = watchedSpaces({ method, root: options.root ?? folder, path: bin, limits, logger });
-  let full = false;
-  spaces.watch({ id: "", folder, state: folder }, () => {
-    full = true;
-  });
-  // Bytes and files are counted at the same time.
-  await until(async () => (await Bun.file(walked).text()).length >= 2, {
-    what: "the first walk",
-    timeoutMs: SLOW_TEST_TIMEOUT_MS,
-  });
-  // More and more: others on this disk may free some of it.
-  const piece = crypto.getRandomValues(Buffer.alloc(65_536)).toString("hex").repeat(160);
-  for (let n = 0; !full; n += 1) {
-    if (n < 20) await writeFile(join(folder, `large-${n}`), piece);
-    await Bun.sleep(100);
-  }
-}
-
-test("who fills the disk is noticed by its free space, before the next walk is due", async () => {
-  // Walks that take 5 s are made every 100 s.
-  await fillWatched({ du: "sleep 5" });
-});
-
-test("who uses what others have freed is noticed by the walks, which are repeated", async () => {
-  // The free space of another disk: it does not change.
-  await fillWatched({ root: "/dev" });
-});
 
 describeMethod("watch", () => openQuotaFixture({ path: onlyWatched }));
 if (isRoot) describeMethod("image", () => openQuotaFixture());
