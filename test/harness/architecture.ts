@@ -8,6 +8,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["db"],
   ["queue"],
   ["egress"],
+  ["forges"],
   ["agents"],
   ["sandboxes"],
   ["auth"],
