@@ -70,8 +70,10 @@ export interface PullRequest {
   /** Null: the host does not know (yet). */
   mergeable: boolean | null;
   createdAt: Date;
-  checks: readonly Check[];
-  reviews: readonly Review[];
+  /** Null: not read. `readPullRequest` alone reads them, where the credential may: some tokens can do all but that. */
+  checks: readonly Check[] | null;
+  /** Null: not read. `readPullRequest` alone reads them. */
+  reviews: readonly Review[] | null;
 }
 
 export interface Check {

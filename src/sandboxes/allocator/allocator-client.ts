@@ -1,9 +1,9 @@
 import type { BorrowedItem } from "../../db/json-columns.ts";
+import { textUpTo } from "../../shared/bounded-body.ts";
 import { messageOf } from "../../shared/errors.ts";
 import { isUnavailableStatus, retryAfterMs } from "../../shared/http-status.ts";
 import { RepositoryError } from "../git/git-errors.ts";
 import { SandboxUnavailable } from "../sandbox.ts";
-import { textUpTo } from "./bounded-body.ts";
 
 /** Seconds that the allocator may hold a request to borrow before it answers that no sandbox is available. */
 const WAIT_S = 20;

@@ -1,8 +1,8 @@
 import { open } from "node:fs/promises";
+import { textUpTo } from "../../shared/bounded-body.ts";
 import { messageOf } from "../../shared/errors.ts";
 import { isUnavailableStatus } from "../../shared/http-status.ts";
 import { type Fault, RepositoryError } from "../git/git-errors.ts";
-import { textUpTo } from "./bounded-body.ts";
 
 const REQUEST_TIMEOUT_MS = 120_000;
 /** Bytes of a file in one request or reply; larger files are transferred in pieces. */
