@@ -1,0 +1,95 @@
+import type { Octokit } from "@octokit/core";
+import type { Static, TSchema } from "@sinclair/typebox";
+import type { ForgeHost } from "../../config/forge-hosts.ts";
+import { unlessAborted } from "../../shared/time.ts";
+import { ForgeError, type ForgeRepository } from "../forge.ts";
+import { mintAppToken, type Needs } from "./app-tokens.ts";
+import { checkReply, type Doing, githubError } from "./github-errors.ts";
+import { openOctokit } from "./octokit.ts";
+
+/** Entries of a list in one reply: a hundred checks with their whole output would be too large. */
+const PAGE = 50;
+const MAX_PAGES = 20;
+
+/** The requests of one call of the seam, about one repository. */
+export interface GithubCall {
+  /** Where requests go: the parameters of their paths. */
+  at: { owner: string; repo: string };
+  /** @param what after "to", for error messages. @throws ForgeError */
+  ask<S extends TSchema>(
+    what: string,
+    schema: S,
+    send: (octokit: Octokit) => Promise<{ status: number; data: unknown }>,
+  ): Promise<Static<S>>;
+}
+
+/** @param needs of an app's token; a configured token may do what it may do. @throws ForgeError */
+export async function openGithubCall(
+  host: ForgeHost,
+  { path }: ForgeRepository,
+  needs: Needs,
+  signal: AbortSignal,
+): Promise<GithubCall> {
+  const [owner = "", repo = ""] = path.split("/");
+  const { credential } = host;
+  const app = credential?.kind === "app" ? credential : undefined;
+  const open = async () =>
+    openOctokit(
+      host,
+      app
+        ? { token: await mintAppToken({ host, app }, path, needs, signal) }
+        : credential?.kind === "token"
+          ? credential
+          : undefined,
+      signal,
+    );
+  let octokit = await open();
+  let renewable = app !== undefined;
+
+  const attempt = async <S extends TSchema>(
+    doing: Doing,
+    schema: S,
+    send: (octokit: Octokit) => Promise<{ status: number; data: unknown }>,
+  ): Promise<Static<S>> => {
+    try {
+      return checkReply(schema, await unlessAborted(send(octokit), signal), doing);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw githubError(error, doing);
+    }
+  };
+
+  return {
+    at: { owner, repo },
+    async ask(what, schema, send) {
+      const doing = {
+        host: new URL(host.url).host,
+        what: `${what} in ${path}`,
+        credential: credential?.kind,
+      };
+      try {
+        return await attempt(doing, schema, send);
+      } catch (error) {
+        if (!renewable || !(error instanceof ForgeError) || error.fault !== "unauthorised") throw error;
+        // An app's token expires after an hour, and a new one is not known to all of GitHub's servers at once.
+        renewable = false;
+        octokit = await open();
+        return attempt(doing, schema, send);
+      }
+    },
+  };
+}
+
+/** All entries of a list. @throws ForgeError when there are more than are read. */
+export async function allPages<T>(
+  what: string,
+  page: (paging: { per_page: number; page: number }) => Promise<readonly T[]>,
+): Promise<readonly T[]> {
+  const all: T[] = [];
+  for (let number = 1; number <= MAX_PAGES; number += 1) {
+    const entries = await page({ per_page: PAGE, page: number });
+    all.push(...entries);
+    if (entries.length < PAGE) return all;
+  }
+  throw new ForgeError("invalid", `There are more than ${PAGE * MAX_PAGES} ${what}: they are not read.`);
+}

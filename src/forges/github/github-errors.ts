@@ -1,0 +1,170 @@
+import { RequestError } from "@octokit/request-error";
+import { type Static, type TSchema, Type as t } from "@sinclair/typebox";
+import { Value } from "@sinclair/typebox/value";
+import { messageOf } from "../../shared/errors.ts";
+import { retryAfterMs } from "../../shared/http-status.ts";
+import { ForgeError, type ForgeFault } from "../forge.ts";
+
+/** The headers of a reply that are read, here and by Octokit's plugins. */
+export const REPLY_HEADERS = [
+  "date",
+  "retry-after",
+  "x-ratelimit-remaining",
+  "x-ratelimit-reset",
+  "x-accepted-github-permissions",
+  "x-github-sso",
+];
+
+/** Longest quotation of GitHub's own words, characters. */
+const QUOTE_LENGTH = 500;
+/** The longest wait that is believed, milliseconds; a later one is tried in vain once. */
+const LONGEST_LIMIT_MS = 24 * 3_600_000;
+const SECONDARY_LIMIT_MS = 60_000;
+
+/** What a request was for, in error messages. */
+export interface Doing {
+  /** Host name and, if it has one, port. */
+  host: string;
+  /** After "to": "create a pull request in owner/name". */
+  what: string;
+  credential: "token" | "app" | undefined;
+}
+
+const FAILURE = t.Object({
+  message: t.Optional(t.String()),
+  errors: t.Optional(t.Array(t.Unknown())),
+});
+
+/** What GitHub says of a failure, in one line without control characters. */
+interface Words {
+  text: string;
+  /** Of the single faults of a request. */
+  errors: readonly string[];
+}
+
+/** Makes a ForgeError of whatever a request through Octokit has thrown. */
+export function githubError(error: unknown, doing: Doing): unknown {
+  if (!(error instanceof RequestError)) return error;
+  const { host, what } = doing;
+  const { status, response } = error;
+  if (!response)
+    return new ForgeError("unavailable", `${host} could not be reached to ${what} (${messageOf(error)}).`, {
+      cause: error.cause,
+    });
+  const headers = new Headers(
+    Object.entries(response.headers).map(([name, value]): [string, string] => [name, String(value)]),
+  );
+  const words = wordsOf(response.data);
+  const retryAt = limitedUntil(status, headers, words.text);
+  if (retryAt)
+    return new ForgeError(
+      "rate_limited",
+      `${host} limits the number of requests, and refused to ${what}. Retry after ${retryAt.toISOString()}.`,
+      { retryAt },
+    );
+  const said = words.text && `: ${words.text}`;
+  const fault = faultOf(status, words);
+  return new ForgeError(
+    fault,
+    `${host} ${VERBS[fault]} ${what} (${status}${said}).${advice(fault, doing, words, headers)}`,
+  );
+}
+
+const VERBS: Readonly<Record<ForgeFault, string>> = {
+  unauthorised: "does not accept the credential with which to",
+  forbidden: "does not permit to",
+  missing: "has not found what it needs to",
+  exists: "refused to",
+  conflict: "refused to",
+  invalid: "refused to",
+  rate_limited: "is too busy to",
+  unavailable: "failed to",
+};
+
+function faultOf(status: number, { errors }: Words): ForgeFault {
+  if (status === 401) return "unauthorised";
+  if (status === 403) return "forbidden";
+  if (status === 404) return "missing";
+  if (status === 405 || status === 409) return "conflict";
+  if (status >= 500) return "unavailable";
+  return status === 422 && errors.some((one) => /^A pull request already exists\b/i.test(one))
+    ? "exists"
+    : "invalid";
+}
+
+/** What to do about it; begins with a space. */
+function advice(fault: ForgeFault, { credential }: Doing, { text }: Words, headers: Headers): string {
+  if (fault === "invalid" && /\bdraft pull requests are not supported\b/i.test(text))
+    return " Ask for one that is not a draft.";
+  if (fault === "unauthorised")
+    return {
+      token:
+        " The token that is configured for this host is wrong, has expired or was revoked: configure another one.",
+      app: " The GitHub App's token has expired or was revoked: try again.",
+      none: " Configure a token or a GitHub App for this host.",
+    }[credential ?? "none"];
+  if (fault === "missing")
+    return ` Check that it exists and that the ${named(credential)} may see it: what may not be seen is not found.`;
+  if (fault !== "forbidden") return "";
+  if (headers.has("x-github-sso"))
+    return " The token must be authorised for the organisation's single sign-on first.";
+  const accepted = headers.get("x-accepted-github-permissions");
+  return accepted && /^[a-z_=,; ]{1,300}$/.test(accepted)
+    ? ` The ${named(credential)} needs the permission ${accepted.replaceAll("; ", " or ")}.`
+    : ` Check the permissions of the ${named(credential)}.`;
+}
+
+const named = (credential: Doing["credential"]): string =>
+  credential === "app" ? "GitHub App" : "token that is configured for this host";
+
+/** When the rate limit that a reply speaks of ends. Undefined: it speaks of none. */
+function limitedUntil(status: number, headers: Headers, text: string): Date | undefined {
+  if (status !== 403 && status !== 429) return undefined;
+  const secondary = /\bsecondary rate\b/i.test(text);
+  const spent = headers.get("x-ratelimit-remaining") === "0";
+  const asked = retryAfterMs(headers);
+  if (status === 403 && !secondary && !spent && asked === undefined) return undefined;
+  const reset = spent ? Number(headers.get("x-ratelimit-reset")) * 1000 - Date.now() : Number.NaN;
+  const wait = asked ?? (Number.isFinite(reset) && !secondary ? reset : SECONDARY_LIMIT_MS);
+  return new Date(Date.now() + Math.min(LONGEST_LIMIT_MS, Math.max(0, wait)));
+}
+
+function wordsOf(data: unknown): Words {
+  if (!Value.Check(FAILURE, data)) return { text: "", errors: [] };
+  const errors = (data.errors ?? []).slice(0, 5).map(faultText).filter(Boolean);
+  return { text: oneLine([data.message ?? "", ...errors].filter(Boolean).join("; ")), errors };
+}
+
+function faultText(fault: unknown): string {
+  if (typeof fault === "string") return oneLine(fault);
+  if (typeof fault !== "object" || fault === null) return "";
+  const { message, resource, field, code } = fault as Record<string, unknown>;
+  if (typeof message === "string") return oneLine(message);
+  return oneLine([resource, field, code].filter((one) => typeof one === "string").join(" "));
+}
+
+const oneLine = (text: string): string =>
+  text
+    .slice(0, QUOTE_LENGTH)
+    .replace(/[\p{C}\s]+/gu, " ")
+    .trim()
+    .replace(/\.$/, "");
+
+/** @throws ForgeError unless the reply is what the schema says: what a host sends is not trusted. */
+export function checkReply<S extends TSchema>(
+  schema: S,
+  reply: { status: number; data: unknown },
+  { host, what }: Doing,
+): Static<S> {
+  if (reply.status >= 300)
+    throw new ForgeError(
+      "missing",
+      `${host} refers to another address for what it needs to ${what}: was the repository renamed or moved? Use its present URL.`,
+    );
+  if (Value.Check(schema, reply.data)) return reply.data;
+  const at = Value.Errors(schema, reply.data).First()?.path || "its beginning";
+  throw new ForgeError(
+    "unavailable",
+    `${host} sent a reply that is not as GitHub documents it (at ${at}) when asked to ${what}.`,
+  );
+}

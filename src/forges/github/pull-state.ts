@@ -1,0 +1,90 @@
+import type { ForgeHost } from "../../config/forge-hosts.ts";
+import type { Check, ForgeRepository, PullRequest, Review } from "../forge.ts";
+import type { CheckRun, CommitStatus, Pull, PullDetail, PullReview } from "./replies.ts";
+
+/** Longest title and name that is handed on, characters. */
+const TEXT_LENGTH = 1_000;
+const URL_LENGTH = 2_000;
+
+/** A pull request as the seam knows it, without its checks and reviews. */
+export function pullRequestOf(
+  pull: Pull & Partial<Pick<PullDetail, "mergeable">>,
+  { host, repository }: { host: ForgeHost; repository: ForgeRepository },
+): PullRequest {
+  return {
+    number: pull.number,
+    // Made here, not read: people follow it.
+    url: `${host.url}/${repository.path}/pull/${pull.number}`,
+    title: pull.title.slice(0, TEXT_LENGTH),
+    state: pull.merged_at ? "merged" : pull.state,
+    draft: pull.draft ?? false,
+    head: pull.head.sha,
+    base: pull.base.ref,
+    mergeable: pull.mergeable ?? null,
+    createdAt: new Date(pull.created_at),
+    checks: null,
+    reviews: null,
+  };
+}
+
+export const checkOfRun = (run: CheckRun): Check => ({
+  name: run.name.slice(0, TEXT_LENGTH),
+  status: run.status === "completed" ? conclusionOf(run.conclusion) : "pending",
+  url: pageUrl(run.html_url),
+});
+
+/** As GitHub's protection of branches takes them: what is neutral or skipped blocks nothing. */
+function conclusionOf(conclusion: string | null): Check["status"] {
+  if (conclusion === "success" || conclusion === "neutral") return "passed";
+  return conclusion === "skipped" ? "skipped" : "failed";
+}
+
+export const checkOfStatus = (status: CommitStatus): Check => ({
+  name: status.context.slice(0, TEXT_LENGTH),
+  status: status.state === "success" ? "passed" : status.state === "pending" ? "pending" : "failed",
+  url: pageUrl(status.target_url),
+});
+
+/**
+ * The last word of each reviewer, and who has been asked for one: a comment does not take back an approval or a request for
+ * changes, a dismissal does, and who is asked again is waited for. Teams are written as `owner/team`.
+ * @param given in the order in which they were submitted.
+ */
+export function reviewsOf(
+  pull: PullDetail,
+  given: readonly PullReview[],
+  { path }: ForgeRepository,
+): readonly Review[] {
+  const words = new Map<string, Review>();
+  for (const { user, state, submitted_at } of given) {
+    const reviewer = user?.login ?? "ghost";
+    const verdict = VERDICTS[state];
+    // Authors answer comments by reviews.
+    if (!verdict || reviewer === pull.user?.login) continue;
+    const held = words.get(reviewer)?.state;
+    if (verdict === "commented" && held && state !== "DISMISSED") continue;
+    words.set(reviewer, { reviewer, state: verdict, at: submitted_at ? new Date(submitted_at) : null });
+  }
+  const owner = path.split("/")[0];
+  const asked = [
+    ...(pull.requested_reviewers ?? []).map(({ login }) => login),
+    ...(pull.requested_teams ?? []).map(({ slug }) => `${owner}/${slug}`),
+  ];
+  for (const reviewer of asked) words.set(reviewer, { reviewer, state: "pending", at: null });
+  return [...words.values()];
+}
+
+/** A review that has not been submitted yet (PENDING) is its author's alone. */
+const VERDICTS: Readonly<Partial<Record<string, Review["state"]>>> = {
+  APPROVED: "approved",
+  CHANGES_REQUESTED: "changes_requested",
+  COMMENTED: "commented",
+  DISMISSED: "commented",
+};
+
+/** Only what a browser may open: whoever writes to the repository sets these. */
+function pageUrl(text: string | null | undefined): string | null {
+  if (!text || text.length > URL_LENGTH) return null;
+  const url = URL.parse(text);
+  return url && /^https?:$/.test(url.protocol) && !url.username && !url.password ? url.href : null;
+}

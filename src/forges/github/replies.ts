@@ -1,0 +1,77 @@
+import { type Static, type TSchema, Type as t } from "@sinclair/typebox";
+
+/** What is read of GitHub's replies. Other fields are ignored. */
+
+const nullable = <S extends TSchema>(schema: S) => t.Union([schema, t.Null()]);
+const commit = t.String({ pattern: "^([0-9a-f]{40}|[0-9a-f]{64})$" });
+/** Any of it makes a valid Date. */
+const time = t.String({
+  pattern:
+    "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01])T([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(\\.\\d{1,9})?(Z|[+-][01]\\d:[0-5]\\d)$",
+});
+const branchName = t.String({ maxLength: 1_000 });
+const user = t.Object({ login: t.String({ minLength: 1, maxLength: 100 }) });
+const link = t.Optional(nullable(t.String()));
+
+export const PULL = t.Object({
+  number: t.Integer({ minimum: 1 }),
+  title: t.String(),
+  state: t.Union([t.Literal("open"), t.Literal("closed")]),
+  draft: t.Optional(t.Boolean()),
+  created_at: time,
+  merged_at: nullable(time),
+  user: nullable(user),
+  // Null: the fork that it came from is gone.
+  head: t.Object({ ref: branchName, sha: commit, repo: nullable(t.Object({ id: t.Integer() })) }),
+  base: t.Object({ ref: branchName, repo: t.Object({ id: t.Integer() }) }),
+});
+export type Pull = Static<typeof PULL>;
+
+export const PULLS = t.Array(PULL, { maxItems: 100 });
+
+export const PULL_DETAIL = t.Composite([
+  PULL,
+  t.Object({
+    mergeable: nullable(t.Boolean()),
+    labels: t.Array(t.Object({ name: t.String() })),
+    requested_reviewers: t.Optional(nullable(t.Array(user))),
+    requested_teams: t.Optional(nullable(t.Array(t.Object({ slug: t.String({ maxLength: 200 }) })))),
+  }),
+]);
+export type PullDetail = Static<typeof PULL_DETAIL>;
+
+const CHECK_RUN = t.Object({
+  name: t.String(),
+  status: t.String(),
+  conclusion: nullable(t.String()),
+  html_url: link,
+});
+export type CheckRun = Static<typeof CHECK_RUN>;
+export const CHECK_RUNS = t.Object({ check_runs: t.Array(CHECK_RUN, { maxItems: 100 }) });
+
+const STATUS = t.Object({ context: t.String(), state: t.String(), target_url: link });
+export type CommitStatus = Static<typeof STATUS>;
+export const STATUSES = t.Object({ statuses: t.Array(STATUS, { maxItems: 100 }) });
+
+const REVIEW = t.Object({
+  user: nullable(user),
+  state: t.String(),
+  submitted_at: t.Optional(time),
+});
+export type PullReview = Static<typeof REVIEW>;
+export const REVIEWS = t.Array(REVIEW, { maxItems: 100 });
+
+export const MERGED = t.Object({ sha: commit, merged: t.Literal(true) });
+
+export const INSTALLATION = t.Object({
+  id: t.Integer({ minimum: 1 }),
+  permissions: t.Record(t.String(), t.String()),
+  suspended_at: t.Optional(nullable(t.String())),
+});
+export type Installation = Static<typeof INSTALLATION>;
+
+export const INSTALLATION_TOKEN = t.Object({
+  // It becomes a header: no white space.
+  token: t.String({ pattern: "^[\\x21-\\x7e]{10,4000}$" }),
+  repositories: t.Optional(t.Array(t.Object({ name: t.String() }))),
+});
