@@ -76,7 +76,7 @@ export function openApiCheck(options: {
       ...given.flatMap(([name, text]) => {
         const schema = known.get(name)?.["schema"];
         if (schema === undefined) return [`${name} is not described`];
-        const found = problems(`${operation} ${name}`, schema, valueOf(text, resolve(schema)));
+        const found = problems(`${operation} ${name}`, schema, parameterValue(text, resolve(schema)));
         return found.map((problem) => `${name}${problem}`);
       }),
     ];
@@ -130,7 +130,7 @@ const jsonOf = (part: unknown): Json | undefined =>
   ((part as Json | undefined)?.["content"] as Json | undefined)?.["application/json"] as Json | undefined;
 
 /** A parameter as its schema means it: what comes in a URL is text. */
-function valueOf(text: string, { type }: Json): unknown {
+function parameterValue(text: string, { type }: Json): unknown {
   if ((type === "integer" || type === "number") && /^-?\d+(\.\d+)?$/.test(text)) return Number(text);
   if (type === "boolean" && /^(true|false)$/.test(text)) return text === "true";
   return text;

@@ -18,7 +18,7 @@ export interface OpenApiSchemas {
 /** Descriptions are large: a part of one is compiled when it is first used, and shared by all that refer to it. */
 export function openApiSchemas(description: Json): OpenApiSchemas {
   const ajv = new Ajv({ strict: false, inlineRefs: false, code: { optimize: false }, logger: false });
-  addFormats.default(ajv);
+  (addFormats as unknown as (ajv: Ajv) => void)(ajv);
 
   const partAt = ($ref: string): unknown =>
     $ref
