@@ -145,6 +145,14 @@ export const errorResponses = <Status extends number>(...statuses: Status[]) => 
     "ErrorDto"
   >;
 };
+const ERROR = {
+  // server/openapi.ts describes each status.
+  description: "",
+  content: { "application/json": { schema: { $ref: "#/components/schemas/ErrorDto" } } },
+};
+/** The same for operations whose responses are written by hand: Elysia documents every response as JSON. */
+export const documentedErrors = (...statuses: readonly number[]) =>
+  Object.fromEntries(statuses.map((status) => [status, ERROR]));
 /** Of operations that read one thing, and of those that change something by the state that it is in. */
 export const readErrors = errorResponses(401, 404, 422, 500);
 export const writeErrors = errorResponses(400, 401, 404, 409, 413, 415, 422, 500);

@@ -2,6 +2,7 @@ import { openRefusals } from "../audit/refusals.ts";
 import { openSignIns } from "../audit/sign-ins.ts";
 import { createVerifier } from "../auth/verify.ts";
 import { openRedis } from "../queue/redis.ts";
+import { openReviews } from "../review/reviews.ts";
 import { createApp } from "../server/app.ts";
 import { withCompression } from "../server/compression.ts";
 import { replyHeaders } from "../server/headers.ts";
@@ -27,8 +28,11 @@ export async function startServer(
   stack.add("sign-ins", () => signIns.close());
   const refusals = openRefusals({ orm: database.orm, logger });
   stack.add("refused requests", () => refusals.close());
+  const reviews = openReviews({ orm: database.orm, sandboxes });
+  stack.add("reviews", () => reviews.close());
   const app = createApp({
     database,
+    reviews,
     config,
     hub,
     metrics,

@@ -3,6 +3,7 @@ import { unconnectedOrm } from "../db/postgres.ts";
 import { openHub } from "../live/hub.ts";
 import { createLogger } from "../observability/logger.ts";
 import { createMetrics } from "../observability/metrics.ts";
+import { openReviews } from "../review/reviews.ts";
 import { createApp } from "../server/app.ts";
 import { openApiText } from "../server/docs.ts";
 
@@ -12,6 +13,14 @@ export async function printedOpenApi(version: string): Promise<string> {
   const nobody = () => Promise.reject(new Error("there are no users"));
   const app = createApp({
     database: { orm: unconnectedOrm() },
+    reviews: openReviews({
+      orm: unconnectedOrm(),
+      sandboxes: {
+        repositoryFor() {
+          throw new Error("there are no repositories");
+        },
+      },
+    }),
     hub: await openHub({ database: { listen: async () => async () => undefined }, logger }),
     metrics: createMetrics({ version, deployment: () => Promise.reject(new Error("there is no database")) }),
     config: readConfig({}),

@@ -134,6 +134,8 @@ export const prompt = pgTable(
     memoryReason: text("memory_reason"),
     /** The tip of the session's branch after it, whether it was pushed or not. Null: its work was not delivered. */
     commit: text("commit"),
+    /** Where its work began: what it has done is what is between this and `commit`. Null: as of that, or from before this was kept. */
+    startCommit: text("start_commit"),
     /** How often it began anew after an agent had worked on it. Messages of an attempt that counts less are superseded. */
     redone: integer("redone").notNull().default(0),
     startedAt: at("started_at"),

@@ -48,6 +48,8 @@ export interface RunEnd {
   memory?: NewMemory | undefined;
   /** The tip of its branch. Undefined: its work was not delivered. */
   commit?: string | undefined;
+  /** Where its work began. */
+  startCommit?: string | undefined;
   /** Its branch was pushed: nothing is left to be kept for a push. */
   pushed?: boolean;
   /** Its branch could not be pushed because the host is away: a prompt of its own does that later. */
@@ -67,6 +69,10 @@ export async function endRun(tx: Transaction, run: ClaimedRun, end: RunEnd): Pro
     ...promptAfter.runEnded(end),
     usage: end.usage,
     commit: end.commit ?? null,
+    // A prompt that is tried again goes on from what it had delivered before.
+    ...(end.startCommit !== undefined && {
+      startCommit: sql`coalesce(${prompt.startCommit}, ${end.startCommit})`,
+    }),
   });
   // Locked before the next prompt is read: a follow-up that arrives now waits for this transaction, then sees its result.
   await lockSessionRow(tx, run.sessionId);

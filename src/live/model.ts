@@ -1,5 +1,5 @@
 import { type TSchema, t } from "elysia";
-import { enumOf, Id, idParams } from "../api/schemas.ts";
+import { documentedErrors, enumOf, Id, idParams } from "../api/schemas.ts";
 import { MessageDto } from "../messages/model.ts";
 import { SessionDto } from "../sessions/model.ts";
 import { END_REASONS } from "./sse-frames.ts";
@@ -101,7 +101,7 @@ const responsesOf = (event: keyof typeof liveModels, example: string, ...errors:
     description: `The stream, which stays open: each event is a ${event}`,
     content: { "text/event-stream": { schema: streamOf(event), example } },
   },
-  ...Object.fromEntries(errors.map((status) => [status, ERROR])),
+  ...documentedErrors(...errors),
 });
 /** Text, whose parts have a schema: OpenAPI 3.1 has no other way to say what is in a stream. */
 const streamOf = (event: keyof typeof liveModels) => ({
@@ -109,11 +109,6 @@ const streamOf = (event: keyof typeof liveModels) => ({
   contentMediaType: "text/event-stream",
   contentSchema: { $ref: `#/components/schemas/${event}` },
 });
-const ERROR = {
-  // server/openapi.ts describes each status.
-  description: "",
-  content: { "application/json": { schema: { $ref: "#/components/schemas/ErrorDto" } } },
-};
 
 /** A message's `seq`; a JavaScript number holds 15 digits exactly. */
 const SEQ = "^[0-9]{1,15}$";

@@ -52,6 +52,7 @@ export async function finishRun(writer: RunWriter, run: ClaimedRun, outcome: Out
     failure: outcome.failure,
     memory: outcome.memory,
     commit: outcome.work?.commit,
+    startCommit: outcome.work?.start,
     pushed: outcome.work?.push.pushed === true,
     pushLater: hostIsAway(outcome.work),
     audit: outcome.work && delivery(run, outcome.work),

@@ -33,36 +33,7 @@ export function openUnpushedStore(options: {
     get host() {
       return known.host;
     },
-    async read(file) {
-      const rows = await retryWhileUnavailable(signal, () =>
-        rowsOf<{ bundle: MemoryFile | null }>(
-          orm,
-          sql`select bundle from unpushed_work where session_id = ${run.sessionId}::uuid`,
-        ),
-      );
-      if (rows[0]?.bundle === null) return false;
-      const { chunks = [], size } = rows[0]?.bundle ?? {};
-      let written = 0;
-      const handle = await open(file, "wx", 0o600);
-      try {
-        for (let first = 0; first < chunks.length; first += BATCH) {
-          const hashes = chunks.slice(first, first + BATCH);
-          const found = await retryWhileUnavailable(signal, () => readChunks(orm, run.sessionId, hashes));
-          for (const hash of hashes) {
-            const piece = found.get(hash);
-            if (!piece || hashOf(piece) !== hash)
-              throw new RepositoryError("a piece of it is missing or damaged.");
-            await handle.write(piece);
-            written += piece.length;
-          }
-        }
-        // git would take a shorter one for a connection that broke, and the prompt would be retried.
-        if (written !== size) throw new RepositoryError("a piece of it is missing or damaged.");
-      } finally {
-        await handle.close();
-      }
-      return true;
-    },
+    read: (file) => readUnpushed(orm, { sessionId: run.sessionId, file, signal }),
 
     async keep(commit, file) {
       const { size } = await stat(file);
@@ -88,6 +59,44 @@ export function openUnpushedStore(options: {
       return true;
     },
   };
+}
+
+/**
+ * Writes the bundle of what a session could not push to a file.
+ * @returns false: there is none. @throws RepositoryError if it is damaged.
+ */
+export async function readUnpushed(
+  orm: Orm,
+  { sessionId, file, signal }: { sessionId: string; file: string; signal: AbortSignal },
+): Promise<boolean> {
+  const rows = await retryWhileUnavailable(signal, () =>
+    rowsOf<{ bundle: MemoryFile | null }>(
+      orm,
+      sql`select bundle from unpushed_work where session_id = ${sessionId}::uuid`,
+    ),
+  );
+  if (rows[0]?.bundle === null) return false;
+  const { chunks = [], size } = rows[0]?.bundle ?? {};
+  let written = 0;
+  const handle = await open(file, "wx", 0o600);
+  try {
+    for (let first = 0; first < chunks.length; first += BATCH) {
+      const hashes = chunks.slice(first, first + BATCH);
+      const found = await retryWhileUnavailable(signal, () => readChunks(orm, sessionId, hashes));
+      for (const hash of hashes) {
+        const piece = found.get(hash);
+        if (!piece || hashOf(piece) !== hash)
+          throw new RepositoryError("a piece of it is missing or damaged.");
+        await handle.write(piece);
+        written += piece.length;
+      }
+    }
+    // git would take a shorter one for a connection that broke, and the prompt would be retried.
+    if (written !== size) throw new RepositoryError("a piece of it is missing or damaged.");
+  } finally {
+    await handle.close();
+  }
+  return true;
 }
 
 /** Names the bundle the session's, and removes the pieces that only the one before it had. */

@@ -2,7 +2,7 @@ import type { AgentCommand, SandboxPaths } from "../agents/agent.ts";
 import type { AgentProcess } from "../db/json-columns.ts";
 import type { DiskQuotas, DiskSpace } from "./disk/quotas.ts";
 import type { RepositoryStore } from "./git/repository.ts";
-import type { CheckoutRequest } from "./git/request.ts";
+import type { RepositoryRequest } from "./git/request.ts";
 import type { Keeps, KeptState } from "./kept-state.ts";
 import type { SandboxProcess } from "./process/sandbox-process.ts";
 import type { StoredState } from "./restore-state.ts";
@@ -63,7 +63,7 @@ export interface Machine
   /** The largest bundle of a sandbox's work, bytes (REPO_MAX_MB). */
   maxWorkBytes: number;
   /** Our copy of the requested repository. @throws RepositoryError if the request is invalid. */
-  repositoryFor(request: CheckoutRequest): RepositoryStore;
+  repositoryFor(request: RepositoryRequest): RepositoryStore;
   /** Keeps the commit that the checkout started from. Written last: a sandbox that has it is complete. */
   writeStart(id: string, commit: string): Promise<void>;
   /** Undefined: the sandbox is not complete, or not on this machine. */

@@ -17,6 +17,8 @@ import { messageRoutes } from "../messages/routes.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import { promptRoutes } from "../prompts/routes.ts";
+import type { Reviews } from "../review/reviews.ts";
+import { reviewRoutes } from "../review/routes.ts";
 import { sessionRoutes } from "../sessions/routes.ts";
 import { webhookRoutes } from "../webhooks/routes.ts";
 import { clientAddress, isFromHere } from "./client-address.ts";
@@ -35,6 +37,7 @@ export interface AppOptions {
   /** Not used before the first stream is opened. */
   hub: Pick<Hub, "stream">;
   verifier: TokenVerifier;
+  reviews: Reviews;
   health: () => HealthDetail;
   /** Rejects while the queue cannot be reached; undefined where the queue is the database. */
   queueAlive?: (() => Promise<unknown>) | undefined;
@@ -93,6 +96,7 @@ export function createApp(options: AppOptions) {
     .use(sessionRoutes({ orm, config, guard }))
     .use(promptRoutes({ orm, config, guard }))
     .use(messageRoutes({ orm, guard }))
+    .use(reviewRoutes({ guard, reviews: options.reviews }))
     .use(deadLetterRoutes({ orm, guard }))
     .use(auditRoutes({ orm, guard }))
     .use(ticketRoutes({ orm, guard }))

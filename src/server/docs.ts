@@ -21,6 +21,7 @@ const TAGS = [
   { name: "Sessions", description: "A change to a repository, from prompt to branch" },
   { name: "Prompts", description: "Requests to the agent: the first one and follow-ups" },
   { name: "Messages", description: "The agent's output, in order" },
+  { name: "Review", description: "What was done: diffs, commits, files" },
   { name: "Live", description: "Messages and changes of sessions as they happen, as Server-Sent Events" },
   {
     name: "Dead Letter Queue",

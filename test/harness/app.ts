@@ -1,7 +1,8 @@
 import type { TokenVerifier, User } from "../../src/auth/verify.ts";
 import { readConfig } from "../../src/config/config.ts";
-import type { Database } from "../../src/db/client.ts";
+import type { Database, Orm } from "../../src/db/client.ts";
 import { createLogger } from "../../src/observability/logger.ts";
+import { openReviews } from "../../src/review/reviews.ts";
 import { type AppOptions, createApp } from "../../src/server/app.ts";
 import { AppError } from "../../src/shared/errors.ts";
 import { noMetrics } from "./metrics.ts";
@@ -21,6 +22,16 @@ export const noStreams: AppOptions["hub"] = {
     throw new Error("there are no live streams here");
   },
 };
+
+/** For an app whose repositories are not tested. */
+export const noReviews = openReviews({
+  orm: {} as Orm,
+  sandboxes: {
+    repositoryFor() {
+      throw new Error("there are no repositories here");
+    },
+  },
+});
 
 export const userNamed = (id: string): User => ({
   id,
@@ -46,6 +57,7 @@ function newApp({ env = {}, ...options }: Partial<AppOptions> & { env?: Record<s
   return createApp({
     database: { orm: {} } as unknown as Pick<Database, "orm">,
     hub: noStreams,
+    reviews: noReviews,
     metrics: noMetrics(),
     config: readConfig({ DATA_DIR: "/nonexistent", ...env }),
     logger: createLogger({ level: "silent" }),

@@ -16,6 +16,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["lifecycle"],
   ["memory"],
   ["runs"],
+  ["review"],
   ["sessions", "prompts", "messages", "dead-letters", "live", "webhooks", "audit", "backup", "me"],
   ["server", "tasks"],
   ["app", "doctor", "sandbox-check"],

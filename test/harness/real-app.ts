@@ -8,7 +8,7 @@ import { readConfig } from "../../src/config/config.ts";
 import type { Database } from "../../src/db/client.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { createApp } from "../../src/server/app.ts";
-import { noStreams } from "./app.ts";
+import { noReviews, noStreams } from "./app.ts";
 import { noMetrics } from "./metrics.ts";
 
 interface SendOptions {
@@ -37,6 +37,7 @@ export async function realApp() {
       database,
       config,
       hub: noStreams,
+      reviews: noReviews,
       metrics: noMetrics(),
       logger,
       version: "1.2.3",

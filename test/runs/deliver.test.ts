@@ -9,6 +9,7 @@ import { withTimeout } from "../../src/shared/time.ts";
 import { PROCESS } from "../harness/seed.ts";
 
 const WORK: WorkResult = {
+  start: "0000",
   commits: 1,
   commit: "abc1234def",
   head: "abc1234",

@@ -12,7 +12,7 @@ import { openWayOut } from "./git-network.ts";
 import { rejection, scrub } from "./git-output.ts";
 import { CREDENTIAL_HELPER, gitEnvironment } from "./git-settings.ts";
 import type { RepoAddress } from "./repo-url.ts";
-import { type Input, runBounded } from "./run-bounded.ts";
+import { type Input, type Output, runBounded } from "./run-bounded.ts";
 import { OTHER_SIDES } from "./script-parts.ts";
 
 /** One run of git: a script of scripts.ts, and all that it gets. */
@@ -35,8 +35,7 @@ export interface GitProgram {
   /** Taking too long is the repository's fault: another try would take as long. */
   timeoutIsFinal?: boolean;
   stdin?: Input;
-  /** A file for stdout, instead of the result. */
-  stdout?: string;
+  stdout?: Output;
 }
 
 export interface GitResult {

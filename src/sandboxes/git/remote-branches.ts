@@ -1,7 +1,7 @@
 import type { GitResult } from "./git.ts";
 import { faultIn, RepositoryError, readFailure } from "./git-errors.ts";
 import type { RepoAddress } from "./repo-url.ts";
-import type { CheckoutRequest } from "./request.ts";
+import type { FetchRequest } from "./request.ts";
 import { EXIT } from "./script-parts.ts";
 import type { StoreGit } from "./store-git.ts";
 
@@ -11,7 +11,7 @@ const MAX_NAMES = 10;
 /** Why a fetch failed: an error, or that the session's own branch is not there any more. */
 export function fetchFailure(
   { address, hasToken }: StoreGit,
-  request: CheckoutRequest,
+  request: FetchRequest,
   { code, out, error }: GitResult,
 ): RepositoryError | "branch is gone" {
   if (code === EXIT.unreadable)

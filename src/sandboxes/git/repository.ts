@@ -9,9 +9,10 @@ import { faultIn, RepositoryError } from "./git-errors.ts";
 import { retryOnLock } from "./git-retry.ts";
 import { checkoutConfig } from "./git-settings.ts";
 import { pushBranch } from "./push.ts";
+import { openReader, type RepositoryReader } from "./reader.ts";
 import { fetchFailure } from "./remote-branches.ts";
 import type { RepoAddress } from "./repo-url.ts";
-import type { CheckoutRequest, WorkResult } from "./request.ts";
+import type { CheckoutRequest, FetchRequest, WorkResult } from "./request.ts";
 import { EXIT } from "./script-parts.ts";
 import { BUNDLE, CHECK_OUT, FETCH, IMPORT, TIDY } from "./scripts.ts";
 import { sessionRefs } from "./session-refs.ts";
@@ -33,7 +34,7 @@ export interface Fetched {
 /** Our own bare copy of one source repository. No agent can reach it, so credentials may be used in it. */
 export interface RepositoryStore {
   /** Fetches the session's branches. */
-  fetch(request: CheckoutRequest, signal: AbortSignal): Promise<Fetched>;
+  fetch(request: FetchRequest, signal: AbortSignal): Promise<Fetched>;
   /**
    * Makes a checkout of what is being fetched in an empty folder, which belongs to `uid`.
    * @throws RepositoryError, also when nothing was fetched.
@@ -61,6 +62,8 @@ export interface RepositoryStore {
     work: { bundle: string | undefined; start: string },
     signal: AbortSignal,
   ): Promise<WorkResult>;
+  /** Reads what is in the store. */
+  read: RepositoryReader;
   /** Pushes what the session has to its branch, without a checkout. Idempotent. */
   push(request: CheckoutRequest, signal: AbortSignal): Promise<WorkResult>;
 }
@@ -85,7 +88,7 @@ export function openRepositoryStore(options: {
       `The repository ${address.display} is too large: a checkout may have ${repoLimits.maxFiles} files and folders, and ${repoLimits.maxBytes / MIB} MB (REPO_MAX_FILES, REPO_MAX_MB).`,
     );
 
-  const workMissing = ({ unpushed }: CheckoutRequest) =>
+  const workMissing = ({ unpushed }: FetchRequest) =>
     unpushed.host === null
       ? new RepositoryError(
           `The commit ${unpushed.commit} of this session is neither in ${address.display} nor in what the database has kept of it.`,
@@ -112,12 +115,12 @@ export function openRepositoryStore(options: {
   const diskLasts = <T>(signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> =>
     whileDiskLasts({ folder: dataDir, leave: runLimits.minFreeBytes / 2, signal }, work);
 
-  const usesToken = async (request: CheckoutRequest) => {
+  const usesToken = async (request: FetchRequest) => {
     if (address.kind === "github" && hasToken)
       await request.useSecret?.("GITHUB_TOKEN", new URL(address.url).host);
   };
 
-  const update = async (request: CheckoutRequest, signal: AbortSignal) => {
+  const update = async (request: FetchRequest, signal: AbortSignal) => {
     await usesToken(request);
     const fetch = async (branch: string, signal: AbortSignal): Promise<Fetched> => {
       const unpushed = request.unpushed.commit ?? "";
@@ -171,7 +174,7 @@ export function openRepositoryStore(options: {
         );
       });
       const [tip = "", count, head = ""] = output.trim().split(" ");
-      const result = { commits: Number(count), commit: tip, head };
+      const result = { start, commits: Number(count), commit: tip, head };
       if (result.commits === 0)
         return { ...result, push: { pushed: false, reason: "nothing changed" } as const };
       await usesToken(request);
@@ -185,6 +188,7 @@ export function openRepositoryStore(options: {
 
   return {
     fetch: update,
+    read: openReader(storeGit),
 
     async checkOut(request, { fetched, folder, uid }, signal) {
       // It is mounted, and the first fetch may not have begun.

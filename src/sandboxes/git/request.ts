@@ -1,19 +1,29 @@
 /** What git is asked for, and what comes of it: shared by the stages of this folder and the sandbox seam. */
 
-/** Which branch of which repository a session works on. */
-export interface CheckoutRequest {
-  sessionId: string;
+/** Which branches of which repository a session works on. */
+export interface RepositoryRequest {
   /** As the user wrote it: owner/name, an https URL, or (local modes) a path or file:// URL. */
   repo: string;
   targetBranch: string;
   /** The session's own branch. */
   branch: string;
+}
+
+/** What is known of its work besides: enough to fetch it. */
+export interface FetchRequest extends RepositoryRequest {
+  sessionId: string;
   /** The commit that a fork begins with, until it has work of its own. Null: the session begins with its target branch. */
   startCommit: string | null;
-  pushes: PushRecord;
-  unpushed: UnpushedWork;
+  pushes: Pick<PushRecord, "commit">;
+  unpushed: Pick<UnpushedWork, "commit" | "host" | "read">;
   /** Told before a credential of the operator is sent to a host. @param secret its variable. */
   useSecret?: (secret: string, host: string) => Promise<void>;
+}
+
+/** The same for a run, which adds to the work. */
+export interface CheckoutRequest extends FetchRequest {
+  pushes: PushRecord;
+  unpushed: UnpushedWork;
 }
 
 /** What the session has pushed to its branch, as the database knows it. A push is written down before it is made. */
@@ -39,6 +49,8 @@ export interface UnpushedWork {
 }
 
 export interface WorkResult {
+  /** The commit that the work began with. */
+  start: string;
   /** Commits on the session's branch that the target branch does not have. 0: the agent changed nothing. */
   commits: number;
   /** The branch's tip. */

@@ -9,6 +9,9 @@ import { type Fault, RepositoryError } from "./git-errors.ts";
 /** What a program reads: a file, or text, which may come later, and does not reject. */
 export type Input = { file: string } | { text: string } | { later: Promise<string> };
 
+/** Where a program prints to, instead of the result: a file, or who takes each part as it comes, as much as there is. */
+export type Output = string | ((part: Uint8Array) => void);
+
 /**
  * Between SIGTERM and SIGKILL. On SIGTERM git removes its lock files, unless it is in a sandbox: bubblewrap ends, and the
  * kernel kills what is inside. `retryOnLock` removes what is left in a store.
@@ -32,7 +35,7 @@ export async function runBounded(
     cwd: string;
     env: Record<string, string>;
     stdin: Input | undefined;
-    stdout: string | undefined;
+    stdout: Output | undefined;
     filter: string | undefined;
     groups: OwnedGroups | undefined;
     /** Whose fault it is to reach it. */
@@ -73,7 +76,9 @@ export async function runBounded(
   try {
     const [out, err] = await Promise.all([
       typeof child.stdout === "object"
-        ? textOf(child.stdout, OUTPUT_LIMIT, () => stop("it printed too much"))
+        ? typeof program.stdout === "function"
+          ? passOn(child.stdout, program.stdout)
+          : textOf(child.stdout, OUTPUT_LIMIT, () => stop("it printed too much"))
         : "",
       textOf(child.stderr, STDERR_LIMIT, () => undefined),
       // What it has left behind may hold its pipes. What was stopped has its time to remove lock files.
@@ -124,7 +129,7 @@ function start(program: Parameters<typeof runBounded>[0], group: Cgroup | undefi
       env,
       stdio: [
         input(),
-        stdout === undefined ? "pipe" : open(stdout, "w"),
+        typeof stdout === "string" ? open(stdout, "w") : "pipe",
         "pipe",
         // What bubblewrap has created, which nobody needs here, and its filter.
         ...(filter === undefined ? [] : [open("/dev/null", "w"), open(filter, "r")]),
@@ -145,6 +150,11 @@ async function feed(child: ReturnType<typeof start>, later: Promise<string>): Pr
   if (typeof child.stdin !== "object") return;
   child.stdin.write(await later);
   await Promise.resolve(child.stdin.end()).catch(() => undefined);
+}
+
+async function passOn(stream: ReadableStream<Uint8Array>, take: (part: Uint8Array) => void): Promise<string> {
+  for await (const part of stream) take(part);
+  return "";
 }
 
 /** Reads on beyond the limit, so that the program does not block, but discards the rest. */

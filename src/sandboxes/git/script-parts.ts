@@ -8,6 +8,8 @@ export const EXIT = {
   badWork: 6,
   workMissing: 7,
   startMissing: 8,
+  missing: 9,
+  tooOld: 10,
 } as const;
 
 /** $FILE_BLOCKS: the largest file, in units of 512 bytes. $MEMORY_KB: address space of each process. */

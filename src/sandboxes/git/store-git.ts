@@ -21,7 +21,7 @@ export interface StoreGit {
     script: string,
     args: readonly string[],
     signal: AbortSignal,
-    more?: Pick<GitProgram, "stdin" | "stdout" | "timeoutIsFinal">,
+    more?: Pick<GitProgram, "stdin" | "stdout" | "timeoutIsFinal"> & { readOnly?: boolean },
   ): Promise<GitResult>;
   /** Runs a script that talks to the source repository, in which it may write only for a push. */
   withSource(
@@ -56,9 +56,9 @@ export function openStoreGit(options: {
     address,
     hasToken,
     ready,
-    async inStore(script, args, signal, more = {}) {
+    async inStore(script, args, signal, { readOnly = false, ...more } = {}) {
       const uid = await ready();
-      return git({ script, args, store, storeWritable: true, local, uid, ...more }, signal);
+      return git({ script, args, store, storeWritable: !readOnly, local, uid, ...more }, signal);
     },
     async withSource(script, args, signal, { push } = { push: false }) {
       // Checked again by gitFolderOf: what is there may have been replaced since the session was created.

@@ -2,7 +2,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { headerOf } from "./bundle.ts";
 import { RepositoryError } from "./git-errors.ts";
-import type { CheckoutRequest } from "./request.ts";
+import type { CheckoutRequest, FetchRequest } from "./request.ts";
 import { BUNDLE_WORK, IMPORT_WORK } from "./scripts.ts";
 import { sessionRefs } from "./session-refs.ts";
 import { type StoreGit, succeeded } from "./store-git.ts";
@@ -14,7 +14,7 @@ import { type StoreGit, succeeded } from "./store-git.ts";
  */
 export async function bringUnpushed(
   storeGit: StoreGit,
-  request: CheckoutRequest,
+  request: FetchRequest,
   folder: string,
   signal: AbortSignal,
 ): Promise<void> {

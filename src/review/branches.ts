@@ -1,0 +1,165 @@
+import { LRUCache } from "lru-cache";
+import { recordAudit } from "../db/audit-log.ts";
+import type { Orm } from "../db/client.ts";
+import { readUnpushed } from "../runs/unpushed-store.ts";
+import {
+  type FetchRequest,
+  NotIsolated,
+  RepositoryError,
+  type SandboxProvider,
+} from "../sandboxes/sandbox.ts";
+import { AppError } from "../shared/errors.ts";
+import { sleep } from "../shared/time.ts";
+import type { WorkRow } from "./store.ts";
+
+/** The states of a session's branches between which its work lies. */
+export interface Branches {
+  /** The target branch. */
+  target: string;
+  /** The session's work, with what others have pushed to its branch. */
+  head: string;
+  /** What the work is compared with: where the two have parted. */
+  base: string;
+  /** The target branch has all of it: `base` is where the first prompt's work began. */
+  merged: boolean;
+}
+
+/** How long what was fetched counts as the present. */
+const FRESH_MS = 15_000;
+/** How long a request waits for a fetch, if this machine has something older to show. */
+const PATIENCE_MS = 5_000;
+/** If it has nothing; the server answers within 30 s. */
+const LONG_PATIENCE_MS = 22_000;
+const FETCH_TIMEOUT_MS = 10 * 60_000;
+const SESSIONS = 2_000;
+
+/** Finds the branches of sessions, on whatever machine their work was done. */
+export interface BranchFinder {
+  /**
+   * Fetches them unless that was done a moment ago. While the host of the repository does not answer, what this machine has
+   * fetched before is the answer, as long as it has all that the session has done.
+   * @throws AppError `repository_unreadable`, `repository_unavailable`.
+   */
+  find(work: WorkRow): Promise<Branches>;
+  close(): Promise<void>;
+}
+
+export function openBranchFinder(options: {
+  orm: Orm;
+  sandboxes: Pick<SandboxProvider, "repositoryFor">;
+  patience?: { some: number; none: number };
+}): BranchFinder {
+  const { orm, sandboxes, patience = { some: PATIENCE_MS, none: LONG_PATIENCE_MS } } = options;
+  const closing = new AbortController();
+  const known = new LRUCache<string, Branches & { work: string }>({ max: SESSIONS, ttl: FRESH_MS });
+  const noted = new LRUCache<string, true>({ max: SESSIONS });
+  const fetching = new Map<string, Promise<Branches>>();
+
+  const parted = async (
+    work: WorkRow,
+    ends: Pick<Branches, "target" | "head">,
+    signal: AbortSignal,
+  ): Promise<Branches> => {
+    const { read } = sandboxes.repositoryFor(work);
+    const base = await read.mergeBase(ends.target, ends.head, signal);
+    const first = work.prompts[0]?.start ?? null;
+    if (base !== ends.head || first === null) return { ...ends, base, merged: false };
+    return { ...ends, base: first, merged: true };
+  };
+
+  /** Once a session: a page may ask every few seconds. */
+  const noteSecret = async (work: WorkRow, secret: string, host: string) => {
+    const use = `${work.id} ${secret} ${host}`;
+    if (noted.has(use)) return;
+    const detail = { host, session: work.id };
+    await recordAudit(orm, { actor: work.userId, action: "secret.use", target: `secret:${secret}`, detail });
+    noted.set(use, true);
+  };
+
+  const requestFor = (work: WorkRow, signal: AbortSignal): FetchRequest => {
+    const { id, repo, targetBranch, branch, startCommit, pushedCommit, unpushedCommit, unpushedHost } = work;
+    return {
+      ...{ sessionId: id, repo, targetBranch, branch, startCommit },
+      pushes: { commit: pushedCommit },
+      unpushed: {
+        ...{ commit: unpushedCommit, host: unpushedHost },
+        read: (file) => readUnpushed(orm, { sessionId: id, file, signal }),
+      },
+      useSecret: (secret, host) => noteSecret(work, secret, host),
+    };
+  };
+
+  const fetch = (work: WorkRow): Promise<Branches> => {
+    const running = fetching.get(work.id);
+    if (running) return running;
+    const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(FETCH_TIMEOUT_MS)]);
+    const started = async () => {
+      const fetched = await sandboxes.repositoryFor(work).fetch(requestFor(work, signal), signal);
+      const branches = await parted(work, { target: fetched.base, head: fetched.start }, signal);
+      known.set(work.id, { ...branches, work: stateOf(work) });
+      return branches;
+    };
+    const result = started().finally(() => fetching.delete(work.id));
+    fetching.set(work.id, result);
+    return result;
+  };
+
+  /** What this machine has; undefined: not all of it. */
+  const stored = async (work: WorkRow): Promise<Branches | undefined> => {
+    const ends = await sandboxes.repositoryFor(work).read.commits(work.id, closing.signal);
+    const last = work.prompts.at(-1)?.commit ?? work.startCommit;
+    if (!ends || (last !== null && last !== ends.head)) return undefined;
+    return parted(work, ends, closing.signal);
+  };
+
+  const find = async (work: WorkRow): Promise<Branches> => {
+    const before = known.get(work.id);
+    if (before && before.work === stateOf(work)) return before;
+    const fetched = fetch(work);
+    // It goes on when this request has given up, and its failure is then nobody's.
+    fetched.catch(() => undefined);
+    const older = await stored(work).catch(() => undefined);
+    const waited = new AbortController();
+    const late = sleep(older ? patience.some : patience.none, waited.signal).then(() => undefined);
+    try {
+      const result = await Promise.race([fetched, late]);
+      if (result) return result;
+    } catch (error) {
+      if (!older) throw error;
+    } finally {
+      waited.abort();
+      late.catch(() => undefined);
+    }
+    if (older) return older;
+    throw new AppError(
+      "repository_unavailable",
+      `The repository ${work.repo} is being fetched, which takes a while the first time; ask again.`,
+    );
+  };
+
+  return {
+    find: (work) => asReply(() => find(work)),
+    async close() {
+      closing.abort();
+      await Promise.allSettled(fetching.values());
+    },
+  };
+}
+
+/** Errors about a repository as replies. */
+export async function asReply<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof NotIsolated)
+      throw new AppError("repository_unavailable", error.message, { cause: error });
+    if (!(error instanceof RepositoryError)) throw error;
+    throw new AppError(error.transient ? "repository_unavailable" : "repository_unreadable", error.message, {
+      cause: error,
+    });
+  }
+}
+
+/** Changes whenever the session has delivered or pushed something. */
+const stateOf = ({ pushedCommit, unpushedCommit, unpushedHost, prompts }: WorkRow) =>
+  JSON.stringify([pushedCommit, unpushedCommit, unpushedHost, prompts.at(-1)]);

@@ -1,0 +1,223 @@
+import { createDiffReader, type Diff, type DiffLimits } from "./diff-output.ts";
+import { RepositoryError } from "./git-errors.ts";
+import { bytesOf, encodedPath, pathIn } from "./git-paths.ts";
+import {
+  COMMITS,
+  CONFLICTS,
+  CONTAINING,
+  DIFF,
+  MERGE_BASE,
+  PATCH,
+  SESSION_COMMITS,
+  SHOW,
+} from "./read-scripts.ts";
+import { EXIT } from "./script-parts.ts";
+import { sessionRefs } from "./session-refs.ts";
+import { type StoreGit, succeeded } from "./store-git.ts";
+
+/** What git may print of one diff before it is cut off. */
+const DIFF_BYTES = 64 * 1024 * 1024;
+const COMMITS_BYTES = 8 * 1024 * 1024;
+const COMMIT = /^([0-9a-f]{40}|[0-9a-f]{64})$/;
+
+export interface GitCommit {
+  id: string;
+  parents: string[];
+  author: { name: string; email: string };
+  /** ISO 8601, with the author's time zone. */
+  at: string;
+  subject: string;
+  body: string;
+}
+
+export const ENTRY_TYPES = ["file", "directory", "symlink", "submodule"] as const;
+
+export interface TreeEntry {
+  /** As git quotes it, where it is not valid UTF-8. */
+  name: string;
+  type: (typeof ENTRY_TYPES)[number];
+  executable: boolean;
+  /** Of the object: of a submodule, its commit. */
+  id: string;
+  /** In bytes; null: it has none. */
+  size: number | null;
+}
+
+export type Shown =
+  | { type: "directory"; id: string; entries: TreeEntry[]; truncated: boolean }
+  /** @param size of the whole file. @param bytes up to the limit. */
+  | { type: "file"; id: string; size: number; bytes: Uint8Array }
+  | { type: "submodule"; id: string };
+
+export interface DiffRange {
+  /** Commits; `from` may be a tree. */
+  from: string;
+  to: string;
+  /** Lines around each change. */
+  context: number;
+  /** Undefined: all. Two for a file that was renamed. */
+  paths?: readonly string[] | undefined;
+}
+
+/**
+ * What a session has done, read in the store: no checkout, no network, and nothing is written there. Commits must be the
+ * session's own (`contains`), because a store has those of all sessions of its repository.
+ * @throws RepositoryError
+ */
+export interface RepositoryReader {
+  /** The target branch as it was last fetched, and the session's work; undefined: this store has neither. */
+  commits(sessionId: string, signal: AbortSignal): Promise<{ target: string; head: string } | undefined>;
+  /** Whether a commit is the session's, or of the target branch. */
+  contains(sessionId: string, commit: string, signal: AbortSignal): Promise<boolean>;
+  /** Where the two have parted; the empty tree, if they have nothing in common. */
+  mergeBase(one: string, other: string, signal: AbortSignal): Promise<string>;
+  diff(range: DiffRange, limits: DiffLimits, signal: AbortSignal): Promise<Diff>;
+  /** For `git apply`. @returns undefined: it is larger than `maxBytes`. */
+  patch(range: DiffRange, maxBytes: number, signal: AbortSignal): Promise<Uint8Array | undefined>;
+  /** The files that git cannot merge by itself; null: this machine's git is too old to tell. */
+  conflicts(target: string, head: string, signal: AbortSignal): Promise<string[] | null>;
+  /** Those of `head` that `target` lacks, newest first. */
+  log(target: string, head: string, max: number, signal: AbortSignal): Promise<GitCommit[]>;
+  /** What is at a path of a commit; undefined: nothing. @param lines the first and the last of a file, from 1. */
+  show(
+    at: { commit: string; path: string; lines?: readonly [number, number] | undefined },
+    maxBytes: number,
+    signal: AbortSignal,
+  ): Promise<Shown | undefined>;
+}
+
+export function openReader({ inStore }: Pick<StoreGit, "inStore">): RepositoryReader {
+  const printed = async (script: string, args: readonly string[], signal: AbortSignal) =>
+    succeeded(await inStore(script, args, signal, { readOnly: true, timeoutIsFinal: true }));
+  /** @returns how many bytes there were. */
+  const streamed = async (
+    script: string,
+    args: readonly string[],
+    take: (part: Uint8Array) => void,
+    signal: AbortSignal,
+  ) => {
+    let bytes = 0;
+    const stdout = (part: Uint8Array) => {
+      bytes += part.length;
+      take(part);
+    };
+    const result = await inStore(script, args, signal, { readOnly: true, timeoutIsFinal: true, stdout });
+    return { bytes, result };
+  };
+  const collected = async (script: string, args: readonly string[], signal: AbortSignal) => {
+    const parts: Uint8Array[] = [];
+    const { result } = await streamed(script, args, (part) => parts.push(part), signal);
+    return { result, bytes: Buffer.concat(parts) };
+  };
+  const rangeArgs = ({ from, to, context, paths = [] }: DiffRange, most: number) => [
+    ...[from, to, `${context}`, `${most}`],
+    ...paths.flatMap((path) => {
+      const bytes = bytesOf(path);
+      return bytes ? [encodedPath(bytes)] : [];
+    }),
+  ];
+
+  return {
+    async commits(sessionId, signal) {
+      const out = await printed(SESSION_COMMITS, [sessionRefs(sessionId)], signal);
+      const [target, head] = out.trim().split(" ");
+      return target && head ? { target, head } : undefined;
+    },
+
+    async contains(sessionId, commit, signal) {
+      if (!COMMIT.test(commit)) return false;
+      return (await printed(CONTAINING, [sessionRefs(sessionId), commit], signal)) !== "";
+    },
+
+    async mergeBase(one, other, signal) {
+      return (await printed(MERGE_BASE, [one, other], signal)).trim();
+    },
+
+    async diff(range, limits, signal) {
+      const reader = createDiffReader(limits);
+      const args = rangeArgs(range, DIFF_BYTES);
+      const { bytes, result } = await streamed(DIFF, args, reader.take, signal);
+      succeeded(result);
+      return reader.end(bytes < DIFF_BYTES);
+    },
+
+    async patch(range, maxBytes, signal) {
+      const { bytes, result } = await collected(PATCH, rangeArgs(range, maxBytes + 1), signal);
+      succeeded(result);
+      return bytes.length > maxBytes ? undefined : bytes;
+    },
+
+    async conflicts(target, head, signal) {
+      const { bytes, result } = await collected(CONFLICTS, [target, head], signal);
+      if (result.code === EXIT.tooOld) return null;
+      succeeded(result);
+      const [, ...paths] = splitAtNul(bytes);
+      return paths.filter((path) => path.length > 0).map(pathIn);
+    },
+
+    async log(target, head, max, signal) {
+      const args = [target, head, `${max}`, `${COMMITS_BYTES}`];
+      const out = await printed(COMMITS, args, signal);
+      const fields = out.split("\0");
+      const found: GitCommit[] = [];
+      // What was cut off at the end is incomplete.
+      for (let at = 0; at + 7 < fields.length; at += 7) {
+        const [id = "", parents = "", name = "", email = "", date = "", subject = "", body = ""] =
+          fields.slice(at, at + 7);
+        const author = { name, email };
+        found.push({
+          id,
+          parents: parents.split(" ").filter(Boolean),
+          author,
+          at: date,
+          subject,
+          body: body.trim(),
+        });
+      }
+      return found;
+    },
+
+    async show({ commit, path, lines }, maxBytes, signal) {
+      const bytes = path === "" ? new Uint8Array() : bytesOf(path);
+      if (!bytes) return undefined;
+      const range = lines ? [`${lines[0]}`, `${lines[1]}`] : ["", ""];
+      const args = [commit, encodedPath(bytes), `${maxBytes}`, ...range];
+      const { bytes: output, result } = await collected(SHOW, args, signal);
+      if (result.code === EXIT.missing) return undefined;
+      succeeded(result);
+      const end = output.indexOf("\n");
+      const [type, id = "", size = ""] = output.toString("latin1", 0, Math.max(end, 0)).split(" ");
+      const content = output.subarray(end + 1);
+      if (type === "commit") return { type: "submodule", id };
+      if (type === "blob") return { type: "file", id, size: Number(size), bytes: content };
+      if (type !== "tree") throw new RepositoryError(`There is no file in a repository of the type ${type}.`);
+      const entries = splitAtNul(content).flatMap(entryIn);
+      return { type: "directory", id, entries, truncated: content.length >= maxBytes };
+    },
+  };
+}
+
+/** @returns what is before each NUL. */
+function splitAtNul(bytes: Buffer): Buffer[] {
+  const parts: Buffer[] = [];
+  let from = 0;
+  for (let end = bytes.indexOf(0); end >= 0; end = bytes.indexOf(0, from)) {
+    parts.push(bytes.subarray(from, end));
+    from = end + 1;
+  }
+  return parts;
+}
+
+function entryIn(line: Buffer): TreeEntry[] {
+  const tab = line.indexOf("\t");
+  const [mode, kind, id, size] = line.toString("latin1", 0, Math.max(tab, 0)).trim().split(/ +/);
+  if (mode === undefined || id === undefined) return [];
+  const type =
+    kind === "tree" ? "directory" : kind === "commit" ? "submodule" : mode === "120000" ? "symlink" : "file";
+  return [
+    {
+      ...{ name: pathIn(line.subarray(tab + 1)), type, executable: mode === "100755", id },
+      size: size === undefined || size === "-" ? null : Number(size),
+    },
+  ];
+}

@@ -1,0 +1,45 @@
+import type { Database } from "../../src/db/client.ts";
+import { prompt, session } from "../../src/db/tables.ts";
+import { openReviews } from "../../src/review/reviews.ts";
+import { makeApp } from "../harness/app.ts";
+import type { TestRepository } from "../harness/repository.ts";
+import type { SandboxFixture } from "../sandboxes/fixture.ts";
+
+/** The API, with repositories of this machine. */
+export function reviewApp(database: Database, sandboxes: Pick<SandboxFixture, "provider">) {
+  const reviews = openReviews({ orm: database.orm, sandboxes: sandboxes.provider });
+  const app = makeApp({ database, reviews });
+  const get = (path: string, options: { user?: string; headers?: Record<string, string> } = {}) =>
+    app.handle(
+      new Request(`http://localhost${path}`, {
+        headers: { authorization: `Bearer ${options.user ?? "alice"}`, ...options.headers },
+      }),
+    );
+  return { reviews, get };
+}
+
+/**
+ * A session whose work is a branch of the repository, as if it had been pushed.
+ * @param work of each prompt, the first and the last commit.
+ */
+export async function seedWork(
+  database: Database,
+  repo: TestRepository,
+  work: { branch: string; user?: string; prompts: readonly { start: string | null; commit: string }[] },
+): Promise<{ sessionId: string; promptIds: string[] }> {
+  const { branch, user = "alice", prompts } = work;
+  const sessionId = crypto.randomUUID();
+  await database.orm.insert(session).values({
+    ...{ id: sessionId, userId: user, repo: repo.path, targetBranch: "main", branch, title: "A session" },
+    pushedCommit: (await repo.git("rev-parse", branch)).trim(),
+  });
+  const promptIds = prompts.map(() => crypto.randomUUID());
+  if (prompts.length > 0)
+    await database.orm.insert(prompt).values(
+      prompts.map(({ start, commit }, index) => ({
+        ...{ id: String(promptIds[index]), sessionId, userId: user, seq: index + 1, data: "x" },
+        ...{ status: "Completed" as const, startCommit: start, commit },
+      })),
+    );
+  return { sessionId, promptIds };
+}
