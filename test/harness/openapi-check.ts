@@ -16,6 +16,10 @@ export interface ApiReply {
 }
 
 export interface OpenApiCheck {
+  /** Which of the expected operations a request is for, and the parameters of its path; undefined: none of them. */
+  operationOf(
+    request: Pick<ApiRequest, "method" | "path">,
+  ): { operation: string; parameters: Readonly<Record<string, string>> } | undefined;
   /** What of a request is not as described; fields and parameters that are not described included. */
   violationsOfRequest(request: ApiRequest): readonly string[];
   violationsOfReply(request: ApiRequest, reply: ApiReply): readonly string[];
@@ -57,13 +61,18 @@ export function openApiCheck(options: {
   });
   type Operation = (typeof operations)[number];
 
-  const find = ({ method, path }: ApiRequest) =>
+  const find = ({ method, path }: Pick<ApiRequest, "method" | "path">) =>
     operations.find((one) => one.method === method.toLowerCase() && one.pattern.test(path));
 
-  function parameterProblems({ operation, pattern, names, parameters }: Operation, request: ApiRequest) {
-    const values = pattern.exec(request.path)?.slice(1) ?? [];
+  const pathParameters = ({ pattern, names }: Operation, path: string) => {
+    const values = pattern.exec(path)?.slice(1) ?? [];
+    return names.map((name, index) => [name, decodeURIComponent(values[index] ?? "")] as const);
+  };
+
+  function parameterProblems(found: Operation, request: ApiRequest) {
+    const { operation, parameters } = found;
     const given = [
-      ...names.map((name, index) => [`path ${name}`, decodeURIComponent(values[index] ?? "")] as const),
+      ...pathParameters(found, request.path).map(([name, value]) => [`path ${name}`, value] as const),
       ...[...request.query].map(([name, value]) => [`query ${name}`, value] as const),
     ];
     const known = new Map(parameters.map((one) => [`${one["in"]} ${one["name"]}`, one]));
@@ -90,6 +99,16 @@ export function openApiCheck(options: {
   }
 
   return {
+    operationOf(request) {
+      const found = find(request);
+      return (
+        found && {
+          operation: found.operation,
+          parameters: Object.fromEntries(pathParameters(found, request.path)),
+        }
+      );
+    },
+
     violationsOfRequest(request) {
       const found = find(request);
       const all = found
