@@ -37,6 +37,20 @@ async function main(args: readonly string[]): Promise<number> {
         stdout: process.stdout,
       });
       return 0;
+    case "provenance-key":
+      (await import("./cli/provenance-key.ts")).runProvenanceKey({
+        ...(await settings({ serves: false })),
+        stdout: process.stdout,
+      });
+      return 0;
+    case "verify":
+      await (await import("./cli/verify.ts")).runVerify({
+        ...command,
+        readSettings: () => settings({ serves: false }),
+        gitEnvironment: gitEnvironment(),
+        print,
+      });
+      return 0;
     case "migrate":
       return (await import("./cli/migrate.ts")).runMigrate({
         ...(await settings({ serves: false })),

@@ -92,6 +92,12 @@ export interface AgentExit {
   stderr: string;
 }
 
+/** What an agent says of itself: the word of a program in a sandbox. */
+export interface AgentIdentity {
+  version?: string;
+  model?: string;
+}
+
 /** Reads the output of one run, line by line. Stateful: each run needs a new one. */
 export interface AgentReader {
   /**
@@ -101,6 +107,8 @@ export interface AgentReader {
   read(line: string): AgentEvent | string | undefined;
   /** Whether the agent has reported its result, so that nothing is left but to exit. */
   hasResult(): boolean;
+  /** By what was read so far. */
+  identity(): AgentIdentity;
   /** Set once the agent turns out to lack the tools of its remote workplace, a sentence for the user: it must be stopped. */
   toolsMissing?(): string | undefined;
   /** Judges by exit code AND result line: without a result, a run has not succeeded. */

@@ -1,5 +1,13 @@
-import type { AgentEvent, AgentReader } from "./agent.ts";
-import { asObject, createUuids, isRenderable, type JsonObject, parseObject, storable } from "./events.ts";
+import type { AgentEvent, AgentIdentity, AgentReader } from "./agent.ts";
+import {
+  asObject,
+  createUuids,
+  identityIn,
+  isRenderable,
+  type JsonObject,
+  parseObject,
+  storable,
+} from "./events.ts";
 import { failureOf, failureOfExit, isModelFailure, quoted, summaryOf, usageOf } from "./verdict.ts";
 
 /** A reader for which no line is plain text. */
@@ -23,6 +31,7 @@ export function createClaudeReader(remote = false): EventReader {
   /** The model has answered. */
   let worked = false;
   let missing: string | undefined;
+  let identity: AgentIdentity = {};
 
   return {
     read(line) {
@@ -34,6 +43,7 @@ export function createClaudeReader(remote = false): EventReader {
       if (known.type === "result") result = known;
       else began = true;
       if (remote && known.type === "system" && known["subtype"] === "init") missing ??= missingServers(known);
+      identity = { ...identity, ...identityIn(known) };
       if (known.type === "assistant") {
         lastText = textIn(known) || lastText;
         worked ||= asObject(known["message"])?.["model"] !== "<synthetic>";
@@ -41,6 +51,7 @@ export function createClaudeReader(remote = false): EventReader {
       return withUuid(storable(known, line.length));
     },
     hasResult: () => result !== undefined,
+    identity: () => identity,
     toolsMissing: () => missing,
     verdict(exit) {
       const usage = usageOf(result);

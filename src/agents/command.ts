@@ -1,8 +1,16 @@
 import { existsSync } from "node:fs";
 import { isAbsolute } from "node:path";
-import { type Agent, type AgentReader, AgentUnavailable } from "./agent.ts";
+import { type Agent, type AgentIdentity, type AgentReader, AgentUnavailable } from "./agent.ts";
 import { textIn } from "./claude-reader.ts";
-import { createUuids, cut, isRenderable, type JsonObject, parseObject, storable } from "./events.ts";
+import {
+  createUuids,
+  cut,
+  identityIn,
+  isRenderable,
+  type JsonObject,
+  parseObject,
+  storable,
+} from "./events.ts";
 import type { Program } from "./find-program.ts";
 import { failureOf, failureOfExit, plain, summaryOf, usageOf } from "./verdict.ts";
 
@@ -63,12 +71,14 @@ function createCommandReader(): AgentReader {
   let result: JsonObject | undefined;
   let lastText = "";
   let printed = "";
+  let identity: AgentIdentity = {};
 
   return {
     read(line) {
       const parsed = parseObject(line);
       if (parsed && isRenderable(parsed)) {
         if (parsed.type === "result") result = parsed;
+        identity = { ...identity, ...identityIn(parsed) };
         if (parsed.type === "assistant") lastText = textIn(parsed) || lastText;
         return withUuid(storable(parsed, line.length));
       }
@@ -79,6 +89,7 @@ function createCommandReader(): AgentReader {
       return text;
     },
     hasResult: () => result !== undefined,
+    identity: () => identity,
     verdict(exit) {
       const usage = usageOf(result);
       const own = lastText ? summaryOf(lastText) : summaryOf(printed, "end");

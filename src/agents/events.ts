@@ -1,4 +1,4 @@
-import type { AgentEvent } from "./agent.ts";
+import type { AgentEvent, AgentIdentity } from "./agent.ts";
 
 /**
  * Shared by all readers: turns a printed line into an event that fits PostgreSQL's jsonb, has a bounded size, and can be
@@ -51,6 +51,19 @@ export function isRenderable(event: JsonObject): event is AgentEvent {
   const { content } = message;
   if (typeof content === "string") return true;
   return Array.isArray(content) && content.every((one) => typeof asObject(one)?.["type"] === "string");
+}
+
+const VERSION = /^[\w.+-]{1,64}$/;
+const MODEL = /^[\w.:@/+[\]-]{1,128}$/;
+
+/** What an init event of Claude Code says of it (2.1.330). */
+export function identityIn(event: AgentEvent): AgentIdentity {
+  if (event.type !== "system" || event["subtype"] !== "init") return {};
+  const { claude_code_version: version, model } = event;
+  return {
+    ...(typeof version === "string" && VERSION.test(version) && { version }),
+    ...(typeof model === "string" && MODEL.test(model) && { model }),
+  };
 }
 
 /** Cleans an event and bounds its size; `type` and the message's role are always kept. */

@@ -19,7 +19,7 @@ import type { ReleaseStack } from "./release-stack.ts";
  */
 export async function startServer(
   { config, logger, version, tasks }: ServiceOptions,
-  { database, metrics, agent, sandboxes, hub }: Parts & { hub: NonNullable<Parts["hub"]> },
+  { database, metrics, agent, sandboxes, signingKey, hub }: Parts & { hub: NonNullable<Parts["hub"]> },
   stack: ReleaseStack,
 ): Promise<string> {
   const redis = config.redisUrl === undefined ? undefined : openRedis(config.redisUrl.reveal(), logger);
@@ -49,6 +49,7 @@ export async function startServer(
       database: database.kind,
       queue: config.redisUrl === undefined ? database.kind : "redis",
     }),
+    publicKey: signingKey.publicKey,
     onRefused: refusals.record,
     queueAlive: redis && (() => redis.ping()),
     // Another process may isolate agents, where this one runs none.

@@ -1,3 +1,4 @@
+import { createAttest } from "../provenance/attest.ts";
 import { openQueue } from "../queue/backend.ts";
 import { startHeartbeat } from "../tasks/heartbeat.ts";
 import { TASKS } from "../tasks/index.ts";
@@ -13,8 +14,8 @@ const HANDOVER_MS = 15_000;
  * @throws OperatorError when the queue cannot be reached.
  */
 export async function startTasks(
-  { config, logger, tasks, handover, signal }: ServiceOptions,
-  { database, metrics, agent, sandboxes }: Parts,
+  { config, logger, version, tasks, handover, signal }: ServiceOptions,
+  { database, metrics, agent, sandboxes, signingKey }: Parts,
   stack: ReleaseStack,
 ): Promise<void> {
   const redisUrl = config.redisUrl?.reveal();
@@ -29,6 +30,8 @@ export async function startTasks(
     agent,
     model: apiKey && { upstream, apiKey },
     handover,
+    attest: createAttest({ key: signingKey, version, url: config.publicUrl }),
+    version,
     metrics,
     logger,
   };

@@ -9,6 +9,8 @@ export interface User {
   name?: string;
   /** From the token, as the issuer has it: perhaps never confirmed. */
   email?: string;
+  /** The issuer says that the address was never confirmed: it may be somebody else's. */
+  emailUnconfirmed?: true;
   roles: readonly string[];
   /** Milliseconds since the epoch; Infinity in none mode. A stream may outlive its token, so streams check this. */
   expiresAt: number;
@@ -71,6 +73,7 @@ export function userOf(payload: JWTPayload, keyFingerprint?: string): User {
     id: sub,
     ...(name !== undefined && { name }),
     ...(email !== undefined && { email }),
+    ...(payload["email_verified"] === false && { emailUnconfirmed: true as const }),
     roles: Object.freeze([...roles]),
     expiresAt: exp * 1000,
     ...(keyFingerprint !== undefined && { keyFingerprint }),
@@ -79,6 +82,27 @@ export function userOf(payload: JWTPayload, keyFingerprint?: string): User {
 
 const isPrintable = (one: unknown): one is string =>
   typeof one === "string" && problemOfName(one) === undefined;
+
+/** A person as git names one. */
+export interface Author {
+  name: string;
+  email: string;
+}
+
+/** OpenID Connect says no more than that it is an address; a space or an angle bracket would be read as another one by git. */
+const EMAIL = /^[^\s<>@\p{C}]+@[^\s<>@\p{C}]+$/u;
+const MAX_EMAIL_LENGTH = 254;
+
+/**
+ * Who is named beside the agent in the commits that are made for this user. Undefined: the token has no usable e-mail, or
+ * one that its issuer has not confirmed. Without a usable name, the name is the e-mail's local part.
+ */
+export function authorOf({ name, email, emailUnconfirmed }: Omit<User, "id" | "roles">): Author | undefined {
+  if (email === undefined || emailUnconfirmed || email.length > MAX_EMAIL_LENGTH || !EMAIL.test(email))
+    return undefined;
+  const named = name !== undefined && !/[<>\p{C}]/u.test(name);
+  return { name: named ? name : email.slice(0, email.indexOf("@")), email };
+}
 
 function namesIn(list: unknown): string[] {
   return Array.isArray(list) ? list.filter((one): one is string => typeof one === "string") : [];

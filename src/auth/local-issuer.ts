@@ -1,20 +1,10 @@
 import { randomBytes } from "node:crypto";
-import {
-  chmodSync,
-  closeSync,
-  fsyncSync,
-  linkSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { jwt } from "@elysiajs/jwt";
 import { jwtVerify } from "jose";
 import { messageOf, OperatorError } from "../shared/errors.ts";
+import { openPrivateFile } from "../shared/private-file.ts";
 import { CLOCK_TOLERANCE_SECONDS, problemOfName, refusalOf, type TokenVerifier, userOf } from "./claims.ts";
 
 const LOCAL_ISSUER = "prompt-backend-local";
@@ -85,7 +75,8 @@ export function openLocalIssuer({
 function openKey(dataDir: string, keyFile: string): Uint8Array {
   try {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-    const text = readKey(keyFile) ?? createKey(keyFile);
+    // Whoever reads it can act as any user.
+    const text = openPrivateFile(keyFile, () => `${randomBytes(KEY_BYTES).toString("hex")}\n`);
     if (/^[0-9a-f]+\n?$/.test(text) && text.trim().length === KEY_BYTES * 2)
       return Buffer.from(text.trim(), "hex");
   } catch (error) {
@@ -98,47 +89,4 @@ function openKey(dataDir: string, keyFile: string): Uint8Array {
   throw new OperatorError(
     `The local issuer's key ${keyFile} is damaged. Restore it, or delete it: a new one is generated, and every token issued so far becomes invalid.`,
   );
-}
-
-function readKey(keyFile: string): string | undefined {
-  try {
-    const text = readFileSync(keyFile, "utf8");
-    restrictToOwner(keyFile);
-    return text;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
-  }
-}
-
-/** Whoever reads the key can act as any user. Best effort: some file systems have no modes. */
-function restrictToOwner(keyFile: string): void {
-  try {
-    if (statSync(keyFile).mode & 0o077) chmodSync(keyFile, 0o600);
-  } catch {}
-}
-
-/**
- * The key file appears complete or not at all: it is written to a draft, flushed, then linked to its name. Linking
- * fails when another process was first; then that process's key is used.
- */
-function createKey(keyFile: string): string {
-  const draft = `${keyFile}.${process.pid}.${randomBytes(6).toString("hex")}`;
-  const text = `${randomBytes(KEY_BYTES).toString("hex")}\n`;
-  try {
-    const file = openSync(draft, "wx", 0o600);
-    try {
-      writeSync(file, text);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    linkSync(draft, keyFile);
-    return text;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-    return readFileSync(keyFile, "utf8");
-  } finally {
-    rmSync(draft, { force: true });
-  }
 }

@@ -15,11 +15,13 @@ export type Command =
     }
   | { name: "migrate"; check: boolean }
   | { name: "print-openapi" }
+  | { name: "provenance-key" }
   | { name: "token"; user: string; roles: readonly string[] }
   | { name: "backup"; file: string; force: boolean }
   | { name: "restore"; file: string }
   | { name: "doctor"; json: boolean }
   | { name: "sandbox-check"; json: boolean; only: readonly string[] }
+  | { name: "verify"; file: string; keyFile: string | undefined; repository: string | undefined }
   | { name: "demo-agent" }
   | { name: "attack"; ids: readonly string[]; unisolated: boolean }
   | { name: "help" }
@@ -34,7 +36,8 @@ const HANDOVER_STOP = "--handover=stop";
 /** Folders, separated by colons, whose repositories sessions may name by path. */
 const REPOSITORIES = "--repositories";
 const FLAG = { type: "boolean" } as const;
-const COMMANDS = "server, bg-tasks, migrate, doctor, sandbox-check, backup, restore, print-openapi, token";
+const COMMANDS =
+  "server, bg-tasks, migrate, doctor, sandbox-check, backup, restore, verify, provenance-key, print-openapi, token";
 
 /**
  * Reads the command line: commands, and the original service's flags.
@@ -79,6 +82,7 @@ function commandOf([first, ...rest]: readonly string[], taskNames: readonly Task
       return { name: "version" };
     case "help":
     case "print-openapi":
+    case "provenance-key":
     case "demo-agent":
       read(first, rest, {});
       return { name: first };
@@ -116,6 +120,12 @@ function commandOf([first, ...rest]: readonly string[], taskNames: readonly Task
     }
     case "restore":
       return { name: first, file: fileOf(first, read(first, rest, {}, 1).positionals) };
+    case "verify": {
+      const options = { key: { type: "string" }, repository: { type: "string" } } as const;
+      const { values, positionals } = read(first, rest, options, 1);
+      const { key: keyFile, repository } = values;
+      return { name: first, file: fileOf(first, positionals), keyFile, repository };
+    }
     default:
       if (first.startsWith("-")) return readFlags([first, ...rest], taskNames);
       return usage(`unknown command ${quote(first)}; valid: ${COMMANDS}`);

@@ -19,6 +19,12 @@ export function helpText(version: string, taskNames: readonly string[]): string 
                                              not blocked
   prompt-backend backup FILE [--force]       back up all data of the embedded mode to a file, also while it runs
   prompt-backend restore FILE                restore a backup into an empty DATA_DIR
+  prompt-backend verify FILE [--key FILE] [--repository FOLDER]
+                                             verify the provenance of commits (GET /sessions/{id}/provenance) offline,
+                                             and print what it states; --key: the public key of the deployment that
+                                             signed it, else this one's; --repository: look for the commits there;
+                                             exit code 1 if it is not verified
+  prompt-backend provenance-key              print the public key that verifies the provenance of this deployment
   prompt-backend print-openapi               print the OpenAPI document
   prompt-backend token --user NAME [--role ROLE]
                                              print a token of the local issuer

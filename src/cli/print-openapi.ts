@@ -32,6 +32,7 @@ export async function printedOpenApi(version: string): Promise<string> {
       database: "",
       queue: "",
     }),
+    publicKey: "",
     logger,
     version,
   });

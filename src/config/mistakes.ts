@@ -16,6 +16,7 @@ export const CONFIG_CODES = [
   "config_invalid_range",
   "config_invalid_egress",
   "config_invalid_secret",
+  "config_invalid_key",
   "config_secret_too_short",
   "config_secret_file",
 ] as const;

@@ -1,3 +1,4 @@
+import { createPrivateKey } from "node:crypto";
 import { isIP } from "node:net";
 import { isAbsolute, resolve } from "node:path";
 import { Secret } from "../shared/secret.ts";
@@ -59,6 +60,24 @@ export function secret(minLength = 1): Parse<Secret> {
       );
     return new Secret(value);
   };
+}
+
+/** An Ed25519 private key in PEM, whose line breaks may be written as \\n. */
+export const signingKey: Parse<Secret> = (value) => {
+  const pem = value.replaceAll("\\n", "\n");
+  if (typeOfKey(pem) === "ed25519") return new Secret(pem);
+  throw new ConfigMistake(
+    "config_invalid_key",
+    "must be an Ed25519 private key in PEM (PKCS#8), without a passphrase; `openssl genpkey -algorithm ed25519` makes one",
+  );
+};
+
+function typeOfKey(pem: string): string | undefined {
+  try {
+    return createPrivateKey(pem).asymmetricKeyType;
+  } catch {
+    return undefined;
+  }
 }
 
 /** A URL that may contain a password. */

@@ -28,6 +28,25 @@ export const egressRequest = pgTable(
   ],
 );
 
+/** What was signed at the end of runs that made commits. Nothing changes it. */
+export const provenance = pgTable(
+  "provenance",
+  {
+    id: id(),
+    sessionId: uuid("session_id")
+      .notNull()
+      .references(() => session.id, { onDelete: "cascade" }),
+    promptId: uuid("prompt_id")
+      .notNull()
+      .references(() => prompt.id, { onDelete: "cascade" }),
+    /** Of the key that signed it. */
+    keyId: text("key_id").notNull(),
+    /** The text of a DSSE envelope. */
+    envelope: text("envelope").notNull(),
+  },
+  (t) => [index("provenance_session").on(t.sessionId), index("provenance_prompt").on(t.promptId)],
+);
+
 /** The columns of an entry of the audit log. */
 const auditColumns = () => ({
   at: at("at").notNull().defaultNow(),

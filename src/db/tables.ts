@@ -102,6 +102,9 @@ export const prompt = pgTable(
     seq: integer("seq").notNull(),
     kind: text("kind", { enum: PROMPT_KINDS }).notNull().default("agent"),
     data: jsonb("data").$type<unknown>().notNull(),
+    /** Who asked, by the token of then: for the commits that are made for it. Null: it named no usable e-mail. */
+    authorName: text("author_name"),
+    authorEmail: text("author_email"),
     /** Prompts of a user with a higher priority start first. */
     priority: integer("priority").notNull().default(0),
     status: text("status", { enum: PROMPT_STATUSES }).notNull().default("Queued"),

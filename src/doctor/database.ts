@@ -9,6 +9,8 @@ import { type Probe, probe } from "../db/probe.ts";
 import { readWaiting, type WaitingCount } from "../db/waiting.ts";
 import { type KeptUsage, readKeptUsage } from "../memory/usage-store.ts";
 import type { Logger } from "../observability/logger.ts";
+import { findSigningKey } from "../provenance/key.ts";
+import { recentKeyIds } from "../provenance/store.ts";
 import { messageOf } from "../shared/errors.ts";
 import { MIB } from "../shared/units.ts";
 import { checked, type Finding, type Found, fail, ok, warn } from "./finding.ts";
@@ -48,6 +50,7 @@ export async function databaseFindings(options: {
   let audit: Found | undefined;
   let kept: Found | undefined;
   let waiting: Found | undefined;
+  let provenance: Found | undefined;
   const first = await checked(
     "database",
     async () => {
@@ -75,6 +78,7 @@ export async function databaseFindings(options: {
           audit = await auditFound(database.orm);
           kept = keptFound(config, await readKeptUsage(database.orm));
           waiting = waitingFound(await readWaiting(database.orm));
+          provenance = provenanceFound(findSigningKey(config)?.id, await recentKeyIds(database.orm));
         }
       } finally {
         await database.close();
@@ -91,6 +95,7 @@ export async function databaseFindings(options: {
     ...(audit ? [{ check: "audit log", ...audit }] : []),
     ...(kept ? [{ check: "kept for sessions", ...kept }] : []),
     ...(waiting ? [{ check: "waiting prompts", ...waiting }] : []),
+    ...(provenance ? [{ check: "provenance", ...provenance }] : []),
     ...(seen ? [{ check: "clock", ...clock(seen.offsetMs) }] : []),
   ];
 }
@@ -128,6 +133,17 @@ function waitingFound(waiting: WaitingCount[]): Found {
     each.join("; "),
     "they are tried again by themselves; if the reason is not known to pass, mend it; POST /prompts/{id}/retry tries one at once",
   );
+}
+
+/** One key signs everything, or whoever verifies must know which machine was at work. @param own undefined: there is none yet. */
+function provenanceFound(own: string | undefined, recent: readonly string[]): Found {
+  const others = recent.filter((id) => id !== own);
+  if (own !== undefined && others.length > 0)
+    return warn(
+      `this machine signs with key ${own.slice(0, 16)}…, but the newest signatures are also of ${others.map((id) => `${id.slice(0, 16)}…`).join(", ")}`,
+      "give all machines one key (PROVENANCE_KEY); if it was changed on purpose, keep the old public key for what it has signed",
+    );
+  return ok(own === undefined ? "the first start will make the key" : `signed with key ${own}`);
 }
 
 function clock(offsetMs: number): Found {

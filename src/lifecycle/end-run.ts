@@ -3,6 +3,7 @@ import { type AuditEntry, recordAudit } from "../db/audit-log.ts";
 import type { Queryable, Transaction } from "../db/client.ts";
 import type { Failure, MemoryFile, Turn, Waiting } from "../db/json-columns.ts";
 import { agentMemory } from "../db/memory-tables.ts";
+import { provenance } from "../db/safety-tables.ts";
 import { deadLetter, prompt, session } from "../db/tables.ts";
 import { QUEUES } from "../queue/names.ts";
 import { dispatch, dispatchNext, notifySandboxIdle } from "./dispatch.ts";
@@ -35,6 +36,12 @@ export interface NewMemory {
   problem: string | null;
 }
 
+/** What was signed about a run. */
+export interface NewProvenance {
+  keyId: string;
+  envelope: string;
+}
+
 export interface RunEnd {
   status: EndStatus;
   error: string | null;
@@ -54,6 +61,8 @@ export interface RunEnd {
   pushed?: boolean;
   /** Its branch could not be pushed because the host is away: a prompt of its own does that later. */
   pushLater?: boolean;
+  /** Undefined: it has made no commits. */
+  provenance?: NewProvenance | undefined;
   /** What the run did outside, for the audit log. */
   audit?: AuditEntry | undefined;
   /** The failure that ended this run, in addition to those that it was claimed with. */
@@ -98,6 +107,8 @@ export async function endRun(tx: Transaction, run: ClaimedRun, end: RunEnd): Pro
   const { sessionId, promptId } = run;
   if (end.memory)
     await tx.insert(agentMemory).values({ id: Bun.randomUUIDv7(), sessionId, promptId, ...end.memory });
+  if (end.provenance)
+    await tx.insert(provenance).values({ id: Bun.randomUUIDv7(), sessionId, promptId, ...end.provenance });
   if (end.pushed) await dropUnpushed(tx, sessionId);
   if (dead) await addDeadLetter(tx, run, end);
   if (end.audit) await recordAudit(tx, end.audit);

@@ -17,6 +17,11 @@ export interface ClaimedRun extends Fence {
   claims: number;
   kind: PromptKind;
   data: unknown;
+  /** Who asked. Null: unknown. */
+  authorName: string | null;
+  authorEmail: string | null;
+  /** When it was started first, in ISO 8601. */
+  startedAt: string;
   repo: string;
   targetBranch: string;
   branch: string;
@@ -77,7 +82,8 @@ export async function startRun(
     from claimed c left join unpushed_work w on w.session_id = c.session_id where s.id = c.session_id
     returning c.id as "promptId", s.id as "sessionId", s.user_id as "userId", c.lease_epoch as "epoch", c.attempt, c.lease_epoch - c.uncounted_claims as "claims",
       c.kind, coalesce(s.conversation_id, s.id) as "conversationId",
-      c.data, s.repo, s.target_branch as "targetBranch", s.branch, s.start_commit as "startCommit", s.pushed_commit as "pushedCommit",
+      c.data, c.author_name as "authorName", c.author_email as "authorEmail",
+      to_char(c.started_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "startedAt", s.repo, s.target_branch as "targetBranch", s.branch, s.start_commit as "startCommit", s.pushed_commit as "pushedCommit",
       w.commit as "unpushedCommit", w.host as "unpushedHost", s.sbx_config as "sbxConfig", c.process - 'counted' as process,
       c.output_offset as "outputOffset", c.cancel_requested_at is not null as "cancelRequested", c.failures, c.outage,
       (select before.warm_host from session before where before.id = s.id) as "warmHost",

@@ -1,4 +1,5 @@
 import { and, count, eq, inArray } from "drizzle-orm";
+import type { Author } from "../auth/claims.ts";
 import { type AuditEntry, recordAudit } from "../db/audit-log.ts";
 import type { Queryable, Transaction } from "../db/client.ts";
 import type { PromptKind } from "../db/columns.ts";
@@ -39,6 +40,7 @@ export async function insertPrompt(
     kind?: PromptKind;
     data: unknown;
     priority: number;
+    author: Author | undefined;
   },
   maxUnfinished: number,
 ): Promise<void> {
@@ -48,7 +50,8 @@ export async function insertPrompt(
       `You have reached the limit of ${maxUnfinished} unfinished prompts; wait until some have ended, or cancel some.`,
       { retryAfter: QUOTA_RETRY_S },
     );
-  await tx.insert(prompt).values(row);
+  const { author, ...columns } = row;
+  await tx.insert(prompt).values({ ...columns, authorName: author?.name, authorEmail: author?.email });
   await enqueueRun(tx, row.id);
 }
 
@@ -62,6 +65,8 @@ export const promptCreated = (row: { id: string; sessionId: string; userId: stri
 
 export interface NewPrompt {
   userId: string;
+  /** Named in the commits that are made for it. */
+  author: Author | undefined;
   sessionId: string;
   /** Default: an agent's. */
   kind?: PromptKind;
@@ -73,13 +78,13 @@ export interface NewPrompt {
 
 /** Adds a prompt to a session in any state: it runs when those before it have ended. @throws AppError `session_not_found` */
 export async function addPrompt(tx: Transaction, wanted: NewPrompt): Promise<{ id: string }> {
-  const { userId, sessionId, kind = "agent", data, text, priority, maxUnfinished } = wanted;
+  const { userId, author, sessionId, kind = "agent", data, text, priority, maxUnfinished } = wanted;
   const id = Bun.randomUUIDv7();
   await lockSession(tx, sessionId);
   const { seq, ...queued } = await queuePrompt(tx, { sessionId, userId, turn: userTurn(text, id) });
   await insertPrompt(
     tx,
-    { id, sessionId: queued.sessionId, userId, seq, kind, data, priority },
+    { id, sessionId: queued.sessionId, userId, seq, kind, data, priority, author },
     maxUnfinished,
   );
   await recordAudit(tx, promptCreated({ id, sessionId: queued.sessionId, userId }));
@@ -90,4 +95,5 @@ export async function addPrompt(tx: Transaction, wanted: NewPrompt): Promise<{ i
 export const addPush = (
   tx: Transaction,
   wanted: Pick<NewPrompt, "userId" | "sessionId" | "maxUnfinished">,
-): Promise<{ id: string }> => addPrompt(tx, { ...wanted, kind: "push", data: PUSH, text: PUSH, priority: 0 });
+): Promise<{ id: string }> =>
+  addPrompt(tx, { ...wanted, kind: "push", author: undefined, data: PUSH, text: PUSH, priority: 0 });

@@ -15,6 +15,7 @@ import {
   updateErrors,
   writeErrors,
 } from "../api/schemas.ts";
+import { authorOf } from "../auth/claims.ts";
 import type { Guard } from "../auth/guard.ts";
 import type { Config } from "../config/config.ts";
 import type { Orm } from "../db/client.ts";
@@ -44,9 +45,10 @@ export function promptRoutes(options: {
         const { session_id: sessionId, data, priority = 0 } = context.body;
         const text = requirePromptText(data, "data");
         const { maxUnfinishedPrompts: maxUnfinished } = config;
-        const userId = context.user.id;
+        const { id: userId } = context.user;
+        const author = authorOf(context.user);
         const { id } = await createOnce(orm, context, (tx) =>
-          addPrompt(tx, { userId, sessionId, data, text, priority, maxUnfinished }),
+          addPrompt(tx, { userId, author, sessionId, data, text, priority, maxUnfinished }),
         );
         return { success: true, message: "Prompt queued", id };
       },

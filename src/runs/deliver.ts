@@ -1,10 +1,11 @@
-import { promptText } from "../agents/prompt-text.ts";
 import type { AgentProcess } from "../db/json-columns.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { Logger } from "../observability/logger.ts";
+import type { RunAgent } from "../provenance/attest.ts";
 import type { Sandbox, WorkResult } from "../sandboxes/sandbox.ts";
 import { messageOf } from "../shared/errors.ts";
 import { sleep } from "../shared/time.ts";
+import { commitMessage } from "./commit-message.ts";
 import { AgentKilled, backoffMs, classify, DISK_WAS_FULL, Interrupted } from "./failures.ts";
 import { Outage, outageOf } from "./outages.ts";
 import { untilIsolated } from "./until-isolated.ts";
@@ -29,6 +30,7 @@ const QUICK_DELIVERIES = 3;
 export async function deliver(options: {
   writer: RunWriter;
   run: ClaimedRun;
+  agent: RunAgent;
   sandbox: Sandbox;
   record: AgentProcess;
   mayStartOver: boolean;
@@ -36,7 +38,7 @@ export async function deliver(options: {
   cancelled: AbortSignal;
   logger: Logger;
 }): Promise<WorkResult> {
-  const { writer, run, sandbox, record, mayStartOver, life, cancelled, logger } = options;
+  const { writer, run, agent, sandbox, record, mayStartOver, life, cancelled, logger } = options;
   // How far an earlier runner came is unknown.
   let mayHaveLeft = record.delivering === true;
   await writer.markDelivering(record);
@@ -47,7 +49,7 @@ export async function deliver(options: {
       leaves = true;
     };
     try {
-      const work = () => sandbox.deliverWork(commitMessage(run), life, onImport);
+      const work = () => sandbox.deliverWork(commitMessage(run, agent), life, onImport);
       return await untilIsolated(work, { writer, logger, life, cancelled });
     } catch (error) {
       life.throwIfAborted();
@@ -79,9 +81,4 @@ const CHECK = "Check what has arrived there, then send the prompt again.";
 /** @throws what `life` aborted with. */
 async function pause(ms: number, life: AbortSignal, cancelled: AbortSignal): Promise<void> {
   await sleep(ms, AbortSignal.any([life, cancelled])).catch(() => life.throwIfAborted());
-}
-
-export function commitMessage(run: ClaimedRun): string {
-  const [first = ""] = promptText(run.data).trim().split("\n");
-  return `${first.slice(0, 72) || "Work of the agent"}\n\nSession: ${run.sessionId}`;
 }

@@ -2,7 +2,7 @@ import type { AgentUsage, AgentVerdict } from "../agents/agent.ts";
 import { textEvent } from "../agents/events.ts";
 import type { AuditEntry } from "../db/audit-log.ts";
 import type { Failure } from "../db/json-columns.ts";
-import type { NewMemory } from "../lifecycle/end-run.ts";
+import type { NewMemory, NewProvenance } from "../lifecycle/end-run.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { EndStatus } from "../lifecycle/transitions.ts";
 import type { ProcessUsage, WorkResult } from "../sandboxes/sandbox.ts";
@@ -25,6 +25,8 @@ export interface Outcome {
   summary: string;
   usage: RunUsage;
   work?: WorkResult | undefined;
+  /** What is signed about the work. */
+  provenance?: NewProvenance | undefined;
   memory?: NewMemory | undefined;
   /** The prompt becomes a dead letter, with this failure as the last piece of evidence. */
   dead?: boolean;
@@ -55,6 +57,7 @@ export async function finishRun(writer: RunWriter, run: ClaimedRun, outcome: Out
     startCommit: outcome.work?.start,
     pushed: outcome.work?.push.pushed === true,
     pushLater: hostIsAway(outcome.work),
+    provenance: outcome.provenance,
     audit: outcome.work && delivery(run, outcome.work),
   });
 }

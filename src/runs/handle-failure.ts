@@ -4,7 +4,7 @@ import type { WorkResult } from "../sandboxes/sandbox.ts";
 import { heldSandboxes } from "../sandboxes/store.ts";
 import { messageOf } from "../shared/errors.ts";
 import { checkoutRequest } from "./checkout-request.ts";
-import { commitMessage } from "./deliver.ts";
+import { commitMessage } from "./commit-message.ts";
 import {
   AttemptsExhausted,
   backoffMs,
@@ -93,13 +93,15 @@ async function fail(
   writer: RunWriter,
   { error, reason, failure, dead }: { error: unknown; reason: string; failure: Failure; dead: boolean },
 ): Promise<void> {
+  const work = mayHoldWork(state, error) ? await salvage(state, writer) : undefined;
   const outcome: Outcome = {
     status: "Failed",
     kind: failure.kind,
     reason,
     summary: "",
     usage: {},
-    work: mayHoldWork(state, error) ? await salvage(state, writer) : undefined,
+    work,
+    provenance: work && state.deps.attest(state.run, state.agent, { work, usage: {} }),
     dead,
     failure,
   };
@@ -140,7 +142,7 @@ function mayHoldWork({ run, agentRun, delivering }: RunnerState, error: unknown)
 
 /** Saves the work of a run that was interrupted, if it is still on this machine: it is delivered as it is. */
 async function salvage(
-  { deps, run, agentRun, lease }: RunnerState,
+  { deps, run, agent, agentRun, lease }: RunnerState,
   writer: RunWriter,
 ): Promise<WorkResult | undefined> {
   try {
@@ -148,7 +150,7 @@ async function salvage(
     const request = checkoutRequest(deps, run, writer, lease.lost);
     const held = agentRun?.sandbox.config ?? run.sbxConfig;
     const sandbox = held ? await deps.sandboxes.reopen(held, request) : undefined;
-    return await sandbox?.deliverWork(commitMessage(run), lease.lost);
+    return await sandbox?.deliverWork(commitMessage(run, agent), lease.lost);
   } catch (error) {
     deps.logger.warn("the work of an interrupted run could not be saved", { error: messageOf(error) });
     return undefined;

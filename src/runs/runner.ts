@@ -3,6 +3,7 @@ import type { Orm } from "../db/client.ts";
 import type { OutageSeries } from "../db/json-columns.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { Metrics, RunPhase } from "../observability/metrics.ts";
+import type { Attest, RunAgent } from "../provenance/attest.ts";
 import { RepositoryError } from "../sandboxes/sandbox.ts";
 import { messageOf } from "../shared/errors.ts";
 import type { AgentRun, PrepareDeps } from "./agent-run.ts";
@@ -23,6 +24,9 @@ export interface RunnerDeps extends PrepareDeps {
   /** See Database. */
   asyncCommit: Orm;
   leases: LeaseManager;
+  attest: Attest;
+  /** Of this program, and so of an agent that is a part of it. */
+  version: string;
   /** On shutdown, leave running agents to the next process on this machine, or stop them. */
   handover: "leave" | "stop";
 }
@@ -36,6 +40,8 @@ export interface RunnerState {
   life: AbortSignal;
   /** Writes until `life` aborts. */
   writer: RunWriter;
+  /** What works on the prompt; its model and version once it has said them. */
+  agent: RunAgent;
   /** Set once the agent was started or adopted. */
   agentRun: AgentRun | undefined;
   /** Whether work may have left the sandbox. */
@@ -61,6 +67,7 @@ export async function runClaimed(deps: RunnerDeps, run: ClaimedRun, shutdown: Ab
   const writer = openRunWriter({ orm: deps.orm, asyncCommit: deps.asyncCommit, run, signal: life });
   const state: RunnerState = {
     ...{ deps: { ...deps, logger }, run, lease, life, writer },
+    agent: { name: deps.agent.name, ...(deps.agent.builtIn && { version: deps.version }) },
     agentRun: undefined,
     delivering: run.process?.delivering === true,
     outage: run.outage,
@@ -101,7 +108,8 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
   if (!agentRun.adopted && state.outage?.cause !== "model") state.outage = null;
   phase("prepare");
   state.step = "watch";
-  const { verdict, limit, peak } = await watchToEnd(state, agentRun);
+  const { verdict, identity, limit, peak } = await watchToEnd(state, agentRun);
+  state.agent = { ...state.agent, ...identity };
   // The user reads what was refused before the run's end.
   await state.agentRun.gateway?.flush();
   phase("run");
@@ -120,6 +128,7 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
   state.step = "deliver";
   const work = await deliver({
     ...{ writer, run, sandbox, record, life, cancelled: lease.cancelled, logger },
+    agent: state.agent,
     mayStartOver: !limit,
   }).catch((error: unknown) => {
     // A sandbox that is full has no space for a commit either, and what the user must hear of is the limit.
@@ -129,7 +138,8 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
   });
   phase("finish");
   const usage = usageOfPrompt(verdict, run, record.resumed ?? false, peak);
-  const common = { summary: verdict.summary, usage, work, memory };
+  const provenance = work && deps.attest(run, state.agent, { work, usage: { ...usage } });
+  const common = { summary: verdict.summary, usage, work, provenance, memory };
   if (lease.cancelled.aborted) return { status: "Cancelled", reason: CANCELLED, ...common };
   if (limit && limit.name !== "result")
     return {

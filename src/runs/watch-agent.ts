@@ -1,4 +1,4 @@
-import type { AgentReader, AgentVerdict } from "../agents/agent.ts";
+import type { AgentIdentity, AgentReader, AgentVerdict } from "../agents/agent.ts";
 import type { RunLimits } from "../config/config.ts";
 import { LeaseLost } from "../lifecycle/fence.ts";
 import type { ReadingByRun } from "../sandboxes/process/journal.ts";
@@ -13,6 +13,7 @@ export const STOP_GRACE_MS = 5_000;
 
 export interface WatchResult {
   verdict: AgentVerdict;
+  identity: AgentIdentity;
   /** The limit that ended the agent. */
   limit?: Limit | undefined;
   /** The agent ended without an exit code: it was killed with its supervisor, or the machine was restarted. */
@@ -78,7 +79,7 @@ export async function watchAgent(options: {
     limit ??= exceededLimit(usage);
     // The agent had finished its work before it was stopped.
     const verdict = reader.verdict(limit?.name === "result" ? { ...exit, code: 0, signal: null } : exit);
-    return { verdict, limit, lost: exit.lost, peak: usage.peak };
+    return { verdict, identity: reader.identity(), limit, lost: exit.lost, peak: usage.peak };
   } catch (error) {
     life.throwIfAborted();
     // A superseded run leaves the agent to the new runner. After a permanent failure to store, the agent is stopped.

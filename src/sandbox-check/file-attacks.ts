@@ -26,7 +26,12 @@ export const FILE_ATTACKS: readonly Attack[] = [
     stoppedBy: "mount namespace",
     harmless: true,
     inside: ({ dataDir, secretFile }) =>
-      all([unseen(secretFile), unseen(join(dataDir, "local-issuer.key")), unseen(dataDir)]),
+      all([
+        unseen(secretFile),
+        unseen(join(dataDir, "local-issuer.key")),
+        unseen(join(dataDir, "provenance.key")),
+        unseen(dataDir),
+      ]),
   },
   {
     id: "file-other-sandbox",

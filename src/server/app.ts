@@ -17,6 +17,7 @@ import { messageRoutes } from "../messages/routes.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import { promptRoutes } from "../prompts/routes.ts";
+import { provenanceRoutes } from "../provenance/routes.ts";
 import type { Reviews } from "../review/reviews.ts";
 import { reviewRoutes } from "../review/routes.ts";
 import { sessionRoutes } from "../sessions/routes.ts";
@@ -43,6 +44,8 @@ export interface AppOptions {
   queueAlive?: (() => Promise<unknown>) | undefined;
   /** Why prompts wait that this process would run; undefined where it runs none. */
   refusal?: (() => Promise<string | undefined>) | undefined;
+  /** Of the provenance, in PEM. */
+  publicKey: string;
   /** Called for each request without a valid token. @param reason an error code. */
   onRefused?: ((reason: string, address: string) => void) | undefined;
   /** Undefined: no rate limits. */
@@ -94,6 +97,7 @@ export function createApp(options: AppOptions) {
     )
     .use(meRoutes({ orm, config, guard }))
     .use(sessionRoutes({ orm, config, guard }))
+    .use(provenanceRoutes({ orm, guard, publicKey: options.publicKey }))
     .use(promptRoutes({ orm, config, guard }))
     .use(messageRoutes({ orm, guard }))
     .use(reviewRoutes({ guard, reviews: options.reviews }))

@@ -2,6 +2,7 @@ import { Elysia } from "elysia";
 import { promptText, requirePromptText } from "../agents/prompt-text.ts";
 import { createOnce } from "../api/idempotency-store.ts";
 import { idempotencyHeaders, securedOperation, sharedModels, writeErrors } from "../api/schemas.ts";
+import { authorOf } from "../auth/claims.ts";
 import type { Guard } from "../auth/guard.ts";
 import type { Config } from "../config/config.ts";
 import type { Orm } from "../db/client.ts";
@@ -36,9 +37,10 @@ export function sessionCreationRoutes(options: {
         // Messages must not be lost: they are the first prompt.
         const text = promptText(messages);
         const prompt = text === "" ? undefined : { data: messages, text, priority };
-        const userId = context.user.id;
+        const { id: userId } = context.user;
+        const author = authorOf(context.user);
         const { sessionId } = await createOnce(orm, context, (tx) =>
-          createSession(tx, { userId, repo, targetBranch, parent, prompt, ...settings }),
+          createSession(tx, { userId, author, repo, targetBranch, parent, prompt, ...settings }),
         );
         return { success: true, message: "Session created", id: sessionId };
       },
@@ -61,9 +63,10 @@ export function sessionCreationRoutes(options: {
         check({ repo, targetBranch });
         const prompt = { data: messages, text: requirePromptText(messages, "messages"), priority };
         const parent = context.body.parent_id ?? null;
-        const userId = context.user.id;
+        const { id: userId } = context.user;
+        const author = authorOf(context.user);
         const { sessionId, promptId } = await createOnce(orm, context, (tx) =>
-          createSession(tx, { userId, repo, targetBranch, parent, prompt, ...settings }),
+          createSession(tx, { userId, author, repo, targetBranch, parent, prompt, ...settings }),
         );
         if (promptId === undefined) throw new AppError("internal", "no prompt was created");
         return { success: true, message: "Session created and prompt queued", sessionId, promptId };

@@ -1,3 +1,4 @@
+import type { Author } from "../auth/claims.ts";
 import { recordAudit } from "../db/audit-log.ts";
 import type { Transaction } from "../db/client.ts";
 import type { Turn } from "../db/json-columns.ts";
@@ -15,6 +16,8 @@ export interface NewSession {
   targetBranch: string;
   parent: string | null;
   branchPrefix: string;
+  /** Named in the commits that are made for the first prompt. */
+  author?: Author | undefined;
   /** The first prompt: as sent, its text, and its priority among the user's prompts. */
   prompt?: { data: unknown; text: string; priority: number } | undefined;
   /** Whether the title-generator is to write a better title. */
@@ -33,6 +36,7 @@ export async function createSession(
     repo,
     targetBranch,
     parent,
+    author,
     prompt: first,
     branchPrefix,
     wantsTitle,
@@ -66,7 +70,7 @@ export async function createSession(
     return { sessionId };
   }
   const { data, priority } = first;
-  await insertPrompt(tx, { id: promptId, sessionId, userId, seq: 1, data, priority }, maxUnfinished);
+  await insertPrompt(tx, { id: promptId, sessionId, userId, seq: 1, data, priority, author }, maxUnfinished);
   await recordAudit(tx, created, promptCreated({ id: promptId, sessionId, userId }));
   if (wantsTitle)
     await enqueue(tx, { topic: QUEUES.sessionTitle, key: sessionId, payload: { session_id: sessionId } });

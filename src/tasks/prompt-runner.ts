@@ -18,6 +18,8 @@ import type { Task } from "./task.ts";
 export const promptRunner: Task = async ({
   config,
   handover,
+  attest,
+  version,
   database,
   queue,
   sandboxes,
@@ -41,6 +43,8 @@ export const promptRunner: Task = async ({
     model,
     egress,
     limits,
+    attest,
+    version,
     handover,
     metrics,
     logger,

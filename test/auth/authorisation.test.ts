@@ -6,7 +6,7 @@ import { documentOf, guarded } from "../harness/guarded.ts";
 
 /** Paths without a token that are not in the document. */
 const PAGES = /^\/($|openapi|swagger-ui|rapidoc|metrics|favicon)/;
-const OPEN_OPERATIONS = /^(handlers_health_|handlers_webhooks_)/;
+const OPEN_OPERATIONS = /^handlers_(health_|webhooks_|provenance_key$)/;
 const guard = guarded();
 const { here } = guard;
 

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { eq } from "drizzle-orm";
+import { provenance } from "../../src/db/safety-tables.ts";
 import { deadLetter, message, prompt, session } from "../../src/db/tables.ts";
 import { ask, makeApp } from "../harness/app.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
@@ -31,6 +32,9 @@ describeEachDatabase("what another user owns", (database) => {
       entityData: { prompt_id: promptId },
       lastError: "it did not work",
     });
+    // A real envelope is in test/provenance.
+    const envelope = JSON.stringify({ payloadType: "x", payload: "", signatures: [{ keyid: "", sig: "" }] });
+    await orm.insert(provenance).values({ id: Bun.randomUUIDv7(), sessionId, promptId, keyId: "", envelope });
     return { session: sessionId, prompt: promptId, message: messageId, letter: letterId };
   }
   type Things = Awaited<ReturnType<typeof alices>>;

@@ -108,6 +108,10 @@ describe("backup under load, restore into an empty DATA_DIR", () => {
       readFileSync(join(deployment.dataDir, "local-issuer.key"), "utf8"),
     );
     expect(statSync(join(restored, "local-issuer.key")).mode & 0o777).toBe(0o600);
+    // What was signed before is verified with the same public key as what comes.
+    expect(readFileSync(join(restored, "provenance.key"), "utf8")).toBe(
+      readFileSync(join(deployment.dataDir, "provenance.key"), "utf8"),
+    );
     await repo.git("-C", storeOf(restored), "fsck", "--connectivity-only", "--no-dangling");
     for (const { known, head } of finished) expect(await headOf(restored, known.sessionId)).toBe(head);
 

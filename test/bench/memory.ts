@@ -79,6 +79,7 @@ async function bench(database: Database, folder: string, name: string, followUps
     const next = async () => {
       const wanted = {
         userId: run.userId,
+        author: undefined,
         sessionId,
         data: "more",
         text: "more",

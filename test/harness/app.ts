@@ -62,6 +62,7 @@ function newApp({ env = {}, ...options }: Partial<AppOptions> & { env?: Record<s
     config: readConfig({ DATA_DIR: "/nonexistent", ...env }),
     logger: createLogger({ level: "silent" }),
     version: "0",
+    publicKey: "",
     verifier: nameIsToken,
     health: () => ({
       version: "0",

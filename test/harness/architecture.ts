@@ -15,6 +15,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["api"],
   ["lifecycle"],
   ["memory"],
+  ["provenance"],
   ["runs"],
   ["review"],
   ["sessions", "prompts", "messages", "dead-letters", "live", "webhooks", "audit", "backup", "me"],

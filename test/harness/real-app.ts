@@ -7,6 +7,7 @@ import { createVerifier } from "../../src/auth/verify.ts";
 import { readConfig } from "../../src/config/config.ts";
 import type { Database } from "../../src/db/client.ts";
 import { createLogger } from "../../src/observability/logger.ts";
+import { openSigningKey } from "../../src/provenance/key.ts";
 import { createApp } from "../../src/server/app.ts";
 import { noReviews, noStreams } from "./app.ts";
 import { noMetrics } from "./metrics.ts";
@@ -41,6 +42,7 @@ export async function realApp() {
       metrics: noMetrics(),
       logger,
       version: "1.2.3",
+      publicKey: openSigningKey(config).publicKey,
       verifier: createVerifier({ config: config.auth, dataDir }),
       health: () => ({
         version: "1.2.3",

@@ -13,6 +13,7 @@ const WORK: WorkResult = {
   commits: 1,
   commit: "abc1234def",
   head: "abc1234",
+  added: { count: 1, ids: ["abc1234def"] },
   push: { pushed: true, to: "there" },
 };
 
@@ -42,6 +43,7 @@ function startDelivery(options: {
   const done = deliver({
     writer: { markDelivering: async () => undefined } as unknown as RunWriter,
     run: { data: "Do it", sessionId: "s", branch: "prompt/s" } as ClaimedRun,
+    agent: { name: "demo" },
     sandbox,
     record: { ...PROCESS, ...(options.delivering && { delivering: true }) },
     mayStartOver: options.mayStartOver ?? true,

@@ -9,6 +9,8 @@ import { message, prompt, session } from "../../src/db/tables.ts";
 import { requestCancel } from "../../src/lifecycle/cancel.ts";
 import { createMemoryKeeper } from "../../src/memory/memory.ts";
 import { createLogger } from "../../src/observability/logger.ts";
+import { createAttest } from "../../src/provenance/attest.ts";
+import { openSigningKey } from "../../src/provenance/key.ts";
 import { openLeaseManager } from "../../src/runs/leases.ts";
 import { type RunnerDeps, runClaimed } from "../../src/runs/runner.ts";
 import { killMarked, MARKER } from "../../src/sandboxes/process/processes.ts";
@@ -103,6 +105,8 @@ async function openRunFixture(options: Parameters<typeof openSandboxFixture>[0])
     egress: { mode: "deny", allow: undefined },
     limits: LIMITS,
     maxUnpushedBytes: 64 * MIB,
+    attest: createAttest({ key: openSigningKey(machine), version: "0", url: undefined }),
+    version: "0",
     handover: "leave",
     metrics: noMetrics(),
     logger,

@@ -7,6 +7,7 @@ import { until } from "../harness/until.ts";
 const reader: AgentReader = {
   read: (line) => (line === "skip" ? undefined : { type: "assistant", line }),
   hasResult: () => false,
+  identity: () => ({}),
   verdict: () => ({ ok: true, summary: "", usage: {} }),
 };
 

@@ -46,7 +46,15 @@ describeEachDatabase("offers", (database) => {
     };
     const follow = ({ sessionId }: { sessionId: string }) =>
       database().orm.transaction((tx) =>
-        addPrompt(tx, { userId: "alice", sessionId, data: "x", text: "x", priority: 0, maxUnfinished: 99 }),
+        addPrompt(tx, {
+          userId: "alice",
+          author: undefined,
+          sessionId,
+          data: "x",
+          text: "x",
+          priority: 0,
+          maxUnfinished: 99,
+        }),
       );
 
     /** A run on A whose agent has started. */

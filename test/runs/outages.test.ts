@@ -131,6 +131,7 @@ describeRuns("what is outside the service and does not answer", (fixture) => {
     const next = await database.orm.transaction((tx) =>
       addPrompt(tx, {
         userId: "alice",
+        author: undefined,
         sessionId,
         data: "And",
         text: "And",

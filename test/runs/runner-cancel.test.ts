@@ -32,6 +32,7 @@ describeRuns("cancelling a prompt", (fixture) => {
     expect(await promptRow(promptId)).toMatchObject({ status: "Cancelled" });
     const followUp = {
       userId: "alice",
+      author: undefined,
       sessionId,
       data: "Again",
       text: "Again",

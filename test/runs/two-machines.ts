@@ -71,7 +71,7 @@ export function twoMachines(fixture: () => RunFixture) {
 
   const followUp = (sessionId: string, text: string) =>
     fixture().database.orm.transaction((tx) =>
-      addPrompt(tx, { ...wanted, sessionId, data: text, text, priority: 0 }),
+      addPrompt(tx, { ...wanted, author: undefined, sessionId, data: text, text, priority: 0 }),
     );
 
   return {

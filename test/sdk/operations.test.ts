@@ -26,6 +26,8 @@ const METHODS: Record<string, (pb: Client) => PromiseLike<unknown>> = {
   handlers_sessions_push: (pb) => pb.sessions.push(ID),
   handlers_sessions_fork: (pb) => pb.sessions.fork(ID),
   handlers_sessions_list_egress: (pb) => pb.sessions.listEgress(ID),
+  handlers_sessions_get_provenance: (pb) => pb.sessions.provenance(ID),
+  handlers_provenance_key: (pb) => pb.sessions.provenanceKey(),
   handlers_sessions_events: (pb) => pb.events.session(ID).next(),
   handlers_events: (pb) => pb.events.all().next(),
   handlers_events_create_ticket: (pb) => pb.events.createTicket(),

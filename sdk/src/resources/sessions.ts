@@ -10,8 +10,10 @@ import type {
   EgressRequestDto,
   ForkSessionInput,
   ForkSessionOutput,
+  HandlersSessionsGetProvenanceData,
   HandlersSessionsListData,
   HandlersSessionsListEgressData,
+  ProvenanceEnvelope,
   PushSessionOutput,
   SessionDto,
   UpdateSessionInput,
@@ -25,6 +27,7 @@ import { checkId, PAGE, Resource } from "./resource.js";
 
 export type SessionListParams = NonNullable<HandlersSessionsListData["query"]>;
 export type EgressListParams = NonNullable<HandlersSessionsListEgressData["query"]>;
+export type ProvenanceParams = NonNullable<HandlersSessionsGetProvenanceData["query"]>;
 export type SessionUpdateParams = Omit<UpdateSessionInput, "id">;
 
 export class Sessions extends Resource {
@@ -117,6 +120,26 @@ export class Sessions extends Resource {
     return this.request(options, (init) =>
       this.api.handlersSessionsDelete({ path: { id: checkId(id) }, ...init }),
     );
+  }
+
+  /** What was signed about the commits of a run: of the last one that made some, or of `prompt_id`. */
+  provenance(
+    id: string,
+    params?: ProvenanceParams,
+    options?: RequestOptions,
+  ): APIPromise<ProvenanceEnvelope> {
+    return this.request(options, (init) =>
+      this.api.handlersSessionsGetProvenance({
+        path: { id: checkId(id) },
+        ...(params && { query: params }),
+        ...init,
+      }),
+    );
+  }
+
+  /** The public key of the provenance, in PEM. */
+  provenanceKey(options?: RequestOptions): APIPromise<string> {
+    return this.request(options, (init) => this.api.handlersProvenanceKey(init));
   }
 
   /** What a session's agents asked for on the network. */

@@ -1,5 +1,5 @@
 import { LOG_LEVELS } from "../../observability/logger.ts";
-import { integer, oneOf, secret } from "../parsers.ts";
+import { integer, oneOf, secret, signingKey } from "../parsers.ts";
 import type { Rows } from "../rows.ts";
 
 export const operation = {
@@ -8,6 +8,13 @@ export const operation = {
     default: "info",
     doc: "debug, info, warn, error or silent.",
     parse: oneOf(...LOG_LEVELS),
+  },
+  /** Undefined: that of DATA_DIR. */
+  provenanceKey: {
+    env: "PROVENANCE_KEY",
+    doc: "Ed25519 private key (PEM, PKCS#8) that signs the provenance of commits; `openssl genpkey -algorithm ed25519` makes one. Unset: provenance.key in DATA_DIR, made at the first start. Several machines need one key.",
+    parse: signingKey,
+    secret: true,
   },
   /** Undefined: /metrics needs no token. */
   metricsToken: {

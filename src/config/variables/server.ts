@@ -44,6 +44,11 @@ export const http = {
     doc: "Address of the HTTP server. Unset: 127.0.0.1 with the embedded database, else 0.0.0.0.",
     parse: address,
   },
+  publicUrl: {
+    env: "PUBLIC_URL",
+    doc: "Where people reach the service, e.g. https://agents.example.com: the name of this deployment in the provenance of commits. Unset: the id of its key.",
+    parse: url(...HTTP),
+  },
 } as const satisfies Rows;
 
 export const authentication = {

@@ -9,6 +9,9 @@ const SETTINGS: Readonly<Record<string, string>> = {
   "core.fsmonitor": "false",
   "core.bare": "false",
   "commit.gpgSign": "false",
+  // The message as it is, with its trailers.
+  "commit.cleanup": "verbatim",
+  "i18n.commitEncoding": "UTF-8",
   "gc.auto": "0",
   "maintenance.auto": "false",
   "advice.addEmbeddedRepo": "false",

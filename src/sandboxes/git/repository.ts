@@ -155,7 +155,7 @@ export function openRepositoryStore(options: {
   const importBundle: RepositoryStore["importBundle"] = (request, { bundle, start }, signal) => {
     const work = async () => {
       const found = bundle === undefined ? { tip: start, offset: "" } : await packOf(bundle);
-      const args = [sessionRefs(request.sessionId), found.tip, found.offset, ...sizes];
+      const args = [sessionRefs(request.sessionId), found.tip, found.offset, ...sizes, start];
       const how = { timeoutIsFinal: true, ...(bundle !== undefined && { stdin: { file: bundle } }) };
       const imported = async (inTime: AbortSignal) => {
         const result = await inStore(IMPORT, args, inTime, how);
@@ -173,8 +173,12 @@ export function openRepositoryStore(options: {
           error.transient ? error.fault : faultIn(message),
         );
       });
-      const [tip = "", count, head = ""] = output.trim().split(" ");
-      const result = { start, commits: Number(count), commit: tip, head };
+      const [line = "", ...ids] = output.trim().split("\n");
+      const [tip = "", count, head = "", added] = line.split(" ");
+      const result = {
+        ...{ start, commits: Number(count), commit: tip, head },
+        added: { count: Number(added), ids },
+      };
       if (result.commits === 0)
         return { ...result, push: { pushed: false, reason: "nothing changed" } as const };
       await usesToken(request);

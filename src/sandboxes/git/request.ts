@@ -57,6 +57,8 @@ export interface WorkResult {
   commit: string;
   /** Its short hash. */
   head: string;
+  /** The commits that are neither in `start` nor in the target branch: how many, and the newest 250, the newest first. */
+  added: { count: number; ids: readonly string[] };
   push: PushResult;
 }
 

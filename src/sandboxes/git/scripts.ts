@@ -11,6 +11,8 @@ import { EXIT, PRELUDE, SIZE } from "./script-parts.ts";
 const MAX_PACKS = 50;
 /** In a bundle, whose header is read up to a limit. */
 const MAX_ASIDE = 100;
+/** Commits of a work that are listed: the newest one stands for all that it builds on. */
+const MAX_LISTED = 250;
 
 /**
  * $1 URL  $2 the session's refs  $3 target branch  $4 the session's branch; empty: the session has not made it.
@@ -112,7 +114,8 @@ git bundle create --quiet - "$@"
 
 /**
  * $1 the session's refs  $2 the work's commit  $3 where the pack begins in stdin, a bundle; empty: there is none
- * $4, $5 see SIZE. Prints the commit, how many commits the target branch lacks, and a short id.
+ * $4, $5 see SIZE  $6 the commit that the checkout started from. Prints the commit, how many commits the target branch lacks,
+ * a short id, and how many of them the work has added since the start; then the newest of these, each on a line.
  * The objects stay in their pack: as files of their own, a few KB of deltas can become any number of GB.
  */
 export const IMPORT = `${PRELUDE}${SIZE}
@@ -127,7 +130,9 @@ read_refs
 set_head "$tip" || exit
 count=$(git rev-list --count "$base..$tip") || exit
 short=$(git rev-parse --short "$tip") || exit
-echo "$tip $count $short"
+added=$(git rev-list --count "$tip" --not "$6" "$base") || exit
+echo "$tip $count $short $added"
+git rev-list --max-count=${MAX_LISTED} "$tip" --not "$6" "$base" || exit
 # Each work brings a pack, and git looks through all of them. Old versions of git cannot do it, and are slower then.
 set -- "$STORE"/objects/pack/pack-*.pack
 if [ "$#" -gt ${MAX_PACKS} ]; then git repack -q -d --geometric=2 >/dev/null 2>&1; fi
