@@ -15,7 +15,7 @@ export function reviewApp(database: Database, sandboxes: Pick<SandboxFixture, "p
         headers: { authorization: `Bearer ${options.user ?? "alice"}`, ...options.headers },
       }),
     );
-  return { reviews, get };
+  return { app, reviews, get };
 }
 
 /**

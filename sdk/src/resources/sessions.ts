@@ -2,17 +2,23 @@ import type { APIPromise } from "../api-promise.js";
 import type { Core, CreateOptions, RequestOptions } from "../core.js";
 import type {
   CancelSessionOutput,
+  CommitDto,
   CreateSessionInput,
   CreateSessionOutput,
   CreateSessionWithPromptInput,
   CreateSessionWithPromptOutput,
   DeleteSessionOutput,
+  DiffOutput,
   EgressRequestDto,
   ForkSessionInput,
   ForkSessionOutput,
+  HandlersSessionsDiffData,
   HandlersSessionsGetProvenanceData,
+  HandlersSessionsListCommitsData,
   HandlersSessionsListData,
   HandlersSessionsListEgressData,
+  HandlersSessionsReadFilesData,
+  ListFilesOutput,
   ProvenanceEnvelope,
   PushSessionOutput,
   SessionDto,
@@ -28,6 +34,9 @@ import { checkId, PAGE, Resource } from "./resource.js";
 export type SessionListParams = NonNullable<HandlersSessionsListData["query"]>;
 export type EgressListParams = NonNullable<HandlersSessionsListEgressData["query"]>;
 export type ProvenanceParams = NonNullable<HandlersSessionsGetProvenanceData["query"]>;
+export type DiffParams = NonNullable<HandlersSessionsDiffData["query"]>;
+export type CommitListParams = NonNullable<HandlersSessionsListCommitsData["query"]>;
+export type FileParams = NonNullable<HandlersSessionsReadFilesData["query"]>;
 export type SessionUpdateParams = Omit<UpdateSessionInput, "id">;
 
 export class Sessions extends Resource {
@@ -119,6 +128,60 @@ export class Sessions extends Resource {
   delete(id: string, options?: RequestOptions): APIPromise<DeleteSessionOutput> {
     return this.request(options, (init) =>
       this.api.handlersSessionsDelete({ path: { id: checkId(id) }, ...init }),
+    );
+  }
+
+  /** What was done in a session, or by one of its prompts: files with their hunks, and whether it can be merged. */
+  diff(id: string, params?: DiffParams, options?: RequestOptions): APIPromise<DiffOutput> {
+    return this.request(
+      options,
+      (init) => this.api.handlersSessionsDiff({ path: { id: checkId(id) }, query: params, ...init }),
+      (data) => data as DiffOutput,
+    );
+  }
+
+  /** The same as a patch, for `git apply`. */
+  patch(id: string, params?: DiffParams, options?: RequestOptions): APIPromise<string> {
+    const as = (init: { headers: Record<string, string> }) => ({
+      ...{ headers: { ...init.headers, accept: "text/x-diff" }, parseAs: "text" as const },
+    });
+    return this.request(
+      options,
+      (init) =>
+        this.api.handlersSessionsDiff({ path: { id: checkId(id) }, query: params, ...init, ...as(init) }),
+      (data) => data as unknown as string,
+    );
+  }
+
+  /** The commits of a session's branch that its target branch lacks, newest first. */
+  listCommits(id: string, params?: CommitListParams, options?: RequestOptions): PagePromise<CommitDto> {
+    return this.requestPage(
+      options,
+      { ...PAGE, ...params },
+      (query, init) => this.api.handlersSessionsListCommits({ path: { id: checkId(id) }, query, ...init }),
+      ({ commits }) => commits,
+    );
+  }
+
+  /** What a folder of a session's branch has; by default its root. */
+  listFiles(id: string, params?: FileParams, options?: RequestOptions): APIPromise<ListFilesOutput> {
+    return this.request(
+      options,
+      (init) => this.api.handlersSessionsReadFiles({ path: { id: checkId(id) }, query: params, ...init }),
+      (data) => data as ListFilesOutput,
+    );
+  }
+
+  /** A file of a session's branch, or some of its lines. */
+  readFile(id: string, params: FileParams & { path: string }, options?: RequestOptions): APIPromise<Blob> {
+    return this.request(
+      options,
+      (init) =>
+        this.api.handlersSessionsReadFiles({
+          ...{ path: { id: checkId(id) }, query: params, parseAs: "blob" },
+          ...init,
+        }),
+      (data) => data as unknown as Blob,
     );
   }
 

@@ -100,8 +100,9 @@ export function createDiffReader(limits: DiffLimits): {
 
   const lines = splitter(NEWLINE, limits.fileBytes + 1, (line) => {
     if (oldLeft > 0 || newLeft > 0 || (hunk && line[0] === 0x5c)) {
-      if (line[0] !== 0x2b && line[0] !== 0x5c) oldLeft -= 1;
-      if (line[0] !== 0x2d && line[0] !== 0x5c) newLeft -= 1;
+      const sign = String.fromCharCode(line[0] ?? 0);
+      if (sign === " " || sign === "-") oldLeft -= 1;
+      if (sign === " " || sign === "+") newLeft -= 1;
       const text = keep(line);
       if (text !== undefined) hunk?.lines.push(text);
       return;

@@ -4,7 +4,7 @@ import { makeRepository, type TestRepository } from "../../harness/repository.ts
 import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
 import { describeSandboxes, type SandboxSetup } from "../describe-sandboxes.ts";
 import { never, pushRecord } from "../fixture.ts";
-import { commitStates, history } from "./histories.ts";
+import { commitStates, history, type State } from "./histories.ts";
 
 setDefaultTimeout(TEST_TIMEOUT_MS);
 
@@ -80,6 +80,62 @@ await describeSandboxes((setup) => {
       expect(await repo.git("write-tree")).toBe(await repo.git("rev-parse", `${to}^{tree}`));
     }
     expect([...kinds].sort()).toEqual(["added", "binary", "deleted", "modified", "renamed", "type_changed"]);
+    await repo.remove();
+  });
+
+  test("10,000 changed files and one of 100 MB: the hunks that git diff has, as far as they are kept, and the rest is marked", async () => {
+    const repo = await makeRepository();
+    const many = (mark: string): State =>
+      new Map(
+        Array.from({ length: 10_000 }, (_, index) => [
+          `src/${index}.ts`,
+          { mode: "100644", content: Buffer.from(`${index}\n${mark}\n`) },
+        ]),
+      );
+    const large = { mode: "100644", content: Buffer.alloc(100 * 1024 * 1024, "a long file\n") };
+    const long = { mode: "100644", content: Buffer.from("x\n".repeat(400_000)) };
+    await commitStates(repo, [
+      { branch: "main", state: many("old") },
+      { branch: "prompt/many", state: new Map([...many("new"), ["a/large", large], ["a/long", long]]) },
+    ]);
+    const { read, base, head } = await opened(setup(), repo, "prompt/many");
+    const limits = { ...ALL, allBytes: 100_000 };
+    const diff = await read.diff({ from: base, to: head, context: 3 }, limits, never);
+    expect(diff).toMatchObject({ truncated: true, additions: 410_000, deletions: 10_000 });
+    expect(diff.files).toHaveLength(10_002);
+    // git itself takes it for binary, above core.bigFileThreshold.
+    expect(diff.files[0]).toMatchObject({ path: "a/large", binary: true, hunks: [] });
+    expect(diff.files[1]).toMatchObject({ path: "a/long", tooLarge: true, hunks: [], additions: 400_000 });
+    const kept = diff.files.slice(2).filter((one) => !one.tooLarge);
+    expect(kept.length).toBeGreaterThan(1_000);
+    for (const one of kept) {
+      const index = /\d+/.exec(one.path)?.[0];
+      expect(textOf(one)).toBe(`@@ -1,2 +1,2 @@\n ${index}\n-old\n+new\n`);
+    }
+    await repo.remove();
+  });
+
+  test("files with the same content under another name are renamed; one that cannot be merged is named", async () => {
+    const repo = await makeRepository();
+    const one = (text: string) => ({ mode: "100644", content: Buffer.from(text) });
+    await commitStates(repo, [
+      { branch: "prompt/c", state: new Map([["caf\xe9", one("a\n")]]) },
+      { branch: "prompt/c", state: new Map([["caf\xe9", one("b\n")]]) },
+    ]);
+    await repo.git("update-ref", "refs/heads/main", "prompt/c~1");
+    await commitStates(repo, [
+      { branch: "main", state: new Map([["caf\xe9", one("a\n")]]) },
+      {
+        branch: "main",
+        state: new Map([
+          ["caf\xe9", one("c\n")],
+          ["other", one("x\n")],
+        ]),
+      },
+    ]);
+    const { read, target, head } = await opened(setup(), repo, "prompt/c");
+    expect(await read.conflicts(target, head, never)).toEqual(['"caf\\351"']);
+    expect(await read.conflicts(target, target, never)).toEqual([]);
     await repo.remove();
   });
 });
