@@ -26,8 +26,9 @@ export type GithubIdentity = { appId: string; privateKey: Secret } | { token: Se
 function bounds(octokit: Octokit, options: { request?: { signal?: AbortSignal } }) {
   const { signal } = options.request ?? {};
   octokit.hook.before("request", (request) => {
-    // An object of its own for each request: the plugins count their retries in it.
-    request.request = { ...request.request, retries: request.method === "GET" ? READ_RETRIES : 0 };
+    // An object of its own for each request: the plugins count their retries in it. A number of retries is set for writes
+    // alone, since where there is one, whatever fails is repeated.
+    request.request = { ...request.request, ...(request.method !== "GET" && { retries: 0 }) };
   });
   octokit.hook.error("request", (error) => {
     signal?.throwIfAborted();
@@ -64,7 +65,7 @@ export function openOctokit(host: ForgeHost, identity: GithubIdentity, signal: A
       onSecondaryRateLimit: waits,
       fallbackSecondaryRateRetryAfter: SECONDARY_WAIT_S,
     },
-    retry: { doNotRetry: Array.from({ length: 100 }, (_, index) => 400 + index) },
+    retry: { retries: READ_RETRIES, doNotRetry: Array.from({ length: 100 }, (_, index) => 400 + index) },
     ...(identity && "token" in identity && { auth: identity.token.reveal() }),
     ...(identity &&
       "appId" in identity && {
