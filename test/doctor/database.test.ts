@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { generateKeyPairSync } from "node:crypto";
 import { lockDataDir } from "../../src/db/data-dir-lock.ts";
 import { createDeployment, startBackend } from "../harness/backend.ts";
 import { createDatabase, createRedis, describeWith } from "../harness/services.ts";
@@ -67,6 +68,17 @@ describeWith(["postgres", "redis"], "doctor with PostgreSQL and Redis", () => {
       "; 1 session has unpushed work, which POST /sessions/{id}/push delivers",
     );
     await sql`update unpushed_work set host = 'a'`;
+    expect(healthy.of("provenance")).toBe("ok: the first start will make the key");
+    const { privateKey } = generateKeyPairSync("ed25519");
+    const key = { PROVENANCE_KEY: String(privateKey.export({ type: "pkcs8", format: "pem" })) };
+    expect((await examined({ ...env, ...key })).of("provenance")).toMatch(
+      /^ok: signed with key [0-9a-f]{64}$/,
+    );
+    await sql`insert into prompt (id, session_id, user_id, seq, data) values (${id}, ${id}, 'a', 1, '"x"')`;
+    await sql`insert into provenance (id, session_id, prompt_id, key_id, envelope) values (${id}, ${id}, ${id}, 'another', '')`;
+    expect((await examined({ ...env, ...key })).of("provenance")).toMatch(
+      /^warn: this machine signs with key [0-9a-f]{16}…, but the newest signatures are also of another…$/,
+    );
     for (const [cause, minutes] of [
       ["git_host", 1],
       ["git_host", 2],

@@ -86,6 +86,14 @@ describeRuns("the provenance of a run", (fixture) => {
     expect(await trailers(log[1])).toEqual([""]);
   });
 
+  test("trailers stay, whatever the agent has told git about messages", async () => {
+    const told = "git config commit.cleanup strip; git config core.commentChar S";
+    const { sessionId } = await work(`${told}; echo x > x.txt`);
+    const { branch } = (await fixture().sessionRow(sessionId)) ?? {};
+    const message = await fixture().repository.git("log", "-1", "--format=%B", String(branch));
+    expect(message).toContain(`\nSession: ${sessionId}\n`);
+  });
+
   test("is signed at the end of the run: the reply is what was kept, for its owner alone", async () => {
     const { promptId, path } = await work();
     const { orm } = fixture().database;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { against, badGateway, failure, sdk } from "./client.ts";
-import { json, type Step } from "./scripted-server.ts";
+import { json, type Step, text } from "./scripted-server.ts";
 
 describe("responses", () => {
   test("withResponse, asResponse: the body is not read yet", async () => {
@@ -17,6 +17,13 @@ describe("responses", () => {
     expect(await (await call.asResponse()).text()).toBe('{"status":"ok"}');
     expect(await call).toEqual({ status: "ok" });
     expect(call.then(() => 1)).not.toBeInstanceOf(sdk.APIPromise);
+  });
+
+  test("text, where it is no JSON", async () => {
+    const pem = "-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----\n";
+    const { server, pb } = await against({}, text("200 OK", "text/plain", pem));
+    await using _ = server;
+    expect(await pb.sessions.provenanceKey()).toBe(pem);
   });
 
   test("pages: awaited, by page, and by item", async () => {

@@ -202,7 +202,7 @@ export class Sessions extends Resource {
 
   /** The public key of the provenance, in PEM. */
   provenanceKey(options?: RequestOptions): APIPromise<string> {
-    return this.request(options, (init) => this.api.handlersProvenanceKey(init));
+    return this.request(options, (init) => this.api.handlersProvenanceKey({ parseAs: "text", ...init }));
   }
 
   /** What a session's agents asked for on the network. */
