@@ -12,7 +12,6 @@ import { expireLeases } from "../lifecycle/dispatch.ts";
 import { type Hub, openHub } from "../live/hub.ts";
 import type { Logger } from "../observability/logger.ts";
 import { createMetrics, type Metrics } from "../observability/metrics.ts";
-import { openSigningKey, type SigningKey } from "../provenance/key.ts";
 import { openSandboxes } from "../sandboxes/providers.ts";
 import type { SandboxProvider } from "../sandboxes/sandbox.ts";
 import { listen } from "../server/listen.ts";
@@ -43,8 +42,6 @@ export interface Parts {
   metrics: Metrics;
   agent: Agent;
   sandboxes: SandboxProvider;
-  /** Signs what runs have done. */
-  signingKey: SigningKey;
   /** What other commands on this DATA_DIR are told; its `url` is set once the server listens. */
   status: ControlStatus;
 }
@@ -53,7 +50,6 @@ export interface Parts {
 export async function openParts(options: ServiceOptions, stack: ReleaseStack): Promise<Parts> {
   const { config, logger, version, server, tasks, signal } = options;
   closeDataDir({ dataDir: config.dataDir, logger });
-  const signingKey = openSigningKey(config);
   if (config.databaseUrl === undefined) freeReserve({ dataDir: config.dataDir, logger });
   const database = await openDatabase({ config, logger, signal, onFailure: options.onFatal });
   stack.add("database", () => database.close());
@@ -98,7 +94,7 @@ export async function openParts(options: ServiceOptions, stack: ReleaseStack): P
     else if (!isolated) logger.warn(`AGENTS RUN WITHOUT ISOLATION: ${detail}`);
     else if (lacking.length > 0) logger.warn(`AGENTS RUN WITHOUT FULL ISOLATION: ${detail}`);
   }
-  return { database, hub, metrics, agent, sandboxes, signingKey, status };
+  return { database, hub, metrics, agent, sandboxes, status };
 }
 
 /** Ends the start-up if it was aborted; a signal that arrived while the event loop was busy is handled first. */

@@ -1,6 +1,7 @@
 import { openRefusals } from "../audit/refusals.ts";
 import { openSignIns } from "../audit/sign-ins.ts";
 import { createVerifier } from "../auth/verify.ts";
+import { findSigningKey } from "../provenance/key.ts";
 import { openRedis } from "../queue/redis.ts";
 import { openReviews } from "../review/reviews.ts";
 import { createApp } from "../server/app.ts";
@@ -19,7 +20,7 @@ import type { ReleaseStack } from "./release-stack.ts";
  */
 export async function startServer(
   { config, logger, version, tasks }: ServiceOptions,
-  { database, metrics, agent, sandboxes, signingKey, hub }: Parts & { hub: NonNullable<Parts["hub"]> },
+  { database, metrics, agent, sandboxes, hub }: Parts & { hub: NonNullable<Parts["hub"]> },
   stack: ReleaseStack,
 ): Promise<string> {
   const redis = config.redisUrl === undefined ? undefined : openRedis(config.redisUrl.reveal(), logger);
@@ -49,7 +50,7 @@ export async function startServer(
       database: database.kind,
       queue: config.redisUrl === undefined ? database.kind : "redis",
     }),
-    publicKey: signingKey.publicKey,
+    publicKey: () => findSigningKey(config)?.publicKey,
     onRefused: refusals.record,
     queueAlive: redis && (() => redis.ping()),
     // Another process may isolate agents, where this one runs none.

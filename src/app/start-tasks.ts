@@ -1,4 +1,3 @@
-import { createAttest } from "../provenance/attest.ts";
 import { openQueue } from "../queue/backend.ts";
 import { startHeartbeat } from "../tasks/heartbeat.ts";
 import { TASKS } from "../tasks/index.ts";
@@ -15,7 +14,7 @@ const HANDOVER_MS = 15_000;
  */
 export async function startTasks(
   { config, logger, version, tasks, handover, signal }: ServiceOptions,
-  { database, metrics, agent, sandboxes, signingKey }: Parts,
+  { database, metrics, agent, sandboxes }: Parts,
   stack: ReleaseStack,
 ): Promise<void> {
   const redisUrl = config.redisUrl?.reveal();
@@ -30,7 +29,6 @@ export async function startTasks(
     agent,
     model: apiKey && { upstream, apiKey },
     handover,
-    attest: createAttest({ key: signingKey, version, url: config.publicUrl }),
     version,
     metrics,
     logger,

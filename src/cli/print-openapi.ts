@@ -32,7 +32,7 @@ export async function printedOpenApi(version: string): Promise<string> {
       database: "",
       queue: "",
     }),
-    publicKey: "",
+    publicKey: () => undefined,
     logger,
     version,
   });

@@ -137,13 +137,14 @@ function waitingFound(waiting: WaitingCount[]): Found {
 
 /** One key signs everything, or whoever verifies must know which machine was at work. @param own undefined: there is none yet. */
 function provenanceFound(own: string | undefined, recent: readonly string[]): Found {
-  const others = recent.filter((id) => id !== own);
-  if (own !== undefined && others.length > 0)
+  const others = recent.filter((id) => id !== own).map((id) => `${id.slice(0, 16)}…`);
+  const whose = own === undefined ? "this machine has no key" : `this machine's key is ${own.slice(0, 16)}…`;
+  if (others.length > 0)
     return warn(
-      `this machine signs with key ${own.slice(0, 16)}…, but the newest signatures are also of ${others.map((id) => `${id.slice(0, 16)}…`).join(", ")}`,
+      `${whose}, but there are new signatures of ${others.join(", ")}`,
       "give all machines one key (PROVENANCE_KEY); if it was changed on purpose, keep the old public key for what it has signed",
     );
-  return ok(own === undefined ? "the first start will make the key" : `signed with key ${own}`);
+  return ok(own === undefined ? "the first start of a worker will make the key" : `the key is ${own}`);
 }
 
 function clock(offsetMs: number): Found {

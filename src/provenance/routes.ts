@@ -11,25 +11,35 @@ import {
 } from "../api/schemas.ts";
 import type { Guard } from "../auth/guard.ts";
 import type { Orm } from "../db/client.ts";
+import { AppError } from "../shared/errors.ts";
 import { Envelope } from "./envelope.ts";
 import { readProvenance } from "./store.ts";
 
 const PEM = "text/plain";
 const provenanceModels = { ProvenanceEnvelope: Envelope };
+const ERROR = {
+  // server/openapi.ts describes each status.
+  description: "",
+  content: { "application/json": { schema: { $ref: "#/components/schemas/ErrorDto" } } },
+};
 const keyResponses = {
   200: {
     description: "The key",
     content: { [PEM]: { schema: { type: "string" as const, examples: ["-----BEGIN PUBLIC KEY-----\n…"] } } },
   },
   304: { description: "" },
-  403: {
-    description: "",
-    content: { "application/json": { schema: { $ref: "#/components/schemas/ErrorDto" } } },
-  },
+  403: ERROR,
+  404: ERROR,
 };
 
-/** What this deployment has signed about its runs, and the key to verify it. @param options.publicKey in PEM. */
-export function provenanceRoutes(options: { orm: Orm; guard: Guard; publicKey: string }) {
+const keyElsewhere = () =>
+  new AppError(
+    "provenance_key_not_found",
+    "This machine has no key of the provenance: another one signs. Ask the operator for its public key (`prompt-backend provenance-key` there), or to give all machines one PROVENANCE_KEY.",
+  );
+
+/** What this deployment has signed about its runs, and the key to verify it. @param options.publicKey in PEM, if this machine has one. */
+export function provenanceRoutes(options: { orm: Orm; guard: Guard; publicKey: () => string | undefined }) {
   const { orm, guard, publicKey } = options;
   return (
     new Elysia()
@@ -37,10 +47,12 @@ export function provenanceRoutes(options: { orm: Orm; guard: Guard; publicKey: s
       // Without a token: whoever is given a file verifies it without being a user.
       .get(
         "/provenance/key",
-        (context) =>
-          isUnchanged(context, weakEtag(publicKey))
-            ? context.status(304, undefined)
-            : new Response(publicKey, { headers: { "content-type": `${PEM}; charset=utf-8` } }),
+        (context) => {
+          const pem = publicKey();
+          if (pem === undefined) throw keyElsewhere();
+          if (isUnchanged(context, weakEtag(pem))) return context.status(304, undefined);
+          return new Response(pem, { headers: { "content-type": `${PEM}; charset=utf-8` } });
+        },
         {
           detail: {
             operationId: "handlers_provenance_key",

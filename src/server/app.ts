@@ -44,8 +44,8 @@ export interface AppOptions {
   queueAlive?: (() => Promise<unknown>) | undefined;
   /** Why prompts wait that this process would run; undefined where it runs none. */
   refusal?: (() => Promise<string | undefined>) | undefined;
-  /** Of the provenance, in PEM. */
-  publicKey: string;
+  /** Of the provenance, in PEM; undefined where no process of this machine signs. */
+  publicKey: () => string | undefined;
   /** Called for each request without a valid token. @param reason an error code. */
   onRefused?: ((reason: string, address: string) => void) | undefined;
   /** Undefined: no rate limits. */

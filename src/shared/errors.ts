@@ -40,6 +40,7 @@ export const ERROR_CODES = {
   commit_not_found: "not_found",
   file_not_found: "not_found",
   provenance_not_found: "not_found",
+  provenance_key_not_found: "not_found",
   method_not_allowed: "method_not_allowed",
   branch_taken: "conflict",
   session_started: "conflict",

@@ -1,5 +1,7 @@
 import { declineOffer, redispatch } from "../lifecycle/dispatch.ts";
 import { createMemoryKeeper } from "../memory/memory.ts";
+import { createAttest } from "../provenance/attest.ts";
+import { openSigningKey } from "../provenance/key.ts";
 import { CHANNELS, QUEUES } from "../queue/names.ts";
 import { notifyOutbox } from "../queue/outbox.ts";
 import { claimNext } from "../runs/claim.ts";
@@ -18,7 +20,6 @@ import type { Task } from "./task.ts";
 export const promptRunner: Task = async ({
   config,
   handover,
-  attest,
   version,
   database,
   queue,
@@ -30,6 +31,7 @@ export const promptRunner: Task = async ({
 }) => {
   const { orm, asyncCommit } = database;
   const shutdown = new AbortController();
+  const attest = createAttest({ key: openSigningKey(config), version, url: config.publicUrl });
   const leases = openLeaseManager({ orm, logger });
   const { runLimits: limits, egress } = config;
   const memory = createMemoryKeeper({ orm, maxBytes: config.agentMemoryBytes });

@@ -3,7 +3,6 @@ import type { Config } from "../config/config.ts";
 import type { Database } from "../db/client.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Metrics } from "../observability/metrics.ts";
-import type { Attest } from "../provenance/attest.ts";
 import type { QueueBackend } from "../queue/backend.ts";
 import type { ModelSource } from "../runs/run-gateway.ts";
 import type { SandboxProvider } from "../sandboxes/sandbox.ts";
@@ -18,8 +17,6 @@ export interface TaskContext {
   agent: Agent;
   /** Undefined if there is no key, or the agent needs none. */
   model: ModelSource | undefined;
-  /** Signs what runs have done. */
-  attest: Attest;
   /** Of this program. */
   version: string;
   /** On shutdown, leave running agents to the next process on this machine, or stop them. */

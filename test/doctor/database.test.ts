@@ -68,16 +68,17 @@ describeWith(["postgres", "redis"], "doctor with PostgreSQL and Redis", () => {
       "; 1 session has unpushed work, which POST /sessions/{id}/push delivers",
     );
     await sql`update unpushed_work set host = 'a'`;
-    expect(healthy.of("provenance")).toBe("ok: the first start will make the key");
+    expect(healthy.of("provenance")).toBe("ok: the first start of a worker will make the key");
     const { privateKey } = generateKeyPairSync("ed25519");
     const key = { PROVENANCE_KEY: String(privateKey.export({ type: "pkcs8", format: "pem" })) };
-    expect((await examined({ ...env, ...key })).of("provenance")).toMatch(
-      /^ok: signed with key [0-9a-f]{64}$/,
-    );
+    expect((await examined({ ...env, ...key })).of("provenance")).toMatch(/^ok: the key is [0-9a-f]{64}$/);
     await sql`insert into prompt (id, session_id, user_id, seq, data) values (${id}, ${id}, 'a', 1, '"x"')`;
     await sql`insert into provenance (id, session_id, prompt_id, key_id, envelope) values (${id}, ${id}, ${id}, 'another', '')`;
     expect((await examined({ ...env, ...key })).of("provenance")).toMatch(
-      /^warn: this machine signs with key [0-9a-f]{16}…, but the newest signatures are also of another…$/,
+      /^warn: this machine's key is [0-9a-f]{16}…, but there are new signatures of another…$/,
+    );
+    expect((await examined(env)).of("provenance")).toBe(
+      "warn: this machine has no key, but there are new signatures of another…",
     );
     for (const [cause, minutes] of [
       ["git_host", 1],

@@ -62,7 +62,7 @@ function newApp({ env = {}, ...options }: Partial<AppOptions> & { env?: Record<s
     config: readConfig({ DATA_DIR: "/nonexistent", ...env }),
     logger: createLogger({ level: "silent" }),
     version: "0",
-    publicKey: "",
+    publicKey: () => undefined,
     verifier: nameIsToken,
     health: () => ({
       version: "0",

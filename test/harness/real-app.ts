@@ -42,7 +42,7 @@ export async function realApp() {
       metrics: noMetrics(),
       logger,
       version: "1.2.3",
-      publicKey: openSigningKey(config).publicKey,
+      publicKey: () => openSigningKey(config).publicKey,
       verifier: createVerifier({ config: config.auth, dataDir }),
       health: () => ({
         version: "1.2.3",

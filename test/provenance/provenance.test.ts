@@ -185,9 +185,13 @@ describeRuns("the provenance of a run", (fixture) => {
   });
 
   test("the public key needs no token", async () => {
-    const app = makeApp({ publicKey: key().publicKey });
+    const app = makeApp({ publicKey: () => key().publicKey });
     const reply = await app.handle(new Request("http://localhost/provenance/key"));
     expect(reply.headers.get("content-type")).toStartWith("text/plain");
     expect(await reply.text()).toBe(key().publicKey);
+    expect(reply.headers.get("etag")).toStartWith("W/");
+    // A server beside which nothing signs must not answer with a key of its own.
+    const { status, body } = await ask(makeApp(), undefined, "GET", "/provenance/key");
+    expect([status, body.code]).toEqual([404, "provenance_key_not_found"]);
   });
 });

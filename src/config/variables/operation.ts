@@ -12,7 +12,7 @@ export const operation = {
   /** Undefined: that of DATA_DIR. */
   provenanceKey: {
     env: "PROVENANCE_KEY",
-    doc: "Ed25519 private key (PEM, PKCS#8) that signs the provenance of commits; `openssl genpkey -algorithm ed25519` makes one. Unset: provenance.key in DATA_DIR, made at the first start. Several machines need one key.",
+    doc: "Ed25519 private key (PEM, PKCS#8) that signs the provenance of commits; `openssl genpkey -algorithm ed25519` makes one. Unset: provenance.key in DATA_DIR, made when a worker first starts. Several machines need one key.",
     parse: signingKey,
     secret: true,
   },
