@@ -1,7 +1,6 @@
 import { textUpTo } from "../shared/bounded-body.ts";
 import { ForgeError } from "./forge.ts";
 
-/** Of one request, its redirects included. */
 const TIMEOUT_MS = 15_000;
 const URL_LENGTH = 8_000;
 const BODY_LENGTH = 1024 * 1024;
@@ -22,6 +21,7 @@ export type ForgeFetch = (
  * because they carry a credential. Any other redirect is the reply itself. A reply is JSON whatever it calls itself, has
  * the headers of `replyHeaders` only, and lacks the credential of its request where the host quotes it.
  * @param options.headers sent with each request.
+ * @param options.timeoutMs of one request, its redirects included; default: 15 s.
  * @throws ForgeError for what is out of bounds; what `signal` aborted with; else what fetch throws.
  */
 export function createForgeFetch(options: {
@@ -29,8 +29,9 @@ export function createForgeFetch(options: {
   headers: Readonly<Record<string, string>>;
   replyHeaders: readonly string[];
   signal: AbortSignal;
+  timeoutMs?: number;
 }): ForgeFetch {
-  const { apiUrl, replyHeaders, signal } = options;
+  const { apiUrl, replyHeaders, signal, timeoutMs = TIMEOUT_MS } = options;
   const { host } = new URL(apiUrl);
   const isBeneath = (url: string) =>
     URL.parse(url)?.href.startsWith(`${new URL(apiUrl).href.replace(/\/$/, "")}/`);
@@ -44,7 +45,7 @@ export function createForgeFetch(options: {
     if (body && body.length > BODY_LENGTH)
       throw outOfBounds(`A request of more than ${BODY_LENGTH} characters`);
     const headers = { ...init.headers, ...options.headers };
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
 
     const method = init.method ?? "GET";
     let reply = await send(url, { method, headers, body, signal: limit });

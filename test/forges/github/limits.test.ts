@@ -115,4 +115,26 @@ describe("a GitHub that fails", () => {
     await expect(forge.readPullRequest(REPOSITORY, 1, cancelled.signal)).rejects.toThrow("the run is over");
     expect(github.requests).toHaveLength(1);
   });
+
+  test("requests that have been cancelled keep no other waiting", async () => {
+    const { github, repository, forge } = await started();
+    addPull(repository, NEW);
+    const cancelled = new AbortController();
+    const held = Promise.withResolvers<void>();
+    let waiting = 0;
+    // As many as Octokit has under way at once.
+    const reads = Array.from({ length: 10 }, () => {
+      github.once(READ, async (_request, proceed) => {
+        waiting += 1;
+        if (waiting === 10) cancelled.abort(new Error("the run is over"));
+        await held.promise;
+        return proceed();
+      });
+      return forge.readPullRequest(REPOSITORY, 1, cancelled.signal);
+    });
+    for (const result of await Promise.allSettled(reads)) expect(result.status).toBe("rejected");
+    // Well below the second after which the first of them would be repeated.
+    expect(await forge.findPullRequest(REPOSITORY, NEW, within(800))).toMatchObject({ number: 1 });
+    held.resolve();
+  });
 });
