@@ -22,7 +22,7 @@ export function runProvenanceKey({
   const key = findSigningKey(config);
   if (!key)
     throw new OperatorError(
-      `There is no key in DATA_DIR ${config.dataDir} yet: start the service once, which makes it, or set PROVENANCE_KEY.`,
+      `There is no key in DATA_DIR ${config.dataDir} yet: a worker makes it when it starts; or set PROVENANCE_KEY.`,
     );
   stderr.write(`Public key ${key.id}:\n`);
   stdout.write(key.publicKey);

@@ -73,7 +73,9 @@ function keyOf<Text extends string | undefined>(
   }
   if (text === undefined) return undefined as Exclude<Text, string>;
   try {
-    return signingKey(createPrivateKey(text));
+    const key = createPrivateKey(text);
+    if (key.asymmetricKeyType !== "ed25519") throw new Error("it is not an Ed25519 key");
+    return signingKey(key);
   } catch (error) {
     throw new OperatorError(
       `The key of provenance ${file} is damaged. Restore it, or delete it: a new one is generated, and what was signed so far is verified with the old public key.`,

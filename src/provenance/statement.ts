@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { type Static, type TSchema, Type as t } from "@sinclair/typebox";
+import { type Static, Type as t } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { NotVerified } from "./envelope.ts";
 
@@ -10,7 +10,6 @@ const USAGE = "usage";
 const JSON_TYPE = "application/json";
 
 const Commit = t.Object({ gitCommit: t.String({ pattern: "^([0-9a-f]{40}|[0-9a-f]{64})$" }) });
-const maybe = <T extends TSchema>(schema: T) => t.Optional(schema);
 
 const Statement = t.Object({
   _type: t.Literal("https://in-toto.io/Statement/v1"),
@@ -25,10 +24,14 @@ const Statement = t.Object({
         branch: t.String(),
         session: t.String(),
         prompt: t.Object({ id: t.String(), sha256: t.String() }),
-        requestedBy: t.Object({ id: t.String(), name: maybe(t.String()), email: maybe(t.String()) }),
+        requestedBy: t.Object({
+          id: t.String(),
+          name: t.Optional(t.String()),
+          email: t.Optional(t.String()),
+        }),
       }),
       internalParameters: t.Object({
-        agent: t.Object({ name: t.String(), version: maybe(t.String()), model: maybe(t.String()) }),
+        agent: t.Object({ name: t.String(), version: t.Optional(t.String()), model: t.Optional(t.String()) }),
       }),
       resolvedDependencies: t.Array(t.Object({ name: t.String(), digest: Commit }), { minItems: 1 }),
     }),
@@ -39,7 +42,8 @@ const Statement = t.Object({
         t.Object({
           name: t.Literal(USAGE),
           mediaType: t.Literal(JSON_TYPE),
-          content: t.String({ description: "base64" }),
+          /** In base64. */
+          content: t.String(),
         }),
         { minItems: 1, maxItems: 1 },
       ),

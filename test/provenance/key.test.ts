@@ -65,6 +65,8 @@ test("a damaged key is reported, and not replaced", () => {
   for (const open of [openSigningKey, findSigningKey])
     expect(() => open({ dataDir })).toThrow(/provenance\.key is damaged\. Restore it, or delete it/);
   expect(readFileSync(file, "utf8")).toBe(half);
+  writeFileSync(file, pemOf("x25519"));
+  expect(() => openSigningKey({ dataDir })).toThrow(/is damaged/);
   rmSync(file);
   writeFileSync(join(root, "file"), "");
   expect(() => openSigningKey({ dataDir: join(root, "file") })).toThrow(/cannot be used: .*PROVENANCE_KEY/);
@@ -117,7 +119,7 @@ test("the command prints the public key alone, and creates none", () => {
       stdout: { write: (text) => out.push(text) },
       stderr: { write: () => undefined },
     });
-  expect(print).toThrow(/start the service once, which makes it, or set PROVENANCE_KEY/);
+  expect(print).toThrow(/a worker makes it when it starts; or set PROVENANCE_KEY/);
   expect(() => readdirSync(dataDir)).toThrow();
   const { publicKey } = openSigningKey({ dataDir });
   print();
