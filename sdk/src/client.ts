@@ -3,6 +3,7 @@ import { unreadableReply } from "./errors.js";
 import { createClient } from "./generated/client/index.js";
 import { PromptBackendApi } from "./generated/sdk.gen.js";
 import { Audit } from "./resources/audit.js";
+import { Comments } from "./resources/comments.js";
 import { DeadLetters } from "./resources/dead-letters.js";
 import { Events } from "./resources/events.js";
 import { Messages } from "./resources/messages.js";
@@ -40,6 +41,7 @@ export class PromptBackend {
   readonly sessions: Sessions;
   readonly prompts: Prompts;
   readonly messages: Messages;
+  readonly comments: Comments;
   readonly events: Events;
   readonly deadLetters: DeadLetters;
   readonly audit: Audit;
@@ -56,6 +58,7 @@ export class PromptBackend {
     this.events = new Events(core);
     this.sessions = new Sessions(core, { prompts: this.prompts, events: this.events });
     this.messages = new Messages(core);
+    this.comments = new Comments(core);
     this.deadLetters = new DeadLetters(core);
     this.audit = new Audit(core);
     this.me = new Me(core);

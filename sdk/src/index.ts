@@ -7,15 +7,11 @@ export { PromptBackendApi } from "./generated/sdk.gen.js";
 export type * from "./generated/types.gen.js";
 export { Page, PagePromise } from "./page.js";
 export type { AuditListParams } from "./resources/audit.js";
+export type { CommentListParams } from "./resources/comments.js";
 export type { DeadLetterListParams } from "./resources/dead-letters.js";
 export type { MessageListParams } from "./resources/messages.js";
 export type { PromptListParams } from "./resources/prompts.js";
-export type {
-  EffectListParams,
-  EgressListParams,
-  SessionListParams,
-  SessionUpdateParams,
-} from "./resources/sessions.js";
+export type { EgressListParams, SessionListParams, SessionUpdateParams } from "./resources/sessions.js";
 export { RunFailedError, type RunOptions, type RunParams, SessionRun } from "./run.js";
 export type { TokenReason, TokenSource } from "./transport.js";
 export type { Backoff } from "./wait.js";

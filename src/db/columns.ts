@@ -14,6 +14,9 @@ export const MEMORY_KINDS = ["fresh", "resumed", "replayed", "cold"] as const;
 export type MemoryKind = (typeof MEMORY_KINDS)[number];
 /** Who speaks in a session's conversation. */
 export const TURN_ROLES = ["user", "assistant"] as const;
+/** Which side of a diff a comment is about: what there was before the work, or what there is after it. */
+export const COMMENT_SIDES = ["old", "new"] as const;
+export type CommentSide = (typeof COMMENT_SIDES)[number];
 /** What a sandbox is. */
 export const SANDBOX_PROVIDERS = ["local", "allocator"] as const;
 /** What of the outside world a prompt may wait for, up to RETRY_TRANSIENT_HOURS (`runs/outages.ts`). */
@@ -22,15 +25,6 @@ export type OutageCause = (typeof OUTAGE_CAUSES)[number];
 /** What a prompt may wait for; for what this machine lacks, without end. */
 export const WAITING_FOR = [...OUTAGE_CAUSES, "disk", "isolation"] as const;
 export type WaitingFor = (typeof WAITING_FOR)[number];
-/** What the service does outside of itself, for a session (see effects/). */
-export const EFFECT_KINDS = ["push", "pull_request", "merge"] as const;
-export type EffectKind = (typeof EFFECT_KINDS)[number];
-/**
- * - intended: written down, and not begun.  - uncertain: begun, and its result is not known.
- * - done, failed: how it ended.
- */
-export const EFFECT_STATUSES = ["intended", "uncertain", "done", "failed"] as const;
-export type EffectStatus = (typeof EFFECT_STATUSES)[number];
 /** The kind of failure that ended a run; it determines how the failure is handled (`runs/failures.ts`). */
 export const FAILURE_KINDS = [
   "transient",

@@ -65,6 +65,8 @@ export const session = pgTable(
     /** The last prompt.seq and message.seq; counters in the row keep both gapless under concurrency. */
     promptSeq: integer("prompt_seq").notNull().default(0),
     messageSeq: bigint("message_seq", { mode: "number" }).notNull().default(0),
+    /** Incremented with each change of its comments, by a trigger. */
+    commentsVersion: bigint("comments_version", { mode: "number" }).notNull().default(0),
     /** Incremented with each change of the row, by a trigger; ETags contain it. */
     version: bigint("version", { mode: "number" }).notNull().default(1),
     deletedAt: at("deleted_at"),

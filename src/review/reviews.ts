@@ -32,8 +32,11 @@ export interface Reviews {
   conflicts(work: Work): Promise<readonly string[] | null>;
   /** The work's commits, newest first: up to 1,000. */
   commits(work: Work): Promise<readonly GitCommit[]>;
-  /** @param ref `head`, `target`, or a commit of the session or of its target branch. @throws AppError `commit_not_found` */
-  commitOf(work: Work, ref: string): Promise<string>;
+  /**
+   * @param ref `head`, `target`, or a commit of the session or of its target branch.
+   * @param field what the request calls it. Default: ref. @throws AppError `commit_not_found`
+   */
+  commitOf(work: Work, ref: string, field?: string): Promise<string>;
   /** What is at a path of such a commit, up to 10 MB of it. @throws AppError `file_not_found` */
   show(
     work: Work,
@@ -95,14 +98,14 @@ export function openReviews(options: {
       return commits;
     },
 
-    async commitOf(work, ref) {
+    async commitOf(work, ref, field = "ref") {
       if (ref === "head" || ref === work.head) return work.head;
       if (ref === "target" || ref === work.target) return work.target;
       // The same store has what other people's sessions have done.
       if (await reading(work, (read) => read.contains(work.row.id, ref, signal))) return ref;
       throw new AppError(
         "commit_not_found",
-        `ref: ${JSON.stringify(ref.slice(0, 100))} is neither a commit of this session or its target branch (40 hexadecimal digits), nor head, nor target.`,
+        `${field}: ${JSON.stringify(ref.slice(0, 100))} is neither a commit of this session or its target branch (40 hexadecimal digits), nor head, nor target.`,
       );
     },
 

@@ -23,6 +23,7 @@ export function toDto(row: SessionRow): SessionDto {
     waitingFor: row.waiting?.for ?? null,
     waitingReason: row.waiting?.reason ?? null,
     nextAttemptAt: row.waiting?.until ?? null,
+    commentsVersion: row.commentsVersion,
     createdAt: row.createdAt.toISOString(),
     updatedAt: row.updatedAt.toISOString(),
     deletedAt: row.deletedAt?.toISOString() ?? null,

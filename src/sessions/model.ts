@@ -71,6 +71,10 @@ export const SessionDto = t.Object({
     t.String({ description: "Why its next prompt waits", examples: ["The model's API cannot be reached."] }),
   ),
   nextAttemptAt: nullable({ ...Timestamp, description: "When that prompt is tried again" }),
+  commentsVersion: t.Integer({
+    description: "Higher after each change of its comments: then list them again",
+    examples: [3],
+  }),
   createdAt: Timestamp,
   updatedAt: Timestamp,
   deletedAt: nullable(Timestamp),

@@ -21,6 +21,7 @@ export const sessionColumns = {
   sessionStatus: session.sessionStatus,
   waiting: session.waiting,
   sbxConfig: session.sbxConfig,
+  commentsVersion: session.commentsVersion,
   cancellationStatus: session.cancellationStatus,
   cancelledAt: session.cancelledAt,
   cancelledBy: session.cancelledBy,

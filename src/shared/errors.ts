@@ -41,6 +41,7 @@ export const ERROR_CODES = {
   file_not_found: "not_found",
   provenance_not_found: "not_found",
   provenance_key_not_found: "not_found",
+  comment_not_found: "not_found",
   method_not_allowed: "method_not_allowed",
   branch_taken: "conflict",
   session_started: "conflict",
@@ -54,6 +55,9 @@ export const ERROR_CODES = {
   message_uuid_taken: "conflict",
   dead_letter_closed: "conflict",
   nothing_to_retry: "conflict",
+  comment_sent: "conflict",
+  comment_limit_reached: "conflict",
+  no_open_comments: "conflict",
   idempotency_key_reused: "conflict",
   precondition_failed: "precondition_failed",
   too_large: "too_large",
@@ -109,6 +113,7 @@ const NOT_FOUND = {
   prompt: "prompt_not_found",
   message: "message_not_found",
   "dead letter": "dead_letter_not_found",
+  comment: "comment_not_found",
 } as const satisfies Record<string, ErrorCode>;
 
 /** What belongs to another user gets the same reply as what does not exist, so that ids reveal nothing. */

@@ -3,6 +3,7 @@ import { readConfig } from "../../src/config/config.ts";
 import type { Database, Orm } from "../../src/db/client.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { openReviews } from "../../src/review/reviews.ts";
+import { RepositoryError } from "../../src/sandboxes/sandbox.ts";
 import { type AppOptions, createApp } from "../../src/server/app.ts";
 import { AppError } from "../../src/shared/errors.ts";
 import { noMetrics } from "./metrics.ts";
@@ -23,15 +24,16 @@ export const noStreams: AppOptions["hub"] = {
   },
 };
 
-/** For an app whose repositories are not tested. */
-export const noReviews = openReviews({
-  orm: {} as Orm,
-  sandboxes: {
-    repositoryFor() {
-      throw new Error("there are no repositories here");
+/** For an app whose repositories are not tested: none can be read. */
+export const noReviews = ({ orm }: Pick<Database, "orm">) =>
+  openReviews({
+    orm,
+    sandboxes: {
+      repositoryFor() {
+        throw new RepositoryError("There are no repositories here.");
+      },
     },
-  },
-});
+  });
 
 export const userNamed = (id: string): User => ({
   id,
@@ -54,10 +56,11 @@ export function makeApp(options: Parameters<typeof newApp>[0] = {}): ReturnType<
 }
 
 function newApp({ env = {}, ...options }: Partial<AppOptions> & { env?: Record<string, string> } = {}) {
+  const { database = { orm: {} as Orm } } = options;
   return createApp({
-    database: { orm: {} } as unknown as Pick<Database, "orm">,
+    database,
     hub: noStreams,
-    reviews: noReviews,
+    reviews: noReviews(database),
     metrics: noMetrics(),
     config: readConfig({ DATA_DIR: "/nonexistent", ...env }),
     logger: createLogger({ level: "silent" }),

@@ -38,7 +38,7 @@ export async function realApp() {
       database,
       config,
       hub: noStreams,
-      reviews: noReviews,
+      reviews: noReviews(database),
       metrics: noMetrics(),
       logger,
       version: "1.2.3",

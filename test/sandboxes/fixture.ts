@@ -41,12 +41,8 @@ export function pushRecord(
 ): CheckoutRequest["pushes"] & { commit: string | null } {
   const pushes = {
     commit,
-    async record(next: string) {
+    async record(next: string | null) {
       pushes.commit = next;
-    },
-    settle: async () => undefined,
-    async disown() {
-      pushes.commit = null;
     },
   };
   return pushes;

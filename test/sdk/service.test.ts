@@ -46,6 +46,18 @@ test("with the service: from a run to the end of its session", async () => {
   const prompts = await pb.prompts.list(reviewed.id);
   expect(prompts.data.map(({ id }) => id)).toEqual([promptId, pushed.prompt_id]);
 
+  const { commit } = await pb.prompts.retrieve(promptId);
+  const about = { path: "PROMPTS.md", commit: commit ?? "", side: "new", text: "Why?" } as const;
+  const comment = await pb.comments.create(reviewed.id, { ...about, line: 1 });
+  await expect(pb.comments.create(reviewed.id, { ...about, line: 999 })).rejects.toMatchObject({
+    status: 422,
+  });
+  await pb.comments.update(comment.id, { text: "Why this?" });
+  const sent = await pb.comments.send(reviewed.id, { comment_ids: [comment.id] });
+  const comments = await pb.comments.list(reviewed.id);
+  expect(comments.data).toMatchObject([{ text: "Why this?", status: "sent", prompt_id: sent.prompt_id }]);
+  await pb.comments.delete(comment.id);
+
   const options = { idempotencyKey: "one-session" };
   const once = await pb.sessions.create(target, options);
   const again = await pb.sessions.create(target, options).withResponse();

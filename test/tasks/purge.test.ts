@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { count, eq, sql } from "drizzle-orm";
 import type { PgTable } from "drizzle-orm/pg-core";
+import { comment } from "../../src/db/review-tables.ts";
 import { eventTicket } from "../../src/db/safety-tables.ts";
 import {
   deadLetter,
@@ -35,9 +36,15 @@ describePurge("purging the database", (fixture) => {
         .insert(deadLetter)
         .values({ id: Bun.randomUUIDv7(), taskType: "prompt-run", entityId, lastError: "x" });
 
+    const about = { path: "a.ts", commit: "0".repeat(40), side: "new", text: "Why?", code: "" } as const;
+    for (const { id: sessionId, promptId } of [old, alive])
+      for (const sentPromptId of [null, promptId])
+        await orm.insert(comment).values({ id: Bun.randomUUIDv7(), sessionId, ...about, sentPromptId });
+
     const removed = await runPurge();
-    expect(removed["rows_of_deleted_sessions"]).toBe(1201 + 2 + 1 + 1);
+    expect(removed["rows_of_deleted_sessions"]).toBe(1201 + 2 + 2 + 1 + 1);
     expect(await exists(old)).toBe(false);
+    expect(await rows(comment)).toBe(2);
     expect(await rows(deadLetter)).toBe(1);
     for (const kept of [recent, alive, held, waiting]) {
       expect(await exists(kept)).toBe(true);

@@ -9,7 +9,6 @@ import type {
   CreateSessionWithPromptOutput,
   DeleteSessionOutput,
   DiffOutput,
-  EffectDto,
   EgressRequestDto,
   ForkSessionInput,
   ForkSessionOutput,
@@ -17,7 +16,6 @@ import type {
   HandlersSessionsGetProvenanceData,
   HandlersSessionsListCommitsData,
   HandlersSessionsListData,
-  HandlersSessionsListEffectsData,
   HandlersSessionsListEgressData,
   HandlersSessionsReadFilesData,
   ListFilesOutput,
@@ -39,7 +37,6 @@ export type ProvenanceParams = NonNullable<HandlersSessionsGetProvenanceData["qu
 export type DiffParams = NonNullable<HandlersSessionsDiffData["query"]>;
 export type CommitListParams = NonNullable<HandlersSessionsListCommitsData["query"]>;
 export type FileParams = NonNullable<HandlersSessionsReadFilesData["query"]>;
-export type EffectListParams = NonNullable<HandlersSessionsListEffectsData["query"]>;
 export type SessionUpdateParams = Omit<UpdateSessionInput, "id">;
 
 export class Sessions extends Resource {
@@ -215,16 +212,6 @@ export class Sessions extends Resource {
       { ...PAGE, ...params },
       (query, init) => this.api.handlersSessionsListEgress({ path: { id: checkId(id) }, query, ...init }),
       ({ requests }) => requests,
-    );
-  }
-
-  /** What was done outside for a session, or is about to be: pushes, pull requests, merges. */
-  listEffects(id: string, params?: EffectListParams, options?: RequestOptions): PagePromise<EffectDto> {
-    return this.requestPage(
-      options,
-      { ...PAGE, ...params },
-      (query, init) => this.api.handlersSessionsListEffects({ path: { id: checkId(id) }, query, ...init }),
-      ({ effects }) => effects,
     );
   }
 }

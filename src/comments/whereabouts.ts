@@ -1,0 +1,97 @@
+import type { Reviews, Work } from "../review/reviews.ts";
+import { AppError } from "../shared/errors.ts";
+import { type ChangedFile, fileAfter, type Place, placeAfter } from "./position.ts";
+import type { CommentRow } from "./store.ts";
+
+/** A comment, and what has become of what it is about. */
+export interface FoundComment extends Whereabouts {
+  row: CommentRow;
+}
+
+interface Whereabouts {
+  outdated: boolean;
+  /** Null: it is outdated, or that cannot be told. */
+  current: Place | null;
+}
+
+/** A diff without lines around its changes. */
+interface Changes {
+  files: readonly ChangedFile[];
+  /** Files or hunks are missing. */
+  truncated: boolean;
+}
+
+const UNKNOWN: Whereabouts = { outdated: false, current: null };
+
+/** The session's work; undefined while its repository cannot be read: its comments can be, all the same. */
+export const workIfReadable = (
+  reviews: Pick<Reviews, "work">,
+  { userId, sessionId }: { userId: string; sessionId: string },
+): Promise<Work | undefined> => reviews.work(userId, sessionId).catch(unlessUnreadable);
+
+/** Where each comment is today. @param work undefined: its repository cannot be read. */
+export async function findComments(
+  reviews: Pick<Reviews, "diff" | "show">,
+  work: Work | undefined,
+  comments: readonly CommentRow[],
+): Promise<FoundComment[]> {
+  if (!work) return comments.map((row) => ({ row, ...UNKNOWN }));
+  const reader = openReader(reviews, work);
+  const found: FoundComment[] = [];
+  // One after the other, because each may need a run of git.
+  for (const row of comments) {
+    const end = row.side === "old" ? work.base : work.head;
+    const place = await findComment(reader, row, end).catch(unlessUnreadable);
+    found.push({ row, ...(place ?? UNKNOWN) });
+  }
+  return found;
+}
+
+type Reader = ReturnType<typeof openReader>;
+
+function openReader(reviews: Pick<Reviews, "diff" | "show">, work: Work) {
+  const known = new Map<string, Changes>();
+  return {
+    /** @param path the only file. Default: all. */
+    async changes(from: string, to: string, path?: string): Promise<Changes> {
+      const key = JSON.stringify([from, to, path]);
+      const before = known.get(key);
+      if (before) return before;
+      const { json, truncated } = await reviews.diff(work, { from, to, context: 0, path });
+      const changes = { files: JSON.parse(json) as ChangedFile[], truncated };
+      known.set(key, changes);
+      return changes;
+    },
+
+    async isSame(path: string, ...commits: readonly [string, string]): Promise<boolean> {
+      const read = async (commit: string) => (await reviews.show(work, { commit, path, lines: [1, 1] })).id;
+      return (await read(commits[0])) === (await read(commits[1]));
+    },
+  };
+}
+
+async function findComment(reader: Reader, row: CommentRow, end: string): Promise<Whereabouts> {
+  const { path, line, endLine, commit } = row;
+  const place: Place = { path, lines: line === null || endLine === null ? null : { line, endLine } };
+  if (commit === end) return { outdated: false, current: place };
+  const { files, truncated } = await reader.changes(commit, end);
+  let file = fileAfter(files, path);
+  if (!file && truncated && !(await reader.isSame(path, commit, end))) return UNKNOWN;
+  if (file?.too_large && place.lines)
+    file = fileAfter((await reader.changes(commit, end, file.path)).files, path) ?? file;
+  if (file?.too_large && place.lines) return UNKNOWN;
+  const current = file ? placeAfter(file, place) : place;
+  return { outdated: current === null, current };
+}
+
+function unlessUnreadable(error: unknown): undefined {
+  if (error instanceof AppError && UNREADABLE.has(error.code)) return undefined;
+  throw error;
+}
+
+/** `file_not_found`: the file is gone, but the diff is too large to tell. */
+const UNREADABLE: ReadonlySet<string> = new Set([
+  "repository_unavailable",
+  "repository_unreadable",
+  "file_not_found",
+]);
