@@ -11,7 +11,12 @@ export type { CommentListParams } from "./resources/comments.js";
 export type { DeadLetterListParams } from "./resources/dead-letters.js";
 export type { MessageListParams } from "./resources/messages.js";
 export type { PromptListParams } from "./resources/prompts.js";
-export type { EgressListParams, SessionListParams, SessionUpdateParams } from "./resources/sessions.js";
+export type {
+  EffectListParams,
+  EgressListParams,
+  SessionListParams,
+  SessionUpdateParams,
+} from "./resources/sessions.js";
 export { RunFailedError, type RunOptions, type RunParams, SessionRun } from "./run.js";
 export type { TokenReason, TokenSource } from "./transport.js";
 export type { Backoff } from "./wait.js";

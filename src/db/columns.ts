@@ -25,6 +25,15 @@ export type OutageCause = (typeof OUTAGE_CAUSES)[number];
 /** What a prompt may wait for; for what this machine lacks, without end. */
 export const WAITING_FOR = [...OUTAGE_CAUSES, "disk", "isolation"] as const;
 export type WaitingFor = (typeof WAITING_FOR)[number];
+/** What the service does outside of itself, for a session (see effects/). */
+export const EFFECT_KINDS = ["push", "pull_request", "merge"] as const;
+export type EffectKind = (typeof EFFECT_KINDS)[number];
+/**
+ * - intended: written down, and not begun.  - uncertain: begun, and its result is not known.
+ * - done, failed: how it ended.
+ */
+export const EFFECT_STATUSES = ["intended", "uncertain", "done", "failed"] as const;
+export type EffectStatus = (typeof EFFECT_STATUSES)[number];
 /** The kind of failure that ended a run; it determines how the failure is handled (`runs/failures.ts`). */
 export const FAILURE_KINDS = [
   "transient",

@@ -49,6 +49,8 @@ async function readDeploymentMetrics(orm: Orm): Promise<DeploymentMetrics> {
       (select count(*) from session where sbx_config is not null
         and inbox_status not in ('Pending', 'Processing')) as returning,
       (select count(*) from pg_stat_activity where application_name like 'prompt-backend%') as connections,
+      (select json_agg(e)::text from (select kind, status, count(*) from effect
+        where status in ('intended', 'uncertain') group by 1, 2) e) as effects,
       (select json_object_agg(kind, count)::text from (
         select kind, count(*) from dead_letter_queue where status = 'Pending' group by kind) d) as dead`,
   );
@@ -62,6 +64,7 @@ async function readDeploymentMetrics(orm: Orm): Promise<DeploymentMetrics> {
     sandboxesHeld: number("held"),
     sandboxesReturning: number("returning"),
     deadLetters: JSON.parse(String(row["dead"] ?? "{}")) as Record<string, number>,
+    effects: JSON.parse(String(row["effects"] ?? "[]")) as DeploymentMetrics["effects"],
     databaseConnections: number("connections"),
   };
 }

@@ -101,3 +101,32 @@ export interface BorrowedItem {
   api_url: string;
   [key: string]: unknown;
 }
+
+/** What an effect is to do, by its kind. */
+export interface EffectRequest {
+  /** Of a push: what the branch is to be at. Of a merge: the head of what is merged. */
+  commit?: string;
+  /** Of a pull request. Without title and text: those of the session. */
+  base?: string;
+  draft?: boolean;
+  title?: string;
+  body?: string;
+  /** Of a merge. */
+  number?: number;
+  method?: string;
+}
+
+/** How an effect ended. */
+export interface EffectResult {
+  /** Why it failed, a sentence for the user. */
+  reason?: string;
+  /** A code of shared/errors.ts, for whoever waits for it. */
+  code?: string;
+  /** Of a pull request. */
+  number?: number;
+  url?: string;
+  /** Of a merge. */
+  commit?: string;
+  /** What the host did not accept of it, sentences for the user. */
+  notes?: string[];
+}

@@ -10,7 +10,8 @@ import waiting from "../../drizzle/0008_waiting.sql" with { type: "text" };
 import workOfAMachine from "../../drizzle/0009_work_of_a_machine.sql" with { type: "text" };
 import startOfAPrompt from "../../drizzle/0010_start_of_a_prompt.sql" with { type: "text" };
 import provenance from "../../drizzle/0011_provenance.sql" with { type: "text" };
-import comment from "../../drizzle/0012_comment.sql" with { type: "text" };
+import effects from "../../drizzle/0012_effects.sql" with { type: "text" };
+import comment from "../../drizzle/0013_comment.sql" with { type: "text" };
 import journal from "../../drizzle/meta/_journal.json" with { type: "json" };
 
 /** The text of each migration, by its tag in the journal. A new migration needs a line here; a test compares the two. */
@@ -27,7 +28,8 @@ const TEXTS: Readonly<Record<string, string>> = {
   "0009_work_of_a_machine": workOfAMachine,
   "0010_start_of_a_prompt": startOfAPrompt,
   "0011_provenance": provenance,
-  "0012_comment": comment,
+  "0012_effects": effects,
+  "0013_comment": comment,
 };
 
 export interface Migration {

@@ -15,6 +15,8 @@ export interface DeploymentMetrics {
   sandboxesReturning: number;
   /** Pending ones, by failure kind. */
   deadLetters: Readonly<Record<string, number>>;
+  /** Those that have not ended. */
+  effects: readonly { kind: string; status: string; count: number }[];
   /** Connections of all processes together. */
   databaseConnections: number;
 }
@@ -46,6 +48,12 @@ export function createDeploymentGauges(read: ReadDeployment, maxAgeMs: number) {
   const held = gauge("sandboxes_held", "Sandboxes held by sessions.");
   const returning = gauge("sandboxes_returning", "Sandboxes held by idle sessions.");
   const deadLetters = gauge("dead_letters", "Pending dead letters.", "kind");
+  const effects = gauge(
+    "effects_unfinished",
+    "Pushes, pull requests and merges that are intended, or begun with an uncertain result.",
+    "kind",
+    "status",
+  );
   const connections = gauge("database_connections", "Database connections of all processes.");
 
   let readAt = Number.NEGATIVE_INFINITY;
@@ -75,6 +83,7 @@ export function createDeploymentGauges(read: ReadDeployment, maxAgeMs: number) {
         held.set(now.sandboxesHeld);
         returning.set(now.sandboxesReturning);
         for (const [kind, count] of Object.entries(now.deadLetters)) deadLetters.set({ kind }, count);
+        for (const { kind, status, count } of now.effects) effects.set({ kind, status }, count);
         connections.set(now.databaseConnections);
         return true;
       } catch {

@@ -16,6 +16,7 @@ export interface Metrics extends RunMetrics {
   request(labels: { method: string; route: string; status: number }, seconds: number): void;
   job(labels: { task: string; outcome: "done" | "failed" }, seconds: number): void;
   published(outcome: "done" | "failed", count: number): void;
+  effectEnded(kind: string, outcome: "done" | "failed"): void;
 }
 
 /**
@@ -52,6 +53,12 @@ export function createMetrics(options: {
   );
   const jobs = histogram("job_duration_seconds", "Duration of a job.", RUN_BUCKETS, "task", "outcome");
   const published = counter("outbox_published_total", "Outbox rows sent to the queue.", "outcome");
+  const effects = counter(
+    "effects_total",
+    "Pushes, pull requests and merges that ended in this process.",
+    "kind",
+    "outcome",
+  );
   const readStreams = options.streams && streamGauges(own, options.streams);
 
   if (options.poolMax !== undefined)
@@ -80,6 +87,7 @@ export function createMetrics(options: {
       requests.observe({ method, route, status: `${Math.floor(status / 100)}xx` }, seconds),
     job: (labels, seconds) => jobs.observe(labels, seconds),
     published: (outcome, count) => published.inc({ outcome }, count),
+    effectEnded: (kind, outcome) => effects.inc({ kind, outcome }),
   };
 }
 

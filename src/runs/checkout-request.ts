@@ -6,13 +6,13 @@ import type { RunWriter } from "./writer.ts";
 
 /** What a sandbox needs to know of a run's session. Each push is recorded under the run's fence. */
 export function checkoutRequest(
-  deps: Pick<PrepareDeps, "orm" | "sandboxes" | "maxUnpushedBytes">,
+  deps: Pick<PrepareDeps, "orm" | "sandboxes" | "maxUnpushedBytes" | "metrics">,
   run: ClaimedRun,
   writer: RunWriter,
   signal: AbortSignal,
 ): CheckoutRequest {
   const { sessionId, repo, targetBranch, branch, startCommit, pushedCommit } = run;
-  const { orm, sandboxes, maxUnpushedBytes: maxBytes } = deps;
+  const { orm, sandboxes, maxUnpushedBytes: maxBytes, metrics } = deps;
   let commit = pushedCommit;
   return {
     sessionId,
@@ -26,10 +26,19 @@ export function checkoutRequest(
       get commit() {
         return commit;
       },
-      async record(next) {
-        if (next === commit) return;
-        await writer.recordPush(next);
+      async record(next, target) {
+        await writer.recordPush(next, target);
         commit = next;
+      },
+      async settle(failure) {
+        if (commit !== null && (await writer.settlePush(commit, failure)))
+          metrics.effectEnded("push", failure === undefined ? "done" : "failed");
+      },
+      async disown(failure) {
+        if (commit === null) return;
+        await writer.disownPush(commit, failure);
+        commit = null;
+        metrics.effectEnded("push", "failed");
       },
     },
   };

@@ -4,6 +4,7 @@ import { type Orm, rowsOf, type Transaction } from "../db/client.ts";
 import type { AgentProcess, SandboxConfig } from "../db/json-columns.ts";
 import { retryWhileUnavailable } from "../db/retry-while-unavailable.ts";
 import { prompt } from "../db/tables.ts";
+import { disownPush, recordPush, settlePush } from "../effects/push-store.ts";
 import type { EgressRow } from "../egress/records.ts";
 import {
   detachRun,
@@ -31,8 +32,10 @@ import { readEgress, upsertEgress } from "./egress-store.ts";
 export interface RunWriter {
   /** Records a sandbox before it is created, so that it can be returned after a crash. */
   holdSandbox(config: SandboxConfig): Promise<void>;
-  /** Records, before a push, what is about to be on the session's branch. Null: the branch is not the session's. */
-  recordPush(commit: string | null): Promise<void>;
+  /** See effects/push-store.ts. */
+  recordPush(commit: string, target: string): Promise<void>;
+  settlePush(commit: string, failure: string | undefined): Promise<boolean>;
+  disownPush(commit: string, failure: string): Promise<void>;
   /** Records that the agent of an earlier runner was adopted, which is not a new attempt. */
   markAdopted(process: AgentProcess): Promise<void>;
   /** Records that reading the output of an adopted agent does not kill its runner. */
@@ -99,7 +102,12 @@ export function openRunWriter(options: {
       retryWhileUnavailable(signal, () =>
         holdSandbox(config.provider === "local" ? asyncCommit : orm, run, config),
       ),
-    recordPush: (commit) => retryWhileUnavailable(signal, () => recordPush(orm, run, commit)),
+    recordPush: (commit, target) =>
+      retryWhileUnavailable(signal, () => recordPush(orm, run, { commit, target })),
+    settlePush: (commit, failure) =>
+      retryWhileUnavailable(signal, () => settlePush(orm, run, { commit, failure })),
+    disownPush: (commit, failure) =>
+      retryWhileUnavailable(signal, () => disownPush(orm, run, { commit, failure })),
     // An absolute number, so that a repeated write changes nothing.
     markAdopted: (process) => change({ process, attempt: Math.max(run.attempt - 1, 1) }),
     recordCalm: () => change({ process: withoutStalls }),
@@ -153,16 +161,6 @@ async function holdSandbox(orm: Orm, run: Fence, config: SandboxConfig): Promise
     orm,
     sql`with lease as (${lockedLease(run)})
     update session s set sbx_config = ${JSON.stringify(config)}::jsonb, ip_return_retry_count = 0, updated_at = now()
-    from lease where s.id = lease.session_id returning s.id`,
-  );
-  if (rows.length === 0) throw new LeaseLost();
-}
-
-async function recordPush(orm: Orm, run: Fence, commit: string | null): Promise<void> {
-  const rows = await rowsOf(
-    orm,
-    sql`with lease as (${lockedLease(run)})
-    update session s set pushed_commit = ${commit}, updated_at = now()
     from lease where s.id = lease.session_id returning s.id`,
   );
   if (rows.length === 0) throw new LeaseLost();

@@ -15,6 +15,8 @@ import { type Ended, runInside } from "./run-inside.ts";
 import { makeOrigins, startTenant } from "./scenery.ts";
 import { checkConfig, foldersOf } from "./settings.ts";
 
+const nothing = async () => undefined;
+
 export type Has = Readonly<Record<Need, boolean>>;
 
 /** Where attacks take place: sandboxes, another tenant, and what must not be reached. */
@@ -90,7 +92,7 @@ export async function openStage(
         branch: `${config.branchPrefix}check-${id.slice(0, 8)}`,
         startCommit: null,
         // Nothing of a check outlives it.
-        pushes: { commit: null, record: async () => undefined },
+        pushes: { commit: null, record: nothing, settle: nothing, disown: nothing },
         unpushed: { commit: null, host: null, read: async () => false, keep: async () => true },
       };
     };

@@ -9,6 +9,7 @@ import { commentRoutes } from "../comments/routes.ts";
 import type { Config } from "../config/config.ts";
 import type { Database } from "../db/client.ts";
 import { deadLetterRoutes } from "../dead-letters/routes.ts";
+import { effectRoutes } from "../effects/routes.ts";
 import type { Hub } from "../live/hub.ts";
 import { liveRoutes } from "../live/routes.ts";
 import { ticketRoutes } from "../live/ticket-routes.ts";
@@ -99,6 +100,7 @@ export function createApp(options: AppOptions) {
     .use(meRoutes({ orm, config, guard }))
     .use(sessionRoutes({ orm, config, guard }))
     .use(provenanceRoutes({ orm, guard, publicKey: options.publicKey }))
+    .use(effectRoutes({ orm, guard }))
     .use(promptRoutes({ orm, config, guard }))
     .use(messageRoutes({ orm, guard }))
     .use(reviewRoutes({ guard, reviews: options.reviews }))

@@ -1,5 +1,6 @@
 import { and, eq, inArray, isNotNull, isNull, notInArray, or, sql } from "drizzle-orm";
 import type { Orm } from "../db/client.ts";
+import { effect } from "../db/effect-tables.ts";
 import { agentMemory, sessionChunk, unpushedWork } from "../db/memory-tables.ts";
 import { deleteBatch, olderThan } from "../db/purge.ts";
 import { comment } from "../db/review-tables.ts";
@@ -33,8 +34,8 @@ export async function purgeableSessions(orm: Orm, days: number): Promise<string[
 }
 
 /**
- * Purges a batch of a purgeable session: its messages, its dead letters, what its agent remembers, its comments, its prompts,
- * and finally itself. Never by cascade: a session may have a hundred thousand messages.
+ * Purges a batch of a purgeable session: its messages, its dead letters, what its agent remembers, its effects, its comments,
+ * its prompts, and finally itself. Never by cascade: a session may have a hundred thousand messages.
  * @returns rows removed; 0 when nothing is left that may be removed.
  */
 export async function purgeSession(orm: Orm, id: string, days: number): Promise<number> {
@@ -55,6 +56,8 @@ export async function purgeSession(orm: Orm, id: string, days: number): Promise<
   if (chunks > 0) return chunks;
   const unpushed = await deleteBatch(orm, unpushedWork, eq(unpushedWork.sessionId, id));
   if (unpushed > 0) return unpushed;
+  const effects = await deleteBatch(orm, effect, eq(effect.sessionId, id));
+  if (effects > 0) return effects;
   // Before the prompts, of which each would open its comments again.
   const comments = await deleteBatch(orm, comment, eq(comment.sessionId, id));
   if (comments > 0) return comments;

@@ -41,8 +41,12 @@ export function pushRecord(
 ): CheckoutRequest["pushes"] & { commit: string | null } {
   const pushes = {
     commit,
-    async record(next: string | null) {
+    async record(next: string) {
       pushes.commit = next;
+    },
+    settle: async () => undefined,
+    async disown() {
+      pushes.commit = null;
     },
   };
   return pushes;

@@ -31,6 +31,7 @@ const METHODS: Record<string, (pb: Client) => PromiseLike<unknown>> = {
   handlers_sessions_diff: (pb) => pb.sessions.diff(ID),
   handlers_sessions_list_commits: (pb) => pb.sessions.listCommits(ID),
   handlers_sessions_read_files: (pb) => pb.sessions.listFiles(ID),
+  handlers_sessions_list_effects: (pb) => pb.sessions.listEffects(ID),
   handlers_sessions_events: (pb) => pb.events.session(ID).next(),
   handlers_events: (pb) => pb.events.all().next(),
   handlers_events_create_ticket: (pb) => pb.events.createTicket(),

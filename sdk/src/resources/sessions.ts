@@ -9,6 +9,7 @@ import type {
   CreateSessionWithPromptOutput,
   DeleteSessionOutput,
   DiffOutput,
+  EffectDto,
   EgressRequestDto,
   ForkSessionInput,
   ForkSessionOutput,
@@ -16,6 +17,7 @@ import type {
   HandlersSessionsGetProvenanceData,
   HandlersSessionsListCommitsData,
   HandlersSessionsListData,
+  HandlersSessionsListEffectsData,
   HandlersSessionsListEgressData,
   HandlersSessionsReadFilesData,
   ListFilesOutput,
@@ -37,6 +39,7 @@ export type ProvenanceParams = NonNullable<HandlersSessionsGetProvenanceData["qu
 export type DiffParams = NonNullable<HandlersSessionsDiffData["query"]>;
 export type CommitListParams = NonNullable<HandlersSessionsListCommitsData["query"]>;
 export type FileParams = NonNullable<HandlersSessionsReadFilesData["query"]>;
+export type EffectListParams = NonNullable<HandlersSessionsListEffectsData["query"]>;
 export type SessionUpdateParams = Omit<UpdateSessionInput, "id">;
 
 export class Sessions extends Resource {
@@ -212,6 +215,16 @@ export class Sessions extends Resource {
       { ...PAGE, ...params },
       (query, init) => this.api.handlersSessionsListEgress({ path: { id: checkId(id) }, query, ...init }),
       ({ requests }) => requests,
+    );
+  }
+
+  /** What was done outside for a session, or is about to be: pushes, pull requests, merges. */
+  listEffects(id: string, params?: EffectListParams, options?: RequestOptions): PagePromise<EffectDto> {
+    return this.requestPage(
+      options,
+      { ...PAGE, ...params },
+      (query, init) => this.api.handlersSessionsListEffects({ path: { id: checkId(id) }, query, ...init }),
+      ({ effects }) => effects,
     );
   }
 }

@@ -13,11 +13,12 @@ import { type StoreGit, succeeded } from "./store-git.ts";
 
 /** The first pause between two tries of a push: hosts are down for longer than a lock file is held. */
 const FIRST_PAUSE_MS = 250;
+const NOT_THERE = "It was not on the branch when that was looked at again.";
 
 /**
  * Pushes the session's work to its branch, if the service has credentials for the repository. It pushes only to a branch
  * that this session made: whatever else is at that name stays as it is. The commit is recorded before the push, so that
- * after a crash the branch's state tells whether the push was made.
+ * after a crash the branch's state tells whether the push was made; what became of it is recorded, too.
  * @param options.tip the work's commit, in the store.
  * @returns where the branch is now, or why it was not pushed.
  */
@@ -55,6 +56,9 @@ export async function pushBranch(options: {
     if (defaultBranchesIn(listing).some((one) => one.toLowerCase() === branch.toLowerCase()))
       return refuse(`${branch} is the default branch of ${display}, which sessions do not push to.`);
     const found = headsIn(listing).get(branch);
+    // An earlier one whose answer was lost.
+    if (pushes.commit !== null)
+      await pushes.settle(isThere(found, pushes.commit, listing) ? undefined : NOT_THERE);
     if (found === tip && pushes.commit === tip) return { pushed: true, to: display };
     if (found !== undefined && !isOwn(found, pushes.commit, listing))
       return refuse(`${display} has a branch ${branch} that this session did not make.`);
@@ -62,15 +66,23 @@ export async function pushBranch(options: {
       return { pushed: true, to: display };
     if (found !== undefined && !listing.includes("\nrelation\tolder"))
       return refuse(pushFailure(address, "[rejected]"));
-    await pushes.record(tip);
+    await pushes.record(tip, `${display}#${branch}`);
     const push = await withSource(PUSH, [url, tip, branch, found ?? ""], signal, { push: true });
-    if (push.code === 0) return { pushed: true, to: display };
-    if (/\(?stale info\)?|already exists/i.test(push.error)) {
-      // Somebody else made a branch of that name at this very moment.
-      if (found === undefined) await pushes.record(null);
-      return refuse(`${display} has a branch ${branch} that this session did not make.`);
+    if (push.code === 0) {
+      await pushes.settle();
+      return { pushed: true, to: display };
     }
-    throw failed(push.error);
+    if (/\(?stale info\)?|already exists/i.test(push.error)) {
+      const reason = `${display} has a branch ${branch} that this session did not make.`;
+      // Somebody else made a branch of that name at this very moment.
+      if (found === undefined) await pushes.disown(reason);
+      else await pushes.settle(reason);
+      return refuse(reason);
+    }
+    const error = failed(push.error);
+    // Of a host that is away it is not known how far the push came.
+    if (error.fault !== "git_host") await pushes.settle(pushFailure(address, push.error));
+    throw error;
   };
   try {
     return await retryOnLock(attempt, {
@@ -97,6 +109,10 @@ export async function pushBranch(options: {
  */
 function isOwn(found: string, pushed: string | null, listing: string): boolean {
   if (pushed === null) return false;
-  if (found === pushed || listing.includes("\nrelation\tgrown")) return true;
+  if (isThere(found, pushed, listing)) return true;
   return /\nrelation\t(older|newer)/.test(listing) && !listing.includes("\nrelation\tmerged");
 }
+
+/** Whether the branch has the commit that was pushed. */
+const isThere = (found: string | undefined, pushed: string, listing: string): boolean =>
+  found === pushed || listing.includes("\nrelation\tgrown");

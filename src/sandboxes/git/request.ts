@@ -26,11 +26,16 @@ export interface CheckoutRequest extends FetchRequest {
   unpushed: UnpushedWork;
 }
 
-/** What the session has pushed to its branch, as the database knows it. A push is written down before it is made. */
+/** What the session has pushed to its branch, as the database knows it. A push is written down before it is made, and after. */
 export interface PushRecord {
   /** The last commit that was, or was about to be, pushed. Null: the session has not made its branch. */
   readonly commit: string | null;
-  record(commit: string | null): Promise<void>;
+  /** Before a push. @param target the repository and the branch. */
+  record(commit: string, target: string): Promise<void>;
+  /** What became of the recorded commit. @param failure why it is not on the branch; undefined: it is. */
+  settle(failure?: string): Promise<void>;
+  /** The branch is not the session's, so that the push was not made. */
+  disown(failure: string): Promise<void>;
 }
 
 /** What the session could not push, as the database keeps it: for the next prompt on another machine. */

@@ -60,10 +60,10 @@ test("a branch that somebody makes at the moment of the push stays as it is, and
   const sandbox = await fixture.open({ ...request, pushes });
   await fixture.run(sandbox, "echo race > race");
   const racing = {
-    commit: null,
-    async record(commit: string | null) {
-      if (commit !== null) await repo.git("branch", "prompt/race", "main");
-      await pushes.record(commit);
+    ...pushes,
+    async record(commit: string, target: string) {
+      await repo.git("branch", "prompt/race", "main");
+      await pushes.record(commit, target);
     },
   };
   const again = await fixture.provider.reopen(sandbox.config, { ...request, pushes: racing });
@@ -133,9 +133,9 @@ test("after a crash between the record and the push, the repository tells whethe
   const first = await fixture.provider.reopen(sandbox.config, {
     ...crashing,
     pushes: {
-      commit: null,
-      async record(commit) {
-        await crashing.pushes.record(commit);
+      ...crashing.pushes,
+      async record(commit, target) {
+        await crashing.pushes.record(commit, target);
         throw new Error("crash");
       },
     },

@@ -1,0 +1,46 @@
+import { sql } from "drizzle-orm";
+import { bigint, check, index, integer, jsonb, pgTable, text, uniqueIndex, uuid } from "drizzle-orm/pg-core";
+import { at, EFFECT_KINDS, EFFECT_STATUSES, id, oneOf, times } from "./columns.ts";
+import type { EffectRequest, EffectResult } from "./json-columns.ts";
+import { session } from "./tables.ts";
+
+/**
+ * What the service does outside of itself for a session, written down before and after: so that after a crash it is neither
+ * forgotten nor done twice.
+ */
+export const effect = pgTable(
+  "effect",
+  {
+    id: id(),
+    sessionId: uuid("session_id")
+      .notNull()
+      .references(() => session.id, { onDelete: "cascade" }),
+    kind: text("kind", { enum: EFFECT_KINDS }).notNull(),
+    /** What it changes: a repository and a branch, such as https://github.com/owner/name#prompt/fix. */
+    target: text("target").notNull(),
+    /** Tells it from others of its kind on the same target: the same intent twice is one effect. */
+    key: text("key").notNull(),
+    status: text("status", { enum: EFFECT_STATUSES }).notNull(),
+    request: jsonb("request").$type<EffectRequest>().notNull(),
+    result: jsonb("result").$type<EffectResult>(),
+    /** Grows with each attempt: whoever writes its result compares it. */
+    attempts: integer("attempts").notNull().default(0),
+    /** When the effect-runner tries it next, or takes it over. Null: it has ended, or is a run's own. */
+    dueAt: at("due_at"),
+    /** Until when its runner is at it. Null: nobody's. */
+    leaseUntil: at("lease_until"),
+    /** Of a run's: the prompt, and the epoch of its lease, by which one sees whether the run is still at it. */
+    promptId: uuid("prompt_id"),
+    leaseEpoch: bigint("lease_epoch", { mode: "number" }),
+    ...times(),
+  },
+  (t) => [
+    check("effect_kind", oneOf(t.kind, EFFECT_KINDS)),
+    check("effect_status", oneOf(t.status, EFFECT_STATUSES)),
+    uniqueIndex("effect_key").on(t.sessionId, t.kind, t.key, t.target),
+    index("effect_session").on(t.sessionId, t.id),
+    index("effect_due").on(t.dueAt).where(sql`${t.dueAt} is not null`),
+    // For the metrics: what has ended is not counted.
+    index("effect_unfinished").on(t.kind, t.status).where(sql`${t.status} in ('intended', 'uncertain')`),
+  ],
+);
