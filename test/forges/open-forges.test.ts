@@ -10,8 +10,8 @@ const host = (url: string): ForgeHost => ({
 });
 const { forgeOf } = openForges([
   host("https://github.com"),
-  host("https://git.example/forge"),
   host("https://git.example"),
+  host("https://git.example/forge"),
   host("http://git.example:8080"),
 ]);
 const found = (url: string) => {

@@ -33,18 +33,14 @@ export async function openGithubCall(
   const [owner = "", repo = ""] = path.split("/");
   const { credential } = host;
   const app = credential?.kind === "app" ? credential : undefined;
+  const configured = credential?.kind === "token" ? credential : undefined;
   const open = async () =>
     openOctokit(
       host,
-      app
-        ? { token: await mintAppToken({ host, app }, path, needs, signal) }
-        : credential?.kind === "token"
-          ? credential
-          : undefined,
+      app ? { token: await mintAppToken({ host, app }, path, needs, signal) } : configured,
       signal,
     );
   let octokit = await open();
-  let renewable = app !== undefined;
 
   const attempt = async <S extends TSchema>(
     doing: Doing,
@@ -70,9 +66,8 @@ export async function openGithubCall(
       try {
         return await attempt(doing, schema, send);
       } catch (error) {
-        if (!renewable || !(error instanceof ForgeError) || error.fault !== "unauthorised") throw error;
+        if (!app || !(error instanceof ForgeError) || error.fault !== "unauthorised") throw error;
         // An app's token expires after an hour, and a new one is not known to all of GitHub's servers at once.
-        renewable = false;
         octokit = await open();
         return attempt(doing, schema, send);
       }
