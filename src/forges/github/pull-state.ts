@@ -62,7 +62,7 @@ export function reviewsOf(
     // Authors answer comments by reviews.
     if (!verdict || reviewer === pull.user?.login) continue;
     const held = words.get(reviewer)?.state;
-    if (verdict === "commented" && held && state !== "DISMISSED") continue;
+    if (state === "COMMENTED" && held && held !== "commented") continue;
     words.set(reviewer, { reviewer, state: verdict, at: submitted_at ? new Date(submitted_at) : null });
   }
   const owner = path.split("/")[0];

@@ -83,9 +83,11 @@ describe("the reviews of a pull request on GitHub", () => {
         { user: "ada", state: "APPROVED", at: "2026-11-28T11:00:00Z" },
         { user: "grace", state: "COMMENTED" },
         { user: "robot", state: "COMMENTED" },
+        { user: "linus", state: "CHANGES_REQUESTED" },
         { user: "linus", state: "DISMISSED" },
         { user: "ken", state: "CHANGES_REQUESTED" },
-        { user: "barbara", state: "COMMENTED" },
+        { user: "barbara", state: "COMMENTED", at: "2026-11-28T09:00:00Z" },
+        { user: "barbara", state: "COMMENTED", at: "2026-11-28T12:00:00Z" },
         { user: "barbara", state: "PENDING" },
         { user: null, state: "APPROVED" },
       ],
@@ -104,6 +106,7 @@ describe("the reviews of a pull request on GitHub", () => {
       "acme/security pending",
     ]);
     expect(reviews?.[0]?.at).toEqual(new Date("2026-11-28T11:00:00Z"));
+    expect(reviews?.[4]?.at).toEqual(new Date("2026-11-28T12:00:00Z"));
   });
 
   test("are read page by page: the last word may be on the last one", async () => {
