@@ -104,14 +104,14 @@ export function githubObjects({ exampleOf }: OpenApiCheck, url: string) {
     combined: (
       of: StandInRepository,
       sha: string,
-      of_commit: StandInRepository["statuses"],
+      statuses: StandInRepository["statuses"],
       total: number,
     ) => ({
       ...combined,
       sha,
       total_count: total,
       repository: repository(of, combined["repository"]),
-      statuses: of_commit.map(({ context, state, url: target_url }, index) => ({
+      statuses: statuses.map(({ context, state, url: target_url }, index) => ({
         ...combined.statuses[0],
         id: index + 1,
         context,

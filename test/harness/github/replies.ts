@@ -24,7 +24,7 @@ export const refusal = (
   ...(more.headers && { headers: more.headers }),
 });
 
-/** @param fault of its first field; GitHub's "custom" is one that has a message. */
+/** A request whose content is refused for a reason that has no code of its own. */
 export const invalid = (message: string, resource = "PullRequest"): StandInReply =>
   refusal(422, "Validation Failed", { errors: [{ resource, code: "custom", message }] });
 
