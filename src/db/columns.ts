@@ -6,8 +6,8 @@ export const SESSION_STATUSES = ["Active", "Completed", "Failed"] as const;
 export const PROMPT_STATUSES = ["Queued", "Running", "Completed", "Failed", "Cancelled"] as const;
 export const CANCELLATION_STATUSES = ["Requested", "Cancelled"] as const;
 export const DLQ_STATUSES = ["Pending", "Resolved", "Abandoned"] as const;
-/** What a run of a prompt does: its agent works, or what the session could not push is pushed. */
-export const PROMPT_KINDS = ["agent", "push"] as const;
+/** What a run of a prompt does: its agent works, what the session could not push is pushed, or it takes its target branch in. */
+export const PROMPT_KINDS = ["agent", "push", "sync"] as const;
 export type PromptKind = (typeof PROMPT_KINDS)[number];
 /** What an agent knew of the prompts before its own (see memory/memory.ts). */
 export const MEMORY_KINDS = ["fresh", "resumed", "replayed", "cold"] as const;

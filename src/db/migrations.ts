@@ -12,6 +12,7 @@ import startOfAPrompt from "../../drizzle/0010_start_of_a_prompt.sql" with { typ
 import provenance from "../../drizzle/0011_provenance.sql" with { type: "text" };
 import effects from "../../drizzle/0012_effects.sql" with { type: "text" };
 import comment from "../../drizzle/0013_comment.sql" with { type: "text" };
+import syncPrompts from "../../drizzle/0014_sync_prompts.sql" with { type: "text" };
 import journal from "../../drizzle/meta/_journal.json" with { type: "json" };
 
 /** The text of each migration, by its tag in the journal. A new migration needs a line here; a test compares the two. */
@@ -30,6 +31,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   "0011_provenance": provenance,
   "0012_effects": effects,
   "0013_comment": comment,
+  "0014_sync_prompts": syncPrompts,
 };
 
 export interface Migration {

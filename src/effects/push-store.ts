@@ -5,18 +5,19 @@ import { type Fence, LeaseLost, lockedLease } from "../lifecycle/fence.ts";
 
 /**
  * Records, before a push, what is about to be on the session's branch; a push that is repeated is the same effect.
+ * @param push.replaces what the branch has, which the commit does not contain: the session's until the push is settled.
  * @throws LeaseLost
  */
 export async function recordPush(
   orm: Orm,
   run: Fence,
-  { commit, target }: { commit: string; target: string },
+  { commit, target, replaces }: { commit: string; target: string; replaces?: string | undefined },
 ): Promise<void> {
   const request: EffectRequest = { commit };
   const rows = await rowsOf(
     orm,
     sql`with lease as (${lockedLease(run)}),
-    pushing as (update session s set pushed_commit = ${commit}, updated_at = now()
+    pushing as (update session s set pushed_commit = ${replaces ?? commit}, updated_at = now()
       from lease where s.id = lease.session_id returning s.id)
     insert into effect (id, session_id, kind, target, key, status, request, attempts, prompt_id, lease_epoch)
     select ${Bun.randomUUIDv7()}::uuid, pushing.id, 'push', ${target}, ${commit}, 'uncertain',
@@ -49,9 +50,12 @@ export async function settlePush(
           where ${own} and e.status <> 'done' returning 1`
       : sql`update effect e set status = 'failed', result = ${resultOf(failure)}, updated_at = now() from lease
           where ${own} and e.status = 'uncertain' returning 1`;
+  // It was another where this push replaces what the branch had.
+  const pushed = sql`update session s set pushed_commit = ${commit}, updated_at = now() from lease
+      where s.id = lease.session_id and s.pushed_commit <> ${commit} and ${failure === undefined} returning 1`;
   const [row] = await rowsOf<{ changed: boolean }>(
     orm,
-    sql`${lease}, settled as (${settled}) select exists (select from settled) as changed from lease`,
+    sql`${lease}, settled as (${settled}), pushed as (${pushed}) select exists (select from settled) as changed from lease`,
   );
   if (!row) throw new LeaseLost();
   return row.changed;

@@ -21,10 +21,10 @@ export async function updatePrompt(
     const row = await lockWaiting(tx, wanted, "changed");
     requireMatch(wanted.ifMatch, promptTag(row));
     const { id, sessionId, kind } = row;
-    if (kind === "push")
+    if (kind !== "agent")
       throw new AppError(
         "invalid",
-        "data: this prompt pushes the branch and has no text for an agent; delete it instead.",
+        "data: this prompt changes the branch without an agent and has no text for an agent; delete it instead.",
       );
     await tx.update(prompt).set({ data, updatedAt: sql`now()` }).where(eq(prompt.id, id));
     const turns = sql`select jsonb_agg(case when ${isTurnOf(id)}

@@ -8,6 +8,7 @@ import { enqueueRun } from "../lifecycle/dispatch.ts";
 import { lockSession } from "../lifecycle/locks.ts";
 import { queuePrompt, userTurn } from "../lifecycle/queue-prompt.ts";
 import { PUSH } from "../lifecycle/queue-push.ts";
+import type { SyncStrategy } from "../sandboxes/sandbox.ts";
 import { AppError } from "../shared/errors.ts";
 
 /** Retry-After of a user over the quota, seconds; nobody knows when prompts end. */
@@ -89,6 +90,17 @@ export async function addPrompt(tx: Transaction, wanted: NewPrompt): Promise<{ i
   );
   await recordAudit(tx, promptCreated({ id, sessionId: queued.sessionId, userId }));
   return { id };
+}
+
+/** Adds a prompt that takes the target branch into the session's, without an agent. @throws AppError `session_not_found` */
+export function addSync(
+  tx: Transaction,
+  wanted: Pick<NewPrompt, "userId" | "author" | "sessionId" | "maxUnfinished"> & { strategy: SyncStrategy },
+): Promise<{ id: string }> {
+  const { strategy, ...about } = wanted;
+  const text =
+    strategy === "merge" ? "Merge the target branch in." : "Rebase the branch onto its target branch.";
+  return addPrompt(tx, { ...about, kind: "sync", data: { text, strategy }, text, priority: 0 });
 }
 
 /** Adds a prompt that pushes what the session has to its branch, without an agent. @throws AppError `session_not_found` */

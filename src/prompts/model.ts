@@ -16,7 +16,8 @@ import { FAILURE_KINDS, MEMORY_KINDS, PROMPT_KINDS, PROMPT_STATUSES } from "../d
 
 const PromptStatus = enumOf(PROMPT_STATUSES);
 const PromptKind = enumOf(PROMPT_KINDS, {
-  description: "agent: an agent works on it; push: the session's branch is pushed",
+  description:
+    "agent: an agent works on it; push: the session's branch is pushed; sync: the target branch is taken into it",
 });
 const FailureKind = enumOf(FAILURE_KINDS, { description: "The kind of failure" });
 const MemoryKind = enumOf(MEMORY_KINDS, {

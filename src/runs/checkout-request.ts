@@ -26,13 +26,14 @@ export function checkoutRequest(
       get commit() {
         return commit;
       },
-      async record(next, target) {
-        await writer.recordPush(next, target);
-        commit = next;
+      async record(next, target, replaces) {
+        await writer.recordPush(next, target, replaces);
+        commit = replaces ?? next;
       },
-      async settle(failure) {
-        if (commit !== null && (await writer.settlePush(commit, failure)))
+      async settle(settled, failure) {
+        if (await writer.settlePush(settled, failure))
           metrics.effectEnded("push", failure === undefined ? "done" : "failed");
+        if (failure === undefined) commit = settled;
       },
       async disown(failure) {
         if (commit === null) return;

@@ -8,16 +8,25 @@ const NOT_A_TITLE = /^(?:[#\s]|-{3})+/;
 
 /** Of the commit that is made of what an agent has left uncommitted. Its trailers are found by `git interpret-trailers`. */
 export function commitMessage(run: ClaimedRun, agent: RunAgent): string {
+  const version = agent.version === undefined ? "" : `/${agent.version}`;
+  return withTrailers(titleOf(promptText(run.data)), run, [`Agent: ${agent.name}${version}`]);
+}
+
+/** Of the commit that merges the target branch into the session's, without an agent. */
+export const mergeMessage = (run: ClaimedRun): string =>
+  withTrailers(`Merge branch '${run.targetBranch}' into ${run.branch}`, run, []);
+
+function withTrailers(title: string, run: ClaimedRun, more: readonly string[]): string {
   const { sessionId, promptId, authorName, authorEmail } = run;
   const trailers = [
     `Session: ${sessionId}`,
     `Prompt: ${promptId}`,
-    `Agent: ${agent.name}${agent.version === undefined ? "" : `/${agent.version}`}`,
+    ...more,
     ...(authorName !== null && authorEmail !== null
       ? [`Co-authored-by: ${authorName} <${authorEmail}>`]
       : []),
   ];
-  return `${titleOf(promptText(run.data))}\n\n${trailers.map(oneLine).join("\n")}\n`;
+  return `${title}\n\n${trailers.map(oneLine).join("\n")}\n`;
 }
 
 function titleOf(text: string): string {

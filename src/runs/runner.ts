@@ -17,6 +17,7 @@ import { prepare } from "./prepare.ts";
 import { pushWork } from "./push-run.ts";
 import { CALM_MS } from "./stalled-adoptions.ts";
 import { replayAgent, resumeAgent } from "./start-agent.ts";
+import { syncWork } from "./sync-run.ts";
 import { type WatchResult, watchAgent } from "./watch-agent.ts";
 import { openRunWriter, type RunWriter } from "./writer.ts";
 
@@ -49,7 +50,7 @@ export interface RunnerState {
   /** The failures that the prompt has waited out, if what it waited for has not answered since. */
   outage: OutageSeries | null;
   /** For the log: where a run was that did not end by itself. */
-  step: "prepare" | "watch" | "start again" | "store memory" | "deliver" | "push";
+  step: "prepare" | "watch" | "start again" | "store memory" | "deliver" | "push" | "sync";
 }
 
 /**
@@ -71,14 +72,14 @@ export async function runClaimed(deps: RunnerDeps, run: ClaimedRun, shutdown: Ab
     agentRun: undefined,
     delivering: run.process?.delivering === true,
     outage: run.outage,
-    step: run.kind === "push" ? "push" : "prepare",
+    step: run.kind === "agent" ? "prepare" : run.kind,
   };
   const { metrics } = deps;
   metrics.runStarted();
   metrics.phase("queue", run.waitedMs / 1000);
   let ended = { outcome: "left", kind: "none", usage: {} };
   try {
-    const outcome = await (run.kind === "push" ? pushWork(state) : runToEnd(state));
+    const outcome = await WORK[run.kind](state);
     // Once the work is delivered, a shutdown does not keep the run from being finished.
     await finishRun(openRunWriter({ orm: deps.orm, run, signal: lease.lost }), run, outcome);
     const { status, kind, reason, usage } = outcome;
@@ -95,9 +96,12 @@ export async function runClaimed(deps: RunnerDeps, run: ClaimedRun, shutdown: Ab
     await state.agentRun?.gateway?.close();
     lease.release();
     const { outcome, kind, usage } = ended;
-    metrics.runEnded({ agent: run.kind === "push" ? "none" : deps.agent.name, outcome, kind }, usage);
+    metrics.runEnded({ agent: run.kind === "agent" ? deps.agent.name : "none", outcome, kind }, usage);
   }
 }
+
+/** What a run does, by the kind of its prompt. */
+const WORK = { agent: runToEnd, push: pushWork, sync: syncWork } as const;
 
 async function runToEnd(state: RunnerState): Promise<Outcome> {
   const { deps, run, lease, life, writer } = state;

@@ -33,7 +33,7 @@ export interface RunWriter {
   /** Records a sandbox before it is created, so that it can be returned after a crash. */
   holdSandbox(config: SandboxConfig): Promise<void>;
   /** See effects/push-store.ts. */
-  recordPush(commit: string, target: string): Promise<void>;
+  recordPush(commit: string, target: string, replaces?: string): Promise<void>;
   settlePush(commit: string, failure: string | undefined): Promise<boolean>;
   disownPush(commit: string, failure: string): Promise<void>;
   /** Records that the agent of an earlier runner was adopted, which is not a new attempt. */
@@ -102,8 +102,8 @@ export function openRunWriter(options: {
       retryWhileUnavailable(signal, () =>
         holdSandbox(config.provider === "local" ? asyncCommit : orm, run, config),
       ),
-    recordPush: (commit, target) =>
-      retryWhileUnavailable(signal, () => recordPush(orm, run, { commit, target })),
+    recordPush: (commit, target, replaces) =>
+      retryWhileUnavailable(signal, () => recordPush(orm, run, { commit, target, replaces })),
     settlePush: (commit, failure) =>
       retryWhileUnavailable(signal, () => settlePush(orm, run, { commit, failure })),
     disownPush: (commit, failure) =>

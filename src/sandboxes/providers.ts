@@ -42,6 +42,7 @@ export async function openSandboxes(options: Parameters<typeof openMachine>[0]):
     disk,
     freeBytes,
     usedBytes,
+    sync: (request, sync, signal) => machine.repositoryFor(request).sync(request, sync, signal),
     repositoryFor: machine.repositoryFor,
     push: (request, signal) => machine.repositoryFor(request).push(request, signal),
     plan: () => chosen.plan(),

@@ -2,6 +2,7 @@ import type { AgentCommand, RemoteWorkplace, SandboxPaths } from "../agents/agen
 import type { AgentProcess, SandboxConfig } from "../db/json-columns.ts";
 import type { RepositoryStore } from "./git/repository.ts";
 import type { CheckoutRequest, RepositoryRequest, WorkResult } from "./git/request.ts";
+import type { Sync } from "./git/sync.ts";
 import type { IsolationStatus } from "./isolation/status.ts";
 import type { Keeps, KeptState } from "./kept-state.ts";
 import type { SandboxProcess } from "./process/sandbox-process.ts";
@@ -16,6 +17,7 @@ import type { StoredState } from "./restore-state.ts";
 export { RepositoryError } from "./git/git-errors.ts";
 export type { RepositoryReader } from "./git/reader.ts";
 export type { CheckoutRequest, FetchRequest, WorkResult } from "./git/request.ts";
+export { SYNC_STRATEGIES, type SyncStrategy } from "./git/sync.ts";
 export { NotIsolated } from "./isolation/status.ts";
 export type { KeptState, StateProblem } from "./kept-state.ts";
 export type { ProcessUsage } from "./process/meter.ts";
@@ -86,6 +88,11 @@ export interface SandboxProvider {
    * @throws RepositoryError with a sentence for the user.
    */
   push(request: CheckoutRequest, signal: AbortSignal): Promise<WorkResult>;
+  /**
+   * Takes the target branch into the session's work and pushes it, without a sandbox. Idempotent.
+   * @throws RepositoryError with a sentence for the user.
+   */
+  sync(request: CheckoutRequest, sync: Omit<Sync, "author">, signal: AbortSignal): Promise<WorkResult>;
   /** What a session has done, and its branches, in this machine's store. @throws RepositoryError where there is no such repository. */
   repositoryFor(request: RepositoryRequest): Pick<RepositoryStore, "fetch" | "read">;
   /** The sandbox as an earlier runner left it; undefined if it is on another machine or was never completed. */

@@ -98,7 +98,7 @@ export function createApp(options: AppOptions) {
       }),
     )
     .use(meRoutes({ orm, config, guard }))
-    .use(sessionRoutes({ orm, config, guard }))
+    .use(sessionRoutes({ orm, config, guard, reviews: options.reviews }))
     .use(provenanceRoutes({ orm, guard, publicKey: options.publicKey }))
     .use(effectRoutes({ orm, guard }))
     .use(promptRoutes({ orm, config, guard }))

@@ -21,7 +21,10 @@ import {
   TURN_ROLES,
 } from "../db/columns.ts";
 import { UI_STATUSES } from "../lifecycle/ui-status.ts";
+import { SYNC_STRATEGIES } from "../sandboxes/sandbox.ts";
 
+/** What becomes of a wish to take the target branch in. */
+const SYNC_STATUSES = ["queued", "up_to_date", "conflicts"] as const;
 const NAME = { minLength: 1, maxLength: 2_000 };
 const repo = t.String({ ...NAME, description: "owner/name, or an https URL", examples: ["owner/name"] });
 const target_branch = t.String({
@@ -179,6 +182,37 @@ export const sessionModels = {
   PushSessionOutput: t.Object({
     ...outcome,
     prompt_id: { ...Id, description: "The prompt of kind `push` that tells how it ends" },
+  }),
+  SyncSessionInput: t.Optional(
+    t.Object({
+      strategy: t.Optional(
+        enumOf(SYNC_STRATEGIES, {
+          description:
+            "merge: a commit that joins the two. rebase: the session's commits are made again on top of the target branch, and replace its branch. Default: merge",
+        }),
+      ),
+    }),
+  ),
+  SyncSessionOutput: t.Object({
+    ...outcome,
+    status: enumOf(SYNC_STATUSES, {
+      description:
+        "queued: git does it, when the session's earlier prompts have ended. up_to_date: there is nothing to do. conflicts: git cannot do it, and nothing was queued",
+    }),
+    prompt_id: nullable({
+      ...Id,
+      description: "The prompt of kind `sync` that tells how it ends, if it was queued",
+    }),
+    conflicts: t.Array(t.String(), {
+      description: "The files that both sides have changed",
+      examples: [["src/login.ts"]],
+    }),
+    suggested_prompt: nullable(
+      t.String({
+        description: "What would have the agent resolve the conflicts: send it with POST /prompts",
+        examples: ["Merge origin/main into this branch …"],
+      }),
+    ),
   }),
   ForkSessionInput: t.Optional(
     t.Object({

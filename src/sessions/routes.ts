@@ -14,6 +14,7 @@ import {
 import type { Guard } from "../auth/guard.ts";
 import type { Config } from "../config/config.ts";
 import type { Orm } from "../db/client.ts";
+import type { Reviews } from "../review/reviews.ts";
 import { AppError } from "../shared/errors.ts";
 import { cancelSession, deleteSession, updateSession } from "./change-store.ts";
 import { sessionCreationRoutes } from "./create-routes.ts";
@@ -23,11 +24,12 @@ import { listSessions, sessionsTag } from "./list-store.ts";
 import { sessionModels, sessionQuery } from "./model.ts";
 import { createRepoTargetCheck } from "./repo-target.ts";
 import { readSession, sessionTag, sessionVersion } from "./store.ts";
+import { sessionSyncRoutes } from "./sync-routes.ts";
 import { sessionWorkRoutes } from "./work-routes.ts";
 
 /** Sessions: create, list, read, update, push, fork, cancel, delete. */
-export function sessionRoutes(options: { orm: Orm; config: Config; guard: Guard }) {
-  const { orm, config, guard } = options;
+export function sessionRoutes(options: { orm: Orm; config: Config; guard: Guard; reviews: Reviews }) {
+  const { orm, config, guard, reviews } = options;
   const check = createRepoTargetCheck(config);
   const detail = securedOperation("Sessions");
   // Without 409: cancelling and deleting are possible in every state.
@@ -36,6 +38,7 @@ export function sessionRoutes(options: { orm: Orm; config: Config; guard: Guard 
   return new Elysia()
     .use(sessionCreationRoutes({ orm, config, guard, check }))
     .use(sessionWorkRoutes({ orm, config, guard }))
+    .use(sessionSyncRoutes({ orm, config, guard, reviews }))
     .use(sessionEgressRoutes({ orm, guard }))
     .use(guard)
     .model({ ...sharedModels, ...sessionModels })

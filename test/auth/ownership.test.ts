@@ -3,10 +3,12 @@ import { eq } from "drizzle-orm";
 import { comment } from "../../src/db/review-tables.ts";
 import { provenance } from "../../src/db/safety-tables.ts";
 import { deadLetter, message, prompt, session } from "../../src/db/tables.ts";
+import { openReviews } from "../../src/review/reviews.ts";
 import { ask, makeApp } from "../harness/app.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import { documentOf, guarded, type Route, type Schema } from "../harness/guarded.ts";
 import { seedSession } from "../harness/seed.ts";
+import { emptyRepositories } from "../review/fixture.ts";
 
 const guard = guarded();
 const { here } = guard;
@@ -109,7 +111,8 @@ describeEachDatabase("what another user owns", (database) => {
 
   async function setUp() {
     const things = await alices();
-    const app = makeApp({ database: database(), ...guard.options() });
+    const reviews = openReviews({ orm: database().orm, sandboxes: emptyRepositories });
+    const app = makeApp({ database: database(), reviews, ...guard.options() });
     const tokens = Object.fromEntries(
       await Promise.all(
         ["alice", "bob", "root"].map(async (sub) => [

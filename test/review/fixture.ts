@@ -18,6 +18,24 @@ export function reviewApp(database: Database, sandboxes: Pick<SandboxFixture, "p
   return { app, reviews, get };
 }
 
+const COMMIT = "0123456789".repeat(4);
+/** Repositories with one commit, and nothing in it. */
+export const emptyRepositories: Parameters<typeof openReviews>[0]["sandboxes"] = {
+  repositoryFor: () => ({
+    fetch: async () => ({ start: COMMIT, base: COMMIT }),
+    read: {
+      commits: async () => undefined,
+      contains: async () => false,
+      mergeBase: async () => COMMIT,
+      diff: async () => ({ files: [], additions: 0, deletions: 0, truncated: false }),
+      patch: async () => new Uint8Array(),
+      conflicts: async () => [],
+      log: async () => [],
+      show: async () => ({ type: "directory", id: COMMIT, entries: [], truncated: false }),
+    },
+  }),
+};
+
 /**
  * A session whose work is a branch of the repository, as if it had been pushed.
  * @param work of each prompt, the first and the last commit.
@@ -32,6 +50,7 @@ export async function seedWork(
   await database.orm.insert(session).values({
     ...{ id: sessionId, userId: user, repo: repo.path, targetBranch: "main", branch, title: "A session" },
     pushedCommit: (await repo.git("rev-parse", branch)).trim(),
+    promptSeq: prompts.length,
   });
   const promptIds = prompts.map(() => crypto.randomUUID());
   if (prompts.length > 0)

@@ -41,10 +41,12 @@ export function pushRecord(
 ): CheckoutRequest["pushes"] & { commit: string | null } {
   const pushes = {
     commit,
-    async record(next: string) {
-      pushes.commit = next;
+    async record(next: string, _target: string, replaces?: string) {
+      pushes.commit = replaces ?? next;
     },
-    settle: async () => undefined,
+    async settle(commit: string, failure?: string) {
+      if (failure === undefined) pushes.commit = commit;
+    },
     async disown() {
       pushes.commit = null;
     },

@@ -24,6 +24,7 @@ const METHODS: Record<string, (pb: Client) => PromiseLike<unknown>> = {
   handlers_sessions_delete: (pb) => pb.sessions.delete(ID),
   handlers_sessions_cancel: (pb) => pb.sessions.cancel(ID),
   handlers_sessions_push: (pb) => pb.sessions.push(ID),
+  handlers_sessions_sync: (pb) => pb.sessions.sync(ID),
   handlers_sessions_fork: (pb) => pb.sessions.fork(ID),
   handlers_sessions_list_egress: (pb) => pb.sessions.listEgress(ID),
   handlers_sessions_get_provenance: (pb) => pb.sessions.provenance(ID),

@@ -24,6 +24,8 @@ import type {
   ProvenanceEnvelope,
   PushSessionOutput,
   SessionDto,
+  SyncSessionInput,
+  SyncSessionOutput,
   UpdateSessionInput,
   UpdateSessionOutput,
 } from "../generated/types.gen.js";
@@ -124,6 +126,13 @@ export class Sessions extends Resource {
   push(id: string, options?: CreateOptions): APIPromise<PushSessionOutput> {
     return this.request(options, (init) =>
       this.api.handlersSessionsPush({ path: { id: checkId(id) }, ...init }),
+    );
+  }
+
+  /** Takes the target branch into the session's branch, if git can do it; else `suggested_prompt` is for the agent. */
+  sync(id: string, params: SyncSessionInput = {}, options?: CreateOptions): APIPromise<SyncSessionOutput> {
+    return this.request(options, (init) =>
+      this.api.handlersSessionsSync({ path: { id: checkId(id) }, body: params, ...init }),
     );
   }
 

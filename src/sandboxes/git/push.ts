@@ -20,6 +20,7 @@ const NOT_THERE = "It was not on the branch when that was looked at again.";
  * that this session made: whatever else is at that name stays as it is. The commit is recorded before the push, so that
  * after a crash the branch's state tells whether the push was made; what became of it is recorded, too.
  * @param options.tip the work's commit, in the store.
+ * @param options.replaces the commit that it is made of anew: the branch may lose it, if it is where the session left it.
  * @returns where the branch is now, or why it was not pushed.
  */
 export async function pushBranch(options: {
@@ -27,9 +28,10 @@ export async function pushBranch(options: {
   request: CheckoutRequest;
   tip: string;
   branchPrefix: string;
+  replaces?: string | undefined;
   signal: AbortSignal;
 }): Promise<PushResult> {
-  const { storeGit, request, tip, branchPrefix, signal } = options;
+  const { storeGit, request, tip, branchPrefix, replaces, signal } = options;
   const { address, hasToken, store, withSource } = storeGit;
   const { display, kind } = address;
   const { branch, targetBranch, sessionId, pushes } = request;
@@ -58,30 +60,31 @@ export async function pushBranch(options: {
     const found = headsIn(listing).get(branch);
     // An earlier one whose answer was lost.
     if (pushes.commit !== null)
-      await pushes.settle(isThere(found, pushes.commit, listing) ? undefined : NOT_THERE);
+      await pushes.settle(pushes.commit, isThere(found, pushes.commit, listing) ? undefined : NOT_THERE);
     if (found === tip && pushes.commit === tip) return { pushed: true, to: display };
     if (found !== undefined && !isOwn(found, pushes.commit, listing))
       return refuse(`${display} has a branch ${branch} that this session did not make.`);
     if (found !== undefined && listing.includes("\nrelation\tnewer") && found !== tip)
       return { pushed: true, to: display };
-    if (found !== undefined && !listing.includes("\nrelation\tolder"))
+    const isReplaced = found !== undefined && found === replaces && found === pushes.commit;
+    if (found !== undefined && !isReplaced && !listing.includes("\nrelation\tolder"))
       return refuse(pushFailure(address, "[rejected]"));
-    await pushes.record(tip, `${display}#${branch}`);
+    await pushes.record(tip, `${display}#${branch}`, isReplaced ? found : undefined);
     const push = await withSource(PUSH, [url, tip, branch, found ?? ""], signal, { push: true });
     if (push.code === 0) {
-      await pushes.settle();
+      await pushes.settle(tip);
       return { pushed: true, to: display };
     }
     if (/\(?stale info\)?|already exists/i.test(push.error)) {
       const reason = `${display} has a branch ${branch} that this session did not make.`;
       // Somebody else made a branch of that name at this very moment.
       if (found === undefined) await pushes.disown(reason);
-      else await pushes.settle(reason);
+      else await pushes.settle(tip, reason);
       return refuse(reason);
     }
     const error = failed(push.error);
     // Of a host that is away it is not known how far the push came.
-    if (error.fault !== "git_host") await pushes.settle(pushFailure(address, push.error));
+    if (error.fault !== "git_host") await pushes.settle(tip, pushFailure(address, push.error));
     throw error;
   };
   try {

@@ -18,6 +18,7 @@ import { BUNDLE, CHECK_OUT, FETCH, IMPORT, TIDY } from "./scripts.ts";
 import { sessionRefs } from "./session-refs.ts";
 import { openStoreGit, succeeded } from "./store-git.ts";
 import { amongOthers, ifAlone } from "./store-lock.ts";
+import { type Sync, synced } from "./sync.ts";
 import { bringUnpushed, keepUnpushed } from "./unpushed.ts";
 
 const TIDY_MS = 60_000;
@@ -56,14 +57,17 @@ export interface RepositoryStore {
   /**
    * Fetches the work from a bundle and pushes it to the session's branch (see push.ts).
    * @param work.bundle undefined: nothing has changed since `start`, the commit that the checkout started from.
+   * @param work.replaces the commit that it is made of anew: it may be the branch's, instead of what the work contains.
    */
   importBundle(
     request: CheckoutRequest,
-    work: { bundle: string | undefined; start: string },
+    work: { bundle: string | undefined; start: string; replaces?: string },
     signal: AbortSignal,
   ): Promise<WorkResult>;
   /** Reads what is in the store. */
   read: RepositoryReader;
+  /** Takes the target branch into the session's work and pushes it, without a checkout. Idempotent. */
+  sync(request: CheckoutRequest, sync: Omit<Sync, "author">, signal: AbortSignal): Promise<WorkResult>;
   /** Pushes what the session has to its branch, without a checkout. Idempotent. */
   push(request: CheckoutRequest, signal: AbortSignal): Promise<WorkResult>;
 }
@@ -152,7 +156,7 @@ export function openRepositoryStore(options: {
     return inTurn(() => diskLasts(signal, work), signal);
   };
 
-  const importBundle: RepositoryStore["importBundle"] = (request, { bundle, start }, signal) => {
+  const importBundle: RepositoryStore["importBundle"] = (request, { bundle, start, replaces }, signal) => {
     const work = async () => {
       const found = bundle === undefined ? { tip: start, offset: "" } : await packOf(bundle);
       const args = [sessionRefs(request.sessionId), found.tip, found.offset, ...sizes, start];
@@ -182,7 +186,7 @@ export function openRepositoryStore(options: {
       if (result.commits === 0)
         return { ...result, push: { pushed: false, reason: "nothing changed" } as const };
       await usesToken(request);
-      const push = await pushBranch({ storeGit, request, tip, branchPrefix, signal });
+      const push = await pushBranch({ storeGit, request, tip, branchPrefix, replaces, signal });
       if (push.pushed) return { ...result, push };
       const kept = await keepUnpushed(storeGit, request, { tip, folder: join(dataDir, "git") }, signal);
       return { ...result, push: { ...push, reason: `${push.reason} ${kept ? KEPT : KEPT_HERE}` } };
@@ -225,6 +229,17 @@ export function openRepositoryStore(options: {
     },
 
     importBundle,
+
+    async sync(request, sync, signal) {
+      const { start: head, base: target } = await update(request, signal);
+      const merge = (inTime: AbortSignal) => synced(storeGit, { head, target }, { ...sync, author }, inTime);
+      const start = await inTurn(() => diskLasts(signal, merge), signal);
+      const replaces = sync.strategy === "rebase" && start !== head ? { replaces: head } : {};
+      return {
+        ...(await importBundle(request, { bundle: undefined, start, ...replaces }, signal)),
+        start: head,
+      };
+    },
 
     async push(request, signal) {
       const { start } = await update(request, signal);

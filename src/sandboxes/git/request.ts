@@ -30,10 +30,13 @@ export interface CheckoutRequest extends FetchRequest {
 export interface PushRecord {
   /** The last commit that was, or was about to be, pushed. Null: the session has not made its branch. */
   readonly commit: string | null;
-  /** Before a push. @param target the repository and the branch. */
-  record(commit: string, target: string): Promise<void>;
-  /** What became of the recorded commit. @param failure why it is not on the branch; undefined: it is. */
-  settle(failure?: string): Promise<void>;
+  /**
+   * Before a push. @param target the repository and the branch.
+   * @param replaces what the branch has, which the commit does not contain: it remains the session's until the push is settled.
+   */
+  record(commit: string, target: string, replaces?: string): Promise<void>;
+  /** What became of a recorded commit. @param failure why it is not on the branch; undefined: it is. */
+  settle(commit: string, failure?: string): Promise<void>;
   /** The branch is not the session's, so that the push was not made. */
   disown(failure: string): Promise<void>;
 }

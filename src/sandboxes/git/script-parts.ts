@@ -10,6 +10,9 @@ export const EXIT = {
   startMissing: 8,
   missing: 9,
   tooOld: 10,
+  conflicts: 11,
+  hasMerges: 12,
+  tooMany: 13,
 } as const;
 
 /** $FILE_BLOCKS: the largest file, in units of 512 bytes. $MEMORY_KB: address space of each process. */

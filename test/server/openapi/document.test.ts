@@ -158,6 +158,7 @@ describe("becomes the types that are meant, in clients of several generators:", 
       .map(({ at }) => at);
     expect(optional).toEqual([
       "POST /sessions/{id}/fork",
+      "POST /sessions/{id}/sync",
       "POST /sessions/{id}/comments/send",
       "POST /dead-letter-queue/{id}/resolve",
       "POST /dead-letter-queue/{id}/abandon",
