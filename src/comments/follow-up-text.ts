@@ -14,7 +14,7 @@ export interface QuotedComment {
 }
 
 const DEFAULT_INTRODUCTION = "Address these review comments.";
-/** Characters of the longest prompt: half of what a model with a small context can take. */
+/** Characters of the longest prompt. */
 const MAX_LENGTH = 200_000;
 /** Characters of a commit's id that tell it apart. */
 const SHORT_COMMIT = 12;

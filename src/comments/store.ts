@@ -72,6 +72,7 @@ export async function createComment(
   const { userId, sessionId } = wanted;
   const { lines, ...rest } = wanted.comment;
   await lockSession(tx, sessionId);
+  // The session may have been deleted since its repository was read.
   await commentsVersion(tx, wanted);
   const open = await tx.$count(comment, and(eq(comment.sessionId, sessionId), isNull(comment.sentPromptId)));
   if (open >= MAX_OPEN)

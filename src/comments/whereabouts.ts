@@ -50,15 +50,17 @@ export async function findComments(
 type Reader = ReturnType<typeof openReader>;
 
 function openReader(reviews: Pick<Reviews, "diff" | "show">, work: Work) {
-  const known = new Map<string, Changes>();
+  const read = async (from: string, to: string, path?: string): Promise<Changes> => {
+    const { json, truncated } = await reviews.diff(work, { from, to, context: 0, path });
+    return { files: (JSON.parse(json) as ChangedFile[]).map(withoutText), truncated };
+  };
+  // What failed is not tried again for the next comment, either.
+  const known = new Map<string, Promise<Changes>>();
   return {
     /** @param path the only file. Default: all. */
-    async changes(from: string, to: string, path?: string): Promise<Changes> {
-      const key = JSON.stringify([from, to, path]);
-      const before = known.get(key);
-      if (before) return before;
-      const { json, truncated } = await reviews.diff(work, { from, to, context: 0, path });
-      const changes = { files: JSON.parse(json) as ChangedFile[], truncated };
+    changes(...range: Parameters<typeof read>): Promise<Changes> {
+      const key = JSON.stringify(range);
+      const changes = known.get(key) ?? read(...range);
       known.set(key, changes);
       return changes;
     },
@@ -69,6 +71,12 @@ function openReader(reviews: Pick<Reviews, "diff" | "show">, work: Work) {
     },
   };
 }
+
+/** Of several diffs, the lines would be megabytes. */
+const withoutText = ({ path, old_path, status, binary, too_large, hunks }: ChangedFile): ChangedFile => ({
+  ...{ path, old_path, status, binary, too_large },
+  hunks: hunks.map(({ old_start, old_lines, new_lines }) => ({ old_start, old_lines, new_lines })),
+});
 
 async function findComment(reader: Reader, row: CommentRow, end: string): Promise<Whereabouts> {
   const { path, line, endLine, commit } = row;
