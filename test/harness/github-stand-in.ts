@@ -1,5 +1,4 @@
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
-import { fileURLToPath } from "node:url";
 import type { ForgeCredential, ForgeHost } from "../../src/config/forge-hosts.ts";
 import { Secret } from "../../src/shared/secret.ts";
 import { refusalOf, signatureRefusal } from "./github/access.ts";
@@ -13,6 +12,7 @@ import {
   type StandInRepository,
   type StandInToken,
 } from "./github/state.ts";
+import { type GithubDescription, githubDescription } from "./github-description.ts";
 import { type OpenApiCheck, openApiCheck } from "./openapi-check.ts";
 
 export interface StandInRequest {
@@ -39,17 +39,14 @@ const ANYWHERE = {
 };
 
 /** Compiled once in a process. */
-const checks = new Map<string, Promise<OpenApiCheck>>();
+const checks = new Map<GithubDescription, Promise<OpenApiCheck>>();
 
-function describedBy(name: string): Promise<OpenApiCheck> {
-  const file = fileURLToPath(import.meta.resolve(`@octokit/openapi/generated/${name}.json`));
+function describedBy(name: GithubDescription): Promise<OpenApiCheck> {
   const made =
     checks.get(name) ??
-    Bun.file(file)
-      .json()
-      .then((description) =>
-        openApiCheck({ description, operations: Object.values(OPERATIONS), anywhere: ANYWHERE }),
-      );
+    githubDescription(name).then((description) =>
+      openApiCheck({ description, operations: Object.values(OPERATIONS), anywhere: ANYWHERE }),
+    );
   checks.set(name, made);
   return made;
 }
@@ -57,9 +54,10 @@ function describedBy(name: string): Promise<OpenApiCheck> {
 /**
  * Stands in for GitHub on loopback, after its documentation. Every request that it receives and every reply that it gives is
  * checked against GitHub's own OpenAPI description: `stop` fails for what is not as described.
- * @param options.description of @octokit/openapi; default: that of github.com.
+ * The descriptions are there already (`downloadGithubDescriptions`).
+ * @param options.description default: that of github.com.
  */
-export async function startGithubStandIn(options: { description?: string } = {}) {
+export async function startGithubStandIn(options: { description?: GithubDescription } = {}) {
   const check = await describedBy(options.description ?? "api.github.com");
   const requests: StandInRequest[] = [];
   const violations: string[] = [];

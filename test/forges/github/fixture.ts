@@ -3,6 +3,7 @@ import type { ForgeCredential } from "../../../src/config/forge-hosts.ts";
 import { type Forge, ForgeError, type NewPullRequest } from "../../../src/forges/forge.ts";
 import { openForges } from "../../../src/forges/open-forges.ts";
 import { commitOf, type StandInRepository } from "../../harness/github/state.ts";
+import { downloadGithubDescriptions, type GithubDescription } from "../../harness/github-description.ts";
 import { type GithubStandIn, startGithubStandIn } from "../../harness/github-stand-in.ts";
 
 export const REPOSITORY = { path: "acme/shop" };
@@ -15,11 +16,13 @@ export const NEW: NewPullRequest = {
   draft: false,
 };
 
+await downloadGithubDescriptions();
+
 const running: GithubStandIn[] = [];
 
 /** A stand-in of its own for each test: the clients of one host keep a pace of writing. Ends, and is judged, after the test. */
 export async function startGithub(
-  options: { description?: string; repository?: Partial<StandInRepository> } = {},
+  options: { description?: GithubDescription; repository?: Partial<StandInRepository> } = {},
 ) {
   const github = await startGithubStandIn(options);
   running.push(github);
