@@ -3,11 +3,13 @@ import type { Agent } from "../agents/agent.ts";
 import { chooseAgent } from "../agents/choose.ts";
 import { type ControlStatus, openControl } from "../backup/control.ts";
 import type { Config } from "../config/config.ts";
+import type { ForgeHost } from "../config/forge-hosts.ts";
 import { type Database, openDatabase } from "../db/client.ts";
 import { readForScrape } from "../db/deployment-metrics.ts";
 import { freeReserve, keepReserve } from "../db/disk-reserve.ts";
 import { migrate } from "../db/migrate.ts";
 import { closeDataDir } from "../db/private-data-dir.ts";
+import { type Forges, openForges } from "../forges/open-forges.ts";
 import { expireLeases } from "../lifecycle/dispatch.ts";
 import { type Hub, openHub } from "../live/hub.ts";
 import type { Logger } from "../observability/logger.ts";
@@ -42,6 +44,7 @@ export interface Parts {
   metrics: Metrics;
   agent: Agent;
   sandboxes: SandboxProvider;
+  forges: Forges;
   /** What other commands on this DATA_DIR are told; its `url` is set once the server listens. */
   status: ControlStatus;
 }
@@ -94,11 +97,17 @@ export async function openParts(options: ServiceOptions, stack: ReleaseStack): P
     else if (!isolated) logger.warn(`AGENTS RUN WITHOUT ISOLATION: ${detail}`);
     else if (lacking.length > 0) logger.warn(`AGENTS RUN WITHOUT FULL ISOLATION: ${detail}`);
   }
-  return { database, hub, metrics, agent, sandboxes, status };
+  return { database, hub, metrics, agent, sandboxes, forges: openForges([githubHost(config)]), status };
 }
 
 /** Ends the start-up if it was aborted; a signal that arrived while the event loop was busy is handled first. */
 async function checkpoint(signal: AbortSignal): Promise<void> {
   await setImmediate();
   signal.throwIfAborted();
+}
+
+/** The host of repositories that are written as owner/name. */
+function githubHost({ githubUrl: url, githubToken: token }: Config): ForgeHost {
+  const apiUrl = url === "https://github.com" ? "https://api.github.com" : `${url}/api/v3`;
+  return { kind: "github", url, apiUrl, credential: token && { kind: "token", token } };
 }

@@ -20,7 +20,7 @@ import type { ReleaseStack } from "./release-stack.ts";
  */
 export async function startServer(
   { config, logger, version, tasks }: ServiceOptions,
-  { database, metrics, agent, sandboxes, hub }: Parts & { hub: NonNullable<Parts["hub"]> },
+  { database, metrics, agent, sandboxes, forges, hub }: Parts & { hub: NonNullable<Parts["hub"]> },
   stack: ReleaseStack,
 ): Promise<string> {
   const redis = config.redisUrl === undefined ? undefined : openRedis(config.redisUrl.reveal(), logger);
@@ -34,6 +34,7 @@ export async function startServer(
   const app = createApp({
     database,
     reviews,
+    forges,
     config,
     hub,
     metrics,

@@ -14,7 +14,7 @@ const HANDOVER_MS = 15_000;
  */
 export async function startTasks(
   { config, logger, version, tasks, handover, signal }: ServiceOptions,
-  { database, metrics, agent, sandboxes }: Parts,
+  { database, metrics, agent, sandboxes, forges }: Parts,
   stack: ReleaseStack,
 ): Promise<void> {
   const redisUrl = config.redisUrl?.reveal();
@@ -26,6 +26,7 @@ export async function startTasks(
     database,
     queue,
     sandboxes,
+    forges,
     agent,
     model: apiKey && { upstream, apiKey },
     handover,

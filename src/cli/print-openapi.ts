@@ -1,5 +1,6 @@
 import { readConfig } from "../config/config.ts";
 import { unconnectedOrm } from "../db/postgres.ts";
+import { openForges } from "../forges/open-forges.ts";
 import { openHub } from "../live/hub.ts";
 import { createLogger } from "../observability/logger.ts";
 import { createMetrics } from "../observability/metrics.ts";
@@ -23,6 +24,7 @@ export async function printedOpenApi(version: string): Promise<string> {
     }),
     hub: await openHub({ database: { listen: async () => async () => undefined }, logger }),
     metrics: createMetrics({ version, deployment: () => Promise.reject(new Error("there is no database")) }),
+    forges: openForges([]),
     config: readConfig({}),
     verifier: { verify: nobody, isTrusted: nobody },
     health: () => ({

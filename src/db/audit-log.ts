@@ -9,6 +9,7 @@ export type AuditAction =
   | `message.${"create" | "update" | "delete"}`
   | `comment.${"create" | "update" | "delete" | "send"}`
   | `dead_letter.${"resolve" | "abandon" | "retry"}`
+  | `pull_request.${"create" | "merge"}`
   | `branch.${"push" | "keep"}`
   | `egress.${"allow" | "refuse"}`
   | "secret.use"

@@ -34,6 +34,7 @@ export type EffectKind = (typeof EFFECT_KINDS)[number];
  */
 export const EFFECT_STATUSES = ["intended", "uncertain", "done", "failed"] as const;
 export type EffectStatus = (typeof EFFECT_STATUSES)[number];
+export const PULL_REQUEST_STATES = ["open", "merged", "closed"] as const;
 /** The kind of failure that ended a run; it determines how the failure is handled (`runs/failures.ts`). */
 export const FAILURE_KINDS = [
   "transient",

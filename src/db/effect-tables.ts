@@ -1,7 +1,18 @@
 import { sql } from "drizzle-orm";
-import { bigint, check, index, integer, jsonb, pgTable, text, uniqueIndex, uuid } from "drizzle-orm/pg-core";
-import { at, EFFECT_KINDS, EFFECT_STATUSES, id, oneOf, times } from "./columns.ts";
-import type { EffectRequest, EffectResult } from "./json-columns.ts";
+import {
+  bigint,
+  boolean,
+  check,
+  index,
+  integer,
+  jsonb,
+  pgTable,
+  text,
+  uniqueIndex,
+  uuid,
+} from "drizzle-orm/pg-core";
+import { at, EFFECT_KINDS, EFFECT_STATUSES, id, oneOf, PULL_REQUEST_STATES, times } from "./columns.ts";
+import type { EffectRequest, EffectResult, KeptCheck, KeptReview } from "./json-columns.ts";
 import { session } from "./tables.ts";
 
 /**
@@ -44,3 +55,26 @@ export const effect = pgTable(
     index("effect_unfinished").on(t.kind, t.status).where(sql`${t.status} in ('intended', 'uncertain')`),
   ],
 );
+
+/** The session's pull request, as its host showed it last. */
+export const pullRequest = pgTable("pull_request", {
+  sessionId: uuid("session_id")
+    .primaryKey()
+    .references(() => session.id, { onDelete: "cascade" }),
+  /** What made it, or found it. */
+  effectId: uuid("effect_id").notNull(),
+  number: integer("number").notNull(),
+  url: text("url").notNull(),
+  title: text("title").notNull(),
+  state: text("state", { enum: PULL_REQUEST_STATES }).notNull(),
+  draft: boolean("draft").notNull(),
+  base: text("base").notNull(),
+  /** The last commit that was seen at its head. */
+  head: text("head"),
+  mergeable: boolean("mergeable"),
+  checks: jsonb("checks").$type<readonly KeptCheck[]>(),
+  reviews: jsonb("reviews").$type<readonly KeptReview[]>(),
+  readAt: at("read_at").notNull().defaultNow(),
+  /** By the host's clock. */
+  createdAt: at("created_at").notNull(),
+});

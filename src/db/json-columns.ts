@@ -130,3 +130,17 @@ export interface EffectResult {
   /** What the host did not accept of it, sentences for the user. */
   notes?: string[];
 }
+
+/** What a forge says of a pull request's head. */
+export interface KeptCheck {
+  name: string;
+  status: "pending" | "passed" | "failed" | "skipped";
+  url: string | null;
+}
+
+/** What one reviewer said last; `at` is ISO 8601 in UTC. */
+export interface KeptReview {
+  reviewer: string;
+  state: "approved" | "changes_requested" | "commented" | "pending";
+  at: string | null;
+}

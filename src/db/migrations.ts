@@ -13,6 +13,7 @@ import provenance from "../../drizzle/0011_provenance.sql" with { type: "text" }
 import effects from "../../drizzle/0012_effects.sql" with { type: "text" };
 import comment from "../../drizzle/0013_comment.sql" with { type: "text" };
 import syncPrompts from "../../drizzle/0014_sync_prompts.sql" with { type: "text" };
+import pullRequest from "../../drizzle/0015_pull_request.sql" with { type: "text" };
 import journal from "../../drizzle/meta/_journal.json" with { type: "json" };
 
 /** The text of each migration, by its tag in the journal. A new migration needs a line here; a test compares the two. */
@@ -32,6 +33,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   "0012_effects": effects,
   "0013_comment": comment,
   "0014_sync_prompts": syncPrompts,
+  "0015_pull_request": pullRequest,
 };
 
 export interface Migration {

@@ -23,6 +23,8 @@ export const CHANNELS = {
   outbox: "outbox",
   /** A prompt may start whose session is warm on a machine. The payload is `<host> <session id>`. */
   warmHost: "warm_host",
+  /** An effect is to be performed. */
+  effect: "effect",
   /** A sandbox may be returned. */
   sandboxDone: "sandbox_done",
 } as const;

@@ -36,6 +36,11 @@ export async function notifyOutbox(orm: Queryable, alsoNotify = sql`null`): Prom
   await orm.execute(sql`select pg_notify(${CHANNELS.outbox}, ''), ${alsoNotify}`);
 }
 
+/** Wakes the effect-runners, once the transaction commits. */
+export async function notifyEffects(orm: Queryable): Promise<void> {
+  await orm.execute(sql`select pg_notify(${CHANNELS.effect}, '')`);
+}
+
 /**
  * Claims up to `limit` due rows by postponing their next attempt (1 s, doubling to 64 s, ±50 %): a concurrent publisher
  * does not take them, and a crash of this one does not lose them.

@@ -10,6 +10,7 @@ import type { Config } from "../config/config.ts";
 import type { Database } from "../db/client.ts";
 import { deadLetterRoutes } from "../dead-letters/routes.ts";
 import { effectRoutes } from "../effects/routes.ts";
+import type { Forges } from "../forges/open-forges.ts";
 import type { Hub } from "../live/hub.ts";
 import { liveRoutes } from "../live/routes.ts";
 import { ticketRoutes } from "../live/ticket-routes.ts";
@@ -20,8 +21,11 @@ import type { Logger } from "../observability/logger.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import { promptRoutes } from "../prompts/routes.ts";
 import { provenanceRoutes } from "../provenance/routes.ts";
+import { pullRequestRoutes } from "../pull-requests/routes.ts";
+import { openTargets } from "../pull-requests/targets.ts";
 import type { Reviews } from "../review/reviews.ts";
 import { reviewRoutes } from "../review/routes.ts";
+import { repoRules } from "../sandboxes/git/repo-url.ts";
 import { sessionRoutes } from "../sessions/routes.ts";
 import { webhookRoutes } from "../webhooks/routes.ts";
 import { clientAddress, isFromHere } from "./client-address.ts";
@@ -41,6 +45,7 @@ export interface AppOptions {
   hub: Pick<Hub, "stream">;
   verifier: TokenVerifier;
   reviews: Reviews;
+  forges: Forges;
   health: () => HealthDetail;
   /** Rejects while the queue cannot be reached; undefined where the queue is the database. */
   queueAlive?: (() => Promise<unknown>) | undefined;
@@ -101,6 +106,7 @@ export function createApp(options: AppOptions) {
     .use(sessionRoutes({ orm, config, guard, reviews: options.reviews }))
     .use(provenanceRoutes({ orm, guard, publicKey: options.publicKey }))
     .use(effectRoutes({ orm, guard }))
+    .use(pullRequestRoutes({ orm, guard, targetOf: openTargets(repoRules(config), options.forges) }))
     .use(promptRoutes({ orm, config, guard }))
     .use(messageRoutes({ orm, guard }))
     .use(reviewRoutes({ guard, reviews: options.reviews }))

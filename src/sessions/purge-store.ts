@@ -1,6 +1,6 @@
 import { and, eq, inArray, isNotNull, isNull, notInArray, or, sql } from "drizzle-orm";
 import type { Orm } from "../db/client.ts";
-import { effect } from "../db/effect-tables.ts";
+import { effect, pullRequest } from "../db/effect-tables.ts";
 import { agentMemory, sessionChunk, unpushedWork } from "../db/memory-tables.ts";
 import { deleteBatch, olderThan } from "../db/purge.ts";
 import { comment } from "../db/review-tables.ts";
@@ -58,6 +58,8 @@ export async function purgeSession(orm: Orm, id: string, days: number): Promise<
   if (unpushed > 0) return unpushed;
   const effects = await deleteBatch(orm, effect, eq(effect.sessionId, id));
   if (effects > 0) return effects;
+  const pullRequests = await deleteBatch(orm, pullRequest, eq(pullRequest.sessionId, id));
+  if (pullRequests > 0) return pullRequests;
   // Before the prompts, of which each would open its comments again.
   const comments = await deleteBatch(orm, comment, eq(comment.sessionId, id));
   if (comments > 0) return comments;

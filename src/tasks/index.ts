@@ -1,4 +1,5 @@
 import { cancellationEnforcer } from "./cancellation-enforcer.ts";
+import { effectRunner } from "./effect-runner.ts";
 import { ipReturnPoller } from "./ip-return-poller.ts";
 import type { TaskName } from "./names.ts";
 import { outboxPublisher } from "./outbox-publisher.ts";
@@ -12,6 +13,7 @@ export const TASKS: Readonly<Record<TaskName, Task>> = {
   "ip-return-poller": ipReturnPoller,
   "prompt-runner": promptRunner,
   "title-generator": titleGenerator,
+  "effect-runner": effectRunner,
   "outbox-publisher": outboxPublisher,
   "session-poller": sessionPoller,
   "cancellation-enforcer": cancellationEnforcer,

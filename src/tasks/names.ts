@@ -3,6 +3,7 @@ export const TASK_NAMES = [
   "ip-return-poller",
   "prompt-runner",
   "title-generator",
+  "effect-runner",
   "outbox-publisher",
   "session-poller",
   "cancellation-enforcer",

@@ -1,6 +1,7 @@
 import type { Agent } from "../agents/agent.ts";
 import type { Config } from "../config/config.ts";
 import type { Database } from "../db/client.ts";
+import type { Forges } from "../forges/open-forges.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import type { QueueBackend } from "../queue/backend.ts";
@@ -14,6 +15,7 @@ export interface TaskContext {
   database: Database;
   queue: QueueBackend;
   sandboxes: SandboxProvider;
+  forges: Forges;
   agent: Agent;
   /** Undefined if there is no key, or the agent needs none. */
   model: ModelSource | undefined;

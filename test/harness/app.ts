@@ -60,6 +60,7 @@ function newApp({ env = {}, ...options }: Partial<AppOptions> & { env?: Record<s
   return createApp({
     database,
     hub: noStreams,
+    forges: { forgeOf: () => undefined },
     reviews: noReviews(database),
     metrics: noMetrics(),
     config: readConfig({ DATA_DIR: "/nonexistent", ...env }),

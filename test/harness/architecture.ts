@@ -23,6 +23,7 @@ const LAYERS: readonly (readonly string[])[] = [
     "prompts",
     "messages",
     "comments",
+    "pull-requests",
     "dead-letters",
     "live",
     "webhooks",

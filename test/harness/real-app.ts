@@ -38,6 +38,7 @@ export async function realApp() {
       database,
       config,
       hub: noStreams,
+      forges: { forgeOf: () => undefined },
       reviews: noReviews(database),
       metrics: noMetrics(),
       logger,

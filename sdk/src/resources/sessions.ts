@@ -2,7 +2,9 @@ import type { APIPromise } from "../api-promise.js";
 import type { Core, CreateOptions, RequestOptions } from "../core.js";
 import type {
   CancelSessionOutput,
+  ChangePullRequestOutput,
   CommitDto,
+  CreatePullRequestInput,
   CreateSessionInput,
   CreateSessionOutput,
   CreateSessionWithPromptInput,
@@ -21,8 +23,10 @@ import type {
   HandlersSessionsListEgressData,
   HandlersSessionsReadFilesData,
   ListFilesOutput,
+  MergePullRequestInput,
   ProvenanceEnvelope,
   PushSessionOutput,
+  ReadPullRequestOutput,
   SessionDto,
   SyncSessionInput,
   SyncSessionOutput,
@@ -234,6 +238,35 @@ export class Sessions extends Resource {
       { ...PAGE, ...params },
       (query, init) => this.api.handlersSessionsListEffects({ path: { id: checkId(id) }, query, ...init }),
       ({ effects }) => effects,
+    );
+  }
+
+  /** Creates the session's pull request, or returns the one that it has. `pull_request` is null while it is under way. */
+  createPullRequest(
+    id: string,
+    params: CreatePullRequestInput = {},
+    options?: CreateOptions,
+  ): APIPromise<ChangePullRequestOutput> {
+    return this.request(options, (init) =>
+      this.api.handlersSessionsCreatePullRequest({ path: { id: checkId(id) }, body: params, ...init }),
+    );
+  }
+
+  /** The session's pull request, with its checks and reviews; null if it has none. */
+  retrievePullRequest(id: string, options?: RequestOptions): APIPromise<ReadPullRequestOutput> {
+    return this.request(options, (init) =>
+      this.api.handlersSessionsGetPullRequest({ path: { id: checkId(id) }, ...init }),
+    );
+  }
+
+  /** Merges the session's pull request, at the head that `retrievePullRequest` has shown last. */
+  merge(
+    id: string,
+    params: MergePullRequestInput = {},
+    options?: CreateOptions,
+  ): APIPromise<ChangePullRequestOutput> {
+    return this.request(options, (init) =>
+      this.api.handlersSessionsMerge({ path: { id: checkId(id) }, body: params, ...init }),
     );
   }
 }

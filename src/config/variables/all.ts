@@ -2,7 +2,7 @@ import { flatten, type NamesOf } from "../rows.ts";
 import { egress, isolation, repositoryLimits } from "./isolation.ts";
 import { operation } from "./operation.ts";
 import { agents, claude, repositories, runs } from "./runs.ts";
-import { access, authentication, http, storage, webhooks } from "./server.ts";
+import { access, authentication, http, pullRequests, storage, webhooks } from "./server.ts";
 
 /**
  * Every environment variable, one row each, by the name that its value has in Config. The Config type, .env.example and
@@ -20,6 +20,7 @@ export const ROWS = {
   ...runs,
   ...isolation,
   ...egress,
+  ...pullRequests,
   ...webhooks,
   ...operation,
 } as const;
@@ -36,6 +37,7 @@ const SECTIONS = [
   { heading: "Runs", rows: runs },
   { heading: "Isolation of agents", rows: isolation },
   { heading: "Network of agents", rows: egress },
+  { heading: "Pull requests", rows: pullRequests },
   { heading: "Webhooks", rows: webhooks },
   { heading: "Operation", rows: operation },
 ];

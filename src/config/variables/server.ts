@@ -124,6 +124,22 @@ export const access = {
   },
 } as const satisfies Rows;
 
+/** What the service makes of finished work on its host. */
+export const pullRequests = {
+  pullRequests: {
+    labels: {
+      env: "PR_LABELS",
+      doc: "Labels of pull requests, separated by commas.",
+      parse: names,
+    },
+    reviewers: {
+      env: "PR_REVIEWERS",
+      doc: "Who is asked to review pull requests, by their names on the host, separated by commas.",
+      parse: names,
+    },
+  },
+} as const satisfies Rows;
+
 export const webhooks = {
   /** Undefined: webhooks are disabled. */
   webhookSecret: {

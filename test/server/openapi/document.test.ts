@@ -159,6 +159,8 @@ describe("becomes the types that are meant, in clients of several generators:", 
     expect(optional).toEqual([
       "POST /sessions/{id}/fork",
       "POST /sessions/{id}/sync",
+      "POST /sessions/{id}/pull-request",
+      "POST /sessions/{id}/merge",
       "POST /sessions/{id}/comments/send",
       "POST /dead-letter-queue/{id}/resolve",
       "POST /dead-letter-queue/{id}/abandon",
@@ -213,7 +215,7 @@ describe("becomes the types that are meant, in clients of several generators:", 
 });
 
 /** Verbs that a summary may start with. */
-const VERBS = "Abandon|Cancel|Create|Delete|Fork|Get|List|Push|Report|Resolve|Retry|Send|Stream|Update";
+const VERBS = "Abandon|Cancel|Create|Delete|Fork|Get|List|Merge|Push|Report|Resolve|Retry|Send|Stream|Update";
 
 describe("is complete", () => {
   test("summaries are imperative titles of at most 60 characters, each used once", () => {

@@ -1,0 +1,72 @@
+import {
+  claimEffects,
+  type Effect,
+  EffectTaken,
+  LEASE_MS,
+  postponeEffect,
+  settleEffect,
+} from "../effects/ledger-store.ts";
+import { ForgeError } from "../forges/forge.ts";
+import { AppError, type ErrorCode, messageOf } from "../shared/errors.ts";
+import { type EffectDeps, makePullRequest, mergePullRequest } from "./perform.ts";
+import { readPullRequest, sessionOf } from "./store.ts";
+
+/** Effects that one process performs at a time. */
+const CONCURRENCY = 4;
+/** Below the lease: what takes longer is given up before another runner may look. */
+const TIMEOUT_MS = LEASE_MS - 15_000;
+const FIRST_DELAY_MS = 5_000;
+const MAX_DELAY_MS = 600_000;
+
+/** Performs all effects that are due. @param shutdown ends what is under way; another runner looks what became of it. */
+export async function performDue(deps: EffectDeps, shutdown: AbortSignal): Promise<void> {
+  while (!shutdown.aborted) {
+    const due = await claimEffects(deps.orm, CONCURRENCY);
+    await Promise.all(due.map((one) => perform(deps, one, shutdown)));
+    if (due.length < CONCURRENCY) return;
+  }
+}
+
+async function perform(deps: EffectDeps, effect: Effect, shutdown: AbortSignal): Promise<void> {
+  const { orm, logger, ended } = deps;
+  const about = { effect: effect.id, kind: effect.kind, session_id: effect.sessionId };
+  const fail = async (reason: string, code: ErrorCode) => {
+    await settleEffect(orm, effect, { status: "failed", result: { reason, code } });
+    ended(effect.kind, "failed");
+    logger.warn("an effect failed", { ...about, reason });
+  };
+  try {
+    const session = await sessionOf(orm, effect.sessionId);
+    if (!session) return await fail("The session was deleted.", "session_not_found");
+    const signal = AbortSignal.any([shutdown, AbortSignal.timeout(TIMEOUT_MS)]);
+    const work = { deps, effect, session, target: deps.targetOf(session.repo), signal };
+    if (effect.kind === "merge") {
+      const { pullRequest } = await readPullRequest(orm, session.userId, session.id);
+      await mergePullRequest({ ...work, effectId: pullRequest?.effectId ?? effect.id });
+    } else await makePullRequest(work);
+    ended(effect.kind, "done");
+  } catch (error) {
+    // Another runner is at it, or will be when the lease ends.
+    if (error instanceof EffectTaken || shutdown.aborted) return;
+    if (error instanceof AppError) return await fail(error.message, error.code);
+    const fault = error instanceof ForgeError ? error.fault : undefined;
+    const reason = fault === undefined ? "The service failed; its log says why." : messageOf(error);
+    if (fault === undefined) logger.error("an effect could not be performed", { ...about, error });
+    if (fault !== undefined && fault !== "rate_limited" && fault !== "unavailable")
+      return await fail(reason, fault === "conflict" ? "pull_request_not_mergeable" : "forge_refused");
+    const delayMs = delayOf(effect, error instanceof ForgeError ? error.retryAt : undefined);
+    const leftMs = effect.createdAt.getTime() + deps.retryMs - Date.now();
+    if (delayMs > leftMs)
+      return await fail(`${reason} It was tried ${effect.attempts} times.`, "forge_refused");
+    logger.warn("an effect is tried again", { ...about, delay_ms: delayMs, reason });
+    // What an earlier attempt has done stays unknown.
+    const certain = fault === "rate_limited" && effect.status === "intended";
+    await postponeEffect(orm, effect, { delayMs, reason, certain });
+  }
+}
+
+/** Twice as long each time, up to half of it less at random; not before the host says. */
+function delayOf({ attempts }: Effect, retryAt: Date | undefined): number {
+  const most = Math.min(FIRST_DELAY_MS * 2 ** Math.min(attempts - 1, 10), MAX_DELAY_MS);
+  return Math.max(most * (1 - Math.random() / 2), retryAt === undefined ? 0 : retryAt.getTime() - Date.now());
+}
