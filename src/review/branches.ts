@@ -1,4 +1,5 @@
 import { LRUCache } from "lru-cache";
+import PQueue from "p-queue";
 import { recordAudit } from "../db/audit-log.ts";
 import type { Orm } from "../db/client.ts";
 import { readUnpushed } from "../runs/unpushed-store.ts";
@@ -9,6 +10,7 @@ import {
   type SandboxProvider,
 } from "../sandboxes/sandbox.ts";
 import { AppError } from "../shared/errors.ts";
+import { createKeyedMutex } from "../shared/keyed-mutex.ts";
 import { sleep } from "../shared/time.ts";
 import type { WorkRow } from "./store.ts";
 
@@ -20,7 +22,7 @@ export interface Branches {
   head: string;
   /** What the work is compared with: where the two have parted. */
   base: string;
-  /** The target branch has all of it: `base` is where the first prompt's work began. */
+  /** The target branch has all of it: `base` is from before that. */
   merged: boolean;
 }
 
@@ -32,6 +34,8 @@ const PATIENCE_MS = 5_000;
 const LONG_PATIENCE_MS = 22_000;
 const FETCH_TIMEOUT_MS = 10 * 60_000;
 const SESSIONS = 2_000;
+/** Fetches at once, one for each user: each may take as much memory as a run of git may. */
+const FETCHES = 8;
 
 /** Finds the branches of sessions, on whatever machine their work was done. */
 export interface BranchFinder {
@@ -53,6 +57,9 @@ export function openBranchFinder(options: {
   const closing = new AbortController();
   const known = new LRUCache<string, Branches & { work: string }>({ max: SESSIONS, ttl: FRESH_MS });
   const noted = new LRUCache<string, true>({ max: SESSIONS });
+  /** A host that is slow on purpose must not keep others waiting. */
+  const ofUser = createKeyedMutex();
+  const fetches = new PQueue({ concurrency: FETCHES });
   const fetching = new Map<string, Promise<Branches>>();
 
   const parted = async (
@@ -62,9 +69,13 @@ export function openBranchFinder(options: {
   ): Promise<Branches> => {
     const { read } = sandboxes.repositoryFor(work);
     const base = await read.mergeBase(ends.target, ends.head, signal);
-    const first = work.prompts[0]?.start ?? null;
-    if (base !== ends.head || first === null) return { ...ends, base, merged: false };
-    return { ...ends, base: first, merged: true };
+    const began = work.prompts[0]?.start ?? null;
+    const last = work.prompts.at(-1)?.commit;
+    // Without a difference there is no work, or the target branch has it; the session's branch may be gone since.
+    if (base !== ends.head || began === null || last === undefined || last === began)
+      return { ...ends, base, merged: false };
+    const before = await read.mergedBase({ into: ends.target, commit: last, began }, signal);
+    return { ...ends, head: last, base: before, merged: true };
   };
 
   /** Once a session: a page may ask every few seconds. */
@@ -99,7 +110,8 @@ export function openBranchFinder(options: {
       known.set(work.id, { ...branches, work: stateOf(work) });
       return branches;
     };
-    const result = started().finally(() => fetching.delete(work.id));
+    const inTurn = () => fetches.add(started, { signal });
+    const result = ofUser(work.userId, inTurn, signal).finally(() => fetching.delete(work.id));
     fetching.set(work.id, result);
     return result;
   };
@@ -107,9 +119,11 @@ export function openBranchFinder(options: {
   /** What this machine has; undefined: not all of it. */
   const stored = async (work: WorkRow): Promise<Branches | undefined> => {
     const ends = await sandboxes.repositoryFor(work).read.commits(work.id, closing.signal);
+    if (!ends) return undefined;
     const last = work.prompts.at(-1)?.commit ?? work.startCommit;
-    if (!ends || (last !== null && last !== ends.head)) return undefined;
-    return parted(work, ends, closing.signal);
+    const { read } = sandboxes.repositoryFor(work);
+    const hasAll = last === null || last === (await read.mergeBase(last, ends.head, closing.signal));
+    return hasAll ? parted(work, ends, closing.signal) : undefined;
   };
 
   const find = async (work: WorkRow): Promise<Branches> => {

@@ -27,6 +27,7 @@ export const emptyRepositories: Parameters<typeof openReviews>[0]["sandboxes"] =
       commits: async () => undefined,
       contains: async () => false,
       mergeBase: async () => COMMIT,
+      mergedBase: async () => COMMIT,
       diff: async () => ({ files: [], additions: 0, deletions: 0, truncated: false }),
       patch: async () => new Uint8Array(),
       conflicts: async () => [],

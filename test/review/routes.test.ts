@@ -171,4 +171,35 @@ describeEachDatabase("the work of a session", (database) => {
     const list: any = await (await get(`/sessions/${merged.sessionId}/commits`, { user: "dave" })).json();
     expect(list.commits).toHaveLength(2);
   });
+
+  test("a branch that was merged beside others' work, and deleted, shows its own; one without work shows none", async () => {
+    const own: State = new Map([...BEFORE, ["own.txt", file("own\n")]]);
+    const theirs: State = new Map([...BEFORE, ["theirs.txt", file("theirs\n")]]);
+    await repo.git("update-ref", "refs/heads/main", commits[0] ?? "");
+    await commitStates(repo, [
+      { branch: "prompt/own", state: BEFORE },
+      { branch: "prompt/own", state: own },
+    ]);
+    const commit = (await repo.git("rev-parse", "prompt/own")).trim();
+    const start = (await repo.git("rev-parse", "prompt/own~1")).trim();
+    const session = { branch: "prompt/own", user: "erin", prompts: [{ start, commit }] };
+    const { sessionId } = await seedWork(database(), repo, session);
+    await commitStates(repo, [
+      { branch: "theirs", state: BEFORE },
+      { branch: "theirs", state: theirs },
+    ]);
+    const tree = (await repo.git("merge-tree", "--write-tree", "theirs", "prompt/own")).trim();
+    const merge = await repo.git("commit-tree", tree, "-p", "theirs", "-p", "prompt/own", "-m", "Merge");
+    await repo.git("update-ref", "refs/heads/main", merge.trim());
+    await repo.git("branch", "-D", "prompt/own");
+    const diff = await (await get(`/sessions/${sessionId}/diff`, { user: "erin" })).json();
+    expect(diff).toMatchObject({ base: start, head: commit, additions: 1, files: [{ path: "own.txt" }] });
+
+    // It began before the target branch moved on, and has changed nothing.
+    await repo.git("branch", "prompt/idle", start);
+    const idle = { branch: "prompt/idle", user: "frank", prompts: [{ start, commit: start }] };
+    const { sessionId: other } = await seedWork(database(), repo, idle);
+    const none = await (await get(`/sessions/${other}/diff`, { user: "frank" })).json();
+    expect(none).toMatchObject({ additions: 0, files: [] });
+  });
 });

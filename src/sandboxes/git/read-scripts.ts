@@ -44,6 +44,19 @@ export const MERGE_BASE = `${PRELUDE}
 git merge-base "$1" "$2" || git hash-object -t tree /dev/null
 `;
 
+/**
+ * $1 a branch  $2 a commit that was merged into it  $3 where that commit's work began. Prints from where the two had parted before
+ * the merge; $3, if the branch was only moved to it.
+ */
+export const MERGED_BASE = `${PRELUDE}
+merge=$(git rev-list --first-parent --ancestry-path "$2..$1" | tail -n 1)
+if [ -n "$merge" ] && before=$(commit "$merge^1") && ! older "$2" "$before"; then
+  git merge-base "$before" "$2" || echo "$3"
+else
+  echo "$3"
+fi
+`;
+
 const diffScript = (formats: string) => `${PRELUDE}${CAPPED}${PATH}
 from=$1 to=$2 context=$3 limit=$4
 shift 4

@@ -7,6 +7,7 @@ import {
   CONTAINING,
   DIFF,
   MERGE_BASE,
+  MERGED_BASE,
   PATCH,
   SESSION_COMMITS,
   SHOW,
@@ -71,6 +72,8 @@ export interface RepositoryReader {
   contains(sessionId: string, commit: string, signal: AbortSignal): Promise<boolean>;
   /** Where the two have parted; the empty tree, if they have nothing in common. */
   mergeBase(one: string, other: string, signal: AbortSignal): Promise<string>;
+  /** Where they had parted before the merge; `began`, if the branch was only moved to the commit. */
+  mergedBase(merge: { into: string; commit: string; began: string }, signal: AbortSignal): Promise<string>;
   diff(range: DiffRange, limits: DiffLimits, signal: AbortSignal): Promise<Diff>;
   /** For `git apply`. @returns undefined: it is larger than `maxBytes`. */
   patch(range: DiffRange, maxBytes: number, signal: AbortSignal): Promise<Uint8Array | undefined>;
@@ -131,6 +134,10 @@ export function openReader({ inStore }: Pick<StoreGit, "inStore">): RepositoryRe
 
     async mergeBase(one, other, signal) {
       return (await printed(MERGE_BASE, [one, other], signal)).trim();
+    },
+
+    async mergedBase({ into, commit, began }, signal) {
+      return (await printed(MERGED_BASE, [into, commit, began], signal)).trim();
     },
 
     async diff(range, limits, signal) {
