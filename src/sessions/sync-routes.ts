@@ -38,7 +38,7 @@ export function sessionSyncRoutes(options: {
         const work = await reviews.work(user.id, params.id);
         const { targetBranch } = work.row;
         const nothing = { prompt_id: null, conflicts: [], suggested_prompt: null };
-        if (work.merged || work.base === work.target)
+        if (work.head === work.target || (!work.merged && work.base === work.target))
           return {
             ...{
               success: true,

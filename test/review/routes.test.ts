@@ -176,24 +176,32 @@ describeEachDatabase("the work of a session", (database) => {
     const own: State = new Map([...BEFORE, ["own.txt", file("own\n")]]);
     const theirs: State = new Map([...BEFORE, ["theirs.txt", file("theirs\n")]]);
     await repo.git("update-ref", "refs/heads/main", commits[0] ?? "");
+    const later: State = new Map([...theirs, ["later.txt", file("later\n")]]);
     await commitStates(repo, [
       { branch: "prompt/own", state: BEFORE },
       { branch: "prompt/own", state: own },
     ]);
-    const commit = (await repo.git("rev-parse", "prompt/own")).trim();
-    const start = (await repo.git("rev-parse", "prompt/own~1")).trim();
-    const session = { branch: "prompt/own", user: "erin", prompts: [{ start, commit }] };
-    const { sessionId } = await seedWork(database(), repo, session);
     await commitStates(repo, [
       { branch: "theirs", state: BEFORE },
       { branch: "theirs", state: theirs },
+      { branch: "theirs", state: later },
     ]);
-    const tree = (await repo.git("merge-tree", "--write-tree", "theirs", "prompt/own")).trim();
-    const merge = await repo.git("commit-tree", tree, "-p", "theirs", "-p", "prompt/own", "-m", "Merge");
-    await repo.git("update-ref", "refs/heads/main", merge.trim());
+    const merge = async (into: string, one: string, other: string) => {
+      const tree = (await repo.git("merge-tree", "--write-tree", one, other)).trim();
+      const commit = await repo.git("commit-tree", tree, "-p", one, "-p", other, "-m", "Merge");
+      await repo.git("update-ref", `refs/heads/${into}`, commit.trim());
+    };
+    const start = (await repo.git("rev-parse", "prompt/own~1")).trim();
+    const synced = (await repo.git("rev-parse", "theirs~1")).trim();
+    // It has taken in a part of what others did meanwhile.
+    await merge("prompt/own", "prompt/own", synced);
+    const commit = (await repo.git("rev-parse", "prompt/own")).trim();
+    const session = { branch: "prompt/own", user: "erin", prompts: [{ start, commit }] };
+    const { sessionId } = await seedWork(database(), repo, session);
+    await merge("main", "theirs", "prompt/own");
     await repo.git("branch", "-D", "prompt/own");
     const diff = await (await get(`/sessions/${sessionId}/diff`, { user: "erin" })).json();
-    expect(diff).toMatchObject({ base: start, head: commit, additions: 1, files: [{ path: "own.txt" }] });
+    expect(diff).toMatchObject({ base: synced, head: commit, additions: 1, files: [{ path: "own.txt" }] });
 
     // It began before the target branch moved on, and has changed nothing.
     await repo.git("branch", "prompt/idle", start);

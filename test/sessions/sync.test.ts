@@ -32,15 +32,15 @@ describeEachDatabase("taking the target branch in", (database) => {
   });
 
   /** Asks for it in a session of its own, while the target branch has this on top of where the work began. */
-  async function sync(target: State | undefined, body?: unknown) {
+  async function sync(states: readonly State[], body?: unknown) {
     await repo.git("update-ref", "refs/heads/main", start);
-    if (target) {
+    if (states.length > 0) {
       await commitStates(repo, [
         { branch: "main", state: BEFORE },
-        { branch: "main", state: target },
+        ...states.map((state) => ({ branch: "main", state })),
       ]);
       // The work builds on the first of them: the same state at the same time is the same commit.
-      expect((await repo.git("rev-parse", "main~1")).trim()).toBe(start);
+      expect((await repo.git("rev-parse", `main~${states.length}`)).trim()).toBe(start);
     }
     const commit = (await repo.git("rev-parse", "prompt/one")).trim();
     const user = crypto.randomUUID();
@@ -57,27 +57,32 @@ describeEachDatabase("taking the target branch in", (database) => {
   }
 
   test("there is nothing to do where the branch has it already", async () => {
-    expect(await sync(undefined)).toMatchObject({ success: true, status: "up_to_date", prompt_id: null });
+    expect(await sync([])).toMatchObject({ success: true, status: "up_to_date", prompt_id: null });
+  });
+
+  test("work that was merged has nothing to take in, until the target branch moves on", async () => {
+    expect(await sync([WORK])).toMatchObject({ status: "up_to_date" });
+    expect(await sync([WORK, new Map([...WORK, ["b", one("x\n")]])])).toMatchObject({ status: "queued" });
   });
 
   test("git's work is a prompt of its own kind, by the strategy that was asked for", async () => {
     const target = new Map([...BEFORE, ["b", one("x\n")]]);
-    const merge = await sync(target);
+    const merge = await sync([target]);
     expect(merge).toMatchObject({ success: true, status: "queued", conflicts: [], suggested_prompt: null });
     expect(await promptRow(database(), merge.prompt_id)).toMatchObject({
       kind: "sync",
       data: { strategy: "merge" },
     });
-    const rebase = await sync(target, { strategy: "rebase" });
+    const rebase = await sync([target], { strategy: "rebase" });
     expect(await promptRow(database(), rebase.prompt_id)).toMatchObject({
       kind: "sync",
       data: { strategy: "rebase" },
     });
-    expect(await sync(target, { strategy: "squash" })).toMatchObject({ err: "invalid" });
+    expect(await sync([target], { strategy: "squash" })).toMatchObject({ err: "invalid" });
   });
 
   test("where git cannot do it nothing is queued, and the reply has the prompt that an agent would need", async () => {
-    const reply = await sync(new Map([["a", one("3\n")]]));
+    const reply = await sync([new Map([["a", one("3\n")]])]);
     expect(reply).toMatchObject({ success: false, status: "conflicts", prompt_id: null, conflicts: ["a"] });
     expect(reply.suggested_prompt).toContain("git merge origin/main");
     expect(reply.suggested_prompt).toContain('- "a"');
