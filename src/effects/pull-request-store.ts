@@ -24,6 +24,19 @@ export async function intendPullRequest(
   return intend(tx, { sessionId: session.id, kind: "pull_request", target, key, request });
 }
 
+/**
+ * The same for a run that has pushed the branch, in the transaction that ends it. One that was closed without a merge is not
+ * wanted by those who closed it: only a user makes another.
+ */
+export async function intendAfterRun(
+  tx: Transaction,
+  wanted: { session: { id: string; pushedCommit: string }; target: string; request: EffectRequest },
+): Promise<void> {
+  const own = eq(pullRequest.sessionId, wanted.session.id);
+  const [known] = await tx.select({ state: pullRequest.state }).from(pullRequest).where(own);
+  if (known?.state !== "closed") await intendPullRequest(tx, wanted);
+}
+
 const keyAfter = (number: number) => `after ${number}`;
 /** The number of the pull request before this one; 0: there was none. */
 export const numberBefore = (key: string): number => Number(key.slice("after ".length));

@@ -71,9 +71,10 @@ export interface RunEnd {
 
 /**
  * Ends the run, updates the session and dispatches its next prompt. A run that its user has cancelled meanwhile ends as
- * Cancelled, whatever its outcome. @throws LeaseLost
+ * Cancelled, whatever its outcome.
+ * @returns how it has ended. @throws LeaseLost
  */
-export async function endRun(tx: Transaction, run: ClaimedRun, end: RunEnd): Promise<void> {
+export async function endRun(tx: Transaction, run: ClaimedRun, end: RunEnd): Promise<EndStatus> {
   const ended = await updateHeld(tx, run, {
     ...promptAfter.runEnded(end),
     usage: end.usage,
@@ -113,6 +114,7 @@ export async function endRun(tx: Transaction, run: ClaimedRun, end: RunEnd): Pro
   if (dead) await addDeadLetter(tx, run, end);
   if (end.audit) await recordAudit(tx, end.audit);
   await notifySandboxIdle(tx);
+  return ended.status as EndStatus;
 }
 
 /**

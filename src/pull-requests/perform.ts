@@ -4,8 +4,7 @@ import { beginEffect, type Effect, settleEffect } from "../effects/ledger-store.
 import { numberBefore } from "../effects/pull-request-store.ts";
 import { ForgeError, type MergeMethod, type PullRequest } from "../forges/forge.ts";
 import type { Logger } from "../observability/logger.ts";
-import type { PullRequestSession } from "./store.ts";
-import { keepState } from "./store.ts";
+import { type ArchiveWhen, keepState, type PullRequestSession } from "./store.ts";
 import type { Target, TargetOf } from "./targets.ts";
 import { pullRequestText } from "./text.ts";
 
@@ -13,6 +12,7 @@ export interface EffectDeps {
   orm: Orm;
   targetOf: TargetOf;
   publicUrl: string | undefined;
+  archiveWhen: ArchiveWhen;
   labels: readonly string[];
   reviewers: readonly string[];
   /** After which an effect that cannot be performed has failed. */
@@ -54,7 +54,7 @@ export async function makePullRequest(work: Work): Promise<void> {
   }
   const { number, url } = made;
   // Before labels and reviewers, for whoever waits.
-  await keepState(deps.orm, { sessionId: session.id, effectId: effect.id }, made);
+  await keepState(deps.orm, { sessionId: session.id, effectId: effect.id }, made, deps.archiveWhen);
   const { labels, reviewers } = deps;
   const notes =
     labels.length + reviewers.length === 0
@@ -89,7 +89,8 @@ export async function mergePullRequest(work: Work & { effectId: string }): Promi
   const { forge, repository } = target;
   const { number = 0, commit: head = "", method } = effect.request;
   const read = () => forge.readPullRequest(repository, number, signal);
-  const keep = (state: PullRequest) => keepState(deps.orm, { sessionId: session.id, effectId }, state);
+  const keep = (state: PullRequest) =>
+    keepState(deps.orm, { sessionId: session.id, effectId }, state, deps.archiveWhen);
   const before = await read();
   await keep(before);
   let commit: string | undefined;

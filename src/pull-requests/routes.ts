@@ -22,13 +22,18 @@ import { toPullRequestDto } from "./dto.ts";
 import { pullRequestModels } from "./model.ts";
 import { outcomeOf } from "./outcome.ts";
 import { createStates } from "./state.ts";
-import { readPullRequest, wantMerge, wantPullRequest } from "./store.ts";
+import { type ArchiveWhen, readPullRequest, wantMerge, wantPullRequest } from "./store.ts";
 import type { TargetOf } from "./targets.ts";
 
 /** The pull request of a session: make it, look at it, merge it. */
-export function pullRequestRoutes(options: { orm: Orm; guard: Guard; targetOf: TargetOf }) {
+export function pullRequestRoutes(options: {
+  orm: Orm;
+  guard: Guard;
+  targetOf: TargetOf;
+  archiveWhen: ArchiveWhen;
+}) {
   const { orm, guard, targetOf } = options;
-  const states = createStates({ orm, targetOf });
+  const states = createStates(options);
   const detail = securedOperation("Review");
   /** What has become of an effect, and the pull request as it is kept. */
   const replyOf = async (userId: string, sessionId: string, effect: Effect | undefined, done: string) => {

@@ -1,7 +1,7 @@
 import type { Orm } from "../db/client.ts";
 import { ForgeError } from "../forges/forge.ts";
 import { AppError } from "../shared/errors.ts";
-import { keepState, type PullRequestRow, readPullRequest } from "./store.ts";
+import { type ArchiveWhen, keepState, type PullRequestRow, readPullRequest } from "./store.ts";
 import type { TargetOf } from "./targets.ts";
 
 /** How old the state of a pull request may be that is shown. */
@@ -16,7 +16,8 @@ export interface CurrentState {
 }
 
 /** Reads the state of pull requests from their hosts when it is old; readers of one session at a time share one request. */
-export function createStates({ orm, targetOf }: { orm: Orm; targetOf: TargetOf }) {
+export function createStates(options: { orm: Orm; targetOf: TargetOf; archiveWhen: ArchiveWhen }) {
+  const { orm, targetOf, archiveWhen } = options;
   const underWay = new Map<string, Promise<string | null>>();
 
   /** @returns why it could not be read. */
@@ -24,7 +25,7 @@ export function createStates({ orm, targetOf }: { orm: Orm; targetOf: TargetOf }
     try {
       const { forge, repository } = targetOf(repo);
       const now = await forge.readPullRequest(repository, row.number, AbortSignal.timeout(TIMEOUT_MS));
-      await keepState(orm, row, now);
+      await keepState(orm, row, now, archiveWhen);
       return null;
     } catch (error) {
       if (error instanceof ForgeError || error instanceof AppError) return error.message;

@@ -2,11 +2,11 @@ import type { AgentUsage, AgentVerdict } from "../agents/agent.ts";
 import { textEvent } from "../agents/events.ts";
 import type { AuditEntry } from "../db/audit-log.ts";
 import type { Failure } from "../db/json-columns.ts";
-import type { NewMemory, NewProvenance } from "../lifecycle/end-run.ts";
+import type { NewMemory, NewProvenance, RunEnd } from "../lifecycle/end-run.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { EndStatus } from "../lifecycle/transitions.ts";
 import type { ProcessUsage, WorkResult } from "../sandboxes/sandbox.ts";
-import type { RunWriter } from "./writer.ts";
+import type { RunWriter, WantedPullRequest } from "./writer.ts";
 
 /** What a run used: as its agent reported it, and as it was measured. */
 interface RunUsage extends AgentUsage {
@@ -33,18 +33,27 @@ export interface Outcome {
   failure?: Failure;
 }
 
+/** What pull request is made of a run's branch; undefined: none, unless a user wants one. */
+export type PullRequestOf = (run: ClaimedRun) => WantedPullRequest | undefined;
+
 const LATER = "It is pushed as soon as the host can be reached.";
 
 const hostIsAway = (work: WorkResult | undefined): boolean =>
   work !== undefined && !work.push.pushed && work.push.hostIsAway === true;
 
 /** Appends a message about the outcome and the delivered work, then ends the run. @throws LeaseLost */
-export async function finishRun(writer: RunWriter, run: ClaimedRun, outcome: Outcome): Promise<void> {
+export async function finishRun(
+  writer: RunWriter,
+  run: ClaimedRun,
+  outcome: Outcome,
+  pullRequestOf?: PullRequestOf,
+): Promise<void> {
   const later = outcome.status !== "Cancelled" && hostIsAway(outcome.work) ? ` ${LATER}` : "";
   const notes = [outcome.reason, outcome.work && `${describeWork(run, outcome.work)}${later}`];
   const text = notes.filter(Boolean).join("\n\n");
   if (text) await writer.append([textEvent(text)]);
-  await writer.finish({
+  const pushed = outcome.work?.push.pushed === true && outcome.work.commits > 0;
+  const end: RunEnd = {
     status: outcome.status,
     error: outcome.status === "Completed" ? null : (outcome.reason ?? null),
     errorKind: outcome.status === "Failed" ? (outcome.kind ?? "agent") : null,
@@ -59,7 +68,8 @@ export async function finishRun(writer: RunWriter, run: ClaimedRun, outcome: Out
     pushLater: hostIsAway(outcome.work),
     provenance: outcome.provenance,
     audit: outcome.work && delivery(run, outcome.work),
-  });
+  };
+  await writer.finish(end, pushed ? pullRequestOf?.(run) : undefined);
 }
 
 /**

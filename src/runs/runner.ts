@@ -9,7 +9,7 @@ import { messageOf } from "../shared/errors.ts";
 import type { AgentRun, PrepareDeps } from "./agent-run.ts";
 import { deliver } from "./deliver.ts";
 import { AgentKilled, classify, DISK_WAS_FULL, MAX_ATTEMPTS } from "./failures.ts";
-import { finishRun, type Outcome, usageOfPrompt } from "./finish.ts";
+import { finishRun, type Outcome, type PullRequestOf, usageOfPrompt } from "./finish.ts";
 import { CANCELLED, handleRunFailure } from "./handle-failure.ts";
 import type { Lease, LeaseManager } from "./leases.ts";
 import { Outage } from "./outages.ts";
@@ -25,6 +25,7 @@ export interface RunnerDeps extends PrepareDeps {
   /** See Database. */
   asyncCommit: Orm;
   leases: LeaseManager;
+  pullRequestOf?: PullRequestOf | undefined;
   attest: Attest;
   /** Of this program, and so of an agent that is a part of it. */
   version: string;
@@ -81,7 +82,8 @@ export async function runClaimed(deps: RunnerDeps, run: ClaimedRun, shutdown: Ab
   try {
     const outcome = await WORK[run.kind](state);
     // Once the work is delivered, a shutdown does not keep the run from being finished.
-    await finishRun(openRunWriter({ orm: deps.orm, run, signal: lease.lost }), run, outcome);
+    const last = openRunWriter({ orm: deps.orm, run, signal: lease.lost });
+    await finishRun(last, run, outcome, deps.pullRequestOf);
     const { status, kind, reason, usage } = outcome;
     ended = { outcome: status.toLowerCase(), kind: kind ?? "none", usage: { ...usage } };
     logger.info("run ended", { status, kind, reason });

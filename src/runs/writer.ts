@@ -4,6 +4,7 @@ import { type Orm, rowsOf, type Transaction } from "../db/client.ts";
 import type { AgentProcess, SandboxConfig } from "../db/json-columns.ts";
 import { retryWhileUnavailable } from "../db/retry-while-unavailable.ts";
 import { prompt } from "../db/tables.ts";
+import { intendAfterRun } from "../effects/pull-request-store.ts";
 import { disownPush, recordPush, settlePush } from "../effects/push-store.ts";
 import type { EgressRow } from "../egress/records.ts";
 import {
@@ -23,6 +24,13 @@ import type { PromptChange, Retry, Wait } from "../lifecycle/transitions.ts";
 import type { KnownMemory } from "../memory/memory.ts";
 import { appendRows, beginAnew, type Progress, withOutput } from "./append-store.ts";
 import { readEgress, upsertEgress } from "./egress-store.ts";
+
+/** A pull request that is to be made without being asked for. */
+export interface WantedPullRequest {
+  /** The repository and the branch. */
+  target: string;
+  request: { base: string; draft: boolean };
+}
 
 /**
  * All writes of a run, under its fence. Each method retries while the database is unavailable, and takes effect once even
@@ -61,7 +69,8 @@ export interface RunWriter {
   readEgress(): Promise<EgressRow[]>;
   /** Records in the audit log that a credential of the operator is about to be sent to a host; once a run for each. */
   recordSecretUse(secret: string, host: string): Promise<void>;
-  finish(end: RunEnd): Promise<void>;
+  /** @param pullRequest to be made of the branch, if the run ends as Completed. */
+  finish(end: RunEnd, pullRequest?: WantedPullRequest): Promise<void>;
   /** See lifecycle/end-run.ts. */
   retry(again: Retry): Promise<void>;
   postpone(again: Wait): Promise<void>;
@@ -147,7 +156,13 @@ export function openRunWriter(options: {
       await retryWhileUnavailable(signal, () => recordAudit(orm, entry));
       used.add(use);
     },
-    finish: (end) => release((tx) => endRun(tx, run, end)),
+    finish: (end, pullRequest) =>
+      release(async (tx) => {
+        const status = await endRun(tx, run, end);
+        if (status !== "Completed" || !pullRequest || end.commit === undefined) return;
+        const session = { id: run.sessionId, pushedCommit: end.commit };
+        await intendAfterRun(tx, { session, ...pullRequest });
+      }),
     retry: (again) => release((tx) => retryRun(tx, run, again)),
     postpone: (again) => release((tx) => postponeRun(tx, run, again)),
     park: (again, graceMs) => release((tx) => parkRun(tx, run, again, graceMs)),

@@ -106,7 +106,14 @@ export function createApp(options: AppOptions) {
     .use(sessionRoutes({ orm, config, guard, reviews: options.reviews }))
     .use(provenanceRoutes({ orm, guard, publicKey: options.publicKey }))
     .use(effectRoutes({ orm, guard }))
-    .use(pullRequestRoutes({ orm, guard, targetOf: openTargets(repoRules(config), options.forges) }))
+    .use(
+      pullRequestRoutes({
+        orm,
+        guard,
+        targetOf: openTargets(repoRules(config), options.forges),
+        archiveWhen: config.pullRequests.archiveWhen,
+      }),
+    )
     .use(promptRoutes({ orm, config, guard }))
     .use(messageRoutes({ orm, guard }))
     .use(reviewRoutes({ guard, reviews: options.reviews }))

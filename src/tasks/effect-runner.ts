@@ -11,10 +11,10 @@ const INTERVAL_MS = 2_000;
 /** Makes and merges pull requests, each under a lease. Any number of runners may work at a time. */
 export const effectRunner: Task = async ({ config, database, forges, metrics, logger }) => {
   const shutdown = new AbortController();
-  const { labels = [], reviewers = [] } = config.pullRequests;
+  const { labels = [], reviewers = [], archiveWhen } = config.pullRequests;
   const deps = {
     ...{ orm: database.orm, targetOf: openTargets(repoRules(config), forges), publicUrl: config.publicUrl },
-    ...{ labels, reviewers, retryMs: config.runLimits.retryTransientMs },
+    ...{ labels, reviewers, archiveWhen, retryMs: config.runLimits.retryTransientMs },
     ...{ ended: metrics.effectEnded, logger },
   };
   const work = () => performDue(deps, shutdown.signal);

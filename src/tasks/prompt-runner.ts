@@ -2,6 +2,7 @@ import { declineOffer, redispatch } from "../lifecycle/dispatch.ts";
 import { createMemoryKeeper } from "../memory/memory.ts";
 import { createAttest } from "../provenance/attest.ts";
 import { openSigningKey } from "../provenance/key.ts";
+import { pullRequestsAfterRuns } from "../pull-requests/after-runs.ts";
 import { CHANNELS, QUEUES } from "../queue/names.ts";
 import { notifyOutbox } from "../queue/outbox.ts";
 import { claimNext } from "../runs/claim.ts";
@@ -24,6 +25,7 @@ export const promptRunner: Task = async ({
   database,
   queue,
   sandboxes,
+  forges,
   agent,
   model,
   metrics,
@@ -37,6 +39,7 @@ export const promptRunner: Task = async ({
   const memory = createMemoryKeeper({ orm, maxBytes: config.agentMemoryBytes });
   const { unpushedWorkBytes: maxUnpushedBytes } = config;
   const common = {
+    pullRequestOf: pullRequestsAfterRuns(config, forges),
     leases,
     maxUnpushedBytes,
     sandboxes,

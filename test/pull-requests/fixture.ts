@@ -20,6 +20,7 @@ export function effectDeps(database: Database, host: ForgeHost, more: Partial<Ef
     orm: database.orm,
     targetOf: openTargets({ githubUrl: host.url, local: undefined }, openForges([host])),
     publicUrl: "https://agents.example.com",
+    archiveWhen: "never",
     labels: [],
     reviewers: [],
     retryMs: 3_600_000,

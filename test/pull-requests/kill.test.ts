@@ -7,6 +7,7 @@ import { openPostgres } from "../../src/db/postgres.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { performDue } from "../../src/pull-requests/effect-loop.ts";
 import { wantPullRequest } from "../../src/pull-requests/store.ts";
+import { downloadGithubDescriptions } from "../harness/github-description.ts";
 import { type GithubStandIn, startGithubStandIn } from "../harness/github-stand-in.ts";
 import { type RunningProcess, startProcess } from "../harness/process.ts";
 import { createDatabase, describeWith } from "../harness/services.ts";
@@ -22,6 +23,7 @@ describeWith("postgres", "a process that is killed on the way to a pull request"
   let made: Awaited<ReturnType<typeof createDatabase>>;
   let database: Database;
   beforeAll(async () => {
+    await downloadGithubDescriptions();
     github = await startGithubStandIn();
     credential = github.addToken();
     made = await createDatabase();

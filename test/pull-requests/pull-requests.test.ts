@@ -7,7 +7,10 @@ import { performDue } from "../../src/pull-requests/effect-loop.ts";
 import { ask, makeApp } from "../harness/app.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import { rateLimited } from "../harness/github/replies.ts";
+import { downloadGithubDescriptions } from "../harness/github-description.ts";
 import { type GithubStandIn, startGithubStandIn } from "../harness/github-stand-in.ts";
+import { sessionRow } from "../harness/seed.ts";
+import { SLOW_TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 import { effectDeps, makeDue, performing, pushedSession } from "./fixture.ts";
 
 const never = new AbortController().signal;
@@ -17,11 +20,12 @@ describeEachDatabase("the pull request of a session", (database) => {
   let host: ReturnType<GithubStandIn["host"]>;
   let app: ReturnType<typeof makeApp>;
   beforeAll(async () => {
+    await downloadGithubDescriptions();
     github = await startGithubStandIn();
     host = github.host(github.addToken());
-    const env = { GITHUB_URL: github.url };
+    const env = { GITHUB_URL: github.url, ARCHIVE_MERGED: "merged" };
     app = makeApp({ database: database(), forges: openForges([host]), env } as Parameters<typeof makeApp>[0]);
-  });
+  }, SLOW_TEST_TIMEOUT_MS);
   afterAll(() => github.stop());
 
   const send = (
@@ -129,6 +133,15 @@ describeEachDatabase("the pull request of a session", (database) => {
       .set({ readAt: new Date(0) })
       .where(eq(pullRequest.sessionId, sessionId));
     expect((await send("GET", path)).body.pull_request).toMatchObject({ number: 1, state: "merged" });
+    expect(await sessionRow(database(), sessionId)).toMatchObject({ sessionStatus: "Completed" });
+    // What its user has taken up again stays so.
+    await send("PUT", `/sessions/${sessionId}`, { id: sessionId, ui_status: "NeedsReview" });
+    await orm
+      .update(pullRequest)
+      .set({ readAt: new Date(0) })
+      .where(eq(pullRequest.sessionId, sessionId));
+    await send("GET", path);
+    expect(await sessionRow(database(), sessionId)).toMatchObject({ sessionStatus: "Active" });
     expect((await make(path)).body.pull_request).toMatchObject({ number: 1 });
     const commit = "c".repeat(40);
     repository.branches.set(branch, commit);

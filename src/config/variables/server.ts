@@ -127,6 +127,18 @@ export const access = {
 /** What the service makes of finished work on its host. */
 export const pullRequests = {
   pullRequests: {
+    mode: {
+      env: "PR_MODE",
+      default: "manual",
+      doc: "When pull requests are made. manual: when a user asks. draft, auto: also at the end of each run that has pushed its branch, as a draft or ready for review.",
+      parse: oneOf("manual", "draft", "auto"),
+    },
+    archiveWhen: {
+      env: "ARCHIVE_MERGED",
+      default: "never",
+      doc: "Whether a session is archived once its pull request is seen to have ended: never, merged, or closed (also without a merge).",
+      parse: oneOf("never", "merged", "closed"),
+    },
     labels: {
       env: "PR_LABELS",
       doc: "Labels of pull requests, separated by commas.",

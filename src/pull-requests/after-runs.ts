@@ -1,0 +1,22 @@
+import type { Config } from "../config/config.ts";
+import type { Forges } from "../forges/open-forges.ts";
+import type { PullRequestOf } from "../runs/finish.ts";
+import { repoRules } from "../sandboxes/git/repo-url.ts";
+import { AppError } from "../shared/errors.ts";
+import { openTargets } from "./targets.ts";
+
+/** What PR_MODE says, for branches whose host is known. */
+export function pullRequestsAfterRuns(config: Config, forges: Forges): PullRequestOf | undefined {
+  const { mode } = config.pullRequests;
+  if (mode === "manual") return undefined;
+  const targetOf = openTargets(repoRules(config), forges);
+  return ({ repo, branch, targetBranch }) => {
+    try {
+      const request = { base: targetBranch, draft: mode === "draft" };
+      return { target: `${targetOf(repo).url}#${branch}`, request };
+    } catch (error) {
+      if (error instanceof AppError) return undefined;
+      throw error;
+    }
+  };
+}
