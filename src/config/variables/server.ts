@@ -46,7 +46,7 @@ export const http = {
   },
   publicUrl: {
     env: "PUBLIC_URL",
-    doc: "Where people reach the service, e.g. https://agents.example.com: the name of this deployment in the provenance of commits. Unset: the id of its key.",
+    doc: "Where people reach the service, e.g. https://agents.example.com: the name of this deployment in the provenance of commits, and what pull requests link to. Unset: there the id of its key, here no link.",
     parse: url(...HTTP),
   },
 } as const satisfies Rows;
