@@ -3,7 +3,6 @@ import type { Agent } from "../agents/agent.ts";
 import { chooseAgent } from "../agents/choose.ts";
 import { type ControlStatus, openControl } from "../backup/control.ts";
 import type { Config } from "../config/config.ts";
-import type { ForgeHost } from "../config/forge-hosts.ts";
 import { type Database, openDatabase } from "../db/client.ts";
 import { readForScrape } from "../db/deployment-metrics.ts";
 import { freeReserve, keepReserve } from "../db/disk-reserve.ts";
@@ -97,17 +96,11 @@ export async function openParts(options: ServiceOptions, stack: ReleaseStack): P
     else if (!isolated) logger.warn(`AGENTS RUN WITHOUT ISOLATION: ${detail}`);
     else if (lacking.length > 0) logger.warn(`AGENTS RUN WITHOUT FULL ISOLATION: ${detail}`);
   }
-  return { database, hub, metrics, agent, sandboxes, forges: openForges([githubHost(config)]), status };
+  return { database, hub, metrics, agent, sandboxes, forges: openForges(config.forges), status };
 }
 
 /** Ends the start-up if it was aborted; a signal that arrived while the event loop was busy is handled first. */
 async function checkpoint(signal: AbortSignal): Promise<void> {
   await setImmediate();
   signal.throwIfAborted();
-}
-
-/** The host of repositories that are written as owner/name. */
-function githubHost({ githubUrl: url, githubToken: token }: Config): ForgeHost {
-  const apiUrl = url === "https://github.com" ? "https://api.github.com" : `${url}/api/v3`;
-  return { kind: "github", url, apiUrl, credential: token && { kind: "token", token } };
 }

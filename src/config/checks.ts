@@ -1,5 +1,6 @@
-import { isIP } from "node:net";
+import { checkedForges } from "./forge-hosts.ts";
 import { type ConfigCode, ConfigMistake } from "./mistakes.ts";
+import { isLoopback } from "./parsers.ts";
 import type { Mistakes, ValuesOf } from "./rows.ts";
 import type { ROWS, VariableName } from "./variables/all.ts";
 
@@ -37,6 +38,7 @@ export function checkValues(values: Values, options: { serves: boolean; path: st
     ...values,
     host,
     auth,
+    forges: checkedForges(values, fail),
     corsOrigins: values.corsOrigins ?? [],
     runLimits: { ...values.runLimits, resultGraceMs: RESULT_GRACE_MS },
     /** Undefined: returned sandboxes redeploy nothing. */
@@ -111,9 +113,4 @@ function checkedRailway({ railway }: Values, fail: Fail) {
   if (apiKey) fail("RAILWAY_DEPLOYMENT_ID", "config_required", "is required with RAILWAY_API_KEY");
   if (deploymentId) fail("RAILWAY_API_KEY", "config_required", "is required with RAILWAY_DEPLOYMENT_ID");
   return undefined;
-}
-
-/** True for an address that only this machine can reach. A name such as 127.example.com is not one. */
-export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 }

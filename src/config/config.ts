@@ -5,8 +5,9 @@ import { type Env, isRow, type Mistakes, type Rows, readRows } from "./rows.ts";
 import { withSecretFiles } from "./secret-sources.ts";
 import { ROWS, SECRET_NAMES } from "./variables/all.ts";
 
-export { type AuthConfig, isLoopback } from "./checks.ts";
+export type { AuthConfig } from "./checks.ts";
 export { type Forgotten, forgetSecrets } from "./forget-secrets.ts";
+export { isLoopback } from "./parsers.ts";
 
 /** The settings of a process: the values of all variables (see variables/ for each), and what was derived from them. */
 export type Config = Readonly<ReturnType<typeof checkValues>>;
@@ -74,7 +75,7 @@ function withoutCredentials(value: unknown): unknown {
   return `${url.protocol}//${url.host}${url.pathname}`;
 }
 
-/** Values to redact: all secrets and URL passwords, raw and decoded. */
+/** Values to redact: all secrets and URL passwords, raw and decoded; of a secret with several lines, each. */
 export function secretsOf({ databaseUrl, redisUrl, ...others }: Config): string[] {
   const passwords = [databaseUrl, redisUrl].flatMap((url) => {
     const password = (url && URL.parse(url.reveal())?.password) || "";
@@ -84,10 +85,15 @@ export function secretsOf({ databaseUrl, redisUrl, ...others }: Config): string[
       return [password];
     }
   });
-  return [...secretsIn(others), ...passwords].filter(Boolean);
+  return [...new Set([...secretsIn(others), ...passwords])].filter(Boolean);
 }
 
 function secretsIn(value: unknown): string[] {
-  if (value instanceof Secret) return [value.reveal()];
+  // The marks of a PEM are no secrets.
+  if (value instanceof Secret)
+    return value
+      .reveal()
+      .split("\n")
+      .filter((line) => !line.startsWith("-----"));
   return typeof value === "object" && value !== null ? Object.values(value).flatMap(secretsIn) : [];
 }

@@ -48,6 +48,19 @@ export function url(...protocols: readonly string[]): Parse<string> {
   };
 }
 
+/** The base URL of a service in one spelling, without a trailing slash: it holds no credentials, which are sent to its host only. */
+export const serviceUrl: Parse<string> = (value) => {
+  const { origin, hostname, pathname, username, password, search, hash } = new URL(url(...HTTP)(value));
+  const refuse = (problem: string): never => {
+    throw new ConfigMistake("config_invalid_url", problem);
+  };
+  if (username || password) refuse("must not contain a user or password, which have variables of their own");
+  if (search || hash) refuse("must not have a query or fragment");
+  // The parser leaves marks such as * in names.
+  if (!/^(\[[0-9a-f:.]+\]|[\w.-]+)$/.test(hostname)) refuse("must name one host");
+  return `${origin}${pathname.replace(/\/+$/, "")}`;
+};
+
 /** @param minLength in characters */
 export function secret(minLength = 1): Parse<Secret> {
   return (value) => {
@@ -72,6 +85,16 @@ export const signingKey: Parse<Secret> = (value) => {
   );
 };
 
+/** The RSA private key of a GitHub App in PEM, whose line breaks may be written as \\n. */
+export const appKey: Parse<Secret> = (value) => {
+  const pem = `${value.replaceAll("\\n", "\n").trim()}\n`;
+  if (typeOfKey(pem) === "rsa") return new Secret(pem);
+  throw new ConfigMistake(
+    "config_invalid_key",
+    "must be an RSA private key in PEM, without a passphrase, as GitHub made it",
+  );
+};
+
 function typeOfKey(pem: string): string | undefined {
   try {
     return createPrivateKey(pem).asymmetricKeyType;
@@ -93,6 +116,11 @@ export const address: Parse<string> = (value) => {
     `must be an IP address or localhost, not ${JSON.stringify(value)}`,
   );
 };
+
+/** True for an address that only this machine can reach. A name such as 127.example.com is not one. */
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
+}
 
 /** A switch: 0 or 1. */
 export const flag: Parse<boolean> = (value) => oneOf("0", "1")(value) === "1";

@@ -32,10 +32,15 @@ function secretOf(name: string, env: Env): string | undefined {
   const folder = env[CREDENTIALS]?.trim();
   const sources = [
     ...(env[name]?.trim() ? [{ source: name, value: env[name] }] : []),
-    ...(file ? [{ source: `${name}_FILE`, value: readSecret(`${name}_FILE`, file) }] : []),
+    ...(file
+      ? [{ source: `${name}_FILE`, value: readSecret(file, `${JSON.stringify(file)} (${name}_FILE)`) }]
+      : []),
     ...(folder
       ? [...new Set([name, name.toLowerCase()])].flatMap((one) => {
-          const value = readSecret(`the credential ${one}`, join(folder, one), { optional: true });
+          const path = join(folder, one);
+          const value = readSecret(path, `${JSON.stringify(path)} (the credential ${one})`, {
+            optional: true,
+          });
           return value === undefined ? [] : [{ source: `the credential ${one}`, value }];
         })
       : []),
@@ -47,9 +52,12 @@ function secretOf(name: string, env: Env): string | undefined {
   return sources[0]?.value;
 }
 
-function readSecret(
-  source: string,
+/** @param shown how messages call the file. @throws ConfigMistake */
+export function readSecret(path: string, shown: string): string;
+export function readSecret(path: string, shown: string, options: { optional: true }): string | undefined;
+export function readSecret(
   path: string,
+  shown: string,
   { optional = false }: { optional?: boolean } = {},
 ): string | undefined {
   let fd: number;
@@ -59,19 +67,17 @@ function readSecret(
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (optional && code === "ENOENT") return undefined;
-    throw fileMistake(`cannot be read: ${source} names ${JSON.stringify(path)} (${code})`);
+    throw fileMistake(`cannot be read from ${shown}: ${code}`);
   }
   try {
     const stat = fstatSync(fd);
-    if (!stat.isFile()) throw fileMistake(`cannot be read: ${source} names ${path}, which is not a file`);
+    if (!stat.isFile()) throw fileMistake(`cannot be read from ${shown}, which is not a file`);
     // Readable by all is what Docker and Kubernetes mount into a container.
-    if (stat.mode & 0o002)
-      throw fileMistake(`is not used: every user can change ${path} (${source}); chmod o-w it`);
-    if (stat.size > MAX_BYTES)
-      throw fileMistake(`is not used: ${path} (${source}) has more than ${MAX_BYTES} bytes`);
+    if (stat.mode & 0o002) throw fileMistake(`is not used: every user can change ${shown}; chmod o-w it`);
+    if (stat.size > MAX_BYTES) throw fileMistake(`is not used: ${shown} has more than ${MAX_BYTES} bytes`);
     const bytes = Buffer.alloc(MAX_BYTES);
     const value = bytes.toString("utf8", 0, readSync(fd, bytes)).trim();
-    if (value === "") throw fileMistake(`is not used: ${path} (${source}) is empty`);
+    if (value === "") throw fileMistake(`is not used: ${shown} is empty`);
     return value;
   } finally {
     closeSync(fd);

@@ -2,6 +2,7 @@ import { existsSync, lstatSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { Config } from "../config/config.ts";
+import { credentialFor } from "../forges/git-credentials.ts";
 import type { Logger } from "../observability/logger.ts";
 import { AppError, messageOf } from "../shared/errors.ts";
 import { createKeyedMutex } from "../shared/keyed-mutex.ts";
@@ -35,7 +36,7 @@ export async function openMachine(options: {
   cgroups?: (host: string) => Promise<Cgroups | undefined>;
 }): Promise<Machine> {
   const { config, logger } = options;
-  const { dataDir, path, githubToken, gitAuthor: author } = config;
+  const { dataDir, path, gitAuthor: author } = config;
   const rules = repoRules(config);
   const root = join(dataDir, "sandboxes");
   await mkdir(root, { recursive: true, mode: 0o700 });
@@ -51,7 +52,7 @@ export async function openMachine(options: {
     );
   const disk = await openDiskQuotas({ root, path, limit: config.runResources.diskBytes, logger });
   const measure = createTreeMeter({ path });
-  const git = await openGit({ config, isolation, cgroups });
+  const git = await openGit({ config, isolation, cgroups, credentialFor });
   const uidFor = gitUser({ dataDir, uids: () => (isolation.current?.uids ? uids : undefined) });
   const mutex = createKeyedMutex();
   const folderOf = (id: string) => join(root, safeId(id));
@@ -164,8 +165,7 @@ export async function openMachine(options: {
         checkBranchName(request.branch, "branch");
         return parseRepo(request.repo, rules);
       });
-      const hasToken = githubToken !== undefined;
-      return openRepositoryStore({ git, config, address, hasToken, uidFor, mutex });
+      return openRepositoryStore({ git, config, address, uidFor, mutex });
     },
 
     async sweep(heldOf) {

@@ -12,7 +12,7 @@ export type CheckRepoTarget = (target: RepoTarget) => void;
 
 /** Makes a check that throws AppError `invalid_repo` or `invalid_branch` for values that are unsafe or unusable for git. */
 export function createRepoTargetCheck(
-  config: Pick<Config, "githubUrl" | "auth" | "dataDir" | "localRepositories">,
+  config: Pick<Config, "githubUrl" | "forges" | "auth" | "dataDir" | "localRepositories">,
 ): CheckRepoTarget {
   const rules = repoRules(config);
   return ({ repo, targetBranch, branch }) => {

@@ -22,7 +22,7 @@ describe("secrets from files", () => {
       DATABASE_URL_FILE: file("database", "  postgres://u:pass-in-file@h/d\n\n", 0o444),
       HOST: "127.0.0.1",
     });
-    expect(config.githubToken?.reveal()).toBe("ghp_from-file");
+    expect(config.forgeSettings.githubToken?.reveal()).toBe("ghp_from-file");
     expect(config.databaseUrl?.reveal()).toBe("postgres://u:pass-in-file@h/d");
   });
 
@@ -84,7 +84,7 @@ test.skipIf(process.platform !== "linux")(
       const child = Bun.spawnSync(["cat", "/proc/self/environ"], { env: process.env }).stdout.toString();
       const shown = require("node:fs").readFileSync("/proc/self/environ", "latin1");
       const fromFile = config.anthropicApiKey.reveal();
-      process.stdout.write(JSON.stringify({ forgotten, child, shown, fromFile, kept: config.githubToken.reveal(), url: config.databaseUrl.reveal() }));`;
+      process.stdout.write(JSON.stringify({ forgotten, child, shown, fromFile, kept: config.forgeSettings.githubToken.reveal(), url: config.databaseUrl.reveal() }));`;
     const secrets = {
       GITHUB_TOKEN: "ghp_in-the-environment",
       DATABASE_URL: "postgres://u:pw-in-the-environment@127.0.0.1/d",

@@ -4,6 +4,7 @@ import { readConfig } from "../../src/config/config.ts";
 import { CONFIG_CODES, type ConfigCode } from "../../src/config/mistakes.ts";
 import { VARIABLES } from "../../src/config/variables/all.ts";
 import { AppError, ERROR_CODES, type ErrorCode, notFound, OperatorError } from "../../src/shared/errors.ts";
+import { makeAppKey } from "../harness/app-key.ts";
 import { readSources } from "../harness/sources.ts";
 import { ROOT, read } from "./guide.ts";
 
@@ -61,7 +62,8 @@ describe("codes of replies", () => {
 });
 
 describe("configuration mistakes", () => {
-  /** What one variable alone does not show. */
+  const KEY = makeAppKey();
+  /** What one variable alone, or a value that is no JSON, does not show. */
   const TOGETHER: Record<string, string>[] = [
     { AGENT: "command" },
     { AGENT: "claude" },
@@ -75,6 +77,23 @@ describe("configuration mistakes", () => {
     { HOST: "0.0.0.0" },
     { RAILWAY_API_KEY: "x" },
     { RAILWAY_DEPLOYMENT_ID: "x" },
+    { GITHUB_APP_ID: "1" },
+    { GITHUB_APP_PRIVATE_KEY: KEY },
+    { GITHUB_TOKEN: "x", GITHUB_APP_ID: "1", GITHUB_APP_PRIVATE_KEY: KEY },
+    { GITLAB_TOKEN: "x", GITHUB_TOKEN: "x", GITLAB_URL: "https://github.com" },
+    { GITHUB_URL: "http://git.example", GITHUB_TOKEN: "x" },
+    { GITHUB_URL: "http://git.example", GITHUB_APP_ID: "1", GITHUB_APP_PRIVATE_KEY: KEY },
+    { GITLAB_URL: "http://git.example", GITLAB_TOKEN: "x" },
+    ...[
+      { host: "git.example/?x" },
+      { host: "http://git.example" },
+      { token: "two words" },
+      { token_file: "/nonexistent/secret" },
+      { token: "x", token_file: "/x" },
+      { app_id: "1" },
+      { app_id: "1", private_key: "x" },
+      { kind: "gitea", private_key: KEY },
+    ].map((one) => ({ FORGES: JSON.stringify([{ host: "git.example", kind: "github", ...one }]) })),
   ];
   /** What a file shows that is not there. */
   const FILES = Object.keys(VARIABLES).map((name) => ({ [`${name}_FILE`]: "/nonexistent/secret" }));

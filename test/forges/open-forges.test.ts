@@ -7,6 +7,7 @@ const host = (url: string): ForgeHost => ({
   url,
   apiUrl: `${url}/api/v3`,
   credential: undefined,
+  setting: "FORGES",
 });
 const { forgeOf } = openForges([
   host("https://github.com"),

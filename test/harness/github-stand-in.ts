@@ -142,6 +142,7 @@ export async function startGithubStandIn(options: { description?: GithubDescript
       url,
       apiUrl: `${url}${API}`,
       credential,
+      setting: "FORGES",
     }),
 
     addRepository(path: string, given: Partial<StandInRepository> = {}): StandInRepository {

@@ -18,7 +18,7 @@ const never = new AbortController().signal;
 export function effectDeps(database: Database, host: ForgeHost, more: Partial<EffectDeps> = {}): EffectDeps {
   return {
     orm: database.orm,
-    targetOf: openTargets({ githubUrl: host.url, local: undefined }, openForges([host])),
+    targetOf: openTargets({ githubUrl: host.url, forges: [host], local: undefined }, openForges([host])),
     publicUrl: "https://agents.example.com",
     archiveWhen: "never",
     labels: [],

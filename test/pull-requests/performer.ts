@@ -17,6 +17,7 @@ const deps = effectDeps(database, {
   url: forgeUrl,
   apiUrl: `${forgeUrl}/api/v3`,
   credential: { kind: "token", token: new Secret(token) },
+  setting: "FORGES",
 });
 const until = new AbortController().signal;
 if (mode === "want")

@@ -82,13 +82,17 @@ test("branch names are accepted exactly when git accepts them", () => {
   }
 });
 
-const RULES = { githubUrl: "https://github.com", local: { roots: ["/srv"], dataDir: "/srv/data" } };
+const RULES = {
+  githubUrl: "https://github.com",
+  forges: [],
+  local: { roots: ["/srv"], dataDir: "/srv/data" },
+};
 
 test.each([
-  ["owner/name", { url: "https://github.com/owner/name.git", kind: "github" }],
-  ["owner/name.git", { url: "https://github.com/owner/name.git", kind: "github" }],
-  ["https://github.com/owner/name", { url: "https://github.com/owner/name", kind: "github" }],
-  ["https://git.example.com/a/b/c.git", { url: "https://git.example.com/a/b/c.git", kind: "https" }],
+  ["owner/name", { url: "https://github.com/owner/name.git", kind: "remote" }],
+  ["owner/name.git", { url: "https://github.com/owner/name.git", kind: "remote" }],
+  ["https://github.com/owner/name", { url: "https://github.com/owner/name", kind: "remote" }],
+  ["https://git.example.com/a/b/c.git", { url: "https://git.example.com/a/b/c.git", kind: "remote" }],
   ["/srv/repo", { url: "/srv/repo", kind: "local" }],
   ["file:///srv/my%20repo", { url: "/srv/my repo", kind: "local" }],
 ] as const)("the repository %p", (text, address) => {

@@ -1,7 +1,8 @@
 import { flatten, type NamesOf } from "../rows.ts";
+import { forges } from "./forges.ts";
 import { egress, isolation, repositoryLimits } from "./isolation.ts";
 import { operation } from "./operation.ts";
-import { agents, claude, repositories, runs } from "./runs.ts";
+import { agents, claude, runs } from "./runs.ts";
 import { access, authentication, http, pullRequests, storage, webhooks } from "./server.ts";
 
 /**
@@ -14,7 +15,7 @@ export const ROWS = {
   ...authentication,
   ...access,
   ...claude,
-  ...repositories,
+  ...forges,
   ...repositoryLimits,
   ...agents,
   ...runs,
@@ -32,7 +33,7 @@ const SECTIONS = [
   { heading: "Authentication", rows: authentication },
   { heading: "Access and limits", rows: access },
   { heading: "Claude", rows: claude },
-  { heading: "Repositories", rows: { ...repositories, ...repositoryLimits } },
+  { heading: "Repositories", rows: { ...forges, ...repositoryLimits } },
   { heading: "Agents", rows: agents },
   { heading: "Runs", rows: runs },
   { heading: "Isolation of agents", rows: isolation },

@@ -26,23 +26,6 @@ export const claude = {
   },
 } as const satisfies Rows;
 
-export const repositories = {
-  /** Sent to `githubUrl`'s host only. */
-  githubToken: {
-    env: "GITHUB_TOKEN",
-    doc: "Token for cloning from and pushing to GITHUB_URL. Sandboxes never see it.",
-    parse: secret(),
-    secret: true,
-  },
-  /** Without a trailing slash. */
-  githubUrl: {
-    env: "GITHUB_URL",
-    default: "https://github.com",
-    doc: "Host of repositories that are written as owner/name.",
-    parse: url(...HTTP),
-  },
-} as const satisfies Rows;
-
 export const agents = {
   /** Undefined: claude if its program and a key are available, otherwise demo. */
   agent: {

@@ -1,3 +1,5 @@
+import { ForgeError } from "../../forges/forge.ts";
+import { credentialName, gitRight } from "../../forges/hosts.ts";
 import type { RepoAddress } from "./repo-url.ts";
 
 /**
@@ -46,19 +48,49 @@ export function faultIn(output: string, remote?: RepoAddress): Fault {
   return remote === undefined || remote.kind === "local" ? "machine" : "git_host";
 }
 
+/** Rethrows why a host gives no credential for git. */
+export function credentialFailure(error: unknown): never {
+  if (!(error instanceof ForgeError)) throw error;
+  const mayPass = error.fault === "unavailable" || error.fault === "rate_limited";
+  throw new RepositoryError(error.message, { cause: error }, mayPass ? "git_host" : "request");
+}
+
+/** What to set to have a credential for a repository. */
+export function missingCredential({ url, hosted }: RepoAddress): string {
+  const setting = hosted?.host.setting ?? "FORGES";
+  return setting === "FORGES" ? `a token for ${new URL(url).host} in FORGES` : setting;
+}
+
+const UNAUTHORISED = /authentication failed|error: 401/i;
+
+/** Which credential a host has refused, and what it needs. */
+function refusal(
+  { hosted, display }: RepoAddress,
+  output: string,
+  access: "read" | "write",
+): string | undefined {
+  if (!hosted?.host.credential) return undefined;
+  const name = credentialName(hosted.host);
+  if (UNAUTHORISED.test(output))
+    return `${display} refused ${name}: it is wrong, has expired or was revoked.`;
+  if (!/error: 403/i.test(output)) return undefined;
+  return `${display} refused ${name}, which needs ${gitRight(hosted.host, access)} (${output}).`;
+}
+
 /** A sentence for the user about a repository that could not be read. */
-export function readFailure(address: RepoAddress, output: string, hasToken: boolean): string {
-  const { display, kind } = address;
+export function readFailure(address: RepoAddress, output: string): string {
+  const { display, kind, hosted } = address;
   if (kind === "local")
     return `There is no git repository at ${display} that this service can read (${output}).`;
   if (UNREACHABLE.test(output)) return `The host of ${display} could not be reached (${output}).`;
   if (UNAVAILABLE.test(output)) return `The host of ${display} is not available (${output}).`;
   if (!REFUSED.test(output)) return `The repository ${display} could not be read: ${output}.`;
-  if (kind === "https")
-    return `The repository ${display} does not exist, or it is private: credentials are only sent to GITHUB_URL.`;
-  return hasToken
-    ? `The repository ${display} does not exist, or GITHUB_TOKEN may not read it.`
-    : `The repository ${display} does not exist, or it is private and the service needs a GITHUB_TOKEN for it.`;
+  if (!hosted?.host.credential)
+    return `The repository ${display} does not exist, or it is private and the service needs ${missingCredential(address)} for it.`;
+  return (
+    refusal(address, output, "read") ??
+    `The repository ${display} does not exist, or ${credentialName(hosted.host)} may not read it.`
+  );
 }
 
 /** A sentence for the user about a push that failed. */
@@ -68,5 +100,5 @@ export function pushFailure(address: RepoAddress, output: string): string {
     return `${display} refused the push: its branch has commits that this work does not contain.`;
   if (UNREACHABLE.test(output)) return `${display} could not be reached (${output}).`;
   if (UNAVAILABLE.test(output)) return `the host of ${display} is not available (${output}).`;
-  return `${display} refused the push: ${output}.`;
+  return refusal(address, output, "write") ?? `${display} refused the push: ${output}.`;
 }

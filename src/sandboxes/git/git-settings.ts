@@ -93,9 +93,16 @@ export const otherSide = (command: "upload-pack" | "receive-pack"): string =>
     command,
   ].join(" ");
 
-/** A constant: the token itself is only in the environment of the commands that may need it. */
-export const CREDENTIAL_HELPER =
-  '!f() { test "$1" = get && printf "username=x-access-token\\npassword=%s\\n" "$PROMPT_BACKEND_GIT_TOKEN"; }; f';
+/** A constant: the credential itself is only in the environment of the commands that may need it. */
+const CREDENTIAL_HELPER =
+  '!f() { test "$1" = get && printf "username=%s\\npassword=%s\\n" "$PROMPT_BACKEND_GIT_USER" "$PROMPT_BACKEND_GIT_TOKEN"; }; f';
+
+/** Settings that make git ask for a credential for a host's URLs, and for no other. @param url of ForgeHost. */
+export const credentialSettings = (url: string): Record<string, string> => ({
+  // Nothing else that a repository configures is asked, or told what was sent.
+  "credential.helper": "",
+  [`credential.${url}.helper`]: CREDENTIAL_HELPER,
+});
 
 /** The configuration of a new checkout. */
 export function checkoutConfig(options: { origin: string; author: { name: string; email: string } }): string {

@@ -2,15 +2,16 @@ import { lstatSync } from "node:fs";
 import { chmod, mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Config } from "../../config/config.ts";
+import type { CredentialFor } from "../../forges/git-credentials.ts";
 import { MIB } from "../../shared/units.ts";
 import { GATEWAY_PORT, type Mount } from "../isolation/isolation.ts";
 import type { MachineIsolation } from "../isolation/status.ts";
 import type { Cgroups } from "../process/cgroup.ts";
 import { ownedGroups } from "../process/owned-groups.ts";
-import { RepositoryError } from "./git-errors.ts";
+import { credentialFailure, RepositoryError } from "./git-errors.ts";
 import { openWayOut } from "./git-network.ts";
 import { rejection, scrub } from "./git-output.ts";
-import { CREDENTIAL_HELPER, gitEnvironment } from "./git-settings.ts";
+import { credentialSettings, gitEnvironment } from "./git-settings.ts";
 import type { RepoAddress } from "./repo-url.ts";
 import { type Input, type Output, runBounded } from "./run-bounded.ts";
 import { OTHER_SIDES } from "./script-parts.ts";
@@ -26,10 +27,12 @@ export interface GitProgram {
   local: boolean;
   /** The folder of a new checkout. */
   checkout?: string;
-  /** Set: it talks to this repository, with the credentials meant for it. */
+  /** Set: it talks to this repository, with the credential meant for it. */
   remote?: RepoAddress;
-  /** For a `remote` on this machine: its git folder, and whether it may be pushed to. */
-  source?: { folder: string; writable: boolean } | undefined;
+  /** Whether it may change the `remote`. */
+  push?: boolean;
+  /** The git folder of a `remote` on this machine. */
+  source?: string | undefined;
   /** The host user that owns what is written, where programs have users of their own. */
   uid?: number | undefined;
   /** Taking too long is the repository's fault: another try would take as long. */
@@ -58,6 +61,8 @@ export type Git = (program: GitProgram, signal: AbortSignal) => Promise<GitResul
 /** Where a sandboxed git finds its folders. */
 const INSIDE = { STORE: "/git/store", SOURCE: "/git/source", CHECKOUT: "/workspace" } as const;
 const CONFIG_INSIDE = "/git/config";
+/** Other users' repositories are worked on at exactly these places; outside a sandbox the environment names the folder. */
+const CONFIG = `[safe]\n\tdirectory = ${INSIDE.STORE}\n\tdirectory = ${INSIDE.SOURCE}\n`;
 const TIMEOUT_MS = 10 * 60_000;
 /** Of all processes of one program together, where there are control groups. */
 const RESOURCES = { memoryBytes: 1_536 * MIB, maxProcesses: 64 } as const;
@@ -66,16 +71,14 @@ const MEMORY_KB = RESOURCES.memoryBytes / 1024;
 
 /** Writes git's configuration and home below DATA_DIR, so that git never reads those of the machine or of a user. */
 export async function openGit(options: {
-  config: Pick<
-    Config,
-    "dataDir" | "path" | "githubUrl" | "githubToken" | "privateGitHosts" | "repoLimits" | "runResources"
-  >;
+  config: Pick<Config, "dataDir" | "path" | "privateGitHosts" | "repoLimits" | "runResources">;
   isolation: Pick<MachineIsolation, "current" | "require">;
   /** Of this machine. Undefined: there are none. */
   cgroups: Cgroups | undefined;
+  credentialFor: CredentialFor;
 }): Promise<Git> {
-  const { config } = options;
-  const { dataDir, path, githubUrl, githubToken, privateGitHosts = [], repoLimits } = config;
+  const { config, credentialFor } = options;
+  const { dataDir, path, privateGitHosts = [], repoLimits } = config;
   const groups = options.cgroups && ownedGroups(options.cgroups, { ...config.runResources, ...RESOURCES });
   const folder = join(dataDir, "git");
   const home = join(folder, "home");
@@ -83,7 +86,7 @@ export async function openGit(options: {
   const configFile = join(folder, "config");
   // Written under another name and moved: another process on this DATA_DIR may be reading it.
   const draft = `${configFile}.${crypto.randomUUID()}`;
-  await writeFile(draft, configOf(githubToken && new URL(githubUrl).origin));
+  await writeFile(draft, CONFIG);
   // It holds no secret, and is read by other users through a mount.
   await chmod(draft, 0o644);
   await rename(draft, configFile);
@@ -95,16 +98,16 @@ export async function openGit(options: {
     const closedNetwork = isolation?.closedNetwork === true;
     const git = Bun.which("git", { PATH: path });
     if (!git) throw new RepositoryError("git is not installed on the machine that runs the prompts.");
-    const { script, args, store, storeWritable, checkout, remote, source, uid } = program;
+    const { script, args, store, storeWritable, checkout, remote, push = false, source, uid } = program;
     const mounts: Mount[] = [
       { source: store, target: INSIDE.STORE, writable: storeWritable },
       { source: configFile, target: CONFIG_INSIDE, writable: false },
-      ...(source ? sourceMounts(source) : []),
+      ...(source ? sourceMounts(source, push) : []),
       ...(checkout ? [{ source: checkout, target: INSIDE.CHECKOUT, writable: true }] : []),
     ];
     const folders = {
       STORE: isolation ? INSIDE.STORE : store,
-      ...(source && { SOURCE: isolation ? INSIDE.SOURCE : source.folder }),
+      ...(source && { SOURCE: isolation ? INSIDE.SOURCE : source }),
       ...(checkout && { CHECKOUT: isolation ? INSIDE.CHECKOUT : checkout }),
     };
     await using wayOut =
@@ -116,11 +119,14 @@ export async function openGit(options: {
       ...{ argv, mounts, cwd: "/", gateway: wayOut?.folder, uid },
       hostNetwork: wayOut !== undefined && !closedNetwork,
     });
-    const token = remote?.kind === "github" ? githubToken : undefined;
+    const hosted = remote?.hosted;
+    const credential =
+      hosted && (await credentialFor(hosted, push ? "write" : "read", signal).catch(credentialFailure));
     const env = {
       ...gitEnvironment({
         "safe.directory": folders.SOURCE ?? folders.STORE,
         ...(wayOut && { "http.proxy": `socks5h://127.0.0.1:${wayOut.port ?? GATEWAY_PORT}` }),
+        ...(credential && credentialSettings(hosted.host.url)),
       }),
       ...OTHER_SIDES,
       ...folders,
@@ -129,7 +135,10 @@ export async function openGit(options: {
       GIT_CONFIG_GLOBAL: isolation ? CONFIG_INSIDE : configFile,
       FILE_BLOCKS: `${Math.ceil(repoLimits.maxBytes / 512)}`,
       MEMORY_KB: `${MEMORY_KB}`,
-      ...(token && { PROMPT_BACKEND_GIT_TOKEN: token.reveal() }),
+      ...(credential && {
+        PROMPT_BACKEND_GIT_USER: credential.username,
+        PROMPT_BACKEND_GIT_TOKEN: credential.password.reveal(),
+      }),
     };
     const { code, out, err } = await runBounded(
       {
@@ -151,7 +160,7 @@ export async function openGit(options: {
     // What git says of it would tell which ports are open.
     if (refused) throw refused;
     const outside = err.replaceAll(INSIDE.STORE, store).replaceAll(INSIDE.SOURCE, remote?.display ?? "");
-    return { code, out, error: scrub(`${outside}\n${rejection(out)}`, token) };
+    return { code, out, error: scrub(`${outside}\n${rejection(out)}`, credential?.password) };
   };
 }
 
@@ -159,7 +168,7 @@ export async function openGit(options: {
  * A repository on this machine: even a git that was taken over cannot replace its hooks or its configuration, because only
  * what a push writes is writable.
  */
-function sourceMounts({ folder, writable }: { folder: string; writable: boolean }): Mount[] {
+function sourceMounts(folder: string, writable: boolean): Mount[] {
   const whole = { source: folder, target: INSIDE.SOURCE, writable: false };
   // A log is written where there is one: somebody has checked the branch out.
   const logs = lstatSync(join(folder, "logs"), { throwIfNoEntry: false })?.isDirectory() ? ["logs"] : [];
@@ -169,15 +178,4 @@ function sourceMounts({ folder, writable }: { folder: string; writable: boolean 
     writable: true,
   }));
   return writable ? [whole, ...parts] : [whole];
-}
-
-function configOf(tokenOrigin: string | undefined): string {
-  // Other users' repositories are worked on at exactly these places; outside a sandbox the environment names the folder.
-  const lines = ["[safe]", `\tdirectory = ${INSIDE.STORE}`, `\tdirectory = ${INSIDE.SOURCE}`];
-  if (tokenOrigin !== undefined)
-    lines.push(
-      `[credential ${JSON.stringify(tokenOrigin)}]`,
-      `\thelper = ${JSON.stringify(CREDENTIAL_HELPER)}`,
-    );
-  return `${lines.join("\n")}\n`;
 }

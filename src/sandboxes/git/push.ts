@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { messageOf } from "../../shared/errors.ts";
-import { faultIn, pushFailure, RepositoryError } from "./git-errors.ts";
+import { faultIn, missingCredential, pushFailure, RepositoryError } from "./git-errors.ts";
 import { retryOnLock } from "./git-retry.ts";
 import { gitFolderOf } from "./local-path.ts";
 import { defaultBranchesIn, headsIn } from "./remote-branches.ts";
@@ -32,13 +32,12 @@ export async function pushBranch(options: {
   signal: AbortSignal;
 }): Promise<PushResult> {
   const { storeGit, request, tip, branchPrefix, replaces, signal } = options;
-  const { address, hasToken, store, withSource } = storeGit;
-  const { display, kind } = address;
+  const { address, store, withSource } = storeGit;
+  const { display, kind, hosted } = address;
   const { branch, targetBranch, sessionId, pushes } = request;
   const refuse = (reason: string): PushResult => ({ pushed: false, reason });
-  if (kind === "github" && !hasToken) return refuse(`set GITHUB_TOKEN to have it pushed to ${display}.`);
-  if (kind === "https")
-    return refuse(`credentials are only sent to GITHUB_URL; set that and GITHUB_TOKEN for ${display}.`);
+  if (kind === "remote" && !hosted?.host.credential)
+    return refuse(`set ${missingCredential(address)} to have it pushed to ${display}.`);
   try {
     checkSessionBranch(branch, branchPrefix, targetBranch);
   } catch (error) {

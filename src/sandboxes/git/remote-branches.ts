@@ -10,16 +10,16 @@ const MAX_NAMES = 10;
 
 /** Why a fetch failed: an error, or that the session's own branch is not there any more. */
 export function fetchFailure(
-  { address, hasToken }: StoreGit,
+  { address }: StoreGit,
   request: FetchRequest,
   { code, out, error }: GitResult,
 ): RepositoryError | "branch is gone" {
   if (code === EXIT.unreadable)
-    return new RepositoryError(readFailure(address, error, hasToken), undefined, faultIn(error, address));
+    return new RepositoryError(readFailure(address, error), undefined, faultIn(error, address));
   const names = [...headsIn(out).keys()];
   if (!names.includes(request.targetBranch)) return missingBranch(address, request.targetBranch, names);
   if (/couldn't find remote ref/i.test(error) && !names.includes(request.branch)) return "branch is gone";
-  return new RepositoryError(readFailure(address, error, hasToken), undefined, faultIn(error, address));
+  return new RepositoryError(readFailure(address, error), undefined, faultIn(error, address));
 }
 
 /** The branches in a listing of `git ls-remote`, and their commits. */

@@ -1,6 +1,8 @@
 import { isAbsolute } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Config } from "../../config/config.ts";
+import type { ForgeHost } from "../../config/forge-hosts.ts";
+import { type HostedRepository, hostedRepository } from "../../forges/hosts.ts";
 import { AppError, messageOf } from "../../shared/errors.ts";
 import { allowedPath, type LocalRules } from "./local-path.ts";
 
@@ -12,22 +14,25 @@ export interface RepoAddress {
   url: string;
   /** Shown to users. */
   display: string;
-  kind: "github" | "https" | "local";
+  kind: "remote" | "local";
+  /** Undefined: no host of the configuration has it, so that it can only be read, if everybody may. */
+  hosted?: HostedRepository | undefined;
 }
 
 export interface RepoRules {
   /** Base URL for owner/name, without a trailing slash. */
   githubUrl: string;
+  forges: readonly ForgeHost[];
   /** Undefined: neither paths nor plain HTTP to this machine (OIDC). */
   local: LocalRules | undefined;
 }
 
 /** Users who sign in through an identity provider must not reach the paths of this machine. */
 export function repoRules(
-  config: Pick<Config, "githubUrl" | "auth" | "dataDir" | "localRepositories">,
+  config: Pick<Config, "githubUrl" | "forges" | "auth" | "dataDir" | "localRepositories">,
 ): RepoRules {
-  const { githubUrl, auth, dataDir, localRepositories: roots = [] } = config;
-  return { githubUrl, local: auth.mode === "oidc" ? undefined : { roots, dataDir } };
+  const { githubUrl, forges, auth, dataDir, localRepositories: roots = [] } = config;
+  return { githubUrl, forges, local: auth.mode === "oidc" ? undefined : { roots, dataDir } };
 }
 
 const OWNER_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,38}\/[A-Za-z0-9._-]{1,100}$/;
@@ -40,7 +45,8 @@ const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
  * Paths are judged by where they lead now: check them again when they are used.
  * @throws AppError `invalid_repo` with a sentence for the user.
  */
-export function parseRepo(text: string, { githubUrl, local }: RepoRules): RepoAddress {
+export function parseRepo(text: string, rules: RepoRules): RepoAddress {
+  const { githubUrl, forges, local } = rules;
   const forms = `owner/name, an https URL${local ? ", a path below LOCAL_REPOSITORIES" : ""}`;
   const refuse = (why: string): never => {
     throw new AppError("invalid_repo", `repo: ${why} (it may be ${forms})`);
@@ -54,25 +60,58 @@ export function parseRepo(text: string, { githubUrl, local }: RepoRules): RepoAd
   if (OWNER_NAME.test(text)) {
     const name = text.replace(/\.git$/, "");
     if (/\/\.{0,2}$/.test(name)) refuse("is not a valid repository name");
-    return { url: `${githubUrl}/${name}.git`, display: `${githubUrl}/${name}`, kind: "github" };
+    const display = `${githubUrl}/${name}`;
+    const hosted = hostedRepository(forges, display);
+    return { url: `${display}.git`, display, kind: "remote", hosted };
   }
   if (isAbsolute(text) || text.startsWith("file://")) {
     if (!local) return refuse("paths of this machine are not accepted here");
     return pathOf(text, local, refuse);
   }
+  const ssh = sshParts(text);
+  if (ssh)
+    return refuse(
+      `is an SSH address, and the service reaches repositories over https${insteadOf(ssh, rules)}`,
+    );
   const url = URL.parse(text);
-  const atGithub = url?.origin === URL.parse(githubUrl)?.origin;
-  // Without TLS only to the operator's GITHUB_URL or to this machine.
-  const plain = url?.protocol === "http:" && (atGithub || (local && LOOPBACK.test(url.hostname)));
+  // Without TLS only to a host that the operator wrote so, or to this machine.
+  const plain =
+    url?.protocol === "http:" &&
+    ((local && LOOPBACK.test(url.hostname)) || forges.some((one) => new URL(one.url).origin === url.origin));
   if (url && (url.protocol === "https:" || plain)) {
     if (url.username || url.password)
-      refuse("must not carry a user or password; set GITHUB_TOKEN for the service instead");
+      refuse(
+        "must not carry a user or password; whoever runs the service sets GITHUB_TOKEN, GITLAB_TOKEN or FORGES instead",
+      );
     if (url.search || url.hash) refuse("must not have a query or fragment");
     if (url.pathname.split("/").filter(Boolean).length === 0) refuse("has a host but no repository");
     const display = url.href.replace(/\/+$/, "");
-    return { url: display, display, kind: atGithub ? "github" : "https" };
+    return { url: display, display, kind: "remote", hosted: hostedRepository(forges, display) };
   }
   return refuse("is not in a supported form");
+}
+
+/** The host, port and path of an SSH address: ssh://git@host:22/path, or git@host:path. */
+function sshParts(text: string): { host: string; port: string; path: string } | undefined {
+  const [, host, port = "", path] =
+    /^(?:git\+)?ssh:\/\/(?:[^@/]*@)?([\w.-]+)(?::(\d+))?\/+(.+)$/i.exec(text) ??
+    /^[^@/:]+@([\w.-]+)():\/*(.+)$/.exec(text) ??
+    [];
+  return host && path ? { host, port, path } : undefined;
+}
+
+/** What to write instead of an SSH address, as far as it tells: another port than SSH's own is that of another server. */
+function insteadOf(
+  { host, port, path }: { host: string; port: string; path: string },
+  rules: RepoRules,
+): string {
+  const known = rules.forges.find(({ url }) => new URL(url).hostname === host.toLowerCase());
+  if (!known && port !== "" && port !== "22") return "";
+  try {
+    return `: use ${parseRepo(`${known?.url ?? `https://${host}`}/${path}`, rules).display}`;
+  } catch {
+    return "";
+  }
 }
 
 function pathOf(text: string, rules: LocalRules, refuse: (why: string) => never): RepoAddress {

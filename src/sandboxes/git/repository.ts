@@ -77,13 +77,12 @@ export function openRepositoryStore(options: {
   git: Git;
   config: Pick<Config, "dataDir" | "path" | "gitAuthor" | "branchPrefix" | "repoLimits" | "runLimits">;
   address: RepoAddress;
-  hasToken: boolean;
   uidFor: (address: RepoAddress) => Promise<number | undefined>;
   mutex: KeyedMutex;
 }): RepositoryStore {
-  const { git, config, address, hasToken, uidFor, mutex } = options;
+  const { git, config, address, uidFor, mutex } = options;
   const { dataDir, path, gitAuthor: author, branchPrefix, repoLimits, runLimits } = config;
-  const storeGit = openStoreGit({ git, dataDir, path, address, hasToken, uidFor });
+  const storeGit = openStoreGit({ git, dataDir, path, address, uidFor });
   const { store, inStore, withSource } = storeGit;
   const local = address.kind === "local";
   const sizes = [`${repoLimits.maxFiles}`, `${repoLimits.maxBytes}`];
@@ -119,13 +118,13 @@ export function openRepositoryStore(options: {
   const diskLasts = <T>(signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> =>
     whileDiskLasts({ folder: dataDir, leave: runLimits.minFreeBytes / 2, signal }, work);
 
-  const usesToken = async (request: FetchRequest) => {
-    if (address.kind === "github" && hasToken)
-      await request.useSecret?.("GITHUB_TOKEN", new URL(address.url).host);
+  const usesCredential = async (request: FetchRequest) => {
+    const host = address.hosted?.host;
+    if (host?.credential) await request.useSecret?.(host.setting, new URL(host.url).host);
   };
 
   const update = async (request: FetchRequest, signal: AbortSignal) => {
-    await usesToken(request);
+    await usesCredential(request);
     const fetch = async (branch: string, signal: AbortSignal): Promise<Fetched> => {
       const unpushed = request.unpushed.commit ?? "";
       const { sessionId, targetBranch, startCommit } = request;
@@ -185,7 +184,7 @@ export function openRepositoryStore(options: {
       };
       if (result.commits === 0)
         return { ...result, push: { pushed: false, reason: "nothing changed" } as const };
-      await usesToken(request);
+      await usesCredential(request);
       const push = await pushBranch({ storeGit, request, tip, branchPrefix, replaces, signal });
       if (push.pushed) return { ...result, push };
       const kept = await keepUnpushed(storeGit, request, { tip, folder: join(dataDir, "git") }, signal);

@@ -12,8 +12,6 @@ export interface StoreGit {
   /** The store's folder. */
   store: string;
   address: RepoAddress;
-  /** Whether GITHUB_TOKEN is set. */
-  hasToken: boolean;
   /** Makes the store's folder. @returns the host user of the store; undefined: the service's own. */
   ready(): Promise<number | undefined>;
   /** Runs a script that does not talk to the source repository. */
@@ -40,10 +38,9 @@ export function openStoreGit(options: {
   dataDir: string;
   path: string;
   address: RepoAddress;
-  hasToken: boolean;
   uidFor: (address: RepoAddress) => Promise<number | undefined>;
 }): StoreGit {
-  const { git, dataDir, path, address, hasToken, uidFor } = options;
+  const { git, dataDir, path, address, uidFor } = options;
   const store = storeFolder(dataDir, address);
   const local = address.kind === "local";
   const ready = async () => {
@@ -54,7 +51,6 @@ export function openStoreGit(options: {
   return {
     store,
     address,
-    hasToken,
     ready,
     async inStore(script, args, signal, { readOnly = false, ...more } = {}) {
       const uid = await ready();
@@ -62,11 +58,10 @@ export function openStoreGit(options: {
     },
     async withSource(script, args, signal, { push } = { push: false }) {
       // Checked again by gitFolderOf: what is there may have been replaced since the session was created.
-      const source = local
-        ? { folder: gitFolderOf(address.url, address.display), writable: push }
-        : undefined;
+      const source = local ? gitFolderOf(address.url, address.display) : undefined;
       const uid = await ready();
-      return git({ script, args, store, storeWritable: true, local, remote: address, source, uid }, signal);
+      const remote = { remote: address, push, source };
+      return git({ script, args, store, storeWritable: true, local, ...remote, uid }, signal);
     },
   };
 }

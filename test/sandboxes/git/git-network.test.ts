@@ -14,7 +14,7 @@ const open = (host: string, privateGitHosts: readonly string[] = []) => {
   const url = `https://${host}/a/b`;
   const ownAddresses = () => ["203.0.114.7", "2606:2800:220:1:0:0:0:7"];
   return openWayOut({
-    ...{ address: { url, display: url, kind: "https" }, folder, privateGitHosts, isolated: false },
+    ...{ address: { url, display: url, kind: "remote" }, folder, privateGitHosts, isolated: false },
     ownAddresses,
   });
 };

@@ -69,7 +69,7 @@ test("a missing repository, and one that needs a token", async () => {
   try {
     const useSecret = () => Promise.reject(new Error("there is no secret"));
     await expect(bare.open(bare.request("octo/hello", { useSecret }))).rejects.toThrow(
-      "needs a GITHUB_TOKEN",
+      `${server.url}/octo/hello does not exist, or it is private and the service needs GITHUB_TOKEN for it`,
     );
   } finally {
     await bare.remove();
@@ -88,7 +88,7 @@ test("the token is sent only to the host of GITHUB_URL", async () => {
   });
   try {
     await expect(fixture.open(fixture.request(`http://127.0.0.1:${otherHost.port}/a/b`))).rejects.toThrow(
-      "credentials are only sent to GITHUB_URL",
+      `the service needs a token for 127.0.0.1:${otherHost.port} in FORGES for it`,
     );
     expect(seen.length).toBeGreaterThan(0);
     expect(seen.filter(Boolean)).toEqual([]);

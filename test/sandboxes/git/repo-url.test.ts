@@ -1,24 +1,88 @@
 import { describe, expect, test } from "bun:test";
-import { checkBranchName, checkSessionBranch, parseRepo } from "../../../src/sandboxes/git/repo-url.ts";
+import { readConfig } from "../../../src/config/config.ts";
+import {
+  checkBranchName,
+  checkSessionBranch,
+  parseRepo,
+  type RepoRules,
+} from "../../../src/sandboxes/git/repo-url.ts";
 
-const github = { githubUrl: "https://github.com", local: undefined };
+const { forges } = readConfig({
+  GITLAB_TOKEN: "glpat-1",
+  PRIVATE_GIT_HOSTS: "git.lan",
+  FORGES: JSON.stringify([
+    { host: "git.example.com/code", kind: "gitea", token: "t" },
+    { host: "http://git.lan:3000", kind: "gitea" },
+  ]),
+});
+const github: RepoRules = { githubUrl: "https://github.com", forges, local: undefined };
 const local = { ...github, local: { roots: ["/srv"], dataDir: "/srv/data" } };
 
 describe("parseRepo", () => {
   test("owner/name", () => {
     const url = "https://github.com/octo/hello.git";
-    expect(parseRepo("octo/hello", github)).toMatchObject({ url, kind: "github" });
-    expect(parseRepo("octo/hello.git", github)).toMatchObject({ url, kind: "github" });
-    expect(parseRepo("o_corp/a.b-c_d", github).kind).toBe("github");
+    expect(parseRepo("octo/hello", github)).toMatchObject({ url, kind: "remote" });
+    expect(parseRepo("octo/hello.git", github)).toMatchObject({ url, kind: "remote" });
+    expect(parseRepo("o_corp/a.b-c_d", github).hosted).toMatchObject({
+      host: { url: "https://github.com" },
+      path: "o_corp/a.b-c_d",
+    });
   });
 
   test("https, paths, loopback", () => {
-    expect(parseRepo("https://example.com/a/b.git", github).kind).toBe("https");
-    expect(parseRepo("https://github.com/a/b", github).kind).toBe("github");
+    expect(parseRepo("https://example.com/a/b.git", github).kind).toBe("remote");
     expect(parseRepo("/srv/repo", local)).toEqual({ url: "/srv/repo", display: "/srv/repo", kind: "local" });
     expect(parseRepo("file:///srv/my%20repo", local).url).toBe("/srv/my repo");
-    expect(parseRepo("http://127.0.0.1:3000/a", local).kind).toBe("https");
+    expect(parseRepo("http://127.0.0.1:3000/a", local).kind).toBe("remote");
+    // As the operator wrote it.
+    expect(parseRepo("http://git.lan:3000/a/b", github).hosted?.host.kind).toBe("gitea");
   });
+
+  test.each([
+    ["https://github.com/a/b.git/", "https://github.com", "a/b"],
+    ["https://GitHub.com:443/a/b", "https://github.com", "a/b"],
+    ["https://gitlab.com/group/sub/name", "https://gitlab.com", "group/sub/name"],
+    ["https://git.example.com/code/a/b", "https://git.example.com/code", "a/b"],
+  ])("%s is on the host that the configuration has", (text, host, path) => {
+    const { hosted } = parseRepo(text, github);
+    expect([hosted?.host.url, hosted?.path]).toEqual([host, path]);
+  });
+
+  test.each([
+    "https://github.com.evil.example/a/b",
+    "https://github.com./a/b",
+    "https://github.com:8443/a/b",
+    "https://evil.example/github.com/a/b",
+    "https://evil.example/https://github.com/a/b",
+    "https://sub.gitlab.com/a/b",
+    "https://git.example.com/codes/a/b",
+    "https://git.example.com/code/%2e%2e/a/b",
+    "https://git.example.com/a/b",
+    "https://git.lan:3000/a/b",
+  ])("%s is on none of them", (text) => {
+    expect(parseRepo(text, github).hosted).toBeUndefined();
+  });
+
+  test.each([
+    ["git@github.com:a/b.git", "https://github.com/a/b.git"],
+    ["ssh://git@gitlab.com/group/sub/name", "https://gitlab.com/group/sub/name"],
+    ["ssh://git@git.example.com:2222/a/b.git", "https://git.example.com/code/a/b.git"],
+    ["git+ssh://other.example:22/a/b", "https://other.example/a/b"],
+    ["me@GIT.lan:a/b", "http://git.lan:3000/a/b"],
+  ])("%s is refused, and %s named instead", (text, instead) => {
+    expect(() => parseRepo(text, github)).toThrow(
+      `repo: is an SSH address, and the service reaches repositories over https: use ${instead} (it may be`,
+    );
+  });
+
+  test.each(["ssh://git@other.example:2222/a/b", "ssh://git@ssh.github.com:443/a/b", "git@github.com:a?b"])(
+    "%s does not tell where its repository is over https",
+    (text) => {
+      expect(() => parseRepo(text, github)).toThrow(
+        "repo: is an SSH address, and the service reaches repositories over https (it may be",
+      );
+    },
+  );
 
   test.each([
     "",
