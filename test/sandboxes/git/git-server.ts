@@ -2,17 +2,24 @@ import { join } from "node:path";
 
 /**
  * Serves the repositories below `root` over HTTP like GitHub: `git http-backend` behind Basic auth.
- * @param options.onRequest called while a client is waiting, when its processes can be inspected.
+ * @param options.username default: what GitHub takes. @param options.onRequest called while a client is waiting, when its processes can be inspected.
  */
-export function startGitServer(options: { root: string; password: string; onRequest?: () => void }) {
-  const { root, password, onRequest } = options;
-  const expected = `Basic ${Buffer.from(`x-access-token:${password}`).toString("base64")}`;
+export function startGitServer(options: {
+  root: string;
+  password: string;
+  username?: string;
+  onRequest?: () => void;
+}) {
+  const { root, password, username = "x-access-token", onRequest } = options;
+  const authorizations: (string | null)[] = [];
+  const expected = `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`;
   const backend = join(Bun.spawnSync(["git", "--exec-path"]).stdout.toString().trim(), "git-http-backend");
   const server = Bun.serve({
     port: 0,
     hostname: "127.0.0.1",
     async fetch(request) {
       onRequest?.();
+      authorizations.push(request.headers.get("authorization"));
       if (request.headers.get("authorization") !== expected)
         return new Response("no", { status: 401, headers: { "www-authenticate": 'Basic realm="git"' } });
       const url = new URL(request.url);
@@ -32,7 +39,7 @@ export function startGitServer(options: { root: string; password: string; onRequ
           CONTENT_TYPE: request.headers.get("content-type") ?? "",
           HTTP_CONTENT_ENCODING: request.headers.get("content-encoding") ?? "",
           HTTP_GIT_PROTOCOL: request.headers.get("git-protocol") ?? "",
-          REMOTE_USER: "x-access-token",
+          REMOTE_USER: username,
         },
         stdin: new Blob([await request.arrayBuffer()]),
         stdout: "pipe",
@@ -48,5 +55,10 @@ export function startGitServer(options: { root: string; password: string; onRequ
       return new Response(output.subarray(end + 4), { status, headers });
     },
   });
-  return { url: `http://127.0.0.1:${server.port}`, stop: () => server.stop(true) };
+  return {
+    url: `http://127.0.0.1:${server.port}`,
+    /** Of every request. */
+    authorizations: authorizations as readonly (string | null)[],
+    stop: () => server.stop(true),
+  };
 }
