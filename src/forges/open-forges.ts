@@ -1,10 +1,14 @@
 import type { ForgeHost } from "../config/forge-hosts.ts";
 import type { Forge, ForgeRepository } from "./forge.ts";
+import { openGiteaForge } from "./gitea/gitea-forge.ts";
 import { openGithubForge } from "./github/github-forge.ts";
+import { openGitlabForge } from "./gitlab/gitlab-forge.ts";
 import { hostedRepository, isNamedRepository } from "./hosts.ts";
 
-const OPEN: Readonly<Partial<Record<ForgeHost["kind"], (host: ForgeHost) => Forge>>> = {
+const OPEN: Readonly<Record<ForgeHost["kind"], (host: ForgeHost) => Forge>> = {
   github: openGithubForge,
+  gitlab: openGitlabForge,
+  gitea: openGiteaForge,
 };
 
 export interface Forges {
@@ -14,7 +18,7 @@ export interface Forges {
 
 /** Opens nothing yet: each call of a forge connects by itself. */
 export function openForges(hosts: readonly ForgeHost[]): Forges {
-  const forges = new Map(hosts.map((host) => [host, OPEN[host.kind]?.(host)]));
+  const forges = new Map(hosts.map((host) => [host, OPEN[host.kind](host)]));
   return {
     forgeOf(repositoryUrl) {
       const found = hostedRepository(hosts, repositoryUrl);
