@@ -41,6 +41,7 @@ describeEachDatabase("creating sessions", (database) => {
       cancellationStatus: null,
       cancelledAt: null,
       cancelledBy: null,
+      commentsVersion: 0,
       messages: [
         {
           role: "user",
