@@ -29,7 +29,10 @@ export async function examine(config: Config, forgotten: Forgotten): Promise<Fin
       ? one("allocator", () => allocatorFound(allocatorUrl), "check IP_ALLOCATOR_URL")
       : [],
     one("git", () => gitFound(config), "install git"),
-    gitHostFound(config).then((found) => (found ? [{ check: "git host", ...found }] : [])),
+    ...config.forges.map(async (host) => {
+      const found = await gitHostFound(host, config);
+      return found ? [{ check: "git host", ...found }] : [];
+    }),
     one("agent", () => agentFound(config), "check AGENT"),
     isolationFindings(config).catch((error: unknown) => [
       { check: "isolation", ...warn(messageOf(error), "install bubblewrap") },

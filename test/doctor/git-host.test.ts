@@ -1,11 +1,16 @@
 import { expect, test } from "bun:test";
 import { networkInterfaces } from "node:os";
 import { gitHostFound } from "../../src/doctor/git-host.ts";
+import { Secret } from "../../src/shared/secret.ts";
 
-const found = (githubUrl: string, addresses: string[] | undefined, privateGitHosts?: string[]) =>
+const found = (url: string, addresses: string[] | undefined, privateGitHosts?: string[], token?: string) =>
   gitHostFound(
-    { githubUrl, privateGitHosts },
     {
+      ...{ kind: "gitea", url, apiUrl: `${url}/api/v1`, setting: "FORGES" },
+      credential: token === undefined ? undefined : { kind: "token", token: new Secret(token) },
+    },
+    {
+      privateGitHosts,
       async resolve() {
         if (!addresses) throw new Error("not found");
         return addresses;
@@ -34,4 +39,11 @@ test("a public address, and a private one of a listed host, are fine; a name tha
     expect((await found("https://git.example", ["10.0.0.7"], [listed]))?.status).toBe("ok");
   expect((await found("https://git.example", ["10.0.0.7"], ["git.example:8443"]))?.status).toBe("warn");
   expect(await found("https://git.example", undefined)).toBeUndefined();
+});
+
+test("the credential is named, and not shown", async () => {
+  const signedIn = await found("https://git.example", ["140.82.121.4"], [], "t-secret");
+  expect(signedIn?.detail).toBe("git.example has a public address; the token for git.example in FORGES");
+  const without = await found("https://git.example", ["140.82.121.4"]);
+  expect(without?.detail).toEndWith("no credential: it can only read what is public");
 });

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { addressesOfThisMachine, hostOf, isPublic } from "../../egress/addresses.ts";
 import { openGateway } from "../../egress/gateway.ts";
 import { createPolicy, type Decision, spelling } from "../../egress/policy.ts";
+import { listsHostOf } from "../../shared/host-list.ts";
 import { GATEWAY_SOCKET } from "../isolation/isolation.ts";
 import { RepositoryError } from "./git-errors.ts";
 import type { RepoAddress } from "./repo-url.ts";
@@ -34,7 +35,7 @@ export async function openWayOut(options: {
   const { hostname, port: given, protocol } = new URL(address.url);
   const port = given ? Number(given) : protocol === "https:" ? 443 : 80;
   const host = hostOf(hostname);
-  const isListed = privateGitHosts.some((one) => one === hostname || one === `${hostname}:${port}`);
+  const isListed = listsHostOf(privateGitHosts, address.url);
   // A rule that names an address allows it, whatever it is.
   if (host?.isAddress && !isListed) {
     const isOwn = ownAddresses().some((own) => spelling(own) === host.name);
