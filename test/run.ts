@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { findChromium, findCompose, findPostgres, installPackages } from "./harness/machine.ts";
+import { findChromium, findCompose, findGo, findPostgres, installPackages } from "./harness/machine.ts";
 import { type PrivateServer, removeFolder, startPostgres, startRedis } from "./harness/private-servers.ts";
 import { quickTests } from "./harness/quick.ts";
 import { TEST_TIMEOUT_MS } from "./harness/timeouts.ts";
@@ -26,6 +26,7 @@ const PROGRAMS = [
   { name: "bubblewrap", here: () => !!Bun.which("bwrap") },
   { name: "socat", here: () => !!Bun.which("socat") },
   { name: "chromium", here: () => findChromium() !== undefined },
+  { name: "golang-go", here: () => findGo() !== undefined },
   { name: "prometheus", here: () => !!Bun.which("promtool") && !!Bun.which("prometheus") },
   { name: "nix-bin", here: () => !!Bun.which("nix-instantiate") },
   { name: "docker-compose", here: () => findCompose() !== undefined },

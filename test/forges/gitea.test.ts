@@ -2,12 +2,15 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import type { Forge } from "../../src/forges/forge.ts";
 import { openGiteaForge } from "../../src/forges/gitea/gitea-forge.ts";
 import { commit } from "../harness/forge-stand-in.ts";
+import { giteaDescription } from "../harness/gitea-description.ts";
 import { type GiteaStandIn, startGiteaStandIn } from "../harness/gitea-stand-in.ts";
 import { draftOf, faultOf, HEAD, hostOf, TOKEN } from "./fixture.ts";
 
 const REPOSITORY = { path: "owner/project" };
 const BRANCHES = { head: HEAD, base: "main" };
 const { signal } = new AbortController();
+// It may have to be downloaded, which takes longer than a test.
+await giteaDescription();
 let gitea: GiteaStandIn;
 let forge: Forge;
 

@@ -1,8 +1,8 @@
 import type { Json } from "./openapi-schemas.ts";
 
 /**
- * An OpenAPI description of what is used of GitLab's API, after GitLab's own (doc/api/openapi/openapi_v3.yaml of GitLab 19,
- * and doc/api/*.md for what that leaves out, such as bodies of errors): no package of a registry carries GitLab's.
+ * An OpenAPI description of what is used of GitLab's API, written by hand from its documentation: no package of a registry
+ * carries GitLab's own.
  * Replies are described by what GitLab always sends.
  */
 const text: Json = { type: "string" };

@@ -34,6 +34,10 @@ export const NO_CHROMIUM = "Chromium is missing (`npm test` installs it as root 
 export const findChromium = (): string | undefined =>
   BROWSERS.map((name) => Bun.which(name)).find((path) => path !== null) ?? undefined;
 
+/** Go's own installer does not put it on PATH. */
+export const findGo = (): string | undefined =>
+  ["go", "/usr/local/go/bin/go"].map((name) => Bun.which(name)).find((path) => path !== null) ?? undefined;
+
 /** Docker Compose, as a program or as a plugin of docker. It validates files without a running engine. */
 export function findCompose(): readonly [string, ...string[]] | undefined {
   if (Bun.which("docker-compose")) return ["docker-compose"];
