@@ -57,24 +57,34 @@ export const effect = pgTable(
 );
 
 /** The session's pull request, as its host showed it last. */
-export const pullRequest = pgTable("pull_request", {
-  sessionId: uuid("session_id")
-    .primaryKey()
-    .references(() => session.id, { onDelete: "cascade" }),
-  /** What made it, or found it. */
-  effectId: uuid("effect_id").notNull(),
-  number: integer("number").notNull(),
-  url: text("url").notNull(),
-  title: text("title").notNull(),
-  state: text("state", { enum: PULL_REQUEST_STATES }).notNull(),
-  draft: boolean("draft").notNull(),
-  base: text("base").notNull(),
-  /** The last commit that was seen at its head. */
-  head: text("head"),
-  mergeable: boolean("mergeable"),
-  checks: jsonb("checks").$type<readonly KeptCheck[]>(),
-  reviews: jsonb("reviews").$type<readonly KeptReview[]>(),
-  readAt: at("read_at").notNull().defaultNow(),
-  /** By the host's clock. */
-  createdAt: at("created_at").notNull(),
-});
+export const pullRequest = pgTable(
+  "pull_request",
+  {
+    sessionId: uuid("session_id")
+      .primaryKey()
+      .references(() => session.id, { onDelete: "cascade" }),
+    /** What made it, or found it. */
+    effectId: uuid("effect_id").notNull(),
+    number: integer("number").notNull(),
+    url: text("url").notNull(),
+    title: text("title").notNull(),
+    state: text("state", { enum: PULL_REQUEST_STATES }).notNull(),
+    draft: boolean("draft").notNull(),
+    base: text("base").notNull(),
+    /** The last commit that was seen at its head. */
+    head: text("head"),
+    mergeable: boolean("mergeable"),
+    checks: jsonb("checks").$type<readonly KeptCheck[]>(),
+    reviews: jsonb("reviews").$type<readonly KeptReview[]>(),
+    readAt: at("read_at").notNull().defaultNow(),
+    /** When the effect-runner reads it again, because its host has said that it changed. Null: it has not. */
+    lookAt: at("look_at"),
+    /** By the host's clock. */
+    createdAt: at("created_at").notNull(),
+  },
+  (t) => [
+    // Also for all of one repository, whose URL theirs begin with.
+    index("pull_request_url").on(t.url.op("text_pattern_ops")),
+    index("pull_request_look").on(t.lookAt).where(sql`${t.lookAt} is not null`),
+  ],
+);

@@ -8,8 +8,9 @@ import {
 } from "../effects/ledger-store.ts";
 import { ForgeError } from "../forges/forge.ts";
 import { AppError, type ErrorCode, messageOf } from "../shared/errors.ts";
+import { claimLooks, type DueLook, endLook } from "./look-store.ts";
 import { type EffectDeps, makePullRequest, mergePullRequest } from "./perform.ts";
-import { readPullRequest, sessionOf } from "./store.ts";
+import { keepState, readPullRequest, sessionOf } from "./store.ts";
 
 /** Effects that one process performs at a time. */
 const CONCURRENCY = 4;
@@ -25,6 +26,33 @@ export async function performDue(deps: EffectDeps, shutdown: AbortSignal): Promi
     await Promise.all(due.map((one) => perform(deps, one, shutdown)));
     if (due.length < CONCURRENCY) return;
   }
+}
+
+/** Reads again what hosts have said to have changed. */
+export async function lookDue(deps: EffectDeps, shutdown: AbortSignal): Promise<void> {
+  while (!shutdown.aborted) {
+    const due = await claimLooks(deps.orm, CONCURRENCY);
+    await Promise.all(due.map((one) => look(deps, one, shutdown)));
+    if (due.length < CONCURRENCY) return;
+  }
+}
+
+async function look(deps: EffectDeps, { repo, row }: DueLook, shutdown: AbortSignal): Promise<void> {
+  const { orm, logger, targetOf, archiveWhen } = deps;
+  const signal = AbortSignal.any([shutdown, AbortSignal.timeout(TIMEOUT_MS)]);
+  try {
+    const { forge, repository } = targetOf(repo);
+    const now = await forge.readPullRequest(repository, row.number, signal);
+    await keepState(orm, row, now, archiveWhen);
+  } catch (error) {
+    if (shutdown.aborted) return;
+    if (!(error instanceof ForgeError || error instanceof AppError)) throw error;
+    logger.warn("a pull request could not be read", { url: row.url, reason: error.message });
+    const isAway = error instanceof ForgeError && ["rate_limited", "unavailable"].includes(error.fault);
+    // It is due again then.
+    if (isAway) return;
+  }
+  await endLook(orm, row);
 }
 
 async function perform(deps: EffectDeps, effect: Effect, shutdown: AbortSignal): Promise<void> {

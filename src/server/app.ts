@@ -27,6 +27,7 @@ import type { Reviews } from "../review/reviews.ts";
 import { reviewRoutes } from "../review/routes.ts";
 import { repoRules } from "../sandboxes/git/repo-url.ts";
 import { sessionRoutes } from "../sessions/routes.ts";
+import { forgeWebhookRoutes } from "../webhooks/forge-routes.ts";
 import { webhookRoutes } from "../webhooks/routes.ts";
 import { clientAddress, isFromHere } from "./client-address.ts";
 import { docs } from "./docs.ts";
@@ -122,5 +123,6 @@ export function createApp(options: AppOptions) {
     .use(auditRoutes({ orm, guard }))
     .use(ticketRoutes({ orm, guard }))
     .use(liveRoutes({ orm, hub, guard: streamGuard, verifier }))
-    .use(webhookRoutes({ orm, config, limits, logger }));
+    .use(webhookRoutes({ orm, config, limits, logger }))
+    .use(forgeWebhookRoutes({ orm, config, limits }));
 }

@@ -90,6 +90,18 @@ const generator = (version: string) =>
             name: "X-Webhook-Signature",
             description: "`sha256=` and the hexadecimal HMAC-SHA256 of `<timestamp>.<body>`",
           },
+          ForgeSignature: {
+            type: "apiKey",
+            in: "header",
+            name: "X-Hub-Signature-256",
+            description: "`sha256=` and the hexadecimal HMAC-SHA256 of the body, by FORGE_WEBHOOK_SECRET",
+          },
+          ForgeToken: {
+            type: "apiKey",
+            in: "header",
+            name: "X-Gitlab-Token",
+            description: "The value of FORGE_WEBHOOK_SECRET",
+          },
           WebhookTimestamp: {
             type: "apiKey",
             in: "header",

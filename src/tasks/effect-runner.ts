@@ -1,4 +1,4 @@
-import { performDue } from "../pull-requests/effect-loop.ts";
+import { lookDue, performDue } from "../pull-requests/effect-loop.ts";
 import { openTargets } from "../pull-requests/targets.ts";
 import { CHANNELS } from "../queue/names.ts";
 import { repoRules } from "../sandboxes/git/repo-url.ts";
@@ -8,7 +8,7 @@ import type { Task } from "./task.ts";
 /** For what is tried again; NOTIFY wakes the task for new ones. */
 const INTERVAL_MS = 2_000;
 
-/** Makes and merges pull requests, each under a lease. Any number of runners may work at a time. */
+/** Makes, merges and reads pull requests, each under a lease. Any number of runners may work at a time. */
 export const effectRunner: Task = async ({ config, database, forges, metrics, logger }) => {
   const shutdown = new AbortController();
   const { labels = [], reviewers = [], archiveWhen } = config.pullRequests;
@@ -17,7 +17,10 @@ export const effectRunner: Task = async ({ config, database, forges, metrics, lo
     ...{ labels, reviewers, archiveWhen, retryMs: config.runLimits.retryTransientMs },
     ...{ ended: metrics.effectEnded, logger },
   };
-  const work = () => performDue(deps, shutdown.signal);
+  const work = async () => {
+    await performDue(deps, shutdown.signal);
+    await lookDue(deps, shutdown.signal);
+  };
   const loop = startLoop({ name: "effect-runner", intervalMs: INTERVAL_MS, logger, work });
   const unlisten = await database.listen(CHANNELS.effect, loop.wake);
   return {

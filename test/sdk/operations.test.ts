@@ -63,6 +63,7 @@ const METHODS: Record<string, (pb: Client) => PromiseLike<unknown>> = {
   handlers_dead_letter_queue_retry_dlq: (pb) => pb.deadLetters.retry(ID),
   handlers_dead_letter_queue_retry_dlq_entries: (pb) => pb.deadLetters.retryMany({ ids: [ID] }),
   handlers_audit_list: (pb) => pb.audit.list(),
+  handlers_webhooks_forge: (pb) => pb.webhooks.forge({}),
   handlers_webhooks_return_item: (pb) => pb.webhooks.returnItem({ item: {} }),
 };
 
@@ -79,6 +80,7 @@ const REPEATABLE = [
   "handlers_events_create_ticket",
   "handlers_prompts_retry",
   "handlers_sessions_cancel",
+  "handlers_webhooks_forge",
   "handlers_webhooks_return_item",
 ];
 

@@ -1,6 +1,8 @@
 import type { APIPromise } from "../api-promise.js";
 import type { RequestOptions } from "../core.js";
 import type {
+  ForgeEventInput,
+  ForgeEventOutput,
   HealthDetailOutput,
   HealthResponse,
   MeOutput,
@@ -36,10 +38,15 @@ export class Health extends Resource {
   }
 }
 
-/** For IP allocators. They have no user's token: send WEBHOOK_SECRET or a signature in `options.headers`. */
+/** For IP allocators and git hosts. They have no user's token: send the secret or a signature in `options.headers`. */
 export class Webhooks extends Resource {
   /** Reports that a borrowed sandbox was returned. */
   returnItem(params: ReturnItemInput, options?: RequestOptions): APIPromise<ReturnItemOutput> {
     return this.request(options, (init) => this.api.handlersWebhooksReturnItem({ body: params, ...init }));
+  }
+
+  /** Reports that a pull request has changed, as its host does. */
+  forge(event: ForgeEventInput, options?: RequestOptions): APIPromise<ForgeEventOutput> {
+    return this.request(options, (init) => this.api.handlersWebhooksForge({ body: event, ...init }));
   }
 }

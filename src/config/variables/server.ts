@@ -160,6 +160,13 @@ export const webhooks = {
     parse: secret(16),
     secret: true,
   },
+  /** Undefined: webhooks of git hosts are disabled. */
+  forgeWebhookSecret: {
+    env: "FORGE_WEBHOOK_SECRET",
+    doc: "Secret of the webhooks of GitHub, GitLab, Gitea and Forgejo to POST /webhook/forge, at least 16 characters. Unset: they are disabled.",
+    parse: secret(16),
+    secret: true,
+  },
   railway: {
     apiKey: {
       env: "RAILWAY_API_KEY",
