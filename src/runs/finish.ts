@@ -110,7 +110,11 @@ export function describeWork(run: ClaimedRun, work: WorkResult): string {
   if (work.commits === 0)
     return `No changes: branch ${run.branch} has no commit that ${run.targetBranch} lacks.`;
   const commits = work.commits === 1 ? "1 commit" : `${work.commits} commits`;
-  if (work.push.pushed)
-    return `Branch ${run.branch} (${commits}, tip ${work.head}) was pushed to ${work.push.to}.`;
+  if (work.push.pushed) {
+    const joined = work.push.joined
+      ? " It has been merged with what somebody else had pushed there meanwhile."
+      : "";
+    return `Branch ${run.branch} (${commits}, tip ${work.head}) was pushed to ${work.push.to}.${joined}`;
+  }
   return `Branch ${run.branch} (${commits}, tip ${work.head}) was not pushed: ${work.push.reason}`;
 }

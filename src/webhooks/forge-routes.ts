@@ -42,7 +42,8 @@ export function forgeWebhookRoutes(options: {
           throw allowance?.refusal ?? refusal;
         }
         requireIdentity(request);
-        context.body = parseJson(raw);
+        // The schema judges what it is.
+        context.body = parseJson(raw) as typeof context.body;
       },
       body: "ForgeEventInput",
       detail: {

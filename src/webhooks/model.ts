@@ -2,11 +2,10 @@ import { t } from "elysia";
 import { AnyJson } from "../api/schemas.ts";
 
 export const webhookModels = {
-  ForgeEventInput: {
-    ...AnyJson,
+  ForgeEventInput: t.Record(t.String(), AnyJson, {
     description: "The event, as the host sends it",
     examples: [{ action: "closed", pull_request: { html_url: "https://github.com/owner/name/pull/7" } }],
-  },
+  }),
   ForgeEventOutput: t.Object({
     success: t.Boolean(),
     message: t.String({ examples: ["A pull request is read again"] }),

@@ -7,8 +7,8 @@ import { session } from "../../src/db/tables.ts";
 import { lookDue } from "../../src/pull-requests/effect-loop.ts";
 import { ask, makeApp } from "../harness/app.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
-import { downloadGithubDescriptions } from "../harness/github-description.ts";
 import { addPull } from "../harness/github/state.ts";
+import { downloadGithubDescriptions } from "../harness/github-description.ts";
 import { startGithubStandIn } from "../harness/github-stand-in.ts";
 import { seedSession } from "../harness/seed.ts";
 import { COMMIT, effectDeps, pushedSession } from "../pull-requests/fixture.ts";
@@ -33,7 +33,11 @@ async function kept(database: Database, url: string, more: Partial<typeof pullRe
 }
 
 describeEachDatabase("webhooks of git hosts", (database) => {
-  const deliver = (body: unknown, headers: Record<string, string> = signed(body), secret: string | null = SECRET) =>
+  const deliver = (
+    body: unknown,
+    headers: Record<string, string> = signed(body),
+    secret: string | null = SECRET,
+  ) =>
     ask(
       makeApp({ database: database(), env: secret === null ? {} : { FORGE_WEBHOOK_SECRET: secret } }),
       undefined,
@@ -59,16 +63,30 @@ describeEachDatabase("webhooks of git hosts", (database) => {
     const own = await kept(database(), `${repository}/pull/1`);
     const other = await kept(database(), `https://git.example.com/ownXer/${repository.slice(-36)}/pull/1`);
     const longer = await kept(database(), `${repository}-more/pull/1`);
-    const text = JSON.stringify(event).replace("URL", `${repository}/pull/1`).replace("REPOSITORY", repository);
+    const text = JSON.stringify(event)
+      .replace("URL", `${repository}/pull/1`)
+      .replace("REPOSITORY", repository);
     const reply = await deliver(JSON.parse(text));
     expect(reply.body).toMatchObject({ success: true, message: "A pull request is read again" });
-    expect([await isWanted(own), await isWanted(other), await isWanted(longer)]).toEqual([true, false, false]);
+    expect([await isWanted(own), await isWanted(other), await isWanted(longer)]).toEqual([
+      true,
+      false,
+      false,
+    ]);
   });
 
   test("what is about no session, or about nothing, is answered and changes nothing", async () => {
-    for (const body of [{}, [], { zen: "x" }, { pull_request: { html_url: 7 } }, { repository: { html_url: "file:///" } }]) {
+    for (const body of [
+      {},
+      { zen: "x" },
+      { pull_request: { html_url: 7 } },
+      { repository: { html_url: "file:///" } },
+    ]) {
       const reply = await deliver(body);
-      expect([reply.status, reply.body.message]).toEqual([200, "No session has an open pull request that this is about"]);
+      expect([reply.status, reply.body.message]).toEqual([
+        200,
+        "No session has an open pull request that this is about",
+      ]);
     }
   });
 
@@ -83,7 +101,8 @@ describeEachDatabase("webhooks of git hosts", (database) => {
       // Whoever signs is judged by the signature.
       { ...signed(body, "another-secret-of-forges"), "x-gitlab-token": SECRET },
     ];
-    for (const headers of refused) expect((await deliver(body, headers)).body).toMatchObject({ code: "unauthorized" });
+    for (const headers of refused)
+      expect((await deliver(body, headers)).body).toMatchObject({ code: "unauthorized" });
     expect((await deliver(body, { "x-gitlab-token": SECRET })).status).toBe(200);
     expect((await deliver(body, signed(body), null)).body).toMatchObject({ code: "webhooks_closed" });
   });
@@ -94,15 +113,27 @@ describeEachDatabase("webhooks of git hosts", (database) => {
       const { sessionId, branch, repository } = await pushedSession(database(), github);
       const pull = addPull(repository, { head: branch, base: "main" });
       const url = `${github.url}/${repository.path}/pull/${pull.number}`;
-      await database().orm.insert(pullRequest).values({
-        ...{ sessionId, effectId: crypto.randomUUID(), number: pull.number, url, title: "A title", state: "open" },
-        ...{ draft: false, base: "main", head: COMMIT, readAt: new Date(0), createdAt: new Date(0) },
-      });
+      await database()
+        .orm.insert(pullRequest)
+        .values({
+          ...{
+            sessionId,
+            effectId: crypto.randomUUID(),
+            number: pull.number,
+            url,
+            title: "A title",
+            state: "open",
+          },
+          ...{ draft: false, base: "main", head: COMMIT, readAt: new Date(0), createdAt: new Date(0) },
+        });
       const deps = effectDeps(database(), github.host(github.addToken()), { archiveWhen: "merged" });
       const read = async () => {
         await deliver({ pull_request: { html_url: url, merged: true, state: "closed" } });
         await lookDue(deps, never);
-        const [row] = await database().orm.select().from(pullRequest).where(eq(pullRequest.sessionId, sessionId));
+        const [row] = await database()
+          .orm.select()
+          .from(pullRequest)
+          .where(eq(pullRequest.sessionId, sessionId));
         const [own] = await database().orm.select().from(session).where(eq(session.id, sessionId));
         return { state: row?.state, lookAt: row?.lookAt, status: own?.sessionStatus };
       };

@@ -67,7 +67,7 @@ export async function pushBranch(options: {
       return { pushed: true, to: display };
     const isReplaced = found !== undefined && found === replaces && found === pushes.commit;
     if (found !== undefined && !isReplaced && !listing.includes("\nrelation\tolder"))
-      return refuse(pushFailure(address, "[rejected]"));
+      return { pushed: false, reason: pushFailure(address, "[rejected]"), theirs: found };
     await pushes.record(tip, `${display}#${branch}`, isReplaced ? found : undefined);
     const push = await withSource(PUSH, [url, tip, branch, found ?? ""], signal, { push: true });
     if (push.code === 0) {

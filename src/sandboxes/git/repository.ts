@@ -156,10 +156,10 @@ export function openRepositoryStore(options: {
   };
 
   const importBundle: RepositoryStore["importBundle"] = (request, { bundle, start, replaces }, signal) => {
-    const work = async () => {
-      const found = bundle === undefined ? { tip: start, offset: "" } : await packOf(bundle);
-      const args = [sessionRefs(request.sessionId), found.tip, found.offset, ...sizes, start];
-      const how = { timeoutIsFinal: true, ...(bundle !== undefined && { stdin: { file: bundle } }) };
+    /** Makes a commit the session's work. */
+    const keep = async (commit: string, offset: string) => {
+      const args = [sessionRefs(request.sessionId), commit, offset, ...sizes, start];
+      const how = { timeoutIsFinal: true, ...(bundle !== undefined && offset !== "" && { stdin: { file: bundle } }) };
       const imported = async (inTime: AbortSignal) => {
         const result = await inStore(IMPORT, args, inTime, how);
         if (result.code === EXIT.tooLarge) throw tooLarge();
@@ -178,17 +178,53 @@ export function openRepositoryStore(options: {
       });
       const [line = "", ...ids] = output.trim().split("\n");
       const [tip = "", count, head = "", added] = line.split(" ");
-      const result = {
+      return {
         ...{ start, commits: Number(count), commit: tip, head },
         added: { count: Number(added), ids },
       };
-      if (result.commits === 0)
-        return { ...result, push: { pushed: false, reason: "nothing changed" } as const };
-      await usesCredential(request);
+    };
+
+    const pushed = async (result: Omit<WorkResult, "push">): Promise<WorkResult> => {
+      const tip = result.commit;
       const push = await pushBranch({ storeGit, request, tip, branchPrefix, replaces, signal });
       if (push.pushed) return { ...result, push };
       const kept = await keepUnpushed(storeGit, request, { tip, folder: join(dataDir, "git") }, signal);
-      return { ...result, push: { ...push, reason: `${push.reason} ${kept ? KEPT : KEPT_HERE}` } };
+      if (push.theirs === undefined)
+        return { ...result, push: { ...push, reason: `${push.reason} ${kept ? KEPT : KEPT_HERE}` } };
+      // The branch may have grown again meanwhile: the next prompt begins with what it has then.
+      const reason = `${push.reason} The work is kept as the commit ${result.head}, and the next prompt begins with what is on the branch.`;
+      return { ...result, push: { ...push, reason } };
+    };
+
+    /** With what others have pushed to the session's branch meanwhile. */
+    const joined = async (own: WorkResult, theirs: string): Promise<WorkResult> => {
+      const message = `Merge what was pushed to ${request.branch}\n\nSession: ${request.sessionId}\n`;
+      const merge = (inTime: AbortSignal) =>
+        synced(
+          storeGit,
+          { head: own.commit, target: theirs },
+          { strategy: "merge", message, author },
+          inTime,
+        );
+      try {
+        const { start, added } = own;
+        const result = await pushed({ ...(await keep(await diskLasts(signal, merge), "")), start, added });
+        return result.push.pushed ? { ...result, push: { ...result.push, joined: true } } : result;
+      } catch (error) {
+        if (!(error instanceof RepositoryError) || error.transient || own.push.pushed) throw error;
+        return { ...own, push: { ...own.push, reason: `${own.push.reason} ${error.message}` } };
+      }
+    };
+
+    const work = async () => {
+      const found = bundle === undefined ? { tip: start, offset: "" } : await packOf(bundle);
+      const result = await keep(found.tip, found.offset);
+      if (result.commits === 0)
+        return { ...result, push: { pushed: false, reason: "nothing changed" } as const };
+      await usesCredential(request);
+      const own = await pushed(result);
+      const theirs = own.push.pushed ? undefined : own.push.theirs;
+      return theirs === undefined || replaces !== undefined ? own : joined(own, theirs);
     };
     return inTurn(work, signal);
   };

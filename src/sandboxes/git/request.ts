@@ -70,5 +70,11 @@ export interface WorkResult {
   push: PushResult;
 }
 
-/** Where the branch was pushed to, or why it was not pushed. `hostIsAway`: a later push may succeed. */
-export type PushResult = { pushed: true; to: string } | { pushed: false; reason: string; hostIsAway?: true };
+/**
+ * Where the branch was pushed to, or why it was not pushed.
+ * `joined`: it has commits that others had pushed to it meanwhile. `hostIsAway`: a later push may succeed. `theirs`: what the
+ * branch has, which the work does not contain.
+ */
+export type PushResult =
+  | { pushed: true; to: string; joined?: true }
+  | { pushed: false; reason: string; hostIsAway?: true; theirs?: string };
