@@ -159,7 +159,10 @@ export function openRepositoryStore(options: {
     /** Makes a commit the session's work. */
     const keep = async (commit: string, offset: string) => {
       const args = [sessionRefs(request.sessionId), commit, offset, ...sizes, start];
-      const how = { timeoutIsFinal: true, ...(bundle !== undefined && offset !== "" && { stdin: { file: bundle } }) };
+      const how = {
+        timeoutIsFinal: true,
+        ...(bundle !== undefined && offset !== "" && { stdin: { file: bundle } }),
+      };
       const imported = async (inTime: AbortSignal) => {
         const result = await inStore(IMPORT, args, inTime, how);
         if (result.code === EXIT.tooLarge) throw tooLarge();
