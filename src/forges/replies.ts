@@ -1,7 +1,7 @@
 import { type Static, type TSchema, Type as t } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import type { ForgeHost } from "../config/forge-hosts.ts";
-import { ForgeError } from "./forge.ts";
+import { ForgeError, type ForgeFault } from "./forge.ts";
 
 /** Longest title and name that is handed on, characters. */
 const TEXT_LENGTH = 1_000;
@@ -10,6 +10,8 @@ const QUOTE_LENGTH = 500;
 const URL_LENGTH = 2_000;
 /** Pages of a list that are read: a host may send them without end. */
 const MAX_PAGES = 20;
+/** The longest wait that is believed, milliseconds; a later one is tried in vain once. */
+const LONGEST_LIMIT_MS = 24 * 3_600_000;
 
 export const nullable = <S extends TSchema>(schema: S) => t.Union([schema, t.Null()]);
 export const COMMIT = t.String({ pattern: "^([0-9a-f]{40}|[0-9a-f]{64})$" });
@@ -70,6 +72,22 @@ export async function firstOf<T>(
   }
   return undefined;
 }
+
+/** Between a host's name and what was asked of it, in error messages. */
+export const VERBS: Readonly<Record<ForgeFault, string>> = {
+  unauthorised: "does not accept the credential with which to",
+  forbidden: "does not permit to",
+  missing: "has not found what it needs to",
+  exists: "refused to",
+  conflict: "refused to",
+  invalid: "refused to",
+  rate_limited: "limits the number of requests, and refused to",
+  unavailable: "failed to",
+};
+
+/** When a limit of requests ends. @param wait as the host says it, milliseconds. */
+export const believedEnd = (wait: number): Date =>
+  new Date(Date.now() + Math.min(LONGEST_LIMIT_MS, Math.max(0, wait)));
 
 export const shortened = (text: string): string => text.slice(0, TEXT_LENGTH);
 

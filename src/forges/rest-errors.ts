@@ -1,10 +1,7 @@
 import type { ForgeHost } from "../config/forge-hosts.ts";
 import { isUnavailableStatus, retryAfterMs } from "../shared/http-status.ts";
 import { ForgeError, type ForgeFault } from "./forge.ts";
-import { oneLine } from "./replies.ts";
-
-/** The longest wait that is believed, milliseconds; a later one is tried in vain once. */
-const LONGEST_LIMIT_MS = 24 * 3_600_000;
+import { believedEnd, oneLine, VERBS } from "./replies.ts";
 
 /** The host answered that it will not. `explained` makes a ForgeError of it, which says what was asked. */
 export class RestRefusal extends Error {
@@ -75,17 +72,6 @@ export async function whatIsRefused(
 
 const FINAL: readonly ForgeFault[] = ["forbidden", "missing", "conflict", "invalid"];
 
-const VERBS: Readonly<Record<ForgeFault, string>> = {
-  unauthorised: "does not accept the credential with which to",
-  forbidden: "does not permit to",
-  missing: "has not found what it needs to",
-  exists: "refused to",
-  conflict: "refused to",
-  invalid: "refused to",
-  rate_limited: "limits the number of requests, and refused to",
-  unavailable: "failed to",
-};
-
 function usualFault(status: number): ForgeFault {
   if (status === 401) return "unauthorised";
   if (status === 403) return "forbidden";
@@ -117,7 +103,7 @@ function limitedUntil({ status, headers }: RestRefusal): Date | undefined {
   const reset = headers.get("ratelimit-reset");
   const wait = retryAfterMs(headers) ?? (reset ? Number(reset) * 1000 - Date.now() : Number.NaN);
   if (!Number.isFinite(wait)) return undefined;
-  return new Date(Date.now() + Math.min(LONGEST_LIMIT_MS, Math.max(0, wait)));
+  return believedEnd(wait);
 }
 
 /** GitLab: `message` (a text, texts, or texts by field), or `error` and `error_description`. Gitea: `message`. */

@@ -4,6 +4,7 @@ import { Value } from "@sinclair/typebox/value";
 import { messageOf } from "../../shared/errors.ts";
 import { retryAfterMs } from "../../shared/http-status.ts";
 import { ForgeError, type ForgeFault } from "../forge.ts";
+import { believedEnd, oneLine, VERBS } from "../replies.ts";
 
 /** The headers of a reply that are read, here and by Octokit's plugins. */
 export const REPLY_HEADERS = [
@@ -15,10 +16,6 @@ export const REPLY_HEADERS = [
   "x-github-sso",
 ];
 
-/** Longest quotation of GitHub's own words, characters. */
-const QUOTE_LENGTH = 500;
-/** The longest wait that is believed, milliseconds; a later one is tried in vain once. */
-const LONGEST_LIMIT_MS = 24 * 3_600_000;
 const SECONDARY_LIMIT_MS = 60_000;
 
 /** What a request was for, in error messages. */
@@ -70,17 +67,6 @@ export function githubError(error: unknown, doing: Doing): unknown {
   );
 }
 
-const VERBS: Readonly<Record<ForgeFault, string>> = {
-  unauthorised: "does not accept the credential with which to",
-  forbidden: "does not permit to",
-  missing: "has not found what it needs to",
-  exists: "refused to",
-  conflict: "refused to",
-  invalid: "refused to",
-  rate_limited: "is too busy to",
-  unavailable: "failed to",
-};
-
 function faultOf(status: number, { errors }: Words): ForgeFault {
   if (status === 401) return "unauthorised";
   if (status === 403) return "forbidden";
@@ -126,7 +112,7 @@ function limitedUntil(status: number, headers: Headers, text: string): Date | un
   if (status === 403 && !secondary && !spent && asked === undefined) return undefined;
   const reset = spent ? Number(headers.get("x-ratelimit-reset")) * 1000 - Date.now() : Number.NaN;
   const wait = asked ?? (Number.isFinite(reset) && !secondary ? reset : SECONDARY_LIMIT_MS);
-  return new Date(Date.now() + Math.min(LONGEST_LIMIT_MS, Math.max(0, wait)));
+  return believedEnd(wait);
 }
 
 function wordsOf(data: unknown): Words {
@@ -142,13 +128,6 @@ function faultText(fault: unknown): string {
   if (typeof message === "string") return oneLine(message);
   return oneLine([resource, field, code].filter((one) => typeof one === "string").join(" "));
 }
-
-const oneLine = (text: string): string =>
-  text
-    .slice(0, QUOTE_LENGTH)
-    .replace(/[\p{C}\s]+/gu, " ")
-    .trim()
-    .replace(/\.$/, "");
 
 /** @throws ForgeError unless the reply is what the schema says: what a host sends is not trusted. */
 export function checkReply<S extends TSchema>(

@@ -1,10 +1,7 @@
 import type { ForgeHost } from "../../config/forge-hosts.ts";
 import type { Check, ForgeRepository, PullRequest, Review } from "../forge.ts";
+import { pageUrl, shortened } from "../replies.ts";
 import type { CheckRun, CommitStatus, Pull, PullDetail, PullReview } from "./replies.ts";
-
-/** Longest title and name that is handed on, characters. */
-const TEXT_LENGTH = 1_000;
-const URL_LENGTH = 2_000;
 
 /** A pull request as the seam knows it, without its checks and reviews. */
 export function pullRequestOf(
@@ -15,7 +12,7 @@ export function pullRequestOf(
     number: pull.number,
     // Made here, not read: people follow it.
     url: `${host.url}/${repository.path}/pull/${pull.number}`,
-    title: pull.title.slice(0, TEXT_LENGTH),
+    title: shortened(pull.title),
     state: pull.merged_at ? "merged" : pull.state,
     draft: pull.draft ?? false,
     head: pull.head.sha,
@@ -28,7 +25,7 @@ export function pullRequestOf(
 }
 
 export const checkOfRun = (run: CheckRun): Check => ({
-  name: run.name.slice(0, TEXT_LENGTH),
+  name: shortened(run.name),
   status: run.status === "completed" ? conclusionOf(run.conclusion) : "pending",
   url: pageUrl(run.html_url),
 });
@@ -40,7 +37,7 @@ function conclusionOf(conclusion: string | null): Check["status"] {
 }
 
 export const checkOfStatus = (status: CommitStatus): Check => ({
-  name: status.context.slice(0, TEXT_LENGTH),
+  name: shortened(status.context),
   status: status.state === "success" ? "passed" : status.state === "pending" ? "pending" : "failed",
   url: pageUrl(status.target_url),
 });
@@ -81,10 +78,3 @@ const VERDICTS: Readonly<Partial<Record<string, Review["state"]>>> = {
   COMMENTED: "commented",
   DISMISSED: "commented",
 };
-
-/** Only what a browser may open: whoever writes to the repository sets these. */
-function pageUrl(text: string | null | undefined): string | null {
-  if (!text || text.length > URL_LENGTH) return null;
-  const url = URL.parse(text);
-  return url && /^https?:$/.test(url.protocol) && !url.username && !url.password ? url.href : null;
-}

@@ -1,15 +1,8 @@
-import { type Static, type TSchema, Type as t } from "@sinclair/typebox";
+import { type Static, Type as t } from "@sinclair/typebox";
+import { BRANCH, COMMIT, nullable, pageOf, TIME } from "../replies.ts";
 
 /** What is read of GitHub's replies. Other fields are ignored. */
 
-const nullable = <S extends TSchema>(schema: S) => t.Union([schema, t.Null()]);
-const commit = t.String({ pattern: "^([0-9a-f]{40}|[0-9a-f]{64})$" });
-/** Any of it makes a valid Date. */
-const time = t.String({
-  pattern:
-    "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01])T([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(\\.\\d{1,9})?(Z|[+-][01]\\d:[0-5]\\d)$",
-});
-const branchName = t.String({ maxLength: 1_000 });
 const user = t.Object({ login: t.String({ minLength: 1, maxLength: 100 }) });
 const link = t.Optional(nullable(t.String()));
 
@@ -18,16 +11,16 @@ export const PULL = t.Object({
   title: t.String(),
   state: t.Union([t.Literal("open"), t.Literal("closed")]),
   draft: t.Optional(t.Boolean()),
-  created_at: time,
-  merged_at: nullable(time),
+  created_at: TIME,
+  merged_at: nullable(TIME),
   user: nullable(user),
   // Null: the fork that it came from is gone.
-  head: t.Object({ ref: branchName, sha: commit, repo: nullable(t.Object({ id: t.Integer() })) }),
-  base: t.Object({ ref: branchName, repo: t.Object({ id: t.Integer() }) }),
+  head: t.Object({ ref: BRANCH, sha: COMMIT, repo: nullable(t.Object({ id: t.Integer() })) }),
+  base: t.Object({ ref: BRANCH, repo: t.Object({ id: t.Integer() }) }),
 });
 export type Pull = Static<typeof PULL>;
 
-export const PULLS = t.Array(PULL, { maxItems: 100 });
+export const PULLS = pageOf(PULL);
 
 export const PULL_DETAIL = t.Composite([
   PULL,
@@ -47,21 +40,21 @@ const CHECK_RUN = t.Object({
   html_url: link,
 });
 export type CheckRun = Static<typeof CHECK_RUN>;
-export const CHECK_RUNS = t.Object({ check_runs: t.Array(CHECK_RUN, { maxItems: 100 }) });
+export const CHECK_RUNS = t.Object({ check_runs: pageOf(CHECK_RUN) });
 
 const STATUS = t.Object({ context: t.String(), state: t.String(), target_url: link });
 export type CommitStatus = Static<typeof STATUS>;
-export const STATUSES = t.Object({ statuses: t.Array(STATUS, { maxItems: 100 }) });
+export const STATUSES = t.Object({ statuses: pageOf(STATUS) });
 
 const REVIEW = t.Object({
   user: nullable(user),
   state: t.String(),
-  submitted_at: t.Optional(time),
+  submitted_at: t.Optional(TIME),
 });
 export type PullReview = Static<typeof REVIEW>;
-export const REVIEWS = t.Array(REVIEW, { maxItems: 100 });
+export const REVIEWS = pageOf(REVIEW);
 
-export const MERGED = t.Object({ sha: commit, merged: t.Literal(true) });
+export const MERGED = t.Object({ sha: COMMIT, merged: t.Literal(true) });
 
 export const INSTALLATION = t.Object({
   id: t.Integer({ minimum: 1 }),
