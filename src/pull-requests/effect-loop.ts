@@ -10,7 +10,8 @@ import { ForgeError } from "../forges/forge.ts";
 import { AppError, type ErrorCode, messageOf } from "../shared/errors.ts";
 import { claimLooks, type DueLook, endLook } from "./look-store.ts";
 import { type EffectDeps, makePullRequest, mergePullRequest } from "./perform.ts";
-import { keepState, readPullRequest, sessionOf } from "./store.ts";
+import { readAgain } from "./read-again.ts";
+import { readPullRequest, sessionOf } from "./store.ts";
 
 /** Effects that one process performs at a time. */
 const CONCURRENCY = 4;
@@ -37,22 +38,20 @@ export async function lookDue(deps: EffectDeps, shutdown: AbortSignal): Promise<
   }
 }
 
-async function look(deps: EffectDeps, { repo, row }: DueLook, shutdown: AbortSignal): Promise<void> {
-  const { orm, logger, targetOf, archiveWhen } = deps;
+async function look(deps: EffectDeps, due: DueLook, shutdown: AbortSignal): Promise<void> {
+  const { orm, logger } = deps;
   const signal = AbortSignal.any([shutdown, AbortSignal.timeout(TIMEOUT_MS)]);
   try {
-    const { forge, repository } = targetOf(repo);
-    const now = await forge.readPullRequest(repository, row.number, signal);
-    await keepState(orm, row, now, archiveWhen);
+    await readAgain(deps, due, signal);
   } catch (error) {
     if (shutdown.aborted) return;
     if (!(error instanceof ForgeError || error instanceof AppError)) throw error;
-    logger.warn("a pull request could not be read", { url: row.url, reason: error.message });
+    logger.warn("a pull request could not be read", { url: due.row.url, reason: error.message });
     const isAway = error instanceof ForgeError && ["rate_limited", "unavailable"].includes(error.fault);
     // It is due again then.
     if (isAway) return;
   }
-  await endLook(orm, row);
+  await endLook(orm, due.row);
 }
 
 async function perform(deps: EffectDeps, effect: Effect, shutdown: AbortSignal): Promise<void> {

@@ -1,7 +1,8 @@
 import type { Orm } from "../db/client.ts";
 import { ForgeError } from "../forges/forge.ts";
 import { AppError } from "../shared/errors.ts";
-import { type ArchiveWhen, keepState, type PullRequestRow, readPullRequest } from "./store.ts";
+import { readAgain } from "./read-again.ts";
+import { type ArchiveWhen, type PullRequestRow, readPullRequest } from "./store.ts";
 import type { TargetOf } from "./targets.ts";
 
 /** How old the state of a pull request may be that is shown. */
@@ -17,15 +18,13 @@ export interface CurrentState {
 
 /** Reads the state of pull requests from their hosts when it is old; readers of one session at a time share one request. */
 export function createStates(options: { orm: Orm; targetOf: TargetOf; archiveWhen: ArchiveWhen }) {
-  const { orm, targetOf, archiveWhen } = options;
+  const { orm } = options;
   const underWay = new Map<string, Promise<string | null>>();
 
   /** @returns why it could not be read. */
   async function refresh(repo: string, row: PullRequestRow): Promise<string | null> {
     try {
-      const { forge, repository } = targetOf(repo);
-      const now = await forge.readPullRequest(repository, row.number, AbortSignal.timeout(TIMEOUT_MS));
-      await keepState(orm, row, now, archiveWhen);
+      await readAgain(options, { repo, row }, AbortSignal.timeout(TIMEOUT_MS));
       return null;
     } catch (error) {
       if (error instanceof ForgeError || error instanceof AppError) return error.message;

@@ -1,5 +1,4 @@
 import { Elysia } from "elysia";
-import { parseJson, readBytes, requireIdentity } from "../api/request-body.ts";
 import { errorResponses, sharedModels } from "../api/schemas.ts";
 import type { RateLimits } from "../auth/guard.ts";
 import type { Config } from "../config/config.ts";
@@ -7,6 +6,7 @@ import type { Orm } from "../db/client.ts";
 import { wantLook } from "../pull-requests/look-store.ts";
 import { authenticateForge, forgeEventIn } from "./forge-event.ts";
 import { webhookModels } from "./model.ts";
+import { readAuthenticated } from "./read-authenticated.ts";
 
 /** Callbacks of git hosts: a pull request has changed. */
 export function forgeWebhookRoutes(options: {
@@ -29,21 +29,13 @@ export function forgeWebhookRoutes(options: {
       return { success: true, message };
     },
     {
-      // The signature covers the bytes as received, and is checked before they are parsed.
       parse: "none",
       async transform(context) {
-        const { request, set } = context;
-        const raw = await readBytes(request);
-        try {
-          authenticateForge({ secret: config.forgeWebhookSecret, headers: request.headers, body: raw });
-        } catch (refusal) {
-          const allowance = await limits?.byAddress(request);
-          Object.assign(set.headers, allowance?.headers);
-          throw allowance?.refusal ?? refusal;
-        }
-        requireIdentity(request);
+        const { headers } = context.request;
+        const authenticate = (body: Uint8Array) =>
+          authenticateForge({ secret: config.forgeWebhookSecret, headers, body });
         // The schema judges what it is.
-        context.body = parseJson(raw) as typeof context.body;
+        context.body = (await readAuthenticated(context, { limits, authenticate })) as typeof context.body;
       },
       body: "ForgeEventInput",
       detail: {

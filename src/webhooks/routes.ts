@@ -1,5 +1,4 @@
 import { Elysia } from "elysia";
-import { parseJson, readBytes, requireIdentity } from "../api/request-body.ts";
 import { errorResponses, sharedModels } from "../api/schemas.ts";
 import type { RateLimits } from "../auth/guard.ts";
 import type { Config } from "../config/config.ts";
@@ -9,6 +8,7 @@ import { AppError } from "../shared/errors.ts";
 import { authenticateCaller } from "./authenticate-caller.ts";
 import { webhookModels } from "./model.ts";
 import { redeploy } from "./railway.ts";
+import { readAuthenticated } from "./read-authenticated.ts";
 import { acceptReturn } from "./store.ts";
 
 /** The IP allocator's callback: a borrowed sandbox was returned. */
@@ -37,26 +37,16 @@ export function webhookRoutes(options: {
       return { success: true, message };
     },
     {
-      // The signature covers the bytes as received, and is checked before they are parsed.
       parse: "none",
       async transform(context) {
-        const { request, set } = context;
-        const raw = await readBytes(request);
-        try {
-          const signature = authenticateCaller({
-            secret: config.webhookSecret,
-            headers: request.headers,
-            body: raw,
-            now: now(),
-          });
+        const { request } = context;
+        const { headers } = request;
+        const authenticate = (body: Uint8Array) => {
+          const secret = config.webhookSecret;
+          const signature = authenticateCaller({ secret, headers, body, now: now() });
           if (signature !== undefined) signatures.set(request, signature);
-        } catch (refusal) {
-          const allowance = await limits?.byAddress(request);
-          Object.assign(set.headers, allowance?.headers);
-          throw allowance?.refusal ?? refusal;
-        }
-        requireIdentity(request);
-        context.body = requireItem(parseJson(raw));
+        };
+        context.body = requireItem(await readAuthenticated(context, { limits, authenticate }));
       },
       body: "ReturnItemInput",
       detail: {
