@@ -11,7 +11,7 @@ import {
 } from "../sandboxes/sandbox.ts";
 import { AppError } from "../shared/errors.ts";
 import { createKeyedMutex } from "../shared/keyed-mutex.ts";
-import { sleep } from "../shared/time.ts";
+import { TimeoutError, withTimeout } from "../shared/time.ts";
 import type { WorkRow } from "./store.ts";
 
 /** The states of a session's branches between which its work lies. */
@@ -118,11 +118,12 @@ export function openBranchFinder(options: {
 
   /** What this machine has; undefined: not all of it. */
   const stored = async (work: WorkRow): Promise<Branches | undefined> => {
-    const ends = await sandboxes.repositoryFor(work).read.commits(work.id, closing.signal);
+    const { read } = sandboxes.repositoryFor(work);
+    const ends = await read.commits(work.id, closing.signal);
     if (!ends) return undefined;
     const last = work.prompts.at(-1)?.commit ?? work.startCommit;
-    const { read } = sandboxes.repositoryFor(work);
-    const hasAll = last === null || last === (await read.mergeBase(last, ends.head, closing.signal));
+    const hasAll =
+      last === null || last === ends.head || last === (await read.mergeBase(last, ends.head, closing.signal));
     return hasAll ? parted(work, ends, closing.signal) : undefined;
   };
 
@@ -132,21 +133,16 @@ export function openBranchFinder(options: {
     const fetched = fetch(work);
     // It goes on when this request has given up, and its failure is then nobody's.
     fetched.catch(() => undefined);
-    const older = await stored(work).catch(() => undefined);
-    const waited = new AbortController();
-    const late = sleep(older ? patience.some : patience.none, waited.signal).then(() => undefined);
+    const within = (ms: number) => withTimeout(ms, fetched, "the fetch has not ended yet");
     try {
-      const result = await Promise.race([fetched, late]);
-      if (result) return result;
+      return await within(patience.some);
     } catch (error) {
-      if (!older) throw error;
-    } finally {
-      waited.abort();
-      late.catch(() => undefined);
+      const older = await stored(work).catch(() => undefined);
+      if (older) return older;
+      if (!(error instanceof TimeoutError)) throw error;
     }
-    if (older) return older;
-    throw new AppError(
-      "repository_unavailable",
+    return orUnavailable(
+      () => within(patience.none - patience.some),
       `The repository ${work.repo} is being fetched, which takes a while the first time; ask again.`,
     );
   };
@@ -158,6 +154,16 @@ export function openBranchFinder(options: {
       await Promise.allSettled(fetching.values());
     },
   };
+}
+
+/** @throws AppError `repository_unavailable` with `message` when `work` takes too long (`withTimeout`); it goes on. */
+export async function orUnavailable<T>(work: () => Promise<T>, message: string): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof TimeoutError)) throw error;
+    throw new AppError("repository_unavailable", message);
+  }
 }
 
 /** Errors about a repository as replies. */

@@ -3,9 +3,9 @@ import type { Orm } from "../db/client.ts";
 import type { GitCommit, Shown } from "../sandboxes/git/reader.ts";
 import type { RepositoryReader, SandboxProvider } from "../sandboxes/sandbox.ts";
 import { AppError, notFound } from "../shared/errors.ts";
-import { TimeoutError, withTimeout } from "../shared/time.ts";
+import { withTimeout } from "../shared/time.ts";
 import { MIB } from "../shared/units.ts";
-import { asReply, type Branches, openBranchFinder } from "./branches.ts";
+import { asReply, type Branches, openBranchFinder, orUnavailable } from "./branches.ts";
 import { type DiffOf, type KeptDiff, openDiffs } from "./diffs.ts";
 import { readWork, type WorkRow } from "./store.ts";
 
@@ -60,12 +60,13 @@ export function openReviews(options: {
 
   /** It goes on when the request has given up, and is kept then. */
   const reading = <T>({ row }: Work, work: (read: RepositoryReader) => Promise<T>): Promise<T> =>
-    asReply(() =>
-      withTimeout(ANSWER_MS, work(sandboxes.repositoryFor(row).read), "git is still reading"),
-    ).catch((error: unknown) => {
-      if (!(error instanceof TimeoutError)) throw error;
-      throw new AppError("repository_unavailable", "This takes longer than a request may; ask again.");
-    });
+    orUnavailable(
+      () =>
+        asReply(() =>
+          withTimeout(ANSWER_MS, work(sandboxes.repositoryFor(row).read), "git is still reading"),
+        ),
+      "This takes longer than a request may; ask again.",
+    );
 
   return {
     async work(userId, sessionId) {

@@ -2,6 +2,7 @@ import {
   type CheckoutRequest,
   RepositoryError,
   SYNC_STRATEGIES,
+  type SyncStrategy,
   type WorkResult,
 } from "../sandboxes/sandbox.ts";
 import { checkoutRequest } from "./checkout-request.ts";
@@ -21,19 +22,20 @@ export async function syncWork(state: RunnerState): Promise<Outcome> {
   requireAttempts(run);
   await requireDisk(deps);
   const signal = AbortSignal.any([life, lease.cancelled]);
-  const work = await sync(state, checkoutRequest(deps, run, writer, signal), signal);
+  const strategy = strategyOf(run.data);
+  const work = await sync(state, strategy, checkoutRequest(deps, run, writer, signal), signal);
   // A later push would not replace the branch.
-  if (strategyOf(run.data) === "rebase" && !work.push.pushed && work.push.hostIsAway)
+  if (strategy === "rebase" && !work.push.pushed && work.push.hostIsAway)
     throw new Outage(describeWork(run, work), "git_host");
   return { status: "Completed", summary: "", usage: {}, work };
 }
 
 async function sync(
   { deps, run }: RunnerState,
+  strategy: SyncStrategy,
   request: CheckoutRequest,
   signal: AbortSignal,
 ): Promise<WorkResult> {
-  const strategy = strategyOf(run.data);
   try {
     return await deps.sandboxes.sync(request, { strategy, message: mergeMessage(run) }, signal);
   } catch (error) {

@@ -86,10 +86,12 @@ export const PATCH = diffScript("-p --binary");
  */
 export const CONFLICTS = `${PRELUDE}
 objects=$(mktemp -d "$HOME/objects.XXXXXX") || exit
+# Also when it is stopped.
+trap 'rm -rf "$objects"' EXIT
+trap 'exit 143' TERM
 GIT_ALTERNATE_OBJECT_DIRECTORIES=$STORE/objects GIT_OBJECT_DIRECTORY=$objects \\
   git merge-tree --write-tree --name-only --no-messages --allow-unrelated-histories -z "$1" "$2"
 code=$?
-rm -rf "$objects"
 if [ "$code" -eq 129 ]; then exit ${EXIT.tooOld}; fi
 if [ "$code" -eq 1 ]; then exit 0; fi
 exit "$code"
