@@ -1,4 +1,5 @@
 import { and, eq, type SQL, sql } from "drizzle-orm";
+import type { AgentEvent } from "../agents/agent.ts";
 import { isUniqueViolation, type Queryable, rowsOf } from "../db/client.ts";
 import type { AgentProcess } from "../db/json-columns.ts";
 import { prompt } from "../db/tables.ts";
@@ -40,6 +41,18 @@ export async function appendRows(
 }
 
 /**
+ * Appends a message, unless the prompt's present attempt has one that says the same, in one statement. @throws LeaseLost
+ */
+export async function appendOnce(
+  orm: Queryable,
+  run: Fence,
+  row: NewMessage & { data: AgentEvent },
+): Promise<void> {
+  if (await insertRows(orm, run, [row], leaseUntold(run, row.data["message"]))) return;
+  if (!(await isHeld(orm, run))) throw new LeaseLost();
+}
+
+/**
  * Begins the next attempt with a message, in one statement, so that a restart that is begun twice has one message: the
  * second time, no agent has stored output since. @throws LeaseLost
  */
@@ -77,6 +90,13 @@ const leaseAdvanced = (run: Fence, { from, to }: Progress) =>
   sql`update prompt set output_offset = ${to}::bigint where id = ${run.promptId}::uuid
     and lease_epoch = ${run.epoch}::bigint and status = 'Running' and output_offset = ${from}::bigint
     returning session_id, redone`;
+
+/** Locks the lease, if the present attempt has no message that says the same. */
+const leaseUntold = (run: Fence, said: unknown) =>
+  sql`select p.session_id, p.redone from prompt p where p.id = ${run.promptId}::uuid and p.lease_epoch = ${run.epoch}::bigint
+    and p.status = 'Running' and not exists (select from message m where m.prompt_id = p.id and m.attempt = p.redone + 1
+      and m.data -> 'message' = ${JSON.stringify(said)}::jsonb)
+    for no key update`;
 
 /** Locks the lease, if an agent has stored output since the attempt began, and begins the next one. */
 const leaseBegunAnew = (run: Fence) =>

@@ -1,6 +1,6 @@
 import { textEvent } from "../agents/events.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
-import { SandboxUnavailable } from "../sandboxes/sandbox.ts";
+import { noticesText, SandboxUnavailable } from "../sandboxes/sandbox.ts";
 import { adoptAgent } from "./adopt-agent.ts";
 import { type AgentRun, type PrepareDeps, resumableIn } from "./agent-run.ts";
 import { checkoutRequest } from "./checkout-request.ts";
@@ -62,6 +62,7 @@ export async function prepare(
       if (!(error instanceof SandboxUnavailable)) throw error;
       throw new Deferred(error.message, "sandbox", Math.max(SANDBOX_DELAY_MS, error.retryAfterMs));
     });
+  if (sandbox.notices.length > 0) await writer.appendOnce(textEvent(noticesText(sandbox.notices)));
   const memory = await deps.memory.restore(run, { sandbox, agent, signal });
   return startWith(deps, run, writer, sandbox, { memory, signal });
 }

@@ -1,4 +1,5 @@
 import { sql } from "drizzle-orm";
+import type { AgentEvent } from "../agents/agent.ts";
 import { recordAudit } from "../db/audit-log.ts";
 import { type Orm, rowsOf, type Transaction } from "../db/client.ts";
 import type { AgentProcess, SandboxConfig } from "../db/json-columns.ts";
@@ -22,7 +23,7 @@ import { type Fence, LeaseLost, lockedLease, updateHeld } from "../lifecycle/fen
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { PromptChange, Retry, Wait } from "../lifecycle/transitions.ts";
 import type { KnownMemory } from "../memory/memory.ts";
-import { appendRows, beginAnew, type Progress, withOutput } from "./append-store.ts";
+import { appendOnce, appendRows, beginAnew, type Progress, withOutput } from "./append-store.ts";
 import { readEgress, upsertEgress } from "./egress-store.ts";
 
 /** A pull request that is to be made without being asked for. */
@@ -58,6 +59,8 @@ export interface RunWriter {
    * takeover neither skips nor repeats a line, even after a crash.
    */
   append(events: readonly unknown[], progress?: Progress): Promise<void>;
+  /** Appends an event, unless the attempt has one with the same message: whatever crashes meanwhile, the user reads it once. */
+  appendOnce(event: AgentEvent): Promise<void>;
   /**
    * Begins the next attempt with this event, which supersedes all messages so far, and forgets the old agent. Changes
    * nothing if no agent has stored output since the last beginning.
@@ -133,6 +136,10 @@ export function openRunWriter(options: {
       // The same ids in each attempt, to recognize what an earlier one has stored.
       const rows = events.map((data) => ({ id: Bun.randomUUIDv7(), data }));
       return retryWhileUnavailable(signal, () => appendRows(orm, run, rows, progress));
+    },
+    appendOnce(data) {
+      const row = { id: Bun.randomUUIDv7(), data };
+      return retryWhileUnavailable(signal, () => appendOnce(orm, run, row));
     },
     beginAnew(data) {
       const row = { id: Bun.randomUUIDv7(), data };

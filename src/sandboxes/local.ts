@@ -16,7 +16,12 @@ const BOUNDS = { memory: "RUN_MEMORY_MB", processes: "RUN_MAX_PROCESSES", output
 
 /** Sandboxes on this machine: the agent works in a checkout in DATA_DIR. */
 export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
-  const sandboxOf = (config: LocalConfig, request: CheckoutRequest, start: string): Sandbox => {
+  const sandboxOf = (
+    config: LocalConfig,
+    request: CheckoutRequest,
+    start: string,
+    notices: readonly string[] = [],
+  ): Sandbox => {
     const { id } = config;
     const hostPaths = machine.pathsOf(id);
     const space = machine.spaceOf(id, request.sessionId);
@@ -28,6 +33,7 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
       },
       hostPaths,
       notes: join(machine.folderOf(id), "notes.json"),
+      notices,
       start: (command, limitMs, gateway) => machine.launch(id, hostPaths, command, limitMs, gateway),
       attach: (record) => machine.attach(id, record),
       restoreState: (keeps, stored) => machine.restoreState(id, request.sessionId, keeps, stored),
@@ -69,16 +75,16 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
         const checkOut = async () => {
           await machine.makeFolders(config.id, request.sessionId);
           const checkout = { fetched, folder: hostPaths.checkout, uid: machine.uidOf(config.id) };
-          await withinQuota({ disk: machine.disk, space, signal }, (inTime) =>
+          return withinQuota({ disk: machine.disk, space, signal }, (inTime) =>
             repository.checkOut(request, checkout, inTime),
           );
         };
         // The sandbox of the one starts while the other fetches. Neither must be at work any more when the folders are removed.
         const steps = [fetched, checkOut()] as const;
         await Promise.allSettled(steps);
-        const [{ start }] = await Promise.all(steps);
+        const [{ start }, notices] = await Promise.all(steps);
         await machine.writeStart(config.id, start);
-        return sandboxOf(config, request, start);
+        return sandboxOf(config, request, start, notices);
       } catch (error) {
         await machine.remove(config.id);
         throw error;

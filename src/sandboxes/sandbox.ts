@@ -15,6 +15,7 @@ import type { StoredState } from "./restore-state.ts";
  */
 
 export { RepositoryError } from "./git/git-errors.ts";
+export { noticesText } from "./git/notices.ts";
 export type { RepositoryReader } from "./git/reader.ts";
 export type { CheckoutRequest, FetchRequest, WorkResult } from "./git/request.ts";
 export { SYNC_STRATEGIES, type SyncStrategy } from "./git/sync.ts";
@@ -34,6 +35,8 @@ export interface Sandbox {
   readonly remote?: RemoteWorkplace | undefined;
   /** A file for the next runner of this sandbox. Isolated agents cannot see it. */
   readonly notes: string;
+  /** What its new checkout has to tell the user, sentences (see git/notices.ts). None once it was opened again. */
+  readonly notices: readonly string[];
   /**
    * @param limitMs when the program is killed, whether a runner watches it or not.
    * @param gateway folder with the socket of the run's gateway; undefined: no network.

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { eq } from "drizzle-orm";
+import { textEvent } from "../../src/agents/events.ts";
 import { message } from "../../src/db/tables.ts";
 import { LeaseLost } from "../../src/lifecycle/fence.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
@@ -87,6 +88,35 @@ describeEachDatabase("a run's writes and their fence", (database) => {
     ]);
     await writer.handOver();
     await expect(writer.beginAnew({ n: 5 })).rejects.toBeInstanceOf(LeaseLost);
+  });
+
+  test("what is to be said once is said once an attempt", async () => {
+    const { orm } = database();
+    const run = await seedRun(database());
+    const writer = writerOf(orm, run);
+    await writer.appendOnce(textEvent("a"));
+    await writer.appendOnce(textEvent("a"));
+    await writer.appendOnce(textEvent("b"));
+    await writer.append([], { from: 0, to: 10 });
+    await writer.beginAnew(textEvent("again"));
+    await writer.appendOnce(textEvent("a"));
+    const rows = await orm
+      .select({ data: message.data, attempt: message.attempt })
+      .from(message)
+      .where(eq(message.promptId, run.promptId))
+      .orderBy(message.seq);
+    const said = rows.map(({ data, attempt }) => [
+      (data as { message: { content: { text: string }[] } }).message.content[0]?.text,
+      attempt,
+    ]);
+    expect(said).toEqual([
+      ["a", 1],
+      ["b", 1],
+      ["again", 2],
+      ["a", 2],
+    ]);
+    await writer.handOver();
+    await expect(writer.appendOnce(textEvent("a"))).rejects.toBeInstanceOf(LeaseLost);
   });
 
   test("a resumed agent that writes nothing does not hide what was written before it", async () => {

@@ -41,6 +41,7 @@ export function allocatorSandboxes(options: {
     request: CheckoutRequest,
     borrowed: Borrowed,
     start: string,
+    notices: readonly string[] = [],
   ): Sandbox => {
     const { id } = config;
     const hostPaths = machine.pathsOf(id);
@@ -57,6 +58,7 @@ export function allocatorSandboxes(options: {
         return { mcpConfig, checkout: `${workFolder(id)}/checkout`, servers };
       },
       notes: join(machine.folderOf(id), "notes.json"),
+      notices,
       start: (command, limitMs, gateway) => machine.launch(id, hostPaths, command, limitMs, gateway),
       attach: (record) => machine.attach(id, record),
       restoreState: (keeps, stored) => machine.restoreState(id, request.sessionId, keeps, stored),
@@ -124,9 +126,9 @@ export function allocatorSandboxes(options: {
       await writeFile(join(hostPaths.home, "mcp.json"), borrowed.item.mcp_json_string, { mode: 0o600 });
       await machine.handOver(config.id, hostPaths.home);
       const remote = remoteOf(borrowed, signal);
-      const start = await checkOutRemotely(remote, { id: config.id, machine, request, signal });
+      const { start, notices } = await checkOutRemotely(remote, { id: config.id, machine, request, signal });
       await machine.writeStart(config.id, start);
-      return sandboxOf(held, request, borrowed, start);
+      return sandboxOf(held, request, borrowed, start, notices);
     },
 
     async reopen(config, request) {

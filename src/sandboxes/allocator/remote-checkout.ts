@@ -11,16 +11,17 @@ export const workFolder = (id: string) => `/tmp/prompt-backend-${id}`;
 
 /**
  * Makes the checkout in a borrowed sandbox, out of a bundle from our copy of the repository.
- * @returns the commit that it starts from. @throws RepositoryError
+ * @returns the commit that it starts from, and what the user must be told of it. @throws RepositoryError
  */
 export async function checkOutRemotely(
   remote: RemoteSandbox,
   options: { id: string; machine: Machine; request: CheckoutRequest; signal: AbortSignal },
-): Promise<string> {
+): Promise<{ start: string; notices: readonly string[] }> {
   const { id, machine, request, signal } = options;
   const folder = workFolder(id);
   const bundle = join(machine.folderOf(id), "in.bundle");
-  const { start, base, head } = await machine.repositoryFor(request).bundle(request, bundle, signal);
+  const repository = machine.repositoryFor(request);
+  const { start, base, head, notices } = await repository.bundle(request, bundle, signal);
   await remote.upload(bundle, `${folder}/in.bundle`);
   await rm(bundle);
   const files = {
@@ -38,7 +39,7 @@ export async function checkOutRemotely(
   };
   for (const [name, text] of Object.entries(files)) await remote.write(`${folder}/${name}`, text);
   await remote.run(`${folder}/checkout.sh`, folder);
-  return start;
+  return { start, notices };
 }
 
 /**

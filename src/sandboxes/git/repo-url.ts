@@ -5,6 +5,7 @@ import type { ForgeHost } from "../../config/forge-hosts.ts";
 import { type HostedRepository, hostedRepository } from "../../forges/hosts.ts";
 import { AppError, messageOf } from "../../shared/errors.ts";
 import { allowedPath, type LocalRules } from "./local-path.ts";
+import { quotedName } from "./notices.ts";
 
 /** Longest branch name, bytes: with ".lock" appended it must still fit into a file name. */
 const BRANCH_BYTES = 200;
@@ -150,11 +151,7 @@ export function checkBranchName(name: string, field = "target_branch"): void {
     /[\u0000-\u0020\u007f~^:?*[\\]/.test(name) ||
     /\.\.|@\{|\/\/|\.$|\/$|^\//.test(name) ||
     name.split("/").some((part) => part.startsWith(".") || part.endsWith(".lock"));
-  if (bad)
-    throw new AppError(
-      "invalid_branch",
-      `${field}: ${JSON.stringify(name.slice(0, 100))} is not a valid branch name`,
-    );
+  if (bad) throw new AppError("invalid_branch", `${field}: ${quotedName(name)} is not a valid branch name`);
 }
 
 /**
@@ -165,7 +162,7 @@ export function checkBranchName(name: string, field = "target_branch"): void {
 export function checkSessionBranch(branch: string, prefix: string, targetBranch?: string): void {
   checkBranchName(branch, "branch");
   const refuse = (why: string): never => {
-    throw new AppError("invalid_branch", `branch: ${JSON.stringify(branch.slice(0, 100))} ${why}`);
+    throw new AppError("invalid_branch", `branch: ${quotedName(branch)} ${why}`);
   };
   if (!branch.startsWith(prefix) || branch === prefix) refuse(`must begin with ${prefix} (BRANCH_PREFIX)`);
   if (branch === targetBranch) refuse("must differ from target_branch");

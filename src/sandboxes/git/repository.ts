@@ -38,22 +38,24 @@ export interface RepositoryStore {
   fetch(request: FetchRequest, signal: AbortSignal): Promise<Fetched>;
   /**
    * Makes a checkout of what is being fetched in an empty folder, which belongs to `uid`.
+   * @returns what the user must be told of it (see notices.ts).
    * @throws RepositoryError, also when nothing was fetched.
    */
   checkOut(
     request: CheckoutRequest,
     checkout: { fetched: Promise<Fetched>; folder: string; uid: number | undefined },
     signal: AbortSignal,
-  ): Promise<void>;
+  ): Promise<string[]>;
   /**
    * Fetches the session's branches and writes them to a bundle at `file`, for a checkout on another machine.
-   * @returns the commit that the checkout starts from, and the bundle's refs of the target branch and of the work.
+   * @returns the commit that the checkout starts from, the bundle's refs of the target branch and of the work, and what the
+   * user must be told of it (see notices.ts).
    */
   bundle(
     request: CheckoutRequest,
     file: string,
     signal: AbortSignal,
-  ): Promise<{ start: string; base: string; head: string }>;
+  ): Promise<{ start: string; base: string; head: string; notices: string[] }>;
   /**
    * Fetches the work from a bundle and pushes it to the session's branch (see push.ts).
    * @param work.bundle undefined: nothing has changed since `start`, the commit that the checkout started from.
@@ -251,6 +253,7 @@ export function openRepositoryStore(options: {
       const result = await git({ script: CHECK_OUT, args, store, ...how }, signal);
       if (result.code === EXIT.tooLarge) throw tooLarge();
       succeeded(result);
+      return [];
     },
 
     async bundle(request, file, signal) {
@@ -263,7 +266,7 @@ export function openRepositoryStore(options: {
       const result = await git({ script: BUNDLE, args, store, ...how }, signal);
       if (result.code === EXIT.tooLarge) throw tooLarge();
       succeeded(result);
-      return { start, base, head };
+      return { start, base, head, notices: [] };
     },
 
     importBundle,
