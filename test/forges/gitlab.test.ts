@@ -89,7 +89,7 @@ test("labels and reviewers are added in one change, once; what GitLab passes ove
     expect.stringContaining("did not ask ben"),
   ]);
   expect(merge).toMatchObject({ labels: ["bug", "agent"], reviewers: [{ username: "ann" }] });
-  expect(changes().map(({ body }) => body)).toEqual([{ add_labels: "agent", reviewer_ids: [1, 2] }]);
+  expect(changes().map(({ body }) => body)).toEqual([{ add_labels: ["agent"], reviewer_ids: [1, 2] }]);
   const held = { labels: ["agent"], reviewers: ["Ann"] };
   expect(await forge.decoratePullRequest(REPOSITORY, 1, held, signal)).toEqual([]);
   expect(changes()).toHaveLength(1);
@@ -175,6 +175,8 @@ test("states: draft, checking, closed, merged, its pipeline alone, and checks th
   expect(await read()).toMatchObject({ state: "closed", mergeable: null });
   merge.state = "merged";
   expect(await read()).toMatchObject({ state: "merged", mergeable: null });
+  merge.pipeline = undefined;
+  expect((await read()).checks).toEqual([]);
   gitlab.intrude(({ path }) =>
     path.endsWith("/statuses") ? Response.json({ message: "403 Forbidden" }, { status: 403 }) : undefined,
   );
@@ -216,16 +218,26 @@ test("what keeps it from being merged is said", async () => {
   merge.status = "ci_must_pass";
   const failed = "(405: 405 Method Not Allowed). Its pipeline must succeed first.";
   expect(await refused()).toEqual(["conflict", failed]);
+  merge.status = "merge_request_blocked";
+  const blocked = "(405: 405 Method Not Allowed). Another merge request must be merged first.";
+  expect(await refused()).toEqual(["conflict", blocked]);
   merge.status = "locked_paths";
   const other = '(405: 405 Method Not Allowed). GitLab calls its state "locked_paths".';
   expect(await refused()).toEqual(["conflict", other]);
   merge.state = "merged";
   expect(await refused()).toEqual(["conflict", "(405: 405 Method Not Allowed). It is merged already."]);
-  gitlab.intrude(() =>
-    Response.json(
-      { message: "This user doesn't have permission to accept this merge request" },
-      { status: 401 },
-    ),
-  );
-  expect((await refused())[0]).toBe("forbidden");
+});
+
+test("a user who may not merge is told from a token that is not good: GitLab answers both in the same words", async () => {
+  gitlab.addMerge({});
+  const merge = (by: Forge) =>
+    faultOf(by.mergePullRequest(REPOSITORY, 1, { head: commit(2), method: "merge" }, signal));
+  gitlab.intrude(() => Response.json({ message: "401 Unauthorized" }, { status: 401 }));
+  const { fault, message } = await merge(forge);
+  expect(fault).toBe("forbidden");
+  expect(message).toContain("needs the scope api, and its user the permission");
+  expect(await merge(openGitlabForge(hostOf("gitlab", gitlab, "another")))).toMatchObject({
+    fault: "unauthorised",
+    message: expect.stringContaining("is wrong, has expired or was revoked"),
+  });
 });

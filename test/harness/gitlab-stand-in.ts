@@ -25,7 +25,8 @@ export interface GitlabMerge {
   labels: string[];
   reviewers: { username: string; state: string }[];
   approvals: { username: string; at: string }[];
-  pipeline: { id: number; status: string } | null;
+  /** Undefined: the token may not read it. */
+  pipeline: { id: number; status: string } | null | undefined;
 }
 
 export interface GitlabStatus {
@@ -44,6 +45,11 @@ export interface GitlabStandIn extends ForgeStandIn {
   readonly statuses: Map<string, GitlabStatus[]>;
   addMerge(merge: Partial<GitlabMerge>): GitlabMerge;
   addStatus(status: Partial<GitlabStatus>): void;
+}
+
+interface Changes {
+  add_labels?: string[];
+  reviewer_ids?: number[];
 }
 
 const USERS = ["ann", "ben"];
@@ -97,13 +103,13 @@ export function startGitlabStandIn({ token }: { token: string }): GitlabStandIn 
     if (!merge) return refusal(404, "404 Not found");
     switch (`${method} ${what}`) {
       case "PUT ":
-        return edit(merge, body as { add_labels?: string; reviewer_ids?: number[] });
+        return edit(merge, body as Changes);
       case "PUT merge":
         return accept(merge, body as { sha: string; squash: boolean });
       case "GET reviewers":
         return { status: 200, body: merge.reviewers.map(reviewerOf) };
       case "GET approvals":
-        return { status: 200, body: { approved_by: merge.approvals.map(approvalOf) } };
+        return { status: 200, body: approvalsOf(merge) };
       default:
         return { status: 200, body: shown(merge) };
     }
@@ -135,8 +141,10 @@ export function startGitlabStandIn({ token }: { token: string }): GitlabStandIn 
     return { status: 201, body: shown(addMerge({ head, base, title, description })) };
   }
 
-  function edit(merge: GitlabMerge, wanted: { add_labels?: string; reviewer_ids?: number[] }): StandInReply {
-    merge.labels.push(...(wanted.add_labels?.split(",") ?? []));
+  function edit(merge: GitlabMerge, wanted: Changes): StandInReply {
+    merge.labels.push(
+      ...(wanted.add_labels ?? []).flatMap((name) => name.split(",").map((one) => one.trim())),
+    );
     if (wanted.reviewer_ids)
       merge.reviewers = wanted.reviewer_ids
         .map((id) => USERS[id - 1] ?? "")
@@ -178,10 +186,12 @@ export function startGitlabStandIn({ token }: { token: string }): GitlabStandIn 
       web_url: `${server.url}/group/sub.group/project/-/merge_requests/${iid}`,
       detailed_merge_status: state === "opened" ? merge.status : "not_open",
       ...{ sha, merge_commit_sha: merge.mergeCommit, squash_commit_sha: merge.squashCommit },
-      head_pipeline: pipeline && {
-        ...{ ...pipeline, iid: 1, project_id: 1, sha, ref: merge.head },
-        web_url: `${server.url}/group/sub.group/project/-/pipelines/${pipeline.id}`,
-      },
+      ...(pipeline !== undefined && {
+        head_pipeline: pipeline && {
+          ...{ ...pipeline, iid: 1, project_id: 1, sha, ref: merge.head },
+          web_url: `${server.url}/group/sub.group/project/-/pipelines/${pipeline.id}`,
+        },
+      }),
     };
   }
 }
@@ -193,7 +203,8 @@ const userOf = (username: string) => ({
 const reviewerOf = ({ username, state }: { username: string; state: string }) => ({
   ...{ user: userOf(username), state, created_at: TIME },
 });
-const approvalOf = ({ username, at }: { username: string; at: string }) => ({
-  ...{ user: userOf(username), approved_at: at },
+const approvalsOf = ({ approvals }: GitlabMerge) => ({
+  ...{ user_has_approved: false, user_can_approve: true, approved: approvals.length > 0 },
+  approved_by: approvals.map(({ username, at }) => ({ user: userOf(username), approved_at: at })),
 });
 const refusal = (status: number, message: unknown): StandInReply => ({ status, body: { message } });

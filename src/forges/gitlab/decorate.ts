@@ -19,12 +19,13 @@ export async function decorate(decoration: Decoration): Promise<readonly string[
   const { client, host, scopes, repository, merge, wanted } = decoration;
   const what = `label merge request ${merge.iid} of ${repository.path} and to ask for reviews`;
   return whatIsRefused({ host, scopes, what }, async () => {
-    // GitLab takes labels as a list with commas.
+    // GitLab divides them at commas.
     const labels = missingLabels(merge, wanted.labels).filter((name) => !name.includes(","));
     const users = await findUsers(decoration, missingReviewers(merge, wanted.reviewers));
     if (labels.length === 0 && users.length === 0) return refusals(merge, wanted);
     const reply = await client.mergeRequests.edit(repository.path, merge.iid, {
-      ...(labels.length > 0 && { addLabels: labels.join(",") }),
+      // A list by GitLab's own description; Gitbeaker's types know its older form, a text.
+      ...(labels.length > 0 && { addLabels: labels as string[] & string }),
       // All of them: it is replaced.
       ...(users.length > 0 && { reviewerIds: [...(merge.reviewers ?? []), ...users].map(({ id }) => id) }),
     });

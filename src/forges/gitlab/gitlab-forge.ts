@@ -89,14 +89,13 @@ export function openGitlabForge(host: ForgeHost): Forge {
           `GitLab cannot merge ${what} by rebase when asked to: choose merge or squash, or set the project's merge method to fast-forward.`,
         );
       try {
-        return await operation(`merge ${what}`, signal, (client) => merged(client), mergeFault);
+        return await operation(`merge ${what}`, signal, merged, mergeFault);
       } catch (error) {
-        if (!(error instanceof ForgeError && error.fault === "conflict")) throw error;
-        // GitLab does not say why; the merge request does.
-        const why = await operation(`read ${what}`, signal, async (client) =>
-          obstacle(await show(client, repository, number)),
-        );
-        throw new ForgeError("conflict", `${error.message} ${why}`.trim());
+        if (!(error instanceof ForgeError && MERGE_FAULTS.includes(error.fault))) throw error;
+        // GitLab does not say why. The merge request does, and whether a token is good that may not merge it.
+        const merge = await operation(`read ${what}`, signal, (client) => show(client, repository, number));
+        if (error.fault === "forbidden") throw error;
+        throw new ForgeError("conflict", `${error.message} ${obstacle(merge)}`.trim());
       }
 
       async function merged({ mergeRequests }: GitlabClient): Promise<{ commit: string }> {
@@ -171,8 +170,13 @@ export function openGitlabForge(host: ForgeHost): Forge {
   }
 }
 
-/** 405 and 422: not as it is. 409: its head has moved. 401: the token is good, but its user may not merge. */
-function mergeFault({ status, said }: RestRefusal): ForgeFault | undefined {
+const MERGE_FAULTS: readonly ForgeFault[] = ["conflict", "forbidden"];
+
+/**
+ * 405 and 422 (406 of older ones): not as it is. 409: its head has moved. 401: the token's user may not merge, or the token
+ * is not good; GitLab says both in the same words.
+ */
+function mergeFault({ status }: RestRefusal): ForgeFault | undefined {
   if ([405, 406, 409, 422].includes(status)) return "conflict";
-  return status === 401 && /permission/i.test(said) ? "forbidden" : undefined;
+  return status === 401 ? "forbidden" : undefined;
 }

@@ -50,6 +50,7 @@ export function obstacle({ state, detailed_merge_status: status = "" }: MergeReq
 }
 
 const OBSTACLES: Readonly<Partial<Record<string, string>>> = {
+  // As older ones of GitLab say `merge_request_blocked`.
   blocked_status: "Another merge request must be merged first.",
   ci_must_pass: "Its pipeline must succeed first.",
   ci_still_running: "Its pipeline must end first.",
@@ -57,6 +58,7 @@ const OBSTACLES: Readonly<Partial<Record<string, string>>> = {
   conflict: "It has conflicts with the target branch.",
   discussions_not_resolved: "All of its threads must be resolved first.",
   draft_status: "It is a draft: mark it as ready first.",
+  merge_request_blocked: "Another merge request must be merged first.",
   need_rebase: "It must be rebased onto the target branch first.",
   not_approved: "It must be approved first.",
   preparing: "GitLab has not found out yet whether it can be merged: try again.",
