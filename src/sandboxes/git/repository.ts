@@ -2,30 +2,25 @@ import { join } from "node:path";
 import type { Config } from "../../config/config.ts";
 import type { KeyedMutex } from "../../shared/keyed-mutex.ts";
 import { MIB } from "../../shared/units.ts";
-import { packOf } from "./bundle.ts";
 import { whileDiskLasts } from "./free-space.ts";
 import type { Git } from "./git.ts";
 import { faultIn, RepositoryError } from "./git-errors.ts";
 import { retryOnLock } from "./git-retry.ts";
 import { checkoutConfig } from "./git-settings.ts";
-import { pushBranch } from "./push.ts";
+import { type ImportBundle, openImport } from "./import-work.ts";
 import { openReader, type RepositoryReader } from "./reader.ts";
 import { fetchFailure } from "./remote-branches.ts";
 import type { RepoAddress } from "./repo-url.ts";
 import type { CheckoutRequest, FetchRequest, WorkResult } from "./request.ts";
 import { EXIT } from "./script-parts.ts";
-import { BUNDLE, CHECK_OUT, FETCH, IMPORT, TIDY } from "./scripts.ts";
+import { BUNDLE, CHECK_OUT, FETCH, TIDY } from "./scripts.ts";
 import { sessionRefs } from "./session-refs.ts";
 import { openStoreGit, succeeded } from "./store-git.ts";
 import { amongOthers, ifAlone } from "./store-lock.ts";
 import { type Sync, synced } from "./sync.ts";
-import { bringUnpushed, keepUnpushed } from "./unpushed.ts";
+import { bringUnpushed } from "./unpushed.ts";
 
 const TIDY_MS = 60_000;
-const KEPT = "The work is kept, and the next prompt continues from it.";
-const KEPT_HERE =
-  "The work is too large for the database (UNPUSHED_WORK_MAX_MB): it is kept on this machine only, where the next prompt continues from it.";
-
 /** The commit that the session's next checkout starts from, and that of the target branch. */
 export interface Fetched {
   start: string;
@@ -56,16 +51,8 @@ export interface RepositoryStore {
     file: string,
     signal: AbortSignal,
   ): Promise<{ start: string; base: string; head: string; notices: string[] }>;
-  /**
-   * Fetches the work from a bundle and pushes it to the session's branch (see push.ts).
-   * @param work.bundle undefined: nothing has changed since `start`, the commit that the checkout started from.
-   * @param work.replaces the commit that it is made of anew: it may be the branch's, instead of what the work contains.
-   */
-  importBundle(
-    request: CheckoutRequest,
-    work: { bundle: string | undefined; start: string; replaces?: string },
-    signal: AbortSignal,
-  ): Promise<WorkResult>;
+  /** See import-work.ts. */
+  importBundle: ImportBundle;
   /** Reads what is in the store. */
   read: RepositoryReader;
   /** Takes the target branch into the session's work and pushes it, without a checkout. Idempotent. */
@@ -157,82 +144,10 @@ export function openRepositoryStore(options: {
     return inTurn(() => diskLasts(signal, work), signal);
   };
 
-  const importBundle: RepositoryStore["importBundle"] = (request, { bundle, start, replaces }, signal) => {
-    /** Makes a commit the session's work. */
-    const keep = async (commit: string, offset: string) => {
-      const args = [sessionRefs(request.sessionId), commit, offset, ...sizes, start];
-      const how = {
-        timeoutIsFinal: true,
-        ...(bundle !== undefined && offset !== "" && { stdin: { file: bundle } }),
-      };
-      const imported = async (inTime: AbortSignal) => {
-        const result = await inStore(IMPORT, args, inTime, how);
-        if (result.code === EXIT.tooLarge) throw tooLarge();
-        return succeeded(result);
-      };
-      const output = await diskLasts(signal, (inTime) =>
-        retryOnLock(() => imported(inTime), { store, signal: inTime }),
-      ).catch((error: unknown) => {
-        if (!(error instanceof RepositoryError)) throw error;
-        const message = `The agent's commits could not be imported: ${error.message.replace(/\.?$/, ".")}`;
-        throw new RepositoryError(
-          message,
-          { cause: error },
-          error.transient ? error.fault : faultIn(message),
-        );
-      });
-      const [line = "", ...ids] = output.trim().split("\n");
-      const [tip = "", count, head = "", added] = line.split(" ");
-      return {
-        ...{ start, commits: Number(count), commit: tip, head },
-        added: { count: Number(added), ids },
-      };
-    };
-
-    const pushed = async (result: Omit<WorkResult, "push">): Promise<WorkResult> => {
-      const tip = result.commit;
-      const push = await pushBranch({ storeGit, request, tip, branchPrefix, replaces, signal });
-      if (push.pushed) return { ...result, push };
-      const kept = await keepUnpushed(storeGit, request, { tip, folder: join(dataDir, "git") }, signal);
-      if (push.theirs === undefined)
-        return { ...result, push: { ...push, reason: `${push.reason} ${kept ? KEPT : KEPT_HERE}` } };
-      // The branch may have grown again meanwhile: the next prompt begins with what it has then.
-      const reason = `${push.reason} The work is kept as the commit ${result.head}, and the next prompt begins with what is on the branch.`;
-      return { ...result, push: { ...push, reason } };
-    };
-
-    /** With what others have pushed to the session's branch meanwhile. */
-    const joined = async (own: WorkResult, theirs: string): Promise<WorkResult> => {
-      const message = `Merge what was pushed to ${request.branch}\n\nSession: ${request.sessionId}\n`;
-      const merge = (inTime: AbortSignal) =>
-        synced(
-          storeGit,
-          { head: own.commit, target: theirs },
-          { strategy: "merge", message, author },
-          inTime,
-        );
-      try {
-        const { start, added } = own;
-        const result = await pushed({ ...(await keep(await diskLasts(signal, merge), "")), start, added });
-        return result.push.pushed ? { ...result, push: { ...result.push, joined: true } } : result;
-      } catch (error) {
-        if (!(error instanceof RepositoryError) || error.transient || own.push.pushed) throw error;
-        return { ...own, push: { ...own.push, reason: `${own.push.reason} ${error.message}` } };
-      }
-    };
-
-    const work = async () => {
-      const found = bundle === undefined ? { tip: start, offset: "" } : await packOf(bundle);
-      const result = await keep(found.tip, found.offset);
-      if (result.commits === 0)
-        return { ...result, push: { pushed: false, reason: "nothing changed" } as const };
-      await usesCredential(request);
-      const own = await pushed(result);
-      const theirs = own.push.pushed ? undefined : own.push.theirs;
-      return theirs === undefined || replaces !== undefined ? own : joined(own, theirs);
-    };
-    return inTurn(work, signal);
-  };
+  const importBundle = openImport({
+    ...{ storeGit, author, branchPrefix, sizes, folder: join(dataDir, "git") },
+    ...{ inTurn, diskLasts, usesCredential, tooLarge },
+  });
 
   return {
     fetch: update,
