@@ -125,7 +125,7 @@ export function startGitlabStandIn({ token }: { token: string }): GitlabStandIn 
         one.base === query.get("target_branch") &&
         (state === "all" || one.state === state),
     );
-    return pageOf(found.reverse(), query).map(shown);
+    return pageOf(found.reverse(), query).map(listed);
   }
 
   function create(wanted: Record<string, string>): StandInReply {
@@ -173,9 +173,12 @@ export function startGitlabStandIn({ token }: { token: string }): GitlabStandIn 
     }));
   }
 
-  function shown(merge: GitlabMerge) {
-    const { iid, title, description, state, labels, pipeline } = merge;
-    const sha = branches.get(merge.head) ?? commit(2);
+  function headOf({ head }: GitlabMerge) {
+    return branches.get(head) ?? commit(2);
+  }
+
+  function listed(merge: GitlabMerge) {
+    const { iid, title, description, state, labels } = merge;
     return {
       ...{ id: 1000 + iid, iid, project_id: 1, title, description, state, labels },
       ...{ created_at: TIME, updated_at: TIME, merged_at: state === "merged" ? TIME : null },
@@ -185,10 +188,19 @@ export function startGitlabStandIn({ token }: { token: string }): GitlabStandIn 
       ...{ draft: /^Draft:/i.test(title), squash: false },
       web_url: `${server.url}/group/sub.group/project/-/merge_requests/${iid}`,
       detailed_merge_status: state === "opened" ? merge.status : "not_open",
-      ...{ sha, merge_commit_sha: merge.mergeCommit, squash_commit_sha: merge.squashCommit },
+      ...{ merge_commit_sha: merge.mergeCommit, squash_commit_sha: merge.squashCommit },
+      sha: headOf(merge),
+    };
+  }
+
+  /** A single one has its pipeline, those of a list do not. */
+  function shown(merge: GitlabMerge) {
+    const { pipeline } = merge;
+    return {
+      ...listed(merge),
       ...(pipeline !== undefined && {
         head_pipeline: pipeline && {
-          ...{ ...pipeline, iid: 1, project_id: 1, sha, ref: merge.head },
+          ...{ ...pipeline, iid: 1, project_id: 1, sha: headOf(merge), ref: merge.head },
           web_url: `${server.url}/group/sub.group/project/-/pipelines/${pipeline.id}`,
         },
       }),
