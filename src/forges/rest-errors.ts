@@ -1,6 +1,8 @@
 import type { ForgeHost } from "../config/forge-hosts.ts";
 import { isUnavailableStatus, retryAfterMs } from "../shared/http-status.ts";
+import { capitalised, credentialAdvice } from "./advice.ts";
 import { ForgeError, type ForgeFault } from "./forge.ts";
+import { credentialName } from "./hosts.ts";
 import { believedEnd, oneLine, VERBS } from "./replies.ts";
 
 /** The host answered that it will not. `explained` makes a ForgeError of it, which says what was asked. */
@@ -86,15 +88,9 @@ function usualFault(status: number): ForgeFault {
 function advice(fault: ForgeFault, { status }: RestRefusal, { host, scopes }: Doing): string {
   if (status < 400)
     return " It refers to another address, where the credential is not sent: was the repository renamed or moved? Use its present URL.";
-  if (fault === "unauthorised")
-    return host.credential
-      ? " The token that is configured for this host is wrong, has expired or was revoked: configure another one."
-      : " Configure a token for this host.";
-  if (fault === "forbidden")
-    return ` The token that is configured for this host needs ${scopes}, and its user the permission.`;
-  if (fault === "missing")
-    return " Check that it exists and that the token that is configured for this host may see it: what may not be seen is not found.";
-  return "";
+  if (fault === "forbidden" && host.credential)
+    return ` ${capitalised(credentialName(host))} needs ${scopes}, and its user the permission.`;
+  return credentialAdvice(fault, host);
 }
 
 /** When it may be tried again, where the host says so. GitLab says it in RateLimit-Reset, seconds since 1970, too. */

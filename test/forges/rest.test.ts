@@ -111,7 +111,8 @@ describe.each(["gitlab", "gitea"] as const)("%s", (kind) => {
     const unauthorised = await refused(401, { message: words });
     expect(unauthorised.fault).toBe("unauthorised");
     expect(unauthorised.message).toContain("(401: no [31m *** xxx");
-    expect(unauthorised.message).toContain("wrong, has expired or was revoked");
+    const name = `oken for ${new URL(standIn.url).host} in FORGES`;
+    expect(unauthorised.message).toContain(` The t${name} is wrong, has expired or was revoked`);
     expect(unauthorised.message.length).toBeLessThan(1_000);
     const forbidden = await refused(403, {
       error: "insufficient_scope",
@@ -119,8 +120,11 @@ describe.each(["gitlab", "gitea"] as const)("%s", (kind) => {
       scope: "api",
     });
     expect(forbidden.fault).toBe("forbidden");
-    expect(forbidden.message).toContain("(403: It needs more)");
-    expect(await refused(404, { message: "404 Project Not Found" })).toMatchObject({ fault: "missing" });
+    expect(forbidden.message).toContain(`(403: It needs more). The t${name} needs the scope`);
+    expect(await refused(404, { message: "404 Project Not Found" })).toMatchObject({
+      fault: "missing",
+      message: expect.stringContaining(`Check that it exists and that the t${name} may see it`),
+    });
     expect(await refused(400, { message: { title: ["is too long"] } })).toMatchObject({ fault: "invalid" });
     expect(await refused(500, { message: "500 Internal Server Error" })).toMatchObject({
       fault: "unavailable",

@@ -1,9 +1,8 @@
-import type { ForgeCredential, ForgeHost } from "../../config/forge-hosts.ts";
+import type { ForgeHost } from "../../config/forge-hosts.ts";
 import { Secret } from "../../shared/secret.ts";
-import { unlessAborted } from "../../shared/time.ts";
 import { ForgeError } from "../forge.ts";
-import { checkReply, type Doing, githubError } from "./github-errors.ts";
-import { openOctokit } from "./octokit.ts";
+import { type App, isGranted, lackedOf, openAsApp } from "./as-app.ts";
+import { checkReply } from "./github-errors.ts";
 import { INSTALLATION, INSTALLATION_TOKEN, type Installation } from "./replies.ts";
 
 export type Level = "read" | "write";
@@ -27,8 +26,6 @@ const GIT_NEEDS: Readonly<Record<Level, Needs>> = {
   write: { required: { contents: "write" }, optional: WORKFLOWS },
 };
 
-type App = Extract<ForgeCredential, { kind: "app" }>;
-
 /**
  * A token of a GitHub App for git, for this repository alone. It lasts an hour and is kept nowhere: who needs one for longer
  * asks again.
@@ -50,47 +47,30 @@ export async function mintAppToken(
   signal: AbortSignal,
 ): Promise<Secret> {
   const [owner = "", repo = ""] = path.split("/");
-  const doing: Doing = {
-    host: new URL(host.url).host,
-    what: `sign in as the GitHub App ${app.appId} for ${path}`,
-    credential: "app",
-  };
-  const octokit = openOctokit(host, app, signal);
-  await octokit.auth({ type: "app" }).catch(() => {
-    // Without the cause: what a library says of a key may quote it.
-    throw new ForgeError(
-      "unauthorised",
-      `The service could not ${doing.what}: its private key cannot be read. Set GITHUB_APP_PRIVATE_KEY to the PEM file that GitHub made for the app.`,
-    );
-  });
-  const asApp = async <T>(work: Promise<T>, onMissing: string): Promise<T> => {
-    try {
-      return await unlessAborted(work, signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      throw appError(githubError(error, doing), doing, onMissing);
-    }
-  };
+  const doing = { host, what: `sign in as the GitHub App ${app.appId} for ${path}` };
+  const name = new URL(host.url).host;
+  const ask = await openAsApp({ host, app }, doing, signal);
 
-  const found = await asApp(
-    octokit.request("GET /repos/{owner}/{repo}/installation", { owner, repo }),
-    `The GitHub App ${app.appId} is not installed for ${path}, or there is no such repository: install it there, at ${doing.host}.`,
+  const found = await ask(
+    (octokit) => octokit.request("GET /repos/{owner}/{repo}/installation", { owner, repo }),
+    `The GitHub App ${app.appId} is not installed for ${path}, or there is no such repository: install it there, at ${name}.`,
   );
   const installation = checkReply(INSTALLATION, found, doing);
   const permissions = granted(installation, needs, { app, path });
-  const made = await asApp(
-    octokit.request("POST /app/installations/{installation_id}/access_tokens", {
-      installation_id: installation.id,
-      repositories: [repo],
-      permissions,
-    }),
-    `The GitHub App ${app.appId} was removed from ${path}: install it there, at ${doing.host}.`,
+  const made = await ask(
+    (octokit) =>
+      octokit.request("POST /app/installations/{installation_id}/access_tokens", {
+        installation_id: installation.id,
+        repositories: [repo],
+        permissions,
+      }),
+    `The GitHub App ${app.appId} was removed from ${path}: install it there, at ${name}.`,
   );
   const { token, repositories } = checkReply(INSTALLATION_TOKEN, made, doing);
   if (repositories && repositories.length !== 1)
     throw new ForgeError(
       "unavailable",
-      `${doing.host} made a token for other repositories than ${path}; it is not used.`,
+      `${name} made a token for other repositories than ${path}; it is not used.`,
     );
   return new Secret(token);
 }
@@ -101,31 +81,18 @@ function granted(
   { required, optional = {} }: Needs,
   { app, path }: { app: App; path: string },
 ): Permissions {
-  const has = ([name, level]: [string, Level]) => {
-    const held = installation.permissions[name];
-    return held === level || (level === "read" && (held === "write" || held === "admin"));
-  };
   const name = `The GitHub App ${app.appId}`;
   if (installation.suspended_at)
     throw new ForgeError("forbidden", `${name} is suspended for ${path}: its owner must resume it there.`);
-  const missing = Object.entries(required).filter((one) => !has(one));
+  const missing = lackedOf(installation.permissions, required);
   if (missing.length > 0)
     throw new ForgeError(
       "forbidden",
-      `${name} lacks the permission ${missing.map((one) => one.join("=")).join(", ")} for ${path}: grant it in the app's ` +
+      `${name} lacks the permission ${missing.join(", ")} for ${path}: grant it in the app's ` +
         "settings, and accept the change where it is installed.",
     );
-  return { ...required, ...Object.fromEntries(Object.entries(optional).filter(has)) };
-}
-
-/** What the app itself does wrong has its own sentences: nobody but the operator can mend it. */
-function appError(error: unknown, { host, what }: Doing, onMissing: string): unknown {
-  if (!(error instanceof ForgeError)) return error;
-  if (error.fault === "missing") return new ForgeError("missing", onMissing);
-  if (error.fault !== "unauthorised") return error;
-  return new ForgeError(
-    "unauthorised",
-    `${host} does not accept the signature with which to ${what}: the private key is not this app's, the app's id is wrong, or ` +
-      "the clock of this machine is.",
-  );
+  return {
+    ...required,
+    ...Object.fromEntries(Object.entries(optional).filter((one) => isGranted(installation.permissions, one))),
+  };
 }

@@ -58,11 +58,7 @@ export async function openGithubCall(
   return {
     at: { owner, repo },
     async ask(what, schema, send) {
-      const doing = {
-        host: new URL(host.url).host,
-        what: `${what} in ${path}`,
-        credential: credential?.kind,
-      };
+      const doing = { host, what: `${what} in ${path}` };
       try {
         return await attempt(doing, schema, send);
       } catch (error) {

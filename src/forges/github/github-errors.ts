@@ -1,9 +1,12 @@
 import { RequestError } from "@octokit/request-error";
 import { type Static, type TSchema, Type as t } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
+import type { ForgeHost } from "../../config/forge-hosts.ts";
 import { messageOf } from "../../shared/errors.ts";
 import { retryAfterMs } from "../../shared/http-status.ts";
+import { capitalised, credentialAdvice } from "../advice.ts";
 import { ForgeError, type ForgeFault } from "../forge.ts";
+import { credentialName } from "../hosts.ts";
 import { believedEnd, oneLine, VERBS } from "../replies.ts";
 
 /** The headers of a reply that are read, here and by Octokit's plugins. */
@@ -20,11 +23,9 @@ const SECONDARY_LIMIT_MS = 60_000;
 
 /** What a request was for, in error messages. */
 export interface Doing {
-  /** Host name and, if it has one, port. */
-  host: string;
+  host: ForgeHost;
   /** After "to": "create a pull request in owner/name". */
   what: string;
-  credential: "token" | "app" | undefined;
 }
 
 const FAILURE = t.Object({
@@ -42,7 +43,8 @@ interface Words {
 /** Makes a ForgeError of whatever a request through Octokit has thrown. */
 export function githubError(error: unknown, doing: Doing): unknown {
   if (!(error instanceof RequestError)) return error;
-  const { host, what } = doing;
+  const { what } = doing;
+  const host = new URL(doing.host.url).host;
   const { status, response } = error;
   if (!response)
     return new ForgeError("unavailable", `${host} could not be reached to ${what} (${messageOf(error)}).`, {
@@ -79,29 +81,20 @@ function faultOf(status: number, { errors }: Words): ForgeFault {
 }
 
 /** What to do about it; begins with a space. */
-function advice(fault: ForgeFault, { credential }: Doing, { text }: Words, headers: Headers): string {
+function advice(fault: ForgeFault, { host }: Doing, { text }: Words, headers: Headers): string {
   if (fault === "invalid" && /\bdraft pull requests are not supported\b/i.test(text))
     return " Ask for one that is not a draft.";
-  if (fault === "unauthorised")
-    return {
-      token:
-        " The token that is configured for this host is wrong, has expired or was revoked: configure another one.",
-      app: " The GitHub App's token has expired or was revoked: try again.",
-      none: " Configure a token or a GitHub App for this host.",
-    }[credential ?? "none"];
-  if (fault === "missing")
-    return ` Check that it exists and that the ${named(credential)} may see it: what may not be seen is not found.`;
-  if (fault !== "forbidden") return "";
+  if (fault === "unauthorised" && host.credential?.kind === "app")
+    return " The GitHub App's token has expired or was revoked: try again.";
+  if (fault !== "forbidden") return credentialAdvice(fault, host);
+  const name = host.credential ? credentialName(host) : "a credential";
   if (headers.has("x-github-sso"))
-    return " The token must be authorised for the organisation's single sign-on first.";
+    return ` ${capitalised(name)} must be authorised for the organisation's single sign-on first.`;
   const accepted = headers.get("x-accepted-github-permissions");
   return accepted && /^[a-z_=,; ]{1,300}$/.test(accepted)
-    ? ` The ${named(credential)} needs the permission ${accepted.replaceAll("; ", " or ")}.`
-    : ` Check the permissions of the ${named(credential)}.`;
+    ? ` ${capitalised(name)} needs the permission ${accepted.replaceAll("; ", " or ")}.`
+    : ` Check the permissions of ${name}.`;
 }
-
-const named = (credential: Doing["credential"]): string =>
-  credential === "app" ? "GitHub App" : "token that is configured for this host";
 
 /** When the rate limit that a reply speaks of ends. Undefined: it speaks of none. */
 function limitedUntil(status: number, headers: Headers, text: string): Date | undefined {
@@ -133,8 +126,9 @@ function faultText(fault: unknown): string {
 export function checkReply<S extends TSchema>(
   schema: S,
   reply: { status: number; data: unknown },
-  { host, what }: Doing,
+  { host: { url }, what }: Doing,
 ): Static<S> {
+  const { host } = new URL(url);
   if (reply.status >= 300)
     throw new ForgeError(
       "missing",

@@ -13,7 +13,7 @@ describe("a token for GitHub", () => {
     const fault = await faultOf(forgeWith(wrong).createPullRequest(REPOSITORY, NEW, within()));
     expect(fault.fault).toBe("unauthorised");
     expect(fault.message).toContain("(401: Bad credentials)");
-    expect(fault.message).toContain("is wrong, has expired or was revoked");
+    expect(fault.message).toMatch(/ The token for \S+ in FORGES is wrong, has expired or was revoked/);
   });
 
   test("that lacks a permission: GitHub says which", async () => {
@@ -22,7 +22,7 @@ describe("a token for GitHub", () => {
     const fault = await faultOf(forgeWith(reader).createPullRequest(REPOSITORY, NEW, within()));
     expect(fault.fault).toBe("forbidden");
     expect(fault.message).toContain("Resource not accessible by personal access token");
-    expect(fault.message).toEndWith("needs the permission pull_requests=write.");
+    expect(fault.message).toMatch(/ The token for \S+ in FORGES needs the permission pull_requests=write\.$/);
   });
 
   test("that may not label is told both of the permissions that would do", async () => {
