@@ -1,7 +1,9 @@
 import { askForStatus } from "../backup/control.ts";
 import type { Config, Forgotten } from "../config/config.ts";
+import { openForges } from "../forges/open-forges.ts";
 import { createLogger } from "../observability/logger.ts";
 import { messageOf } from "../shared/errors.ts";
+import { credentialFound } from "./credential.ts";
 import { databaseFindings } from "./database.ts";
 import { checked, type Finding, type Found, ok, warn } from "./finding.ts";
 import { gitHostFound } from "./git-host.ts";
@@ -33,6 +35,9 @@ export async function examine(config: Config, forgotten: Forgotten): Promise<Fin
       const found = await gitHostFound(host, config);
       return found ? [{ check: "git host", ...found }] : [];
     }),
+    ...openForges(config.forges)
+      .all.filter(({ host }) => host.credential !== undefined)
+      .map((forge) => one("git credential", () => credentialFound(forge), "check FORGES")),
     one("agent", () => agentFound(config), "check AGENT"),
     isolationFindings(config).catch((error: unknown) => [
       { check: "isolation", ...warn(messageOf(error), "install bubblewrap") },

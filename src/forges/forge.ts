@@ -8,6 +8,8 @@ import type { Secret } from "../shared/secret.ts";
  */
 export interface Forge {
   readonly host: ForgeHost;
+  /** Asks the host whose its credential is, which there is. @throws ForgeError `unauthorised` when it is refused. */
+  checkCredential(signal: AbortSignal): Promise<CredentialReport>;
   /** The newest one from `head` into `base` that is open; else the newest that is not. */
   findPullRequest(
     repository: ForgeRepository,
@@ -36,6 +38,14 @@ export interface Forge {
     wanted: { head: string; method: MergeMethod },
     signal: AbortSignal,
   ): Promise<{ commit: string }>;
+}
+
+/** What a host says of the credential that it has accepted. */
+export interface CredentialReport {
+  /** Login of its user, or the app's name. Null: it may not say, as a token for repositories alone may not. */
+  owner: string | null;
+  /** What the service needs and it has not: "the scope api". Only what the host tells. */
+  lacks: readonly string[];
 }
 
 export interface ForgeRepository {

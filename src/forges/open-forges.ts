@@ -12,6 +12,8 @@ const OPEN: Readonly<Record<ForgeHost["kind"], (host: ForgeHost) => Forge>> = {
 };
 
 export interface Forges {
+  /** One for each host. */
+  readonly all: readonly Forge[];
   /** The forge that a repository is on, by its URL. Undefined: on none that is configured, or a URL of no repository. */
   forgeOf(repositoryUrl: string): { forge: Forge; repository: ForgeRepository } | undefined;
 }
@@ -20,6 +22,7 @@ export interface Forges {
 export function openForges(hosts: readonly ForgeHost[]): Forges {
   const forges = new Map(hosts.map((host) => [host, OPEN[host.kind](host)]));
   return {
+    all: [...forges.values()],
     forgeOf(repositoryUrl) {
       const found = hostedRepository(hosts, repositoryUrl);
       const forge = found && isNamedRepository(found) ? forges.get(found.host) : undefined;

@@ -1,6 +1,7 @@
 import type { TokenVerifier, User } from "../../src/auth/verify.ts";
 import { readConfig } from "../../src/config/config.ts";
 import type { Database, Orm } from "../../src/db/client.ts";
+import { openForges } from "../../src/forges/open-forges.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { openReviews } from "../../src/review/reviews.ts";
 import { RepositoryError } from "../../src/sandboxes/sandbox.ts";
@@ -60,7 +61,7 @@ function newApp({ env = {}, ...options }: Partial<AppOptions> & { env?: Record<s
   return createApp({
     database,
     hub: noStreams,
-    forges: { forgeOf: () => undefined },
+    forges: openForges([]),
     reviews: noReviews(database),
     metrics: noMetrics(),
     config: readConfig({ DATA_DIR: "/nonexistent", ...env }),

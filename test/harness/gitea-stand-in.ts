@@ -21,6 +21,7 @@ const OPERATIONS = [
   "post /repos/{owner}/{repo}/issues/{index}/labels",
   "get /repos/{owner}/{repo}/pulls/{base}/{head}",
   "get /repos/{owner}/{repo}/pulls/{index}",
+  "get /user",
 ];
 /** Entries in a page, whatever is asked for. */
 const LIMIT = 30;
@@ -94,6 +95,7 @@ export async function startGiteaStandIn({ token }: { token: string }): Promise<G
     const { method, path, query, body } = request;
     if (request.authorization !== `token ${token}`)
       return refusal(401, "user does not exist [uid: 0, name: ]");
+    if (path === "/user") return { status: 200, body: user("robot") };
     if (path === "/orgs/owner/labels") return page([label(21, "from-org")], query);
     const [, rest] = /^\/repos\/owner\/project(\/.*)$/.exec(path) ?? [];
     if (rest === undefined) return refusal(404, "The target couldn't be found.");

@@ -1,7 +1,7 @@
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import type { ForgeCredential, ForgeHost } from "../../src/config/forge-hosts.ts";
 import { Secret } from "../../src/shared/secret.ts";
-import { refusalOf, signatureRefusal } from "./github/access.ts";
+import { refusalOf, signatureRefusal, userOf } from "./github/access.ts";
 import { APP_ANSWERS } from "./github/app.ts";
 import { githubObjects, OPERATIONS } from "./github/objects.ts";
 import { PULL_ANSWERS } from "./github/pulls.ts";
@@ -120,6 +120,7 @@ export async function startGithubStandIn(options: { description?: GithubDescript
     }
     const token = tokens.find(({ value, expiresAt }) => value === credential && expiresAt > now());
     if (credential && !token) return refusal(401, "Bad credentials");
+    if (operation === OPERATIONS.user) return userOf(token, objects);
     const wanted = `${parameters["owner"]}/${parameters["repo"]}`.toLowerCase();
     const repository = repositories.find((one) => one.path.toLowerCase() === wanted);
     const refused = refusalOf(operation, token, repository);
@@ -152,7 +153,7 @@ export async function startGithubStandIn(options: { description?: GithubDescript
     },
 
     /** A personal access token; default: one that may do all. */
-    addToken(given: Partial<Pick<StandInToken, "login" | "repositories" | "permissions">> = {}) {
+    addToken(given: Partial<Pick<StandInToken, "login" | "repositories" | "permissions" | "scopes">> = {}) {
       const value = `github_pat_${crypto.randomUUID().replaceAll("-", "")}`;
       const common = { value, installation: undefined, expiresAt: Number.POSITIVE_INFINITY };
       tokens.push({ login: "robot", repositories: undefined, permissions: undefined, ...given, ...common });

@@ -200,6 +200,20 @@ export const GITLAB_DESCRIPTION: Json = {
         parameters: [query("all", flag), ...PAGING],
       }),
     },
+    "/personal_access_tokens/self": {
+      get: operation("/personal_access_tokens/self", {
+        status: 200,
+        reply: object({
+          ...{ id, name: text, revoked: flag, created_at: time, scopes: listOf(text), user_id: id },
+          ...{
+            last_used_at: orNull(time),
+            active: flag,
+            expires_at: orNull({ type: "string", format: "date" }),
+          },
+        }),
+      }),
+    },
+    "/user": { get: operation("/user", { status: 200, reply: user }) },
     "/users": {
       get: operation("/users", {
         status: 200,

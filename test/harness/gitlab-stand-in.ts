@@ -43,6 +43,8 @@ export interface GitlabStandIn extends ForgeStandIn {
   /** Branch → commit at its head. */
   readonly branches: Map<string, string>;
   readonly statuses: Map<string, GitlabStatus[]>;
+  /** Of its token. */
+  readonly scopes: string[];
   addMerge(merge: Partial<GitlabMerge>): GitlabMerge;
   addStatus(status: Partial<GitlabStatus>): void;
 }
@@ -64,6 +66,7 @@ export function startGitlabStandIn({ token }: { token: string }): GitlabStandIn 
   });
   const merges: GitlabMerge[] = [];
   const statuses: GitlabStandIn["statuses"] = new Map();
+  const scopes = ["api"];
   const branches = new Map([
     ["main", commit(1)],
     ["feature/ä b", commit(2)],
@@ -87,6 +90,11 @@ export function startGitlabStandIn({ token }: { token: string }): GitlabStandIn 
 
   const answer = ({ method, path, query, body, authorization }: StandInRequest): StandInReply => {
     if (authorization !== `Bearer ${token}`) return refusal(401, "401 Unauthorized");
+    if (path === "/personal_access_tokens/self") return { status: 200, body: tokenOf(scopes) };
+    if (path === "/user")
+      return scopes.some((one) => /^(api|read_api|read_user)$/.test(one))
+        ? { status: 200, body: userOf("ann") }
+        : insufficientScope(scopes);
     if (path === "/users") {
       // Names are the same in any case.
       const found = USERS.filter((name) => name === query.get("username")?.toLowerCase());
@@ -115,7 +123,7 @@ export function startGitlabStandIn({ token }: { token: string }): GitlabStandIn 
     }
   };
   const server = startForgeStandIn({ base: "/api/v4", check, answer });
-  return { ...server, merges, branches, statuses, addMerge, addStatus };
+  return { ...server, merges, branches, statuses, scopes, addMerge, addStatus };
 
   function list(query: URLSearchParams) {
     const state = query.get("state") ?? "all";
@@ -218,5 +226,17 @@ const reviewerOf = ({ username, state }: { username: string; state: string }) =>
 const approvalsOf = ({ approvals }: GitlabMerge) => ({
   ...{ user_has_approved: false, user_can_approve: true, approved: approvals.length > 0 },
   approved_by: approvals.map(({ username, at }) => ({ user: userOf(username), approved_at: at })),
+});
+const tokenOf = (scopes: readonly string[]) => ({
+  ...{ id: 1, name: "prompt-backend", revoked: false, created_at: TIME, scopes, user_id: 1 },
+  ...{ last_used_at: TIME, active: true, expires_at: "2027-11-28" },
+});
+const insufficientScope = (scopes: readonly string[]): StandInReply => ({
+  status: 403,
+  body: {
+    error: "insufficient_scope",
+    error_description: "The request requires higher privileges than provided by the access token.",
+    scope: scopes.join(" "),
+  },
 });
 const refusal = (status: number, message: unknown): StandInReply => ({ status, body: { message } });

@@ -6,6 +6,7 @@ import { openLocalIssuer } from "../../src/auth/local-issuer.ts";
 import { createVerifier } from "../../src/auth/verify.ts";
 import { readConfig } from "../../src/config/config.ts";
 import type { Database } from "../../src/db/client.ts";
+import { openForges } from "../../src/forges/open-forges.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { openSigningKey } from "../../src/provenance/key.ts";
 import { createApp } from "../../src/server/app.ts";
@@ -38,7 +39,7 @@ export async function realApp() {
       database,
       config,
       hub: noStreams,
-      forges: { forgeOf: () => undefined },
+      forges: openForges([]),
       reviews: noReviews(database),
       metrics: noMetrics(),
       logger,

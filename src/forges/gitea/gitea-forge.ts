@@ -3,9 +3,9 @@ import { draftTitle } from "../draft-title.ts";
 import { type Forge, ForgeError, type ForgeFault, type ForgeRepository } from "../forge.ts";
 import { allPages, checkReply, firstOf } from "../replies.ts";
 import { createRestCall, type RestCall } from "../rest.ts";
-import { explained, type RestRefusal, unlessRefused } from "../rest-errors.ts";
+import { explained, RestRefusal, unlessRefused } from "../rest-errors.ts";
 import { decorate } from "./decorate.ts";
-import { COMBINED_STATUS, PULL, PULLS, type Pull, REVIEWS } from "./gitea-replies.ts";
+import { COMBINED_STATUS, PULL, PULLS, type Pull, REVIEWS, USER } from "./gitea-replies.ts";
 import { checkOf, pullRequestOf, reviewsOf } from "./pull-state.ts";
 
 /** The host's own limit; it may send less. */
@@ -31,6 +31,17 @@ export function openGiteaForge(host: ForgeHost): Forge {
 
   return {
     host,
+
+    checkCredential: (signal) =>
+      operation("sign in", signal, async (call) => {
+        const reply = await call({ path: "user" }).catch((error: unknown) => {
+          // A token for repositories may not read its own user. Which scopes it has, the host does not tell.
+          if (error instanceof RestRefusal && error.status === 403 && /required scope/i.test(error.said))
+            return undefined;
+          throw error;
+        });
+        return { owner: reply ? checkReply(USER, reply.body, host).login : null, lacks: [] };
+      }),
 
     findPullRequest: (repository, wanted, signal) =>
       operation(`find a pull request in ${repository.path}`, signal, async (call) => {

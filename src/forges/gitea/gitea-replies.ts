@@ -3,7 +3,7 @@ import { BRANCH, COMMIT, nullable, pageOf, TIME, USER_NAME } from "../replies.ts
 
 /** What is read of the replies of Gitea and Forgejo. Other fields are ignored. */
 
-const USER = t.Object({ login: USER_NAME });
+export const USER = t.Object({ login: USER_NAME });
 const LABEL = t.Object({ id: t.Integer(), name: t.String() });
 
 export const PULL = t.Object({

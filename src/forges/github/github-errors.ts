@@ -17,6 +17,7 @@ export const REPLY_HEADERS = [
   "x-ratelimit-reset",
   "x-accepted-github-permissions",
   "x-github-sso",
+  "x-oauth-scopes",
 ];
 
 const SECONDARY_LIMIT_MS = 60_000;

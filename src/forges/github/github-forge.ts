@@ -1,6 +1,7 @@
 import type { ForgeHost } from "../../config/forge-hosts.ts";
 import { type Check, type Forge, ForgeError, type ForgeRepository, type PullRequest } from "../forge.ts";
 import { type Needs, WORKFLOWS } from "./app-tokens.ts";
+import { checkGithubCredential } from "./credential.ts";
 import { decorate } from "./decorate.ts";
 import { allPages, type GithubCall, openGithubCall } from "./github-call.ts";
 import { checkOfRun, checkOfStatus, pullRequestOf, reviewsOf } from "./pull-state.ts";
@@ -23,6 +24,7 @@ export function openGithubForge(host: ForgeHost): Forge {
 
   return {
     host,
+    checkCredential: (signal) => checkGithubCredential(host, signal),
 
     async findPullRequest(repository, { head, base }, signal) {
       const call = await openGithubCall(host, repository, NEEDS.find, signal);

@@ -3,7 +3,7 @@ import { BRANCH, COMMIT, nullable, pageOf, TIME } from "../replies.ts";
 
 /** What is read of GitHub's replies. Other fields are ignored. */
 
-const user = t.Object({ login: t.String({ minLength: 1, maxLength: 100 }) });
+export const USER = t.Object({ login: t.String({ minLength: 1, maxLength: 100 }) });
 const link = t.Optional(nullable(t.String()));
 
 export const PULL = t.Object({
@@ -13,7 +13,7 @@ export const PULL = t.Object({
   draft: t.Optional(t.Boolean()),
   created_at: TIME,
   merged_at: nullable(TIME),
-  user: nullable(user),
+  user: nullable(USER),
   // Null: the fork that it came from is gone.
   head: t.Object({ ref: BRANCH, sha: COMMIT, repo: nullable(t.Object({ id: t.Integer() })) }),
   base: t.Object({ ref: BRANCH, repo: t.Object({ id: t.Integer() }) }),
@@ -27,7 +27,7 @@ export const PULL_DETAIL = t.Composite([
   t.Object({
     mergeable: nullable(t.Boolean()),
     labels: t.Array(t.Object({ name: t.String() })),
-    requested_reviewers: t.Optional(nullable(t.Array(user))),
+    requested_reviewers: t.Optional(nullable(t.Array(USER))),
     requested_teams: t.Optional(nullable(t.Array(t.Object({ slug: t.String({ maxLength: 200 }) })))),
   }),
 ]);
@@ -47,7 +47,7 @@ export type CommitStatus = Static<typeof STATUS>;
 export const STATUSES = t.Object({ statuses: pageOf(STATUS) });
 
 const REVIEW = t.Object({
-  user: nullable(user),
+  user: nullable(USER),
   state: t.String(),
   submitted_at: t.Optional(TIME),
 });
@@ -55,6 +55,13 @@ export type PullReview = Static<typeof REVIEW>;
 export const REVIEWS = pageOf(REVIEW);
 
 export const MERGED = t.Object({ sha: COMMIT, merged: t.Literal(true) });
+
+export const APP = t.Object({
+  slug: t.Optional(t.String({ minLength: 1, maxLength: 100 })),
+  name: t.String({ minLength: 1, maxLength: 100 }),
+  permissions: t.Record(t.String(), t.String()),
+  installations_count: t.Optional(t.Integer({ minimum: 0 })),
+});
 
 export const INSTALLATION = t.Object({
   id: t.Integer({ minimum: 1 }),

@@ -1,10 +1,17 @@
-import type { Commits, MergeRequestApprovals, MergeRequests, Users } from "@gitbeaker/rest";
+import type {
+  Commits,
+  MergeRequestApprovals,
+  MergeRequests,
+  PersonalAccessTokens,
+  Users,
+} from "@gitbeaker/rest";
 import type { RestCall } from "../rest.ts";
 
 export interface GitlabClient {
   mergeRequests: MergeRequests;
   approvals: MergeRequestApprovals;
   commits: Commits;
+  tokens: PersonalAccessTokens;
   users: Users;
 }
 
@@ -17,7 +24,9 @@ type Options = { searchParams?: Record<string, unknown>; body?: unknown };
  * it takes longer than the rest of a start.
  */
 export async function openGitlabClient(call: RestCall): Promise<GitlabClient> {
-  const { Commits, MergeRequestApprovals, MergeRequests, Users } = await import("@gitbeaker/rest");
+  const { Commits, MergeRequestApprovals, MergeRequests, PersonalAccessTokens, Users } = await import(
+    "@gitbeaker/rest"
+  );
   const send =
     (method: "GET" | "POST" | "PUT") =>
     async (path: string, { searchParams, body }: Options = {}) => {
@@ -40,6 +49,7 @@ export async function openGitlabClient(call: RestCall): Promise<GitlabClient> {
     mergeRequests: new MergeRequests(options),
     approvals: new MergeRequestApprovals(options),
     commits: new Commits(options),
+    tokens: new PersonalAccessTokens(options),
     users: new Users(options),
   };
 }

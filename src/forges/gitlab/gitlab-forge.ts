@@ -4,6 +4,7 @@ import { type Forge, ForgeError, type ForgeFault, type ForgeRepository } from ".
 import { allPages, checkReply, firstOf } from "../replies.ts";
 import { createRestCall } from "../rest.ts";
 import { explained, type RestRefusal, unlessRefused } from "../rest-errors.ts";
+import { checkGitlabCredential } from "./credential.ts";
 import { decorate } from "./decorate.ts";
 import { type GitlabClient, openGitlabClient } from "./gitlab-client.ts";
 import {
@@ -42,6 +43,9 @@ export function openGitlabForge(host: ForgeHost): Forge {
 
   return {
     host,
+
+    checkCredential: (signal) =>
+      operation("sign in", signal, (client) => checkGitlabCredential(client, host)),
 
     findPullRequest: (repository, wanted, signal) =>
       operation(`find a merge request in ${repository.path}`, signal, async (client) => {

@@ -4,8 +4,10 @@ import { BRANCH, COMMIT, nullable, pageOf, TIME, USER_NAME } from "../replies.ts
 /** What is read of GitLab's replies. Other fields are ignored. */
 
 const ID = t.Integer({ minimum: 1 });
-const USER = t.Object({ id: ID, username: USER_NAME });
+export const USER = t.Object({ id: ID, username: USER_NAME });
 export const USERS = pageOf(USER);
+
+export const OWN_TOKEN = t.Object({ scopes: t.Array(t.String({ maxLength: 100 }), { maxItems: 100 }) });
 
 const PIPELINE = t.Object({
   id: ID,

@@ -1,6 +1,6 @@
 import type { KeyObject } from "node:crypto";
 import { jwtVerify } from "jose";
-import { OPERATIONS } from "./objects.ts";
+import { type GithubObjects, OPERATIONS } from "./objects.ts";
 import { refusal, type StandInReply } from "./replies.ts";
 import type { StandInRepository, StandInToken } from "./state.ts";
 
@@ -45,6 +45,14 @@ export function refusalOf(
   return refusal(403, `Resource not accessible by ${by}`, {
     headers: { "x-accepted-github-permissions": needs.map((need) => need.join("=")).join("; ") },
   });
+}
+
+/** The user that a token is of. */
+export function userOf(token: StandInToken | undefined, objects: GithubObjects): StandInReply {
+  if (!token) return refusal(401, "Requires authentication");
+  if (token.installation !== undefined) return refusal(403, "Resource not accessible by integration");
+  const headers = token.scopes === undefined ? {} : { "x-oauth-scopes": token.scopes };
+  return { status: 200, body: objects.self(token.login), headers };
 }
 
 /** @returns the refusal of what should be the signature of the app; times are the stand-in's. */

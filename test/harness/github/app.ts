@@ -25,6 +25,8 @@ export const APP_ANSWERS: Readonly<Record<string, (call: AppCall) => StandInRepl
     return found ? { status: 200, body: objects.installation(found) } : refusal(404, "Not Found");
   },
 
+  [OPERATIONS.app]: ({ installations, objects }) => ({ status: 200, body: objects.app(installations) }),
+
   [OPERATIONS.mint]: ({ parameters, body, installations, repositories, objects, now, keep }) => {
     const found = installations.find(({ id }) => id === Number(parameters["installation_id"]));
     if (!found) return refusal(404, "Not Found");

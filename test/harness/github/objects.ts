@@ -13,6 +13,8 @@ export const OPERATIONS = {
   ask: "post /repos/{owner}/{repo}/pulls/{pull_number}/requested_reviewers",
   label: "post /repos/{owner}/{repo}/issues/{issue_number}/labels",
   installation: "get /repos/{owner}/{repo}/installation",
+  app: "get /app",
+  user: "get /user",
   mint: "post /app/installations/{installation_id}/access_tokens",
 } as const;
 
@@ -28,6 +30,8 @@ export function githubObjects({ exampleOf }: OpenApiCheck, url: string) {
   const checkRuns = exampleOf(OPERATIONS.checkRuns, 200) as { check_runs: [Json] };
   const combined = exampleOf(OPERATIONS.status, 200) as Json & { statuses: [Json] };
   const installed = exampleOf(OPERATIONS.installation, 200) as Json;
+  const asked = exampleOf(OPERATIONS.user, 200) as Json;
+  const app = exampleOf(OPERATIONS.app, 200) as Json;
   const token = exampleOf(OPERATIONS.mint, 201) as Json & { repositories: [Json] };
 
   const user = (login: string): Json => ({ ...(listed["user"] as Json), login });
@@ -124,6 +128,12 @@ export function githubObjects({ exampleOf }: OpenApiCheck, url: string) {
       id,
       permissions,
       suspended_at: suspended ? "2026-11-28T10:00:00Z" : null,
+    }),
+    self: (login: string) => ({ ...asked, login }),
+    app: (installations: readonly StandInInstallation[]) => ({
+      ...app,
+      permissions: installations[0]?.permissions ?? {},
+      installations_count: installations.length,
     }),
     minted: (
       { value, permissions, expiresAt }: StandInToken,

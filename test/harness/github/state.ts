@@ -51,6 +51,8 @@ export interface StandInToken {
   repositories: readonly string[] | undefined;
   /** Undefined: all. */
   permissions: Readonly<Record<string, string>> | undefined;
+  /** Of a classic token: as GitHub's header lists them. Undefined: it is none. */
+  scopes?: string | undefined;
   /** Milliseconds since the epoch. */
   expiresAt: number;
   /** Of an app. */
