@@ -84,18 +84,18 @@ export const settleEffect = (
 
 /**
  * It is tried again later.
- * @param again.certain whether it is known that nothing was done.
+ * @param again.certain whether it is known what was done.
  * @throws EffectTaken
  */
 export const postponeEffect = (
   orm: Queryable,
   one: Effect,
-  again: { delayMs: number; reason: string; certain: boolean },
+  again: { delayMs: number; result: EffectResult; certain: boolean },
 ): Promise<void> =>
   write(orm, one, {
     dueAt: sql`now() + ${Math.ceil(again.delayMs)}::bigint * interval '1 millisecond'`,
     leaseUntil: null,
-    result: { reason: again.reason },
+    result: again.result,
     ...(again.certain && { status: "intended" as const }),
   });
 

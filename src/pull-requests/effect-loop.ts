@@ -9,7 +9,7 @@ import {
 import { ForgeError } from "../forges/forge.ts";
 import { AppError, type ErrorCode, messageOf } from "../shared/errors.ts";
 import { claimLooks, type DueLook, endLook } from "./look-store.ts";
-import { type EffectDeps, makePullRequest, mergePullRequest } from "./perform.ts";
+import { type EffectDeps, makePullRequest, mergePullRequest, settleMade, Undecorated } from "./perform.ts";
 import { readAgain } from "./read-again.ts";
 import { readPullRequest, sessionOf } from "./store.ts";
 
@@ -76,19 +76,30 @@ async function perform(deps: EffectDeps, effect: Effect, shutdown: AbortSignal):
     // Another runner is at it, or will be when the lease ends.
     if (error instanceof EffectTaken || shutdown.aborted) return;
     if (error instanceof AppError) return await fail(error.message, error.code);
-    const fault = error instanceof ForgeError ? error.fault : undefined;
-    const reason = fault === undefined ? "The service failed; its log says why." : messageOf(error);
-    if (fault === undefined) logger.error("an effect could not be performed", { ...about, error });
+    const made = error instanceof Undecorated ? error.made : undefined;
+    const cause = error instanceof Undecorated ? error.cause : error;
+    const fault = cause instanceof ForgeError ? cause.fault : undefined;
+    const why = fault === undefined ? "The service failed; its log says why." : messageOf(cause);
+    const reason = made === undefined ? why : `Labels or reviewers are missing. ${why}`;
+    if (fault === undefined) logger.error("an effect could not be performed", { ...about, error: cause });
+    // What is made has not failed, whatever it lacks.
+    const give = async (up: string, code: ErrorCode) => {
+      if (made === undefined) return await fail(up, code);
+      await settleMade(orm, effect, made, [up]);
+      ended(effect.kind, "done");
+    };
     if (fault !== undefined && fault !== "rate_limited" && fault !== "unavailable")
-      return await fail(reason, fault === "conflict" ? "pull_request_not_mergeable" : "forge_refused");
-    const delayMs = delayOf(effect, error instanceof ForgeError ? error.retryAt : undefined);
+      return await give(reason, fault === "conflict" ? "pull_request_not_mergeable" : "forge_refused");
+    const delayMs = delayOf(effect, cause instanceof ForgeError ? cause.retryAt : undefined);
     const leftMs = effect.createdAt.getTime() + deps.retryMs - Date.now();
-    if (delayMs > leftMs)
-      return await fail(`${reason} It was tried ${effect.attempts} times.`, "forge_refused");
+    if (delayMs > leftMs) {
+      const times = effect.attempts === 1 ? "once" : `${effect.attempts} times`;
+      return await give(`${reason} It was tried ${times}.`, "forge_refused");
+    }
     logger.warn("an effect is tried again", { ...about, delay_ms: delayMs, reason });
-    // What an earlier attempt has done stays unknown.
-    const certain = fault === "rate_limited" && effect.status === "intended";
-    await postponeEffect(orm, effect, { delayMs, reason, certain });
+    // What an earlier attempt has done stays unknown, unless it is kept.
+    const certain = made !== undefined || (fault === "rate_limited" && effect.status === "intended");
+    await postponeEffect(orm, effect, { delayMs, result: { reason, ...made }, certain });
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Orm } from "../db/client.ts";
-import { type ArchiveWhen, keepState, type PullRequestRow } from "./store.ts";
+import { type ArchiveWhen, hear, keepState } from "./state-store.ts";
+import type { PullRequestRow } from "./store.ts";
 import type { TargetOf } from "./targets.ts";
 
 /** Keeps what the host of a pull request says of it now. @throws ForgeError; AppError `forge_unknown`. */
@@ -9,6 +10,6 @@ export async function readAgain(
   signal: AbortSignal,
 ): Promise<void> {
   const { forge, repository } = targetOf(repo);
-  const now = await forge.readPullRequest(repository, row.number, signal);
+  const now = await hear(orm, () => forge.readPullRequest(repository, row.number, signal));
   await keepState(orm, row, now, archiveWhen);
 }

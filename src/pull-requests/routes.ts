@@ -22,7 +22,8 @@ import { toPullRequestDto } from "./dto.ts";
 import { pullRequestModels } from "./model.ts";
 import { outcomeOf } from "./outcome.ts";
 import { createStates } from "./state.ts";
-import { type ArchiveWhen, readPullRequest, wantMerge, wantPullRequest } from "./store.ts";
+import type { ArchiveWhen } from "./state-store.ts";
+import { readPullRequest, wantMerge, wantPullRequest } from "./store.ts";
 import type { TargetOf } from "./targets.ts";
 
 /** The pull request of a session: make it, look at it, merge it. */

@@ -2,7 +2,8 @@ import type { Orm } from "../db/client.ts";
 import { ForgeError } from "../forges/forge.ts";
 import { AppError } from "../shared/errors.ts";
 import { readAgain } from "./read-again.ts";
-import { type ArchiveWhen, type PullRequestRow, readPullRequest } from "./store.ts";
+import type { ArchiveWhen } from "./state-store.ts";
+import { type PullRequestRow, readPullRequest } from "./store.ts";
 import type { TargetOf } from "./targets.ts";
 
 /** How old the state of a pull request may be that is shown. */

@@ -1,14 +1,11 @@
-import { and, eq, isNull, sql } from "drizzle-orm";
-import { recordAudit } from "../db/audit-log.ts";
+import { and, eq, isNull } from "drizzle-orm";
 import type { Orm, Queryable, Transaction } from "../db/client.ts";
-import { storedNow } from "../db/columns.ts";
 import { pullRequest } from "../db/effect-tables.ts";
 import type { Turn } from "../db/json-columns.ts";
 import { session } from "../db/tables.ts";
 import { intend } from "../effects/ledger-store.ts";
 import { intendPullRequest, lastPush } from "../effects/pull-request-store.ts";
-import type { MergeMethod, PullRequest } from "../forges/forge.ts";
-import { archiveSession } from "../lifecycle/archive.ts";
+import type { MergeMethod } from "../forges/forge.ts";
 import { ownedSession } from "../lifecycle/ownership.ts";
 import { AppError, notFound } from "../shared/errors.ts";
 
@@ -58,53 +55,6 @@ export async function readPullRequest(orm: Queryable, userId: string, sessionId:
     .where(and(eq(session.id, sessionId), ownedSession(userId)));
   if (!row) throw notFound("session", sessionId);
   return row;
-}
-
-/** When a session is archived because of its pull request. closed: also without a merge. */
-export type ArchiveWhen = "never" | "merged" | "closed";
-
-/**
- * Keeps what the host says now. A branch that is gone was at what it was at. One that has ended since it was kept last
- * archives its session, if that is wanted: a session that its user takes up again afterwards stays so.
- */
-export async function keepState(
-  orm: Orm,
-  of: { sessionId: string; effectId: string },
-  now: PullRequest,
-  archiveWhen: ArchiveWhen,
-): Promise<void> {
-  const state = {
-    effectId: of.effectId,
-    ...{ number: now.number, url: now.url, title: now.title, state: now.state, draft: now.draft },
-    ...{ base: now.base, mergeable: now.mergeable, createdAt: now.createdAt },
-    checks: now.checks,
-    reviews: now.reviews?.map((one) => ({ ...one, at: one.at?.toISOString() ?? null })) ?? null,
-    readAt: storedNow,
-  };
-  const own = eq(pullRequest.sessionId, of.sessionId);
-  await orm.transaction(async (tx) => {
-    const [before] = await tx.select({ state: pullRequest.state }).from(pullRequest).where(own).for("update");
-    await tx
-      .insert(pullRequest)
-      .values({ sessionId: of.sessionId, ...state, head: now.head })
-      .onConflictDoUpdate({
-        target: pullRequest.sessionId,
-        set: {
-          ...state,
-          head: now.head ?? sql`case when ${pullRequest.number} = ${now.number} then ${pullRequest.head} end`,
-        },
-      });
-    const ended = now.state === "merged" ? archiveWhen !== "never" : now.state === archiveWhen;
-    if (before?.state !== "open" || !ended) return;
-    await archiveSession(tx, of.sessionId);
-    const detail = { pull_request: now.url, state: now.state };
-    await recordAudit(tx, {
-      actor: "forge",
-      action: "session.archive",
-      target: `session:${of.sessionId}`,
-      detail,
-    });
-  });
 }
 
 /** Locks the session's row, so that one pull request is made of it. */

@@ -68,10 +68,10 @@ describeEachDatabase("the ledger of effects", (database) => {
     for (const late of [
       () => beginEffect(orm, first),
       () => settleEffect(orm, first, { status: "done", result: {} }),
-      () => postponeEffect(orm, first, { delayMs: 1, reason: "", certain: true }),
+      () => postponeEffect(orm, first, { delayMs: 1, result: {}, certain: true }),
     ])
       await expect(late()).rejects.toBeInstanceOf(EffectTaken);
-    await postponeEffect(orm, second, { delayMs: 60_000, reason: "later", certain: false });
+    await postponeEffect(orm, second, { delayMs: 60_000, result: { reason: "later" }, certain: false });
     expect(await readEffect(orm, id)).toMatchObject({ status: "uncertain", result: { reason: "later" } });
     expect(await claim(id)).toBeUndefined();
   });

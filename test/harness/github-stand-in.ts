@@ -32,6 +32,8 @@ type Interception = (
 ) => StandInReply | Promise<StandInReply>;
 
 const API = "/api/v3";
+/** One that an operator gives may be beneath another path. */
+const BENEATH_API = /^(?:\/\d+)?\/api\/v3(?=\/)/;
 /** What GitHub answers anywhere, whether or not an operation's description lists it. */
 const ANYWHERE = {
   statuses: [301, 307, 401, 403, 404, 429, 500, 502, 503],
@@ -79,7 +81,7 @@ export async function startGithubStandIn(options: { description?: GithubDescript
       const text = await incoming.text();
       const request: StandInRequest = {
         method: incoming.method,
-        path: pathname.startsWith(`${API}/`) ? pathname.slice(API.length) : pathname,
+        path: pathname.replace(BENEATH_API, ""),
         query,
         body: text === "" ? undefined : JSON.parse(text),
         credential: /^(?:token|bearer) (.+)$/i.exec(incoming.headers.get("authorization") ?? "")?.[1],

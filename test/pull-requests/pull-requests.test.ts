@@ -1,46 +1,16 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { eq } from "drizzle-orm";
 import { pullRequest } from "../../src/db/effect-tables.ts";
 import { session } from "../../src/db/tables.ts";
-import { openForges } from "../../src/forges/open-forges.ts";
-import { performDue } from "../../src/pull-requests/effect-loop.ts";
-import { ask, makeApp } from "../harness/app.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import { rateLimited } from "../harness/github/replies.ts";
-import { downloadGithubDescriptions } from "../harness/github-description.ts";
-import { type GithubStandIn, startGithubStandIn } from "../harness/github-stand-in.ts";
 import { sessionRow } from "../harness/seed.ts";
-import { SLOW_TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
-import { effectDeps, makeDue, performing, pushedSession } from "./fixture.ts";
-
-const never = new AbortController().signal;
+import { madeActs, performing, pullRequestsOn } from "./fixture.ts";
 
 describeEachDatabase("the pull request of a session", (database) => {
-  let github: GithubStandIn;
-  let host: ReturnType<GithubStandIn["host"]>;
-  let app: ReturnType<typeof makeApp>;
-  beforeAll(async () => {
-    await downloadGithubDescriptions();
-    github = await startGithubStandIn();
-    host = github.host(github.addToken());
-    const env = { GITHUB_URL: github.url, ARCHIVE_MERGED: "merged" };
-    app = makeApp({ database: database(), forges: openForges([host]), env } as Parameters<typeof makeApp>[0]);
-  }, SLOW_TEST_TIMEOUT_MS);
-  afterAll(() => github.stop());
-
-  const send = (
-    method: string,
-    path: string,
-    body?: unknown,
-    headers?: Record<string, string>,
-    user = "alice",
-  ) => ask(app, user, method, path, body, headers);
-  const deps = (more = {}) => effectDeps(database(), host, more);
-  const seed = (messages?: string[]) => pushedSession(database(), github, messages);
-  const make = (path: string, body?: unknown, headers?: Record<string, string>) =>
-    performing(deps(), send("POST", path, body, headers));
+  const { github, send, deps, seed, make, later } = pullRequestsOn(database);
   const creations = () =>
-    github.requests.filter(({ method, path }) => method === "POST" && /pulls$/.test(path)).length;
+    github().requests.filter(({ method, path }) => method === "POST" && /pulls$/.test(path)).length;
 
   test("is made of what was asked and done; a repetition, also at the same time, is answered with it", async () => {
     const { path, repository, branch } = await seed(["Fix the login", "Done: @ada, fixes #1"]);
@@ -60,13 +30,13 @@ describeEachDatabase("the pull request of a session", (database) => {
     expect(pull?.body).toContain("https://agents.example.com/sessions/");
     expect(pull?.body).not.toContain("@ada");
     expect(pull?.body).not.toContain("#1");
-    expect((await send("GET", path, undefined, undefined, "bob")).status).toBe(404);
+    expect((await send("GET", path, undefined, "bob")).status).toBe(404);
   });
 
   test("one that was made by hand is taken, also if that happens at the moment of the call", async () => {
-    const { path, repository, branch } = await seed();
+    const { path, sessionId, repository, branch } = await seed();
     const before = creations();
-    github.once(/^POST .*pulls$/, async (_request, proceed) => {
+    github().once(/^POST .*pulls$/, async (_request, proceed) => {
       await proceed();
       return proceed();
     });
@@ -74,34 +44,21 @@ describeEachDatabase("the pull request of a session", (database) => {
     expect(repository.pulls).toHaveLength(1);
     expect(creations() - before).toBe(1);
     expect(repository.pulls[0]?.head).toBe(branch);
+    expect(await madeActs(database(), sessionId)).toMatchObject([{ adopted: true }]);
   });
 
   test("one whose result is lost is found again", async () => {
     const { path, sessionId, repository } = await seed();
-    github.once(/^POST .*pulls$/, async (_request, proceed) => {
+    github().once(/^POST .*pulls$/, async (_request, proceed) => {
       await proceed();
       return { status: 502, body: { message: "Bad Gateway" } };
     });
     const first = await make(path);
     if (first.body.pull_request === null) {
       expect(first.body.effect.status).toBe("uncertain");
-      await makeDue(database(), sessionId);
-      await performDue(deps(), never);
+      await later(sessionId);
     }
     expect((await make(path)).body.pull_request).toMatchObject({ number: 1 });
-    expect(repository.pulls).toHaveLength(1);
-  });
-
-  test("waits for a limit of the host, and the reply says so", async () => {
-    const { path, sessionId, repository } = await seed();
-    github.once(/^POST .*pulls$/, rateLimited(120));
-    const { status, body } = await make(path);
-    expect(status).toBe(200);
-    expect(body).toMatchObject({ pull_request: null, effect: { status: "intended" } });
-    expect(body.message).toContain("limit");
-    await makeDue(database(), sessionId);
-    await performDue(deps(), never);
-    expect((await send("GET", path)).body.pull_request).toMatchObject({ number: 1 });
     expect(repository.pulls).toHaveLength(1);
   });
 
@@ -158,7 +115,7 @@ describeEachDatabase("the pull request of a session", (database) => {
       .update(pullRequest)
       .set({ readAt: new Date(0) })
       .where(eq(pullRequest.sessionId, sessionId));
-    github.once(/^GET .*pulls\/1$/, rateLimited(60));
+    github().once(/^GET .*pulls\/1$/, rateLimited(60));
     const { body } = await send("GET", path);
     expect(body).toMatchObject({ pull_request: { number: 1 }, problem: expect.stringContaining("limit") });
   });
@@ -178,7 +135,7 @@ describeEachDatabase("the pull request of a session", (database) => {
     const replies = await performing(deps(), Promise.all([send("POST", merge), send("POST", merge)]));
     for (const { body } of replies) expect(body).toMatchObject({ pull_request: { state: "merged" } });
     expect((await make(merge)).body).toMatchObject({ success: true, pull_request: { state: "merged" } });
-    const merges = github.requests.filter(
+    const merges = github().requests.filter(
       ({ method, path: at }) => method === "PUT" && at.includes(repository.path) && at.endsWith("/merge"),
     );
     expect(merges).toHaveLength(1);

@@ -94,8 +94,12 @@ function advice(fault: ForgeFault, { host }: Doing, { text }: Words, headers: He
   const accepted = headers.get("x-accepted-github-permissions");
   return accepted && /^[a-z_=,; ]{1,300}$/.test(accepted)
     ? ` ${capitalised(name)} needs the permission ${accepted.replaceAll("; ", " or ")}.`
-    : ` Check the permissions of ${name}.`;
+    : ` Check that ${name} has ${RIGHTS}.`;
 }
+
+/** Of a credential for pull requests, where GitHub does not say which one is lacking. */
+const RIGHTS =
+  '"Pull requests: read and write", and to merge "Contents: read and write" (a classic token: the scope repo)';
 
 /** When the rate limit that a reply speaks of ends. Undefined: it speaks of none. */
 function limitedUntil(status: number, headers: Headers, text: string): Date | undefined {
