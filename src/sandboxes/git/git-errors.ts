@@ -61,7 +61,8 @@ export function missingCredential({ url, hosted }: RepoAddress): string {
   return setting === "FORGES" ? `a token for ${new URL(url).host} in FORGES` : setting;
 }
 
-const UNAUTHORISED = /authentication failed|error: 401/i;
+/** Whether a host has not accepted a credential, or has asked for one. */
+export const isUnauthorised = (output: string): boolean => /authentication failed|error: 401/i.test(output);
 
 /** Which credential a host has refused, and what it needs. */
 function refusal(
@@ -71,7 +72,7 @@ function refusal(
 ): string | undefined {
   if (!hosted?.host.credential) return undefined;
   const name = credentialName(hosted.host);
-  if (UNAUTHORISED.test(output))
+  if (isUnauthorised(output))
     return `${display} refused ${name}: it is wrong, has expired or was revoked.`;
   if (!/error: 403/i.test(output)) return undefined;
   return `${display} refused ${name}, which needs ${gitRight(hosted.host, access)} (${output}).`;

@@ -8,7 +8,7 @@ import { GATEWAY_PORT, type Mount } from "../isolation/isolation.ts";
 import type { MachineIsolation } from "../isolation/status.ts";
 import type { Cgroups } from "../process/cgroup.ts";
 import { ownedGroups } from "../process/owned-groups.ts";
-import { credentialFailure, RepositoryError } from "./git-errors.ts";
+import { credentialFailure, isUnauthorised, RepositoryError } from "./git-errors.ts";
 import { openWayOut } from "./git-network.ts";
 import { rejection, scrub } from "./git-output.ts";
 import { credentialSettings, gitEnvironment } from "./git-settings.ts";
@@ -92,6 +92,12 @@ export async function openGit(options: {
   await rename(draft, configFile);
 
   return async (program, signal) => {
+    const result = await run(program, signal);
+    const again = result.code !== 0 && isUnauthorised(result.error) && isByApp(program);
+    return again ? run(program, signal) : result;
+  };
+
+  async function run(program: GitProgram, signal: AbortSignal): Promise<GitResult> {
     signal.throwIfAborted();
     if (!program.local) await options.isolation.require();
     const isolation = options.isolation.current;
@@ -161,8 +167,14 @@ export async function openGit(options: {
     if (refused) throw refused;
     const outside = err.replaceAll(INSIDE.STORE, store).replaceAll(INSIDE.SOURCE, remote?.display ?? "");
     return { code, out, error: scrub(`${outside}\n${rejection(out)}`, credential?.password) };
-  };
+  }
 }
+
+/**
+ * An app's token may expire or be revoked while git uses it, and a new one is not known to all of GitHub's servers at once:
+ * then another one is made.
+ */
+const isByApp = ({ remote }: GitProgram): boolean => remote?.hosted?.host.credential?.kind === "app";
 
 /**
  * A repository on this machine: even a git that was taken over cannot replace its hooks or its configuration, because only
