@@ -72,8 +72,7 @@ function refusal(
 ): string | undefined {
   if (!hosted?.host.credential) return undefined;
   const name = credentialName(hosted.host);
-  if (isUnauthorised(output))
-    return `${display} refused ${name}: it is wrong, has expired or was revoked.`;
+  if (isUnauthorised(output)) return `${display} refused ${name}: it is wrong, has expired or was revoked.`;
   if (!/error: 403/i.test(output)) return undefined;
   return `${display} refused ${name}, which needs ${gitRight(hosted.host, access)} (${output}).`;
 }

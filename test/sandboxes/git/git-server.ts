@@ -2,25 +2,29 @@ import { join } from "node:path";
 
 /**
  * Serves the repositories below `root` over HTTP like GitHub: `git http-backend` behind Basic auth.
- * @param options.username default: what GitHub takes. @param options.onRequest called while a client is waiting, when its processes can be inspected.
+ * @param options.password or those that it accepts at a moment. @param options.username default: what GitHub takes. @param options.onRequest called while a client is waiting, when its processes can be inspected.
  */
 export function startGitServer(options: {
   root: string;
-  password: string;
+  password: string | (() => readonly string[]);
   username?: string;
   onRequest?: () => void;
 }) {
   const { root, password, username = "x-access-token", onRequest } = options;
   const authorizations: (string | null)[] = [];
-  const expected = `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`;
+  const accepted = () =>
+    (typeof password === "string" ? [password] : password()).map(
+      (one) => `Basic ${Buffer.from(`${username}:${one}`).toString("base64")}`,
+    );
   const backend = join(Bun.spawnSync(["git", "--exec-path"]).stdout.toString().trim(), "git-http-backend");
   const server = Bun.serve({
     port: 0,
     hostname: "127.0.0.1",
     async fetch(request) {
       onRequest?.();
-      authorizations.push(request.headers.get("authorization"));
-      if (request.headers.get("authorization") !== expected)
+      const authorization = request.headers.get("authorization");
+      authorizations.push(authorization);
+      if (authorization === null || !accepted().includes(authorization))
         return new Response("no", { status: 401, headers: { "www-authenticate": 'Basic realm="git"' } });
       const url = new URL(request.url);
       const child = Bun.spawn([backend], {
