@@ -6,18 +6,20 @@ import { type Fence, LeaseLost, lockedLease } from "../lifecycle/fence.ts";
 /**
  * Records, before a push, what is about to be on the session's branch; a push that is repeated is the same effect.
  * @param push.replaces what the branch has, which the commit does not contain: the session's until the push is settled.
+ * @param push.first it is not the session's branch, but the target branch of a repository that was empty.
  * @throws LeaseLost
  */
 export async function recordPush(
   orm: Orm,
   run: Fence,
-  { commit, target, replaces }: { commit: string; target: string; replaces?: string | undefined },
+  push: { commit: string; target: string; replaces?: string | undefined; first?: boolean },
 ): Promise<void> {
+  const { commit, target, replaces, first = false } = push;
   const request: EffectRequest = { commit };
   const rows = await rowsOf(
     orm,
     sql`with lease as (${lockedLease(run)}),
-    pushing as (update session s set pushed_commit = ${replaces ?? commit}, updated_at = now()
+    pushing as (update session s set pushed_commit = ${first ? sql`s.pushed_commit` : (replaces ?? commit)}, updated_at = now()
       from lease where s.id = lease.session_id returning s.id)
     insert into effect (id, session_id, kind, target, key, status, request, attempts, prompt_id, lease_epoch)
     select ${Bun.randomUUIDv7()}::uuid, pushing.id, 'push', ${target}, ${commit}, 'uncertain',
@@ -34,13 +36,14 @@ export async function recordPush(
  * Records what became of a push, as its answer or a look at the branch told. One that is on the branch stays done, whatever
  * becomes of the branch later.
  * @param push.failure why it is not on the branch; undefined: it is.
+ * @param push.first as of recordPush.
  * @returns whether that was not known before.
  * @throws LeaseLost
  */
 export async function settlePush(
   orm: Orm,
   run: Fence,
-  { commit, failure }: { commit: string; failure: string | undefined },
+  { commit, failure, first = false }: { commit: string; failure: string | undefined; first?: boolean },
 ): Promise<boolean> {
   const lease = sql`with lease as (${lockedLease(run)})`;
   const own = sql`e.session_id = lease.session_id and e.kind = 'push' and e.key = ${commit}`;
@@ -52,7 +55,7 @@ export async function settlePush(
           where ${own} and e.status = 'uncertain' returning 1`;
   // It was another where this push replaces what the branch had.
   const pushed = sql`update session s set pushed_commit = ${commit}, updated_at = now() from lease
-      where s.id = lease.session_id and s.pushed_commit <> ${commit} and ${failure === undefined} returning 1`;
+      where s.id = lease.session_id and s.pushed_commit <> ${commit} and ${failure === undefined && !first} returning 1`;
   const [row] = await rowsOf<{ changed: boolean }>(
     orm,
     sql`${lease}, settled as (${settled}), pushed as (${pushed}) select exists (select from settled) as changed from lease`,

@@ -14,6 +14,10 @@ export function checkoutRequest(
   const { sessionId, repo, targetBranch, branch, startCommit, pushedCommit } = run;
   const { orm, sandboxes, maxUnpushedBytes: maxBytes, metrics } = deps;
   let commit = pushedCommit;
+  const settle = async (settled: string, failure: string | undefined, first: boolean) => {
+    if (await writer.settlePush(settled, failure, { first }))
+      metrics.effectEnded("push", failure === undefined ? "done" : "failed");
+  };
   return {
     sessionId,
     repo,
@@ -27,12 +31,11 @@ export function checkoutRequest(
         return commit;
       },
       async record(next, target, replaces) {
-        await writer.recordPush(next, target, replaces);
+        await writer.recordPush(next, target, replaces === undefined ? {} : { replaces });
         commit = replaces ?? next;
       },
       async settle(settled, failure) {
-        if (await writer.settlePush(settled, failure))
-          metrics.effectEnded("push", failure === undefined ? "done" : "failed");
+        await settle(settled, failure, false);
         if (failure === undefined) commit = settled;
       },
       async disown(failure) {
@@ -40,6 +43,10 @@ export function checkoutRequest(
         await writer.disownPush(commit, failure);
         commit = null;
         metrics.effectEnded("push", "failed");
+      },
+      first: {
+        record: (next, target) => writer.recordPush(next, target, { first: true }),
+        settle: (settled, failure) => settle(settled, failure, true),
       },
     },
   };

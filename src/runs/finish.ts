@@ -114,7 +114,10 @@ export function describeWork(run: ClaimedRun, work: WorkResult): string {
     const joined = work.push.joined
       ? " It has been merged with what somebody else had pushed there meanwhile."
       : "";
-    return `Branch ${run.branch} (${commits}, tip ${work.head}) was pushed to ${work.push.to}.${joined}`;
+    const began = work.push.began
+      ? ` The repository was empty: ${run.targetBranch} was made there first, of an empty commit.`
+      : "";
+    return `Branch ${run.branch} (${commits}, tip ${work.head}) was pushed to ${work.push.to}.${joined}${began}`;
   }
   return `Branch ${run.branch} (${commits}, tip ${work.head}) was not pushed: ${work.push.reason}`;
 }

@@ -42,8 +42,8 @@ export interface RunWriter {
   /** Records a sandbox before it is created, so that it can be returned after a crash. */
   holdSandbox(config: SandboxConfig): Promise<void>;
   /** See effects/push-store.ts. */
-  recordPush(commit: string, target: string, replaces?: string): Promise<void>;
-  settlePush(commit: string, failure: string | undefined): Promise<boolean>;
+  recordPush(commit: string, target: string, more?: { replaces?: string; first?: boolean }): Promise<void>;
+  settlePush(commit: string, failure: string | undefined, more?: { first: boolean }): Promise<boolean>;
   disownPush(commit: string, failure: string): Promise<void>;
   /** Records that the agent of an earlier runner was adopted, which is not a new attempt. */
   markAdopted(process: AgentProcess): Promise<void>;
@@ -114,10 +114,10 @@ export function openRunWriter(options: {
       retryWhileUnavailable(signal, () =>
         holdSandbox(config.provider === "local" ? asyncCommit : orm, run, config),
       ),
-    recordPush: (commit, target, replaces) =>
-      retryWhileUnavailable(signal, () => recordPush(orm, run, { commit, target, replaces })),
-    settlePush: (commit, failure) =>
-      retryWhileUnavailable(signal, () => settlePush(orm, run, { commit, failure })),
+    recordPush: (commit, target, more) =>
+      retryWhileUnavailable(signal, () => recordPush(orm, run, { commit, target, ...more })),
+    settlePush: (commit, failure, more) =>
+      retryWhileUnavailable(signal, () => settlePush(orm, run, { commit, failure, ...more })),
     disownPush: (commit, failure) =>
       retryWhileUnavailable(signal, () => disownPush(orm, run, { commit, failure })),
     // An absolute number, so that a repeated write changes nothing.

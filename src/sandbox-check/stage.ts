@@ -92,7 +92,10 @@ export async function openStage(
         branch: `${config.branchPrefix}check-${id.slice(0, 8)}`,
         startCommit: null,
         // Nothing of a check outlives it.
-        pushes: { commit: null, record: nothing, settle: nothing, disown: nothing },
+        pushes: {
+          ...{ commit: null, record: nothing, settle: nothing, disown: nothing },
+          first: { record: nothing, settle: nothing },
+        },
         unpushed: { commit: null, host: null, read: async () => false, keep: async () => true },
       };
     };

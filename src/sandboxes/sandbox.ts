@@ -14,6 +14,7 @@ import type { StoredState } from "./restore-state.ts";
  * delivers their work, and is released.
  */
 
+export { EMPTY_TREE } from "./git/first-commit.ts";
 export { RepositoryError } from "./git/git-errors.ts";
 export { noticesText } from "./git/notices.ts";
 export type { RepositoryReader } from "./git/reader.ts";

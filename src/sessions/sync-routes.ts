@@ -14,6 +14,7 @@ import type { Config } from "../config/config.ts";
 import type { Orm } from "../db/client.ts";
 import { addSync } from "../prompts/create-store.ts";
 import type { Reviews } from "../review/reviews.ts";
+import { EMPTY_TREE } from "../sandboxes/sandbox.ts";
 import { sessionModels } from "./model.ts";
 
 /** Files that the text of a prompt names. */
@@ -54,7 +55,7 @@ export function sessionSyncRoutes(options: {
             message: `git cannot ${strategy} ${targetBranch} by itself: both sides have changed the same lines. Nothing was queued; send suggested_prompt with POST /prompts to have the agent do it.`,
             status: "conflicts" as const,
             ...{ ...nothing, conflicts: [...conflicts] },
-            suggested_prompt: promptFor(targetBranch, conflicts),
+            suggested_prompt: promptFor(targetBranch, conflicts, work.base === EMPTY_TREE),
           };
         const wanted = { userId: user.id, author: authorOf(user), sessionId: params.id, strategy };
         const { id } = await createOnce(orm, context, (tx) =>
@@ -86,9 +87,10 @@ export function sessionSyncRoutes(options: {
     );
 }
 
-const promptFor = (target: string, conflicts: readonly string[]): string =>
+/** @param unrelated the two have no commit in common. */
+const promptFor = (target: string, conflicts: readonly string[], unrelated: boolean): string =>
   [
-    `Merge origin/${target} into this branch with \`git merge origin/${target}\`, resolve the conflicts so that what both sides wanted is kept, check the result as this repository's tests and instructions ask, and commit the merge.`,
+    `Merge origin/${target} into this branch with \`git merge ${unrelated ? "--allow-unrelated-histories " : ""}origin/${target}\`, resolve the conflicts so that what both sides wanted is kept, check the result as this repository's tests and instructions ask, and commit the merge.`,
     "",
     "These files have conflicts:",
     "",

@@ -12,11 +12,11 @@ export interface TestRepository {
   remove(): Promise<void>;
 }
 
-/** Creates a git repository in a temporary folder, with one commit on one branch. */
+/** Creates a git repository in a temporary folder, with one commit on one branch. @param options.empty without the commit. */
 export async function makeRepository(
-  options: { files?: Record<string, string>; branch?: string } = {},
+  options: { files?: Record<string, string>; branch?: string; empty?: boolean } = {},
 ): Promise<TestRepository> {
-  const { files = { "README.md": "# Test\n" }, branch = "main" } = options;
+  const { files = { "README.md": "# Test\n" }, branch = "main", empty = false } = options;
   const path = await mkdtemp(join(tmpdir(), "pb-repo-"));
   const identity = { NAME: "Test", EMAIL: "test@localhost" };
   const env = {
@@ -38,12 +38,14 @@ export async function makeRepository(
     return out;
   };
   await git("init", "--quiet", `--initial-branch=${branch}`);
-  for (const [name, content] of Object.entries(files)) {
-    await mkdir(dirname(join(path, name)), { recursive: true });
-    await Bun.write(join(path, name), content);
+  if (!empty) {
+    for (const [name, content] of Object.entries(files)) {
+      await mkdir(dirname(join(path, name)), { recursive: true });
+      await Bun.write(join(path, name), content);
+    }
+    await git("add", "--all");
+    await git("commit", "--quiet", "--allow-empty", "--message=Begin");
   }
-  await git("add", "--all");
-  await git("commit", "--quiet", "--allow-empty", "--message=Begin");
   return {
     path,
     git,

@@ -50,6 +50,7 @@ export function pushRecord(
     async disown() {
       pushes.commit = null;
     },
+    first: { record: async () => undefined, settle: async () => undefined },
   };
   return pushes;
 }

@@ -1,5 +1,5 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { chmod, mkdtemp, readdir, rm } from "node:fs/promises";
+import { chmod, readdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RepositoryError } from "../../src/sandboxes/sandbox.ts";
@@ -28,18 +28,6 @@ await describeSandboxes((setup) => {
     await expect(opened).rejects.toThrow(RepositoryError);
     await expect(opened).rejects.toThrow(message);
     expect(await readdir(join(fixture.dataDir, "sandboxes"))).toEqual(before);
-  });
-
-  test("an empty repository is refused", async () => {
-    const { fixture } = setup();
-    const folder = await mkdtemp(join(tmpdir(), "pb-empty-"));
-    try {
-      await Bun.$`git init -q --bare ${join(folder, "empty.git")}`.quiet();
-      const opened = fixture.open(fixture.request(join(folder, "empty.git")));
-      await expect(opened).rejects.toThrow("is empty");
-    } finally {
-      await rm(folder, { recursive: true });
-    }
   });
 
   test("what is kept of the state crosses sandboxes, and nothing else; stdin is passed completely, and the environment is the sandbox's own", async () => {

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { messageOf } from "../../shared/errors.ts";
+import { pushFirst, TAKEN } from "./first-push.ts";
 import { faultIn, missingCredential, pushFailure, RepositoryError } from "./git-errors.ts";
 import { retryOnLock } from "./git-retry.ts";
 import { gitFolderOf } from "./local-path.ts";
@@ -45,11 +46,12 @@ export async function pushBranch(options: {
   }
 
   const { url } = address;
+  let began = false;
   const failed = (error: string) => new RepositoryError(error, undefined, faultIn(error, address));
   const attempt = async (): Promise<PushResult> => {
     const look = await withSource(
       LOOK,
-      [url, sessionRefs(sessionId), branch, tip, pushes.commit ?? ""],
+      [url, sessionRefs(sessionId), branch, tip, pushes.commit ?? "", targetBranch],
       signal,
     );
     if (look.code === EXIT.unreadable) throw failed(look.error);
@@ -68,13 +70,18 @@ export async function pushBranch(options: {
     const isReplaced = found !== undefined && found === replaces && found === pushes.commit;
     if (found !== undefined && !isReplaced && !listing.includes("\nrelation\tolder"))
       return { pushed: false, reason: pushFailure(address, "[rejected]"), theirs: found };
+    if (found === undefined) {
+      const first = await pushFirst({ storeGit, request, listing, failed, signal });
+      if ("refused" in first) return refuse(first.refused);
+      began ||= first.made;
+    }
     await pushes.record(tip, `${display}#${branch}`, isReplaced ? found : undefined);
     const push = await withSource(PUSH, [url, tip, branch, found ?? ""], signal, { push: true });
     if (push.code === 0) {
       await pushes.settle(tip);
-      return { pushed: true, to: display };
+      return { pushed: true, to: display, ...(began && { began: true }) };
     }
-    if (/\(?stale info\)?|already exists/i.test(push.error)) {
+    if (TAKEN.test(push.error)) {
       const reason = `${display} has a branch ${branch} that this session did not make.`;
       // Somebody else made a branch of that name at this very moment.
       if (found === undefined) await pushes.disown(reason);

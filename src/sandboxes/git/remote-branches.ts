@@ -8,17 +8,22 @@ import type { StoreGit } from "./store-git.ts";
 /** How many branch names an error message lists. */
 const MAX_NAMES = 10;
 
-/** Why a fetch failed: an error, or that the session's own branch is not there any more. */
+/**
+ * Why a fetch failed: an error, or that the session's own branch is not there any more, or that nobody has pushed anything to the
+ * repository yet.
+ */
 export function fetchFailure(
   { address }: StoreGit,
   request: FetchRequest,
   { code, out, error }: GitResult,
-): RepositoryError | "branch is gone" {
+): RepositoryError | "branch is gone" | "nothing is there" {
   if (code === EXIT.unreadable)
     return new RepositoryError(readFailure(address, error), undefined, faultIn(error, address));
   const names = [...headsIn(out).keys()];
-  if (!names.includes(request.targetBranch)) return missingBranch(address, request.targetBranch, names);
-  if (/couldn't find remote ref/i.test(error) && !names.includes(request.branch)) return "branch is gone";
+  const noBranch = /couldn't find remote ref/i.test(error);
+  if (noBranch && names.length === 0 && request.pushes.commit === null) return "nothing is there";
+  if (!names.includes(request.targetBranch)) return missingBranch(address, request, names);
+  if (noBranch && !names.includes(request.branch)) return "branch is gone";
   return new RepositoryError(readFailure(address, error), undefined, faultIn(error, address));
 }
 
@@ -40,9 +45,19 @@ export function defaultBranchesIn(listing: string): string[] {
   });
 }
 
-function missingBranch({ display }: RepoAddress, target: string, names: readonly string[]): RepositoryError {
+function missingBranch(
+  { display }: RepoAddress,
+  { targetBranch, branch, unpushed }: FetchRequest,
+  names: readonly string[],
+): RepositoryError {
+  const hasWork = unpushed.commit !== null || names.includes(branch);
+  const kept = hasWork
+    ? ` What this session has done is kept: it goes on once ${targetBranch} is there again.`
+    : "";
   if (names.length === 0)
-    return new RepositoryError(`The repository ${display} is empty: push a first commit on ${target} to it.`);
+    return new RepositoryError(`The repository ${display} has lost all its branches.${kept}`);
   const listed = `${names.slice(0, MAX_NAMES).join(", ")}${names.length > MAX_NAMES ? ", …" : ""}`;
-  return new RepositoryError(`The repository ${display} has no branch ${target}; it has ${listed}.`);
+  return new RepositoryError(
+    `The repository ${display} has no branch ${targetBranch}; it has ${listed}.${kept}`,
+  );
 }

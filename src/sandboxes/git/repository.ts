@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { Config } from "../../config/config.ts";
 import type { KeyedMutex } from "../../shared/keyed-mutex.ts";
 import { MIB } from "../../shared/units.ts";
+import { FIRST_COMMIT, nothingYet } from "./first-commit.ts";
 import { whileDiskLasts } from "./free-space.ts";
 import type { Git } from "./git.ts";
 import { faultIn, RepositoryError } from "./git-errors.ts";
@@ -114,10 +115,12 @@ export function openRepositoryStore(options: {
 
   const update = async (request: FetchRequest, signal: AbortSignal) => {
     await usesCredential(request);
-    const fetch = async (branch: string, signal: AbortSignal): Promise<Fetched> => {
+    const fetch = async (branch: string, signal: AbortSignal, nothing = ""): Promise<Fetched> => {
       const unpushed = request.unpushed.commit ?? "";
       const { sessionId, targetBranch, startCommit } = request;
-      const args = [address.url, sessionRefs(sessionId), targetBranch, branch, unpushed, startCommit ?? ""];
+      // A fork that begins with nothing begins as a new session does.
+      const begin = startCommit === null || startCommit === FIRST_COMMIT ? "" : startCommit;
+      const args = [address.url, sessionRefs(sessionId), targetBranch, branch, unpushed, begin, nothing];
       let result = await withSource(FETCH, args, signal);
       if (result.code === EXIT.workMissing) {
         await bringUnpushed(storeGit, request, join(dataDir, "git"), signal);
@@ -133,6 +136,7 @@ export function openRepositoryStore(options: {
         const failure = fetchFailure(storeGit, request, result);
         // Somebody has deleted the session's branch: it continues from what is kept here.
         if (failure === "branch is gone" && branch !== "") return fetch("", signal);
+        if (failure === "nothing is there") return fetch("", signal, failure);
         if (failure !== "branch is gone") throw failure;
       }
       const [start = "", base = ""] = succeeded(result).trim().split(" ");
@@ -168,7 +172,7 @@ export function openRepositoryStore(options: {
       const result = await git({ script: CHECK_OUT, args, store, ...how }, signal);
       if (result.code === EXIT.tooLarge) throw tooLarge();
       succeeded(result);
-      return [];
+      return nothingYet((await fetched).start, address, request);
     },
 
     async bundle(request, file, signal) {
@@ -181,7 +185,7 @@ export function openRepositoryStore(options: {
       const result = await git({ script: BUNDLE, args, store, ...how }, signal);
       if (result.code === EXIT.tooLarge) throw tooLarge();
       succeeded(result);
-      return { start, base, head, notices: [] };
+      return { start, base, head, notices: nothingYet(start, address, request) };
     },
 
     importBundle,

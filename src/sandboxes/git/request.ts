@@ -39,6 +39,8 @@ export interface PushRecord {
   settle(commit: string, failure?: string): Promise<void>;
   /** The branch is not the session's, so that the push was not made. */
   disown(failure: string): Promise<void>;
+  /** The same of the first commit of a target branch, in a repository that was empty: it is not on the session's branch. */
+  readonly first: Pick<PushRecord, "record" | "settle">;
 }
 
 /** What the session could not push, as the database keeps it: for the next prompt on another machine. */
@@ -72,9 +74,9 @@ export interface WorkResult {
 
 /**
  * Where the branch was pushed to, or why it was not pushed.
- * `joined`: it has commits that others had pushed to it meanwhile. `hostIsAway`: a later push may succeed. `theirs`: what the
- * branch has, which the work does not contain.
+ * `joined`: it has commits that others had pushed to it meanwhile. `began`: the repository was empty, and has its target branch by
+ * this push. `hostIsAway`: a later push may succeed. `theirs`: what the branch has, which the work does not contain.
  */
 export type PushResult =
-  | { pushed: true; to: string; joined?: true }
+  | { pushed: true; to: string; joined?: true; began?: true }
   | { pushed: false; reason: string; hostIsAway?: true; theirs?: string };

@@ -1,3 +1,4 @@
+import { FIRST_COMMIT, HEAD_APART, LOOK_AT_FIRST, MAKE_FIRST } from "./first-commit.ts";
 import { STRICT } from "./git-settings.ts";
 import { EXIT, PRELUDE, SIZE } from "./script-parts.ts";
 
@@ -18,16 +19,19 @@ const MAX_LISTED = 250;
  * $1 URL  $2 the session's refs  $3 target branch  $4 the session's branch; empty: the session has not made it.
  * $5 what the session could not push; empty: nothing. On EXIT.workMissing: this store does not have it, but has the target branch.
  * $6 the commit that a fork begins with; empty: it is none. On EXIT.startMissing: nobody has it any more.
+ * $7 not empty: the source repository has no branch.
  * Prints the commit that the next checkout starts from (what the session pushed, or what it could not push, or, if it has
  * no work of its own yet, where a fork begins or today's target branch), and that of the target branch. On
  * EXIT.fetchFailed: the branches.
  */
-export const FETCH = `${PRELUDE}
+export const FETCH = `${PRELUDE}${MAKE_FIRST}
 refs=$2
 if ! [ -f "$STORE/HEAD" ]; then git init --quiet --bare --template= || exit; fi
 # What was left when this machine or the service stopped. Younger files may be at work: there is a time limit.
 find "$STORE/objects" \\( -name "tmp_*" -o -name ".tmp-*" \\) -mmin +15 -exec rm -rf {} + 2>/dev/null &
-if [ -n "$4" ]; then
+if [ -n "$7" ]; then
+  make_first && git update-ref "$refs/base" ${FIRST_COMMIT} || exit
+elif [ -n "$4" ]; then
   fetch "$1" "+refs/heads/$3:$refs/base" "+refs/heads/$4:$refs/origin"
 else
   fetch "$1" "+refs/heads/$3:$refs/base"
@@ -39,6 +43,8 @@ read_refs
 if [ -z "$base" ]; then exit 1; fi
 # What is left of an earlier fetch does not count.
 if [ -z "$4" ]; then pushed=; fi
+# It is nobody's work.
+if [ "$kept" = ${FIRST_COMMIT} ]; then kept=; fi
 other=\${pushed:-$base}
 newest=$kept
 if [ -n "$5" ]; then
@@ -101,7 +107,10 @@ for one do git update-ref "$refs/aside/$one" "$one" || exit; done
  * last, which a fork may begin with.
  */
 export const BUNDLE_WORK = `${PRELUDE}
-set -- "$1/head" "^$1/base" $(git for-each-ref --count=${MAX_ASIDE} --sort=-committerdate --format="%(refname)" "$1/aside")
+# A machine that never saw the source empty does not have the first commit.
+target=$(commit "$1/base") || exit
+if [ "$target" = ${FIRST_COMMIT} ]; then target=; fi
+set -- "$1/head" \${target:+"^$target"} $(git for-each-ref --count=${MAX_ASIDE} --sort=-committerdate --format="%(refname)" "$1/aside")
 git bundle create --quiet - "$@"
 `;
 
@@ -140,26 +149,32 @@ exit 0
 `;
 
 /**
- * $1 URL  $2 the session's refs  $3 branch  $4 the work's commit  $5 the commit that was pushed last, or empty.
- * Prints what ls-remote --symref does about HEAD and the branch, and how the branch is related to the work: older (it is
+ * $1 URL  $2 the session's refs  $3 branch  $4 the work's commit  $5 the commit that was pushed last, or empty  $6 target branch.
+ * Prints what ls-remote --symref does about HEAD and the branches, and how the branch is related to the work: older (it is
  * contained in the work), newer (it contains the work), grown (it contains what was pushed last), merged (the target branch
- * contains it).
+ * contains it); if there is no such branch, what LOOK_AT_FIRST says.
  */
-export const LOOK = `${PRELUDE}
+export const LOOK = `${PRELUDE}${LOOK_AT_FIRST}
 refs=$2
-listing=$(list "$1" HEAD "refs/heads/$3") || exit ${EXIT.unreadable}
+listing=$(list "$1" HEAD "refs/heads/$3" "refs/heads/$6") || exit ${EXIT.unreadable}
 printf '%s\\n' "$listing"
 # Only a source on this machine tells its default branch while that has no commit.
 if [ -n "\${SOURCE:-}" ] && head=$(git --git-dir="$SOURCE" symbolic-ref --quiet HEAD); then
   printf 'ref: %s\\tHEAD\\n' "$head"
 fi
-remote=
+remote= target=
 while IFS='	' read -r id name; do
-  if [ "$name" = "refs/heads/$3" ]; then remote=$id; fi
+  case $name in
+    "refs/heads/$3") remote=$id ;;
+    "refs/heads/$6") target=$id ;;
+  esac
 done <<END
 $listing
 END
-if [ -z "$remote" ]; then exit 0; fi
+if [ -z "$remote" ]; then
+  look_at_first "$1" "$refs" "$4" "$6" "$target" || exit ${EXIT.unreadable}
+  exit 0
+fi
 if ! git cat-file -e "$remote^{commit}" 2>/dev/null; then
   fetch "$1" "+refs/heads/$3:$refs/origin" || exit ${EXIT.unreadable}
 fi
@@ -170,11 +185,16 @@ if older "$remote" "$refs/base"; then echo "relation	merged"; fi
 exit 0
 `;
 
-/** $1 URL  $2 commit  $3 branch  $4 the branch's commit there; empty: there must be no such branch. */
-export const PUSH = `${PRELUDE}
+const PUSHED = `
 git push --quiet --porcelain --atomic --no-verify --no-follow-tags --recurse-submodules=no \\
   --force-with-lease="refs/heads/$3:$4" \${SOURCE:+"--receive-pack=$RECEIVE_PACK"} -- "\${SOURCE:-$1}" "$2:refs/heads/$3"
 `;
+
+/** $1 URL  $2 commit  $3 branch  $4 the branch's commit there; empty: there must be no such branch. */
+export const PUSH = `${PRELUDE}${PUSHED}`;
+
+/** The same of a first commit, for the branch that the source's HEAD may be. */
+export const PUSH_FIRST = `${PRELUDE}${HEAD_APART}${PUSHED}`;
 
 /**
  * Removes what a receiving git that failed or was killed has left: as much as $FILE_BLOCKS allows, at each try. Only while no

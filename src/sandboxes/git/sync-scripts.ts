@@ -44,13 +44,14 @@ while read -r one parent other; do
   if [ -z "$one" ]; then continue; fi
   count=$((count + 1))
   if [ "$count" -gt "$limit" ]; then exit ${EXIT.tooMany}; fi
-  if [ -z "$parent" ] || [ -n "$other" ]; then exit ${EXIT.hasMerges}; fi
+  if [ -n "$other" ]; then exit ${EXIT.hasMerges}; fi
   { read -r name; read -r email; read -r date; } <<END
 $(git show --no-patch --no-show-signature --format="%an%n%ae%n%aI" "$one")
 END
   export GIT_AUTHOR_NAME="\${name:-unknown}" GIT_AUTHOR_EMAIL="$email" GIT_AUTHOR_DATE="$date"
-  # git merges two commits by what they have in common: here, what the commit was made from.
-  from=$(git commit-tree "$parent^{tree}" -m from) &&
+  # git merges two commits by what they have in common: here, what the commit was made from; a
+  # first one, from nothing.
+  from=$(git commit-tree "\${parent:-$(git hash-object -t tree /dev/null)}^{tree}" -m from) &&
     ours=$(git commit-tree "$onto^{tree}" -p "$from" -m ours) &&
     theirs=$(git commit-tree "$one^{tree}" -p "$from" -m theirs) || exit
   merged "$ours" "$theirs"

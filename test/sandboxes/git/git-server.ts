@@ -2,15 +2,16 @@ import { join } from "node:path";
 
 /**
  * Serves the repositories below `root` over HTTP like GitHub: `git http-backend` behind Basic auth.
- * @param options.password or those that it accepts at a moment. @param options.username default: what GitHub takes. @param options.onRequest called while a client is waiting, when its processes can be inspected.
+ * @param options.password or those that it accepts at a moment. @param options.isPublic nobody needs one. @param options.username default: what GitHub takes. @param options.onRequest called while a client is waiting, when its processes can be inspected.
  */
 export function startGitServer(options: {
   root: string;
   password: string | (() => readonly string[]);
   username?: string;
+  isPublic?: boolean;
   onRequest?: () => void;
 }) {
-  const { root, password, username = "x-access-token", onRequest } = options;
+  const { root, password, username = "x-access-token", isPublic = false, onRequest } = options;
   const authorizations: (string | null)[] = [];
   const accepted = () =>
     (typeof password === "string" ? [password] : password()).map(
@@ -24,7 +25,7 @@ export function startGitServer(options: {
       onRequest?.();
       const authorization = request.headers.get("authorization");
       authorizations.push(authorization);
-      if (authorization === null || !accepted().includes(authorization))
+      if (!isPublic && (authorization === null || !accepted().includes(authorization)))
         return new Response("no", { status: 401, headers: { "www-authenticate": 'Basic realm="git"' } });
       const url = new URL(request.url);
       const child = Bun.spawn([backend], {
