@@ -4,7 +4,10 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { YAML } from "bun";
 import { parseArgs } from "../../src/cli/args.ts";
-import { VARIABLES } from "../../src/config/variables/all.ts";
+import { flatten } from "../../src/config/rows.ts";
+import { SECRET_NAMES, VARIABLES } from "../../src/config/variables/all.ts";
+import { forges } from "../../src/config/variables/forges.ts";
+import { pullRequests, webhooks } from "../../src/config/variables/server.ts";
 import { REFUSED } from "../../src/sandboxes/isolation/syscalls.ts";
 import { TASK_NAMES } from "../../src/tasks/names.ts";
 import { findCompose } from "../harness/machine.ts";
@@ -86,6 +89,19 @@ describe("docker-compose.yml", async () => {
       expect(() => parseArgs(command, TASK_NAMES)).not.toThrow();
       for (const name of Object.keys(environment)) expect(Object.keys(VARIABLES)).toContain(name);
     }
+  });
+
+  test("server and worker get every secret, and all that concerns git hosts, pull requests and webhooks, from .env", () => {
+    const names = flatten({ ...forges, ...pullRequests, ...webhooks }).map(({ env }) => env);
+    // The file's own storage; and what one hosting service sets.
+    const isOther = (name: string) => /^(DATABASE_URL|REDIS_URL|RAILWAY_.*)$/.test(name);
+    for (const name of [...names, ...SECRET_NAMES, "PUBLIC_URL"].filter((one) => !isOther(one)))
+      for (const service of ["server", "worker"])
+        expect([service, name, compose.services[service]?.environment?.[name]]).toEqual([
+          service,
+          name,
+          `\${${name}:-}`,
+        ]);
   });
 
   test("the worker can isolate agents: the options that bubblewrap needs, and no privilege more", () => {
