@@ -2,6 +2,7 @@ import { sql } from "drizzle-orm";
 import type { DeploymentMetrics, ReadDeployment } from "../observability/deployment-gauges.ts";
 import { withTimeout } from "../shared/time.ts";
 import { type Database, type Orm, rowsOf } from "./client.ts";
+import { effectsLag } from "./due-effects.ts";
 
 /** How long a scrape waits for the database. */
 const READ_TIMEOUT_MS = 2_000;
@@ -51,6 +52,7 @@ async function readDeploymentMetrics(orm: Orm): Promise<DeploymentMetrics> {
       (select count(*) from pg_stat_activity where application_name like 'prompt-backend%') as connections,
       (select json_agg(e)::text from (select kind, status, count(*) from effect
         where status in ('intended', 'uncertain') group by 1, 2) e) as effects,
+      ${effectsLag} as effects_lag,
       (select json_object_agg(kind, count)::text from (
         select kind, count(*) from dead_letter_queue where status = 'Pending' group by kind) d) as dead`,
   );
@@ -65,6 +67,7 @@ async function readDeploymentMetrics(orm: Orm): Promise<DeploymentMetrics> {
     sandboxesReturning: number("returning"),
     deadLetters: JSON.parse(String(row["dead"] ?? "{}")) as Record<string, number>,
     effects: JSON.parse(String(row["effects"] ?? "[]")) as DeploymentMetrics["effects"],
+    effectsLag: number("effects_lag"),
     databaseConnections: number("connections"),
   };
 }

@@ -4,6 +4,7 @@ import { verifyAudit } from "../audit/seal-store.ts";
 import type { ControlStatus } from "../backup/control.ts";
 import type { Config } from "../config/config.ts";
 import { type Orm, openDatabase } from "../db/client.ts";
+import { readDueEffects } from "../db/due-effects.ts";
 import { pendingMigrations } from "../db/migrate.ts";
 import { type Probe, probe } from "../db/probe.ts";
 import { readWaiting, type WaitingCount } from "../db/waiting.ts";
@@ -19,6 +20,8 @@ import { checked, type Finding, type Found, fail, ok, warn } from "./finding.ts"
 const SLOW_MS = 50;
 /** Tolerated clock difference, milliseconds. The service itself decides by the database's clock. */
 const CLOCK_MS = 2_000;
+/** An effect-runner looks every 2 s: what has been due for longer is taken by none, or by too few. Seconds. */
+const OVERDUE_S = 300;
 /** Entries of the audit log that are verified. */
 const NEWEST_ENTRIES = 50_000;
 const FIX = "check DATABASE_URL and that PostgreSQL is running; unset it to use the embedded database";
@@ -50,6 +53,7 @@ export async function databaseFindings(options: {
   let audit: Found | undefined;
   let kept: Found | undefined;
   let waiting: Found | undefined;
+  let effects: Found | undefined;
   let provenance: Found | undefined;
   const first = await checked(
     "database",
@@ -78,6 +82,7 @@ export async function databaseFindings(options: {
           audit = await auditFound(database.orm);
           kept = keptFound(config, await readKeptUsage(database.orm));
           waiting = waitingFound(await readWaiting(database.orm));
+          effects = effectsFound(await readDueEffects(database.orm));
           provenance = provenanceFound(findSigningKey(config)?.id, await recentKeyIds(database.orm));
         }
       } finally {
@@ -95,6 +100,7 @@ export async function databaseFindings(options: {
     ...(audit ? [{ check: "audit log", ...audit }] : []),
     ...(kept ? [{ check: "kept for sessions", ...kept }] : []),
     ...(waiting ? [{ check: "waiting prompts", ...waiting }] : []),
+    ...(effects ? [{ check: "effects", ...effects }] : []),
     ...(provenance ? [{ check: "provenance", ...provenance }] : []),
     ...(seen ? [{ check: "clock", ...clock(seen.offsetMs) }] : []),
   ];
@@ -132,6 +138,15 @@ function waitingFound(waiting: WaitingCount[]): Found {
   return warn(
     each.join("; "),
     "they are tried again by themselves; if the reason is not known to pass, mend it; POST /prompts/{id}/retry tries one at once",
+  );
+}
+
+/** Whether somebody makes the pull requests and merges that are wanted. */
+function effectsFound({ count, seconds }: { count: number; seconds: number }): Found {
+  if (seconds < OVERDUE_S) return ok("no pull request or merge is overdue");
+  return warn(
+    `${count} ${count === 1 ? "pull request or merge is" : "pull requests or merges are"} due, the first for ${Math.round(seconds / 60)} minutes: no process takes them`,
+    "let a process run the task effect-runner: prompt-backend bg-tasks runs all, or add it where tasks are named",
   );
 }
 

@@ -17,6 +17,8 @@ export interface DeploymentMetrics {
   deadLetters: Readonly<Record<string, number>>;
   /** Those that have not ended. */
   effects: readonly { kind: string; status: string; count: number }[];
+  /** For how long the first effect that is due has been so, seconds; 0 when none is. */
+  effectsLag: number;
   /** Connections of all processes together. */
   databaseConnections: number;
 }
@@ -54,6 +56,10 @@ export function createDeploymentGauges(read: ReadDeployment, maxAgeMs: number) {
     "kind",
     "status",
   );
+  const effectsLag = gauge(
+    "effects_lag_seconds",
+    "How long the first effect that is due has been waiting for an effect-runner.",
+  );
   const connections = gauge("database_connections", "Database connections of all processes.");
 
   let readAt = Number.NEGATIVE_INFINITY;
@@ -84,6 +90,7 @@ export function createDeploymentGauges(read: ReadDeployment, maxAgeMs: number) {
         returning.set(now.sandboxesReturning);
         for (const [kind, count] of Object.entries(now.deadLetters)) deadLetters.set({ kind }, count);
         for (const { kind, status, count } of now.effects) effects.set({ kind, status }, count);
+        effectsLag.set(now.effectsLag);
         connections.set(now.databaseConnections);
         return true;
       } catch {

@@ -135,6 +135,9 @@ else
         await fires("PromptsHeldUp");
         await sql`update outbox set created_at = now() - interval '5 minutes', next_attempt_at = now() where published_at is null`;
         await fires("OutboxLag");
+        await sql`insert into effect (id, session_id, kind, target, key, status, request, due_at)
+          values (${crypto.randomUUID()}, ${done.sessionId}, 'pull_request', 't', 'k', 'intended', '{}', now() - interval '1 hour')`;
+        await fires("EffectsLag");
         await sql`update session set sbx_config = (select sbx_config from session where id = ${endless.sessionId})
           where id = ${done.sessionId}`;
         await fires("SandboxesNotReturned");

@@ -61,6 +61,7 @@ describeWith(["postgres", "redis"], "doctor with PostgreSQL and Redis", () => {
       /^ok: 0\.\d MB in the database, at most 64 MB of memory .*; no session has unpushed work$/,
     );
     const sql = new Bun.SQL({ url: database.url, max: 1 });
+    expect(healthy.of("effects")).toBe("ok: no pull request or merge is overdue");
     const id = crypto.randomUUID();
     await sql`insert into session (id, user_id, repo, target_branch, branch, title) values (${id}, 'a', 'r', 'm', 'b', 't')`;
     await sql`insert into unpushed_work (session_id, commit, bundle) values (${id}, 'c', '{}')`;
@@ -127,6 +128,25 @@ describeWith("postgres", "doctor with PostgreSQL", () => {
       expect([newer.code, newer.of("migrations")]).toEqual([
         1,
         expect.stringMatching(/^fail: .*newer prompt-backend/),
+      ]);
+    } finally {
+      await sql.end();
+      await drop();
+    }
+  });
+
+  test("pull requests that nobody makes", async () => {
+    const { url, drop } = await createDatabase();
+    const sql = new Bun.SQL({ url, max: 1 });
+    const id = crypto.randomUUID();
+    try {
+      await sql`insert into session (id, user_id, repo, target_branch, branch, title) values (${id}, 'a', 'r', 'm', 'b', 't')`;
+      await sql`insert into effect (id, session_id, kind, target, key, status, request, due_at)
+        values (${id}, ${id}, 'pull_request', 't', 'k', 'intended', '{}', now() - interval '6 minutes')`;
+      const { code, of } = await examined({ DATABASE_URL: url, AUTH_MODE: "local" });
+      expect([code, of("effects")]).toEqual([
+        0,
+        "warn: 1 pull request or merge is due, the first for 6 minutes: no process takes them",
       ]);
     } finally {
       await sql.end();

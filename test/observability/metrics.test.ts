@@ -1,6 +1,8 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { sql } from "drizzle-orm";
+import { eq, sql } from "drizzle-orm";
 import { readForScrape } from "../../src/db/deployment-metrics.ts";
+import { readDueEffects } from "../../src/db/due-effects.ts";
+import { effect, pullRequest } from "../../src/db/effect-tables.ts";
 import { deadLetter } from "../../src/db/tables.ts";
 import { createMetrics } from "../../src/observability/metrics.ts";
 import { ask, makeApp } from "../harness/app.ts";
@@ -41,9 +43,36 @@ describeEachDatabase("metrics of the whole deployment", (database) => {
       prompts: { queued: 3, running: 1 },
       deadLetters: { poison: 1 },
       sandboxesHeld: 0,
+      effectsLag: 0,
     });
     // Only prompts that are ready count: two wait behind one that runs.
     expect(Math.round(metrics?.oldestWaiting ?? 0)).toBe(100);
+  });
+
+  test("have how long the first effect or reading of a pull request is due; what is due later or has ended does not count", async () => {
+    const { orm } = database();
+    const { sessionId } = await seedSession(database(), 1);
+    const read = async () => {
+      const { deployment } = await readForScrape({ orm, leads: async () => true });
+      const { count, seconds } = await readDueEffects(orm);
+      expect(Math.round(deployment?.effectsLag ?? 0)).toBe(Math.round(seconds));
+      return [count, Math.round(seconds)];
+    };
+    expect(await read()).toEqual([0, 0]);
+    const wanted = { sessionId, kind: "pull_request", target: "t", request: {} } as const;
+    const before = (seconds: number) => sql`now() - ${seconds}::int * interval '1 second'`;
+    await orm.insert(effect).values([
+      { ...wanted, id: Bun.randomUUIDv7(), key: "a", status: "intended", dueAt: before(100) },
+      { ...wanted, id: Bun.randomUUIDv7(), key: "b", status: "intended", dueAt: before(-100) },
+      { ...wanted, id: Bun.randomUUIDv7(), key: "c", status: "done", dueAt: null },
+    ]);
+    expect(await read()).toEqual([1, 100]);
+    const pull = { sessionId, effectId: sessionId, number: 1, url: "u", title: "t", state: "open" } as const;
+    const rest = { draft: false, base: "main", createdAt: new Date(), lookAt: before(200) };
+    await orm.insert(pullRequest).values({ ...pull, ...rest });
+    expect(await read()).toEqual([2, 200]);
+    await orm.delete(pullRequest).where(eq(pullRequest.sessionId, sessionId));
+    await orm.delete(effect).where(eq(effect.sessionId, sessionId));
   });
 
   // PromptsStuck compares `running` with what processes run, and nobody runs a prompt that waits for the model.

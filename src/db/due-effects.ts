@@ -1,0 +1,18 @@
+import { sql } from "drizzle-orm";
+import { type Orm, rowsOf } from "./client.ts";
+
+/** When each effect that is due has become so, and each reading of a pull request: partial indexes have nothing else. */
+const DUE = sql`(select due_at as at from effect where due_at <= now()
+  union all select look_at from pull_request where look_at <= now()) due`;
+
+/** For how long the first of them has been due, seconds; null: none is. */
+export const effectsLag = sql`(select extract(epoch from now() - min(at)) from ${DUE})`;
+
+/** What is due, and for how long the first of it has been, seconds. */
+export async function readDueEffects(orm: Orm): Promise<{ count: number; seconds: number }> {
+  const [row] = await rowsOf<{ count: string | number; seconds: string | number | null }>(
+    orm,
+    sql`select (select count(*) from ${DUE}) as count, ${effectsLag} as seconds`,
+  );
+  return { count: Number(row?.count ?? 0), seconds: Number(row?.seconds ?? 0) };
+}
