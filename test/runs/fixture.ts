@@ -140,7 +140,7 @@ async function openRunFixture(options: Parameters<typeof openSandboxFixture>[0])
     // Lines of plain text share an event.
     return rows.flatMap(
       ({ data }) =>
-        (data as { message?: { content: { text: string }[] } }).message?.content[0]?.text.split("\n") ?? [],
+        (data as { message?: { content: { text?: string }[] } }).message?.content[0]?.text?.split("\n") ?? [],
     );
   };
   const waitForText = (promptId: string, text: string) =>

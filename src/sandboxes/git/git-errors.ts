@@ -40,9 +40,13 @@ const MACHINE =
 /** Timeout, rate limit, and whatever is wrong with the server. */
 const UNAVAILABLE = /error: (408|429|5\d\d)|early eof|remote end hung up|unexpected disconnect/i;
 
+/** Stores have SHA-1. */
+const OTHER_HASH = /does not support this repository's hash algorithm/i;
+
 /** Whose fault a failure is, judged by git's output. @param remote what git talked to. */
 export function faultIn(output: string, remote?: RepoAddress): Fault {
   if (MACHINE.test(output) || isLocked(output)) return "machine";
+  if (OTHER_HASH.test(output)) return "request";
   const unreachable = UNREACHABLE.test(output) && !/certificate/i.test(output);
   if (!unreachable && !UNAVAILABLE.test(output)) return "request";
   return remote === undefined || remote.kind === "local" ? "machine" : "git_host";
@@ -98,6 +102,8 @@ export function pushFailure(address: RepoAddress, output: string): string {
   const { display } = address;
   if (/\[rejected\]|non-fast-forward|fetch first/i.test(output))
     return `${display} refused the push: its branch has commits that this work does not contain.`;
+  if (OTHER_HASH.test(output))
+    return `${display} is a repository with SHA-256, which the service does not support.`;
   if (UNREACHABLE.test(output)) return `${display} could not be reached (${output}).`;
   if (UNAVAILABLE.test(output)) return `the host of ${display} is not available (${output}).`;
   return refusal(address, output, "write") ?? `${display} refused the push: ${output}.`;
