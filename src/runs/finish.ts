@@ -5,7 +5,7 @@ import type { Failure } from "../db/json-columns.ts";
 import type { NewMemory, NewProvenance, RunEnd } from "../lifecycle/end-run.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { EndStatus } from "../lifecycle/transitions.ts";
-import type { ProcessUsage, WorkResult } from "../sandboxes/sandbox.ts";
+import { noticesText, type ProcessUsage, type WorkResult } from "../sandboxes/sandbox.ts";
 import type { RunWriter, WantedPullRequest } from "./writer.ts";
 
 /** What a run used: as its agent reported it, and as it was measured. */
@@ -49,7 +49,11 @@ export async function finishRun(
   pullRequestOf?: PullRequestOf,
 ): Promise<void> {
   const later = outcome.status !== "Cancelled" && hostIsAway(outcome.work) ? ` ${LATER}` : "";
-  const notes = [outcome.reason, outcome.work && `${describeWork(run, outcome.work)}${later}`];
+  const notes = [
+    outcome.reason,
+    outcome.work && `${describeWork(run, outcome.work)}${later}`,
+    noticesText(outcome.work?.notices ?? []),
+  ];
   const text = notes.filter(Boolean).join("\n\n");
   if (text) await writer.append([textEvent(text)]);
   const pushed = outcome.work?.push.pushed === true && outcome.work.commits > 0;

@@ -1,10 +1,12 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { AgentCommand } from "../agents/agent.ts";
 import type { LocalConfig } from "../db/json-columns.ts";
 import { MIB } from "../shared/units.ts";
 import { withinQuota } from "./disk/within-quota.ts";
 import { faultIn, RepositoryError } from "./git/git-errors.ts";
-import { packCommand } from "./git/packing.ts";
+import type { GiveObjects } from "./git/lfs.ts";
+import { giveCommand, packCommand } from "./git/packing.ts";
 import type { CheckoutRequest } from "./git/request.ts";
 import type { Machine } from "./machine.ts";
 import type { SandboxProcess } from "./process/sandbox-process.ts";
@@ -46,19 +48,29 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
         await machine.killAll(id);
         await machine.require(id);
         const { branch } = request;
-        const command = packCommand({ message, start, branch, author: machine.author });
-        const { maxWorkBytes } = machine;
-        const process = machine.launch(id, hostPaths, command, PACKING_TIMEOUT_MS, undefined, maxWorkBytes);
-        try {
-          await withinQuota({ disk: machine.disk, space, signal }, (inTime) =>
-            packed(process, maxWorkBytes, inTime),
-          );
-          onImport?.();
-          const bundle = Bun.file(process.output).size > 0 ? process.output : undefined;
-          return await machine.repositoryFor(request).importBundle(request, { bundle, start }, signal);
-        } finally {
-          await rm(process.output, { force: true });
-        }
+        const repository = machine.repositoryFor(request);
+        const { author, maxWorkBytes } = machine;
+        /** What a command prints in the sandbox, in a file for `read`. */
+        const printed = async <T>(command: AgentCommand, read: (file: string) => Promise<T>): Promise<T> => {
+          const process = machine.launch(id, hostPaths, command, PACKING_TIMEOUT_MS, undefined, maxWorkBytes);
+          try {
+            await withinQuota({ disk: machine.disk, space, signal }, (inTime) =>
+              packed(process, maxWorkBytes, inTime),
+            );
+            return await read(process.output);
+          } finally {
+            await rm(process.output, { force: true });
+          }
+        };
+        return await printed(
+          packCommand({ message, start, branch, author, lfs: repository.hasLfs }),
+          async (file) => {
+            onImport?.();
+            const bundle = Bun.file(file).size > 0 ? file : undefined;
+            const give: GiveObjects = (oids, take) => printed(giveCommand(oids), take);
+            return await repository.importBundle(request, { bundle, start, give }, signal);
+          },
+        );
       },
     };
   };

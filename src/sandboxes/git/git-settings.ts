@@ -104,9 +104,52 @@ export const credentialSettings = (url: string): Record<string, string> => ({
   [`credential.${url}.helper`]: CREDENTIAL_HELPER,
 });
 
-/** The configuration of a new checkout. */
-export function checkoutConfig(options: { origin: string; author: { name: string; email: string } }): string {
-  const { origin, author } = options;
+/**
+ * Settings of git-lfs, which a repository's own .lfsconfig does not override: objects come from the repository's host, as its
+ * HTTP interface says, and nothing that a repository could name is run.
+ */
+export function lfsSettings(url: string, authenticated: boolean): Record<string, string> {
+  const endpoint = `${url.replace(/\.git$/, "")}.git/info/lfs`;
+  return {
+    "remote.objects.url": url,
+    "lfs.url": endpoint,
+    "lfs.pushurl": endpoint,
+    // Otherwise it asks without the credential first, and writes down that this was wrong.
+    ...(authenticated && { [`lfs.${endpoint}.access`]: "basic" }),
+    "lfs.basictransfersonly": "true",
+    "lfs.standalonetransferagent": "",
+    "lfs.locksverify": "false",
+    "lfs.fetchinclude": "",
+    "lfs.fetchexclude": "",
+    "lfs.fetchrecentalways": "false",
+    "lfs.concurrenttransfers": "4",
+    "lfs.transfer.maxretries": "3",
+  };
+}
+
+/**
+ * How git-lfs is used in a checkout. Without its objects, or where git-lfs is missing, files stay what they are: a filter
+ * that is required would keep the agent's git from adding them at all.
+ */
+const LFS_FILTER: readonly (readonly [string, string])[] = [
+  ["clean", "git-lfs clean -- %f"],
+  ["smudge", "git-lfs smudge -- %f"],
+  ["process", "git-lfs filter-process"],
+];
+
+/** The same as settings, for commands that must not depend on the checkout's configuration. */
+export const lfsFilterSettings: Readonly<Record<string, string>> = Object.fromEntries([
+  ...LFS_FILTER.map(([key, value]) => [`filter.lfs.${key}`, value]),
+  ["filter.lfs.required", "false"],
+]);
+
+/** The configuration of a new checkout. @param options.lfs it has git-lfs. */
+export function checkoutConfig(options: {
+  origin: string;
+  author: { name: string; email: string };
+  lfs: boolean;
+}): string {
+  const { origin, author, lfs } = options;
   return [
     "[core]",
     "\trepositoryformatversion = 0",
@@ -119,6 +162,14 @@ export function checkoutConfig(options: { origin: string; author: { name: string
     "[user]",
     `\tname = ${quoted(author.name)}`,
     `\temail = ${quoted(author.email)}`,
+    ...(lfs
+      ? [
+          "[lfs]",
+          "\tskipdownloaderrors = true",
+          '[filter "lfs"]',
+          ...LFS_FILTER.map(([key, value]) => `\t${key} = ${value}`),
+        ]
+      : []),
     "",
   ].join("\n");
 }

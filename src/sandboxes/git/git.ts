@@ -11,7 +11,7 @@ import { ownedGroups } from "../process/owned-groups.ts";
 import { credentialFailure, isUnauthorised, RepositoryError } from "./git-errors.ts";
 import { openWayOut } from "./git-network.ts";
 import { rejection, scrub } from "./git-output.ts";
-import { credentialSettings, gitEnvironment } from "./git-settings.ts";
+import { credentialSettings, gitEnvironment, lfsSettings } from "./git-settings.ts";
 import type { RepoAddress } from "./repo-url.ts";
 import { type Input, type Output, runBounded } from "./run-bounded.ts";
 import { OTHER_SIDES } from "./script-parts.ts";
@@ -31,6 +31,8 @@ export interface GitProgram {
   remote?: RepoAddress;
   /** Whether it may change the `remote`. */
   push?: boolean;
+  /** It runs git-lfs, and talks also to where the `remote` keeps those objects. */
+  lfs?: boolean;
   /** The git folder of a `remote` on this machine. */
   source?: string | undefined;
   /** The host user that owns what is written, where programs have users of their own. */
@@ -104,7 +106,8 @@ export async function openGit(options: {
     const closedNetwork = isolation?.closedNetwork === true;
     const git = Bun.which("git", { PATH: path });
     if (!git) throw new RepositoryError("git is not installed on the machine that runs the prompts.");
-    const { script, args, store, storeWritable, checkout, remote, push = false, source, uid } = program;
+    const { script, args, store, storeWritable, checkout, remote, source, uid } = program;
+    const { push = false, lfs = false } = program;
     const mounts: Mount[] = [
       { source: store, target: INSIDE.STORE, writable: storeWritable },
       { source: configFile, target: CONFIG_INSIDE, writable: false },
@@ -118,7 +121,7 @@ export async function openGit(options: {
     };
     await using wayOut =
       remote && remote.kind !== "local"
-        ? await openWayOut({ address: remote, folder, privateGitHosts, isolated: closedNetwork })
+        ? await openWayOut({ address: remote, folder, privateGitHosts, isolated: closedNetwork, lfs })
         : undefined;
     const argv = ["/bin/sh", "-c", script, "git", ...args] as const;
     const wrapped = isolation?.wrap({
@@ -133,6 +136,7 @@ export async function openGit(options: {
         "safe.directory": folders.SOURCE ?? folders.STORE,
         ...(wayOut && { "http.proxy": `socks5h://127.0.0.1:${wayOut.port ?? GATEWAY_PORT}` }),
         ...(credential && credentialSettings(hosted.host.url)),
+        ...(lfs && remote && lfsSettings(remote.url, credential !== undefined)),
       }),
       ...OTHER_SIDES,
       ...folders,
@@ -183,8 +187,10 @@ const isByApp = ({ remote }: GitProgram): boolean => remote?.hosted?.host.creden
 function sourceMounts(folder: string, writable: boolean): Mount[] {
   const whole = { source: folder, target: INSIDE.SOURCE, writable: false };
   // A log is written where there is one: somebody has checked the branch out.
-  const logs = lstatSync(join(folder, "logs"), { throwIfNoEntry: false })?.isDirectory() ? ["logs"] : [];
-  const parts = ["objects", "refs", ...logs].map((name) => ({
+  const [logs = [], lfs = []] = ["logs", "lfs"].map((name) =>
+    lstatSync(join(folder, name), { throwIfNoEntry: false })?.isDirectory() ? [name] : [],
+  );
+  const parts = ["objects", "refs", ...logs, ...lfs].map((name) => ({
     source: join(folder, name),
     target: `${INSIDE.SOURCE}/${name}`,
     writable: true,

@@ -1,6 +1,7 @@
 import { packOf } from "./bundle.ts";
 import { faultIn, RepositoryError } from "./git-errors.ts";
 import { retryOnLock } from "./git-retry.ts";
+import type { GiveObjects, Lfs } from "./lfs.ts";
 import { pushBranch } from "./push.ts";
 import type { CheckoutRequest, FetchRequest, WorkResult } from "./request.ts";
 import { EXIT } from "./script-parts.ts";
@@ -17,11 +18,12 @@ const KEPT_HERE =
 /**
  * Fetches the work from a bundle and pushes it to the session's branch (see push.ts).
  * @param work.bundle undefined: nothing has changed since `start`, the commit that the checkout started from.
+ * @param work.give reads the objects of Git LFS that a sandbox has made; undefined: there is none.
  * @param work.replaces the commit that it is made of anew: it may be the branch's, instead of what the work contains.
  */
 export type ImportBundle = (
   request: CheckoutRequest,
-  work: { bundle: string | undefined; start: string; replaces?: string },
+  work: { bundle: string | undefined; start: string; give?: GiveObjects; replaces?: string },
   signal: AbortSignal,
 ) => Promise<WorkResult>;
 
@@ -31,6 +33,7 @@ export type ImportBundle = (
  */
 export function openImport(options: {
   storeGit: StoreGit;
+  lfs: Lfs;
   author: { name: string; email: string };
   branchPrefix: string;
   sizes: readonly string[];
@@ -40,11 +43,12 @@ export function openImport(options: {
   usesCredential: (request: FetchRequest) => Promise<void>;
   tooLarge: () => RepositoryError;
 }): ImportBundle {
-  const { storeGit, author, branchPrefix, sizes, folder, inTurn, diskLasts, usesCredential, tooLarge } =
+  const { storeGit, lfs, author, branchPrefix, sizes, folder, inTurn, diskLasts, usesCredential, tooLarge } =
     options;
   const { store, inStore } = storeGit;
 
-  return (request, { bundle, start, replaces }, signal) => {
+  return (request, { bundle, start, give, replaces }, signal) => {
+    let usesLfs = false;
     /** Makes a commit the session's work. */
     const keep = async (commit: string, offset: string) => {
       const args = [sessionRefs(request.sessionId), commit, offset, ...sizes, start];
@@ -69,16 +73,24 @@ export function openImport(options: {
         );
       });
       const [line = "", ...ids] = output.trim().split("\n");
-      const [tip = "", count, head = "", added] = line.split(" ");
+      const [tip = "", count, head = "", added, mark] = line.split(" ");
+      usesLfs = mark === "lfs";
       return {
         ...{ start, commits: Number(count), commit: tip, head },
         added: { count: Number(added), ids },
       };
     };
 
-    const pushed = async (result: Omit<WorkResult, "push">): Promise<WorkResult> => {
-      const tip = result.commit;
-      const push = await pushBranch({ storeGit, request, tip, branchPrefix, replaces, signal });
+    const pushed = async (imported: Omit<WorkResult, "push">): Promise<WorkResult> => {
+      const tip = imported.commit;
+      const refs = sessionRefs(request.sessionId);
+      const { notices = [], oids = [] } = usesLfs
+        ? await diskLasts(signal, (inTime) => lfs.collect({ refs, commit: tip, give }, inTime))
+        : {};
+      const result = { ...imported, notices };
+      // Whoever has the branch must have its objects.
+      const before = () => lfs.upload(oids, signal);
+      const push = await pushBranch({ storeGit, request, tip, branchPrefix, replaces, before, signal });
       if (push.pushed) return { ...result, push };
       const kept = await keepUnpushed(storeGit, request, { tip, folder }, signal);
       if (push.theirs === undefined)

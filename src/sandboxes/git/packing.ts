@@ -1,4 +1,6 @@
 import type { AgentCommand } from "../../agents/agent.ts";
+import { lfsFilterSettings } from "./git-settings.ts";
+import { LFS_GIVE } from "./lfs-scripts.ts";
 
 /** The name of a bundle's one branch. */
 export const BUNDLED = "refs/bundled/work";
@@ -23,20 +25,24 @@ const SETTINGS: Readonly<Record<string, string>> = {
   "pack.windowMemory": "64m",
 };
 
-/** The environment of the packing script, except for the author. Constants: they may be part of a script's text. */
-export const PACKING_ENVIRONMENT: Readonly<Record<string, string>> = {
+const environmentOf = (settings: Readonly<Record<string, string>>): Readonly<Record<string, string>> => ({
   ...Object.fromEntries(
-    Object.entries(SETTINGS).flatMap(([key, value], index) => [
+    Object.entries(settings).flatMap(([key, value], index) => [
       [`GIT_CONFIG_KEY_${index}`, key],
       [`GIT_CONFIG_VALUE_${index}`, value],
     ]),
   ),
-  GIT_CONFIG_COUNT: String(Object.keys(SETTINGS).length),
+  GIT_CONFIG_COUNT: String(Object.keys(settings).length),
   GIT_CONFIG_NOSYSTEM: "1",
   GIT_CONFIG_GLOBAL: "/dev/null",
   GIT_NO_REPLACE_OBJECTS: "1",
   GIT_TERMINAL_PROMPT: "0",
-};
+});
+
+/** The environment of the packing script, except for the author. Constants: they may be part of a script's text. */
+export const PACKING_ENVIRONMENT = environmentOf(SETTINGS);
+/** The same where there is git-lfs: files whose contents the checkout has are pointers in commits. */
+const WITH_LFS = environmentOf({ ...SETTINGS, ...lfsFilterSettings });
 
 /**
  * $1: the commit that the checkout started from. $2: the session's branch. stdin: the commit message.
@@ -88,12 +94,14 @@ export function packCommand(options: {
   start: string;
   branch: string;
   author: { name: string; email: string };
+  /** The checkout has git-lfs. */
+  lfs: boolean;
 }): AgentCommand {
-  const { message, start, branch, author } = options;
+  const { message, start, branch, author, lfs } = options;
   return {
     argv: ["sh", "-c", PACKING_SCRIPT, "sh", start, branch],
     env: {
-      ...PACKING_ENVIRONMENT,
+      ...(lfs ? WITH_LFS : PACKING_ENVIRONMENT),
       GIT_AUTHOR_NAME: author.name,
       GIT_AUTHOR_EMAIL: author.email,
       GIT_COMMITTER_NAME: author.name,
@@ -104,3 +112,12 @@ export function packCommand(options: {
     builtIn: true,
   };
 }
+
+/** Prints objects of Git LFS that the checkout has made: only data, as the bundle is. */
+export const giveCommand = (oids: readonly string[]): AgentCommand => ({
+  argv: ["sh", "-c", LFS_GIVE],
+  env: {},
+  stdin: oids.map((oid) => `${oid}\n`).join(""),
+  readable: [],
+  builtIn: true,
+});

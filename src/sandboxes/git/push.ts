@@ -21,6 +21,7 @@ const NOT_THERE = "It was not on the branch when that was looked at again.";
  * that this session made: whatever else is at that name stays as it is. The commit is recorded before the push, so that
  * after a crash the branch's state tells whether the push was made; what became of it is recorded, too.
  * @param options.tip the work's commit, in the store.
+ * @param options.before brings what the branch needs, before each try.
  * @param options.replaces the commit that it is made of anew: the branch may lose it, if it is where the session left it.
  * @returns where the branch is now, or why it was not pushed.
  */
@@ -30,9 +31,10 @@ export async function pushBranch(options: {
   tip: string;
   branchPrefix: string;
   replaces?: string | undefined;
+  before: () => Promise<void>;
   signal: AbortSignal;
 }): Promise<PushResult> {
-  const { storeGit, request, tip, branchPrefix, replaces, signal } = options;
+  const { storeGit, request, tip, branchPrefix, replaces, before, signal } = options;
   const { address, store, withSource } = storeGit;
   const { display, kind, hosted } = address;
   const { branch, targetBranch, sessionId, pushes } = request;
@@ -75,6 +77,7 @@ export async function pushBranch(options: {
       if ("refused" in first) return refuse(first.refused);
       began ||= first.made;
     }
+    await before();
     await pushes.record(tip, `${display}#${branch}`, isReplaced ? found : undefined);
     const push = await withSource(PUSH, [url, tip, branch, found ?? ""], signal, { push: true });
     if (push.code === 0) {

@@ -9,6 +9,7 @@ import { faultIn, RepositoryError } from "./git-errors.ts";
 import { retryOnLock } from "./git-retry.ts";
 import { checkoutConfig } from "./git-settings.ts";
 import { type ImportBundle, openImport } from "./import-work.ts";
+import { openLfs } from "./lfs.ts";
 import { openReader, type RepositoryReader } from "./reader.ts";
 import { fetchFailure } from "./remote-branches.ts";
 import type { RepoAddress } from "./repo-url.ts";
@@ -26,6 +27,8 @@ const TIDY_MS = 60_000;
 export interface Fetched {
   start: string;
   base: string;
+  /** Whether files at `start` are given to Git LFS. */
+  lfs?: boolean;
 }
 
 /** Our own bare copy of one source repository. No agent can reach it, so credentials may be used in it. */
@@ -52,6 +55,8 @@ export interface RepositoryStore {
     file: string,
     signal: AbortSignal,
   ): Promise<{ start: string; base: string; head: string; notices: string[] }>;
+  /** Whether git-lfs is installed here, so that checkouts have it, too. */
+  hasLfs: boolean;
   /** See import-work.ts. */
   importBundle: ImportBundle;
   /** Reads what is in the store. */
@@ -91,6 +96,16 @@ export function openRepositoryStore(options: {
           undefined,
           "elsewhere",
         );
+
+  const lfs = openLfs({ storeGit, path, maxBytes: repoLimits.maxBytes });
+
+  /** What a checkout gets of Git LFS. */
+  const lfsOf = async (found: Fetched, signal: AbortSignal) => {
+    if (!found.lfs) return { oids: [], notices: [] };
+    if (!lfs.installed)
+      return { oids: [], notices: await lfs.pointersOf(found.start, "not installed", signal) };
+    return await diskLasts(signal, (inTime) => lfs.bring(found.start, inTime));
+  };
 
   /** The only work of this process on the store. Nothing that it leaves when it fails stays there. */
   const inTurn = <T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> => {
@@ -139,8 +154,8 @@ export function openRepositoryStore(options: {
         if (failure === "nothing is there") return fetch("", signal, failure);
         if (failure !== "branch is gone") throw failure;
       }
-      const [start = "", base = ""] = succeeded(result).trim().split(" ");
-      return { start, base };
+      const [start = "", base = "", mark] = succeeded(result).trim().split(" ");
+      return { start, base, lfs: mark === "lfs" };
     };
     // A branch that the session has not made is somebody else's.
     const branch = request.pushes.commit === null ? "" : request.branch;
@@ -149,21 +164,23 @@ export function openRepositoryStore(options: {
   };
 
   const importBundle = openImport({
-    ...{ storeGit, author, branchPrefix, sizes, folder: join(dataDir, "git") },
+    ...{ storeGit, lfs, author, branchPrefix, sizes, folder: join(dataDir, "git") },
     ...{ inTurn, diskLasts, usesCredential, tooLarge },
   });
 
   return {
+    hasLfs: lfs.installed,
     fetch: update,
     read: openReader(storeGit),
 
     async checkOut(request, { fetched, folder, uid }, signal) {
       // It is mounted, and the first fetch may not have begun.
       await storeGit.ready();
-      const config = checkoutConfig({ origin: address.display, author });
+      const config = checkoutConfig({ origin: address.display, author, lfs: lfs.installed });
       const args = [request.branch, request.targetBranch, ...sizes, config];
-      const later = fetched.then(
-        ({ start, base }) => `${start} ${base}\n`,
+      const objects = fetched.then((found) => lfsOf(found, signal));
+      const later = Promise.all([fetched, objects]).then(
+        ([{ start, base }, { oids }]) => [`${start} ${base}`, ...oids, ""].join("\n"),
         () => "",
       );
       const stdin = { later };
@@ -171,13 +188,16 @@ export function openRepositoryStore(options: {
       // It reads the store's objects only, so the lock is not needed.
       const result = await git({ script: CHECK_OUT, args, store, ...how }, signal);
       if (result.code === EXIT.tooLarge) throw tooLarge();
+      // Why there was nothing to check out, if there was not.
+      const { notices } = await objects;
       succeeded(result);
-      return nothingYet((await fetched).start, address, request);
+      return [...nothingYet((await fetched).start, address, request), ...notices];
     },
 
     async bundle(request, file, signal) {
       const refs = sessionRefs(request.sessionId);
-      const { start } = await update(request, signal);
+      const found = await update(request, signal);
+      const { start } = found;
       const [base, head] = [`${refs}/base`, `${refs}/head`];
       const args = [start, ...sizes, base, head];
       const uid = await uidFor(address);
@@ -185,7 +205,8 @@ export function openRepositoryStore(options: {
       const result = await git({ script: BUNDLE, args, store, ...how }, signal);
       if (result.code === EXIT.tooLarge) throw tooLarge();
       succeeded(result);
-      return { start, base, head, notices: nothingYet(start, address, request) };
+      const pointers = found.lfs ? await lfs.pointersOf(start, "borrowed", signal) : [];
+      return { start, base, head, notices: [...nothingYet(start, address, request), ...pointers] };
     },
 
     importBundle,

@@ -70,6 +70,8 @@ export interface WorkResult {
   /** The commits that are neither in `start` nor in the target branch: how many, and the newest 250, the newest first. */
   added: { count: number; ids: readonly string[] };
   push: PushResult;
+  /** What the user must be told of it besides (see notices.ts). */
+  notices?: readonly string[];
 }
 
 /**

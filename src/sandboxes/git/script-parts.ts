@@ -59,6 +59,11 @@ list() {
 }
 `;
 
+/** Whether any .gitattributes of the commit $1 gives files to Git LFS. */
+export const USES_LFS = `
+uses_lfs() { git grep -q -F filter=lfs "$1" -- ":(glob)**/.gitattributes"; }
+`;
+
 /** The other sides' commands, for a source on this machine. */
 export const OTHER_SIDES = {
   UPLOAD_PACK: otherSide("upload-pack"),

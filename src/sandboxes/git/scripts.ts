@@ -1,6 +1,7 @@
 import { FIRST_COMMIT, HEAD_APART, LOOK_AT_FIRST, MAKE_FIRST } from "./first-commit.ts";
 import { STRICT } from "./git-settings.ts";
-import { EXIT, PRELUDE, SIZE } from "./script-parts.ts";
+import { LFS_COPY } from "./lfs-scripts.ts";
+import { EXIT, PRELUDE, SIZE, USES_LFS } from "./script-parts.ts";
 
 /**
  * What git does, as one script an operation, because each closed program costs milliseconds. The texts are constants; their
@@ -21,10 +22,10 @@ const MAX_LISTED = 250;
  * $6 the commit that a fork begins with; empty: it is none. On EXIT.startMissing: nobody has it any more.
  * $7 not empty: the source repository has no branch.
  * Prints the commit that the next checkout starts from (what the session pushed, or what it could not push, or, if it has
- * no work of its own yet, where a fork begins or today's target branch), and that of the target branch. On
- * EXIT.fetchFailed: the branches.
+ * no work of its own yet, where a fork begins or today's target branch), that of the target branch, and "lfs" if files are
+ * given to Git LFS. On EXIT.fetchFailed: the branches.
  */
-export const FETCH = `${PRELUDE}${MAKE_FIRST}
+export const FETCH = `${PRELUDE}${MAKE_FIRST}${USES_LFS}
 refs=$2
 if ! [ -f "$STORE/HEAD" ]; then git init --quiet --bare --template= || exit; fi
 # What was left when this machine or the service stopped. Younger files may be at work: there is a time limit.
@@ -63,15 +64,17 @@ else start=$pushed
 fi
 set_head "$start" || exit
 wait
-echo "$start $base"
+uses_lfs "$start" && lfs=lfs || lfs=
+echo "$start $base $lfs"
 `;
 
 /**
  * $1 branch  $2 target branch  $3, $4 see SIZE  $5 configuration. stdin: what FETCH prints, the commit and that of the target
- * branch; it comes when they are fetched, and this waits for it.
+ * branch; it comes when they are fetched, and this waits for it. Then the objects of Git LFS that the checkout gets, each on
+ * a line.
  * Makes a repository of its own, with copies of the objects: what an agent does to it cannot reach the store.
  */
-export const CHECK_OUT = `${PRELUDE}${SIZE}
+export const CHECK_OUT = `${PRELUDE}${SIZE}${LFS_COPY}
 read -r start base || exit
 # Beside the packing, which is bounded by itself.
 size "$start" "$3" "$4" &
@@ -86,9 +89,12 @@ printf '%s\\n' "$start" "$base" | git pack-objects --revs --stdout --quiet --win
 packed=$?
 wait "$counting" || exit
 [ "$packed" -eq 0 ] || exit "$packed"
+copy_objects || exit
 cd "$CHECKOUT" || exit
 export GIT_DIR="$own" GIT_WORK_TREE="$CHECKOUT"
-git checkout --quiet --force "$1" --
+# git-lfs uses the objects that are here, and finds no host for others, whatever the repository says.
+git -c lfs.url=http://127.0.0.1:1 -c lfs.transfer.maxretries=1 -c lfs.fetchinclude= -c lfs.fetchexclude= \\
+  checkout --quiet --force "$1" --
 `;
 
 /**
@@ -124,10 +130,11 @@ git bundle create --quiet - "$@"
 /**
  * $1 the session's refs  $2 the work's commit  $3 where the pack begins in stdin, a bundle; empty: there is none
  * $4, $5 see SIZE  $6 the commit that the checkout started from. Prints the commit, how many commits the target branch lacks,
- * a short id, and how many of them the work has added since the start; then the newest of these, each on a line.
+ * a short id, how many of them the work has added since the start, and "lfs" if files are given to Git LFS; then the newest of
+ * these commits, each on a line.
  * The objects stay in their pack: as files of their own, a few KB of deltas can become any number of GB.
  */
-export const IMPORT = `${PRELUDE}${SIZE}
+export const IMPORT = `${PRELUDE}${SIZE}${USES_LFS}
 refs=$1
 if [ -n "$3" ]; then
   tail -c "+$3" | git index-pack --stdin --fix-thin ${STRICT} >/dev/null || exit ${EXIT.badWork}
@@ -140,7 +147,8 @@ set_head "$tip" || exit
 count=$(git rev-list --count "$base..$tip") || exit
 short=$(git rev-parse --short "$tip") || exit
 added=$(git rev-list --count "$tip" --not "$6" "$base") || exit
-echo "$tip $count $short $added"
+uses_lfs "$tip" && lfs=lfs || lfs=
+echo "$tip $count $short $added $lfs"
 git rev-list --max-count=${MAX_LISTED} "$tip" --not "$6" "$base" || exit
 # Each work brings a pack, and git looks through all of them. Old versions of git cannot do it, and are slower then.
 set -- "$STORE"/objects/pack/pack-*.pack

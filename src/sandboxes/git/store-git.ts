@@ -6,6 +6,7 @@ import type { Git, GitProgram, GitResult } from "./git.ts";
 import { faultIn, RepositoryError } from "./git-errors.ts";
 import { gitFolderOf } from "./local-path.ts";
 import type { RepoAddress } from "./repo-url.ts";
+import type { Input } from "./run-bounded.ts";
 
 /** git in the bare store of one source repository. */
 export interface StoreGit {
@@ -26,7 +27,7 @@ export interface StoreGit {
     script: string,
     args: readonly string[],
     signal: AbortSignal,
-    options?: { push: boolean },
+    options?: { push?: boolean; lfs?: boolean; stdin?: Input },
   ): Promise<GitResult>;
 }
 
@@ -56,11 +57,11 @@ export function openStoreGit(options: {
       const uid = await ready();
       return git({ script, args, store, storeWritable: !readOnly, local, uid, ...more }, signal);
     },
-    async withSource(script, args, signal, { push } = { push: false }) {
+    async withSource(script, args, signal, { push = false, ...more } = {}) {
       // Checked again by gitFolderOf: what is there may have been replaced since the session was created.
       const source = local ? gitFolderOf(address.url, address.display) : undefined;
       const uid = await ready();
-      const remote = { remote: address, push, source };
+      const remote = { remote: address, push, source, ...more };
       return git({ script, args, store, storeWritable: true, local, ...remote, uid }, signal);
     },
   };

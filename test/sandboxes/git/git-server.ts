@@ -2,16 +2,19 @@ import { join } from "node:path";
 
 /**
  * Serves the repositories below `root` over HTTP like GitHub: `git http-backend` behind Basic auth.
- * @param options.password or those that it accepts at a moment. @param options.isPublic nobody needs one. @param options.username default: what GitHub takes. @param options.onRequest called while a client is waiting, when its processes can be inspected.
+ * @param options.password or those that it accepts at a moment. @param options.isPublic nobody needs one.
+ * @param options.username default: what GitHub takes. @param options.lfs answers what git-lfs asks, with the credential that
+ * it has sent. @param options.onRequest called while a client is waiting, when its processes can be inspected.
  */
 export function startGitServer(options: {
   root: string;
   password: string | (() => readonly string[]);
   username?: string;
   isPublic?: boolean;
+  lfs?: (request: Request) => Promise<Response>;
   onRequest?: () => void;
 }) {
-  const { root, password, username = "x-access-token", isPublic = false, onRequest } = options;
+  const { root, password, username = "x-access-token", isPublic = false, lfs, onRequest } = options;
   const authorizations: (string | null)[] = [];
   const accepted = () =>
     (typeof password === "string" ? [password] : password()).map(
@@ -28,6 +31,7 @@ export function startGitServer(options: {
       if (!isPublic && (authorization === null || !accepted().includes(authorization)))
         return new Response("no", { status: 401, headers: { "www-authenticate": 'Basic realm="git"' } });
       const url = new URL(request.url);
+      if (lfs && url.pathname.includes("/info/lfs/")) return lfs(request);
       const child = Bun.spawn([backend], {
         env: {
           PATH: process.env["PATH"] ?? "",
@@ -62,6 +66,7 @@ export function startGitServer(options: {
   });
   return {
     url: `http://127.0.0.1:${server.port}`,
+    port: server.port as number,
     /** Of every request. */
     authorizations: authorizations as readonly (string | null)[],
     stop: () => server.stop(true),
