@@ -31,6 +31,7 @@ const PROGRAMS = [
   { name: "nix-bin", here: () => !!Bun.which("nix-instantiate") },
   { name: "docker-compose", here: () => findCompose() !== undefined },
   { name: "git", here: () => !!Bun.which("git") },
+  { name: "git-lfs", here: () => !!Bun.which("git-lfs") },
 ] as const;
 
 const SERVERS = [

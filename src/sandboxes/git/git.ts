@@ -145,6 +145,7 @@ export async function openGit(options: {
       GIT_CONFIG_GLOBAL: isolation ? CONFIG_INSIDE : configFile,
       FILE_BLOCKS: `${Math.ceil(repoLimits.maxBytes / 512)}`,
       MEMORY_KB: `${MEMORY_KB}`,
+      MAX_FILES: `${repoLimits.maxFiles}`,
       ...(credential && {
         PROMPT_BACKEND_GIT_USER: credential.username,
         PROMPT_BACKEND_GIT_TOKEN: credential.password.reveal(),

@@ -15,6 +15,10 @@ export const EXIT = {
   tooMany: 13,
 } as const;
 
+/** Files of .gitattributes in one commit, and the bytes of one. */
+const MAX_ATTRIBUTES = 1_000;
+const ATTRIBUTES_BYTES = 1024 * 1024;
+
 /** $FILE_BLOCKS: the largest file, in units of 512 bytes. $MEMORY_KB: address space of each process. */
 export const PRELUDE = `
 set -u
@@ -59,9 +63,20 @@ list() {
 }
 `;
 
-/** Whether any .gitattributes of the commit $1 gives files to Git LFS. */
+/**
+ * Whether any .gitattributes of the commit $1 gives files to Git LFS: of one that a checkout may have, $MAX_FILES files and
+ * folders, and of as many of them as honest repositories have.
+ */
 export const USES_LFS = `
-uses_lfs() { git grep -q -F filter=lfs "$1" -- ":(glob)**/.gitattributes"; }
+uses_lfs() {
+  attributes=$(git ls-tree -r -t "$1" 2>/dev/null | LC_ALL=C awk -v files="$MAX_FILES" '
+    NR > files + 0 { over = 1; exit }
+    /[\\t\\/]\\.gitattributes"?$/ && !seen[$3]++ && found < ${MAX_ATTRIBUTES} { found += 1; ids = ids $3 "\\n" }
+    END { if (!over) printf "%s", ids }')
+  [ -n "$attributes" ] || return 1
+  printf '%s\\n' "$attributes" | git cat-file --batch-check | awk '$3 <= ${ATTRIBUTES_BYTES} { print $1 }' |
+    git cat-file --batch | grep -q -F filter=lfs
+}
 `;
 
 /** The other sides' commands, for a source on this machine. */
