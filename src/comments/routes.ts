@@ -31,7 +31,7 @@ export function commentRoutes(options: {
   orm: Orm;
   guard: Guard;
   config: Pick<Config, "maxUnfinishedPrompts">;
-  reviews: Pick<Reviews, "work" | "commitOf" | "show" | "diff">;
+  reviews: Pick<Reviews, "work" | "commitOf" | "show" | "diff" | "readAhead">;
 }) {
   const { orm, guard, config, reviews } = options;
   const { maxUnfinishedPrompts: maxUnfinished } = config;

@@ -21,6 +21,8 @@ interface Changes {
   truncated: boolean;
 }
 
+/** Lines around the changes. */
+const CONTEXT = 0;
 const UNKNOWN: Whereabouts = { outdated: false, current: null };
 
 /** The session's work; undefined while its repository cannot be read: its comments can be, all the same. */
@@ -31,17 +33,26 @@ export const workIfReadable = (
 
 /** Where each comment is today. @param work undefined: its repository cannot be read. */
 export async function findComments(
-  reviews: Pick<Reviews, "diff" | "show">,
+  reviews: Pick<Reviews, "diff" | "readAhead" | "show">,
   work: Work | undefined,
   comments: readonly CommentRow[],
 ): Promise<FoundComment[]> {
   if (!work) return comments.map((row) => ({ row, ...UNKNOWN }));
   const reader = openReader(reviews, work);
+  const endOf = ({ side }: CommentRow) => (side === "old" ? work.base : work.head);
+  try {
+    for (const to of [work.base, work.head]) {
+      const from = comments.filter((row) => endOf(row) === to && row.commit !== to);
+      await reviews.readAhead(work, { from: from.map(({ commit }) => commit), to, context: CONTEXT });
+    }
+  } catch (error) {
+    unlessUnreadable(error);
+    return comments.map((row) => ({ row, ...UNKNOWN }));
+  }
   const found: FoundComment[] = [];
-  // One after the other, because each may need a run of git.
+  // One after the other, because each may need a run of git all the same.
   for (const row of comments) {
-    const end = row.side === "old" ? work.base : work.head;
-    const place = await findComment(reader, row, end).catch(unlessUnreadable);
+    const place = await findComment(reader, row, endOf(row)).catch(unlessUnreadable);
     found.push({ row, ...(place ?? UNKNOWN) });
   }
   return found;
@@ -51,7 +62,7 @@ type Reader = ReturnType<typeof openReader>;
 
 function openReader(reviews: Pick<Reviews, "diff" | "show">, work: Work) {
   const read = async (from: string, to: string, path?: string): Promise<Changes> => {
-    const { json, truncated } = await reviews.diff(work, { from, to, context: 0, path });
+    const { json, truncated } = await reviews.diff(work, { from, to, context: CONTEXT, path });
     return { files: (JSON.parse(json) as ChangedFile[]).map(withoutText), truncated };
   };
   // What failed is not tried again for the next comment, either.

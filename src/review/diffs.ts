@@ -9,6 +9,8 @@ import { MIB } from "../shared/units.ts";
 const LIMITS = { files: 20_000, fileBytes: MIB / 2, allBytes: 8 * MIB };
 const ONE_FILE = { files: 2, fileBytes: 8 * MIB, allBytes: 8 * MIB };
 const MAX_PATCH_BYTES = 32 * MIB;
+/** Diffs that one run of git reads. */
+const AHEAD = 500;
 const CACHE_BYTES = 96 * MIB;
 /** Reads of git at once: each may take as much memory as a run of git may. */
 const READS = 4;
@@ -24,6 +26,12 @@ export interface DiffOf {
 /** Differences between commits, kept while there is room, and as JSON, which takes longer to write than to find. */
 export interface Diffs {
   read(read: RepositoryReader, wanted: DiffOf, signal: AbortSignal): Promise<KeptDiff>;
+  /** Reads those from many commits by one run of git, as far as they fit: `read` then has them. */
+  readAhead(
+    read: RepositoryReader,
+    wanted: { from: readonly string[]; to: string; context: number },
+    signal: AbortSignal,
+  ): Promise<void>;
   /** For `git apply`. @throws AppError `too_large`, `file_not_found`. */
   patch(read: RepositoryReader, wanted: DiffOf, signal: AbortSignal): Promise<Uint8Array>;
   /** The files that cannot be merged; null: git cannot tell. */
@@ -104,6 +112,15 @@ export function openDiffs(): Diffs {
 
   return {
     read,
+
+    async readAhead(reader, { from, ...range }, signal) {
+      const keyOf = (one: string) => JSON.stringify([one, range.to, range.context, null]);
+      const unknown = [...new Set(from)].filter((one) => !kept.has(keyOf(one))).slice(0, AHEAD);
+      if (unknown.length < 2) return;
+      const key = JSON.stringify(["ahead", range, unknown]);
+      const found = await once(key, () => reader.diffsTo({ ...range, from: unknown }, LIMITS, signal));
+      for (const [one, diff] of found) keep(keyOf(one), diff, diff.files);
+    },
 
     async patch(reader, wanted, signal) {
       const paths = await pathsOf(reader, wanted, signal);

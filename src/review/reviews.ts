@@ -26,6 +26,8 @@ export interface Reviews {
   /** The session's whole work, or that of one prompt. @throws AppError `prompt_not_found`, `commit_unknown`. */
   rangeOf(work: Work, promptId: string | undefined): { from: string; to: string };
   diff(work: Work, wanted: DiffOf): Promise<KeptDiff>;
+  /** Reads the whole diffs from many commits at once, so that `diff` has them. */
+  readAhead(work: Work, wanted: { from: readonly string[]; to: string; context: number }): Promise<void>;
   /** For `git apply`. */
   patch(work: Work, wanted: DiffOf): Promise<Uint8Array>;
   /** The files that cannot be merged into the target branch as it is; null: git cannot tell. */
@@ -86,6 +88,7 @@ export function openReviews(options: {
     },
 
     diff: (work, wanted) => reading(work, (read) => diffs.read(read, wanted, signal)),
+    readAhead: (work, wanted) => reading(work, (read) => diffs.readAhead(read, wanted, signal)),
     patch: (work, wanted) => reading(work, (read) => diffs.patch(read, wanted, signal)),
     conflicts: (work) => reading(work, (read) => diffs.conflicts(read, work.target, work.head, signal)),
 

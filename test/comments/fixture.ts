@@ -43,6 +43,7 @@ function reviewsOf(read: () => Repository | undefined): AppOptions["reviews"] {
         bytes: Buffer.from(lines.join("")),
       };
     },
+    readAhead: async () => undefined,
     async diff(_work: unknown, { from, to, path }: { from: string; to: string; path: string | undefined }) {
       const { files, truncated = false } = opened().diffs?.[`${from} ${to} ${path ?? ""}`.trim()] ?? {
         files: [],

@@ -3,10 +3,11 @@ import { prompt, session } from "../../src/db/tables.ts";
 import { openReviews } from "../../src/review/reviews.ts";
 import { makeApp } from "../harness/app.ts";
 import type { TestRepository } from "../harness/repository.ts";
-import type { SandboxFixture } from "../sandboxes/fixture.ts";
+
+type Repositories = Parameters<typeof openReviews>[0]["sandboxes"];
 
 /** The API, with repositories of this machine. */
-export function reviewApp(database: Database, sandboxes: Pick<SandboxFixture, "provider">) {
+export function reviewApp(database: Database, sandboxes: { provider: Repositories }) {
   const reviews = openReviews({ orm: database.orm, sandboxes: sandboxes.provider });
   const app = makeApp({ database, reviews });
   const get = (path: string, options: { user?: string; headers?: Record<string, string> } = {}) =>
@@ -20,7 +21,7 @@ export function reviewApp(database: Database, sandboxes: Pick<SandboxFixture, "p
 
 const COMMIT = "0123456789".repeat(4);
 /** Repositories with one commit, and nothing in it. */
-export const emptyRepositories: Parameters<typeof openReviews>[0]["sandboxes"] = {
+export const emptyRepositories: Repositories = {
   repositoryFor: () => ({
     fetch: async () => ({ start: COMMIT, base: COMMIT }),
     read: {
@@ -28,6 +29,7 @@ export const emptyRepositories: Parameters<typeof openReviews>[0]["sandboxes"] =
       contains: async () => false,
       mergeBase: async () => COMMIT,
       mergedBase: async () => COMMIT,
+      diffsTo: async () => new Map(),
       diff: async () => ({ files: [], additions: 0, deletions: 0, truncated: false }),
       patch: async () => new Uint8Array(),
       conflicts: async () => [],

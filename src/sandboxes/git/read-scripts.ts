@@ -57,6 +57,10 @@ else
 fi
 `;
 
+const DIFF_TREE =
+  "git --literal-pathspecs diff-tree -r -M --full-index --no-ext-diff --no-textconv --no-color --submodule=short --src-prefix=a/ --dst-prefix=b/";
+const FORMATS = "-z --raw --numstat -p";
+
 const diffScript = (formats: string) => `${PRELUDE}${CAPPED}${PATH}
 from=$1 to=$2 context=$3 limit=$4
 shift 4
@@ -67,15 +71,27 @@ while [ "$count" -gt 0 ]; do
   set -- "$@" "$path"
   count=$((count - 1))
 done
-capped "$limit" git --literal-pathspecs diff-tree -r -M ${formats} --full-index --unified="$context" --no-ext-diff --no-textconv \\
-  --no-color --submodule=short --src-prefix=a/ --dst-prefix=b/ "$from" "$to" -- "$@"
+capped "$limit" ${DIFF_TREE} ${formats} --unified="$context" "$from" "$to" -- "$@"
 `;
 
 /**
  * $1, $2 commits or trees  $3 lines of context  $4 the most bytes  then paths; none: all. Prints raw lines, counts and the
  * patch, as -z separates them. Names in the patch are quoted where they have to be.
  */
-export const DIFF = diffScript("-z --raw --numstat -p");
+export const DIFF = diffScript(FORMATS);
+
+/**
+ * $1 a commit  $2 lines of context  $3 the most bytes  $4 a word that nobody can guess  then commits. Prints from each of them to
+ * $1 what DIFF does, and after it a line with the word and whether git failed: 0, if it did not.
+ */
+export const DIFFS_TO = `${PRELUDE}
+to=$1 context=$2 limit=$3 word=$4
+shift 4
+for from do
+  ${DIFF_TREE} ${FORMATS} --unified="$context" "$from" "$to" -- 2>/dev/null
+  printf "\\n%s %s\\n" "$word" "$?"
+done | head -c "$limit"
+`;
 
 /** The same, for `git apply`: the patch alone, with what is in binary files. */
 export const PATCH = diffScript("-p --binary");

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { createDiffReader, type Diff, type DiffLimits } from "./diff-output.ts";
 import { RepositoryError } from "./git-errors.ts";
 import { bytesOf, encodedPath, pathIn } from "./git-paths.ts";
@@ -6,6 +7,7 @@ import {
   CONFLICTS,
   CONTAINING,
   DIFF,
+  DIFFS_TO,
   MERGE_BASE,
   MERGED_BASE,
   PATCH,
@@ -18,6 +20,8 @@ import { type StoreGit, succeeded } from "./store-git.ts";
 
 /** What git may print of one diff before it is cut off. */
 const DIFF_BYTES = 64 * 1024 * 1024;
+/** Of several diffs together, which are in memory at once. */
+const DIFFS_BYTES = 16 * 1024 * 1024;
 const COMMITS_BYTES = 8 * 1024 * 1024;
 const COMMIT = /^([0-9a-f]{40}|[0-9a-f]{64})$/;
 
@@ -75,6 +79,12 @@ export interface RepositoryReader {
   /** Where they had parted before the merge; `began`, if the branch was only moved to the commit. */
   mergedBase(merge: { into: string; commit: string; began: string }, signal: AbortSignal): Promise<string>;
   diff(range: DiffRange, limits: DiffLimits, signal: AbortSignal): Promise<Diff>;
+  /** The same from each of several commits, by one run. @returns those that could be read, and are not too much together. */
+  diffsTo(
+    range: Omit<DiffRange, "from" | "paths"> & { from: readonly string[] },
+    limits: DiffLimits,
+    signal: AbortSignal,
+  ): Promise<Map<string, Diff>>;
   /** For `git apply`. @returns undefined: it is larger than `maxBytes`. */
   patch(range: DiffRange, maxBytes: number, signal: AbortSignal): Promise<Uint8Array | undefined>;
   /** The files that git cannot merge by itself; null: this machine's git is too old to tell. */
@@ -146,6 +156,28 @@ export function openReader({ inStore }: Pick<StoreGit, "inStore">): RepositoryRe
       const { bytes, result } = await streamed(DIFF, args, reader.take, signal);
       succeeded(result);
       return reader.end(bytes < DIFF_BYTES);
+    },
+
+    async diffsTo({ from, to, context }, limits, signal) {
+      // Whoever has written what is in the diffs cannot have written it there.
+      const word = randomBytes(16).toString("hex");
+      const args = [to, `${context}`, `${DIFFS_BYTES}`, word, ...from];
+      const { bytes, result } = await collected(DIFFS_TO, args, signal);
+      succeeded(result);
+      const found = new Map<string, Diff>();
+      let at = 0;
+      for (const commit of from) {
+        const end = bytes.indexOf(`\n${word} `, at);
+        const next = bytes.indexOf("\n", end + 1) + 1;
+        if (end < 0 || next === 0) break;
+        if (bytes.toString("latin1", end, next) === `\n${word} 0\n`) {
+          const reader = createDiffReader(limits);
+          reader.take(bytes.subarray(at, end));
+          found.set(commit, reader.end(true));
+        }
+        at = next;
+      }
+      return found;
     },
 
     async patch(range, maxBytes, signal) {
