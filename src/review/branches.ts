@@ -40,11 +40,11 @@ const FETCHES = 8;
 /** Finds the branches of sessions, on whatever machine their work was done. */
 export interface BranchFinder {
   /**
-   * Fetches them unless that was done a moment ago. While the host of the repository does not answer, what this machine has
+   * Fetches them unless that was done a moment ago; `fresh`: also then. While the host of the repository does not answer, what this machine has
    * fetched before is the answer, as long as it has all that the session has done.
    * @throws AppError `repository_unreadable`, `repository_unavailable`.
    */
-  find(work: WorkRow): Promise<Branches>;
+  find(work: WorkRow, options?: { fresh: boolean }): Promise<Branches>;
   close(): Promise<void>;
 }
 
@@ -127,9 +127,9 @@ export function openBranchFinder(options: {
     return hasAll ? parted(work, ends, closing.signal) : undefined;
   };
 
-  const find = async (work: WorkRow): Promise<Branches> => {
+  const find: BranchFinder["find"] = async (work, { fresh } = { fresh: false }) => {
     const before = known.get(work.id);
-    if (before && before.work === stateOf(work)) return before;
+    if (!fresh && before && before.work === stateOf(work)) return before;
     const fetched = fetch(work);
     // It goes on when this request has given up, and its failure is then nobody's.
     fetched.catch(() => undefined);
@@ -148,7 +148,7 @@ export function openBranchFinder(options: {
   };
 
   return {
-    find: (work) => asReply(() => find(work)),
+    find: (...args) => asReply(() => find(...args)),
     async close() {
       closing.abort();
       await Promise.allSettled(fetching.values());

@@ -36,7 +36,7 @@ export function sessionSyncRoutes(options: {
       async (context) => {
         const { user, params, body } = context;
         const strategy = body?.strategy ?? "merge";
-        const work = await reviews.work(user.id, params.id);
+        const work = await reviews.work(user.id, params.id, { fresh: true });
         const { targetBranch } = work.row;
         const nothing = { prompt_id: null, conflicts: [], suggested_prompt: null };
         if (work.head === work.target || (!work.merged && work.base === work.target))

@@ -44,6 +44,8 @@ test("what was fetched is the answer, and is not fetched again for a while", asy
   expect(fetches).toBe(1);
   await found.find({ ...ROW, pushedCommit: OLD });
   expect(fetches).toBe(2);
+  await found.find({ ...ROW, pushedCommit: OLD }, { fresh: true });
+  expect(fetches).toBe(3);
 });
 
 test.each([

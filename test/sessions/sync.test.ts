@@ -65,6 +65,22 @@ describeEachDatabase("taking the target branch in", (database) => {
     expect(await sync([WORK, new Map([...WORK, ["b", one("x\n")]])])).toMatchObject({ status: "queued" });
   });
 
+  test("what has come to the target branch since somebody looked at the work is taken in", async () => {
+    await repo.git("update-ref", "refs/heads/main", start);
+    const commit = (await repo.git("rev-parse", "prompt/one")).trim();
+    const work = { branch: "prompt/one", prompts: [{ start, commit }] };
+    const { sessionId } = await seedWork(database(), repo, work);
+    const { app, get, reviews } = reviewApp(database(), sandboxes);
+    expect((await get(`/sessions/${sessionId}/diff`)).status).toBe(200);
+    await commitStates(repo, [
+      { branch: "main", state: BEFORE },
+      { branch: "main", state: new Map([...BEFORE, ["b", one("x\n")]]) },
+    ]);
+    const { body } = await ask(app, "alice", "POST", `/sessions/${sessionId}/sync`);
+    expect(body).toMatchObject({ status: "queued" });
+    await reviews.close();
+  });
+
   test("git's work is a prompt of its own kind, by the strategy that was asked for", async () => {
     const target = new Map([...BEFORE, ["b", one("x\n")]]);
     const merge = await sync([target]);
