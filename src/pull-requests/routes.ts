@@ -18,6 +18,7 @@ import { toEffectDto } from "../effects/dto.ts";
 import type { Effect } from "../effects/ledger-store.ts";
 import { effectModels } from "../effects/model.ts";
 import { checkBranchName } from "../sandboxes/git/repo-url.ts";
+import { AppError } from "../shared/errors.ts";
 import { toPullRequestDto } from "./dto.ts";
 import { pullRequestModels } from "./model.ts";
 import { outcomeOf } from "./outcome.ts";
@@ -32,8 +33,9 @@ export function pullRequestRoutes(options: {
   guard: Guard;
   targetOf: TargetOf;
   archiveWhen: ArchiveWhen;
+  mayMerge: boolean;
 }) {
-  const { orm, guard, targetOf } = options;
+  const { orm, guard, targetOf, mayMerge } = options;
   const states = createStates(options);
   const detail = securedOperation("Review");
   /** What has become of an effect, and the pull request as it is kept. */
@@ -104,6 +106,11 @@ export function pullRequestRoutes(options: {
       "/sessions/:id/merge",
       async (context) => {
         const { user, params, body, request } = context;
+        if (!mayMerge)
+          throw new AppError(
+            "merging_closed",
+            "Merging through the service is turned off (MERGE=off): merge the pull request at its host.",
+          );
         const wanted = { userId: user.id, sessionId: params.id, targetOf, method: body.method ?? "merge" };
         const { id } = await createOnce(orm, context, async (tx) => ({
           id: (await wantMerge(tx, wanted)) ?? null,

@@ -113,6 +113,7 @@ export function createApp(options: AppOptions) {
         guard,
         targetOf: openTargets(repoRules(config), options.forges),
         archiveWhen: config.pullRequests.archiveWhen,
+        mayMerge: config.pullRequests.merge === "on",
       }),
     )
     .use(promptRoutes({ orm, config, guard }))

@@ -30,6 +30,7 @@ export const ERROR_CODES = {
   host_not_allowed: "forbidden",
   origin_not_allowed: "forbidden",
   webhooks_closed: "forbidden",
+  merging_closed: "forbidden",
   admin_required: "forbidden",
   not_found: "not_found",
   session_not_found: "not_found",

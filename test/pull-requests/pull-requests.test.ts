@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { eq } from "drizzle-orm";
 import { pullRequest } from "../../src/db/effect-tables.ts";
 import { session } from "../../src/db/tables.ts";
+import { ask, makeApp } from "../harness/app.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import { rateLimited } from "../harness/github/replies.ts";
 import { sessionRow } from "../harness/seed.ts";
@@ -31,6 +32,17 @@ describeEachDatabase("the pull request of a session", (database) => {
     expect(pull?.body).not.toContain("@ada");
     expect(pull?.body).not.toContain("#1");
     expect((await send("GET", path, undefined, "bob")).status).toBe(404);
+  });
+
+  test("is not merged through the service where the operator has turned that off", async () => {
+    const { path, repository } = await seed();
+    expect((await make(path)).status).toBe(200);
+    const closed = makeApp({ database: database(), env: { MERGE: "off" } });
+    const merge = path.replace(/pull-request$/, "merge");
+    const { status, body } = await ask(closed, "alice", "POST", merge);
+    expect([status, body.code]).toEqual([403, "merging_closed"]);
+    expect(body.msg).toContain("MERGE=off");
+    expect(repository.pulls[0]?.mergedAt).toBeNull();
   });
 
   test("one that was made by hand is taken, also if that happens at the moment of the call", async () => {

@@ -139,6 +139,12 @@ export const pullRequests = {
       doc: "Whether a session is archived once its pull request is seen to have ended: never, merged, or closed (also without a merge).",
       parse: oneOf("never", "merged", "closed"),
     },
+    merge: {
+      env: "MERGE",
+      default: "on",
+      doc: "Whether users may merge through the service (POST /sessions/{id}/merge): on, or off. It merges with the host's credential, also for users who may not merge there themselves.",
+      parse: oneOf("on", "off"),
+    },
     labels: {
       env: "PR_LABELS",
       doc: "Labels of pull requests, separated by commas.",
