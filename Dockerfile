@@ -21,7 +21,7 @@ LABEL org.opencontainers.image.title="prompt-backend" \
 
 # The service handles its own signals. tini reaps the orphans that agents leave behind.
 RUN apt-get update \
- && apt-get install -y --no-install-recommends bubblewrap ca-certificates git socat tini util-linux \
+ && apt-get install -y --no-install-recommends bubblewrap ca-certificates git git-lfs socat tini util-linux \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --create-home --shell /usr/sbin/nologin app \
  && install -d -o app -g app -m 0700 /data

@@ -147,6 +147,7 @@
             pkgs.cacert
             pkgs.coreutils
             pkgs.git
+            pkgs.git-lfs
             pkgs.socat
             pkgs.tini
             passwd
@@ -201,6 +202,7 @@
           packages = [
             pkgs.bun
             pkgs.git
+            pkgs.git-lfs
             pkgs.postgresql
             pkgs.redis
           ]

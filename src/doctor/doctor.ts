@@ -8,7 +8,7 @@ import { databaseFindings } from "./database.ts";
 import { checked, type Finding, type Found, ok, warn } from "./finding.ts";
 import { gitHostFound } from "./git-host.ts";
 import { egressFound, isolationFindings, quotaFound } from "./isolation.ts";
-import { agentFound, diskFound, gitFound, limitsFound } from "./machine.ts";
+import { agentFound, diskFound, gitFound, lfsFound, limitsFound } from "./machine.ts";
 import { allocatorFound, identityFound, portFound, queueFound } from "./network.ts";
 
 /**
@@ -31,6 +31,7 @@ export async function examine(config: Config, forgotten: Forgotten): Promise<Fin
       ? one("allocator", () => allocatorFound(allocatorUrl), "check IP_ALLOCATOR_URL")
       : [],
     one("git", () => gitFound(config), "install git"),
+    one("git-lfs", () => lfsFound(config), "install git-lfs"),
     ...config.forges.map(async (host) => {
       const found = await gitHostFound(host, config);
       return found ? [{ check: "git host", ...found }] : [];

@@ -39,6 +39,22 @@ export async function gitFound({ path }: Config): Promise<Found> {
   return old ? fail(`${version} is too old`, INSTALL_GIT) : ok(version);
 }
 
+/** It is needed only by those repositories that use it. */
+export async function lfsFound({ path }: Config): Promise<Found> {
+  const program = findProgram("git-lfs", path);
+  if (!program)
+    return ok(
+      "not installed: files of Git LFS are pointers in checkouts (to have them, Debian: apt-get install git-lfs)",
+    );
+  const version = await versionOf(program.path, path);
+  return version
+    ? ok(version)
+    : fail(
+        `${program.path} does not work`,
+        "install it again, or remove it: files of Git LFS are pointers then",
+      );
+}
+
 export async function agentFound(config: Config): Promise<Found> {
   const { agent, why, missing } = chooseAgent({ config });
   const CLAUDE = "install Claude Code (npm install -g @anthropic-ai/claude-code) and set ANTHROPIC_API_KEY";

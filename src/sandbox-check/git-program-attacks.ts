@@ -52,13 +52,12 @@ export const GIT_PROGRAM_ATTACKS: readonly Attack[] = [
   },
   {
     id: "git-lfs-filter",
-    title:
-      "run a program on the host by a filter that says it is LFS, or fill the disk through its descriptors",
+    title: "run a program on the host by a filter like that of LFS, or fill the disk through its descriptors",
     stoppedBy: "git in a sandbox, descriptors from 3 up are closed",
     inside: ({ marker }) =>
-      plant(`git config filter.lfs.required true; git config filter.lfs.smudge "touch ${marker}; cat"
-        git config filter.lfs.clean "touch ${marker}; for fd in 3 4 5 6 7 8 9; do head -c 40000000 /dev/zero 2>/dev/null >&\\$fd; done; cat"
-        echo "*.bin filter=lfs" > .gitattributes; echo x > x.bin`),
+      plant(`git config filter.large.required true; git config filter.large.smudge "touch ${marker}; cat"
+        git config filter.large.clean "touch ${marker}; for fd in 3 4 5 6 7 8 9; do head -c 40000000 /dev/zero 2>/dev/null >&\\$fd; done; cat"
+        echo "*.bin filter=large" > .gitattributes; echo x > x.bin`),
     outside: (host) =>
       delivered(host, ({ target }) => {
         const bytes = readdirSync(target.ownFolder, { recursive: true, withFileTypes: true })

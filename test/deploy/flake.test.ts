@@ -165,8 +165,16 @@ else
         outputs = evaluated(system);
       });
 
-      test("the shell has Bun, git, bubblewrap, socat, PostgreSQL and Redis", () => {
-        expect(outputs.shell.sort()).toEqual(["bubblewrap", "bun", "git", "postgresql", "redis", "socat"]);
+      test("the shell has Bun, git, git-lfs, bubblewrap, socat, PostgreSQL and Redis", () => {
+        expect(outputs.shell.sort()).toEqual([
+          "bubblewrap",
+          "bun",
+          "git",
+          "git-lfs",
+          "postgresql",
+          "redis",
+          "socat",
+        ]);
       });
 
       test("the executable is built from what the Dockerfile copies, and everything is instantiated", async () => {
@@ -234,7 +242,7 @@ else
         const [, uid = ""] = /--uid (\d+)/.exec(dockerfile) ?? [];
         expect(files["etc/passwd"]).toMatch(new RegExp(`^${config.User}:x:${uid}:${uid}:`, "m"));
         expect(fakeRootCommands).toContain(`-o ${uid} -g ${uid} data`);
-        for (const program of ["bash", "bubblewrap", "git", "socat", "tini"])
+        for (const program of ["bash", "bubblewrap", "git", "git-lfs", "socat", "tini"])
           expect(contents).toContain(program);
         expect(contents.filter((one) => one.startsWith("prompt-backend"))).toHaveLength(1);
       });

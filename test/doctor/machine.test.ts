@@ -14,11 +14,13 @@ test("missing or broken programs, a full disk, a port in use", async () => {
   };
   const bare = await examined({ PATH: bin });
   expect([bare.code, bare.of("git")]).toEqual([1, "fail: git is not installed"]);
+  expect(bare.of("git-lfs")).toMatch(/^ok: not installed: files of Git LFS are pointers/);
   expect(bare.of("isolation")).toMatch(
     /^warn: prompts of any agent but the built-in demo would wait: bubblewrap is not installed/,
   );
 
   await script("git", "echo git version 2.20.1");
+  await script("git-lfs", "exit 1");
   await script("bwrap", "echo no namespaces here >&2; exit 1");
   await script("claude", "echo 9.8.7 '(Claude Code)'");
   const taken = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("hello") });
@@ -32,6 +34,7 @@ test("missing or broken programs, a full disk, a port in use", async () => {
     });
     expect(code).toBe(1);
     expect(of("git")).toBe("fail: git version 2.20.1 is too old");
+    expect(of("git-lfs")).toMatch(/^fail: .*git-lfs does not work/);
     expect(of("isolation")).toMatch(/^fail: prompts wait: .*no namespaces here/);
     for (const name of ["users", "network", "seccomp"])
       expect([name, of(name)]).toEqual([name, "warn: not tried: bubblewrap does not work"]);

@@ -77,6 +77,7 @@
           "cacert"
           "coreutils"
           "git"
+          "git-lfs"
           "nodejs"
           "postgresql"
           "redis"

@@ -10,12 +10,12 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-const open = (host: string, privateGitHosts: readonly string[] = []) => {
+const open = (host: string, privateGitHosts: readonly string[] = [], lfs = false) => {
   const url = `https://${host}/a/b`;
   const ownAddresses = () => ["203.0.114.7", "2606:2800:220:1:0:0:0:7"];
   return openWayOut({
     ...{ address: { url, display: url, kind: "remote" }, folder, privateGitHosts, isolated: false },
-    ownAddresses,
+    ...{ ownAddresses, lfs },
   });
 };
 
@@ -41,4 +41,38 @@ test("it leads to the remote alone", async () => {
     expect([url, reply.status]).toEqual([url, 403]);
     expect(way.refused()?.message).toContain("(EGRESS=deny)");
   }
+});
+
+// What a host says of objects is its own word: it must not lead to what is inside, which git may reach for others.
+test.each([
+  ["git.example", ["inside.localhost"], "http://inside.localhost/a"],
+  ["git.example", ["inside.localhost:8080"], "http://inside.localhost:8080/a"],
+  ["git.localhost", ["git.localhost"], "http://other.localhost:8080/a"],
+  ["git.localhost", ["git.localhost"], "http://127.0.0.1:8080/a"],
+])("for git-lfs, %s with %j listed does not lead to %s", async (host, listed, url) => {
+  await using way = await open(host, listed, true);
+  expect((await fetch(url, { proxy: `http://127.0.0.1:${way.port}` })).status).toBe(403);
+  expect(way.refused()?.message).toContain("nor listed in PRIVATE_GIT_HOSTS");
+});
+
+test("for git-lfs, a name on the internet that has a private address is refused, unless its host and the repository's are listed", async () => {
+  const target = async (listed: readonly string[]) => {
+    await using way = await open("git.localhost", listed, true);
+    // A tunnel: the gateway has decided when it answers.
+    const socket = await Bun.connect({
+      hostname: "127.0.0.1",
+      port: way.port as number,
+      socket: { data() {} },
+    });
+    const answer = new Promise<string>((resolve) => {
+      socket.reload({ socket: { data: (_, bytes) => resolve(Buffer.from(bytes).toString()) } });
+    });
+    socket.write("CONNECT objects.localhost:443 HTTP/1.1\r\nHost: objects.localhost:443\r\n\r\n");
+    const line = (await answer).split("\r\n")[0];
+    socket.end();
+    return line;
+  };
+  expect(await target(["git.localhost"])).toContain(" 403 ");
+  // Nobody listens there: it was tried.
+  expect(await target(["git.localhost", "objects.localhost"])).not.toContain(" 403 ");
 });
