@@ -27,6 +27,8 @@ export interface ClaimedRun extends Fence {
   branch: string;
   /** The commit that a fork begins with. */
   startCommit: string | null;
+  /** The commit that the session's first prompt began with. Null: it has not ended, or it is from before this was recorded. */
+  began: string | null;
   /** The last commit that was, or was about to be, pushed to the branch. Null: the session has not made it. */
   pushedCommit: string | null;
   /** What the session could not push, in the database. */
@@ -84,6 +86,8 @@ export async function startRun(
       c.kind, coalesce(s.conversation_id, s.id) as "conversationId",
       c.data, c.author_name as "authorName", c.author_email as "authorEmail",
       to_char(c.started_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "startedAt", s.repo, s.target_branch as "targetBranch", s.branch, s.start_commit as "startCommit", s.pushed_commit as "pushedCommit",
+      (select first.start_commit from prompt first where first.session_id = s.id and first.start_commit is not null
+        order by first.seq limit 1) as began,
       w.commit as "unpushedCommit", w.host as "unpushedHost", s.sbx_config as "sbxConfig", c.process - 'counted' as process,
       c.output_offset as "outputOffset", c.cancel_requested_at is not null as "cancelRequested", c.failures, c.outage,
       (select before.warm_host from session before where before.id = s.id) as "warmHost",

@@ -22,6 +22,8 @@ export interface Branches {
   head: string;
   /** What the work is compared with: where the two have parted. */
   base: string;
+  /** What its commits are counted from. */
+  since: string;
   /** The target branch has all of it: `base` is from before that. */
   merged: boolean;
 }
@@ -68,14 +70,14 @@ export function openBranchFinder(options: {
     signal: AbortSignal,
   ): Promise<Branches> => {
     const { read } = sandboxes.repositoryFor(work);
-    const base = await read.mergeBase(ends.target, ends.head, signal);
+    const { base, since } = await read.parted(work.id, ends, signal);
     const began = work.prompts[0]?.start ?? null;
     const last = work.prompts.at(-1)?.commit;
     // Without a difference there is no work, or the target branch has it; the session's branch may be gone since.
     if (base !== ends.head || began === null || last === undefined || last === began)
-      return { ...ends, base, merged: false };
+      return { ...ends, base, since, merged: false };
     const before = await read.mergedBase({ into: ends.target, commit: last, began }, signal);
-    return { ...ends, head: last, base: before, merged: true };
+    return { ...ends, head: last, base: before, since: before, merged: true };
   };
 
   /** Once a session: a page may ask every few seconds. */
@@ -90,7 +92,7 @@ export function openBranchFinder(options: {
   const requestFor = (work: WorkRow, signal: AbortSignal): FetchRequest => {
     const { id, repo, targetBranch, branch, startCommit, pushedCommit, unpushedCommit, unpushedHost } = work;
     return {
-      ...{ sessionId: id, repo, targetBranch, branch, startCommit },
+      ...{ sessionId: id, repo, targetBranch, branch, startCommit, began: work.prompts[0]?.start ?? null },
       pushes: { commit: pushedCommit },
       unpushed: {
         ...{ commit: unpushedCommit, host: unpushedHost },
@@ -122,8 +124,7 @@ export function openBranchFinder(options: {
     const ends = await read.commits(work.id, closing.signal);
     if (!ends) return undefined;
     const last = work.prompts.at(-1)?.commit ?? work.startCommit;
-    const hasAll =
-      last === null || last === ends.head || last === (await read.mergeBase(last, ends.head, closing.signal));
+    const hasAll = last === null || last === ends.head || (await read.isIn(last, ends.head, closing.signal));
     return hasAll ? parted(work, ends, closing.signal) : undefined;
   };
 

@@ -93,11 +93,11 @@ export function openReviews(options: {
     conflicts: (work) => reading(work, (read) => diffs.conflicts(read, work.target, work.head, signal)),
 
     async commits(work) {
-      const since = work.merged ? work.base : work.target;
-      const key = `${since} ${work.head}`;
+      const { since, head } = work;
+      const key = `${since} ${head}`;
       const found = logs.get(key);
       if (found) return found;
-      const commits = await reading(work, (read) => read.log(since, work.head, MAX_COMMITS, signal));
+      const commits = await reading(work, (read) => read.log(since, head, MAX_COMMITS, signal));
       logs.set(key, commits);
       return commits;
     },

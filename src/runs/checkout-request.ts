@@ -11,7 +11,7 @@ export function checkoutRequest(
   writer: RunWriter,
   signal: AbortSignal,
 ): CheckoutRequest {
-  const { sessionId, repo, targetBranch, branch, startCommit, pushedCommit } = run;
+  const { sessionId, repo, targetBranch, branch, startCommit, began, pushedCommit } = run;
   const { orm, sandboxes, maxUnpushedBytes: maxBytes, metrics } = deps;
   let commit = pushedCommit;
   const settle = async (settled: string, failure: string | undefined, first: boolean) => {
@@ -24,6 +24,7 @@ export function checkoutRequest(
     targetBranch,
     branch,
     startCommit,
+    began,
     useSecret: writer.recordSecretUse,
     unpushed: openUnpushedStore({ orm, run, host: sandboxes.host, signal, maxBytes }),
     pushes: {

@@ -91,6 +91,7 @@ export async function openStage(
         targetBranch: "main",
         branch: `${config.branchPrefix}check-${id.slice(0, 8)}`,
         startCommit: null,
+        began: null,
         // Nothing of a check outlives it.
         pushes: {
           ...{ commit: null, record: nothing, settle: nothing, disown: nothing },

@@ -27,7 +27,8 @@ export const emptyRepositories: Repositories = {
     read: {
       commits: async () => undefined,
       contains: async () => false,
-      mergeBase: async () => COMMIT,
+      isIn: async () => true,
+      parted: async () => ({ base: COMMIT, since: COMMIT }),
       mergedBase: async () => COMMIT,
       diffsTo: async () => new Map(),
       diff: async () => ({ files: [], additions: 0, deletions: 0, truncated: false }),

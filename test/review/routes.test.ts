@@ -3,6 +3,7 @@ import { describeEachDatabase } from "../harness/databases.ts";
 import { makeRepository, type TestRepository } from "../harness/repository.ts";
 import { SLOW_TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 import { openSandboxFixture, type SandboxFixture } from "../sandboxes/fixture.ts";
+import { bigRepository, grow, LIMITS, swell } from "../sandboxes/git/big-repository.ts";
 import { commitStates, type State } from "../sandboxes/git/histories.ts";
 import { reviewApp, seedWork } from "./fixture.ts";
 
@@ -209,5 +210,30 @@ describeEachDatabase("the work of a session", (database) => {
     const { sessionId: other } = await seedWork(database(), repo, idle);
     const none = await (await get(`/sessions/${other}/diff`, { user: "frank" })).json();
     expect(none).toMatchObject({ additions: 0, files: [] });
+  });
+
+  test("where the history that lies between it and its target branch is too large, it shows its own work", async () => {
+    const big = await bigRepository(20);
+    const machine = await openSandboxFixture({ env: LIMITS });
+    try {
+      const start = (await big.git("rev-parse", "main")).trim();
+      await big.git("branch", "prompt/big", "main");
+      await grow(big, 2, "prompt/big");
+      await swell(big);
+      await grow(big, 60);
+      const commit = (await big.git("rev-parse", "prompt/big")).trim();
+      const prompts = [{ start, commit }];
+      const { sessionId } = await seedWork(database(), big, { branch: "prompt/big", user: "grace", prompts });
+      // biome-ignore lint/suspicious/noExplicitAny: replies of both shapes are read here.
+      const read = async (path: string): Promise<any> =>
+        (await reviewApp(database(), machine).get(`/sessions/${sessionId}${path}`, { user: "grace" })).json();
+      expect(await read("/diff")).toMatchObject({
+        ...{ base: start, head: commit, mergeable: null, conflicts: [] },
+        files: [{ path: "grown-on-prompt-big" }],
+      });
+      expect((await read("/commits")).commits).toHaveLength(2);
+    } finally {
+      await Promise.all([machine.remove(), big.remove()]);
+    }
   });
 });

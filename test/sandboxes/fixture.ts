@@ -119,6 +119,7 @@ export async function openSandboxFixture(
       targetBranch: "main",
       branch: "prompt/one",
       startCommit: null,
+      began: null,
       pushes: pushRecord(),
       unpushed: unpushedRecord(),
       ...more,

@@ -15,6 +15,7 @@ const REQUEST = {
   targetBranch: "main",
   branch: "b",
   startCommit: null,
+  began: null,
   pushes: pushRecord(),
   unpushed: unpushedRecord(),
 };

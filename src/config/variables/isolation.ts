@@ -96,7 +96,7 @@ export const repositoryLimits = {
     maxBytes: {
       env: "REPO_MAX_MB",
       default: "4096",
-      doc: "Size of a repository's checkout, and of its packed history; a larger repository is refused.",
+      doc: "Size of a repository's checkout; a repository with a larger one is refused. Of a larger packed history, the newest commits are fetched.",
       parse: integer(1, 10_000_000, MIB),
     },
   },

@@ -21,7 +21,7 @@ export async function checkOutRemotely(
   const folder = workFolder(id);
   const bundle = join(machine.folderOf(id), "in.bundle");
   const repository = machine.repositoryFor(request);
-  const { start, base, head, notices } = await repository.bundle(request, bundle, signal);
+  const { start, base, head, shallow, notices } = await repository.bundle(request, bundle, signal);
   await remote.upload(bundle, `${folder}/in.bundle`);
   await rm(bundle);
   const files = {
@@ -31,6 +31,7 @@ export async function checkOutRemotely(
     head,
     base,
     start,
+    shallow,
     "author-name": machine.author.name,
     "author-email": machine.author.email,
     "checkout.sh": CHECK_OUT,

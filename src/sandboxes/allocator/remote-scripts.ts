@@ -11,6 +11,8 @@ branch=$(cat branch) target=$(cat target) head=$(cat head) base=$(cat base) orig
 rm -rf checkout
 git init --quiet --template= --initial-branch="$branch" -- checkout
 cd checkout
+# Where the history of the bundle ends.
+if [ -s ../shallow ]; then cp ../shallow .git/shallow; fi
 git fetch --quiet --no-tags --update-head-ok -- ../in.bundle "$head:refs/heads/$branch" "$base:refs/remotes/origin/$target"
 git remote add origin "$origin"
 git config user.name "$(cat ../author-name)"

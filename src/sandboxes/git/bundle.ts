@@ -18,16 +18,20 @@ export async function packOf(file: string): Promise<{ tip: string; offset: strin
   return { tip: work.commit, offset };
 }
 
-/** The branches in a bundle, and where its pack begins (counted from 1). @throws RepositoryError if it is no bundle. */
+/**
+ * The branches in a bundle, the commits that it builds on, and where its pack begins (counted from 1).
+ * @throws RepositoryError if it is no bundle.
+ */
 export async function headerOf(
   file: string,
-): Promise<{ refs: { commit: string; name: string }[]; offset: string }> {
+): Promise<{ refs: { commit: string; name: string }[]; bases: string[]; offset: string }> {
   const handle = await open(file, "r");
   try {
     const buffer = Buffer.alloc(HEADER_BYTES);
     const { bytesRead } = await handle.read(buffer, 0, HEADER_BYTES, 0);
     const end = buffer.subarray(0, bytesRead).indexOf("\n\n");
     const [first, ...lines] = buffer.toString("latin1", 0, Math.max(end, 0)).split("\n");
+    const bases = lines.flatMap((line) => /^-([0-9a-f]{40}|[0-9a-f]{64})(?: |$)/.exec(line)?.[1] ?? []);
     const refs = lines
       .filter((line) => !/^-[0-9a-f]{40,64}( |$)/.test(line))
       .map((line) => {
@@ -36,7 +40,7 @@ export async function headerOf(
         return { commit, name };
       });
     if (first !== "# v2 git bundle") throw notOurs();
-    return { refs, offset: `${end + 3}` };
+    return { refs, bases, offset: `${end + 3}` };
   } finally {
     await handle.close();
   }

@@ -33,7 +33,7 @@ const REFUSED =
 
 /** Whether git failed on a lock: one that is held for a moment, or one that a killed git left behind. */
 export const isLocked = (output: string): boolean =>
-  /\.lock': File exists|cannot lock ref '.+': is at /i.test(output);
+  /\.lock': File exists|cannot lock ref '.+': is at |shallow file has changed/i.test(output);
 
 const MACHINE =
   /no space left|failed to write|unable to write|could(n't| not) write|write error|write failed|disk quota/i;

@@ -39,9 +39,20 @@ commit "$2" >/dev/null || exit 0
 git for-each-ref --count=1 --contains="$2" --format="%(refname)" "$1"
 `;
 
-/** $1, $2 commits. Prints the best commit from which both come; the empty tree, if they have nothing in common. */
-export const MERGE_BASE = `${PRELUDE}
-git merge-base "$1" "$2" || git hash-object -t tree /dev/null
+/** $1, $2 commits. Prints the first, if the second contains it. */
+export const CONTAINED = `${PRELUDE}
+if older "$1" "$2"; then echo "$1"; fi
+`;
+
+/**
+ * $1 the target branch  $2 the work  $3 the session's refs. Prints the best commit from which both come, and what the work's commits
+ * are counted from. Where that was not fetched, both are where the work began; the empty tree, if the two have nothing in common.
+ */
+export const PARTED = `${PRELUDE}
+if base=$(git merge-base "$1" "$2"); then echo "$base $1"
+elif began=$(commit "$3/began"); then echo "$began $began"
+else echo "$(git hash-object -t tree /dev/null) $1"
+fi
 `;
 
 /**
@@ -98,9 +109,10 @@ export const PATCH = diffScript("-p --binary");
 
 /**
  * $1, $2 commits. Prints the files that git cannot merge by itself, separated by NUL, after the merged tree. What it writes is
- * put aside. EXIT.tooOld: this git cannot tell.
+ * put aside. EXIT.tooOld: this git cannot tell; EXIT.apart: nor can any other, because too little was fetched.
  */
 export const CONFLICTS = `${PRELUDE}
+if apart "$1" "$2"; then exit ${EXIT.apart}; fi
 objects=$(mktemp -d "$HOME/objects.XXXXXX") || exit
 # Also when it is stopped.
 trap 'rm -rf "$objects"' EXIT

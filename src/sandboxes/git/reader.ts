@@ -5,11 +5,12 @@ import { bytesOf, encodedPath, pathIn } from "./git-paths.ts";
 import {
   COMMITS,
   CONFLICTS,
+  CONTAINED,
   CONTAINING,
   DIFF,
   DIFFS_TO,
-  MERGE_BASE,
   MERGED_BASE,
+  PARTED,
   PATCH,
   SESSION_COMMITS,
   SHOW,
@@ -74,8 +75,17 @@ export interface RepositoryReader {
   commits(sessionId: string, signal: AbortSignal): Promise<{ target: string; head: string } | undefined>;
   /** Whether a commit is the session's, or of the target branch. */
   contains(sessionId: string, commit: string, signal: AbortSignal): Promise<boolean>;
-  /** Where the two have parted; the empty tree, if they have nothing in common. */
-  mergeBase(one: string, other: string, signal: AbortSignal): Promise<string>;
+  /** Whether a commit is another one, or before it. */
+  isIn(commit: string, other: string, signal: AbortSignal): Promise<boolean>;
+  /**
+   * Where the work has parted from its target branch; the empty tree, if they have nothing in common. And what its commits are
+   * counted from: the target branch, unless too little of its history was fetched.
+   */
+  parted(
+    sessionId: string,
+    ends: { target: string; head: string },
+    signal: AbortSignal,
+  ): Promise<{ base: string; since: string }>;
   /** Where they had parted before the merge; `began`, if the branch was only moved to the commit. */
   mergedBase(merge: { into: string; commit: string; began: string }, signal: AbortSignal): Promise<string>;
   diff(range: DiffRange, limits: DiffLimits, signal: AbortSignal): Promise<Diff>;
@@ -87,7 +97,7 @@ export interface RepositoryReader {
   ): Promise<Map<string, Diff>>;
   /** For `git apply`. @returns undefined: it is larger than `maxBytes`. */
   patch(range: DiffRange, maxBytes: number, signal: AbortSignal): Promise<Uint8Array | undefined>;
-  /** The files that git cannot merge by itself; null: this machine's git is too old to tell. */
+  /** The files that git cannot merge by itself; null: it cannot tell, being too old, or having too little of the history. */
   conflicts(target: string, head: string, signal: AbortSignal): Promise<string[] | null>;
   /** Those of `head` that `target` lacks, newest first. */
   log(target: string, head: string, max: number, signal: AbortSignal): Promise<GitCommit[]>;
@@ -142,8 +152,14 @@ export function openReader({ inStore }: Pick<StoreGit, "inStore">): RepositoryRe
       return (await printed(CONTAINING, [sessionRefs(sessionId), commit], signal)) !== "";
     },
 
-    async mergeBase(one, other, signal) {
-      return (await printed(MERGE_BASE, [one, other], signal)).trim();
+    async isIn(commit, other, signal) {
+      return (await printed(CONTAINED, [commit, other], signal)) !== "";
+    },
+
+    async parted(sessionId, { target, head }, signal) {
+      const out = await printed(PARTED, [target, head, sessionRefs(sessionId)], signal);
+      const [base = "", since = ""] = out.trim().split(" ");
+      return { base, since };
     },
 
     async mergedBase({ into, commit, began }, signal) {
@@ -188,7 +204,7 @@ export function openReader({ inStore }: Pick<StoreGit, "inStore">): RepositoryRe
 
     async conflicts(target, head, signal) {
       const { bytes, result } = await collected(CONFLICTS, [target, head], signal);
-      if (result.code === EXIT.tooOld) return null;
+      if (result.code === EXIT.tooOld || result.code === EXIT.apart) return null;
       succeeded(result);
       const [, ...paths] = splitAtNul(bytes);
       return paths.filter((path) => path.length > 0).map(pathIn);

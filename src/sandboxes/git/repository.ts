@@ -2,34 +2,31 @@ import { join } from "node:path";
 import type { Config } from "../../config/config.ts";
 import type { KeyedMutex } from "../../shared/keyed-mutex.ts";
 import { MIB } from "../../shared/units.ts";
-import { FIRST_COMMIT, nothingYet } from "./first-commit.ts";
+import { fetchBranches, keepBegin, reach } from "./fetch.ts";
+import { nothingYet } from "./first-commit.ts";
 import { whileDiskLasts } from "./free-space.ts";
 import type { Git } from "./git.ts";
-import { faultIn, RepositoryError } from "./git-errors.ts";
+import { RepositoryError } from "./git-errors.ts";
 import { retryOnLock } from "./git-retry.ts";
 import { checkoutConfig } from "./git-settings.ts";
 import { type ImportBundle, openImport } from "./import-work.ts";
 import { openLfs } from "./lfs.ts";
 import { openReader, type RepositoryReader } from "./reader.ts";
-import { fetchFailure } from "./remote-branches.ts";
 import type { RepoAddress } from "./repo-url.ts";
 import type { CheckoutRequest, FetchRequest, WorkResult } from "./request.ts";
 import { EXIT } from "./script-parts.ts";
-import { BUNDLE, CHECK_OUT, FETCH, TIDY } from "./scripts.ts";
+import { BUNDLE, CHECK_OUT, TIDY } from "./scripts.ts";
 import { sessionRefs } from "./session-refs.ts";
+import { cutNotice, type Found, fetchWhatFits, isTooLarge } from "./shallow.ts";
+import { PRINT_BOUNDARY } from "./shallow-scripts.ts";
 import { openStoreGit, succeeded } from "./store-git.ts";
-import { amongOthers, ifAlone } from "./store-lock.ts";
+import { alone, amongOthers, ifAlone } from "./store-lock.ts";
 import { type Sync, synced } from "./sync.ts";
-import { bringUnpushed } from "./unpushed.ts";
 
 const TIDY_MS = 60_000;
-/** The commit that the session's next checkout starts from, and that of the target branch. */
-export interface Fetched {
-  start: string;
-  base: string;
-  /** Whether files at `start` are given to Git LFS. */
-  lfs?: boolean;
-}
+
+/** The commit that the session's next checkout starts from, and that of the target branch; and what else a checkout must know. */
+export type Fetched = Pick<Found, "start" | "base"> & Partial<Pick<Found, "cut" | "lfs">>;
 
 /** Our own bare copy of one source repository. No agent can reach it, so credentials may be used in it. */
 export interface RepositoryStore {
@@ -47,14 +44,14 @@ export interface RepositoryStore {
   ): Promise<string[]>;
   /**
    * Fetches the session's branches and writes them to a bundle at `file`, for a checkout on another machine.
-   * @returns the commit that the checkout starts from, the bundle's refs of the target branch and of the work, and what the
-   * user must be told of it (see notices.ts).
+   * @returns the commit that the checkout starts from, the bundle's refs of the target branch and of the work, the file `shallow`
+   * that the checkout needs, and what the user must be told of it (see notices.ts).
    */
   bundle(
     request: CheckoutRequest,
     file: string,
     signal: AbortSignal,
-  ): Promise<{ start: string; base: string; head: string; notices: string[] }>;
+  ): Promise<{ start: string; base: string; head: string; shallow: string; notices: string[] }>;
   /** Whether git-lfs is installed here, so that checkouts have it, too. */
   hasLfs: boolean;
   /** See import-work.ts. */
@@ -78,24 +75,13 @@ export function openRepositoryStore(options: {
   const { git, config, address, uidFor, mutex } = options;
   const { dataDir, path, gitAuthor: author, branchPrefix, repoLimits, runLimits } = config;
   const storeGit = openStoreGit({ git, dataDir, path, address, uidFor });
-  const { store, inStore, withSource } = storeGit;
+  const { store, inStore } = storeGit;
   const local = address.kind === "local";
   const sizes = [`${repoLimits.maxFiles}`, `${repoLimits.maxBytes}`];
   const tooLarge = () =>
     new RepositoryError(
       `The repository ${address.display} is too large: a checkout may have ${repoLimits.maxFiles} files and folders, and ${repoLimits.maxBytes / MIB} MB (REPO_MAX_FILES, REPO_MAX_MB).`,
     );
-
-  const workMissing = ({ unpushed }: FetchRequest) =>
-    unpushed.host === null
-      ? new RepositoryError(
-          `The commit ${unpushed.commit} of this session is neither in ${address.display} nor in what the database has kept of it.`,
-        )
-      : new RepositoryError(
-          `What this session could not push to ${address.display} is too large for the database (UNPUSHED_WORK_MAX_MB): it is only on the machine whose DATA_DIR has the host-id ${unpushed.host}. Start the service there. If that machine is lost, so is this work: fork the session at an earlier prompt, or begin a new one.`,
-          undefined,
-          "elsewhere",
-        );
 
   const lfs = openLfs({ storeGit, path, maxBytes: repoLimits.maxBytes });
 
@@ -108,10 +94,10 @@ export function openRepositoryStore(options: {
   };
 
   /** The only work of this process on the store. Nothing that it leaves when it fails stays there. */
-  const inTurn = <T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> => {
+  const inTurn = <T>(work: () => Promise<T>, signal: AbortSignal, among = amongOthers): Promise<T> => {
     const tidied = async () => {
       await storeGit.ready();
-      return amongOthers(store, signal, work).catch(async (error: unknown) => {
+      return among(store, signal, work).catch(async (error: unknown) => {
         await ifAlone(store, () => inStore(TIDY, [], AbortSignal.timeout(TIDY_MS))).catch(() => undefined);
         throw error;
       });
@@ -123,6 +109,12 @@ export function openRepositoryStore(options: {
   const diskLasts = <T>(signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> =>
     whileDiskLasts({ folder: dataDir, leave: runLimits.minFreeBytes / 2, signal }, work);
 
+  const noticesOf = ({ start, cut }: Fetched, request: FetchRequest) => [
+    ...nothingYet(start, address, request),
+    // Once a session.
+    ...(cut && request.began === null ? [cutNotice(address.display)] : []),
+  ];
+
   const usesCredential = async (request: FetchRequest) => {
     const host = address.hosted?.host;
     if (host?.credential) await request.useSecret?.(host.setting, new URL(host.url).host);
@@ -130,37 +122,20 @@ export function openRepositoryStore(options: {
 
   const update = async (request: FetchRequest, signal: AbortSignal) => {
     await usesCredential(request);
-    const fetch = async (branch: string, signal: AbortSignal, nothing = ""): Promise<Fetched> => {
-      const unpushed = request.unpushed.commit ?? "";
-      const { sessionId, targetBranch, startCommit } = request;
-      // A fork that begins with nothing begins as a new session does.
-      const begin = startCommit === null || startCommit === FIRST_COMMIT ? "" : startCommit;
-      const args = [address.url, sessionRefs(sessionId), targetBranch, branch, unpushed, begin, nothing];
-      let result = await withSource(FETCH, args, signal);
-      if (result.code === EXIT.workMissing) {
-        await bringUnpushed(storeGit, request, join(dataDir, "git"), signal);
-        result = await withSource(FETCH, args, signal);
-        if (result.code === EXIT.workMissing) throw workMissing(request);
-      }
-      if (/file too large/i.test(result.error)) throw tooLarge();
-      if (result.code === EXIT.startMissing && faultIn(result.error, address) === "request")
-        throw new RepositoryError(
-          `The commit ${startCommit}, which this session was forked from, is no longer in ${address.display}: its branch was deleted. Fork from another prompt.`,
-        );
-      if (result.code === EXIT.fetchFailed || result.code === EXIT.unreadable) {
-        const failure = fetchFailure(storeGit, request, result);
-        // Somebody has deleted the session's branch: it continues from what is kept here.
-        if (failure === "branch is gone" && branch !== "") return fetch("", signal);
-        if (failure === "nothing is there") return fetch("", signal, failure);
-        if (failure !== "branch is gone") throw failure;
-      }
-      const [start = "", base = "", mark] = succeeded(result).trim().split(" ");
-      return { start, base, lfs: mark === "lfs" };
+    // What a fetch may change of other sessions' histories, nobody must see before it is put right.
+    const run = <T>(isAlone: boolean, work: (inTime: AbortSignal) => Promise<T>): Promise<T> => {
+      const unlocked = (inTime: AbortSignal) => retryOnLock(() => work(inTime), { store, signal: inTime });
+      return inTurn(() => diskLasts(signal, unlocked), signal, isAlone ? alone : amongOthers);
     };
-    // A branch that the session has not made is somebody else's.
-    const branch = request.pushes.commit === null ? "" : request.branch;
-    const work = (inTime: AbortSignal) => retryOnLock(() => fetch(branch, inTime), { store, signal: inTime });
-    return inTurn(() => diskLasts(signal, work), signal);
+    const folder = join(dataDir, "git");
+    return fetchWhatFits({
+      fetch: (history) =>
+        run(history !== "", (inTime) => fetchBranches({ storeGit, request, history, folder }, inTime)),
+      reach: () => run(true, (inTime) => reach(storeGit, request, inTime)),
+      keepBegin: () => run(true, (inTime) => keepBegin(storeGit, request, inTime)),
+    }).catch((error: unknown) => {
+      throw isTooLarge(error) ? tooLarge() : error;
+    });
   };
 
   const importBundle = openImport({
@@ -191,7 +166,7 @@ export function openRepositoryStore(options: {
       // Why there was nothing to check out, if there was not.
       const { notices } = await objects;
       succeeded(result);
-      return [...nothingYet((await fetched).start, address, request), ...notices];
+      return [...noticesOf(await fetched, request), ...notices];
     },
 
     async bundle(request, file, signal) {
@@ -199,6 +174,8 @@ export function openRepositoryStore(options: {
       const found = await update(request, signal);
       const { start } = found;
       const [base, head] = [`${refs}/base`, `${refs}/head`];
+      // First: what is fetched meanwhile only adds to the bundle.
+      const shallow = succeeded(await inStore(PRINT_BOUNDARY, [base, head], signal, { readOnly: true }));
       const args = [start, ...sizes, base, head];
       const uid = await uidFor(address);
       const how = { storeWritable: true, local, stdout: file, uid, timeoutIsFinal: true };
@@ -206,7 +183,7 @@ export function openRepositoryStore(options: {
       if (result.code === EXIT.tooLarge) throw tooLarge();
       succeeded(result);
       const pointers = found.lfs ? await lfs.pointersOf(start, "borrowed", signal) : [];
-      return { start, base, head, notices: [...nothingYet(start, address, request), ...pointers] };
+      return { start, base, head, shallow, notices: [...noticesOf(found, request), ...pointers] };
     },
 
     importBundle,

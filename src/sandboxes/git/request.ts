@@ -14,6 +14,8 @@ export interface FetchRequest extends RepositoryRequest {
   sessionId: string;
   /** The commit that a fork begins with, until it has work of its own. Null: the session begins with its target branch. */
   startCommit: string | null;
+  /** The commit that its first prompt began with. Null: not known. */
+  began: string | null;
   pushes: Pick<PushRecord, "commit">;
   unpushed: Pick<UnpushedWork, "commit" | "host" | "read">;
   /** Told before a credential of the operator is sent to a host. @param secret its variable. */

@@ -13,6 +13,7 @@ export const EXIT = {
   conflicts: 11,
   hasMerges: 12,
   tooMany: 13,
+  apart: 14,
 } as const;
 
 /** Files of .gitattributes in one commit, and the bytes of one. */
@@ -31,6 +32,8 @@ trap '' XFSZ
 export GIT_DIR="$STORE"
 commit() { git rev-parse --quiet --verify --end-of-options "$1^{commit}"; }
 older() { git merge-base --is-ancestor "$1" "$2"; }
+# Whether what two commits have in common may be further back than what was fetched.
+apart() { [ -f "$STORE/shallow" ] && ! git merge-base "$1" "$2" >/dev/null; }
 # Reads the session's refs into base, kept (its head) and pushed (its branch in the source repository).
 read_refs() {
   base= kept= pushed=
@@ -50,10 +53,12 @@ set_head() {
   if [ -n "$kept" ] && ! older "$kept" "$1"; then git update-ref "$refs/aside/$kept" "$kept" || return; fi
   git update-ref "$refs/head" "$1"
 }
+# An option of git fetch; empty: whole histories.
+history=
 fetch() {
   url=\${SOURCE:-$1}
   shift
-  git fetch --quiet --no-tags --no-write-fetch-head --no-auto-maintenance --no-recurse-submodules \\
+  git fetch \${history:+"$history"} --quiet --no-tags --no-write-fetch-head --no-auto-maintenance --no-recurse-submodules \\
     \${SOURCE:+"--upload-pack=$UPLOAD_PACK"} -- "$url" "$@"
 }
 list() {

@@ -2,6 +2,7 @@ import { FIRST_COMMIT, HEAD_APART, LOOK_AT_FIRST, MAKE_FIRST } from "./first-com
 import { STRICT } from "./git-settings.ts";
 import { LFS_COPY } from "./lfs-scripts.ts";
 import { EXIT, PRELUDE, SIZE, USES_LFS } from "./script-parts.ts";
+import { BOUNDARY, BRING } from "./shallow-scripts.ts";
 
 /**
  * What git does, as one script an operation, because each closed program costs milliseconds. The texts are constants; their
@@ -20,22 +21,25 @@ const MAX_LISTED = 250;
  * $1 URL  $2 the session's refs  $3 target branch  $4 the session's branch; empty: the session has not made it.
  * $5 what the session could not push; empty: nothing. On EXIT.workMissing: this store does not have it, but has the target branch.
  * $6 the commit that a fork begins with; empty: it is none. On EXIT.startMissing: nobody has it any more.
- * $7 not empty: the source repository has no branch.
+ * $7 an option of git fetch that says where history ends; empty: whole histories. See shallow-scripts.ts.
+ * $8 not empty: the source repository has no branch.
  * Prints the commit that the next checkout starts from (what the session pushed, or what it could not push, or, if it has
- * no work of its own yet, where a fork begins or today's target branch), that of the target branch, and "lfs" if files are
- * given to Git LFS. On EXIT.fetchFailed: the branches.
+ * no work of its own yet, where a fork begins or today's target branch), and that of the target branch; "lfs", if files are
+ * given to Git LFS; "cut", if the history ends before its beginning, and "apart", if the two have therefore nothing in common,
+ * unless that is known. On EXIT.fetchFailed: the branches.
  */
-export const FETCH = `${PRELUDE}${MAKE_FIRST}${USES_LFS}
+export const FETCH = `${PRELUDE}${BRING}${BOUNDARY}${MAKE_FIRST}${USES_LFS}
 refs=$2
+history=$7
 if ! [ -f "$STORE/HEAD" ]; then git init --quiet --bare --template= || exit; fi
 # What was left when this machine or the service stopped. Younger files may be at work: there is a time limit.
 find "$STORE/objects" \\( -name "tmp_*" -o -name ".tmp-*" \\) -mmin +15 -exec rm -rf {} + 2>/dev/null &
-if [ -n "$7" ]; then
+if [ -n "$8" ]; then
   make_first && git update-ref "$refs/base" ${FIRST_COMMIT} || exit
 elif [ -n "$4" ]; then
-  fetch "$1" "+refs/heads/$3:$refs/base" "+refs/heads/$4:$refs/origin"
+  bring "$1" "+refs/heads/$3:$refs/base" "+refs/heads/$4:$refs/origin"
 else
-  fetch "$1" "+refs/heads/$3:$refs/base"
+  bring "$1" "+refs/heads/$3:$refs/base"
 fi || {
   list "$1" "refs/heads/*" || exit ${EXIT.unreadable}
   exit ${EXIT.fetchFailed}
@@ -50,13 +54,13 @@ other=\${pushed:-$base}
 newest=$kept
 if [ -n "$5" ]; then
   # A fork may begin with what was pushed, although what came later was not.
-  commit "$5" >/dev/null || { [ "$5" = "$6" ] && fetch "$1" "$6"; } || { wait; exit ${EXIT.workMissing}; }
+  commit "$5" >/dev/null || { [ "$5" = "$6" ] && bring "$1" "$6"; } || { wait; exit ${EXIT.workMissing}; }
   # Another machine may have kept work since: what this one has in addition is put aside.
   if [ -z "$kept" ] || ! older "$5" "$kept"; then newest=$5; fi
 fi
 if [ -n "$6" ] && [ -z "$pushed" ] && { [ -z "$newest" ] || [ "$newest" = "$6" ]; }; then
   # A commit without a name can be fetched, too, as long as the other side has it.
-  commit "$6" >/dev/null || fetch "$1" "$6" || { wait; exit ${EXIT.startMissing}; }
+  has "$6" || bring "$1" "$6" || { wait; exit ${EXIT.startMissing}; }
   start=$6
 elif [ -z "$newest" ] || older "$newest" "$other"; then start=$other
 elif [ -z "$pushed" ] || older "$pushed" "$newest"; then start=$newest
@@ -65,7 +69,12 @@ fi
 set_head "$start" || exit
 wait
 uses_lfs "$start" && lfs=lfs || lfs=
-echo "$start $base $lfs"
+cut= apart=
+if [ -n "$(boundary "$start" "$base")" ]; then
+  cut=cut
+  if apart "$start" "$base" && ! commit "$refs/began" >/dev/null; then apart=apart; fi
+fi
+echo "$start $base $lfs $cut $apart"
 `;
 
 /**
@@ -74,7 +83,7 @@ echo "$start $base $lfs"
  * a line.
  * Makes a repository of its own, with copies of the objects: what an agent does to it cannot reach the store.
  */
-export const CHECK_OUT = `${PRELUDE}${SIZE}${LFS_COPY}
+export const CHECK_OUT = `${PRELUDE}${SIZE}${BOUNDARY}${LFS_COPY}
 read -r start base || exit
 # Beside the packing, which is bounded by itself.
 size "$start" "$3" "$4" &
@@ -84,6 +93,9 @@ mkdir -p "$own/objects/pack" "$own/refs/heads" "$own/info" "$own/hooks" || exit
 printf '%s' "$5" >"$own/config" &&
   printf 'ref: refs/heads/%s\\n' "$1" >"$own/HEAD" &&
   printf '%s refs/heads/%s\\n%s refs/remotes/origin/%s\\n' "$start" "$1" "$base" "$2" >"$own/packed-refs" || exit
+# First: what is fetched meanwhile only adds to what is packed.
+boundary "$start" "$base" >"$own/shallow"
+[ -s "$own/shallow" ] || rm "$own/shallow"
 printf '%s\\n' "$start" "$base" | git pack-objects --revs --stdout --quiet --window=0 --delta-base-offset |
   git --git-dir="$own" index-pack --stdin >/dev/null
 packed=$?
@@ -110,14 +122,19 @@ for one do git update-ref "$refs/aside/$one" "$one" || exit; done
 
 /**
  * $1 the session's refs. Prints a bundle of the session's work, without what the target branch has: also what was put aside
- * last, which a fork may begin with.
+ * last, which a fork may begin with. Where histories are cut, it is without what is before the work instead: another machine may
+ * not have what the target branch has had since, but can fetch the commits that this begins with.
  */
-export const BUNDLE_WORK = `${PRELUDE}
+export const BUNDLE_WORK = `${PRELUDE}${BOUNDARY}
+refs=$1
 # A machine that never saw the source empty does not have the first commit.
-target=$(commit "$1/base") || exit
+target=$(commit "$refs/base") || exit
 if [ "$target" = ${FIRST_COMMIT} ]; then target=; fi
-set -- "$1/head" \${target:+"^$target"} $(git for-each-ref --count=${MAX_ASIDE} --sort=-committerdate --format="%(refname)" "$1/aside")
-git bundle create --quiet - "$@"
+set -- "$refs/head" $(git for-each-ref --count=${MAX_ASIDE} --sort=-committerdate --format="%(refname)" "$refs/aside")
+if [ -f "$STORE/shallow" ]; then
+  for one do git merge-base --all "$refs/base" "$one" || boundary "$one"; done | sort -u | sed 's/^/^/'
+elif [ -n "$target" ]; then echo "^$target"
+fi | git bundle create --quiet - "$@" --stdin
 `;
 
 /** $1 commit  $2, $3 see SIZE  then refs. Prints a bundle. */
@@ -144,7 +161,9 @@ tip=$(commit "$2") || exit ${EXIT.badWork}
 size "$tip" "$4" "$5" || exit
 read_refs
 set_head "$tip" || exit
-count=$(git rev-list --count "$base..$tip") || exit
+since=$base
+if apart "$base" "$tip" && began=$(commit "$refs/began"); then since=$began; fi
+count=$(git rev-list --count "$since..$tip") || exit
 short=$(git rev-parse --short "$tip") || exit
 added=$(git rev-list --count "$tip" --not "$6" "$base") || exit
 uses_lfs "$tip" && lfs=lfs || lfs=
@@ -194,7 +213,10 @@ exit 0
 `;
 
 const PUSHED = `
-git push --quiet --porcelain --atomic --no-verify --no-follow-tags --recurse-submodules=no \\
+# A git that is told where our history ends notes it in its own folder, which is not writable here, and needs not know: it has
+# what is before that. As grafts, the same lines mean the same to us alone.
+if [ -f "$STORE/shallow" ]; then export GIT_SHALLOW_FILE="" GIT_GRAFT_FILE="$STORE/shallow"; fi
+git -c advice.graftFileDeprecated=false push --quiet --porcelain --atomic --no-verify --no-follow-tags --recurse-submodules=no \\
   --force-with-lease="refs/heads/$3:$4" \${SOURCE:+"--receive-pack=$RECEIVE_PACK"} -- "\${SOURCE:-$1}" "$2:refs/heads/$3"
 `;
 

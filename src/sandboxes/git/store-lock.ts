@@ -9,11 +9,23 @@ const RETRY_MS = 25;
  * whose they are.
  * @throws what `work` threw; what `signal` aborted with.
  */
-export async function amongOthers<T>(store: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-  let unlock = lock(store, "shared");
+export const amongOthers = <T>(store: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> =>
+  locked(store, "shared", signal, work);
+
+/** Works in a store while no other process does, for which it waits. @throws as `amongOthers` does. */
+export const alone = <T>(store: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> =>
+  locked(store, "exclusive", signal, work);
+
+async function locked<T>(
+  store: string,
+  kind: "shared" | "exclusive",
+  signal: AbortSignal,
+  work: () => Promise<T>,
+): Promise<T> {
+  let unlock = lock(store, kind);
   while (!unlock) {
     await sleep(RETRY_MS, signal);
-    unlock = lock(store, "shared");
+    unlock = lock(store, kind);
   }
   try {
     return await work();

@@ -3,6 +3,7 @@ import { EXIT, PRELUDE } from "./script-parts.ts";
 /**
  * How a target branch is brought into a session's work, in the store and without a checkout. As in scripts.ts, the texts are
  * constants. Both print the new commit; on EXIT.conflicts, the files that git cannot merge by itself, as it quotes them.
+ * EXIT.apart: what the two have in common is further back than what was fetched.
  */
 
 /** $1, $2 commits. Sets `tree` to what merging the second into the first makes. */
@@ -22,6 +23,7 @@ merged() {
 /** $1 the work  $2 the target branch  $3 name, $4 e-mail of who merges. stdin: the message. */
 export const MERGE = `${PRELUDE}${MERGED}
 if older "$2" "$1"; then echo "$1"; exit 0; fi
+if apart "$1" "$2"; then exit ${EXIT.apart}; fi
 if older "$1" "$2"; then echo "$2"; exit 0; fi
 merged "$1" "$2"
 export GIT_AUTHOR_NAME="$3" GIT_AUTHOR_EMAIL="$4" GIT_COMMITTER_NAME="$3" GIT_COMMITTER_EMAIL="$4"
@@ -35,6 +37,7 @@ git commit-tree "$tree" -p "$1" -p "$2" -F -
  */
 export const REBASE = `${PRELUDE}${MERGED}
 if older "$2" "$1"; then echo "$1"; exit 0; fi
+if apart "$1" "$2"; then exit ${EXIT.apart}; fi
 list=$(git rev-list --reverse --topo-order --parents --max-count="$(($5 + 1))" "$2..$1") || exit
 export GIT_COMMITTER_NAME="$3" GIT_COMMITTER_EMAIL="$4"
 onto=$2

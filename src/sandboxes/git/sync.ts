@@ -39,6 +39,10 @@ export async function synced(
       return refuse("The branch has merges, which a rebase would lose; use the strategy merge.");
     case EXIT.tooMany:
       return refuse(`The branch has more than ${MAX_REBASED} commits to rebase; use the strategy merge.`);
+    case EXIT.apart:
+      return refuse(
+        "What the work and the target branch have in common is so far back that this service cannot fetch it (REPO_MAX_MB); take the target branch in with a clone of your own.",
+      );
     case EXIT.tooOld:
       return refuse("The git of this machine cannot merge without a checkout; it needs version 2.38.");
     default:

@@ -5,6 +5,7 @@ import { RepositoryError } from "./git-errors.ts";
 import type { CheckoutRequest, FetchRequest } from "./request.ts";
 import { BUNDLE_WORK, IMPORT_WORK } from "./scripts.ts";
 import { sessionRefs } from "./session-refs.ts";
+import { BRING_COMMITS } from "./shallow-scripts.ts";
 import { type StoreGit, succeeded } from "./store-git.ts";
 
 /**
@@ -21,7 +22,8 @@ export async function bringUnpushed(
   const file = join(folder, `unpushed-${crypto.randomUUID()}.bundle`);
   try {
     if (!(await request.unpushed.read(file))) return;
-    const { refs, offset } = await headerOf(file);
+    const { refs, bases, offset } = await headerOf(file);
+    succeeded(await storeGit.withSource(BRING_COMMITS, [storeGit.address.url, ...bases], signal));
     const aside = refs.filter(({ name }) => name.includes("/aside/")).map(({ commit }) => commit);
     const args = [offset, sessionRefs(request.sessionId), ...aside];
     succeeded(await storeGit.inStore(IMPORT_WORK, args, signal, { stdin: { file } }));

@@ -7,6 +7,7 @@ import { RepositoryError, SandboxUnavailable } from "../../../src/sandboxes/sand
 import { makeRepository, type TestRepository } from "../../harness/repository.ts";
 import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
 import { LIMIT_MS, linesOf, never, openSandboxFixture, type SandboxFixture } from "../fixture.ts";
+import { bigRepository, LIMITS } from "../git/big-repository.ts";
 import { startFakeAllocator } from "./fake-allocator.ts";
 
 setDefaultTimeout(TEST_TIMEOUT_MS);
@@ -19,7 +20,7 @@ describe("borrowed sandboxes", () => {
     allocator = startFakeAllocator();
     repository = await makeRepository();
     fixture = await openSandboxFixture({
-      env: { SANDBOX_PROVIDER: "allocator", IP_ALLOCATOR_URL: allocator.url },
+      env: { SANDBOX_PROVIDER: "allocator", IP_ALLOCATOR_URL: allocator.url, ...LIMITS },
     });
   });
   afterAll(async () => {
@@ -28,10 +29,10 @@ describe("borrowed sandboxes", () => {
     await allocator.stop();
   });
 
-  const open = async (branch: string) => {
+  const open = async (branch: string, repo = repository) => {
     const recorded: SandboxConfig[] = [];
     const record = async (config: SandboxConfig) => void recorded.push(config);
-    const request = fixture.request(repository.path, { branch });
+    const request = fixture.request(repo.path, { branch });
     const sandbox = await fixture.provider.open(fixture.provider.plan(), request, never, record);
     return { sandbox, request, recorded };
   };
@@ -59,6 +60,23 @@ describe("borrowed sandboxes", () => {
     // Idempotent: nothing is returned twice.
     expect(await fixture.provider.release(sandbox.config)).toBe(true);
     expect(allocator.seen.returns).toBe(1);
+  });
+
+  test("of a repository whose history is too large, the newest commits are sent; the work comes back, and the next prompt goes on", async () => {
+    const big = await bigRepository(60);
+    const { sandbox, request } = await open("prompt/big", big);
+    const { checkout } = sandbox.remote ?? { checkout: "" };
+    expect(await Bun.$`git -C ${checkout} rev-list --count HEAD`.text()).toBe("50\n");
+    await Bun.$`git -C ${checkout} fsck --no-dangling`.quiet();
+    expect(sandbox.notices).toEqual([expect.stringContaining("too large to be fetched whole")]);
+    await writeFile(join(checkout, "new.txt"), "work\n");
+    expect(await sandbox.deliverWork("Work", never)).toMatchObject({ commits: 1, push: { pushed: true } });
+    await fixture.provider.release(sandbox.config);
+    const next = await fixture.open(request);
+    expect(await readFile(join(next.remote?.checkout ?? "", "new.txt"), "utf8")).toBe("work\n");
+    await fixture.provider.release(next.config);
+    expect(await big.git("log", "--format=%s", "main..prompt/big")).toBe("Work\n");
+    await big.remove();
   });
 
   test("the agent gets the MCP configuration as a file and sees no repository on this machine", async () => {

@@ -204,7 +204,8 @@ await describeSandboxes((setup) => {
       expect((await fixture.run(again, "ls; git log --format=%s origin/main")).out).toBe("new.txt\nTheirs");
       const { read } = fixture.provider.repositoryFor(request);
       expect(await read.commits(request.sessionId, never)).toEqual({ target: theirs, head: work.commit });
-      expect(await read.mergeBase(theirs, work.commit, never)).toBe(EMPTY_TREE);
+      const ends = { target: theirs, head: work.commit };
+      expect(await read.parted(request.sessionId, ends, never)).toEqual({ base: EMPTY_TREE, since: theirs });
       expect(await read.conflicts(theirs, work.commit, never)).toEqual([]);
 
       const joined = await fixture.provider.sync(request, { strategy, message: "Merge it\n" }, never);

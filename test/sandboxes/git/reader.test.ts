@@ -17,7 +17,8 @@ async function opened({ fixture }: SandboxSetup, repo: TestRepository, branch: s
   const { fetch, read } = fixture.provider.repositoryFor(request);
   const { start, base } = await fetch(request, never);
   expect(start).toBe(head);
-  return { read, request, head, target: base, base: await read.mergeBase(base, head, never) };
+  const parted = await read.parted(request.sessionId, { target: base, head }, never);
+  return { read, request, head, target: base, base: parted.base };
 }
 
 /** What git diff says of each file, from its first hunk on. A file whose type changed has two parts. */

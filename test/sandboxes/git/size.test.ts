@@ -9,6 +9,7 @@ import { RepositoryError } from "../../../src/sandboxes/sandbox.ts";
 import { makeRepository, type TestRepository } from "../../harness/repository.ts";
 import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
 import { never, openSandboxFixture, type SandboxFixture } from "../fixture.ts";
+import { noiseOf } from "./big-repository.ts";
 
 setDefaultTimeout(TEST_TIMEOUT_MS);
 
@@ -123,19 +124,20 @@ describe.each([true, false])("isolated: %p", (isolated) => {
     }
   });
 
-  test("packed history that is too large is refused while it is fetched", async () => {
+  test("a checkout that is too large as a pack is refused while it is fetched, also alone, and leaves nothing behind", async () => {
     const repo = await makeRepository();
     try {
-      const noise = Buffer.alloc(8 * 1024 ** 2);
-      for (let at = 0; at < noise.length; at += 65_536)
-        crypto.getRandomValues(noise.subarray(at, at + 65_536));
-      await Bun.write(join(repo.path, "noise"), noise);
+      await Bun.write(join(repo.path, "noise"), noiseOf(8 * 1024 ** 2));
       await repo.git("add", "noise");
       await repo.git("commit", "-q", "-m", "noise");
-      await repo.git("rm", "-q", "noise");
-      await repo.git("commit", "-q", "-m", "no noise");
       await expect(fixture.open(fixture.request(repo.path))).rejects.toThrow("REPO_MAX_MB");
       // Each try left as much as REPO_MAX_MB, for ever.
+      expect(await Bun.$`find ${join(fixture.dataDir, "repos")} -name "*tmp*"`.text()).toBe("");
+      // Its history alone is too large now.
+      await repo.git("rm", "-q", "noise");
+      await repo.git("commit", "-q", "-m", "no noise");
+      const { notices } = await fixture.open(fixture.request(repo.path));
+      expect(notices).toEqual([expect.stringContaining("too large to be fetched whole (REPO_MAX_MB)")]);
       expect(await Bun.$`find ${join(fixture.dataDir, "repos")} -name "*tmp*"`.text()).toBe("");
     } finally {
       await repo.remove();

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { amongOthers, ifAlone } from "../../../src/sandboxes/git/store-lock.ts";
+import { alone, amongOthers, ifAlone } from "../../../src/sandboxes/git/store-lock.ts";
 import { startProcess } from "../../harness/process.ts";
 import { removeFolder } from "../../harness/remove-folder.ts";
 import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
@@ -49,6 +49,30 @@ test("nothing is tidied up while another process is at work in the store; it is 
   other.kill("SIGKILL");
   await other.exit;
   expect(await tidied()).toBe(true);
+});
+
+test("who must be alone waits until nobody else is at work, and others wait for it", async () => {
+  const order: string[] = [];
+  const other = Promise.withResolvers<void>();
+  const first = amongOthers(store, never, async () => {
+    await other.promise;
+    order.push("other");
+  });
+  const only = Promise.withResolvers<void>();
+  const began = Promise.withResolvers<void>();
+  const second = alone(store, never, async () => {
+    began.resolve();
+    await only.promise;
+    order.push("alone");
+  });
+  expect(await tidied()).toBe(false);
+  other.resolve();
+  await Promise.all([first, began.promise]);
+  const third = amongOthers(store, never, async () => void order.push("next"));
+  expect(await tidied()).toBe(false);
+  only.resolve();
+  await Promise.all([second, third]);
+  expect(order).toEqual(["other", "alone", "next"]);
 });
 
 test("work in this process keeps it from tidying up, too, and ends with an error as well", async () => {
