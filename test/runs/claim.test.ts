@@ -1,4 +1,6 @@
 import { expect, test } from "bun:test";
+import { eq } from "drizzle-orm";
+import { prompt } from "../../src/db/tables.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import {
   COMPLETED,
@@ -32,6 +34,16 @@ describeEachDatabase("claims", (database) => {
       sbxConfig: null,
     });
     expect(await sessionRow(database(), sessionId)).toMatchObject({ inboxStatus: "Processing" });
+  });
+
+  test("a run knows with which commit its session's work began", async () => {
+    const { promptIds } = await seedSession(database(), 2);
+    const [first = "", second = ""] = promptIds;
+    const startCommit = "b".repeat(40);
+    await database().orm.update(prompt).set({ startCommit }).where(eq(prompt.id, second));
+    expect(await mustClaim(database(), first)).toMatchObject({ began: startCommit });
+    const { promptId } = await seedPrompt(database());
+    expect(await mustClaim(database(), promptId)).toMatchObject({ began: null });
   });
 
   test("prompts of a session run one at a time, in order, and the end of one dispatches the next", async () => {
