@@ -2,7 +2,7 @@ import type { ForgeHost } from "../../config/forge-hosts.ts";
 import { Secret } from "../../shared/secret.ts";
 import { ForgeError } from "../forge.ts";
 import { type App, isGranted, lackedOf, openAsApp } from "./as-app.ts";
-import { checkReply } from "./github-errors.ts";
+import { checkGithubReply } from "./github-errors.ts";
 import { INSTALLATION, INSTALLATION_TOKEN, type Installation } from "./replies.ts";
 
 export type Level = "read" | "write";
@@ -55,7 +55,7 @@ export async function mintAppToken(
     (octokit) => octokit.request("GET /repos/{owner}/{repo}/installation", { owner, repo }),
     `The GitHub App ${app.appId} is not installed for ${path}, or there is no such repository: install it there, at ${name}.`,
   );
-  const installation = checkReply(INSTALLATION, found, doing);
+  const installation = checkGithubReply(INSTALLATION, found, doing);
   const permissions = granted(installation, needs, { app, path });
   const made = await ask(
     (octokit) =>
@@ -66,7 +66,7 @@ export async function mintAppToken(
       }),
     `The GitHub App ${app.appId} was removed from ${path}: install it there, at ${name}.`,
   );
-  const { token, repositories } = checkReply(INSTALLATION_TOKEN, made, doing);
+  const { token, repositories } = checkGithubReply(INSTALLATION_TOKEN, made, doing);
   if (repositories && repositories.length !== 1)
     throw new ForgeError(
       "unavailable",

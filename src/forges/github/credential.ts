@@ -3,7 +3,7 @@ import type { ForgeCredential, ForgeHost } from "../../config/forge-hosts.ts";
 import { unlessAborted } from "../../shared/time.ts";
 import type { CredentialReport } from "../forge.ts";
 import { type App, lackedOf, openAsApp } from "./as-app.ts";
-import { checkReply, githubError } from "./github-errors.ts";
+import { checkGithubReply, githubError } from "./github-errors.ts";
 import { openOctokit } from "./octokit.ts";
 import { APP, USER } from "./replies.ts";
 
@@ -23,7 +23,7 @@ async function checkApp(host: ForgeHost, app: App, signal: AbortSignal): Promise
     (octokit) => octokit.request("GET /app"),
     `There is no GitHub App ${app.appId} at ${new URL(host.url).host}: check the app's id.`,
   );
-  const { slug, name, permissions, installations_count } = checkReply(APP, reply, doing);
+  const { slug, name, permissions, installations_count } = checkGithubReply(APP, reply, doing);
   return {
     owner: slug ?? name,
     lacks: [
@@ -41,7 +41,7 @@ async function checkToken(
   const doing = { host, what: "sign in" };
   try {
     const reply = await unlessAborted(openOctokit(host, credential, signal).request("GET /user"), signal);
-    const { login } = checkReply(USER, reply, doing);
+    const { login } = checkGithubReply(USER, reply, doing);
     return { owner: login, lacks: lackedScopes(reply.headers["x-oauth-scopes"]) };
   } catch (error) {
     signal.throwIfAborted();

@@ -4,7 +4,7 @@ import type { ForgeHost } from "../../config/forge-hosts.ts";
 import { unlessAborted } from "../../shared/time.ts";
 import { ForgeError, type ForgeRepository } from "../forge.ts";
 import { mintAppToken, type Needs } from "./app-tokens.ts";
-import { checkReply, type Doing, githubError } from "./github-errors.ts";
+import { checkGithubReply, type Doing, githubError } from "./github-errors.ts";
 import { openOctokit } from "./octokit.ts";
 
 /** Entries of a list in one reply: a hundred checks with their whole output would be too large. */
@@ -48,7 +48,7 @@ export async function openGithubCall(
     send: (octokit: Octokit) => Promise<{ status: number; data: unknown }>,
   ): Promise<Static<S>> => {
     try {
-      return checkReply(schema, await unlessAborted(send(octokit), signal), doing);
+      return checkGithubReply(schema, await unlessAborted(send(octokit), signal), doing);
     } catch (error) {
       signal.throwIfAborted();
       throw githubError(error, doing);

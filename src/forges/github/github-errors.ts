@@ -7,7 +7,7 @@ import { retryAfterMs } from "../../shared/http-status.ts";
 import { capitalised, credentialAdvice } from "../advice.ts";
 import { ForgeError, type ForgeFault } from "../forge.ts";
 import { credentialName } from "../hosts.ts";
-import { believedEnd, oneLine, VERBS } from "../replies.ts";
+import { believedEnd, checkReply, oneLine, VERBS } from "../replies.ts";
 
 /** The headers of a reply that are read, here and by Octokit's plugins. */
 export const REPLY_HEADERS = [
@@ -127,22 +127,16 @@ function faultText(fault: unknown): string {
   return oneLine([resource, field, code].filter((one) => typeof one === "string").join(" "));
 }
 
-/** @throws ForgeError unless the reply is what the schema says: what a host sends is not trusted. */
-export function checkReply<S extends TSchema>(
+/** @throws ForgeError unless the reply is what the schema says, and from where it was asked. */
+export function checkGithubReply<S extends TSchema>(
   schema: S,
   reply: { status: number; data: unknown },
-  { host: { url }, what }: Doing,
+  { host, what }: Doing,
 ): Static<S> {
-  const { host } = new URL(url);
   if (reply.status >= 300)
     throw new ForgeError(
       "missing",
-      `${host} refers to another address for what it needs to ${what}: was the repository renamed or moved? Use its present URL.`,
+      `${new URL(host.url).host} refers to another address for what it needs to ${what}: was the repository renamed or moved? Use its present URL.`,
     );
-  if (Value.Check(schema, reply.data)) return reply.data;
-  const at = Value.Errors(schema, reply.data).First()?.path || "its beginning";
-  throw new ForgeError(
-    "unavailable",
-    `${host} sent a reply that is not as GitHub documents it (at ${at}) when asked to ${what}.`,
-  );
+  return checkReply(schema, reply.data, host);
 }
