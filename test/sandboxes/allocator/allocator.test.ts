@@ -4,6 +4,7 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { SandboxConfig } from "../../../src/db/json-columns.ts";
 import { RepositoryError, SandboxUnavailable } from "../../../src/sandboxes/sandbox.ts";
+import { pointerTo } from "../../harness/lfs-stand-in.ts";
 import { makeRepository, type TestRepository } from "../../harness/repository.ts";
 import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
 import { LIMIT_MS, linesOf, never, openSandboxFixture, type SandboxFixture } from "../fixture.ts";
@@ -60,6 +61,20 @@ describe("borrowed sandboxes", () => {
     // Idempotent: nothing is returned twice.
     expect(await fixture.provider.release(sandbox.config)).toBe(true);
     expect(allocator.seen.returns).toBe(1);
+  });
+
+  test("files of Git LFS are pointers there, and the user is told", async () => {
+    const files = { ".gitattributes": "*.bin filter=lfs\n", "a.bin": pointerTo("a\n") };
+    const withLfs = await makeRepository({ files });
+    try {
+      const { sandbox } = await open("prompt/lfs", withLfs);
+      expect(sandbox.notices).toEqual([
+        'The checkout has a pointer instead of 1 file of Git LFS ("a.bin"): sandboxes that are borrowed get no objects.',
+      ]);
+      await fixture.provider.release(sandbox.config);
+    } finally {
+      await withLfs.remove();
+    }
   });
 
   test("of a repository whose history is too large, the newest commits are sent; the work comes back, and the next prompt goes on", async () => {

@@ -41,12 +41,15 @@ test("it leads to the remote alone", async () => {
     expect([url, reply.status]).toEqual([url, 403]);
     expect(way.refused()?.message).toContain("(EGRESS=deny)");
   }
+  await expect(fetch("https://other.example/a", { proxy })).rejects.toThrow();
+  expect(way.refused()?.message).toContain("(EGRESS=deny)");
 });
 
 // What a host says of objects is its own word: it must not lead to what is inside, which git may reach for others.
 test.each([
   ["git.example", ["inside.localhost"], "http://inside.localhost/a"],
   ["git.example", ["inside.localhost:8080"], "http://inside.localhost:8080/a"],
+  ["git.example", ["127.0.0.1"], "http://127.0.0.1/a"],
   ["git.localhost", ["git.localhost"], "http://other.localhost:8080/a"],
   ["git.localhost", ["git.localhost"], "http://127.0.0.1:8080/a"],
 ])("for git-lfs, %s with %j listed does not lead to %s", async (host, listed, url) => {
@@ -56,8 +59,8 @@ test.each([
 });
 
 test("for git-lfs, a name on the internet that has a private address is refused, unless its host and the repository's are listed", async () => {
-  const target = async (listed: readonly string[]) => {
-    await using way = await open("git.localhost", listed, true);
+  const target = async (host: string, listed: readonly string[]) => {
+    await using way = await open(host, listed, true);
     // A tunnel: the gateway has decided when it answers.
     const socket = await Bun.connect({
       hostname: "127.0.0.1",
@@ -72,7 +75,8 @@ test("for git-lfs, a name on the internet that has a private address is refused,
     socket.end();
     return line;
   };
-  expect(await target(["git.localhost"])).toContain(" 403 ");
+  expect(await target("git.localhost", ["git.localhost"])).toContain(" 403 ");
+  expect(await target("git.example", ["objects.localhost"])).toContain(" 403 ");
   // Nobody listens there: it was tried.
-  expect(await target(["git.localhost", "objects.localhost"])).not.toContain(" 403 ");
+  expect(await target("git.localhost", ["git.localhost", "objects.localhost"])).not.toContain(" 403 ");
 });
