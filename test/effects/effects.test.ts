@@ -85,6 +85,22 @@ describeEachDatabase("GET /sessions/{id}/effects", (database) => {
     expect(await sessionRow(database(), run.sessionId)).toMatchObject({ pushedCommit: null });
   });
 
+  test("the first commit of an empty repository is written down as every push is, and is not the session's branch", async () => {
+    const { run, path, writer } = await seed();
+    const pushed = async () => (await sessionRow(database(), run.sessionId))?.pushedCommit;
+    const first = "f".repeat(40);
+    const main = "https://github.com/owner/name#main";
+    await writer.recordPush(first, main, { first: true });
+    expect(await pushed()).toBeNull();
+    await writer.recordPush(COMMIT, TARGET);
+    await writer.settlePush(first, undefined, { first: true });
+    expect(await pushed()).toBe(COMMIT);
+    expect((await get(path)).body.effects).toMatchObject([
+      { target: main, status: "done", request: { commit: first } },
+      { target: TARGET, status: "intended" },
+    ]);
+  });
+
   test("a superseded run writes nothing", async () => {
     const { run, path, writer } = await seed({ ttlMs: EXPIRED_MS });
     await mustClaim(database(), run.promptId);

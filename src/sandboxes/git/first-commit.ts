@@ -40,12 +40,13 @@ END
 `;
 
 /**
- * A source on this machine, with a HEAD of its own: git would lock the branch's HEAD, which is not writable here, and refuse the
- * branch where somebody works in its folder, whose files a commit without files cannot contradict.
+ * A source on this machine, with a HEAD of its own. Where HEAD is the branch, git would lock it, too, in a folder that is not
+ * writable here, and refuse the push if somebody works in that folder, whose files a commit without files cannot contradict.
  */
 export const HEAD_APART = `
 if [ -n "\${SOURCE:-}" ]; then
-  view=$(mktemp -d "$HOME/source.XXXXXX") || exit
+  # git's errors name it.
+  cd "$HOME" && view=$(mktemp -d ./source.XXXXXX) || exit
   trap 'rm -rf "$view"' EXIT
   trap 'exit 143' TERM
   for part in config objects refs packed-refs; do

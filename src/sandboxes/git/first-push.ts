@@ -29,7 +29,9 @@ export async function pushFirst(options: {
   const is = (relation: string) => listing.includes(`\nrelation\t${relation}`);
   if (!is("first"))
     return is("empty")
-      ? { refused: `${address.display} has no branch any more, and a session's must not be its first.` }
+      ? {
+          refused: `${address.display} has no branch any more, and a session's must not be its first: push ${targetBranch} to it.`,
+        }
       : { made: false };
   if (is("unrelated")) {
     const other = `${address.display} was empty when this work began, and somebody else has pushed a first commit to ${targetBranch} since.`;

@@ -42,6 +42,13 @@ async function makeEmpty(format = "sha1") {
   return { repo: `${server.url}/${path}`, folder, git, branches };
 }
 
+/** Somebody else's commit, on no branch. */
+async function commitOf(git: (...args: string[]) => Promise<string>): Promise<string> {
+  const tree = (await git("hash-object", "-t", "tree", "-w", "/dev/null")).trim();
+  const identity = ["-c", "user.name=x", "-c", "user.email=x@localhost"];
+  return (await git(...identity, "commit-tree", tree, "-m", "Theirs")).trim();
+}
+
 async function deliver(fixture: SandboxFixture, request: CheckoutRequest, script: string) {
   const sandbox = await fixture.open(request);
   const { out } = await fixture.run(sandbox, script);
@@ -79,10 +86,7 @@ test("what was kept goes on elsewhere also where the repository was begun otherw
   const { repo, git, branches } = await makeEmpty();
   const request = reader.request(repo);
   const { work } = await deliver(reader, request, "echo new > new.txt");
-  const tree = (await git("hash-object", "-t", "tree", "-w", "/dev/null")).trim();
-  const identity = ["-c", "user.name=x", "-c", "user.email=x@localhost"];
-  const theirs = (await git(...identity, "commit-tree", tree, "-m", "Theirs")).trim();
-  await git("update-ref", "refs/heads/main", theirs);
+  await git("update-ref", "refs/heads/main", await commitOf(git));
   const next = await deliver(one, request, "cat new.txt; echo more > more.txt");
   expect(next.out).toBe("new");
   expect(next.work).toMatchObject({
@@ -90,6 +94,22 @@ test("what was kept goes on elsewhere also where the repository was begun otherw
     push: { pushed: false, reason: expect.stringContaining("was empty when this work began") },
   });
   expect(await branches()).toEqual(["main"]);
+});
+
+test("a first commit of somebody else that reaches the host at the same moment is found", async () => {
+  const { repo, folder, git, branches } = await makeEmpty();
+  const theirs = await commitOf(git);
+  const hook = join(folder, "hooks/pre-receive");
+  const script = `rm "$0"; unset GIT_QUARANTINE_PATH; git update-ref refs/heads/main ${theirs}`;
+  await Bun.write(hook, `#!/bin/sh\n${script}\n`);
+  await chmod(hook, 0o755);
+  const { work } = await deliver(one, one.request(repo), "echo new > new.txt");
+  expect(work.push).toMatchObject({
+    pushed: false,
+    reason: expect.stringContaining("was empty when this work began"),
+  });
+  expect(await branches()).toEqual(["main"]);
+  expect((await git("rev-parse", "main")).trim()).toBe(theirs);
 });
 
 test("a host that refuses the target branch gets no branch of a session either, until it takes it", async () => {
