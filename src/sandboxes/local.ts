@@ -6,7 +6,7 @@ import { MIB } from "../shared/units.ts";
 import { withinQuota } from "./disk/within-quota.ts";
 import { faultIn, RepositoryError } from "./git/git-errors.ts";
 import type { GiveObjects } from "./git/lfs.ts";
-import { giveCommand, packCommand } from "./git/packing.ts";
+import { giveCommand, leftOutIn, packCommand } from "./git/packing.ts";
 import type { CheckoutRequest } from "./git/request.ts";
 import type { Machine } from "./machine.ts";
 import type { SandboxProcess } from "./process/sandbox-process.ts";
@@ -51,24 +51,28 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
         const repository = machine.repositoryFor(request);
         const { author, maxWorkBytes } = machine;
         /** What a command prints in the sandbox, in a file for `read`. */
-        const printed = async <T>(command: AgentCommand, read: (file: string) => Promise<T>): Promise<T> => {
+        const printed = async <T>(
+          command: AgentCommand,
+          read: (file: string, stderr: string) => Promise<T>,
+        ): Promise<T> => {
           const process = machine.launch(id, hostPaths, command, PACKING_TIMEOUT_MS, undefined, maxWorkBytes);
           try {
-            await withinQuota({ disk: machine.disk, space, signal }, (inTime) =>
+            const stderr = await withinQuota({ disk: machine.disk, space, signal }, (inTime) =>
               packed(process, maxWorkBytes, inTime),
             );
-            return await read(process.output);
+            return await read(process.output, stderr);
           } finally {
             await rm(process.output, { force: true });
           }
         };
         return await printed(
           packCommand({ message, start, branch, author, lfs: repository.hasLfs }),
-          async (file) => {
+          async (file, stderr) => {
             onImport?.();
             const bundle = Bun.file(file).size > 0 ? file : undefined;
             const give: GiveObjects = (oids, take) => printed(giveCommand(oids), take);
-            return await repository.importBundle(request, { bundle, start, give }, signal);
+            const work = await repository.importBundle(request, { bundle, start, give }, signal);
+            return { ...work, notices: [...leftOutIn(stderr), ...(work.notices ?? [])] };
           },
         );
       },
@@ -122,9 +126,10 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
 /**
  * Waits until the work is packed.
  * @param maxBytes at which the bundle was cut off.
+ * @returns the end of what it printed about errors.
  * @throws RepositoryError; what `signal` aborted with, after the program was killed.
  */
-async function packed(process: SandboxProcess, maxBytes: number, signal: AbortSignal): Promise<void> {
+async function packed(process: SandboxProcess, maxBytes: number, signal: AbortSignal): Promise<string> {
   const onAbort = () => void process.stop(0);
   signal.addEventListener("abort", onAbort, { once: true });
   // It may have aborted while the old processes were killed.
@@ -136,7 +141,7 @@ async function packed(process: SandboxProcess, maxBytes: number, signal: AbortSi
       throw new RepositoryError(
         `The work in the checkout is too large: what is new in it has more than ${maxBytes / MIB} MB (REPO_MAX_MB).`,
       );
-    if (code === 0) return;
+    if (code === 0) return stderr;
     // Another try would need as much.
     const { exceeded } = await process.usage();
     if (exceeded !== undefined)

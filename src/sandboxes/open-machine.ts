@@ -165,7 +165,7 @@ export async function openMachine(options: {
         checkBranchName(request.branch, "branch");
         return parseRepo(request.repo, rules);
       });
-      return openRepositoryStore({ git, config, address, uidFor, mutex });
+      return openRepositoryStore({ git, config, address, rules, uidFor, mutex });
     },
 
     async sweep(heldOf) {

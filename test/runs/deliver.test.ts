@@ -14,6 +14,7 @@ const WORK: WorkResult = {
   commit: "abc1234def",
   head: "abc1234",
   added: { count: 1, ids: ["abc1234def"] },
+  notices: [],
   push: { pushed: true, to: "there" },
 };
 

@@ -1,13 +1,16 @@
 import { packOf } from "./bundle.ts";
 import { faultIn, RepositoryError } from "./git-errors.ts";
 import { retryOnLock } from "./git-retry.ts";
+import { movedIn, withoutLostGitlinks } from "./gitlinks.ts";
 import type { GiveObjects, Lfs } from "./lfs.ts";
 import { pushBranch } from "./push.ts";
-import type { CheckoutRequest, FetchRequest, WorkResult } from "./request.ts";
+import type { CheckoutRequest, WorkResult } from "./request.ts";
 import { EXIT } from "./script-parts.ts";
 import { IMPORT } from "./scripts.ts";
 import { sessionRefs } from "./session-refs.ts";
 import { type StoreGit, succeeded } from "./store-git.ts";
+import { type InTurn, tellSecretUse } from "./store-turns.ts";
+import type { SubmoduleDeps } from "./submodule-store.ts";
 import { synced } from "./sync.ts";
 import { keepUnpushed } from "./unpushed.ts";
 
@@ -34,35 +37,36 @@ export type ImportBundle = (
 export function openImport(options: {
   storeGit: StoreGit;
   lfs: Lfs;
+  submodules: SubmoduleDeps;
   author: { name: string; email: string };
   branchPrefix: string;
   sizes: readonly string[];
   folder: string;
-  inTurn: <T>(work: () => Promise<T>, signal: AbortSignal) => Promise<T>;
+  inTurn: InTurn;
   diskLasts: <T>(signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>) => Promise<T>;
-  usesCredential: (request: FetchRequest) => Promise<void>;
   tooLarge: () => RepositoryError;
 }): ImportBundle {
-  const { storeGit, lfs, author, branchPrefix, sizes, folder, inTurn, diskLasts, usesCredential, tooLarge } =
+  const { storeGit, lfs, submodules, author, branchPrefix, sizes, folder, inTurn, diskLasts, tooLarge } =
     options;
   const { store, inStore } = storeGit;
 
   return (request, { bundle, start, give, replaces }, signal) => {
     let usesLfs = false;
+    let leftOut: readonly string[] = [];
     /** Makes a commit the session's work. */
-    const keep = async (commit: string, offset: string) => {
+    const imported = async (commit: string, offset: string) => {
       const args = [sessionRefs(request.sessionId), commit, offset, ...sizes, start];
       const how = {
         timeoutIsFinal: true,
         ...(bundle !== undefined && offset !== "" && { stdin: { file: bundle } }),
       };
-      const imported = async (inTime: AbortSignal) => {
+      const read = async (inTime: AbortSignal) => {
         const result = await inStore(IMPORT, args, inTime, how);
         if (result.code === EXIT.tooLarge) throw tooLarge();
         return succeeded(result);
       };
       const output = await diskLasts(signal, (inTime) =>
-        retryOnLock(() => imported(inTime), { store, signal: inTime }),
+        retryOnLock(() => read(inTime), { store, signal: inTime }),
       ).catch((error: unknown) => {
         if (!(error instanceof RepositoryError)) throw error;
         const message = `The agent's commits could not be imported: ${error.message.replace(/\.?$/, ".")}`;
@@ -72,22 +76,32 @@ export function openImport(options: {
           error.transient ? error.fault : faultIn(message),
         );
       });
-      const [line = "", ...ids] = output.trim().split("\n");
+      const [line = "", ...lines] = output.trim().split("\n");
       const [tip = "", count, head = "", added, mark] = line.split(" ");
       usesLfs = mark === "lfs";
-      return {
-        ...{ start, commits: Number(count), commit: tip, head },
-        added: { count: Number(added), ids },
-      };
+      const ids = lines.filter((one) => !one.startsWith(":"));
+      const work = { start, commits: Number(count), commit: tip, head, added: { count: Number(added), ids } };
+      return { work, moved: movedIn(lines) };
+    };
+    const keep = async (commit: string, offset: string) => (await imported(commit, offset)).work;
+
+    /** Without submodules that nobody else could get. */
+    const checked = async ({ work, moved }: Awaited<ReturnType<typeof imported>>) => {
+      if (moved.length === 0) return work;
+      const message = `Put back submodules that only the sandbox has\n\nSession: ${request.sessionId}\n`;
+      const options = { storeGit, request, work: { ...work, moved }, message };
+      const { commit, notices } = await withoutLostGitlinks(submodules, options, signal);
+      leftOut = notices;
+      return commit === work.commit ? work : await keep(commit, "");
     };
 
-    const pushed = async (imported: Omit<WorkResult, "push">): Promise<WorkResult> => {
-      const tip = imported.commit;
+    const pushed = async (work: Omit<WorkResult, "push">): Promise<WorkResult> => {
+      const tip = work.commit;
       const refs = sessionRefs(request.sessionId);
       const { notices = [], oids = [] } = usesLfs
         ? await diskLasts(signal, (inTime) => lfs.collect({ refs, commit: tip, give }, inTime))
         : {};
-      const result = { ...imported, notices };
+      const result = { ...work, notices: [...leftOut, ...notices] };
       // Whoever has the branch must have its objects.
       const before = () => lfs.upload(oids, signal);
       const push = await pushBranch({ storeGit, request, tip, branchPrefix, replaces, before, signal });
@@ -122,10 +136,10 @@ export function openImport(options: {
 
     const work = async () => {
       const found = bundle === undefined ? { tip: start, offset: "" } : await packOf(bundle);
-      const result = await keep(found.tip, found.offset);
+      const result = await checked(await imported(found.tip, found.offset));
       if (result.commits === 0)
-        return { ...result, push: { pushed: false, reason: "nothing changed" } as const };
-      await usesCredential(request);
+        return { ...result, push: { pushed: false, reason: "nothing changed" } as const, notices: leftOut };
+      await tellSecretUse(storeGit.address, request);
       const own = await pushed(result);
       const theirs = own.push.pushed ? undefined : own.push.theirs;
       return theirs === undefined || replaces !== undefined ? own : joined(own, theirs);

@@ -1,9 +1,15 @@
 import type { AgentCommand } from "../../agents/agent.ts";
 import { lfsFilterSettings } from "./git-settings.ts";
 import { LFS_GIVE } from "./lfs-scripts.ts";
+import { quotedName } from "./notices.ts";
+import { plainPath } from "./submodule-listing.ts";
 
 /** The name of a bundle's one branch. */
 export const BUNDLED = "refs/bundled/work";
+
+/** Before the name of a submodule whose folder has something else than the work. */
+const CHANGED_INSIDE = "changed inside: ";
+const MAX_NAMED = 50;
 
 /** Overrides the checkout's own configuration, which the agent may have written. */
 const SETTINGS: Readonly<Record<string, string>> = {
@@ -46,7 +52,7 @@ const WITH_LFS = environmentOf({ ...SETTINGS, ...lfsFilterSettings });
 
 /**
  * $1: the commit that the checkout started from. $2: the session's branch. stdin: the commit message.
- * stdout: the bundle, empty if there is nothing new.
+ * stdout: the bundle, empty if there is nothing new. stderr: what leftOutIn reads.
  */
 export const PACKING_SCRIPT = `
 set -u
@@ -58,11 +64,23 @@ commit_work() {
   git rev-parse --git-dir 2>/dev/null || fail "the agent left no usable git repository behind"
   # Nothing else is running: any lock file is stale, left by something that was killed.
   find "$GIT_DIR/" -name "*.lock" -type f -delete
+  links=$(git ls-files --stage 2>/dev/null | grep '^160000 [0-9a-f]* 0')
   # If adding everything at once fails (a nested repository without commits, an unreadable file), add path by path.
   git add --all 2>/dev/null || { rm -f "$GIT_DIR/index"; git reset --quiet 2>/dev/null; git add --all 2>/dev/null; } ||
     git ls-files -z --others --modified --deleted --exclude-standard | xargs -0 -r -n 1 git add --all -- 2>/dev/null
+  # A submodule is where the agent has moved it: by git, and not by a commit in its folder, which nobody else may have.
+  if [ -n "$links" ]; then
+    { printf '%s\\n\\n' "$links"; git ls-files --stage; } | LC_ALL=C awk -F '\\t' '
+      $0 == "" { added = 1; next }
+      !added { was[$2] = $0; next }
+      /^160000 / && ($2 in was) { print was[$2] }' | git update-index --index-info
+  fi
   if ! git diff --cached --quiet --no-ext-diff || git rev-parse --quiet --verify MERGE_HEAD; then
     git commit --no-verify --quiet --file=- || fail "what the agent left uncommitted could not be committed"
+  fi
+  if [ -n "$links" ]; then
+    git diff-files --raw --ignore-submodules=none 2>/dev/null |
+      sed -n 's/^:160000 160000 [0-9a-f]* [0-9a-f]* [A-Z]	/${CHANGED_INSIDE}/p' | head -n ${MAX_NAMED} >&2
   fi
   head=$(git rev-parse --quiet --verify "HEAD^{commit}") || head=
   own=$(git rev-parse --quiet --verify "refs/heads/$2^{commit}") || own=
@@ -121,3 +139,12 @@ export const giveCommand = (oids: readonly string[]): AgentCommand => ({
   readable: [],
   builtIn: true,
 });
+
+/** What an agent has left in the checkout and is no part of its work, in sentences. @param stderr of the packing. */
+export const leftOutIn = (stderr: string): string[] =>
+  stderr.split("\n").flatMap((line) => {
+    const path = line.startsWith(CHANGED_INSIDE) ? plainPath(line.slice(CHANGED_INSIDE.length)) : undefined;
+    return path === undefined
+      ? []
+      : [`Changes in the submodule ${quotedName(path)} that no commit of the work has are left out.`];
+  });

@@ -93,7 +93,7 @@ export function parseRepo(text: string, rules: RepoRules): RepoAddress {
 }
 
 /** The host, port and path of an SSH address: ssh://git@host:22/path, or git@host:path. */
-function sshParts(text: string): { host: string; port: string; path: string } | undefined {
+export function sshParts(text: string): { host: string; port: string; path: string } | undefined {
   const [, host, port = "", path] =
     /^(?:git\+)?ssh:\/\/(?:[^@/]*@)?([\w.-]+)(?::(\d+))?\/+(.+)$/i.exec(text) ??
     /^[^@/:]+@([\w.-]+)():\/*(.+)$/.exec(text) ??

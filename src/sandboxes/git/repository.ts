@@ -12,18 +12,20 @@ import { checkoutConfig } from "./git-settings.ts";
 import { type ImportBundle, openImport } from "./import-work.ts";
 import { openLfs } from "./lfs.ts";
 import { openReader, type RepositoryReader } from "./reader.ts";
-import type { RepoAddress } from "./repo-url.ts";
+import type { RepoAddress, RepoRules } from "./repo-url.ts";
 import type { CheckoutRequest, FetchRequest, WorkResult } from "./request.ts";
 import { EXIT } from "./script-parts.ts";
-import { BUNDLE, CHECK_OUT, TIDY } from "./scripts.ts";
+import { BUNDLE, CHECK_OUT } from "./scripts.ts";
 import { sessionRefs } from "./session-refs.ts";
 import { cutNotice, type Found, fetchWhatFits, isTooLarge } from "./shallow.ts";
 import { PRINT_BOUNDARY } from "./shallow-scripts.ts";
 import { openStoreGit, succeeded } from "./store-git.ts";
-import { alone, amongOthers, ifAlone } from "./store-lock.ts";
+import { alone, amongOthers } from "./store-lock.ts";
+import { tellSecretUse, turnsOn } from "./store-turns.ts";
+import { listingIn } from "./submodule-listing.ts";
+import { LIST_MODULES } from "./submodule-scripts.ts";
+import { checkOutSubmodules, submodulesNamed } from "./submodules.ts";
 import { type Sync, synced } from "./sync.ts";
-
-const TIDY_MS = 60_000;
 
 /** The commit that the session's next checkout starts from, and that of the target branch; and what else a checkout must know. */
 export type Fetched = Pick<Found, "start" | "base"> & Partial<Pick<Found, "cut" | "lfs">>;
@@ -69,10 +71,12 @@ export function openRepositoryStore(options: {
   git: Git;
   config: Pick<Config, "dataDir" | "path" | "gitAuthor" | "branchPrefix" | "repoLimits" | "runLimits">;
   address: RepoAddress;
+  rules: RepoRules;
   uidFor: (address: RepoAddress) => Promise<number | undefined>;
   mutex: KeyedMutex;
 }): RepositoryStore {
-  const { git, config, address, uidFor, mutex } = options;
+  const { git, config, address, rules, uidFor, mutex } = options;
+  const deps = { git, config, rules, uidFor, mutex };
   const { dataDir, path, gitAuthor: author, branchPrefix, repoLimits, runLimits } = config;
   const storeGit = openStoreGit({ git, dataDir, path, address, uidFor });
   const { store, inStore } = storeGit;
@@ -93,17 +97,7 @@ export function openRepositoryStore(options: {
     return await diskLasts(signal, (inTime) => lfs.bring(found.start, inTime));
   };
 
-  /** The only work of this process on the store. Nothing that it leaves when it fails stays there. */
-  const inTurn = <T>(work: () => Promise<T>, signal: AbortSignal, among = amongOthers): Promise<T> => {
-    const tidied = async () => {
-      await storeGit.ready();
-      return among(store, signal, work).catch(async (error: unknown) => {
-        await ifAlone(store, () => inStore(TIDY, [], AbortSignal.timeout(TIDY_MS))).catch(() => undefined);
-        throw error;
-      });
-    };
-    return mutex(store, tidied, signal);
-  };
+  const inTurn = turnsOn(storeGit, mutex);
 
   /** What is written to the store belongs to no sandbox's quota. */
   const diskLasts = <T>(signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> =>
@@ -115,13 +109,8 @@ export function openRepositoryStore(options: {
     ...(cut && request.began === null ? [cutNotice(address.display)] : []),
   ];
 
-  const usesCredential = async (request: FetchRequest) => {
-    const host = address.hosted?.host;
-    if (host?.credential) await request.useSecret?.(host.setting, new URL(host.url).host);
-  };
-
   const update = async (request: FetchRequest, signal: AbortSignal) => {
-    await usesCredential(request);
+    await tellSecretUse(address, request);
     // What a fetch may change of other sessions' histories, nobody must see before it is put right.
     const run = <T>(isAlone: boolean, work: (inTime: AbortSignal) => Promise<T>): Promise<T> => {
       const unlocked = (inTime: AbortSignal) => retryOnLock(() => work(inTime), { store, signal: inTime });
@@ -138,9 +127,12 @@ export function openRepositoryStore(options: {
     });
   };
 
+  const modulesOf = async (commit: string, signal: AbortSignal) =>
+    listingIn(succeeded(await inStore(LIST_MODULES, [commit, ...sizes], signal, { readOnly: true })));
+
   const importBundle = openImport({
-    ...{ storeGit, lfs, author, branchPrefix, sizes, folder: join(dataDir, "git") },
-    ...{ inTurn, diskLasts, usesCredential, tooLarge },
+    ...{ storeGit, lfs, submodules: deps, author, branchPrefix, sizes, folder: join(dataDir, "git") },
+    ...{ inTurn, diskLasts, tooLarge },
   });
 
   return {
@@ -165,8 +157,13 @@ export function openRepositoryStore(options: {
       if (result.code === EXIT.tooLarge) throw tooLarge();
       // Why there was nothing to check out, if there was not.
       const { notices } = await objects;
-      succeeded(result);
-      return [...noticesOf(await fetched, request), ...notices];
+      const hasSubmodules = /^160000 /m.test(succeeded(result));
+      const found = await fetched;
+      const all = [...noticesOf(found, request), ...notices];
+      if (!hasSubmodules) return all;
+      const listing = await modulesOf(found.start, signal);
+      const made = { request, address, listing, checkout: { folder, uid } };
+      return [...all, ...(await checkOutSubmodules(deps, made, signal))];
     },
 
     async bundle(request, file, signal) {
@@ -183,7 +180,9 @@ export function openRepositoryStore(options: {
       if (result.code === EXIT.tooLarge) throw tooLarge();
       succeeded(result);
       const pointers = found.lfs ? await lfs.pointersOf(start, "borrowed", signal) : [];
-      return { start, base, head, shallow, notices: [...noticesOf(found, request), ...pointers] };
+      const missing = submodulesNamed(await modulesOf(start, signal));
+      const notices = [...noticesOf(found, request), ...pointers, ...missing];
+      return { start, base, head, shallow, notices };
     },
 
     importBundle,

@@ -91,14 +91,16 @@ export const OTHER_SIDES = {
 } as const;
 
 /**
- * $1 commit  $2 the most files and folders  $3 the most bytes. Stops counting at a limit: a few KB can describe millions of
- * files, and as many folders without any file.
+ * $1 commit  $2 the most files and folders  $3 the most bytes  $4 not empty: prints the first 1,000 submodules, as ls-tree does,
+ * then how many files and folders, and how many bytes. Stops counting at a limit: a few KB can describe millions of files, and
+ * as many folders without any file.
  */
 export const SIZE = `
 size() {
-  { git ls-tree -r -t -l "$1" || echo failed; } | LC_ALL=C awk -v files="$2" -v bytes="$3" '
+  { git ls-tree -r -t -l "$1" || echo failed; } | LC_ALL=C awk -v files="$2" -v bytes="$3" -v show="\${4:-}" '
     $1 == "failed" { failed = 1; exit }
     { count += 1; if ($4 ~ /^[0-9]+$/) sum += $4; if (count > files + 0 || sum > bytes + 0) { over = 1; exit } }
-    END { if (over) exit ${EXIT.tooLarge}; if (failed) exit 1 }'
+    show && $1 == "160000" && (links += 1) <= 1000 { print }
+    END { if (over) exit ${EXIT.tooLarge}; if (failed) exit 1; if (show) printf "size %.0f %.0f\\n", count, sum }'
 }
 `;

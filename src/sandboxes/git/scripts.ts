@@ -16,6 +16,8 @@ const MAX_PACKS = 50;
 const MAX_ASIDE = 100;
 /** Commits of a work that are listed: the newest one stands for all that it builds on. */
 const MAX_LISTED = 250;
+/** Submodules that a work has moved. */
+const MAX_MOVED = 200;
 
 /**
  * $1 URL  $2 the session's refs  $3 target branch  $4 the session's branch; empty: the session has not made it.
@@ -81,12 +83,12 @@ echo "$start $base $lfs $cut $apart"
  * $1 branch  $2 target branch  $3, $4 see SIZE  $5 configuration. stdin: what FETCH prints, the commit and that of the target
  * branch; it comes when they are fetched, and this waits for it. Then the objects of Git LFS that the checkout gets, each on
  * a line.
- * Makes a repository of its own, with copies of the objects: what an agent does to it cannot reach the store.
+ * Makes a repository of its own, with copies of the objects: what an agent does to it cannot reach the store. Prints what SIZE does.
  */
 export const CHECK_OUT = `${PRELUDE}${SIZE}${BOUNDARY}${LFS_COPY}
 read -r start base || exit
 # Beside the packing, which is bounded by itself.
-size "$start" "$3" "$4" &
+size "$start" "$3" "$4" show &
 counting=$!
 own=$CHECKOUT/.git
 mkdir -p "$own/objects/pack" "$own/refs/heads" "$own/info" "$own/hooks" || exit
@@ -148,7 +150,7 @@ git bundle create --quiet - "$@"
  * $1 the session's refs  $2 the work's commit  $3 where the pack begins in stdin, a bundle; empty: there is none
  * $4, $5 see SIZE  $6 the commit that the checkout started from. Prints the commit, how many commits the target branch lacks,
  * a short id, how many of them the work has added since the start, and "lfs" if files are given to Git LFS; then the newest of
- * these commits, each on a line.
+ * these commits, and the submodules that the work has moved (as raw lines of diff-tree), each on a line.
  * The objects stay in their pack: as files of their own, a few KB of deltas can become any number of GB.
  */
 export const IMPORT = `${PRELUDE}${SIZE}${USES_LFS}
@@ -169,6 +171,7 @@ added=$(git rev-list --count "$tip" --not "$6" "$base") || exit
 uses_lfs "$tip" && lfs=lfs || lfs=
 echo "$tip $count $short $added $lfs"
 git rev-list --max-count=${MAX_LISTED} "$tip" --not "$6" "$base" || exit
+git diff-tree -r --raw --no-renames --ignore-submodules=none "$6" "$tip" | grep '^:[0-9]* 160000 ' | head -n ${MAX_MOVED}
 # Each work brings a pack, and git looks through all of them. Old versions of git cannot do it, and are slower then.
 set -- "$STORE"/objects/pack/pack-*.pack
 if [ "$#" -gt ${MAX_PACKS} ]; then git repack -q -d --geometric=2 >/dev/null 2>&1; fi

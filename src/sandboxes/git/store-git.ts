@@ -33,6 +33,7 @@ export interface StoreGit {
 
 /**
  * @param options.uidFor the host user of a store, and of git on its source; undefined: the service's own.
+ * @param options.holds what a repository is to the sessions that have a part of this store: what they work on, or a submodule.
  */
 export function openStoreGit(options: {
   git: Git;
@@ -40,9 +41,10 @@ export function openStoreGit(options: {
   path: string;
   address: RepoAddress;
   uidFor: (address: RepoAddress) => Promise<number | undefined>;
+  holds?: "work" | "submodules";
 }): StoreGit {
-  const { git, dataDir, path, address, uidFor } = options;
-  const store = storeFolder(dataDir, address);
+  const { git, dataDir, path, address, uidFor, holds = "work" } = options;
+  const store = storeFolder(dataDir, holds === "work" ? address.url : `${holds} ${address.url}`);
   const local = address.kind === "local";
   const ready = async () => {
     const uid = await uidFor(address);
@@ -74,8 +76,8 @@ export function succeeded({ code, out, error }: GitResult): string {
   throw new RepositoryError(message, undefined, code === null ? "machine" : faultIn(message));
 }
 
-const storeFolder = (dataDir: string, { url }: RepoAddress) =>
-  join(dataDir, "repos", `${createHash("sha256").update(url).digest("hex").slice(0, 32)}.git`);
+const storeFolder = (dataDir: string, name: string) =>
+  join(dataDir, "repos", `${createHash("sha256").update(name).digest("hex").slice(0, 32)}.git`);
 
 /**
  * The store's folder, for its user; git makes the repository in it. DATA_DIR keeps others away from it, so that it may be

@@ -94,6 +94,27 @@ describe("borrowed sandboxes", () => {
     await big.remove();
   });
 
+  test("submodules are named, and not fetched", async () => {
+    const source = await makeRepository();
+    try {
+      await Bun.write(join(source.path, ".gitmodules"), '[submodule "x"]\n\tpath = lib\n\turl = ../lib\n');
+      await source.git("add", "--all");
+      const head = (await source.git("rev-parse", "HEAD")).trim();
+      for (const path of ["lib", "bare"])
+        await source.git("update-index", "--add", "--cacheinfo", `160000,${head},${path}`);
+      await source.git("commit", "--quiet", "--message=Submodules");
+      const request = fixture.request(source.path, { branch: "prompt/s-modules" });
+      const sandbox = await fixture.open(request);
+      expect(sandbox.notices).toEqual([
+        'The submodule "bare" is not in the checkout: it has no URL in .gitmodules.',
+        'The submodule "lib" is not in the checkout: borrowed sandboxes get none.',
+      ]);
+      await fixture.provider.release(sandbox.config);
+    } finally {
+      await source.remove();
+    }
+  });
+
   test("the agent gets the MCP configuration as a file and sees no repository on this machine", async () => {
     const { sandbox } = await open("prompt/s-agent");
     const script = 'cat "$MCP"; ls -A';
