@@ -75,7 +75,7 @@ export const GIT_PROGRAM_ATTACKS: readonly Attack[] = [
   {
     id: "git-submodules",
     title: "run a program by a submodule with a URL of transport 'ext' or a path like an option",
-    stoppedBy: "submodules are never followed",
+    stoppedBy: "only https URLs of known hosts are followed, and by the service alone",
     inside: ({ marker }) =>
       plant(`printf '[submodule "x"]\\n\\tpath = x\\n\\turl = ext::touch ${marker}\\n\\tupdate = !touch ${marker}\\n[submodule "../../h"]\\n\\tpath = -u./payload\\n\\turl = -u./payload\\n' > .gitmodules
         git update-index --add --cacheinfo 160000,$(git rev-parse HEAD),x; git config protocol.ext.allow always; git config submodule.recurse true; git add -f .gitmodules; git commit -qm sub`),

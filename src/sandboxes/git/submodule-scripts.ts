@@ -5,6 +5,9 @@ import { EXIT, PRELUDE, SIZE } from "./script-parts.ts";
 /** Of a .gitmodules, bytes. */
 const MAX_GITMODULES = 256 * 1024;
 
+/** Commits of a branch, in which that of a submodule is looked for. */
+const BRANCH_DEPTH = 50;
+
 /** $1 commit  $2, $3 see SIZE. Prints its size and submodules, an empty line, and what its .gitmodules says of these. */
 const LISTED = `${SIZE}
 listed() {
@@ -26,7 +29,7 @@ listed "$1" "$2" "$3"
 /**
  * $1 URL  $2 the submodule's commit  $3 the session's refs  $4 the branch that it should be on; empty: the default one
  * $5, $6 see SIZE. Prints what LISTED does, of the commit. EXIT.missing: the source repository does not have it.
- * The commit alone is fetched, without those before it.
+ * The commit alone is fetched, without those before it; from a host that gives only what has a name, the branch's newest ones.
  */
 export const FETCH_MODULE = `${PRELUDE}${LISTED}
 if ! [ -f "$STORE/HEAD" ]; then git init --quiet --bare --template= || exit; fi
@@ -40,12 +43,11 @@ if [ "$(commit "$own")" != "$2" ]; then
     said=$(fetch "$1" "$2" 2>&1) || {
       printf '%s\\n' "$said" >&2
       case $said in
-        *"not our ref"*) exit ${EXIT.missing} ;;
-        # Some hosts give what has a name only.
-        *"unadvertised object"*) ;;
+        # Some hosts give only what has a name, and say the same of all else.
+        *"not our ref"* | *"unadvertised object"*) ;;
         *) exit ${EXIT.unreadable} ;;
       esac
-      history=
+      history=--depth=${BRANCH_DEPTH}
       fetch "$1" "\${4:-HEAD}" || exit ${EXIT.unreadable}
     }
   fi

@@ -119,6 +119,50 @@ test("a host that is the repository's own is known without being configured", as
   expect(servers.other.authorizations.slice(before).filter(Boolean)).toEqual([]);
 });
 
+test("a host that gives only what has a name is asked for the branch of the submodule", async () => {
+  const { servers, fixture, make, bare } = hosts;
+  // Without protocol 2, git asks for nothing that the host has not listed.
+  const old = Bun.serve({
+    ...{ port: 0, hostname: "127.0.0.1" },
+    async fetch(request) {
+      const { pathname, search } = new URL(request.url);
+      request.headers.delete("git-protocol");
+      const { method, headers } = request;
+      return fetch(`${servers.other.url}${pathname}${search}`, {
+        method,
+        headers,
+        body: await request.bytes(),
+      });
+    },
+  });
+  try {
+    const lib = await make("other", "o/lib.git", { "lib.txt": "lib" });
+    const at = bare("other", "o/lib.git");
+    const commit = async (parent: string) =>
+      (
+        await Bun.$`git -C ${at} -c user.name=x -c user.email=x@x commit-tree -p ${parent} -m ${crypto.randomUUID()} main^{tree}`.text()
+      ).trim();
+    const between = await commit(lib);
+    await Bun.$`git -C ${at} branch side ${await commit(between)}`.quiet();
+    const links = [
+      { path: "first", commit: lib, url: "../lib.git" },
+      { path: "between", commit: between, url: "../lib.git\n\tbranch = side" },
+      { path: "lost", commit: between, url: "../lib.git\n\tbranch = no..name" },
+    ];
+    await Bun.$`git -C ${at} update-ref refs/heads/main ${await commit(lib)}`.quiet();
+    await make("other", "o/main.git", { a: "a" }, links);
+    const sandbox = await fixture.open(fixture.request(`http://127.0.0.1:${old.port}/o/main.git`));
+    expect(sandbox.notices).toEqual([]);
+    const { out } = await fixture.run(
+      sandbox,
+      "cat first/lib.txt between/lib.txt; git -C between log --format=%H",
+    );
+    expect(out).toBe(`liblib${between}\n${lib}`);
+  } finally {
+    await old.stop(true);
+  }
+});
+
 test("what a hostile repository says in .gitmodules runs nothing, and its links lead nowhere", async () => {
   const { fixture, make } = hosts;
   const proof = join(tmpdir(), `pb-proof-${crypto.randomUUID()}`);
