@@ -83,18 +83,18 @@ async function perform(deps: EffectDeps, effect: Effect, shutdown: AbortSignal):
     const reason = made === undefined ? why : `Labels or reviewers are missing. ${why}`;
     if (fault === undefined) logger.error("an effect could not be performed", { ...about, error: cause });
     // What is made has not failed, whatever it lacks.
-    const give = async (up: string, code: ErrorCode) => {
-      if (made === undefined) return await fail(up, code);
-      await settleMade(orm, effect, made, [up]);
+    const giveUp = async (why: string, code: ErrorCode) => {
+      if (made === undefined) return await fail(why, code);
+      await settleMade(orm, effect, made, [why]);
       ended(effect.kind, "done");
     };
     if (fault !== undefined && fault !== "rate_limited" && fault !== "unavailable")
-      return await give(reason, fault === "conflict" ? "pull_request_not_mergeable" : "forge_refused");
+      return await giveUp(reason, fault === "conflict" ? "pull_request_not_mergeable" : "forge_refused");
     const delayMs = delayOf(effect, cause instanceof ForgeError ? cause.retryAt : undefined);
     const leftMs = effect.createdAt.getTime() + deps.retryMs - Date.now();
     if (delayMs > leftMs) {
       const times = effect.attempts === 1 ? "once" : `${effect.attempts} times`;
-      return await give(`${reason} It was tried ${times}.`, "forge_refused");
+      return await giveUp(`${reason} It was tried ${times}.`, "forge_refused");
     }
     logger.warn("an effect is tried again", { ...about, delay_ms: delayMs, reason });
     // What an earlier attempt has done stays unknown, unless it is kept.
