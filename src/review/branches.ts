@@ -42,8 +42,8 @@ const FETCHES = 8;
 /** Finds the branches of sessions, on whatever machine their work was done. */
 export interface BranchFinder {
   /**
-   * Fetches them unless that was done a moment ago; `fresh`: also then. While the host of the repository does not answer, what this machine has
-   * fetched before is the answer, as long as it has all that the session has done.
+   * Fetches them unless that was done a moment ago; `fresh`: also then. While the host of the repository does not answer, what
+   * this machine has fetched before is the answer, as long as it has all that the session has done.
    * @throws AppError `repository_unreadable`, `repository_unavailable`.
    */
   find(work: WorkRow, options?: { fresh: boolean }): Promise<Branches>;

@@ -21,7 +21,10 @@ export interface Work extends Branches {
 
 /** What was done in sessions, for people to review: read from this machine's copy of each repository. */
 export interface Reviews {
-  /** @param options.fresh the branches as they are, not as they were a moment ago. @throws AppError `session_not_found`, also of other users' sessions; `repository_unreadable`, `repository_unavailable`. */
+  /**
+   * @param options.fresh the branches as they are, not as they were a moment ago.
+   * @throws AppError `session_not_found`, also of other users' sessions; `repository_unreadable`, `repository_unavailable`.
+   */
   work(userId: string, sessionId: string, options?: { fresh: boolean }): Promise<Work>;
   /** The session's whole work, or that of one prompt. @throws AppError `prompt_not_found`, `commit_unknown`. */
   rangeOf(work: Work, promptId: string | undefined): { from: string; to: string };

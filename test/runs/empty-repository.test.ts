@@ -19,22 +19,23 @@ describeRuns("a session on an empty repository", (fixture) => {
   beforeAll(async () => {
     third = await openSandboxFixture();
   });
-  afterAll(() => third.remove());
+  const opened: { close(): Promise<void> }[] = [];
+  afterAll(async () => {
+    for (const one of opened) await one.close();
+    await third.remove();
+  });
 
   /** @returns what its owner gets of a session's work. */
   const review = async (sessionId: string) => {
     const { get, app, reviews } = reviewApp(fixture().database, third);
+    opened.push(reviews);
     const read = async (path: string) => (await get(`/sessions/${sessionId}/${path}`)).json();
-    try {
-      return {
-        diff: await read("diff"),
-        commits: await read("commits"),
-        files: await read("files"),
-        sync: (strategy: string) => ask(app, "alice", "POST", `/sessions/${sessionId}/sync`, { strategy }),
-      };
-    } finally {
-      await reviews.close();
-    }
+    return {
+      diff: await read("diff"),
+      commits: await read("commits"),
+      files: await read("files"),
+      sync: (strategy: string) => ask(app, "alice", "POST", `/sessions/${sessionId}/sync`, { strategy }),
+    };
   };
   const effectsOf = (sessionId: string) =>
     fixture().database.orm.select().from(effect).where(eq(effect.sessionId, sessionId)).orderBy(effect.id);
