@@ -5,12 +5,14 @@ import { openPostgres } from "../../src/db/postgres.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { AUDIENCE, makeKey, startIssuer } from "../auth/issuer.ts";
 import { createDeployment } from "../harness/backend.ts";
+import { startForgeHost } from "../harness/forge-host.ts";
+import { downloadGithubDescriptions } from "../harness/github-description.ts";
+import { startGithubStandIn } from "../harness/github-stand-in.ts";
 import { freePort } from "../harness/machine.ts";
 import { makeRepository } from "../harness/repository.ts";
 import { FAILURE, mustClaim, writerOf } from "../harness/seed.ts";
 import { describeWith, unavailable } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
-import { startGitServer } from "../sandboxes/git/git-server.ts";
 import { ROOT } from "./guide.ts";
 import { client, makeGate, openGuide, operator, stop } from "./operator.ts";
 
@@ -35,8 +37,13 @@ else
           await sql.unsafe(`drop schema "${name}" cascade`);
         await sql`create schema public`;
         const repository = await makeRepository();
-        const github = startGitServer({ root: deployment.folder, password: "a-token-of-github" });
-        await repository.git("clone", "--quiet", "--bare", ".", join(deployment.folder, "owner/name.git"));
+        await downloadGithubDescriptions();
+        const standIn = await startGithubStandIn();
+        const { token: githubToken } = standIn.addToken();
+        const github = await startForgeHost({
+          ...{ api: standIn.url, path: "owner/name", source: repository.path },
+          ...{ root: join(deployment.folder, "host"), passwords: () => [githubToken.reveal()] },
+        });
         const key = await makeKey("one", "RS256");
         const issuer = await startIssuer(key);
         const admin = { sub: "ops", realm_access: { roles: ["admin"] } };
@@ -54,7 +61,7 @@ else
           AUTH_AUDIENCE: AUDIENCE,
           METRICS_TOKEN: metricsToken,
           GITHUB_URL: github.url,
-          GITHUB_TOKEN: "a-token-of-github",
+          GITHUB_TOKEN: githubToken.reveal(),
         });
 
         await machine.run(guide.take("Deploy"));
@@ -169,7 +176,8 @@ else
         expect(guide.left()).toEqual(["Rotate keys"]);
         await issuer.stop();
         await gate.shut();
-        github.stop();
+        await github.stop();
+        await standIn.stop();
         await repository.remove();
       },
       LONG,

@@ -129,10 +129,14 @@ while read -r oid; do
 done
 `;
 
-/** For CHECK_OUT, with the new repository in $own. stdin: objects, each on a line. Copies them into the checkout's own. */
+/**
+ * For CHECK_OUT, with the new repository in $own. stdin: lines for its attributes, which begin with a quotation mark, and
+ * objects, each on a line. Writes and copies them into the checkout's own.
+ */
 export const LFS_COPY = `${OBJECT}
-copy_objects() {
+copy_lfs() {
   while read -r oid; do
+    case $oid in '"'*) printf '%s\\n' "$oid" >>"$own/info/attributes" || return; continue ;; esac
     object_file "$oid"
     mkdir -p "$own/lfs/\${object%/*}" && cp "$STORE/lfs/$object" "$own/lfs/$object" || return
   done

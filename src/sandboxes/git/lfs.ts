@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { faultIn, RepositoryError } from "./git-errors.ts";
+import { plainLine } from "./lfs-attributes.ts";
 import { lostNotice, plainNotice, pointersNotice, type WhyPointers } from "./lfs-notices.ts";
 import { type LfsPointer, readLfsOutput } from "./lfs-pointers.ts";
 import {
@@ -28,9 +29,12 @@ export interface Lfs {
   installed: boolean;
   /**
    * Fetches the objects of a commit's files, as far as a checkout may have them.
-   * @returns the objects for the checkout, and what the user must be told of the others.
+   * @returns the objects for the checkout, lines for its attributes, and what the user must be told of other objects.
    */
-  bring(commit: string, signal: AbortSignal): Promise<{ oids: string[]; notices: string[] }>;
+  bring(
+    commit: string,
+    signal: AbortSignal,
+  ): Promise<{ oids: string[]; attributes: string[]; notices: string[] }>;
   /** What the user must be told of a checkout that gets no objects. */
   pointersOf(commit: string, why: WhyPointers, signal: AbortSignal): Promise<string[]>;
   /**
@@ -113,6 +117,7 @@ export function openLfs(options: { storeGit: StoreGit; path: string; maxBytes: n
       const missing = wanted.filter(({ pointer }) => !has(pointer)).flatMap((one) => one.paths);
       return {
         oids: oidsOf(wanted.map(({ pointer }) => pointer).filter(has)),
+        attributes: files.filter(({ id }) => !pointers.has(id)).flatMap(({ path }) => plainLine(path)),
         notices: [
           ...(tooLarge.length > 0 ? [pointersNotice(tooLarge, "too large", maxBytes)] : []),
           ...(missing.length > 0

@@ -91,9 +91,10 @@ export function openRepositoryStore(options: {
 
   /** What a checkout gets of Git LFS. */
   const lfsOf = async (found: Fetched, signal: AbortSignal) => {
-    if (!found.lfs) return { oids: [], notices: [] };
+    const none = { oids: [], attributes: [] };
+    if (!found.lfs) return { ...none, notices: [] };
     if (!lfs.installed)
-      return { oids: [], notices: await lfs.pointersOf(found.start, "not installed", signal) };
+      return { ...none, notices: await lfs.pointersOf(found.start, "not installed", signal) };
     return await diskLasts(signal, (inTime) => lfs.bring(found.start, inTime));
   };
 
@@ -147,7 +148,8 @@ export function openRepositoryStore(options: {
       const args = [request.branch, request.targetBranch, ...sizes, config];
       const objects = fetched.then((found) => lfsOf(found, signal));
       const later = Promise.all([fetched, objects]).then(
-        ([{ start, base }, { oids }]) => [`${start} ${base}`, ...oids, ""].join("\n"),
+        ([{ start, base }, { attributes, oids }]) =>
+          [`${start} ${base}`, ...attributes, ...oids, ""].join("\n"),
         () => "",
       );
       const stdin = { later };

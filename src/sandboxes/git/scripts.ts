@@ -81,8 +81,7 @@ echo "$start $base $lfs $cut $apart"
 
 /**
  * $1 branch  $2 target branch  $3, $4 see SIZE  $5 configuration. stdin: what FETCH prints, the commit and that of the target
- * branch; it comes when they are fetched, and this waits for it. Then the objects of Git LFS that the checkout gets, each on
- * a line.
+ * branch; it comes when they are fetched, and this waits for it. Then what LFS_COPY reads.
  * Makes a repository of its own, with copies of the objects: what an agent does to it cannot reach the store. Prints what SIZE does.
  */
 export const CHECK_OUT = `${PRELUDE}${SIZE}${BOUNDARY}${LFS_COPY}
@@ -103,7 +102,7 @@ printf '%s\\n' "$start" "$base" | git pack-objects --revs --stdout --quiet --win
 packed=$?
 wait "$counting" || exit
 [ "$packed" -eq 0 ] || exit "$packed"
-copy_objects || exit
+copy_lfs || exit
 cd "$CHECKOUT" || exit
 export GIT_DIR="$own" GIT_WORK_TREE="$CHECKOUT"
 # git-lfs uses the objects that are here, and finds no host for others, whatever the repository says.

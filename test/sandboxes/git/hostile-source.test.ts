@@ -134,7 +134,7 @@ describe.each([true, false])("a source repository that attacks (isolated: %p)", 
     }),
   );
 
-  test("submodules are not fetched, whatever their URL, and filters of .gitattributes are not run", () =>
+  test("a submodule whose URL would run a program is not fetched, and filters of .gitattributes are not run", () =>
     within(async () => {
       await put(
         ".gitmodules",

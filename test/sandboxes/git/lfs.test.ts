@@ -151,6 +151,23 @@ test("while the host takes no objects, the branch is not pushed; what was made i
   expect(await repository.committed("prompt/one", "a.bin")).toBe(pointerTo("kept\n"));
 });
 
+test("a file that is committed plain, although .gitattributes gives it to Git LFS, stays so where nobody changes it", async () => {
+  const odd = 'o "d[d]*\\\t\u00e9.bin';
+  const files = { "plain.bin": "plain\n", [odd]: "odd\n", "deep/plain.bin": "deep\n" };
+  const repository = await hosted({ ".gitattributes": ATTRIBUTES, ...files, "a.bin": lfs.keep("a\n") });
+  const sandbox = await fixture.open(fixture.request(repository.url));
+  const { out } = await fixture.run(
+    sandbox,
+    "cat a.bin; echo work > work.txt; git add --all; git status --short",
+  );
+  expect(out).toBe("a\nA  work.txt");
+  const { push, notices } = await sandbox.deliverWork("work", never);
+  expect(push).toMatchObject({ pushed: true });
+  expect(notices).toEqual([]);
+  for (const [path, text] of Object.entries(files))
+    expect(await repository.committed("prompt/one", path)).toBe(text);
+});
+
 test("files that are plain in a commit of the agent's are named", async () => {
   const repository = await hosted({ ".gitattributes": ATTRIBUTES });
   const sandbox = await fixture.open(fixture.request(repository.url));
