@@ -39,6 +39,7 @@ async function withSandbox<T>(
       makeFolders: async () => undefined,
       disk: { enforced: true, watch: () => ({ stop: () => undefined }), explains: async () => false },
       require: async () => undefined,
+      repositoryFor: () => ({ hasLfs: false }),
       killAll: async () => fake.killAll?.(),
       launch: () => ({ output: join(folder, "out"), ...fake.launch() }),
     } as unknown as Machine;
