@@ -12,7 +12,7 @@ const SHARED = /^(repos|git|sandbox-etc|sandboxes)(\/|$)/;
 
 // The database's files were 0666, and DATA_DIR stayed open where it had been made so.
 test("after a start, others can neither read nor write what is in DATA_DIR", async () => {
-  await using deployment = await createDeployment("embedded");
+  await using deployment = await createDeployment("embedded", { first: true });
   await mkdir(deployment.dataDir);
   await chmod(deployment.dataDir, 0o755);
   await using backend = await startBackend(deployment, { env: { AUTH_MODE: "local" } });

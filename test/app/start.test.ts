@@ -71,7 +71,7 @@ describeWith("postgres", "SIGTERM while start-up waits for PostgreSQL", () => {
 });
 
 test("SIGTERM while a PostgreSQL or a Redis does not answer", async () => {
-  await using deployment = await createDeployment("embedded");
+  await using deployment = await createDeployment("embedded", { first: true });
   using silent = silentServer();
   await using running = start(deployment, { DATABASE_URL: `postgres://u:p@127.0.0.1:${silent.port}/x` });
   await silent.connected();
@@ -86,7 +86,7 @@ test("SIGTERM while a PostgreSQL or a Redis does not answer", async () => {
 });
 
 test("SIGTERM while the isolation is probed", async () => {
-  await using deployment = await createDeployment("embedded");
+  await using deployment = await createDeployment("embedded", { first: true });
   const bin = join(deployment.folder, "bin");
   await mkdir(bin);
   await writeFile(join(bin, "bwrap"), `#!/bin/sh\ntouch ${deployment.folder}/probed\nexec sleep 60\n`);
@@ -104,7 +104,7 @@ test("SIGTERM while the isolation is probed", async () => {
 });
 
 test("SIGTERM while the embedded database is made, and while it is opened; the next start is whole", async () => {
-  await using deployment = await createDeployment("embedded");
+  await using deployment = await createDeployment("embedded", { first: true });
   {
     await using running = start(deployment);
     await running.waitForLine(/embedded database/i);
@@ -126,7 +126,7 @@ test("SIGTERM while the embedded database is made, and while it is opened; the n
 
 // With tasks named as the original service named them, or none, entries waited to be sealed for ever.
 test("the audit log is sealed whichever tasks a process has, and with what a command has done", async () => {
-  await using deployment = await createDeployment("embedded");
+  await using deployment = await createDeployment("embedded", { first: true });
   const { folder: cwd } = deployment;
   const env = { ...deployment.env, AUTH_MODE: "local" };
   const { code } = await runProgram(["token", "--user", "eve"], { cwd, env });

@@ -13,7 +13,7 @@ describe("guides, executed as written", () => {
   test(
     "docs/QUICK_REFERENCE.md: every call succeeds",
     async () => {
-      await using deployment = await createDeployment("embedded");
+      await using deployment = await createDeployment("embedded", { first: true });
       const repository = await makeRepository();
       const env = { AUTH_MODE: "local" };
       await using backend = await startBackend(deployment, { env });
@@ -37,7 +37,7 @@ describe("guides, executed as written", () => {
   test(
     "docs/SETUP_LOCAL.md: from a fresh clone to a branch",
     async () => {
-      await using deployment = await createDeployment("embedded");
+      await using deployment = await createDeployment("embedded", { first: true });
       const clone = join(deployment.folder, "clone");
       // Includes uncommitted changes, without what git ignores.
       await Bun.$`mkdir ${clone} && git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t ${clone}`

@@ -2,6 +2,7 @@ import { mkdtemp, readdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { killMarked, MARKER, signal } from "../../src/sandboxes/process/processes.ts";
+import { copyMigrated } from "./embedded.ts";
 import { type RunningProcess, startProcess } from "./process.ts";
 import { removeFolder } from "./remove-folder.ts";
 import { createDatabase, createRedis } from "./services.ts";
@@ -28,12 +29,19 @@ export interface Deployment {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** Creates an empty deployment in one of the three combinations. Use with `await using`. */
-export async function createDeployment(combination: Combination): Promise<Deployment> {
+/**
+ * Creates a deployment without data in one of the three combinations. Use with `await using`.
+ * @param options.first its first start makes the embedded database, which takes seconds: for tests of that.
+ */
+export async function createDeployment(
+  combination: Combination,
+  options: { first: boolean } = { first: false },
+): Promise<Deployment> {
   const folder = await mkdtemp(join(tmpdir(), "pb-deployment-"));
   const database = combination === "embedded" ? undefined : await createDatabase();
   const redis = combination === "redis" ? await createRedis() : undefined;
   const dataDir = join(folder, "data");
+  if (combination === "embedded" && !options.first) await copyMigrated(dataDir);
   const killAgents = async () => {
     const ids = await readdir(join(dataDir, "sandboxes")).catch(() => []);
     const supervisors = await Bun.$`pgrep -f ${join(dataDir, "sandboxes")}`.nothrow().quiet().text();

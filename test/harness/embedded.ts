@@ -8,17 +8,22 @@ import { migrationsHash } from "./services.ts";
 
 const CACHE = resolve(import.meta.dir, "../../.cache");
 
-/** Opens a migrated embedded database in a new folder. It is copied from a template in 0.5 s; creating one takes 5 s. */
+/** Opens a migrated embedded database in a new folder. */
 export async function openMigrated(
   dataDir: string,
   options: Omit<Parameters<typeof openEmbedded>[0], "dataDir"> = {},
 ): Promise<Database> {
-  await mkdir(dataDir, { recursive: true });
+  await copyMigrated(dataDir);
+  return openEmbedded({ dataDir, ...options });
+}
+
+/** Puts a migrated embedded database into a new folder. It is copied from a template in 0.5 s; creating one takes 5 s. */
+export async function copyMigrated(dataDir: string): Promise<void> {
+  await mkdir(dataDir, { recursive: true, mode: 0o700 });
   await cp(join(await makeTemplate(), "postgres"), join(dataDir, "postgres"), {
     recursive: true,
     mode: constants.COPYFILE_FICLONE,
   });
-  return openEmbedded({ dataDir, ...options });
 }
 
 /** Creates the template for these migrations unless it exists. Of concurrent processes, the first to finish wins. */

@@ -53,14 +53,16 @@ function guarantees(combination: Combination): void {
   );
 
   test(
-    "50 sessions at once all end, each exactly once",
+    "many sessions at once all end, each exactly once",
     async () => {
       await using deployment = await createDeployment(combination);
       const AGENT_COMMAND = JSON.stringify(["sh", "-c", "cat >> work.txt; echo did it"]);
       await using backend = await startBackend(deployment, { env: { AGENT: "command", AGENT_COMMAND } });
       const repository = await makeRepository();
       const submitted = await Promise.all(
-        Array.from({ length: 50 }, (_, n) => backend.submit(repository.path, `Task number ${n}`)),
+        Array.from({ length: combination === "redis" ? 50 : 20 }, (_, n) =>
+          backend.submit(repository.path, `Task number ${n}`),
+        ),
       );
       for (const { sessionId } of submitted)
         await backend.waitForStatus(sessionId, "NeedsReviewIpReturned", 100_000);
