@@ -13,28 +13,31 @@ import { type EffectDeps, makePullRequest, mergePullRequest, settleMade, Undecor
 import { readAgain } from "./read-again.ts";
 import { readPullRequest, sessionOf } from "./store.ts";
 
-/** Effects that one process performs at a time. */
-const CONCURRENCY = 4;
+/** Pull requests that one process reads at a time. */
+const LOOKS = 4;
 /** Below the lease: what takes longer is given up before another runner may look. */
 const TIMEOUT_MS = LEASE_MS - 15_000;
 const FIRST_DELAY_MS = 5_000;
 const MAX_DELAY_MS = 600_000;
 
-/** Performs all effects that are due. @param shutdown ends what is under way; another runner looks what became of it. */
+/**
+ * Performs the effects that are due, one after the other.
+ * @param shutdown ends what is under way; another runner looks what became of it.
+ */
 export async function performDue(deps: EffectDeps, shutdown: AbortSignal): Promise<void> {
   while (!shutdown.aborted) {
-    const due = await claimEffects(deps.orm, CONCURRENCY);
-    await Promise.all(due.map((one) => perform(deps, one, shutdown)));
-    if (due.length < CONCURRENCY) return;
+    const [one] = await claimEffects(deps.orm, 1);
+    if (!one) return;
+    await perform(deps, one, shutdown);
   }
 }
 
 /** Reads again what hosts have said to have changed. */
 export async function lookDue(deps: EffectDeps, shutdown: AbortSignal): Promise<void> {
   while (!shutdown.aborted) {
-    const due = await claimLooks(deps.orm, CONCURRENCY);
+    const due = await claimLooks(deps.orm, LOOKS);
     await Promise.all(due.map((one) => look(deps, one, shutdown)));
-    if (due.length < CONCURRENCY) return;
+    if (due.length < LOOKS) return;
   }
 }
 

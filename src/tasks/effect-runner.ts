@@ -7,6 +7,8 @@ import type { Task } from "./task.ts";
 
 /** For what is tried again; NOTIFY wakes the task for new ones. */
 const INTERVAL_MS = 2_000;
+/** Effects that one process performs at a time, each by a loop of its own: a host that is slow holds up no other. */
+const PERFORMERS = 4;
 
 /** Makes, merges and reads pull requests, each under a lease. Any number of runners may work at a time. */
 export const effectRunner: Task = async ({ config, database, forges, metrics, logger }) => {
@@ -17,17 +19,21 @@ export const effectRunner: Task = async ({ config, database, forges, metrics, lo
     ...{ labels, reviewers, archiveWhen, retryMs: config.runLimits.retryTransientMs },
     ...{ ended: metrics.effectEnded, logger },
   };
-  const work = async () => {
-    await performDue(deps, shutdown.signal);
-    await lookDue(deps, shutdown.signal);
-  };
-  const loop = startLoop({ name: "effect-runner", intervalMs: INTERVAL_MS, logger, work });
-  const unlisten = await database.listen(CHANNELS.effect, loop.wake);
+  const works = [...Array.from({ length: PERFORMERS }, () => performDue), lookDue];
+  const loops = works.map((work) =>
+    startLoop({
+      ...{ name: "effect-runner", intervalMs: INTERVAL_MS, logger },
+      work: () => work(deps, shutdown.signal),
+    }),
+  );
+  const unlisten = await database.listen(CHANNELS.effect, () => {
+    for (const { wake } of loops) wake();
+  });
   return {
     async stop() {
       shutdown.abort();
       await unlisten();
-      await loop.stop();
+      await Promise.all(loops.map((loop) => loop.stop()));
     },
   };
 };
