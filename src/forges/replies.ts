@@ -39,11 +39,13 @@ interface Page<T> {
   entries: readonly T[];
   /** Of all pages; undefined: the host does not say. */
   total?: number | undefined;
+  /** No other page follows. */
+  isLast?: boolean;
 }
 
 /**
  * All entries of a list. A page may be shorter than what was asked for: only an empty one is the end, unless the host says
- * how many entries there are.
+ * how many entries there are, or which page is the last.
  * @param what in an error message: "statuses". @param read a page, by its number from 1.
  * @throws ForgeError when there are more than are read.
  */
@@ -53,9 +55,9 @@ export async function allPages<T>(
 ): Promise<readonly T[]> {
   const all: T[] = [];
   for (let page = 1; page <= MAX_PAGES; page += 1) {
-    const { entries, total } = await read(page);
+    const { entries, total, isLast = false } = await read(page);
     all.push(...entries);
-    if (entries.length === 0 || (total !== undefined && all.length >= total)) return all;
+    if (isLast || entries.length === 0 || (total !== undefined && all.length >= total)) return all;
   }
   throw new ForgeError("invalid", `There are more than ${all.length} ${what}: they are not read.`);
 }

@@ -3,13 +3,13 @@ import type { Static, TSchema } from "@sinclair/typebox";
 import type { ForgeHost } from "../../config/forge-hosts.ts";
 import { unlessAborted } from "../../shared/time.ts";
 import { ForgeError, type ForgeRepository } from "../forge.ts";
+import { allPages } from "../replies.ts";
 import { mintAppToken, type Needs } from "./app-tokens.ts";
 import { checkGithubReply, type Doing, githubError } from "./github-errors.ts";
 import { openOctokit } from "./octokit.ts";
 
 /** Entries of a list in one reply: a hundred checks with their whole output would be too large. */
 const PAGE = 50;
-const MAX_PAGES = 20;
 
 /** The requests of one call of the seam, about one repository. */
 export interface GithubCall {
@@ -71,16 +71,12 @@ export async function openGithubCall(
   };
 }
 
-/** All entries of a list. @throws ForgeError when there are more than are read. */
-export async function allPages<T>(
+/** All entries of a list: GitHub sends no page that is shorter than it could be. @throws ForgeError when there are more than are read. */
+export const allOf = <T>(
   what: string,
-  page: (paging: { per_page: number; page: number }) => Promise<readonly T[]>,
-): Promise<readonly T[]> {
-  const all: T[] = [];
-  for (let number = 1; number <= MAX_PAGES; number += 1) {
-    const entries = await page({ per_page: PAGE, page: number });
-    all.push(...entries);
-    if (entries.length < PAGE) return all;
-  }
-  throw new ForgeError("invalid", `There are more than ${PAGE * MAX_PAGES} ${what}: they are not read.`);
-}
+  read: (paging: { per_page: number; page: number }) => Promise<readonly T[]>,
+): Promise<readonly T[]> =>
+  allPages(what, async (page) => {
+    const entries = await read({ per_page: PAGE, page });
+    return { entries, isLast: entries.length < PAGE };
+  });

@@ -3,7 +3,7 @@ import { type Check, type Forge, ForgeError, type ForgeRepository, type PullRequ
 import { type Needs, WORKFLOWS } from "./app-tokens.ts";
 import { checkGithubCredential } from "./credential.ts";
 import { decorate } from "./decorate.ts";
-import { allPages, type GithubCall, openGithubCall } from "./github-call.ts";
+import { allOf, type GithubCall, openGithubCall } from "./github-call.ts";
 import { checkOfRun, checkOfStatus, pullRequestOf, reviewsOf } from "./pull-state.ts";
 import { CHECK_RUNS, MERGED, PULL, PULL_DETAIL, PULLS, REVIEWS, STATUSES } from "./replies.ts";
 
@@ -101,7 +101,7 @@ const readPull = (call: GithubCall, number: number) =>
   );
 
 const readReviews = (call: GithubCall, number: number) =>
-  allPages("reviews", (paging) =>
+  allOf("reviews", (paging) =>
     call.ask(`read the reviews of pull request ${number}`, REVIEWS, (octokit) =>
       octokit.request("GET /repos/{owner}/{repo}/pulls/{pull_number}/reviews", {
         ...call.at,
@@ -115,13 +115,13 @@ const readReviews = (call: GithubCall, number: number) =>
 async function readChecks(call: GithubCall, ref: string): Promise<PullRequest["checks"]> {
   const what = `read the checks of ${ref}`;
   const lists: readonly Promise<readonly Check[]>[] = [
-    allPages("checks", async (paging) => {
+    allOf("checks", async (paging) => {
       const { check_runs } = await call.ask(what, CHECK_RUNS, (octokit) =>
         octokit.request("GET /repos/{owner}/{repo}/commits/{ref}/check-runs", { ...call.at, ref, ...paging }),
       );
       return check_runs.map(checkOfRun);
     }),
-    allPages("statuses", async (paging) => {
+    allOf("statuses", async (paging) => {
       const { statuses } = await call.ask(what, STATUSES, (octokit) =>
         octokit.request("GET /repos/{owner}/{repo}/commits/{ref}/status", { ...call.at, ref, ...paging }),
       );
