@@ -1,5 +1,5 @@
 import { FIRST_COMMIT } from "./first-commit.ts";
-import { faultIn, RepositoryError } from "./git-errors.ts";
+import { faultIn, RepositoryError, saysTooLarge } from "./git-errors.ts";
 import { fetchFailure } from "./remote-branches.ts";
 import type { FetchRequest } from "./request.ts";
 import { EXIT } from "./script-parts.ts";
@@ -28,7 +28,7 @@ export async function fetchBranches(
     const own = [branch, unpushed.commit ?? "", begin];
     const args = [address.url, sessionRefs(sessionId), targetBranch, ...own, history, nothing];
     let result = await withSource(FETCH, args, signal);
-    if (/file too large/i.test(result.error)) throw new RepositoryError(result.error);
+    if (saysTooLarge(result.error)) throw new RepositoryError(result.error);
     if (result.code === EXIT.workMissing) {
       await bringUnpushed(storeGit, request, folder, signal);
       result = await withSource(FETCH, args, signal);

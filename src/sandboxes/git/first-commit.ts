@@ -1,5 +1,6 @@
 import type { RepoAddress } from "./repo-url.ts";
 import type { RepositoryRequest } from "./request.ts";
+import { SCRATCH } from "./script-parts.ts";
 
 /**
  * What a session's work begins with in an empty repository: a commit without files, the first of the target branch. It is the
@@ -43,12 +44,11 @@ END
  * A source on this machine, with a HEAD of its own. Where HEAD is the branch, git would lock it, too, in a folder that is not
  * writable here, and refuse the push if somebody works in that folder, whose files a commit without files cannot contradict.
  */
-export const HEAD_APART = `
+export const HEAD_APART = `${SCRATCH}
 if [ -n "\${SOURCE:-}" ]; then
   # git's errors name it.
-  cd "$HOME" && view=$(mktemp -d ./source.XXXXXX) || exit
-  trap 'rm -rf "$view"' EXIT
-  trap 'exit 143' TERM
+  cd "$HOME" && make_scratch || exit
+  view=./\${scratch##*/}
   for part in config objects refs packed-refs; do
     if [ -e "$SOURCE/$part" ]; then ln -s "$SOURCE/$part" "$view/$part" || exit; fi
   done

@@ -31,6 +31,9 @@ const UNREACHABLE =
 const REFUSED =
   /not found|does not exist|authentication failed|could not read (username|password)|terminal prompts disabled|error: 40[134]|access denied|not a git repository|does not appear to be a git|permission/i;
 
+/** Whether git failed because a file would be larger than $FILE_BLOCKS allows. */
+export const saysTooLarge = (output: string): boolean => /file too large/i.test(output);
+
 /** Whether git failed on a lock: one that is held for a moment, or one that a killed git left behind. */
 export const isLocked = (output: string): boolean =>
   /\.lock': File exists|cannot lock ref '.+': is at |shallow file has changed/i.test(output);

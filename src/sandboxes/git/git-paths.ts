@@ -16,6 +16,9 @@ const ESCAPES: Readonly<Record<string, string>> = {
 };
 const BYTES = new Map(Object.entries(ESCAPES).map(([byte, letter]) => [letter, byte]));
 
+/** A byte in three octal digits. */
+export const octal = (byte: number): string => byte.toString(8).padStart(3, "0");
+
 /** The name as text. */
 export function pathIn(bytes: Uint8Array): string {
   const text = Buffer.from(bytes).toString("utf8");
@@ -24,7 +27,7 @@ export function pathIn(bytes: Uint8Array): string {
     const character = String.fromCharCode(byte);
     const letter = ESCAPES[character];
     if (letter !== undefined) return `\\${letter}`;
-    return byte < 0x20 || byte > 0x7e ? `\\${byte.toString(8).padStart(3, "0")}` : character;
+    return byte < 0x20 || byte > 0x7e ? `\\${octal(byte)}` : character;
   });
   return `"${quoted.join("")}"`;
 }
@@ -47,7 +50,7 @@ export function joinedPath(folder: string, name: string): string {
 
 /** Bytes as an argument of a script, which `decode` reads (read-scripts.ts). */
 export const encodedPath = (bytes: Uint8Array): string =>
-  Array.from(bytes, (byte) => `\\0${byte.toString(8).padStart(3, "0")}`).join("");
+  Array.from(bytes, (byte) => `\\0${octal(byte)}`).join("");
 
 function unquoted(path: string): Uint8Array | undefined {
   if (!/^"(?:[^"\\]|\\(?:[abtnvfr"\\]|[0-3][0-7]{2}))+"$/s.test(path)) return undefined;

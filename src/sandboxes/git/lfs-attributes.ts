@@ -1,4 +1,4 @@
-import { bytesOf } from "./git-paths.ts";
+import { bytesOf, octal } from "./git-paths.ts";
 
 /** Longer lines git does not read, bytes. */
 const MAX_LINE = 2_000;
@@ -16,7 +16,7 @@ export function plainLine(path: string): string[] {
 function patternByte(byte: number): string {
   const character = String.fromCharCode(byte);
   if (/[\w./-]/.test(character)) return character;
-  const octal = `\\${byte.toString(8).padStart(3, "0")}`;
+  const escaped = `\\${octal(byte)}`;
   // A pattern that is quoted: what has a meaning in it has a backslash before it.
-  return /[*?[\\]/.test(character) ? `\\134${octal}` : octal;
+  return /[*?[\\]/.test(character) ? `\\134${escaped}` : escaped;
 }

@@ -1,4 +1,4 @@
-import { EXIT, PRELUDE } from "./script-parts.ts";
+import { EXIT, PRELUDE, SCRATCH } from "./script-parts.ts";
 
 /**
  * How the service reads, fetches and uploads what a repository keeps with Git LFS. As in scripts.ts, the texts are constants.
@@ -22,15 +22,13 @@ object_file() {
  * $1 commit. lfs_files prints the files at the commit that its .gitattributes give to Git LFS, as ls-files --stage -z does.
  * contents prints what is as small as a pointer, as cat-file --batch does; stdin: ids.
  */
-const FILES = `
-work=$(mktemp -d "$HOME/lfs-XXXXXX") || exit
-trap 'rm -rf "$work"' EXIT
-mkdir "$work/none" || exit
+const FILES = `${SCRATCH}
+make_scratch && mkdir "$scratch/none" || exit
 lfs_files() {
   # Of a bare repository git reads the .gitattributes only as those of a work tree: an empty one, so that the index counts.
-  export GIT_INDEX_FILE="$work/index"
+  export GIT_INDEX_FILE="$scratch/index"
   git read-tree "$1" &&
-    GIT_WORK_TREE="$work/none" git -c core.bare=false ls-files --stage -z -- ":(attr:filter=lfs)"
+    GIT_WORK_TREE="$scratch/none" git -c core.bare=false ls-files --stage -z -- ":(attr:filter=lfs)"
 }
 contents() {
   git cat-file --batch-check="%(objectname) %(objecttype) %(objectsize)" |
@@ -40,10 +38,10 @@ contents() {
 
 /** $1 commit. Prints the files of Git LFS at the commit, an empty name, and the contents that may be pointers. */
 export const LFS_FILES = `${PRELUDE}${FILES}
-lfs_files "$1" >"$work/files" || exit
-cat "$work/files"
+lfs_files "$1" >"$scratch/files" || exit
+cat "$scratch/files"
 printf '\\0'
-tr '\\0' '\\n' <"$work/files" | LC_ALL=C awk '/^100/ { print $2 }' | sort -u | contents
+tr '\\0' '\\n' <"$scratch/files" | LC_ALL=C awk '/^100/ { print $2 }' | sort -u | contents
 `;
 
 /**
@@ -56,12 +54,12 @@ refs=$1
 read_refs
 lfs_files "$2" || exit
 printf '\\0'
-git rev-list --objects --no-object-names "$2" --not "$base" \${pushed:+"$pushed"} >"$work/added" || exit
-git cat-file --batch-check="%(objectname) %(objecttype)" <"$work/added" |
-  awk '$2 == "blob" { print $1 }' >"$work/blobs"
-cat "$work/blobs"
+git rev-list --objects --no-object-names "$2" --not "$base" \${pushed:+"$pushed"} >"$scratch/added" || exit
+git cat-file --batch-check="%(objectname) %(objecttype)" <"$scratch/added" |
+  awk '$2 == "blob" { print $1 }' >"$scratch/blobs"
+cat "$scratch/blobs"
 echo
-contents <"$work/blobs"
+contents <"$scratch/blobs"
 `;
 
 /** stdin: ids of pointers, as they are in commits. Fetches their objects. */

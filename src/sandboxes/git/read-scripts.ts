@@ -1,4 +1,4 @@
-import { EXIT, PRELUDE } from "./script-parts.ts";
+import { EXIT, PRELUDE, SCRATCH } from "./script-parts.ts";
 
 /**
  * How the service reads a session's work in a store, without a checkout and without writing there. As in scripts.ts, the
@@ -111,13 +111,10 @@ export const PATCH = diffScript("-p --binary");
  * $1, $2 commits. Prints the files that git cannot merge by itself, separated by NUL, after the merged tree. What it writes is
  * put aside. EXIT.tooOld: this git cannot tell; EXIT.apart: nor can any other, because too little was fetched.
  */
-export const CONFLICTS = `${PRELUDE}
+export const CONFLICTS = `${PRELUDE}${SCRATCH}
 if apart "$1" "$2"; then exit ${EXIT.apart}; fi
-objects=$(mktemp -d "$HOME/objects.XXXXXX") || exit
-# Also when it is stopped.
-trap 'rm -rf "$objects"' EXIT
-trap 'exit 143' TERM
-GIT_ALTERNATE_OBJECT_DIRECTORIES=$STORE/objects GIT_OBJECT_DIRECTORY=$objects \\
+make_scratch || exit
+GIT_ALTERNATE_OBJECT_DIRECTORIES=$STORE/objects GIT_OBJECT_DIRECTORY=$scratch \\
   git merge-tree --write-tree --name-only --no-messages --allow-unrelated-histories -z "$1" "$2"
 code=$?
 if [ "$code" -eq 129 ]; then exit ${EXIT.tooOld}; fi

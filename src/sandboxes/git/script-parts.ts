@@ -84,6 +84,16 @@ uses_lfs() {
 }
 `;
 
+/** make_scratch sets `scratch`, a folder of this script alone, which is gone at its end, also when it is stopped. */
+export const SCRATCH = `
+make_scratch() {
+  if [ -n "\${scratch:-}" ]; then return; fi
+  scratch=$(mktemp -d "$HOME/scratch.XXXXXX") || return
+  trap 'rm -rf "$scratch"' EXIT
+  trap 'exit 143' TERM
+}
+`;
+
 /** The other sides' commands, for a source on this machine. */
 export const OTHER_SIDES = {
   UPLOAD_PACK: otherSide("upload-pack"),

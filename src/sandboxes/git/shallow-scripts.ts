@@ -1,4 +1,4 @@
-import { EXIT, PRELUDE } from "./script-parts.ts";
+import { EXIT, PRELUDE, SCRATCH } from "./script-parts.ts";
 
 /**
  * Where histories are too large to be fetched whole: git keeps the commits whose parents it does not have in one file,
@@ -9,25 +9,21 @@ import { EXIT, PRELUDE } from "./script-parts.ts";
  * Fetches with $history, an option of git fetch that says where history ends, for the whole store. What the store has with all
  * that is before it stays whole: other sessions' work builds on it. Nobody else may be at work in the store.
  */
-export const BRING = `
+export const BRING = `${SCRATCH}
 bring() {
   if [ -z "$history" ]; then fetch "$@"; return; fi
-  folder=$(mktemp -d "$HOME/fetch.XXXXXX") || return
-  # Also when it is stopped.
-  trap 'rm -rf "$folder"' EXIT
-  trap 'exit 143' TERM
-  git rev-list --all >"$folder/had" || return
-  cat "$STORE/shallow" >"$folder/before" 2>/dev/null
+  make_scratch || return
+  git rev-list --all >"$scratch/had" || return
+  cat "$STORE/shallow" >"$scratch/before" 2>/dev/null
   fetch "$@"
   code=$?
   if [ -f "$STORE/shallow" ]; then
-    grep -F -x -f "$STORE/shallow" "$folder/had" | grep -v -F -x -f "$folder/before" >"$folder/whole"
-    grep -v -F -x -f "$folder/whole" "$STORE/shallow" >"$folder/after"
-    if ! [ -s "$folder/after" ]; then rm -f "$STORE/shallow"
-    elif [ -s "$folder/whole" ]; then cp "$folder/after" "$STORE/shallow.new" && mv "$STORE/shallow.new" "$STORE/shallow" || return
+    grep -F -x -f "$STORE/shallow" "$scratch/had" | grep -v -F -x -f "$scratch/before" >"$scratch/whole"
+    grep -v -F -x -f "$scratch/whole" "$STORE/shallow" >"$scratch/after"
+    if ! [ -s "$scratch/after" ]; then rm -f "$STORE/shallow"
+    elif [ -s "$scratch/whole" ]; then cp "$scratch/after" "$STORE/shallow.new" && mv "$STORE/shallow.new" "$STORE/shallow" || return
     fi
   fi
-  rm -rf "$folder"
   return "$code"
 }
 # Whether a commit is here with all that is before it, or with the place where that ends. What no ref leads to may be half pruned.

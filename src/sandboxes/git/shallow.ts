@@ -1,4 +1,4 @@
-import { RepositoryError } from "./git-errors.ts";
+import { RepositoryError, saysTooLarge } from "./git-errors.ts";
 
 /** Commits of each branch, where the whole history is too large. One is all that a checkout needs. */
 const DEPTHS = ["--depth=50", "--depth=1"];
@@ -19,7 +19,7 @@ export interface Found {
 
 /** Whether a fetch has failed because a pack would be larger than REPO_MAX_MB. */
 export const isTooLarge = (error: unknown): boolean =>
-  error instanceof RepositoryError && /file too large/i.test(error.message);
+  error instanceof RepositoryError && saysTooLarge(error.message);
 
 /** The same, or because it takes more memory or time than git may have. */
 const isTooMuch = (error: unknown): boolean =>

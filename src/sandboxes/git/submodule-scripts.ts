@@ -1,4 +1,4 @@
-import { EXIT, PRELUDE, SIZE } from "./script-parts.ts";
+import { EXIT, PRELUDE, SCRATCH, SIZE } from "./script-parts.ts";
 
 /** What git does for submodules; as in scripts.ts, the texts are constants. */
 
@@ -80,11 +80,9 @@ find "$CHECKOUT" -mindepth 1 -delete
  * Prints a commit on top of the work that has these; if nothing of the work is left then, the commit that it started from. The
  * same commit each time, so that a delivery can be repeated.
  */
-export const PUT_BACK = `${PRELUDE}
-folder=$(mktemp -d "$HOME/index.XXXXXX") || exit
-trap 'rm -rf "$folder"' EXIT
-trap 'exit 143' TERM
-export GIT_INDEX_FILE="$folder/index"
+export const PUT_BACK = `${PRELUDE}${SCRATCH}
+make_scratch || exit
+export GIT_INDEX_FILE="$scratch/index"
 git read-tree "$1" && git update-index --index-info && tree=$(git write-tree) || exit
 if [ "$tree" = "$(git rev-parse "$2^{tree}")" ]; then echo "$2"; exit 0; fi
 date=$(git show --no-patch --no-show-signature --format=@%ct "$1") || exit

@@ -3,7 +3,7 @@ import { AppError } from "../../shared/errors.ts";
 import type { KeyedMutex } from "../../shared/keyed-mutex.ts";
 import { whileDiskLasts } from "./free-space.ts";
 import type { Git } from "./git.ts";
-import { faultIn, RepositoryError, readFailure } from "./git-errors.ts";
+import { faultIn, RepositoryError, readFailure, saysTooLarge } from "./git-errors.ts";
 import { retryOnLock } from "./git-retry.ts";
 import { checkoutConfig } from "./git-settings.ts";
 import { checkBranchName, type RepoAddress, type RepoRules } from "./repo-url.ts";
@@ -66,7 +66,7 @@ export function openSubmoduleStore(deps: SubmoduleDeps, address: RepoAddress): S
         const { code, error } = result;
         if (code === EXIT.missing)
           throw new CommitMissing(`its commit ${commit.slice(0, 12)} is not in ${address.display}`);
-        if (code === EXIT.tooLarge || /file too large/i.test(error)) throw new RepositoryError(TOO_LARGE);
+        if (code === EXIT.tooLarge || saysTooLarge(error)) throw new RepositoryError(TOO_LARGE);
         if (code === EXIT.unreadable)
           throw new RepositoryError(readFailure(address, error), undefined, faultIn(error, address));
         return listingIn(succeeded(result));
