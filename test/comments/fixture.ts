@@ -1,7 +1,11 @@
+import { afterAll, beforeAll } from "bun:test";
 import type { Database } from "../../src/db/client.ts";
 import type { AppOptions } from "../../src/server/app.ts";
 import { AppError } from "../../src/shared/errors.ts";
 import { ask, makeApp } from "../harness/app.ts";
+import { makeRepository, type TestRepository } from "../harness/repository.ts";
+import { SLOW_TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
+import { openSandboxFixture, type SandboxFixture } from "../sandboxes/fixture.ts";
 
 export const BASE = "b".repeat(40);
 export const HEAD = "a".repeat(40);
@@ -83,4 +87,17 @@ export function commenting(
   const list = async (session: string, query = "") =>
     (await send("GET", `/sessions/${session}/comments${query}`)).body;
   return { send, createSession, comment, list };
+}
+
+/** Sandboxes, and a repository, for the tests of a group: they are there once a test runs. */
+export function withRepository(): { sandboxes: SandboxFixture; repo: TestRepository } {
+  const of = {} as ReturnType<typeof withRepository>;
+  beforeAll(async () => {
+    [of.sandboxes, of.repo] = await Promise.all([openSandboxFixture(), makeRepository()]);
+  }, SLOW_TEST_TIMEOUT_MS);
+  afterAll(async () => {
+    await of.sandboxes.remove();
+    await of.repo.remove();
+  });
+  return of;
 }

@@ -1,13 +1,12 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { eq } from "drizzle-orm";
 import { comment } from "../../src/db/review-tables.ts";
 import type { SandboxProvider } from "../../src/sandboxes/sandbox.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
-import { makeRepository, type TestRepository } from "../harness/repository.ts";
 import { SLOW_TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 import { reviewApp, seedWork } from "../review/fixture.ts";
-import { openSandboxFixture, type SandboxFixture } from "../sandboxes/fixture.ts";
 import { commitStates, type State } from "../sandboxes/git/histories.ts";
+import { withRepository } from "./fixture.ts";
 
 interface Shown {
   current: { path: string; line: number } | null;
@@ -48,19 +47,12 @@ function counted({ repositoryFor }: Pick<SandboxProvider, "repositoryFor">) {
 }
 
 describeEachDatabase("hundreds of comments", (database) => {
-  let sandboxes: SandboxFixture;
-  let repo: TestRepository;
-  beforeAll(async () => {
-    [sandboxes, repo] = await Promise.all([openSandboxFixture(), makeRepository()]);
-  }, SLOW_TEST_TIMEOUT_MS);
-  afterAll(async () => {
-    await sandboxes.remove();
-    await repo.remove();
-  });
+  const of = withRepository();
 
   test(
     "of many commits are found by few runs of git",
     async () => {
+      const { sandboxes, repo } = of;
       await commitStates(repo, [
         { branch: "main", state: stateAfter(0) },
         ...Array.from({ length: COMMITS }, (_, at) => ({ branch: "prompt/many", state: stateAfter(at + 1) })),

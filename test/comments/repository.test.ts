@@ -1,13 +1,12 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { eq } from "drizzle-orm";
 import { prompt, session } from "../../src/db/tables.ts";
 import { ask } from "../harness/app.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
-import { makeRepository, type TestRepository } from "../harness/repository.ts";
 import { SLOW_TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 import { reviewApp, seedWork } from "../review/fixture.ts";
-import { openSandboxFixture, type SandboxFixture } from "../sandboxes/fixture.ts";
 import { commitStates, type State } from "../sandboxes/git/histories.ts";
+import { withRepository } from "./fixture.ts";
 
 const file = (text: string) => ({ mode: "100644", content: Buffer.from(text) });
 const LATIN = "latin-\xe9.txt";
@@ -23,19 +22,12 @@ const SECOND: State = new Map([
 ]);
 
 describeEachDatabase("comments on a repository", (database) => {
-  let sandboxes: SandboxFixture;
-  let repo: TestRepository;
-  beforeAll(async () => {
-    [sandboxes, repo] = await Promise.all([openSandboxFixture(), makeRepository()]);
-  }, SLOW_TEST_TIMEOUT_MS);
-  afterAll(async () => {
-    await sandboxes.remove();
-    await repo.remove();
-  });
+  const of = withRepository();
 
   test(
     "follow their lines from commit to commit, in files of any name",
     async () => {
+      const { sandboxes, repo } = of;
       await commitStates(repo, [
         { branch: "main", state: BASE },
         { branch: "prompt/one", state: FIRST },
