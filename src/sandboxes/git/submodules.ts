@@ -1,9 +1,8 @@
-import { lstat, readdir, realpath } from "node:fs/promises";
-import { join } from "node:path";
 import { RepositoryError } from "./git-errors.ts";
 import { quotedName } from "./notices.ts";
 import type { RepoAddress } from "./repo-url.ts";
 import type { FetchRequest } from "./request.ts";
+import { emptyFolder } from "./submodule-folder.ts";
 import type { Submodule, SubmoduleListing } from "./submodule-listing.ts";
 import { openSubmoduleStore, type Room, type SubmoduleDeps } from "./submodule-store.ts";
 import { submodulePlace } from "./submodule-url.ts";
@@ -95,18 +94,3 @@ export const submodulesNamed = ({ submodules }: SubmoduleListing): string[] =>
 
 const missing = (path: string, why: string) =>
   `The submodule ${quotedName(path)} is not in the checkout: ${why.replace(/\.$/, "")}.`;
-
-/**
- * The folder that git has made for a submodule: a real one, that no link leads to, and empty.
- * @throws RepositoryError
- */
-async function emptyFolder(parent: string, path: string): Promise<string> {
-  const folder = join(parent, path);
-  if (path.split("/").some((part) => part === ".." || part === "." || part.toLowerCase() === ".git"))
-    throw new RepositoryError("git allows no such path");
-  const real = await realpath(folder).catch(() => undefined);
-  const isFolder = real !== undefined && (await lstat(folder)).isDirectory();
-  if (!isFolder || real !== join(await realpath(parent), path) || (await readdir(folder)).length > 0)
-    throw new RepositoryError("its path is no empty folder of the checkout");
-  return folder;
-}

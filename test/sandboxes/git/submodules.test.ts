@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RepositoryError } from "../../../src/sandboxes/sandbox.ts";
 import { SLOW_TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
+import { never } from "../fixture.ts";
 import { openSubmoduleHosts, TOKENS } from "./submodule-hosts.ts";
 
 setDefaultTimeout(SLOW_TEST_TIMEOUT_MS);
@@ -217,6 +219,30 @@ test("a repository whose submodules are behind a link, or at a path that git for
     const opened = fixture.open(fixture.request("octo/paths", { targetBranch: name }));
     await expect(opened).rejects.toBeInstanceOf(RepositoryError);
   }
+});
+
+test("what sessions have in the service's copy of a repository does not come out as its submodule", async () => {
+  const { fixture, make, bare } = hosts;
+  await make("github", "octo/lib6.git", { "lib.txt": "lib" });
+  await writeFile(join(bare("github", "octo/lib6.git"), "hooks/pre-receive"), "#!/bin/sh\nexit 1\n", {
+    mode: 0o755,
+  });
+  const owner = await fixture.open(fixture.request("octo/lib6"));
+  await fixture.run(owner, "echo secret > secret.txt");
+  const work = await owner.deliverWork("kept", never);
+  expect(work.push).toMatchObject({ pushed: false });
+
+  await make("github", "octo/thief.git", { a: "a" }, [
+    { path: "lib", commit: work.commit, url: "../lib6.git" },
+  ]);
+  const sandbox = await fixture.open(fixture.request("octo/thief"));
+  expect(sandbox.notices).toEqual([
+    missing(
+      "lib",
+      `its commit ${work.commit.slice(0, 12)} is not in ${hosts.servers.github.url}/octo/lib6.git.`,
+    ),
+  ]);
+  expect((await fixture.run(sandbox, "ls lib | wc -l")).out).toBe("0");
 });
 
 test("a private address is refused as for any repository", async () => {
