@@ -1,5 +1,5 @@
 import { and, asc, eq, getTableColumns, gt, or, sql } from "drizzle-orm";
-import { type Orm, rowsOf } from "../db/client.ts";
+import type { Orm } from "../db/client.ts";
 import { message, prompt, session } from "../db/tables.ts";
 import { ownedSession } from "../lifecycle/ownership.ts";
 import type { MessageRow } from "../messages/store.ts";
@@ -51,15 +51,6 @@ export function messagesAfter(orm: Orm, sessionId: string, seq: number): Promise
     .innerJoin(prompt, eq(prompt.id, message.promptId))
     .where(and(eq(message.sessionId, sessionId), gt(message.seq, seq), sql`${message.seq} <= ${last}`))
     .orderBy(asc(message.seq));
-}
-
-/** The database's clock, which created_at uses too, in milliseconds since 1970. */
-export async function databaseTime(orm: Orm): Promise<number> {
-  const [row] = await rowsOf<{ now: string }>(
-    orm,
-    sql`select floor(extract(epoch from now()) * 1000) as now`,
-  );
-  return Number(row?.now);
 }
 
 /** Where each session's messages start for a client that reconnects: see cursor.ts. */

@@ -1,10 +1,11 @@
 import type { Orm } from "../db/client.ts";
+import { databaseTime } from "../db/database-time.ts";
 import type { SessionRow } from "../sessions/store.ts";
 import { catchUp, type StreamPosition, snapshotFrame } from "./catch-up.ts";
 import { COMMIT_WINDOW_MS, type Cursor, writeCursor } from "./cursor.ts";
 import type { Feed } from "./event-stream.ts";
 import { eventFrame } from "./sse-frames.ts";
-import { databaseTime, findSession, pageOfSessions, versionsOf } from "./store.ts";
+import { findSession, pageOfSessions, versionsOf } from "./store.ts";
 
 interface FollowedSession extends StreamPosition {
   version: number;

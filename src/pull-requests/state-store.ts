@@ -1,6 +1,7 @@
 import { and, eq, sql } from "drizzle-orm";
 import { recordAudit } from "../db/audit-log.ts";
-import { type Orm, type Queryable, rowsOf } from "../db/client.ts";
+import type { Orm, Queryable } from "../db/client.ts";
+import { databaseTime } from "../db/database-time.ts";
 import { pullRequest } from "../db/effect-tables.ts";
 import type { PullRequest } from "../forges/forge.ts";
 import { archiveSession } from "../lifecycle/archive.ts";
@@ -17,11 +18,7 @@ export interface Heard {
 
 /** Asks a host, and notes when: of two who ask at a time, the one who has asked later knows better. */
 export async function hear(orm: Orm, ask: () => Promise<PullRequest>): Promise<Heard> {
-  const [row] = await rowsOf<{ ms: string | number }>(
-    orm,
-    sql`select floor(extract(epoch from now()) * 1000)::bigint as ms`,
-  );
-  return { askedAt: new Date(Number(row?.ms)), state: await ask() };
+  return { askedAt: new Date(await databaseTime(orm)), state: await ask() };
 }
 
 /** A pull request that is there. */
