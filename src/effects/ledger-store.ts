@@ -54,21 +54,22 @@ export async function intend(
   return known.id;
 }
 
-/** Claims what is due: nobody else does before the lease ends, and after a crash somebody does then. */
-export async function claimEffects(orm: Orm, limit: number): Promise<Effect[]> {
+/** Claims the first that is due: nobody else does before the lease ends, and after a crash somebody does then. */
+export async function claimEffect(orm: Orm): Promise<Effect | undefined> {
   const due = orm
     .select({ id: effect.id })
     .from(effect)
     .where(and(isNotNull(effect.dueAt), lte(effect.dueAt, storedNow)))
     .orderBy(effect.dueAt)
-    .limit(limit)
+    .limit(1)
     .for("update", { skipLocked: true });
   const end = sql`now() + ${LEASE_MS}::int * interval '1 millisecond'`;
-  return orm
+  const [claimed] = await orm
     .update(effect)
     .set({ attempts: sql`${effect.attempts} + 1`, dueAt: end, leaseUntil: end })
     .where(inArray(effect.id, due))
     .returning();
+  return claimed;
 }
 
 /** Records that the host is about to be told: whoever comes later must look before it tells it again. @throws EffectTaken */

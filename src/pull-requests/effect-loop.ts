@@ -1,5 +1,5 @@
 import {
-  claimEffects,
+  claimEffect,
   type Effect,
   EffectTaken,
   LEASE_MS,
@@ -26,7 +26,7 @@ const MAX_DELAY_MS = 600_000;
  */
 export async function performDue(deps: EffectDeps, shutdown: AbortSignal): Promise<void> {
   while (!shutdown.aborted) {
-    const [one] = await claimEffects(deps.orm, 1);
+    const one = await claimEffect(deps.orm);
     if (!one) return;
     await perform(deps, one, shutdown);
   }
