@@ -54,7 +54,9 @@ export async function fetchBranches(
 }
 
 const beginOf = ({ address }: StoreGit, { sessionId, began, startCommit }: FetchRequest) => [
-  ...[address.url, sessionRefs(sessionId), began ?? startCommit ?? ""],
+  address.url,
+  sessionRefs(sessionId),
+  began ?? startCommit ?? "",
 ];
 
 /** Fetches what is since the session's work began, after its branches. @returns whether those have something in common now. */

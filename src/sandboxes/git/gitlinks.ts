@@ -1,13 +1,11 @@
 import { messageOf } from "../../shared/errors.ts";
 import { RepositoryError } from "./git-errors.ts";
 import { quotedName } from "./notices.ts";
-import type { RepoAddress } from "./repo-url.ts";
 import type { FetchRequest } from "./request.ts";
 import { type StoreGit, succeeded } from "./store-git.ts";
-import { listingIn, plainPath } from "./submodule-listing.ts";
-import { LIST_MODULES, PUT_BACK } from "./submodule-scripts.ts";
-import { CommitMissing, openSubmoduleStore, type SubmoduleDeps } from "./submodule-store.ts";
-import { submodulePlace } from "./submodule-url.ts";
+import { plainPath } from "./submodule-listing.ts";
+import { PUT_BACK } from "./submodule-scripts.ts";
+import { CommitMissing, listSubmodules, type SubmoduleDeps, submoduleAt } from "./submodule-store.ts";
 
 /** Of one work. */
 const MAX_CHECKED = 50;
@@ -56,8 +54,7 @@ export async function withoutLostGitlinks(
   const { inStore, address } = storeGit;
   const { gitAuthor: author, repoLimits } = deps.config;
   const room = { files: repoLimits.maxFiles, bytes: repoLimits.maxBytes };
-  const args = [work.commit, `${room.files}`, `${room.bytes}`];
-  const { submodules } = listingIn(succeeded(await inStore(LIST_MODULES, args, signal, { readOnly: true })));
+  const { submodules } = await listSubmodules(storeGit, { commit: work.commit, limits: repoLimits }, signal);
   const urls = new Map(submodules.map(({ path, url }) => [path, url]));
   const late = AbortSignal.timeout(CHECK_MS);
   const inTime = AbortSignal.any([signal, late]);
@@ -77,7 +74,8 @@ export async function withoutLostGitlinks(
     }
     try {
       if (index >= MAX_CHECKED) throw new RepositoryError(`at most ${MAX_CHECKED} are`);
-      await requireCommit(deps, { request, parent: address, commit: one.commit, url, room }, inTime);
+      const { store } = submoduleAt(deps, url, address);
+      await store.fetch(request, { commit: one.commit, branch: undefined }, room, inTime);
     } catch (error) {
       signal.throwIfAborted();
       if (!late.aborted && !(error instanceof RepositoryError)) throw error;
@@ -110,21 +108,3 @@ const lost = (name: string, short: string, { before }: MovedGitlink, why: string
   NO_ID.test(before.id)
     ? `The branch does not have the new submodule ${name}: ${why}.`
     : `The submodule ${name} stays where it was, because nobody else could get the commit ${short}: ${why}. Push it there first.`;
-
-/** @throws CommitMissing; RepositoryError where that is not known. */
-async function requireCommit(
-  deps: SubmoduleDeps,
-  options: {
-    request: FetchRequest;
-    parent: RepoAddress;
-    commit: string;
-    url: string;
-    room: { files: number; bytes: number };
-  },
-  signal: AbortSignal,
-): Promise<void> {
-  const { request, parent, commit, url, room } = options;
-  const place = submodulePlace(url, parent, deps.rules);
-  if ("refusal" in place) throw new RepositoryError(place.refusal);
-  await openSubmoduleStore(deps, place.address).fetch(request, { commit, branch: undefined }, room, signal);
-}

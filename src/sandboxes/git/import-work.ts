@@ -1,6 +1,5 @@
 import { packOf } from "./bundle.ts";
 import { faultIn, RepositoryError } from "./git-errors.ts";
-import { retryOnLock } from "./git-retry.ts";
 import { movedIn, withoutLostGitlinks } from "./gitlinks.ts";
 import type { GiveObjects, Lfs } from "./lfs.ts";
 import { pushBranch } from "./push.ts";
@@ -9,7 +8,7 @@ import { EXIT } from "./script-parts.ts";
 import { IMPORT } from "./scripts.ts";
 import { sessionRefs } from "./session-refs.ts";
 import { type StoreGit, succeeded } from "./store-git.ts";
-import { type InTurn, tellSecretUse } from "./store-turns.ts";
+import { type DiskLasts, type InTurn, tellSecretUse } from "./store-turns.ts";
 import type { SubmoduleDeps } from "./submodule-store.ts";
 import { synced } from "./sync.ts";
 import { keepUnpushed } from "./unpushed.ts";
@@ -32,7 +31,8 @@ export type ImportBundle = (
 
 /**
  * @param options.sizes what a checkout may have, for the script. @param options.folder for temporary files.
- * @param options.inTurn, options.diskLasts how work in the store waits for others, and ends when the disk is full.
+ * @param options.inTurn, options.diskLasts, options.onceUnlocked how work in the store waits for others, and ends when the disk
+ * is full: see store-turns.ts.
  */
 export function openImport(options: {
   storeGit: StoreGit;
@@ -43,12 +43,13 @@ export function openImport(options: {
   sizes: readonly string[];
   folder: string;
   inTurn: InTurn;
-  diskLasts: <T>(signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>) => Promise<T>;
+  diskLasts: DiskLasts;
+  onceUnlocked: DiskLasts;
   tooLarge: () => RepositoryError;
 }): ImportBundle {
-  const { storeGit, lfs, submodules, author, branchPrefix, sizes, folder, inTurn, diskLasts, tooLarge } =
-    options;
-  const { store, inStore } = storeGit;
+  const { storeGit, lfs, submodules, author, branchPrefix, sizes, folder } = options;
+  const { inTurn, diskLasts, onceUnlocked, tooLarge } = options;
+  const { inStore } = storeGit;
 
   return (request, { bundle, start, give, replaces }, signal) => {
     let usesLfs = false;
@@ -65,9 +66,7 @@ export function openImport(options: {
         if (result.code === EXIT.tooLarge) throw tooLarge();
         return succeeded(result);
       };
-      const output = await diskLasts(signal, (inTime) =>
-        retryOnLock(() => read(inTime), { store, signal: inTime }),
-      ).catch((error: unknown) => {
+      const output = await onceUnlocked(signal, read).catch((error: unknown) => {
         if (!(error instanceof RepositoryError)) throw error;
         const message = `The agent's commits could not be imported: ${error.message.replace(/\.?$/, ".")}`;
         throw new RepositoryError(

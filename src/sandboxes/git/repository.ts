@@ -4,10 +4,8 @@ import type { KeyedMutex } from "../../shared/keyed-mutex.ts";
 import { MIB } from "../../shared/units.ts";
 import { fetchBranches, keepBegin, reach } from "./fetch.ts";
 import { nothingYet } from "./first-commit.ts";
-import { whileDiskLasts } from "./free-space.ts";
 import type { Git } from "./git.ts";
 import { RepositoryError } from "./git-errors.ts";
-import { retryOnLock } from "./git-retry.ts";
 import { checkoutConfig } from "./git-settings.ts";
 import { type ImportBundle, openImport } from "./import-work.ts";
 import { openLfs } from "./lfs.ts";
@@ -21,9 +19,8 @@ import { cutNotice, type Found, fetchWhatFits, isTooLarge } from "./shallow.ts";
 import { PRINT_BOUNDARY } from "./shallow-scripts.ts";
 import { openStoreGit, succeeded } from "./store-git.ts";
 import { alone, amongOthers } from "./store-lock.ts";
-import { tellSecretUse, turnsOn } from "./store-turns.ts";
-import { listingIn } from "./submodule-listing.ts";
-import { LIST_MODULES } from "./submodule-scripts.ts";
+import { tellSecretUse, turnsOn, writesTo } from "./store-turns.ts";
+import { listSubmodules } from "./submodule-store.ts";
 import { checkOutSubmodules, submodulesNamed } from "./submodules.ts";
 import { type Sync, synced } from "./sync.ts";
 
@@ -77,7 +74,7 @@ export function openRepositoryStore(options: {
 }): RepositoryStore {
   const { git, config, address, rules, uidFor, mutex } = options;
   const deps = { git, config, rules, uidFor, mutex };
-  const { dataDir, path, gitAuthor: author, branchPrefix, repoLimits, runLimits } = config;
+  const { dataDir, path, gitAuthor: author, branchPrefix, repoLimits } = config;
   const storeGit = openStoreGit({ git, dataDir, path, address, uidFor });
   const { store, inStore } = storeGit;
   const local = address.kind === "local";
@@ -88,6 +85,8 @@ export function openRepositoryStore(options: {
     );
 
   const lfs = openLfs({ storeGit, path, maxBytes: repoLimits.maxBytes });
+  const inTurn = turnsOn(storeGit, mutex);
+  const { diskLasts, onceUnlocked } = writesTo(storeGit, config);
 
   /** What a checkout gets of Git LFS. */
   const lfsOf = async (found: Fetched, signal: AbortSignal) => {
@@ -98,12 +97,6 @@ export function openRepositoryStore(options: {
     return await diskLasts(signal, (inTime) => lfs.bring(found.start, inTime));
   };
 
-  const inTurn = turnsOn(storeGit, mutex);
-
-  /** What is written to the store belongs to no sandbox's quota. */
-  const diskLasts = <T>(signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> =>
-    whileDiskLasts({ folder: dataDir, leave: runLimits.minFreeBytes / 2, signal }, work);
-
   const noticesOf = ({ start, cut }: Fetched, request: FetchRequest) => [
     ...nothingYet(start, address, request),
     // Once a session.
@@ -113,10 +106,8 @@ export function openRepositoryStore(options: {
   const update = async (request: FetchRequest, signal: AbortSignal) => {
     await tellSecretUse(address, request);
     // What a fetch may change of other sessions' histories, nobody must see before it is put right.
-    const run = <T>(isAlone: boolean, work: (inTime: AbortSignal) => Promise<T>): Promise<T> => {
-      const unlocked = (inTime: AbortSignal) => retryOnLock(() => work(inTime), { store, signal: inTime });
-      return inTurn(() => diskLasts(signal, unlocked), signal, isAlone ? alone : amongOthers);
-    };
+    const run = <T>(isAlone: boolean, work: (inTime: AbortSignal) => Promise<T>): Promise<T> =>
+      inTurn(() => onceUnlocked(signal, work), signal, isAlone ? alone : amongOthers);
     const folder = join(dataDir, "git");
     return fetchWhatFits({
       fetch: (history) =>
@@ -128,12 +119,12 @@ export function openRepositoryStore(options: {
     });
   };
 
-  const modulesOf = async (commit: string, signal: AbortSignal) =>
-    listingIn(succeeded(await inStore(LIST_MODULES, [commit, ...sizes], signal, { readOnly: true })));
+  const modulesOf = (commit: string, signal: AbortSignal) =>
+    listSubmodules(storeGit, { commit, limits: repoLimits }, signal);
 
   const importBundle = openImport({
     ...{ storeGit, lfs, submodules: deps, author, branchPrefix, sizes, folder: join(dataDir, "git") },
-    ...{ inTurn, diskLasts, tooLarge },
+    ...{ inTurn, diskLasts, onceUnlocked, tooLarge },
   });
 
   return {

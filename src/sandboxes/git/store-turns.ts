@@ -1,4 +1,7 @@
+import type { Config } from "../../config/config.ts";
 import type { KeyedMutex } from "../../shared/keyed-mutex.ts";
+import { whileDiskLasts } from "./free-space.ts";
+import { retryOnLock } from "./git-retry.ts";
 import type { RepoAddress } from "./repo-url.ts";
 import type { FetchRequest } from "./request.ts";
 import { TIDY } from "./scripts.ts";
@@ -28,6 +31,23 @@ export function turnsOn({ store, ready, inStore }: StoreGit, mutex: KeyedMutex):
       });
     };
     return mutex(store, tidied, signal);
+  };
+}
+
+/** Does work that writes to a store, and ends it when the disk is nearly full. */
+export type DiskLasts = <T>(signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>) => Promise<T>;
+
+/** What is written to a store belongs to no sandbox's quota. `onceUnlocked` does the work again where it fails on a lock. */
+export function writesTo(
+  { store }: StoreGit,
+  { dataDir, runLimits }: Pick<Config, "dataDir" | "runLimits">,
+): { diskLasts: DiskLasts; onceUnlocked: DiskLasts } {
+  const diskLasts: DiskLasts = (signal, work) =>
+    whileDiskLasts({ folder: dataDir, leave: runLimits.minFreeBytes / 2, signal }, work);
+  return {
+    diskLasts,
+    onceUnlocked: (signal, work) =>
+      diskLasts(signal, (inTime) => retryOnLock(() => work(inTime), { store, signal: inTime })),
   };
 }
 

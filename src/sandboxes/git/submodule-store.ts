@@ -1,19 +1,18 @@
 import type { Config } from "../../config/config.ts";
 import { AppError } from "../../shared/errors.ts";
 import type { KeyedMutex } from "../../shared/keyed-mutex.ts";
-import { whileDiskLasts } from "./free-space.ts";
 import type { Git } from "./git.ts";
 import { faultIn, RepositoryError, readFailure, saysTooLarge } from "./git-errors.ts";
-import { retryOnLock } from "./git-retry.ts";
 import { checkoutConfig } from "./git-settings.ts";
 import { checkBranchName, type RepoAddress, type RepoRules } from "./repo-url.ts";
 import type { FetchRequest } from "./request.ts";
 import { EXIT } from "./script-parts.ts";
 import { sessionRefs } from "./session-refs.ts";
-import { openStoreGit, succeeded } from "./store-git.ts";
-import { tellSecretUse, turnsOn } from "./store-turns.ts";
+import { openStoreGit, type StoreGit, succeeded } from "./store-git.ts";
+import { tellSecretUse, turnsOn, writesTo } from "./store-turns.ts";
 import { listingIn, type Submodule, type SubmoduleListing } from "./submodule-listing.ts";
-import { CHECK_OUT_MODULE, EMPTY_MODULE, FETCH_MODULE } from "./submodule-scripts.ts";
+import { CHECK_OUT_MODULE, EMPTY_MODULE, FETCH_MODULE, LIST_MODULES } from "./submodule-scripts.ts";
+import { submodulePlace } from "./submodule-url.ts";
 
 /** What git on submodules needs of this machine. */
 export interface SubmoduleDeps {
@@ -49,12 +48,37 @@ export interface SubmoduleStore {
 /** The source of a submodule does not have its commit. */
 export class CommitMissing extends RepositoryError {}
 
-export function openSubmoduleStore(deps: SubmoduleDeps, address: RepoAddress): SubmoduleStore {
+/** The submodules of a commit in any store, and its size. @throws RepositoryError where that is beyond the limits. */
+export async function listSubmodules(
+  { inStore }: StoreGit,
+  { commit, limits }: { commit: string; limits: Config["repoLimits"] },
+  signal: AbortSignal,
+): Promise<SubmoduleListing> {
+  const args = [commit, `${limits.maxFiles}`, `${limits.maxBytes}`];
+  return listingIn(succeeded(await inStore(LIST_MODULES, args, signal, { readOnly: true })));
+}
+
+/**
+ * @param url as in .gitmodules. @param parent the repository that has the submodule.
+ * @throws RepositoryError: the service does not go there.
+ */
+export function submoduleAt(
+  deps: SubmoduleDeps,
+  url: string,
+  parent: RepoAddress,
+): { address: RepoAddress; store: SubmoduleStore } {
+  const place = submodulePlace(url, parent, deps.rules);
+  if ("refusal" in place) throw new RepositoryError(place.refusal);
+  return { address: place.address, store: openSubmoduleStore(deps, place.address) };
+}
+
+function openSubmoduleStore(deps: SubmoduleDeps, address: RepoAddress): SubmoduleStore {
   const { git, config, uidFor, mutex } = deps;
-  const { dataDir, path, gitAuthor: author, runLimits } = config;
+  const { dataDir, path, gitAuthor: author } = config;
   const storeGit = openStoreGit({ git, dataDir, path, address, uidFor, holds: "submodules" });
   const { store, withSource } = storeGit;
   const inTurn = turnsOn(storeGit, mutex);
+  const { onceUnlocked } = writesTo(storeGit, config);
   const local = address.kind === "local";
 
   return {
@@ -71,14 +95,7 @@ export function openSubmoduleStore(deps: SubmoduleDeps, address: RepoAddress): S
           throw new RepositoryError(readFailure(address, error), undefined, faultIn(error, address));
         return listingIn(succeeded(result));
       };
-      const leave = runLimits.minFreeBytes / 2;
-      return inTurn(
-        () =>
-          whileDiskLasts({ folder: dataDir, leave, signal }, (inTime) =>
-            retryOnLock(() => fetched(inTime), { store, signal: inTime }),
-          ),
-        signal,
-      );
+      return inTurn(() => onceUnlocked(signal, fetched), signal);
     },
 
     async checkOut(commit, folder, uid, signal) {

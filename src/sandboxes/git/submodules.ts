@@ -4,8 +4,7 @@ import type { RepoAddress } from "./repo-url.ts";
 import type { FetchRequest } from "./request.ts";
 import { emptyFolder } from "./submodule-folder.ts";
 import type { Submodule, SubmoduleListing } from "./submodule-listing.ts";
-import { openSubmoduleStore, type Room, type SubmoduleDeps } from "./submodule-store.ts";
-import { submodulePlace } from "./submodule-url.ts";
+import { type Room, type SubmoduleDeps, submoduleAt } from "./submodule-store.ts";
 
 /** Of one checkout: a repository may name any number of others. */
 const MAX_SUBMODULES = 50;
@@ -56,16 +55,14 @@ export async function checkOutSubmodules(
     if (count > MAX_SUBMODULES)
       throw new RepositoryError(`at most ${MAX_SUBMODULES} submodules of a checkout are fetched`);
     if (module.url === undefined) throw new RepositoryError("it has no URL in .gitmodules");
-    const place = submodulePlace(module.url, parent.address, deps.rules);
-    if ("refusal" in place) throw new RepositoryError(place.refusal);
+    const { address, store } = submoduleAt(deps, module.url, parent.address);
     const folder = await emptyFolder(parent.folder, module.path);
-    const store = openSubmoduleStore(deps, place.address);
     const found = await store.fetch(request, module, room, inTime);
     await store.checkOut(module.commit, folder, checkout.uid, inTime);
     room.files -= found.files;
     room.bytes -= found.bytes;
     const prefix = `${parent.prefix}${module.path}/`;
-    return { address: place.address, listing: found, folder, prefix, depth: parent.depth + 1 };
+    return { address, listing: found, folder, prefix, depth: parent.depth + 1 };
   };
 
   // Not recursively: those that are deepest come last, and are the ones that are left out.
