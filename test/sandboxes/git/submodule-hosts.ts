@@ -15,6 +15,10 @@ export interface Link {
   url?: string;
 }
 
+/** What the user is told of a submodule that is not fetched. */
+export const missing = (path: string, why: string) =>
+  `The submodule ${JSON.stringify(path)} is not in the checkout: ${why}`;
+
 /** Two git hosts that the service knows, each with a token of its own, and one that it does not know and that everybody may read. */
 export async function openSubmoduleHosts(env: Record<string, string> = {}) {
   const root = mkdtempSync(join(tmpdir(), "pb-submodules-"));
