@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { RULES, violationsOf } from "./harness/architecture.ts";
 import { findCycle, findRoomCycle, parseSource, readSources } from "./harness/sources.ts";
 
-const sources = readSources(join(import.meta.dir, "../src"));
+const sources = readSources(join(import.meta.dir, "../src"), "console");
+const consoleSources = readSources(join(import.meta.dir, "../src/console"));
 
 describe("the rooms of src/", () => {
   test("the sources are read, with their imports", () => {
@@ -22,6 +23,35 @@ describe("the rooms of src/", () => {
 
   test("no import cycles of rooms, imports of types included", () => {
     expect(findRoomCycle(sources)?.join(" → ")).toBeUndefined();
+  });
+});
+
+/** It runs in browsers, where nothing of the service may get to, and the other way round. */
+describe("the web console, src/console", () => {
+  test("imports packages, the SDK and itself", () => {
+    expect(consoleSources.length).toBeGreaterThan(5);
+    const foreign = consoleSources.flatMap(({ path, imports }) =>
+      imports
+        .filter(({ file }) => file?.startsWith("../") && !/^(\.\.\/)+sdk\/src\/index\.ts$/.test(file))
+        .map((one) => `${path} imports ${one.specifier}`),
+    );
+    expect(foreign).toEqual([]);
+  });
+
+  test("is imported by nothing of the service", () => {
+    const importers = sources.filter(({ imports }) =>
+      imports.some((one) => one.file?.startsWith("console/")),
+    );
+    expect(importers.map((one) => one.path)).toEqual([]);
+  });
+
+  for (const title of Object.keys(RULES).filter((one) => /^no file is longer|only tests use$/.test(one)))
+    test(title, () => {
+      expect(violationsOf(RULES[title] ?? (() => ["no such rule"]), consoleSources)).toEqual([]);
+    });
+
+  test("has no import cycles", () => {
+    expect(findCycle(consoleSources)?.join(" → ")).toBeUndefined();
   });
 });
 

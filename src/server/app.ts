@@ -30,6 +30,7 @@ import { sessionRoutes } from "../sessions/routes.ts";
 import { forgeWebhookRoutes } from "../webhooks/forge-routes.ts";
 import { webhookRoutes } from "../webhooks/routes.ts";
 import { clientAddress, isFromHere } from "./client-address.ts";
+import { consolePages } from "./console.ts";
 import { docs } from "./docs.ts";
 import { headers } from "./headers.ts";
 import { type HealthDetail, healthRoutes } from "./health.ts";
@@ -96,6 +97,7 @@ export function createApp(options: AppOptions) {
     .use(ownMethodsOnly())
     .use(requestLimits())
     .use(docs(version)(app))
+    .use(consolePages())
     .use(
       healthRoutes({
         detail: health,

@@ -1,3 +1,4 @@
+import { readEmbedded } from "./embedded-files.ts";
 import {
   chooseEncoding,
   compress,
@@ -8,15 +9,15 @@ import {
   weakened,
 } from "./encoding.ts";
 
-/** Text that a page or the OpenAPI document is served as; its hash is its ETag. */
+/** What a page, its asset or the OpenAPI document is served as; its hash is its ETag. */
 export interface Content {
-  text: string;
+  bytes: Uint8Array<ArrayBuffer>;
   hash: string;
   /** Embedded by the build, else compressed when it is first requested. */
   encoded(encoding: Encoding): Promise<Uint8Array<ArrayBuffer>>;
 }
 
-export type ContentType = "html" | "css" | "js" | "json";
+export type ContentType = keyof typeof MEDIA_TYPES;
 
 /**
  * Scripts and style sheets only from this origin, and requests only to it. Both pages write style attributes into their
@@ -33,34 +34,39 @@ const HTML_POLICY = [
   "frame-ancestors 'none'",
 ].join("; ");
 
-const MEDIA_TYPES: Readonly<Record<ContentType, string>> = {
+type Text = string | Uint8Array<ArrayBuffer>;
+
+const MEDIA_TYPES = {
   html: "text/html; charset=utf-8",
   css: "text/css; charset=utf-8",
   js: "text/javascript; charset=utf-8",
   json: "application/json",
-};
+  webmanifest: "application/manifest+json",
+  svg: "image/svg+xml",
+  png: "image/png",
+} as const;
 /** The smallest first. */
 const BY_SIZE: readonly Encoding[] = ["br", "zstd", "gzip"];
-/** Pages request their assets with the hash in the URL, so those never change. */
+/** For what is requested with its hash in the URL, so that it never changes. */
 const IMMUTABLE = "public, max-age=31536000, immutable";
 
 /** Reads each content once, when it is first requested, and again after a read that failed. */
 export function createContentCache() {
   const contents = createCache<Content>();
   const encoded = createCache<Uint8Array<ArrayBuffer>>();
-  return (key: string, read: () => Promise<string> | string): Promise<Content> =>
+  return (key: string, read: () => Promise<Text> | Text): Promise<Content> =>
     contents(key, async () => {
       const text = await read();
-      const hash = hashOf(text);
+      const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
+      const hash = hashOf(bytes);
       return {
-        text,
+        bytes,
         hash,
         encoded: (encoding) =>
           encoded(
             embeddedName(hash, encoding),
             async () =>
-              (await readEmbedded(embeddedName(hash, encoding))) ??
-              compress(new TextEncoder().encode(text), encoding, "small"),
+              (await readEmbedded(embeddedName(hash, encoding))) ?? compress(bytes, encoding, "small"),
           ),
       };
     });
@@ -78,28 +84,33 @@ function createCache<Value>() {
   };
 }
 
-async function readEmbedded(name: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
-  const files = Bun.embeddedFiles as readonly (Blob & { name: string })[];
-  return files.find((file) => file.name.startsWith(`${name}-`))?.bytes();
-}
-
-/** 304 for a client that has this content already. */
-export async function contentReply(request: Request, type: ContentType, content: Content): Promise<Response> {
-  const { text, hash, encoded } = content;
+/**
+ * 304 for a client that has this content already.
+ * @param options.policy the Content-Security-Policy of a page. Default: that of the API's documentation.
+ * @param options.immutable whether it never changes at this URL. Default: if the URL's query is its hash.
+ */
+export async function contentReply(
+  request: Request,
+  type: ContentType,
+  content: Content,
+  options: { policy?: string; immutable?: boolean } = {},
+): Promise<Response> {
+  const { bytes, hash, encoded } = content;
+  const { policy = HTML_POLICY, immutable = new URL(request.url).search === `?${hash}` } = options;
   const choice = chooseEncoding(request, BY_SIZE);
   const encoding =
-    choice && (choice.always || text.length >= MIN_COMPRESSED_BYTES) ? choice.encoding : undefined;
+    choice && (choice.always || bytes.length >= MIN_COMPRESSED_BYTES) ? choice.encoding : undefined;
   const etag = `"${hash}"`;
   const headers = {
     etag: encoding ? weakened(etag) : etag,
-    "cache-control": new URL(request.url).search === `?${hash}` ? IMMUTABLE : "no-cache",
-    ...(type === "html" && { "content-security-policy": HTML_POLICY }),
+    "cache-control": immutable ? IMMUTABLE : "no-cache",
+    ...(type === "html" && { "content-security-policy": policy }),
   };
   const known = request.headers.get("if-none-match")?.split(",") ?? [];
   // Weak comparison, because compression weakens the ETag, here and in proxies.
   if (known.some((one) => one.trim().replace(/^W\//, "") === etag))
     return new Response(null, { status: 304, headers });
-  return new Response(encoding ? await encoded(encoding) : text, {
+  return new Response(encoding ? await encoded(encoding) : bytes, {
     headers: {
       ...headers,
       "content-type": MEDIA_TYPES[type],

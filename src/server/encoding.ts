@@ -71,7 +71,7 @@ function weightsOf(header: string): Map<string, number> {
 export const weakened = (etag: string): string => (etag.startsWith("W/") ? etag : `W/${etag}`);
 
 /** Identifies content. */
-export const hashOf = (text: string): string => Bun.hash(text).toString(36);
+export const hashOf = (bytes: string | Uint8Array): string => Bun.hash(bytes).toString(36);
 
 /** What the build calls a compressed file that it embeds; Bun adds a hash of its own. */
 export const embeddedName = (hash: string, encoding: Encoding): string => `${hash}-${encoding}`;

@@ -9,12 +9,12 @@ import startJs from "./pages/swagger-ui.start.js" with { type: "text" };
 interface Asset {
   name: string;
   type: ContentType;
-  read: () => Promise<string> | string;
+  read: () => Promise<Uint8Array<ArrayBuffer>> | string;
 }
 
 const css = (name: string, read: Asset["read"]): Asset => ({ name, type: "css", read });
 const js = (name: string, read: Asset["read"]): Asset => ({ name, type: "js", read });
-const file = (path: string) => () => Bun.file(path).text();
+const file = (path: string) => () => Bun.file(path).bytes();
 
 /** `String`: to Bun's types every .html import is a bundle, also one that is imported as text. */
 const PAGES: readonly { path: string; html: string; assets: readonly Asset[] }[] = [
@@ -39,7 +39,7 @@ const PAGES: readonly { path: string; html: string; assets: readonly Asset[] }[]
 export function pages() {
   const content = createContentCache();
   const hidden = { detail: { hide: true } };
-  const app = new Elysia({ name: "pages" }).get("/", () => redirect("/swagger-ui/"), hidden);
+  const app = new Elysia({ name: "pages" });
 
   for (const { path, html, assets } of PAGES) {
     const withHashes = async () => {

@@ -32,10 +32,10 @@ const DYNAMIC = /(\btype\b[^;\n]*|:\s*)?\bimport\(\s*["']([^"']+)["']/g;
 const DECLARATION = /^export (?:async |abstract )?(?:function\*?|const|let|class|enum) (\w+)/gm;
 const LIST = /^export \{([^}]*)\}/gm;
 
-/** Every TypeScript file below `root`, with its imports: static, dynamic, and of types. */
-export function readSources(root: string): Source[] {
-  return [...new Glob("**/*.ts").scanSync(root)]
-    .filter((path) => !path.endsWith(".d.ts"))
+/** Every TypeScript file below `root`, with its imports: static, dynamic, and of types. @param except a folder. */
+export function readSources(root: string, except?: string): Source[] {
+  return [...new Glob("**/*.{ts,tsx}").scanSync(root)]
+    .filter((path) => !path.endsWith(".d.ts") && !(except !== undefined && path.startsWith(`${except}/`)))
     .sort()
     .map((path) => parseSource(path, readFileSync(resolve(root, path), "utf8")));
 }

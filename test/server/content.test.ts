@@ -13,14 +13,14 @@ const statuses = async (path: string) => {
 
 test("a page's asset whose first read failed is read again", async () => {
   spyOn(Bun, "file").mockImplementationOnce(
-    () => ({ text: () => Promise.reject(new Error("too many open files")) }) as never,
+    () => ({ bytes: () => Promise.reject(new Error("too many open files")) }) as never,
   );
   expect(await statuses("/swagger-ui/swagger-ui.css")).toEqual([500, 200]);
 });
 
 test("a page whose asset could not be read at first is assembled again", async () => {
   spyOn(Bun, "file").mockImplementationOnce(
-    () => ({ text: () => Promise.reject(new Error("too many open files")) }) as never,
+    () => ({ bytes: () => Promise.reject(new Error("too many open files")) }) as never,
   );
   expect(await statuses("/rapidoc/")).toEqual([500, 200]);
 });

@@ -6,7 +6,6 @@ const get = (path: string, headers: Record<string, string> = {}) =>
   app.handle(new Request(`http://localhost${path}`, { headers }));
 
 test.each([
-  ["/", "/swagger-ui/"],
   ["/swagger-ui", "/swagger-ui/"],
   ["/rapidoc", "/rapidoc/"],
 ])("%s redirects to %s", async (from, to) => {

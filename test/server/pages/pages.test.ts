@@ -80,7 +80,7 @@ function inBrowser() {
   test(
     "Swagger UI lists every operation, takes a token and makes a call",
     async () => {
-      const { page, complaints } = await open("/");
+      const { page, complaints } = await open("/swagger-ui/");
       expect(page.url()).toBe(`${backend.url}/swagger-ui/`);
       await page.locator(".opblock").first().waitFor();
       await shoot(page, "swagger-ui");

@@ -1,0 +1,53 @@
+import { readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { lockDataDir } from "../src/db/data-dir-lock.ts";
+import { run } from "./program.ts";
+
+const root = join(import.meta.dir, "..");
+export const sdk = join(root, "sdk");
+/** Locked as a DATA_DIR is. */
+const LOCK = join(root, ".cache/sdk-build");
+/** The hash of what the sources were generated from. */
+const STAMP = join(sdk, "src/generated/.generated-from");
+
+/**
+ * Generates sdk/src/generated from the OpenAPI document, unless it is current. Processes call this side by side, so one works
+ * and the others wait for it.
+ * @param work done before another process may generate. @returns what it returns.
+ */
+export async function withSdkSources<Result>(work: (openapi: string) => Promise<Result>): Promise<Result> {
+  const openapi = await run([process.execPath, "src/main.ts", "print-openapi"], { cwd: root });
+  const giveBack = await takeLock();
+  try {
+    await generate(openapi);
+    return await work(openapi);
+  } finally {
+    giveBack();
+  }
+}
+
+async function generate(openapi: string): Promise<void> {
+  const hash = new Bun.CryptoHasher("sha256").update(openapi);
+  for (const file of ["generate.ts", "package.json", "bun.lock"])
+    hash.update(await readFile(join(sdk, file)));
+  const wanted = hash.digest("hex");
+  if ((await readFile(STAMP, "utf8").catch(() => "")) === wanted) return;
+  await Bun.write(join(sdk, "openapi.json"), openapi);
+  // A separate toolchain: the generator needs an older TypeScript than the service.
+  await run([process.execPath, "install", "--frozen-lockfile"], { cwd: sdk });
+  await rm(join(sdk, "src/generated"), { recursive: true, force: true });
+  await run([process.execPath, "generate.ts"], { cwd: sdk });
+  await Bun.write(STAMP, wanted);
+}
+
+/** Waits while another process works. @returns what gives the lock back; the kernel does if this process is killed. */
+async function takeLock(): Promise<() => void> {
+  for (;;) {
+    try {
+      return lockDataDir(LOCK);
+    } catch (error) {
+      if ((error as { cause?: { code?: string } }).cause?.code !== "SQLITE_BUSY") throw error;
+    }
+    await Bun.sleep(100);
+  }
+}

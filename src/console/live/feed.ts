@@ -1,0 +1,60 @@
+import type { PromptBackend, UserEvent } from "../../../sdk/src/index.ts";
+import { asLeader } from "./leader.ts";
+
+/** What all tabs of a user hear. */
+type Heard = { event: UserEvent } | { back: true } | { failed: true };
+
+export interface FeedHandlers {
+  onEvent(event: UserEvent): void;
+  /** The connection was lost and is back: what is not part of the stream may have changed. */
+  onBack(): void;
+  /** The stream ended for good. Not called for a sign-out that this page has made itself. */
+  onEnd(error: unknown): void;
+}
+
+/**
+ * The user's event stream, read by one tab and passed on to the others. Nothing is missed when that tab is closed: another
+ * goes on after the last event that it heard.
+ */
+export function openFeed(options: {
+  client: PromptBackend;
+  userId: string;
+  signal: AbortSignal;
+  handlers: FeedHandlers;
+}): void {
+  const { client, userId, signal, handlers } = options;
+  const name = `prompt-backend:${userId}`;
+  const channel = new BroadcastChannel(name);
+  let position: string | undefined;
+
+  const hear = (heard: Heard) => {
+    if ("event" in heard) {
+      position = heard.event.id ?? position;
+      handlers.onEvent(heard.event);
+    } else if ("back" in heard) handlers.onBack();
+    else handlers.onEnd(undefined);
+  };
+  const tell = (heard: Heard) => {
+    channel.postMessage(heard);
+    hear(heard);
+  };
+  channel.onmessage = ({ data }: MessageEvent<Heard>) => hear(data);
+  signal.addEventListener("abort", () => channel.close(), { once: true });
+
+  asLeader(name, signal, async (signal) => {
+    let lost = false;
+    const onReconnect = (error: unknown) => {
+      // The server closes each stream in its time, which is no loss.
+      lost ||= error !== undefined;
+    };
+    for await (const event of client.events.all({ after: position, signal, onReconnect })) {
+      if (lost) tell({ back: true });
+      lost = false;
+      tell({ event });
+    }
+  }).catch((error: unknown) => {
+    if (signal.aborted) return;
+    channel.postMessage({ failed: true } satisfies Heard);
+    handlers.onEnd(error);
+  });
+}

@@ -1,0 +1,82 @@
+import type { Page, PromptBackend, SessionDto, UserEvent } from "../../../sdk/src/index.ts";
+
+/** The first page is what fits on a screen, and comes fast; the rest in large ones. */
+const FIRST_PAGE = 100;
+const PAGE = 1_000;
+
+export interface SessionsSnapshot {
+  sessions: ReadonlyMap<string, SessionDto>;
+  /** Whether all of them are known. */
+  complete: boolean;
+  /** Whether the first of them are. */
+  loaded: boolean;
+}
+
+/** The user's sessions as they are now: read once, then kept up to date by events. For React's useSyncExternalStore. */
+export class LiveSessions {
+  #sessions = new Map<string, SessionDto>();
+  /** Told by an event: a page that was requested before is older. */
+  readonly #told = new Set<string>();
+  #loaded = false;
+  #complete = false;
+  #snapshot: SessionsSnapshot = { sessions: this.#sessions, complete: false, loaded: false };
+  #scheduled = false;
+  readonly #listeners = new Set<() => void>();
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  };
+  readonly getSnapshot = (): SessionsSnapshot => this.#snapshot;
+
+  /** Reads the sessions, the newest first, until the stream has told all of them: only one tab reads that. */
+  async load(client: PromptBackend, signal: AbortSignal): Promise<void> {
+    let cursor: string | null | undefined;
+    while (cursor !== null && !this.#complete) {
+      const query = cursor === undefined ? { limit: FIRST_PAGE } : { limit: PAGE, cursor };
+      const page: Page<SessionDto> = await client.sessions.list(query, { signal });
+      for (const session of page.data)
+        if (!this.#told.has(session.id)) this.#sessions.set(session.id, session);
+      cursor = page.nextCursor;
+      this.#loaded = true;
+      this.#changed();
+    }
+    this.#complete = true;
+    this.#changed();
+  }
+
+  apply(event: UserEvent): void {
+    if (event.event === "session") {
+      this.#told.add(event.data.id);
+      this.#sessions.set(event.data.id, event.data);
+    } else if (event.event === "deleted") {
+      this.#told.add(event.data.id);
+      this.#sessions.delete(event.data.id);
+    } else if (event.event === "ready") {
+      this.#loaded = true;
+      this.#complete = true;
+    } else return;
+    this.#changed();
+  }
+
+  /** Shows at once what the server will tell soon. */
+  expect(id: string, change: Partial<SessionDto>): void {
+    const session = this.#sessions.get(id);
+    if (!session) return;
+    this.#sessions.set(id, { ...session, ...change });
+    this.#changed();
+  }
+
+  /** Many events come at once; each screen shows them together. */
+  #changed(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    // Not requestAnimationFrame: a hidden page has none, and its title counts what is new.
+    setTimeout(() => {
+      this.#scheduled = false;
+      this.#sessions = new Map(this.#sessions);
+      this.#snapshot = { sessions: this.#sessions, complete: this.#complete, loaded: this.#loaded };
+      for (const listener of this.#listeners) listener();
+    }, 16);
+  }
+}

@@ -1,0 +1,101 @@
+import {
+  createRootRoute,
+  createRoute,
+  createRouter,
+  Link,
+  lazyRouteComponent,
+  Outlet,
+} from "@tanstack/react-router";
+import { lazy, Suspense } from "react";
+import { InboxPage } from "./inbox/inbox-page.tsx";
+import { Frame } from "./shell/frame.tsx";
+import { Gate } from "./sign-in/gate.tsx";
+import { Empty } from "./ui/empty.tsx";
+import { Loading } from "./ui/loading.tsx";
+import { Problem } from "./ui/problem.tsx";
+
+const Toasts = lazy(() => import("./ui/toasts.tsx"));
+
+const root = createRootRoute({
+  component: () => (
+    <>
+      <Gate>
+        <Frame />
+      </Gate>
+      <Suspense>
+        <Toasts />
+      </Suspense>
+    </>
+  ),
+  notFoundComponent: () => (
+    <Empty title="There is no such page">
+      <Link to="/">Go to the inbox</Link>
+    </Empty>
+  ),
+});
+
+/** The inbox is in the first script; the others come when they are wanted. */
+const inbox = createRoute({
+  getParentRoute: () => root,
+  path: "/",
+  component: InboxPage,
+  validateSearch: (search: Record<string, unknown>): { show?: string; q?: string } => ({
+    ...(typeof search["show"] === "string" && { show: search["show"] }),
+    ...(typeof search["q"] === "string" && { q: search["q"] }),
+  }),
+});
+/** Where a sign-in comes back to when it has failed. */
+const signIn = createRoute({ getParentRoute: () => root, path: "/sign-in", component: InboxPage });
+const create = createRoute({
+  getParentRoute: () => root,
+  path: "/new",
+  component: lazyRouteComponent(() => import("./new/new-page.tsx"), "NewPage"),
+});
+const session = createRoute({
+  getParentRoute: () => root,
+  path: "/s/$id",
+  component: Outlet,
+});
+const conversation = createRoute({
+  getParentRoute: () => session,
+  path: "/",
+  component: lazyRouteComponent(() => import("./session/session-page.tsx"), "SessionPage"),
+});
+const review = createRoute({
+  getParentRoute: () => session,
+  path: "/review",
+  component: lazyRouteComponent(() => import("./review/review-page.tsx"), "ReviewPage"),
+});
+const failed = createRoute({
+  getParentRoute: () => root,
+  path: "/failed",
+  component: lazyRouteComponent(() => import("./failed/failed-page.tsx"), "FailedPage"),
+});
+const system = createRoute({
+  getParentRoute: () => root,
+  path: "/system",
+  component: lazyRouteComponent(() => import("./system/system-page.tsx"), "SystemPage"),
+});
+
+export const router = createRouter({
+  routeTree: root.addChildren([
+    inbox,
+    signIn,
+    create,
+    session.addChildren([conversation, review]),
+    failed,
+    system,
+  ]),
+  defaultPreload: "intent",
+  scrollRestoration: false,
+  defaultPendingComponent: () => <Loading what="the page" />,
+  defaultErrorComponent: ({ error, reset }) => (
+    <Problem title="This page has failed" error={error} onRetry={reset} />
+  ),
+});
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: typeof router;
+  }
+}

@@ -1,0 +1,76 @@
+import { useQuery } from "@tanstack/react-query";
+import { Link, Outlet, useNavigate } from "@tanstack/react-router";
+import { lazy, Suspense, useRef, useState } from "react";
+import { signInQuery } from "../sign-in/sign-in.ts";
+import { Icon } from "./icons.tsx";
+import { useKeys } from "./keys.ts";
+
+/** How long after `g` its second key may come. */
+const SEQUENCE_MS = 1_500;
+/** Not needed for the first look at the page. */
+const UserMenu = lazy(() => import("./user-menu.tsx"));
+const Help = lazy(() => import("./help.tsx"));
+
+/** What every page has around it: navigation, the user's menu, keys. */
+export function Frame() {
+  const { data: signIn } = useQuery(signInQuery);
+  const isAdmin = signIn?.auth_mode === "none" || signIn?.user?.roles.includes("admin") === true;
+  const navigate = useNavigate();
+  const [help, setHelp] = useState(false);
+  const goSince = useRef(0);
+  const second = (to: "/" | "/failed" | "/system") => () => {
+    if (Date.now() - goSince.current < SEQUENCE_MS) void navigate({ to });
+    goSince.current = 0;
+  };
+  useKeys({
+    "?": () => setHelp(true),
+    n: () => void navigate({ to: "/new" }),
+    g: () => {
+      goSince.current = Date.now();
+    },
+    i: second("/"),
+    f: second("/failed"),
+    s: second("/system"),
+  });
+
+  return (
+    <div className="frame">
+      <a className="skip" href="#main">
+        Skip to the page
+      </a>
+      <header className="bar">
+        <Link to="/" className="brand" aria-label="prompt-backend, inbox">
+          <Icon name="logo" />
+          <span>prompt-backend</span>
+        </Link>
+        <nav className="nav" aria-label="Pages">
+          <Link to="/" activeOptions={{ exact: true, includeSearch: false }}>
+            <Icon name="inbox" />
+            Inbox
+          </Link>
+          <Link to="/new">
+            <Icon name="new" />
+            New
+          </Link>
+          <Link to="/failed">
+            <Icon name="failed" />
+            Dead letters
+          </Link>
+          {isAdmin && (
+            <Link to="/system">
+              <Icon name="system" />
+              System
+            </Link>
+          )}
+        </nav>
+        <Suspense fallback={<span className="user-menu" />}>
+          <UserMenu onHelp={() => setHelp(true)} />
+        </Suspense>
+      </header>
+      <main id="main" tabIndex={-1}>
+        <Outlet />
+      </main>
+      <Suspense>{help && <Help onClose={() => setHelp(false)} />}</Suspense>
+    </div>
+  );
+}

@@ -1,0 +1,58 @@
+import { Dialog } from "../ui/dialog.tsx";
+
+const KEYS: readonly [group: string, keys: readonly [key: string, does: string][]][] = [
+  [
+    "Everywhere",
+    [
+      ["g i", "Inbox"],
+      ["g f", "Dead letters"],
+      ["g s", "System"],
+      ["n", "New session"],
+      ["?", "These keys"],
+      ["Esc", "Close, or leave a field"],
+    ],
+  ],
+  [
+    "Inbox",
+    [
+      ["j / k", "Next or previous session"],
+      ["Enter", "Open it"],
+      ["/", "Search"],
+      ["e", "Archive it"],
+      ["u", "Mark it read or unread"],
+    ],
+  ],
+  [
+    "Session",
+    [
+      ["r", "Write a follow-up"],
+      ["v", "Review the changes"],
+      ["Ctrl Enter", "Send"],
+    ],
+  ],
+];
+
+/** All keys, by place. */
+export default function Help({ onClose }: { onClose: () => void }) {
+  return (
+    <Dialog onClose={onClose} title="Keys">
+      <div className="help">
+        {KEYS.map(([group, keys]) => (
+          <section key={group}>
+            <h3>{group}</h3>
+            <dl>
+              {keys.map(([key, does]) => (
+                <div key={key}>
+                  <dt>
+                    <kbd>{key}</kbd>
+                  </dt>
+                  <dd>{does}</dd>
+                </div>
+              ))}
+            </dl>
+          </section>
+        ))}
+      </div>
+    </Dialog>
+  );
+}

@@ -1,0 +1,26 @@
+import { useEffect, useRef } from "react";
+
+/** Keys of a page, as `KeyboardEvent.key` has them, and what they do. */
+export type Keys = Readonly<Record<string, (event: KeyboardEvent) => void>>;
+
+/** Where a key is text, or belongs to a component. */
+const TYPING = "input, textarea, select, [contenteditable], [role=dialog], [role=menu], [role=listbox]";
+
+/** Keys of the whole page while the component is shown; not while the user types, nor with Ctrl, Alt or Meta. */
+export function useKeys(keys: Keys): void {
+  const latest = useRef(keys);
+  latest.current = keys;
+  useEffect(() => {
+    const press = (event: KeyboardEvent) => {
+      if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.isComposing)
+        return;
+      if (event.target instanceof Element && event.target.closest(TYPING)) return;
+      const act = latest.current[event.key];
+      if (!act) return;
+      event.preventDefault();
+      act(event);
+    };
+    document.addEventListener("keydown", press);
+    return () => document.removeEventListener("keydown", press);
+  }, []);
+}

@@ -1,0 +1,13 @@
+import { queryOptions } from "@tanstack/react-query";
+import { client, setCsrfToken } from "../api.ts";
+
+/** Who is signed in, and how to sign in. It decides what the page shows. */
+export const signInQuery = queryOptions({
+  queryKey: ["sign-in"],
+  queryFn: async ({ signal }) => {
+    const state = await client.auth.session({ signal });
+    setCsrfToken(state.csrf_token);
+    return state;
+  },
+  staleTime: 5 * 60_000,
+});
