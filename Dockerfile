@@ -7,9 +7,14 @@ COPY package.json bun.lock bunfig.toml ./
 COPY patches patches
 # Runtime dependencies only, without install scripts.
 RUN bun install --frozen-lockfile --production --ignore-scripts
+# The web console is made of the SDK, which is generated from the OpenAPI document by a toolchain of its own.
+COPY sdk/package.json sdk/bun.lock sdk/
+RUN bun install --cwd sdk --frozen-lockfile --ignore-scripts
 COPY tsconfig.json ./
-COPY .ci/build.ts .ci/
+COPY .ci/build.ts .ci/console.ts .ci/program.ts .ci/sdk-sources.ts .ci/
 COPY drizzle drizzle
+COPY sdk/generate.ts sdk/
+COPY sdk/src sdk/src
 COPY src src
 RUN bun .ci/build.ts --outfile /prompt-backend
 

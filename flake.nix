@@ -22,6 +22,7 @@
       # Taking versions and hashes from there needs no hash of the whole node_modules, which would change with every update.
       # Packages for one platform only (Bun itself, Biome, native accelerators) are not needed by the build.
       lockedPackages =
+        lock:
         let
           entries = lib.concatMap (
             line:
@@ -32,7 +33,7 @@
               key = builtins.head found;
               value = builtins.fromJSON (builtins.replaceStrings [ ", ]" ", }" ] [ " ]" " }" ] (lib.last found));
             }
-          ) (lib.splitString "\n" (builtins.readFile ./bun.lock));
+          ) (lib.splitString "\n" (builtins.readFile lock));
         in
         map (
           { key, value }:
@@ -74,7 +75,7 @@
       patches = (builtins.fromJSON (builtins.readFile ./package.json)).patchedDependencies;
 
       nodeModules =
-        pkgs:
+        pkgs: lock:
         pkgs.runCommand "prompt-backend-node-modules-${version}" { } (
           lib.concatMapStrings (
             locked@{ path, package, ... }:
@@ -87,13 +88,14 @@
                 patch -p1 -d "$out/node_modules/${path}" < ${./. + "/${patches.${package}}"}
               ''
             )
-          ) lockedPackages
+          ) (lockedPackages lock)
         );
 
       executable =
         pkgs:
         let
-          modules = nodeModules pkgs;
+          modules = nodeModules pkgs ./bun.lock;
+          sdkModules = nodeModules pkgs ./sdk/bun.lock;
         in
         pkgs.stdenv.mkDerivation {
           pname = "prompt-backend";
@@ -106,7 +108,14 @@
               ./bunfig.toml
               ./tsconfig.json
               ./.ci/build.ts
+              ./.ci/console.ts
+              ./.ci/program.ts
+              ./.ci/sdk-sources.ts
               ./drizzle
+              ./sdk/package.json
+              ./sdk/bun.lock
+              ./sdk/generate.ts
+              ./sdk/src
               ./src
             ];
           };
@@ -115,6 +124,7 @@
           buildPhase = ''
             export HOME=$TMPDIR
             ln -s ${modules}/node_modules node_modules
+            ln -s ${sdkModules}/node_modules sdk/node_modules
             bun .ci/build.ts --outfile prompt-backend
           '';
           installPhase = "install -D -m 0755 prompt-backend $out/bin/prompt-backend";

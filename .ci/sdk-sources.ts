@@ -5,6 +5,7 @@ import { run } from "./program.ts";
 
 const root = join(import.meta.dir, "..");
 export const sdk = join(root, "sdk");
+const GENERATOR = "@hey-api/openapi-ts";
 /** Locked as a DATA_DIR is. */
 const LOCK = join(root, ".cache/sdk-build");
 /** The hash of what the sources were generated from. */
@@ -33,11 +34,21 @@ async function generate(openapi: string): Promise<void> {
   const wanted = hash.digest("hex");
   if ((await readFile(STAMP, "utf8").catch(() => "")) === wanted) return;
   await Bun.write(join(sdk, "openapi.json"), openapi);
-  // A separate toolchain: the generator needs an older TypeScript than the service.
-  await run([process.execPath, "install", "--frozen-lockfile"], { cwd: sdk });
+  // A separate toolchain: the generator needs an older TypeScript than the service. Where Nix builds, it is there already.
+  if (!(await generatorIsInstalled()))
+    await run([process.execPath, "install", "--frozen-lockfile"], { cwd: sdk });
   await rm(join(sdk, "src/generated"), { recursive: true, force: true });
   await run([process.execPath, "generate.ts"], { cwd: sdk });
   await Bun.write(STAMP, wanted);
+}
+
+async function generatorIsInstalled(): Promise<boolean> {
+  const read = (path: string) => readFile(join(sdk, path), "utf8").then(JSON.parse, () => undefined);
+  const [wanted, installed] = await Promise.all([
+    read("package.json"),
+    read(`node_modules/${GENERATOR}/package.json`),
+  ]);
+  return wanted.devDependencies[GENERATOR] === installed?.version;
 }
 
 /** Waits while another process works. @returns what gives the lock back; the kernel does if this process is killed. */

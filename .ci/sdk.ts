@@ -14,6 +14,7 @@ const STAMP = join(sdk, "dist/.built-from");
 
 /** @returns what there is to say of the package. */
 async function build(): Promise<string> {
+  await run([process.execPath, "install", "--frozen-lockfile"], { cwd: sdk });
   await rm(join(sdk, "dist"), { recursive: true, force: true });
   const tsc = join(sdk, "node_modules/typescript/bin/tsc");
   await run([process.execPath, tsc], { cwd: sdk });

@@ -41,6 +41,18 @@ async function smoke(binary: string): Promise<void> {
   }
 }
 
+/** The page and all that it names are in the executable. */
+async function openConsole(url: string): Promise<void> {
+  const page = await (await fetch(url)).text();
+  const assets = [...page.matchAll(/(?:src|href)="(\/[^"]+)"/g)].map(([, path = ""]) => path);
+  for (const path of assets) {
+    const { status } = await fetch(`${url}${path}`);
+    if (status !== 200) throw new Error(`GET ${path} answered ${status}`);
+  }
+  if (!assets.some((path) => path.endsWith(".js"))) throw new Error(`the console is not at ${url}:\n${page}`);
+  step("the web console is there");
+}
+
 async function runSession(options: {
   binary: string;
   home: string;
@@ -51,6 +63,7 @@ async function runSession(options: {
   const health = await fetch(`${url}/health`);
   if (health.status !== 200) throw new Error(`GET /health answered ${health.status}: ${await health.text()}`);
   step("GET /health answers 200");
+  await openConsole(url);
 
   await using issuer = startProcess({ argv: [binary, "token", "--user", "alice"], cwd: home });
   const { code } = await issuer.exit;
