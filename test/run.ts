@@ -1,6 +1,6 @@
-import { existsSync, mkdtempSync, statfsSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
+import { fastFolder } from "./harness/database-folder.ts";
 import { findChromium, findCompose, findGo, findPostgres, installPackages } from "./harness/machine.ts";
 import { type PrivateServer, removeFolder, startPostgres, startRedis } from "./harness/private-servers.ts";
 import { quickTests } from "./harness/quick.ts";
@@ -41,9 +41,9 @@ const SERVERS = [
 
 async function main(): Promise<number> {
   const missing = quick ? [] : await installPrograms();
-  const folder = mkdtempSync(join(quick ? fastFolder() : tmpdir(), "prompt-backend-test-"));
+  const folder = mkdtempSync(join(fastFolder(), "prompt-backend-test-"));
   const started: PrivateServer[] = [];
-  const env: Record<string, string | undefined> = { ...process.env };
+  const env: Record<string, string | undefined> = { ...process.env, TEST_DATABASE_FOLDER: folder };
   let child: Bun.Subprocess | undefined;
   let stopped: NodeJS.Signals | undefined;
   for (const signal of SIGNALS)
@@ -100,13 +100,6 @@ async function main(): Promise<number> {
   if (stopped) return stopped === "SIGINT" ? 130 : 143;
   const code = child?.exitCode ?? 1;
   return code === 0 && ci && missing.length > 0 ? 1 : code;
-}
-
-/** In memory, if there is enough: an embedded database is a thousand files. */
-function fastFolder(): string {
-  const memory = "/dev/shm";
-  const { bavail, bsize } = existsSync(memory) ? statfsSync(memory) : { bavail: 0, bsize: 0 };
-  return bavail * bsize > 2 * 1024 ** 3 ? memory : tmpdir();
 }
 
 /** Files run in one module registry, which saves half of the time; `npm test` isolates them. */

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, setDefaultTimeout } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Database } from "../../src/db/client.ts";
 import { openPostgres } from "../../src/db/postgres.ts";
 import { createLogger } from "../../src/observability/logger.ts";
+import { databaseFolder } from "./database-folder.ts";
 import { openMigrated } from "./embedded.ts";
 import { createDatabase, describeWith } from "./services.ts";
 import { SLOW_TEST_TIMEOUT_MS, TEST_TIMEOUT_MS } from "./timeouts.ts";
@@ -17,7 +17,7 @@ export function describeEachDatabase(name: string, body: Body): void {
   describe(
     `${name} (embedded)`,
     group(body, async () => {
-      const dataDir = await mkdtemp(join(tmpdir(), "pb-db-"));
+      const dataDir = await mkdtemp(join(databaseFolder(), "pb-db-"));
       const database = await openMigrated(dataDir);
       return { database, drop: () => rm(dataDir, { recursive: true, force: true }) };
     }),

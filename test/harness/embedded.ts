@@ -1,6 +1,7 @@
 import { constants, existsSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { sql } from "drizzle-orm";
 import type { Database } from "../../src/db/client.ts";
 import { openEmbedded } from "../../src/db/embedded.ts";
 import { migrate } from "../../src/db/migrate.ts";
@@ -36,6 +37,10 @@ async function makeTemplate(): Promise<string> {
   const draft = await mkdtemp(join(CACHE, "embedded-draft-"));
   const database = await openEmbedded({ dataDir: draft });
   await migrate({ database, queue: true });
+  // Most of its files: what new databases are copied from, and there are none.
+  await database.orm.execute(sql`update pg_database set datistemplate = false`);
+  for (const name of ["template0", "template1"])
+    await database.orm.execute(sql`drop database ${sql.identifier(name)}`);
   await database.close();
   await rename(draft, template).catch(async (error: NodeJS.ErrnoException) => {
     if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;

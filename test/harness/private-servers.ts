@@ -53,6 +53,8 @@ export async function startPostgres(options: { folder: string; durable?: boolean
     full_page_writes: options.durable ? "on" : "off",
     max_connections: 300,
     shared_buffers: "64MB",
+    // Its folder may be in memory.
+    max_wal_size: "256MB",
   };
   const flags = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
   const url = `postgres://test@127.0.0.1:${port}/postgres`;

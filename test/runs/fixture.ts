@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { asc, eq, isNotNull } from "drizzle-orm";
 import type { Agent } from "../../src/agents/agent.ts";
@@ -16,6 +15,7 @@ import { type RunnerDeps, runClaimed } from "../../src/runs/runner.ts";
 import { killMarked, MARKER } from "../../src/sandboxes/process/processes.ts";
 import { createSession } from "../../src/sessions/create-store.ts";
 import { MIB } from "../../src/shared/units.ts";
+import { databaseFolder } from "../harness/database-folder.ts";
 import { openMigrated } from "../harness/embedded.ts";
 import { noMetrics } from "../harness/metrics.ts";
 import { makeRepository } from "../harness/repository.ts";
@@ -84,7 +84,7 @@ export function describeRuns(
 
 /** The runner of one machine, with an embedded database and a repository. */
 async function openRunFixture(options: Parameters<typeof openSandboxFixture>[0]) {
-  const folder = await mkdtemp(join(tmpdir(), "pb-run-"));
+  const folder = await mkdtemp(join(databaseFolder(), "pb-run-"));
   const [machine, repository, database] = await Promise.all([
     openSandboxFixture(options),
     makeRepository(),
