@@ -1,13 +1,11 @@
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { lockDataDir } from "../src/db/data-dir-lock.ts";
+import { oneAtATime } from "./lock.ts";
 import { run } from "./program.ts";
 
 const root = join(import.meta.dir, "..");
 export const sdk = join(root, "sdk");
 const GENERATOR = "@hey-api/openapi-ts";
-/** Locked as a DATA_DIR is. */
-const LOCK = join(root, ".cache/sdk-build");
 /** The hash of what the sources were generated from. */
 const STAMP = join(sdk, "src/generated/.generated-from");
 
@@ -18,13 +16,10 @@ const STAMP = join(sdk, "src/generated/.generated-from");
  */
 export async function withSdkSources<Result>(work: (openapi: string) => Promise<Result>): Promise<Result> {
   const openapi = await run([process.execPath, "src/main.ts", "print-openapi"], { cwd: root });
-  const giveBack = await takeLock();
-  try {
+  return oneAtATime("sdk-build", async () => {
     await generate(openapi);
-    return await work(openapi);
-  } finally {
-    giveBack();
-  }
+    return work(openapi);
+  });
 }
 
 async function generate(openapi: string): Promise<void> {
@@ -49,16 +44,4 @@ async function generatorIsInstalled(): Promise<boolean> {
     read(`node_modules/${GENERATOR}/package.json`),
   ]);
   return wanted.devDependencies[GENERATOR] === installed?.version;
-}
-
-/** Waits while another process works. @returns what gives the lock back; the kernel does if this process is killed. */
-async function takeLock(): Promise<() => void> {
-  for (;;) {
-    try {
-      return lockDataDir(LOCK);
-    } catch (error) {
-      if ((error as { cause?: { code?: string } }).cause?.code !== "SQLITE_BUSY") throw error;
-    }
-    await Bun.sleep(100);
-  }
 }
