@@ -59,6 +59,9 @@ const ETC_OWN = {
 };
 
 const DEPTH = 8;
+/** The names that `replace` gives, and how long it may take. */
+const DRAFT = /\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+const DRAFT_MS = 60_000;
 
 /** Where the copies are, for `writeEtc`. */
 export const etcFolder = (dataDir: string) => join(dataDir, "sandbox-etc");
@@ -73,18 +76,19 @@ export async function writeEtc(folder: string, source = "/etc"): Promise<void> {
   const tree = treeIn(folder);
   // A folder that only bwrap enters: the program's user reads the tree through a mount.
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  await makeFolder(tree);
+  // No program has seen a new tree: its files need no drafts, which take half of the time.
+  const put = (await makeFolder(tree)) ? create : replace;
   const wanted = new Set<string>();
   const versioned = (await readdir(source)).filter((one) => ETC_VERSIONED.test(one));
   for (const name of [...ETC_ALLOWED, ...versioned]) {
-    if (!(await copy({ from: join(source, name), to: join(tree, name), depth: 0, wanted }))) continue;
+    if (!(await copy({ from: join(source, name), to: join(tree, name), depth: 0, wanted, put }))) continue;
     for (let above = dirname(name); above !== "."; above = dirname(above)) wanted.add(join(tree, above));
   }
   for (const [name, text] of Object.entries(ETC_OWN)) {
     const file = join(tree, name);
     wanted.add(file);
     if ((await readFile(file, "utf8").catch(() => undefined)) !== text)
-      await replace(file, (draft) => writeFile(draft, text));
+      await put(file, (path) => writeFile(path, text, { flag: "wx" }));
   }
   await removeOthers(tree, wanted);
   await removeOldUsers(folder);
@@ -96,22 +100,23 @@ async function copy(options: {
   to: string;
   depth: number;
   wanted: Set<string>;
+  put: Put;
 }): Promise<boolean> {
-  const { from, to, depth, wanted } = options;
+  const { from, to, depth, wanted, put } = options;
   const found = await lstat(from).catch(() => undefined);
   if (!found) return false;
   if (found.isSymbolicLink()) {
     // Further down they lead to other entries, or into the system's folders; what leads elsewhere leads nowhere inside.
     const target = depth > 0 ? await readlink(from) : await visibleTarget(from);
     if (target === undefined) return false;
-    await makeFolder(dirname(to));
+    if (depth === 0) await makeFolder(dirname(to));
     wanted.add(to);
     if ((await readlink(to).catch(() => undefined)) !== target)
-      await replace(to, (draft) => symlink(target, draft));
+      await put(to, (path) => symlink(target, path));
     return true;
   }
   if (found.isFile()) {
-    if (!(await copyFile(from, to))) return false;
+    if (!(await copyFile(options))) return false;
     wanted.add(to);
     return true;
   }
@@ -119,12 +124,12 @@ async function copy(options: {
   await makeFolder(to);
   wanted.add(to);
   for (const name of await readdir(from))
-    await copy({ from: join(from, name), to: join(to, name), depth: depth + 1, wanted });
+    await copy({ ...options, from: join(from, name), to: join(to, name), depth: depth + 1 });
   return true;
 }
 
 /** @returns false if not everybody may read it. */
-async function copyFile(from: string, to: string): Promise<boolean> {
+async function copyFile({ from, to, depth, put }: Parameters<typeof copy>[0]): Promise<boolean> {
   const file = await openUntrusted(from);
   if (!file) return false;
   try {
@@ -133,12 +138,13 @@ async function copyFile(from: string, to: string): Promise<boolean> {
     const known = await lstat(to).catch(() => undefined);
     if (known?.isFile() && known.size === size && known.mtimeMs === Math.trunc(mtime.getTime())) return true;
     const content = await file.readFile();
-    await makeFolder(dirname(to));
-    await replace(to, async (draft) => {
-      await writeFile(draft, content);
+    if (depth === 0) await makeFolder(dirname(to));
+    await put(to, async (path) => {
+      await writeFile(path, content, { flag: "wx" });
       // Whatever the umask.
-      await chmod(draft, 0o644 | (mode & 0o111));
-      await utimes(draft, mtime, mtime);
+      await chmod(path, 0o644 | (mode & 0o111));
+      // Last: an update replaces what was not finished.
+      await utimes(path, mtime, mtime);
     });
     return true;
   } finally {
@@ -154,29 +160,50 @@ async function visibleTarget(path: string): Promise<string | undefined> {
   return inSystem(real) ? real : undefined;
 }
 
-async function makeFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o755 });
+/** @returns whether it is new. */
+async function makeFolder(folder: string): Promise<boolean> {
+  const made = await mkdir(folder, { recursive: true, mode: 0o755 });
   await chmod(folder, 0o755);
+  return made !== undefined;
 }
 
-async function replace(path: string, write: (draft: string) => Promise<void>): Promise<void> {
+/** @param write creates what is not there. */
+type Put = (path: string, write: (path: string) => Promise<void>) => Promise<void>;
+
+const create: Put = (path, write) =>
+  write(path).catch(async (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EEXIST") throw error;
+    // Another process of this DATA_DIR starts too, and its programs may have seen it.
+    await replace(path, write);
+  });
+
+const replace: Put = async (path, write) => {
   const draft = `${path}.${crypto.randomUUID()}`;
   try {
     await write(draft);
     // A folder is never replaced by a file of the same name.
     if ((await lstat(path).catch(() => undefined))?.isDirectory()) await removeTree(path);
     await rename(draft, path);
-  } finally {
+  } catch (error) {
     await rm(draft, { force: true });
+    throw error;
   }
-}
+};
 
 async function removeOthers(folder: string, wanted: ReadonlySet<string>): Promise<void> {
   for (const entry of await readdir(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);
-    if (!wanted.has(path)) await removeTree(path);
-    else if (entry.isDirectory()) await removeOthers(path, wanted);
+    if (!wanted.has(path)) {
+      if (!(await isDraft(path))) await removeTree(path);
+    } else if (entry.isDirectory()) await removeOthers(path, wanted);
   }
+}
+
+/** Of another process that is about to rename it; one that was killed leaves it, and it is old at some update. */
+async function isDraft(path: string): Promise<boolean> {
+  if (!DRAFT.test(path)) return false;
+  const changed = (await lstat(path).catch(() => undefined))?.ctimeMs ?? Date.now();
+  return Date.now() - changed < DRAFT_MS;
 }
 
 /** bwrap's arguments for /etc, as the program of this user sees it. */

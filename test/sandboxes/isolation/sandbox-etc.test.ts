@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, setSystemTime, test } from "bun:test";
 import { existsSync } from "node:fs";
 import {
   chmod,
@@ -94,6 +94,38 @@ test("it follows the machine: what changed is replaced, what became private or i
     // Programs that run have mounted this very folder, and may be reading the file.
     expect((await lstat(tree)).ino).toBe(mounted.ino);
     expect((await lstat(join(tree, "ssl/certs/a.pem"))).ino).toBe(untouched.ino);
+  });
+});
+
+test("processes that start side by side with a new DATA_DIR make one tree", async () => {
+  const files = Object.fromEntries(Array.from({ length: 50 }, (_, n) => [`ssl/certs/${n}.pem`, `${n}`]));
+  await withEtc(files, async ({ source, folder, tree }) => {
+    await rm(folder, { recursive: true });
+    await Promise.all([1, 2, 3, 4].map(() => writeEtc(folder, source)));
+    const certificates = await readdir(join(tree, "ssl/certs"));
+    expect(certificates.sort()).toEqual(
+      Object.keys(files)
+        .map((path) => path.slice(10))
+        .sort(),
+    );
+    for (const name of certificates)
+      expect(await readFile(join(tree, "ssl/certs", name), "utf8")).toBe(name.replace(".pem", ""));
+  });
+});
+
+test("what another process is about to put there stays, and goes when that process was killed", async () => {
+  await withEtc({ services: "tcp" }, async ({ tree, update }) => {
+    const draft = `services.${crypto.randomUUID()}`;
+    for (const name of [draft, "services.old"]) await writeFile(join(tree, name), "");
+    await update();
+    expect((await readdir(tree)).filter((name) => name.startsWith("services"))).toEqual(["services", draft]);
+    setSystemTime(Date.now() + 61_000);
+    try {
+      await update();
+    } finally {
+      setSystemTime();
+    }
+    expect(await readdir(tree)).not.toContain(draft);
   });
 });
 
