@@ -14,8 +14,20 @@ test("the Dockerfile: an unprivileged user, a health check, signal forwarding", 
   expect(text).toMatch(/^STOPSIGNAL SIGTERM$/m);
   expect(text).toMatch(/^ENTRYPOINT \["tini", "--", "prompt-backend"\]$/m);
   expect(text).not.toMatch(/^(ARG|ENV) .*(PASSWORD|TOKEN|SECRET|KEY)/m);
-  for (const [, source = ""] of text.matchAll(/^COPY (?!--from)(\S+)(?: \S+)+$/gm))
-    expect([source, existsSync(join(ROOT, source))]).toEqual([source, true]);
+});
+
+test("what the Dockerfile copies exists, and .dockerignore lets it through", async () => {
+  const sent = (await read(".dockerignore")).split("\n").filter((line) => line.startsWith("!"));
+  const copied = [...(await read("Dockerfile")).matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(
+    ([, sources = ""]) => sources.split(" "),
+  );
+  expect(copied).toContain("src");
+  for (const source of copied)
+    expect([source, existsSync(join(ROOT, source)), sent.includes(`!${source}`)]).toEqual([
+      source,
+      true,
+      true,
+    ]);
 });
 
 describe("GitHub workflows", () => {
