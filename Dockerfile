@@ -11,7 +11,7 @@ RUN bun install --frozen-lockfile --production --ignore-scripts
 COPY sdk/package.json sdk/bun.lock sdk/
 RUN bun install --cwd sdk --frozen-lockfile --ignore-scripts
 COPY tsconfig.json ./
-COPY .ci/build.ts .ci/console.ts .ci/program.ts .ci/sdk-sources.ts .ci/
+COPY .ci .ci
 COPY drizzle drizzle
 COPY sdk/generate.ts sdk/
 COPY sdk/src sdk/src

@@ -107,10 +107,7 @@
               ./package.json
               ./bunfig.toml
               ./tsconfig.json
-              ./.ci/build.ts
-              ./.ci/console.ts
-              ./.ci/program.ts
-              ./.ci/sdk-sources.ts
+              ./.ci
               ./drizzle
               ./sdk/package.json
               ./sdk/bun.lock
