@@ -9,7 +9,10 @@ test(
     const script =
       'import { compiledBinary } from "./binary.ts"; process.stdout.write(await compiledBinary());';
     const built = async () => {
-      const path = await run([process.execPath, "-e", script], { cwd: import.meta.dir });
+      const path = await run([process.execPath, "-e", script], {
+        cwd: import.meta.dir,
+        env: { TEST_BINARY: "" },
+      });
       return { path, ino: (await stat(path)).ino };
     };
     const [one, other] = await Promise.all([built(), built()]);
