@@ -1,0 +1,127 @@
+import { join } from "node:path";
+import type { BrowserContext, Page } from "playwright-core";
+import { buildConsole } from "../../.ci/console.ts";
+import { type Backend, createDeployment, startBackend } from "../harness/backend.ts";
+import { openBrowser } from "../harness/browser.ts";
+
+/** For beforeAll: the bundle, a database, a service and a browser. */
+export const OPEN_TIMEOUT_MS = 90_000;
+const PAGE_TIMEOUT_MS = 20_000;
+/** A folder for screenshots, for looking at them. */
+const SCREENSHOTS = process.env["TEST_SCREENSHOTS"];
+const SIZES = { wide: { width: 1440, height: 900 }, phone: { width: 390, height: 844 } } as const;
+const THEMES = ["light", "dark"] as const;
+const AXE = join(import.meta.dir, "../../node_modules/axe-core/axe.min.js");
+const WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+
+export type ConsoleFixture = Awaited<ReturnType<typeof openConsole>>;
+
+/**
+ * The service, with the web console, and a real browser. Close it in afterAll.
+ * @param options.env in addition to that of a deployment, in which nobody needs to sign in (AUTH_MODE=none).
+ */
+export async function openConsole(options: { env?: Record<string, string>; args?: string[] } = {}) {
+  const { env = {}, args } = options;
+  await buildConsole();
+  const deployment = await createDeployment("embedded");
+  const run = (more: Record<string, string> = {}) =>
+    startBackend(deployment, { env: { ...env, ...more }, ...(args && { args }) });
+  const [started, browser] = await Promise.all([run(), openBrowser()]);
+  let backend: Backend = started;
+  /** Of all pages: what a browser complains about, and what the page asks of other hosts. Must be empty. */
+  const complaints: string[] = [];
+
+  /** Keeps what must not happen on a page. */
+  const watch = async (page: Page): Promise<void> => {
+    page.setDefaultTimeout(PAGE_TIMEOUT_MS);
+    page.on("console", (one) => {
+      // A request that fails is the page's to tell; React warns in development alone.
+      if (one.type() === "error" && !/^Failed to load resource/.test(one.text())) complaints.push(one.text());
+    });
+    page.on("pageerror", (error) => complaints.push(error.message));
+    page.on("dialog", (dialog) => {
+      complaints.push(`a script ran: ${dialog.message()}`);
+      void dialog.dismiss();
+    });
+    page.on("request", (request) => {
+      const { protocol, hostname } = new URL(request.url());
+      if (protocol.startsWith("http") && !["127.0.0.1", "localhost"].includes(hostname))
+        complaints.push(`asked ${request.url()}`);
+    });
+    await page.addInitScript(() =>
+      addEventListener("securitypolicyviolation", (event) => {
+        const { violatedDirective, blockedURI, sourceFile } = event as Event & Record<string, string>;
+        console.error(`policy: ${violatedDirective} ${blockedURI} ${sourceFile}`);
+      }),
+    );
+  };
+
+  return {
+    browser,
+    deployment,
+    complaints,
+    get url() {
+      return backend.url;
+    },
+    get backend() {
+      return backend;
+    },
+    /** A page of a browser of its own, without what others have stored, unless `context` is another page's. */
+    async open(path: string, given: { context?: BrowserContext; phone?: boolean } = {}): Promise<Page> {
+      const viewport = given.phone ? SIZES.phone : SIZES.wide;
+      const context = given.context ?? (await browser.newContext({ viewport, reducedMotion: "reduce" }));
+      const page = await context.newPage();
+      await watch(page);
+      await page.goto(backend.url + path);
+      return page;
+    },
+    /** Kills the service as a crash does, and starts it again at the same address. */
+    async restart(): Promise<void> {
+      const { port } = new URL(backend.url);
+      backend.process.kill("SIGKILL");
+      await backend.process.exit;
+      backend = await run({ PORT: port });
+    },
+    async [Symbol.asyncDispose]() {
+      await browser.close();
+      await backend[Symbol.asyncDispose]();
+      await deployment[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/**
+ * Looks at a page as it is, wide and on a phone, in both themes.
+ * @param name of the screenshots, which are made if TEST_SCREENSHOTS names a folder.
+ * @returns what axe-core finds, and where the page is wider than the screen; empty when all is well.
+ */
+export async function inspect(page: Page, name: string): Promise<string[]> {
+  const problems: string[] = [];
+  const source = await Bun.file(AXE).text();
+  const before = page.viewportSize() ?? SIZES.wide;
+  for (const [size, viewport] of Object.entries(SIZES))
+    for (const colorScheme of THEMES) {
+      await page.setViewportSize(viewport);
+      await page.emulateMedia({ colorScheme });
+      // As the inspector does it: the policy of the page forbids scripts that it does not serve.
+      await page.evaluate(source);
+      const { violations } = await page.evaluate<AxeResults>(
+        `axe.run(document, { runOnly: ${JSON.stringify(WCAG)} })`,
+      );
+      for (const { id, nodes } of violations)
+        for (const { html, failureSummary } of nodes)
+          problems.push(`${name} ${size} ${colorScheme}: ${id}: ${html.slice(0, 200)} ${failureSummary}`);
+      const excess = await page.evaluate<number>(
+        "document.documentElement.scrollWidth - document.documentElement.clientWidth",
+      );
+      if (excess > 0) problems.push(`${name} ${size}: ${excess} px wider than the screen`);
+      if (SCREENSHOTS) await page.screenshot({ path: `${SCREENSHOTS}/${name}-${size}-${colorScheme}.png` });
+    }
+  await page.setViewportSize(before);
+  await page.emulateMedia({ colorScheme: null });
+  return problems;
+}
+
+interface AxeResults {
+  violations: { id: string; nodes: { html: string; failureSummary: string }[] }[];
+}
