@@ -15,6 +15,7 @@ import comment from "../../drizzle/0013_comment.sql" with { type: "text" };
 import syncPrompts from "../../drizzle/0014_sync_prompts.sql" with { type: "text" };
 import pullRequest from "../../drizzle/0015_pull_request.sql" with { type: "text" };
 import forgeWebhooks from "../../drizzle/0016_forge_webhooks.sql" with { type: "text" };
+import unread from "../../drizzle/0017_unread.sql" with { type: "text" };
 import journal from "../../drizzle/meta/_journal.json" with { type: "json" };
 
 /** The text of each migration, by its tag in the journal. A new migration needs a line here; a test compares the two. */
@@ -36,6 +37,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   "0014_sync_prompts": syncPrompts,
   "0015_pull_request": pullRequest,
   "0016_forge_webhooks": forgeWebhooks,
+  "0017_unread": unread,
 };
 
 export interface Migration {

@@ -2,6 +2,7 @@ import { sql } from "drizzle-orm";
 import {
   type AnyPgColumn,
   bigint,
+  boolean,
   check,
   doublePrecision,
   index,
@@ -57,6 +58,8 @@ export const session = pgTable(
     earlierCostUsd: doublePrecision("earlier_cost_usd").notNull().default(0),
     /** Why its next prompt does not run. Null: it waits for nothing but its turn. */
     waiting: jsonb("waiting").$type<Waiting>(),
+    /** Whether a run has ended since its user marked it as seen last. */
+    unread: boolean("unread").notNull().default(false),
     cancellationStatus: text("cancellation_status", { enum: CANCELLATION_STATUSES }),
     cancelledAt: at("cancelled_at"),
     cancelledBy: text("cancelled_by"),

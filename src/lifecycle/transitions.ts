@@ -63,12 +63,13 @@ export const sessionAfter = {
   runParked: (waiting: Waiting): SessionChange => ({ waiting, updatedAt: now }),
 
   /**
-   * A run ended. An archived session stays archived. @param end.waiting whether another prompt of the session waits.
-   * @param end.dead whether the prompt became a dead letter.
+   * A run ended, which its user has not seen, unless it was cancelled. An archived session stays archived.
+   * @param end.waiting whether another prompt of the session waits. @param end.dead whether the prompt became a dead letter.
    */
   runEnded: (end: { status: EndStatus; waiting: boolean; dead: boolean }): SessionChange => ({
     inboxStatus: end.waiting ? "Pending" : end.status,
     waiting: null,
+    ...(end.status !== "Cancelled" && { unread: true }),
     cancelledAt: sql`case when ${isCancelling} then now() else ${session.cancelledAt} end`,
     cancellationStatus: sql`case when ${isCancelling} then 'Cancelled' else ${session.cancellationStatus} end`,
     ...(end.dead &&

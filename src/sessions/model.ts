@@ -78,6 +78,11 @@ export const SessionDto = t.Object({
     description: "Higher after each change of its comments: then list them again",
     examples: [3],
   }),
+  unread: t.Boolean({
+    description:
+      "Whether a run has ended, well or not, since its user marked it as seen last. Runs that its user cancelled do not count",
+    examples: [false],
+  }),
   createdAt: Timestamp,
   updatedAt: Timestamp,
   deletedAt: nullable(Timestamp),
@@ -178,6 +183,14 @@ export const sessionModels = {
     ),
   }),
   UpdateSessionOutput: t.Object(outcome),
+  MarkSessionSeenInput: t.Optional(
+    t.Object({
+      unread: t.Optional(
+        t.Boolean({ description: "true marks it as unread again. Default: false", examples: [true] }),
+      ),
+    }),
+  ),
+  MarkSessionSeenOutput: t.Object(outcome),
   DeleteSessionOutput: t.Object(outcome),
   PushSessionOutput: t.Object({
     ...outcome,

@@ -5,6 +5,7 @@ import {
   errorResponses,
   idParams,
   NotModified,
+  optionalBody,
   parseLimit,
   readErrors,
   securedOperation,
@@ -23,16 +24,17 @@ import { sessionEgressRoutes } from "./egress-routes.ts";
 import { listSessions, sessionsTag } from "./list-store.ts";
 import { sessionModels, sessionQuery } from "./model.ts";
 import { createRepoTargetCheck } from "./repo-target.ts";
+import { markSeen } from "./seen-store.ts";
 import { readSession, sessionTag, sessionVersion } from "./store.ts";
 import { sessionSyncRoutes } from "./sync-routes.ts";
 import { sessionWorkRoutes } from "./work-routes.ts";
 
-/** Sessions: create, list, read, update, push, fork, cancel, delete. */
+/** Sessions: create, list, read, update, mark as seen, push, fork, cancel, delete. */
 export function sessionRoutes(options: { orm: Orm; config: Config; guard: Guard; reviews: Reviews }) {
   const { orm, config, guard, reviews } = options;
   const check = createRepoTargetCheck(config);
   const detail = securedOperation("Sessions");
-  // Without 409: cancelling and deleting are possible in every state.
+  // Without 409: cancelling, deleting and marking are possible in every state.
   const errors = errorResponses(400, 401, 404, 413, 415, 422, 500);
 
   return new Elysia()
@@ -107,6 +109,28 @@ export function sessionRoutes(options: { orm: Orm; config: Config; guard: Guard;
           "Fields that are missing or null stay unchanged, except that a null parent removes it. An archived session stays archived until it is set to NeedsReview or gets a new prompt.",
         ),
         response: { 200: "UpdateSessionOutput", ...updateErrors },
+      },
+    )
+    .put(
+      "/sessions/:id/seen",
+      async ({ user, params, body }) => {
+        const unread = body?.unread ?? false;
+        await markSeen(orm, { userId: user.id, id: params.id, unread });
+        return { success: true, message: unread ? "Marked as unread" : "Marked as seen" };
+      },
+      {
+        parse: "json",
+        params: idParams,
+        body: "MarkSessionSeenInput",
+        detail: {
+          ...detail(
+            "handlers_sessions_seen",
+            "Mark a session as seen",
+            "Clears `unread` until the next run ends; the streams of its user tell it. Does not change `updatedAt`.",
+          ),
+          ...optionalBody,
+        },
+        response: { 200: "MarkSessionSeenOutput", ...errors },
       },
     )
     .delete(

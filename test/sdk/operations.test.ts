@@ -21,6 +21,7 @@ const METHODS: Record<string, (pb: Client) => PromiseLike<unknown>> = {
   handlers_sessions_list: (pb) => pb.sessions.list(),
   handlers_sessions_read: (pb) => pb.sessions.retrieve(ID),
   handlers_sessions_update: (pb) => pb.sessions.update(ID, { title: "Fix" }),
+  handlers_sessions_seen: (pb) => pb.sessions.markSeen(ID),
   handlers_sessions_delete: (pb) => pb.sessions.delete(ID),
   handlers_sessions_cancel: (pb) => pb.sessions.cancel(ID),
   handlers_sessions_push: (pb) => pb.sessions.push(ID),

@@ -23,6 +23,8 @@ import type {
   HandlersSessionsListEgressData,
   HandlersSessionsReadFilesData,
   ListFilesOutput,
+  MarkSessionSeenInput,
+  MarkSessionSeenOutput,
   MergePullRequestInput,
   ProvenanceEnvelope,
   PushSessionOutput,
@@ -110,6 +112,17 @@ export class Sessions extends Resource {
   /** Archives a session. `update(id, { ui_status: "NeedsReview" })` takes it up again, as does a new prompt. */
   archive(id: string, options?: RequestOptions): APIPromise<UpdateSessionOutput> {
     return this.update(id, { ui_status: "Archived" }, options);
+  }
+
+  /** Marks a session as seen: `unread` is false until its next run ends. With `{ unread: true }`: as not seen. */
+  markSeen(
+    id: string,
+    params: MarkSessionSeenInput = {},
+    options?: RequestOptions,
+  ): APIPromise<MarkSessionSeenOutput> {
+    return this.request(options, (init) =>
+      this.api.handlersSessionsSeen({ path: { id: checkId(id) }, body: params, ...init }),
+    );
   }
 
   /** Cancels what runs and what waits. A new prompt continues the session. */

@@ -159,6 +159,7 @@ describe("becomes the types that are meant, in clients of several generators:", 
     expect(optional).toEqual([
       "POST /sessions/{id}/fork",
       "POST /sessions/{id}/sync",
+      "PUT /sessions/{id}/seen",
       "POST /sessions/{id}/pull-request",
       "POST /sessions/{id}/merge",
       "POST /sessions/{id}/comments/send",
@@ -215,7 +216,8 @@ describe("becomes the types that are meant, in clients of several generators:", 
 });
 
 /** Verbs that a summary may start with. */
-const VERBS = "Abandon|Cancel|Create|Delete|Fork|Get|List|Merge|Push|Report|Resolve|Retry|Send|Stream|Update";
+const VERBS =
+  "Abandon|Cancel|Create|Delete|Fork|Get|List|Mark|Merge|Push|Report|Resolve|Retry|Send|Stream|Update";
 
 describe("is complete", () => {
   test("summaries are imperative titles of at most 60 characters, each used once", () => {

@@ -1,0 +1,1 @@
+ALTER TABLE "session" ADD COLUMN "unread" boolean DEFAULT false NOT NULL;
