@@ -1,7 +1,129 @@
+import { useQuery } from "@tanstack/react-query";
+import { Link, useLocation, useParams } from "@tanstack/react-router";
+import { lazy, Suspense, useCallback, useEffect, useMemo, useState, useSyncExternalStore } from "react";
+import { NotFoundError, type SessionDto, type TurnDto } from "../../../sdk/src/index.ts";
+import { client } from "../api.ts";
+import { useEvents, useSession } from "../live/live.tsx";
+import { Empty } from "../ui/empty.tsx";
+import { Loading } from "../ui/loading.tsx";
+import { Problem } from "../ui/problem.tsx";
+import { allRows } from "./all-rows.ts";
+import { Conversation } from "./conversation.ts";
+import { ConversationList } from "./conversation-list.tsx";
+import { FoldProvider } from "./fold.tsx";
+import { FollowUp } from "./follow-up.tsx";
+import { Header } from "./header.tsx";
+import { SessionId } from "./items/file-link.tsx";
+import { PromptActions } from "./prompt-actions.ts";
+import { usePrompts } from "./use-prompts.ts";
+
+/** Not needed for the first look at the page. */
+const ForkDialog = lazy(() => import("./fork-dialog.tsx"));
+
+/** One session: its conversation as it happens, and what can be done with it. */
 export function SessionPage() {
+  const { id } = useParams({ from: "/s/$id/" });
+  const { data, error, refetch } = useQuery({
+    queryKey: ["session", id, "read"],
+    queryFn: ({ signal }) => client.sessions.retrieve(id, { signal }),
+  });
+  const session = useSession(id) ?? data;
+  if (error && (!data || error instanceof NotFoundError)) return <Missing error={error} onRetry={() => void refetch()} />;
+  if (!session) return <Loading what="the session" />;
+  // Another session is another page: nothing of this one stays.
+  return <Page key={id} session={session} turns={data?.messages ?? NO_TURNS} />;
+}
+
+const NO_TURNS: readonly TurnDto[] = [];
+
+function Missing({ error, onRetry }: { error: unknown; onRetry: () => void }) {
+  // An address that is no id is refused before it is looked up.
+  const unknown =
+    error instanceof NotFoundError || !/^[\da-f-]{36}$/i.test(location.pathname.split("/")[2] ?? "");
+  if (!unknown) return <Problem title="The session could not be read" error={error} onRetry={onRetry} />;
   return (
-    <div className="page">
-      <h1>Session</h1>
+    <Empty title="There is no such session">
+      <p>It was deleted, it belongs to somebody else, or the address is incomplete.</p>
+      <Link to="/">Go to the inbox</Link>
+    </Empty>
+  );
+}
+
+function Page({ session, turns }: { session: SessionDto; turns: readonly TurnDto[] }) {
+  const { id } = session;
+  const { said, loaded, failure, retry } = useConversation(id);
+  const { prompts, isSuccess, error, refetch, changed } = usePrompts(id, said);
+  const hash = useLocation({ select: (location) => location.hash });
+  const [forked, setForked] = useState<{ promptId: string | undefined }>();
+  useEffect(() => {
+    document.title = `${session.title} · prompt-backend`;
+  }, [session.title]);
+
+  const rows = useMemo(() => {
+    const own = new Set(prompts.map((prompt) => prompt.id));
+    const earlier = isSuccess ? turns.filter((turn) => !own.has(turn.prompt_id)) : NO_TURNS;
+    return allRows({ prompts, said, earlier: session.parent === null ? NO_TURNS : earlier });
+  }, [prompts, isSuccess, said, turns, session.parent]);
+  const actions = useMemo(
+    () => ({ fork: (promptId: string) => setForked({ promptId }), changed }),
+    [changed],
+  );
+  const busy = session.inboxStatus === "Pending" || session.inboxStatus === "Processing";
+
+  return (
+    <div className="session">
+      <Header session={session} prompts={prompts} onFork={() => setForked({ promptId: undefined })} />
+      {failure !== undefined || (error && !isSuccess) ? (
+        <Problem
+          title="The conversation could not be read"
+          error={failure ?? error}
+          onRetry={() => {
+            retry();
+            void refetch();
+          }}
+        />
+      ) : !isSuccess || (!loaded && rows.length === 0) ? (
+        <Loading what="the conversation" />
+      ) : rows.length === 0 ? (
+        <Empty title="Nothing has been asked yet">
+          <p>Write the first prompt below.</p>
+        </Empty>
+      ) : (
+        <SessionId value={id}>
+          <PromptActions.Provider value={actions}>
+            <FoldProvider>
+              <ConversationList rows={rows} hash={hash} />
+            </FoldProvider>
+          </PromptActions.Provider>
+        </SessionId>
+      )}
+      <FollowUp sessionId={id} busy={busy} onSent={changed} />
+      <Suspense>
+        {forked && (
+          <ForkDialog session={session} promptId={forked.promptId} onClose={() => setForked(undefined)} />
+        )}
+      </Suspense>
     </div>
   );
+}
+
+/** The conversation of a session, live. */
+function useConversation(id: string) {
+  const [conversation] = useState(
+    () =>
+      new Conversation(id, (after, signal) =>
+        client.events.session(id, { ...(after > 0 && { after }), signal }),
+      ),
+  );
+  const [attempt, setAttempt] = useState(0);
+  useEvents(conversation.apply);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: each attempt starts anew.
+  useEffect(() => {
+    const ended = new AbortController();
+    conversation.start(ended.signal);
+    return () => ended.abort();
+  }, [conversation, attempt]);
+  const snapshot = useSyncExternalStore(conversation.subscribe, conversation.getSnapshot);
+  const retry = useCallback(() => setAttempt((before) => before + 1), []);
+  return { ...snapshot, retry };
 }

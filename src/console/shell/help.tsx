@@ -25,6 +25,7 @@ const KEYS: readonly [group: string, keys: readonly [key: string, does: string][
   [
     "Session",
     [
+      ["j / k", "Next or previous prompt"],
       ["r", "Write a follow-up"],
       ["v", "Review the changes"],
       ["Ctrl Enter", "Send"],

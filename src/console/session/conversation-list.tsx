@@ -1,0 +1,170 @@
+import { useVirtualizer, type Virtualizer } from "@tanstack/react-virtual";
+import { memo, useEffect, useLayoutEffect, useRef, useState } from "react";
+import { useKeys } from "../shell/keys.ts";
+import { Button } from "../ui/button.tsx";
+import { Time } from "../ui/time.tsx";
+import { RowBoundary } from "./items/boundary.tsx";
+import { Outcome } from "./items/outcome.tsx";
+import { Prompt } from "./items/prompt.tsx";
+import { Said } from "./items/said.tsx";
+import { Prose } from "./markdown.tsx";
+import type { Row } from "./rows/row.ts";
+
+/** A guess at the height of a row, in pixels, until it is measured. */
+const GUESSES: Readonly<Partial<Record<Row["kind"], number>>> = {
+  prompt: 110,
+  text: 90,
+  tool: 150,
+  output: 120,
+  earlier: 120,
+};
+const OTHER_GUESS = 44;
+/** Whoever is this close to the end, in pixels, follows what comes. */
+const AT_END = 90;
+/** Rows rendered beyond each edge of what is seen. */
+const OVERSCAN = 6;
+
+/**
+ * The conversation. Only what is seen is in the page. Whoever is at its end stays there; elsewhere the place is kept, whatever
+ * comes or changes its height.
+ * @param hash of the page's address: `p-` and a prompt's id, or `m-` and the `seq` of a message.
+ */
+export function ConversationList({ rows, hash }: { rows: readonly Row[]; hash: string }) {
+  const scroller = useRef<HTMLDivElement>(null);
+  const [atEnd, setAtEnd] = useState(true);
+  const list = useVirtualizer<HTMLDivElement, HTMLDivElement>({
+    count: rows.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: (index) => GUESSES[rows[index]?.kind ?? "note"] ?? OTHER_GUESS,
+    getItemKey: (index) => rows[index]?.key ?? index,
+    anchorTo: "end",
+    followOnAppend: true,
+    scrollEndThreshold: AT_END,
+    overscan: OVERSCAN,
+    paddingStart: 16,
+    paddingEnd: 24,
+    onChange: (list) => setAtEnd(list.getDistanceFromEnd() <= AT_END),
+  });
+  useStart(list, rows, hash);
+  useLinks(list, rows, hash);
+  usePromptKeys(list, rows, scroller);
+  const marked = hash === "" ? -1 : indexOf(rows, hash);
+
+  return (
+    <div className="conversation">
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what cannot have the focus cannot be scrolled by keys. */}
+      <section className="conversation-scroll" ref={scroller} tabIndex={0} aria-label="Conversation">
+        <div className="conversation-rows" style={{ height: list.getTotalSize() }}>
+          {list.getVirtualItems().map(({ index, key, start }) => {
+            const row = rows[index];
+            if (!row) return null;
+            return (
+              <div
+                key={key}
+                ref={list.measureElement}
+                data-index={index}
+                className="row"
+                data-marked={index === marked}
+                style={{ transform: `translateY(${start}px)` }}
+              >
+                <RowBoundary row={row}>
+                  <OneRow row={row} />
+                </RowBoundary>
+              </div>
+            );
+          })}
+        </div>
+      </section>
+      {!atEnd && (
+        <Button className="to-end" onClick={() => list.scrollToEnd()}>
+          Jump to the newest ↓
+        </Button>
+      )}
+    </div>
+  );
+}
+
+type List = Virtualizer<HTMLDivElement, HTMLDivElement>;
+
+const OneRow = memo(function OneRow({ row }: { row: Row }) {
+  switch (row.kind) {
+    case "prompt":
+      return <Prompt row={row} number={row.prompt.seq} />;
+    case "outcome":
+      return <Outcome prompt={row.prompt} />;
+    case "earlier":
+      return (
+        <div className="said earlier" data-role={row.role}>
+          <p className="muted">
+            {row.role === "user" ? "Asked" : "Answered"} before the fork, <Time at={row.at} />
+          </p>
+          <Prose text={row.text} />
+        </div>
+      );
+    default:
+      return <Said row={row} />;
+  }
+});
+
+/** Starts at the end, unless the address names a place. */
+function useStart(list: List, rows: readonly Row[], hash: string): void {
+  const started = useRef(false);
+  useLayoutEffect(() => {
+    if (started.current || rows.length === 0) return;
+    started.current = true;
+    if (indexOf(rows, hash) === -1) list.scrollToEnd();
+  });
+}
+
+/** Goes to the place that the address names, as soon as it is there. */
+function useLinks(list: List, rows: readonly Row[], hash: string): void {
+  const done = useRef("");
+  useEffect(() => {
+    if (hash === "") done.current = "";
+    if (hash === "" || done.current === hash) return;
+    const index = indexOf(rows, hash);
+    if (index === -1) return;
+    done.current = hash;
+    list.scrollToIndex(index, { align: "start" });
+  }, [list, rows, hash]);
+}
+
+/** j and k: the next and the previous prompt. */
+function usePromptKeys(
+  list: List,
+  rows: readonly Row[],
+  scroller: React.RefObject<HTMLElement | null>,
+): void {
+  const go = (step: 1 | -1) => {
+    const offset = (list.scrollOffset ?? 0) + 1;
+    const first = list.getVirtualItemForOffset(offset)?.index ?? 0;
+    let index = first;
+    do index += step;
+    while (index >= 0 && index < rows.length && rows[index]?.kind !== "prompt");
+    // In the middle of a prompt's output, back means to its beginning.
+    if (step === 1 && index >= rows.length) {
+      list.scrollToEnd();
+      return;
+    }
+    if (index < 0) index = 0;
+    list.scrollToIndex(index, { align: "start" });
+    // It is rendered after the scrolling.
+    const id = rows[index]?.kind === "prompt" ? rows[index]?.key.slice("p-".length) : undefined;
+    requestAnimationFrame(() =>
+      requestAnimationFrame(() =>
+        scroller.current
+          ?.querySelector<HTMLElement>(`[data-prompt="${CSS.escape(id ?? "")}"]`)
+          ?.focus({ preventScroll: true }),
+      ),
+    );
+  };
+  useKeys({ j: () => go(1), k: () => go(-1) });
+}
+
+function indexOf(rows: readonly Row[], hash: string): number {
+  if (hash.startsWith("m-")) {
+    const seq = Number(hash.slice("m-".length));
+    return rows.findIndex((row) => "seq" in row && row.seq === seq);
+  }
+  return hash.startsWith("p-") ? rows.findIndex(({ key }) => key === hash) : -1;
+}

@@ -1,0 +1,152 @@
+import { useQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import type { ReactNode } from "react";
+import type { EffectDto, PromptDto, SessionDto } from "../../../sdk/src/index.ts";
+import { client } from "../api.ts";
+import { describe } from "../ui/problem.tsx";
+import { Time } from "../ui/time.tsx";
+import { figuresOf } from "./figures.ts";
+
+const MEMORY = {
+  fresh: "Fresh: there were no earlier prompts.",
+  resumed: "Resumed: the agent goes on with its own memory.",
+  replayed: "Replayed: its memory was lost, and it has read the conversation instead.",
+  cold: "Cold: it knows nothing of the earlier prompts.",
+} as const;
+
+/** All that is known of the session besides its conversation. */
+export function Details({ session, prompts }: { session: SessionDto; prompts: readonly PromptDto[] }) {
+  const latest = prompts.findLast(({ started_at: at }) => at !== null);
+  const peak = latest?.usage?.["peak_memory_bytes"];
+  return (
+    <dl className="details" id="session-details">
+      <Fact name="Target branch">
+        <code>{session.targetBranch}</code>
+      </Fact>
+      <Fact name="Created">
+        <Time at={session.createdAt} />
+      </Fact>
+      {session.parent !== null && (
+        <Fact name="Forked from">
+          <Link to="/s/$id" params={{ id: session.parent }}>
+            its original
+          </Link>
+        </Fact>
+      )}
+      {latest?.memory && (
+        <Fact name="Memory">
+          {MEMORY[latest.memory]} {latest.memory_reason}
+        </Fact>
+      )}
+      <Fact name="Sandbox">
+        {session.sbxConfig ? (
+          <>
+            {session.sbxConfig.provider} <code>{session.sbxConfig.id}</code>
+          </>
+        ) : (
+          "None is held now."
+        )}{" "}
+        <Isolation />
+      </Fact>
+      {peak !== undefined && (
+        <Fact name="Peak memory">
+          {Math.round(peak / 1_048_576).toLocaleString("en")} MiB, {latest?.usage?.["peak_processes"] ?? "?"}{" "}
+          processes
+        </Fact>
+      )}
+      <Fact name="Runs">
+        <ol className="runs">
+          {prompts
+            .filter(({ started_at: at }) => at !== null)
+            .map((prompt) => (
+              <li key={prompt.id}>
+                <a href={`#p-${prompt.id}`}>Prompt {prompt.seq}</a>{" "}
+                {[prompt.status, ...figuresOf(prompt)].join(" · ")}
+                {prompt.commit !== null && (
+                  <>
+                    {" "}
+                    at <code>{prompt.commit.slice(0, 10)}</code>
+                  </>
+                )}
+              </li>
+            ))}
+        </ol>
+        {latest === undefined && "None has started."}
+      </Fact>
+      <Effects session={session} />
+    </dl>
+  );
+}
+
+function Fact({ name, children }: { name: string; children: ReactNode }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
+  );
+}
+
+function Isolation() {
+  const { data } = useQuery({
+    queryKey: ["health-detail"],
+    queryFn: ({ signal }) => client.health.detail({ signal }),
+    staleTime: 60_000,
+  });
+  if (!data) return null;
+  const { isolated, detail } = data.isolation;
+  return (
+    <>
+      <span className="badge" data-tone={isolated ? "good" : "bad"}>
+        {isolated ? "isolated" : "not isolated"}
+      </span>{" "}
+      {detail}
+    </>
+  );
+}
+
+const NAMES = { push: "Push", pull_request: "Pull request", merge: "Merge" } as const;
+const TONES = { done: "good", failed: "bad", uncertain: "warn", intended: "info" } as const;
+
+/** What the service has done outside of itself. */
+function Effects({ session }: { session: SessionDto }) {
+  const { data, error } = useQuery({
+    queryKey: ["session", session.id, "effects"],
+    queryFn: ({ signal }) => client.sessions.listEffects(session.id, {}, { signal }),
+    select: (page) => page.data,
+  });
+  return (
+    <Fact name="Effects">
+      {error && describe(error).text}
+      {data?.length === 0 && "Nothing was pushed, and there is no pull request."}
+      {data && data.length > 0 && (
+        <ul className="effects">
+          {data.map((effect) => (
+            <Effect key={effect.id} effect={effect} />
+          ))}
+        </ul>
+      )}
+    </Fact>
+  );
+}
+
+function Effect({ effect }: { effect: EffectDto }) {
+  const { kind, status, target, result, updated_at: at } = effect;
+  return (
+    <li>
+      <span className="badge" data-tone={TONES[status]}>
+        {status}
+      </span>{" "}
+      {NAMES[kind]}{" "}
+      {result?.url !== undefined && /^https?:\/\//.test(result.url) ? (
+        <a href={result.url} target="_blank" rel="noopener noreferrer">
+          {target}
+        </a>
+      ) : (
+        target
+      )}{" "}
+      <Time at={at} className="muted" />
+      {result?.reason !== undefined && <p className="muted">{result.reason}</p>}
+    </li>
+  );
+}

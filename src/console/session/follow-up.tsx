@@ -1,0 +1,87 @@
+import { useState } from "react";
+import { client } from "../api.ts";
+import { useKeys } from "../shell/keys.ts";
+import { Button } from "../ui/button.tsx";
+import { complain } from "../ui/notify.ts";
+
+const keyOf = (sessionId: string) => `prompt-backend:follow-up:${sessionId}`;
+
+/** The box for the next prompt. What is written in it survives a reload, until it was sent. */
+export function FollowUp(options: { sessionId: string; busy: boolean; onSent: () => Promise<void> }) {
+  const { sessionId, busy, onSent } = options;
+  const [draft, setDraft] = useState(() => readDraft(sessionId));
+  const [sending, setSending] = useState(false);
+  const [box, setBox] = useState<HTMLTextAreaElement | null>(null);
+  useKeys({ r: () => box?.focus() });
+
+  const change = (text: string) => {
+    setDraft(text);
+    writeDraft(sessionId, text);
+  };
+  const send = async () => {
+    const content = draft.trim();
+    if (content === "" || sending) return;
+    setSending(true);
+    try {
+      await client.prompts.create({ session_id: sessionId, data: [{ type: "text", content }] });
+      change("");
+      await onSent();
+    } catch (error) {
+      void complain("The follow-up was not sent", error);
+    }
+    setSending(false);
+    box?.focus();
+  };
+
+  return (
+    <form
+      className="follow-up"
+      onSubmit={(event) => {
+        event.preventDefault();
+        void send();
+      }}
+    >
+      <label htmlFor="follow-up" className="visually-hidden">
+        Follow-up
+      </label>
+      <textarea
+        id="follow-up"
+        ref={setBox}
+        className="input"
+        rows={2}
+        placeholder={busy ? "Write the next prompt: it runs after those before it" : "Write a follow-up"}
+        value={draft}
+        readOnly={sending}
+        onChange={(event) => change(event.target.value)}
+        onKeyDown={(event) => {
+          if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+            event.preventDefault();
+            void send();
+          }
+          if (event.key === "Escape") box?.blur();
+        }}
+      />
+      <Button look="primary" type="submit" busy={sending} disabled={draft.trim() === ""} title="Ctrl Enter">
+        Send
+      </Button>
+    </form>
+  );
+}
+
+/** A browser may keep nothing: then the draft lives as long as the page. */
+function readDraft(sessionId: string): string {
+  try {
+    return localStorage.getItem(keyOf(sessionId)) ?? "";
+  } catch {
+    return "";
+  }
+}
+
+function writeDraft(sessionId: string, text: string): void {
+  try {
+    if (text === "") localStorage.removeItem(keyOf(sessionId));
+    else localStorage.setItem(keyOf(sessionId), text);
+  } catch {
+    // As above; also if it is full.
+  }
+}

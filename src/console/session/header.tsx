@@ -1,0 +1,119 @@
+import { useQuery } from "@tanstack/react-query";
+import { Link, useNavigate } from "@tanstack/react-router";
+import { useState } from "react";
+import type { PromptDto, SessionDto } from "../../../sdk/src/index.ts";
+import { client } from "../api.ts";
+import { useExpectation } from "../live/live.tsx";
+import { Icon } from "../shell/icons.tsx";
+import { useKeys } from "../shell/keys.ts";
+import { Button } from "../ui/button.tsx";
+import { complain, say } from "../ui/notify.ts";
+import { Details } from "./details.tsx";
+import { usageOf, usageWords } from "./figures.ts";
+import { Counts } from "./items/edit.tsx";
+import { stateOf } from "./state.ts";
+import { Title } from "./title.tsx";
+
+/** What the session is about and how it stands, and what can be done with it as a whole. */
+export function Header(options: { session: SessionDto; prompts: readonly PromptDto[]; onFork: () => void }) {
+  const { session, prompts, onFork } = options;
+  const [details, setDetails] = useState(false);
+  const state = stateOf(session);
+  return (
+    <header className="session-head">
+      <div className="session-line">
+        <Title session={session} />
+        <span className="badge" data-tone={state.tone} role="status">
+          {state.word}
+        </span>
+      </div>
+      <div className="session-line session-facts">
+        <span className="session-place">
+          <Icon name="branch" />
+          <span title={session.repo}>{session.repo}</span>
+          <span className="muted">·</span>
+          <code title={session.branch}>{session.branch}</code>
+        </span>
+        <span className="muted">{usageWords(usageOf(prompts)).join(" · ")}</span>
+        <Actions session={session} prompts={prompts} onFork={onFork} />
+        <Button
+          look="quiet"
+          aria-expanded={details}
+          aria-controls="session-details"
+          onClick={() => setDetails(!details)}
+        >
+          Details
+        </Button>
+      </div>
+      {session.waitingReason !== null && <p className="session-waiting">{session.waitingReason}</p>}
+      {details && <Details session={session} prompts={prompts} />}
+    </header>
+  );
+}
+
+function Actions({ session, prompts, onFork }: Parameters<typeof Header>[0]) {
+  const { id } = session;
+  const navigate = useNavigate();
+  useKeys({ v: () => void navigate({ to: "/s/$id/review", params: { id } }) });
+  const unfinished = prompts.some(({ status }) => status === "Queued" || status === "Running");
+  return (
+    <span className="session-actions">
+      {unfinished && <Cancel session={session} />}
+      <Link className="button" to="/s/$id/review" params={{ id }} title="v">
+        Review <Changes session={session} />
+      </Link>
+      {prompts.some(({ finished_at: at }) => at !== null) && <Button onClick={onFork}>Fork</Button>}
+      <Archive session={session} />
+    </span>
+  );
+}
+
+function Cancel({ session }: { session: SessionDto }) {
+  const expect = useExpectation();
+  const asked = session.cancellationStatus === "Requested";
+  const cancel = async () => {
+    expect(session.id, { cancellationStatus: "Requested" });
+    try {
+      await client.sessions.cancel(session.id);
+    } catch (error) {
+      expect(session.id, { cancellationStatus: session.cancellationStatus });
+      void complain("The session was not cancelled", error);
+    }
+  };
+  return (
+    <Button look="danger" busy={asked} onClick={cancel}>
+      {asked ? "Cancelling …" : "Cancel"}
+    </Button>
+  );
+}
+
+/** Archives with a way back; or takes the session up again. */
+function Archive({ session }: { session: SessionDto }) {
+  const expect = useExpectation();
+  const { id, uiStatus } = session;
+  const archived = uiStatus === "Archived";
+  const set = async (wanted: boolean) => {
+    expect(id, { uiStatus: wanted ? "Archived" : "NeedsReview" });
+    try {
+      await client.sessions.update(id, { ui_status: wanted ? "Archived" : "NeedsReview" });
+      if (wanted) void say("Archived", { label: "Undo", run: () => void set(false) });
+    } catch (error) {
+      expect(id, { uiStatus });
+      void complain(wanted ? "The session was not archived" : "The session was not unarchived", error);
+    }
+  };
+  return <Button onClick={() => set(!archived)}>{archived ? "Unarchive" : "Archive"}</Button>;
+}
+
+/** How many lines the session has changed; nothing while that is not known. */
+function Changes({ session }: { session: SessionDto }) {
+  const { data } = useQuery({
+    queryKey: ["session", session.id, "size", session.inboxStatus, session.updatedAt],
+    queryFn: ({ signal }) => client.sessions.diff(session.id, { context: 0 }, { signal, maxRetries: 0 }),
+    select: ({ additions, deletions }) => ({ additions, deletions }),
+    enabled: session.inboxStatus !== "Pending" && session.inboxStatus !== "Processing",
+    // Without work, or where the repository cannot be reached, the review says so.
+    retry: false,
+  });
+  return data ? <Counts added={data.additions} removed={data.deletions} /> : null;
+}

@@ -1,0 +1,68 @@
+import { memo } from "react";
+import { duration } from "../../ui/time.tsx";
+import { Fold, Output } from "../fold.tsx";
+import { Prose } from "../markdown.tsx";
+import { pretty } from "../rows/json.ts";
+import type { ResultRow, SaidRow } from "../rows/row.ts";
+import { Tool, ToolOutput } from "./tool.tsx";
+
+/** A part of what an agent has said or done. */
+export const Said = memo(function Said({ row }: { row: SaidRow }) {
+  return (
+    <div className="said" data-kind={row.kind} data-nested={row.nested} data-superseded={row.superseded}>
+      {row.superseded && <span className="visually-hidden">Of an attempt that was started over: </span>}
+      <Body row={row} />
+    </div>
+  );
+});
+
+function Body({ row }: { row: SaidRow }) {
+  switch (row.kind) {
+    case "text":
+      return <Prose text={row.text} />;
+    case "told":
+      return (
+        <Fold id={row.key} title={`Told to the agent: ${firstLine(row.text)}`}>
+          {() => <Prose text={row.text} />}
+        </Fold>
+      );
+    case "thinking":
+      return row.text === "" ? (
+        <p className="muted">Thinking, which the model does not show.</p>
+      ) : (
+        <Fold id={row.key} title={`Thinking: ${firstLine(row.text)}`}>
+          {() => <Prose text={row.text} />}
+        </Fold>
+      );
+    case "tool":
+      return <Tool row={row} />;
+    case "output":
+      return <ToolOutput row={row} />;
+    case "result":
+      return <Result row={row} />;
+    case "note":
+      return (
+        <Fold id={row.key} title={row.title}>
+          {() => <Output id={`${row.key}.json`} text={pretty(row.data)} label={row.title} />}
+        </Fold>
+      );
+  }
+}
+
+function Result({ row }: { row: ResultRow }) {
+  const { failed, text, turns, durationMs } = row;
+  const figures = [
+    turns !== undefined && `${turns} ${turns === 1 ? "turn" : "turns"}`,
+    durationMs !== undefined && duration(durationMs),
+  ].filter(Boolean);
+  return (
+    <>
+      <p className="muted">
+        {[failed ? "The agent ended with an error" : "The agent has finished", ...figures].join(" · ")}
+      </p>
+      {text !== undefined && text !== "" && <Output id={row.key} text={text} label="Error of the agent" />}
+    </>
+  );
+}
+
+const firstLine = (text: string): string => text.trim().split("\n", 1)[0]?.slice(0, 120) ?? "";
