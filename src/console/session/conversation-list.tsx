@@ -1,5 +1,5 @@
 import { useVirtualizer, type Virtualizer } from "@tanstack/react-virtual";
-import { memo, useEffect, useLayoutEffect, useRef, useState } from "react";
+import { memo, type RefObject, useEffect, useLayoutEffect, useRef, useState } from "react";
 import { useKeys } from "../shell/keys.ts";
 import { Button } from "../ui/button.tsx";
 import { Time } from "../ui/time.tsx";
@@ -19,8 +19,8 @@ const GUESSES: Readonly<Partial<Record<Row["kind"], number>>> = {
   earlier: 120,
 };
 const OTHER_GUESS = 44;
-/** Whoever is this close to the end, in pixels, follows what comes. */
-const AT_END = 90;
+/** Whoever is this close to the end, in pixels, is at the end. */
+const AT_END = 4;
 /** Rows rendered beyond each edge of what is seen. */
 const OVERSCAN = 6;
 
@@ -31,21 +31,17 @@ const OVERSCAN = 6;
  */
 export function ConversationList({ rows, hash }: { rows: readonly Row[]; hash: string }) {
   const scroller = useRef<HTMLDivElement>(null);
-  const [atEnd, setAtEnd] = useState(true);
   const list = useVirtualizer<HTMLDivElement, HTMLDivElement>({
     count: rows.length,
     getScrollElement: () => scroller.current,
     estimateSize: (index) => GUESSES[rows[index]?.kind ?? "note"] ?? OTHER_GUESS,
     getItemKey: (index) => rows[index]?.key ?? index,
     anchorTo: "end",
-    followOnAppend: true,
-    scrollEndThreshold: AT_END,
     overscan: OVERSCAN,
     paddingStart: 16,
     paddingEnd: 24,
-    onChange: (list) => setAtEnd(list.getDistanceFromEnd() <= AT_END),
   });
-  useStart(list, rows, hash);
+  const { follows, follow } = useEnd(list, rows, scroller, indexOf(rows, hash) === -1);
   useLinks(list, rows, hash);
   usePromptKeys(list, rows, scroller);
   const marked = hash === "" ? -1 : indexOf(rows, hash);
@@ -75,8 +71,8 @@ export function ConversationList({ rows, hash }: { rows: readonly Row[]; hash: s
           })}
         </div>
       </section>
-      {!atEnd && (
-        <Button className="to-end" onClick={() => list.scrollToEnd()}>
+      {!follows && (
+        <Button className="to-end" onClick={follow}>
           Jump to the newest ↓
         </Button>
       )}
@@ -106,14 +102,38 @@ const OneRow = memo(function OneRow({ row }: { row: Row }) {
   }
 });
 
-/** Starts at the end, unless the address names a place. */
-function useStart(list: List, rows: readonly Row[], hash: string): void {
-  const started = useRef(false);
+/**
+ * Whoever is at the end stays there, whatever comes, grows, or takes room beside the list: the last row is that of the prompt's
+ * outcome, and new ones come before it. Scrolling up ends that, scrolling to the end starts it.
+ * @param fromStart whether the page begins at the end.
+ */
+function useEnd(
+  list: List,
+  rows: readonly Row[],
+  scroller: RefObject<HTMLElement | null>,
+  fromStart: boolean,
+) {
+  const [follows, setFollows] = useState(fromStart);
+  useEffect(() => {
+    const element = scroller.current;
+    if (!element) return;
+    let before = element.scrollTop;
+    const scrolled = () => {
+      const { scrollTop, scrollHeight, clientHeight } = element;
+      if (scrollHeight - scrollTop - clientHeight <= AT_END) setFollows(true);
+      else if (scrollTop < before) setFollows(false);
+      before = scrollTop;
+    };
+    element.addEventListener("scroll", scrolled, { passive: true });
+    return () => element.removeEventListener("scroll", scrolled);
+  }, [scroller]);
+  const size = list.getTotalSize();
+  const room = list.scrollRect?.height;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: these are what moves the end.
   useLayoutEffect(() => {
-    if (started.current || rows.length === 0) return;
-    started.current = true;
-    if (indexOf(rows, hash) === -1) list.scrollToEnd();
-  });
+    if (follows) list.scrollToEnd();
+  }, [follows, rows, size, room]);
+  return { follows, follow: () => setFollows(true) };
 }
 
 /** Goes to the place that the address names, as soon as it is there. */
@@ -130,11 +150,7 @@ function useLinks(list: List, rows: readonly Row[], hash: string): void {
 }
 
 /** j and k: the next and the previous prompt. */
-function usePromptKeys(
-  list: List,
-  rows: readonly Row[],
-  scroller: React.RefObject<HTMLElement | null>,
-): void {
+function usePromptKeys(list: List, rows: readonly Row[], scroller: RefObject<HTMLElement | null>): void {
   const go = (step: 1 | -1) => {
     const offset = (list.scrollOffset ?? 0) + 1;
     const first = list.getVirtualItemForOffset(offset)?.index ?? 0;

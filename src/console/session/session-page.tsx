@@ -28,7 +28,8 @@ export function SessionPage() {
     queryFn: ({ signal }) => client.sessions.retrieve(id, { signal }),
   });
   const session = useSession(id) ?? data;
-  if (error && (!data || error instanceof NotFoundError)) return <Missing error={error} onRetry={() => void refetch()} />;
+  if (error && (!data || error instanceof NotFoundError))
+    return <Missing error={error} onRetry={() => void refetch()} />;
   if (!session) return <Loading what="the session" />;
   // Another session is another page: nothing of this one stays.
   return <Page key={id} session={session} turns={data?.messages ?? NO_TURNS} />;

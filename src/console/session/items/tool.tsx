@@ -43,7 +43,7 @@ export const ToolOutput = memo(function ToolOutput({ row }: { row: OutputRow }) 
 });
 
 function State({ result }: { result: ToolResult | undefined }) {
-  if (!result) return <span className="tool-state">running or without a result</span>;
+  if (!result) return <span className="tool-state">no result yet</span>;
   return result.failed ? (
     <span className="badge" data-tone="bad">
       failed
