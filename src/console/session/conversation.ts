@@ -1,14 +1,20 @@
 import type { MessageDto, SessionEvent, UserEvent } from "../../../sdk/src/index.ts";
+import { isAway } from "../queries.ts";
 import { PromptRows } from "./rows/prompt-rows.ts";
 import type { SaidRow } from "./rows/row.ts";
 
-/** Reads a session's messages after a `seq`, and then the session itself: by then all that existed has come. */
-export type ReadAfter = (seq: number, signal: AbortSignal) => AsyncIterable<SessionEvent>;
+/** Where a conversation is read. */
+export interface ConversationSource {
+  /** The messages of a prompt, in order: the fastest way to read many. */
+  ofPrompt(promptId: string, signal: AbortSignal): AsyncIterable<MessageDto>;
+  /** The session's messages after a `seq`, in order, and then the session itself: by then all that existed has come. */
+  after(seq: number, signal: AbortSignal): AsyncIterable<SessionEvent>;
+}
 
 export interface ConversationSnapshot {
   /** The rows of what was said, by prompt. */
   said: ReadonlyMap<string, readonly SaidRow[]>;
-  /** What existed when the page was opened has been read. */
+  /** What existed at the start has been read. */
   loaded: boolean;
   /** Why no more can be read. */
   failure: unknown;
@@ -17,6 +23,8 @@ export interface ConversationSnapshot {
 /** Milliseconds between two updates of the page: one frame; while the past is read, less often. */
 const FRAME_MS = 16;
 const WHILE_LOADING_MS = 250;
+/** While the service is away, reading is tried again after this time. */
+const RETRY_MS = 1_000;
 
 /**
  * The conversation of one session, live: what has been said is read once, and joined by `seq` with what the user's stream
@@ -25,24 +33,23 @@ const WHILE_LOADING_MS = 250;
  */
 export class Conversation {
   readonly #sessionId: string;
-  readonly #readAfter: ReadAfter;
+  readonly #source: ConversationSource;
   readonly #prompts = new Map<string, PromptRows>();
-  /** All messages up to this `seq` are known, but those that were deleted. */
-  #last = 0;
+  /** All messages up to this `seq` are known, but those that were deleted. Undefined: the past has not been read. */
+  #last: number | undefined;
   /** Told by the stream, behind a gap or while reading. */
   #later: MessageDto[] = [];
   #reading = false;
   #readAgain = false;
-  #signal: AbortSignal | undefined;
+  #start: { promptIds: readonly string[]; signal: AbortSignal } | undefined;
   #snapshot: ConversationSnapshot = { said: new Map(), loaded: false, failure: undefined };
-  #loaded = false;
   #failure: unknown;
   #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #listeners = new Set<() => void>();
 
-  constructor(sessionId: string, readAfter: ReadAfter) {
+  constructor(sessionId: string, source: ConversationSource) {
     this.#sessionId = sessionId;
-    this.#readAfter = readAfter;
+    this.#source = source;
   }
 
   readonly subscribe = (listener: () => void): (() => void) => {
@@ -51,78 +58,96 @@ export class Conversation {
   };
   readonly getSnapshot = (): ConversationSnapshot => this.#snapshot;
 
-  /** Reads what is missing, and goes on to do so until the signal is aborted. */
-  start(signal: AbortSignal): void {
-    this.#signal = signal;
+  /**
+   * Reads what is missing, and goes on to do so until the signal is aborted.
+   * @param promptIds those that exist, in their order. The newest is read first, since it is seen first.
+   */
+  start(promptIds: readonly string[], signal: AbortSignal): void {
+    this.#start = { promptIds, signal };
     this.#reading = false;
-    this.#catchUp();
+    this.#read();
   }
 
   /** Takes an event of the user's stream. */
   readonly apply = (event: UserEvent): void => {
-    // The stream was opened anew, perhaps by another tab, which may have heard less than this one wants to know.
-    if (event.event === "ready") this.#catchUp();
+    // The stream was opened anew, perhaps by another tab, and may have missed what came before.
+    if (event.event === "ready") this.#read();
     if (event.event !== "message" || event.data.session_id !== this.#sessionId) return;
-    if (event.data.seq <= this.#last) return;
-    if (!this.#reading && event.data.seq === this.#last + 1) {
+    if (!this.#reading && this.#last !== undefined && event.data.seq <= this.#last + 1) {
       this.#accept(event.data);
       return;
     }
     this.#later.push(event.data);
-    if (!this.#reading) this.#catchUp();
+    this.#read();
   };
 
-  #catchUp(): void {
-    const signal = this.#signal;
-    if (!signal || signal.aborted) return;
+  /** One reading at a time: another one that is wanted meanwhile follows. */
+  #read(): void {
+    if (!this.#start || this.#start.signal.aborted) return;
     this.#readAgain = this.#reading;
     if (this.#reading) return;
     this.#reading = true;
-    void this.#read(signal).then(
-      () => this.#ended(signal),
-      (error: unknown) => {
-        if (signal.aborted) return;
-        this.#failure = error;
-        this.#ended(signal);
-      },
+    const { promptIds, signal } = this.#start;
+    const reading =
+      this.#last === undefined ? this.#readPast(promptIds, signal) : this.#readAfter(this.#last, signal);
+    void reading.then(
+      () => this.#ended(signal, undefined),
+      (error: unknown) => this.#ended(signal, error),
     );
   }
 
-  async #read(signal: AbortSignal): Promise<void> {
+  async #readPast(promptIds: readonly string[], signal: AbortSignal): Promise<void> {
+    let last: number | undefined;
+    for (const promptId of promptIds.toReversed()) {
+      for await (const message of this.#source.ofPrompt(promptId, signal)) this.#add(message);
+      // What is written later has a higher number, whichever prompt it is for.
+      last ??= this.#prompts.get(promptId)?.last;
+      if (signal.aborted) return;
+    }
+    this.#last = last ?? 0;
+  }
+
+  async #readAfter(seq: number, signal: AbortSignal): Promise<void> {
     // The stream goes on for ever: this ends it.
     const end = new AbortController();
     try {
-      for await (const event of this.#readAfter(this.#last, AbortSignal.any([signal, end.signal]))) {
+      for await (const event of this.#source.after(seq, AbortSignal.any([signal, end.signal]))) {
         if (signal.aborted || event.event !== "message") break;
-        if (event.data.seq > this.#last) this.#accept(event.data);
+        this.#accept(event.data);
       }
-      if (!signal.aborted) this.#failure = undefined;
     } finally {
       end.abort();
     }
   }
 
-  #ended(signal: AbortSignal): void {
+  #ended(signal: AbortSignal, failure: unknown): void {
     if (signal.aborted) return;
     this.#reading = false;
-    this.#loaded = true;
+    if (isAway(failure)) setTimeout(() => this.#read(), RETRY_MS);
+    else this.#failure = failure;
     const later = this.#later.sort((a, b) => a.seq - b.seq);
     this.#later = [];
+    for (const message of later) {
+      if (this.#last !== undefined && message.seq <= this.#last + 1) this.#accept(message);
+      else this.#later.push(message);
+    }
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    for (const message of later) {
-      if (message.seq === this.#last + 1) this.#accept(message);
-      else if (message.seq > this.#last) this.#later.push(message);
-    }
     this.#changed();
     // The one behind the gap is stored by now, so that reading again leads at least to it.
-    if (this.#failure === undefined && (this.#readAgain || this.#later.length > 0)) this.#catchUp();
+    if (failure === undefined && (this.#readAgain || this.#later.length > 0)) this.#read();
   }
 
   #accept(message: MessageDto): void {
-    this.#last = message.seq;
+    this.#last = Math.max(this.#last ?? 0, message.seq);
+    this.#add(message);
+  }
+
+  /** A message that is known already changes nothing. */
+  #add(message: MessageDto): void {
     const prompt = this.#prompts.get(message.prompt_id) ?? new PromptRows();
     this.#prompts.set(message.prompt_id, prompt);
+    if (message.seq <= prompt.last) return;
     prompt.add(message);
     this.#changed();
   }
@@ -134,10 +159,10 @@ export class Conversation {
         this.#timer = undefined;
         for (const prompt of this.#prompts.values()) prompt.commit();
         const said = new Map([...this.#prompts].map(([id, { rows }]) => [id, rows]));
-        this.#snapshot = { said, loaded: this.#loaded, failure: this.#failure };
+        this.#snapshot = { said, loaded: this.#last !== undefined, failure: this.#failure };
         for (const listener of this.#listeners) listener();
       },
-      this.#loaded ? FRAME_MS : WHILE_LOADING_MS,
+      this.#last === undefined ? WHILE_LOADING_MS : FRAME_MS,
     );
   }
 }

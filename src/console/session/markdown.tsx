@@ -37,7 +37,7 @@ const LINK = /^(?:https?|mailto):/i;
 const IMAGE = /^data:image\/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+$/;
 
 /** "": no link at all. */
-export function safeUrl(url: string): string {
+function safeUrl(url: string): string {
   if (IMAGE.test(url)) return url;
   return LINK.test(url) && URL.canParse(url) ? url : "";
 }

@@ -1,7 +1,16 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useLocation, useParams } from "@tanstack/react-router";
-import { lazy, Suspense, useCallback, useEffect, useMemo, useState, useSyncExternalStore } from "react";
-import { NotFoundError, type SessionDto, type TurnDto } from "../../../sdk/src/index.ts";
+import {
+  lazy,
+  Suspense,
+  useCallback,
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+  useSyncExternalStore,
+} from "react";
+import { NotFoundError, type PromptDto, type SessionDto, type TurnDto } from "../../../sdk/src/index.ts";
 import { client } from "../api.ts";
 import { useEvents, useSession } from "../live/live.tsx";
 import { Empty } from "../ui/empty.tsx";
@@ -15,7 +24,7 @@ import { FollowUp } from "./follow-up.tsx";
 import { Header } from "./header.tsx";
 import { SessionId } from "./items/file-link.tsx";
 import { PromptActions } from "./prompt-actions.ts";
-import { usePrompts } from "./use-prompts.ts";
+import { usePrompts, useSpeaking } from "./use-prompts.ts";
 
 /** Not needed for the first look at the page. */
 const ForkDialog = lazy(() => import("./fork-dialog.tsx"));
@@ -52,8 +61,9 @@ function Missing({ error, onRetry }: { error: unknown; onRetry: () => void }) {
 
 function Page({ session, turns }: { session: SessionDto; turns: readonly TurnDto[] }) {
   const { id } = session;
-  const { said, loaded, failure, retry } = useConversation(id);
-  const { prompts, isSuccess, error, refetch, changed } = usePrompts(id, said);
+  const { prompts, isSuccess, error, refetch, changed } = usePrompts(id);
+  const { said, loaded, failure, retry } = useConversation(id, isSuccess ? prompts : undefined);
+  useSpeaking({ prompts, said, changed });
   const hash = useLocation({ select: (location) => location.hash });
   const [forked, setForked] = useState<{ promptId: string | undefined }>();
   useEffect(() => {
@@ -74,7 +84,7 @@ function Page({ session, turns }: { session: SessionDto; turns: readonly TurnDto
   return (
     <div className="session">
       <Header session={session} prompts={prompts} onFork={() => setForked({ promptId: undefined })} />
-      {failure !== undefined || (error && !isSuccess) ? (
+      {(failure !== undefined && !loaded) || (error && !isSuccess) ? (
         <Problem
           title="The conversation could not be read"
           error={failure ?? error}
@@ -108,23 +118,31 @@ function Page({ session, turns }: { session: SessionDto; turns: readonly TurnDto
   );
 }
 
-/** The conversation of a session, live. */
-function useConversation(id: string) {
+/** The conversation of a session, live. @param prompts undefined while they are not known. */
+function useConversation(id: string, prompts: readonly PromptDto[] | undefined) {
   const [conversation] = useState(
     () =>
-      new Conversation(id, (after, signal) =>
-        client.events.session(id, { ...(after > 0 && { after }), signal }),
-      ),
+      new Conversation(id, {
+        ofPrompt: (promptId, signal) => client.messages.list(promptId, { limit: PAGE }, { signal }),
+        after: (seq, signal) => client.events.session(id, { after: seq, signal }),
+      }),
   );
   const [attempt, setAttempt] = useState(0);
   useEvents(conversation.apply);
+  const latest = useRef(prompts);
+  latest.current = prompts;
+  const ready = prompts !== undefined;
   // biome-ignore lint/correctness/useExhaustiveDependencies: each attempt starts anew.
   useEffect(() => {
+    if (!ready) return;
     const ended = new AbortController();
-    conversation.start(ended.signal);
+    conversation.start(latest.current?.map((prompt) => prompt.id) ?? [], ended.signal);
     return () => ended.abort();
-  }, [conversation, attempt]);
+  }, [conversation, ready, attempt]);
   const snapshot = useSyncExternalStore(conversation.subscribe, conversation.getSnapshot);
   const retry = useCallback(() => setAttempt((before) => before + 1), []);
   return { ...snapshot, retry };
 }
+
+/** Most messages of a page. */
+const PAGE = 500;

@@ -7,7 +7,7 @@ import { useEvents } from "../live/live.tsx";
 const NONE: readonly PromptDto[] = [];
 
 /** The prompts of a session in their order, read again whenever the stream tells that something of it has changed. */
-export function usePrompts(sessionId: string, spokenFor: ReadonlyMap<string, unknown>) {
+export function usePrompts(sessionId: string) {
   const queries = useQueryClient();
   const query = useQuery({
     queryKey: ["session", sessionId, "prompts"],
@@ -30,12 +30,21 @@ export function usePrompts(sessionId: string, spokenFor: ReadonlyMap<string, unk
       [changed, sessionId],
     ),
   );
-  // A prompt that speaks has been started.
-  const latest = [...spokenFor.keys()].at(-1);
-  const known = prompts.find(({ id }) => id === latest);
-  const isBehind = latest !== undefined && (!known || known.status === "Queued");
+  return { ...query, prompts, changed };
+}
+
+/** A prompt that speaks has been started: what is known of it is read again, if it says otherwise. */
+export function useSpeaking(options: {
+  prompts: readonly PromptDto[];
+  said: ReadonlyMap<string, unknown>;
+  changed: () => Promise<void>;
+}): void {
+  const { prompts, said, changed } = options;
+  const isBehind = [...said.keys()].some((promptId) => {
+    const known = prompts.find(({ id }) => id === promptId);
+    return !known || (known.status === "Queued" && known.started_at === null);
+  });
   useEffect(() => {
     if (isBehind) void changed();
   }, [isBehind, changed]);
-  return { ...query, prompts, changed };
 }

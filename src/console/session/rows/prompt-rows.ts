@@ -12,6 +12,8 @@ type Base = Pick<SaidRow, "promptId" | "seq" | "at" | "superseded" | "nested">;
  */
 export class PromptRows {
   rows: readonly SaidRow[] = [];
+  /** `seq` of the last message; 0 without messages. */
+  last = 0;
   #rows: SaidRow[] = [];
   /** Where the call of each tool is, by its id. */
   readonly #calls = new Map<string, number>();
@@ -23,6 +25,7 @@ export class PromptRows {
   /** Messages come in the order of their `seq`. */
   add(message: MessageDto): void {
     this.#changed = true;
+    this.last = message.seq;
     if (message.attempt > this.#attempt) {
       if (this.#attempt > 0) this.#supersede();
       this.#attempt = message.attempt;
@@ -44,12 +47,10 @@ export class PromptRows {
       this.#push(base, { kind: "note", title: "Empty message", data: message.data });
   }
 
-  /** Takes over what was added. @returns whether there was something. */
-  commit(): boolean {
-    if (!this.#changed) return false;
+  /** Takes what was added over into `rows`. */
+  commit(): void {
+    if (this.#changed) this.rows = this.#rows.slice();
     this.#changed = false;
-    this.rows = this.#rows.slice();
-    return true;
   }
 
   #addEvent(data: JsonObject, base: Base): void {
