@@ -2,7 +2,8 @@
  * The agent seam: what the runner needs to know about a coding agent. An agent is a program that runs in a sandbox,
  * reads the prompt from stdin, and prints lines. Nothing here starts a process.
  */
-export type AgentName = "claude" | "command" | "demo";
+export const AGENT_NAMES = ["claude", "command", "demo"] as const;
+export type AgentName = (typeof AGENT_NAMES)[number];
 
 export interface AgentRequest {
   /** The prompt's text, as the agent reads it. */

@@ -11,6 +11,8 @@ export interface ChosenAgent {
   why: string;
   /** Set: the agent's program is not installed, and runs fail with this sentence until it is. */
   missing: string | undefined;
+  /** Why it is the demo, the part of a sentence, which everybody may read. Null: it is not. */
+  whyDemo: string | null;
 }
 
 type AgentConfig = Pick<
@@ -30,6 +32,7 @@ export function chooseAgent({ config }: { config: AgentConfig }): ChosenAgent {
       agent: createCommandAgent({ argv: agentCommand, program, missing, needsModel }),
       why: `The agent is ${name} (AGENT=command).`,
       missing: program() ? undefined : missing,
+      whyDemo: null,
     };
   }
   const program = () => findProgram(claudePath ?? "claude", path);
@@ -43,12 +46,14 @@ export function chooseAgent({ config }: { config: AgentConfig }): ChosenAgent {
       agent: createClaudeAgent({ program, missing, model: claudeModel }),
       why: `The agent is Claude Code (${why})${found ? ` at ${found.path}` : ""}.`,
       missing: found ? undefined : missing,
+      whyDemo: null,
     };
   }
   const lacking = [
     anthropicApiKey ? "" : "ANTHROPIC_API_KEY is not set",
     found ? "" : "Claude Code was not found",
   ];
-  const why = agent === "demo" ? "AGENT=demo" : lacking.filter(Boolean).join(" and ");
-  return { agent: createDemoAgent(), why: `The agent is the built-in demo (${why}).`, missing: undefined };
+  const whyDemo = agent === "demo" ? "AGENT=demo" : lacking.filter(Boolean).join(" and ");
+  const why = `The agent is the built-in demo (${whyDemo}).`;
+  return { agent: createDemoAgent(), why, missing: undefined, whyDemo };
 }

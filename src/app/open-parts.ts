@@ -42,6 +42,8 @@ export interface Parts {
   hub: Hub | undefined;
   metrics: Metrics;
   agent: Agent;
+  /** Null: it is not the demo. */
+  whyDemo: string | null;
   sandboxes: SandboxProvider;
   forges: Forges;
   /** What other commands on this DATA_DIR are told; its `url` is set once the server listens. */
@@ -85,7 +87,7 @@ export async function openParts(options: ServiceOptions, stack: ReleaseStack): P
     logger.info("metrics server listening", { url: `${listening.url}/metrics` });
   }
 
-  const { agent, why, missing } = chooseAgent({ config });
+  const { agent, why, missing, whyDemo } = chooseAgent({ config });
   const sandboxes = await unlessAborted(openSandboxes({ config, logger }), signal);
   if (tasks.includes("prompt-runner")) {
     logger.info(why);
@@ -96,7 +98,8 @@ export async function openParts(options: ServiceOptions, stack: ReleaseStack): P
     else if (!isolated) logger.warn(`AGENTS RUN WITHOUT ISOLATION: ${detail}`);
     else if (lacking.length > 0) logger.warn(`AGENTS RUN WITHOUT FULL ISOLATION: ${detail}`);
   }
-  return { database, hub, metrics, agent, sandboxes, forges: openForges(config.forges), status };
+  const forges = openForges(config.forges);
+  return { database, hub, metrics, agent, whyDemo, sandboxes, forges, status };
 }
 
 /** Ends the start-up if it was aborted; a signal that arrived while the event loop was busy is handled first. */

@@ -20,7 +20,7 @@ import type { ReleaseStack } from "./release-stack.ts";
  */
 export async function startServer(
   { config, logger, version, tasks }: ServiceOptions,
-  { database, metrics, agent, sandboxes, forges, hub }: Parts & { hub: NonNullable<Parts["hub"]> },
+  { database, metrics, agent, whyDemo, sandboxes, forges, hub }: Parts & { hub: NonNullable<Parts["hub"]> },
   stack: ReleaseStack,
 ): Promise<string> {
   const redis = config.redisUrl === undefined ? undefined : openRedis(config.redisUrl.reveal(), logger);
@@ -44,6 +44,7 @@ export async function startServer(
       logger,
       onSignIn: signIns.record,
     }),
+    setup: { agent: { name: agent.name, reason: whyDemo }, embedded: database.kind === "embedded" },
     health: () => ({
       version,
       agent: agent.name,

@@ -27,6 +27,7 @@ export async function printedOpenApi(version: string): Promise<string> {
     forges: openForges([]),
     config: readConfig({}),
     verifier: { verify: nobody, isTrusted: nobody },
+    setup: { agent: { name: "demo", reason: null }, embedded: false },
     health: () => ({
       version,
       agent: "",

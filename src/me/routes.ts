@@ -1,6 +1,8 @@
 import { Elysia, t } from "elysia";
+import { AGENT_NAMES, type AgentName } from "../agents/agent.ts";
 import { isUnchanged, weakEtag } from "../api/etag.ts";
 import {
+  enumOf,
   errorResponses,
   NotModified,
   nullable,
@@ -30,16 +32,39 @@ const meModels = {
         examples: [100],
       }),
     }),
+    agent: t.Object({
+      name: enumOf(AGENT_NAMES, {
+        description: "What answers prompts: Claude Code, the operator's own program, or the built-in demo",
+        examples: ["claude"],
+      }),
+      reason: nullable(
+        t.String({
+          description: "Why it is the demo; null: it is not",
+          examples: ["ANTHROPIC_API_KEY is not set"],
+        }),
+      ),
+    }),
+    embedded: t.Boolean({
+      description: "The database is in the service's own process, which needs nothing else",
+      examples: [false],
+    }),
   }),
 };
 
-/** The current user: name, e-mail, roles, the token's expiry, limits and how much of them is used. */
+/** What a newcomer's first page must know of the service. Every user may read it: no secrets, no paths. */
+export interface Setup {
+  agent: { name: AgentName; reason: string | null };
+  embedded: boolean;
+}
+
+/** The current user: name, e-mail, roles, the token's expiry, limits and how much of them is used; and the service's setup. */
 export function meRoutes(options: {
   orm: Orm;
   guard: Guard;
+  setup: Setup;
   config: Pick<Config, "auth" | "maxUnfinishedPrompts" | "rateLimitPerMinute">;
 }) {
-  const { orm, guard, config } = options;
+  const { orm, guard, setup, config } = options;
   const perMinute = config.auth.mode === "none" ? 0 : config.rateLimitPerMinute;
   return new Elysia()
     .use(guard)
@@ -59,6 +84,7 @@ export function meRoutes(options: {
             requests_per_minute: perMinute || null,
             max_unfinished_prompts: config.maxUnfinishedPrompts,
           },
+          ...setup,
         };
         return isUnchanged(context, weakEtag(me)) ? status(304, undefined) : me;
       },

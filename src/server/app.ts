@@ -15,7 +15,7 @@ import type { Hub } from "../live/hub.ts";
 import { liveRoutes } from "../live/routes.ts";
 import { ticketRoutes } from "../live/ticket-routes.ts";
 import { redeemTicket } from "../live/ticket-store.ts";
-import { meRoutes } from "../me/routes.ts";
+import { meRoutes, type Setup } from "../me/routes.ts";
 import { messageRoutes } from "../messages/routes.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Metrics } from "../observability/metrics.ts";
@@ -49,6 +49,7 @@ export interface AppOptions {
   reviews: Reviews;
   forges: Forges;
   health: () => HealthDetail;
+  setup: Setup;
   /** Rejects while the queue cannot be reached; undefined where the queue is the database. */
   queueAlive?: (() => Promise<unknown>) | undefined;
   /** Why prompts wait that this process would run; undefined where it runs none. */
@@ -105,7 +106,7 @@ export function createApp(options: AppOptions) {
         guard: detailGuard,
       }),
     )
-    .use(meRoutes({ orm, config, guard }))
+    .use(meRoutes({ orm, config, guard, setup: options.setup }))
     .use(sessionRoutes({ orm, config, guard, reviews: options.reviews }))
     .use(provenanceRoutes({ orm, guard, publicKey: options.publicKey }))
     .use(effectRoutes({ orm, guard }))

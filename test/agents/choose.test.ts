@@ -16,9 +16,9 @@ describe("chooseAgent and findProgram", () => {
     const claude = join(fixture.paths.home, "claude");
     await Bun.write(claude, "#!/bin/sh\n");
     const here = { ...NOTHING, path: `${fixture.paths.home}:/nowhere` };
-    expect(chooseAgent({ config: here }).why).toMatch(
-      /demo.*ANTHROPIC_API_KEY is not set and Claude Code was not/,
-    );
+    const demo = chooseAgent({ config: here });
+    expect(demo.why).toMatch(/demo.*ANTHROPIC_API_KEY is not set and Claude Code was not/);
+    expect(demo.whyDemo).toBe("ANTHROPIC_API_KEY is not set and Claude Code was not found");
     expect(chooseAgent({ config: { ...here, anthropicApiKey: new Secret("k") } }).why).toMatch(
       /demo.*\(Claude Code was not/,
     );
@@ -27,9 +27,9 @@ describe("chooseAgent and findProgram", () => {
     const chosen = chooseAgent({ config: { ...here, anthropicApiKey: new Secret("k") } });
     expect([chosen.agent.name, chosen.missing]).toEqual(["claude", undefined]);
     expect(chosen.why).toContain(claude);
-    expect(
-      chooseAgent({ config: { ...here, anthropicApiKey: new Secret("k"), agent: "demo" } }).agent.name,
-    ).toBe("demo");
+    expect(chosen.whyDemo).toBeNull();
+    const wanted = chooseAgent({ config: { ...here, anthropicApiKey: new Secret("k"), agent: "demo" } });
+    expect([wanted.agent.name, wanted.whyDemo]).toEqual(["demo", "AGENT=demo"]);
   });
 
   test("AGENT=claude is chosen even without its program, and reports what is missing and where", () => {

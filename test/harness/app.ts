@@ -69,6 +69,7 @@ function newApp({ env = {}, ...options }: Partial<AppOptions> & { env?: Record<s
     version: "0",
     publicKey: () => undefined,
     verifier: nameIsToken,
+    setup: { agent: { name: "claude", reason: null }, embedded: false },
     health: () => ({
       version: "0",
       agent: "",

@@ -46,6 +46,7 @@ export async function realApp() {
       version: "1.2.3",
       publicKey: () => openSigningKey(config).publicKey,
       verifier: createVerifier({ config: config.auth, dataDir }),
+      setup: { agent: { name: "demo", reason: "AGENT=demo" }, embedded: true },
       health: () => ({
         version: "1.2.3",
         agent: "demo",

@@ -16,6 +16,8 @@ describeEachDatabase("GET /me", (database) => {
       roles: [],
       expires_at: "2100-01-01T00:00:00.000Z",
       limits: { unfinished_prompts: 3, requests_per_minute: 6000, max_unfinished_prompts: 7 },
+      agent: { name: "claude", reason: null },
+      embedded: false,
     });
     expect((await ask(app, "admin", "GET", "/me")).body).toMatchObject({
       roles: ["admin"],
