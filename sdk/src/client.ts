@@ -8,6 +8,7 @@ import { DeadLetters } from "./resources/dead-letters.js";
 import { Events } from "./resources/events.js";
 import { Messages } from "./resources/messages.js";
 import { Prompts } from "./resources/prompts.js";
+import { Repositories } from "./resources/repositories.js";
 import { Health, Me, Webhooks } from "./resources/service.js";
 import { Sessions } from "./resources/sessions.js";
 import { createTransport, placeToken, type TokenSource } from "./transport.js";
@@ -45,6 +46,7 @@ export class PromptBackend {
   readonly events: Events;
   readonly deadLetters: DeadLetters;
   readonly audit: Audit;
+  readonly repositories: Repositories;
   readonly me: Me;
   readonly health: Health;
   readonly webhooks: Webhooks;
@@ -61,6 +63,7 @@ export class PromptBackend {
     this.comments = new Comments(core);
     this.deadLetters = new DeadLetters(core);
     this.audit = new Audit(core);
+    this.repositories = new Repositories(core);
     this.me = new Me(core);
     this.health = new Health(core);
     this.webhooks = new Webhooks(core);

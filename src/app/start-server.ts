@@ -3,13 +3,16 @@ import { openSignIns } from "../audit/sign-ins.ts";
 import { createVerifier } from "../auth/verify.ts";
 import { findSigningKey } from "../provenance/key.ts";
 import { openRedis } from "../queue/redis.ts";
+import { openRepositories } from "../repositories/repositories.ts";
 import { openReviews } from "../review/reviews.ts";
+import { exampleRepository } from "../sandboxes/example-repository.ts";
 import { createApp } from "../server/app.ts";
 import { withCompression } from "../server/compression.ts";
 import { replyHeaders } from "../server/headers.ts";
 import { listen } from "../server/listen.ts";
 import { createRateLimits } from "../server/rate-limits.ts";
 import { withTimeLimit } from "../server/time-limit.ts";
+import { messageOf } from "../shared/errors.ts";
 import type { Parts, ServiceOptions } from "./open-parts.ts";
 import type { ReleaseStack } from "./release-stack.ts";
 
@@ -31,9 +34,16 @@ export async function startServer(
   stack.add("refused requests", () => refusals.close());
   const reviews = openReviews({ orm: database.orm, sandboxes });
   stack.add("reviews", () => reviews.close());
+  const repositories = openRepositories({ orm: database.orm, config, forges, sandboxes });
+  stack.add("repositories", () => repositories.close());
+  if (database.kind === "embedded" && config.auth.mode !== "oidc")
+    await exampleRepository(config).catch((error: unknown) => {
+      logger.warn("the example repository could not be made", { error: messageOf(error) });
+    });
   const app = createApp({
     database,
     reviews,
+    repositories,
     forges,
     config,
     hub,

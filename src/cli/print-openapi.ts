@@ -4,6 +4,7 @@ import { openForges } from "../forges/open-forges.ts";
 import { openHub } from "../live/hub.ts";
 import { createLogger } from "../observability/logger.ts";
 import { createMetrics } from "../observability/metrics.ts";
+import { openRepositories } from "../repositories/repositories.ts";
 import { openReviews } from "../review/reviews.ts";
 import { createApp } from "../server/app.ts";
 import { openApiText } from "../server/docs.ts";
@@ -12,8 +13,16 @@ import { openApiText } from "../server/docs.ts";
 export async function printedOpenApi(version: string): Promise<string> {
   const logger = createLogger({ level: "silent" });
   const nobody = () => Promise.reject(new Error("there are no users"));
+  const config = readConfig({});
+  const forges = openForges([]);
   const app = createApp({
     database: { orm: unconnectedOrm() },
+    repositories: openRepositories({
+      orm: unconnectedOrm(),
+      config,
+      forges,
+      sandboxes: { branchesOf: () => Promise.reject(new Error("there are no repositories")) },
+    }),
     reviews: openReviews({
       orm: unconnectedOrm(),
       sandboxes: {
@@ -24,8 +33,8 @@ export async function printedOpenApi(version: string): Promise<string> {
     }),
     hub: await openHub({ database: { listen: async () => async () => undefined }, logger }),
     metrics: createMetrics({ version, deployment: () => Promise.reject(new Error("there is no database")) }),
-    forges: openForges([]),
-    config: readConfig({}),
+    forges,
+    config,
     verifier: { verify: nobody, isTrusted: nobody },
     setup: { agent: { name: "demo", reason: null }, embedded: false },
     health: () => ({

@@ -1,6 +1,6 @@
 import { ownExecutable } from "../agents/own-executable.ts";
 import type { Config } from "../config/config.ts";
-import { exampleRepository } from "./example-repository.ts";
+import { EXAMPLE_BRANCH, exampleRepository } from "../sandboxes/example-repository.ts";
 
 /** What a newcomer sees after the first start: commands to paste that submit a prompt and show its session. */
 export async function welcomeText(options: { config: Config; url: string }): Promise<string> {
@@ -15,7 +15,7 @@ export async function welcomeText(options: { config: Config; url: string }): Pro
   const auth = config.auth.mode === "none" ? "" : ` -H "Authorization: Bearer $(${token})"`;
   const body = JSON.stringify({
     repo,
-    target_branch: "main",
+    target_branch: EXAMPLE_BRANCH,
     messages: [{ content: "Write a haiku about git into HAIKU.md" }],
   });
   return `

@@ -10,6 +10,11 @@ export interface Forge {
   readonly host: ForgeHost;
   /** Asks the host whose its credential is, which there is. @throws ForgeError `unauthorised` when it is refused. */
   checkCredential(signal: AbortSignal): Promise<CredentialReport>;
+  /**
+   * Repositories that its credential, which there is, may push to, up to 100, the last changed ones first: what people may
+   * want to work on. Not all that it may see.
+   */
+  listRepositories(signal: AbortSignal): Promise<readonly ListedRepository[]>;
   /** The newest one from `head` into `base` that is open; else the newest that is not. */
   findPullRequest(
     repository: ForgeRepository,
@@ -51,6 +56,11 @@ export interface CredentialReport {
 export interface ForgeRepository {
   /** As in its URL, without ".git": owner/name, or group/subgroup/name. */
   path: string;
+}
+
+export interface ListedRepository extends ForgeRepository {
+  /** As the host says it: nobody has checked it. Null: there is none. */
+  defaultBranch: string | null;
 }
 
 export const MERGE_METHODS = ["merge", "squash", "rebase"] as const;

@@ -21,6 +21,7 @@ export const TIME = t.String({
     "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01])T([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(\\.\\d{1,9})?(Z|[+-][01]\\d:[0-5]\\d)$",
 });
 export const BRANCH = t.String({ maxLength: 1_000 });
+export const REPOSITORY_PATH = t.String({ minLength: 3, maxLength: 1_000 });
 export const USER_NAME = t.String({ minLength: 1, maxLength: 255 });
 /** Of a list: no host sends more in a page. */
 export const pageOf = <S extends TSchema>(schema: S) => t.Array(schema, { maxItems: 100 });

@@ -15,7 +15,10 @@ import type { SandboxProvider } from "./sandbox.ts";
  * DATA_DIR/conversations/<session>, which no sandbox sees.
  */
 export interface Machine
-  extends Pick<SandboxProvider, "host" | "isolation" | "sweep" | "purge" | "freeBytes" | "usedBytes"> {
+  extends Pick<
+    SandboxProvider,
+    "host" | "isolation" | "branchesOf" | "sweep" | "purge" | "freeBytes" | "usedBytes"
+  > {
   /** The disk space of sandboxes. */
   disk: DiskQuotas;
   spaceOf(id: string, sessionId: string): DiskSpace;

@@ -12,8 +12,10 @@ import { freeBytesOf } from "./git/free-space.ts";
 import { openGit } from "./git/git.ts";
 import { RepositoryError } from "./git/git-errors.ts";
 import { GIT_USER, gitUser } from "./git/git-user.ts";
+import { listBranches } from "./git/list-branches.ts";
 import { checkBranchName, parseRepo, repoRules } from "./git/repo-url.ts";
 import { openRepositoryStore } from "./git/repository.ts";
+import { tellSecretUse } from "./git/store-turns.ts";
 import { hostId } from "./host-id.ts";
 import { INSIDE } from "./isolation/inside.ts";
 import { giveTreeTo } from "./isolation/ownership.ts";
@@ -166,6 +168,12 @@ export async function openMachine(options: {
         return parseRepo(request.repo, rules);
       });
       return openRepositoryStore({ git, config, address, rules, uidFor, mutex });
+    },
+
+    async branchesOf(request, signal) {
+      const address = asRepositoryError(() => parseRepo(request.repo, rules));
+      await tellSecretUse(address, request);
+      return listBranches({ git, dataDir, uidFor }, address, signal);
     },
 
     async sweep(heldOf) {

@@ -44,6 +44,7 @@ export async function openSandboxes(options: Parameters<typeof openMachine>[0]):
     usedBytes,
     sync: (request, sync, signal) => machine.repositoryFor(request).sync(request, sync, signal),
     repositoryFor: machine.repositoryFor,
+    branchesOf: machine.branchesOf,
     push: (request, signal) => machine.repositoryFor(request).push(request, signal),
     plan: () => chosen.plan(),
     open: (sandbox, ...rest) =>

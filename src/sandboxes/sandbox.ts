@@ -1,7 +1,8 @@
 import type { AgentCommand, RemoteWorkplace, SandboxPaths } from "../agents/agent.ts";
 import type { AgentProcess, SandboxConfig } from "../db/json-columns.ts";
+import type { BranchList } from "./git/list-branches.ts";
 import type { RepositoryStore } from "./git/repository.ts";
-import type { CheckoutRequest, RepositoryRequest, WorkResult } from "./git/request.ts";
+import type { CheckoutRequest, FetchRequest, RepositoryRequest, WorkResult } from "./git/request.ts";
 import type { Sync } from "./git/sync.ts";
 import type { IsolationStatus } from "./isolation/status.ts";
 import type { Keeps, KeptState } from "./kept-state.ts";
@@ -16,6 +17,7 @@ import type { StoredState } from "./restore-state.ts";
 
 export { EMPTY_TREE } from "./git/first-commit.ts";
 export { RepositoryError } from "./git/git-errors.ts";
+export type { BranchList } from "./git/list-branches.ts";
 export { noticesText } from "./git/notices.ts";
 export type { RepositoryReader } from "./git/reader.ts";
 export type { CheckoutRequest, FetchRequest, WorkResult } from "./git/request.ts";
@@ -99,6 +101,11 @@ export interface SandboxProvider {
   sync(request: CheckoutRequest, sync: Omit<Sync, "author">, signal: AbortSignal): Promise<WorkResult>;
   /** What a session has done, and its branches, in this machine's store. @throws RepositoryError where there is no such repository. */
   repositoryFor(request: RepositoryRequest): Pick<RepositoryStore, "fetch" | "read">;
+  /**
+   * The branches of a repository that a session may name. Keeps nothing of it.
+   * @throws RepositoryError, also where there is no such repository; NotIsolated; what `signal` aborted with.
+   */
+  branchesOf(request: Pick<FetchRequest, "repo" | "useSecret">, signal: AbortSignal): Promise<BranchList>;
   /** The sandbox as an earlier runner left it; undefined if it is on another machine or was never completed. */
   reopen(config: SandboxConfig, request: CheckoutRequest): Promise<Sandbox | undefined>;
   /**

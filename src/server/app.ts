@@ -23,6 +23,8 @@ import { promptRoutes } from "../prompts/routes.ts";
 import { provenanceRoutes } from "../provenance/routes.ts";
 import { pullRequestRoutes } from "../pull-requests/routes.ts";
 import { openTargets } from "../pull-requests/targets.ts";
+import type { Repositories } from "../repositories/repositories.ts";
+import { repositoryRoutes } from "../repositories/routes.ts";
 import type { Reviews } from "../review/reviews.ts";
 import { reviewRoutes } from "../review/routes.ts";
 import { repoRules } from "../sandboxes/git/repo-url.ts";
@@ -47,6 +49,7 @@ export interface AppOptions {
   hub: Pick<Hub, "stream">;
   verifier: TokenVerifier;
   reviews: Reviews;
+  repositories: Repositories;
   forges: Forges;
   health: () => HealthDetail;
   setup: Setup;
@@ -121,6 +124,7 @@ export function createApp(options: AppOptions) {
     )
     .use(promptRoutes({ orm, config, guard }))
     .use(messageRoutes({ orm, guard }))
+    .use(repositoryRoutes({ guard, repositories: options.repositories }))
     .use(reviewRoutes({ guard, reviews: options.reviews }))
     .use(commentRoutes({ orm, config, guard, reviews: options.reviews }))
     .use(deadLetterRoutes({ orm, guard }))

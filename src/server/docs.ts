@@ -28,6 +28,7 @@ const TAGS = [
     name: "Dead Letter Queue",
     description: "Work that failed permanently, until it is resolved, abandoned or retried",
   },
+  { name: "Repositories", description: "What a new session may be about" },
   { name: "Me", description: "The current user and limits" },
   { name: "Audit", description: "Who did what to which, for admins" },
   { name: "Webhooks", description: "Callbacks of other services" },

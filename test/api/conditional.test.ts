@@ -30,6 +30,7 @@ describeEachDatabase("conditional requests", (database) => {
     const before = encodeURIComponent(new Date().toISOString());
     const changes: [path: string, change: (() => Promise<unknown>) | undefined][] = [
       ["/me", () => create(user)],
+      ["/repositories", () => create(user)],
       [`/prompts/${promptId}`, () => send(user, "PUT", `/prompts/${promptId}`, { data: "Two" })],
       [`/messages/${messageId}`, () => send(user, "PUT", `/messages/${messageId}`, { data: "Two" })],
       ["/dead-letter-queue", undefined],

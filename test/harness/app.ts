@@ -1,8 +1,9 @@
 import type { TokenVerifier, User } from "../../src/auth/verify.ts";
-import { readConfig } from "../../src/config/config.ts";
+import { type Config, readConfig } from "../../src/config/config.ts";
 import type { Database, Orm } from "../../src/db/client.ts";
 import { openForges } from "../../src/forges/open-forges.ts";
 import { createLogger } from "../../src/observability/logger.ts";
+import { openRepositories } from "../../src/repositories/repositories.ts";
 import { openReviews } from "../../src/review/reviews.ts";
 import { RepositoryError } from "../../src/sandboxes/sandbox.ts";
 import { type AppOptions, createApp } from "../../src/server/app.ts";
@@ -36,6 +37,15 @@ export const noReviews = ({ orm }: Pick<Database, "orm">) =>
     },
   });
 
+/** The same for those that a user may want to work on. */
+export const noRepositories = ({ orm }: Pick<Database, "orm">, config: Config) =>
+  openRepositories({
+    orm,
+    config,
+    forges: openForges([]),
+    sandboxes: { branchesOf: () => Promise.reject(new RepositoryError("There are no repositories here.")) },
+  });
+
 export const userNamed = (id: string): User => ({
   id,
   roles: id === "admin" ? ["admin"] : [],
@@ -58,13 +68,15 @@ export function makeApp(options: Parameters<typeof newApp>[0] = {}): ReturnType<
 
 function newApp({ env = {}, ...options }: Partial<AppOptions> & { env?: Record<string, string> } = {}) {
   const { database = { orm: {} as Orm } } = options;
+  const config = options.config ?? readConfig({ DATA_DIR: "/nonexistent", ...env });
   return createApp({
     database,
     hub: noStreams,
     forges: openForges([]),
+    repositories: noRepositories(database, config),
     reviews: noReviews(database),
     metrics: noMetrics(),
-    config: readConfig({ DATA_DIR: "/nonexistent", ...env }),
+    config,
     logger: createLogger({ level: "silent" }),
     version: "0",
     publicKey: () => undefined,

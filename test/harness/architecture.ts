@@ -24,6 +24,7 @@ const LAYERS: readonly (readonly string[])[] = [
     "messages",
     "comments",
     "pull-requests",
+    "repositories",
     "dead-letters",
     "live",
     "webhooks",

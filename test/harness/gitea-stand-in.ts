@@ -22,6 +22,7 @@ const OPERATIONS = [
   "get /repos/{owner}/{repo}/pulls/{base}/{head}",
   "get /repos/{owner}/{repo}/pulls/{index}",
   "get /user",
+  "get /user/repos",
 ];
 /** Entries in a page, whatever is asked for. */
 const LIMIT = 30;
@@ -46,12 +47,22 @@ export interface GiteaPull {
   obstacle?: string;
 }
 
+export interface GiteaRepository {
+  path: string;
+  defaultBranch: string;
+  push: boolean;
+  archived: boolean;
+  at: string;
+}
+
 export interface GiteaStandIn extends ForgeStandIn {
   readonly pulls: GiteaPull[];
   /** Branch → commit at its head. */
   readonly branches: Map<string, string>;
   readonly statuses: Map<string, { context: string; status: string; target_url: string }[]>;
   readonly merges: unknown[];
+  /** Of its user. */
+  readonly repositories: GiteaRepository[];
   /** Why the description is missing. */
   readonly unchecked: string | undefined;
   addPull(pull: Partial<GiteaPull>): GiteaPull;
@@ -75,6 +86,7 @@ export async function startGiteaStandIn({ token }: { token: string }): Promise<G
   ]);
   const statuses: GiteaStandIn["statuses"] = new Map();
   const merges: unknown[] = [];
+  const repositories: GiteaRepository[] = [];
   const labels = [label(11, "agent"), label(12, "bug")];
   const users = ["ann", "ben"];
 
@@ -96,6 +108,7 @@ export async function startGiteaStandIn({ token }: { token: string }): Promise<G
     if (request.authorization !== `token ${token}`)
       return refusal(401, "user does not exist [uid: 0, name: ]");
     if (path === "/user") return { status: 200, body: user("robot") };
+    if (path === "/user/repos") return page(repositories.map(repositoryOf), query);
     if (path === "/orgs/owner/labels") return page([label(21, "from-org")], query);
     const [, rest] = /^\/repos\/owner\/project(\/.*)$/.exec(path) ?? [];
     if (rest === undefined) return refusal(404, "The target couldn't be found.");
@@ -137,7 +150,7 @@ export async function startGiteaStandIn({ token }: { token: string }): Promise<G
     }
   };
   const server = startForgeStandIn({ base: "/api/v1", check, answer });
-  return { ...server, pulls, branches, statuses, merges, unchecked: missing, addPull };
+  return { ...server, pulls, branches, statuses, merges, repositories, unchecked: missing, addPull };
 
   function create({ title = "", body = "", head = "", base = "" }: Record<string, string>): StandInReply {
     const existing = open(head, base);
@@ -197,6 +210,15 @@ const label = (id: number, name: string) => ({
   url: "http://gitea.test/",
 });
 const user = (login: string) => ({ id: login.length, login, full_name: "" });
+const repositoryOf = ({ path, defaultBranch, push, archived, at }: GiteaRepository, index: number) => ({
+  ...{ id: index + 1, name: path.split("/")[1], full_name: path, owner: user(path.split("/")[0] ?? "") },
+  ...{
+    default_branch: defaultBranch,
+    archived,
+    updated_at: at,
+    permissions: { admin: false, push, pull: true },
+  },
+});
 const refusal = (status: number, message: string): StandInReply => ({
   status,
   body: { message, url: "http://gitea.test/api/swagger" },

@@ -1,7 +1,7 @@
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import type { ForgeCredential, ForgeHost } from "../../src/config/forge-hosts.ts";
 import { Secret } from "../../src/shared/secret.ts";
-import { refusalOf, signatureRefusal, userOf } from "./github/access.ts";
+import { installedOf, refusalOf, repositoriesOf, signatureRefusal, userOf } from "./github/access.ts";
 import { APP_ANSWERS } from "./github/app.ts";
 import { githubObjects, OPERATIONS } from "./github/objects.ts";
 import { PULL_ANSWERS } from "./github/pulls.ts";
@@ -123,6 +123,8 @@ export async function startGithubStandIn(options: { description?: GithubDescript
     const token = tokens.find(({ value, expiresAt }) => value === credential && expiresAt > now());
     if (credential && !token) return refusal(401, "Bad credentials");
     if (operation === OPERATIONS.user) return userOf(token, objects);
+    if (operation === OPERATIONS.repositories) return repositoriesOf(token, repositories, objects);
+    if (operation === OPERATIONS.installed) return installedOf(token, repositories, objects);
     const wanted = `${parameters["owner"]}/${parameters["repo"]}`.toLowerCase();
     const repository = repositories.find((one) => one.path.toLowerCase() === wanted);
     const refused = refusalOf(operation, token, repository);

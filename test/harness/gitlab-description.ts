@@ -81,6 +81,14 @@ const approvals = object({
   approved_by: listOf(object({ user, approved_at: time })),
 });
 
+/** As `simple` shows it. */
+const project = object({
+  ...{ id, description: orNull(text), name: text, path: text, path_with_namespace: text, created_at: time },
+  ...{ web_url: text, last_activity_at: time },
+  // Who may not read the code is not told it.
+  default_branch: orNull(text),
+});
+
 const query = (name: string, schema: Json): Json => ({ name, in: "query", required: false, schema });
 const PAGING = [
   query("page", { type: "integer", minimum: 1 }),
@@ -211,6 +219,31 @@ export const GITLAB_DESCRIPTION: Json = {
             expires_at: orNull({ type: "string", format: "date" }),
           },
         }),
+      }),
+    },
+    "/projects": {
+      get: operation("/projects", {
+        status: 200,
+        reply: listOf(project),
+        parameters: [
+          ...["membership", "archived", "simple"].map((name) => query(name, flag)),
+          query("min_access_level", { type: "integer", enum: [10, 15, 20, 30, 40, 50] }),
+          query(
+            "order_by",
+            oneOf(
+              "id",
+              "name",
+              "path",
+              "created_at",
+              "updated_at",
+              "last_activity_at",
+              "star_count",
+              "similarity",
+            ),
+          ),
+          query("sort", oneOf("asc", "desc")),
+          ...PAGING,
+        ],
       }),
     },
     "/user": { get: operation("/user", { status: 200, reply: user }) },

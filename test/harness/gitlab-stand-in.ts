@@ -38,11 +38,21 @@ export interface GitlabStatus {
   pipeline_id: number | null;
 }
 
+export interface GitlabProject {
+  path: string;
+  defaultBranch: string | null;
+  role: number;
+  archived: boolean;
+  at: string;
+}
+
 export interface GitlabStandIn extends ForgeStandIn {
   readonly merges: GitlabMerge[];
   /** Branch → commit at its head. */
   readonly branches: Map<string, string>;
   readonly statuses: Map<string, GitlabStatus[]>;
+  /** Of which its user is a member, with their role there. */
+  readonly projects: GitlabProject[];
   /** Of its token. */
   readonly scopes: string[];
   addMerge(merge: Partial<GitlabMerge>): GitlabMerge;
@@ -55,6 +65,11 @@ interface Changes {
 }
 
 const USERS = ["ann", "ben"];
+/** Public, of a group that the token's user is not in. */
+const STRANGERS: GitlabProject = {
+  ...{ path: "others/public", defaultBranch: "main", role: 50, archived: false },
+  at: "2026-11-28T12:00:00Z",
+};
 const TIME = "2026-11-28T12:00:00.000+01:00";
 
 /** One project, group/sub.group/project, of GitLab's free tier as it is documented: one reviewer, labels made at will. */
@@ -66,6 +81,7 @@ export function startGitlabStandIn({ token }: { token: string }): GitlabStandIn 
   });
   const merges: GitlabMerge[] = [];
   const statuses: GitlabStandIn["statuses"] = new Map();
+  const projects: GitlabProject[] = [];
   const scopes = ["api"];
   const branches = new Map([
     ["main", commit(1)],
@@ -95,6 +111,7 @@ export function startGitlabStandIn({ token }: { token: string }): GitlabStandIn 
       return scopes.some((one) => /^(api|read_api|read_user)$/.test(one))
         ? { status: 200, body: userOf("ann") }
         : insufficientScope(scopes);
+    if (path === "/projects") return { status: 200, body: projectsOf(query) };
     if (path === "/users") {
       // Names are the same in any case.
       const found = USERS.filter((name) => name === query.get("username")?.toLowerCase());
@@ -123,7 +140,17 @@ export function startGitlabStandIn({ token }: { token: string }): GitlabStandIn 
     }
   };
   const server = startForgeStandIn({ base: "/api/v4", check, answer });
-  return { ...server, merges, branches, statuses, scopes, addMerge, addStatus };
+  return { ...server, merges, branches, statuses, projects, scopes, addMerge, addStatus };
+
+  /** Without `membership` there are those of everybody, of which here is one. */
+  function projectsOf(query: URLSearchParams) {
+    const all = query.get("membership") === "true" ? projects : [...projects, STRANGERS];
+    const found = all
+      .filter(({ role }) => role >= Number(query.get("min_access_level") ?? 0))
+      .filter(({ archived }) => query.get("archived") !== "false" || !archived)
+      .toSorted((one, other) => other.at.localeCompare(one.at));
+    return pageOf(found, query).map((one, index) => projectOf(one, index + 1));
+  }
 
   function list(query: URLSearchParams) {
     const state = query.get("state") ?? "all";
@@ -226,6 +253,11 @@ const reviewerOf = ({ username, state }: { username: string; state: string }) =>
 const approvalsOf = ({ approvals }: GitlabMerge) => ({
   ...{ user_has_approved: false, user_can_approve: true, approved: approvals.length > 0 },
   approved_by: approvals.map(({ username, at }) => ({ user: userOf(username), approved_at: at })),
+});
+const projectOf = ({ path, defaultBranch, at }: GitlabProject, id: number) => ({
+  ...{ id, description: null, name: path, path: path.split("/").at(-1), path_with_namespace: path },
+  ...{ created_at: at, last_activity_at: at, default_branch: defaultBranch },
+  web_url: `http://gitlab.test/${path}`,
 });
 const tokenOf = (scopes: readonly string[]) => ({
   ...{ id: 1, name: "prompt-backend", revoked: false, created_at: TIME, scopes, user_id: 1 },

@@ -10,7 +10,7 @@ import { openForges } from "../../src/forges/open-forges.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { openSigningKey } from "../../src/provenance/key.ts";
 import { createApp } from "../../src/server/app.ts";
-import { noReviews, noStreams } from "./app.ts";
+import { noRepositories, noReviews, noStreams } from "./app.ts";
 import { noMetrics } from "./metrics.ts";
 
 interface SendOptions {
@@ -41,6 +41,7 @@ export async function realApp() {
       hub: noStreams,
       forges: openForges([]),
       reviews: noReviews(database),
+      repositories: noRepositories(database, config),
       metrics: noMetrics(),
       logger,
       version: "1.2.3",

@@ -64,6 +64,8 @@ const METHODS: Record<string, (pb: Client) => PromiseLike<unknown>> = {
   handlers_dead_letter_queue_retry_dlq: (pb) => pb.deadLetters.retry(ID),
   handlers_dead_letter_queue_retry_dlq_entries: (pb) => pb.deadLetters.retryMany({ ids: [ID] }),
   handlers_audit_list: (pb) => pb.audit.list(),
+  handlers_repositories_list: (pb) => pb.repositories.list(),
+  handlers_repositories_list_branches: (pb) => pb.repositories.branches("owner/name"),
   handlers_webhooks_forge: (pb) => pb.webhooks.forge({}),
   handlers_webhooks_return_item: (pb) => pb.webhooks.returnItem({ item: {} }),
 };

@@ -6,6 +6,7 @@ import { createRestCall, type RestCall } from "../rest.ts";
 import { explained, RestRefusal, unlessRefused } from "../rest-errors.ts";
 import { decorate } from "./decorate.ts";
 import { COMBINED_STATUS, PULL, PULLS, type Pull, REVIEWS, USER } from "./gitea-replies.ts";
+import { listRepositories } from "./list-repositories.ts";
 import { checkOf, pullRequestOf, reviewsOf } from "./pull-state.ts";
 
 /** The host's own limit; it may send less. */
@@ -42,6 +43,9 @@ export function openGiteaForge(host: ForgeHost): Forge {
         });
         return { owner: reply ? checkReply(USER, reply.body, host).login : null, lacks: [] };
       }),
+
+    listRepositories: (signal) =>
+      operation("list the repositories of its user", signal, (call) => listRepositories(call, host)),
 
     findPullRequest: (repository, wanted, signal) =>
       operation(`find a pull request in ${repository.path}`, signal, async (call) => {

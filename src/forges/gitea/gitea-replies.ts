@@ -1,9 +1,18 @@
 import { type Static, Type as t } from "@sinclair/typebox";
-import { BRANCH, COMMIT, nullable, pageOf, TIME, USER_NAME } from "../replies.ts";
+import { BRANCH, COMMIT, nullable, pageOf, REPOSITORY_PATH, TIME, USER_NAME } from "../replies.ts";
 
 /** What is read of the replies of Gitea and Forgejo. Other fields are ignored. */
 
 export const USER = t.Object({ login: USER_NAME });
+const REPOSITORY = t.Object({
+  full_name: REPOSITORY_PATH,
+  default_branch: t.Optional(BRANCH),
+  updated_at: TIME,
+  archived: t.Optional(t.Boolean()),
+  permissions: t.Optional(nullable(t.Object({ push: t.Boolean() }))),
+});
+export type Repository = Static<typeof REPOSITORY>;
+export const REPOSITORIES = pageOf(REPOSITORY);
 const LABEL = t.Object({ id: t.Integer(), name: t.String() });
 
 export const PULL = t.Object({

@@ -4,6 +4,7 @@ import { type Needs, WORKFLOWS } from "./app-tokens.ts";
 import { checkGithubCredential } from "./credential.ts";
 import { decorate } from "./decorate.ts";
 import { allOf, type GithubCall, openGithubCall } from "./github-call.ts";
+import { listGithubRepositories } from "./list-repositories.ts";
 import { checkOfRun, checkOfStatus, pullRequestOf, reviewsOf } from "./pull-state.ts";
 import { CHECK_RUNS, MERGED, PULL, PULL_DETAIL, PULLS, REVIEWS, STATUSES } from "./replies.ts";
 
@@ -25,6 +26,7 @@ export function openGithubForge(host: ForgeHost): Forge {
   return {
     host,
     checkCredential: (signal) => checkGithubCredential(host, signal),
+    listRepositories: (signal) => listGithubRepositories(host, signal),
 
     async findPullRequest(repository, { head, base }, signal) {
       const call = await openGithubCall(host, repository, NEEDS.find, signal);

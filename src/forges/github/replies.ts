@@ -1,5 +1,5 @@
 import { type Static, Type as t } from "@sinclair/typebox";
-import { BRANCH, COMMIT, nullable, pageOf, TIME } from "../replies.ts";
+import { BRANCH, COMMIT, nullable, pageOf, REPOSITORY_PATH, TIME } from "../replies.ts";
 
 /** What is read of GitHub's replies. Other fields are ignored. */
 
@@ -32,6 +32,17 @@ export const PULL_DETAIL = t.Composite([
   }),
 ]);
 export type PullDetail = Static<typeof PULL_DETAIL>;
+
+const REPOSITORY = t.Object({
+  full_name: REPOSITORY_PATH,
+  default_branch: BRANCH,
+  pushed_at: t.Optional(nullable(TIME)),
+  archived: t.Optional(t.Boolean()),
+  permissions: t.Optional(t.Object({ push: t.Optional(t.Boolean()) })),
+});
+export type Repository = Static<typeof REPOSITORY>;
+export const REPOSITORIES = pageOf(REPOSITORY);
+export const INSTALLED_REPOSITORIES = t.Object({ repositories: REPOSITORIES });
 
 const CHECK_RUN = t.Object({
   name: t.String(),
@@ -69,6 +80,7 @@ export const INSTALLATION = t.Object({
   suspended_at: t.Optional(nullable(t.String())),
 });
 export type Installation = Static<typeof INSTALLATION>;
+export const INSTALLATIONS = pageOf(INSTALLATION);
 
 export const INSTALLATION_TOKEN = t.Object({
   // It becomes a header: no white space.

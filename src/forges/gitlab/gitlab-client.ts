@@ -3,6 +3,7 @@ import type {
   MergeRequestApprovals,
   MergeRequests,
   PersonalAccessTokens,
+  Projects,
   Users,
 } from "@gitbeaker/rest";
 import type { RestCall } from "../rest.ts";
@@ -12,6 +13,7 @@ export interface GitlabClient {
   approvals: MergeRequestApprovals;
   commits: Commits;
   tokens: PersonalAccessTokens;
+  projects: Projects;
   users: Users;
 }
 
@@ -24,9 +26,8 @@ type Options = { searchParams?: Record<string, unknown>; body?: unknown };
  * it takes longer than the rest of a start.
  */
 export async function openGitlabClient(call: RestCall): Promise<GitlabClient> {
-  const { Commits, MergeRequestApprovals, MergeRequests, PersonalAccessTokens, Users } = await import(
-    "@gitbeaker/rest"
-  );
+  const { Commits, MergeRequestApprovals, MergeRequests, PersonalAccessTokens, Projects, Users } =
+    await import("@gitbeaker/rest");
   const send =
     (method: "GET" | "POST" | "PUT") =>
     async (path: string, { searchParams, body }: Options = {}) => {
@@ -50,6 +51,7 @@ export async function openGitlabClient(call: RestCall): Promise<GitlabClient> {
     approvals: new MergeRequestApprovals(options),
     commits: new Commits(options),
     tokens: new PersonalAccessTokens(options),
+    projects: new Projects(options),
     users: new Users(options),
   };
 }

@@ -12,6 +12,7 @@ import {
   MERGE_REQUEST,
   MERGE_REQUESTS,
   type MergeRequest,
+  PROJECTS,
   REVIEWERS,
   STATUSES,
 } from "./gitlab-replies.ts";
@@ -20,6 +21,9 @@ import { checksOf, obstacle, pullRequestOf, reviewsOf } from "./merge-request.ts
 /** Merge requests come with their descriptions, of up to a million characters each. */
 const MERGE_REQUESTS_PAGE = 20;
 const STATUSES_PAGE = 100;
+const PROJECTS_PAGE = 100;
+/** The least role that may push. */
+const DEVELOPER = 30;
 const SCOPES = "the scope api";
 const DRAFT = { mark: "Draft: ", marked: /^(Draft:|\[Draft\]|\(Draft\))/i };
 
@@ -46,6 +50,8 @@ export function openGitlabForge(host: ForgeHost): Forge {
 
     checkCredential: (signal) =>
       operation("sign in", signal, (client) => checkGitlabCredential(client, host)),
+
+    listRepositories: (signal) => operation("list its projects", signal, (client) => listed(client)),
 
     findPullRequest: (repository, wanted, signal) =>
       operation(`find a merge request in ${repository.path}`, signal, async (client) => {
@@ -117,6 +123,17 @@ export function openGitlabForge(host: ForgeHost): Forge {
       }
     },
   };
+
+  async function listed({ projects }: GitlabClient) {
+    const reply = await projects.all({
+      ...{ membership: true, archived: false, minAccessLevel: DEVELOPER, simple: true },
+      ...{ orderBy: "last_activity_at", sort: "desc", page: 1, perPage: PROJECTS_PAGE },
+    });
+    return checkReply(PROJECTS, reply, host).map(({ path_with_namespace, default_branch }) => ({
+      path: path_with_namespace,
+      defaultBranch: default_branch ?? null,
+    }));
+  }
 
   /** Those of forks from a branch of the same name are others: anybody may open them. */
   async function newest(

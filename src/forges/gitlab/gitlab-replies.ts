@@ -1,5 +1,5 @@
 import { type Static, Type as t } from "@sinclair/typebox";
-import { BRANCH, COMMIT, nullable, pageOf, TIME, USER_NAME } from "../replies.ts";
+import { BRANCH, COMMIT, nullable, pageOf, REPOSITORY_PATH, TIME, USER_NAME } from "../replies.ts";
 
 /** What is read of GitLab's replies. Other fields are ignored. */
 
@@ -8,6 +8,12 @@ export const USER = t.Object({ id: ID, username: USER_NAME });
 export const USERS = pageOf(USER);
 
 export const OWN_TOKEN = t.Object({ scopes: t.Array(t.String({ maxLength: 100 }), { maxItems: 100 }) });
+
+const PROJECT = t.Object({
+  path_with_namespace: REPOSITORY_PATH,
+  default_branch: t.Optional(nullable(BRANCH)),
+});
+export const PROJECTS = pageOf(PROJECT);
 
 const PIPELINE = t.Object({
   id: ID,

@@ -55,6 +55,34 @@ export function userOf(token: StandInToken | undefined, objects: GithubObjects):
   return { status: 200, body: objects.self(token.login), headers };
 }
 
+/** The repositories of a token's user, the last pushed ones first; GitHub's largest page. */
+export function repositoriesOf(
+  token: StandInToken | undefined,
+  repositories: readonly StandInRepository[],
+  objects: GithubObjects,
+): StandInReply {
+  if (!token) return refusal(401, "Requires authentication");
+  if (token.installation !== undefined) return refusal(403, "Resource not accessible by integration");
+  const own = visibleTo(token, repositories).toSorted((one, other) =>
+    one.pushedAt < other.pushedAt ? 1 : -1,
+  );
+  return { status: 200, body: own.map((one) => objects.own(one, !one.readers.includes(token.login))) };
+}
+
+/** Those of the installation that a token is of, by name. */
+export function installedOf(
+  token: StandInToken | undefined,
+  repositories: readonly StandInRepository[],
+  objects: GithubObjects,
+): StandInReply {
+  if (token?.installation === undefined)
+    return refusal(403, "Resource not accessible by personal access token");
+  return { status: 200, body: objects.installed(visibleTo(token, repositories)) };
+}
+
+const visibleTo = (token: StandInToken, repositories: readonly StandInRepository[]) =>
+  repositories.filter(({ path }) => token.repositories === undefined || token.repositories.includes(path));
+
 /** @returns the refusal of what should be the signature of the app; times are the stand-in's. */
 export async function signatureRefusal(
   signature: string | undefined,

@@ -25,17 +25,24 @@ export const APP_ANSWERS: Readonly<Record<string, (call: AppCall) => StandInRepl
     return found ? { status: 200, body: objects.installation(found) } : refusal(404, "Not Found");
   },
 
+  [OPERATIONS.installations]: ({ installations, objects }) => ({
+    status: 200,
+    body: installations.map(objects.anyInstallation),
+  }),
+
   [OPERATIONS.app]: ({ installations, objects }) => ({ status: 200, body: objects.app(installations) }),
 
   [OPERATIONS.mint]: ({ parameters, body, installations, repositories, objects, now, keep }) => {
     const found = installations.find(({ id }) => id === Number(parameters["installation_id"]));
     if (!found) return refusal(404, "Not Found");
     if (found.suspended) return refusal(403, "This installation has been suspended");
-    const names: readonly string[] = body?.repositories ?? [];
+    const names: readonly string[] | undefined = body?.repositories;
     const chosen = repositories.filter(
-      ({ path }) => found.repositories.includes(path) && names.includes(path.split("/")[1] ?? ""),
+      ({ path }) =>
+        found.repositories.includes(path) &&
+        (names === undefined || names.includes(path.split("/")[1] ?? "")),
     );
-    if (names.length === 0 || chosen.length !== names.length)
+    if (names && (names.length === 0 || chosen.length !== names.length))
       return refusal(
         422,
         "There is at least one repository that does not exist or is not accessible to the parent installation.",

@@ -15,6 +15,9 @@ export const OPERATIONS = {
   installation: "get /repos/{owner}/{repo}/installation",
   app: "get /app",
   user: "get /user",
+  installations: "get /app/installations",
+  installed: "get /installation/repositories",
+  repositories: "get /user/repos",
   mint: "post /app/installations/{installation_id}/access_tokens",
 } as const;
 
@@ -30,7 +33,10 @@ export function githubObjects({ exampleOf }: OpenApiCheck, url: string) {
   const checkRuns = exampleOf(OPERATIONS.checkRuns, 200) as { check_runs: [Json] };
   const combined = exampleOf(OPERATIONS.status, 200) as Json & { statuses: [Json] };
   const installed = exampleOf(OPERATIONS.installation, 200) as Json;
+  const [anyInstalled] = exampleOf(OPERATIONS.installations, 200) as [Json];
   const asked = exampleOf(OPERATIONS.user, 200) as Json;
+  const [own] = exampleOf(OPERATIONS.repositories, 200) as [Json];
+  const reachable = exampleOf(OPERATIONS.installed, 200) as { repositories: [Json] };
   const app = exampleOf(OPERATIONS.app, 200) as Json;
   const token = exampleOf(OPERATIONS.mint, 201) as Json & { repositories: [Json] };
 
@@ -81,8 +87,27 @@ export function githubObjects({ exampleOf }: OpenApiCheck, url: string) {
     };
   };
 
+  const installation = ({ id, permissions, suspended }: StandInInstallation, example: Json) => ({
+    ...example,
+    id,
+    permissions,
+    suspended_at: suspended ? "2026-11-28T10:00:00Z" : null,
+  });
+  const shown = (of: StandInRepository, example: Json, push: boolean) => ({
+    ...repository(of, example),
+    default_branch: of.defaultBranch,
+    archived: of.archived,
+    pushed_at: of.pushedAt,
+    permissions: { admin: false, push, pull: true },
+  });
+
   return {
     labels,
+    own: (of: StandInRepository, push: boolean) => shown(of, own, push),
+    installed: (all: readonly StandInRepository[]) => ({
+      total_count: all.length,
+      repositories: all.map((of) => shown(of, reachable.repositories[0], true)),
+    }),
     listed: (of: StandInRepository, one: StandInPull) => pull(listed, of, one),
     detailed: (of: StandInRepository, one: StandInPull) => ({
       ...pull(detailed, of, one),
@@ -123,11 +148,11 @@ export function githubObjects({ exampleOf }: OpenApiCheck, url: string) {
         target_url,
       })),
     }),
-    installation: ({ id, permissions, suspended }: StandInInstallation) => ({
-      ...installed,
-      id,
-      permissions,
-      suspended_at: suspended ? "2026-11-28T10:00:00Z" : null,
+    installation: (one: StandInInstallation) => installation(one, installed),
+    anyInstallation: (one: StandInInstallation) => ({
+      ...installation(one, anyInstalled),
+      // GitHub's description of this list demands the fields of a user and of an enterprise at once.
+      account: { ...user("acme"), ...{ name: "acme", slug: "acme", created_at: null, updated_at: null } },
     }),
     self: (login: string) => ({ ...asked, login }),
     app: (installations: readonly StandInInstallation[]) => ({

@@ -4,6 +4,11 @@ export interface StandInRepository {
   /** owner/name */
   path: string;
   private: boolean;
+  defaultBranch: string;
+  archived: boolean;
+  pushedAt: string;
+  /** Users who may read it alone. */
+  readers: readonly string[];
   /** Commits by branch. */
   branches: Map<string, string>;
   /** Whether it may have drafts: private repositories of free plans may not. */
@@ -78,6 +83,10 @@ export function newRepository(
     id,
     path,
     private: true,
+    defaultBranch: "main",
+    archived: false,
+    pushedAt: "2026-11-28T10:00:00Z",
+    readers: [],
     branches: new Map([["main", commitOf(`${path} main`)]]),
     drafts: true,
     mergeMethods: ["merge", "squash", "rebase"],

@@ -1,8 +1,10 @@
 import { existsSync } from "node:fs";
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { examplePath } from "../sandboxes/git/local-path.ts";
 import { OperatorError } from "../shared/errors.ts";
+import { examplePath } from "./git/local-path.ts";
+
+export const EXAMPLE_BRANCH = "main";
 
 /**
  * A small repository to try the service with, created once in DATA_DIR/example.
@@ -30,7 +32,7 @@ export async function exampleRepository(options: { dataDir: string; path: string
     GIT_COMMITTER_EMAIL: "prompt-backend@localhost",
   };
   for (const args of [
-    ["init", "--quiet", "--initial-branch=main"],
+    ["init", "--quiet", `--initial-branch=${EXAMPLE_BRANCH}`],
     ["add", "README.md"],
     ["commit", "--quiet", "--message=Initial commit"],
   ]) {

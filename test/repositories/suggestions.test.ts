@@ -1,0 +1,102 @@
+import { expect, test } from "bun:test";
+import { ForgeError } from "../../src/forges/forge.ts";
+import { openSuggestions } from "../../src/repositories/suggestions.ts";
+import { describeEachDatabase } from "../harness/databases.ts";
+import { listingForge, repositoriesApp } from "./fixture.ts";
+
+const HOST = "https://forge.example";
+const one = { path: "owner/private", defaultBranch: "main" };
+
+describeEachDatabase("whom hosts' suggestions are shown to", (database) => {
+  const app = (env: Record<string, string>) => {
+    const asked: string[] = [];
+    const forge = listingForge(HOST, async () => {
+      asked.push(HOST);
+      return [one];
+    });
+    return { asked, ...repositoriesApp(database(), { env, forges: [forge] }) };
+  };
+  const OIDC = { KEYCLOAK_ISSUER: "https://issuer.example" };
+
+  test("with an identity provider, to admins alone: nobody else makes the service ask", async () => {
+    const { get, asked } = app(OIDC);
+    expect((await get("/repositories", "mallory")).body).toEqual({ repositories: [], unavailable: [] });
+    expect(asked).toEqual([]);
+    expect((await get("/repositories", "admin")).body.repositories).toMatchObject([
+      { repo: `${HOST}/owner/private`, source: "forge" },
+    ]);
+    // What was kept for an admin is not for others.
+    expect((await get("/repositories?q=private", "mallory")).body.repositories).toEqual([]);
+  });
+
+  test("with an identity provider, a failing host is named to admins alone", async () => {
+    const forge = listingForge(HOST, () => Promise.reject(new ForgeError("unavailable", "10.0.0.7 is away")));
+    const { get } = repositoriesApp(database(), { env: OIDC, forges: [forge] });
+    expect((await get("/repositories", "mallory")).body.unavailable).toEqual([]);
+    expect((await get("/repositories", "admin")).body.unavailable).toHaveLength(1);
+  });
+
+  test.each([[{ AUTH_MODE: "local" }], [{ AUTH_MODE: "none" }]])(
+    "with %p, to whoever may use the service",
+    async (env) => {
+      expect((await app(env).get("/repositories", "mallory")).body.repositories).toHaveLength(1);
+    },
+  );
+});
+
+test("hosts without a credential are not asked", async () => {
+  const suggestions = openSuggestions({ forges: [listingForge(HOST, undefined)] });
+  expect(await suggestions.find()).toEqual({ repositories: [], unavailable: [] });
+});
+
+test("what was found is kept, and asked for once however many want it", async () => {
+  let asked = 0;
+  const forge = listingForge(HOST, async () => {
+    asked += 1;
+    return [one];
+  });
+  const suggestions = openSuggestions({ forges: [forge] });
+  await Promise.all([suggestions.find(), suggestions.find()]);
+  expect((await suggestions.find()).repositories).toHaveLength(1);
+  expect(asked).toBe(1);
+});
+
+test("a host that fails leaves out its own, and the reason says nothing of the service", async () => {
+  const forges = [
+    listingForge("https://away.example", () =>
+      Promise.reject(new ForgeError("unauthorised", "GITHUB_TOKEN secret-token was revoked")),
+    ),
+    listingForge(HOST, async () => [one]),
+  ];
+  const found = await openSuggestions({ forges }).find();
+  expect(found.repositories).toMatchObject([{ path: "owner/private" }]);
+  expect(found.unavailable).toEqual([
+    { host: "away.example", reason: "It does not accept the service's credential." },
+  ]);
+});
+
+test("a host that is slow is not waited for, and its answer is there for a later request", async () => {
+  const answer = Promise.withResolvers<readonly (typeof one)[]>();
+  const slow = listingForge(HOST, () => answer.promise);
+  const suggestions = openSuggestions({ forges: [slow], patienceMs: 5 });
+  expect(await suggestions.find()).toEqual({
+    repositories: [],
+    unavailable: [{ host: "forge.example", reason: "It has not answered in time." }],
+  });
+  answer.resolve([one]);
+  expect((await suggestions.find()).repositories).toHaveLength(1);
+});
+
+test("the service's end ends what it asks", async () => {
+  const slow = listingForge(
+    HOST,
+    (signal) =>
+      new Promise((_, reject) =>
+        signal.addEventListener("abort", () => reject(signal.reason), { once: true }),
+      ),
+  );
+  const suggestions = openSuggestions({ forges: [slow] });
+  const found = suggestions.find();
+  suggestions.close();
+  expect((await found).unavailable).toHaveLength(1);
+});
