@@ -1,6 +1,7 @@
 import { type Static, t } from "elysia";
 import { AnyJson, enumOf, Id, nullable, outcome, Timestamp, TimestampInput } from "../api/schemas.ts";
 import { DLQ_STATUSES, FAILURE_KINDS } from "../db/columns.ts";
+import { BULK_ACTIONS } from "./bulk-store.ts";
 
 const DlqStatus = enumOf(DLQ_STATUSES);
 const Kind = enumOf(FAILURE_KINDS);
@@ -64,6 +65,22 @@ export const deadLetterModels = {
   AbandonDlqOutput: t.Object(outcome),
   RetryDlqInput: t.Object({ resolution_notes: notes }),
   RetryDlqOutput: t.Object(outcome),
+  BulkDlqInput: t.Object({
+    action: enumOf(BULK_ACTIONS),
+    ids: t.Array(Id, { minItems: 1, maxItems: 100, uniqueItems: true }),
+    resolution_notes: notes,
+  }),
+  BulkDlqOutput: t.Object({
+    results: t.Array(
+      t.Object({
+        id: Id,
+        ...outcome,
+        code: t.Optional(
+          t.String({ description: "Why not, as in an ErrorDto", examples: ["dead_letter_closed"] }),
+        ),
+      }),
+    ),
+  }),
   RetryDlqEntriesInput: t.Object({
     task_type: t.Optional(t.String({ maxLength: 200, examples: ["prompt-run"] })),
     kind: t.Optional(Kind),

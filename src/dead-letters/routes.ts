@@ -15,10 +15,11 @@ import type { User } from "../auth/claims.ts";
 import type { Guard } from "../auth/guard.ts";
 import type { Orm } from "../db/client.ts";
 import { DLQ_STATUSES } from "../db/columns.ts";
+import { ACTS, actOnDeadLetters } from "./bulk-store.ts";
 import { toDlqDto } from "./dto.ts";
 import { deadLetterModels, statusQuery } from "./model.ts";
-import { retryDeadLetter, retryDeadLetters } from "./retry-store.ts";
-import { closeDeadLetter, listDeadLetters, readDeadLetter } from "./store.ts";
+import { retryDeadLetters } from "./retry-store.ts";
+import { listDeadLetters, readDeadLetter } from "./store.ts";
 
 const viewerOf = (user: User) => ({ userId: user.id, admin: user.roles.includes("admin") });
 
@@ -71,8 +72,7 @@ export function deadLetterRoutes(options: { orm: Orm; guard: Guard }) {
     .post(
       "/dead-letter-queue/:id/resolve",
       async ({ user, params, body }) => {
-        await closeDeadLetter(orm, { ...selected(user, params.id, body), status: "Resolved" });
-        return { success: true, message: "Dead letter resolved" };
+        return { success: true, message: await ACTS.resolve(orm, selected(user, params.id, body)) };
       },
       {
         parse: "json",
@@ -89,8 +89,7 @@ export function deadLetterRoutes(options: { orm: Orm; guard: Guard }) {
     .post(
       "/dead-letter-queue/:id/abandon",
       async ({ user, params, body }) => {
-        await closeDeadLetter(orm, { ...selected(user, params.id, body), status: "Abandoned" });
-        return { success: true, message: "Dead letter abandoned" };
+        return { success: true, message: await ACTS.abandon(orm, selected(user, params.id, body)) };
       },
       {
         parse: "json",
@@ -107,8 +106,7 @@ export function deadLetterRoutes(options: { orm: Orm; guard: Guard }) {
     .post(
       "/dead-letter-queue/:id/retry",
       async ({ user, params, body }) => {
-        await retryDeadLetter(orm, selected(user, params.id, body));
-        return { success: true, message: "Queued again; the dead letter is resolved" };
+        return { success: true, message: await ACTS.retry(orm, selected(user, params.id, body)) };
       },
       {
         parse: "json",
@@ -124,6 +122,27 @@ export function deadLetterRoutes(options: { orm: Orm; guard: Guard }) {
           ...optionalBody,
         },
         response: { 200: "RetryDlqOutput", ...writeErrors },
+      },
+    )
+    .post(
+      "/dead-letter-queue/bulk",
+      async ({ user, body }) => ({
+        results: await actOnDeadLetters(orm, {
+          viewer: viewerOf(user),
+          action: body.action,
+          ids: body.ids,
+          notes: body.resolution_notes ?? null,
+        }),
+      }),
+      {
+        parse: "json",
+        body: "BulkDlqInput",
+        detail: detail(
+          "handlers_dead_letter_queue_bulk",
+          "Update several dead letters",
+          "Resolves, abandons or retries each entry as its own operation does, in the given order; one that fails keeps no other from it. `results` has one element for each, with the code of the error that its own operation would have answered.",
+        ),
+        response: { 200: "BulkDlqOutput", ...errorResponses(400, 401, 413, 415, 422, 500) },
       },
     )
     .post(

@@ -63,6 +63,7 @@ const METHODS: Record<string, (pb: Client) => PromiseLike<unknown>> = {
   handlers_dead_letter_queue_abandon_dlq: (pb) => pb.deadLetters.abandon(ID),
   handlers_dead_letter_queue_retry_dlq: (pb) => pb.deadLetters.retry(ID),
   handlers_dead_letter_queue_retry_dlq_entries: (pb) => pb.deadLetters.retryMany({ ids: [ID] }),
+  handlers_dead_letter_queue_bulk: (pb) => pb.deadLetters.bulk({ action: "resolve", ids: [ID] }),
   handlers_audit_list: (pb) => pb.audit.list(),
   handlers_repositories_list: (pb) => pb.repositories.list(),
   handlers_repositories_list_branches: (pb) => pb.repositories.branches("owner/name"),
@@ -76,6 +77,7 @@ const METHODS: Record<string, (pb: Client) => PromiseLike<unknown>> = {
  */
 const REPEATABLE = [
   "handlers_dead_letter_queue_abandon_dlq",
+  "handlers_dead_letter_queue_bulk",
   "handlers_dead_letter_queue_resolve_dlq",
   "handlers_dead_letter_queue_retry_dlq",
   "handlers_dead_letter_queue_retry_dlq_entries",

@@ -3,6 +3,8 @@ import type { RequestOptions } from "../core.js";
 import type {
   AbandonDlqInput,
   AbandonDlqOutput,
+  BulkDlqInput,
+  BulkDlqOutput,
   DlqDto,
   HandlersDeadLetterQueueListDlqEntriesData,
   ResolveDlqInput,
@@ -54,6 +56,11 @@ export class DeadLetters extends Resource {
     return this.request(options, (init) =>
       this.api.handlersDeadLetterQueueRetryDlq({ path, body: params, ...init }),
     );
+  }
+
+  /** Does the same to up to 100 entries, each by itself: `results` says of each whether it was done. */
+  bulk(params: BulkDlqInput, options?: RequestOptions): APIPromise<BulkDlqOutput> {
+    return this.request(options, (init) => this.api.handlersDeadLetterQueueBulk({ body: params, ...init }));
   }
 
   /** Lets everything run again that the filter selects. */
