@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm } from "node:fs/promises";
+import { cp, mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { CONSOLE_FOLDER } from "../src/server/console-files.ts";
 import { sdk, withSdkSources } from "./sdk-sources.ts";
@@ -29,6 +29,7 @@ export async function buildConsole(): Promise<void> {
     await mkdir(CONSOLE_FOLDER, { recursive: true });
     await bundle("index.html", { splitting: true });
     // Bun's bundler does not follow `new Worker(…)`. The page knows these by their names, so that they have no hash.
+    await cp(join(source, "static"), CONSOLE_FOLDER, { recursive: true });
     for (const worker of WORKERS) await bundle(worker, { naming: "[name].[ext]" });
     await Bun.write(STAMP, wanted);
   });

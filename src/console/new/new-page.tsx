@@ -1,7 +1,132 @@
+import { useMutation, useQuery } from "@tanstack/react-query";
+import { useNavigate } from "@tanstack/react-router";
+import { useEffect } from "react";
+import { APIError } from "../../../sdk/src/index.ts";
+import { client } from "../api.ts";
+import { useTitle } from "../notify/title.ts";
+import { Button } from "../ui/button.tsx";
+import { Problem } from "../ui/problem.tsx";
+import { type Draft, useDraft } from "./draft.ts";
+import { branchesQuery, repositoriesQuery } from "./queries.ts";
+import { Suggest } from "./suggest.tsx";
+
+const DEFAULT_BRANCH = "main";
+const SOURCES = { recent: "used before", example: "example, made for you", forge: "from its host" } as const;
+/** The field that an error is about. */
+const FIELD_OF: Readonly<Record<string, "repo" | "branch" | "prompt">> = {
+  invalid_repo: "repo",
+  repository_unavailable: "repo",
+  repository_unreadable: "repo",
+  invalid_branch: "branch",
+  invalid_prompt: "prompt",
+};
+
+/** Says what is wanted, and of which repository. */
 export function NewPage() {
+  const { draft, change, clear } = useDraft();
+  const navigate = useNavigate();
+  const { data: known } = useQuery(repositoriesQuery);
+  const { data: branches } = useQuery(branchesQuery(draft.repo.trim()));
+  useTitle("New session");
+  // The first empty field, as it was when the page was opened.
+  useEffect(() => {
+    const id = document.querySelector<HTMLInputElement>("#repo")?.value === "" ? "#repo" : "#prompt";
+    document.querySelector<HTMLElement>(id)?.focus();
+  }, []);
+
+  const remembered = known?.repositories.find((one) => one.repo === draft.repo.trim());
+  const likelyBranch = remembered?.target_branch ?? branches?.default_branch ?? DEFAULT_BRANCH;
+  const send = useMutation({
+    mutationFn: ({ repo, branch, prompt, key }: Draft) =>
+      client.sessions.createWithPrompt(
+        { repo: repo.trim(), target_branch: branch.trim() || likelyBranch, messages: [{ content: prompt }] },
+        { idempotencyKey: key },
+      ),
+    onSuccess: ({ sessionId }) => {
+      clear();
+      void navigate({ to: "/s/$id", params: { id: sessionId } });
+    },
+  });
+  const field = send.error instanceof APIError ? FIELD_OF[send.error.code ?? ""] : undefined;
+  const errorOf = (name: typeof field) =>
+    name === field && send.error instanceof APIError ? send.error.msg : undefined;
+  const ready = draft.repo.trim() !== "" && draft.prompt.trim() !== "";
+  const submit = () => {
+    if (ready && !send.isPending) send.mutate(draft);
+  };
+
   return (
-    <div className="page">
-      <h1>New</h1>
-    </div>
+    <form
+      className="page new"
+      onSubmit={(event) => {
+        event.preventDefault();
+        submit();
+      }}
+      onKeyDown={(event) => {
+        if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+        event.preventDefault();
+        submit();
+      }}
+    >
+      <h1>New session</h1>
+      <div className="new-where">
+        <Suggest
+          id="repo"
+          label="Repository"
+          placeholder="owner/name, or an https URL"
+          value={draft.repo}
+          onChange={(repo) => change({ repo })}
+          items={(known?.repositories ?? []).map((one) => ({ value: one.repo, hint: SOURCES[one.source] }))}
+          hint={unavailable(known?.unavailable)}
+          error={errorOf("repo")}
+        />
+        <Suggest
+          id="branch"
+          label="Branch to start from"
+          placeholder={likelyBranch}
+          value={draft.branch}
+          onChange={(branch) => change({ branch })}
+          items={(branches?.branches ?? []).map((value) => ({
+            value,
+            hint: value === branches?.default_branch ? "default" : "",
+          }))}
+          hint="The agent works on a branch of its own."
+          error={errorOf("branch")}
+        />
+      </div>
+      <div className="field">
+        <label htmlFor="prompt">What shall be done?</label>
+        <textarea
+          id="prompt"
+          className="input new-prompt"
+          rows={10}
+          value={draft.prompt}
+          onChange={(event) => change({ prompt: event.target.value })}
+          placeholder="Describe the change: what, where, and how you will know that it is right."
+          aria-invalid={errorOf("prompt") !== undefined || undefined}
+          aria-describedby="prompt-hint"
+        />
+        <p className="hint" id="prompt-hint" data-error={errorOf("prompt") !== undefined || undefined}>
+          {errorOf("prompt") ?? "The draft stays here until you send it."}
+        </p>
+      </div>
+      {send.error !== null && field === undefined && (
+        <Problem title="The session was not started" error={send.error} onRetry={submit} />
+      )}
+      <div className="new-send">
+        <Button type="submit" look="primary" busy={send.isPending} disabled={!ready}>
+          Start the session
+        </Button>
+        <span className="muted">
+          <kbd>Ctrl</kbd> <kbd>Enter</kbd>
+        </span>
+      </div>
+    </form>
   );
+}
+
+/** Which hosts have suggested nothing. */
+function unavailable(hosts: readonly { host: string; reason: string }[] | undefined): string {
+  const [first] = hosts ?? [];
+  return first ? `No suggestions of ${first.host}: ${first.reason}` : "";
 }

@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, Outlet, useNavigate } from "@tanstack/react-router";
 import { lazy, Suspense, useRef, useState } from "react";
+import { Attention } from "../notify/attention.tsx";
 import { signInQuery } from "../sign-in/sign-in.ts";
 import { Icon } from "./icons.tsx";
 import { useKeys } from "./keys.ts";
@@ -70,6 +71,7 @@ export function Frame() {
       <main id="main" tabIndex={-1}>
         <Outlet />
       </main>
+      <Attention />
       <Suspense>{help && <Help onClose={() => setHelp(false)} />}</Suspense>
     </div>
   );

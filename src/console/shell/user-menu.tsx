@@ -1,17 +1,25 @@
 import { Menu } from "@base-ui/react/menu";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
+import { type Notifications, notifications, setNotifications } from "../notify/notifications.ts";
 import { signInQuery } from "../sign-in/sign-in.ts";
 import { signOut } from "../sign-in/sign-out.ts";
 import { Icon } from "./icons.tsx";
 import { applyTheme, readTheme, type Theme } from "./theme.ts";
 
 const THEMES: readonly Theme[] = ["system", "light", "dark"];
+const NOTIFICATIONS: Readonly<Record<Notifications, string>> = {
+  on: "Notifications",
+  off: "Notifications",
+  denied: "Notifications: the browser blocks them",
+  unsupported: "Notifications: not on this page (it needs https)",
+};
 
 /** The user's menu: theme, keys, the API's documentation, signing out. */
 export default function UserMenu({ onHelp }: { onHelp: () => void }) {
   const { data: signIn } = useQuery(signInQuery);
   const [theme, setTheme] = useState(readTheme);
+  const [telling, setTelling] = useState(notifications);
   const name = signIn?.user?.name ?? signIn?.user?.email ?? signIn?.user?.id;
   return (
     <Menu.Root>
@@ -41,6 +49,16 @@ export default function UserMenu({ onHelp }: { onHelp: () => void }) {
               ))}
             </Menu.RadioGroup>
             <Menu.Separator className="menu-line" />
+            <Menu.CheckboxItem
+              className="menu-item"
+              checked={telling === "on"}
+              disabled={telling === "denied" || telling === "unsupported"}
+              closeOnClick={false}
+              onCheckedChange={async (wanted) => setTelling(await setNotifications(wanted))}
+            >
+              <span className="menu-mark">{telling === "on" ? "✓" : ""}</span>
+              {NOTIFICATIONS[telling]}
+            </Menu.CheckboxItem>
             <Menu.Item className="menu-item" onClick={onHelp}>
               Keys
             </Menu.Item>

@@ -1,0 +1,62 @@
+import { Link } from "@tanstack/react-router";
+import { memo, type Ref } from "react";
+import type { SessionDto } from "../../../sdk/src/index.ts";
+import { Icon } from "../shell/icons.tsx";
+import { Time } from "../ui/time.tsx";
+import { groupOf, stateOf, TONES } from "./groups.ts";
+
+/** A repository as people know it: without scheme and `.git`. */
+export const repoName = (repo: string): string =>
+  repo.replace(/^[a-z+]+:\/\/([^/@]*@)?/i, "").replace(/\.git$/, "");
+
+/** One session of the list. */
+export const Row = memo(function Row(options: {
+  session: SessionDto;
+  /** Has the keyboard. */
+  current: boolean;
+  link: Ref<HTMLAnchorElement> | undefined;
+  onFocus: (id: string) => void;
+  onArchive: (session: SessionDto) => void;
+}) {
+  const { session, current, link, onFocus, onArchive } = options;
+  const group = groupOf(session);
+  return (
+    <div className="inbox-row" data-current={current || undefined} data-unread={session.unread || undefined}>
+      <Link
+        ref={link}
+        to="/s/$id"
+        params={{ id: session.id }}
+        className="inbox-title"
+        tabIndex={current ? 0 : -1}
+        onFocus={() => onFocus(session.id)}
+      >
+        {session.unread && <span className="visually-hidden">Unread: </span>}
+        {session.title}
+      </Link>
+      <span className="inbox-place">
+        <span className="inbox-repo">{repoName(session.repo)}</span>
+        <span className="inbox-branch mono">{session.branch}</span>
+        {session.waitingReason !== null && <span className="inbox-why">{session.waitingReason}</span>}
+      </span>
+      <span className="badge" data-tone={TONES[group]}>
+        {stateOf(session)}
+      </span>
+      <Time at={session.updatedAt} className="inbox-time" />
+      {group === "done" ? (
+        <span />
+      ) : (
+        <button
+          type="button"
+          className="button inbox-archive"
+          data-look="quiet"
+          tabIndex={current ? 0 : -1}
+          aria-label={`Archive ${session.title}`}
+          title="Archive (e)"
+          onClick={() => onArchive(session)}
+        >
+          <Icon name="archive" />
+        </button>
+      )}
+    </div>
+  );
+});

@@ -1,0 +1,48 @@
+import { useEffect, useState } from "react";
+
+const KEY = "prompt-backend:draft";
+
+/** What the user is about to send. */
+export interface Draft {
+  repo: string;
+  branch: string;
+  prompt: string;
+  /** The same in each attempt to send it: the service makes one session of them. */
+  key: string;
+}
+
+const fresh = (): Draft => ({
+  repo: "",
+  branch: "",
+  prompt: "",
+  key: crypto.getRandomValues(new Uint32Array(4)).join("-"),
+});
+
+function stored(): Draft {
+  try {
+    const draft = JSON.parse(localStorage.getItem(KEY) ?? "") as Partial<Draft> | null;
+    if (draft && [draft.repo, draft.branch, draft.prompt, draft.key].every((one) => typeof one === "string"))
+      return draft as Draft;
+  } catch {
+    // There is none, or it is of another version.
+  }
+  return fresh();
+}
+
+/** The draft, which survives a reload. Another text is another session: its key changes with it. */
+export function useDraft(): {
+  draft: Draft;
+  change: (part: Partial<Omit<Draft, "key">>) => void;
+  clear: () => void;
+} {
+  const [draft, setDraft] = useState(stored);
+  useEffect(() => localStorage.setItem(KEY, JSON.stringify(draft)), [draft]);
+  return {
+    draft,
+    change: (part) => setDraft((old) => ({ ...old, ...part, key: fresh().key })),
+    clear: () => {
+      // At once: the page is left before an effect would run.
+      localStorage.removeItem(KEY);
+    },
+  };
+}

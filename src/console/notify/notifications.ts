@@ -1,0 +1,34 @@
+const KEY = "prompt-backend:notifications";
+
+/** `off` until the user turns them on; `denied`: the browser keeps them back. */
+export type Notifications = "on" | "off" | "denied" | "unsupported";
+
+export function notifications(): Notifications {
+  if (!("Notification" in globalThis)) return "unsupported";
+  if (Notification.permission === "denied") return "denied";
+  return Notification.permission === "granted" && localStorage.getItem(KEY) === "on" ? "on" : "off";
+}
+
+/** Asks the browser where that is needed, which it allows after a click alone. */
+export async function setNotifications(wanted: boolean): Promise<Notifications> {
+  if (!wanted) localStorage.removeItem(KEY);
+  else if ((await Notification.requestPermission()) === "granted") localStorage.setItem(KEY, "on");
+  return notifications();
+}
+
+/**
+ * Tells of a session while the page is not looked at. Several tabs tell of the same one: the browser shows it once, by its tag.
+ */
+export function notify(options: { id: string; title: string; body: string; onOpen: () => void }): void {
+  if (!document.hidden || notifications() !== "on") return;
+  const shown = new Notification(options.title, {
+    body: options.body,
+    tag: `prompt-backend:${options.id}`,
+    icon: "/console/icon-192.png",
+  });
+  shown.onclick = () => {
+    window.focus();
+    options.onOpen();
+    shown.close();
+  };
+}

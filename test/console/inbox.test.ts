@@ -1,0 +1,172 @@
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import type { Page } from "playwright-core";
+import { findChromium, NO_CHROMIUM } from "../harness/machine.ts";
+import { unavailable } from "../harness/services.ts";
+import { until } from "../harness/until.ts";
+import { type ConsoleFixture, inspect, OPEN_TIMEOUT_MS, openConsole } from "./fixture.ts";
+
+const PAGE_TIMEOUT_MS = 60_000;
+setDefaultTimeout(PAGE_TIMEOUT_MS);
+
+if (findChromium()) describe("the inbox and new sessions", inBrowser);
+else unavailable({ name: "the console's inbox", reason: NO_CHROMIUM });
+
+function inBrowser() {
+  let console: ConsoleFixture;
+  let repo = "";
+  beforeAll(async () => {
+    console = await openConsole();
+    const { repositories } = (await console.backend.request("GET", "/repositories")).body;
+    repo = repositories[0].repo;
+  }, OPEN_TIMEOUT_MS);
+  afterAll(() => console?.[Symbol.asyncDispose]());
+  afterEach(() => expect(console.complaints.splice(0)).toEqual([]));
+
+  const rows = (page: Page) => page.locator(".inbox-row");
+  const row = (page: Page, title: string) => rows(page).filter({ hasText: title });
+  const focused = (page: Page) => page.evaluate<string>("document.activeElement?.textContent ?? ''");
+  const archived = async (id: string) => (await console.backend.session(id)).uiStatus === "Archived";
+  const finished = async (text: string) => {
+    const { sessionId } = await console.backend.submit(repo, text);
+    await console.backend.waitForStatus(sessionId, ["NeedsReview", "NeedsReviewIpReturned"]);
+    return sessionId;
+  };
+
+  test("first run: says that only the demo answers, and starts a demo session with one click", async () => {
+    const page = await console.open("/");
+    await page.getByText("No sessions yet").waitFor();
+    expect(await page.locator(".first-run pre").textContent()).toContain("ANTHROPIC_API_KEY");
+    expect(await inspect(page, "first-run")).toEqual([]);
+    await page.getByRole("button", { name: "Start a demo session" }).click();
+    await page.waitForURL(/\/s\/[0-9a-f-]{36}$/);
+    await page.context().close();
+  });
+
+  test("a session is started by keyboard alone; its draft survives a reload", async () => {
+    const page = await console.open("/");
+    await row(page, "haiku").waitFor();
+    await page.keyboard.press("n");
+    await page.waitForURL("**/new");
+    await page.locator("#repo:focus").waitFor();
+    await page.keyboard.type(repo);
+    await page.keyboard.press("Escape");
+    await page.locator("#prompt").focus();
+    await page.keyboard.type("Name the keys in KEYS.md");
+    await page.reload();
+    expect(await page.locator("#prompt").inputValue()).toBe("Name the keys in KEYS.md");
+    expect(await page.locator("#repo").inputValue()).toBe(repo);
+    expect(await inspect(page, "new")).toEqual([]);
+    await page.locator("#prompt").focus();
+    await page.keyboard.press("Control+Enter");
+    await page.waitForURL(/\/s\/[0-9a-f-]{36}$/);
+    await page.goto(`${console.url}/new`);
+    expect(await page.locator("#prompt").inputValue()).toBe("");
+    await page.context().close();
+  });
+
+  test("what is wrong with a repository stands beside its field, and nothing is lost", async () => {
+    const page = await console.open("/new");
+    await page.locator("#repo").fill("not a repository");
+    await page.keyboard.press("Escape");
+    await page.locator("#prompt").fill("Keep this text");
+    await page.keyboard.press("Control+Enter");
+    await page.locator("#repo[aria-invalid=true]").waitFor();
+    expect(await page.locator("#repo-hint").textContent()).toMatch(/repo/i);
+    expect(await page.locator("#prompt").inputValue()).toBe("Keep this text");
+    await page.context().close();
+  });
+
+  test("j, k, /, Enter, e: the list is used by keyboard, and archiving is undone", async () => {
+    const id = await finished("Archive me by keyboard");
+    const page = await console.open("/");
+    await row(page, "Archive me by keyboard").waitFor();
+    await page.keyboard.press("/");
+    await page.keyboard.type("archive keyboard");
+    await page.keyboard.press("Enter");
+    await until(async () => (await rows(page).count()) === 1, { what: "the search to leave one session" });
+    expect(page.url()).toContain("q=archive");
+    await page.keyboard.press("j");
+    expect(await focused(page)).toContain("Archive me by keyboard");
+    await page.keyboard.press("e");
+    await page.getByText("Nothing matches").waitFor();
+    await until(() => archived(id), { what: "the session to be archived" });
+    await page.getByRole("button", { name: "Undo" }).click();
+    await row(page, "Archive me by keyboard").waitFor();
+    await until(async () => !(await archived(id)), { what: "the session to be back" });
+    await page.keyboard.press("j");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(`**/s/${id}`);
+    await page.context().close();
+  });
+
+  test("a new session, its end and its unread mark appear by themselves, in every browser and in the title", async () => {
+    const [one, other] = [await console.open("/"), await console.open("/?show=review")];
+    await one.locator(".inbox-row").first().waitFor();
+    await one.evaluate("document.title"); // The title of before is another one.
+    const id = await finished("Appear in both browsers");
+    for (const page of [one, other]) {
+      await row(page, "Appear in both browsers").and(page.locator("[data-unread]")).waitFor();
+      expect(await page.title()).toMatch(/^\(\d+\) Inbox · prompt-backend$/);
+    }
+    await console.backend.request("PUT", `/sessions/${id}/seen`);
+    for (const page of [one, other])
+      await row(page, "Appear in both browsers").and(page.locator(":not([data-unread])")).waitFor();
+    for (const page of [one, other]) await page.context().close();
+  });
+
+  test("tabs share one stream; when its tab is closed another one goes on, and nothing is missed", async () => {
+    const first = await console.open("/");
+    await rows(first).first().waitFor();
+    const context = first.context();
+    let streams = 0;
+    context.on("request", (request) => {
+      if (new URL(request.url()).pathname === "/events") streams += 1;
+    });
+    const second = await console.open("/", { context });
+    await rows(second).first().waitFor();
+    await finished("Heard by the tab that does not read");
+    await row(second, "Heard by the tab that does not read").waitFor();
+    expect(streams).toBe(0);
+    await first.close();
+    await finished("Heard after the reader was closed");
+    await row(second, "Heard after the reader was closed").waitFor();
+    expect(streams).toBe(1);
+    await context.close();
+  });
+
+  test("a service that was killed and started again is noticed by nothing but what is new", async () => {
+    const page = await console.open("/");
+    await rows(page).first().waitFor();
+    await console.restart();
+    await finished("After the crash");
+    await row(page, "After the crash").waitFor();
+    expect(await page.getByRole("alert").count()).toBe(0);
+    await page.context().close();
+  });
+
+  test("titles, repositories and branches are text", async () => {
+    const hostile = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'`{{7*7}}";
+    await console.backend.request("POST", "/sessions", {
+      repo: "https://example.com/<img-src=x-onerror=alert(3)>/x",
+      target_branch: "main",
+      messages: [{ content: hostile }],
+    });
+    const { sessionId } = await console.backend.submit(repo, hostile);
+    await console.backend.request("PUT", `/sessions/${sessionId}`, { id: sessionId, title: hostile });
+    const page = await console.open(`/?q=${encodeURIComponent("<img")}`);
+    await row(page, "<script>alert(2)").first().waitFor();
+    expect(await page.locator(".inbox-row img, .inbox-row script").count()).toBe(0);
+    expect(await inspect(page, "inbox")).toEqual([]);
+    await page.context().close();
+  });
+
+  test("the page is installable", async () => {
+    const page = await console.open("/");
+    await rows(page).first().waitFor();
+    const devtools = await page.context().newCDPSession(page);
+    const { installabilityErrors } = await devtools.send("Page.getInstallabilityErrors");
+    // A context without storage is no place to install into.
+    expect(installabilityErrors.filter(({ errorId }) => errorId !== "in-incognito")).toEqual([]);
+    await page.context().close();
+  });
+}
