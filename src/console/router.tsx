@@ -8,6 +8,7 @@ import {
 } from "@tanstack/react-router";
 import { lazy, Suspense } from "react";
 import { InboxPage } from "./inbox/inbox-page.tsx";
+import { readSearch } from "./review/address.ts";
 import { Frame } from "./shell/frame.tsx";
 import { Gate } from "./sign-in/gate.tsx";
 import { Empty } from "./ui/empty.tsx";
@@ -64,6 +65,7 @@ const conversation = createRoute({
 const review = createRoute({
   getParentRoute: () => session,
   path: "/review",
+  validateSearch: readSearch,
   component: lazyRouteComponent(() => import("./review/review-page.tsx"), "ReviewPage"),
 });
 const failed = createRoute({

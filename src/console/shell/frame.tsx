@@ -23,7 +23,7 @@ export function Frame() {
     if (Date.now() - goSince.current < SEQUENCE_MS) void navigate({ to });
     goSince.current = 0;
   };
-  useKeys({
+  const keys = {
     "?": () => setHelp(true),
     n: () => void navigate({ to: "/new" }),
     g: () => {
@@ -32,7 +32,8 @@ export function Frame() {
     i: second("/"),
     f: second("/failed"),
     s: second("/system"),
-  });
+  };
+  useKeys(keys, window);
 
   return (
     <div className="frame">

@@ -31,6 +31,17 @@ const KEYS: readonly [group: string, keys: readonly [key: string, does: string][
       ["Ctrl Enter", "Send"],
     ],
   ],
+  [
+    "Review",
+    [
+      ["j / k", "Next or previous file"],
+      ["n / p", "Next or previous change"],
+      ["↑ / ↓", "Next or previous line; with Shift, select several"],
+      ["c", "Comment on the line, the selection or the file"],
+      ["v", "Mark the file viewed"],
+      ["x", "Side by side or unified"],
+    ],
+  ],
 ];
 
 /** All keys, by place. */

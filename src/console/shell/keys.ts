@@ -6,8 +6,12 @@ export type Keys = Readonly<Record<string, (event: KeyboardEvent) => void>>;
 /** Where a key is text, or belongs to a component. */
 const TYPING = "input, textarea, select, [contenteditable], [role=dialog], [role=menu], [role=listbox]";
 
-/** Keys of the whole page while the component is shown; not while the user types, nor with Ctrl, Alt or Meta. */
-export function useKeys(keys: Keys): void {
+/**
+ * Keys of the whole page while the component is shown; not while the user types, nor with Ctrl, Alt or Meta.
+ * @param place where they are heard: on the window, after those of the document. There the frame has what every page has,
+ * so that a page may use a key for something else.
+ */
+export function useKeys(keys: Keys, place: Document | Window = document): void {
   const latest = useRef(keys);
   latest.current = keys;
   useEffect(() => {
@@ -20,7 +24,7 @@ export function useKeys(keys: Keys): void {
       event.preventDefault();
       act(event);
     };
-    document.addEventListener("keydown", press);
-    return () => document.removeEventListener("keydown", press);
-  }, []);
+    place.addEventListener("keydown", press as EventListener);
+    return () => place.removeEventListener("keydown", press as EventListener);
+  }, [place]);
 }

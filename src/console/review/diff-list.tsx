@@ -1,0 +1,222 @@
+import { defaultRangeExtractor, useVirtualizer } from "@tanstack/react-virtual";
+import {
+  type KeyboardEvent,
+  type MouseEvent,
+  type ReactNode,
+  type Ref,
+  useCallback,
+  useImperativeHandle,
+  useMemo,
+  useRef,
+} from "react";
+import type { Place } from "./address.ts";
+import { blocksOf, estimateHeight, type Row } from "./rows.ts";
+
+/** Rows that are drawn beyond the edges of the screen. */
+const OVERSCAN = 3;
+/** Until a row that was scrolled to is measured and drawn. */
+const REVEAL_FRAMES = 30;
+
+export interface DiffListHandle {
+  /** Goes to the next (1) or previous (-1) file. */
+  moveFile(step: 1 | -1): void;
+  /** Goes to the next or previous block of changed lines. */
+  moveChange(step: 1 | -1): void;
+  /** @param focus also with the keyboard. */
+  reveal(place: Place, focus: boolean): void;
+  /** Where the keyboard is, else what is at the top. */
+  current(): Place | undefined;
+}
+
+/** A diff as one list of which only what is on the screen is drawn, however long it is. */
+export function DiffList(options: {
+  rows: readonly Row[];
+  renderRow: (row: Row) => ReactNode;
+  onSelect: (place: Place) => void;
+  onComment: (place: Place) => void;
+  selected: Place | undefined;
+  ref: Ref<DiffListHandle>;
+}) {
+  const { rows, renderRow, onSelect, onComment, selected, ref } = options;
+  const scroller = useRef<HTMLDivElement>(null);
+  const headers = useMemo(() => rows.flatMap((row, index) => (row.kind === "header" ? [index] : [])), [rows]);
+  const blocks = useMemo(() => blocksOf(rows), [rows]);
+  const headerOf = useCallback(
+    (index: number) => headers.findLast((header) => header <= index) ?? 0,
+    [headers],
+  );
+  const top = useRef(0);
+  const list = useVirtualizer({
+    count: rows.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: (index) => estimateHeight(rows[index] as Row),
+    getItemKey: (index) => rows[index]?.key ?? index,
+    overscan: OVERSCAN,
+    // The header of the file at the top stays there.
+    rangeExtractor: (range) => {
+      top.current = headerOf(range.startIndex);
+      return [...new Set([top.current, ...defaultRangeExtractor(range)])];
+    },
+  });
+
+  const goTo = (
+    index: number,
+    selector: string,
+    options: { focus: boolean; block?: ScrollLogicalPosition },
+  ) => {
+    list.scrollToIndex(index, { align: "start" });
+    let frames = 0;
+    const look = () => {
+      const found = scroller.current?.querySelector<HTMLElement>(selector);
+      frames += 1;
+      if (!found) {
+        if (frames < REVEAL_FRAMES) requestAnimationFrame(look);
+        return;
+      }
+      if (options.block) found.scrollIntoView({ block: options.block });
+      if (options.focus) found.focus({ preventScroll: true });
+    };
+    requestAnimationFrame(look);
+  };
+  const rowOfFocus = () => {
+    const row = document.activeElement?.closest<HTMLElement>("[data-index]");
+    return row && scroller.current?.contains(row) ? Number(row.dataset["index"]) : undefined;
+  };
+  const topRow = () => {
+    const offset = list.scrollOffset ?? 0;
+    return (
+      list.getVirtualItems().find((item) => item.index !== top.current && item.end > offset + 60)?.index ?? 0
+    );
+  };
+
+  useImperativeHandle(ref, () => ({
+    moveFile(step) {
+      const now = headers.indexOf(headerOf(rowOfFocus() ?? topRow()));
+      // From what lies before the first file's header, forwards is to that header.
+      const started = rowOfFocus() !== undefined || (list.scrollOffset ?? 0) > 0;
+      const wanted = headers[started ? Math.min(Math.max(now + step, 0), headers.length - 1) : 0];
+      const row = wanted === undefined ? undefined : rows[wanted];
+      if (row) goTo(wanted as number, `${headerOfPath(row.file.path)} .file-fold`, { focus: true });
+    },
+    moveChange(step) {
+      const focused = placeOfLine(document.activeElement);
+      const at = blocks.findIndex(
+        ({ path, line }) =>
+          path === focused?.path && line.side === focused.side && line.line === focused.lines?.from,
+      );
+      const from = rowOfFocus() ?? topRow();
+      const next =
+        at >= 0
+          ? at + step
+          : step > 0
+            ? blocks.findIndex(({ row }) => row >= from)
+            : blocks.findLastIndex(({ row }) => row < from);
+      const block = blocks[next];
+      if (!block) return;
+      const { path, line } = block;
+      goTo(block.row, lineSelector({ path, ...line }), { focus: true, block: "center" });
+    },
+    reveal({ path, side, lines }, focus) {
+      const isHere = (row: Row) => row.file.path === path || (side === "old" && row.file.old_path === path);
+      const header = rows.findIndex(isHere);
+      if (header < 0) return;
+      const line = lines?.to;
+      const name = rows[header]?.file.path ?? path;
+      const index = rows.findIndex(
+        (row) =>
+          row.kind === "piece" &&
+          isHere(row) &&
+          row.piece.hunk.changes.some((change) =>
+            change.type === "normal"
+              ? side === "new" && change.newLineNumber === line
+              : change.lineNumber === line && (change.type === "delete") === (side === "old"),
+          ),
+      );
+      if (line === undefined || index < 0) goTo(header, `${headerOfPath(name)} .file-fold`, { focus });
+      else goTo(index, lineSelector({ path: name, side, line }), { focus, block: "center" });
+    },
+    current() {
+      const focused = placeOfLine(document.activeElement);
+      if (focused) return focused;
+      const row = rows[rowOfFocus() ?? topRow()];
+      return row && { path: row.file.path, side: "new", lines: null };
+    },
+  }));
+
+  const onClick = (event: MouseEvent) => {
+    const place = placeOfLine(event.target);
+    if (!place) return;
+    const isKey = event.detail === 0;
+    const wanted =
+      (event.shiftKey ? extendedTo(selected, place) : isKey ? extended(selected, place) : undefined) ?? place;
+    onSelect(wanted);
+    onComment(wanted);
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
+    const place = placeOfLine(event.target);
+    if (step === 0 || !place || !(event.target instanceof HTMLElement)) return;
+    event.preventDefault();
+    const all = [...(scroller.current?.querySelectorAll<HTMLElement>(".line-number") ?? [])];
+    const next = all[all.indexOf(event.target) + step];
+    const to = placeOfLine(next);
+    if (!next || !to) return;
+    next.focus();
+    if (event.shiftKey) onSelect(extendedTo(extended(selected, place) ? selected : place, to) ?? to);
+  };
+
+  return (
+    // biome-ignore lint/a11y/noStaticElementInteractions: the buttons in it are what is pressed.
+    <div className="diff-list" ref={scroller} onClick={onClick} onKeyDown={onKeyDown}>
+      <div className="diff-rows" style={{ height: list.getTotalSize() }}>
+        {list.getVirtualItems().map(({ key, index, start }) => {
+          const row = rows[index] as Row;
+          const stays = index === top.current;
+          return (
+            <div
+              key={key}
+              ref={list.measureElement}
+              data-index={index}
+              className={stays ? "diff-row diff-row-top" : "diff-row"}
+              style={stays ? undefined : { transform: `translateY(${start}px)` }}
+            >
+              {renderRow(row)}
+            </div>
+          );
+        })}
+      </div>
+    </div>
+  );
+}
+
+const headerOfPath = (path: string) => `.file-header[data-path="${CSS.escape(path)}"]`;
+const lineSelector = ({ path, side, line }: { path: string; side: string; line: number }) =>
+  `.line-number[data-path="${CSS.escape(path)}"][data-side="${side}"][data-line="${line}"]`;
+
+/** The line that a number stands for. */
+function placeOfLine(target: EventTarget | null | undefined): Place | undefined {
+  if (!(target instanceof HTMLElement) || !target.matches(".line-number")) return undefined;
+  const { path, side, line } = target.dataset;
+  if (path === undefined) return undefined;
+  return { path, side: side === "old" ? "old" : "new", lines: { from: Number(line), to: Number(line) } };
+}
+
+const isSameSide = (a: Place | undefined, b: Place) => a?.path === b.path && a.side === b.side;
+
+/** The selection, if a line is in it. */
+const extended = (selected: Place | undefined, { lines, ...place }: Place): Place | undefined =>
+  selected?.lines &&
+  lines &&
+  isSameSide(selected, { lines, ...place }) &&
+  selected.lines.from <= lines.from &&
+  selected.lines.to >= lines.to
+    ? selected
+    : undefined;
+
+/** The selection up to a line. */
+function extendedTo(selected: Place | undefined, place: Place): Place | undefined {
+  if (!selected?.lines || !place.lines || !isSameSide(selected, place)) return undefined;
+  const from = Math.min(selected.lines.from, place.lines.from);
+  const to = Math.max(selected.lines.to, place.lines.to);
+  return { ...place, lines: { from, to } };
+}

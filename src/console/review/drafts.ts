@@ -1,0 +1,41 @@
+import { useCallback } from "react";
+import { useStored } from "../ui/stored.ts";
+import { toFragment } from "./address.ts";
+import type { Review } from "./review-context.ts";
+import type { Compared, Draft } from "./threads.ts";
+
+const NONE: readonly Draft[] = [];
+
+/** The comments that are being written on a session. */
+export function useDrafts(
+  sessionId: string,
+  compared: Compared | undefined,
+): Pick<Review, "drafts" | "startDraft" | "changeDraft" | "dropDraft"> {
+  const [drafts, change] = useStored(`prompt-backend:review-drafts:${sessionId}`, NONE);
+  const { base, head } = compared ?? { base: "", head: "" };
+  const startDraft = useCallback<Review["startDraft"]>(
+    (place) => {
+      const commit = place.side === "old" ? base : head;
+      const id = `${commit} ${place.side} ${toFragment(place)}`;
+      change((now) => {
+        if (now.some((one) => one.id === id)) return now;
+        // One form without text at a time.
+        return [...now.filter((one) => one.text.trim() !== ""), { ...place, id, commit, text: "" }];
+      });
+    },
+    [base, head, change],
+  );
+  const changeDraft = useCallback<Review["changeDraft"]>(
+    (id, text) => change((now) => now.map((one) => (one.id === id ? { ...one, text } : one))),
+    [change],
+  );
+  const dropDraft = useCallback<Review["dropDraft"]>(
+    (id) =>
+      change((now) => {
+        const left = now.filter((one) => one.id !== id);
+        return left.length > 0 ? left : NONE;
+      }),
+    [change],
+  );
+  return { drafts, startDraft, changeDraft, dropDraft };
+}

@@ -1,0 +1,262 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Locator, Page } from "playwright-core";
+import { type ForgeHostStandIn, startForgeHost } from "../harness/forge-host.ts";
+import { type GiteaStandIn, startGiteaStandIn } from "../harness/gitea-stand-in.ts";
+import { findChromium, NO_CHROMIUM } from "../harness/machine.ts";
+import { makeRepository, type TestRepository } from "../harness/repository.ts";
+import { unavailable } from "../harness/services.ts";
+import { until } from "../harness/until.ts";
+import { type ConsoleFixture, inspect, OPEN_TIMEOUT_MS, openConsole } from "./fixture.ts";
+
+const TIMEOUT_MS = 60_000;
+const TOKEN = "token-of-the-forge-0123456789";
+const LINES = 5_000;
+const APP = Array.from({ length: 60 }, (_, index) => `export const value${index + 1} = ${index + 1};`);
+/** What is told to do everything makes what a reviewer should not have to fear; the others change two lines. */
+const AGENT = String.raw`
+case "$(cat)" in
+*everything*)
+  seq 1 ${LINES} | sed 's/.*/export const entry& = compute(&);/' > src/big.ts
+  printf 'alert(1)\n' > 'src/<img src=x onerror=alert(1)>.html'
+  printf 'const a = "\342\200\256 hidden";\n' > "$(printf 'src/\342\200\256gnp.ts')"
+  printf '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40" onload="alert(2)"><script>alert(3)</script></svg>' > evil.svg
+  head -c 300000 /dev/zero | tr '\0' 'a' > long.js
+  : > empty.txt
+  chmod +x README.md
+  git mv src/old.ts src/moved.ts
+  rm gone.txt
+  ;;
+*)
+  sed -i 's/value20 = 20/value20 = 2000/; s/value40 = 40/value40 = 4000/' src/app.ts
+  ;;
+esac
+echo done`;
+
+if (findChromium()) describe("the review", inBrowser);
+else unavailable({ name: "the review of the web console", reason: NO_CHROMIUM });
+
+function inBrowser() {
+  let folder: string;
+  let source: TestRepository;
+  let gitea: GiteaStandIn;
+  let host: ForgeHostStandIn;
+  let on: ConsoleFixture;
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "pb-review-"));
+    source = await makeRepository({
+      files: {
+        "README.md": "# Test\n",
+        "src/app.ts": `${APP.join("\n")}\n`,
+        "src/old.ts": "export const old = 1;\nexport const older = 2;\n",
+        "gone.txt": "gone\n",
+      },
+    });
+    gitea = await startGiteaStandIn({ token: TOKEN });
+    host = await startForgeHost({
+      ...{ api: gitea.url, path: "owner/project", root: join(folder, "host"), source: source.path },
+      passwords: () => [TOKEN],
+    });
+    on = await openConsole({
+      env: {
+        ...{ AGENT: "command", AGENT_COMMAND: JSON.stringify(["sh", "-c", AGENT]) },
+        FORGES: JSON.stringify([{ host: host.url, kind: "gitea", token: TOKEN }]),
+        PRIVATE_GIT_HOSTS: "127.0.0.1",
+      },
+    });
+  }, OPEN_TIMEOUT_MS);
+  afterAll(async () => {
+    await on?.[Symbol.asyncDispose]();
+    await Promise.all([host?.stop(), gitea?.stop(), source?.remove()]);
+    await rm(folder, { recursive: true, force: true });
+  }, TIMEOUT_MS);
+
+  /** A session whose first prompt has ended. */
+  const reviewable = async (text: string): Promise<string> => {
+    const { sessionId } = await on.backend.submit(host.repo, text);
+    await on.backend.waitForStatus(sessionId, ["NeedsReview", "NeedsReviewIpReturned"], TIMEOUT_MS);
+    await host.showBranches(gitea.branches);
+    return sessionId;
+  };
+  const open = async (id: string, more = "") => {
+    const page = await on.open(`/s/${id}/review${more}`);
+    await page.getByRole("region", { name: "Changes" }).getByRole("heading").first().waitFor();
+    return page;
+  };
+  const prompts = async (id: string) =>
+    (await on.backend.request("GET", `/sessions/${id}/prompts`)).body.prompts;
+
+  test(
+    "by keyboard alone: a line is found, commented on, shown to another browser, and sent to the agent",
+    async () => {
+      const id = await reviewable("Change two values");
+      const [page, other] = await Promise.all([open(id), open(id)]);
+      await page.keyboard.press("n");
+      await focused(page, "Line 20, removed");
+      await page.keyboard.press("ArrowDown");
+      await focused(page, "Line 20, added");
+      await page.keyboard.press("n");
+      await page.keyboard.press("p");
+      await focused(page, "Line 20, removed");
+      await page.keyboard.press("c");
+      await page.keyboard.type("Why not <b>20</b>?");
+
+      // What is not saved yet survives a reload.
+      await page.reload();
+      const draft = page.getByLabel("Comment on line 20 before the change");
+      expect(await draft.inputValue()).toBe("Why not <b>20</b>?");
+      await draft.press("Control+Enter");
+      for (const one of [page, other])
+        await one.getByRole("article", { name: "Comment" }).first().getByText("Why not <b>20</b>?").waitFor();
+
+      await page.getByRole("button", { name: "Send 1 comment to the agent" }).press("Enter");
+      await page.getByLabel("What it begins with").fill("Please answer.");
+      await page.getByRole("dialog").getByRole("button", { name: "Send", exact: true }).press("Enter");
+      await page.waitForURL(`**/s/${id}`);
+      const [, followUp] = await prompts(id);
+      expect(JSON.stringify(followUp.data)).toContain("Please answer.");
+      expect(JSON.stringify(followUp.data)).toContain("src/app.ts");
+      await other.getByText("1 comment sent before").waitFor();
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "the branch takes its target in; a pull request is made, shows its checks, and is merged",
+    async () => {
+      const id = await reviewable("Change two values again");
+      const page = await open(id);
+      const main = (await host.git("rev-parse", "main")).trim();
+      const tree = (await host.git("rev-parse", "main^{tree}")).trim();
+      const identity = ["-c", "user.name=Test", "-c", "user.email=test@localhost"];
+      const next = await host.git(...identity, "commit-tree", tree, "-p", main, "-m", "Meanwhile");
+      await host.git("update-ref", "refs/heads/main", next.trim());
+      await page.getByRole("button", { name: "Sync with main" }).click();
+      await page.getByText("Sync done").waitFor({ timeout: TIMEOUT_MS });
+      expect((await prompts(id)).map(({ kind }: { kind: string }) => kind)).toEqual(["agent", "sync"]);
+
+      await host.showBranches(gitea.branches);
+      const { branch } = await on.backend.session(id);
+      const head = gitea.branches.get(branch) ?? "";
+      const check = { target_url: "javascript:alert(4)", status: "success", context: "build <b>" };
+      gitea.statuses.set(head, [check]);
+      await page.getByRole("button", { name: "Create a pull request" }).click();
+      await page.getByRole("dialog").getByLabel("Title").fill("Two <i>values</i>");
+      await page.getByRole("dialog").getByRole("button", { name: "Create", exact: true }).click();
+      const panel = page.getByRole("region", { name: "Pull request" });
+      await panel.getByText("Two <i>values</i>").waitFor();
+      await panel.getByRole("list", { name: "Checks" }).getByText("build <b>").waitFor();
+      await panel.getByText("passed").waitFor();
+      expect(await panel.getByRole("link", { name: "build" }).count()).toBe(0);
+
+      await panel.getByRole("button", { name: "Merge" }).click();
+      const dialog = page.getByRole("dialog");
+      expect(await dialog.textContent()).toContain(`${branch} at ${head.slice(0, 8)} goes into main`);
+      await dialog.getByRole("button", { name: "Merge into main" }).click();
+      await panel.getByText("merged", { exact: true }).waitFor();
+      expect(gitea.merges).toHaveLength(1);
+    },
+    2 * TIMEOUT_MS,
+  );
+
+  describe("what may be hostile", () => {
+    let id: string;
+    beforeAll(async () => {
+      id = await reviewable("Do everything <img src=x onerror=alert(5)>");
+    }, OPEN_TIMEOUT_MS);
+
+    test(
+      "is text: names, lines, pictures and titles run nothing, and what would not be seen is written out",
+      async () => {
+        const page = await open(id);
+        const files = page.getByRole("complementary", { name: "Files" });
+        await files.getByText("<img src=x onerror=alert(1)>.html").waitFor();
+        const tricky = files.getByRole("button", { name: "⟨U+202E⟩gnp.ts" });
+        await tricky.click();
+        const diff = page.getByRole("region", { name: "Changes" });
+        await diff.getByText('"⟨U+202E⟩ hidden"').waitFor();
+        await files.getByRole("button", { name: "evil.svg" }).click();
+        await diff.getByAltText("After the change").waitFor();
+        await files.getByRole("button", { name: "long.js" }).click();
+        await diff.getByText("299,000 more characters").waitFor();
+        for (const [name, words] of [
+          ["empty.txt", "An empty file, added."],
+          ["README.md", "is an executable file"],
+          ["moved.ts", "Renamed from src/old.ts."],
+        ] as const) {
+          await files.getByRole("button", { name }).click();
+          await diff.getByText(words).waitFor();
+        }
+        expect(on.complaints).toEqual([]);
+      },
+      TIMEOUT_MS,
+    );
+
+    test(
+      "5,000 lines are drawn as far as they are seen, and have addresses",
+      async () => {
+        const page = await open(id, "#src/big.ts");
+        await focused(page, "big.ts");
+        expect(await page.getByText("entry1 =").count()).toBe(0);
+        await page.keyboard.press("Enter");
+        await page.getByText("entry1 =").waitFor();
+        await page.keyboard.press("n");
+        await focused(page, "Line 1, added");
+        const list = page.locator(".diff-list");
+        await until(
+          async () => {
+            await list.evaluate((element) => element.scrollBy(0, 20_000));
+            return (await page.getByText(`entry${LINES} =`).count()) > 0;
+          },
+          { what: "the last line", timeoutMs: TIMEOUT_MS },
+        );
+        expect(await page.locator(".line-number").count()).toBeLessThan(500);
+
+        await page.goto(`${on.url}/s/${id}/review?file=src/big.ts#src/big.ts:L4321`);
+        await focused(page, "Line 4321, unchanged");
+        expect(await page.locator(".diff-code-selected").textContent()).toContain("entry4321 =");
+      },
+      TIMEOUT_MS,
+    );
+
+    test(
+      "what was viewed stays so, folded, after a reload",
+      async () => {
+        const page = await open(id);
+        await page.keyboard.press("j");
+        await focused(page, "README.md");
+        await page.keyboard.press("v");
+        await page.getByText(/^1 of \d+ viewed$/).waitFor();
+        await page.reload();
+        await page.getByText(/^1 of \d+ viewed$/).waitFor();
+        expect(await page.getByRole("button", { name: "README.md", expanded: false }).count()).toBe(1);
+      },
+      TIMEOUT_MS,
+    );
+
+    test(
+      "every part of the page is accessible in both themes, and fits a phone",
+      async () => {
+        const page = await open(id);
+        expect(await inspect(page, "review")).toEqual([]);
+        await page.getByRole("button", { name: "Create a pull request" }).click();
+        await page.getByRole("dialog").waitFor();
+        expect(await inspect(page, "review-create")).toEqual([]);
+        await page.goto(`${on.url}/s/${id}/review?file=src/app.ts`);
+        await page.locator(".line-number").first().waitFor();
+        expect(await inspect(page, "review-file")).toEqual([]);
+        expect(on.complaints).toEqual([]);
+      },
+      2 * TIMEOUT_MS,
+    );
+  });
+}
+
+/** Waits until the keyboard is at what has this name. */
+async function focused(page: Page, name: string): Promise<void> {
+  const button: Locator = page.locator(":focus").and(page.getByRole("button", { name }));
+  await button.waitFor();
+}
