@@ -208,7 +208,7 @@ function inBrowser() {
         const list = page.locator(".diff-list");
         await until(
           async () => {
-            await list.evaluate((element) => element.scrollBy(0, 20_000));
+            await list.evaluate("(element) => element.scrollBy(0, 20_000)");
             return (await page.getByText(`entry${LINES} =`).count()) > 0;
           },
           { what: "the last line", timeoutMs: TIMEOUT_MS },

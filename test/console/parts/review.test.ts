@@ -1,12 +1,12 @@
 import { describe, expect, test } from "bun:test";
-import type { CommentDto, FileDiffDto } from "../../sdk/src/index.ts";
-import { type Place, readFragment, readSearch, toFragment } from "../../src/console/review/address.ts";
-import { notesOf } from "../../src/console/review/file-notes.ts";
-import { type DiffLook, lineKey, lineOf, piecesOf } from "../../src/console/review/pieces.ts";
-import { promptText } from "../../src/console/review/prompt-text.ts";
-import { rowsOf } from "../../src/console/review/rows.ts";
-import { placeOf, threadsByFile } from "../../src/console/review/threads.ts";
-import { visible } from "../../src/console/ui/visible-text.ts";
+import type { CommentDto, FileDiffDto } from "../../../sdk/src/index.ts";
+import { type Place, readFragment, readSearch, toFragment } from "../../../src/console/review/address.ts";
+import { notesOf } from "../../../src/console/review/file-notes.ts";
+import { type DiffLook, lineKey, lineOf, piecesOf } from "../../../src/console/review/pieces.ts";
+import { promptText } from "../../../src/console/review/prompt-text.ts";
+import { rowsOf } from "../../../src/console/review/rows.ts";
+import { placeOf, threadsByFile } from "../../../src/console/review/threads.ts";
+import { visible } from "../../../src/console/ui/visible-text.ts";
 
 const [BASE, HEAD, EARLIER] = ["a".repeat(40), "b".repeat(40), "c".repeat(40)];
 
