@@ -9,8 +9,10 @@ import { sdk, withSdkSources } from "./sdk-sources.ts";
  * package. Does nothing if it was built from the same sources.
  */
 const root = join(import.meta.dir, "..");
-/** The last file that is written: the hash of the sources, and below it what was found. */
-const STAMP = join(sdk, "dist/.built-from");
+/** Written last, outside of the package: the hash of the sources, and below it what was found. */
+const STAMP = join(root, ".cache/sdk-built-from");
+/** The last file of the package that is written. */
+const LAST = join(sdk, "dist/cjs/package.json");
 
 /** @returns what there is to say of the package. */
 async function build(): Promise<string> {
@@ -20,7 +22,7 @@ async function build(): Promise<string> {
   await run([process.execPath, tsc], { cwd: sdk });
   const commonJs = ["--module", "CommonJS", "--moduleResolution", "Node10", "--outDir", "dist/cjs"];
   await run([process.execPath, tsc, ...commonJs], { cwd: sdk });
-  await Bun.write(join(sdk, "dist/cjs/package.json"), '{ "type": "commonjs" }\n');
+  await Bun.write(LAST, '{ "type": "commonjs" }\n');
   return await examinePackage(sdk);
 }
 
@@ -40,7 +42,7 @@ async function hashOfSources(openapi: string): Promise<string> {
 
 const report = await withSdkSources(async (openapi) => {
   const wanted = await hashOfSources(openapi);
-  const stamp = await readFile(STAMP, "utf8").catch(() => "");
+  const stamp = (await Bun.file(LAST).exists()) ? await readFile(STAMP, "utf8").catch(() => "") : "";
   if (stamp.startsWith(`${wanted}\n`)) return stamp.slice(wanted.length + 1);
   const found = await build();
   await Bun.write(STAMP, `${wanted}\n${found}`);

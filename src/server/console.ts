@@ -7,16 +7,7 @@ import { type ContentType, contentReply, createContentCache } from "./content.ts
  * Addresses at which the console shows itself; the page's own router tells them apart. None is an address of the API, whose
  * clients must not be given a page.
  */
-const PAGES = [
-  "/",
-  "/new",
-  "/s/:id",
-  "/s/:id/review",
-  "/failed",
-  "/system",
-  "/audit-log",
-  "/sign-in",
-] as const;
+const PAGES = ["/", "/new", "/s/:id", "/s/:id/review", "/failed", "/system", "/sign-in"] as const;
 
 /** Nothing inline, nothing evaluated, nothing from another origin. Blobs and data are images that an agent has sent. */
 const POLICY = [
