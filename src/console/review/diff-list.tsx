@@ -46,16 +46,22 @@ export function DiffList(options: {
     [headers],
   );
   const top = useRef(0);
+  const rowOfFocus = () => {
+    const row = document.activeElement?.closest<HTMLElement>("[data-index]");
+    return row && scroller.current?.contains(row) ? Number(row.dataset["index"]) : undefined;
+  };
   const list = useVirtualizer({
     count: rows.length,
     getScrollElement: () => scroller.current,
     estimateSize: (index) => estimateHeight(rows[index] as Row),
     getItemKey: (index) => rows[index]?.key ?? index,
     overscan: OVERSCAN,
-    // The header of the file at the top stays there.
+    // The header of the file at the top stays there, and the keyboard is not taken away from where it is.
     rangeExtractor: (range) => {
       top.current = headerOf(range.startIndex);
-      return [...new Set([top.current, ...defaultRangeExtractor(range)])];
+      const focus = rowOfFocus();
+      const kept = focus === undefined || focus >= rows.length ? [top.current] : [top.current, focus];
+      return [...new Set([...kept, ...defaultRangeExtractor(range)])].sort((a, b) => a - b);
     },
   });
 
@@ -77,10 +83,6 @@ export function DiffList(options: {
       if (options.focus) found.focus({ preventScroll: true });
     };
     requestAnimationFrame(look);
-  };
-  const rowOfFocus = () => {
-    const row = document.activeElement?.closest<HTMLElement>("[data-index]");
-    return row && scroller.current?.contains(row) ? Number(row.dataset["index"]) : undefined;
   };
   const topRow = () => {
     const offset = list.scrollOffset ?? 0;
