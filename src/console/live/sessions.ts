@@ -2,7 +2,7 @@ import type { Page, PromptBackend, SessionDto, UserEvent } from "../../../sdk/sr
 
 /** The first page is what fits on a screen, and comes fast; the rest in large ones. */
 const FIRST_PAGE = 100;
-const PAGE = 1_000;
+const PAGE = 500;
 
 export interface SessionsSnapshot {
   sessions: ReadonlyMap<string, SessionDto>;
