@@ -1,6 +1,6 @@
 import packageJson from "../package.json" with { type: "json" };
 import { parseArgs } from "./cli/args.ts";
-import { forgetSecrets, gitEnvironment, readConfig, secretsOf } from "./config/config.ts";
+import { displayEnvironment, forgetSecrets, gitEnvironment, readConfig, secretsOf } from "./config/config.ts";
 import { OperatorError } from "./shared/errors.ts";
 import { TASK_NAMES } from "./tasks/names.ts";
 
@@ -34,6 +34,14 @@ async function main(args: readonly string[]): Promise<number> {
       await (await import("./cli/token.ts")).runToken({
         ...(await settings({ serves: false })),
         ...command,
+        stdout: process.stdout,
+      });
+      return 0;
+    case "open":
+      await (await import("./cli/open.ts")).runOpen({
+        ...(await settings({ serves: false })),
+        ...command,
+        display: displayEnvironment(),
         stdout: process.stdout,
       });
       return 0;

@@ -3,6 +3,7 @@ import { unreadableReply } from "./errors.js";
 import { createClient } from "./generated/client/index.js";
 import { PromptBackendApi } from "./generated/sdk.gen.js";
 import { Audit } from "./resources/audit.js";
+import { Auth } from "./resources/auth.js";
 import { Comments } from "./resources/comments.js";
 import { DeadLetters } from "./resources/dead-letters.js";
 import { Events } from "./resources/events.js";
@@ -23,6 +24,11 @@ export interface PromptBackendOptions {
    * `rejected` when the service answers 401. Without a token: for a service with AUTH_MODE=none.
    */
   token?: string | TokenSource | undefined;
+  /**
+   * For pages of the service itself, which its cookie signs in: returns the `csrf_token` of `auth.session()`, which is sent
+   * with requests that may change something.
+   */
+  csrfToken?: (() => string | undefined) | undefined;
   /** Milliseconds for each attempt of a request, to the last byte of the reply. Default: 60,000 */
   timeout?: number | undefined;
   /** Retries after connection errors and replies with 408, 429 or 5xx. Default: 2 */
@@ -47,6 +53,7 @@ export class PromptBackend {
   readonly deadLetters: DeadLetters;
   readonly audit: Audit;
   readonly repositories: Repositories;
+  readonly auth: Auth;
   readonly me: Me;
   readonly health: Health;
   readonly webhooks: Webhooks;
@@ -64,6 +71,7 @@ export class PromptBackend {
     this.deadLetters = new DeadLetters(core);
     this.audit = new Audit(core);
     this.repositories = new Repositories(core);
+    this.auth = new Auth(core);
     this.me = new Me(core);
     this.health = new Health(core);
     this.webhooks = new Webhooks(core);
@@ -71,9 +79,10 @@ export class PromptBackend {
 }
 
 function createCore(options: PromptBackendOptions): Core {
-  const { token, timeout, maxRetries, backoff = DEFAULTS.backoff, defaultHeaders } = options;
+  const { token, csrfToken, timeout, maxRetries, backoff = DEFAULTS.backoff, defaultHeaders } = options;
   const send = createTransport({
     token,
+    csrfToken,
     timeout: timeout ?? DEFAULTS.timeout,
     maxRetries: maxRetries ?? DEFAULTS.maxRetries,
     backoff,

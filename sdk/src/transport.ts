@@ -14,6 +14,7 @@ export type TokenSource = (reason?: TokenReason) => string | Promise<string>;
 
 export interface TransportOptions {
   token: string | TokenSource | undefined;
+  csrfToken: (() => string | undefined) | undefined;
   fetch: typeof fetch;
   timeout: number;
   maxRetries: number;
@@ -44,7 +45,7 @@ export const placeToken = ({ key }: { key?: string }): string | undefined =>
 const LONGEST_RETRY_AFTER_S = 60;
 
 export function createTransport(options: TransportOptions): Send {
-  const { token, backoff } = options;
+  const { token, csrfToken, backoff } = options;
 
   const attempt = async (prepared: Prepared, reason: TokenReason, timeout: number): Promise<Response> => {
     const { url, method, headers, body, signal } = prepared;
@@ -59,6 +60,8 @@ export function createTransport(options: TransportOptions): Send {
       const sent = new Headers(headers);
       if (token !== undefined && headers.get("authorization") === `Bearer ${PLACEHOLDER}`)
         sent.set("authorization", `Bearer ${await within(readToken(token, reason))}`);
+      const csrf = method === "GET" ? undefined : csrfToken?.();
+      if (csrf !== undefined) sent.set("x-csrf-token", csrf);
       const init = { method, headers: sent, signal: ended.signal, ...(body !== "" && { body }) };
       try {
         const response = await within(options.fetch(url, init));

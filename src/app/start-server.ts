@@ -1,5 +1,6 @@
 import { openRefusals } from "../audit/refusals.ts";
 import { openSignIns } from "../audit/sign-ins.ts";
+import { openLocalIssuer } from "../auth/local-issuer.ts";
 import { createVerifier } from "../auth/verify.ts";
 import { findSigningKey } from "../provenance/key.ts";
 import { openRedis } from "../queue/redis.ts";
@@ -55,6 +56,10 @@ export async function startServer(
       onSignIn: signIns.record,
     }),
     setup: { agent: { name: agent.name, reason: whyDemo }, embedded: database.kind === "embedded" },
+    localIssuer:
+      config.auth.mode === "local"
+        ? openLocalIssuer({ dataDir: config.dataDir, audience: config.auth.audience })
+        : undefined,
     health: () => ({
       version,
       agent: agent.name,

@@ -16,6 +16,8 @@ export interface User {
   expiresAt: number;
   /** Of the issuer's key that signed the token; without an issuer, none. */
   keyFingerprint?: string;
+  /** The id of the web session whose cookie came with the request; none if it had a token of its own. */
+  webSession?: string;
 }
 
 export interface TokenVerifier {

@@ -17,6 +17,8 @@ export interface RateLimits {
   byAddress(request: Request): Promise<Allowance>;
 }
 
+/** Of a request without a token. @returns whose web session it is; undefined if it has no cookie of one. @throws AppError */
+type UserOfCookie = (request: Request) => Promise<User | undefined>;
 /** Uses a ticket up. @returns whose it was; undefined for one that is not valid. */
 type RedeemTicket = (ticket: string) => Promise<User | undefined>;
 type Outcome = { user: User } | { refusal: unknown; challenge: string };
@@ -43,19 +45,21 @@ export function createGuard(options: {
   limits?: RateLimits | undefined;
   /** Requests that need no token. Default: none. */
   exempt?: (request: Request) => boolean;
+  /** Default: a cookie opens nothing. */
+  userOfCookie?: UserOfCookie;
   /** Makes `?ticket=` as good as a token, for one request, whatever becomes of it. Default: a ticket opens nothing. */
   redeemTicket?: RedeemTicket;
   /** Called for each request without a valid token. @param reason an error code. */
   onRefused?: ((request: Request, reason: string) => void) | undefined;
 }) {
-  const { verifier, limits, exempt, redeemTicket, onRefused } = options;
+  const { limits, exempt, redeemTicket, onRefused } = options;
   const outcomes = new WeakMap<Request, Promise<LimitedOutcome>>();
   const outcomeOf = (request: Request): Promise<LimitedOutcome> => {
     let outcome = outcomes.get(request);
     if (!outcome) {
       outcome = exempt?.(request)
         ? Promise.resolve({ user: NOBODY })
-        : authenticate(verifier, request, redeemTicket).then((one) => {
+        : authenticate(request, options).then((one) => {
             if ("refusal" in one && isUnauthorized(one.refusal)) onRefused?.(request, one.refusal.code);
             return limits ? applyLimit(limits, request, one) : one;
           });
@@ -97,12 +101,18 @@ async function applyLimit(limits: RateLimits, request: Request, outcome: Outcome
   return refusal ? { refusal, challenge: "", headers } : { ...outcome, headers };
 }
 
-/** Never rejects, because two hooks await the same outcome. */
-async function authenticate(
-  verifier: TokenVerifier,
-  request: Request,
-  redeemTicket: RedeemTicket | undefined,
-): Promise<Outcome> {
+interface Credentials {
+  verifier: TokenVerifier;
+  userOfCookie?: UserOfCookie;
+  redeemTicket?: RedeemTicket;
+}
+
+/**
+ * By the ticket, else the token, else the cookie: browsers send cookies without being asked, and an old one must not
+ * matter beside what the client has sent on purpose. Never rejects, because two hooks await the same outcome.
+ */
+async function authenticate(request: Request, credentials: Credentials): Promise<Outcome> {
+  const { verifier, userOfCookie, redeemTicket } = credentials;
   if (verifier.anonymous) return { user: verifier.anonymous };
   const header = request.headers.get("authorization");
   const tickets = redeemTicket ? new URL(request.url).searchParams.getAll("ticket") : [];
@@ -112,8 +122,17 @@ async function authenticate(
       return refused("unauthorized", "Send one ticket or the Authorization header, not several of them.");
     return byTicket(verifier, redeemTicket(ticket));
   }
-  if (!header)
-    return refused("token_missing", "A token is required: send the header `Authorization: Bearer <token>`.");
+  if (header) return byToken(verifier, header);
+  try {
+    const user = header === null ? await userOfCookie?.(request) : undefined;
+    if (user) return { user };
+  } catch (refusal) {
+    return { refusal, challenge: CHALLENGE };
+  }
+  return refused("token_missing", "A token is required: send the header `Authorization: Bearer <token>`.");
+}
+
+async function byToken(verifier: TokenVerifier, header: string): Promise<Outcome> {
   const token = BEARER.exec(header)?.[1];
   if (token === undefined)
     return refused("unauthorized", "The Authorization header must be `Bearer` followed by one token.");

@@ -16,6 +16,7 @@ export type Command =
   | { name: "migrate"; check: boolean }
   | { name: "print-openapi" }
   | { name: "provenance-key" }
+  | { name: "open"; url: string | undefined }
   | { name: "token"; user: string; roles: readonly string[] }
   | { name: "backup"; file: string; force: boolean }
   | { name: "restore"; file: string }
@@ -37,7 +38,7 @@ const HANDOVER_STOP = "--handover=stop";
 const REPOSITORIES = "--repositories";
 const FLAG = { type: "boolean" } as const;
 const COMMANDS =
-  "server, bg-tasks, migrate, doctor, sandbox-check, backup, restore, verify, provenance-key, print-openapi, token";
+  "server, bg-tasks, migrate, doctor, sandbox-check, backup, restore, verify, provenance-key, print-openapi, open, token";
 
 /**
  * Reads the command line: commands, and the original service's flags.
@@ -107,6 +108,8 @@ function commandOf([first, ...rest]: readonly string[], taskNames: readonly Task
       const { values, positionals } = read(first, rest, { unisolated: FLAG }, Number.POSITIVE_INFINITY);
       return { name: first, ids: positionals, unisolated: values.unisolated ?? false };
     }
+    case "open":
+      return { name: first, url: read(first, rest, { url: { type: "string" } }).values.url };
     case "token": {
       const { user, role } = read(first, rest, {
         user: { type: "string" },

@@ -10,6 +10,8 @@ export function helpText(version: string, taskNames: readonly string[]): string 
   return `prompt-backend ${version}: a self-hosted backend for coding-agent sessions.
 
   prompt-backend                             server and all tasks, with an embedded database: start here
+  prompt-backend open [--url URL]            print a link that signs a browser of this machine in, and open it where there
+                                             is a display; --url: where the service is, else HOST and PORT say it
   prompt-backend server [--with-bg-tasks]    HTTP server, alone or with all tasks
   prompt-backend bg-tasks [NAME...]          background tasks: all of them, or the named ones
   prompt-backend migrate [--check]           apply pending migrations; --check only lists them (exit code 1 if any)

@@ -1,32 +1,39 @@
 import { ownExecutable } from "../agents/own-executable.ts";
+import { SIGN_IN_MINUTES } from "../auth/local-issuer.ts";
 import type { Config } from "../config/config.ts";
 import { EXAMPLE_BRANCH, exampleRepository } from "../sandboxes/example-repository.ts";
+import { signInLink } from "./sign-in-link.ts";
 
-/** What a newcomer sees after the first start: commands to paste that submit a prompt and show its session. */
+/** What a newcomer sees after the first start: a link to the console, and commands to paste that do the same. */
 export async function welcomeText(options: { config: Config; url: string }): Promise<string> {
   const { config, url } = options;
-  if (config.auth.mode === "oidc") return `API description: ${url}/openapi.json`;
+  if (config.auth.mode === "oidc") return `Open ${signInLink(config, url)}`;
   const repo = await exampleRepository(config);
+  const { auth } = config;
   const token = [
     `DATA_DIR=${quote(config.dataDir)}`,
     ...ownExecutable().argv.map(quote),
     "token --user me 2>/dev/null",
   ].join(" ");
-  const auth = config.auth.mode === "none" ? "" : ` -H "Authorization: Bearer $(${token})"`;
+  const header = auth.mode === "none" ? "" : ` -H "Authorization: Bearer $(${token})"`;
   const body = JSON.stringify({
     repo,
     target_branch: EXAMPLE_BRANCH,
     messages: [{ content: "Write a haiku about git into HAIKU.md" }],
   });
   return `
-Submit a first prompt from another terminal (to an example repository that was created for you):
+Open ${signInLink(config, url)}
+${
+  auth.mode === "none"
+    ? ""
+    : `(signs one browser of this machine in, within ${SIGN_IN_MINUTES} minutes; \`prompt-backend open\` makes another link)
+`
+}
+Or submit a first prompt from another terminal (to an example repository that was created for you):
 
-  curl -sS ${url}/sessions/with-prompt${auth} -H 'Content-Type: application/json' -d ${quote(body)}
+  curl -sS ${url}/sessions/with-prompt${header} -H 'Content-Type: application/json' -d ${quote(body)}
 
-List the sessions:
-
-  curl -sS ${url}/sessions${auth}
-
+List the sessions: curl -sS ${url}/sessions${header}
 See the resulting branch: git -C ${quote(repo)} log --all --oneline
 `;
 }

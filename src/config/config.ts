@@ -48,6 +48,14 @@ export function gitEnvironment(env: Env = process.env): Env {
   return { PATH: env["PATH"], HOME: env["HOME"], LANG: "C.UTF-8" };
 }
 
+/** The environment of a program that opens a window; undefined where there is no display. */
+export function displayEnvironment(env: Env = process.env): Env | undefined {
+  if (process.platform !== "darwin" && !env["DISPLAY"] && !env["WAYLAND_DISPLAY"]) return undefined;
+  const names =
+    /^(PATH|HOME|USER|LANG|DISPLAY|XAUTHORITY|WAYLAND_DISPLAY|DBUS_SESSION_BUS_ADDRESS|BROWSER|XDG_\w+)$/;
+  return Object.fromEntries(Object.entries(env).filter(([name]) => names.test(name)));
+}
+
 /**
  * The variables whose values are not the defaults, for the audit log, where they cannot be removed: secrets as `***`, of
  * AGENT_COMMAND the program alone, and URLs without what may be a password or a key.

@@ -3,7 +3,7 @@ import { auditPending } from "./safety-tables.ts";
 
 /** Everything that the audit log records. */
 export type AuditAction =
-  | `auth.${"sign_in" | "refused"}`
+  | `auth.${"sign_in" | "refused" | "web_sign_in" | "web_sign_out"}`
   | `session.${"create" | "update" | "archive" | "reopen" | "fork" | "cancel" | "delete"}`
   | `prompt.${"create" | "update" | "delete" | "retry"}`
   | `message.${"create" | "update" | "delete"}`

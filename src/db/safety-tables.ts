@@ -111,6 +111,8 @@ export const eventTicket = pgTable(
     tokenExpiresAt: at("token_expires_at"),
     /** Of the key that signed that token; null without an issuer. */
     keyFingerprint: text("key_fingerprint"),
+    /** The web session that it was created in; null: with a token. The stream ends with it. */
+    webSession: text("web_session"),
     expiresAt: at("expires_at").notNull(),
   },
   (t) => [index("event_ticket_user").on(t.userId), index("event_ticket_expires").on(t.expiresAt)],

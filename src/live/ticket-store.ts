@@ -28,8 +28,9 @@ export async function createTicket(orm: Orm, user: User): Promise<{ ticket: stri
     orm,
     sql`with expired as (
       delete from ${eventTicket} where user_id = ${user.id} and expires_at <= now())
-    insert into ${eventTicket} (hash, user_id, token_expires_at, key_fingerprint, expires_at)
+    insert into ${eventTicket} (hash, user_id, token_expires_at, key_fingerprint, web_session, expires_at)
     select ${hashOf(ticket)}, ${user.id}, ${tokenExpiresAt}::timestamptz, ${user.keyFingerprint ?? null}::text,
+      ${user.webSession ?? null}::text,
       least(now() + make_interval(secs => ${VALID_S}), ${tokenExpiresAt}::timestamptz)
     where (select count(*) from ${eventTicket} where user_id = ${user.id} and expires_at > now()) < ${MAX_UNUSED}::int
     returning expires_at`,
@@ -59,6 +60,7 @@ export async function redeemTicket(orm: Orm, ticket: string): Promise<User | und
       roles: [],
       expiresAt: row.tokenExpiresAt?.getTime() ?? Number.POSITIVE_INFINITY,
       ...(row.keyFingerprint !== null && { keyFingerprint: row.keyFingerprint }),
+      ...(row.webSession !== null && { webSession: row.webSession }),
     }
   );
 }

@@ -4,6 +4,7 @@ import { requireKnownFields } from "../api/known-fields.ts";
 import { readJson, requestLimits } from "../api/request-body.ts";
 import { auditRoutes } from "../audit/routes.ts";
 import { createGuard, type RateLimits } from "../auth/guard.ts";
+import type { LocalIssuer } from "../auth/local-issuer.ts";
 import type { TokenVerifier } from "../auth/verify.ts";
 import { commentRoutes } from "../comments/routes.ts";
 import type { Config } from "../config/config.ts";
@@ -29,9 +30,11 @@ import type { Reviews } from "../review/reviews.ts";
 import { reviewRoutes } from "../review/routes.ts";
 import { repoRules } from "../sandboxes/git/repo-url.ts";
 import { sessionRoutes } from "../sessions/routes.ts";
+import { webSessionRoutes } from "../web-sessions/routes.ts";
+import { openWebSessions } from "../web-sessions/web-sessions.ts";
 import { forgeWebhookRoutes } from "../webhooks/forge-routes.ts";
 import { webhookRoutes } from "../webhooks/routes.ts";
-import { clientAddress, isFromHere } from "./client-address.ts";
+import { clientAddress, isFromHere, isLocalClient } from "./client-address.ts";
 import { consolePages } from "./console.ts";
 import { docs } from "./docs.ts";
 import { headers } from "./headers.ts";
@@ -48,6 +51,8 @@ export interface AppOptions {
   /** Not used before the first stream is opened. */
   hub: Pick<Hub, "stream">;
   verifier: TokenVerifier;
+  /** Undefined: links sign no browser in. */
+  localIssuer?: LocalIssuer | undefined;
   reviews: Reviews;
   repositories: Repositories;
   forges: Forges;
@@ -75,19 +80,27 @@ export function createApp(options: AppOptions) {
   const onRefused = (request: Request, reason: string) =>
     options.onRefused?.(reason, clientAddress(request, config.trustedProxyHops));
   const known = requireKnownFields(() => app);
-  const guard = createGuard({ verifier, limits, onRefused })
+  const webSessions = openWebSessions({ orm, verifier, config });
+  const userOfCookie = webSessions.userOf;
+  const streamVerifier = { ...verifier, isTrusted: webSessions.isTrusted };
+  const input = new Elysia({ name: "open-input" })
+    .onParse({ as: "scoped" }, readJson)
+    .onTransform({ as: "scoped" }, known);
+  const guard = createGuard({ verifier, limits, onRefused, userOfCookie })
     .onParse({ as: "scoped" }, readJson)
     .onTransform({ as: "scoped" }, known);
   const streamGuard = createGuard({
-    verifier,
+    verifier: streamVerifier,
     limits,
     onRefused,
+    userOfCookie,
     redeemTicket: (ticket) => redeemTicket(orm, ticket),
   }).onTransform({ as: "scoped" }, known);
   const detailGuard = createGuard({
     verifier,
     limits,
     onRefused,
+    userOfCookie,
     exempt: (request) => isFromHere(request, config),
   }).onTransform({ as: "scoped" }, known);
   // Otherwise Elysia looks for the path behind the 11th character, and misses it where Host is short.
@@ -130,7 +143,19 @@ export function createApp(options: AppOptions) {
     .use(deadLetterRoutes({ orm, guard }))
     .use(auditRoutes({ orm, guard }))
     .use(ticketRoutes({ orm, guard }))
-    .use(liveRoutes({ orm, hub, guard: streamGuard, verifier }))
+    .use(liveRoutes({ orm, hub, guard: streamGuard, verifier: streamVerifier }))
+    .use(
+      webSessionRoutes({
+        orm,
+        config,
+        sessions: webSessions,
+        issuer: options.localIssuer,
+        isLocal: (request) => isLocalClient(request, config.trustedProxyHops),
+        limits,
+        onRefused,
+        input,
+      }),
+    )
     .use(webhookRoutes({ orm, config, limits, logger }))
     .use(forgeWebhookRoutes({ orm, config, limits }));
 }

@@ -34,9 +34,13 @@ export function isFromHere(
   config: Pick<Config, "auth" | "host" | "trustedProxyHops">,
 ): boolean {
   const { auth, host, trustedProxyHops } = config;
-  if (auth.mode === "oidc") return false;
+  return auth.mode !== "oidc" && isLoopback(host) && isLocalClient(request, trustedProxyHops);
+}
+
+/** Whether the peer, and the client that the trusted proxies name, are on this machine. */
+export function isLocalClient(request: Request, trustedProxyHops: number): boolean {
   const forwarded = request.headers.has("x-forwarded-for") || request.headers.has("forwarded");
-  if (!isLoopback(host) || (forwarded && trustedProxyHops === 0)) return false;
+  if (forwarded && trustedProxyHops === 0) return false;
   const peer = clientAddress(request, 0);
   // The network of ::1.
   const isHere = (address: string) => isLoopback(address) || address === "0:0:0:0::/64";

@@ -9,6 +9,7 @@ import { purgeOldMessages } from "../messages/purge-store.ts";
 import { purgePublished } from "../queue/outbox.ts";
 import { knownSessions, purgeableSessions, purgeSession } from "../sessions/purge-store.ts";
 import { sleep } from "../shared/time.ts";
+import { purgeUsedCodes, purgeWebSessions } from "../web-sessions/store.ts";
 import { purgeOldSignatures } from "../webhooks/store.ts";
 import type { TaskContext } from "./task.ts";
 
@@ -44,6 +45,8 @@ export async function purge(
   await drain("idempotency_keys", () => purgeExpiredKeys(orm));
   await drain("request_counts", () => purgeOldRequestCounts(orm));
   await drain("event_tickets", () => purgeExpiredTickets(orm));
+  await drain("web_sessions", () => purgeWebSessions(orm));
+  await drain("sign_in_codes", () => purgeUsedCodes(orm));
   await drain("webhook_signatures", () => purgeOldSignatures(orm));
   await purgeOldHeartbeats(orm);
   if (auditDays > 0) await drain("audit_entries", () => purgeAudit(orm, auditDays, PURGE_BATCH));

@@ -31,6 +31,7 @@ const LAYERS: readonly (readonly string[])[] = [
     "audit",
     "backup",
     "me",
+    "web-sessions",
   ],
   ["server", "tasks"],
   ["app", "doctor", "sandbox-check"],

@@ -67,6 +67,9 @@ const METHODS: Record<string, (pb: Client) => PromiseLike<unknown>> = {
   handlers_audit_list: (pb) => pb.audit.list(),
   handlers_repositories_list: (pb) => pb.repositories.list(),
   handlers_repositories_list_branches: (pb) => pb.repositories.branches("owner/name"),
+  handlers_auth_session: (pb) => pb.auth.session(),
+  handlers_auth_sign_in_local: (pb) => pb.auth.signInLocal("code"),
+  handlers_auth_sign_out: (pb) => pb.auth.signOut(),
   handlers_webhooks_forge: (pb) => pb.webhooks.forge({}),
   handlers_webhooks_return_item: (pb) => pb.webhooks.returnItem({ item: {} }),
 };
@@ -76,6 +79,9 @@ const METHODS: Record<string, (pb: Client) => PromiseLike<unknown>> = {
  * A new one needs a key, or a reason to be here.
  */
 const REPEATABLE = [
+  // A code is valid once: if the reply was lost, so is the sign-in, and a repetition is refused.
+  "handlers_auth_sign_in_local",
+  "handlers_auth_sign_out",
   "handlers_dead_letter_queue_abandon_dlq",
   "handlers_dead_letter_queue_bulk",
   "handlers_dead_letter_queue_resolve_dlq",

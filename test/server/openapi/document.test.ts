@@ -166,6 +166,7 @@ describe("becomes the types that are meant, in clients of several generators:", 
       "POST /dead-letter-queue/{id}/resolve",
       "POST /dead-letter-queue/{id}/abandon",
       "POST /dead-letter-queue/{id}/retry",
+      "POST /auth/sign-out",
     ]);
   });
 
@@ -188,8 +189,8 @@ describe("becomes the types that are meant, in clients of several generators:", 
     const all = operations();
     for (const { at, operation } of all) {
       const replies = Object.keys(operation.responses);
-      // Streams and health checks stand for no stored state.
-      const isRead = at.startsWith("GET") && !/\/(events|health.*)$/.test(at);
+      // Streams, health checks and the session of a browser stand for no stored state.
+      const isRead = at.startsWith("GET") && !/\/(events|health.*|auth\/session)$/.test(at);
       expect([at, replies.includes("304"), names(operation).includes("if-none-match")]).toEqual([
         at,
         isRead,
@@ -217,7 +218,7 @@ describe("becomes the types that are meant, in clients of several generators:", 
 
 /** Verbs that a summary may start with. */
 const VERBS =
-  "Abandon|Cancel|Create|Delete|Fork|Get|List|Mark|Merge|Push|Report|Resolve|Retry|Send|Stream|Update";
+  "Abandon|Cancel|Create|Delete|Fork|Get|List|Mark|Merge|Push|Report|Resolve|Retry|Send|Sign|Stream|Update";
 
 describe("is complete", () => {
   test("summaries are imperative titles of at most 60 characters, each used once", () => {
