@@ -68,7 +68,7 @@ const METHODS: Record<string, (pb: Client) => PromiseLike<unknown>> = {
   handlers_repositories_list: (pb) => pb.repositories.list(),
   handlers_repositories_list_branches: (pb) => pb.repositories.branches("owner/name"),
   handlers_auth_session: (pb) => pb.auth.session(),
-  handlers_auth_sign_in_local: (pb) => pb.auth.signInLocal("code"),
+  handlers_auth_sign_in_local: (pb) => pb.auth.signInLocal({ code: "code" }),
   handlers_auth_sign_out: (pb) => pb.auth.signOut(),
   handlers_webhooks_forge: (pb) => pb.webhooks.forge({}),
   handlers_webhooks_return_item: (pb) => pb.webhooks.returnItem({ item: {} }),

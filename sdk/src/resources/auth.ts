@@ -1,6 +1,7 @@
 import type { APIPromise } from "../api-promise.js";
 import type { RequestOptions } from "../core.js";
 import type {
+  SignInLocalInput,
   SignInLocalOutput,
   SignOutInput,
   SignOutOutput,
@@ -16,8 +17,8 @@ export class Auth extends Resource {
   }
 
   /** Signs in with the code of a link, which is valid once. */
-  signInLocal(code: string, options?: RequestOptions): APIPromise<SignInLocalOutput> {
-    return this.request(options, (init) => this.api.handlersAuthSignInLocal({ body: { code }, ...init }));
+  signInLocal(params: SignInLocalInput, options?: RequestOptions): APIPromise<SignInLocalOutput> {
+    return this.request(options, (init) => this.api.handlersAuthSignInLocal({ body: params, ...init }));
   }
 
   /** Signs out. With a `sign_out_url`, send the browser there: it ends the identity provider's session as well. */
