@@ -1,5 +1,5 @@
 import { useVirtualizer, type Virtualizer } from "@tanstack/react-virtual";
-import { memo, type RefObject, useEffect, useLayoutEffect, useRef, useState } from "react";
+import { memo, type RefObject, useCallback, useEffect, useLayoutEffect, useRef, useState } from "react";
 import { useKeys } from "../shell/keys.ts";
 import { Button } from "../ui/button.tsx";
 import { Time } from "../ui/time.tsx";
@@ -34,8 +34,9 @@ export function ConversationList({ rows, hash }: { rows: readonly Row[]; hash: s
   const list = useVirtualizer<HTMLDivElement, HTMLDivElement>({
     count: rows.length,
     getScrollElement: () => scroller.current,
-    estimateSize: (index) => GUESSES[rows[index]?.kind ?? "note"] ?? OTHER_GUESS,
-    getItemKey: (index) => rows[index]?.key ?? index,
+    // The same functions for the same rows: with others, all heights would be added up anew at each frame.
+    estimateSize: useCallback((index) => GUESSES[rows[index]?.kind ?? "note"] ?? OTHER_GUESS, [rows]),
+    getItemKey: useCallback((index) => rows[index]?.key ?? index, [rows]),
     anchorTo: "end",
     overscan: OVERSCAN,
     paddingStart: 16,
@@ -117,16 +118,17 @@ function useEnd(
   useEffect(() => {
     const element = scroller.current;
     if (!element) return;
-    let before = element.scrollTop;
+    let before = 0;
+    // What the list knows of the scrolling: asking the element would lay out the page once more.
     const scrolled = () => {
-      const { scrollTop, scrollHeight, clientHeight } = element;
-      if (scrollHeight - scrollTop - clientHeight <= AT_END) setFollows(true);
-      else if (scrollTop < before) setFollows(false);
-      before = scrollTop;
+      const offset = list.scrollOffset ?? 0;
+      if (list.getDistanceFromEnd() <= AT_END) setFollows(true);
+      else if (offset < before) setFollows(false);
+      before = offset;
     };
     element.addEventListener("scroll", scrolled, { passive: true });
     return () => element.removeEventListener("scroll", scrolled);
-  }, [scroller]);
+  }, [list, scroller]);
   const size = list.getTotalSize();
   const room = list.scrollRect?.height;
   // biome-ignore lint/correctness/useExhaustiveDependencies: these are what moves the end.
