@@ -1,0 +1,195 @@
+import { describe, expect, test } from "bun:test";
+import {
+  ConnectionError,
+  type MessageDto,
+  type SessionEvent,
+  type UserEvent,
+} from "../../../sdk/src/index.ts";
+import { Conversation, type ConversationSource } from "../../../src/console/session/conversation.ts";
+import { until } from "../../harness/until.ts";
+
+const SESSION = "11111111-1111-4111-8111-111111111111";
+const AT = "2026-01-01T00:00:00.000Z";
+
+const message = (seq: number, prompt = "p1"): MessageDto => ({
+  id: `m${seq}`,
+  prompt_id: prompt,
+  seq,
+  data: { type: "assistant", message: { role: "assistant", content: `said ${seq}` } },
+  attempt: 1,
+  superseded: false,
+  created_at: AT,
+  updated_at: AT,
+});
+const told = (seq: number, prompt?: string): UserEvent => ({
+  event: "message",
+  id: String(seq),
+  data: { ...message(seq, prompt), session_id: SESSION },
+});
+const READY: UserEvent = { event: "ready", id: "x", data: { sessions: 1 } };
+
+/** A service whose messages a test adds to; each reading waits until the test lets it go on. */
+function service(stored: MessageDto[]) {
+  const readings: string[] = [];
+  let hold: Promise<void> | undefined;
+  let failure: unknown;
+  const source: ConversationSource = {
+    async *ofPrompt(promptId) {
+      readings.push(promptId);
+      const found = stored.filter((one) => one.prompt_id === promptId);
+      await hold;
+      if (failure !== undefined) throw failure;
+      yield* found;
+    },
+    async *after(seq, signal) {
+      readings.push(`after ${seq}`);
+      await hold;
+      for (const one of stored.filter((one) => one.seq > seq))
+        yield {
+          event: "message",
+          id: String(one.seq),
+          data: { ...one, session_id: SESSION },
+        } as SessionEvent;
+      yield { event: "session", data: { id: SESSION } } as SessionEvent;
+      // As the service's, it stays open until its reader leaves.
+      await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+    },
+  };
+  return {
+    source,
+    stored,
+    readings,
+    hold() {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      hold = promise;
+      return () => {
+        hold = undefined;
+        resolve();
+      };
+    },
+    fail(error: unknown) {
+      failure = error;
+    },
+  };
+}
+
+function open(source: ConversationSource, promptIds = ["p1"]) {
+  const conversation = new Conversation(SESSION, source);
+  const ended = new AbortController();
+  conversation.start(promptIds, ended.signal);
+  const seqs = () => [...conversation.getSnapshot().said.values()].flat().map((row) => row.seq);
+  return {
+    conversation,
+    end: () => ended.abort(),
+    seqs,
+    shows: (...wanted: number[]) =>
+      until(() => conversation.getSnapshot().loaded && JSON.stringify(seqs()) === JSON.stringify(wanted), {
+        what: `messages ${wanted}, not ${seqs()}`,
+      }),
+  };
+}
+
+describe("a conversation is joined from what was stored and what the stream tells", () => {
+  test("what is told while the past is read comes behind it, once", async () => {
+    const { source, stored, hold } = service([message(1), message(2)]);
+    const release = hold();
+    const { conversation, shows } = open(source);
+    stored.push(message(3));
+    conversation.apply(told(3));
+    conversation.apply(told(2));
+    conversation.apply(told(4));
+    release();
+    await shows(1, 2, 3, 4);
+  });
+
+  test("behind a gap, reading starts again after the last known message", async () => {
+    const { source, stored, readings } = service([message(1)]);
+    const { conversation, shows } = open(source);
+    await shows(1);
+    stored.push(message(2), message(3), message(4));
+    conversation.apply(told(4));
+    await shows(1, 2, 3, 4);
+    expect(readings).toEqual(["p1", "after 1"]);
+  });
+
+  test("a number that was deleted is looked for once", async () => {
+    const { source, stored, readings } = service([message(1)]);
+    const { conversation, shows } = open(source);
+    await shows(1);
+    stored.push(message(3));
+    conversation.apply(told(3));
+    await shows(1, 3);
+    conversation.apply(told(4));
+    await shows(1, 3, 4);
+    expect(readings).toEqual(["p1", "after 1"]);
+  });
+
+  test("a stream that was opened anew may have missed the end", async () => {
+    const { source, stored } = service([message(1)]);
+    const { conversation, shows } = open(source);
+    await shows(1);
+    stored.push(message(2));
+    conversation.apply(READY);
+    await shows(1, 2);
+  });
+
+  test("a stream that is opened anew while reading leads to another reading", async () => {
+    const { source, stored, hold, readings } = service([message(1)]);
+    const release = hold();
+    const { conversation, shows } = open(source);
+    conversation.apply(READY);
+    stored.push(message(2));
+    release();
+    await shows(1, 2);
+    expect(readings).toEqual(["p1", "after 1"]);
+  });
+
+  test("the newest prompt is read first, and each keeps its own order", async () => {
+    const { source, readings } = service([message(1), message(2, "p2"), message(3), message(4, "p2")]);
+    const { conversation, shows } = open(source, ["p1", "p2"]);
+    await shows(2, 4, 1, 3);
+    expect(readings).toEqual(["p2", "p1"]);
+    conversation.apply(told(5));
+    await shows(2, 4, 1, 3, 5);
+  });
+
+  test("messages of other sessions are theirs", async () => {
+    const { source } = service([message(1)]);
+    const { conversation, shows } = open(source);
+    await shows(1);
+    const other = told(2);
+    if (other.event === "message") other.data.session_id = "other";
+    conversation.apply(other);
+    conversation.apply(told(2));
+    await shows(1, 2);
+  });
+
+  test("while the service is away, nothing is said, and reading goes on once it is back", async () => {
+    const { source, fail, readings } = service([message(1)]);
+    fail(new ConnectionError("away"));
+    const { conversation, shows } = open(source);
+    await until(() => readings.length > 0, { what: "a reading" });
+    expect(conversation.getSnapshot().failure).toBeUndefined();
+    fail(undefined);
+    await shows(1);
+    expect(conversation.getSnapshot().failure).toBeUndefined();
+  });
+
+  test("another failure is shown", async () => {
+    const { source, fail } = service([message(1)]);
+    const refused = new Error("refused");
+    fail(refused);
+    const { conversation } = open(source);
+    await until(() => conversation.getSnapshot().failure === refused, { what: "the failure" });
+    expect(conversation.getSnapshot().loaded).toBe(false);
+  });
+
+  test("nothing is read for a page that was left", async () => {
+    const { source, readings } = service([message(1)]);
+    const { conversation, shows, end } = open(source);
+    await shows(1);
+    end();
+    conversation.apply(READY);
+    expect(readings).toEqual(["p1"]);
+  });
+});
