@@ -36,16 +36,14 @@ function parsed(text: string): ReactElement {
 const LINK = /^(?:https?|mailto):/i;
 const IMAGE = /^data:image\/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+$/;
 
-/** "": no link at all. */
-function safeUrl(url: string): string {
-  if (IMAGE.test(url)) return url;
-  return LINK.test(url) && URL.canParse(url) ? url : "";
-}
+/** "": leads nowhere. Every address of a text comes through here. */
+const safeUrl = (url: string, attribute: string): string =>
+  LINK.test(url) || (attribute === "src" && IMAGE.test(url)) ? url : "";
 
 const COMPONENTS: Components = {
   a: ({ href, children }) => <Away href={href}>{children}</Away>,
   img: ({ src, alt }) =>
-    typeof src === "string" && IMAGE.test(src) ? (
+    typeof src === "string" && src.startsWith("data:") ? (
       <img className="image" src={src} alt={alt ?? ""} />
     ) : (
       <Away href={typeof src === "string" ? src : undefined}>{alt || "image"}</Away>
@@ -74,7 +72,7 @@ const COMPONENTS: Components = {
 
 /** A link to elsewhere. */
 function Away({ href, children }: { href: string | undefined; children: ReactNode }) {
-  if (!href || !LINK.test(href)) return <span>{children}</span>;
+  if (!href) return <span>{children}</span>;
   return (
     <a href={href} target="_blank" rel="noopener noreferrer nofollow">
       {children}
