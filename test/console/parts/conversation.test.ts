@@ -5,8 +5,11 @@ import {
   type SessionEvent,
   type UserEvent,
 } from "../../../sdk/src/index.ts";
-import { Conversation, type ConversationSource } from "../../../src/console/session/conversation.ts";
-import { until } from "../../harness/until.ts";
+import {
+  Conversation,
+  type ConversationSnapshot,
+  type ConversationSource,
+} from "../../../src/console/session/conversation.ts";
 
 const SESSION = "11111111-1111-4111-8111-111111111111";
 const AT = "2026-01-01T00:00:00.000Z";
@@ -83,10 +86,19 @@ function open(source: ConversationSource, promptIds = ["p1"]) {
     end: () => ended.abort(),
     seqs,
     shows: (...wanted: number[]) =>
-      until(() => conversation.getSnapshot().loaded && JSON.stringify(seqs()) === JSON.stringify(wanted), {
-        what: `messages ${wanted}, not ${seqs()}`,
-      }),
+      when(conversation, ({ loaded }) => loaded && JSON.stringify(seqs()) === JSON.stringify(wanted)),
   };
+}
+
+/** Resolves once what is shown is as wanted. */
+function when(conversation: Conversation, isSo: (snapshot: ConversationSnapshot) => boolean): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const look = () => {
+    if (isSo(conversation.getSnapshot())) resolve();
+  };
+  const end = conversation.subscribe(look);
+  look();
+  return promise.finally(end);
 }
 
 describe("a conversation is joined from what was stored and what the stream tells", () => {
@@ -168,7 +180,7 @@ describe("a conversation is joined from what was stored and what the stream tell
     const { source, fail, readings } = service([message(1)]);
     fail(new ConnectionError("away"));
     const { conversation, shows } = open(source);
-    await until(() => readings.length > 0, { what: "a reading" });
+    expect(readings).toEqual(["p1"]);
     expect(conversation.getSnapshot().failure).toBeUndefined();
     fail(undefined);
     await shows(1);
@@ -180,7 +192,7 @@ describe("a conversation is joined from what was stored and what the stream tell
     const refused = new Error("refused");
     fail(refused);
     const { conversation } = open(source);
-    await until(() => conversation.getSnapshot().failure === refused, { what: "the failure" });
+    await when(conversation, ({ failure }) => failure === refused);
     expect(conversation.getSnapshot().loaded).toBe(false);
   });
 
