@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { BrowserContext, Page } from "playwright-core";
 import { buildConsole } from "../../.ci/console.ts";
-import { type Backend, createDeployment, startBackend } from "../harness/backend.ts";
+import { type Backend, createDeployment, type Deployment, startBackend } from "../harness/backend.ts";
 import { openBrowser } from "../harness/browser.ts";
 
 /** For beforeAll: the bundle, a database, a service and a browser. */
@@ -20,12 +20,25 @@ export type ConsoleFixture = Awaited<ReturnType<typeof openConsole>>;
  * The service, with the web console, and a real browser. Close it in afterAll.
  * @param options.env in addition to that of a deployment, in which nobody needs to sign in (AUTH_MODE=none).
  */
-export async function openConsole(options: { env?: Record<string, string>; args?: string[] } = {}) {
-  const { env = {}, args } = options;
+export async function openConsole(
+  options: {
+    env?: Record<string, string>;
+    args?: string[];
+    binary?: string;
+    /** Fills the database before the service opens it. */
+    seed?: (deployment: Deployment) => Promise<void>;
+  } = {},
+) {
+  const { env = {}, args, binary, seed } = options;
   await buildConsole();
   const deployment = await createDeployment("embedded");
+  await seed?.(deployment);
   const run = (more: Record<string, string> = {}) =>
-    startBackend(deployment, { env: { ...env, ...more }, ...(args && { args }) });
+    startBackend(deployment, {
+      env: { ...env, ...more },
+      ...(args && { args }),
+      ...(binary !== undefined && { binary }),
+    });
   const [started, browser] = await Promise.all([run(), openBrowser()]);
   let backend: Backend = started;
   /** Of all pages: what a browser complains about, and what the page asks of other hosts. Must be empty. */
