@@ -8,12 +8,4 @@ export function setCsrfToken(token: string | null): void {
 }
 
 /** The service that this page comes from, by the cookie of the sign-in. */
-export const client = new PromptBackend({
-  baseUrl: "/",
-  fetch: ((url: string, init: RequestInit) => {
-    const headers = new Headers(init.headers);
-    if (csrfToken !== undefined && !/^(GET|HEAD)$/i.test(init.method ?? "GET"))
-      headers.set("x-csrf-token", csrfToken);
-    return fetch(url, { ...init, headers });
-  }) as typeof fetch,
-});
+export const client = new PromptBackend({ baseUrl: "/", csrfToken: () => csrfToken });

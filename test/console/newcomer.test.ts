@@ -40,6 +40,8 @@ function inBrowser() {
       passwords: () => [TOKEN],
     });
     on = await openConsole({
+      // As `npm start` does it: that prints the link.
+      args: [],
       env: {
         ...{ AUTH_MODE: "local", AGENT: "command", AGENT_COMMAND: JSON.stringify(["sh", "-c", AGENT]) },
         FORGES: JSON.stringify([{ host: host.url, kind: "gitea", token: TOKEN }]),

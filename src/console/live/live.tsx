@@ -2,6 +2,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { createContext, type ReactNode, useContext, useEffect, useState, useSyncExternalStore } from "react";
 import type { SessionDto, UserEvent } from "../../../sdk/src/index.ts";
 import { client } from "../api.ts";
+import { SIGN_IN_KEY } from "../queries.ts";
 import { openFeed } from "./feed.ts";
 import { LiveSessions, type SessionsSnapshot } from "./sessions.ts";
 
@@ -46,7 +47,7 @@ export function LiveProvider({ userId, children }: { userId: string; children: R
         },
         onBack: () => void queries.invalidateQueries(),
         // Most often the sign-in has ended, which this query will find.
-        onEnd: () => void queries.invalidateQueries({ queryKey: ["sign-in"] }),
+        onEnd: () => void queries.invalidateQueries({ queryKey: SIGN_IN_KEY }),
       },
     });
     const load = async () => {

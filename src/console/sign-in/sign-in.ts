@@ -1,9 +1,10 @@
 import { queryOptions } from "@tanstack/react-query";
 import { client, setCsrfToken } from "../api.ts";
+import { SIGN_IN_KEY } from "../queries.ts";
 
 /** Who is signed in, and how to sign in. It decides what the page shows. */
 export const signInQuery = queryOptions({
-  queryKey: ["sign-in"],
+  queryKey: SIGN_IN_KEY,
   queryFn: async ({ signal }) => {
     const state = await client.auth.session({ signal });
     setCsrfToken(state.csrf_token);
