@@ -5,7 +5,7 @@ import { Problem } from "../ui/problem.tsx";
 import { Time } from "../ui/time.tsx";
 import { visible } from "../ui/visible-text.ts";
 import { shortCommit } from "./file-notes.ts";
-import { promptText } from "./prompt-text.ts";
+import { promptTitle } from "./prompt-title.ts";
 import { commitsQuery, promptsQuery } from "./queries.ts";
 import { useReview } from "./review-context.ts";
 
@@ -51,7 +51,7 @@ function Group(options: {
   return (
     <div className="commit-group">
       <p className="commit-prompt">
-        {prompt ? visible(promptText(prompt)) : id === null ? "Commits of others" : "A prompt"}
+        {prompt ? visible(promptTitle(prompt)) : id === null ? "Commits of others" : "A prompt"}
       </p>
       {id !== null && (
         <Link

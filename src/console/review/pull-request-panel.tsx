@@ -3,6 +3,7 @@ import { useState } from "react";
 import type { PullRequestDto, SessionDto } from "../../../sdk/src/index.ts";
 import { Icon } from "../shell/icons.tsx";
 import { Button } from "../ui/button.tsx";
+import { Outside } from "../ui/outside.tsx";
 import { Problem } from "../ui/problem.tsx";
 import { Time } from "../ui/time.tsx";
 import { visible } from "../ui/visible-text.ts";
@@ -121,15 +122,5 @@ function Details({ pullRequest, onMerge }: { pullRequest: PullRequestDto; onMerg
         </>
       )}
     </>
-  );
-}
-
-/** A link to another site; a host may say anything, and other schemes would run in this page. */
-function Outside({ href, children }: { href: string; children: React.ReactNode }) {
-  if (!/^https?:\/\//i.test(href)) return <span>{children}</span>;
-  return (
-    <a href={href} target="_blank" rel="noreferrer">
-      {children}
-    </a>
   );
 }

@@ -5,7 +5,7 @@ import type { DiffOutput, SessionDto } from "../../../sdk/src/index.ts";
 import { Icon } from "../shell/icons.tsx";
 import { visible } from "../ui/visible-text.ts";
 import { Counts } from "./file-header.tsx";
-import { promptText } from "./prompt-text.ts";
+import { promptTitle } from "./prompt-title.ts";
 import { promptsQuery } from "./queries.ts";
 
 /** What is reviewed, and the way back to the conversation. */
@@ -38,7 +38,7 @@ export function ReviewHeader(options: {
         </p>
         {prompt !== undefined && (
           <p className="review-prompt">
-            Only the work of one prompt: {shown ? visible(promptText(shown)) : "…"}{" "}
+            Only the work of one prompt: {shown ? visible(promptTitle(shown)) : "…"}{" "}
             <Link to="/s/$id/review" params={{ id: session.id }}>
               Show all
             </Link>

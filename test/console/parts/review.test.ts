@@ -1,11 +1,14 @@
 import { describe, expect, test } from "bun:test";
+import { createElement } from "react";
+import { renderToStaticMarkup } from "react-dom/server";
 import type { CommentDto, FileDiffDto } from "../../../sdk/src/index.ts";
 import { type Place, readFragment, readSearch, toFragment } from "../../../src/console/review/address.ts";
 import { notesOf } from "../../../src/console/review/file-notes.ts";
 import { type DiffLook, lineKey, lineOf, piecesOf } from "../../../src/console/review/pieces.ts";
-import { promptText } from "../../../src/console/review/prompt-text.ts";
+import { promptTitle } from "../../../src/console/review/prompt-title.ts";
 import { rowsOf } from "../../../src/console/review/rows.ts";
 import { placeOf, threadsByFile } from "../../../src/console/review/threads.ts";
+import { Outside } from "../../../src/console/ui/outside.tsx";
 import { visible } from "../../../src/console/ui/visible-text.ts";
 
 const [BASE, HEAD, EARLIER] = ["a".repeat(40), "b".repeat(40), "c".repeat(40)];
@@ -137,13 +140,18 @@ describe("what a file is, in words", () => {
     expect(notesOf(file).join(" ")).toBe(words);
   });
 
-  test("a prompt is told by its first words, in whatever form it was sent", () => {
-    const told = (data: unknown) => promptText({ kind: "agent", data });
-    expect(told([{ content: [{ type: "text", text: "Fix\n it" }] }])).toBe("Fix it");
-    expect(told({ message: "Fix it" })).toBe("Fix it");
-    expect(told("a".repeat(500))).toHaveLength(162);
-    expect(told({ other: 1 })).toBe("A prompt without text");
-    expect(promptText({ kind: "sync", data: null })).toBe("Sync with the target branch");
+  test("a prompt is told by its first words", () => {
+    expect(promptTitle({ kind: "agent", data: [{ content: "Fix\n it" }] })).toBe("Fix it");
+    expect(promptTitle({ kind: "agent", data: "a".repeat(500) })).toBe(`${"a".repeat(160)} …`);
+    expect(promptTitle({ kind: "agent", data: { other: 1 } })).toBe("A prompt without text");
+    expect(promptTitle({ kind: "sync", data: null })).toBe("Sync with the target branch");
+  });
+
+  test("what a host says is a link leads to the web, or nowhere", () => {
+    const link = (href: string) => renderToStaticMarkup(createElement(Outside, { href, children: "it" }));
+    expect(link("https://example.com/1")).toContain('href="https://example.com/1"');
+    for (const href of ["javascript:alert(1)", " javascript:alert(1)", "data:text/html,x", "/s/1", "//x"])
+      expect(link(href)).toBe("<span>it</span>");
   });
 });
 
