@@ -11,7 +11,7 @@ import { unavailable } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
 import { type ConsoleFixture, inspect, OPEN_TIMEOUT_MS, openConsole } from "./fixture.ts";
 
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 120_000;
 const TOKEN = "token-of-the-forge-0123456789";
 const LINES = 5_000;
 const APP = Array.from({ length: 60 }, (_, index) => `export const value${index + 1} = ${index + 1};`);
@@ -160,7 +160,7 @@ function inBrowser() {
       await panel.getByText("merged", { exact: true }).waitFor();
       expect(gitea.merges).toHaveLength(1);
     },
-    2 * TIMEOUT_MS,
+    TIMEOUT_MS,
   );
 
   describe("what may be hostile", () => {
@@ -259,7 +259,7 @@ function inBrowser() {
         expect(await inspect(page, "review-file")).toEqual([]);
         expect(on.complaints).toEqual([]);
       },
-      2 * TIMEOUT_MS,
+      TIMEOUT_MS,
     );
   });
 }
