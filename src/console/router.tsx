@@ -7,10 +7,12 @@ import {
   Outlet,
 } from "@tanstack/react-router";
 import { lazy, Suspense } from "react";
+import { readFailedSearch } from "./failed/address.ts";
 import { InboxPage } from "./inbox/inbox-page.tsx";
 import { readSearch } from "./review/address.ts";
 import { Frame } from "./shell/frame.tsx";
 import { Gate } from "./sign-in/gate.tsx";
+import { readSystemSearch } from "./system/address.ts";
 import { Empty } from "./ui/empty.tsx";
 import { Loading } from "./ui/loading.tsx";
 import { Problem } from "./ui/problem.tsx";
@@ -71,11 +73,13 @@ const review = createRoute({
 const failed = createRoute({
   getParentRoute: () => root,
   path: "/failed",
+  validateSearch: readFailedSearch,
   component: lazyRouteComponent(() => import("./failed/failed-page.tsx"), "FailedPage"),
 });
 const system = createRoute({
   getParentRoute: () => root,
   path: "/system",
+  validateSearch: readSystemSearch,
   component: lazyRouteComponent(() => import("./system/system-page.tsx"), "SystemPage"),
 });
 

@@ -1,8 +1,7 @@
-import { useQuery } from "@tanstack/react-query";
 import { Link, Outlet, useNavigate } from "@tanstack/react-router";
 import { lazy, Suspense, useRef, useState } from "react";
 import { Attention } from "../notify/attention.tsx";
-import { signInQuery } from "../sign-in/sign-in.ts";
+import { useIsAdmin } from "../sign-in/use-is-admin.ts";
 import { Icon } from "./icons.tsx";
 import { useKeys } from "./keys.ts";
 
@@ -14,8 +13,7 @@ const Help = lazy(() => import("./help.tsx"));
 
 /** What every page has around it: navigation, the user's menu, keys. */
 export function Frame() {
-  const { data: signIn } = useQuery(signInQuery);
-  const isAdmin = signIn?.auth_mode === "none" || signIn?.user?.roles.includes("admin") === true;
+  const isAdmin = useIsAdmin();
   const navigate = useNavigate();
   const [help, setHelp] = useState(false);
   const goSince = useRef(0);

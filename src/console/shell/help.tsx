@@ -42,6 +42,17 @@ const KEYS: readonly [group: string, keys: readonly [key: string, does: string][
       ["x", "Side by side or unified"],
     ],
   ],
+  [
+    "Dead letters",
+    [
+      ["j / k", "Next or previous dead letter"],
+      ["Enter", "Open or close it"],
+      ["x", "Select it"],
+      ["r", "Retry it, or what is selected"],
+      ["e", "Resolve it, or what is selected"],
+      ["/", "Filter"],
+    ],
+  ],
 ];
 
 /** All keys, by place. */
