@@ -7,6 +7,7 @@ import { Button } from "../ui/button.tsx";
 import { complain, say } from "../ui/notify.ts";
 import { visible } from "../ui/visible-text.ts";
 import { promptsQuery, reviewKey } from "./queries.ts";
+import { useReview } from "./review-context.ts";
 
 /** How many conflicts are listed. */
 const LISTED = 20;
@@ -21,7 +22,9 @@ export function TargetPanel({ session, diff }: { session: SessionDto; diff: Diff
   const [refused, setRefused] = useState<SyncSessionOutput>();
   const last = prompts?.findLast(({ kind }) => kind !== "agent");
   const target = visible(session.targetBranch);
-  const moved = diff.base !== diff.target_head;
+  const { compared } = useReview();
+  // Where the work of one prompt began tells nothing of the target branch.
+  const moved = compared.whole && diff.base !== diff.target_head;
 
   const sync = async () => {
     setBusy("sync");
