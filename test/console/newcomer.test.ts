@@ -66,9 +66,11 @@ function inBrowser() {
       expect(page.url()).not.toContain("code");
 
       await page.getByRole("link", { name: "Start a session" }).click();
-      await page.getByLabel("Repository").fill(host.repo);
-      await page.keyboard.press("Escape");
-      await page.getByLabel("What shall be done?").fill("Note that this was slowly made");
+      await page.waitForURL("**/new");
+      await page.getByLabel("Repository", { exact: true }).fill(host.repo);
+      await page.keyboard.press("Tab");
+      await page.keyboard.press("Tab");
+      await page.keyboard.type("Note that this was slowly made");
       await page.keyboard.press("Control+Enter");
       await page.waitForURL(/\/s\/[0-9a-f-]{36}$/);
       const id = page.url().split("/").at(-1) ?? "";
