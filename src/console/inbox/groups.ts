@@ -1,7 +1,7 @@
 import type { SessionDto } from "../../../sdk/src/index.ts";
 
 /** What a session wants from its user; in the order of the inbox. */
-export const GROUPS = ["review", "failed", "running", "waiting", "done"] as const;
+const GROUPS = ["review", "failed", "running", "waiting", "done"] as const;
 export type Group = (typeof GROUPS)[number];
 
 /** `open`: everything but what is done. */

@@ -6,8 +6,7 @@ import { Time } from "../ui/time.tsx";
 import { groupOf, stateOf, TONES } from "./groups.ts";
 
 /** A repository as people know it: without scheme and `.git`. */
-export const repoName = (repo: string): string =>
-  repo.replace(/^[a-z+]+:\/\/([^/@]*@)?/i, "").replace(/\.git$/, "");
+const repoName = (repo: string): string => repo.replace(/^[a-z+]+:\/\/([^/@]*@)?/i, "").replace(/\.git$/, "");
 
 /** One session of the list. */
 export const Row = memo(function Row(options: {

@@ -13,7 +13,7 @@ const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "sh
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
 /** How long ago a time was, for people. @param ms since the epoch. */
-export function ago(ms: number, now: number): string {
+function ago(ms: number, now: number): string {
   const seconds = (ms - now) / 1000;
   for (const [unit, length] of UNITS)
     if (Math.abs(seconds) >= length) return relative.format(Math.trunc(seconds / length), unit);
