@@ -9,6 +9,9 @@ export const DLQ_STATUSES = ["Pending", "Resolved", "Abandoned"] as const;
 /** What a run of a prompt does: its agent works, what the session could not push is pushed, or it takes its target branch in. */
 export const PROMPT_KINDS = ["agent", "push", "sync"] as const;
 export type PromptKind = (typeof PROMPT_KINDS)[number];
+/** What a prompt goes through, in order. Each lasts until the next one begins; pushes and syncs work from their claim on. */
+export const PROMPT_PHASES = ["queued", "preparing", "working", "delivering", "finished"] as const;
+export type PromptPhase = (typeof PROMPT_PHASES)[number];
 /** What an agent knew of the prompts before its own (see memory/memory.ts). */
 export const MEMORY_KINDS = ["fresh", "resumed", "replayed", "cold"] as const;
 export type MemoryKind = (typeof MEMORY_KINDS)[number];
@@ -50,6 +53,11 @@ export const id = () => uuid("id").primaryKey();
 export const at = (name: string) => timestamp(name, { withTimezone: true, precision: 3, mode: "date" });
 /** The current time, rounded like stored times: `now()` alone can be half a millisecond before a time stored from it. */
 export const storedNow = sql`now()::timestamptz(3)`;
+/** The start of a phase, as JSON. In the text of the statement, because a column's default has no parameters. */
+export const phaseStart = (name: PromptPhase) =>
+  sql`jsonb_build_object('name', ${sql.raw(`'${name}'`)}, 'started_at', ${storedNow})`;
+/** The phases of a prompt that waits for a run: those of an earlier one are gone. */
+export const queuedNow = sql`jsonb_build_array(${phaseStart("queued")})`;
 export const bytes = customType<{ data: Uint8Array }>({ dataType: () => "bytea" });
 export const times = () => ({
   createdAt: at("created_at").notNull().defaultNow(),

@@ -1,4 +1,4 @@
-import type { FAILURE_KINDS, OutageCause, TURN_ROLES, WaitingFor } from "./columns.ts";
+import type { FAILURE_KINDS, OutageCause, PromptPhase, TURN_ROLES, WaitingFor } from "./columns.ts";
 
 /** The shapes of jsonb columns. New fields must be optional, because old rows lack them. */
 
@@ -33,6 +33,19 @@ export interface AgentProcess {
   adoptedAt?: number;
   /** Adoptions in a row without progress (see runs/stalled-adoptions.ts). */
   stalls?: number;
+}
+
+/** A part of a run. `started_at` is a time with its zone, as PostgreSQL writes it into JSON. */
+export interface PhaseStart {
+  name: PromptPhase;
+  started_at: string;
+}
+
+/** How the sandbox of a run was isolated when its agent was started, in the words of /health/detail. */
+export interface RunIsolation {
+  isolated: boolean;
+  /** A sentence. */
+  detail: string;
 }
 
 /** A file of an agent's memory: its pieces, in order. */

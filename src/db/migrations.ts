@@ -17,6 +17,7 @@ import pullRequest from "../../drizzle/0015_pull_request.sql" with { type: "text
 import forgeWebhooks from "../../drizzle/0016_forge_webhooks.sql" with { type: "text" };
 import unread from "../../drizzle/0017_unread.sql" with { type: "text" };
 import webSession from "../../drizzle/0018_web_session.sql" with { type: "text" };
+import promptPhases from "../../drizzle/0019_prompt_phases.sql" with { type: "text" };
 import journal from "../../drizzle/meta/_journal.json" with { type: "json" };
 
 /** The text of each migration, by its tag in the journal. A new migration needs a line here; a test compares the two. */
@@ -40,6 +41,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   "0016_forge_webhooks": forgeWebhooks,
   "0017_unread": unread,
   "0018_web_session": webSession,
+  "0019_prompt_phases": promptPhases,
 };
 
 export interface Migration {

@@ -25,11 +25,21 @@ import {
   oneOf,
   PROMPT_KINDS,
   PROMPT_STATUSES,
+  queuedNow,
   SESSION_STATUSES,
   times,
   WAITING_FOR,
 } from "./columns.ts";
-import type { AgentProcess, Failure, OutageSeries, SandboxConfig, Turn, Waiting } from "./json-columns.ts";
+import type {
+  AgentProcess,
+  Failure,
+  OutageSeries,
+  PhaseStart,
+  RunIsolation,
+  SandboxConfig,
+  Turn,
+  Waiting,
+} from "./json-columns.ts";
 
 export const session = pgTable(
   "session",
@@ -146,6 +156,10 @@ export const prompt = pgTable(
     startCommit: text("start_commit"),
     /** How often it began anew after an agent had worked on it. Messages of an attempt that counts less are superseded. */
     redone: integer("redone").notNull().default(0),
+    /** Of its newest run, in order, without `finished`, which is `finished_at`. See lifecycle/phases.ts. */
+    phases: jsonb("phases").$type<PhaseStart[]>().notNull().default(queuedNow),
+    /** Of its newest run's sandbox. Null: no agent has started. */
+    isolation: jsonb("isolation").$type<RunIsolation>(),
     startedAt: at("started_at"),
     finishedAt: at("finished_at"),
     /** Incremented with each change that a client can see. */

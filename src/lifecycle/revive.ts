@@ -1,5 +1,6 @@
 import { eq, inArray, sql } from "drizzle-orm";
 import { rowsOf, type Transaction } from "../db/client.ts";
+import { queuedNow } from "../db/columns.ts";
 import { prompt, session } from "../db/tables.ts";
 import { dispatch } from "./dispatch.ts";
 import { lockSession } from "./locks.ts";
@@ -22,7 +23,7 @@ export async function revivePrompts(tx: Transaction, ids: string[]): Promise<str
     tx,
     sql`update prompt p set status = 'Queued', attempt = 0, uncounted_claims = lease_epoch, error = null, error_kind = null, failures = '[]', outage = null,
         not_before = null, finished_at = null, usage = null, process = null,
-        cancel_requested_at = null, updated_at = now()
+        cancel_requested_at = null, phases = ${queuedNow}, updated_at = now()
       from session s where s.id = p.session_id and s.deleted_at is null and p.status = 'Failed'
         and p.id in ${ids}
       returning p.id, p.session_id`,

@@ -4,6 +4,7 @@ import type { PromptKind } from "../db/columns.ts";
 import type { AgentProcess, Failure, OutageSeries, SandboxConfig } from "../db/json-columns.ts";
 import { conversationCost } from "./conversation-cost.ts";
 import type { Fence } from "./fence.ts";
+import { runBegins } from "./phases.ts";
 
 /** What the runner that has claimed a prompt knows about it and its session. */
 export interface ClaimedRun extends Fence {
@@ -77,7 +78,8 @@ export async function startRun(
         attempt = attempt + case when status = 'Running' and coalesce((process ->> 'counted')::boolean, process is null)
           then 0 else 1 end,
         process = case when status = 'Running' then process || '{"counted": true}' end,
-        started_at = coalesce(started_at, now()), updated_at = now()
+        started_at = coalesce(started_at, now()), phases = ${runBegins},
+        isolation = case when status = 'Running' then isolation end, updated_at = now()
       where id = ${promptId}::uuid returning *
     )
     update session s set inbox_status = 'Processing', waiting = null, warm_host = ${lease.host}, updated_at = now()

@@ -1,6 +1,6 @@
 import { type SQL, sql } from "drizzle-orm";
 import type { PgUpdateSetSource } from "drizzle-orm/pg-core";
-import type { WaitingFor } from "../db/columns.ts";
+import { queuedNow, type WaitingFor } from "../db/columns.ts";
 import type { Failure, OutageSeries, Waiting } from "../db/json-columns.ts";
 import { prompt, session } from "../db/tables.ts";
 
@@ -140,6 +140,7 @@ const requeued = {
   ...released,
   status: sql`case when ${prompt.cancelRequestedAt} is null then 'Queued' else 'Cancelled' end`,
   finishedAt: sql`case when ${prompt.cancelRequestedAt} is null then null else now() end`,
+  phases: sql`case when ${prompt.cancelRequestedAt} is null then ${queuedNow} else ${prompt.phases} end`,
 } as const;
 
 export const promptAfter = {

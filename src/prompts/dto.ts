@@ -22,9 +22,19 @@ export function toPromptDto(row: PromptRow): PromptDto {
     commit: row.commit,
     memory: row.memory,
     memory_reason: row.memoryReason,
+    phases: phasesOf(row),
+    isolation: row.isolation,
     started_at: row.startedAt?.toISOString() ?? null,
     finished_at: row.finishedAt?.toISOString() ?? null,
     created_at: row.createdAt.toISOString(),
     updated_at: row.updatedAt.toISOString(),
   };
+}
+
+function phasesOf({ phases, finishedAt }: PromptRow): PromptDto["phases"] {
+  const begun = phases.map(({ name, started_at }) => ({
+    name,
+    started_at: new Date(started_at).toISOString(),
+  }));
+  return finishedAt ? [...begun, { name: "finished", started_at: finishedAt.toISOString() }] : begun;
 }

@@ -12,7 +12,7 @@ import {
   WaitingFor,
   withOtherFields,
 } from "../api/schemas.ts";
-import { FAILURE_KINDS, MEMORY_KINDS, PROMPT_KINDS, PROMPT_STATUSES } from "../db/columns.ts";
+import { FAILURE_KINDS, MEMORY_KINDS, PROMPT_KINDS, PROMPT_PHASES, PROMPT_STATUSES } from "../db/columns.ts";
 
 const PromptStatus = enumOf(PROMPT_STATUSES);
 const PromptKind = enumOf(PROMPT_KINDS, {
@@ -24,6 +24,24 @@ const MemoryKind = enumOf(MEMORY_KINDS, {
   description:
     "What the agent knew of the session's earlier prompts: fresh (there were none), resumed (its own memory), replayed (that was lost, and the conversation went in as text) or cold (nothing)",
 });
+
+const PromptPhase = t.Object({
+  name: enumOf(PROMPT_PHASES, {
+    description:
+      "queued: it waits for its run; preparing: its sandbox is made, with the checkout and the agent's memory; working: the agent runs; delivering: its work is committed and pushed; finished: the run has ended, as `status` says",
+  }),
+  started_at: { ...Timestamp, description: "It lasts until the next phase begins" },
+});
+const PromptIsolation = t.Object(
+  {
+    isolated: t.Boolean({ description: "Whether the agent was isolated at all" }),
+    detail: t.String({
+      description: "A sentence, as in GET /health/detail",
+      examples: ["agents run under bubblewrap"],
+    }),
+  },
+  { description: "How the sandbox was isolated when its agent was started" },
+);
 
 const EXAMPLE = "Fix the login timeout";
 const TextBlock = t.Object(
@@ -112,6 +130,14 @@ const PromptDto = t.Object({
       examples: ["What was stored of the agent's memory is damaged."],
     }),
   ),
+  phases: t.Array(PromptPhase, {
+    description:
+      "The phases of its newest run so far, in order. A run that is tried again, or taken over after a crash, begins anew",
+  }),
+  isolation: {
+    ...nullable(PromptIsolation),
+    description: `${PromptIsolation.description}. Null: none has started`,
+  },
   started_at: nullable(Timestamp),
   finished_at: nullable(Timestamp),
   created_at: Timestamp,
@@ -133,6 +159,8 @@ export const promptModels = {
   FailureKind,
   WaitingFor,
   MemoryKind,
+  PromptPhase,
+  PromptIsolation,
   TextBlock,
   PromptContent,
   ...promptForms,

@@ -111,7 +111,8 @@ async function startAgent(
     );
     const record = { ...process.record, resumed };
     try {
-      await writer.recordProcess(record, memory);
+      const { isolated, detail } = deps.sandboxes.isolation;
+      await writer.recordProcess(record, { isolation: { isolated, detail }, memory });
       if (memory) deps.metrics.agentMemory(memory.kind);
     } catch (error) {
       // Without a record no runner would find the agent: it must not run.

@@ -2,7 +2,7 @@ import { sql } from "drizzle-orm";
 import type { AgentEvent } from "../agents/agent.ts";
 import { recordAudit } from "../db/audit-log.ts";
 import { type Orm, rowsOf, type Transaction } from "../db/client.ts";
-import type { AgentProcess, SandboxConfig } from "../db/json-columns.ts";
+import type { AgentProcess, RunIsolation, SandboxConfig } from "../db/json-columns.ts";
 import { retryWhileUnavailable } from "../db/retry-while-unavailable.ts";
 import { prompt } from "../db/tables.ts";
 import { intendAfterRun } from "../effects/pull-request-store.ts";
@@ -20,6 +20,7 @@ import {
   withoutStalls,
 } from "../lifecycle/end-run.ts";
 import { type Fence, LeaseLost, lockedLease, updateHeld } from "../lifecycle/fence.ts";
+import { nextPhase } from "../lifecycle/phases.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { PromptChange, Retry, Wait } from "../lifecycle/transitions.ts";
 import type { KnownMemory } from "../memory/memory.ts";
@@ -49,8 +50,14 @@ export interface RunWriter {
   markAdopted(process: AgentProcess): Promise<void>;
   /** Records that reading the output of an adopted agent does not kill its runner. */
   recordCalm(): Promise<void>;
-  /** Records a started agent, for a takeover, and, unless it is resumed, what it knows. None of its output is stored yet. */
-  recordProcess(process: AgentProcess, memory?: Pick<KnownMemory, "kind" | "reason">): Promise<void>;
+  /**
+   * Records a started agent, for a takeover, how it is isolated, and, unless it is resumed, what it knows. None of its output is
+   * stored yet.
+   */
+  recordProcess(
+    process: AgentProcess,
+    more?: { isolation?: RunIsolation; memory?: Pick<KnownMemory, "kind" | "reason"> | undefined },
+  ): Promise<void>;
   /** Records that work may leave the sandbox from now on. */
   markDelivering(process: AgentProcess): Promise<void>;
   /**
@@ -121,17 +128,21 @@ export function openRunWriter(options: {
     disownPush: (commit, failure) =>
       retryWhileUnavailable(signal, () => disownPush(orm, run, { commit, failure })),
     // An absolute number, so that a repeated write changes nothing.
-    markAdopted: (process) => change({ process, attempt: Math.max(run.attempt - 1, 1) }),
+    markAdopted: (process) =>
+      change({ process, attempt: Math.max(run.attempt - 1, 1), phases: nextPhase("working") }),
     recordCalm: () => change({ process: withoutStalls }),
-    recordProcess: (process, memory) =>
+    recordProcess: (process, { isolation, memory } = {}) =>
       change({
+        ...(isolation && { isolation }),
+        phases: nextPhase("working"),
         process: withOutput(process),
         outputOffset: 0,
         // Whatever it needed to start has answered.
         outage: sql`case when ${prompt.outage} ->> 'cause' = 'model' then ${prompt.outage} end`,
         ...(memory && { memory: memory.kind, memoryReason: memory.reason }),
       }),
-    markDelivering: (process) => change({ process: withOutput({ ...process, delivering: true }) }),
+    markDelivering: (process) =>
+      change({ process: withOutput({ ...process, delivering: true }), phases: nextPhase("delivering") }),
     append(events, progress) {
       // The same ids in each attempt, to recognize what an earlier one has stored.
       const rows = events.map((data) => ({ id: Bun.randomUUIDv7(), data }));
