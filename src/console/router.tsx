@@ -14,10 +14,11 @@ import { Frame } from "./shell/frame.tsx";
 import { Gate } from "./sign-in/gate.tsx";
 import { readSystemSearch } from "./system/address.ts";
 import { Empty } from "./ui/empty.tsx";
+import { later } from "./ui/later.ts";
 import { Loading } from "./ui/loading.tsx";
 import { Problem } from "./ui/problem.tsx";
 
-const Toasts = lazy(() => import("./ui/toasts.tsx"));
+const Toasts = lazy(() => later(() => import("./ui/toasts.tsx")));
 
 const root = createRootRoute({
   component: () => (

@@ -1,5 +1,6 @@
+import { useNavigate } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useRef, useState } from "react";
+import { useCallback, useEffect, useRef, useState } from "react";
 import type { SessionDto } from "../../../sdk/src/index.ts";
 import { useKeys } from "../shell/keys.ts";
 import { useSessionActions } from "./actions.ts";
@@ -72,6 +73,13 @@ export function List({ lines }: { lines: readonly Line[] }) {
     }
     void archive(session);
   };
+  // The same for as long as the list is shown: lines that stay are not drawn again while it scrolls.
+  const latest = useRef(archiveAt);
+  latest.current = archiveAt;
+  const onArchive = useCallback((session: SessionDto) => latest.current(session), []);
+  const navigate = useNavigate();
+  const onOpen = useCallback((id: string) => void navigate({ to: "/s/$id", params: { id } }), [navigate]);
+
   useKeys({
     j: () => move(1),
     k: () => move(-1),
@@ -116,7 +124,8 @@ export function List({ lines }: { lines: readonly Line[] }) {
                 current={isCurrent}
                 link={isCurrent ? link : undefined}
                 onFocus={setWanted}
-                onArchive={archiveAt}
+                onOpen={onOpen}
+                onArchive={onArchive}
               />
             </li>
           );

@@ -1,4 +1,3 @@
-import { Link } from "@tanstack/react-router";
 import { memo, type Ref } from "react";
 import type { SessionDto } from "../../../sdk/src/index.ts";
 import { Icon } from "../shell/icons.tsx";
@@ -15,23 +14,29 @@ export const Row = memo(function Row(options: {
   current: boolean;
   link: Ref<HTMLAnchorElement> | undefined;
   onFocus: (id: string) => void;
+  onOpen: (id: string) => void;
   onArchive: (session: SessionDto) => void;
 }) {
-  const { session, current, link, onFocus, onArchive } = options;
+  const { session, current, link, onFocus, onOpen, onArchive } = options;
   const group = groupOf(session);
   return (
     <div className="inbox-row" data-current={current || undefined} data-unread={session.unread || undefined}>
-      <Link
+      {/* Not the router's Link, which listens to the address: a hundred of them come and go in a second of scrolling. */}
+      <a
         ref={link}
-        to="/s/$id"
-        params={{ id: session.id }}
+        href={`/s/${session.id}`}
         className="inbox-title"
         tabIndex={current ? 0 : -1}
         onFocus={() => onFocus(session.id)}
+        onClick={(event) => {
+          if (event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+          event.preventDefault();
+          onOpen(session.id);
+        }}
       >
         {session.unread && <span className="visually-hidden">Unread: </span>}
         {session.title}
-      </Link>
+      </a>
       <span className="inbox-place">
         <span className="inbox-repo">{repoName(session.repo)}</span>
         <span className="inbox-branch mono">{session.branch}</span>

@@ -19,10 +19,12 @@ export interface FeedHandlers {
 export function openFeed(options: {
   client: PromptBackend;
   userId: string;
+  /** The stream begins with every session, which can be many: it begins after this. */
+  after: Promise<void>;
   signal: AbortSignal;
   handlers: FeedHandlers;
 }): void {
-  const { client, userId, signal, handlers } = options;
+  const { client, userId, after, signal, handlers } = options;
   const name = `prompt-backend:${userId}`;
   const channel = new BroadcastChannel(name);
   let position: string | undefined;
@@ -42,6 +44,7 @@ export function openFeed(options: {
   signal.addEventListener("abort", () => channel.close(), { once: true });
 
   asLeader(name, signal, async (signal) => {
+    await after;
     let lost = false;
     const onReconnect = (error: unknown) => {
       // The server closes each stream in its time, which is no loss.

@@ -35,17 +35,21 @@ export function LiveProvider({ userId, children }: { userId: string; children: R
   useEffect(() => {
     const ended = new AbortController();
     const { sessions, listeners } = live;
-    // First the stream, then the list: what changes in between is heard.
     openFeed({
       client,
       userId,
+      after: sessions.first,
       signal: ended.signal,
       handlers: {
         onEvent(event) {
           sessions.apply(event);
           for (const listener of listeners) listener(event);
         },
-        onBack: () => void queries.invalidateQueries(),
+        onBack() {
+          void queries.invalidateQueries();
+          // Lost again: the next time will do.
+          sessions.reload(client, ended.signal).catch(() => undefined);
+        },
         // Most often the sign-in has ended, which this query will find.
         onEnd: () => void queries.invalidateQueries({ queryKey: SIGN_IN_KEY }),
       },

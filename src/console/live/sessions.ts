@@ -3,6 +3,9 @@ import type { Page, PromptBackend, SessionDto, UserEvent } from "../../../sdk/sr
 /** The first page is what fits on a screen, and comes fast; the rest in large ones. */
 const FIRST_PAGE = 100;
 const PAGE = 500;
+const FRAME_MS = 16;
+/** While thousands come in, the page shows them in steps: it has better things to do. */
+const WHILE_LOADING_MS = 250;
 
 export interface SessionsSnapshot {
   sessions: ReadonlyMap<string, SessionDto>;
@@ -21,6 +24,9 @@ export class LiveSessions {
   #complete = false;
   #snapshot: SessionsSnapshot = { sessions: this.#sessions, complete: false, loaded: false };
   #scheduled = false;
+  readonly #first = Promise.withResolvers<void>();
+  /** Resolves once there is something to show. */
+  readonly first = this.#first.promise;
   readonly #listeners = new Set<() => void>();
 
   readonly subscribe = (listener: () => void): (() => void) => {
@@ -31,18 +37,39 @@ export class LiveSessions {
 
   /** Reads the sessions, the newest first, until the stream has told all of them: only one tab reads that. */
   async load(client: PromptBackend, signal: AbortSignal): Promise<void> {
-    let cursor: string | null | undefined;
-    while (cursor !== null && !this.#complete) {
-      const query = cursor === undefined ? { limit: FIRST_PAGE } : { limit: PAGE, cursor };
-      const page: Page<SessionDto> = await client.sessions.list(query, { signal });
-      for (const session of page.data)
-        if (!this.#told.has(session.id)) this.#sessions.set(session.id, session);
-      cursor = page.nextCursor;
-      this.#loaded = true;
-      this.#changed();
-    }
+    await this.#read(client, signal, () => this.#complete);
     this.#complete = true;
     this.#changed();
+  }
+
+  /** Reads all of them again, and forgets those that are gone: a stream that was away does not tell of deletions. */
+  async reload(client: PromptBackend, signal: AbortSignal): Promise<void> {
+    this.#told.clear();
+    const there = await this.#read(client, signal, () => false);
+    for (const id of this.#sessions.keys())
+      if (!there.has(id) && !this.#told.has(id)) this.#sessions.delete(id);
+    this.#changed();
+  }
+
+  /** @returns the ids of what it has read. */
+  async #read(client: PromptBackend, signal: AbortSignal, isEnough: () => boolean): Promise<Set<string>> {
+    const there = new Set<string>();
+    let cursor: string | null | undefined;
+    while (cursor !== null && !isEnough()) {
+      const query = cursor === undefined ? { limit: FIRST_PAGE } : { limit: PAGE, cursor };
+      const page: Page<SessionDto> = await client.sessions.list(query, { signal });
+      for (const session of page.data) {
+        there.add(session.id);
+        if (!this.#told.has(session.id)) this.#sessions.set(session.id, session);
+      }
+      cursor = page.nextCursor;
+      if (!this.#loaded) {
+        this.#loaded = true;
+        this.#first.resolve();
+      }
+      this.#changed();
+    }
+    return there;
   }
 
   apply(event: UserEvent): void {
@@ -53,7 +80,6 @@ export class LiveSessions {
       this.#told.add(event.data.id);
       this.#sessions.delete(event.data.id);
     } else if (event.event === "ready") {
-      this.#loaded = true;
       this.#complete = true;
     } else return;
     this.#changed();
@@ -71,12 +97,13 @@ export class LiveSessions {
   #changed(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
+    const pause = this.#loaded && !this.#complete ? WHILE_LOADING_MS : FRAME_MS;
     // Not requestAnimationFrame: a hidden page has none, and its title counts what is new.
     setTimeout(() => {
       this.#scheduled = false;
       this.#sessions = new Map(this.#sessions);
       this.#snapshot = { sessions: this.#sessions, complete: this.#complete, loaded: this.#loaded };
       for (const listener of this.#listeners) listener();
-    }, 16);
+    }, pause);
   }
 }
