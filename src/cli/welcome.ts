@@ -10,11 +10,11 @@ export async function welcomeText(options: { config: Config; url: string }): Pro
   if (config.auth.mode === "oidc") return `Open ${signInLink(config, url)}`;
   const repo = await exampleRepository(config);
   const { auth } = config;
-  const token = [
-    `DATA_DIR=${quote(config.dataDir)}`,
-    ...ownExecutable().argv.map(quote),
-    "token --user me 2>/dev/null",
-  ].join(" ");
+  const { argv } = ownExecutable();
+  const open = argv.length === 1 ? `${quote(argv[0])} open` : "npm run open";
+  const token = [`DATA_DIR=${quote(config.dataDir)}`, ...argv.map(quote), "token --user me 2>/dev/null"].join(
+    " ",
+  );
   const header = auth.mode === "none" ? "" : ` -H "Authorization: Bearer $(${token})"`;
   const body = JSON.stringify({
     repo,
@@ -26,7 +26,7 @@ Open ${signInLink(config, url)}
 ${
   auth.mode === "none"
     ? ""
-    : `(signs one browser of this machine in, within ${SIGN_IN_MINUTES} minutes; \`prompt-backend open\` makes another link)
+    : `(signs one browser of this machine in, within ${SIGN_IN_MINUTES} minutes; \`${open}\` makes another link)
 `
 }
 Or submit a first prompt from another terminal (to an example repository that was created for you):

@@ -50,6 +50,9 @@ export function SignInPage() {
             started shows one. For another one run, on the same machine:
           </p>
           <pre className="card">prompt-backend open</pre>
+          <p className="muted">
+            In a clone of the repository: <code>npm run open</code>
+          </p>
         </>
       ) : (
         <p>
