@@ -1,5 +1,5 @@
 import type { PromptDto } from "../../../sdk/src/index.ts";
-import { promptText } from "../session/rows/prompt-text.ts";
+import { promptText } from "../ui/prompt-text.ts";
 
 const MAX = 160;
 

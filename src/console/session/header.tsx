@@ -3,28 +3,28 @@ import { Link, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import type { PromptDto, SessionDto } from "../../../sdk/src/index.ts";
 import { client } from "../api.ts";
+import { useSessionActions } from "../inbox/actions.ts";
+import { groupOf, stateOf, TONES } from "../inbox/groups.ts";
 import { useExpectation } from "../live/live.tsx";
 import { Icon } from "../shell/icons.tsx";
 import { useKeys } from "../shell/keys.ts";
 import { Button } from "../ui/button.tsx";
-import { complain, say } from "../ui/notify.ts";
+import { complain } from "../ui/notify.ts";
 import { Details } from "./details.tsx";
 import { usageOf, usageWords } from "./figures.ts";
 import { Counts } from "./items/edit.tsx";
-import { stateOf } from "./state.ts";
 import { Title } from "./title.tsx";
 
 /** What the session is about and how it stands, and what can be done with it as a whole. */
 export function Header(options: { session: SessionDto; prompts: readonly PromptDto[]; onFork: () => void }) {
   const { session, prompts, onFork } = options;
   const [details, setDetails] = useState(false);
-  const state = stateOf(session);
   return (
     <header className="session-head">
       <div className="session-line">
         <Title session={session} />
-        <span className="badge" data-tone={state.tone} role="status">
-          {state.word}
+        <span className="badge" data-tone={TONES[groupOf(session)]} role="status">
+          {stateOf(session)}
         </span>
       </div>
       <div className="session-line session-facts">
@@ -87,22 +87,14 @@ function Cancel({ session }: { session: SessionDto }) {
   );
 }
 
-/** Archives with a way back; or takes the session up again. */
+/** Archives the session, or takes it up again. */
 function Archive({ session }: { session: SessionDto }) {
-  const expect = useExpectation();
-  const { id, uiStatus } = session;
-  const archived = uiStatus === "Archived";
-  const set = async (wanted: boolean) => {
-    expect(id, { uiStatus: wanted ? "Archived" : "NeedsReview" });
-    try {
-      await client.sessions.update(id, { ui_status: wanted ? "Archived" : "NeedsReview" });
-      if (wanted) void say("Archived", { label: "Undo", run: () => void set(false) });
-    } catch (error) {
-      expect(id, { uiStatus });
-      void complain(wanted ? "The session was not archived" : "The session was not unarchived", error);
-    }
-  };
-  return <Button onClick={() => set(!archived)}>{archived ? "Unarchive" : "Archive"}</Button>;
+  const { archive, unarchive } = useSessionActions();
+  return session.uiStatus === "Archived" ? (
+    <Button onClick={() => unarchive(session)}>Unarchive</Button>
+  ) : (
+    <Button onClick={() => archive(session)}>Archive</Button>
+  );
 }
 
 /** How many lines the session has changed; nothing while that is not known. */

@@ -12,6 +12,7 @@ import {
 } from "react";
 import { NotFoundError, type PromptDto, type SessionDto, type TurnDto } from "../../../sdk/src/index.ts";
 import { client } from "../api.ts";
+import { useSessionActions } from "../inbox/actions.ts";
 import { useEvents, useSession } from "../live/live.tsx";
 import { Empty } from "../ui/empty.tsx";
 import { Loading } from "../ui/loading.tsx";
@@ -70,6 +71,8 @@ function Page({ session, turns }: { session: SessionDto; turns: readonly TurnDto
     document.title = `${session.title} · prompt-backend`;
   }, [session.title]);
 
+  useSeen(session);
+
   const rows = useMemo(() => {
     const own = new Set(prompts.map((prompt) => prompt.id));
     const earlier = isSuccess ? turns.filter((turn) => !own.has(turn.prompt_id)) : NO_TURNS;
@@ -116,6 +119,23 @@ function Page({ session, turns }: { session: SessionDto; turns: readonly TurnDto
       </Suspense>
     </div>
   );
+}
+
+/** What is shown to somebody who looks is seen. */
+function useSeen(session: SessionDto): void {
+  const { markSeen } = useSessionActions();
+  const latest = useRef({ markSeen, session });
+  latest.current = { markSeen, session };
+  const { unread } = session;
+  useEffect(() => {
+    if (!unread) return;
+    const look = () => {
+      if (document.visibilityState === "visible") void latest.current.markSeen(latest.current.session, true);
+    };
+    look();
+    document.addEventListener("visibilitychange", look);
+    return () => document.removeEventListener("visibilitychange", look);
+  }, [unread]);
 }
 
 /** The conversation of a session, live. @param prompts undefined while they are not known. */

@@ -4,8 +4,8 @@ import type { MessageDto } from "../../../sdk/src/index.ts";
 import { readAnsi } from "../../../src/console/session/ansi.ts";
 import { Prose } from "../../../src/console/session/markdown.tsx";
 import { PromptRows } from "../../../src/console/session/rows/prompt-rows.ts";
-import { promptText } from "../../../src/console/session/rows/prompt-text.ts";
 import type { SaidRow } from "../../../src/console/session/rows/row.ts";
+import { promptText } from "../../../src/console/ui/prompt-text.ts";
 
 const AT = "2026-01-01T00:00:00.000Z";
 const PNG = "iVBORw0KGgo=";

@@ -1,6 +1,7 @@
 import { memo } from "react";
 import { CodeLine, useHighlight } from "../../highlight/code.tsx";
 import { languageOf } from "../../highlight/languages.ts";
+import { visible } from "../../ui/visible-text.ts";
 import { Fold } from "../fold.tsx";
 import type { EditHunk } from "../rows/row.ts";
 import { Scrollable } from "../scrollable.tsx";
@@ -49,7 +50,8 @@ function Hunks(options: { file: string; hunks: readonly EditHunk[]; tall: boolea
   const { file, hunks, tall } = options;
   const lines = hunks
     .flatMap(({ lines }, index) => (index > 0 ? ["@", ...lines] : lines))
-    .slice(0, MAX_LINES);
+    .slice(0, MAX_LINES)
+    .map(visible);
   const tokens = useHighlight(lines.map((line) => line.slice(1)).join("\n"), languageOf(file));
   return (
     <Scrollable label={`Changes of ${file}`} tall={tall}>

@@ -3,9 +3,9 @@ import type { PromptDto } from "../../../../sdk/src/index.ts";
 import { client } from "../../api.ts";
 import { Button } from "../../ui/button.tsx";
 import { complain } from "../../ui/notify.ts";
+import { promptText } from "../../ui/prompt-text.ts";
 import { Time } from "../../ui/time.tsx";
 import { PromptActions } from "../prompt-actions.ts";
-import { promptText } from "../rows/prompt-text.ts";
 import type { PromptRow } from "../rows/row.ts";
 
 /** A prompt of another kind has no text of a user. */

@@ -1,5 +1,6 @@
 import { memo } from "react";
 import { duration } from "../../ui/time.tsx";
+import { visible } from "../../ui/visible-text.ts";
 import { Fold, Output } from "../fold.tsx";
 import { asList, asObject, asString, pretty } from "../rows/json.ts";
 import type { OutputRow, ToolResult, ToolRow } from "../rows/row.ts";
@@ -21,11 +22,11 @@ export const Tool = memo(function Tool({ row }: { row: ToolRow }) {
   return (
     <>
       <div className="tool-title">
-        <span className="tool-name">{name}</span>
+        <span className="tool-name">{visible(name)}</span>
         {path !== undefined ? (
           <FileLink file={file} name={path} />
         ) : (
-          <span className="tool-summary">{summaryOf(input)}</span>
+          <span className="tool-summary">{visible(summaryOf(input))}</span>
         )}
         <State result={result} />
         {took !== undefined && took >= NOTEWORTHY_MS && <span className="muted">{duration(took)}</span>}
@@ -53,7 +54,7 @@ function State({ result }: { result: ToolResult | undefined }) {
 
 function Input({ row: { key, name, input, edit } }: { row: ToolRow }) {
   const { command, todos } = asObject(input) ?? {};
-  if (typeof command === "string") return <Output id={`${key}.in`} text={command} label="Command" />;
+  if (typeof command === "string") return <Output id={`${key}.in`} text={visible(command)} label="Command" />;
   if (name === "TodoWrite" && Array.isArray(todos)) return <Todos todos={todos} />;
   if (edit || input == null || isPlain(input)) return null;
   return (
