@@ -12,6 +12,7 @@ import { Prompts } from "./resources/prompts.js";
 import { Repositories } from "./resources/repositories.js";
 import { Health, Me, Webhooks } from "./resources/service.js";
 import { Sessions } from "./resources/sessions.js";
+import { System } from "./resources/system.js";
 import { createTransport, placeToken, type TokenSource } from "./transport.js";
 import { userAgent } from "./user-agent.js";
 import type { Backoff } from "./wait.js";
@@ -52,6 +53,7 @@ export class PromptBackend {
   readonly events: Events;
   readonly deadLetters: DeadLetters;
   readonly audit: Audit;
+  readonly system: System;
   readonly repositories: Repositories;
   readonly auth: Auth;
   readonly me: Me;
@@ -70,6 +72,7 @@ export class PromptBackend {
     this.comments = new Comments(core);
     this.deadLetters = new DeadLetters(core);
     this.audit = new Audit(core);
+    this.system = new System(core);
     this.repositories = new Repositories(core);
     this.auth = new Auth(core);
     this.me = new Me(core);

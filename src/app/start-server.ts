@@ -67,6 +67,18 @@ export async function startServer(
       database: database.kind,
       queue: config.redisUrl === undefined ? database.kind : "redis",
     }),
+    here: async () => ({
+      uptime_seconds: Math.floor(process.uptime()),
+      host: sandboxes.host,
+      tasks: [...tasks],
+      sandboxes: {
+        provider: config.sandboxProvider,
+        disk_limit_bytes: sandboxes.disk.limit,
+        disk_limit_enforced: sandboxes.disk.enforced,
+        disk_detail: sandboxes.disk.detail,
+      },
+      disk_free_bytes: await sandboxes.freeBytes().catch(() => null),
+    }),
     publicKey: () => findSigningKey(config)?.publicKey,
     onRefused: refusals.record,
     queueAlive: redis && (() => redis.ping()),

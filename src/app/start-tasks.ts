@@ -21,8 +21,10 @@ export async function startTasks(
   const queue = await openQueue({ redisUrl, database, metrics, logger, signal });
   stack.add("queue", () => queue.close());
   const { anthropicBaseUrl: upstream, anthropicApiKey: apiKey } = config;
+  const process = crypto.randomUUID();
   const context: TaskContext = {
     config,
+    process,
     database,
     queue,
     sandboxes,
@@ -39,6 +41,6 @@ export async function startTasks(
     const task = await TASKS[name](context);
     stack.add(`task ${name}`, () => task.stop(), config.shutdownTimeoutMs + HANDOVER_MS);
   }
-  const heartbeat = startHeartbeat({ orm: database.orm, host: sandboxes.host, tasks, logger });
+  const heartbeat = startHeartbeat({ orm: database.orm, process, host: sandboxes.host, tasks, logger });
   stack.add("heartbeat", () => heartbeat.stop());
 }

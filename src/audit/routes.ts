@@ -4,9 +4,9 @@ import { nextCursor } from "../api/paging.ts";
 import { errorResponses, NotModified, parseLimit, securedOperation, sharedModels } from "../api/schemas.ts";
 import type { User } from "../auth/claims.ts";
 import type { Guard } from "../auth/guard.ts";
+import { requireAdmin } from "../auth/require-admin.ts";
 import { recordAudit } from "../db/audit-log.ts";
 import type { Orm } from "../db/client.ts";
-import { AppError } from "../shared/errors.ts";
 import type { SealedEntry } from "./chain.ts";
 import { type AuditQuery, exportAudit, listAudit } from "./list-store.ts";
 import { type AuditEntryDto, auditModels, auditQuery } from "./model.ts";
@@ -49,11 +49,6 @@ export function auditRoutes(options: { orm: Orm; guard: Guard }) {
         response: { 200: "ListAuditOutput", 304: NotModified, ...errorResponses(401, 403, 422, 500) },
       },
     );
-}
-
-function requireAdmin(user: User): void {
-  if (!user.roles.includes("admin"))
-    throw new AppError("admin_required", "Only users with the role admin may do this.");
 }
 
 const recordReading = (

@@ -44,6 +44,7 @@ export async function printedOpenApi(version: string): Promise<string> {
       database: "",
       queue: "",
     }),
+    here: () => Promise.reject(new Error("there is no machine")),
     publicKey: () => undefined,
     logger,
     version,

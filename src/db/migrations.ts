@@ -18,6 +18,7 @@ import forgeWebhooks from "../../drizzle/0016_forge_webhooks.sql" with { type: "
 import unread from "../../drizzle/0017_unread.sql" with { type: "text" };
 import webSession from "../../drizzle/0018_web_session.sql" with { type: "text" };
 import promptPhases from "../../drizzle/0019_prompt_phases.sql" with { type: "text" };
+import refusedHosts from "../../drizzle/0020_refused_hosts.sql" with { type: "text" };
 import journal from "../../drizzle/meta/_journal.json" with { type: "json" };
 
 /** The text of each migration, by its tag in the journal. A new migration needs a line here; a test compares the two. */
@@ -42,6 +43,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   "0017_unread": unread,
   "0018_web_session": webSession,
   "0019_prompt_phases": promptPhases,
+  "0020_refused_hosts": refusedHosts,
 };
 
 export interface Migration {

@@ -1,3 +1,4 @@
+import { sql } from "drizzle-orm";
 import { bigint, index, integer, jsonb, pgTable, text, uniqueIndex, uuid } from "drizzle-orm/pg-core";
 import { at, id } from "./columns.ts";
 import { prompt, session } from "./tables.ts";
@@ -25,6 +26,8 @@ export const egressRequest = pgTable(
   (t) => [
     uniqueIndex("egress_request_target").on(t.promptId, t.host, t.port, t.decision),
     index("egress_request_session").on(t.sessionId, t.id),
+    // What was refused of late, by whatever session: GET /system/status.
+    index("egress_request_refused").on(t.lastAt).where(sql`${t.decision} = 'refused'`),
   ],
 );
 

@@ -21,7 +21,7 @@ export interface Lease {
 
 /** Renews all leases of one process with one statement per heartbeat, which also reports cancellations. */
 export interface LeaseManager {
-  /** Identifies this process in its leases; new at each start, so that a restarted process is another owner. */
+  /** Identifies this process in its leases. */
   readonly owner: string;
   hold(run: Fence & { cancelRequested: boolean }): Lease;
   /** Cancels the run of this prompt, if this process has it. */
@@ -38,9 +38,9 @@ interface Held {
   cancelled: AbortController;
 }
 
-export function openLeaseManager(options: { orm: Orm; logger: Logger }): LeaseManager {
-  const { orm, logger } = options;
-  const owner = crypto.randomUUID();
+/** @param options.owner this process, by an id that is new at each start: a restarted process is another owner. */
+export function openLeaseManager(options: { orm: Orm; owner: string; logger: Logger }): LeaseManager {
+  const { orm, owner, logger } = options;
   const held = new Map<string, Held>();
 
   const beat = async () => {

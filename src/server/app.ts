@@ -30,6 +30,8 @@ import type { Reviews } from "../review/reviews.ts";
 import { reviewRoutes } from "../review/routes.ts";
 import { repoRules } from "../sandboxes/git/repo-url.ts";
 import { sessionRoutes } from "../sessions/routes.ts";
+import type { Here } from "../system/model.ts";
+import { systemRoutes } from "../system/routes.ts";
 import { webSessionRoutes } from "../web-sessions/routes.ts";
 import { openWebSessions } from "../web-sessions/web-sessions.ts";
 import { forgeWebhookRoutes } from "../webhooks/forge-routes.ts";
@@ -58,6 +60,8 @@ export interface AppOptions {
   forges: Forges;
   health: () => HealthDetail;
   setup: Setup;
+  /** This process and its machine, as far as `health` and `setup` do not say it. */
+  here: () => Promise<Omit<Here, keyof HealthDetail | keyof Setup>>;
   /** Rejects while the queue cannot be reached; undefined where the queue is the database. */
   queueAlive?: (() => Promise<unknown>) | undefined;
   /** Why prompts wait that this process would run; undefined where it runs none. */
@@ -103,6 +107,12 @@ export function createApp(options: AppOptions) {
     userOfCookie,
     exempt: (request) => isFromHere(request, config),
   }).onTransform({ as: "scoped" }, known);
+  const readiness = createReadiness({
+    orm,
+    queueAlive,
+    keysKnown: verifier.ready,
+    refusal: options.refusal,
+  });
   // Otherwise Elysia looks for the path behind the 11th character, and misses it where Host is short.
   const app = new Elysia({ handler: { standardHostname: false } });
   const { methodsOf, ownMethodsOnly } = createMethods(app);
@@ -118,7 +128,7 @@ export function createApp(options: AppOptions) {
     .use(
       healthRoutes({
         detail: health,
-        ready: createReadiness({ orm, queueAlive, keysKnown: verifier.ready, refusal: options.refusal }),
+        ready: readiness,
         guard: detailGuard,
       }),
     )
@@ -142,6 +152,14 @@ export function createApp(options: AppOptions) {
     .use(commentRoutes({ orm, config, guard, reviews: options.reviews }))
     .use(deadLetterRoutes({ orm, guard }))
     .use(auditRoutes({ orm, guard }))
+    .use(
+      systemRoutes({
+        orm,
+        guard,
+        readiness,
+        here: async () => ({ ...health(), agent: options.setup.agent, ...(await options.here()) }),
+      }),
+    )
     .use(ticketRoutes({ orm, guard }))
     .use(liveRoutes({ orm, hub, guard: streamGuard, verifier: streamVerifier }))
     .use(

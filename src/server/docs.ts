@@ -31,6 +31,7 @@ const TAGS = [
   { name: "Repositories", description: "What a new session may be about" },
   { name: "Me", description: "The current user and limits" },
   { name: "Sign-in", description: "Web sessions of browsers, by cookie" },
+  { name: "System", description: "How the service is doing, for admins" },
   { name: "Audit", description: "Who did what to which, for admins" },
   { name: "Webhooks", description: "Callbacks of other services" },
   { name: "Health", description: "Health checks and build details" },

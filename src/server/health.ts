@@ -1,7 +1,7 @@
 import { Elysia, t } from "elysia";
 import { errorResponses, sharedModels } from "../api/schemas.ts";
 import type { Guard } from "../auth/guard.ts";
-import type { Readiness } from "./readiness.ts";
+import { type Readiness, requireReady } from "./readiness.ts";
 
 export interface HealthDetail {
   version: string;
@@ -54,7 +54,7 @@ export function healthRoutes(options: {
     .get(
       "/health/ready",
       async () => {
-        await ready();
+        await requireReady(ready);
         return { status: "ok" };
       },
       {

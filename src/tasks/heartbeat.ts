@@ -10,14 +10,15 @@ const INTERVAL_MS = 5_000;
 /** Records every 5 s, in one statement, that the tasks of this process are alive; /health/ready reads it. */
 export function startHeartbeat(options: {
   orm: Orm;
+  /** As in this process's leases. */
+  process: string;
   /** The machine. */
   host: string;
   tasks: readonly string[];
   logger: Logger;
   intervalMs?: number;
 }): RunningTask {
-  const { orm, host, tasks, logger, intervalMs = INTERVAL_MS } = options;
-  const process = crypto.randomUUID();
+  const { orm, process, host, tasks, logger, intervalMs = INTERVAL_MS } = options;
   let failing = false;
   let purged = false;
 

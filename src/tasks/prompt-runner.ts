@@ -20,6 +20,7 @@ import type { Task } from "./task.ts";
  */
 export const promptRunner: Task = async ({
   config,
+  process,
   handover,
   version,
   database,
@@ -34,7 +35,7 @@ export const promptRunner: Task = async ({
   const { orm, asyncCommit } = database;
   const shutdown = new AbortController();
   const attest = createAttest({ key: openSigningKey(config), version, url: config.publicUrl });
-  const leases = openLeaseManager({ orm, logger });
+  const leases = openLeaseManager({ orm, owner: process, logger });
   const { runLimits: limits, egress } = config;
   const memory = createMemoryKeeper({ orm, maxBytes: config.agentMemoryBytes });
   const { unpushedWorkBytes: maxUnpushedBytes } = config;

@@ -12,6 +12,8 @@ import type { RunningTask } from "./loop.ts";
 /** What the composition root gives every task. */
 export interface TaskContext {
   config: Config;
+  /** The id of this process, in its heartbeats and leases; new at each start. */
+  process: string;
   database: Database;
   queue: QueueBackend;
   sandboxes: SandboxProvider;

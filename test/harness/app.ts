@@ -46,6 +46,15 @@ export const noRepositories = ({ orm }: Pick<Database, "orm">, config: Config) =
     sandboxes: { branchesOf: () => Promise.reject(new RepositoryError("There are no repositories here.")) },
   });
 
+/** For an app of whose machine nothing is tested. */
+export const noMachine: AppOptions["here"] = async () => ({
+  uptime_seconds: 0,
+  host: "here",
+  tasks: [],
+  sandboxes: { provider: "local", disk_limit_bytes: 0, disk_limit_enforced: false, disk_detail: "" },
+  disk_free_bytes: null,
+});
+
 export const userNamed = (id: string): User => ({
   id,
   roles: id === "admin" ? ["admin"] : [],
@@ -82,6 +91,7 @@ function newApp({ env = {}, ...options }: Partial<AppOptions> & { env?: Record<s
     publicKey: () => undefined,
     verifier: nameIsToken,
     setup: { agent: { name: "claude", reason: null }, embedded: false },
+    here: noMachine,
     health: () => ({
       version: "0",
       agent: "",

@@ -32,6 +32,7 @@ const LAYERS: readonly (readonly string[])[] = [
     "backup",
     "me",
     "web-sessions",
+    "system",
   ],
   ["server", "tasks"],
   ["app", "doctor", "sandbox-check"],

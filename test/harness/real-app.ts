@@ -10,7 +10,7 @@ import { openForges } from "../../src/forges/open-forges.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { openSigningKey } from "../../src/provenance/key.ts";
 import { createApp } from "../../src/server/app.ts";
-import { noRepositories, noReviews, noStreams } from "./app.ts";
+import { noMachine, noRepositories, noReviews, noStreams } from "./app.ts";
 import { noMetrics } from "./metrics.ts";
 
 interface SendOptions {
@@ -48,6 +48,7 @@ export async function realApp() {
       publicKey: () => openSigningKey(config).publicKey,
       verifier: createVerifier({ config: config.auth, dataDir }),
       setup: { agent: { name: "demo", reason: "AGENT=demo" }, embedded: true },
+      here: noMachine,
       health: () => ({
         version: "1.2.3",
         agent: "demo",

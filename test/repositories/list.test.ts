@@ -2,11 +2,11 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type SQL, sql } from "drizzle-orm";
-import type { Orm } from "../../src/db/client.ts";
+import { sql } from "drizzle-orm";
 import { recentRepositories } from "../../src/repositories/store.ts";
 import { exampleRepository } from "../../src/sandboxes/example-repository.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
+import { scansOfCall } from "../harness/plan.ts";
 import { listingForge, repositoriesApp, seedUses } from "./fixture.ts";
 
 interface Row {
@@ -144,33 +144,10 @@ describeEachDatabase("GET /repositories", (database) => {
     const uses = Array.from({ length: 900 }, (_, index) => [`owner/r${index % 3}`, "main"] as const);
     await seedUses(database(), user, uses);
     await database().orm.execute(sql`analyze session`);
-    const { orm } = database();
-    let plans: unknown;
-    const explaining = {
-      async execute(query: SQL) {
-        plans = await orm.execute(sql`explain (analyze, format json, timing off) ${query}`);
-        return [];
-      },
-    };
-    await recentRepositories(explaining as unknown as Orm, user);
-    const [row] = (plans as { rows?: PlanRow[] }).rows ?? (plans as PlanRow[]);
-    const nodes = flat(row?.["QUERY PLAN"][0]?.Plan);
-    const scans = nodes.filter((one) => one["Relation Name"] === "session");
-    expect(scans.map((one) => one["Index Name"])).toEqual(["session_user_repo", "session_user_repo"]);
-    const read = scans.map((one) => one["Actual Rows"] * one["Actual Loops"]);
+    const scans = await scansOfCall(database().orm, (orm) => recentRepositories(orm, user));
+    const ofSessions = scans.filter(({ table }) => table === "session");
+    expect(ofSessions.map(({ index }) => index)).toEqual(["session_user_repo", "session_user_repo"]);
     // Rows of several loops are an average, which PostgreSQL rounds up to a whole one.
-    expect(read.reduce((sum, one) => sum + one, 0)).toBeLessThan(5);
+    expect(ofSessions.reduce((sum, { rows }) => sum + rows, 0)).toBeLessThan(5);
   });
 });
-
-interface PlanRow {
-  "QUERY PLAN": { Plan: Plan }[];
-}
-interface Plan {
-  "Relation Name"?: string;
-  "Index Name"?: string;
-  "Actual Rows": number;
-  "Actual Loops": number;
-  Plans?: Plan[];
-}
-const flat = (plan: Plan | undefined): Plan[] => (plan ? [plan, ...(plan.Plans ?? []).flatMap(flat)] : []);

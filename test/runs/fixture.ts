@@ -91,7 +91,7 @@ async function openRunFixture(options: Parameters<typeof openSandboxFixture>[0])
     openMigrated(folder),
   ]);
   const { orm } = database;
-  const leases = openLeaseManager({ orm, logger });
+  const leases = openLeaseManager({ orm, owner: crypto.randomUUID(), logger });
   const sandboxesDir = join(machine.dataDir, "sandboxes");
 
   const depsFor = (agent: Agent, more: Partial<RunnerDeps> = {}): RunnerDeps => ({

@@ -32,7 +32,8 @@ describeEachDatabase("leases", (database) => {
 
 describeEachDatabase("the lease manager", (database) => {
   const withManager = async (work: (leases: LeaseManager) => Promise<void>) => {
-    const leases = openLeaseManager({ orm: database().orm, logger: createLogger({ level: "silent" }) });
+    const logger = createLogger({ level: "silent" });
+    const leases = openLeaseManager({ orm: database().orm, owner: crypto.randomUUID(), logger });
     await work(leases).finally(() => leases.close());
   };
 

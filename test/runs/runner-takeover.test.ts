@@ -45,7 +45,7 @@ describeRuns("takeovers", (fixture) => {
     await waitForText(promptId, "line 5");
     const leaseExpiresAt = sql`now() - interval '1 second'`;
     await database.orm.update(prompt).set({ leaseExpiresAt }).where(eq(prompt.id, promptId));
-    const other = openLeaseManager({ orm: database.orm, logger });
+    const other = openLeaseManager({ orm: database.orm, owner: "another process", logger });
     await runClaimed(depsFor(agent, { leases: other }), await claim(promptId, other.owner), never);
     await first;
     await other.close();

@@ -65,6 +65,7 @@ const METHODS: Record<string, (pb: Client) => PromiseLike<unknown>> = {
   handlers_dead_letter_queue_retry_dlq_entries: (pb) => pb.deadLetters.retryMany({ ids: [ID] }),
   handlers_dead_letter_queue_bulk: (pb) => pb.deadLetters.bulk({ action: "resolve", ids: [ID] }),
   handlers_audit_list: (pb) => pb.audit.list(),
+  handlers_system: (pb) => pb.system.status(),
   handlers_repositories_list: (pb) => pb.repositories.list(),
   handlers_repositories_list_branches: (pb) => pb.repositories.branches("owner/name"),
   handlers_auth_session: (pb) => pb.auth.session(),

@@ -3,7 +3,7 @@ import { sql } from "drizzle-orm";
 import type { Orm } from "../../src/db/client.ts";
 import { taskHeartbeat } from "../../src/db/tables.ts";
 import { createLogger } from "../../src/observability/logger.ts";
-import { createReadiness } from "../../src/server/readiness.ts";
+import { createReadiness, requireReady } from "../../src/server/readiness.ts";
 import { startHeartbeat } from "../../src/tasks/heartbeat.ts";
 import { ask, makeApp } from "../harness/app.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
@@ -60,7 +60,7 @@ describe("with an issuer", () => {
 
 test("a check that hangs fails after its timeout", async () => {
   const orm = { execute: never } as unknown as Orm;
-  expect(createReadiness({ orm, queueAlive: never, timeoutMs: 5 })()).rejects.toThrow(
+  await expect(requireReady(createReadiness({ orm, queueAlive: never, timeoutMs: 5 }))).rejects.toThrow(
     "Not ready: the database does not answer; the queue does not answer.",
   );
 });
@@ -110,6 +110,7 @@ describeEachDatabase("readiness", (database) => {
     await beaten("retention", "long dead", 90_000);
     const heartbeat = startHeartbeat({
       orm: database().orm,
+      process: "running",
       host: "here",
       tasks: ["prompt-runner", "session-poller"],
       logger: createLogger({ level: "silent" }),

@@ -1,0 +1,1 @@
+CREATE INDEX "egress_request_refused" ON "egress_request" USING btree ("last_at") WHERE "egress_request"."decision" = 'refused';
