@@ -154,6 +154,8 @@ function inBrowser() {
       const page = await on.open("/system");
       await page.getByRole("region", { name: "Readiness" }).getByText("Ready", { exact: true }).waitFor();
       await page.getByRole("region", { name: "Isolation of agents" }).waitFor();
+      await page.getByRole("region", { name: "Workers" }).getByText("prompt-runner").waitFor();
+      await page.getByRole("region", { name: "Queue" }).getByText("Oldest waits for").waitFor();
       await page.getByRole("region", { name: "Refused hosts" }).getByText("No agent was refused").waitFor();
       await page.getByRole("region", { name: "Service" }).getByText("embedded").first().waitFor();
       expect(await inspect(page, "system")).toEqual([]);

@@ -1,35 +1,14 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
-import { APIError } from "../../../sdk/src/index.ts";
 import { client } from "../api.ts";
 import type { AuditFilter } from "./address.ts";
 
 /** TanStack Query does not refetch in a hidden page. */
 const EVERY_MS = 5_000;
 const AUDIT_PAGE = 50;
-const REFUSED_HOSTS = 20;
 
-export const detailQuery = queryOptions({
-  queryKey: ["system", "detail"],
-  queryFn: ({ signal }) => client.health.detail({ signal }),
-  refetchInterval: EVERY_MS,
-});
-
-/** What is missing before requests can be served and prompts run; none: the service is ready. */
-export const readinessQuery = queryOptions({
-  queryKey: ["system", "ready"],
-  queryFn: async ({ signal }): Promise<string[]> => {
-    try {
-      await client.health.ready({ signal, maxRetries: 0 });
-      return [];
-    } catch (error) {
-      if (error instanceof APIError && error.status === 503)
-        return error.msg
-          .replace(/^Not ready: /, "")
-          .replace(/\.$/, "")
-          .split("; ");
-      throw error;
-    }
-  },
+export const statusQuery = queryOptions({
+  queryKey: ["system", "status"],
+  queryFn: ({ signal }) => client.system.status({ signal }),
   refetchInterval: EVERY_MS,
 });
 
@@ -52,11 +31,3 @@ export const auditQuery = (filter: AuditFilter) =>
     getNextPageParam: (page) => page.nextCursor,
     ...ONLY_ON_DEMAND,
   });
-
-/** The last connections that agents were refused. */
-export const refusedHostsQuery = queryOptions({
-  queryKey: ["system-audit", "refused-hosts"],
-  queryFn: async ({ signal }) =>
-    (await client.audit.list({ action: "egress.refuse", limit: REFUSED_HOSTS }, { signal })).data,
-  ...ONLY_ON_DEMAND,
-});

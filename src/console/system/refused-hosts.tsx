@@ -1,37 +1,26 @@
-import { useQuery } from "@tanstack/react-query";
-import { Button } from "../ui/button.tsx";
-import { Loading } from "../ui/loading.tsx";
-import { Problem } from "../ui/problem.tsx";
+import type { SystemStatusOutput } from "../../../sdk/src/index.ts";
 import { Time } from "../ui/time.tsx";
-import { PromptSession } from "./prompt-session.tsx";
-import { refusedHostsQuery } from "./queries.ts";
+import { OwnSession } from "./own-session.tsx";
 
 /** The last hosts that agents wanted to reach and were not let to. */
-export function RefusedHosts() {
-  const { data, error, isFetching, refetch } = useQuery(refusedHostsQuery);
+export function RefusedHosts({ hosts }: { hosts: SystemStatusOutput["refused_hosts"] }) {
   return (
     <section className="card system-section" aria-label="Refused hosts">
-      <div className="system-title">
-        <h2>Refused hosts</h2>
-        <Button look="quiet" busy={isFetching} onClick={() => void refetch()}>
-          Read again
-        </Button>
-      </div>
-      {error ? (
-        <Problem title="The refused hosts could not be read" error={error} onRetry={() => void refetch()} />
-      ) : !data ? (
-        <Loading what="the refused hosts" />
-      ) : data.length === 0 ? (
+      <h2>Refused hosts</h2>
+      {hosts.length === 0 ? (
         <p className="muted">No agent was refused a host. One that is appears here, with its session.</p>
       ) : (
         <>
           <ul className="system-hosts">
-            {data.map(({ seq, at, target, detail }) => (
-              <li key={seq}>
-                <span className="mono">{target.replace(/^host:/, "")}</span>
-                <span className="muted">{typeof detail["rule"] === "string" ? detail["rule"] : ""}</span>
-                <Time at={at} className="muted" />
-                <PromptSession promptId={detail["prompt"]} />
+            {hosts.map(({ host, port, count, last_at: at, session_id: sessionId }) => (
+              <li key={`${host}:${port}`}>
+                <span className="mono">
+                  {host}:{port}
+                </span>
+                <span className="muted">
+                  {count === 1 ? "once" : `${count} times`}, last <Time at={at} /> by
+                </span>
+                <OwnSession id={sessionId} />
               </li>
             ))}
           </ul>
