@@ -150,7 +150,7 @@ async function testImage(options: { root: string; config: ImageConfig; scratch: 
   const git = ["git", "-C", "/data/repo", "-c", "user.name=Try", "-c", "user.email=try@localhost"];
   await result(["git", "init", "-q", "-b", "main", "/data/repo"]);
   await result([...git, "commit", "-q", "--allow-empty", "-m", "First"]);
-  const env = { AUTH_MODE: "none", HOST: "127.0.0.1" };
+  const env = { AUTH_MODE: "none", HOST: "127.0.0.1", LOCAL_REPOSITORIES: "/data" };
   await using server = inside([...config.Entrypoint, "server", "--with-bg-tasks", "--handover=stop"], env);
   const [, url = ""] = await server.waitForLine(/listens on (\S+)/, { timeoutMs: START_TIMEOUT_MS });
   const during = await result(health);
@@ -167,6 +167,7 @@ async function submit(url: string): Promise<string> {
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ repo: "/data/repo", target_branch: "main", messages: "Say hello" }),
   });
+  if (!reply.ok) throw new Error(`the session was refused: ${await reply.text()}`);
   const { sessionId } = (await reply.json()) as { sessionId: string };
   const session = async () =>
     (

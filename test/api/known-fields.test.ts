@@ -73,6 +73,7 @@ describeEachDatabase("what an operation does not know", (database) => {
     handlers_comments_create: { path: "a.ts", commit: COMMIT, side: "new", text: "Why?" },
     handlers_comments_update: { text: "Why not?" },
     handlers_comments_send: { comment_ids: [ids["sent"]] },
+    handlers_dead_letter_queue_bulk: { action: "resolve", ids: [ids["dead-letter-queue"]] },
   });
 
   /** All that operations write. */

@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { useId, useRef, useState } from "react";
 import type { DlqDto } from "../../../sdk/src/index.ts";
+import { useTitle } from "../notify/title.ts";
 import { useKeys } from "../shell/keys.ts";
 import { Button } from "../ui/button.tsx";
 import { Loading } from "../ui/loading.tsx";
@@ -29,6 +30,7 @@ const TABS = [
 /** Work that failed for good, until somebody decides about it. */
 export function FailedPage() {
   const search = route.useSearch();
+  useTitle("Dead letters");
   const navigate = route.useNavigate();
   const { status = "Pending", q = "", entry: openId } = search;
   const { data, error, refetch } = useQuery(deadLettersQuery(status));

@@ -36,7 +36,13 @@ export function useDraft(): {
   clear: () => void;
 } {
   const [draft, setDraft] = useState(stored);
-  useEffect(() => localStorage.setItem(KEY, JSON.stringify(draft)), [draft]);
+  useEffect(() => {
+    try {
+      localStorage.setItem(KEY, JSON.stringify(draft));
+    } catch {
+      // There is no more room: then it lasts as long as the page.
+    }
+  }, [draft]);
   return {
     draft,
     change: (part) => setDraft((old) => ({ ...old, ...part, key: fresh().key })),

@@ -6,11 +6,14 @@ import { client } from "../api.ts";
 import { useTitle } from "../notify/title.ts";
 import { Button } from "../ui/button.tsx";
 import { Problem } from "../ui/problem.tsx";
+import { useSettled } from "../ui/use-settled.ts";
 import { type Draft, useDraft } from "./draft.ts";
 import { branchesQuery, repositoriesQuery } from "./queries.ts";
 import { Suggest } from "./suggest.tsx";
 
 const DEFAULT_BRANCH = "main";
+/** After this time without a key, a name counts as written. */
+const TYPING_MS = 500;
 const SOURCES = { recent: "used before", example: "example, made for you", forge: "from its host" } as const;
 /** The field that an error is about. */
 const FIELD_OF: Readonly<Record<string, "repo" | "branch" | "prompt">> = {
@@ -26,7 +29,8 @@ export function NewPage() {
   const { draft, change, clear } = useDraft();
   const navigate = useNavigate();
   const { data: known } = useQuery(repositoriesQuery);
-  const { data: branches } = useQuery(branchesQuery(draft.repo.trim()));
+  // The service asks the repository's host: not at each key.
+  const { data: branches } = useQuery(branchesQuery(useSettled(draft.repo.trim(), TYPING_MS)));
   useTitle("New session");
   // The first empty field, as it was when the page was opened.
   useEffect(() => {

@@ -1,8 +1,10 @@
 import { useQuery } from "@tanstack/react-query";
-import { Link, useParams, useSearch } from "@tanstack/react-router";
-import type { SessionDto } from "../../../sdk/src/index.ts";
-import { useSession, useSessions } from "../live/live.tsx";
-import { Empty } from "../ui/empty.tsx";
+import { useParams, useSearch } from "@tanstack/react-router";
+import { NotFoundError, type SessionDto } from "../../../sdk/src/index.ts";
+import { useSession } from "../live/live.tsx";
+import { useTitle } from "../notify/title.ts";
+import { Missing } from "../session/missing.tsx";
+import { sessionQuery } from "../session/session-query.ts";
 import { Loading } from "../ui/loading.tsx";
 import { Problem } from "../ui/problem.tsx";
 import { ChangesView } from "./changes-view.tsx";
@@ -13,20 +15,17 @@ import { WholeFile } from "./whole-file.tsx";
 /** What a session has done, to be judged: its changes, comments on them, the way into the target branch. */
 export function ReviewPage() {
   const { id } = useParams({ from: "/s/$id/review" });
-  const session = useSession(id);
-  const { complete } = useSessions();
-  if (session) return <Review session={session} key={id} />;
-  if (!complete) return <Loading what="the session" />;
-  return (
-    <Empty title="There is no such session">
-      <p>It was deleted, or it is another user's.</p>
-      <Link to="/">Go to the inbox</Link>
-    </Empty>
-  );
+  const { data, error, refetch } = useQuery(sessionQuery(id));
+  const session = useSession(id) ?? data;
+  if (error && (!data || error instanceof NotFoundError))
+    return <Missing id={id} error={error} onRetry={() => void refetch()} />;
+  if (!session) return <Loading what="the session" />;
+  return <Review session={session} key={id} />;
 }
 
 function Review({ session }: { session: SessionDto }) {
   const { prompt, file, at } = useSearch({ from: "/s/$id/review" });
+  useTitle(`Review: ${session.title}`);
   useLiveReview(session);
   const { data: diff, error, refetch } = useQuery(diffQuery(session.id, prompt));
   if (error && !diff)

@@ -1,5 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
-import { Link, useLocation, useParams } from "@tanstack/react-router";
+import { useLocation, useParams } from "@tanstack/react-router";
 import {
   lazy,
   Suspense,
@@ -14,6 +14,7 @@ import { NotFoundError, type PromptDto, type SessionDto, type TurnDto } from "..
 import { client } from "../api.ts";
 import { useSessionActions } from "../inbox/actions.ts";
 import { useEvents, useSession } from "../live/live.tsx";
+import { useTitle } from "../notify/title.ts";
 import { Empty } from "../ui/empty.tsx";
 import { Loading } from "../ui/loading.tsx";
 import { Problem } from "../ui/problem.tsx";
@@ -24,7 +25,9 @@ import { FoldProvider } from "./fold.tsx";
 import { FollowUp } from "./follow-up.tsx";
 import { Header } from "./header.tsx";
 import { SessionId } from "./items/file-link.tsx";
+import { Missing } from "./missing.tsx";
 import { PromptActions } from "./prompt-actions.ts";
+import { sessionQuery } from "./session-query.ts";
 import { usePrompts, useSpeaking } from "./use-prompts.ts";
 
 /** Not needed for the first look at the page. */
@@ -33,32 +36,16 @@ const ForkDialog = lazy(() => import("./fork-dialog.tsx"));
 /** One session: its conversation as it happens, and what can be done with it. */
 export function SessionPage() {
   const { id } = useParams({ from: "/s/$id/" });
-  const { data, error, refetch } = useQuery({
-    queryKey: ["session", id, "read"],
-    queryFn: ({ signal }) => client.sessions.retrieve(id, { signal }),
-  });
+  const { data, error, refetch } = useQuery(sessionQuery(id));
   const session = useSession(id) ?? data;
   if (error && (!data || error instanceof NotFoundError))
-    return <Missing error={error} onRetry={() => void refetch()} />;
+    return <Missing id={id} error={error} onRetry={() => void refetch()} />;
   if (!session) return <Loading what="the session" />;
   // Another session is another page: nothing of this one stays.
   return <Page key={id} session={session} turns={data?.messages ?? NO_TURNS} />;
 }
 
 const NO_TURNS: readonly TurnDto[] = [];
-
-function Missing({ error, onRetry }: { error: unknown; onRetry: () => void }) {
-  // An address that is no id is refused before it is looked up.
-  const unknown =
-    error instanceof NotFoundError || !/^[\da-f-]{36}$/i.test(location.pathname.split("/")[2] ?? "");
-  if (!unknown) return <Problem title="The session could not be read" error={error} onRetry={onRetry} />;
-  return (
-    <Empty title="There is no such session">
-      <p>It was deleted, it belongs to somebody else, or the address is incomplete.</p>
-      <Link to="/">Go to the inbox</Link>
-    </Empty>
-  );
-}
 
 function Page({ session, turns }: { session: SessionDto; turns: readonly TurnDto[] }) {
   const { id } = session;
@@ -67,10 +54,7 @@ function Page({ session, turns }: { session: SessionDto; turns: readonly TurnDto
   useSpeaking({ prompts, said, changed });
   const hash = useLocation({ select: (location) => location.hash });
   const [forked, setForked] = useState<{ promptId: string | undefined }>();
-  useEffect(() => {
-    document.title = `${session.title} · prompt-backend`;
-  }, [session.title]);
-
+  useTitle(session.title);
   useSeen(session);
 
   const rows = useMemo(() => {

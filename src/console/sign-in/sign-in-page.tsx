@@ -1,6 +1,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { client } from "../api.ts";
+import { useTitle } from "../notify/title.ts";
 import { Icon } from "../shell/icons.tsx";
 import { Loading } from "../ui/loading.tsx";
 import { describe } from "../ui/problem.tsx";
@@ -18,6 +19,7 @@ const PROBLEMS: Readonly<Record<string, string>> = {
 export function SignInPage() {
   const { data: signIn } = useQuery(signInQuery);
   const link = useLinkCode();
+  useTitle("Sign in");
   const search = new URLSearchParams(location.search);
   const error = search.get("error");
   if (link.pending || !signIn) return <Loading what="the sign-in" />;

@@ -1,4 +1,5 @@
 import { getRouteApi, Link } from "@tanstack/react-router";
+import { useTitle } from "../notify/title.ts";
 import { useIsAdmin } from "../sign-in/use-is-admin.ts";
 import { Empty } from "../ui/empty.tsx";
 import { AuditLog } from "./audit-log.tsx";
@@ -13,6 +14,7 @@ const TABS = [
 /** The service as those see it who look after it. */
 export function SystemPage() {
   const { show } = route.useSearch();
+  useTitle("System");
   if (!useIsAdmin())
     return (
       <div className="page">
