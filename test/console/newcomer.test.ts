@@ -1,18 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { type ForgeHostStandIn, startForgeHost } from "../harness/forge-host.ts";
-import { type GiteaStandIn, startGiteaStandIn } from "../harness/gitea-stand-in.ts";
 import { findChromium, NO_CHROMIUM } from "../harness/machine.ts";
-import { makeRepository, type TestRepository } from "../harness/repository.ts";
 import { unavailable } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
-import { type ConsoleFixture, OPEN_TIMEOUT_MS, openConsole } from "./fixture.ts";
+import { OPEN_TIMEOUT_MS } from "./fixture.ts";
+import { type ForgeConsole, openForgeConsole } from "./forge-fixture.ts";
 
 const TIMEOUT_MS = 60_000;
-const TOKEN = "token-of-the-forge-0123456789";
-/** Writes what it is told, line by line; a slow one waits for the file that the test makes. */
+/** Writes what it is told down; slowly if it is told to. */
 const AGENT = String.raw`
 text=$(cat)
 echo "Reading: $text"
@@ -25,39 +19,22 @@ else unavailable({ name: "a newcomer's way through the web console", reason: NO_
 
 /** From the link that the service prints to a merged pull request, in one browser; the service is killed on the way. */
 function inBrowser() {
-  let folder: string;
-  let source: TestRepository;
-  let gitea: GiteaStandIn;
-  let host: ForgeHostStandIn;
-  let on: ConsoleFixture;
-
+  let forge: ForgeConsole;
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), "pb-newcomer-"));
-    source = await makeRepository({ files: { "README.md": "# Test\n" } });
-    gitea = await startGiteaStandIn({ token: TOKEN });
-    host = await startForgeHost({
-      ...{ api: gitea.url, path: "owner/project", root: join(folder, "host"), source: source.path },
-      passwords: () => [TOKEN],
-    });
-    on = await openConsole({
-      // As `npm start` does it: that prints the link.
+    // Without arguments, as `npm start` does it: that prints the link.
+    forge = await openForgeConsole({
+      files: { "README.md": "# Test\n" },
+      agent: AGENT,
+      env: { AUTH_MODE: "local" },
       args: [],
-      env: {
-        ...{ AUTH_MODE: "local", AGENT: "command", AGENT_COMMAND: JSON.stringify(["sh", "-c", AGENT]) },
-        FORGES: JSON.stringify([{ host: host.url, kind: "gitea", token: TOKEN }]),
-        PRIVATE_GIT_HOSTS: "127.0.0.1",
-      },
     });
   }, OPEN_TIMEOUT_MS);
-  afterAll(async () => {
-    await on?.[Symbol.asyncDispose]();
-    await Promise.all([host?.stop(), gitea?.stop(), source?.remove()]);
-    await rm(folder, { recursive: true, force: true });
-  }, TIMEOUT_MS);
+  afterAll(() => forge?.[Symbol.asyncDispose](), TIMEOUT_MS);
 
   test(
     "signs in by the printed link, starts a session, follows it, reviews and merges it, and signs out",
     async () => {
+      const { on, host, gitea } = forge;
       const [, link = ""] = await on.backend.process.waitForLine(/(http:\/\/\S+\/#code=\S+)/, {
         timeoutMs: TIMEOUT_MS,
       });

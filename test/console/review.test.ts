@@ -1,18 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { Locator, Page } from "playwright-core";
-import { type ForgeHostStandIn, startForgeHost } from "../harness/forge-host.ts";
-import { type GiteaStandIn, startGiteaStandIn } from "../harness/gitea-stand-in.ts";
 import { findChromium, NO_CHROMIUM } from "../harness/machine.ts";
-import { makeRepository, type TestRepository } from "../harness/repository.ts";
 import { unavailable } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
-import { type ConsoleFixture, inspect, OPEN_TIMEOUT_MS, openConsole } from "./fixture.ts";
+import { inspect, OPEN_TIMEOUT_MS } from "./fixture.ts";
+import { type ForgeConsole, openForgeConsole } from "./forge-fixture.ts";
 
 const TIMEOUT_MS = 120_000;
-const TOKEN = "token-of-the-forge-0123456789";
 const LINES = 5_000;
 const APP = Array.from({ length: 60 }, (_, index) => `export const value${index + 1} = ${index + 1};`);
 /** What is told to do everything makes what a reviewer should not have to fear; the others change two lines. */
@@ -40,40 +34,21 @@ if (findChromium()) describe("the review", inBrowser);
 else unavailable({ name: "the review of the web console", reason: NO_CHROMIUM });
 
 function inBrowser() {
-  let folder: string;
-  let source: TestRepository;
-  let gitea: GiteaStandIn;
-  let host: ForgeHostStandIn;
-  let on: ConsoleFixture;
-
+  let forge: ForgeConsole;
+  let { on, host, gitea } = {} as ForgeConsole;
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), "pb-review-"));
-    source = await makeRepository({
+    forge = await openForgeConsole({
       files: {
         "README.md": "# Test\n",
         "src/app.ts": `${APP.join("\n")}\n`,
         "src/old.ts": "export const old = 1;\nexport const older = 2;\n",
         "gone.txt": "gone\n",
       },
+      agent: AGENT,
     });
-    gitea = await startGiteaStandIn({ token: TOKEN });
-    host = await startForgeHost({
-      ...{ api: gitea.url, path: "owner/project", root: join(folder, "host"), source: source.path },
-      passwords: () => [TOKEN],
-    });
-    on = await openConsole({
-      env: {
-        ...{ AGENT: "command", AGENT_COMMAND: JSON.stringify(["sh", "-c", AGENT]) },
-        FORGES: JSON.stringify([{ host: host.url, kind: "gitea", token: TOKEN }]),
-        PRIVATE_GIT_HOSTS: "127.0.0.1",
-      },
-    });
+    ({ on, host, gitea } = forge);
   }, OPEN_TIMEOUT_MS);
-  afterAll(async () => {
-    await on?.[Symbol.asyncDispose]();
-    await Promise.all([host?.stop(), gitea?.stop(), source?.remove()]);
-    await rm(folder, { recursive: true, force: true });
-  }, TIMEOUT_MS);
+  afterAll(() => forge?.[Symbol.asyncDispose](), TIMEOUT_MS);
 
   /** A session whose first prompt has ended. */
   const reviewable = async (text: string): Promise<string> => {

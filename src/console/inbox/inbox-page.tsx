@@ -40,7 +40,7 @@ export function InboxPage() {
     <div className="inbox">
       <div className="inbox-top">
         <h1 className="visually-hidden">Inbox</h1>
-        <nav className="inbox-groups" aria-label="Sessions by state">
+        <nav className="tabs inbox-groups" aria-label="Sessions by state">
           {SHOWS.map((one) => (
             <Link
               key={one}
