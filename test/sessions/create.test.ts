@@ -42,6 +42,7 @@ describeEachDatabase("creating sessions", (database) => {
       cancelledAt: null,
       cancelledBy: null,
       commentsVersion: 0,
+      unread: false,
       messages: [
         {
           role: "user",
