@@ -16,6 +16,7 @@ import { useSessionActions } from "../inbox/actions.ts";
 import { useEvents, useSession } from "../live/live.tsx";
 import { useTitle } from "../notify/title.ts";
 import { Empty } from "../ui/empty.tsx";
+import { untilLoaded } from "../ui/later.ts";
 import { Loading } from "../ui/loading.tsx";
 import { Problem } from "../ui/problem.tsx";
 import { allRows } from "./all-rows.ts";
@@ -31,7 +32,7 @@ import { sessionQuery } from "./session-query.ts";
 import { usePrompts, useSpeaking } from "./use-prompts.ts";
 
 /** Not needed for the first look at the page. */
-const ForkDialog = lazy(() => import("./fork-dialog.tsx"));
+const ForkDialog = lazy(() => untilLoaded(() => import("./fork-dialog.tsx")));
 
 /** One session: its conversation as it happens, and what can be done with it. */
 export function SessionPage() {

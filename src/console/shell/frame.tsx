@@ -2,7 +2,7 @@ import { Link, Outlet, useNavigate } from "@tanstack/react-router";
 import { lazy, Suspense, useRef, useState } from "react";
 import { Attention } from "../notify/attention.tsx";
 import { useIsAdmin } from "../sign-in/use-is-admin.ts";
-import { later } from "../ui/later.ts";
+import { later, untilLoaded } from "../ui/later.ts";
 import { Icon } from "./icons.tsx";
 import { useKeys } from "./keys.ts";
 
@@ -10,7 +10,7 @@ import { useKeys } from "./keys.ts";
 const SEQUENCE_MS = 1_500;
 /** Not needed for the first look at the page. */
 const UserMenu = lazy(() => later(() => import("./user-menu.tsx")));
-const Help = lazy(() => import("./help.tsx"));
+const Help = lazy(() => untilLoaded(() => import("./help.tsx")));
 
 /** What every page has around it: navigation, the user's menu, keys. */
 export function Frame() {

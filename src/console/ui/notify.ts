@@ -1,3 +1,4 @@
+import { untilLoaded } from "./later.ts";
 import { describe } from "./problem.tsx";
 
 /** Milliseconds for which a toast can be read; one with a button stays longer, one about an error until it is closed. */
@@ -5,7 +6,7 @@ const SHOWN_MS = 5_000;
 const SHOWN_WITH_ACTION_MS = 12_000;
 
 /** Loaded when it is first needed: a page opens without having said anything. */
-const toasts = () => import("./toasts.tsx");
+const toasts = () => untilLoaded(() => import("./toasts.tsx"));
 
 /** Tells that something was done, perhaps with a button that takes it back. Screen readers say it. */
 export async function say(title: string, action?: { label: string; run: () => void }): Promise<void> {
