@@ -3,6 +3,7 @@ import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import type { EffectDto, PromptDto, SessionDto } from "../../../sdk/src/index.ts";
 import { client } from "../api.ts";
+import { Outside } from "../ui/outside.tsx";
 import { describe } from "../ui/problem.tsx";
 import { Time } from "../ui/time.tsx";
 import { figuresOf } from "./figures.ts";
@@ -137,14 +138,7 @@ function Effect({ effect }: { effect: EffectDto }) {
       <span className="badge" data-tone={TONES[status]}>
         {status}
       </span>{" "}
-      {NAMES[kind]}{" "}
-      {result?.url !== undefined && /^https?:\/\//.test(result.url) ? (
-        <a href={result.url} target="_blank" rel="noopener noreferrer">
-          {target}
-        </a>
-      ) : (
-        target
-      )}{" "}
+      {NAMES[kind]} {result?.url !== undefined ? <Outside href={result.url}>{target}</Outside> : target}{" "}
       <Time at={at} className="muted" />
       {result?.reason !== undefined && <p className="muted">{result.reason}</p>}
     </li>

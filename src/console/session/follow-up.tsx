@@ -3,21 +3,17 @@ import { client } from "../api.ts";
 import { useKeys } from "../shell/keys.ts";
 import { Button } from "../ui/button.tsx";
 import { complain } from "../ui/notify.ts";
-
-const keyOf = (sessionId: string) => `prompt-backend:follow-up:${sessionId}`;
+import { useStored } from "../ui/stored.ts";
 
 /** The box for the next prompt. What is written in it survives a reload, until it was sent. */
 export function FollowUp(options: { sessionId: string; busy: boolean; onSent: () => Promise<void> }) {
   const { sessionId, busy, onSent } = options;
-  const [draft, setDraft] = useState(() => readDraft(sessionId));
+  const [draft, setDraft] = useStored(`prompt-backend:follow-up:${sessionId}`, "");
   const [sending, setSending] = useState(false);
   const [box, setBox] = useState<HTMLTextAreaElement | null>(null);
   useKeys({ r: () => box?.focus() });
 
-  const change = (text: string) => {
-    setDraft(text);
-    writeDraft(sessionId, text);
-  };
+  const change = (text: string) => setDraft(() => text);
   const send = async () => {
     const content = draft.trim();
     if (content === "" || sending) return;
@@ -66,22 +62,4 @@ export function FollowUp(options: { sessionId: string; busy: boolean; onSent: ()
       </Button>
     </form>
   );
-}
-
-/** A browser may keep nothing: then the draft lives as long as the page. */
-function readDraft(sessionId: string): string {
-  try {
-    return localStorage.getItem(keyOf(sessionId)) ?? "";
-  } catch {
-    return "";
-  }
-}
-
-function writeDraft(sessionId: string, text: string): void {
-  try {
-    if (text === "") localStorage.removeItem(keyOf(sessionId));
-    else localStorage.setItem(keyOf(sessionId), text);
-  } catch {
-    // As above; also if it is full.
-  }
 }
