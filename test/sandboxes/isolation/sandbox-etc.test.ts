@@ -118,7 +118,8 @@ test("what another process is about to put there stays, and goes when that proce
     const draft = `services.${crypto.randomUUID()}`;
     for (const name of [draft, "services.old"]) await writeFile(join(tree, name), "");
     await update();
-    expect((await readdir(tree)).filter((name) => name.startsWith("services"))).toEqual(["services", draft]);
+    const services = (await readdir(tree)).filter((name) => name.startsWith("services"));
+    expect(services.sort()).toEqual(["services", draft]);
     setSystemTime(Date.now() + 61_000);
     try {
       await update();
