@@ -276,6 +276,27 @@ describe("what is sent", () => {
     expect(server.asked[0]?.headers["user-agent"]).toMatch(/^prompt-backend-client\/\d+\.\d+\.\d+ bun\/\d/);
   });
 
+  test("the CSRF token with what changes something, as it is at that time", async () => {
+    let token: string | undefined = "first";
+    const change: Step = (asked) => {
+      token = "second";
+      return badGateway(asked);
+    };
+    const { server, pb } = await against({ csrfToken: () => token }, change, created, ok, created);
+    await using _ = server;
+    const params = { repo: "owner/name", target_branch: "main" };
+    await pb.sessions.create(params);
+    await pb.health.check();
+    token = undefined;
+    await pb.sessions.delete(ID);
+    expect(server.asked.map(({ method, headers }) => [method, headers["x-csrf-token"]])).toEqual([
+      ["POST", "first"],
+      ["POST", "second"],
+      ["GET", undefined],
+      ["DELETE", undefined],
+    ]);
+  });
+
   test("a fetch of one's own gets URL and options, and may be as rude as it likes", async () => {
     const calls: unknown[] = [];
     const own = Object.assign(

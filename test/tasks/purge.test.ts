@@ -12,6 +12,7 @@ import {
   requestLimit,
   session,
 } from "../../src/db/tables.ts";
+import { usedSignInCode, webSession } from "../../src/db/web-session-tables.ts";
 import { messagesAfter } from "../../src/live/store.ts";
 import { createMessage } from "../../src/messages/change-store.ts";
 import { daysAgo, describePurge, type SeededSession, seedOldSession } from "./fixture.ts";
@@ -90,7 +91,7 @@ describePurge("purging the database", (fixture) => {
     expect(next.map(({ seq, data }) => [seq, data])).toEqual([[1101, { n: "next" }]]);
   });
 
-  test("old outbox rows, idempotency keys, request counts and event tickets are purged", async () => {
+  test("old outbox rows, idempotency keys, request counts, event tickets, web sessions and used sign-in codes are purged", async () => {
     const { database, runPurge } = fixture();
     const { orm } = database;
     const row = (publishedAt: Date | null) => ({
@@ -116,20 +117,39 @@ describePurge("purging the database", (fixture) => {
       { key: "now", points: 1, expire: Date.now() + 60_000 },
       { key: "for ever", points: 1, expire: null },
     ]);
+    const inSeconds = (seconds: number) => new Date(Date.now() + seconds * 1_000);
     const ticket = (hash: string, seconds: number) => ({
       hash,
       userId: "alice",
-      expiresAt: new Date(Date.now() + seconds * 1_000),
+      expiresAt: inSeconds(seconds),
     });
     await orm.insert(eventTicket).values([ticket("expired", -1), ticket("unused", 30)]);
+    const browser = (id: string, seconds: number) => ({
+      id,
+      userId: "alice",
+      sealedTokens: "",
+      // What has expired is the newer one: only its end counts.
+      createdAt: daysAgo(seconds < 0 ? 1 : 29),
+      expiresAt: inSeconds(seconds),
+    });
+    await orm.insert(webSession).values([browser("expired", -1), browser("open", 30)]);
+    await orm.insert(usedSignInCode).values([
+      { hash: "expired", expiresAt: inSeconds(-1) },
+      // Purged before it expires, it would sign in again.
+      { hash: "used", expiresAt: inSeconds(30) },
+    ]);
     expect(await runPurge()).toMatchObject({
       outbox_rows: 1050,
       idempotency_keys: 1,
       request_counts: 1,
       event_tickets: 1,
+      web_sessions: 1,
+      sign_in_codes: 1,
     });
     const left = [outbox, idempotencyKey, requestLimit, eventTicket].map((table) => rows(table));
     expect(await Promise.all(left)).toEqual([2, 1, 2, 1]);
+    expect(await orm.select({ id: webSession.id }).from(webSession)).toEqual([{ id: "open" }]);
+    expect(await orm.select({ hash: usedSignInCode.hash }).from(usedSignInCode)).toEqual([{ hash: "used" }]);
   });
 
   test("concurrent rounds share the work, and a round that is stopped removes nothing more", async () => {
