@@ -1,9 +1,10 @@
-import { expect, test } from "bun:test";
+import { expect, spyOn, test } from "bun:test";
 import { eq } from "drizzle-orm";
 import { auditPending } from "../../src/db/safety-tables.ts";
 import { openBranchLists } from "../../src/repositories/branches.ts";
 import { NotIsolated, RepositoryError, type SandboxProvider } from "../../src/sandboxes/sandbox.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
+import { until } from "../harness/until.ts";
 import { repositoriesApp } from "./fixture.ts";
 
 const RULES = { githubUrl: "https://github.com", forges: [], local: undefined };
@@ -52,8 +53,8 @@ describeEachDatabase("GET /repositories/branches", (database) => {
     expect([reply.status, reply.body.code, reply.body.msg]).toEqual([status, code, error.message]);
   });
 
-  test("notes once that the service's credential was used for a user", async () => {
-    const user = crypto.randomUUID();
+  test("notes once a user that the service's credential was used for them", async () => {
+    const users = [crypto.randomUUID(), crypto.randomUUID()];
     const sandboxes: Pick<SandboxProvider, "branchesOf"> = {
       async branchesOf({ useSecret }) {
         await useSecret?.("GITHUB_TOKEN", "github.com");
@@ -61,15 +62,17 @@ describeEachDatabase("GET /repositories/branches", (database) => {
       },
     };
     const lists = openBranchLists({ orm: database().orm, rules: RULES, sandboxes });
-    for (const repo of ["owner/shop", "https://github.com/owner/shop"])
-      await expect(lists.find(user, repo)).rejects.toMatchObject({ code: "repository_unreadable" });
-    const noted = await database().orm.select().from(auditPending).where(eq(auditPending.actor, user));
-    expect(noted).toMatchObject([
-      {
-        ...{ action: "secret.use", target: "secret:GITHUB_TOKEN" },
-        detail: { host: "github.com", repo: "https://github.com/owner/shop" },
-      },
-    ]);
+    for (const user of users) {
+      for (const repo of ["owner/shop", "https://github.com/owner/shop"])
+        await expect(lists.find(user, repo)).rejects.toMatchObject({ code: "repository_unreadable" });
+      const noted = await database().orm.select().from(auditPending).where(eq(auditPending.actor, user));
+      expect(noted).toMatchObject([
+        {
+          ...{ action: "secret.use", target: "secret:GITHUB_TOKEN" },
+          detail: { host: "github.com", repo: "https://github.com/owner/shop" },
+        },
+      ]);
+    }
   });
 
   test("what was said is kept, however the repository is written", async () => {
@@ -85,22 +88,66 @@ describeEachDatabase("GET /repositories/branches", (database) => {
     expect(asked).toBe(1);
   });
 
+  test("what was said is kept for half a minute, and comes with an ETag", async () => {
+    const now = performance.now();
+    const clock = spyOn(performance, "now").mockReturnValue(now);
+    try {
+      const names = ["main"];
+      const { get } = repositoriesApp(database(), { branches: async () => ({ defaultBranch: null, names }) });
+      const { headers } = await get(path("owner/kept"));
+      names.push("new");
+      const unchanged = { "if-none-match": headers.get("etag") ?? "" };
+      clock.mockReturnValue(now + 29_000);
+      expect((await get(path("owner/kept"), "alice", unchanged)).status).toBe(304);
+      clock.mockReturnValue(now + 31_000);
+      // The cache looks at the clock once in a millisecond.
+      await until(async () => (await get(path("owner/kept"), "alice", unchanged)).status === 200, {
+        what: "the host to be asked again",
+      });
+      expect((await get(path("owner/kept"))).body.branches).toEqual(["main", "new"]);
+    } finally {
+      clock.mockRestore();
+    }
+  });
+
   test("a host that does not answer is given up, and keeps only its own user waiting", async () => {
     const sandboxes: Pick<SandboxProvider, "branchesOf"> = {
       branchesOf: ({ repo }, signal) =>
-        repo === "owner/slow"
+        repo.startsWith("owner/slow")
           ? new Promise((_, reject) =>
               signal.addEventListener("abort", () => reject(signal.reason), { once: true }),
             )
           : Promise.resolve({ defaultBranch: null, names: [] }),
     };
-    const lists = openBranchLists({ orm: database().orm, rules: RULES, sandboxes, timeoutMs: 50 });
-    const slow = lists.find("mallory", "owner/slow");
-    slow.catch(() => undefined);
+    const lists = openBranchLists({ orm: database().orm, rules: RULES, sandboxes, timeoutMs: 500 });
+    // More than are asked at once.
+    const slow = Array.from({ length: 5 }, (_, index) => lists.find("mallory", `owner/slow${index}`));
+    for (const one of slow) one.catch(() => undefined);
     expect(await lists.find("alice", "owner/shop")).toMatchObject({ branches: [] });
-    await expect(slow).rejects.toMatchObject({
-      code: "repository_unavailable",
-      message: expect.stringContaining("has not answered in time"),
-    });
+    for (const one of slow)
+      await expect(one).rejects.toMatchObject({
+        code: "repository_unavailable",
+        message: expect.stringContaining("has not answered in time"),
+      });
+  });
+
+  test("the service's end ends what it asks", async () => {
+    const asked = Promise.withResolvers<void>();
+    const sandboxes: Pick<SandboxProvider, "branchesOf"> = {
+      branchesOf(_, signal) {
+        asked.resolve();
+        return new Promise((_, reject) =>
+          signal.addEventListener("abort", () => reject(signal.reason), { once: true }),
+        );
+      },
+    };
+    const lists = openBranchLists({ orm: database().orm, rules: RULES, sandboxes, timeoutMs: 3_600_000 });
+    const found = lists.find("alice", "owner/shop").then(
+      () => "found",
+      () => "ended",
+    );
+    await asked.promise;
+    await lists.close();
+    expect(await found).toBe("ended");
   });
 });

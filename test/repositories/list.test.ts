@@ -100,7 +100,8 @@ describeEachDatabase("GET /repositories", (database) => {
     const unused = { repo: example, target_branch: "main", title: "Example repository", source: "example" };
     expect((await get("/repositories", user)).body.repositories).toEqual([{ ...unused, last_used_at: null }]);
     await seedUses(database(), user, [[example, "other"]]);
-    expect((await get("/repositories?q=example", user)).body.repositories).toEqual([
+    // A part of its title alone.
+    expect((await get("/repositories?q=example%20repository", user)).body.repositories).toEqual([
       { ...unused, target_branch: "other", last_used_at: "2026-11-28T10:00:00.000Z" },
     ]);
     const oidc = { DATA_DIR: dataDir, KEYCLOAK_ISSUER: "https://issuer.example" };
@@ -137,6 +138,8 @@ describeEachDatabase("GET /repositories", (database) => {
       ["owner/odd", null, "forge"],
     ]);
     expect(rows[1]?.repo).toBe("https://forge.example/owner/new");
+    // A part of their addresses alone.
+    expect((await get("/repositories?q=Forge.example", user)).body.repositories).toEqual(rows);
   });
 
   test("costs as many look-ups as there are repositories, not as there are sessions", async () => {

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, setSystemTime, test } from "bun:test";
 import { ForgeError } from "../../src/forges/forge.ts";
 import { openSuggestions } from "../../src/repositories/suggestions.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
@@ -59,6 +59,32 @@ test("what was found is kept, and asked for once however many want it", async ()
   await Promise.all([suggestions.find(), suggestions.find()]);
   expect((await suggestions.find()).repositories).toHaveLength(1);
   expect(asked).toBe(1);
+});
+
+test.each([
+  ["found", 5 * 60, async () => [one]],
+  ["failed", 60, () => Promise.reject(new ForgeError("unavailable", "away"))],
+] as const)("what has %s is asked for again after %d seconds, not before", async (_, seconds, answer) => {
+  let asked = 0;
+  const forge = listingForge(HOST, () => {
+    asked += 1;
+    return answer();
+  });
+  const suggestions = openSuggestions({ forges: [forge] });
+  const begin = Date.now();
+  try {
+    for (const [after, times] of [
+      [0, 1],
+      [seconds - 1, 1],
+      [seconds + 1, 2],
+    ] as const) {
+      setSystemTime(begin + after * 1_000);
+      await suggestions.find();
+      expect([after, asked]).toEqual([after, times]);
+    }
+  } finally {
+    setSystemTime();
+  }
 });
 
 test("a host that fails leaves out its own, and the reason says nothing of the service", async () => {
