@@ -78,9 +78,20 @@ function inBrowser() {
 
   test("j, k, /, Enter, e: the list is used by keyboard, and archiving is undone", async () => {
     const id = await finished("Archive me by keyboard");
-    const page = await console.open("/");
+    await finished("Leave me by keyboard");
+    const page = await console.open("/?q=keyboard");
     await row(page, "Archive me by keyboard").waitFor();
+    // The newest one is the first.
+    for (const [key, title] of [
+      ["j", "Leave me"],
+      ["j", "Archive me"],
+      ["k", "Leave me"],
+    ] as const) {
+      await page.keyboard.press(key);
+      await until(async () => (await focused(page)).includes(title), { what: `${key} to reach “${title}”` });
+    }
     await page.keyboard.press("/");
+    await page.keyboard.press("Control+a");
     await page.keyboard.type("archive keyboard");
     await page.keyboard.press("Enter");
     await until(async () => (await rows(page).count()) === 1, { what: "the search to leave one session" });
