@@ -1,5 +1,4 @@
-import type { Forge } from "../forges/forge.ts";
-import { ForgeError, type ForgeFault, type ListedRepository } from "../forges/forge.ts";
+import { type Forge, ForgeError, type ForgeFault, type ListedRepository } from "../forges/forge.ts";
 import { type HostedRepository, isNamedRepository } from "../forges/hosts.ts";
 import { TimeoutError, withTimeout } from "../shared/time.ts";
 

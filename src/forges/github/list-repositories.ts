@@ -13,7 +13,7 @@ import {
   type Repository,
 } from "./replies.ts";
 
-/** GitHub's largest page, which is all that is read of a list. */
+/** GitHub's largest page, which is all that is read of a list, and the most that is suggested. */
 const LISTED = 100;
 /** An app may be installed by anybody who finds it. */
 const INSTALLATIONS_READ = 5;
@@ -75,7 +75,10 @@ async function ofApp(host: ForgeHost, app: App, signal: AbortSignal): Promise<re
       return checkGithubReply(INSTALLED_REPOSITORIES, await asked(listed, doing, signal), doing).repositories;
     }),
   );
-  return lists.flat().toSorted((one, other) => (other.pushed_at ?? "").localeCompare(one.pushed_at ?? ""));
+  return lists
+    .flat()
+    .toSorted((one, other) => (other.pushed_at ?? "").localeCompare(one.pushed_at ?? ""))
+    .slice(0, LISTED);
 }
 
 async function asked<T>(request: Promise<T>, doing: Doing, signal: AbortSignal): Promise<T> {
