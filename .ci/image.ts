@@ -147,8 +147,9 @@ async function testImage(options: { root: string; config: ImageConfig; scratch: 
     before,
   );
 
-  const git = ["git", "-C", "/data/repo", "-c", "user.name=Try", "-c", "user.email=try@localhost"];
-  await result(["git", "init", "-q", "-b", "main", "/data/repo"]);
+  // The one folder of DATA_DIR whose repository sessions may name.
+  const git = ["git", "-C", "/data/example", "-c", "user.name=Try", "-c", "user.email=try@localhost"];
+  await result(["git", "init", "-q", "-b", "main", "/data/example"]);
   await result([...git, "commit", "-q", "--allow-empty", "-m", "First"]);
   const env = { AUTH_MODE: "none", HOST: "127.0.0.1", LOCAL_REPOSITORIES: "/data" };
   await using server = inside([...config.Entrypoint, "server", "--with-bg-tasks", "--handover=stop"], env);
@@ -165,7 +166,7 @@ async function submit(url: string): Promise<string> {
   const reply = await fetch(`${url}/sessions/with-prompt`, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ repo: "/data/repo", target_branch: "main", messages: "Say hello" }),
+    body: JSON.stringify({ repo: "/data/example", target_branch: "main", messages: "Say hello" }),
   });
   if (!reply.ok) throw new Error(`the session was refused: ${await reply.text()}`);
   const { sessionId } = (await reply.json()) as { sessionId: string };
