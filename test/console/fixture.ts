@@ -10,6 +10,8 @@ const PAGE_TIMEOUT_MS = 20_000;
 /** A folder for screenshots, for looking at them. */
 const SCREENSHOTS = process.env["TEST_SCREENSHOTS"];
 const SIZES = { wide: { width: 1440, height: 900 }, phone: { width: 390, height: 844 } } as const;
+/** The narrowest screen on which nothing may need to be scrolled sideways. */
+const NARROWEST = { width: 360, height: 640 };
 const THEMES = ["light", "dark"] as const;
 const AXE = join(import.meta.dir, "../../node_modules/axe-core/axe.min.js");
 const WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
@@ -104,7 +106,7 @@ export async function openConsole(
 }
 
 /**
- * Looks at a page as it is, wide and on a phone, in both themes.
+ * Looks at a page as it is, wide and on a phone, in both themes; and for its width, on the narrowest screen too.
  * @param name of the screenshots, which are made if TEST_SCREENSHOTS names a folder.
  * @returns what axe-core finds, and where the page is wider than the screen; empty when all is well.
  */
@@ -124,14 +126,17 @@ export async function inspect(page: Page, name: string): Promise<string[]> {
       for (const { id, nodes } of violations)
         for (const { html, failureSummary } of nodes)
           problems.push(`${name} ${size} ${colorScheme}: ${id}: ${html.slice(0, 200)} ${failureSummary}`);
-      const excess = await page.evaluate<number>(
-        "document.documentElement.scrollWidth - document.documentElement.clientWidth",
-      );
-      if (excess > 0) problems.push(`${name} ${size}: ${excess} px wider than the screen`);
       if (SCREENSHOTS) await page.screenshot({ path: `${SCREENSHOTS}/${name}-${size}-${colorScheme}.png` });
     }
-  await page.setViewportSize(before);
   await page.emulateMedia({ colorScheme: null });
+  for (const viewport of [SIZES.wide, SIZES.phone, NARROWEST]) {
+    await page.setViewportSize(viewport);
+    const excess = await page.evaluate<number>(
+      "document.documentElement.scrollWidth - document.documentElement.clientWidth",
+    );
+    if (excess > 0) problems.push(`${name}: ${excess} px wider than a screen of ${viewport.width} px`);
+  }
+  await page.setViewportSize(before);
   return problems;
 }
 
