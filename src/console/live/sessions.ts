@@ -97,7 +97,7 @@ export class LiveSessions {
   #changed(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    const pause = this.#loaded && !this.#complete ? WHILE_LOADING_MS : FRAME_MS;
+    const pause = this.#snapshot.loaded && !this.#complete ? WHILE_LOADING_MS : FRAME_MS;
     // Not requestAnimationFrame: a hidden page has none, and its title counts what is new.
     setTimeout(() => {
       this.#scheduled = false;

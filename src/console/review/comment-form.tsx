@@ -1,5 +1,6 @@
 import { useId, useState } from "react";
 import { Button } from "../ui/button.tsx";
+import { takeFocus } from "../ui/take-focus.ts";
 
 const MAX_TEXT = 10_000;
 
@@ -14,6 +15,7 @@ export function CommentForm(options: {
 }) {
   const { label, text, onText, onSave, onCancel, action } = options;
   const [busy, setBusy] = useState(false);
+  const [isNew] = useState(text === "");
   const id = useId();
   const save = async () => {
     if (busy || text.trim() === "") return;
@@ -42,8 +44,7 @@ export function CommentForm(options: {
         rows={3}
         maxLength={MAX_TEXT}
         value={text}
-        // biome-ignore lint/a11y/noAutofocus: it opens because its user wants to write in it.
-        autoFocus={text === ""}
+        ref={isNew ? takeFocus : undefined}
         onChange={({ target }) => onText(target.value)}
       />
       <div className="comment-actions">

@@ -3,6 +3,7 @@ import type { SessionDto } from "../../../sdk/src/index.ts";
 import { client } from "../api.ts";
 import { useExpectation } from "../live/live.tsx";
 import { complain } from "../ui/notify.ts";
+import { takeFocus } from "../ui/take-focus.ts";
 
 /** The session's title; a click changes it in place. */
 export function Title({ session }: { session: SessionDto }) {
@@ -36,8 +37,7 @@ export function Title({ session }: { session: SessionDto }) {
         className="input"
         aria-label="Title of the session"
         maxLength={500}
-        // biome-ignore lint/a11y/noAutofocus: the user has just asked to write here.
-        autoFocus
+        ref={takeFocus}
         value={draft}
         onChange={(event) => setDraft(event.target.value)}
         onBlur={save}

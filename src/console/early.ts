@@ -1,0 +1,42 @@
+const SIGN_IN = "/auth/session";
+/** Of somebody who is signed in. */
+const OF_EVERY_PAGE = ["/sessions?limit=100", "/me"];
+/** Later than this, somebody else may have signed in. */
+const FRESH_MS = 10_000;
+
+/**
+ * Asks for what every page needs before the parts of the page are there that need it: `begin` is called while the script is
+ * still being read. Each answer serves one request, the first that would have asked for the same.
+ */
+export function askEarly(send: (input: RequestInfo | URL, init?: RequestInit) => Promise<Response>) {
+  const answers = new Map<string, { at: number; answer: Promise<Response | undefined> }>();
+  const ask = (path: string) => {
+    const answer = send(path).catch(() => undefined);
+    answers.set(path, { at: Date.now(), answer });
+    return answer;
+  };
+
+  return {
+    async begin(): Promise<void> {
+      const answer = await ask(SIGN_IN);
+      const state = answer?.ok ? ((await answer.clone().json()) as { user: unknown }) : undefined;
+      if (state?.user) await Promise.all(OF_EVERY_PAGE.map(ask));
+    },
+
+    /** Like `fetch`. What failed early is asked again: whoever asks judges the error. */
+    async fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
+      const path = pathOf(input);
+      const early = (init?.method ?? "GET") === "GET" ? answers.get(path) : undefined;
+      answers.delete(path);
+      if (!early || Date.now() - early.at > FRESH_MS) return send(input, init);
+      const response = await early.answer;
+      init?.signal?.throwIfAborted();
+      return response?.ok ? response : send(input, init);
+    },
+  };
+}
+
+const pathOf = (input: RequestInfo | URL): string => {
+  const { pathname, search } = new URL(input instanceof Request ? input.url : input, "http://page");
+  return pathname + search;
+};
