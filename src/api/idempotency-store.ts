@@ -1,7 +1,7 @@
 import { and, eq, sql } from "drizzle-orm";
 import type { Orm, Transaction } from "../db/client.ts";
 import { deleteBatch } from "../db/purge.ts";
-import { idempotencyKey } from "../db/tables.ts";
+import { idempotencyKey } from "../db/service-tables.ts";
 import { AppError } from "../shared/errors.ts";
 import { type CreateContext, type IdempotentRequest, idempotentRequestOf } from "./idempotency-key.ts";
 

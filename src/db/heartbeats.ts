@@ -1,6 +1,6 @@
 import { eq, lt, type SQL, sql } from "drizzle-orm";
 import { type Orm, rowsOf } from "./client.ts";
-import { taskHeartbeat } from "./tables.ts";
+import { taskHeartbeat } from "./service-tables.ts";
 
 /** A task without a heartbeat for this long, in seconds, counts as stopped; tasks send one every 5. */
 export const SILENT_AFTER_S = 30;

@@ -9,7 +9,6 @@ import {
   integer,
   jsonb,
   pgTable,
-  primaryKey,
   text,
   uniqueIndex,
   uuid,
@@ -80,6 +79,8 @@ export const session = pgTable(
     messageSeq: bigint("message_seq", { mode: "number" }).notNull().default(0),
     /** Incremented with each change of its comments, by a trigger. */
     commentsVersion: bigint("comments_version", { mode: "number" }).notNull().default(0),
+    /** Incremented with each change of its prompts that a client can see, by a trigger. */
+    promptsVersion: bigint("prompts_version", { mode: "number" }).notNull().default(0),
     /** Incremented with each change of the row, by a trigger; ETags contain it. */
     version: bigint("version", { mode: "number" }).notNull().default(1),
     deletedAt: at("deleted_at"),
@@ -214,27 +215,6 @@ export const message = pgTable(
   ],
 );
 
-export const outbox = pgTable(
-  "outbox",
-  {
-    id: id(),
-    topic: text("topic").notNull(),
-    /** The entity that the job is about. */
-    key: text("key").notNull(),
-    payload: jsonb("payload").$type<Record<string, string>>().notNull(),
-    attempts: integer("attempts").notNull().default(0),
-    nextAttemptAt: at("next_attempt_at").notNull().defaultNow(),
-    lastError: text("last_error"),
-    publishedAt: at("published_at"),
-    ...times(),
-  },
-  (t) => [
-    index("outbox_due").on(t.nextAttemptAt, t.id).where(sql`${t.publishedAt} is null`),
-    index("outbox_published").on(t.publishedAt).where(sql`${t.publishedAt} is not null`),
-    index("outbox_waiting_key").on(t.key).where(sql`${t.publishedAt} is null`),
-  ],
-);
-
 export const deadLetter = pgTable(
   "dead_letter_queue",
   {
@@ -262,39 +242,4 @@ export const deadLetter = pgTable(
     index("dead_letter_status_created").on(t.status, t.createdAt),
     index("dead_letter_entity").on(t.entityId),
   ],
-);
-
-/** Replies to requests with an Idempotency-Key; kept for 24 h. */
-export const idempotencyKey = pgTable(
-  "idempotency_key",
-  {
-    userId: text("user_id").notNull(),
-    key: text("key").notNull(),
-    /** A hash of the operation and the body. The same key with another fingerprint is refused. */
-    fingerprint: text("fingerprint").notNull(),
-    response: jsonb("response").$type<unknown>().notNull(),
-    createdAt: at("created_at").notNull().defaultNow(),
-  },
-  (t) => [primaryKey({ columns: [t.userId, t.key] }), index("idempotency_key_created").on(t.createdAt)],
-);
-
-/** Request counts by user and address when there is no Redis, in the schema of rate-limiter-flexible. */
-export const requestLimit = pgTable("request_limit", {
-  key: text("key").primaryKey(),
-  points: integer("points").notNull().default(0),
-  /** Milliseconds since 1970. */
-  expire: bigint("expire", { mode: "number" }),
-});
-
-/** The last heartbeat of each task of each process. */
-export const taskHeartbeat = pgTable(
-  "task_heartbeat",
-  {
-    task: text("task").notNull(),
-    /** A process has a new id after each start. */
-    process: text("process").notNull(),
-    host: text("host").notNull(),
-    beatenAt: at("beaten_at").notNull().defaultNow(),
-  },
-  (t) => [primaryKey({ columns: [t.task, t.process] })],
 );

@@ -2,7 +2,8 @@ import { and, eq, type SQL, sql } from "drizzle-orm";
 import { type Orm, type Queryable, rowsOf, type Transaction } from "../db/client.ts";
 import { storedNow } from "../db/columns.ts";
 import { runsPromptsWhere } from "../db/heartbeats.ts";
-import { outbox, prompt } from "../db/tables.ts";
+import { outbox } from "../db/service-tables.ts";
+import { prompt } from "../db/tables.ts";
 import { CHANNELS, QUEUES } from "../queue/names.ts";
 import { enqueue, notifyOutbox } from "../queue/outbox.ts";
 

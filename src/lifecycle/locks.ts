@@ -7,7 +7,7 @@ import { session } from "../db/tables.ts";
  *
  * 1. the session's advisory lock (`lockSession`), taken by API operations on its prompts;
  * 2. its unfinished prompts, the running one first (`lockUnfinished`);
- * 3. the session's row.
+ * 3. the session's row, which each change of a prompt locks as well: a trigger counts it there.
  *
  * Runs do not take lock 1: they lock their prompt, then the session, then the next prompt.
  */

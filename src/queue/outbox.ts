@@ -2,7 +2,7 @@ import { and, inArray, isNull, lte, type SQL, sql } from "drizzle-orm";
 import type { Orm, Queryable, Transaction } from "../db/client.ts";
 import { storedNow } from "../db/columns.ts";
 import { deleteBatch, olderThan } from "../db/purge.ts";
-import { outbox } from "../db/tables.ts";
+import { outbox } from "../db/service-tables.ts";
 import { CHANNELS, type Payloads, type QueueName } from "./names.ts";
 
 /** A due row. Its id is also the job's id, so that publishing it twice makes one job. */

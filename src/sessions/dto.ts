@@ -24,6 +24,7 @@ export function toDto(row: SessionRow): SessionDto {
     waitingReason: row.waiting?.reason ?? null,
     nextAttemptAt: row.waiting?.until ?? null,
     commentsVersion: row.commentsVersion,
+    promptsVersion: row.promptsVersion,
     unread: row.unread,
     createdAt: row.createdAt.toISOString(),
     updatedAt: row.updatedAt.toISOString(),

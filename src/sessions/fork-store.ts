@@ -22,12 +22,18 @@ interface ForkPoint {
 /**
  * A new session that goes on from the end of a prompt of another one: from its commit, on a branch of its own, with the
  * conversation and what the agent remembered then. The original and the fork share nothing that either could change.
- * @param wanted.promptId default: the prompt that has ended last.
+ * @param wanted.promptId default: the prompt that has ended last. @param wanted.title default: `Fork of`, and the original's.
  * @throws AppError `session_not_found`, `prompt_not_found`, `prompt_unfinished`, `commit_unknown`.
  */
 export async function forkSession(
   tx: Transaction,
-  wanted: { userId: string; sessionId: string; promptId?: string | undefined; branchPrefix: string },
+  wanted: {
+    userId: string;
+    sessionId: string;
+    promptId?: string | undefined;
+    title?: string | undefined;
+    branchPrefix: string;
+  },
 ): Promise<{ sessionId: string }> {
   const { userId, branchPrefix } = wanted;
   const [original] = await tx
@@ -38,7 +44,7 @@ export async function forkSession(
   const point = await readPoint(tx, original, wanted.promptId);
   const { repo, targetBranch } = original;
   const sessionId = Bun.randomUUIDv7();
-  const title = normalizeTitle(`Fork of ${original.title}`);
+  const title = wanted.title ?? normalizeTitle(`Fork of ${original.title}`);
   const branch = branchOf(title, branchPrefix);
   // What is read here is history, so that runs of the original that end meanwhile make no difference.
   const ended = (table: SQL) => sql`${table}.finished_at <= ${point.endedAt}::timestamptz`;

@@ -78,6 +78,10 @@ export const SessionDto = t.Object({
     description: "Higher after each change of its comments: then list them again",
     examples: [3],
   }),
+  promptsVersion: t.Integer({
+    description: "Higher after each change of its prompts, a new one included: then list them again",
+    examples: [12],
+  }),
   unread: t.Boolean({
     description:
       "Whether a run has ended, well or not, since its user marked it as seen last. Runs that its user cancelled do not count",
@@ -232,6 +236,11 @@ export const sessionModels = {
       prompt_id: t.Optional({
         ...Id,
         description: "Where to fork: at its end. Default: the prompt that has ended last",
+      }),
+      title: t.Optional({
+        ...title,
+        description: "Of the new session. Default: Fork of, and that of this one",
+        examples: ["Another fix of the login timeout"],
       }),
     }),
   ),

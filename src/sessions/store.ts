@@ -22,6 +22,7 @@ export const sessionColumns = {
   waiting: session.waiting,
   sbxConfig: session.sbxConfig,
   commentsVersion: session.commentsVersion,
+  promptsVersion: session.promptsVersion,
   unread: session.unread,
   cancellationStatus: session.cancellationStatus,
   cancelledAt: session.cancelledAt,

@@ -49,7 +49,14 @@ export function sessionWorkRoutes(options: {
       "/sessions/:id/fork",
       async (context) => {
         const { user, params, body } = context;
-        const wanted = { userId: user.id, sessionId: params.id, promptId: body?.prompt_id, branchPrefix };
+        const { prompt_id: promptId, title } = body ?? {};
+        const wanted = {
+          userId: user.id,
+          sessionId: params.id,
+          promptId,
+          title: title?.trim(),
+          branchPrefix,
+        };
         const { sessionId } = await createOnce(orm, context, (tx) => forkSession(tx, wanted));
         return { success: true, message: "Session forked", id: sessionId };
       },

@@ -3,7 +3,8 @@ import { type Orm, rowsOf } from "../db/client.ts";
 import { storedNow } from "../db/columns.ts";
 import { SILENT_AFTER_S } from "../db/heartbeats.ts";
 import { egressRequest } from "../db/safety-tables.ts";
-import { prompt, taskHeartbeat } from "../db/tables.ts";
+import { taskHeartbeat } from "../db/service-tables.ts";
+import { prompt } from "../db/tables.ts";
 import { DETACHED } from "../lifecycle/end-run.ts";
 
 /** The page is read every few seconds: what waits, and what has ended, is not read beyond these limits. */

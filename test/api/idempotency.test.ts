@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { eq, sql } from "drizzle-orm";
-import { idempotencyKey, message, prompt, session } from "../../src/db/tables.ts";
+import { idempotencyKey } from "../../src/db/service-tables.ts";
+import { message, prompt, session } from "../../src/db/tables.ts";
 import { ask, makeApp } from "../harness/app.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 

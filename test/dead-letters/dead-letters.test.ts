@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { and, eq } from "drizzle-orm";
-import { deadLetter, outbox, prompt, session } from "../../src/db/tables.ts";
+import { outbox } from "../../src/db/service-tables.ts";
+import { deadLetter, prompt, session } from "../../src/db/tables.ts";
 import { redact } from "../../src/dead-letters/redact.ts";
 import { countFailedReturn } from "../../src/sandboxes/store.ts";
 import { ask, makeApp } from "../harness/app.ts";

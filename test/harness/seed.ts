@@ -1,7 +1,8 @@
 import { and, eq, ne, sql } from "drizzle-orm";
 import type { Database, Orm } from "../../src/db/client.ts";
 import type { AgentProcess, Failure, LocalConfig } from "../../src/db/json-columns.ts";
-import { outbox, prompt, session } from "../../src/db/tables.ts";
+import { outbox } from "../../src/db/service-tables.ts";
+import { prompt, session } from "../../src/db/tables.ts";
 import { DETACHED, type RunEnd } from "../../src/lifecycle/end-run.ts";
 import type { Fence } from "../../src/lifecycle/fence.ts";
 import type { ClaimedRun } from "../../src/lifecycle/start-run.ts";

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { eq, sql } from "drizzle-orm";
-import { outbox, prompt } from "../../src/db/tables.ts";
+import { outbox } from "../../src/db/service-tables.ts";
+import { prompt } from "../../src/db/tables.ts";
 import { redispatchLost } from "../../src/lifecycle/dispatch.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import { claimRun, EXPIRED_MS, outboxKeys, seedSession } from "../harness/seed.ts";

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { eq } from "drizzle-orm";
-import { outbox, prompt } from "../../src/db/tables.ts";
+import { outbox } from "../../src/db/service-tables.ts";
+import { prompt } from "../../src/db/tables.ts";
 import { clientOf } from "../harness/app.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import { claimRun } from "../harness/seed.ts";

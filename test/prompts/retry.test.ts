@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { eq, sql } from "drizzle-orm";
 import { auditPending } from "../../src/db/safety-tables.ts";
-import { outbox, prompt } from "../../src/db/tables.ts";
+import { outbox } from "../../src/db/service-tables.ts";
+import { prompt } from "../../src/db/tables.ts";
 import { requestCancel } from "../../src/lifecycle/cancel.ts";
 import { CHANNELS } from "../../src/queue/names.ts";
 import { clientOf } from "../harness/app.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { sql } from "drizzle-orm";
-import { outbox } from "../../src/db/tables.ts";
+import { outbox } from "../../src/db/service-tables.ts";
 import { claimOutbox } from "../../src/queue/outbox.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import { seedRun, writerOf } from "../harness/seed.ts";

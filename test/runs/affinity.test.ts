@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { eq, sql } from "drizzle-orm";
 import { deleteHeartbeats } from "../../src/db/heartbeats.ts";
-import { prompt, session, taskHeartbeat } from "../../src/db/tables.ts";
+import { taskHeartbeat } from "../../src/db/service-tables.ts";
+import { prompt, session } from "../../src/db/tables.ts";
 import { redispatch } from "../../src/lifecycle/dispatch.ts";
 import type { ClaimedRun } from "../../src/lifecycle/start-run.ts";
 import { describeEachDatabase } from "../harness/databases.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { sql } from "drizzle-orm";
 import type { Orm } from "../../src/db/client.ts";
-import { taskHeartbeat } from "../../src/db/tables.ts";
+import { taskHeartbeat } from "../../src/db/service-tables.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { createReadiness, requireReady } from "../../src/server/readiness.ts";
 import { startHeartbeat } from "../../src/tasks/heartbeat.ts";

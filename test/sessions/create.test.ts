@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { eq } from "drizzle-orm";
-import { outbox } from "../../src/db/tables.ts";
+import { outbox } from "../../src/db/service-tables.ts";
 import { firstPromptOf, setGeneratedTitle } from "../../src/sessions/store.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import { realApp } from "../harness/real-app.ts";
@@ -42,6 +42,7 @@ describeEachDatabase("creating sessions", (database) => {
       cancelledAt: null,
       cancelledBy: null,
       commentsVersion: 0,
+      promptsVersion: 1,
       unread: false,
       messages: [
         {

@@ -64,6 +64,20 @@ describeEachDatabase("push and fork", (database) => {
     expect((await read(body.id)).messages).toHaveLength(1);
   });
 
+  test("a fork has the title that it is given, and a branch with its words", async () => {
+    const { sessionId, promptId } = await create();
+    await end(promptId);
+    const fork = async (body: object) => {
+      const { id } = (await send("alice", "POST", `/sessions/${sessionId}/fork`, body)).body;
+      return (await send("alice", "GET", `/sessions/${id}`)).body.session;
+    };
+    expect(await fork({ prompt_id: promptId, title: " Another way " })).toMatchObject({
+      title: "Another way",
+      branch: expect.stringMatching(/^prompt\/another-way-/),
+    });
+    expect((await fork({})).title).toBe("Fork of Do it");
+  });
+
   // The key's fingerprint was of the route's pattern: the second session's fork would have been the first one's.
   test("an Idempotency-Key belongs to the session that it was sent about", async () => {
     const [one, two] = [await create(), await create()];
@@ -89,11 +103,14 @@ describeEachDatabase("push and fork", (database) => {
       );
     }
     const foreign = await create("bob");
-    const wrong = [{ prompt_id: "1" }, { prompt_id: null }, { prompt_id: foreign.promptId }, []];
+    const wrong = [
+      ...[{ prompt_id: "1" }, { prompt_id: null }, { prompt_id: foreign.promptId }, []],
+      ...[{ title: " " }, { title: 5 }, { title: "x".repeat(501) }],
+    ];
     const statuses = [];
     for (const body of wrong)
       statuses.push((await send("alice", "POST", `/sessions/${sessionId}/fork`, body)).status);
-    expect(statuses).toEqual([422, 422, 404, 422]);
+    expect(statuses).toEqual([422, 422, 404, 422, 422, 422, 422]);
     expect((await send("alice", "POST", `/sessions/${sessionId}/fork`)).status).toBe(200);
   });
 });

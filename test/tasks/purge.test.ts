@@ -3,15 +3,8 @@ import { count, eq, sql } from "drizzle-orm";
 import type { PgTable } from "drizzle-orm/pg-core";
 import { comment } from "../../src/db/review-tables.ts";
 import { eventTicket } from "../../src/db/safety-tables.ts";
-import {
-  deadLetter,
-  idempotencyKey,
-  message,
-  outbox,
-  prompt,
-  requestLimit,
-  session,
-} from "../../src/db/tables.ts";
+import { idempotencyKey, outbox, requestLimit } from "../../src/db/service-tables.ts";
+import { deadLetter, message, prompt, session } from "../../src/db/tables.ts";
 import { usedSignInCode, webSession } from "../../src/db/web-session-tables.ts";
 import { messagesAfter } from "../../src/live/store.ts";
 import { createMessage } from "../../src/messages/change-store.ts";

@@ -24,11 +24,8 @@ export default function ForkDialog(options: {
     setBusy(true);
     setError(undefined);
     try {
-      const { id } = await client.sessions.fork(
-        session.id,
-        promptId === undefined ? {} : { prompt_id: promptId },
-      );
-      await client.sessions.update(id, { title: title.trim() });
+      const from = promptId === undefined ? {} : { prompt_id: promptId };
+      const { id } = await client.sessions.fork(session.id, { ...from, title: title.trim() });
       onClose();
       await navigate({ to: "/s/$id", params: { id } });
     } catch (failure) {
