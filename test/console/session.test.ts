@@ -108,6 +108,7 @@ function inBrowser() {
       const id = await submit("Now wait");
       const page = await on.open(`/s/${id}`);
       await shows(page, "waiting");
+      await page.locator(".session-head").getByText("working since").waitFor();
       await page.keyboard.press("r");
       await page.keyboard.type("First draft");
       await page.reload();
@@ -121,8 +122,11 @@ function inBrowser() {
       await page.getByRole("button", { name: "Save" }).click();
       await page.locator(".prompt-text", { hasText: "Second draft" }).waitFor();
       expect((await prompts(id))[1]?.data).toEqual([{ type: "text", content: "Second draft" }]);
+      // By somebody else: that nothing of the session changes but a prompt is told as well.
+      await on.backend.request("PUT", `/prompts/${(await prompts(id))[1]?.id}`, { data: "From elsewhere" });
+      await page.locator(".prompt-text", { hasText: "From elsewhere" }).waitFor();
       await page.getByRole("button", { name: "Delete" }).click();
-      await page.locator(".prompt-text", { hasText: "Second draft" }).waitFor({ state: "detached" });
+      await page.locator(".prompt-text", { hasText: "From elsewhere" }).waitFor({ state: "detached" });
 
       await page.getByRole("button", { name: "Cancel" }).click();
       await until(async () => (await state(page).textContent()) === "Cancelled", {
@@ -148,6 +152,12 @@ function inBrowser() {
       await until(async () => (await on.backend.session(id)).title === "Another title", {
         what: "the title",
       });
+      await page.getByRole("button", { name: "Details" }).click();
+      const details = page.locator("#session-details");
+      await details.getByText(/preparing .+ · working .+ · delivering /).waitFor();
+      expect(await details.textContent()).toContain(
+        (await prompts(id))[0]?.isolation?.detail ?? "no isolation",
+      );
       // How much was changed comes with the link to the review.
       await page.getByRole("link", { name: /Review added \+1/ }).waitFor();
 
@@ -232,6 +242,7 @@ function inBrowser() {
 }
 
 interface Prompt {
+  isolation: { detail: string } | null;
   id: string;
   data: unknown;
 }

@@ -31,8 +31,9 @@ describeEachDatabase("triggers", (database) => {
     const before = await versions(sessionId);
     await orm.update(session).set({ title: "Another" }).where(eq(session.id, sessionId));
     expect((await versions(sessionId)).session).toBe(before.session + 1);
-    await until(() => notified.filter((one) => one === `${sessionId} 0 alice`).length === 2, {
-      what: "both notifications",
+    // The session, its prompt, its title.
+    await until(() => notified.filter((one) => one === `${sessionId} 0 alice`).length === 3, {
+      what: "all notifications",
     });
     await unlisten();
   });

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { eq } from "drizzle-orm";
 import { prompt, session } from "../../src/db/tables.ts";
+import type { ClaimedRun } from "../../src/lifecycle/start-run.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import { COMPLETED, mustClaim, PROCESS, seedSession, writerOf } from "../harness/seed.ts";
 import { bearer, serveLive } from "./fixture.ts";
@@ -46,14 +47,17 @@ describeEachDatabase("each change of a prompt", (database) => {
         ...(body && { body: JSON.stringify(body) }),
       });
       expect([path, reply.status]).toEqual([path, 200]);
-      return reply.json();
+      return (await reply.json()) as { id: string };
     };
 
     const promptId = String(promptIds[0]);
     let followUp = "";
     const raised: Record<string, number> = {};
-    raised["start"] = await change(async () => mustClaim(database(), promptId));
-    const writer = writerOf(database().orm, { promptId, epoch: 1 });
+    const runs: ClaimedRun[] = [];
+    raised["start"] = await change(async () => runs.push(await mustClaim(database(), promptId)));
+    const [run] = runs;
+    if (!run) throw new Error("nothing was started");
+    const writer = writerOf(database().orm, run);
     const isolation = { isolated: true, detail: "in a box" };
     raised["phase and isolation"] = await change(() => writer.recordProcess(PROCESS, { isolation }));
     raised["phase"] = await change(() => writer.markDelivering(PROCESS));

@@ -1,4 +1,4 @@
-import { useQuery } from "@tanstack/react-query";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import type { EffectDto, PromptDto, SessionDto } from "../../../sdk/src/index.ts";
@@ -47,7 +47,7 @@ export function Details({ session, prompts }: { session: SessionDto; prompts: re
         ) : (
           "None is held now."
         )}{" "}
-        <Isolation />
+        <Isolation of={latest?.isolation ?? null} />
       </Fact>
       {peak !== undefined && (
         <Fact name="Peak memory">
@@ -88,20 +88,22 @@ function Fact({ name, children }: { name: string; children: ReactNode }) {
   );
 }
 
-function Isolation() {
+/** Of the newest run; before there is one, of what runs would get. */
+function Isolation({ of }: { of: PromptDto["isolation"] }) {
   const { data } = useQuery({
     queryKey: ["health-detail"],
     queryFn: ({ signal }) => client.health.detail({ signal }),
     staleTime: 60_000,
+    enabled: of === null,
   });
-  if (!data) return null;
-  const { isolated, detail } = data.isolation;
+  const isolation = of ?? data?.isolation;
+  if (!isolation) return null;
   return (
     <>
-      <span className="badge" data-tone={isolated ? "good" : "bad"}>
-        {isolated ? "isolated" : "not isolated"}
+      <span className="badge" data-tone={isolation.isolated ? "good" : "bad"}>
+        {isolation.isolated ? "isolated" : "not isolated"}
       </span>{" "}
-      {detail}
+      {isolation.detail}
     </>
   );
 }
@@ -112,9 +114,10 @@ const TONES = { done: "good", failed: "bad", uncertain: "warn", intended: "info"
 /** What the service has done outside of itself. */
 function Effects({ session }: { session: SessionDto }) {
   const { data, error } = useQuery({
-    queryKey: ["session", session.id, "effects"],
+    queryKey: ["session", session.id, "effects", session.promptsVersion, session.updatedAt],
     queryFn: ({ signal }) => client.sessions.listEffects(session.id, {}, { signal }),
     select: (page) => page.data,
+    placeholderData: keepPreviousData,
   });
   return (
     <Fact name="Effects">

@@ -15,7 +15,7 @@ export interface Usage {
 }
 
 /** What prompts have used together, as far as their agents have told. */
-export function usageOf(prompts: readonly PromptDto[]): Usage {
+export function usageOf(prompts: readonly Pick<PromptDto, "usage">[]): Usage {
   const sum = (name: string) => prompts.reduce((total, { usage }) => total + (usage?.[name] ?? 0), 0);
   return {
     tokensIn: sum("input_tokens"),
@@ -31,14 +31,11 @@ export const usageWords = ({ tokensIn, tokensOut, cost }: Usage): string[] => [
   ...(cost > 0 ? [dollars.format(cost)] : []),
 ];
 
-/** The times and the costs of a prompt that was started. */
-export function figuresOf(prompt: PromptDto): string[] {
-  const { created_at: created, started_at: started, finished_at: finished } = prompt;
-  if (started === null) return [];
-  const waited = Date.parse(started) - Date.parse(created);
-  return [
-    ...(waited >= 1_000 ? [`waited ${duration(waited)}`] : []),
-    ...(finished === null ? [] : [`worked ${duration(Date.parse(finished) - Date.parse(started))}`]),
-    ...usageWords(usageOf([prompt])),
-  ];
+/** The phases and the costs of a prompt that was started. */
+export function figuresOf({ phases, ...prompt }: PromptDto): string[] {
+  const times = phases.flatMap(({ name, started_at: from }, index) => {
+    const until = phases[index + 1]?.started_at;
+    return until === undefined ? [] : [`${name} ${duration(Date.parse(until) - Date.parse(from))}`];
+  });
+  return [...times, ...usageWords(usageOf([prompt]))];
 }

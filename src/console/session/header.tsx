@@ -10,6 +10,7 @@ import { Icon } from "../shell/icons.tsx";
 import { useKeys } from "../shell/keys.ts";
 import { Button } from "../ui/button.tsx";
 import { complain } from "../ui/notify.ts";
+import { Time } from "../ui/time.tsx";
 import { Details } from "./details.tsx";
 import { usageOf, usageWords } from "./figures.ts";
 import { Counts } from "./items/edit.tsx";
@@ -34,6 +35,7 @@ export function Header(options: { session: SessionDto; prompts: readonly PromptD
           <span className="muted">·</span>
           <code title={session.branch}>{session.branch}</code>
         </span>
+        <Phase prompts={prompts} />
         <span className="muted">{usageWords(usageOf(prompts)).join(" · ")}</span>
         <Actions session={session} prompts={prompts} onFork={onFork} />
         <Button
@@ -48,6 +50,17 @@ export function Header(options: { session: SessionDto; prompts: readonly PromptD
       {session.waitingReason !== null && <p className="session-waiting">{session.waitingReason}</p>}
       {details && <Details session={session} prompts={prompts} />}
     </header>
+  );
+}
+
+/** What the run that is on its way does, and since when. */
+function Phase({ prompts }: { prompts: readonly PromptDto[] }) {
+  const phase = prompts.find(({ status }) => status === "Running")?.phases.at(-1);
+  if (!phase) return null;
+  return (
+    <span className="muted">
+      {phase.name} since <Time at={phase.started_at} />
+    </span>
   );
 }
 
@@ -97,10 +110,10 @@ function Archive({ session }: { session: SessionDto }) {
   );
 }
 
-/** How many lines the session has changed; nothing while that is not known. */
+/** How many lines the session has changed; nothing while that is not known. Its prompts and the review change them. */
 function Changes({ session }: { session: SessionDto }) {
   const { data } = useQuery({
-    queryKey: ["session", session.id, "size", session.inboxStatus, session.updatedAt],
+    queryKey: ["session", session.id, "size", session.promptsVersion],
     queryFn: ({ signal }) => client.sessions.diff(session.id, { context: 0 }, { signal, maxRetries: 0 }),
     select: ({ additions, deletions }) => ({ additions, deletions }),
     enabled: session.inboxStatus !== "Pending" && session.inboxStatus !== "Processing",

@@ -29,7 +29,7 @@ import { SessionId } from "./items/file-link.tsx";
 import { Missing } from "./missing.tsx";
 import { PromptActions } from "./prompt-actions.ts";
 import { sessionQuery } from "./session-query.ts";
-import { usePrompts, useSpeaking } from "./use-prompts.ts";
+import { usePrompts } from "./use-prompts.ts";
 
 /** Not needed for the first look at the page. */
 const ForkDialog = lazy(() => untilLoaded(() => import("./fork-dialog.tsx")));
@@ -50,9 +50,8 @@ const NO_TURNS: readonly TurnDto[] = [];
 
 function Page({ session, turns }: { session: SessionDto; turns: readonly TurnDto[] }) {
   const { id } = session;
-  const { prompts, isSuccess, error, refetch, changed } = usePrompts(id);
+  const { prompts, isSuccess, error, refetch, changed } = usePrompts(session);
   const { said, loaded, failure, retry } = useConversation(id, isSuccess ? prompts : undefined);
-  useSpeaking({ prompts, said, changed });
   const hash = useLocation({ select: (location) => location.hash });
   const [forked, setForked] = useState<{ promptId: string | undefined }>();
   useTitle(session.title);
