@@ -1,5 +1,5 @@
-import { askEarly } from "./early.ts";
+import { askEarly, wasSignedIn } from "./early.ts";
 
-/** main.tsx imports this file before the others. */
+/** main.tsx imports this file before the others: the answers come while those are evaluated. */
 export const early = askEarly((...request) => fetch(...request));
-void early.begin();
+early.begin(wasSignedIn());

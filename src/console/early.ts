@@ -3,6 +3,14 @@ const SIGN_IN = "/auth/session";
 const OF_EVERY_PAGE = ["/sessions?limit=100", "/me"];
 /** Later than this, somebody else may have signed in. */
 const FRESH_MS = 10_000;
+/** In the browser's storage, while somebody is signed in. */
+const SIGNED_IN = "prompt-backend:signed-in";
+
+export const wasSignedIn = (): boolean => localStorage.getItem(SIGNED_IN) !== null;
+export function keepSignedIn(signedIn: boolean): void {
+  if (signedIn) localStorage.setItem(SIGNED_IN, "yes");
+  else localStorage.removeItem(SIGNED_IN);
+}
 
 /**
  * Asks for what every page needs before the parts of the page are there that need it: `begin` is called while the script is
@@ -10,17 +18,13 @@ const FRESH_MS = 10_000;
  */
 export function askEarly(send: (input: RequestInfo | URL, init?: RequestInit) => Promise<Response>) {
   const answers = new Map<string, { at: number; answer: Promise<Response | undefined> }>();
-  const ask = (path: string) => {
-    const answer = send(path).catch(() => undefined);
-    answers.set(path, { at: Date.now(), answer });
-    return answer;
-  };
+  const ask = (path: string) =>
+    answers.set(path, { at: Date.now(), answer: send(path).catch(() => undefined) });
 
   return {
-    async begin(): Promise<void> {
-      const answer = await ask(SIGN_IN);
-      const state = answer?.ok ? ((await answer.clone().json()) as { user: unknown }) : undefined;
-      if (state?.user) await Promise.all(OF_EVERY_PAGE.map(ask));
+    /** @param signedIn whether this browser was, when it last asked: only then is there more to ask for. */
+    begin(signedIn: boolean): void {
+      for (const path of signedIn ? [SIGN_IN, ...OF_EVERY_PAGE] : [SIGN_IN]) ask(path);
     },
 
     /** Like `fetch`. What failed early is asked again: whoever asks judges the error. */

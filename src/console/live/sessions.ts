@@ -95,15 +95,22 @@ export class LiveSessions {
 
   /** Many events come at once; each screen shows them together. */
   #changed(): void {
-    if (this.#scheduled) return;
+    // The first of them are waited for.
+    const isFirst = this.#loaded && !this.#snapshot.loaded;
+    if (isFirst) this.#tell();
+    if (isFirst || this.#scheduled) return;
     this.#scheduled = true;
-    const pause = this.#snapshot.loaded && !this.#complete ? WHILE_LOADING_MS : FRAME_MS;
+    const pause = this.#loaded && !this.#complete ? WHILE_LOADING_MS : FRAME_MS;
     // Not requestAnimationFrame: a hidden page has none, and its title counts what is new.
     setTimeout(() => {
       this.#scheduled = false;
-      this.#sessions = new Map(this.#sessions);
-      this.#snapshot = { sessions: this.#sessions, complete: this.#complete, loaded: this.#loaded };
-      for (const listener of this.#listeners) listener();
+      this.#tell();
     }, pause);
+  }
+
+  #tell(): void {
+    this.#sessions = new Map(this.#sessions);
+    this.#snapshot = { sessions: this.#sessions, complete: this.#complete, loaded: this.#loaded };
+    for (const listener of this.#listeners) listener();
   }
 }

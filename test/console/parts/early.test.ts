@@ -14,7 +14,7 @@ function open(user: object | null, broken: readonly string[] = []) {
 
 test("what every page needs is asked for once, and the answer serves the first request for it", async () => {
   const { asked, early } = open({ id: "ada" });
-  await early.begin();
+  early.begin(true);
   expect(asked).toEqual(["/auth/session", "/sessions?limit=100", "/me"]);
   for (const path of ["/auth/session", "/me", "/sessions?limit=100"])
     expect(await (await early.fetch(`http://127.0.0.1:8000${path}`, { method: "GET" })).json()).toMatchObject(
@@ -27,22 +27,22 @@ test("what every page needs is asked for once, and the answer serves the first r
 
 test("of somebody who is not signed in, nothing is asked but that", async () => {
   const { asked, early } = open(null);
-  await early.begin();
+  early.begin(false);
   expect(asked).toEqual(["/auth/session"]);
 });
 
 test("what failed early is asked again", async () => {
   const broken = ["/auth/session"];
   const { asked, early } = open({ id: "ada" }, broken);
-  await early.begin();
+  early.begin(true);
   broken.pop();
   expect((await early.fetch("/auth/session", { method: "GET" })).ok).toBe(true);
-  expect(asked).toEqual(["/auth/session", "/auth/session"]);
+  expect(asked.filter((path) => path === "/auth/session")).toHaveLength(2);
 });
 
 test("an answer is not one to a request that changes something, nor to one that was given up", async () => {
   const { asked, early } = open({ id: "ada" });
-  await early.begin();
+  early.begin(true);
   await early.fetch("/me", { method: "PUT" });
   expect(asked).toHaveLength(4);
   const request = early.fetch("/sessions?limit=100", { method: "GET", signal: AbortSignal.abort() });
