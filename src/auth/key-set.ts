@@ -12,6 +12,7 @@ import type { Logger } from "../observability/logger.ts";
 import { setBounded } from "../shared/bounded-map.ts";
 import { AppError } from "../shared/errors.ts";
 import { sleep } from "../shared/time.ts";
+import { fetchDiscovery, getJson } from "./discovery.ts";
 
 export interface KeySetOptions {
   /** URL without a trailing slash. Its discovery document is used when `jwksUri` is undefined. */
@@ -120,7 +121,7 @@ export function createKeySet({
     requestedKids.clear();
     try {
       const uri = jwksUri ?? (await discover());
-      keys = published(await getJson<JSONWebKeySet>(uri));
+      keys = published(await getJson<JSONWebKeySet>(uri, timeoutMs));
       keysOf = attemptedAt;
       failure = undefined;
       for (const kid of kids) rememberMissed(kid);
@@ -139,29 +140,11 @@ export function createKeySet({
 
   /** On every fetch, not cached: the issuer may move its keys, and fetches are rare. */
   async function discover(): Promise<string> {
-    const document = await getJson<{ issuer?: unknown; jwks_uri?: unknown }>(
-      `${issuer}/.well-known/openid-configuration`,
-    );
-    const { issuer: documentIssuer, jwks_uri: uri } = document;
-    if (typeof documentIssuer !== "string" || documentIssuer.replace(/\/+$/, "") !== issuer)
-      throw new Error(`the discovery document names another issuer: ${JSON.stringify(documentIssuer)}`);
+    const { jwks_uri: uri } = await fetchDiscovery({ issuer, timeoutMs });
     const protocol = typeof uri === "string" ? URL.parse(uri)?.protocol : undefined;
     if (typeof uri !== "string" || (protocol !== "https:" && protocol !== new URL(issuer).protocol))
       throw new Error(`the discovery document's jwks_uri is not valid: ${JSON.stringify(uri)}`);
     return uri;
-  }
-
-  /** Callers check the shape; `createLocalJWKSet` checks its own. */
-  async function getJson<T extends object>(url: string): Promise<T> {
-    const response = await fetch(url, {
-      headers: { accept: "application/json" },
-      redirect: "manual",
-      signal: AbortSignal.timeout(timeoutMs),
-    });
-    if (response.status !== 200) throw new Error(`${url} answered ${response.status}`);
-    const body: unknown = await response.json();
-    if (typeof body !== "object" || body === null) throw new Error(`${url} did not return a JSON object`);
-    return body as T;
   }
 
   async function current(): Promise<PublishedKeys> {

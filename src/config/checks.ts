@@ -1,3 +1,4 @@
+import type { Secret } from "../shared/secret.ts";
 import { checkedForges } from "./forge-hosts.ts";
 import { type ConfigCode, ConfigMistake } from "./mistakes.ts";
 import { isLoopback } from "./parsers.ts";
@@ -71,6 +72,17 @@ function checkAgent(values: Values, fail: Fail, unknown: boolean): void {
     );
 }
 
+/** What this service is to its issuer when it signs browsers in. */
+export interface OidcClient {
+  id: string;
+  /** Undefined: a public client. */
+  secret: Secret | undefined;
+  /** Besides openid. */
+  scopes: readonly string[];
+  /** Undefined: at the issuer's own address. */
+  discoveryUrl: string | undefined;
+}
+
 export type AuthConfig =
   | {
       mode: "oidc";
@@ -80,6 +92,8 @@ export type AuthConfig =
       tokenTypes: readonly string[];
       /** Undefined: all clients of the issuer. */
       authorizedParties: readonly string[] | undefined;
+      /** Undefined: browsers do not sign in. */
+      client: OidcClient | undefined;
     }
   | { mode: "local"; audience: string }
   | { mode: "none" };
@@ -88,6 +102,7 @@ export type AuthConfig =
 function checkedAuth({ auth }: Values, host: string | undefined, fail: Fail): AuthConfig {
   const { mode, issuer, jwksUri, audience, tokenTypes, authorizedParties } = auth;
   const open = host !== undefined && !isLoopback(host);
+  const client = checkedClient(auth, fail);
   if (mode === "none" && open)
     fail(
       "AUTH_MODE",
@@ -96,7 +111,7 @@ function checkedAuth({ auth }: Values, host: string | undefined, fail: Fail): Au
     );
   if (mode === "none") return { mode };
   if (mode === "local") return { mode, audience };
-  if (issuer) return { mode: "oidc", issuer, jwksUri, audience, tokenTypes, authorizedParties };
+  if (issuer) return { mode: "oidc", issuer, jwksUri, audience, tokenTypes, authorizedParties, client };
   if (mode === "oidc") fail("KEYCLOAK_ISSUER", "config_required", "is required with AUTH_MODE=oidc");
   else if (open)
     fail(
@@ -105,6 +120,27 @@ function checkedAuth({ auth }: Values, host: string | undefined, fail: Fail): Au
       `is required when listening on ${host}; set it, or HOST=127.0.0.1, or AUTH_MODE=local to accept locally issued tokens from anywhere`,
     );
   return { mode: "local", audience };
+}
+
+function checkedClient(auth: Values["auth"], fail: Fail): OidcClient | undefined {
+  const { id, ...others } = auth.client;
+  if (id === undefined) {
+    if (others.secret) fail("OIDC_CLIENT_ID", "config_required", "is required with OIDC_CLIENT_SECRET");
+    return undefined;
+  }
+  if (!auth.issuer || auth.mode === "local" || auth.mode === "none")
+    fail(
+      "OIDC_CLIENT_ID",
+      "config_unused",
+      "is used only with an issuer; set KEYCLOAK_ISSUER, without AUTH_MODE or with AUTH_MODE=oidc, or unset this",
+    );
+  if (auth.authorizedParties && !auth.authorizedParties.includes(id))
+    fail(
+      "AUTH_AUTHORIZED_PARTIES",
+      "config_conflict",
+      `does not name OIDC_CLIENT_ID, so that the tokens of its sign-ins would be refused; add ${JSON.stringify(id)}`,
+    );
+  return { id, ...others };
 }
 
 function checkedRailway({ railway }: Values, fail: Fail) {

@@ -5,7 +5,7 @@ import { type Env, isRow, type Mistakes, type Rows, readRows } from "./rows.ts";
 import { withSecretFiles } from "./secret-sources.ts";
 import { ROWS, SECRET_NAMES } from "./variables/all.ts";
 
-export type { AuthConfig } from "./checks.ts";
+export type { AuthConfig, OidcClient } from "./checks.ts";
 export { type Forgotten, forgetSecrets } from "./forget-secrets.ts";
 export { isLoopback } from "./parsers.ts";
 

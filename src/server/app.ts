@@ -32,6 +32,8 @@ import { repoRules } from "../sandboxes/git/repo-url.ts";
 import { sessionRoutes } from "../sessions/routes.ts";
 import type { Here } from "../system/model.ts";
 import { systemRoutes } from "../system/routes.ts";
+import { oidcRoutes } from "../web-sessions/oidc-routes.ts";
+import { openProvider } from "../web-sessions/provider.ts";
 import { webSessionRoutes } from "../web-sessions/routes.ts";
 import { openWebSessions } from "../web-sessions/web-sessions.ts";
 import { forgeWebhookRoutes } from "../webhooks/forge-routes.ts";
@@ -84,7 +86,12 @@ export function createApp(options: AppOptions) {
   const onRefused = (request: Request, reason: string) =>
     options.onRefused?.(reason, clientAddress(request, config.trustedProxyHops));
   const known = requireKnownFields(() => app);
-  const webSessions = openWebSessions({ orm, verifier, config });
+  const { auth } = config;
+  const provider =
+    auth.mode === "oidc" && auth.client
+      ? openProvider({ issuer: auth.issuer, client: auth.client })
+      : undefined;
+  const webSessions = openWebSessions({ orm, verifier, config, provider });
   const userOfCookie = webSessions.userOf;
   const streamVerifier = { ...verifier, isTrusted: webSessions.isTrusted };
   const input = new Elysia({ name: "open-input" })
@@ -167,6 +174,7 @@ export function createApp(options: AppOptions) {
         orm,
         config,
         sessions: webSessions,
+        provider,
         issuer: options.localIssuer,
         isLocal: (request) => isLocalClient(request, config.trustedProxyHops),
         limits,
@@ -174,6 +182,7 @@ export function createApp(options: AppOptions) {
         input,
       }),
     )
+    .use(oidcRoutes({ config, sessions: webSessions, verifier, provider, limits, onRefused, logger }))
     .use(webhookRoutes({ orm, config, limits, logger }))
     .use(forgeWebhookRoutes({ orm, config, limits }));
 }

@@ -28,8 +28,21 @@ export const isSecret = (text: string): boolean => FORMAT.test(text);
 export const idOf = (secret: string): string => createHash("sha256").update(secret).digest("hex");
 
 /** What pages of ours send with writes. Other pages cannot know it: they can make the browser send the cookie, not read it. */
-export const csrfTokenOf = (secret: string): Secret =>
-  new Secret(Buffer.from(derived(secret, "csrf token")).toString("base64url"));
+export const csrfTokenOf = (secret: string): Secret => new Secret(textOf(secret, "csrf token"));
+
+/** What binds a sign-in with an identity provider to the browser that has begun it, derived from a secret of its own. */
+export interface SignIn {
+  state: string;
+  nonce: string;
+  /** Of PKCE. */
+  verifier: string;
+}
+
+export const signInOf = (secret: string): SignIn => ({
+  state: textOf(secret, "state"),
+  nonce: textOf(secret, "nonce"),
+  verifier: textOf(secret, "PKCE verifier"),
+});
 
 export function seal(tokens: Tokens, secret: string): string {
   const iv = randomBytes(IV_BYTES);
@@ -56,6 +69,9 @@ export function unseal(sealed: string, secret: string): Tokens | undefined {
     return undefined;
   }
 }
+
+const textOf = (secret: string, purpose: string): string =>
+  Buffer.from(derived(secret, purpose)).toString("base64url");
 
 /** The secret has 256 random bits, so that HKDF needs no salt. */
 const derived = (secret: string, purpose: string): Uint8Array =>

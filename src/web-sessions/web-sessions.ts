@@ -4,6 +4,8 @@ import type { Orm } from "../db/client.ts";
 import { AppError } from "../shared/errors.ts";
 import { readSecret, secretCookie } from "./cookies.ts";
 import { isRead, ownOrigin, requireOwnPage } from "./own-origin.ts";
+import type { Provider } from "./provider.ts";
+import { createRefresher, refreshTime } from "./refresh.ts";
 import { csrfTokenOf, idOf, newSecret, seal, type Tokens, unseal } from "./secrets.ts";
 import { deleteWebSession, findWebSession, insertWebSession, isWebSessionOpen, MAX_DAYS } from "./store.ts";
 
@@ -23,15 +25,18 @@ export function openWebSessions(options: {
   orm: Orm;
   verifier: TokenVerifier;
   config: Pick<Config, "publicUrl" | "trustedProxyHops">;
+  /** Undefined: tokens are not renewed. */
+  provider: Provider | undefined;
 }) {
-  const { orm, verifier, config } = options;
+  const { orm, verifier, config, provider } = options;
+  const currentTokens = createRefresher({ orm, verifier, provider });
   const secretOf = (request: Request) => readSecret(request, ownOrigin(request, config));
 
   /** @throws AppError `session_expired`, or `identity_provider_unavailable`. */
   async function open(secret: string): Promise<WebSession> {
     const id = idOf(secret);
     const row = await findWebSession(orm, id);
-    const tokens = row && unseal(row.sealedTokens, secret);
+    const tokens = row && (await currentTokens(id, secret, row));
     if (!tokens) throw expired();
     const user = await verifier.verify(tokens.access).catch((error: unknown) => {
       throw error instanceof AppError && error.kind === "unauthorized" ? expired(error) : error;
@@ -81,7 +86,8 @@ export function openWebSessions(options: {
       const user = await verifier.verify(tokens.access);
       const secret = newSecret();
       const sealedTokens = seal(tokens, secret);
-      await insertWebSession(orm, { id: idOf(secret), userId: user.id, sealedTokens, by });
+      const refreshAt = tokens.refresh === undefined ? null : refreshTime(user.expiresAt);
+      await insertWebSession(orm, { id: idOf(secret), userId: user.id, sealedTokens, refreshAt, by });
       return { user, cookie: secretCookie(secret, ownOrigin(request, config), MAX_DAYS * 86_400) };
     },
 

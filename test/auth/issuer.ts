@@ -71,6 +71,7 @@ export async function startIssuer(...initial: SigningKey[]) {
       audience: AUDIENCE,
       tokenTypes: ["Bearer", "JWT", "at+jwt"],
       authorizedParties: undefined,
+      client: undefined,
     } as const,
     stop: () => server.stop(true),
     /** A token that is valid for an hour, except for the overridden claims; `undefined` omits a claim. */

@@ -151,6 +151,7 @@ test.each<[AuthConfig, RegExp]>([
       audience: AUDIENCE,
       tokenTypes: [],
       authorizedParties: undefined,
+      client: undefined,
     },
     /sso\.example\.com/,
   ],

@@ -86,6 +86,30 @@ export const authentication = {
       doc: "Clients (azp or client_id) whose tokens are accepted, separated by commas. Unset: all clients of the issuer.",
       parse: names,
     },
+    client: {
+      id: {
+        env: "OIDC_CLIENT_ID",
+        doc: "Client at KEYCLOAK_ISSUER with which browsers sign in to the web console; its redirect URI is <URL of the service>/auth/callback. Unset: they do not.",
+        parse: text,
+      },
+      secret: {
+        env: "OIDC_CLIENT_SECRET",
+        doc: "Secret of that client, if it is a confidential one.",
+        parse: secret(),
+        secret: true,
+      },
+      scopes: {
+        env: "OIDC_SCOPES",
+        default: "profile,email",
+        doc: "Scopes that a sign-in asks for besides openid, separated by commas. Some issuers need offline_access here, or their sign-ins end with the first token.",
+        parse: names,
+      },
+      discoveryUrl: {
+        env: "OIDC_DISCOVERY_URL",
+        doc: "URL of the issuer's discovery document, where the service cannot reach it at KEYCLOAK_ISSUER. Unset: KEYCLOAK_ISSUER/.well-known/openid-configuration.",
+        parse: url(...HTTP),
+      },
+    },
   },
 } as const satisfies Rows;
 

@@ -12,6 +12,8 @@ const PROBLEMS: Readonly<Record<string, string>> = {
   access_denied: "The sign-in was cancelled, or your account may not use this service.",
   sign_in_expired:
     "The sign-in took longer than 10 minutes, or was started in another browser. Start it again.",
+  sign_in_unencrypted:
+    "This page was opened by http, on which others could read your sign-in. Open it by https; administrators find more in the documentation under PUBLIC_URL.",
   identity_provider_unavailable: "The identity provider cannot be reached. Try again in a minute.",
 };
 

@@ -1,0 +1,114 @@
+import type { TokenVerifier } from "../auth/claims.ts";
+import type { Orm } from "../db/client.ts";
+import { sleep } from "../shared/time.ts";
+import type { Provider } from "./provider.ts";
+import { seal, type Tokens, unseal } from "./secrets.ts";
+import {
+  claimRefresh,
+  deleteWebSession,
+  findWebSession,
+  postponeRefresh,
+  storeRefreshed,
+  type WebSessionRow,
+} from "./store.ts";
+
+/** Tokens are renewed when this part of their time, and at most so many milliseconds, is left. */
+const REST = 0.25;
+const MAX_REST_MS = 60_000;
+const POLL_MS = 100;
+
+/** When a token that expires then should be renewed. */
+export const refreshTime = (expiresAt: number, now = Date.now()): Date =>
+  new Date(expiresAt - Math.min(MAX_REST_MS, (expiresAt - now) * REST));
+
+/**
+ * Renews the tokens of web sessions before they expire. Of all requests, on all nodes, one renews: a provider that rotates
+ * refresh tokens takes a second use of one for a theft, and ends the session. The lease on the row decides who; the provider
+ * is asked outside of a transaction. The others go on with the old token while it is valid, and wait for the new one then.
+ */
+export function createRefresher(options: {
+  orm: Orm;
+  verifier: TokenVerifier;
+  provider: Provider | undefined;
+}) {
+  const { orm, verifier, provider } = options;
+  /** Of this process, by the session's id. */
+  const pending = new Map<string, Promise<Tokens | undefined>>();
+
+  /**
+   * The tokens to go on with; undefined if the session has ended.
+   * @throws AppError `identity_provider_unavailable` if the token has expired and the provider does not answer.
+   */
+  return async function current(id: string, secret: string, row: WebSessionRow): Promise<Tokens | undefined> {
+    const tokens = unseal(row.sealedTokens, secret);
+    if (!provider || tokens?.refresh === undefined || !row.refreshAt || row.refreshAt.getTime() > Date.now())
+      return tokens;
+    const isValid = () =>
+      verifier.verify(tokens.access).then(
+        () => true,
+        () => false,
+      );
+    const running = pending.get(id);
+    if (running && (await isValid())) return tokens;
+    const renewal = pending.get(id) ?? start(id, secret, row, isValid);
+    try {
+      return await renewal;
+    } catch (error) {
+      if (await isValid()) return tokens;
+      throw error;
+    }
+  };
+
+  function start(id: string, secret: string, row: WebSessionRow, isValid: () => Promise<boolean>) {
+    const renewal = renew(id, secret, row, isValid).finally(() => pending.delete(id));
+    pending.set(id, renewal);
+    return renewal;
+  }
+
+  async function renew(
+    id: string,
+    secret: string,
+    row: WebSessionRow,
+    isValid: () => Promise<boolean>,
+  ): Promise<Tokens | undefined> {
+    const { sealedTokens: old } = row;
+    while (!(await claimRefresh(orm, id, old))) {
+      // Another node renews, or has done so, or the session has been signed out.
+      const now = await findWebSession(orm, id);
+      if (now?.sealedTokens !== old) return now && unseal(now.sealedTokens, secret);
+      if (await isValid()) return unseal(old, secret);
+      await sleep(POLL_MS);
+    }
+    const tokens = unseal(old, secret);
+    if (!provider || tokens?.refresh === undefined) return tokens;
+    const { refresh } = tokens;
+    try {
+      const renewed = await provider.refresh({ ...tokens, refresh });
+      if (!renewed) return await endOrTakeOver(id, secret, old);
+      const { expiresAt, id: userId } = await verifier.verify(renewed.access);
+      if (userId !== row.userId) return await endOrTakeOver(id, secret, old);
+      const stored = await storeRefreshed(orm, id, {
+        old,
+        sealedTokens: seal(renewed, secret),
+        refreshAt: refreshTime(expiresAt),
+      });
+      return stored ? renewed : await tokensInStore(id, secret);
+    } catch (error) {
+      await postponeRefresh(orm, id, old);
+      throw error;
+    }
+  }
+
+  async function tokensInStore(id: string, secret: string): Promise<Tokens | undefined> {
+    const row = await findWebSession(orm, id);
+    return row && unseal(row.sealedTokens, secret);
+  }
+
+  /** The provider has refused the refresh token. If that is no longer the stored one, another node was faster. */
+  async function endOrTakeOver(id: string, secret: string, old: string): Promise<Tokens | undefined> {
+    const row = await findWebSession(orm, id);
+    if (row && row.sealedTokens !== old) return unseal(row.sealedTokens, secret);
+    await deleteWebSession(orm, { id, everywhere: false });
+    return undefined;
+  }
+}
