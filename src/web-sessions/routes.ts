@@ -7,7 +7,7 @@ import type { Orm } from "../db/client.ts";
 import { AppError } from "../shared/errors.ts";
 import { countByAddress } from "./count-by-address.ts";
 import { webSessionModels } from "./model.ts";
-import { ownOrigin } from "./own-origin.ts";
+import { ownOrigin, requireOwnPage } from "./own-origin.ts";
 import type { Provider } from "./provider.ts";
 import type { Tokens } from "./secrets.ts";
 import { useSignInCode } from "./store.ts";
@@ -71,6 +71,7 @@ export function webSessionRoutes(options: {
       "/auth/local",
       async ({ request, body, set }) => {
         try {
+          requireOwnPage(request, config);
           const { token } = await exchange(request, body.code);
           const { cookie } = await sessions.begin(request, { access: token }, "link");
           set.headers["set-cookie"] = cookie;

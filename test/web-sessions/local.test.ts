@@ -116,6 +116,24 @@ describeEachDatabase("signing in by the link of this machine", (database) => {
     expect((await openPage(server.url).signIn(code)).status).toBe(200);
   });
 
+  test("attack: no page of another origin signs a browser in, also on the same site; the code stays unused", async () => {
+    await using server = await serveLocal(database());
+    const code = server.issuer.issueSignInCode();
+    const page = openPage(server.url);
+    for (const options of [
+      { headers: { origin: "http://localhost:3000" } },
+      { headers: { origin: "https://evil.example" } },
+      { headers: { origin: "null" } },
+      { headers: { "sec-fetch-site": "same-site" } },
+      { without: ["origin"] },
+    ]) {
+      const reply = await page.send("POST", "/auth/local", { body: { code }, ...options });
+      expect([options, reply.status, reply.body.code]).toEqual([options, 403, "origin_not_allowed"]);
+    }
+    expect(page.cookies.size).toBe(0);
+    expect((await page.signIn(code)).status).toBe(200);
+  });
+
   test("attack: signing in takes a new secret, whatever the browser was given before", async () => {
     await using server = await serveLocal(database());
     const attacker = await signedIn(server);

@@ -1,0 +1,106 @@
+import { expect, test } from "bun:test";
+import { eq, sql } from "drizzle-orm";
+import { webSession } from "../../src/db/web-session-tables.ts";
+import { describeEachDatabase } from "../harness/databases.ts";
+import { openPage } from "./fixture.ts";
+import { serveOidc, serveWithProvider, signedInAs } from "./oidc-fixture.ts";
+
+/** Longer than the provider's tokens are valid, with the tolerance for clocks. */
+const EXPIRED_MS = 310_000;
+
+describeEachDatabase("tokens of a web session", (database) => {
+  const rowOf = async (user: string) => {
+    const [row] = await database().orm.select().from(webSession).where(eq(webSession.userId, user));
+    return row;
+  };
+  /** Makes the next request renew them, as the provider's clock would. */
+  const makeDue = (user: string) =>
+    database()
+      .orm.update(webSession)
+      .set({ refreshAt: sql`now() - make_interval(secs => 1)`, refreshLeaseUntil: null })
+      .where(eq(webSession.userId, user));
+
+  test("are renewed a minute before they expire, again and again, each time with the newest refresh token", async () => {
+    await using server = await serveWithProvider(database());
+    const browser = await signedInAs("ann", server.url);
+    const { requests } = server.provider;
+    const seen = new Set<string | undefined>();
+    for (const round of [0, 1, 2, 3]) {
+      if (round > 0) await makeDue("ann");
+      for (let n = 0; n < 3; n += 1) expect((await browser.send("GET", "/me")).body.id).toBe("ann");
+      expect(requests).toEqual({ refreshed: round, refused: 0 });
+      const row = await rowOf("ann");
+      expect((Number(row?.refreshAt) - Date.now()) / 1_000).toBeWithin(225, 241);
+      expect(row?.refreshLeaseUntil).toBeNull();
+      seen.add(row?.sealedTokens);
+    }
+    expect(seen.size).toBe(4);
+  });
+
+  test("are renewed after they have expired as well", async () => {
+    await using server = await serveWithProvider(database());
+    const browser = await signedInAs("bea", server.url);
+    server.provider.setLifetime(3_600);
+    server.later(EXPIRED_MS);
+    await makeDue("bea");
+    expect((await browser.send("GET", "/me")).body.id).toBe("bea");
+    expect(server.provider.requests).toEqual({ refreshed: 1, refused: 0 });
+  });
+
+  test("a refresh token that the provider refuses ends the session, though the token were still valid", async () => {
+    await using server = await serveWithProvider(database());
+    const browser = await signedInAs("cid", server.url);
+    await server.provider.revokeAll();
+    expect((await browser.send("GET", "/me")).status).toBe(200);
+    await makeDue("cid");
+    const { status, body } = await browser.send("GET", "/me");
+    expect([status, body.code]).toEqual([401, "session_expired"]);
+    expect(server.provider.requests).toEqual({ refreshed: 0, refused: 1 });
+    expect(await rowOf("cid")).toBeUndefined();
+    expect(await browser.session()).toMatchObject({ signed_in: false, user: null });
+  });
+
+  test("requests side by side, of two services on one database, renew once, and all of them are answered", async () => {
+    await using server = await serveWithProvider(database());
+    await using second = await serveOidc(database(), server.provider);
+    const browser = await signedInAs("dan", server.url);
+    // The name of the cookie has the port; behind one address they share it.
+    const there = openPage(second.url);
+    for (const secret of browser.cookies.values())
+      there.cookies.set(`prompt_backend_${new URL(second.url).port}`, secret);
+    const ask = async () => {
+      const pages = Array.from({ length: 20 }, (_, n) => (n % 2 === 0 ? browser : there));
+      const replies = await Promise.all(pages.map((page) => page.send("GET", "/me")));
+      return new Set(replies.map(({ status, body }) => `${status} ${body.id}`));
+    };
+    await makeDue("dan");
+    expect(await ask()).toEqual(new Set(["200 dan"]));
+    expect(server.provider.requests).toEqual({ refreshed: 1, refused: 0 });
+    server.provider.setLifetime(3_600);
+    for (const one of [server, second]) one.later(EXPIRED_MS);
+    await makeDue("dan");
+    expect(await ask()).toEqual(new Set(["200 dan"]));
+    expect(server.provider.requests).toEqual({ refreshed: 2, refused: 0 });
+  });
+
+  test("while the provider is away, go on until they expire; then 503, and on again when it is back", async () => {
+    await using server = await serveWithProvider(database());
+    const browser = await signedInAs("eve", server.url);
+    server.provider.setLifetime(3_600);
+    await server.provider.down();
+    await makeDue("eve");
+    expect((await browser.send("GET", "/me")).status).toBe(200);
+    // Whoever asks next does not wait for it again.
+    expect(Number((await rowOf("eve"))?.refreshLeaseUntil)).toBeGreaterThan(Date.now());
+    server.later(EXPIRED_MS);
+    for (const path of ["/me", "/auth/session"]) {
+      await makeDue("eve");
+      const { status, body } = await browser.send("GET", path);
+      expect([path, status, body.code]).toEqual([path, 503, "identity_provider_unavailable"]);
+    }
+    await server.provider.up();
+    await makeDue("eve");
+    expect((await browser.send("GET", "/me")).body.id).toBe("eve");
+    expect(server.provider.requests).toEqual({ refreshed: 1, refused: 0 });
+  });
+});
