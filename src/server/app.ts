@@ -7,7 +7,7 @@ import { createGuard, type RateLimits } from "../auth/guard.ts";
 import type { LocalIssuer } from "../auth/local-issuer.ts";
 import type { TokenVerifier } from "../auth/verify.ts";
 import { commentRoutes } from "../comments/routes.ts";
-import type { Config } from "../config/config.ts";
+import { type Config, isLoopback } from "../config/config.ts";
 import type { Database } from "../db/client.ts";
 import { deadLetterRoutes } from "../dead-letters/routes.ts";
 import { effectRoutes } from "../effects/routes.ts";
@@ -40,6 +40,7 @@ import { forgeWebhookRoutes } from "../webhooks/forge-routes.ts";
 import { webhookRoutes } from "../webhooks/routes.ts";
 import { clientAddress, isFromHere, isLocalClient } from "./client-address.ts";
 import { consolePages } from "./console.ts";
+import { withoutBrackets } from "./cors.ts";
 import { docs } from "./docs.ts";
 import { headers } from "./headers.ts";
 import { type HealthDetail, healthRoutes } from "./health.ts";
@@ -182,7 +183,18 @@ export function createApp(options: AppOptions) {
         input,
       }),
     )
-    .use(oidcRoutes({ config, sessions: webSessions, verifier, provider, limits, onRefused, logger }))
+    .use(
+      oidcRoutes({
+        config,
+        sessions: webSessions,
+        verifier,
+        provider,
+        isLoopback: (hostname) => isLoopback(withoutBrackets(hostname)),
+        limits,
+        onRefused,
+        logger,
+      }),
+    )
     .use(webhookRoutes({ orm, config, limits, logger }))
     .use(forgeWebhookRoutes({ orm, config, limits }));
 }

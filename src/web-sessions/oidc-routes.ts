@@ -1,7 +1,7 @@
 import { Elysia } from "elysia";
 import type { RateLimits } from "../auth/guard.ts";
 import type { TokenVerifier } from "../auth/verify.ts";
-import { type Config, isLoopback } from "../config/config.ts";
+import type { Config } from "../config/config.ts";
 import type { Logger } from "../observability/logger.ts";
 import { AppError } from "../shared/errors.ts";
 import { readSignIn, signInCookie } from "./cookies.ts";
@@ -21,11 +21,13 @@ export function oidcRoutes(options: {
   verifier: TokenVerifier;
   /** Undefined: not configured. */
   provider: Provider | undefined;
+  /** Whether a host of a URL is this machine. */
+  isLoopback: (hostname: string) => boolean;
   limits: RateLimits | undefined;
   onRefused: (request: Request, reason: string) => void;
   logger: Logger;
 }) {
-  const { config, sessions, verifier, provider, limits, onRefused, logger } = options;
+  const { config, sessions, verifier, provider, isLoopback, limits, onRefused, logger } = options;
   const hidden = { detail: { hide: true } };
   const leadTo = (set: Set, location: string, ...cookies: string[]) => {
     set.status = 302;
@@ -43,7 +45,7 @@ export function oidcRoutes(options: {
         const client = requireProvider();
         const own = ownOrigin(request, config);
         // The session's cookie would be read on its way.
-        if (own.protocol !== "https:" && !isLoopback(own.hostname.replace(/^\[|\]$/g, "")))
+        if (own.protocol !== "https:" && !isLoopback(own.hostname))
           return leadTo(set, failure("sign_in_unencrypted"));
         const secret = newSecret();
         try {
