@@ -7,6 +7,7 @@ import { findChromium, freePort, installPackages } from "../test/harness/machine
 import { startProcess } from "../test/harness/process.ts";
 import { removeFolder } from "../test/harness/remove-folder.ts";
 import { START_TIMEOUT_MS } from "../test/harness/timeouts.ts";
+import { signInToConsole } from "../test/keycloak/console.ts";
 import { expect } from "../test/keycloak/expect.ts";
 import { download, type Keycloak, startKeycloak, versionOfCompose } from "../test/keycloak/server.ts";
 import { signInByBrowser } from "../test/keycloak/sign-in.ts";
@@ -20,6 +21,8 @@ import { CANNOT_RUN } from "./program.ts";
  * Chromium, which it installs as root on Debian. Exit code 75: it could not run, and says why.
  */
 const ROOT = resolve(import.meta.dir, "..");
+/** Where the realm expects the console. */
+const CONSOLE_PORT = 8000;
 const PROGRAMS = [
   { name: "maven", here: () => Bun.which("mvn") !== null },
   { name: "default-jre-headless", here: () => Bun.which("java") !== null },
@@ -119,10 +122,11 @@ async function main(): Promise<number> {
   });
   cleanUp.defer(() => service[Symbol.asyncDispose]());
   await service.waitForLine(/listens on /, { timeoutMs: START_TIMEOUT_MS });
-  const ui = await openWebUi(variablesOf(variables));
+  const ui = await openWebUi(variablesOf(variables), { [CONSOLE_PORT]: port });
   cleanUp.defer(ui.close);
 
   await signInByBrowser(await ui.newPage(), ui, keycloak);
+  await signInToConsole(await ui.newPage(), `http://localhost:${CONSOLE_PORT}`, keycloak);
   await checkOrigins(url);
   await checkTokens(keycloak, url);
   await followGuides({ keycloak, url, scratch, tokenCommands, reference });

@@ -10,6 +10,7 @@ import { gitHostFound } from "./git-host.ts";
 import { egressFound, isolationFindings, quotaFound } from "./isolation.ts";
 import { agentFound, diskFound, gitFound, lfsFound, limitsFound } from "./machine.ts";
 import { allocatorFound, identityFound, portFound, queueFound } from "./network.ts";
+import { signInFound } from "./sign-in.ts";
 
 /**
  * Checks everything that a start with this configuration needs, all at the same time. Changes nothing that lasts: what it tries out
@@ -17,7 +18,9 @@ import { allocatorFound, identityFound, portFound, queueFound } from "./network.
  */
 export async function examine(config: Config, forgotten: Forgotten): Promise<Finding[]> {
   const logger = createLogger({ level: "silent" });
-  const allocatorUrl = config.ipAllocatorUrl;
+  const { ipAllocatorUrl: allocatorUrl, auth, publicUrl } = config;
+  const signIn = auth.mode === "oidc" &&
+    auth.client && { issuer: auth.issuer, client: auth.client, publicUrl };
   const running = config.databaseUrl === undefined ? await askForStatus(config.dataDir) : undefined;
   const found = await Promise.all([
     databaseFindings({ config, running, logger }),
@@ -27,6 +30,7 @@ export async function examine(config: Config, forgotten: Forgotten): Promise<Fin
       "check REDIS_URL and that Redis is running; unset it to keep the queue in the database",
     ),
     one("identity", () => identityFound(config), "check KEYCLOAK_ISSUER and DATA_DIR"),
+    signIn ? one("sign-in", () => signInFound(signIn), "check OIDC_CLIENT_ID") : [],
     config.sandboxProvider === "allocator" && allocatorUrl !== undefined
       ? one("allocator", () => allocatorFound(allocatorUrl), "check IP_ALLOCATOR_URL")
       : [],

@@ -42,6 +42,42 @@ test("an issuer with and without its keys; an allocator that answers, and one th
   }
 });
 
+test("what browsers need to sign in: an issuer's endpoints, PKCE, and the redirect URI", async () => {
+  const endpoints = (at: string) => ({ authorization_endpoint: `${at}/auth`, token_endpoint: `${at}/token` });
+  const server = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch(request) {
+      const { pathname, origin } = new URL(request.url);
+      const at = `${origin}${pathname.slice(0, pathname.indexOf("/", 1))}`;
+      const found = {
+        "/good": { ...endpoints(at), code_challenge_methods_supported: ["plain", "S256"] },
+        "/silent": endpoints(at),
+        "/plain": { ...endpoints(at), code_challenge_methods_supported: ["plain"] },
+        "/bearer": {},
+      }[new URL(at).pathname];
+      return Response.json({ issuer: at, jwks_uri: `${origin}/keys/`, keys: [], ...found });
+    },
+  });
+  const signIn = async (path: string, more: Record<string, string> = {}) => {
+    const KEYCLOAK_ISSUER = new URL(path, server.url).href;
+    return (await examined({ KEYCLOAK_ISSUER, OIDC_CLIENT_ID: "console", ...more })).of("sign-in");
+  };
+  try {
+    expect(await signIn("/good")).toMatch(/^ok: .*as console, .* <URL of the service>\/auth\/callback/);
+    expect(await signIn("/silent", { PUBLIC_URL: "https://agents.example/" })).toContain(
+      "https://agents.example/auth/callback",
+    );
+    expect(await signIn("/plain")).toMatch(/^fail: .*PKCE/);
+    expect(await signIn("/bearer")).toMatch(/^fail: .*no authorization_endpoint/);
+    expect(await signIn("/good", { OIDC_DISCOVERY_URL: new URL("/other/x", server.url).href })).toMatch(
+      /^fail: .*another issuer/,
+    );
+  } finally {
+    await server.stop(true);
+  }
+});
+
 describeWith("redis", "doctor with Redis", () => {
   test("a Redis that may evict jobs", async () => {
     const own = await startRedis({ folder: await mkdtemp(join(scratch.folder, "redis-")) });

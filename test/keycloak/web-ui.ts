@@ -9,9 +9,9 @@ const PORT = 3000;
 
 /**
  * A browser with the published web UI at http://localhost:3000, whatever is there on this machine.
- * @param variables the variables that the UI is built with.
+ * @param variables the variables that the UI is built with. @param ports others of localhost, and where they really are.
  */
-export async function openWebUi(variables: Record<string, string>) {
+export async function openWebUi(variables: Record<string, string>, ports: Record<number, number>) {
   const built = await Bun.build({
     entrypoints: [join(import.meta.dir, "web-ui-page.ts")],
     target: "browser",
@@ -37,7 +37,7 @@ export async function openWebUi(variables: Record<string, string>) {
     },
     fetch: () => new Response(html, { headers: { "content-type": "text/html" } }),
   });
-  const browser = await openBrowser({ ports: { [PORT]: Number(server.port) } });
+  const browser = await openBrowser({ ports: { ...ports, [PORT]: Number(server.port) } });
   const url = `http://localhost:${PORT}/`;
   return {
     url,
