@@ -1,5 +1,6 @@
 import type { TokenVerifier } from "../auth/claims.ts";
 import type { Orm } from "../db/client.ts";
+import { AppError } from "../shared/errors.ts";
 import { sleep } from "../shared/time.ts";
 import type { Provider } from "./provider.ts";
 import { seal, type Tokens, unseal } from "./secrets.ts";
@@ -20,6 +21,11 @@ const POLL_MS = 100;
 /** When a token that expires then should be renewed. */
 export const refreshTime = (expiresAt: number, now = Date.now()): Date =>
   new Date(expiresAt - Math.min(MAX_REST_MS, (expiresAt - now) * REST));
+
+function unlessUnavailable(error: unknown): undefined {
+  if (error instanceof AppError && error.kind === "unavailable") return undefined;
+  throw error;
+}
 
 /**
  * Renews the tokens of web sessions before they expire. Of all requests, on all nodes, one renews: a provider that rotates
@@ -85,12 +91,14 @@ export function createRefresher(options: {
     try {
       const renewed = await provider.refresh({ ...tokens, refresh });
       if (!renewed) return await endOrTakeOver(id, secret, old);
-      const { expiresAt, id: userId } = await verifier.verify(renewed.access);
-      if (userId !== row.userId) return await endOrTakeOver(id, secret, old);
+      const user = await verifier.verify(renewed.access).catch(unlessUnavailable);
+      if (user && user.id !== row.userId) return await endOrTakeOver(id, secret, old);
+      // Even while the keys cannot be fetched that say whose they are: the old refresh token is used up. They are checked with
+      // each request, and renewed with the next one.
       const stored = await storeRefreshed(orm, id, {
         old,
         sealedTokens: seal(renewed, secret),
-        refreshAt: refreshTime(expiresAt),
+        refreshAt: user ? refreshTime(user.expiresAt) : new Date(),
       });
       return stored ? renewed : await tokensInStore(id, secret);
     } catch (error) {

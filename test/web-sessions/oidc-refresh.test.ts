@@ -1,7 +1,12 @@
 import { expect, test } from "bun:test";
 import { eq, sql } from "drizzle-orm";
+import type { TokenVerifier } from "../../src/auth/claims.ts";
+import { createVerifier } from "../../src/auth/verify.ts";
+import { readConfig } from "../../src/config/config.ts";
 import { webSession } from "../../src/db/web-session-tables.ts";
+import { AppError } from "../../src/shared/errors.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
+import { openOidcProvider } from "../harness/oidc-provider.ts";
 import { openPage } from "./fixture.ts";
 import { serveOidc, serveWithProvider, signedInAs } from "./oidc-fixture.ts";
 
@@ -102,5 +107,29 @@ describeEachDatabase("tokens of a web session", (database) => {
     await makeDue("eve");
     expect((await browser.send("GET", "/me")).body.id).toBe("eve");
     expect(server.provider.requests).toEqual({ refreshed: 1, refused: 0 });
+  });
+
+  test("are kept though the keys that check them are away at that moment: the refresh token before them is used up", async () => {
+    await using provider = await openOidcProvider();
+    const real = createVerifier({ config: readConfig(provider.env).auth, dataDir: "/nonexistent" });
+    const known = new Set<string>();
+    let away = false;
+    const verifier: TokenVerifier = {
+      ...real,
+      async verify(token) {
+        if (away && !known.has(token)) throw new AppError("identity_provider_unavailable", "No keys.");
+        known.add(token);
+        return real.verify(token);
+      },
+    };
+    await using server = await serveOidc(database(), provider, { verifier });
+    const browser = await signedInAs("kim", server.url);
+    expect((await browser.send("GET", "/me")).status).toBe(200);
+    await makeDue("kim");
+    away = true;
+    expect((await browser.send("GET", "/me")).status).toBe(503);
+    away = false;
+    expect((await browser.send("GET", "/me")).body.id).toBe("kim");
+    expect(provider.requests).toEqual({ refreshed: 2, refused: 0 });
   });
 });
