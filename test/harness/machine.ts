@@ -94,16 +94,20 @@ async function text(stream: ReadableStream<Uint8Array>): Promise<string> {
   return all + decoder.end();
 }
 
-/** A TCP port of 127.0.0.1 that is free at the moment. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() =>
-        typeof address === "object" && address ? resolve(address.port) : reject(new Error("no port")),
+/** Below those that systems give to whoever asks for any: of the other tests' servers and connections, none gets one of these. */
+const PORTS = { from: 12_000, to: 32_000 };
+
+/** A TCP port of 127.0.0.1 that is free, and is not given to anybody who does not ask for this very one. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = PORTS.from + Math.floor(Math.random() * (PORTS.to - PORTS.from));
+    const isFree = await new Promise<boolean>((resolve, reject) => {
+      const server = createServer();
+      server.once("error", (error: NodeJS.ErrnoException) =>
+        error.code === "EADDRINUSE" ? resolve(false) : reject(error),
       );
+      server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
     });
-  });
+    if (isFree) return port;
+  }
 }
