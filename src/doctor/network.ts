@@ -10,7 +10,7 @@ import { listen, urlHost } from "../server/listen.ts";
 import { messageOf } from "../shared/errors.ts";
 import { type Found, fail, ok, warn } from "./finding.ts";
 
-const ANSWER_MS = 5_000;
+export const ANSWER_MS = 5_000;
 /** The oldest Redis that BullMQ works with, and the oldest that it recommends. */
 const REDIS = { least: 5, good: 6.2 };
 

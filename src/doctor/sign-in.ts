@@ -1,10 +1,9 @@
 import { fetchDiscovery } from "../auth/discovery.ts";
 import type { OidcClient } from "../config/config.ts";
 import { messageOf } from "../shared/errors.ts";
-import { CALLBACK_PATH } from "../web-sessions/provider.ts";
+import { CALLBACK_PATH, redirectUri } from "../web-sessions/provider.ts";
 import { type Found, fail, ok } from "./finding.ts";
-
-const ANSWER_MS = 5_000;
+import { ANSWER_MS } from "./network.ts";
 
 /** Whether browsers can sign in to the web console with the identity provider, and what its administrator must enter there. */
 export async function signInFound(options: {
@@ -29,6 +28,7 @@ export async function signInFound(options: {
   // Some issuers support PKCE and do not say so.
   if (Array.isArray(methods) && !methods.includes("S256"))
     return fail(`${issuer} does not support PKCE with S256`, "enable it for the client OIDC_CLIENT_ID");
-  const callback = `${publicUrl?.replace(/\/+$/, "") ?? "<URL of the service>"}${CALLBACK_PATH}`;
+  const callback =
+    publicUrl === undefined ? `<URL of the service>${CALLBACK_PATH}` : redirectUri(new URL(publicUrl));
   return ok(`browsers sign in as ${client.id}, whose redirect URI is ${callback}`);
 }

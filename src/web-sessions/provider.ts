@@ -9,6 +9,8 @@ const TIMEOUT_MS = 5_000;
 /** How long the discovery document is used without being fetched again. */
 const DISCOVERY_MS = 600_000;
 export const CALLBACK_PATH = "/auth/callback";
+/** What the provider must know of this client. @param own the origin of our pages */
+export const redirectUri = (own: URL): string => `${own.origin}${CALLBACK_PATH}`;
 
 export type Provider = ReturnType<typeof openProvider>;
 
@@ -52,7 +54,7 @@ export function openProvider(options: { issuer: string; client: OidcClient }) {
       const parameters = {
         client_id: settings.id,
         response_type: "code",
-        redirect_uri: `${own.origin}${CALLBACK_PATH}`,
+        redirect_uri: redirectUri(own),
         scope: ["openid", ...settings.scopes].join(" "),
         state: signIn.state,
         nonce: signIn.nonce,
@@ -77,7 +79,7 @@ export function openProvider(options: { issuer: string; client: OidcClient }) {
           client,
           authentication(server),
           parameters,
-          `${own.origin}${CALLBACK_PATH}`,
+          redirectUri(own),
           signIn.verifier,
           requestOptions(),
         ),

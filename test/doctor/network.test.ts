@@ -68,6 +68,10 @@ test("what browsers need to sign in: an issuer's endpoints, PKCE, and the redire
     expect(await signIn("/silent", { PUBLIC_URL: "https://agents.example/" })).toContain(
       "https://agents.example/auth/callback",
     );
+    // Sign-ins begin at its origin, whatever its path is.
+    expect(await signIn("/silent", { PUBLIC_URL: "https://agents.example/a/b" })).toContain(
+      " https://agents.example/auth/callback",
+    );
     expect(await signIn("/plain")).toMatch(/^fail: .*PKCE/);
     expect(await signIn("/bearer")).toMatch(/^fail: .*no authorization_endpoint/);
     expect(await signIn("/good", { OIDC_DISCOVERY_URL: new URL("/other/x", server.url).href })).toMatch(
