@@ -1,6 +1,8 @@
+import { FIRST_PAGE } from "./live/sessions.ts";
+
 const SIGN_IN = "/auth/session";
-/** Of somebody who is signed in. */
-const OF_EVERY_PAGE = ["/sessions?limit=100", "/me"];
+/** Of somebody who is signed in, as live/sessions.ts and new/queries.ts ask for it. */
+const OF_THE_INBOX = [`/sessions?limit=${FIRST_PAGE}`, "/me"];
 /** Later than this, somebody else may have signed in. */
 const FRESH_MS = 10_000;
 /** In the browser's storage, while somebody is signed in. */
@@ -13,8 +15,8 @@ export function keepSignedIn(signedIn: boolean): void {
 }
 
 /**
- * Asks for what every page needs before the parts of the page are there that need it: `begin` is called while the script is
- * still being read. Each answer serves one request, the first that would have asked for the same.
+ * Asks for what the inbox needs before its parts are there that need it: `begin` is called before the rest of the script is
+ * evaluated. Each answer serves one request, the first that would have asked for the same.
  */
 export function askEarly(send: (input: RequestInfo | URL, init?: RequestInit) => Promise<Response>) {
   const answers = new Map<string, { at: number; answer: Promise<Response | undefined> }>();
@@ -24,7 +26,7 @@ export function askEarly(send: (input: RequestInfo | URL, init?: RequestInit) =>
   return {
     /** @param signedIn whether this browser was, when it last asked: only then is there more to ask for. */
     begin(signedIn: boolean): void {
-      for (const path of signedIn ? [SIGN_IN, ...OF_EVERY_PAGE] : [SIGN_IN]) ask(path);
+      for (const path of signedIn ? [SIGN_IN, ...OF_THE_INBOX] : [SIGN_IN]) ask(path);
     },
 
     /** Like `fetch`. What failed early is asked again: whoever asks judges the error. */

@@ -50,7 +50,7 @@ export async function openConsole(
   const watch = async (page: Page): Promise<void> => {
     page.setDefaultTimeout(PAGE_TIMEOUT_MS);
     page.on("console", (one) => {
-      // A request that fails is the page's to tell; React warns in development alone.
+      // A request that fails is the page's to tell.
       if (one.type() === "error" && !/^Failed to load resource/.test(one.text())) complaints.push(one.text());
     });
     page.on("pageerror", (error) => complaints.push(error.message));

@@ -41,6 +41,12 @@ function inBrowser() {
     await page.getByRole("button", { name: "Sign in" }).click();
     await menu(page, name).waitFor();
   };
+  const signedIn = async (path: string, name: string) => {
+    const page = await open(path);
+    await way(page).click();
+    await enter(page, name);
+    return page;
+  };
   const signOut = async (page: Page, name: string, how: string) => {
     await menu(page, name).click();
     await page.getByRole("menuitem", { name: how, exact: true }).click();
@@ -85,9 +91,7 @@ function inBrowser() {
     "a session that the provider has ended: the page leads to the sign-in, and nothing that was written is lost",
     async () => {
       provider.setLifetime(SHORT_S);
-      const page = await open("/new");
-      await way(page).click();
-      await enter(page, "bob");
+      const page = await signedIn("/new", "bob");
       await page.getByLabel("What shall be done?").fill("Not sent yet");
       await provider.revokeAll();
       // Nobody touches the page.
@@ -106,12 +110,7 @@ function inBrowser() {
     "signing out everywhere ends the other browser, too",
     async () => {
       provider.setLifetime(300);
-      const pages = await Promise.all([open("/"), open("/")]);
-      for (const page of pages) {
-        await way(page).click();
-        await enter(page, "eve");
-      }
-      const [page, other] = pages;
+      const [page, other] = [await signedIn("/", "eve"), await signedIn("/", "eve")];
       await signOut(page, "eve", "Sign out everywhere");
       await other.reload();
       await way(other).waitFor();

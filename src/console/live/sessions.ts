@@ -1,7 +1,7 @@
 import type { Page, PromptBackend, SessionDto, UserEvent } from "../../../sdk/src/index.ts";
 
 /** The first page is what fits on a screen, and comes fast; the rest in large ones. */
-const FIRST_PAGE = 100;
+export const FIRST_PAGE = 100;
 const PAGE = 500;
 const FRAME_MS = 16;
 /** While thousands come in, the page shows them in steps: it has better things to do. */
@@ -96,9 +96,11 @@ export class LiveSessions {
   /** Many events come at once; each screen shows them together. */
   #changed(): void {
     // The first of them are waited for.
-    const isFirst = this.#loaded && !this.#snapshot.loaded;
-    if (isFirst) this.#tell();
-    if (isFirst || this.#scheduled) return;
+    if (this.#loaded && !this.#snapshot.loaded) {
+      this.#tell();
+      return;
+    }
+    if (this.#scheduled) return;
     this.#scheduled = true;
     const pause = this.#loaded && !this.#complete ? WHILE_LOADING_MS : FRAME_MS;
     // Not requestAnimationFrame: a hidden page has none, and its title counts what is new.

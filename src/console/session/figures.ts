@@ -32,10 +32,10 @@ export const usageWords = ({ tokensIn, tokensOut, cost }: Usage): string[] => [
 ];
 
 /** The phases and the costs of a prompt that was started. */
-export function figuresOf({ phases, ...prompt }: PromptDto): string[] {
+export function figuresOf({ phases, usage }: PromptDto): string[] {
   const times = phases.flatMap(({ name, started_at: from }, index) => {
     const until = phases[index + 1]?.started_at;
     return until === undefined ? [] : [`${name} ${duration(Date.parse(until) - Date.parse(from))}`];
   });
-  return [...times, ...usageWords(usageOf([prompt]))];
+  return [...times, ...usageWords(usageOf([{ usage }]))];
 }
