@@ -14,15 +14,20 @@ type Body = (database: () => Database) => void;
 /** Runs the same tests on the embedded database and on PostgreSQL, each time with a migrated database of their own. */
 export function describeEachDatabase(name: string, body: Body): void {
   setDefaultTimeout(TEST_TIMEOUT_MS);
+  describeEmbedded(`${name} (embedded)`, body);
+  describeOnPostgres(`${name} (PostgreSQL)`, body);
+}
+
+/** Runs tests on the embedded database alone, where it makes no difference, with a migrated one of their own. */
+export function describeEmbedded(name: string, body: Body): void {
   describe(
-    `${name} (embedded)`,
+    name,
     group(body, async () => {
       const dataDir = await mkdtemp(join(databaseFolder(), "pb-db-"));
       const database = await openMigrated(dataDir);
       return { database, drop: () => rm(dataDir, { recursive: true, force: true }) };
     }),
   );
-  describeOnPostgres(`${name} (PostgreSQL)`, body);
 }
 
 /** Runs tests on PostgreSQL alone, with a migrated database of their own. */

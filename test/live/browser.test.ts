@@ -1,12 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { Browser } from "playwright-core";
 import type { Database } from "../../src/db/client.ts";
 import { read } from "../docs/guide.ts";
 import { openBrowser } from "../harness/browser.ts";
-import { openMigrated } from "../harness/embedded.ts";
+import { describeEmbedded } from "../harness/databases.ts";
 import { findChromium, NO_CHROMIUM } from "../harness/machine.ts";
 import { unavailable } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
@@ -14,30 +11,25 @@ import { agentEvents, agentIn, bearer, serveLive } from "./fixture.ts";
 
 const TIMEOUT_MS = 60_000;
 
-if (findChromium()) describe("EventSource in a browser, on a page of another origin", inBrowser);
+if (findChromium()) describeEmbedded("EventSource in a browser, on a page of another origin", inBrowser);
 else
   unavailable({
     name: "EventSource in a browser",
     reason: NO_CHROMIUM,
   });
 
-function inBrowser() {
-  let folder: string;
-  let database: Database;
+function inBrowser(database: () => Database) {
   let browser: Browser;
   const pages = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => html("<title>UI</title>") });
   const html = (text: string) => new Response(text, { headers: { "content-type": "text/html" } });
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), "pb-db-"));
-    [database, browser] = await Promise.all([openMigrated(folder), openBrowser()]);
+    browser = await openBrowser();
   }, TIMEOUT_MS);
   afterAll(async () => {
     await browser?.close();
-    await database?.close();
     await pages.stop(true);
-    await rm(folder, { recursive: true, force: true });
   });
-  const { running } = agentIn(() => database);
+  const { running } = agentIn(database);
   const open = async () => {
     const page = await browser.newPage();
     await page.goto(pages.url.href);
@@ -47,7 +39,7 @@ function inBrowser() {
   test(
     "the code of docs/QUICK_REFERENCE.md gets every message once, in order, however often its stream ends",
     async () => {
-      await using server = await serveLive(database);
+      await using server = await serveLive(database());
       const { sessionId, append } = await running();
       const [, code = ""] = /^```js\n(.*?)^```$/ms.exec(await read("docs/QUICK_REFERENCE.md")) ?? [];
       const page = await open();
@@ -82,7 +74,7 @@ function inBrowser() {
   test(
     "an EventSource that comes back with its used ticket is refused, and closes",
     async () => {
-      await using server = await serveLive(database);
+      await using server = await serveLive(database());
       const page = await open();
       const reply = await fetch(`${server.url}/events/ticket`, {
         method: "POST",

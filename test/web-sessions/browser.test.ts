@@ -1,13 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "bun:test";
 import { count } from "drizzle-orm";
 import type { Browser } from "playwright-core";
 import type { Database } from "../../src/db/client.ts";
 import { session } from "../../src/db/tables.ts";
 import { openBrowser } from "../harness/browser.ts";
-import { openMigrated } from "../harness/embedded.ts";
+import { describeEmbedded } from "../harness/databases.ts";
 import { findChromium, NO_CHROMIUM } from "../harness/machine.ts";
 import { unavailable } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
@@ -16,30 +13,25 @@ import { serveLocal } from "./fixture.ts";
 const TIMEOUT_MS = 60_000;
 
 if (findChromium())
-  describe("the cookie in a browser, beside a page of another port of localhost", inBrowser);
+  describeEmbedded("the cookie in a browser, beside a page of another port of localhost", inBrowser);
 else unavailable({ name: "the cookie of a web session in a browser", reason: NO_CHROMIUM });
 
-function inBrowser() {
-  let folder: string;
-  let database: Database;
+function inBrowser(database: () => Database) {
   let browser: Browser;
   const html = () => new Response("<title>Page</title>", { headers: { "content-type": "text/html" } });
   const neighbour = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: html });
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), "pb-db-"));
-    [database, browser] = await Promise.all([openMigrated(folder), openBrowser()]);
+    browser = await openBrowser();
   }, TIMEOUT_MS);
   afterAll(async () => {
     await browser?.close();
-    await database?.close();
     await neighbour.stop(true);
-    await rm(folder, { recursive: true, force: true });
   });
 
   test(
     "attack: the browser sends it, and the page can neither read nor write, with nor without its token",
     async () => {
-      await using server = await serveLocal(database);
+      await using server = await serveLocal(database());
       const own = server.url.replace("127.0.0.1", "localhost");
       const context = await browser.newContext();
       const signIn = await context.request.post(`${own}/auth/local`, {
@@ -67,7 +59,7 @@ function inBrowser() {
       const write = (origin: string, more: string) =>
         `fetch("${origin}/sessions/with-prompt", { ...${written}, ${more} }).then((reply) => reply.status, () => "failed")`;
       expect(await ownPage.evaluate<number>(write("", ""))).toBe(200);
-      const sessions = async () => (await database.orm.select({ n: count() }).from(session))[0]?.n;
+      const sessions = async () => (await database().orm.select({ n: count() }).from(session))[0]?.n;
       expect(await sessions()).toBe(1);
 
       const page = await context.newPage();

@@ -7,6 +7,10 @@ import { openPage } from "./fixture.ts";
 
 type Provider = Awaited<ReturnType<typeof openOidcProvider>>;
 
+/** Judges this provider's tokens. @param now of its clock, in ms since the epoch. */
+export const verifierOf = (provider: Provider, now = Date.now) =>
+  createVerifier({ config: readConfig(provider.env).auth, dataDir: "/nonexistent", now });
+
 /** A service whose browsers sign in with this provider. */
 export async function serveOidc(
   database: Database,
@@ -14,11 +18,7 @@ export async function serveOidc(
   appOptions: Parameters<typeof serveLive>[2] = {},
 ) {
   let clock = 0;
-  const verifier = createVerifier({
-    config: readConfig(provider.env).auth,
-    dataDir: "/nonexistent",
-    now: () => Date.now() + clock,
-  });
+  const verifier = verifierOf(provider, () => Date.now() + clock);
   const server = await serveLive(database, {}, { verifier, env: provider.env, ...appOptions });
   return {
     ...server,

@@ -1,14 +1,12 @@
 import { expect, test } from "bun:test";
 import { eq, sql } from "drizzle-orm";
 import type { TokenVerifier } from "../../src/auth/claims.ts";
-import { createVerifier } from "../../src/auth/verify.ts";
-import { readConfig } from "../../src/config/config.ts";
 import { webSession } from "../../src/db/web-session-tables.ts";
 import { AppError } from "../../src/shared/errors.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import { openOidcProvider } from "../harness/oidc-provider.ts";
 import { openPage } from "./fixture.ts";
-import { serveOidc, serveWithProvider, signedInAs } from "./oidc-fixture.ts";
+import { serveOidc, serveWithProvider, signedInAs, verifierOf } from "./oidc-fixture.ts";
 
 /** Longer than the provider's tokens are valid, with the tolerance for clocks. */
 const EXPIRED_MS = 310_000;
@@ -111,7 +109,7 @@ describeEachDatabase("tokens of a web session", (database) => {
 
   test("are kept though the keys that check them are away at that moment: the refresh token before them is used up", async () => {
     await using provider = await openOidcProvider();
-    const real = createVerifier({ config: readConfig(provider.env).auth, dataDir: "/nonexistent" });
+    const real = verifierOf(provider);
     const known = new Set<string>();
     let away = false;
     const verifier: TokenVerifier = {
