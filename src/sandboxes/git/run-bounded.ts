@@ -3,6 +3,7 @@ import { signalGroup } from "../../shared/signal-group.ts";
 import { MIB } from "../../shared/units.ts";
 import type { Cgroup, RunResources } from "../process/cgroup.ts";
 import type { GroupUsage } from "../process/cgroup-usage.ts";
+import { LIFELINE_FD, lifelineOf, onLifeline } from "../process/lifeline.ts";
 import type { OwnedGroups } from "../process/owned-groups.ts";
 import { type Fault, RepositoryError } from "./git-errors.ts";
 
@@ -13,8 +14,8 @@ export type Input = { file: string } | { text: string } | { later: Promise<strin
 export type Output = string | ((part: Uint8Array) => void);
 
 /**
- * Between SIGTERM and SIGKILL. On SIGTERM git removes its lock files, unless it is in a sandbox: bubblewrap ends, and the
- * kernel kills what is inside. `retryOnLock` removes what is left in a store.
+ * Between SIGTERM and SIGKILL. On SIGTERM git removes its lock files. One in a sandbox is killed with all that is inside,
+ * and gets as long to end; `retryOnLock` removes what is left in a store.
  */
 const GRACE_MS = 2_000;
 const OUTPUT_LIMIT = 32 * 1024 * 1024;
@@ -24,7 +25,7 @@ const JOIN = `while [ "$1" != -- ]; do echo 0 >"$1" || exit 126; shift; done; sh
 
 /**
  * Runs a program to its end, bounded in time and output, and in memory and processes where there are control groups.
- * Nothing that it has started is left then.
+ * Nothing that it has started is left then, and under bubblewrap neither when this process is killed.
  * @param program.groups undefined: the program's process group is what is killed, which a daemon leaves.
  * @param program.env its whole environment. @param program.filter of bubblewrap, if it is what `argv` begins with.
  * @returns code null: it was killed. @throws RepositoryError if it was stopped here; what `signal` aborted with.
@@ -46,12 +47,13 @@ export async function runBounded(
   // It may have aborted while the program was made ready.
   signal.throwIfAborted();
   const group = program.groups?.make();
-  const child = start(program, group);
+  const { child, cut } = start(program, group);
   let stopped = "";
   let force: ReturnType<typeof setTimeout> | undefined;
   const stop = (reason: string) => {
     stopped ||= reason;
-    signalGroup(child.pid, "SIGTERM");
+    if (cut) cut();
+    else signalGroup(child.pid, "SIGTERM");
     force ??= setTimeout(() => {
       signalGroup(child.pid, "SIGKILL");
       // What cannot be killed is reported at the end.
@@ -92,6 +94,7 @@ export async function runBounded(
     return { code: child.exitCode, out, err };
   } finally {
     ended = true;
+    cut?.();
     clearTimeout(timer);
     clearTimeout(force);
     signal.removeEventListener("abort", onAbort);
@@ -124,19 +127,21 @@ function start(program: Parameters<typeof runBounded>[0], group: Cgroup | undefi
   };
   try {
     const join = group ? ["/bin/sh", "-c", JOIN, "join", ...group.join, "--"] : [];
-    return Bun.spawn([...join, ...argv], {
+    const child = Bun.spawn([...join, ...(filter === undefined ? argv : onLifeline(argv))], {
       cwd,
       env,
       stdio: [
         input(),
         typeof stdout === "string" ? open(stdout, "w") : "pipe",
         "pipe",
-        // What bubblewrap has created, which nobody needs here, and its filter.
-        ...(filter === undefined ? [] : [open("/dev/null", "w"), open(filter, "r")]),
+        // What bubblewrap has created, which nobody needs here, its filter, and the lifeline.
+        ...(filter === undefined ? [] : [open("/dev/null", "w"), open(filter, "r"), "pipe" as const]),
       ],
       // A process group of its own: git's helpers (git-remote-https, upload-pack) must end with it.
       detached: true,
     });
+    const lifeline = child.stdio[LIFELINE_FD];
+    return { child, cut: typeof lifeline === "number" ? lifelineOf(lifeline) : undefined };
   } catch (error) {
     void group?.remove();
     throw error;
@@ -146,10 +151,10 @@ function start(program: Parameters<typeof runBounded>[0], group: Cgroup | undefi
 }
 
 /** Never rejects: a program that does not read it has ended by itself. */
-async function feed(child: ReturnType<typeof start>, later: Promise<string>): Promise<void> {
-  if (typeof child.stdin !== "object") return;
-  child.stdin.write(await later);
-  await Promise.resolve(child.stdin.end()).catch(() => undefined);
+async function feed({ stdin }: ReturnType<typeof start>["child"], later: Promise<string>): Promise<void> {
+  if (typeof stdin !== "object") return;
+  stdin.write(await later);
+  await Promise.resolve(stdin.end()).catch(() => undefined);
 }
 
 async function passOn(stream: ReadableStream<Uint8Array>, take: (part: Uint8Array) => void): Promise<string> {
