@@ -10,10 +10,12 @@ import { startGitServer } from "./git-server.ts";
 
 setDefaultTimeout(TEST_TIMEOUT_MS);
 
+/** Of this run alone: other tests on this machine run git at the same time. */
+const tokenOf = (prefix: string) => `${prefix}${crypto.randomUUID().replaceAll("-", "")}`;
 const HOSTS = [
-  { token: "ghp_first0123456789", username: "x-access-token", setting: "GITHUB_TOKEN" },
-  { token: "glpat-second0123456789", username: "oauth2", setting: "GITLAB_TOKEN" },
-  { token: "gitea-third0123456789", username: "x-access-token", setting: "FORGES" },
+  { token: tokenOf("ghp_"), username: "x-access-token", setting: "GITHUB_TOKEN" },
+  { token: tokenOf("glpat-"), username: "oauth2", setting: "GITLAB_TOKEN" },
+  { token: tokenOf("gitea-"), username: "x-access-token", setting: "FORGES" },
 ] as const;
 const TOKENS = HOSTS.map(({ token }) => token);
 const root = mkdtempSync(join(tmpdir(), "pb-hosts-"));
