@@ -4,11 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { removeFolder } from "../../harness/remove-folder.ts";
 import { unavailable } from "../../harness/services.ts";
-import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
+import { SLOW_TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
 import { until } from "../../harness/until.ts";
 import { whyNotIsolated } from "../fixture.ts";
 
-setDefaultTimeout(TEST_TIMEOUT_MS);
+setDefaultTimeout(SLOW_TEST_TIMEOUT_MS);
 
 const ROUNDS = 20;
 /** A sandbox takes about as long to be made. */
