@@ -32,6 +32,7 @@ export async function openOidcProvider({ accessTokenS = 300 } = {}) {
   const grants: string[] = [];
   const requests = { refreshed: 0, refused: 0 };
   let lifetimeS = accessTokenS;
+  let subjectOf = (user: string) => user;
   const server = createServer((request, response) => handle(request, response));
   const listen = async (port: number) => {
     server.listen(port, "127.0.0.1");
@@ -70,6 +71,17 @@ export async function openOidcProvider({ accessTokenS = 300 } = {}) {
       claims: () => ({ sub: id, ...profileOf(id) }),
     }),
     extraTokenClaims: (_: unknown, { accountId }: { accountId: string }) => profileOf(accountId),
+    formats: {
+      customizers: {
+        jwt: (
+          _: unknown,
+          { accountId }: { accountId: string },
+          { payload }: { payload: { sub: string } },
+        ) => {
+          payload.sub = subjectOf(accountId);
+        },
+      },
+    },
     issueRefreshToken: () => true,
     rotateRefreshToken: true,
     ttl: {
@@ -154,6 +166,10 @@ export async function openOidcProvider({ accessTokenS = 300 } = {}) {
     /** For the access tokens that are issued from now on. */
     setLifetime: (seconds: number) => {
       lifetimeS = seconds;
+    },
+    /** Whom the access tokens name that are issued from now on, unlike their ID tokens. */
+    setSubject: (of: (user: string) => string) => {
+      subjectOf = of;
     },
     /** Ends what it has granted so far, as an administrator does: refresh tokens are refused. */
     async revokeAll() {
