@@ -122,6 +122,9 @@ export async function openOidcProvider({ accessTokenS = 300 } = {}) {
   provider.use(async (context: Context, next: () => Promise<void>) => {
     if (!context.path.startsWith("/interaction/")) return next();
     if (context.method === "GET") {
+      const { prompt, session } = await provider.interactionDetails(context.req, context.res);
+      // It asks a native client's user each time; other providers remember whom they know.
+      if (prompt.name === "consent") return finish(context, await grantTo(session.accountId));
       context.type = "html";
       context.body = page(
         `<form method="post"><label>User <input name="user" autofocus></label><button>Sign in</button><button name="deny" value="yes">Deny</button></form>`,
@@ -129,13 +132,17 @@ export async function openOidcProvider({ accessTokenS = 300 } = {}) {
       return;
     }
     const form = new URLSearchParams(await text(context.req));
-    context.redirect(await provider.interactionResult(context.req, context.res, await answerTo(form)));
+    await finish(context, await answerTo(form));
   });
+  const finish = async (context: Context, answer: object) =>
+    context.redirect(await provider.interactionResult(context.req, context.res, answer));
   const handle: (request: IncomingMessage, response: ServerResponse) => void = provider.callback();
   async function answerTo(form: URLSearchParams) {
     if (form.get("deny"))
       return { error: "access_denied", error_description: "<script>alert('hostile')</script>" };
-    const accountId = form.get("user") ?? "";
+    return grantTo(form.get("user") ?? "");
+  }
+  async function grantTo(accountId: string) {
     const grant = new provider.Grant({ accountId, clientId: CLIENT.id });
     grant.addOIDCScope(SCOPES);
     grant.addResourceScope(RESOURCE, SCOPES);
