@@ -9,6 +9,7 @@ import {
   deleteWebSession,
   findWebSession,
   postponeRefresh,
+  REFRESH_LEASE_S,
   storeRefreshed,
   type WebSessionRow,
 } from "./store.ts";
@@ -17,6 +18,11 @@ import {
 const REST = 0.25;
 const MAX_REST_MS = 60_000;
 const POLL_MS = 100;
+/**
+ * How long a request without a valid token waits for another node's renewal: until the lease of one that has died is over. Its
+ * own renewal then still ends before the request's time limit.
+ */
+const WAIT_MS = (REFRESH_LEASE_S + 1) * 1_000;
 
 /** When a token that expires then should be renewed. */
 export const refreshTime = (expiresAt: number, now = Date.now()): Date =>
@@ -36,14 +42,16 @@ export function createRefresher(options: {
   orm: Orm;
   verifier: TokenVerifier;
   provider: Provider | undefined;
+  waitMs?: number;
 }) {
-  const { orm, verifier, provider } = options;
+  const { orm, verifier, provider, waitMs = WAIT_MS } = options;
   /** Of this process, by the session's id. */
   const pending = new Map<string, Promise<Tokens | undefined>>();
 
   /**
    * The tokens to go on with; undefined if the session has ended.
-   * @throws AppError `identity_provider_unavailable` if the token has expired and the provider does not answer.
+   * @throws AppError `identity_provider_unavailable` if the token has expired, and the provider does not answer, or another
+   *   node's renewal has not ended in time.
    */
   return async function current(id: string, secret: string, row: WebSessionRow): Promise<Tokens | undefined> {
     const tokens = unseal(row.sealedTokens, secret);
@@ -78,11 +86,18 @@ export function createRefresher(options: {
     isValid: () => Promise<boolean>,
   ): Promise<Tokens | undefined> {
     const { sealedTokens: old } = row;
+    const deadline = performance.now() + waitMs;
     while (!(await claimRefresh(orm, id, old))) {
       // Another node renews, or has done so, or the session has been signed out.
       const now = await findWebSession(orm, id);
       if (now?.sealedTokens !== old) return now && unseal(now.sealedTokens, secret);
       if (await isValid()) return unseal(old, secret);
+      // The session stays: the next request waits again, or renews.
+      if (performance.now() >= deadline)
+        throw new AppError(
+          "identity_provider_unavailable",
+          "The sign-in is being renewed, and the identity provider has not answered yet; try again in a moment.",
+        );
       await sleep(POLL_MS);
     }
     const tokens = unseal(old, secret);
@@ -92,9 +107,8 @@ export function createRefresher(options: {
       const renewed = await provider.refresh({ ...tokens, refresh });
       if (!renewed) return await endOrTakeOver(id, secret, old);
       const user = await verifier.verify(renewed.access).catch(unlessUnavailable);
-      if (user && user.id !== row.userId) return await endOrTakeOver(id, secret, old);
-      // Even while the keys cannot be fetched that say whose they are: the old refresh token is used up. They are checked with
-      // each request, and renewed with the next one.
+      // Even while the keys cannot be fetched that say whose they are: the old refresh token is used up. Each request checks
+      // that they are the user's, and the next one renews them.
       const stored = await storeRefreshed(orm, id, {
         old,
         sealedTokens: seal(renewed, secret),

@@ -13,7 +13,7 @@ const IDLE_DAYS = 7;
 const USE_HOURS = 1;
 
 /** A refresh is done by one request alone for this long; after a failure the next one waits so long. */
-const REFRESH_LEASE_S = 15;
+export const REFRESH_LEASE_S = 15;
 const REFRESH_PAUSE_S = 5;
 
 const inSeconds = (seconds: number) => sql`now() + make_interval(secs => ${seconds}::int)`;

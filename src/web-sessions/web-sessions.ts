@@ -41,6 +41,11 @@ export function openWebSessions(options: {
     const user = await verifier.verify(tokens.access).catch((error: unknown) => {
       throw error instanceof AppError && error.kind === "unauthorized" ? expired(error) : error;
     });
+    // A renewal may have returned another user's, and could not tell if no key was there to check them.
+    if (user.id !== row.userId) {
+      await deleteWebSession(orm, { id, everywhere: false });
+      throw expired();
+    }
     return {
       user: { ...user, webSession: id },
       csrfToken: csrfTokenOf(secret).reveal(),

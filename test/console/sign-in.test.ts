@@ -4,25 +4,34 @@ import { findChromium, NO_CHROMIUM } from "../harness/machine.ts";
 import { openOidcProvider } from "../harness/oidc-provider.ts";
 import { unavailable } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
-import { type ConsoleFixture, inspect, OPEN_TIMEOUT_MS, openConsole } from "./fixture.ts";
+import { signedInAs } from "../web-sessions/oidc-fixture.ts";
+import { inspect, OPEN_TIMEOUT_MS } from "./fixture.ts";
+import { type ForgeConsole, openForgeConsole } from "./forge-fixture.ts";
 
 const TIMEOUT_MS = 60_000;
 /** Renewed when a quarter of them is left. */
 const SHORT_S = 4;
+const LONG_S = 300;
+const AGENT =
+  "echo x >> file.txt; git add file.txt; git -c user.name=a -c user.email=a@example.com commit -qm work";
 
 if (findChromium()) describe("the console with an identity provider", inBrowser);
 else unavailable({ name: "the console with an identity provider", reason: NO_CHROMIUM });
 
 function inBrowser() {
   let provider: Awaited<ReturnType<typeof openOidcProvider>>;
-  let on: ConsoleFixture;
+  let forge: ForgeConsole;
+  let on: ForgeConsole["on"];
 
   beforeAll(async () => {
     provider = await openOidcProvider();
-    on = await openConsole({ env: { ...provider.env, LOCAL_REPOSITORIES: "" } });
+    // Of a git host: paths of the machine are not for users of an identity provider.
+    const env = { ...provider.env, LOCAL_REPOSITORIES: "" };
+    forge = await openForgeConsole({ files: { "README.md": "# Test\n" }, agent: AGENT, env });
+    on = forge.on;
   }, OPEN_TIMEOUT_MS);
   afterAll(async () => {
-    await on?.[Symbol.asyncDispose]();
+    await forge?.[Symbol.asyncDispose]();
     await provider?.[Symbol.asyncDispose]();
   }, TIMEOUT_MS);
 
@@ -47,6 +56,26 @@ function inBrowser() {
     await enter(page, name);
     return page;
   };
+  /** The same person by a program of their own, whose tokens need no renewal. */
+  const elsewhere = async (name: string) => {
+    provider.setLifetime(LONG_S);
+    const browser = await signedInAs(name, on.url);
+    return {
+      async submit(content: string): Promise<string> {
+        const body = { repo: forge.host.repo, target_branch: "main", messages: [{ content }] };
+        const reply = await browser.send("POST", "/sessions/with-prompt", { body });
+        expect([reply.status, reply.body.code]).toEqual([200, undefined]);
+        return reply.body.sessionId;
+      },
+      async ended(id: string): Promise<void> {
+        const isOver = async () => {
+          const { body } = await browser.send("GET", `/sessions/${id}`);
+          return body.session.uiStatus.startsWith("NeedsReview");
+        };
+        await until(isOver, { what: "the end of the session's work", timeoutMs: TIMEOUT_MS });
+      },
+    };
+  };
   const signOut = async (page: Page, name: string, how: string) => {
     await menu(page, name).click();
     await page.getByRole("menuitem", { name: how, exact: true }).click();
@@ -60,6 +89,7 @@ function inBrowser() {
   test(
     "its form leads back to the page that was wanted; its token is renewed unseen; signing out ends its session, in all tabs",
     async () => {
+      const program = await elsewhere("ada");
       provider.setLifetime(SHORT_S);
       const page = await open("/new");
       await way(page).waitFor();
@@ -67,19 +97,28 @@ function inBrowser() {
       await way(page).click();
       await enter(page, "ada");
       expect(page.url()).toBe(`${home()}/new`);
-
       await page.getByLabel("What shall be done?").fill("A draft");
-      const me = () => page.evaluate(async () => (await fetch("/me")).status);
-      await until(async () => (await me()) === 200 && provider.requests.refreshed >= 2, {
-        what: "two renewals of the token",
+
+      const refused: string[] = [];
+      page.context().on("response", (reply) => {
+        if (reply.status() === 401) refused.push(reply.url());
       });
+      const inbox = await open("/", page.context());
+      await menu(inbox, "ada").waitFor();
+      // The pages alone ask for something.
+      const before = provider.requests.refreshed;
+      await until(() => provider.requests.refreshed >= before + 2, {
+        what: "two renewals of the token",
+        timeoutMs: TIMEOUT_MS,
+      });
+      await program.submit("Made elsewhere");
+      await inbox.getByText("Made elsewhere").first().waitFor();
+      expect(refused).toEqual([]);
       expect(await page.getByLabel("What shall be done?").inputValue()).toBe("A draft");
       expect(provider.requests.refused).toBe(0);
 
-      const other = await open("/", page.context());
-      await menu(other, "ada").waitFor();
       await signOut(page, "ada", "Sign out");
-      await way(other).waitFor();
+      await way(inbox).waitFor();
       // The provider asks again who it is.
       await way(page).click();
       await page.getByLabel("User").waitFor();
@@ -88,32 +127,64 @@ function inBrowser() {
   );
 
   test(
-    "a session that the provider has ended: the page leads to the sign-in, and nothing that was written is lost",
+    "links to a session and to a file of its review lead there after the sign-in",
     async () => {
-      provider.setLifetime(SHORT_S);
-      const page = await signedIn("/new", "bob");
-      await page.getByLabel("What shall be done?").fill("Not sent yet");
-      await provider.revokeAll();
-      // Nobody touches the page.
-      await way(page).waitFor();
-      expect(page.url()).toBe(`${home()}/new`);
-      await way(page).click();
-      await page.getByLabel("User").or(menu(page, "bob")).first().waitFor();
-      if (await page.getByLabel("User").isVisible()) await enter(page, "bob");
-      expect(page.url()).toBe(`${home()}/new`);
-      expect(await page.getByLabel("What shall be done?").inputValue()).toBe("Not sent yet");
+      const program = await elsewhere("dee");
+      const id = await program.submit("Make it");
+      await program.ended(id);
+      await forge.host.showBranches(forge.gitea.branches);
+      const session = await signedIn(`/s/${id}`, "dee");
+      expect(session.url()).toBe(`${home()}/s/${id}`);
+      await session.getByRole("textbox", { name: "Follow-up" }).waitFor();
+      const file = `/s/${id}/review?file=file.txt`;
+      const review = await signedIn(file, "dee");
+      expect(review.url()).toBe(home() + file);
     },
     TIMEOUT_MS,
   );
 
   test(
-    "signing out everywhere ends the other browser, too",
+    "a session that the provider has ended: the page leads to the sign-in, and nothing that was written is lost",
     async () => {
-      provider.setLifetime(300);
+      const id = await (await elsewhere("bob")).submit("Make it");
+      const pages = [
+        { path: "/new", box: (page: Page) => page.getByLabel("What shall be done?") },
+        { path: `/s/${id}`, box: (page: Page) => page.getByRole("textbox", { name: "Follow-up" }) },
+      ];
+      provider.setLifetime(SHORT_S);
+      const opened = await Promise.all(
+        pages.map(async (one) => ({ ...one, page: await signedIn(one.path, "bob") })),
+      );
+      for (const { page, box } of opened) await box(page).fill("Not sent yet");
+      await provider.revokeAll();
+      // Nobody touches the pages.
+      for (const { page, path, box } of opened) {
+        await way(page).waitFor();
+        expect(page.url()).toBe(home() + path);
+        await way(page).click();
+        await page.getByLabel("User").or(menu(page, "bob")).first().waitFor();
+        if (await page.getByLabel("User").isVisible()) await enter(page, "bob");
+        await box(page).waitFor();
+        expect(page.url()).toBe(home() + path);
+        expect(await box(page).inputValue()).toBe("Not sent yet");
+      }
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "signing out everywhere ends the other browser, too, but not what it is at the provider",
+    async () => {
+      provider.setLifetime(LONG_S);
       const [page, other] = [await signedIn("/", "eve"), await signedIn("/", "eve")];
       await signOut(page, "eve", "Sign out everywhere");
       await other.reload();
       await way(other).waitFor();
+      // The provider knows the other browser still, and asks this one.
+      await way(other).click();
+      await menu(other, "eve").waitFor();
+      await way(page).click();
+      await page.getByLabel("User").waitFor();
     },
     TIMEOUT_MS,
   );

@@ -3,6 +3,7 @@ import { join, resolve } from "node:path";
 import { YAML } from "bun";
 import { readConfig } from "../../src/config/config.ts";
 import { VARIABLES } from "../../src/config/variables/all.ts";
+import { redirectUri } from "../../src/web-sessions/provider.ts";
 
 /** What can be known without Keycloak; `npm run keycloak` signs in with the real one. */
 const ROOT = resolve(import.meta.dir, "../..");
@@ -27,7 +28,7 @@ describe("deploy/keycloak/realm.json", async () => {
   const text = await read("deploy/keycloak/realm.json");
   const realm = JSON.parse(text);
   const clients: Client[] = realm.clients;
-  const [ui, service] = clients as [Client, Client];
+  const [ui, service, webConsole] = clients as [Client, Client, Client];
   const yaml = await read("docker-compose.yml");
   const compose = YAML.parse(yaml) as {
     "x-environment": Record<string, string>;
@@ -73,6 +74,41 @@ describe("deploy/keycloak/realm.json", async () => {
     });
     expect(ui.attributes).toMatchObject({ "pkce.code.challenge.method": "S256" });
     expect(ui.secret).toBeUndefined();
+  });
+
+  test("the console's client has no secret, signs in by code with PKCE alone, and comes back to one page of the service", () => {
+    expect(webConsole).toMatchObject({
+      publicClient: true,
+      standardFlowEnabled: true,
+      implicitFlowEnabled: false,
+      directAccessGrantsEnabled: false,
+    });
+    expect(webConsole.serviceAccountsEnabled ?? false).toBe(false);
+    expect(webConsole.secret).toBeUndefined();
+    // Keycloak refuses a sign-in without it, and one with the method `plain`.
+    expect(webConsole.attributes?.["pkce.code.challenge.method"]).toBe("S256");
+    const origins = ["http://localhost:8000", "http://127.0.0.1:8000"];
+    expect(webConsole.redirectUris).toEqual(origins.map((origin) => redirectUri(new URL(origin))));
+    expect(webConsole.attributes?.["post.logout.redirect.uris"]).toBe(
+      origins.map((origin) => `${origin}/`).join("##"),
+    );
+    // The service asks for its tokens, no page does.
+    expect(webConsole.webOrigins).toEqual([]);
+    for (const origin of origins)
+      expect(compose.services["server"]?.ports).toEqual([`127.0.0.1:\${PORT:-${new URL(origin).port}}:8000`]);
+  });
+
+  test("compose signs browsers in as the console's client, with this realm, which it reaches inside of its network", () => {
+    const defaultOf = (name: string) =>
+      new RegExp(`^\\$\\{${name}:?-(.*)\\}$`).exec(environment[name] ?? "")?.[1];
+    expect(defaultOf("OIDC_CLIENT_ID")).toBe(webConsole.clientId);
+    expect(defaultOf("OIDC_CLIENT_SECRET")).toBe("");
+    const issuer = new URL(defaultOf("KEYCLOAK_ISSUER") ?? "");
+    const discovery = new URL(defaultOf("OIDC_DISCOVERY_URL") ?? "");
+    expect(discovery.pathname).toBe(`/realms/${realm.realm}/.well-known/openid-configuration`);
+    expect(discovery.pathname).toStartWith(`${issuer.pathname}/`);
+    expect(Object.keys(compose.services)).toContain(discovery.hostname);
+    expect(discovery.origin).toBe(new URL(defaultOf("KEYCLOAK_JWKS_URI") ?? "").origin);
   });
 
   test("the scripts' client needs its secret for everything, and signs nobody in by a browser", () => {

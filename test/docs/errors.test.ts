@@ -68,6 +68,7 @@ describe("configuration mistakes", () => {
     { AGENT: "command" },
     { AGENT: "claude" },
     { AGENT: "demo", SANDBOX_PROVIDER: "allocator" },
+    { KEYCLOAK_ISSUER: "https://sso.example.com", OIDC_CLIENT_ID: "console", AUTH_AUTHORIZED_PARTIES: "ui" },
     { AGENT_COMMAND: '["x"]' },
     { EGRESS: "list" },
     { EGRESS_ALLOW: "a.example" },

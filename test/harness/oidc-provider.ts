@@ -32,6 +32,7 @@ export async function openOidcProvider({ accessTokenS = 300 } = {}) {
   const grants: string[] = [];
   const requests = { refreshed: 0, refused: 0 };
   let lifetimeS = accessTokenS;
+  let subjectOf = (user: string) => user;
   const server = createServer((request, response) => handle(request, response));
   const listen = async (port: number) => {
     server.listen(port, "127.0.0.1");
@@ -70,6 +71,17 @@ export async function openOidcProvider({ accessTokenS = 300 } = {}) {
       claims: () => ({ sub: id, ...profileOf(id) }),
     }),
     extraTokenClaims: (_: unknown, { accountId }: { accountId: string }) => profileOf(accountId),
+    formats: {
+      customizers: {
+        jwt: (
+          _: unknown,
+          { accountId }: { accountId: string },
+          { payload }: { payload: { sub: string } },
+        ) => {
+          payload.sub = subjectOf(accountId);
+        },
+      },
+    },
     issueRefreshToken: () => true,
     rotateRefreshToken: true,
     ttl: {
@@ -110,6 +122,9 @@ export async function openOidcProvider({ accessTokenS = 300 } = {}) {
   provider.use(async (context: Context, next: () => Promise<void>) => {
     if (!context.path.startsWith("/interaction/")) return next();
     if (context.method === "GET") {
+      const { prompt, session } = await provider.interactionDetails(context.req, context.res);
+      // It asks a native client's user each time; other providers remember whom they know.
+      if (prompt.name === "consent") return finish(context, await grantTo(session.accountId));
       context.type = "html";
       context.body = page(
         `<form method="post"><label>User <input name="user" autofocus></label><button>Sign in</button><button name="deny" value="yes">Deny</button></form>`,
@@ -117,13 +132,17 @@ export async function openOidcProvider({ accessTokenS = 300 } = {}) {
       return;
     }
     const form = new URLSearchParams(await text(context.req));
-    context.redirect(await provider.interactionResult(context.req, context.res, await answerTo(form)));
+    await finish(context, await answerTo(form));
   });
+  const finish = async (context: Context, answer: object) =>
+    context.redirect(await provider.interactionResult(context.req, context.res, answer));
   const handle: (request: IncomingMessage, response: ServerResponse) => void = provider.callback();
   async function answerTo(form: URLSearchParams) {
     if (form.get("deny"))
       return { error: "access_denied", error_description: "<script>alert('hostile')</script>" };
-    const accountId = form.get("user") ?? "";
+    return grantTo(form.get("user") ?? "");
+  }
+  async function grantTo(accountId: string) {
     const grant = new provider.Grant({ accountId, clientId: CLIENT.id });
     grant.addOIDCScope(SCOPES);
     grant.addResourceScope(RESOURCE, SCOPES);
@@ -154,6 +173,10 @@ export async function openOidcProvider({ accessTokenS = 300 } = {}) {
     /** For the access tokens that are issued from now on. */
     setLifetime: (seconds: number) => {
       lifetimeS = seconds;
+    },
+    /** Whom the access tokens name that are issued from now on, unlike their ID tokens. */
+    setSubject: (of: (user: string) => string) => {
+      subjectOf = of;
     },
     /** Ends what it has granted so far, as an administrator does: refresh tokens are refused. */
     async revokeAll() {

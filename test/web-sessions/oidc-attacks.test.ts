@@ -71,6 +71,19 @@ describeEachDatabase("attacks on signing in with the identity provider", (databa
     expect(await rowsOf("forged")).toEqual([]);
   });
 
+  test("attack: an access token of another user than the ID token's signs nobody in", async () => {
+    await using server = await serveWithProvider(database());
+    server.provider.setSubject((user) => (user === "ida" ? "idb" : user));
+    const browser = openBrowser(server.url);
+    const back = await browser.visitProvider(await browser.begin(), { user: "ida" });
+    expect(await browser.open(back)).toBe(FAILED);
+    expect(browser.cookies.size).toBe(0);
+    expect([...(await rowsOf("ida")), ...(await rowsOf("idb"))]).toEqual([]);
+    // It is the difference that is refused.
+    server.provider.setSubject((user) => user);
+    expect(await openBrowser(server.url).signIn("ida")).toBe("/");
+  });
+
   test("attack: what the provider says of an error is not repeated", async () => {
     await using server = await serveWithProvider(database());
     const denied = openBrowser(server.url);

@@ -3,6 +3,10 @@ import { eq, sql } from "drizzle-orm";
 import type { TokenVerifier } from "../../src/auth/claims.ts";
 import { webSession } from "../../src/db/web-session-tables.ts";
 import { AppError } from "../../src/shared/errors.ts";
+import { openProvider } from "../../src/web-sessions/provider.ts";
+import { createRefresher } from "../../src/web-sessions/refresh.ts";
+import { idOf } from "../../src/web-sessions/secrets.ts";
+import { findWebSession } from "../../src/web-sessions/store.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import { openOidcProvider } from "../harness/oidc-provider.ts";
 import { openPage } from "./fixture.ts";
@@ -10,6 +14,22 @@ import { serveOidc, serveWithProvider, signedInAs, verifierOf } from "./oidc-fix
 
 /** Longer than the provider's tokens are valid, with the tolerance for clocks. */
 const EXPIRED_MS = 310_000;
+
+/** A verifier that knows no more than the tokens of before, while the keys are away. */
+function withoutKeys(provider: Awaited<ReturnType<typeof openOidcProvider>>) {
+  const real = verifierOf(provider);
+  const known = new Set<string>();
+  const keys = { away: false };
+  const verifier: TokenVerifier = {
+    ...real,
+    async verify(token) {
+      if (keys.away && !known.has(token)) throw new AppError("identity_provider_unavailable", "No keys.");
+      known.add(token);
+      return real.verify(token);
+    },
+  };
+  return { verifier, keys };
+}
 
 describeEachDatabase("tokens of a web session", (database) => {
   const rowOf = async (user: string) => {
@@ -107,26 +127,90 @@ describeEachDatabase("tokens of a web session", (database) => {
     expect(server.provider.requests).toEqual({ refreshed: 1, refused: 0 });
   });
 
+  test("another node's renewal that does not end is waited for until a deadline, and the session stays", async () => {
+    await using server = await serveWithProvider(database());
+    const browser = await signedInAs("fox", server.url);
+    const [secret = ""] = browser.cookies.values();
+    const id = idOf(secret);
+    await makeDue("fox");
+    // A renewal that hangs, longer than the lease is given for.
+    const lease = (seconds: number) =>
+      database()
+        .orm.update(webSession)
+        .set({ refreshLeaseUntil: sql`now() + make_interval(secs => ${seconds}::int)` })
+        .where(eq(webSession.userId, "fox"));
+    await lease(3_600);
+    const row = await findWebSession(database().orm, id);
+    if (!row) throw new Error("no session");
+    const node = (now: () => number) => {
+      const { KEYCLOAK_ISSUER: issuer, OIDC_CLIENT_ID } = server.provider.env;
+      const client = { id: OIDC_CLIENT_ID, secret: undefined, scopes: [], discoveryUrl: undefined };
+      return createRefresher({
+        orm: database().orm,
+        verifier: verifierOf(server.provider, now),
+        provider: openProvider({ issuer, client }),
+        waitMs: 250,
+      });
+    };
+    // With a valid token nothing is waited for.
+    expect(await node(Date.now)(id, secret, row)).toMatchObject({ access: expect.any(String) });
+    const late = () => Date.now() + EXPIRED_MS;
+    const begun = performance.now();
+    const failure = await node(late)(id, secret, row).catch((error: unknown) => error);
+    expect(failure).toMatchObject({ code: "identity_provider_unavailable", kind: "unavailable" });
+    expect(performance.now() - begun).toBeGreaterThanOrEqual(250);
+    expect((await rowOf("fox"))?.sealedTokens).toBe(row.sealedTokens);
+    expect(server.provider.requests).toEqual({ refreshed: 0, refused: 0 });
+
+    server.later(EXPIRED_MS);
+    server.provider.setLifetime(3_600);
+    await lease(-1);
+    expect((await browser.send("GET", "/me")).body.id).toBe("fox");
+    expect(server.provider.requests).toEqual({ refreshed: 1, refused: 0 });
+  });
+
+  test("attack: renewed tokens of another user end the session, and switch to nobody", async () => {
+    await using server = await serveWithProvider(database());
+    const browser = await signedInAs("gil", server.url);
+    server.provider.setSubject(() => "hal");
+    await makeDue("gil");
+    const { status, body } = await browser.send("GET", "/me");
+    expect([status, body.code]).toEqual([401, "session_expired"]);
+    expect(server.provider.requests).toEqual({ refreshed: 1, refused: 0 });
+    expect([await rowOf("gil"), await rowOf("hal")]).toEqual([undefined, undefined]);
+    expect(await browser.session()).toMatchObject({ signed_in: false, user: null });
+  });
+
+  test("attack: neither do those that were renewed while the keys were away", async () => {
+    await using provider = await openOidcProvider();
+    const { verifier, keys } = withoutKeys(provider);
+    await using server = await serveOidc(database(), provider, { verifier });
+    const browser = await signedInAs("jan", server.url);
+    provider.setSubject(() => "joy");
+    await makeDue("jan");
+    keys.away = true;
+    expect((await browser.send("GET", "/me")).status).toBe(503);
+    // As soon as it is not due again, they are not renewed first.
+    await database()
+      .orm.update(webSession)
+      .set({ refreshAt: sql`now() + make_interval(hours => 1)` })
+      .where(eq(webSession.userId, "jan"));
+    keys.away = false;
+    const { status, body } = await browser.send("GET", "/me");
+    expect([status, body.code]).toEqual([401, "session_expired"]);
+    expect(await rowOf("jan")).toBeUndefined();
+  });
+
   test("are kept though the keys that check them are away at that moment: the refresh token before them is used up", async () => {
     await using provider = await openOidcProvider();
-    const real = verifierOf(provider);
-    const known = new Set<string>();
-    let away = false;
-    const verifier: TokenVerifier = {
-      ...real,
-      async verify(token) {
-        if (away && !known.has(token)) throw new AppError("identity_provider_unavailable", "No keys.");
-        known.add(token);
-        return real.verify(token);
-      },
-    };
+    const { verifier, keys } = withoutKeys(provider);
     await using server = await serveOidc(database(), provider, { verifier });
     const browser = await signedInAs("kim", server.url);
     expect((await browser.send("GET", "/me")).status).toBe(200);
     await makeDue("kim");
-    away = true;
+    keys.away = true;
     expect((await browser.send("GET", "/me")).status).toBe(503);
-    away = false;
+    keys.away = false;
     expect((await browser.send("GET", "/me")).body.id).toBe("kim");
     expect(provider.requests).toEqual({ refreshed: 2, refused: 0 });
   });
