@@ -35,7 +35,7 @@ export async function startServer(
   stack.add("refused requests", () => refusals.close());
   const reviews = openReviews({ orm: database.orm, sandboxes });
   stack.add("reviews", () => reviews.close());
-  const repositories = openRepositories({ orm: database.orm, config, forges, sandboxes });
+  const repositories = openRepositories({ orm: database.orm, config, forges, sandboxes, logger });
   stack.add("repositories", () => repositories.close());
   if (database.kind === "embedded" && config.auth.mode !== "oidc")
     await exampleRepository(config).catch((error: unknown) => {

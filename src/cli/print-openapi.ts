@@ -21,6 +21,7 @@ export async function printedOpenApi(version: string): Promise<string> {
       orm: unconnectedOrm(),
       config,
       forges,
+      logger,
       sandboxes: { branchesOf: () => Promise.reject(new Error("there are no repositories")) },
     }),
     reviews: openReviews({

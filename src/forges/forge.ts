@@ -13,8 +13,12 @@ export interface Forge {
   /**
    * Repositories that its credential, which there is, may push to, up to 100, the last changed ones first: what people may
    * want to work on. Not all that it may see.
+   * @param onPartFailed hears why a part of them is missing, while the others are listed.
    */
-  listRepositories(signal: AbortSignal): Promise<readonly ListedRepository[]>;
+  listRepositories(
+    signal: AbortSignal,
+    onPartFailed: (error: unknown) => void,
+  ): Promise<readonly ListedRepository[]>;
   /** The newest one from `head` into `base` that is open; else the newest that is not. */
   findPullRequest(
     repository: ForgeRepository,

@@ -61,7 +61,7 @@ export const repositoryModels = {
         host: t.String({ examples: ["github.com"] }),
         reason: t.String({ examples: ["It has not answered in time."] }),
       }),
-      { description: "Hosts whose suggestions are missing" },
+      { description: "Hosts of which all or some suggestions are missing" },
     ),
   }),
   ListBranchesOutput: t.Object({

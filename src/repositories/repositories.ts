@@ -2,6 +2,7 @@ import type { User } from "../auth/claims.ts";
 import type { Config } from "../config/config.ts";
 import type { Orm } from "../db/client.ts";
 import type { Forges } from "../forges/open-forges.ts";
+import type { Logger } from "../observability/logger.ts";
 import { repoRules } from "../sandboxes/git/repo-url.ts";
 import type { SandboxProvider } from "../sandboxes/sandbox.ts";
 import { openBranchLists, type RepositoryBranches } from "./branches.ts";
@@ -28,12 +29,14 @@ export function openRepositories(options: {
   config: Pick<Config, "githubUrl" | "forges" | "auth" | "dataDir" | "localRepositories">;
   forges: Pick<Forges, "all">;
   sandboxes: Pick<SandboxProvider, "branchesOf">;
+  logger: Pick<Logger, "warn">;
   patienceMs?: number;
 }): Repositories {
-  const { orm, config, sandboxes, patienceMs } = options;
+  const { orm, config, sandboxes, logger, patienceMs } = options;
   const rules = repoRules(config);
   const suggestions = openSuggestions({
     forges: options.forges.all,
+    logger,
     ...(patienceMs !== undefined && { patienceMs }),
   });
   const branches = openBranchLists({ orm, rules, sandboxes });

@@ -1,11 +1,13 @@
 import { type Forge, ForgeError, type ForgeFault, type ListedRepository } from "../forges/forge.ts";
 import { type HostedRepository, isNamedRepository } from "../forges/hosts.ts";
+import type { Logger } from "../observability/logger.ts";
+import { messageOf } from "../shared/errors.ts";
 import { TimeoutError, withTimeout } from "../shared/time.ts";
 
 /** What the hosts suggest, each in the order of its own. */
 export interface Suggestions {
   repositories: readonly (HostedRepository & ListedRepository)[];
-  /** Hosts that have not answered, and why, as a sentence that says nothing of the service's credentials. */
+  /** Hosts of which all or some are missing, and why, as a sentence that says nothing of the service's credentials. */
   unavailable: readonly { host: string; reason: string }[];
 }
 
@@ -17,27 +19,46 @@ const KEPT_MS = 5 * 60_000;
 /** After a failure: a page that is opened again does not ask each time. */
 const FAILURE_KEPT_MS = 60_000;
 
-type Answer = { found: readonly ListedRepository[] } | { reason: string };
+interface Answer {
+  found: readonly ListedRepository[];
+  /** Why all or some are missing; undefined: none is. */
+  reason?: string | undefined;
+}
 
 /**
  * Asks the hosts that have a credential for repositories that it may push to, and keeps their answers for some minutes. They
  * are those of the service, not of a user: whoever asks must be somebody who may see all of them.
  * @param options.patienceMs for tests.
  */
-export function openSuggestions(options: { forges: readonly Forge[]; patienceMs?: number }) {
-  const { patienceMs = PATIENCE_MS } = options;
+export function openSuggestions(options: {
+  forges: readonly Forge[];
+  logger: Pick<Logger, "warn">;
+  patienceMs?: number;
+}) {
+  const { logger, patienceMs = PATIENCE_MS } = options;
   const forges = options.forges.filter(({ host }) => host.credential !== undefined);
   const closing = new AbortController();
   const known = new Map<Forge, { answer: Promise<Answer>; until: number }>();
 
   const ask = async (forge: Forge): Promise<Answer> => {
     const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(TIMEOUT_MS)]);
+    const reasonOf = (error: unknown): string => {
+      if (!(error instanceof ForgeError) && !signal.aborted) throw error;
+      if (!closing.signal.aborted)
+        logger.warn("repositories to suggest could not be listed", {
+          host: hostOf(forge),
+          error: messageOf(error),
+        });
+      return error instanceof ForgeError ? REASONS[error.fault] : LATE;
+    };
+    let reason: string | undefined;
     try {
-      return { found: await forge.listRepositories(signal) };
+      const found = await forge.listRepositories(signal, (error) => {
+        reason = `Some repositories are missing. ${reasonOf(error)}`;
+      });
+      return { found, reason };
     } catch (error) {
-      if (error instanceof ForgeError) return { reason: REASONS[error.fault] };
-      if (signal.aborted) return { reason: LATE };
-      throw error;
+      return { found: [], reason: reasonOf(error) };
     }
   };
 
@@ -52,7 +73,7 @@ export function openSuggestions(options: { forges: readonly Forge[]; patienceMs?
       entry.until = Date.now() + ms;
     };
     answer.then(
-      (one) => keepFor("found" in one ? KEPT_MS : FAILURE_KEPT_MS),
+      (one) => keepFor(one.reason === undefined ? KEPT_MS : FAILURE_KEPT_MS),
       () => keepFor(0),
     );
     return answer;
@@ -68,11 +89,11 @@ export function openSuggestions(options: { forges: readonly Forge[]; patienceMs?
         }),
       );
       return {
-        repositories: answers.flatMap(({ forge: { host }, ...answer }) =>
-          "found" in answer ? answer.found.map((one) => ({ ...one, host })).filter(isNamedRepository) : [],
+        repositories: answers.flatMap(({ forge: { host }, found }) =>
+          found.map((one) => ({ ...one, host })).filter(isNamedRepository),
         ),
-        unavailable: answers.flatMap(({ forge, ...answer }) =>
-          "reason" in answer ? [{ host: new URL(forge.host.url).host, reason: answer.reason }] : [],
+        unavailable: answers.flatMap(({ forge, reason }) =>
+          reason === undefined ? [] : [{ host: hostOf(forge), reason }],
         ),
       };
     },
@@ -82,9 +103,11 @@ export function openSuggestions(options: { forges: readonly Forge[]; patienceMs?
 }
 
 function late(error: unknown): Answer {
-  if (error instanceof TimeoutError) return { reason: LATE };
+  if (error instanceof TimeoutError) return { found: [], reason: LATE };
   throw error;
 }
+
+const hostOf = ({ host }: Forge): string => new URL(host.url).host;
 
 const LATE = "It has not answered in time.";
 /** The messages of errors quote the host and name settings, which are the operator's. */

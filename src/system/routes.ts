@@ -60,7 +60,10 @@ export function systemRoutes(options: {
             session_id: sessionId,
           })),
         };
-        return isUnchanged(context, weakEtag(reply)) ? status(304, undefined) : reply;
+        // The uptime alone is no change: with it, no answer would be the same as the one before.
+        const { uptime_seconds: _, ...lasting } = process;
+        const etag = weakEtag({ ...reply, here: lasting });
+        return isUnchanged(context, etag) ? status(304, undefined) : reply;
       },
       {
         detail: securedOperation("System")(

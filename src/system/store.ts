@@ -49,7 +49,7 @@ export function listRuns(orm: Orm) {
     })
     .from(prompt)
     .where(sql`${prompt.status} = 'Running'`)
-    .orderBy(prompt.leaseExpiresAt)
+    .orderBy(prompt.leaseExpiresAt, prompt.id)
     .limit(MAX_RUNS);
 }
 

@@ -3,6 +3,7 @@ import { eq, inArray } from "drizzle-orm";
 import { sealAudit } from "../../src/audit/seal-store.ts";
 import { auditEvent } from "../../src/db/safety-tables.ts";
 import { deadLetter, prompt } from "../../src/db/tables.ts";
+import { actOnDeadLetters } from "../../src/dead-letters/bulk-store.ts";
 import { senderOf } from "../harness/app.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import { seedPrompt } from "../harness/seed.ts";
@@ -67,6 +68,55 @@ describeEachDatabase("dead letters in bulk", (database) => {
     expect(again).toMatchObject([{ success: true }, { success: false, code: "dead_letter_closed" }]);
     expect(await actsOn(one.id)).toEqual(["cleo dead_letter.retry"]);
     expect(await actsOn(two.id)).toEqual(["cleo dead_letter.abandon"]);
+  });
+
+  test("an admin acts on entries of others, as themselves", async () => {
+    const [one, two, three] = [await dead("eve"), await dead("finn"), await dead("finn")];
+    for (const [action, { id }] of [
+      ["resolve", one],
+      ["abandon", two],
+      ["retry", three],
+    ] as const) {
+      const { results } = (await bulk("admin", { action, ids: [id], resolution_notes: "By hand" })).body;
+      expect(results).toMatchObject([{ id, success: true }]);
+      expect(await actsOn(id)).toEqual([`admin dead_letter.${action}`]);
+    }
+    const all = await rows([one.id, two.id, three.id]);
+    expect(new Map(all.map(({ id, status }) => [id, status]))).toEqual(
+      new Map([
+        [one.id, "Resolved"],
+        [two.id, "Abandoned"],
+        [three.id, "Resolved"],
+      ]),
+    );
+    // Of a retry, too: its notes are those of the request.
+    for (const row of all) expect(row).toMatchObject({ resolvedBy: "admin", resolutionNotes: "By hand" });
+    const [seen] = await database()
+      .orm.select()
+      .from(auditEvent)
+      .where(eq(auditEvent.target, `dead_letter:${two.id}`));
+    expect(seen?.detail).toEqual({ owner: "finn", as: "admin" });
+  });
+
+  test("an error that is none of the entry's ends it: the first ones are done, and it is told", async () => {
+    const entries = [await dead("gus"), await dead("gus"), await dead("gus")];
+    const ids = entries.map(({ id }) => id);
+    const { orm } = database();
+    let transactions = 0;
+    const breaking = new Proxy(orm, {
+      get(target, name, receiver) {
+        if (name === "transaction" && ++transactions === 2)
+          return () => Promise.reject(new Error("the database is gone"));
+        return Reflect.get(target, name, receiver);
+      },
+    });
+    const wanted = { viewer: { userId: "gus", admin: false }, action: "resolve", ids, notes: null } as const;
+    await expect(actOnDeadLetters(breaking, wanted)).rejects.toThrow("the database is gone");
+    expect((await rows(ids)).filter(({ status }) => status === "Resolved").map(({ id }) => id)).toEqual([
+      ids[0] ?? "",
+    ]);
+    const again = await actOnDeadLetters(orm, wanted);
+    expect(again.map(({ success }) => success)).toEqual([false, true, true]);
   });
 
   test("takes 1 to 100 different ids, and a known action", async () => {

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import type { ForgeHost } from "../../src/config/forge-hosts.ts";
+import { ForgeError } from "../../src/forges/forge.ts";
 import { openForges } from "../../src/forges/open-forges.ts";
 import { giteaDescription } from "../harness/gitea-description.ts";
 import { startGiteaStandIn } from "../harness/gitea-stand-in.ts";
@@ -18,9 +19,12 @@ afterEach(async () => {
 });
 
 const { signal } = new AbortController();
-const list = async (host: ForgeHost) => {
+const noFailure = (error: unknown) => {
+  throw error;
+};
+const list = async (host: ForgeHost, onPartFailed: (error: unknown) => void = noFailure) => {
   const [forge] = openForges([host]).all;
-  return (await forge?.listRepositories(signal))?.map(
+  return (await forge?.listRepositories(signal, onPartFailed))?.map(
     ({ path, defaultBranch }) => `${path} ${defaultBranch}`,
   );
 };
@@ -55,11 +59,35 @@ describe("GitHub lists", () => {
     expect(github.tokens.map((one) => one.permissions)).toEqual([{ metadata: "read" }, { metadata: "read" }]);
   });
 
+  test("where an installation of an app fails, those of the others, and tells why", async () => {
+    const { github } = await startGithub();
+    github.addRepository("globex/app");
+    const permissions = { metadata: "read", contents: "write" };
+    const app = github.addApp({
+      installations: [
+        { id: 7, repositories: ["acme/shop"], permissions, suspended: false },
+        { id: 8, repositories: ["globex/app"], permissions, suspended: false },
+      ],
+    });
+    const mint = (id: number) => new RegExp(`^POST /app/installations/${id}/access_tokens$`);
+    github.once(mint(7), refusal(404, "Not Found"));
+    const failures: unknown[] = [];
+    expect(await list(github.host(app), (error) => failures.push(error))).toEqual(["globex/app main"]);
+    expect(failures).toEqual([expect.any(ForgeError)]);
+    expect(failures).toMatchObject([
+      { fault: "missing", message: expect.stringContaining("The installation 7 of the GitHub App") },
+    ]);
+    for (const id of [7, 8]) github.once(mint(id), refusal(404, "Not Found"));
+    expect((await faultOf(list(github.host(app)))).fault).toBe("missing");
+  });
+
   test("nothing with a credential that it does not accept", async () => {
     const { github } = await startGithub();
     const forge = openForges([github.host(github.addToken())]).all[0];
     github.once(/^GET \/user\/repos$/, refusal(401, "Bad credentials"));
-    expect((await faultOf(forge?.listRepositories(signal) ?? Promise.resolve())).fault).toBe("unauthorised");
+    expect((await faultOf(forge?.listRepositories(signal, noFailure) ?? Promise.resolve())).fault).toBe(
+      "unauthorised",
+    );
   });
 });
 
@@ -95,7 +123,7 @@ test("a repository without a name that could be one, and a page without end, are
   const gitea = await startGiteaStandIn({ token: TOKEN });
   running.push(gitea);
   const forge = openForges([hostOf("gitea", gitea)]).all[0];
-  const listed = () => faultOf(forge?.listRepositories(signal) ?? Promise.resolve());
+  const listed = () => faultOf(forge?.listRepositories(signal, noFailure) ?? Promise.resolve());
   gitea.intrude(() => Response.json([{ full_name: "", updated_at: day(1) }]));
   expect((await listed()).fault).toBe("unavailable");
   gitea.intrude(() => Response.json(Array(101).fill({ full_name: "a/b", updated_at: day(1) })));

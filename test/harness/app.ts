@@ -43,6 +43,7 @@ export const noRepositories = ({ orm }: Pick<Database, "orm">, config: Config) =
     orm,
     config,
     forges: openForges([]),
+    logger: createLogger({ level: "silent" }),
     sandboxes: { branchesOf: () => Promise.reject(new RepositoryError("There are no repositories here.")) },
   });
 

@@ -123,7 +123,9 @@ describeEachDatabase("GET /repositories/branches", (database) => {
     // More than are asked at once.
     const slow = Array.from({ length: 5 }, (_, index) => lists.find("mallory", `owner/slow${index}`));
     for (const one of slow) one.catch(() => undefined);
-    expect(await lists.find("alice", "owner/shop")).toMatchObject({ branches: [] });
+    // Before any of them is given up.
+    const first = await Promise.race([lists.find("alice", "owner/shop"), ...slow]);
+    expect(first).toMatchObject({ branches: [] });
     for (const one of slow)
       await expect(one).rejects.toMatchObject({
         code: "repository_unavailable",

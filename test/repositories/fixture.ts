@@ -3,6 +3,7 @@ import type { ForgeHost } from "../../src/config/forge-hosts.ts";
 import type { Database } from "../../src/db/client.ts";
 import { session } from "../../src/db/tables.ts";
 import type { Forge, ListedRepository } from "../../src/forges/forge.ts";
+import { createLogger } from "../../src/observability/logger.ts";
 import { openRepositories } from "../../src/repositories/repositories.ts";
 import type { BranchList } from "../../src/sandboxes/sandbox.ts";
 import { Secret } from "../../src/shared/secret.ts";
@@ -17,7 +18,9 @@ export function listingForge(
     ...{ kind: "github", url, apiUrl: url, setting: "FORGES" },
     credential: list && { kind: "token", token: new Secret("secret-token") },
   };
-  return { host, listRepositories: list ?? (() => Promise.reject(new Error("it was asked"))) } as Forge;
+  const listRepositories: Forge["listRepositories"] =
+    list ?? (() => Promise.reject(new Error("it was asked")));
+  return { host, listRepositories } as Forge;
 }
 
 /** The API with these hosts, whose repositories have these branches. */
@@ -37,6 +40,7 @@ export function repositoriesApp(
     orm: database.orm,
     config,
     forges: { all: forges },
+    logger: createLogger({ level: "silent" }),
     sandboxes: {
       branchesOf: async ({ repo }, signal) =>
         options.branches?.(repo, signal) ?? { defaultBranch: null, names: [] },

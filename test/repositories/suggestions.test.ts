@@ -1,10 +1,12 @@
 import { expect, setSystemTime, test } from "bun:test";
-import { ForgeError } from "../../src/forges/forge.ts";
+import { type Forge, ForgeError } from "../../src/forges/forge.ts";
+import { createLogger } from "../../src/observability/logger.ts";
 import { openSuggestions } from "../../src/repositories/suggestions.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import { listingForge, repositoriesApp } from "./fixture.ts";
 
 const HOST = "https://forge.example";
+const SILENT = { logger: createLogger({ level: "silent" }) };
 const one = { path: "owner/private", defaultBranch: "main" };
 
 describeEachDatabase("whom hosts' suggestions are shown to", (database) => {
@@ -45,7 +47,7 @@ describeEachDatabase("whom hosts' suggestions are shown to", (database) => {
 });
 
 test("hosts without a credential are not asked", async () => {
-  const suggestions = openSuggestions({ forges: [listingForge(HOST, undefined)] });
+  const suggestions = openSuggestions({ ...SILENT, forges: [listingForge(HOST, undefined)] });
   expect(await suggestions.find()).toEqual({ repositories: [], unavailable: [] });
 });
 
@@ -55,7 +57,7 @@ test("what was found is kept, and asked for once however many want it", async ()
     asked += 1;
     return [one];
   });
-  const suggestions = openSuggestions({ forges: [forge] });
+  const suggestions = openSuggestions({ ...SILENT, forges: [forge] });
   await Promise.all([suggestions.find(), suggestions.find()]);
   expect((await suggestions.find()).repositories).toHaveLength(1);
   expect(asked).toBe(1);
@@ -70,7 +72,7 @@ test.each([
     asked += 1;
     return answer();
   });
-  const suggestions = openSuggestions({ forges: [forge] });
+  const suggestions = openSuggestions({ ...SILENT, forges: [forge] });
   const begin = Date.now();
   try {
     for (const [after, times] of [
@@ -94,17 +96,50 @@ test("a host that fails leaves out its own, and the reason says nothing of the s
     ),
     listingForge(HOST, async () => [one]),
   ];
-  const found = await openSuggestions({ forges }).find();
+  const found = await openSuggestions({ ...SILENT, forges }).find();
   expect(found.repositories).toMatchObject([{ path: "owner/private" }]);
   expect(found.unavailable).toEqual([
     { host: "away.example", reason: "It does not accept the service's credential." },
   ]);
 });
 
+test("where a part fails, the others are suggested, why is told, and it is asked for again as after a failure", async () => {
+  let asked = 0;
+  const forge: Forge = {
+    ...listingForge(HOST, async () => []),
+    async listRepositories(_, onPartFailed) {
+      asked += 1;
+      onPartFailed(new ForgeError("forbidden", "installation 8 is suspended"));
+      return [one];
+    },
+  };
+  const logged: unknown[] = [];
+  const logger = { warn: (_: string, fields?: object) => void logged.push(fields) };
+  const suggestions = openSuggestions({ forges: [forge], logger });
+  const begin = Date.now();
+  try {
+    setSystemTime(begin);
+    const found = await suggestions.find();
+    expect(found.repositories).toMatchObject([{ path: "owner/private" }]);
+    expect(found.unavailable).toEqual([
+      {
+        host: "forge.example",
+        reason: "Some repositories are missing. The service's credential may not list repositories.",
+      },
+    ]);
+    expect(logged).toEqual([{ host: "forge.example", error: "installation 8 is suspended" }]);
+    setSystemTime(begin + 61_000);
+    await suggestions.find();
+    expect(asked).toBe(2);
+  } finally {
+    setSystemTime();
+  }
+});
+
 test("a host that is slow is not waited for, and its answer is there for a later request", async () => {
   const answer = Promise.withResolvers<readonly (typeof one)[]>();
   const slow = listingForge(HOST, () => answer.promise);
-  const suggestions = openSuggestions({ forges: [slow], patienceMs: 5 });
+  const suggestions = openSuggestions({ ...SILENT, forges: [slow], patienceMs: 5 });
   expect(await suggestions.find()).toEqual({
     repositories: [],
     unavailable: [{ host: "forge.example", reason: "It has not answered in time." }],
@@ -121,7 +156,7 @@ test("the service's end ends what it asks", async () => {
         signal.addEventListener("abort", () => reject(signal.reason), { once: true }),
       ),
   );
-  const suggestions = openSuggestions({ forges: [slow] });
+  const suggestions = openSuggestions({ ...SILENT, forges: [slow] });
   const found = suggestions.find();
   suggestions.close();
   expect((await found).unavailable).toHaveLength(1);

@@ -15,7 +15,10 @@ const away = () => Promise.reject(new RepositoryError("The host is away.", undef
 const never = () => new Promise<never>(() => undefined);
 
 /** @param stored the work's commit in the store, if there is any. */
-function finder(fetch: () => Promise<{ start: string; base: string }>, stored?: string) {
+function finder(
+  fetch: (request: { repo: string }) => Promise<{ start: string; base: string }>,
+  stored?: string,
+) {
   const { read } = emptyRepositories.repositoryFor(ROW);
   return openBranchFinder({
     orm: {} as Orm,
@@ -66,4 +69,14 @@ test("a repository that cannot be read is said to be so", async () => {
   await expect(finder(gone).find(ROW)).rejects.toMatchObject({
     ...{ code: "repository_unreadable", message: "It does not exist." },
   });
+});
+
+test("a host that takes its time keeps only its own user waiting", async () => {
+  const found = finder(({ repo }) =>
+    repo === "owner/slow" ? never() : Promise.resolve({ start: HEAD, base: BASE }),
+  );
+  // More than are fetched at once.
+  for (let index = 0; index < 10; index += 1)
+    found.find({ ...ROW, id: `slow${index}`, userId: "mallory", repo: "owner/slow" }).catch(() => undefined);
+  expect(await found.find(ROW)).toMatchObject({ head: HEAD });
 });

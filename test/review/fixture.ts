@@ -3,12 +3,15 @@ import { prompt, session } from "../../src/db/tables.ts";
 import { openReviews } from "../../src/review/reviews.ts";
 import { makeApp } from "../harness/app.ts";
 import type { TestRepository } from "../harness/repository.ts";
+import { SLOW_TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 
 type Repositories = Parameters<typeof openReviews>[0]["sandboxes"];
 
 /** The API, with repositories of this machine. */
 export function reviewApp(database: Database, sandboxes: { provider: Repositories }) {
-  const reviews = openReviews({ orm: database.orm, sandboxes: sandboxes.provider });
+  // On a busy machine, a fetch takes longer than a request waits for it: these tests wait as long as they may.
+  const patience = { some: SLOW_TEST_TIMEOUT_MS, none: SLOW_TEST_TIMEOUT_MS };
+  const reviews = openReviews({ orm: database.orm, sandboxes: sandboxes.provider, patience });
   const app = makeApp({ database, reviews });
   const get = (path: string, options: { user?: string; headers?: Record<string, string> } = {}) =>
     app.handle(

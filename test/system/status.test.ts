@@ -6,8 +6,8 @@ import { taskHeartbeat } from "../../src/db/service-tables.ts";
 import { prompt, session } from "../../src/db/tables.ts";
 import { DETACHED } from "../../src/lifecycle/end-run.ts";
 import type { SystemStatus } from "../../src/system/model.ts";
-import { listRefusedHosts, listRuns, readQueue } from "../../src/system/store.ts";
-import { ask, makeApp } from "../harness/app.ts";
+import { listRefusedHosts, listRuns, MAX_PROCESSES, MAX_RUNS, readQueue } from "../../src/system/store.ts";
+import { ask, makeApp, noMachine } from "../harness/app.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import { scansOf, scansOfCall } from "../harness/plan.ts";
 import { PROCESS, SANDBOX, seedRun, seedSession } from "../harness/seed.ts";
@@ -101,6 +101,82 @@ describeEachDatabase("GET /system/status", (database) => {
       running: 0,
       oldest_waiting_seconds: null,
     });
+  });
+
+  test("a run that waits with its sandbox is delayed, says for what, and is listed by its lease", async () => {
+    const { orm } = database();
+    const runs = [
+      { run: await seedRun(database()), lease: 30, waitingFor: null },
+      { run: await seedRun(database()), lease: 10, waitingFor: "model" as const },
+      { run: await seedRun(database()), lease: 20, waitingFor: null },
+    ];
+    for (const { run, lease, waitingFor } of runs)
+      await orm
+        .update(prompt)
+        .set({ leaseExpiresAt: ago(-lease), waitingFor })
+        .where(sql`id = ${run.promptId}`);
+    const { queue, runs: listed } = await read();
+    expect(queue).toMatchObject({ waiting: 0, delayed: 1, running: 2 });
+    expect(listed.map((one) => [one.prompt_id, one.waiting_for])).toEqual([
+      [runs[1]?.run.promptId ?? "", "model"],
+      [runs[2]?.run.promptId ?? "", null],
+      [runs[0]?.run.promptId ?? "", null],
+    ]);
+    await clear();
+  });
+
+  test("lists the processes that were seen last and the runs whose leases end first, up to its limits", async () => {
+    const { orm } = database();
+    await orm.execute(sql`
+      insert into task_heartbeat (task, process, host, beaten_at)
+      select 'retention', 'p' || n, 'here', now() - n * interval '1 second'
+      from generate_series(${MAX_PROCESSES + 1}::int, 1, -1) n`);
+    // A row's id begins with its number, so that what is equal is in the order of ids.
+    await orm.execute(sql`
+      with made as (
+        insert into session (id, user_id, repo, target_branch, branch, title)
+        select (lpad(n::text, 8, '0') || '-0000-4000-8000-000000000000')::uuid, 'alice', 'o/n', 'main', 'b' || n, 't'
+        from generate_series(${MAX_RUNS + 2}::int, 1, -1) n returning id)
+      insert into prompt (id, session_id, user_id, seq, data, status, lease_owner, lease_epoch, lease_expires_at)
+      select id, id, 'alice', 1, '{}', 'Running', 'p1', 1,
+        (now() + interval '1 hour' - case when id::text like '%9-0000-%' then interval '1 minute' else interval '0' end)
+      from made`);
+    const { processes, runs } = await read();
+    expect(processes.map((one) => one.process)).toEqual(
+      Array.from({ length: MAX_PROCESSES }, (_, index) => `p${index + 1}`),
+    );
+    const numbers = Array.from({ length: MAX_RUNS + 2 }, (_, index) => index + 1);
+    const first = numbers.filter((n) => n % 10 === 9);
+    expect(runs.map((one) => Number(one.prompt_id.slice(0, 8)))).toEqual(
+      [...first, ...numbers.filter((n) => n % 10 !== 9)].slice(0, MAX_RUNS),
+    );
+    await clear();
+  });
+
+  test("its ETag changes with what it says, but not with the uptime alone", async () => {
+    let uptime = 1;
+    let free = 10;
+    const app = makeApp({
+      database: database(),
+      here: async () => ({ ...(await noMachine()), uptime_seconds: uptime, disk_free_bytes: free }),
+    });
+    const get = (etag?: string) =>
+      ask(
+        app,
+        "admin",
+        "GET",
+        "/system/status",
+        undefined,
+        etag === undefined ? {} : { "if-none-match": etag },
+      );
+    const etag = (await get()).headers.get("etag") ?? "";
+    uptime = 2;
+    expect((await get(etag)).status).toBe(304);
+    free = 11;
+    const changed = await get(etag);
+    expect(changed.status).toBe(200);
+    expect(changed.headers.get("etag")).not.toBe(etag);
+    expect(changed.body.here).toMatchObject({ uptime_seconds: 2, disk_free_bytes: 11 });
   });
 
   test("names refused hosts, each once, with the newest session that asked", async () => {

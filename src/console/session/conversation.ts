@@ -37,7 +37,7 @@ export class Conversation {
   readonly #prompts = new Map<string, PromptRows>();
   /** All messages up to this `seq` are known, but those that were deleted. Undefined: the past has not been read. */
   #last: number | undefined;
-  /** Told by the stream, behind a gap or while reading. */
+  /** Told by the stream while reading. */
   #later: MessageDto[] = [];
   #reading = false;
   #readAgain = false;
@@ -73,12 +73,10 @@ export class Conversation {
     // The stream was opened anew, perhaps by another tab, and may have missed what came before.
     if (event.event === "ready") this.#read();
     if (event.event !== "message" || event.data.session_id !== this.#sessionId) return;
-    if (!this.#reading && this.#last !== undefined && event.data.seq <= this.#last + 1) {
-      this.#accept(event.data);
-      return;
-    }
-    this.#later.push(event.data);
-    this.#read();
+    if (this.#reading) this.#later.push(event.data);
+    else if (this.#isNext(event.data)) this.#accept(event.data);
+    // Told is stored: reading what is missing leads to it, unless it has been deleted since.
+    else this.#read();
   };
 
   /** One reading at a time: another one that is wanted meanwhile follows. */
@@ -97,14 +95,17 @@ export class Conversation {
   }
 
   async #readPast(promptIds: readonly string[], signal: AbortSignal): Promise<void> {
-    let last: number | undefined;
+    const seqs: number[] = [];
     for (const promptId of promptIds.toReversed()) {
-      for await (const message of this.#source.ofPrompt(promptId, signal)) this.#add(message);
-      // What is written later has a higher number, whichever prompt it is for.
-      last ??= this.#prompts.get(promptId)?.last;
+      for await (const message of this.#source.ofPrompt(promptId, signal)) {
+        this.#add(message);
+        seqs.push(message.seq);
+      }
       if (signal.aborted) return;
     }
-    this.#last = last ?? 0;
+    this.#last = endOfFirstRun(seqs);
+    // Of prompts that began since they were listed or read, messages are missing which the stream may have told before.
+    this.#readAgain = true;
   }
 
   async #readAfter(seq: number, signal: AbortSignal): Promise<void> {
@@ -128,14 +129,17 @@ export class Conversation {
     const later = this.#later.sort((a, b) => a.seq - b.seq);
     this.#later = [];
     for (const message of later) {
-      if (this.#last !== undefined && message.seq <= this.#last + 1) this.#accept(message);
-      else this.#later.push(message);
+      if (this.#isNext(message)) this.#accept(message);
+      else this.#readAgain = true;
     }
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#changed();
-    // The one behind the gap is stored by now, so that reading again leads at least to it.
-    if (failure === undefined && (this.#readAgain || this.#later.length > 0)) this.#read();
+    if (failure === undefined && this.#readAgain) this.#read();
+  }
+
+  #isNext(message: MessageDto): boolean {
+    return this.#last !== undefined && message.seq <= this.#last + 1;
   }
 
   #accept(message: MessageDto): void {
@@ -165,4 +169,11 @@ export class Conversation {
       this.#last === undefined ? WHILE_LOADING_MS : FRAME_MS,
     );
   }
+}
+
+/** The highest number that is reached from the lowest one without a gap: the oldest messages may have been deleted. */
+function endOfFirstRun(seqs: number[]): number {
+  seqs.sort((a, b) => a - b);
+  const gap = seqs.findIndex((seq, index) => index > 0 && seq !== (seqs[index - 1] ?? 0) + 1);
+  return (gap === -1 ? seqs.at(-1) : seqs[gap - 1]) ?? 0;
 }

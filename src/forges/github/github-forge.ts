@@ -26,7 +26,7 @@ export function openGithubForge(host: ForgeHost): Forge {
   return {
     host,
     checkCredential: (signal) => checkGithubCredential(host, signal),
-    listRepositories: (signal) => listGithubRepositories(host, signal),
+    listRepositories: (signal, onPartFailed) => listGithubRepositories(host, signal, onPartFailed),
 
     async findPullRequest(repository, { head, base }, signal) {
       const call = await openGithubCall(host, repository, NEEDS.find, signal);

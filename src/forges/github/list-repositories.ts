@@ -22,11 +22,12 @@ const INSTALLATIONS_READ = 5;
 export async function listGithubRepositories(
   host: ForgeHost,
   signal: AbortSignal,
+  onPartFailed: (error: unknown) => void,
 ): Promise<readonly ListedRepository[]> {
   const { credential } = host;
   const found =
     credential?.kind === "app"
-      ? await ofApp(host, credential, signal)
+      ? await ofApp({ host, app: credential }, signal, onPartFailed)
       : await ofUser(host, credential, signal);
   return found
     .filter(({ archived = false, permissions }) => !archived && permissions?.push !== false)
@@ -48,17 +49,20 @@ async function ofUser(
   return checkGithubReply(REPOSITORIES, reply, doing);
 }
 
-/** Those of its first installations. GitHub cannot sort these lists. */
-async function ofApp(host: ForgeHost, app: App, signal: AbortSignal): Promise<readonly Repository[]> {
+/** Those of its first installations, of which one that fails leaves out its own. GitHub cannot sort these lists. */
+async function ofApp(
+  { host, app }: { host: ForgeHost; app: App },
+  signal: AbortSignal,
+  onPartFailed: (error: unknown) => void,
+): Promise<readonly Repository[]> {
   const doing = { host, what: `list the repositories of the GitHub App ${app.appId}` };
-  const onMissing = `The GitHub App ${app.appId} is not there any more.`;
   const ask = await openAsApp({ host, app }, doing, signal);
   const reply = await ask(
     (octokit) => octokit.request("GET /app/installations", { per_page: INSTALLATIONS_READ }),
-    onMissing,
+    `The GitHub App ${app.appId} is not there any more.`,
   );
   const active = checkGithubReply(INSTALLATIONS, reply, doing).filter(({ suspended_at }) => !suspended_at);
-  const lists = await Promise.all(
+  const lists = await Promise.allSettled(
     active.map(async ({ id }) => {
       const made = await ask(
         (octokit) =>
@@ -67,7 +71,7 @@ async function ofApp(host: ForgeHost, app: App, signal: AbortSignal): Promise<re
             // Enough to be told their names.
             permissions: { metadata: "read" },
           }),
-        onMissing,
+        `The installation ${id} of the GitHub App ${app.appId} is not there any more.`,
       );
       const { token } = checkGithubReply(INSTALLATION_TOKEN, made, doing);
       const octokit = openOctokit(host, { token: new Secret(token) }, signal);
@@ -75,7 +79,11 @@ async function ofApp(host: ForgeHost, app: App, signal: AbortSignal): Promise<re
       return checkGithubReply(INSTALLED_REPOSITORIES, await asked(listed, doing, signal), doing).repositories;
     }),
   );
-  return lists
+  const found = lists.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+  const failures = lists.flatMap((one) => (one.status === "rejected" ? [one.reason as unknown] : []));
+  if (found.length === 0 && failures.length > 0) throw failures[0];
+  for (const failure of failures) onPartFailed(failure);
+  return found
     .flat()
     .toSorted((one, other) => (other.pushed_at ?? "").localeCompare(one.pushed_at ?? ""))
     .slice(0, LISTED);

@@ -14,8 +14,8 @@ export const KILL_POLL_MS = 5;
 /** What is read of one environment: a program can have megabytes of it, and there may be hundreds of programs. */
 const ENVIRONMENT_BYTES = 64 * 1024;
 const READERS = 4;
-/** How often an environment is read that seems to be empty, and milliseconds between. */
-const MAX_READS = 10;
+/** How often an environment is read that is not there yet, and milliseconds between: a busy machine leaves it at that. */
+const MAX_READS = 500;
 const READ_AGAIN_MS = 1;
 /** Looks in a row that must find nothing: one misses what is started by a process that ends before it is looked at. */
 const EMPTY_LOOKS = 2;
@@ -33,13 +33,14 @@ export async function processesByMark(marker: Marker): Promise<Map<string, numbe
   let pids = (await readdir("/proc").catch(unlessThere([]))).filter((name) => /^\d+$/.test(name));
   const prefix = `${marker}=`;
   const result = new Map<string, number[]>();
-  /** Those whose environment seems to be empty: while one program replaces another, it does. */
+  /** Those whose environment is not there yet: one program is being replaced by another. */
   let unknown: string[] = [];
   const readOthers = async () => {
     const buffer = Buffer.alloc(ENVIRONMENT_BYTES);
     for (let pid = pids.pop(); pid !== undefined; pid = pids.pop()) {
       const environment = await startOf(`/proc/${pid}/environ`, buffer);
-      if (environment === "" && (await hasProgram(pid))) unknown.push(pid);
+      if (environment === "" && (await hasProgram(pid)) && !(await hasEmptyEnvironment(pid)))
+        unknown.push(pid);
       for (const entry of environment.split("\0").filter((one) => one.startsWith(prefix))) {
         const value = entry.slice(prefix.length);
         result.set(value, [...(result.get(value) ?? []), Number(pid)]);
@@ -49,7 +50,7 @@ export async function processesByMark(marker: Marker): Promise<Map<string, numbe
   for (let reads = 1; ; reads += 1) {
     await Promise.all(Array.from({ length: READERS }, readOthers));
     if (unknown.length === 0 || reads === MAX_READS) return result;
-    // Together: a program may start hundreds that have no environment, and each would hold up a reader.
+    // Together: there may be hundreds, and each would hold up a reader.
     [pids, unknown] = [unknown, []];
     await sleep(READ_AGAIN_MS);
   }
@@ -68,6 +69,17 @@ const hasProgram = (pid: string): Promise<boolean> =>
     () => true,
     () => false,
   );
+
+/** Its bounds, the 50th and 51st field, are the same then; both are 0 while a program is being replaced. */
+async function hasEmptyEnvironment(pid: string): Promise<boolean> {
+  const stat = await readFile(`/proc/${pid}/stat`, "latin1").catch(unlessThere(""));
+  // The name of the program, the second field, may hold anything.
+  const [start, end] = stat
+    .slice(stat.lastIndexOf(")") + 2)
+    .split(" ")
+    .slice(47, 49);
+  return start !== "0" && start === end;
+}
 
 /** The beginning of a file, as far as it fits into the buffer; "" if it may not be read. @throws if it cannot be opened. */
 async function startOf(file: string, buffer: Buffer): Promise<string> {

@@ -1,0 +1,62 @@
+import { expect, test } from "bun:test";
+import type { PromptBackend, UserEvent } from "../../../sdk/src/index.ts";
+import { openFeed } from "../../../src/console/live/feed.ts";
+
+const event = (id: string): UserEvent => ({ event: "ready", id, data: { sessions: 0 } });
+
+/** What happens to the connection: it breaks, the server closes it, or an event comes. */
+type Step = "broken" | "closed" | UserEvent;
+
+/** A tab that reads the stream, and another one that only listens. @returns what each has heard once all steps are done. */
+async function heard(steps: readonly Step[]) {
+  const ended = new AbortController();
+  const done = Promise.withResolvers<void>();
+  const userId = crypto.randomUUID();
+  const events = {
+    async *all({ onReconnect }: { onReconnect(error: unknown): void }) {
+      for (const step of steps)
+        if (step === "broken") onReconnect(new Error("gone"));
+        else if (step === "closed") onReconnect(undefined);
+        else yield step;
+      done.resolve();
+      await new Promise((resolve) => ended.signal.addEventListener("abort", resolve, { once: true }));
+    },
+  };
+  const tab = (after: Promise<void>) => {
+    const log: string[] = [];
+    openFeed({
+      ...{ client: { events } as unknown as PromptBackend, userId, after, signal: ended.signal },
+      handlers: {
+        onEvent: ({ id }) => void log.push(id ?? ""),
+        onBack: () => void log.push("back"),
+        onEnd: () => void log.push("end"),
+      },
+    });
+    return log;
+  };
+  // Without locks, each tab would read for itself.
+  const other = tab(new Promise(() => undefined));
+  const reader = tab(Promise.resolve());
+  const last = new BroadcastChannel(`prompt-backend:${userId}`);
+  const told = new Promise<void>((resolve) => {
+    last.onmessage = ({ data }: MessageEvent<{ event?: UserEvent }>) => {
+      if (data.event?.id === "last") resolve();
+    };
+  });
+  await Promise.all([done.promise, told]);
+  last.close();
+  ended.abort();
+  return { reader, other };
+}
+
+test("a connection that was lost is back with the next event, which every tab hears once", async () => {
+  const log = ["1", "back", "2", "3", "back", "last"];
+  const steps = [event("1"), "broken", "broken", event("2"), event("3"), "broken", "closed", event("last")];
+  expect(await heard(steps as Step[])).toEqual({ reader: log, other: log });
+});
+
+test("a stream that the server has closed in its time was not lost", async () => {
+  const log = ["1", "2", "last"];
+  const steps = ["closed", event("1"), "closed", event("2"), event("last")];
+  expect(await heard(steps as Step[])).toEqual({ reader: log, other: log });
+});
