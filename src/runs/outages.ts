@@ -85,7 +85,8 @@ export function triedText({ since, tries }: OutageSeries, now: Date, next: Date)
 export function givenUpText({ since, tries }: OutageSeries, now: Date): string {
   const minutes = Math.round((now.getTime() - Date.parse(since)) / 60_000);
   const span = minutes < 120 ? `${minutes} minutes` : `${Math.round(minutes / 60)} hours`;
-  return `It was tried ${tries} times in ${span} (RETRY_TRANSIENT_HOURS).`;
+  const times = tries === 1 ? "once" : `${tries} times in ${span}`;
+  return `It was tried ${times} (RETRY_TRANSIENT_HOURS).`;
 }
 
 /** The time of day, with the date if that is not today's. */

@@ -11,7 +11,7 @@ const TOKEN = "token-of-the-forge-0123456789";
 export type ForgeConsole = Awaited<ReturnType<typeof openForgeConsole>>;
 
 /**
- * The console of a service that has a git host with one repository, `owner/project`, and its API. Close it in afterAll.
+ * The console of a service that has a git host with one repository and its API. Close it in afterAll.
  * @param options.agent a script of sh, which gets the prompt as its input.
  */
 export async function openForgeConsole(options: {
@@ -19,13 +19,15 @@ export async function openForgeConsole(options: {
   agent: string;
   env?: Record<string, string>;
   args?: string[];
+  /** Of the repository at its host. */
+  path?: string;
 }) {
-  const { files, agent, env, args } = options;
+  const { files, agent, env, args, path = "owner/project" } = options;
   const folder = await mkdtemp(join(tmpdir(), "pb-console-forge-"));
   const source = await makeRepository({ files });
   const gitea = await startGiteaStandIn({ token: TOKEN });
   const host = await startForgeHost({
-    ...{ api: gitea.url, path: "owner/project", root: join(folder, "host"), source: source.path },
+    ...{ api: gitea.url, path, root: join(folder, "host"), source: source.path },
     passwords: () => [TOKEN],
   });
   const on = await openConsole({

@@ -48,33 +48,31 @@ export function DecideDialog(options: {
         </Button>
       }
     >
-      <div className="failed-dialog">
-        <p>{happens}</p>
-        <p>
-          <strong>This cannot be undone.</strong> Who did it, when and the notes are kept with the entry.
-        </p>
-        <div className="field">
-          <label htmlFor={notesId}>Notes</label>
-          <textarea
-            id={notesId}
-            className="input"
-            rows={3}
-            maxLength={MAX_NOTES}
-            value={notes}
-            aria-describedby={`${notesId}-hint`}
-            onChange={(event) => setNotes(event.target.value)}
-            onKeyDown={(event) => {
-              if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) start();
-            }}
-          />
-          <span id={`${notesId}-hint`} className="hint">
-            Optional: the reason. Ctrl Enter goes on.
-          </span>
-        </div>
-        <p role="status" className="muted">
-          {work.isPending && entries.length > 1 ? `${through} of ${entries.length} done …` : ""}
-        </p>
+      <p>{happens}</p>
+      <p>
+        <strong>This cannot be undone.</strong> Who did it, when and the notes are kept with the entry.
+      </p>
+      <div className="field">
+        <label htmlFor={notesId}>Notes</label>
+        <textarea
+          id={notesId}
+          className="input"
+          rows={3}
+          maxLength={MAX_NOTES}
+          value={notes}
+          aria-describedby={`${notesId}-hint`}
+          onChange={(event) => setNotes(event.target.value)}
+          onKeyDown={(event) => {
+            if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) start();
+          }}
+        />
+        <span id={`${notesId}-hint`} className="hint">
+          Optional: the reason. Ctrl Enter goes on.
+        </span>
       </div>
+      <p role="status" className="muted">
+        {work.isPending && entries.length > 1 ? `${through} of ${entries.length} done …` : ""}
+      </p>
     </Dialog>
   );
 }

@@ -31,10 +31,10 @@ export function FirstRun() {
     <section className="first-run" aria-label="No agent yet">
       <div>
         <h2>No agent yet: the built-in demo answers</h2>
-        <p>{me.agent.reason ?? "AGENT is set to demo."} Two lines in the terminal change that:</p>
+        <p>{me.agent.reason}. Two lines in the terminal change that, once the service is started again:</p>
         <pre>
           {"npm install -g @anthropic-ai/claude-code\n"}
-          {"ANTHROPIC_API_KEY=sk-ant-… npm start"}
+          {"export AGENT=claude ANTHROPIC_API_KEY=sk-ant-…"}
         </pre>
       </div>
       <Button look="primary" busy={demo.isPending} onClick={() => demo.mutate()}>

@@ -1,4 +1,5 @@
 import type { SessionDto } from "../../../sdk/src/index.ts";
+import { waitText } from "../ui/waiting.ts";
 
 /** What a session wants from its user; in the order of the inbox. */
 const GROUPS = ["review", "failed", "running", "waiting", "done"] as const;
@@ -35,7 +36,7 @@ export function stateOf(session: SessionDto): string {
     case "running":
       return "Running";
     case "waiting":
-      return session.waitingFor === null ? "Queued" : `Waiting for ${session.waitingFor}`;
+      return session.waitingFor === null ? "Queued" : `Waiting for ${waitText(session.waitingFor)}`;
     default:
       return session.inboxStatus === "Cancelled" ? "Cancelled" : "Ready for review";
   }

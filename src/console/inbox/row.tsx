@@ -1,11 +1,9 @@
 import { memo, type Ref } from "react";
 import type { SessionDto } from "../../../sdk/src/index.ts";
 import { Icon } from "../shell/icons.tsx";
+import { repoName } from "../ui/repo-name.ts";
 import { Time } from "../ui/time.tsx";
 import { groupOf, stateOf, TONES } from "./groups.ts";
-
-/** A repository as people know it: without scheme and `.git`. */
-const repoName = (repo: string): string => repo.replace(/^[a-z+]+:\/\/([^/@]*@)?/i, "").replace(/\.git$/, "");
 
 /** One session of the list. */
 export const Row = memo(function Row(options: {
@@ -38,7 +36,9 @@ export const Row = memo(function Row(options: {
         {session.title}
       </a>
       <span className="inbox-place">
-        <span className="inbox-repo">{repoName(session.repo)}</span>
+        <span className="inbox-repo" title={session.repo}>
+          {repoName(session.repo)}
+        </span>
         <span className="inbox-branch mono">{session.branch}</span>
         {session.waitingReason !== null && <span className="inbox-why">{session.waitingReason}</span>}
       </span>

@@ -46,7 +46,6 @@ export default function ForkDialog(options: {
     >
       <form
         id={id}
-        className="fork-form"
         onSubmit={(event) => {
           event.preventDefault();
           if (!busy && title.trim() !== "") void fork();

@@ -10,6 +10,7 @@ import { Icon } from "../shell/icons.tsx";
 import { useKeys } from "../shell/keys.ts";
 import { Button } from "../ui/button.tsx";
 import { complain } from "../ui/notify.ts";
+import { repoName } from "../ui/repo-name.ts";
 import { Time } from "../ui/time.tsx";
 import { Details } from "./details.tsx";
 import { usageOf, usageWords } from "./figures.ts";
@@ -31,7 +32,7 @@ export function Header(options: { session: SessionDto; prompts: readonly PromptD
       <div className="session-line session-facts">
         <span className="session-place">
           <Icon name="branch" />
-          <span title={session.repo}>{session.repo}</span>
+          <span title={session.repo}>{repoName(session.repo)}</span>
           <span className="muted">·</span>
           <code title={session.branch}>{session.branch}</code>
         </span>

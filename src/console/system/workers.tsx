@@ -1,5 +1,6 @@
 import type { SystemStatusOutput } from "../../../sdk/src/index.ts";
 import { Time } from "../ui/time.tsx";
+import { waitText } from "../ui/waiting.ts";
 import { OwnSession } from "./own-session.tsx";
 
 /** The processes that run tasks, with the prompts that they run; and the prompts that no process runs. */
@@ -62,7 +63,7 @@ function Runs({ runs }: { runs: SystemStatusOutput["runs"] }) {
                 , started <Time at={at} />
               </>
             )}
-            {waiting !== null && `, waits for ${waiting}`}
+            {waiting !== null && `, waits for ${waitText(waiting)}`}
           </span>
         </li>
       ))}

@@ -4,6 +4,7 @@ import { client } from "../../api.ts";
 import { Button } from "../../ui/button.tsx";
 import { complain } from "../../ui/notify.ts";
 import { duration, Time } from "../../ui/time.tsx";
+import { waitText } from "../../ui/waiting.ts";
 import { figuresOf } from "../figures.ts";
 import { PromptActions } from "../prompt-actions.ts";
 
@@ -63,7 +64,9 @@ function Waiting({ prompt }: { prompt: PromptDto }) {
       <span className="badge" data-tone="warn">
         Waiting
       </span>
-      <p>{prompt.waiting_reason ?? `It waits for ${prompt.waiting_for}.`}</p>
+      <p>
+        {prompt.waiting_reason ?? (prompt.waiting_for && `It waits for ${waitText(prompt.waiting_for)}.`)}
+      </p>
       {prompt.next_attempt_at && (
         <span className="muted">
           Next attempt <Time at={prompt.next_attempt_at} />
