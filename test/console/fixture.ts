@@ -128,14 +128,18 @@ export async function inspect(page: Page, name: string): Promise<string[]> {
           problems.push(`${name} ${size} ${colorScheme}: ${id}: ${html.slice(0, 200)} ${failureSummary}`);
       if (SCREENSHOTS) await page.screenshot({ path: `${SCREENSHOTS}/${name}-${size}-${colorScheme}.png` });
     }
-  await page.emulateMedia({ colorScheme: null });
-  for (const viewport of [SIZES.wide, SIZES.phone, NARROWEST]) {
-    await page.setViewportSize(viewport);
-    const excess = await page.evaluate<number>(
-      "document.documentElement.scrollWidth - document.documentElement.clientWidth",
-    );
-    if (excess > 0) problems.push(`${name}: ${excess} px wider than a screen of ${viewport.width} px`);
+  for (const colorScheme of THEMES) {
+    await page.emulateMedia({ colorScheme });
+    for (const viewport of [SIZES.wide, SIZES.phone, NARROWEST]) {
+      await page.setViewportSize(viewport);
+      const excess = await page.evaluate<number>(
+        "document.documentElement.scrollWidth - document.documentElement.clientWidth",
+      );
+      if (excess > 0)
+        problems.push(`${name} ${colorScheme}: ${excess} px wider than a screen of ${viewport.width} px`);
+    }
   }
+  await page.emulateMedia({ colorScheme: null });
   await page.setViewportSize(before);
   return problems;
 }

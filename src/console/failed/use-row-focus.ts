@@ -1,5 +1,6 @@
 import { type RefObject, useEffect, useRef } from "react";
 import type { DlqDto } from "../../../sdk/src/index.ts";
+import { toPage } from "../ui/take-focus.ts";
 
 const ROW = "[data-entry]";
 
@@ -25,7 +26,7 @@ export function useRowFocus(list: RefObject<HTMLElement | null>, shown: readonly
     const next = shown[Math.min(place.current, shown.length - 1)];
     place.current = undefined;
     if (next) focus(next.id);
-    else document.getElementById("main")?.focus();
+    else toPage();
   });
 
   return {

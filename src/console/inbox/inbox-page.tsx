@@ -6,6 +6,7 @@ import { useKeys } from "../shell/keys.ts";
 import { Empty } from "../ui/empty.tsx";
 import { Loading } from "../ui/loading.tsx";
 import { Problem } from "../ui/problem.tsx";
+import { toPage } from "../ui/take-focus.ts";
 import { FirstRun } from "./first-run.tsx";
 import { GROUP_TITLES, inboxOf, SHOWS, type Show } from "./groups.ts";
 import { List } from "./list.tsx";
@@ -64,7 +65,7 @@ export function InboxPage() {
             if (event.key !== "Escape" && event.key !== "Enter") return;
             event.preventDefault();
             if (event.key === "Escape" && q !== "") setSearch({ q: "" });
-            else event.currentTarget.blur();
+            else toPage();
           }}
         />
       </div>

@@ -1,6 +1,6 @@
 import { useId, useState } from "react";
 import { Button } from "../ui/button.tsx";
-import { takeFocus } from "../ui/take-focus.ts";
+import { takeFocus, useReturnFocus } from "../ui/take-focus.ts";
 
 const MAX_TEXT = 10_000;
 
@@ -12,11 +12,14 @@ export function CommentForm(options: {
   onSave: () => Promise<void>;
   onCancel: () => void;
   action: string;
+  /** Its user has just asked for it; what was kept over a reload does not take the focus. */
+  asked: boolean;
 }) {
-  const { label, text, onText, onSave, onCancel, action } = options;
+  const { label, text, onText, onSave, onCancel, action, asked } = options;
   const [busy, setBusy] = useState(false);
-  const [isNew] = useState(text === "");
+  const [isNew] = useState(asked);
   const id = useId();
+  const form = useReturnFocus<HTMLFormElement>();
   const save = async () => {
     if (busy || text.trim() === "") return;
     setBusy(true);
@@ -25,6 +28,7 @@ export function CommentForm(options: {
   };
   return (
     <form
+      ref={form}
       className="comment-form"
       onSubmit={(event) => {
         event.preventDefault();

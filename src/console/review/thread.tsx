@@ -40,6 +40,7 @@ export function DraftView({ draft }: { draft: Draft }) {
     <CommentForm
       label={`Comment on ${describeLines(draft)}`}
       action="Comment"
+      asked={text === ""}
       text={text}
       onText={(next) => changeDraft(draft.id, next)}
       onCancel={() => dropDraft(draft.id)}
@@ -102,6 +103,7 @@ export function CommentView({ comment }: { comment: CommentDto }) {
       <CommentForm
         label="Change the comment"
         action="Save"
+        asked
         text={edited}
         onText={setEdited}
         onCancel={() => setEdited(undefined)}

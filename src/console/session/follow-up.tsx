@@ -4,6 +4,7 @@ import { useKeys } from "../shell/keys.ts";
 import { Button } from "../ui/button.tsx";
 import { complain } from "../ui/notify.ts";
 import { useStored } from "../ui/stored.ts";
+import { toPage } from "../ui/take-focus.ts";
 
 /** The box for the next prompt. What is written in it survives a reload, until it was sent. */
 export function FollowUp(options: { sessionId: string; busy: boolean; onSent: () => Promise<void> }) {
@@ -54,7 +55,7 @@ export function FollowUp(options: { sessionId: string; busy: boolean; onSent: ()
             event.preventDefault();
             void send();
           }
-          if (event.key === "Escape") box?.blur();
+          if (event.key === "Escape") toPage();
         }}
       />
       <Button look="primary" type="submit" busy={sending} disabled={draft.trim() === ""} title="Ctrl Enter">

@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { useRef, useState } from "react";
 import type { SessionDto } from "../../../sdk/src/index.ts";
 import { client } from "../api.ts";
 import { useExpectation } from "../live/live.tsx";
@@ -9,10 +9,20 @@ import { takeFocus } from "../ui/take-focus.ts";
 export function Title({ session }: { session: SessionDto }) {
   const expect = useExpectation();
   const [draft, setDraft] = useState<string>();
+  /** Whether a key ended the renaming: the button has the keyboard again. */
+  const byKey = useRef(false);
   if (draft === undefined)
     return (
       <h1 className="session-title">
-        <button type="button" title="Rename" onClick={() => setDraft(session.title)}>
+        <button
+          type="button"
+          title="Rename"
+          ref={byKey.current ? takeFocus : undefined}
+          onClick={() => {
+            byKey.current = false;
+            setDraft(session.title);
+          }}
+        >
           {session.title}
           <span className="visually-hidden">, rename</span>
         </button>
@@ -40,10 +50,15 @@ export function Title({ session }: { session: SessionDto }) {
         ref={takeFocus}
         value={draft}
         onChange={(event) => setDraft(event.target.value)}
-        onBlur={save}
+        // What a key has ended goes away, and that is a blur, too: after Escape nothing is saved.
+        onBlur={() => !byKey.current && void save()}
         onKeyDown={(event) => {
+          if (event.key !== "Enter" && event.key !== "Escape") return;
+          // Else Enter would press the button, which has the focus by then.
+          event.preventDefault();
+          byKey.current = true;
           if (event.key === "Enter") void save();
-          if (event.key === "Escape") setDraft(undefined);
+          else setDraft(undefined);
         }}
       />
     </h1>

@@ -4,7 +4,11 @@ import { useEffect, useRef } from "react";
 export type Keys = Readonly<Record<string, (event: KeyboardEvent) => void>>;
 
 /** Where a key is text, or belongs to a component. */
-const TYPING = "input, textarea, select, [contenteditable], [role=dialog], [role=menu], [role=listbox]";
+const TYPING =
+  "input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable], [role=dialog], [role=menu], [role=listbox]";
+
+/** What Enter presses. */
+const PRESSED = "a[href], button, summary";
 
 /**
  * Keys of the whole page while the component is shown; not while the user types, nor with Ctrl, Alt or Meta.
@@ -18,7 +22,11 @@ export function useKeys(keys: Keys, place: Document | Window = document): void {
     const press = (event: KeyboardEvent) => {
       if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.isComposing)
         return;
-      if (event.target instanceof Element && event.target.closest(TYPING)) return;
+      if (
+        event.target instanceof Element &&
+        event.target.closest(event.key === "Enter" ? `${PRESSED}, ${TYPING}` : TYPING)
+      )
+        return;
       const act = latest.current[event.key];
       if (!act) return;
       event.preventDefault();
