@@ -1,6 +1,6 @@
 import { useId, useState } from "react";
 import { Button } from "../ui/button.tsx";
-import { takeFocus } from "../ui/take-focus.ts";
+import { useBorrowedFocus } from "../ui/take-focus.ts";
 
 const MAX_TEXT = 10_000;
 
@@ -16,6 +16,7 @@ export function CommentForm(options: {
   const { label, text, onText, onSave, onCancel, action } = options;
   const [busy, setBusy] = useState(false);
   const [isNew] = useState(text === "");
+  const field = useBorrowedFocus<HTMLTextAreaElement>(isNew);
   const id = useId();
   const save = async () => {
     if (busy || text.trim() === "") return;
@@ -44,7 +45,7 @@ export function CommentForm(options: {
         rows={3}
         maxLength={MAX_TEXT}
         value={text}
-        ref={isNew ? takeFocus : undefined}
+        ref={field}
         onChange={({ target }) => onText(target.value)}
       />
       <div className="comment-actions">
