@@ -21,6 +21,12 @@ function inBrowser() {
   }, OPEN_TIMEOUT_MS);
   afterAll(() => on?.[Symbol.asyncDispose](), TIMEOUT_MS);
 
+  const signIn = async (): Promise<Page> => {
+    const [, link = ""] = await on.service.backend.process.waitForLine(/(http:\/\/\S+\/#code=\S+)/, {
+      timeoutMs: STEP_TIMEOUT_MS,
+    });
+    return on.open(link.slice(on.service.url.length));
+  };
   const startSession = async (page: Page, prompt: string): Promise<void> => {
     await press(page, "n");
     await focused(page, "#repo");
@@ -35,10 +41,7 @@ function inBrowser() {
   test(
     "a person signs in, starts a session, follows it in two tabs, comments on a line, and signs out",
     async () => {
-      const [, link = ""] = await on.service.backend.process.waitForLine(/(http:\/\/\S+\/#code=\S+)/, {
-        timeoutMs: STEP_TIMEOUT_MS,
-      });
-      const page = await on.open(link.slice(on.service.url.length));
+      const page = await signIn();
       await shows(page, "No sessions yet");
       expect(page.url()).not.toContain("code");
       // It is signed in as well, and from now on nobody touches it: what it shows comes by the stream.
@@ -136,6 +139,22 @@ function inBrowser() {
       await page.goBack();
       await isAt(page, new RegExp(`${session}$`));
       await shows(page, "prompt-backend open");
+      expect(on.complaints).toEqual([]);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "a part of the page that was wanted while the service was away comes when it is back, though Firefox remembers the failure",
+    async () => {
+      await on.service.restart();
+      const page = await signIn();
+      await has(page, "button.user-menu");
+      await on.service.restart(async () => {
+        await press(page, "n");
+        await has(page, "#main", "Loading the page");
+      });
+      await focused(page, "#repo");
       expect(on.complaints).toEqual([]);
     },
     TIMEOUT_MS,

@@ -34,11 +34,15 @@ export async function openService(options: ServiceOptions = {}) {
     get backend() {
       return backend;
     },
-    /** Kills the service as a crash does, and starts it again at the same address. */
-    async restart(): Promise<void> {
+    /**
+     * Kills the service as a crash does, and starts it again at the same address.
+     * @param meanwhile happens while it is away.
+     */
+    async restart(meanwhile?: () => Promise<void>): Promise<void> {
       const { port } = new URL(backend.url);
       backend.process.kill("SIGKILL");
       await backend.process.exit;
+      await meanwhile?.();
       backend = await run({ PORT: port });
     },
     async [Symbol.asyncDispose]() {
