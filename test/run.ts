@@ -2,7 +2,14 @@ import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
 import { compiledBinary } from "./harness/binary.ts";
 import { fastFolder } from "./harness/database-folder.ts";
-import { findChromium, findCompose, findGo, findPostgres, installPackages } from "./harness/machine.ts";
+import {
+  findChromium,
+  findCompose,
+  findFirefox,
+  findGo,
+  findPostgres,
+  installPackages,
+} from "./harness/machine.ts";
 import { type PrivateServer, removeFolder, startPostgres, startRedis } from "./harness/private-servers.ts";
 import { quickTests } from "./harness/quick.ts";
 import { TEST_TIMEOUT_MS } from "./harness/timeouts.ts";
@@ -28,6 +35,7 @@ const PROGRAMS = [
   { name: "bubblewrap", here: () => !!Bun.which("bwrap") },
   { name: "socat", here: () => !!Bun.which("socat") },
   { name: "chromium", here: () => findChromium() !== undefined },
+  { name: "firefox-esr", here: () => findFirefox() !== undefined },
   { name: "golang-go", here: () => findGo() !== undefined },
   { name: "prometheus", here: () => !!Bun.which("promtool") && !!Bun.which("prometheus") },
   { name: "nix-bin", here: () => !!Bun.which("nix-instantiate") },

@@ -14,7 +14,7 @@ import { Frame } from "./shell/frame.tsx";
 import { Gate } from "./sign-in/gate.tsx";
 import { readSystemSearch } from "./system/address.ts";
 import { Empty } from "./ui/empty.tsx";
-import { later } from "./ui/later.ts";
+import { later, untilLoaded } from "./ui/later.ts";
 import { Loading } from "./ui/loading.tsx";
 import { Problem } from "./ui/problem.tsx";
 
@@ -53,7 +53,7 @@ const signIn = createRoute({ getParentRoute: () => root, path: "/sign-in", compo
 const create = createRoute({
   getParentRoute: () => root,
   path: "/new",
-  component: lazyRouteComponent(() => import("./new/new-page.tsx"), "NewPage"),
+  component: lazyRouteComponent(() => untilLoaded(() => import("./new/new-page.tsx")), "NewPage"),
 });
 const session = createRoute({
   getParentRoute: () => root,
@@ -63,25 +63,25 @@ const session = createRoute({
 const conversation = createRoute({
   getParentRoute: () => session,
   path: "/",
-  component: lazyRouteComponent(() => import("./session/session-page.tsx"), "SessionPage"),
+  component: lazyRouteComponent(() => untilLoaded(() => import("./session/session-page.tsx")), "SessionPage"),
 });
 const review = createRoute({
   getParentRoute: () => session,
   path: "/review",
   validateSearch: readSearch,
-  component: lazyRouteComponent(() => import("./review/review-page.tsx"), "ReviewPage"),
+  component: lazyRouteComponent(() => untilLoaded(() => import("./review/review-page.tsx")), "ReviewPage"),
 });
 const failed = createRoute({
   getParentRoute: () => root,
   path: "/failed",
   validateSearch: readFailedSearch,
-  component: lazyRouteComponent(() => import("./failed/failed-page.tsx"), "FailedPage"),
+  component: lazyRouteComponent(() => untilLoaded(() => import("./failed/failed-page.tsx")), "FailedPage"),
 });
 const system = createRoute({
   getParentRoute: () => root,
   path: "/system",
   validateSearch: readSystemSearch,
-  component: lazyRouteComponent(() => import("./system/system-page.tsx"), "SystemPage"),
+  component: lazyRouteComponent(() => untilLoaded(() => import("./system/system-page.tsx")), "SystemPage"),
 });
 
 export const router = createRouter({

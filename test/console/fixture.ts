@@ -1,8 +1,7 @@
 import { join } from "node:path";
 import type { BrowserContext, Page } from "playwright-core";
-import { buildConsole } from "../../.ci/console.ts";
-import { type Backend, createDeployment, type Deployment, startBackend } from "../harness/backend.ts";
 import { openBrowser } from "../harness/browser.ts";
+import { openService, type ServiceOptions } from "./service.ts";
 
 /** For beforeAll: the bundle, a database, a service and a browser. */
 export const OPEN_TIMEOUT_MS = 90_000;
@@ -18,31 +17,9 @@ const WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-prac
 
 export type ConsoleFixture = Awaited<ReturnType<typeof openConsole>>;
 
-/**
- * The service, with the web console, and a real browser. Close it in afterAll.
- * @param options.env in addition to that of a deployment, in which nobody needs to sign in (AUTH_MODE=none).
- */
-export async function openConsole(
-  options: {
-    env?: Record<string, string>;
-    args?: string[];
-    binary?: string;
-    /** Fills the database before the service opens it. */
-    seed?: (deployment: Deployment) => Promise<void>;
-  } = {},
-) {
-  const { env = {}, args, binary, seed } = options;
-  await buildConsole();
-  const deployment = await createDeployment("embedded");
-  await seed?.(deployment);
-  const run = (more: Record<string, string> = {}) =>
-    startBackend(deployment, {
-      env: { ...env, ...more },
-      ...(args && { args }),
-      ...(binary !== undefined && { binary }),
-    });
-  const [started, browser] = await Promise.all([run(), openBrowser()]);
-  let backend: Backend = started;
+/** The service, with the web console, and a real browser: Chromium. Close it in afterAll. */
+export async function openConsole(options: ServiceOptions = {}) {
+  const [service, browser] = await Promise.all([openService(options), openBrowser()]);
   /** Of all pages: what a browser complains about, and what the page asks of other hosts. Must be empty. */
   const complaints: string[] = [];
 
@@ -73,13 +50,14 @@ export async function openConsole(
 
   return {
     browser,
-    deployment,
     complaints,
+    deployment: service.deployment,
+    restart: service.restart,
     get url() {
-      return backend.url;
+      return service.url;
     },
     get backend() {
-      return backend;
+      return service.backend;
     },
     /** A page of a browser of its own, without what others have stored, unless `context` is another page's. */
     async open(path: string, given: { context?: BrowserContext; phone?: boolean } = {}): Promise<Page> {
@@ -87,20 +65,12 @@ export async function openConsole(
       const context = given.context ?? (await browser.newContext({ viewport, reducedMotion: "reduce" }));
       const page = await context.newPage();
       await watch(page);
-      await page.goto(backend.url + path);
+      await page.goto(service.url + path);
       return page;
-    },
-    /** Kills the service as a crash does, and starts it again at the same address. */
-    async restart(): Promise<void> {
-      const { port } = new URL(backend.url);
-      backend.process.kill("SIGKILL");
-      await backend.process.exit;
-      backend = await run({ PORT: port });
     },
     async [Symbol.asyncDispose]() {
       await browser.close();
-      await backend[Symbol.asyncDispose]();
-      await deployment[Symbol.asyncDispose]();
+      await service[Symbol.asyncDispose]();
     },
   };
 }

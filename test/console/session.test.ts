@@ -152,6 +152,25 @@ function inBrowser() {
       await until(async () => (await on.backend.session(id)).title === "Another title", {
         what: "the title",
       });
+      // Chromium tells of a blur when a focused field is removed: that saved what Escape was to leave, and Enter saved twice.
+      const saved: string[] = [];
+      page.on("request", (request) => {
+        if (request.method() === "PUT") saved.push(request.postDataJSON()?.title);
+      });
+      const rename = page.getByRole("button", { name: /, rename$/ });
+      for (const [key, title] of [
+        ["Escape", "Not this title"],
+        ["Enter", "A third title"],
+      ] as const) {
+        await rename.press("Enter");
+        await page.getByRole("textbox", { name: "Title of the session" }).fill(title);
+        await page.keyboard.press(key);
+        await page.locator(".session-title button:focus").waitFor();
+      }
+      await until(async () => (await on.backend.session(id)).title === "A third title", {
+        what: "the third title",
+      });
+      expect(saved).toEqual(["A third title"]);
       await page.getByRole("button", { name: "Details" }).click();
       const details = page.locator("#session-details");
       await details.getByText(/preparing .+ · working .+ · delivering /).waitFor();

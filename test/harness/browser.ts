@@ -1,8 +1,9 @@
 import { type Browser, chromium } from "playwright-core";
-import { findChromium, isRoot } from "./machine.ts";
+import { launch, type Browser as PuppeteerBrowser } from "puppeteer-core";
+import { findChromium, findFirefox, isRoot } from "./machine.ts";
 
 /**
- * Starts a headless browser that reaches nothing but the loopback address. Close it in afterAll.
+ * Starts a headless Chromium that reaches nothing but the loopback address. Close it in afterAll.
  * @param options.ports ports of localhost that lead to others: pages keep the origins that they will have.
  */
 export async function openBrowser(
@@ -21,5 +22,33 @@ export async function openBrowser(
       // Chromium's own sandbox refuses to run as root.
       ...(isRoot ? ["--no-sandbox"] : []),
     ],
+  });
+}
+
+/** A port of 127.0.0.1 at which nobody listens. */
+const NOBODY = 9;
+
+/**
+ * Starts a headless Firefox that reaches nothing but the loopback address. Close it in afterAll. It is driven by WebDriver
+ * BiDi, which the system's Firefox speaks: Playwright drives a build of its own alone.
+ * @param options.prefs of about:config, in addition.
+ */
+export async function openFirefox(
+  options: { prefs?: Readonly<Record<string, unknown>> } = {},
+): Promise<PuppeteerBrowser> {
+  const executablePath = findFirefox();
+  if (!executablePath) throw new Error("Firefox is not installed");
+  return launch({
+    browser: "firefox",
+    executablePath,
+    extraPrefsFirefox: {
+      // A proxy that is not there, for all but the loopback address, which Firefox never asks a proxy for.
+      "network.proxy.type": 1,
+      "network.proxy.http": "127.0.0.1",
+      "network.proxy.http_port": NOBODY,
+      "network.proxy.ssl": "127.0.0.1",
+      "network.proxy.ssl_port": NOBODY,
+      ...options.prefs,
+    },
   });
 }

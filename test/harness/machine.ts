@@ -25,18 +25,27 @@ export function findPostgres(): string | undefined {
   return process.env["PATH"]?.split(":").find((one) => one !== "" && complete(one));
 }
 
+const firstOf = (names: readonly string[]): string | undefined =>
+  names.map((name) => Bun.which(name)).find((path) => path !== null) ?? undefined;
+
 /** Names of Chromium: Debian's first. */
-const BROWSERS = ["chromium", "chromium-browser", "google-chrome"];
+const CHROMIUMS = ["chromium", "chromium-browser", "google-chrome"];
 
 /** Why a test that needs it could not run. */
 export const NO_CHROMIUM = "Chromium is missing (`npm test` installs it as root on Debian)";
 
-export const findChromium = (): string | undefined =>
-  BROWSERS.map((name) => Bun.which(name)).find((path) => path !== null) ?? undefined;
+export const findChromium = (): string | undefined => firstOf(CHROMIUMS);
+
+/** Names of Firefox: Debian's first. */
+const FIREFOXES = ["firefox-esr", "firefox"];
+
+/** Why a test that needs it could not run. */
+export const NO_FIREFOX = "Firefox is missing (`npm test` installs it as root on Debian)";
+
+export const findFirefox = (): string | undefined => firstOf(FIREFOXES);
 
 /** Go's own installer does not put it on PATH. */
-export const findGo = (): string | undefined =>
-  ["go", "/usr/local/go/bin/go"].map((name) => Bun.which(name)).find((path) => path !== null) ?? undefined;
+export const findGo = (): string | undefined => firstOf(["go", "/usr/local/go/bin/go"]);
 
 /** Docker Compose, as a program or as a plugin of docker. It validates files without a running engine. */
 export function findCompose(): readonly [string, ...string[]] | undefined {

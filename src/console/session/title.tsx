@@ -1,28 +1,27 @@
-import { useRef, useState } from "react";
+import { useLayoutEffect, useRef, useState } from "react";
 import type { SessionDto } from "../../../sdk/src/index.ts";
 import { client } from "../api.ts";
 import { useExpectation } from "../live/live.tsx";
 import { complain } from "../ui/notify.ts";
 import { takeFocus } from "../ui/take-focus.ts";
 
-/** The session's title; a click changes it in place. */
+/** The session's title; a click changes it in place. Enter, or going elsewhere, saves it; Escape leaves it as it was. */
 export function Title({ session }: { session: SessionDto }) {
   const expect = useExpectation();
   const [draft, setDraft] = useState<string>();
-  /** Whether a key ended the renaming: the button has the keyboard again. */
-  const byKey = useRef(false);
+  const button = useRef<HTMLButtonElement>(null);
+  /** The key that has ended the change. */
+  const key = useRef<string>(undefined);
+  useLayoutEffect(() => {
+    if (draft !== undefined || key.current === undefined) return;
+    key.current = undefined;
+    button.current?.focus();
+  }, [draft]);
+
   if (draft === undefined)
     return (
       <h1 className="session-title">
-        <button
-          type="button"
-          title="Rename"
-          ref={byKey.current ? takeFocus : undefined}
-          onClick={() => {
-            byKey.current = false;
-            setDraft(session.title);
-          }}
-        >
+        <button type="button" title="Rename" ref={button} onClick={() => setDraft(session.title)}>
           {session.title}
           <span className="visually-hidden">, rename</span>
         </button>
@@ -31,7 +30,6 @@ export function Title({ session }: { session: SessionDto }) {
 
   const save = async () => {
     const title = draft.trim();
-    setDraft(undefined);
     if (title === "" || title === session.title) return;
     expect(session.id, { title });
     try {
@@ -50,15 +48,17 @@ export function Title({ session }: { session: SessionDto }) {
         ref={takeFocus}
         value={draft}
         onChange={(event) => setDraft(event.target.value)}
-        // What a key has ended goes away, and that is a blur, too: after Escape nothing is saved.
-        onBlur={() => !byKey.current && void save()}
+        onBlur={() => {
+          setDraft(undefined);
+          if (key.current !== "Escape") void save();
+        }}
         onKeyDown={(event) => {
           if (event.key !== "Enter" && event.key !== "Escape") return;
-          // Else Enter would press the button, which has the focus by then.
+          // Else the same key would press the button that comes in its place.
           event.preventDefault();
-          byKey.current = true;
-          if (event.key === "Enter") void save();
-          else setDraft(undefined);
+          key.current = event.key;
+          // The only way out: Chromium tells of a blur when the field is removed, Firefox does not.
+          event.currentTarget.blur();
         }}
       />
     </h1>

@@ -70,7 +70,8 @@ export function SignInPage() {
 }
 
 /** The page an identity provider may come back to. */
-const here = () => (location.pathname === "/sign-in" ? "/" : location.pathname + location.search + location.hash);
+const here = () =>
+  location.pathname === "/sign-in" ? "/" : location.pathname + location.search + location.hash;
 
 /** Uses up the code of a sign-in link, `/#code=…`. A fragment is in no log, and is removed at once. */
 function useLinkCode(): { pending: boolean; problem: string | undefined } {
