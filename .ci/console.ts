@@ -28,6 +28,7 @@ export async function buildConsole(): Promise<void> {
     await rm(CONSOLE_FOLDER, { recursive: true, force: true });
     await mkdir(CONSOLE_FOLDER, { recursive: true });
     await bundle("index.html", { splitting: true });
+    await preloadMain();
     // Bun's bundler does not follow `new Worker(…)`. The page knows these by their names, so that they have no hash.
     await cp(join(source, "static"), CONSOLE_FOLDER, { recursive: true });
     for (const worker of WORKERS) await bundle(worker, { naming: "[name].[ext]" });
@@ -41,6 +42,15 @@ async function bundle(entry: string, options: Partial<Bun.BuildConfig>): Promise
     const name = output.path.replace(/^.*[\\/]/, "").replace(/^.*\.html$/, "index.html");
     await Bun.write(join(CONSOLE_FOLDER, name), output);
   }
+}
+
+/** The page's script is imported by the first one: the browser fetches both at once. */
+async function preloadMain(): Promise<void> {
+  const [main, ...others] = await Array.fromAsync(new Bun.Glob("main-*.js").scan(CONSOLE_FOLDER));
+  if (main === undefined || others.length > 0) throw new Error("There is not one bundle of main.tsx");
+  const page = join(CONSOLE_FOLDER, "index.html");
+  const link = `<link rel="modulepreload" href="${OPTIONS.publicPath}${main}">`;
+  await Bun.write(page, (await readFile(page, "utf8")).replace("</head>", `${link}</head>`));
 }
 
 /** Of everything that the bundle is made of. */

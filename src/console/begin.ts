@@ -1,5 +1,6 @@
 import { askEarly, wasSignedIn } from "./early.ts";
 
-/** main.tsx imports this file before the others: the answers come while those are evaluated. */
+/** The page's first script, and a small one: the answers are on their way while the other is compiled and evaluated. */
 export const early = askEarly((...request) => fetch(...request));
 early.begin(wasSignedIn());
+void import("./main.tsx");

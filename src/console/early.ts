@@ -20,13 +20,21 @@ export function keepSignedIn(signedIn: boolean): void {
  */
 export function askEarly(send: (input: RequestInfo | URL, init?: RequestInit) => Promise<Response>) {
   const answers = new Map<string, { at: number; answer: Promise<Response | undefined> }>();
-  const ask = (path: string) =>
-    answers.set(path, { at: Date.now(), answer: send(path).catch(() => undefined) });
+  const ask = (path: string) => {
+    const answer = send(path).catch(() => undefined);
+    answers.set(path, { at: Date.now(), answer });
+    return answer;
+  };
 
   return {
-    /** @param signedIn whether this browser was, when it last asked: only then is there more to ask for. */
+    /** @param signedIn whether this browser was, when it last asked: then the rest is asked for at once, too. */
     begin(signedIn: boolean): void {
-      for (const path of signedIn ? [SIGN_IN, ...OF_THE_INBOX] : [SIGN_IN]) ask(path);
+      const signIn = ask(SIGN_IN);
+      if (signedIn) OF_THE_INBOX.forEach(ask);
+      else
+        void signIn.then(async (response) => {
+          if (response?.ok && (await response.clone().json()).user) OF_THE_INBOX.forEach(ask);
+        });
     },
 
     /** Like `fetch`. What failed early is asked again: whoever asks judges the error. */

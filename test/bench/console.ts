@@ -4,6 +4,7 @@ import { openEmbedded } from "../../src/db/embedded.ts";
 import { type ConsoleFixture, openConsole } from "../console/fixture.ts";
 import type { Deployment } from "../harness/backend.ts";
 import { compiledBinary } from "../harness/binary.ts";
+import { type FirstLoad, firstLoad, SLOWED } from "./first-load.ts";
 
 /**
  * `bun run bench:console`: what the web console costs, in real Chromium against the executable on loopback: the first load with
@@ -14,7 +15,7 @@ const SESSIONS = 10_000;
 const MESSAGES = 20_000;
 const CHANGES = 50;
 const SCROLL_MS = 4_000;
-const SLOWED = 4;
+const LOADS = 9;
 const USER = "local";
 const LONG_SESSION = "01900000-0000-7000-8000-000000000001";
 const LONG_PROMPT = "01900000-0000-7000-8000-000000000002";
@@ -55,30 +56,19 @@ async function seed({ dataDir }: Deployment): Promise<void> {
   await database.close();
 }
 
-async function firstLoad(console: ConsoleFixture): Promise<void> {
-  const page = await console.open("/sign-in?warm");
-  const devtools = await page.context().newCDPSession(page);
-  await page.goto("about:blank");
-  await devtools.send("Network.enable");
-  await devtools.send("Network.clearBrowserCache");
-  await devtools.send("Emulation.setCPUThrottlingRate", { rate: SLOWED });
-  const scripts = new Set<string>();
-  let bytes = 0;
-  devtools.on("Network.responseReceived", ({ requestId, type }) => {
-    if (type === "Script") scripts.add(requestId);
-  });
-  devtools.on("Network.loadingFinished", ({ requestId, encodedDataLength }) => {
-    if (scripts.has(requestId)) bytes += encodedDataLength;
-  });
-  await page.goto(`${console.url}/`);
-  await page.locator(".inbox-row").first().waitFor();
-  const before = bytes;
-  const paint = await page.evaluate<number>(`new Promise((done) => {
-    new PerformanceObserver((list) => done(list.getEntries().at(-1).startTime)).observe({ type: "largest-contentful-paint", buffered: true });
-  })`);
-  say(`script before the inbox shows: ${(before / 1024).toFixed(1)} KB on the wire`);
-  say(`largest contentful paint, processor slowed ${SLOWED} times: ${paint.toFixed(0)} ms`);
-  await page.context().close();
+/**
+ * Of browsers that have never been here. Not by Playwright, which watches every request: the stack trace of each costs the page
+ * processor time that nobody else's page spends.
+ */
+async function firstLoads(console: ConsoleFixture): Promise<void> {
+  const loads: FirstLoad[] = [];
+  while (loads.length < LOADS) loads.push(await firstLoad(console.url));
+  const paints = loads.map(({ paint }) => paint);
+  const bytes = Math.max(...loads.map(({ script }) => script));
+  say(`script before the inbox shows: ${(bytes / 1024).toFixed(1)} KB on the wire`);
+  say(
+    `largest contentful paint, processor slowed ${SLOWED} times, of ${LOADS} first loads: median ${percentile(paints, 0.5).toFixed(0)} ms, from ${Math.min(...paints).toFixed(0)} to ${Math.max(...paints).toFixed(0)} ms`,
+  );
 }
 
 /** From before a change is sent to the service until its text has been painted. */
@@ -145,7 +135,7 @@ await using console = await openConsole({
   seed,
 });
 say(`${SESSIONS} sessions, one of them with ${MESSAGES} messages`);
-await firstLoad(console);
+await firstLoads(console);
 await changeToPaint(console);
 const inbox = await console.open("/");
 await inbox.locator(".inbox-row").first().waitFor();

@@ -3,6 +3,8 @@ import { asLeader } from "./leader.ts";
 
 /** What all tabs of a user hear. */
 type Heard = { event: UserEvent } | { back: true } | { failed: true };
+/** What has come together is passed on together: a stream that begins with thousands of sessions would hold up the page. */
+type Message = readonly Heard[];
 
 export interface FeedHandlers {
   onEvent(event: UserEvent): void;
@@ -36,11 +38,17 @@ export function openFeed(options: {
     } else if ("back" in heard) handlers.onBack();
     else handlers.onEnd(undefined);
   };
+  let untold: Heard[] = [];
+  const passOn = () => {
+    // What this tab does not pass on any more, the next one reads.
+    if (!signal.aborted) channel.postMessage(untold satisfies Message);
+    untold = [];
+  };
   const tell = (heard: Heard) => {
-    channel.postMessage(heard);
+    if (untold.push(heard) === 1) setTimeout(passOn);
     hear(heard);
   };
-  channel.onmessage = ({ data }: MessageEvent<Heard>) => hear(data);
+  channel.onmessage = ({ data }: MessageEvent<Message>) => data.forEach(hear);
   signal.addEventListener("abort", () => channel.close(), { once: true });
 
   asLeader(name, signal, async (signal) => {
@@ -57,7 +65,8 @@ export function openFeed(options: {
     }
   }).catch((error: unknown) => {
     if (signal.aborted) return;
-    channel.postMessage({ failed: true } satisfies Heard);
+    channel.postMessage([...untold, { failed: true }] satisfies Message);
+    untold = [];
     handlers.onEnd(error);
   });
 }

@@ -3,6 +3,7 @@ import { createContext, type ReactNode, useContext, useEffect, useState, useSync
 import type { SessionDto, UserEvent } from "../../../sdk/src/index.ts";
 import { client } from "../api.ts";
 import { SIGN_IN_KEY } from "../queries.ts";
+import { untilIdle } from "../ui/idle.ts";
 import { openFeed } from "./feed.ts";
 import { LiveSessions, type SessionsSnapshot } from "./sessions.ts";
 
@@ -22,7 +23,7 @@ export function LiveProvider({ userId, children }: { userId: string; children: R
   const [live] = useState(() => {
     const listeners = new Set<Listener>();
     return {
-      sessions: new LiveSessions(),
+      sessions: new LiveSessions(untilIdle),
       listeners,
       listen(listener: Listener) {
         listeners.add(listener);

@@ -25,9 +25,15 @@ export class LiveSessions {
   #snapshot: SessionsSnapshot = { sessions: this.#sessions, complete: false, loaded: false };
   #scheduled = false;
   readonly #first = Promise.withResolvers<void>();
-  /** Resolves once there is something to show. */
+  /** Resolves once the first of them are shown. */
   readonly first = this.#first.promise;
+  readonly #idle: () => Promise<void>;
   readonly #listeners = new Set<() => void>();
+
+  /** @param idle resolves when the page has nothing to do: the first sessions are on the screen before the others come. */
+  constructor(idle: () => Promise<void>) {
+    this.#idle = idle;
+  }
 
   readonly subscribe = (listener: () => void): (() => void) => {
     this.#listeners.add(listener);
@@ -63,11 +69,11 @@ export class LiveSessions {
         if (!this.#told.has(session.id)) this.#sessions.set(session.id, session);
       }
       cursor = page.nextCursor;
-      if (!this.#loaded) {
-        this.#loaded = true;
-        this.#first.resolve();
-      }
+      const isFirst = !this.#loaded;
+      this.#loaded = true;
       this.#changed();
+      if (isFirst) await this.#idle();
+      this.#first.resolve();
     }
     return there;
   }

@@ -1,5 +1,5 @@
-/** Longest time, in milliseconds, that what is not needed for the first look waits for a quiet moment. */
-const LONGEST_MS = 2_000;
+import { untilIdle } from "./idle.ts";
+
 /** While the service is away, a part of the page is asked for again after this time. */
 const RETRY_MS = 2_000;
 /** Answers whoever asks, if the service is there. */
@@ -10,11 +10,7 @@ const LOADED_ANEW = "prompt-backend:loaded-anew";
 
 /** Loads a module once the page has shown itself: it must not compete with what the user waits for. */
 export async function later<Module>(load: () => Promise<Module>): Promise<Module> {
-  await new Promise<void>((resolve) => {
-    // Safari has no requestIdleCallback.
-    if ("requestIdleCallback" in globalThis) requestIdleCallback(() => resolve(), { timeout: LONGEST_MS });
-    else setTimeout(resolve, 200);
-  });
+  await untilIdle();
   return untilLoaded(load);
 }
 

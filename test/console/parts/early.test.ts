@@ -12,6 +12,9 @@ function open(user: object | null, broken: readonly string[] = []) {
   return { asked, early };
 }
 
+/** One turn of the event loop. */
+const turn = () => new Promise((resolve) => setTimeout(resolve));
+
 test("what every page needs is asked for once, and the answer serves the first request for it", async () => {
   const { asked, early } = open({ id: "ada" });
   early.begin(true);
@@ -28,7 +31,19 @@ test("what every page needs is asked for once, and the answer serves the first r
 test("of somebody who is not signed in, nothing is asked but that", async () => {
   const { asked, early } = open(null);
   early.begin(false);
+  await (await early.fetch("/auth/session", { method: "GET" })).json();
+  await turn();
   expect(asked).toEqual(["/auth/session"]);
+});
+
+test("on the first visit the rest is asked for as soon as somebody turns out to be signed in", async () => {
+  const { asked, early } = open({ id: "ada" });
+  early.begin(false);
+  expect(asked).toEqual(["/auth/session"]);
+  expect((await (await early.fetch("/auth/session", { method: "GET" })).json()).user.id).toBe("ada");
+  while (asked.length < 3) await turn();
+  await early.fetch("/me", { method: "GET" });
+  expect(asked).toEqual(["/auth/session", "/sessions?limit=100", "/me"]);
 });
 
 test("what failed early is asked again", async () => {

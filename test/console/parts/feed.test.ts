@@ -39,8 +39,8 @@ async function heard(steps: readonly Step[]) {
   const reader = tab(Promise.resolve());
   const last = new BroadcastChannel(`prompt-backend:${userId}`);
   const told = new Promise<void>((resolve) => {
-    last.onmessage = ({ data }: MessageEvent<{ event?: UserEvent }>) => {
-      if (data.event?.id === "last") resolve();
+    last.onmessage = ({ data }: MessageEvent<{ event?: UserEvent }[]>) => {
+      if (data.at(-1)?.event?.id === "last") resolve();
     };
   });
   await Promise.all([done.promise, told]);
