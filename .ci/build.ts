@@ -1,6 +1,5 @@
-import { mkdtempSync, rmSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { mkdirSync, mkdtempSync, renameSync, rmSync, statSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { CONSOLE_LIST, consoleFiles } from "../src/server/console-files.ts";
 import { compress, ENCODINGS, embeddedName, hashOf } from "../src/server/encoding.ts";
@@ -29,8 +28,6 @@ async function build(args: readonly string[]): Promise<void> {
   });
   const outfile = resolve(values.outfile);
   const started = performance.now();
-  // Not overwritten in place: an older executable may be running from that file.
-  rmSync(outfile, { force: true });
   const flags = [
     "--compile",
     "--minify-syntax",
@@ -42,15 +39,20 @@ async function build(args: readonly string[]): Promise<void> {
     'process.env.NODE_ENV="production"',
     ...(values.target ? ["--target", values.target] : ["--bytecode", "--format=esm"]),
   ];
-  const scratch = mkdtempSync(join(tmpdir(), "pb-build-"));
+  mkdirSync(dirname(outfile), { recursive: true });
+  const scratch = mkdtempSync(join(dirname(outfile), ".build-"));
   try {
     await buildConsole();
     const entries = [values.entry, ...(await consoleAssets(scratch)), ...(await compressAssets(scratch))];
-    const child = Bun.spawn([process.execPath, "build", ...flags, "--outfile", outfile, ...entries], {
+    // Bun puts a source map of each entry beside it, which nobody needs: the executable has its own.
+    const made = join(scratch, "out", basename(outfile));
+    const child = Bun.spawn([process.execPath, "build", ...flags, "--outfile", made, ...entries], {
       stdio: ["ignore", "inherit", "inherit"],
       env: { ...process.env, NODE_ENV: "production" },
     });
     if ((await child.exited) !== 0) throw new Error(`bun build failed with exit code ${child.exitCode}`);
+    // Not overwritten in place: an older executable may be running from that file.
+    renameSync(made, outfile);
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
