@@ -100,13 +100,15 @@ function toAppError(error: unknown, code: unknown): AppError | undefined {
 interface Validation {
   /** What was validated: "body", "query", …; "response" is our own mistake. */
   type: string;
-  all?: { path?: string; message?: string }[];
+  all?: { path?: string; message?: string; schema?: { anyOf?: { const?: unknown }[] } }[];
 }
 
 function validationError({ type, all }: Validation): AppError | undefined {
   if (type === "response") return undefined;
-  const problems = (all ?? [])
-    .slice(0, 3)
-    .map(({ path, message }) => `${fieldName(path ?? "") || type}: ${message ?? "is not valid"}`);
+  const problems = (all ?? []).slice(0, 3).map(({ path, message = "is not valid", schema }) => {
+    const words = schema?.anyOf?.map((one) => one.const) ?? [];
+    const isChoice = words.length > 0 && words.every((word) => typeof word === "string");
+    return `${fieldName(path ?? "") || type}: ${isChoice ? `must be ${words.join(" or ")}` : message}`;
+  });
   return new AppError("invalid", problems.join("; ") || `The ${type} does not match its schema.`);
 }

@@ -144,6 +144,11 @@ export const diffQuery = t.Object({
       examples: [3],
     }),
   ),
+  detail: t.Optional(
+    enumOf(["full", "summary"], {
+      description: "summary: `files` is empty, the rest is of all of them. Default: full",
+    }),
+  ),
 });
 
 export const commitsQuery = t.Object(paging);

@@ -41,11 +41,11 @@ export function reviewRoutes(options: { guard: Guard; reviews: Reviews }) {
       async (context) => {
         const { user, params, query, request, set, status } = context;
         const work = await reviews.work(user.id, params.id);
-        const { context: around = CONTEXT, path } = query;
+        const { context: around = CONTEXT, detail = "full", path } = query;
         const wanted = { ...reviews.rangeOf(work, query.prompt_id), context: around, path };
         const isPatch = wantsPatch(request);
         set.headers["vary"] = "Accept";
-        if (isUnchanged(context, weakEtag("diff", wanted, work.head, work.target, isPatch)))
+        if (isUnchanged(context, weakEtag("diff", wanted, detail, work.head, work.target, isPatch)))
           return status(304, undefined);
         if (isPatch) {
           set.headers["content-type"] = "text/x-diff; charset=utf-8";
@@ -59,7 +59,8 @@ export function reviewRoutes(options: { guard: Guard; reviews: Reviews }) {
           ...{ additions: diff.additions, deletions: diff.deletions, truncated: diff.truncated },
         };
         set.headers["content-type"] = "application/json";
-        return new Response(`${JSON.stringify(about).slice(0, -1)},"files":${diff.json}}`);
+        const files = detail === "summary" ? "[]" : diff.json;
+        return new Response(`${JSON.stringify(about).slice(0, -1)},"files":${files}}`);
       },
       {
         params: idParams,

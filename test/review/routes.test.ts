@@ -75,7 +75,7 @@ describeEachDatabase("the work of a session", (database) => {
     ]);
   });
 
-  test("that of a prompt is what it has done alone; that of one file has it alone, also under both of its names", async () => {
+  test("that of a prompt is what it has done alone; that of one file has it alone, also under both of its names; a summary has no files", async () => {
     const second = await json(`/diff?prompt_id=${session.promptIds[1]}`);
     expect(second).toMatchObject({ base: commits[1], head: commits[2], additions: 1 });
     expect(second.files).toMatchObject([{ path: "second.txt", status: "added" }]);
@@ -86,6 +86,11 @@ describeEachDatabase("the work of a session", (database) => {
     expect((await json(`/diff?path=${encodeURIComponent('"latin-\\351.txt"')}`)).files).toMatchObject([
       { additions: 1, deletions: 1 },
     ]);
+    const summary = await json("/diff?detail=summary");
+    const { files, ...counts } = await json("/diff");
+    expect(files.length).toBeGreaterThan(1);
+    expect(summary).toEqual({ ...counts, files: [] });
+    expect(await json("/diff?detail=brief")).toMatchObject({ msg: "detail: must be full or summary" });
     expect(await json("/diff?path=nowhere")).toMatchObject({ code: "file_not_found" });
     expect(await json(`/diff?prompt_id=${crypto.randomUUID()}`)).toMatchObject({ code: "prompt_not_found" });
   });

@@ -115,7 +115,8 @@ function Archive({ session }: { session: SessionDto }) {
 function Changes({ session }: { session: SessionDto }) {
   const { data } = useQuery({
     queryKey: ["session", session.id, "size", session.promptsVersion],
-    queryFn: ({ signal }) => client.sessions.diff(session.id, { context: 0 }, { signal, maxRetries: 0 }),
+    queryFn: ({ signal }) =>
+      client.sessions.diff(session.id, { detail: "summary" }, { signal, maxRetries: 0 }),
     select: ({ additions, deletions }) => ({ additions, deletions }),
     enabled: session.inboxStatus !== "Pending" && session.inboxStatus !== "Processing",
     // Without work, or where the repository cannot be reached, the review says so.
