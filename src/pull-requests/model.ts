@@ -62,6 +62,13 @@ export const pullRequestModels = {
   }),
   MergePullRequestInput: t.Object({
     method: t.Optional(enumOf(MERGE_METHODS, { description: "Default: merge" })),
+    head: t.Optional(
+      t.String({
+        pattern: "^([0-9a-f]{40}|[0-9a-f]{64})$",
+        description: "The `head` that whoever merges has seen: another one is not merged (409)",
+        examples: ["3f8a1c0d9e7b4a6f8c2d5e1b0a9f7c6d4e3b2a10"],
+      }),
+    ),
   }),
   ChangePullRequestOutput: t.Object({
     ...outcome,

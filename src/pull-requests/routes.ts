@@ -111,7 +111,8 @@ export function pullRequestRoutes(options: {
             "merging_closed",
             "Merging through the service is turned off (MERGE=off): merge the pull request at its host.",
           );
-        const wanted = { userId: user.id, sessionId: params.id, targetOf, method: body.method ?? "merge" };
+        const { method = "merge", head } = body;
+        const wanted = { userId: user.id, sessionId: params.id, targetOf, method, head };
         const { id } = await createOnce(orm, context, async (tx) => ({
           id: (await wantMerge(tx, wanted)) ?? null,
         }));
@@ -128,7 +129,7 @@ export function pullRequestRoutes(options: {
           ...detail(
             "handlers_sessions_merge",
             "Merge the pull request of a session",
-            "Where its host allows it, and only at the `head` that GET /sessions/{id}/pull-request has shown last: if the branch has moved since, the reply is 409. A repetition merges nothing.",
+            "Where its host allows it, and only at the `head` of the body, or without one, at that which GET /sessions/{id}/pull-request has shown anybody last: if the branch has moved since, the reply is 409. A repetition merges nothing.",
           ),
           ...optionalBody,
         },

@@ -114,9 +114,11 @@ export async function wantMerge(
     sessionId: string;
     targetOf: (repo: string) => { url: string };
     method: MergeMethod;
+    /** The head that this user has seen; undefined: what anybody was shown last. */
+    head: string | undefined;
   },
 ): Promise<string | undefined> {
-  const { userId, sessionId, targetOf, method } = wanted;
+  const { userId, sessionId, targetOf, method, head = null } = wanted;
   const own = await lockOwn(tx, userId, sessionId);
   const { pullRequest: row } = await readPullRequest(tx, userId, sessionId);
   if (!row)
@@ -129,6 +131,11 @@ export async function wantMerge(
     throw new AppError(
       "pull_request_not_mergeable",
       `The pull request ${row.url} is closed, or its branch is gone. Open it again there.`,
+    );
+  if (head !== null && head !== row.head)
+    throw new AppError(
+      "pull_request_not_mergeable",
+      `The branch of ${row.url} has moved: it is at ${row.head}, not at ${head}. Look at it again, then merge it.`,
     );
   return intend(tx, {
     ...{ sessionId: own.id, kind: "merge", target: `${targetOf(own.repo).url}#${row.base}` },

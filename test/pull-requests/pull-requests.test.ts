@@ -139,11 +139,15 @@ describeEachDatabase("the pull request of a session", (database) => {
       status: 404,
       body: { code: "pull_request_not_found" },
     });
-    await make(path);
+    const seen = (await make(path)).body.pull_request.head;
     const [pull] = repository.pulls;
     Object.assign(pull ?? {}, { commit: "d".repeat(40) });
     repository.branches.set(branch, "d".repeat(40));
     expect(await make(merge)).toMatchObject({ status: 409, body: { code: "pull_request_not_mergeable" } });
+    // Somebody else has looked meanwhile, so that the service knows the new head.
+    expect(await send("POST", merge, { head: seen })).toMatchObject({
+      ...{ status: 409, body: { code: "pull_request_not_mergeable" } },
+    });
     const replies = await performing(deps(), Promise.all([send("POST", merge), send("POST", merge)]));
     for (const { body } of replies) expect(body).toMatchObject({ pull_request: { state: "merged" } });
     expect((await make(merge)).body).toMatchObject({ success: true, pull_request: { state: "merged" } });

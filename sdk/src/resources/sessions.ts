@@ -272,7 +272,7 @@ export class Sessions extends Resource {
     );
   }
 
-  /** Merges the session's pull request, at the head that `retrievePullRequest` has shown last. */
+  /** Merges the session's pull request, at `head` alone; without it, at the one that `retrievePullRequest` has shown last. */
   merge(
     id: string,
     params: MergePullRequestInput = {},

@@ -35,7 +35,7 @@ export function MergeDialog(options: {
     setBusy(true);
     setError(undefined);
     try {
-      const { message } = await client.sessions.merge(session.id, { method });
+      const { message } = await client.sessions.merge(session.id, { method, ...(head !== null && { head }) });
       await queries.invalidateQueries({ queryKey: reviewKey(session.id) });
       onClose();
       await say(message);
