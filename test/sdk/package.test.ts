@@ -9,7 +9,9 @@ const DOCUMENTS = [
   "README.md",
   "CONTRIBUTING.md",
   "sdk/README.md",
-  ...readdirSync(join(ROOT, "docs")).map((name) => `docs/${name}`),
+  ...readdirSync(join(ROOT, "docs"))
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => `docs/${name}`),
 ];
 /** Figures in README.md may be off by so much. */
 const TOLERANCE = 0.1;
