@@ -113,9 +113,20 @@ function inBrowser() {
       await page.keyboard.type("First draft");
       await page.reload();
       expect(await box(page).inputValue()).toBe("First draft");
+      // It arrives, and its answer does not: the next attempt must not be another prompt.
+      await page.route("**/prompts", async (route) => {
+        if (route.request().method() !== "POST") return route.continue();
+        await route.fetch();
+        await route.fulfill({ status: 400, json: { err: "bad_request", msg: "lost", code: "bad_request" } });
+      });
+      await box(page).press("Control+Enter");
+      await page.getByText("The follow-up was not sent").first().waitFor();
+      await page.unroute("**/prompts");
+      await page.reload();
       await box(page).press("Control+Enter");
       await shows(page, "Waits behind 1 prompt");
-      expect(await box(page).inputValue()).toBe("");
+      await until(async () => (await box(page).inputValue()) === "", { what: "the draft to be sent" });
+      expect(await prompts(id)).toHaveLength(2);
 
       await page.getByRole("button", { name: "Edit" }).click();
       await page.getByRole("textbox", { name: "Text of the prompt" }).fill("Second draft");

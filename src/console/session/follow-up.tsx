@@ -2,25 +2,34 @@ import { useState } from "react";
 import { client } from "../api.ts";
 import { useKeys } from "../shell/keys.ts";
 import { Button } from "../ui/button.tsx";
+import { newKey } from "../ui/new-key.ts";
 import { complain } from "../ui/notify.ts";
 import { useStored } from "../ui/stored.ts";
 import { toPage } from "../ui/take-focus.ts";
 
+/** What is about to be sent. `key` is the same in each attempt, so that one whose answer was lost is not sent twice. */
+interface Draft {
+  text: string;
+  key: string;
+}
+const EMPTY: Draft = { text: "", key: "" };
+
 /** The box for the next prompt. What is written in it survives a reload, until it was sent. */
 export function FollowUp(options: { sessionId: string; busy: boolean; onSent: () => Promise<void> }) {
   const { sessionId, busy, onSent } = options;
-  const [draft, setDraft] = useStored(`prompt-backend:follow-up:${sessionId}`, "");
+  const [draft, setDraft] = useStored(`prompt-backend:next-prompt:${sessionId}`, EMPTY);
   const [sending, setSending] = useState(false);
   const [box, setBox] = useState<HTMLTextAreaElement | null>(null);
   useKeys({ r: () => box?.focus() });
 
-  const change = (text: string) => setDraft(() => text);
+  const change = (text: string) => setDraft(() => (text === "" ? EMPTY : { text, key: newKey() }));
   const send = async () => {
-    const content = draft.trim();
+    const content = draft.text.trim();
     if (content === "" || sending) return;
     setSending(true);
     try {
-      await client.prompts.create({ session_id: sessionId, data: [{ type: "text", content }] });
+      const data = [{ type: "text" as const, content }];
+      await client.prompts.create({ session_id: sessionId, data }, { idempotencyKey: draft.key });
       change("");
       await onSent();
     } catch (error) {
@@ -47,7 +56,7 @@ export function FollowUp(options: { sessionId: string; busy: boolean; onSent: ()
         className="input"
         rows={2}
         placeholder={busy ? "Write the next prompt: it runs after those before it" : "Write a follow-up"}
-        value={draft}
+        value={draft.text}
         readOnly={sending}
         onChange={(event) => change(event.target.value)}
         onKeyDown={(event) => {
@@ -58,7 +67,13 @@ export function FollowUp(options: { sessionId: string; busy: boolean; onSent: ()
           if (event.key === "Escape") toPage();
         }}
       />
-      <Button look="primary" type="submit" busy={sending} disabled={draft.trim() === ""} title="Ctrl Enter">
+      <Button
+        look="primary"
+        type="submit"
+        busy={sending}
+        disabled={draft.text.trim() === ""}
+        title="Ctrl Enter"
+      >
         Send
       </Button>
     </form>
