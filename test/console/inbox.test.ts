@@ -156,6 +156,25 @@ function inBrowser() {
     await page.context().close();
   });
 
+  test("a browser that lets no site store anything shows the page all the same, live", async () => {
+    const context = await console.browser.newContext();
+    await context.addInitScript(`
+      const refuse = () => { throw new DOMException("Access is denied for this document.", "SecurityError"); };
+      for (const name of ["localStorage", "sessionStorage"]) Object.defineProperty(window, name, { get: refuse });
+      window.BroadcastChannel = refuse;
+      LockManager.prototype.request = async () => refuse();
+    `);
+    await finished("Read without any storage");
+    const page = await console.open("/", { context });
+    await row(page, "Read without any storage").waitFor();
+    await finished("Heard without any storage");
+    await row(page, "Heard without any storage").waitFor();
+    await page.getByRole("button", { name: /^Menu of/ }).click();
+    await page.getByRole("menuitemradio", { name: "Dark theme" }).click();
+    expect(await page.evaluate("document.documentElement.dataset.theme")).toBe("dark");
+    await context.close();
+  });
+
   test("titles, repositories and branches are text", async () => {
     const hostile = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'`{{7*7}}";
     await console.backend.request("POST", "/sessions", {

@@ -28,7 +28,7 @@ export function openFeed(options: {
 }): void {
   const { client, userId, after, signal, handlers } = options;
   const name = `prompt-backend:${userId}`;
-  const channel = new BroadcastChannel(name);
+  const channel = openChannel(name);
   let position: string | undefined;
 
   const hear = (heard: Heard) => {
@@ -41,15 +41,15 @@ export function openFeed(options: {
   let untold: Heard[] = [];
   const passOn = () => {
     // What this tab does not pass on any more, the next one reads.
-    if (!signal.aborted) channel.postMessage(untold satisfies Message);
+    if (!signal.aborted) channel?.postMessage(untold satisfies Message);
     untold = [];
   };
   const tell = (heard: Heard) => {
     if (untold.push(heard) === 1) setTimeout(passOn);
     hear(heard);
   };
-  channel.onmessage = ({ data }: MessageEvent<Message>) => data.forEach(hear);
-  signal.addEventListener("abort", () => channel.close(), { once: true });
+  if (channel) channel.onmessage = ({ data }: MessageEvent<Message>) => data.forEach(hear);
+  signal.addEventListener("abort", () => channel?.close(), { once: true });
 
   asLeader(name, signal, async (signal) => {
     await after;
@@ -65,8 +65,17 @@ export function openFeed(options: {
     }
   }).catch((error: unknown) => {
     if (signal.aborted) return;
-    channel.postMessage([...untold, { failed: true }] satisfies Message);
+    channel?.postMessage([...untold, { failed: true }] satisfies Message);
     untold = [];
     handlers.onEnd(error);
   });
+}
+
+/** A browser in which no site may store anything may refuse this, too: then each tab reads for itself. */
+function openChannel(name: string): BroadcastChannel | undefined {
+  try {
+    return new BroadcastChannel(name);
+  } catch {
+    return undefined;
+  }
 }

@@ -1,3 +1,5 @@
+import { keep, kept } from "../ui/storage.ts";
+
 const KEY = "prompt-backend:notifications";
 
 /** `off` until the user turns them on; `denied`: the browser keeps them back. */
@@ -6,13 +8,13 @@ export type Notifications = "on" | "off" | "denied" | "unsupported";
 export function notifications(): Notifications {
   if (!("Notification" in globalThis)) return "unsupported";
   if (Notification.permission === "denied") return "denied";
-  return Notification.permission === "granted" && localStorage.getItem(KEY) === "on" ? "on" : "off";
+  return Notification.permission === "granted" && kept(KEY) === "on" ? "on" : "off";
 }
 
 /** Asks the browser where that is needed, which it allows after a click alone. */
 export async function setNotifications(wanted: boolean): Promise<Notifications> {
-  if (!wanted) localStorage.removeItem(KEY);
-  else if ((await Notification.requestPermission()) === "granted") localStorage.setItem(KEY, "on");
+  if (!wanted) keep(KEY, undefined);
+  else if ((await Notification.requestPermission()) === "granted") keep(KEY, "on");
   return notifications();
 }
 
