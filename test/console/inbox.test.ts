@@ -156,6 +156,22 @@ function inBrowser() {
     await page.context().close();
   });
 
+  test("a key that is held down archives one session, not all that follow it", async () => {
+    await finished("Older of those held");
+    const id = await finished("Newer of those held");
+    const page = await console.open("/?q=those%20held");
+    await until(async () => (await rows(page).count()) === 2, { what: "both sessions" });
+    await page.keyboard.press("j");
+    await page.keyboard.down("e");
+    await until(async () => (await focused(page)).includes("Older"), { what: "the next session" });
+    await page.keyboard.down("e");
+    await page.keyboard.up("e");
+    await until(() => archived(id), { what: "the first to be archived" });
+    await page.keyboard.press("u");
+    await row(page, "Older").and(page.locator(":not([data-unread])")).waitFor();
+    await page.context().close();
+  });
+
   test("a browser that lets no site store anything shows the page all the same, live", async () => {
     const context = await console.browser.newContext();
     await context.addInitScript(`
