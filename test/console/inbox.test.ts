@@ -172,6 +172,45 @@ function inBrowser() {
     await page.context().close();
   });
 
+  test("hovering a line tells what it cuts off and the exact time; its relative time is right at once", async () => {
+    const title = `Hovered ${"a long way ".repeat(30)}`.trim();
+    const { sessionId } = await console.backend.submit(repo, "Hovered");
+    await console.backend.request("PUT", `/sessions/${sessionId}`, { id: sessionId, title });
+    const page = await console.open("/new");
+    await page.getByRole("heading", { level: 1 }).waitFor();
+    // No time was shown for two hours.
+    await page.clock.setFixedTime(Date.now() + 2 * 3_600_000);
+    await page.getByRole("link", { name: "Inbox", exact: true }).click();
+    const time = row(page, "Hovered").locator("time");
+    await time.waitFor();
+    await until(async () => /^[12] hr/.test((await time.textContent()) ?? ""), { what: "two hours" });
+    const { x, y, width, height } = (await time.boundingBox()) ?? expect.unreachable();
+    const hovered = await page.evaluate<string>(
+      `document.elementFromPoint(${x + width / 2}, ${y + height / 2}).closest("[title]")?.title ?? ""`,
+    );
+    expect(hovered).toContain(title);
+    expect(hovered).toContain((await time.getAttribute("title")) ?? expect.unreachable());
+    await page.context().close();
+  });
+
+  test("sessions that cannot be read are told of beside those that can", async () => {
+    await finished("One that can be read");
+    const context = await console.browser.newContext();
+    const refuse = { status: 400, json: { code: "X", msg: "This page is broken.", request_id: "req-of-it" } };
+    await context.route(/\/events/, (route) => route.abort());
+    await context.route(/\/sessions\?/, async (route) => {
+      if (route.request().url().includes("cursor=")) return route.fulfill(refuse);
+      const response = await route.fetch();
+      return route.fulfill({ response, json: { ...(await response.json()), next_cursor: "more" } });
+    });
+    const page = await console.open("/", { context });
+    await row(page, "One that can be read").waitFor();
+    const alert = page.getByRole("alert");
+    await alert.getByText("This page is broken.").waitFor();
+    expect(await alert.textContent()).toContain("req-of-it");
+    await context.close();
+  });
+
   test("a browser that lets no site store anything shows the page all the same, live", async () => {
     const context = await console.browser.newContext();
     await context.addInitScript(`
