@@ -174,8 +174,8 @@ function inBrowser() {
 
   test("hovering a line tells what it cuts off and the exact time; its relative time is right at once", async () => {
     const title = `Hovered ${"a long way ".repeat(30)}`.trim();
-    const { sessionId } = await console.backend.submit(repo, "Hovered");
-    await console.backend.request("PUT", `/sessions/${sessionId}`, { id: sessionId, title });
+    const id = await finished("Hovered");
+    await console.backend.request("PUT", `/sessions/${id}`, { id, title });
     const page = await console.open("/new");
     await page.getByRole("heading", { level: 1 }).waitFor();
     // No time was shown for two hours.
@@ -184,6 +184,7 @@ function inBrowser() {
     const time = row(page, "Hovered").locator("time");
     await time.waitFor();
     await until(async () => /^[12] hr/.test((await time.textContent()) ?? ""), { what: "two hours" });
+    await time.scrollIntoViewIfNeeded();
     const { x, y, width, height } = (await time.boundingBox()) ?? expect.unreachable();
     const hovered = await page.evaluate<string>(
       `document.elementFromPoint(${x + width / 2}, ${y + height / 2}).closest("[title]")?.title ?? ""`,
