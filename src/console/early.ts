@@ -1,4 +1,5 @@
 import { FIRST_PAGE } from "./live/sessions.ts";
+import { keep, kept } from "./ui/storage.ts";
 
 const SIGN_IN = "/auth/session";
 /** Of somebody who is signed in, as live/sessions.ts and new/queries.ts ask for it. */
@@ -8,11 +9,8 @@ const FRESH_MS = 10_000;
 /** In the browser's storage, while somebody is signed in. */
 const SIGNED_IN = "prompt-backend:signed-in";
 
-export const wasSignedIn = (): boolean => localStorage.getItem(SIGNED_IN) !== null;
-export function keepSignedIn(signedIn: boolean): void {
-  if (signedIn) localStorage.setItem(SIGNED_IN, "yes");
-  else localStorage.removeItem(SIGNED_IN);
-}
+export const wasSignedIn = (): boolean => kept(SIGNED_IN) !== undefined;
+export const keepSignedIn = (signedIn: boolean): void => keep(SIGNED_IN, signedIn ? "yes" : undefined);
 
 /**
  * Asks for what the inbox needs before its parts are there that need it: `begin` is called before the rest of the script is

@@ -156,6 +156,81 @@ function inBrowser() {
     await page.context().close();
   });
 
+  test("a key that is held down archives one session, not all that follow it", async () => {
+    await finished("Older of those held");
+    const id = await finished("Newer of those held");
+    const page = await console.open("/?q=those%20held");
+    await until(async () => (await rows(page).count()) === 2, { what: "both sessions" });
+    await page.keyboard.press("j");
+    await page.keyboard.down("e");
+    await until(async () => (await focused(page)).includes("Older"), { what: "the next session" });
+    await page.keyboard.down("e");
+    await page.keyboard.up("e");
+    await until(() => archived(id), { what: "the first to be archived" });
+    await page.keyboard.press("u");
+    await row(page, "Older").and(page.locator(":not([data-unread])")).waitFor();
+    await page.context().close();
+  });
+
+  test("hovering a line tells what it cuts off and the exact time; its relative time is right at once", async () => {
+    const title = `Hovered ${"a long way ".repeat(30)}`.trim();
+    const id = await finished("Hovered");
+    await console.backend.request("PUT", `/sessions/${id}`, { id, title });
+    const page = await console.open("/new");
+    await page.getByRole("heading", { level: 1 }).waitFor();
+    // No time was shown for two hours.
+    await page.clock.setFixedTime(Date.now() + 2 * 3_600_000);
+    await page.getByRole("link", { name: "Inbox", exact: true }).click();
+    const time = row(page, "Hovered").locator("time");
+    await time.waitFor();
+    await until(async () => /^[12] hr/.test((await time.textContent()) ?? ""), { what: "two hours" });
+    await time.scrollIntoViewIfNeeded();
+    const { x, y, width, height } = (await time.boundingBox()) ?? expect.unreachable();
+    const hovered = await page.evaluate<string>(
+      `document.elementFromPoint(${x + width / 2}, ${y + height / 2}).closest("[title]")?.title ?? ""`,
+    );
+    expect(hovered).toContain(title);
+    expect(hovered).toContain((await time.getAttribute("title")) ?? expect.unreachable());
+    await page.context().close();
+  });
+
+  test("sessions that cannot be read are told of beside those that can", async () => {
+    await finished("One that can be read");
+    const context = await console.browser.newContext();
+    const refuse = { status: 400, json: { code: "X", msg: "This page is broken.", request_id: "req-of-it" } };
+    await context.route(/\/events/, (route) => route.abort());
+    await context.route(/\/sessions\?/, async (route) => {
+      if (route.request().url().includes("cursor=")) return route.fulfill(refuse);
+      const response = await route.fetch();
+      return route.fulfill({ response, json: { ...(await response.json()), next_cursor: "more" } });
+    });
+    const page = await console.open("/", { context });
+    await row(page, "One that can be read").waitFor();
+    const alert = page.getByRole("alert");
+    await alert.getByText("This page is broken.").waitFor();
+    expect(await alert.textContent()).toContain("req-of-it");
+    await context.close();
+  });
+
+  test("a browser that lets no site store anything shows the page all the same, live", async () => {
+    const context = await console.browser.newContext();
+    await context.addInitScript(`
+      const refuse = () => { throw new DOMException("Access is denied for this document.", "SecurityError"); };
+      for (const name of ["localStorage", "sessionStorage"]) Object.defineProperty(window, name, { get: refuse });
+      window.BroadcastChannel = refuse;
+      LockManager.prototype.request = async () => refuse();
+    `);
+    await finished("Read without any storage");
+    const page = await console.open("/", { context });
+    await row(page, "Read without any storage").waitFor();
+    await finished("Heard without any storage");
+    await row(page, "Heard without any storage").waitFor();
+    await page.getByRole("button", { name: /^Menu of/ }).click();
+    await page.getByRole("menuitemradio", { name: "Dark theme" }).click();
+    expect(await page.evaluate("document.documentElement.dataset.theme")).toBe("dark");
+    await context.close();
+  });
+
   test("titles, repositories and branches are text", async () => {
     const hostile = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'`{{7*7}}";
     await console.backend.request("POST", "/sessions", {

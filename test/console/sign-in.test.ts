@@ -147,6 +147,7 @@ function inBrowser() {
     "a session that the provider has ended: the page leads to the sign-in, and nothing that was written is lost",
     async () => {
       const id = await (await elsewhere("bob")).submit("Make it");
+      await (await elsewhere("bob")).submit("Never opened");
       const pages = [
         { path: "/new", box: (page: Page) => page.getByLabel("What shall be done?") },
         { path: `/s/${id}`, box: (page: Page) => page.getByRole("textbox", { name: "Follow-up" }) },
@@ -155,12 +156,16 @@ function inBrowser() {
       const opened = await Promise.all(
         pages.map(async (one) => ({ ...one, page: await signedIn(one.path, "bob") })),
       );
-      for (const { page, box } of opened) await box(page).fill("Not sent yet");
+      for (const { page, box } of opened) {
+        await box(page).fill("Not sent yet");
+        await until(async () => /^\(\d+\) /.test(await page.title()), { what: "a title that counts" });
+      }
       await provider.revokeAll();
       // Nobody touches the pages.
       for (const { page, path, box } of opened) {
         await way(page).waitFor();
         expect(page.url()).toBe(home() + path);
+        expect(await page.title()).toBe("Sign in · prompt-backend");
         await way(page).click();
         await page.getByLabel("User").or(menu(page, "bob")).first().waitFor();
         if (await page.getByLabel("User").isVisible()) await enter(page, "bob");

@@ -12,12 +12,12 @@ export function useSessionActions() {
     expected: Partial<SessionDto>,
     { act, failure }: { act: () => PromiseLike<unknown>; failure: string },
   ): Promise<boolean> => {
-    expect(session.id, expected);
+    const takeBack = expect(session.id, expected);
     try {
       await act();
       return true;
     } catch (error) {
-      expect(session.id, session);
+      takeBack();
       await complain(failure, error);
       return false;
     }

@@ -54,6 +54,13 @@ export const TONES: Readonly<Record<Group, Tone | undefined>> = {
 /** A line of the list: the heading of a group, or a session. */
 export type Line = { group: Group; count: number } | { session: SessionDto };
 
+/** The session whose turn it is when another one goes away: the next one, or else the one before. */
+export function neighbourOf(lines: readonly Line[], id: string): string | undefined {
+  const ids = lines.flatMap((line) => ("session" in line ? [line.session.id] : []));
+  const index = ids.indexOf(id);
+  return ids[index + 1] ?? ids[index - 1];
+}
+
 export interface Inbox {
   lines: readonly Line[];
   counts: Readonly<Record<Show, number>>;

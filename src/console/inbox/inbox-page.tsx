@@ -1,5 +1,5 @@
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
-import { useDeferredValue, useMemo, useRef } from "react";
+import { useMemo, useRef } from "react";
 import { useSessions } from "../live/live.tsx";
 import { useTitle } from "../notify/title.ts";
 import { useKeys } from "../shell/keys.ts";
@@ -19,13 +19,7 @@ export function InboxPage() {
   const q = search.q ?? "";
   const show = SHOWS.find((one) => one === search.show) ?? "open";
   const field = useRef<HTMLInputElement>(null);
-  // Typing stays fluent: the list follows when there is time.
-  const deferredQ = useDeferredValue(q);
-  const deferredSessions = useDeferredValue(sessions);
-  const { lines, counts } = useMemo(
-    () => inboxOf(deferredSessions.values(), show, deferredQ),
-    [deferredSessions, show, deferredQ],
-  );
+  const { lines, counts } = useMemo(() => inboxOf(sessions.values(), show, q), [sessions, show, q]);
   const setSearch = (change: { show?: Show; q?: string }) => {
     const next = { show, q, ...change };
     void navigate({
@@ -69,11 +63,15 @@ export function InboxPage() {
           }}
         />
       </div>
-      {!complete && loaded && (
-        <p className="inbox-progress muted" role="status">
-          {sessions.size} sessions so far …
-        </p>
-      )}
+      {!complete &&
+        loaded &&
+        (failure === undefined ? (
+          <p className="inbox-progress muted" role="status">
+            {sessions.size} sessions so far …
+          </p>
+        ) : (
+          <Problem title="Not all of your sessions could be read yet" error={failure} />
+        ))}
       <FirstRun />
       {lines.length > 0 ? (
         <List lines={lines} />

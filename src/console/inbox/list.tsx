@@ -4,7 +4,7 @@ import { useCallback, useEffect, useRef, useState } from "react";
 import type { SessionDto } from "../../../sdk/src/index.ts";
 import { useKeys } from "../shell/keys.ts";
 import { useSessionActions } from "./actions.ts";
-import { GROUP_TITLES, type Line } from "./groups.ts";
+import { GROUP_TITLES, type Line, neighbourOf } from "./groups.ts";
 import { Row } from "./row.tsx";
 
 /** Pixels, as inbox.css has them: lines of a known height need no measuring. */
@@ -65,8 +65,7 @@ export function List({ lines }: { lines: readonly Line[] }) {
 
   const archiveAt = (session: SessionDto) => {
     // The keyboard goes on to the next one.
-    const index = lines.findIndex((line) => idOf(line) === session.id);
-    const next = idOf(lines[index + 1]) ?? idOf(lines[index + 2]) ?? idOf(lines[index - 1]);
+    const next = neighbourOf(lines, session.id);
     if (session.id === currentId && next !== undefined) {
       moved.current = true;
       setWanted(next);

@@ -2,7 +2,7 @@ import { memo, type Ref } from "react";
 import type { SessionDto } from "../../../sdk/src/index.ts";
 import { Icon } from "../shell/icons.tsx";
 import { repoName } from "../ui/repo-name.ts";
-import { Time } from "../ui/time.tsx";
+import { exact, Time } from "../ui/time.tsx";
 import { groupOf, stateOf, TONES } from "./groups.ts";
 
 /** One session of the list. */
@@ -18,7 +18,15 @@ export const Row = memo(function Row(options: {
   const { session, current, link, onFocus, onOpen, onArchive } = options;
   const group = groupOf(session);
   return (
-    <div className="inbox-row" data-current={current || undefined} data-unread={session.unread || undefined}>
+    <div
+      className="inbox-row"
+      data-current={current || undefined}
+      data-unread={session.unread || undefined}
+      // Of the whole line, which the link covers: what is cut off, and the exact time.
+      title={[session.title, session.repo, session.branch, session.waitingReason, exact(session.updatedAt)]
+        .filter((one) => one !== null)
+        .join("\n")}
+    >
       {/* Not the router's Link, which listens to the address: a hundred of them come and go in a second of scrolling. */}
       <a
         ref={link}
@@ -36,9 +44,7 @@ export const Row = memo(function Row(options: {
         {session.title}
       </a>
       <span className="inbox-place">
-        <span className="inbox-repo" title={session.repo}>
-          {repoName(session.repo)}
-        </span>
+        <span className="inbox-repo">{repoName(session.repo)}</span>
         <span className="inbox-branch mono">{session.branch}</span>
         {session.waitingReason !== null && <span className="inbox-why">{session.waitingReason}</span>}
       </span>

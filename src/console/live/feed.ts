@@ -1,8 +1,11 @@
 import type { PromptBackend, UserEvent } from "../../../sdk/src/index.ts";
 import { asLeader } from "./leader.ts";
 
+/** A stream that was refused is asked for again after this time, in milliseconds. */
+const PAUSE_MS = 3_000;
+
 /** What all tabs of a user hear. */
-type Heard = { event: UserEvent } | { back: true } | { failed: true };
+type Heard = { event: UserEvent } | { back: true } | { refused: true };
 /** What has come together is passed on together: a stream that begins with thousands of sessions would hold up the page. */
 type Message = readonly Heard[];
 
@@ -10,8 +13,8 @@ export interface FeedHandlers {
   onEvent(event: UserEvent): void;
   /** The connection was lost and is back: what is not part of the stream may have changed. */
   onBack(): void;
-  /** The stream ended for good. Not called for a sign-out that this page has made itself. */
-  onEnd(error: unknown): void;
+  /** The service refuses the stream, most often since the sign-in has ended. It is asked for again after a pause. */
+  onRefused(): void;
 }
 
 /**
@@ -25,10 +28,11 @@ export function openFeed(options: {
   after: Promise<void>;
   signal: AbortSignal;
   handlers: FeedHandlers;
+  pauseMs?: number;
 }): void {
-  const { client, userId, after, signal, handlers } = options;
+  const { client, userId, after, signal, handlers, pauseMs = PAUSE_MS } = options;
   const name = `prompt-backend:${userId}`;
-  const channel = new BroadcastChannel(name);
+  const channel = openChannel(name);
   let position: string | undefined;
 
   const hear = (heard: Heard) => {
@@ -36,37 +40,52 @@ export function openFeed(options: {
       position = heard.event.id ?? position;
       handlers.onEvent(heard.event);
     } else if ("back" in heard) handlers.onBack();
-    else handlers.onEnd(undefined);
+    else handlers.onRefused();
   };
   let untold: Heard[] = [];
   const passOn = () => {
     // What this tab does not pass on any more, the next one reads.
-    if (!signal.aborted) channel.postMessage(untold satisfies Message);
+    if (!signal.aborted) channel?.postMessage(untold satisfies Message);
     untold = [];
   };
   const tell = (heard: Heard) => {
     if (untold.push(heard) === 1) setTimeout(passOn);
     hear(heard);
   };
-  channel.onmessage = ({ data }: MessageEvent<Message>) => data.forEach(hear);
-  signal.addEventListener("abort", () => channel.close(), { once: true });
+  if (channel) channel.onmessage = ({ data }: MessageEvent<Message>) => data.forEach(hear);
+  signal.addEventListener("abort", () => channel?.close(), { once: true });
 
-  asLeader(name, signal, async (signal) => {
+  void asLeader(name, signal, async (signal) => {
     await after;
     let lost = false;
     const onReconnect = (error: unknown) => {
       // The server closes each stream in its time, which is no loss.
       lost ||= error !== undefined;
     };
-    for await (const event of client.events.all({ after: position, signal, onReconnect })) {
-      if (lost) tell({ back: true });
-      lost = false;
-      tell({ event });
+    while (!signal.aborted) {
+      try {
+        for await (const event of client.events.all({ after: position, signal, onReconnect })) {
+          if (lost) tell({ back: true });
+          lost = false;
+          tell({ event });
+        }
+      } catch {
+        if (signal.aborted) return;
+        lost = true;
+        // If it was refused for its position, it begins anew.
+        position = undefined;
+        tell({ refused: true });
+        await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      }
     }
-  }).catch((error: unknown) => {
-    if (signal.aborted) return;
-    channel.postMessage([...untold, { failed: true }] satisfies Message);
-    untold = [];
-    handlers.onEnd(error);
   });
+}
+
+/** A browser in which no site may store anything may refuse this, too: then each tab reads for itself. */
+function openChannel(name: string): BroadcastChannel | undefined {
+  try {
+    return new BroadcastChannel(name);
+  } catch {
+    return undefined;
+  }
 }

@@ -51,8 +51,7 @@ export function LiveProvider({ userId, children }: { userId: string; children: R
           // Lost again: the next time will do.
           sessions.reload(client, ended.signal).catch(() => undefined);
         },
-        // Most often the sign-in has ended, which this query will find.
-        onEnd: () => void queries.invalidateQueries({ queryKey: SIGN_IN_KEY }),
+        onRefused: () => void queries.invalidateQueries({ queryKey: SIGN_IN_KEY }),
       },
     });
     const load = async () => {

@@ -20,6 +20,8 @@ export class LiveSessions {
   #sessions = new Map<string, SessionDto>();
   /** Told by an event: a page that was requested before is older. */
   readonly #told = new Set<string>();
+  /** What the service has told, and what is shown instead until it tells more. */
+  readonly #expected = new Map<string, { told: SessionDto; changes: Set<Partial<SessionDto>> }>();
   #loaded = false;
   #complete = false;
   #snapshot: SessionsSnapshot = { sessions: this.#sessions, complete: false, loaded: false };
@@ -53,7 +55,10 @@ export class LiveSessions {
     this.#told.clear();
     const there = await this.#read(client, signal, () => false);
     for (const id of this.#sessions.keys())
-      if (!there.has(id) && !this.#told.has(id)) this.#sessions.delete(id);
+      if (!there.has(id) && !this.#told.has(id)) {
+        this.#expected.delete(id);
+        this.#sessions.delete(id);
+      }
     this.#changed();
   }
 
@@ -66,7 +71,7 @@ export class LiveSessions {
       const page: Page<SessionDto> = await client.sessions.list(query, { signal });
       for (const session of page.data) {
         there.add(session.id);
-        if (!this.#told.has(session.id)) this.#sessions.set(session.id, session);
+        if (!this.#told.has(session.id)) this.#set(session);
       }
       cursor = page.nextCursor;
       const isFirst = !this.#loaded;
@@ -81,22 +86,40 @@ export class LiveSessions {
   apply(event: UserEvent): void {
     if (event.event === "session") {
       this.#told.add(event.data.id);
-      this.#sessions.set(event.data.id, event.data);
+      this.#set(event.data);
     } else if (event.event === "deleted") {
       this.#told.add(event.data.id);
+      this.#expected.delete(event.data.id);
       this.#sessions.delete(event.data.id);
     } else if (event.event === "ready") {
-      this.#complete = true;
+      // Another tab may have begun to read the stream before this one listened: then some of them are not known here.
+      this.#complete ||= this.#sessions.size >= event.data.sessions;
     } else return;
     this.#changed();
   }
 
-  /** Shows at once what the server will tell soon. */
-  expect(id: string, change: Partial<SessionDto>): void {
+  /** Shows at once what the server will tell soon. @returns what takes it back, unless the server has told more since. */
+  expect(id: string, change: Partial<SessionDto>): () => void {
     const session = this.#sessions.get(id);
-    if (!session) return;
-    this.#sessions.set(id, { ...session, ...change });
-    this.#changed();
+    if (!session) return () => undefined;
+    const expected = this.#expected.get(id) ?? { told: session, changes: new Set() };
+    this.#expected.set(id, expected);
+    const show = () => {
+      this.#sessions.set(id, Object.assign({}, expected.told, ...expected.changes));
+      this.#changed();
+    };
+    expected.changes.add(change);
+    show();
+    return () => {
+      if (this.#expected.get(id) !== expected) return;
+      expected.changes.delete(change);
+      show();
+    };
+  }
+
+  #set(session: SessionDto): void {
+    this.#expected.delete(session.id);
+    this.#sessions.set(session.id, session);
   }
 
   /** Many events come at once; each screen shows them together. */

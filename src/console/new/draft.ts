@@ -1,4 +1,5 @@
 import { useEffect, useState } from "react";
+import { keep, kept } from "../ui/storage.ts";
 
 const KEY = "prompt-backend:draft";
 
@@ -20,7 +21,7 @@ const fresh = (): Draft => ({
 
 function stored(): Draft {
   try {
-    const draft = JSON.parse(localStorage.getItem(KEY) ?? "") as Partial<Draft> | null;
+    const draft = JSON.parse(kept(KEY) ?? "") as Partial<Draft> | null;
     if (draft && [draft.repo, draft.branch, draft.prompt, draft.key].every((one) => typeof one === "string"))
       return draft as Draft;
   } catch {
@@ -36,19 +37,13 @@ export function useDraft(): {
   clear: () => void;
 } {
   const [draft, setDraft] = useState(stored);
-  useEffect(() => {
-    try {
-      localStorage.setItem(KEY, JSON.stringify(draft));
-    } catch {
-      // There is no more room: then it lasts as long as the page.
-    }
-  }, [draft]);
+  useEffect(() => keep(KEY, JSON.stringify(draft)), [draft]);
   return {
     draft,
     change: (part) => setDraft((old) => ({ ...old, ...part, key: fresh().key })),
     clear: () => {
       // At once: the page is left before an effect would run.
-      localStorage.removeItem(KEY);
+      keep(KEY, undefined);
     },
   };
 }

@@ -25,5 +25,7 @@ export function Attention() {
         });
     if (complete || known.current) known.current = new Set(unread.map((one) => one.id));
   }, [sessions, complete, navigate]);
+  // Whoever is signed out is not told of them any more.
+  useEffect(() => () => setWanting(0), []);
   return null;
 }

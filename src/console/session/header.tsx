@@ -86,11 +86,11 @@ function Cancel({ session }: { session: SessionDto }) {
   const expect = useExpectation();
   const asked = session.cancellationStatus === "Requested";
   const cancel = async () => {
-    expect(session.id, { cancellationStatus: "Requested" });
+    const takeBack = expect(session.id, { cancellationStatus: "Requested" });
     try {
       await client.sessions.cancel(session.id);
     } catch (error) {
-      expect(session.id, { cancellationStatus: session.cancellationStatus });
+      takeBack();
       void complain("The session was not cancelled", error);
     }
   };

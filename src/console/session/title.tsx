@@ -31,11 +31,11 @@ export function Title({ session }: { session: SessionDto }) {
   const save = async () => {
     const title = draft.trim();
     if (title === "" || title === session.title) return;
-    expect(session.id, { title });
+    const takeBack = expect(session.id, { title });
     try {
       await client.sessions.update(session.id, { title });
     } catch (error) {
-      expect(session.id, { title: session.title });
+      takeBack();
       void complain("The title was not changed", error);
     }
   };

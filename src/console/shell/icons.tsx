@@ -12,11 +12,6 @@ const PATHS = {
   back: "M9.5 3.5 5 8l4.5 4.5",
   chevron: "M6 3.5 10.5 8 6 12.5",
   check: "M3 8.5 6.5 12 13 4.5",
-  cross: "M4 4l8 8M12 4l-8 8",
-  clock: "M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12zM8 4.5V8l2.5 1.5",
-  play: "M5 3.5v9l7.5-4.5z",
-  stop: "M4 4h8v8H4z",
-  copy: "M5.5 5.5h8v8h-8zM10.5 5.5v-3h-8v8h3",
   file: "M4 2h5l3 3v9H4zM9 2v3h3",
   comment: "M2.5 3h11v8H8l-3 2.5V11H2.5z",
   merge:

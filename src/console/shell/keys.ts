@@ -10,6 +10,9 @@ const TYPING =
 /** What Enter presses. */
 const PRESSED = "a[href], button, summary";
 
+/** Keys that move may be held down. What the others do is done once, however long they are pressed. */
+const HELD = /^(?:j|k|n|p|Arrow.+)$/;
+
 /**
  * Keys of the whole page while the component is shown; not while the user types, nor with Ctrl, Alt or Meta.
  * @param place where they are heard: on the window, after those of the document. There the frame has what every page has,
@@ -30,7 +33,7 @@ export function useKeys(keys: Keys, place: Document | Window = document): void {
       const act = latest.current[event.key];
       if (!act) return;
       event.preventDefault();
-      act(event);
+      if (!event.repeat || HELD.test(event.key)) act(event);
     };
     place.addEventListener("keydown", press as EventListener);
     return () => place.removeEventListener("keydown", press as EventListener);

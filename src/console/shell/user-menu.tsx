@@ -12,7 +12,7 @@ const NOTIFICATIONS: Readonly<Record<Notifications, string>> = {
   on: "Notifications",
   off: "Notifications",
   denied: "Notifications: the browser blocks them",
-  unsupported: "Notifications: not on this page (it needs https)",
+  unsupported: "Notifications: not here (they need https, and a browser that gives them to pages)",
 };
 
 /** The user's menu: theme, keys, the API's documentation, signing out. */
@@ -22,7 +22,7 @@ export default function UserMenu({ onHelp }: { onHelp: () => void }) {
   const [telling, setTelling] = useState(notifications);
   const name = signIn?.user?.name ?? signIn?.user?.email ?? signIn?.user?.id;
   return (
-    <Menu.Root>
+    <Menu.Root onOpenChange={() => setTelling(notifications())}>
       <Menu.Trigger
         className="button user-menu"
         data-look="quiet"

@@ -38,8 +38,13 @@ export async function untilLoaded<Module>(load: () => Promise<Module>): Promise<
 
 /** Not again and again, if that did not help. */
 function loadAnew(): void {
-  const last = Number(sessionStorage.getItem(LOADED_ANEW));
-  if (Date.now() - last < SELDOM_MS) return;
-  sessionStorage.setItem(LOADED_ANEW, String(Date.now()));
+  try {
+    const last = Number(sessionStorage.getItem(LOADED_ANEW));
+    if (Date.now() - last < SELDOM_MS) return;
+    sessionStorage.setItem(LOADED_ANEW, String(Date.now()));
+  } catch {
+    // A browser that keeps nothing would not know that it has been tried.
+    return;
+  }
   location.reload();
 }

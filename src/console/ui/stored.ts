@@ -1,4 +1,5 @@
 import { useCallback, useRef, useState } from "react";
+import { keep, kept } from "./storage.ts";
 
 /** State that this browser keeps, also over a reload. Its tabs do not share it while they are open. */
 export function useStored<Value>(
@@ -12,25 +13,16 @@ export function useStored<Value>(
       latest.current = next(latest.current);
       setValue(latest.current);
       // Not in an effect, which comes later: the page may be gone by then.
-      keep(key, latest.current === initial ? undefined : latest.current);
+      keep(key, latest.current === initial ? undefined : JSON.stringify(latest.current));
     },
     [key, initial],
   );
   return [value, change];
 }
 
-function keep(key: string, value: unknown): void {
-  try {
-    if (value === undefined) localStorage.removeItem(key);
-    else localStorage.setItem(key, JSON.stringify(value));
-  } catch {
-    // There is no more room: then it lasts as long as the page.
-  }
-}
-
 function read<Value>(key: string): Value | undefined {
   try {
-    return JSON.parse(localStorage.getItem(key) ?? "") as Value;
+    return JSON.parse(kept(key) ?? "") as Value;
   } catch {
     return undefined;
   }

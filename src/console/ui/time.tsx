@@ -10,7 +10,10 @@ const UNITS: readonly [Intl.RelativeTimeFormatUnit, seconds: number][] = [
   ["minute", 60],
 ];
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
-const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const exactFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+/** A time to the second. @param at ISO 8601. */
+export const exact = (at: string): string => exactFormat.format(new Date(at));
 
 /** How long ago a time was, for people. @param ms since the epoch. */
 function ago(ms: number, now: number): string {
@@ -24,12 +27,17 @@ function ago(ms: number, now: number): string {
 const listeners = new Set<() => void>();
 let now = Date.now();
 let timer: ReturnType<typeof setInterval> | undefined;
+function tick(): void {
+  now = Date.now();
+  for (const one of listeners) one();
+}
 function subscribe(listener: () => void): () => void {
   listeners.add(listener);
-  timer ??= setInterval(() => {
-    now = Date.now();
-    for (const one of listeners) one();
-  }, TICK_MS);
+  if (timer === undefined) {
+    timer = setInterval(tick, TICK_MS);
+    // It has stood still since the last time went away.
+    tick();
+  }
   return () => {
     listeners.delete(listener);
     if (listeners.size > 0) return;
@@ -41,10 +49,10 @@ function subscribe(listener: () => void): () => void {
 /** A relative time that stays right; the exact one is its title. @param at ISO 8601. */
 export function Time({ at, className }: { at: string; className?: string }) {
   const current = useSyncExternalStore(subscribe, () => now);
-  const date = new Date(at);
+  const ms = Date.parse(at);
   return (
-    <time dateTime={at} title={exact.format(date)} className={className}>
-      {ago(date.getTime(), Math.max(current, date.getTime()))}
+    <time dateTime={at} title={exact(at)} className={className}>
+      {ago(ms, Math.max(current, ms))}
     </time>
   );
 }

@@ -4,18 +4,20 @@ import { openFeed } from "../../../src/console/live/feed.ts";
 
 const event = (id: string): UserEvent => ({ event: "ready", id, data: { sessions: 0 } });
 
-/** What happens to the connection: it breaks, the server closes it, or an event comes. */
-type Step = "broken" | "closed" | UserEvent;
+/** What happens to the connection: it breaks, the server closes or refuses it, or an event comes. */
+type Step = "broken" | "closed" | "refused" | UserEvent;
 
 /** A tab that reads the stream, and another one that only listens. @returns what each has heard once all steps are done. */
 async function heard(steps: readonly Step[]) {
   const ended = new AbortController();
   const done = Promise.withResolvers<void>();
   const userId = crypto.randomUUID();
+  const left = [...steps];
   const events = {
     async *all({ onReconnect }: { onReconnect(error: unknown): void }) {
-      for (const step of steps)
-        if (step === "broken") onReconnect(new Error("gone"));
+      for (let step = left.shift(); step; step = left.shift())
+        if (step === "refused") throw new Error("refused");
+        else if (step === "broken") onReconnect(new Error("gone"));
         else if (step === "closed") onReconnect(undefined);
         else yield step;
       done.resolve();
@@ -25,11 +27,11 @@ async function heard(steps: readonly Step[]) {
   const tab = (after: Promise<void>) => {
     const log: string[] = [];
     openFeed({
-      ...{ client: { events } as unknown as PromptBackend, userId, after, signal: ended.signal },
+      ...{ client: { events } as unknown as PromptBackend, userId, after, signal: ended.signal, pauseMs: 1 },
       handlers: {
         onEvent: ({ id }) => void log.push(id ?? ""),
         onBack: () => void log.push("back"),
-        onEnd: () => void log.push("end"),
+        onRefused: () => void log.push("refused"),
       },
     });
     return log;
@@ -58,5 +60,11 @@ test("a connection that was lost is back with the next event, which every tab he
 test("a stream that the server has closed in its time was not lost", async () => {
   const log = ["1", "2", "last"];
   const steps = ["closed", event("1"), "closed", event("2"), event("last")];
+  expect(await heard(steps as Step[])).toEqual({ reader: log, other: log });
+});
+
+test("a stream that was refused is asked for again: nothing else would bring the page up to date", async () => {
+  const log = ["1", "refused", "refused", "back", "2", "last"];
+  const steps = [event("1"), "refused", "refused", event("2"), event("last")];
   expect(await heard(steps as Step[])).toEqual({ reader: log, other: log });
 });
