@@ -1,4 +1,5 @@
 import { useEffect, useState } from "react";
+import { newKey } from "../ui/new-key.ts";
 import { keep, kept } from "../ui/storage.ts";
 
 const KEY = "prompt-backend:draft";
@@ -16,7 +17,7 @@ const fresh = (): Draft => ({
   repo: "",
   branch: "",
   prompt: "",
-  key: crypto.getRandomValues(new Uint32Array(4)).join("-"),
+  key: newKey(),
 });
 
 function stored(): Draft {
@@ -40,7 +41,7 @@ export function useDraft(): {
   useEffect(() => keep(KEY, JSON.stringify(draft)), [draft]);
   return {
     draft,
-    change: (part) => setDraft((old) => ({ ...old, ...part, key: fresh().key })),
+    change: (part) => setDraft((old) => ({ ...old, ...part, key: newKey() })),
     clear: () => {
       // At once: the page is left before an effect would run.
       keep(KEY, undefined);
