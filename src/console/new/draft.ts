@@ -33,7 +33,8 @@ function stored(): Draft {
 export function useDraft(): {
   draft: Draft;
   change: (part: Partial<Omit<Draft, "key">>) => void;
-  clear: () => void;
+  /** Forgets the draft that was sent; what was written since then stays. */
+  clear: (sent: Draft) => void;
 } {
   const [draft, setDraft] = useState(stored);
   useEffect(() => {
@@ -46,8 +47,9 @@ export function useDraft(): {
   return {
     draft,
     change: (part) => setDraft((old) => ({ ...old, ...part, key: fresh().key })),
-    clear: () => {
+    clear: ({ key }) => {
       // At once: the page is left before an effect would run.
+      if (stored().key !== key) return;
       localStorage.removeItem(KEY);
     },
   };
