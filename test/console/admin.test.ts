@@ -113,6 +113,30 @@ function inBrowser() {
   );
 
   test(
+    "a decision that fails says so in its dialog, with the request, and keeps the notes for the next attempt",
+    async () => {
+      await fail("Decide twice");
+      const page = await on.open("/failed");
+      await row(page, "Decide twice").getByRole("checkbox").press("Space");
+      const broken = { code: "internal_error", msg: "Broken here", success: false };
+      await page.route("**/dead-letter-queue/bulk", (route) =>
+        route.fulfill({ status: 500, json: broken, headers: { "x-request-id": "req-of-the-failure" } }),
+      );
+      await page.keyboard.press("e");
+      const dialog = page.getByRole("dialog", { name: "Resolve 1 dead letter?" });
+      await dialog.getByLabel("Notes").fill("Not to be written twice");
+      await page.keyboard.press("Control+Enter");
+      await dialog.getByRole("alert").getByText("req-of-the-failure").waitFor();
+      expect(await dialog.getByLabel("Notes").inputValue()).toBe("Not to be written twice");
+      await page.unroute("**/dead-letter-queue/bulk");
+      await dialog.getByLabel("Notes").press("Control+Enter");
+      await page.getByText("Resolved: 1 dead letter").waitFor();
+      await dialog.waitFor({ state: "detached" });
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
     "what a run printed is text; several are selected and resolved at once",
     async () => {
       const [hostile] = await fail(HOSTILE, "Second", "Third");
@@ -140,9 +164,9 @@ function inBrowser() {
       await until(async () => (await entries("pending")).length === 1, { what: "one that is left" });
       await page.getByRole("link", { name: "Resolved" }).click();
       await page.waitForURL("**/failed?status=Resolved");
-      // The one of the test before is among them.
+      // Those of the tests before are among them.
       const resolved = page.getByRole("list", { name: "Dead letters" }).getByRole("button");
-      await until(async () => (await resolved.count()) === 3, { what: "the three that are resolved" });
+      await until(async () => (await resolved.count()) === 4, { what: "the four that are resolved" });
       expect(await page.getByRole("checkbox").count()).toBe(0);
     },
     TIMEOUT_MS,
