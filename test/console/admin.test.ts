@@ -205,6 +205,40 @@ function inBrowser() {
   );
 
   test(
+    "a state that cannot be read again is not shown as the present one; entries of the log stay where older ones fail",
+    async () => {
+      const page = await on.open("/system");
+      await page.getByRole("region", { name: "Readiness" }).waitFor();
+      const failure = { code: "internal_error", msg: "Broken here", success: false };
+      for (const status of [500, 503]) {
+        await page.route("**/system/status", (route) => route.fulfill({ status, json: failure }));
+        await page.getByRole("alert").getByText("this is the last one").waitFor();
+        await page.unroute("**/system/status");
+        await page.getByRole("alert").waitFor({ state: "detached" });
+      }
+
+      let asked = 0;
+      await page.route("**/audit?*", async (route) => {
+        if (route.request().url().includes("cursor=")) {
+          asked += 1;
+          return route.fulfill({ status: 500, json: failure });
+        }
+        const reply = await route.fetch();
+        return route.fulfill({ json: { ...(await reply.json()), next_cursor: "older" } });
+      });
+      await page.getByRole("link", { name: "Audit log" }).press("Enter");
+      const log = page.getByRole("region", { name: "Audit log" });
+      await log.getByRole("button", { name: "Show older entries" }).press("Enter");
+      await log.getByRole("alert").waitFor();
+      expect(await log.getByRole("listitem").count()).toBeGreaterThan(0);
+      const before = asked;
+      await log.getByRole("button", { name: "Try again" }).press("Enter");
+      await until(() => asked > before, { what: "the older entries to be asked for again" });
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
     "who is no admin has no link to System, and a page that says whom to ask",
     async () => {
       const page = await on.open("/failed");
