@@ -1,14 +1,12 @@
 import { join } from "node:path";
 import page from "../src/console/index.html";
-import { consoleFiles } from "../src/server/console-files.ts";
+import { CONSOLE_PAGES } from "../src/server/console.ts";
 
 /**
  * `npm run dev`: the service from its sources, restarted at each change, and in front of it the console, which changes in the
  * open page. Both stop together.
  */
 const PORT = Number(process.env["PORT"] ?? 8000);
-/** Pages of the console; src/server/console.ts has the same. */
-const PAGES = ["/", "/new", "/s/:id", "/s/:id/review", "/failed", "/system", "/sign-in"];
 
 const service = Bun.spawn(
   [process.execPath, "--watch", join(import.meta.dir, "../src/main.ts"), ...process.argv.slice(2)],
@@ -23,14 +21,10 @@ const server = Bun.serve({
   port: PORT,
   idleTimeout: 0,
   development: { hmr: true, console: true },
-  routes: Object.fromEntries(PAGES.map((path) => [path, page])),
+  routes: Object.fromEntries(CONSOLE_PAGES.map((path) => [path, page])),
   async fetch(request) {
     const { pathname, search } = new URL(request.url);
-    // Bun's bundler does not follow workers: that one comes from the last build.
-    if (pathname.startsWith("/console/")) {
-      const file = (await consoleFiles()).get(pathname.slice("/console/".length));
-      if (file) return new Response(await file.read(), { headers: { "content-type": "text/javascript" } });
-    }
+    // Also for the worker, which Bun's bundler does not follow: it comes from the last build, like the icons.
     // With its Host and Origin: to the service, the page is its own.
     return fetch(`http://127.0.0.1:${PORT + 1}${pathname}${search}`, {
       method: request.method,

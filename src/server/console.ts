@@ -7,7 +7,15 @@ import { type ContentType, contentReply, createContentCache } from "./content.ts
  * Addresses at which the console shows itself; the page's own router tells them apart. None is an address of the API, whose
  * clients must not be given a page.
  */
-const PAGES = ["/", "/new", "/s/:id", "/s/:id/review", "/failed", "/system", "/sign-in"] as const;
+export const CONSOLE_PAGES = [
+  "/",
+  "/new",
+  "/s/:id",
+  "/s/:id/review",
+  "/failed",
+  "/system",
+  "/sign-in",
+] as const;
 
 /** Nothing inline, nothing evaluated, nothing from another origin. Blobs and data are images that an agent has sent. */
 const POLICY = [
@@ -51,7 +59,7 @@ export function consolePages() {
     ({ request, params }) => reply(request, params.name),
     hidden,
   );
-  for (const path of PAGES) app.get(path, ({ request }) => reply(request, PAGE), hidden);
+  for (const path of CONSOLE_PAGES) app.get(path, ({ request }) => reply(request, PAGE), hidden);
   return app;
 }
 

@@ -107,8 +107,8 @@ export async function contentReply(
     ...(type === "html" && { "content-security-policy": policy }),
   };
   const known = request.headers.get("if-none-match")?.split(",") ?? [];
-  // Weak comparison, because compression weakens the ETag, here and in proxies.
-  if (known.some((one) => one.trim().replace(/^W\//, "") === etag))
+  // Weak comparison, because compression weakens the ETag, here and in proxies. `*` is any content.
+  if (known.some((one) => ["*", etag].includes(one.trim().replace(/^W\//, ""))))
     return new Response(null, { status: 304, headers });
   return new Response(encoding ? await encoded(encoding) : bytes, {
     headers: {

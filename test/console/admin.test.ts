@@ -113,6 +113,30 @@ function inBrowser() {
   );
 
   test(
+    "a decision that fails says so in its dialog, with the request, and keeps the notes for the next attempt",
+    async () => {
+      await fail("Decide twice");
+      const page = await on.open("/failed");
+      await row(page, "Decide twice").getByRole("checkbox").press("Space");
+      const broken = { code: "internal_error", msg: "Broken here", success: false };
+      await page.route("**/dead-letter-queue/bulk", (route) =>
+        route.fulfill({ status: 500, json: broken, headers: { "x-request-id": "req-of-the-failure" } }),
+      );
+      await page.keyboard.press("e");
+      const dialog = page.getByRole("dialog", { name: "Resolve 1 dead letter?" });
+      await dialog.getByLabel("Notes").fill("Not to be written twice");
+      await page.keyboard.press("Control+Enter");
+      await dialog.getByRole("alert").getByText("req-of-the-failure").waitFor();
+      expect(await dialog.getByLabel("Notes").inputValue()).toBe("Not to be written twice");
+      await page.unroute("**/dead-letter-queue/bulk");
+      await dialog.getByLabel("Notes").press("Control+Enter");
+      await page.getByText("Resolved: 1 dead letter").waitFor();
+      await dialog.waitFor({ state: "detached" });
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
     "what a run printed is text; several are selected and resolved at once",
     async () => {
       const [hostile] = await fail(HOSTILE, "Second", "Third");
@@ -140,9 +164,9 @@ function inBrowser() {
       await until(async () => (await entries("pending")).length === 1, { what: "one that is left" });
       await page.getByRole("link", { name: "Resolved" }).click();
       await page.waitForURL("**/failed?status=Resolved");
-      // The one of the test before is among them.
+      // Those of the tests before are among them.
       const resolved = page.getByRole("list", { name: "Dead letters" }).getByRole("button");
-      await until(async () => (await resolved.count()) === 3, { what: "the three that are resolved" });
+      await until(async () => (await resolved.count()) === 4, { what: "the four that are resolved" });
       expect(await page.getByRole("checkbox").count()).toBe(0);
     },
     TIMEOUT_MS,
@@ -176,6 +200,40 @@ function inBrowser() {
       expect(await inspect(page, "system-audit")).toEqual([]);
       await page.reload();
       expect(await page.getByLabel("Action").inputValue()).toBe("session.create");
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "a state that cannot be read again is not shown as the present one; entries of the log stay where older ones fail",
+    async () => {
+      const page = await on.open("/system");
+      await page.getByRole("region", { name: "Readiness" }).waitFor();
+      const failure = { code: "internal_error", msg: "Broken here", success: false };
+      for (const status of [500, 503]) {
+        await page.route("**/system/status", (route) => route.fulfill({ status, json: failure }));
+        await page.getByRole("alert").getByText("this is the last one").waitFor();
+        await page.unroute("**/system/status");
+        await page.getByRole("alert").waitFor({ state: "detached" });
+      }
+
+      let asked = 0;
+      await page.route("**/audit?*", async (route) => {
+        if (route.request().url().includes("cursor=")) {
+          asked += 1;
+          return route.fulfill({ status: 500, json: failure });
+        }
+        const reply = await route.fetch();
+        return route.fulfill({ json: { ...(await reply.json()), next_cursor: "older" } });
+      });
+      await page.getByRole("link", { name: "Audit log" }).press("Enter");
+      const log = page.getByRole("region", { name: "Audit log" });
+      await log.getByRole("button", { name: "Show older entries" }).press("Enter");
+      await log.getByRole("alert").waitFor();
+      expect(await log.getByRole("listitem").count()).toBeGreaterThan(0);
+      const before = asked;
+      await log.getByRole("button", { name: "Try again" }).press("Enter");
+      await until(() => asked > before, { what: "the older entries to be asked for again" });
     },
     TIMEOUT_MS,
   );

@@ -64,6 +64,45 @@ function inBrowser() {
     await page.context().close();
   });
 
+  test("who leaves the page while a session is started stays where they went; a text written meanwhile is kept", async () => {
+    const page = await console.open("/new");
+    const { promise: sent, resolve: isSent } = Promise.withResolvers<void>();
+    const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+    await page.route("**/sessions/with-prompt", async (route) => {
+      isSent();
+      await gate;
+      await route.continue();
+    });
+    await page.locator("#repo").fill(repo);
+    await page.keyboard.press("Escape");
+    await page.locator("#prompt").fill("Sent by a slow network");
+    await page.keyboard.press("Control+Enter");
+    await sent;
+    await page.locator("#prompt").fill("The next one");
+    await page.getByRole("link", { name: "Inbox", exact: true }).click();
+    await page.getByRole("heading", { name: "Inbox" }).waitFor();
+    open();
+    await row(page, "Sent by a slow network").waitFor();
+    expect(new URL(page.url()).pathname).toBe("/");
+    await page.getByRole("link", { name: "New", exact: true }).click();
+    expect(await page.locator("#prompt").inputValue()).toBe("The next one");
+    await page.context().close();
+  });
+
+  test("the code of a link leaves the address, also of somebody who is signed in; a refused one names the request", async () => {
+    const page = await console.open("/#code=not-needed");
+    await page.getByRole("heading", { name: "Inbox" }).waitFor();
+    await until(() => !page.url().includes("code"), { what: "the code to leave the address" });
+    await page.route("**/auth/session", (route) =>
+      route.fulfill({ json: { signed_in: false, user: null, csrf_token: null, sign_in: "local" } }),
+    );
+    await page.goto("about:blank");
+    await page.goto(`${console.url}/#code=wrong`);
+    await page.getByRole("alert").getByText("Request").waitFor();
+    expect(page.url()).not.toContain("wrong");
+    await page.context().close();
+  });
+
   test("what is wrong with a repository stands beside its field, and nothing is lost", async () => {
     const page = await console.open("/new");
     await page.locator("#repo").fill("not a repository");

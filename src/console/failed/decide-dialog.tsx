@@ -1,9 +1,10 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { useId, useState } from "react";
+import { useEffect, useId, useRef, useState } from "react";
 import type { DlqDto } from "../../../sdk/src/index.ts";
 import { Button } from "../ui/button.tsx";
 import { Dialog } from "../ui/dialog.tsx";
 import { complain, say } from "../ui/notify.ts";
+import { Problem } from "../ui/problem.tsx";
 import { DECISIONS, type Decision, decide } from "./decision.ts";
 
 const MAX_NOTES = 10_000;
@@ -22,20 +23,35 @@ export function DecideDialog(options: {
   const [through, setThrough] = useState(0);
   const queries = useQueryClient();
   const notesId = useId();
+  const closed = useRef(false);
+  useEffect(() => {
+    closed.current = false;
+    return () => {
+      closed.current = true;
+    };
+  }, []);
+  const failure =
+    entries.length === 1 ? "Nothing was decided" : `Not all of ${entriesIn(entries.length)} were decided`;
   const work = useMutation({
-    mutationFn: () => decide(decision, { ids: entries.map(({ id }) => id), notes, onProgress: setThrough }),
-    onSuccess: async (outcome) => {
+    // After a failure it goes on with those that are not through.
+    mutationFn: () =>
+      decide(decision, {
+        ids: entries.slice(through).map(({ id }) => id),
+        notes,
+        onProgress: (more) => setThrough(through + more),
+      }),
+    onSuccess: (outcome) => {
       if (outcome.done > 0) void say(`${done}: ${entriesIn(outcome.done)}`);
       if (outcome.failed > 0) void complain(`${entriesIn(outcome.failed)} stayed as before`, outcome.error);
     },
-    onError: (error) => complain(`Not all of ${entriesIn(entries.length)} were decided`, error),
-    onSettled: async () => {
-      onDone();
-      await queries.invalidateQueries({ queryKey: ["dead-letters"] });
+    onError: (error) => {
+      if (closed.current) void complain(failure, error);
     },
+    onSettled: () => queries.invalidateQueries({ queryKey: ["dead-letters"] }),
   });
   const start = () => {
-    if (!work.isPending) work.mutate();
+    // Once this dialog is closed, another one may be open.
+    if (!work.isPending) work.mutate(undefined, { onSuccess: onDone });
   };
 
   return (
@@ -73,6 +89,7 @@ export function DecideDialog(options: {
       <p role="status" className="muted">
         {work.isPending && entries.length > 1 ? `${through} of ${entries.length} done …` : ""}
       </p>
+      {work.error !== null && <Problem title={failure} error={work.error} />}
     </Dialog>
   );
 }

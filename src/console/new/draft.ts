@@ -35,16 +35,17 @@ function stored(): Draft {
 export function useDraft(): {
   draft: Draft;
   change: (part: Partial<Omit<Draft, "key">>) => void;
-  clear: () => void;
+  /** Forgets the draft that was sent; what was written since then stays. */
+  clear: (sent: Draft) => void;
 } {
   const [draft, setDraft] = useState(stored);
   useEffect(() => keep(KEY, JSON.stringify(draft)), [draft]);
   return {
     draft,
     change: (part) => setDraft((old) => ({ ...old, ...part, key: newKey() })),
-    clear: () => {
+    clear: ({ key }) => {
       // At once: the page is left before an effect would run.
-      keep(KEY, undefined);
+      if (stored().key === key) keep(KEY, undefined);
     },
   };
 }

@@ -46,17 +46,18 @@ export function NewPage() {
         { repo: repo.trim(), target_branch: branch.trim() || likelyBranch, messages: [{ content: prompt }] },
         { idempotencyKey: key },
       ),
-    onSuccess: ({ sessionId }) => {
-      clear();
-      void navigate({ to: "/s/$id", params: { id: sessionId } });
-    },
+    onSuccess: (_made, sent) => clear(sent),
   });
   const field = send.error instanceof APIError ? FIELD_OF[send.error.code ?? ""] : undefined;
   const errorOf = (name: typeof field) =>
     name === field && send.error instanceof APIError ? send.error.msg : undefined;
   const ready = draft.repo.trim() !== "" && draft.prompt.trim() !== "";
   const submit = () => {
-    if (ready && !send.isPending) send.mutate(draft);
+    if (!ready || send.isPending) return;
+    send.mutate(draft, {
+      // Not called for somebody who has gone to another page meanwhile, and would be taken away from it.
+      onSuccess: ({ sessionId }) => void navigate({ to: "/s/$id", params: { id: sessionId } }),
+    });
   };
 
   return (

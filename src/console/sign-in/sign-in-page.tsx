@@ -5,6 +5,7 @@ import { useTitle } from "../notify/title.ts";
 import { Icon } from "../shell/icons.tsx";
 import { Loading } from "../ui/loading.tsx";
 import { describe } from "../ui/problem.tsx";
+import { hasLinkCode, takeLinkCode } from "./link-code.ts";
 import { signInQuery } from "./sign-in.ts";
 
 /** What the sign-in with an identity provider may come back with. */
@@ -31,7 +32,16 @@ export function SignInPage() {
         <Icon name="logo" /> prompt-backend
       </p>
       <h1>Sign in</h1>
-      {link.problem !== undefined && <p role="alert">{link.problem}</p>}
+      {link.problem !== undefined && (
+        <div role="alert">
+          <p>{link.problem.text}</p>
+          {link.problem.requestId !== undefined && (
+            <p className="muted">
+              Request <code>{link.problem.requestId}</code>: name it in a bug report.
+            </p>
+          )}
+        </div>
+      )}
       {error !== null && (
         <p role="alert">
           {PROBLEMS[error] ??
@@ -73,25 +83,26 @@ export function SignInPage() {
 const here = () =>
   location.pathname === "/sign-in" ? "/" : location.pathname + location.search + location.hash;
 
-/** Uses up the code of a sign-in link, `/#code=…`. A fragment is in no log, and is removed at once. */
-function useLinkCode(): { pending: boolean; problem: string | undefined } {
+type LinkProblem = ReturnType<typeof describe> | undefined;
+
+/** Uses up the code of a sign-in link. */
+function useLinkCode(): { pending: boolean; problem: LinkProblem } {
   const queries = useQueryClient();
   const [state, setState] = useState(() => ({
-    pending: codeOf() !== undefined,
-    problem: undefined as string | undefined,
+    pending: hasLinkCode(),
+    problem: undefined as LinkProblem,
   }));
   useEffect(() => {
     const use = async () => {
-      const code = codeOf();
+      const code = takeLinkCode();
       if (code === undefined) return;
-      history.replaceState(history.state, "", location.pathname + location.search);
       setState({ pending: true, problem: undefined });
-      let problem: string | undefined;
+      let problem: LinkProblem;
       try {
         await client.auth.signInLocal({ code });
         await queries.invalidateQueries(signInQuery);
       } catch (error) {
-        problem = describe(error).text;
+        problem = describe(error);
       }
       setState({ pending: false, problem });
     };
@@ -102,5 +113,3 @@ function useLinkCode(): { pending: boolean; problem: string | undefined } {
   }, [queries]);
   return state;
 }
-
-const codeOf = (): string | undefined => new URLSearchParams(location.hash.slice(1)).get("code") ?? undefined;

@@ -29,14 +29,15 @@ export function AuditLog() {
         }}
       />
       <p className="muted">Reading this log is recorded in it.</p>
-      {log.error ? (
+      {log.error !== null && (
         <Problem
           title="The audit log could not be read"
           error={log.error}
-          onRetry={() => void log.refetch()}
+          onRetry={() => void (log.isFetchNextPageError ? log.fetchNextPage() : log.refetch())}
         />
-      ) : entries === undefined ? (
-        <Loading what="the audit log" />
+      )}
+      {entries === undefined ? (
+        log.error === null && <Loading what="the audit log" />
       ) : entries.length === 0 ? (
         <Empty title="No entry matches">
           <Button onClick={() => apply({})}>Clear the filter</Button>

@@ -10,7 +10,9 @@ import { Workers } from "./workers.tsx";
 
 /** How the service is doing; read again while the page is visible. */
 export function ServiceState() {
-  const { data, error, refetch } = useQuery(statusQuery);
+  // While the service is away, it is asked again without an error: until then its last state is not the present one.
+  const { data, error, failureReason, refetch } = useQuery(statusQuery);
+  const problem = error ?? failureReason;
   if (!data)
     return error ? (
       <Problem title="The state could not be read" error={error} onRetry={() => void refetch()} />
@@ -19,6 +21,13 @@ export function ServiceState() {
     );
   return (
     <>
+      {problem !== null && (
+        <Problem
+          title="The state could not be read again; this is the last one"
+          error={problem}
+          onRetry={() => void refetch()}
+        />
+      )}
       <Readiness status={data} />
       <Queue status={data} />
       <Workers status={data} />

@@ -28,7 +28,8 @@ describe.each(["/swagger-ui/", "/rapidoc/"])("%s", (page) => {
     expect(policy).not.toMatch(/unsafe-eval|https?:|\*/);
     const html = await reply.text();
     expect(html).not.toMatch(/<script(?![^>]*src=)|\son\w+=|https?:/);
-    expect((await get(page, { "if-none-match": reply.headers.get("etag") ?? "" })).status).toBe(304);
+    for (const known of [reply.headers.get("etag") ?? "", "*"])
+      expect((await get(page, { "if-none-match": known })).status).toBe(304);
   });
 
   test("its assets are served, and cached for a year under their hashed URL", async () => {
