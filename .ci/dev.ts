@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import page from "../src/console/index.html";
-import { CONSOLE_PAGES } from "../src/server/console.ts";
+import { CONSOLE_PAGES } from "../src/server/console-files.ts";
 
 /**
  * `npm run dev`: the service from its sources, restarted at each change, and in front of it the console, which changes in the

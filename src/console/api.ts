@@ -1,5 +1,5 @@
 import { PromptBackend } from "../../sdk/src/index.ts";
-import { early } from "./begin.ts";
+import { early } from "./asked.ts";
 
 /** Derived by the server from the sign-in's cookie: no other site can send it. Known once the session was asked for. */
 let csrfToken: string | undefined;

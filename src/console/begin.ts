@@ -1,6 +1,6 @@
-import { askEarly, wasSignedIn } from "./early.ts";
+import { early } from "./asked.ts";
+import { wasSignedIn } from "./early.ts";
 
 /** The page's first script, and a small one: the answers are on their way while the other is compiled and evaluated. */
-export const early = askEarly((...request) => fetch(...request));
 early.begin(wasSignedIn());
 void import("./main.tsx");

@@ -2,6 +2,20 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { readEmbedded } from "./embedded-files.ts";
 
+/**
+ * Addresses at which the console shows itself; the page's own router tells them apart. None is an address of the API, whose
+ * clients must not be given a page.
+ */
+export const CONSOLE_PAGES = [
+  "/",
+  "/new",
+  "/s/:id",
+  "/s/:id/review",
+  "/failed",
+  "/system",
+  "/sign-in",
+] as const;
+
 /** Where `.ci/console.ts` puts the console of these sources. In an executable it does not exist. */
 export const CONSOLE_FOLDER = join(import.meta.dir, "../../.cache/console");
 /** The name under which the build embeds the list of the console's files. */

@@ -1,21 +1,7 @@
 import { Elysia } from "elysia";
 import { AppError } from "../shared/errors.ts";
-import { type ConsoleFile, consoleFiles } from "./console-files.ts";
+import { CONSOLE_PAGES, type ConsoleFile, consoleFiles } from "./console-files.ts";
 import { type ContentType, contentReply, createContentCache } from "./content.ts";
-
-/**
- * Addresses at which the console shows itself; the page's own router tells them apart. None is an address of the API, whose
- * clients must not be given a page.
- */
-export const CONSOLE_PAGES = [
-  "/",
-  "/new",
-  "/s/:id",
-  "/s/:id/review",
-  "/failed",
-  "/system",
-  "/sign-in",
-] as const;
 
 /** Nothing inline, nothing evaluated, nothing from another origin. Blobs and data are images that an agent has sent. */
 const POLICY = [

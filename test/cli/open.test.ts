@@ -1,4 +1,5 @@
 import { afterAll, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,8 +20,11 @@ beforeEach(async () => {
 });
 afterAll(() => Promise.all(made.map((one) => rm(one, { recursive: true, force: true }))));
 
-const open = (args: readonly string[], env: Record<string, string> = {}) =>
-  runProgram(["open", ...args], { cwd: dataDir, env: { DATA_DIR: dataDir, ...env } });
+const open = (
+  args: readonly string[],
+  env: Record<string, string> = {},
+  after: () => Promise<unknown> = async () => undefined,
+) => runProgram(["open", ...args], { cwd: dataDir, env: { DATA_DIR: dataDir, ...env }, after });
 
 describeEachDatabase("prompt-backend open", (database) => {
   test("prints nothing but a link, another one each time; each signs one browser in, while the service runs", async () => {
@@ -64,11 +68,12 @@ test("attack: whoever lists the arguments of programs, or has left a link there,
   await Bun.write(victim, "kept");
   await symlink(victim, page);
   const env = { PATH: `${bin}:${process.env["PATH"]}`, DISPLAY: ":0" };
-  const { stdout } = await open(["--url", ADDRESS], env);
+  const seen = join(dataDir, "arguments");
+  const { stdout } = await open(["--url", ADDRESS], env, () =>
+    until(() => existsSync(seen), { what: "the browser to be opened" }),
+  );
   expect(stdout).toStartWith(`${ADDRESS}/#code=`);
-  const opened = Bun.file(join(dataDir, "arguments"));
-  await until(() => opened.exists(), { what: "the browser to be opened" });
-  expect(await opened.text()).toBe(page);
+  expect(await readFile(seen, "utf8")).toBe(page);
   expect(await readFile(page, "utf8")).toContain(`url=${stdout}"`);
   expect((await stat(page)).mode & 0o777).toBe(0o600);
   expect(await readFile(victim, "utf8")).toBe("kept");

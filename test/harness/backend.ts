@@ -168,13 +168,20 @@ export async function startWorker(
   return running;
 }
 
-/** Runs a command of the program and waits for its exit. */
-export async function runProgram(args: string[], options: { env?: Record<string, string>; cwd: string }) {
+/**
+ * Runs a command of the program and waits for its exit.
+ * @param options.after what its children do until then; they are ended after that.
+ */
+export async function runProgram(
+  args: string[],
+  options: { env?: Record<string, string>; cwd: string; after?: () => Promise<unknown> },
+) {
   await using running = startProcess({
     argv: [...programArgv(), ...args],
     env: options.env ?? {},
     cwd: options.cwd,
   });
   const { code } = await running.exit;
+  await options.after?.();
   return { code, stdout: running.stdout.join("\n"), stderr: running.stderr.join("\n") };
 }
