@@ -48,8 +48,8 @@ else
   describeRuns(NAME, (fixture) => {
     /** Both are tried; the reports tell what came of it. */
     const script = (target: string) => `cd "$TMPDIR"
-      npm install --no-audit --no-fund --fetch-retries 0 --registry http://${target}/ tiny >npm.out 2>&1
-      node -e 'console.log(require("tiny"))' 2>/dev/null || echo "npm failed: $(grep -o 403 npm.out | head -1)"
+      npm install --no-audit --no-fund --fetch-retry-mintimeout 200 --registry http://${target}/ tiny >npm.out 2>&1
+      node -e 'console.log(require("tiny"))' 2>/dev/null || echo "npm failed: $({ grep -o 403 npm.out || tail -n 3 npm.out; } | head -1)"
       git clone -q http://${target}/work.git clone 2>git.out && git -C clone log --format=%s || echo "git failed: $(grep -o 403 git.out)"`;
 
     test("work with a host that is allowed, and fail with the reason without", async () => {
