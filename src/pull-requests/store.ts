@@ -118,7 +118,7 @@ export async function wantMerge(
     head: string | undefined;
   },
 ): Promise<string | undefined> {
-  const { userId, sessionId, targetOf, method, head = null } = wanted;
+  const { userId, sessionId, targetOf, method, head } = wanted;
   const own = await lockOwn(tx, userId, sessionId);
   const { pullRequest: row } = await readPullRequest(tx, userId, sessionId);
   if (!row)
@@ -132,7 +132,7 @@ export async function wantMerge(
       "pull_request_not_mergeable",
       `The pull request ${row.url} is closed, or its branch is gone. Open it again there.`,
     );
-  if (head !== null && head !== row.head)
+  if (head !== undefined && head !== row.head)
     throw new AppError(
       "pull_request_not_mergeable",
       `The branch of ${row.url} has moved: it is at ${row.head}, not at ${head}. Look at it again, then merge it.`,

@@ -1,6 +1,6 @@
 import type { Page } from "puppeteer-core";
 import { openFirefox } from "../harness/browser.ts";
-import { openService, type ServiceOptions } from "./service.ts";
+import { openService, type ServiceOptions, tellRefusals } from "./service.ts";
 
 const PAGE_TIMEOUT_MS = 20_000;
 const SIZE = { width: 1440, height: 900 };
@@ -25,12 +25,7 @@ export async function openInFirefox(options: ServiceOptions = {}) {
       complaints.push(`a script ran: ${dialog.message()}`);
       void dialog.dismiss();
     });
-    await page.evaluateOnNewDocument(() =>
-      addEventListener("securitypolicyviolation", (event) => {
-        const { violatedDirective, blockedURI, sourceFile } = event as Event & Record<string, string>;
-        console.error(`policy: ${violatedDirective} ${blockedURI} ${sourceFile}`);
-      }),
-    );
+    await page.evaluateOnNewDocument(tellRefusals);
   };
 
   return {

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { BrowserContext, Page } from "playwright-core";
 import { openBrowser } from "../harness/browser.ts";
-import { openService, type ServiceOptions } from "./service.ts";
+import { openService, type ServiceOptions, tellRefusals } from "./service.ts";
 
 /** For beforeAll: the bundle, a database, a service and a browser. */
 export const OPEN_TIMEOUT_MS = 90_000;
@@ -40,12 +40,7 @@ export async function openConsole(options: ServiceOptions = {}) {
       if (protocol.startsWith("http") && !["127.0.0.1", "localhost"].includes(hostname))
         complaints.push(`asked ${request.url()}`);
     });
-    await page.addInitScript(() =>
-      addEventListener("securitypolicyviolation", (event) => {
-        const { violatedDirective, blockedURI, sourceFile } = event as Event & Record<string, string>;
-        console.error(`policy: ${violatedDirective} ${blockedURI} ${sourceFile}`);
-      }),
-    );
+    await page.addInitScript(tellRefusals);
   };
 
   return {

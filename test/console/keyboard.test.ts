@@ -66,6 +66,16 @@ function inBrowser() {
     page.locator(".session-head [role=status]").getByText(words, { exact: true }).waitFor();
   // By its class: toasts have the role of a dialog, too.
   const gone = (what: "dialog" | "menu") => page.locator(`.${what}`).waitFor({ state: "detached" });
+  /** A button's dialog begins with a field; Escape leads back to the button, which opens it again. */
+  const opensTwice = async (button: string, field: string) => {
+    await keys.use("button", button);
+    await keys.at("textbox", field);
+    await keys.press("Escape");
+    await gone("dialog");
+    await keys.at("button", button);
+    await keys.press("Enter");
+    await keys.at("textbox", field);
+  };
 
   test(
     "sessions are started, asked again, cancelled and forked; dialogs and menus give the focus back",
@@ -118,13 +128,7 @@ function inBrowser() {
       await keys.type("Not kept");
       await keys.press("Escape");
       await keys.at("button", /^Kept ?, rename$/);
-      await keys.use("button", "Fork");
-      await keys.at("textbox", "Title");
-      await keys.press("Escape");
-      await gone("dialog");
-      await keys.at("button", "Fork");
-      await keys.press("Enter");
-      await keys.at("textbox", "Title");
+      await opensTwice("Fork", "Title");
       await keys.press("Control+a");
       await keys.type("The fork");
       const before = page.url();
@@ -263,13 +267,7 @@ function inBrowser() {
         .filter({ hasText: text })
         .waitFor({ timeout: TIMEOUT_MS / 2 });
     await keys.press("j", "Enter");
-    await keys.use("button", "Retry …");
-    await keys.at("textbox", "Notes");
-    await keys.press("Escape");
-    await gone("dialog");
-    await keys.at("button", "Retry …");
-    await keys.press("Enter");
-    await keys.at("textbox", "Notes");
+    await opensTwice("Retry …", "Notes");
     await keys.use("button", "Retry");
     await page.getByText("Queued again: 1 dead letter").last().waitFor();
     await gone("dialog");

@@ -51,3 +51,10 @@ export async function openService(options: ServiceOptions = {}) {
     },
   };
 }
+
+/** Runs in a page: what its policy refuses becomes an error of its console. A browser gets the text, so that it needs nothing else. */
+export const tellRefusals = (): void =>
+  addEventListener("securitypolicyviolation", (event) => {
+    const { violatedDirective, blockedURI, sourceFile } = event as Event & Record<string, string>;
+    console.error(`policy: ${violatedDirective} ${blockedURI} ${sourceFile}`);
+  });
