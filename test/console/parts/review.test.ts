@@ -4,7 +4,14 @@ import { renderToStaticMarkup } from "react-dom/server";
 import type { CommentDto, FileDiffDto } from "../../../sdk/src/index.ts";
 import { type Place, readFragment, readSearch, toFragment } from "../../../src/console/review/address.ts";
 import { notesOf } from "../../../src/console/review/file-notes.ts";
-import { type DiffLook, lineKey, lineOf, piecesOf } from "../../../src/console/review/pieces.ts";
+import {
+  codeOf,
+  type DiffLook,
+  lineKey,
+  lineOf,
+  nodesOf,
+  piecesOf,
+} from "../../../src/console/review/pieces.ts";
 import { promptTitle } from "../../../src/console/review/prompt-title.ts";
 import { rowsOf } from "../../../src/console/review/rows.ts";
 import { placeOf, threadsByFile } from "../../../src/console/review/threads.ts";
@@ -84,6 +91,22 @@ describe("the lines of a diff", () => {
     expect(changed).toBe("f⟨U+000D⟩");
     expect(same).toBe("g ⟨no newline at the end of the file⟩");
     expect(visible("\u2066admin\u2069")).toBe("⟨U+2066⟩admin⟨U+2069⟩");
+  });
+
+  test("what is said about a line is not coloured as its code", () => {
+    const [piece] = piecesOf(fileOf([`+${"a".repeat(5_000)}`, "\\ No newline", "+1"]), "unified");
+    const [cut, one] = piece?.hunk.changes ?? [];
+    if (!cut || !one) throw new Error("no lines");
+    expect([codeOf(cut), codeOf(one)]).toEqual(["a".repeat(1_000), "1"]);
+    const note = " ⟨4,000 more characters⟩ ⟨no newline at the end of the file⟩";
+    expect(nodesOf(cut, [["a", "type"]])).toEqual([
+      { type: "token", className: "token-type", value: "a" },
+      { type: "text", value: note },
+    ]);
+    expect(nodesOf(cut, undefined)).toEqual([{ type: "text", value: `${"a".repeat(1_000)}${note}` }]);
+    expect(nodesOf(one, [["1", "number"]])).toEqual([
+      { type: "token", className: "token-number", value: "1" },
+    ]);
   });
 
   test("of a folded file the header alone is shown", () => {
