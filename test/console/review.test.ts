@@ -101,6 +101,36 @@ function inBrowser() {
   );
 
   test(
+    "a comment whose answer was lost is saved once, and what is saved cannot be changed meanwhile",
+    async () => {
+      const id = await reviewable("Change two values for a comment");
+      const page = await open(id);
+      await page.keyboard.press("n");
+      await focused(page, "Line 20, removed");
+      await page.keyboard.press("c");
+      await page.keyboard.type("Once");
+      const box = page.getByLabel("Comment on line 20 before the change");
+      const answer = Promise.withResolvers<void>();
+      await page.route("**/comments", async (route) => {
+        if (route.request().method() !== "POST") return route.continue();
+        await route.fetch();
+        await answer.promise;
+        await route.fulfill({ status: 400, json: { err: "bad_request", msg: "lost", code: "bad_request" } });
+      });
+      await box.press("Control+Enter");
+      await until(async () => !(await box.isEditable()), { what: "the box to wait for the answer" });
+      answer.resolve();
+      await page.getByText("The comment was not saved").first().waitFor();
+      await page.unroute("**/comments");
+      await page.reload();
+      await box.press("Control+Enter");
+      await box.waitFor({ state: "detached" });
+      expect((await on.backend.request("GET", `/sessions/${id}/comments`)).body.comments).toHaveLength(1);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
     "the branch takes its target in; a pull request is made, shows its checks, and is merged",
     async () => {
       const id = await reviewable("Change two values again");

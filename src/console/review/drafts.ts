@@ -1,4 +1,5 @@
 import { useCallback } from "react";
+import { newKey } from "../ui/new-key.ts";
 import { useStored } from "../ui/stored.ts";
 import { toFragment } from "./address.ts";
 import type { Review } from "./review-context.ts";
@@ -20,13 +21,16 @@ export function useDrafts(
       change((now) => {
         if (now.some((one) => one.id === id)) return now;
         // One form without text at a time.
-        return [...now.filter((one) => one.text.trim() !== ""), { ...place, id, commit, text: "" }];
+        return [
+          ...now.filter((one) => one.text.trim() !== ""),
+          { ...place, id, commit, text: "", key: newKey() },
+        ];
       });
     },
     [base, head, change],
   );
   const changeDraft = useCallback<Review["changeDraft"]>(
-    (id, text) => change((now) => now.map((one) => (one.id === id ? { ...one, text } : one))),
+    (id, text) => change((now) => now.map((one) => (one.id === id ? { ...one, text, key: newKey() } : one))),
     [change],
   );
   const dropDraft = useCallback<Review["dropDraft"]>(

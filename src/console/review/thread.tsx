@@ -35,7 +35,7 @@ export function describeLines({ lines, side }: Pick<Draft, "lines" | "side">): s
 export function DraftView({ draft }: { draft: Draft }) {
   const { sessionId, changeDraft, dropDraft } = useReview();
   const queries = useQueryClient();
-  const { path, commit, side, lines, text } = draft;
+  const { path, commit, side, lines, text, key } = draft;
   return (
     <CommentForm
       label={`Comment on ${describeLines(draft)}`}
@@ -46,10 +46,8 @@ export function DraftView({ draft }: { draft: Draft }) {
       onCancel={() => dropDraft(draft.id)}
       onSave={async () => {
         try {
-          await client.comments.create(sessionId, {
-            ...{ path, commit, side, text },
-            ...(lines && { line: lines.from, end_line: lines.to }),
-          });
+          const place = { path, commit, side, ...(lines && { line: lines.from, end_line: lines.to }) };
+          await client.comments.create(sessionId, { ...place, text }, { idempotencyKey: key });
           await queries.invalidateQueries(commentsQuery(sessionId));
           dropDraft(draft.id);
         } catch (error) {

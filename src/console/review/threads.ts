@@ -8,6 +8,8 @@ export interface Draft extends Place {
   /** What its lines are of. */
   commit: string;
   text: string;
+  /** The same in each attempt to save it, so that one whose answer was lost does not make a second comment. */
+  key: string;
 }
 
 /** What is said at one place. */
