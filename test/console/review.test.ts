@@ -168,6 +168,24 @@ function inBrowser() {
     TIMEOUT_MS,
   );
 
+  test(
+    "all lines of a file that cannot be read are asked for again",
+    async () => {
+      const page = await open(await reviewable("Change two values to read them all"));
+      const header = page.locator(".file-header", { hasText: "src/app.ts" });
+      await page.route("**/diff?*", (route) =>
+        route.fulfill({ status: 400, json: { err: "bad_request", msg: "not now", code: "bad_request" } }),
+      );
+      await header.getByRole("button", { name: "All lines" }).click();
+      await page.getByRole("alert").getByText("not now").waitFor();
+      await page.unroute("**/diff?*");
+      await page.getByRole("button", { name: "Try again" }).click();
+      await page.getByText("value1 =").first().waitFor();
+      expect(await page.getByRole("alert").count()).toBe(0);
+    },
+    TIMEOUT_MS,
+  );
+
   describe("what may be hostile", () => {
     let id: string;
     beforeAll(async () => {

@@ -27,7 +27,7 @@ export function FilesView(options: {
   onComment: (place: Place) => void;
   ref: Ref<DiffListHandle>;
 }) {
-  const { files, piecesOf, threads, look, viewed, selected, ref } = options;
+  const { files, piecesOf, threads, look, viewed, loadingOf, selected, ref } = options;
   // What the user has folded or unfolded; else what is viewed or large is folded.
   const [folded, setFolded] = useState<ReadonlyMap<string, boolean>>(() => new Map());
   const isFolded = useCallback(
@@ -44,8 +44,8 @@ export function FilesView(options: {
     [threads],
   );
   const rows = useMemo(
-    () => rowsOf(files, piecesOf, isFolded, (file) => hasAbout(file, threadOf(file))),
-    [files, piecesOf, isFolded, threadOf],
+    () => rowsOf(files, piecesOf, isFolded, (file) => hasAbout(file, threadOf(file), loadingOf(file))),
+    [files, piecesOf, isFolded, threadOf, loadingOf],
   );
   const conflicts = useMemo(() => new Set(options.conflicts), [options.conflicts]);
 
@@ -64,6 +64,7 @@ export function FilesView(options: {
           }}
           conflict={conflicts.has(file.path)}
           comments={options.countOf(file)}
+          loading={loadingOf(file)?.pending === true}
           onAllLines={
             file.status === "modified" && file.hunks.length > 0 ? () => options.onAllLines(file) : undefined
           }
@@ -74,7 +75,7 @@ export function FilesView(options: {
         <FileAbout
           file={file}
           thread={threadOf(file)}
-          loading={options.loadingOf(file)}
+          loading={loadingOf(file)}
           onLoad={() => options.onLoad(file)}
         />
       );
