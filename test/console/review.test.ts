@@ -186,6 +186,30 @@ function inBrowser() {
     TIMEOUT_MS,
   );
 
+  test(
+    "what is viewed is folded, and unfolded when it no longer is, by the box and by the key",
+    async () => {
+      const page = await open(await reviewable("Change two values to view them"));
+      const fold = (expanded: boolean) => page.locator(`.file-fold[aria-expanded=${expanded}]`);
+      const box = page.getByRole("checkbox", { name: "Viewed" });
+      await box.click();
+      await fold(false).waitFor();
+      // To look at it once more.
+      await fold(false).click();
+      await fold(true).waitFor();
+      await page.keyboard.press("v");
+      await page.getByText("0 of 1 viewed").waitFor();
+      await page.keyboard.press("v");
+      await page.getByText("1 of 1 viewed").waitFor();
+      await fold(false).click();
+      await fold(true).waitFor();
+      await box.click();
+      await page.getByText("0 of 1 viewed").waitFor();
+      await fold(true).waitFor();
+    },
+    TIMEOUT_MS,
+  );
+
   describe("what may be hostile", () => {
     let id: string;
     beforeAll(async () => {
