@@ -216,4 +216,22 @@ describe("where comments are shown", () => {
     expect(texts(found?.byLine.get("old:2"))).toEqual(["old"]);
     expect(texts(found?.file)).toEqual(["far", "file"]);
   });
+
+  test("the lines of a file are looked through once, however many comments there are and keys are pressed", () => {
+    const pieces = piecesOf(fileOf(["+1", "+2"]), "unified");
+    let read = 0;
+    for (const piece of pieces) {
+      const { changes } = piece.hunk;
+      const get = () => {
+        read += 1;
+        return changes;
+      };
+      Object.defineProperty(piece.hunk, "changes", { get });
+    }
+    const comments = [comment({ line: 1, end_line: 1 }), comment({}), comment({ line: 9, end_line: 9 })];
+    const sort = () => threadsByFile([fileOf([])], () => pieces, { comments, drafts: [] }, whole);
+    expect([...(sort().get("a.ts")?.byLine.keys() ?? [])]).toEqual(["new:1", "new:2"]);
+    expect(sort().get("a.ts")?.file.comments).toHaveLength(1);
+    expect(read).toBe(pieces.length);
+  });
 });
