@@ -244,6 +244,45 @@ function inBrowser() {
     );
 
     test(
+      "a picture that could not be read or shown is shown once it can be, and a whole file stays when reading it again fails",
+      async () => {
+        const id = await reviewable("Do everything for a picture");
+        const page = await open(id);
+        const files = /\/sessions\/[^/]+\/files\?/;
+        const refused = { err: "bad_request", msg: "not now", code: "bad_request" };
+        const refuse = () => page.route(files, (route) => route.fulfill({ status: 400, json: refused }));
+        /** Reads all of it again, as after each change of the session. */
+        const change = (title: string) => on.backend.request("POST", "/prompts", followUp(id, title));
+        await refuse();
+        await page.reload();
+        await page
+          .getByRole("complementary", { name: "Files" })
+          .getByRole("button", { name: "evil.svg" })
+          .click();
+        const diff = page.getByRole("region", { name: "Changes" });
+        await diff.getByRole("alert").getByText("not now").waitFor();
+        await page.unroute(files);
+        await page.route(files, (route) => route.fulfill({ contentType: "image/png", body: "no picture" }));
+        await diff.getByRole("button", { name: "Try again" }).click();
+        await diff.getByText("This browser cannot show it.").waitFor();
+        await page.unroute(files);
+        await change("Once more");
+        await diff.getByAltText("After the change").waitFor();
+
+        await page.goto(`${on.url}/s/${id}/review?file=src/app.ts`);
+        await page.getByText("value1 =").waitFor();
+        await refuse();
+        const read = page.waitForResponse(files);
+        await change("And again");
+        await (await read).finished();
+        await on.backend.waitForStatus(id, ["NeedsReview", "NeedsReviewIpReturned"], TIMEOUT_MS);
+        await settled(page);
+        expect(await page.getByText("value1 =").count()).toBe(1);
+      },
+      TIMEOUT_MS,
+    );
+
+    test(
       "5,000 lines are drawn as far as they are seen, and have addresses",
       async () => {
         const page = await open(id, "#src/big.ts");
@@ -310,6 +349,15 @@ function inBrowser() {
     );
   });
 }
+
+const followUp = (id: string, content: string) => ({
+  session_id: id,
+  data: [{ type: "text", content }],
+});
+
+/** Waits until the page has drawn what it has heard. */
+const settled = (page: Page) =>
+  page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))");
 
 /** Waits until the keyboard is at what has this name. */
 async function focused(page: Page, name: string): Promise<void> {

@@ -52,7 +52,7 @@ export function WholeFile(options: { session: SessionDto; diff: DiffOutput; path
             </p>
           </div>
         </header>
-        {error ? (
+        {error && !file ? (
           <Problem title="The file could not be read" error={error} onRetry={() => void refetch()} />
         ) : !file ? (
           <Loading what="the file" />
