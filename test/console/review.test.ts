@@ -131,6 +131,49 @@ function inBrowser() {
   );
 
   test(
+    "a dialog that is closed keeps what was written in it, and says what fails after that",
+    async () => {
+      const page = await open(await reviewable("Change two values to send"));
+      const dialog = page.getByRole("dialog");
+      await page.getByRole("button", { name: "Create a pull request" }).click();
+      await dialog.getByLabel("Description").fill("Both values");
+      await page.keyboard.press("Escape");
+      await dialog.waitFor({ state: "detached" });
+      await page.getByRole("button", { name: "Create a pull request" }).click();
+      expect(await dialog.getByLabel("Description").inputValue()).toBe("Both values");
+      await page.keyboard.press("Escape");
+      await dialog.waitFor({ state: "detached" });
+
+      await page.keyboard.press("n");
+      await focused(page, "Line 20, removed");
+      await page.keyboard.press("c");
+      await page.keyboard.type("Why?");
+      await page.keyboard.press("Control+Enter");
+      const send = page.getByRole("button", { name: "Send 1 comment to the agent" });
+      await send.click();
+      await dialog.getByLabel("What it begins with").fill("Please answer.");
+      const [asked, answer] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      await page.route("**/comments/send", async (route) => {
+        asked.resolve();
+        await answer.promise;
+        await route.fulfill({
+          status: 400,
+          json: { err: "bad_request", msg: "not now", code: "bad_request" },
+        });
+      });
+      await dialog.getByRole("button", { name: "Send", exact: true }).click();
+      await asked.promise;
+      await page.keyboard.press("Escape");
+      await dialog.waitFor({ state: "detached" });
+      answer.resolve();
+      await page.getByText("The comments were not sent").first().waitFor();
+      await send.click();
+      expect(await dialog.getByLabel("What it begins with").inputValue()).toBe("Please answer.");
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
     "the branch takes its target in; a pull request is made, shows its checks, and is merged",
     async () => {
       const id = await reviewable("Change two values again");
