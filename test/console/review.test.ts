@@ -361,6 +361,33 @@ function inBrowser() {
     );
 
     test(
+      "what a comment is changed to is not lost when it is scrolled out of sight, nor over a reload",
+      async () => {
+        const page = await open(id, "#README.md");
+        const files = page.getByRole("complementary", { name: "Files" });
+        await focused(page, "README.md");
+        await page.keyboard.press("c");
+        await page.keyboard.type("First words");
+        await page.keyboard.press("Control+Enter");
+        const diff = page.getByRole("region", { name: "Changes" });
+        await diff.getByRole("button", { name: "Edit" }).click();
+        const box = diff.getByLabel("Change the comment");
+        await box.fill("Second words");
+        await files.getByRole("button", { name: "numbers.txt" }).click();
+        await focused(page, "numbers.txt");
+        await box.waitFor({ state: "detached" });
+        await files.getByRole("button", { name: "README.md" }).click();
+        expect(await box.inputValue()).toBe("Second words");
+        await page.reload();
+        expect(await box.inputValue()).toBe("Second words");
+        await box.press("Control+Enter");
+        await diff.getByRole("article").getByText("Second words").waitFor();
+        expect(await page.getByLabel("Change the comment").count()).toBe(0);
+      },
+      TIMEOUT_MS,
+    );
+
+    test(
       "what was viewed stays so, folded, after a reload",
       async () => {
         const page = await open(id);

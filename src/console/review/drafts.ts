@@ -6,12 +6,13 @@ import type { Review } from "./review-context.ts";
 import type { Compared, Draft } from "./threads.ts";
 
 const NONE: readonly Draft[] = [];
+const NO_EDITS: Review["edits"] = {};
 
-/** The comments that are being written on a session. */
+/** The comments that are being written or changed on a session. */
 export function useDrafts(
   sessionId: string,
   compared: Compared | undefined,
-): Pick<Review, "drafts" | "startDraft" | "changeDraft" | "dropDraft"> {
+): Pick<Review, "drafts" | "startDraft" | "changeDraft" | "dropDraft" | "edits" | "changeEdit"> {
   const [drafts, change] = useStored(`prompt-backend:review-drafts:${sessionId}`, NONE);
   const { base, head } = compared ?? { base: "", head: "" };
   const startDraft = useCallback<Review["startDraft"]>(
@@ -41,5 +42,15 @@ export function useDrafts(
       }),
     [change],
   );
-  return { drafts, startDraft, changeDraft, dropDraft };
+  const [edits, changeEdits] = useStored(`prompt-backend:comment-edits:${sessionId}`, NO_EDITS);
+  const changeEdit = useCallback<Review["changeEdit"]>(
+    (id, text) =>
+      changeEdits((now) => {
+        const { [id]: _, ...others } = now;
+        if (text !== undefined) return { ...others, [id]: text };
+        return Object.keys(others).length > 0 ? others : NO_EDITS;
+      }),
+    [changeEdits],
+  );
+  return { drafts, startDraft, changeDraft, dropDraft, edits, changeEdit };
 }

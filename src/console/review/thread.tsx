@@ -59,9 +59,12 @@ export function DraftView({ draft }: { draft: Draft }) {
 }
 
 export function CommentView({ comment }: { comment: CommentDto }) {
-  const { sessionId } = useReview();
+  const { sessionId, edits, changeEdit } = useReview();
   const queries = useQueryClient();
-  const [edited, setEdited] = useState<string>();
+  // Not the component's own: it goes away when it is scrolled out of sight, and a comment is shown in two places.
+  const edited = edits[comment.id];
+  const setEdited = (text: string | undefined) => changeEdit(comment.id, text);
+  const [asked, setAsked] = useState(false);
   const isOpen = comment.status === "open";
   const reload = () => queries.invalidateQueries(commentsQuery(sessionId));
 
@@ -101,7 +104,7 @@ export function CommentView({ comment }: { comment: CommentDto }) {
       <CommentForm
         label="Change the comment"
         action="Save"
-        asked
+        asked={asked}
         text={edited}
         onText={setEdited}
         onCancel={() => setEdited(undefined)}
@@ -132,7 +135,13 @@ export function CommentView({ comment }: { comment: CommentDto }) {
       <p className="comment-text">{visible(comment.text)}</p>
       {isOpen && (
         <div className="comment-actions">
-          <Button look="quiet" onClick={() => setEdited(comment.text)}>
+          <Button
+            look="quiet"
+            onClick={() => {
+              setAsked(true);
+              setEdited(comment.text);
+            }}
+          >
             Edit
           </Button>
           <Button look="quiet" onClick={() => void remove()}>
