@@ -212,6 +212,30 @@ function inBrowser() {
   );
 
   test(
+    "the agent is asked once to resolve conflicts, also where the answer was lost",
+    async () => {
+      const id = await reviewable("Change two values into a conflict");
+      const page = await open(id);
+      const conflicts = { status: "conflicts", message: "Conflicts: a", suggested_prompt: "Resolve them" };
+      await page.route("**/sync", (route) => route.fulfill({ json: { success: true, ...conflicts } }));
+      await page.getByRole("button", { name: "Sync with main" }).click();
+      await page.route("**/prompts", async (route) => {
+        if (route.request().method() !== "POST") return route.continue();
+        await route.fetch();
+        await route.fulfill({ status: 400, json: { err: "bad_request", msg: "lost", code: "bad_request" } });
+      });
+      const ask = page.getByRole("button", { name: "Have the agent resolve it" });
+      await ask.click();
+      await page.getByText("The agent was not asked").first().waitFor();
+      await page.unroute("**/prompts");
+      await ask.click();
+      await page.waitForURL(`**/s/${id}`);
+      expect(await prompts(id)).toHaveLength(2);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
     "all lines of a file that cannot be read are asked for again",
     async () => {
       const page = await open(await reviewable("Change two values to read them all"));
