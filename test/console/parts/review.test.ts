@@ -3,6 +3,7 @@ import { createElement } from "react";
 import { renderToStaticMarkup } from "react-dom/server";
 import type { CommentDto, FileDiffDto } from "../../../sdk/src/index.ts";
 import { type Place, readFragment, readSearch, toFragment } from "../../../src/console/review/address.ts";
+import { asDiff } from "../../../src/console/review/as-diff.ts";
 import { notesOf } from "../../../src/console/review/file-notes.ts";
 import {
   codeOf,
@@ -107,6 +108,17 @@ describe("the lines of a diff", () => {
     expect(nodesOf(one, [["1", "number"]])).toEqual([
       { type: "token", className: "token-number", value: "1" },
     ]);
+  });
+
+  test("of a whole file as many lines are shown as a page can be high, and how many are left is known", () => {
+    const { file, left } = asDiff("a.txt", "a\nb\n".repeat(300_000));
+    expect(piecesOf(file, "unified").reduce((sum, { rows }) => sum + rows, 0)).toBe(500_000);
+    expect(left).toBe(100_000);
+    expect(asDiff("a.txt", "a\n\nb")).toMatchObject({
+      file: { hunks: [{ lines: [" a", " ", " b"] }] },
+      left: 0,
+    });
+    expect(asDiff("a.txt", "").file.hunks).toEqual([]);
   });
 
   test("of a folded file the header alone is shown", () => {
