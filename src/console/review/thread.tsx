@@ -16,7 +16,7 @@ export function ThreadView({ thread }: { thread: Thread }) {
   return (
     <div className="thread">
       {thread.comments.map((comment) => (
-        <CommentView key={comment.id} comment={comment} />
+        <CommentView key={comment.id} comment={comment} shownIn="diff" />
       ))}
       {thread.drafts.map((draft) => (
         <DraftView key={draft.id} draft={draft} />
@@ -58,12 +58,15 @@ export function DraftView({ draft }: { draft: Draft }) {
   );
 }
 
-export function CommentView({ comment }: { comment: CommentDto }) {
+/** @param options.shownIn a comment is shown in two places, and changed where that was asked for. */
+export function CommentView(options: { comment: CommentDto; shownIn: "diff" | "list" }) {
+  const { comment, shownIn } = options;
   const { sessionId, edits, changeEdit } = useReview();
   const queries = useQueryClient();
-  // Not the component's own: it goes away when it is scrolled out of sight, and a comment is shown in two places.
-  const edited = edits[comment.id];
-  const setEdited = (text: string | undefined) => changeEdit(comment.id, text);
+  // Not the component's own, which goes away when it is scrolled out of sight.
+  const editId = `${shownIn} ${comment.id}`;
+  const edited = edits[editId];
+  const setEdited = (text: string | undefined) => changeEdit(editId, text);
   const [asked, setAsked] = useState(false);
   const isOpen = comment.status === "open";
   const reload = () => queries.invalidateQueries(commentsQuery(sessionId));
