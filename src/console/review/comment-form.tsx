@@ -48,6 +48,7 @@ export function CommentForm(options: {
         rows={3}
         maxLength={MAX_TEXT}
         value={text}
+        readOnly={busy}
         ref={isNew ? takeFocus : undefined}
         onChange={({ target }) => onText(target.value)}
       />

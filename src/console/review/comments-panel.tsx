@@ -89,7 +89,7 @@ function Entry({ comment, onGo }: { comment: CommentDto; onGo: (place: Place) =>
         </Link>
       )}
       {comment.outdated && comment.code !== "" && <pre className="comment-code">{visible(comment.code)}</pre>}
-      <CommentView comment={comment} />
+      <CommentView comment={comment} shownIn="list" />
     </div>
   );
 }

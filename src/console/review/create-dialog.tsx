@@ -4,47 +4,39 @@ import { APIError, type SessionDto } from "../../../sdk/src/index.ts";
 import { client } from "../api.ts";
 import { Button } from "../ui/button.tsx";
 import { Dialog } from "../ui/dialog.tsx";
-import { complain, say } from "../ui/notify.ts";
+import { say } from "../ui/notify.ts";
 import { Problem } from "../ui/problem.tsx";
+import { useStored } from "../ui/stored.ts";
 import { visible } from "../ui/visible-text.ts";
+import { useAttempt } from "./attempt.ts";
 import { reviewKey } from "./queries.ts";
 
 /** Creates the session's pull request. */
 export function CreateDialog({ session, onClose }: { session: SessionDto; onClose: () => void }) {
   const queries = useQueryClient();
   const [title, setTitle] = useState(session.title);
-  const [body, setBody] = useState("");
+  const [body, setBody] = useStored(`prompt-backend:pull-request-text:${session.id}`, "");
   const [draft, setDraft] = useState(false);
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<unknown>();
+  const { busy, error, attempt } = useAttempt("There is no pull request");
+  const pushing = useAttempt("The branch was not pushed");
   const id = useId();
-  const done = async (message: string) => {
+  const done = async (message: string, isOpen: () => boolean) => {
     await queries.invalidateQueries({ queryKey: reviewKey(session.id) });
-    onClose();
+    if (isOpen()) onClose();
     await say(message);
   };
-  const create = async () => {
-    setBusy(true);
-    setError(undefined);
-    try {
+  const create = () =>
+    attempt(async (isOpen) => {
       const { message } = await client.sessions.createPullRequest(session.id, {
         ...(title.trim() !== "" && { title }),
         ...(body.trim() !== "" && { body }),
         draft,
       });
-      await done(message);
-    } catch (reason) {
-      setError(reason);
-      setBusy(false);
-    }
-  };
-  const push = async () => {
-    try {
-      await done((await client.sessions.push(session.id)).message);
-    } catch (reason) {
-      await complain("The branch was not pushed", reason);
-    }
-  };
+      setBody(() => "");
+      await done(message, isOpen);
+    });
+  const push = () =>
+    pushing.attempt(async (isOpen) => done((await client.sessions.push(session.id)).message, isOpen));
   return (
     <Dialog
       title="Create a pull request"
@@ -77,7 +69,8 @@ export function CreateDialog({ session, onClose }: { session: SessionDto; onClos
           maxLength={60_000}
           placeholder="Empty: what was asked, what was done, how to check it"
           value={body}
-          onChange={({ target }) => setBody(target.value)}
+          readOnly={busy}
+          onChange={({ target }) => setBody(() => target.value)}
         />
       </div>
       <label className="check">
@@ -88,8 +81,11 @@ export function CreateDialog({ session, onClose }: { session: SessionDto; onClos
         <>
           <Problem title="There is no pull request" error={error} />
           {error instanceof APIError && error.code === "branch_not_pushed" && (
-            <Button onClick={() => void push()}>Push the branch</Button>
+            <Button busy={pushing.busy} onClick={() => void push()}>
+              Push the branch
+            </Button>
           )}
+          {pushing.error !== undefined && <Problem title="The branch was not pushed" error={pushing.error} />}
         </>
       )}
     </Dialog>

@@ -1,6 +1,6 @@
 import type { FileDiffDto } from "../../../sdk/src/index.ts";
 import { Button } from "../ui/button.tsx";
-import { describe } from "../ui/problem.tsx";
+import { Problem } from "../ui/problem.tsx";
 import { notesOf } from "./file-notes.ts";
 import { ImageDiff, isImage } from "./image-diff.tsx";
 import { ThreadView } from "./thread.tsx";
@@ -10,11 +10,20 @@ import type { Thread } from "./threads.ts";
 export interface Loading {
   pending: boolean;
   error: unknown;
+  retry: () => Promise<unknown>;
 }
 
 /** Whether a file has more to say than its lines. */
-export const hasAbout = (file: FileDiffDto, thread: Thread | undefined): boolean =>
-  file.too_large || isImage(file) || notesOf(file).length > 0 || thread !== undefined;
+export const hasAbout = (
+  file: FileDiffDto,
+  thread: Thread | undefined,
+  loading: Loading | undefined,
+): boolean =>
+  file.too_large ||
+  isImage(file) ||
+  notesOf(file).length > 0 ||
+  thread !== undefined ||
+  loading?.error != null;
 
 /** What is said about all of a file, over its lines. */
 export function FileAbout(options: {
@@ -30,7 +39,7 @@ export function FileAbout(options: {
         <p key={note}>{note}</p>
       ))}
       {isImage(file) && <ImageDiff file={file} />}
-      {file.too_large && (
+      {file.too_large && loading?.error == null && (
         <p className="file-load">
           Its diff was left out, because it is large.{" "}
           <Button busy={loading?.pending === true} onClick={onLoad}>
@@ -38,7 +47,13 @@ export function FileAbout(options: {
           </Button>
         </p>
       )}
-      {loading?.error != null && <p role="alert">{describe(loading.error).text}</p>}
+      {loading?.error != null && (
+        <Problem
+          title="Its lines could not be read"
+          error={loading.error}
+          onRetry={() => void loading.retry()}
+        />
+      )}
       {thread && <ThreadView thread={thread} />}
     </div>
   );

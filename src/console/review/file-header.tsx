@@ -22,10 +22,12 @@ export function FileHeader(options: {
   onViewed: () => void;
   conflict: boolean;
   comments: number;
+  /** Lines of it were asked for. */
+  loading: boolean;
   /** Shows all of its lines; undefined where that makes no sense. */
   onAllLines: (() => void) | undefined;
 }) {
-  const { file, folded, onFold, viewed, onViewed, conflict, comments, onAllLines } = options;
+  const { file, folded, onFold, viewed, onViewed, conflict, comments, loading, onAllLines } = options;
   const { sessionId, startDraft, compared } = useReview();
   const isGone = file.status === "deleted";
   const hasText = !file.binary && ![file.old_mode, file.new_mode].includes("160000");
@@ -64,7 +66,7 @@ export function FileHeader(options: {
           Comment
         </Button>
         {onAllLines && (
-          <Button look="quiet" onClick={onAllLines}>
+          <Button look="quiet" busy={loading} onClick={onAllLines}>
             All lines
           </Button>
         )}

@@ -1,4 +1,4 @@
-import { type Ref, useCallback, useMemo, useState } from "react";
+import { type Ref, useCallback, useEffect, useMemo, useState } from "react";
 import type { FileDiffDto } from "../../../sdk/src/index.ts";
 import type { Place } from "./address.ts";
 import { DiffList, type DiffListHandle } from "./diff-list.tsx";
@@ -27,15 +27,25 @@ export function FilesView(options: {
   onComment: (place: Place) => void;
   ref: Ref<DiffListHandle>;
 }) {
-  const { files, piecesOf, threads, look, viewed, selected, ref } = options;
-  // What the user has folded or unfolded; else what is viewed or large is folded.
-  const [folded, setFolded] = useState<ReadonlyMap<string, boolean>>(() => new Map());
+  const { files, piecesOf, threads, look, viewed, loadingOf, selected, ref } = options;
+  // What the user has folded or unfolded, until it is viewed or no longer is; else what is viewed or large is folded.
+  const [folded, setFolded] = useState<ReadonlyMap<string, { to: boolean; viewed: boolean }>>(
+    () => new Map(),
+  );
+  useEffect(
+    () => setFolded((now) => new Map([...now].filter(([path, own]) => own.viewed === viewed.has(path)))),
+    [viewed],
+  );
   const isFolded = useCallback(
-    (file: FileDiffDto) =>
-      folded.get(file.path) ?? (viewed.has(file.path) || (isLarge(file) && files.length > 1)),
+    (file: FileDiffDto) => {
+      const own = folded.get(file.path);
+      const isViewed = viewed.has(file.path);
+      return own?.viewed === isViewed ? own.to : isViewed || (isLarge(file) && files.length > 1);
+    },
     [folded, viewed, files.length],
   );
-  const fold = (file: FileDiffDto, to: boolean) => setFolded((now) => new Map(now).set(file.path, to));
+  const fold = (file: FileDiffDto, to: boolean) =>
+    setFolded((now) => new Map(now).set(file.path, { to, viewed: viewed.has(file.path) }));
   const threadOf = useCallback(
     (file: FileDiffDto) => {
       const thread = threads.get(file.path)?.file;
@@ -44,8 +54,8 @@ export function FilesView(options: {
     [threads],
   );
   const rows = useMemo(
-    () => rowsOf(files, piecesOf, isFolded, (file) => hasAbout(file, threadOf(file))),
-    [files, piecesOf, isFolded, threadOf],
+    () => rowsOf(files, piecesOf, isFolded, (file) => hasAbout(file, threadOf(file), loadingOf(file))),
+    [files, piecesOf, isFolded, threadOf, loadingOf],
   );
   const conflicts = useMemo(() => new Set(options.conflicts), [options.conflicts]);
 
@@ -58,12 +68,10 @@ export function FilesView(options: {
           folded={isFolded(file)}
           onFold={() => fold(file, !isFolded(file))}
           viewed={viewed.has(file.path)}
-          onViewed={() => {
-            fold(file, !viewed.has(file.path));
-            options.onViewed(file);
-          }}
+          onViewed={() => options.onViewed(file)}
           conflict={conflicts.has(file.path)}
           comments={options.countOf(file)}
+          loading={loadingOf(file)?.pending === true}
           onAllLines={
             file.status === "modified" && file.hunks.length > 0 ? () => options.onAllLines(file) : undefined
           }
@@ -74,7 +82,7 @@ export function FilesView(options: {
         <FileAbout
           file={file}
           thread={threadOf(file)}
-          loading={options.loadingOf(file)}
+          loading={loadingOf(file)}
           onLoad={() => options.onLoad(file)}
         />
       );

@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import type { FileDiffDto } from "../../../sdk/src/index.ts";
 import { Loading } from "../ui/loading.tsx";
-import { describe } from "../ui/problem.tsx";
+import { Problem } from "../ui/problem.tsx";
 import { formatBytes } from "./file-notes.ts";
 import { fileQuery } from "./queries.ts";
 import { useReview } from "./review-context.ts";
@@ -33,13 +33,14 @@ export function ImageDiff({ file }: { file: FileDiffDto }) {
 /** A picture of the repository, at a commit. */
 export function Picture({ caption, path, commit }: { caption: string; path: string; commit: string }) {
   const { sessionId } = useReview();
-  const { data, error } = useQuery(fileQuery(sessionId, { path, ref: commit }));
+  const { data, error, refetch } = useQuery(fileQuery(sessionId, { path, ref: commit }));
   const [url, setUrl] = useState<string>();
   const [broken, setBroken] = useState(false);
   useEffect(() => {
     if (!data) return;
     const made = URL.createObjectURL(data);
     setUrl(made);
+    setBroken(false);
     return () => URL.revokeObjectURL(made);
   }, [data]);
   return (
@@ -48,12 +49,12 @@ export function Picture({ caption, path, commit }: { caption: string; path: stri
         {caption}
         {data && <span className="muted"> {formatBytes(data.size)}</span>}
       </figcaption>
-      {error ? (
-        <p className="muted">{describe(error).text}</p>
+      {error && !data ? (
+        <Problem title="It could not be read" error={error} onRetry={() => void refetch()} />
+      ) : !data || url === undefined ? (
+        <Loading what="the picture" />
       ) : broken ? (
         <p className="muted">This browser cannot show it.</p>
-      ) : url === undefined ? (
-        <Loading what="the picture" />
       ) : (
         <img src={url} alt={`${caption} the change`} onError={() => setBroken(true)} />
       )}

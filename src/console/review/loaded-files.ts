@@ -1,4 +1,4 @@
-import { useQueries } from "@tanstack/react-query";
+import { type UseQueryResult, useQueries } from "@tanstack/react-query";
 import { useCallback, useMemo, useState } from "react";
 import type { DiffOutput, FileDiffDto } from "../../../sdk/src/index.ts";
 import type { Loading } from "./file-body.tsx";
@@ -22,10 +22,13 @@ export function useLoadedFiles(sessionId: string, diff: DiffOutput, prompt: stri
     );
     return diff.files.map((file): FileDiffDto => loaded.get(file.path) ?? file);
   }, [diff.files, results, paths]);
-  const loadingOf = (file: FileDiffDto): Loading | undefined => results[paths.indexOf(file.path)];
+  const loadingOf = useCallback(
+    (file: FileDiffDto): Loading | undefined => results[paths.indexOf(file.path)],
+    [results, paths],
+  );
   return { files, load, loadingOf };
 }
 
 const combine = (
-  all: readonly { data: FileDiffDto | null | undefined; error: unknown; isPending: boolean }[],
-) => all.map(({ data, error, isPending }) => ({ data, error, pending: isPending }));
+  all: readonly Pick<UseQueryResult<FileDiffDto | null>, "data" | "error" | "isPending" | "refetch">[],
+) => all.map(({ data, error, isPending, refetch }) => ({ data, error, pending: isPending, retry: refetch }));

@@ -7,6 +7,7 @@ import { Dialog } from "../ui/dialog.tsx";
 import { say } from "../ui/notify.ts";
 import { Problem } from "../ui/problem.tsx";
 import { visible } from "../ui/visible-text.ts";
+import { useAttempt } from "./attempt.ts";
 import { shortCommit } from "./file-notes.ts";
 import { pullRequestQuery, reviewKey } from "./queries.ts";
 
@@ -27,25 +28,24 @@ export function MergeDialog(options: {
   const { number, base, head, checks, draft } = pullRequest;
   const queries = useQueryClient();
   const [method, setMethod] = useState<Method>("merge");
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<unknown>();
+  const { busy, error, attempt } = useAttempt("It was not merged");
   const id = useId();
   const unfinished = checks?.filter(({ status }) => status === "failed" || status === "pending").length ?? 0;
-  const merge = async () => {
-    setBusy(true);
-    setError(undefined);
-    try {
-      const { message } = await client.sessions.merge(session.id, { method, ...(head !== null && { head }) });
-      await queries.invalidateQueries({ queryKey: reviewKey(session.id) });
-      onClose();
-      await say(message);
-    } catch (reason) {
-      setError(reason);
-      setBusy(false);
-      // What it is like there may have changed, which is the reason.
-      await queries.invalidateQueries(pullRequestQuery(session.id));
-    }
-  };
+  const merge = () =>
+    attempt(async (isOpen) => {
+      try {
+        const { message } = await client.sessions.merge(session.id, {
+          ...{ method, ...(head !== null && { head }) },
+        });
+        await queries.invalidateQueries({ queryKey: reviewKey(session.id) });
+        if (isOpen()) onClose();
+        await say(message);
+      } catch (reason) {
+        // What it is like there may have changed, which is the reason.
+        void queries.invalidateQueries(pullRequestQuery(session.id));
+        throw reason;
+      }
+    });
   return (
     <Dialog
       title={`Merge #${number}`}

@@ -4,7 +4,16 @@ import { useHighlight } from "../highlight/code.tsx";
 import { languageOf } from "../highlight/languages.ts";
 import type { Token } from "../highlight/tokens.ts";
 import type { Place } from "./address.ts";
-import { type DiffLook, keysByLine, lineKey, lineOf, type Piece } from "./pieces.ts";
+import {
+  type Change,
+  codeOf,
+  type DiffLook,
+  keysByLine,
+  lineKey,
+  lineOf,
+  nodesOf,
+  type Piece,
+} from "./pieces.ts";
 import { ThreadView } from "./thread.tsx";
 import type { Thread } from "./threads.ts";
 
@@ -83,14 +92,14 @@ function useTokens({ hunk }: Piece, path: string) {
   return useMemo(() => {
     if (!oldLines && !newLines) return null;
     const placed = (
-      changes: readonly ChangeData[],
+      changes: readonly Change[],
       lines: readonly Token[][] | undefined,
       side: "old" | "new",
     ) => {
       const found: TokenNode[][] = [];
       for (const [index, change] of changes.entries()) {
         const number = side === "old" ? oldNumber(change) : newNumber(change);
-        found[Number(number) - 1] = lines?.[index]?.map(nodeOf) ?? [{ type: "text", value: change.content }];
+        found[Number(number) - 1] = nodesOf(change, lines?.[index]);
       }
       return found;
     };
@@ -98,9 +107,7 @@ function useTokens({ hunk }: Piece, path: string) {
   }, [sides, oldLines, newLines]);
 }
 
-const textOf = (changes: readonly ChangeData[]) => changes.map(({ content }) => content).join("\n");
-const nodeOf = ([value, kind]: Token): TokenNode =>
-  kind ? { type: "token", className: `token-${kind}`, value } : { type: "text", value };
+const textOf = (changes: readonly Change[]) => changes.map(codeOf).join("\n");
 
 /** The number of a line: it selects it, and with the keyboard opens a comment. The list handles that (see diff-list.tsx). */
 function LineButton(options: {

@@ -1,8 +1,12 @@
-import { type ChangeData, getChangeKey, type HunkData } from "react-diff-view";
+import { type ChangeData, getChangeKey, type HunkData, type TokenNode } from "react-diff-view";
 import type { CommentSide, FileDiffDto } from "../../../sdk/src/index.ts";
+import type { Token } from "../highlight/tokens.ts";
 import { visible } from "../ui/visible-text.ts";
 
 export type DiffLook = "split" | "unified";
+
+/** A line of a diff. Its `content` ends with `note`, which is said about the line and is no code. */
+export type Change = ChangeData & { note: string };
 
 /** A part of a hunk, small enough to be drawn at once. */
 export interface Piece {
@@ -10,7 +14,7 @@ export interface Piece {
   key: string;
   /** Over the first one of a hunk. */
   heading: string | null;
-  hunk: HunkData;
+  hunk: Omit<HunkData, "changes"> & { changes: Change[] };
   /** The blocks of changes that begin in it: the first line of each. */
   blocks: readonly LineOf[];
   /** Lines on the screen, unless some are wrapped. */
@@ -26,12 +30,26 @@ export interface LineOf {
 const PIECE = 40;
 /** Characters of a line: minified files have lines of megabytes. */
 const MAX_LINE = 1_000;
+const NO_NEWLINE = " ⟨no newline at the end of the file⟩";
 
 /** Where comments on a change belong: `new:12`. A line that has not changed is the new side's. */
 export const lineOf = (change: ChangeData): LineOf =>
   change.type === "normal"
     ? { side: "new", line: change.newLineNumber }
     : { side: change.type === "delete" ? "old" : "new", line: change.lineNumber };
+
+/** What is highlighted of a line. */
+export const codeOf = ({ content, note }: Change): string => content.slice(0, content.length - note.length);
+
+/** A line in the colours of its code. @param tokens of `codeOf` */
+export function nodesOf({ content, note }: Change, tokens: readonly Token[] | undefined): TokenNode[] {
+  if (!tokens) return [{ type: "text", value: content }];
+  const nodes = tokens.map(
+    ([value, kind]): TokenNode =>
+      kind ? { type: "token", className: `token-${kind}`, value } : { type: "text", value },
+  );
+  return note === "" ? nodes : [...nodes, { type: "text", value: note }];
+}
 
 export const lineKey = ({ side, line }: LineOf): string => `${side}:${line}`;
 
@@ -50,7 +68,7 @@ export function piecesOf({ hunks }: Pick<FileDiffDto, "hunks">, look: DiffLook):
       const content = `@@ -${oldStart},${oldLines} +${newStart},${newLines} @@`;
       pieces.push({
         key: `${index}.${start}`,
-        heading: start === 0 ? `${content} ${shown(hunk.heading)}`.trim() : null,
+        heading: start === 0 ? `${content} ${shown(hunk.heading).content}`.trim() : null,
         hunk: { content, oldStart, oldLines, newStart, newLines, changes },
         blocks: changes
           .filter((one, at) => one.type !== "normal" && (all[start + at - 1]?.type ?? "normal") === "normal")
@@ -67,20 +85,22 @@ export function piecesOf({ hunks }: Pick<FileDiffDto, "hunks">, look: DiffLook):
 const isSecond = (changes: readonly ChangeData[], one: ChangeData, at: number) =>
   one.type === "insert" && changes[at - 1]?.type === "delete";
 
-function changesOf(hunk: FileDiffDto["hunks"][number]): ChangeData[] {
-  const changes: ChangeData[] = [];
+function changesOf(hunk: FileDiffDto["hunks"][number]): Change[] {
+  const changes: Change[] = [];
   let { old_start: oldLine, new_start: newLine } = hunk;
   for (const text of hunk.lines) {
-    const content = shown(text.slice(1), text[0] !== " ");
-    if (text[0] === "+") changes.push({ type: "insert", isInsert: true, lineNumber: newLine++, content });
+    const line = shown(text.slice(1), text[0] !== " ");
+    if (text[0] === "+") changes.push({ type: "insert", isInsert: true, lineNumber: newLine++, ...line });
     else if (text[0] === "-")
-      changes.push({ type: "delete", isDelete: true, lineNumber: oldLine++, content });
+      changes.push({ type: "delete", isDelete: true, lineNumber: oldLine++, ...line });
     else if (text[0] === "\\") {
       const last = changes.at(-1);
-      if (last) last.content += " ⟨no newline at the end of the file⟩";
+      if (!last) continue;
+      last.content += NO_NEWLINE;
+      last.note += NO_NEWLINE;
     } else
       changes.push({
-        ...{ type: "normal", isNormal: true, content },
+        ...{ type: "normal", isNormal: true, ...line },
         ...{ oldLineNumber: oldLine++, newLineNumber: newLine++ },
       });
   }
@@ -88,15 +108,16 @@ function changesOf(hunk: FileDiffDto["hunks"][number]): ChangeData[] {
 }
 
 /** A line as it may be shown: bounded, and nothing of it unseen. @param changed whether its end of line matters */
-function shown(line: string, changed = false): string {
+function shown(line: string, changed = false): { content: string; note: string } {
   const text = line.endsWith("\r") && !changed ? line.slice(0, -1) : line;
-  if (text.length <= MAX_LINE) return visible(text);
-  return `${visible(text.slice(0, MAX_LINE))} ⟨${(text.length - MAX_LINE).toLocaleString("en")} more characters⟩`;
+  if (text.length <= MAX_LINE) return { content: visible(text), note: "" };
+  const note = ` ⟨${(text.length - MAX_LINE).toLocaleString("en")} more characters⟩`;
+  return { content: visible(text.slice(0, MAX_LINE)) + note, note };
 }
 
 /** Puts each deleted line before the inserted one that stands beside it. */
-function paired(changes: readonly ChangeData[]): ChangeData[] {
-  const result: ChangeData[] = [];
+function paired(changes: readonly Change[]): Change[] {
+  const result: Change[] = [];
   for (let at = 0; at < changes.length; ) {
     const from = at;
     while (changes[at]?.type === "delete") at += 1;

@@ -13,6 +13,10 @@ export interface Review {
   startDraft(place: Place): void;
   changeDraft(id: string, text: string): void;
   dropDraft(id: string): void;
+  /** By comment and where it is shown: the text to which it is being changed there. */
+  edits: Readonly<Record<string, string>>;
+  /** @param text undefined: it is not changed any more. */
+  changeEdit(id: string, text: string | undefined): void;
 }
 
 const Context = createContext<Review | undefined>(undefined);

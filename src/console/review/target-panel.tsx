@@ -1,9 +1,10 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { useState } from "react";
+import { useMemo, useState } from "react";
 import type { DiffOutput, PromptDto, SessionDto, SyncSessionOutput } from "../../../sdk/src/index.ts";
 import { client } from "../api.ts";
 import { Button } from "../ui/button.tsx";
+import { newKey } from "../ui/new-key.ts";
 import { complain, say } from "../ui/notify.ts";
 import { visible } from "../ui/visible-text.ts";
 import { promptsQuery, reviewKey } from "./queries.ts";
@@ -20,6 +21,8 @@ export function TargetPanel({ session, diff }: { session: SessionDto; diff: Diff
   const [busy, setBusy] = useState<"sync" | "agent">();
   const [strategy, setStrategy] = useState<"merge" | "rebase">("merge");
   const [refused, setRefused] = useState<SyncSessionOutput>();
+  // Asked again after a lost answer, the agent is asked once.
+  const key = useMemo(() => (refused ? newKey() : undefined), [refused]);
   const last = prompts?.findLast(({ kind }) => kind !== "agent");
   const target = visible(session.targetBranch);
   const { compared } = useReview();
@@ -41,7 +44,8 @@ export function TargetPanel({ session, diff }: { session: SessionDto; diff: Diff
   const ask = async (text: string) => {
     setBusy("agent");
     try {
-      await client.prompts.create({ session_id: session.id, data: [{ content: text, type: "text" }] });
+      const data = [{ content: text, type: "text" as const }];
+      await client.prompts.create({ session_id: session.id, data }, { idempotencyKey: key });
       await navigate({ to: "/s/$id", params: { id: session.id } });
     } catch (error) {
       await complain("The agent was not asked", error);

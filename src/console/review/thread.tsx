@@ -16,7 +16,7 @@ export function ThreadView({ thread }: { thread: Thread }) {
   return (
     <div className="thread">
       {thread.comments.map((comment) => (
-        <CommentView key={comment.id} comment={comment} />
+        <CommentView key={comment.id} comment={comment} shownIn="diff" />
       ))}
       {thread.drafts.map((draft) => (
         <DraftView key={draft.id} draft={draft} />
@@ -35,7 +35,7 @@ export function describeLines({ lines, side }: Pick<Draft, "lines" | "side">): s
 export function DraftView({ draft }: { draft: Draft }) {
   const { sessionId, changeDraft, dropDraft } = useReview();
   const queries = useQueryClient();
-  const { path, commit, side, lines, text } = draft;
+  const { path, commit, side, lines, text, key } = draft;
   return (
     <CommentForm
       label={`Comment on ${describeLines(draft)}`}
@@ -46,10 +46,8 @@ export function DraftView({ draft }: { draft: Draft }) {
       onCancel={() => dropDraft(draft.id)}
       onSave={async () => {
         try {
-          await client.comments.create(sessionId, {
-            ...{ path, commit, side, text },
-            ...(lines && { line: lines.from, end_line: lines.to }),
-          });
+          const place = { path, commit, side, ...(lines && { line: lines.from, end_line: lines.to }) };
+          await client.comments.create(sessionId, { ...place, text }, { idempotencyKey: key });
           await queries.invalidateQueries(commentsQuery(sessionId));
           dropDraft(draft.id);
         } catch (error) {
@@ -60,10 +58,16 @@ export function DraftView({ draft }: { draft: Draft }) {
   );
 }
 
-export function CommentView({ comment }: { comment: CommentDto }) {
-  const { sessionId } = useReview();
+/** @param options.shownIn a comment is shown in two places, and changed where that was asked for. */
+export function CommentView(options: { comment: CommentDto; shownIn: "diff" | "list" }) {
+  const { comment, shownIn } = options;
+  const { sessionId, edits, changeEdit } = useReview();
   const queries = useQueryClient();
-  const [edited, setEdited] = useState<string>();
+  // Not the component's own, which goes away when it is scrolled out of sight.
+  const editId = `${shownIn} ${comment.id}`;
+  const edited = edits[editId];
+  const setEdited = (text: string | undefined) => changeEdit(editId, text);
+  const [asked, setAsked] = useState(false);
   const isOpen = comment.status === "open";
   const reload = () => queries.invalidateQueries(commentsQuery(sessionId));
 
@@ -103,7 +107,7 @@ export function CommentView({ comment }: { comment: CommentDto }) {
       <CommentForm
         label="Change the comment"
         action="Save"
-        asked
+        asked={asked}
         text={edited}
         onText={setEdited}
         onCancel={() => setEdited(undefined)}
@@ -134,7 +138,13 @@ export function CommentView({ comment }: { comment: CommentDto }) {
       <p className="comment-text">{visible(comment.text)}</p>
       {isOpen && (
         <div className="comment-actions">
-          <Button look="quiet" onClick={() => setEdited(comment.text)}>
+          <Button
+            look="quiet"
+            onClick={() => {
+              setAsked(true);
+              setEdited(comment.text);
+            }}
+          >
             Edit
           </Button>
           <Button look="quiet" onClick={() => void remove()}>

@@ -8,6 +8,8 @@ export interface Draft extends Place {
   /** What its lines are of. */
   commit: string;
   text: string;
+  /** The same in each attempt to save it, so that one whose answer was lost does not make a second comment. */
+  key: string;
 }
 
 /** What is said at one place. */
@@ -68,5 +70,13 @@ export function threadsByFile(
   return found;
 }
 
-const hasLine = (pieces: readonly Piece[], key: string) =>
-  pieces.some(({ hunk }) => hunk.changes.some((change) => lineKey(lineOf(change)) === key));
+const lineKeys = new WeakMap<readonly Piece[], ReadonlySet<string>>();
+
+/** Asked for each comment at each key that is pressed in another one, so the lines are not looked through again. */
+function hasLine(pieces: readonly Piece[], key: string): boolean {
+  const known =
+    lineKeys.get(pieces) ??
+    new Set(pieces.flatMap(({ hunk }) => hunk.changes.map((change) => lineKey(lineOf(change)))));
+  lineKeys.set(pieces, known);
+  return known.has(key);
+}

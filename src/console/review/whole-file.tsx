@@ -1,12 +1,13 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useMemo, useRef } from "react";
-import type { DiffOutput, FileDiffDto, SessionDto } from "../../../sdk/src/index.ts";
+import type { DiffOutput, SessionDto } from "../../../sdk/src/index.ts";
 import { Icon } from "../shell/icons.tsx";
 import { useKeys } from "../shell/keys.ts";
 import { Loading } from "../ui/loading.tsx";
 import { Problem } from "../ui/problem.tsx";
 import { visible } from "../ui/visible-text.ts";
+import { asDiff } from "./as-diff.ts";
 import { DiffList, type DiffListHandle } from "./diff-list.tsx";
 import { useDrafts } from "./drafts.ts";
 import { formatBytes, shortCommit } from "./file-notes.ts";
@@ -52,7 +53,7 @@ export function WholeFile(options: { session: SessionDto; diff: DiffOutput; path
             </p>
           </div>
         </header>
-        {error ? (
+        {error && !file ? (
           <Problem title="The file could not be read" error={error} onRetry={() => void refetch()} />
         ) : !file ? (
           <Loading what="the file" />
@@ -76,7 +77,7 @@ function Lines({ session, path, text }: { session: SessionDto; path: string; tex
   const { compared, drafts } = review;
   const fragment = useFragment(list);
   const { data: comments = NONE } = useQuery(commentsQuery(session.id));
-  const file = useMemo(() => asDiff(path, text), [path, text]);
+  const { file, left } = useMemo(() => asDiff(path, text), [path, text]);
   const pieces = useMemo(() => piecesOf(file, "unified"), [file]);
   const rows = useMemo(
     () =>
@@ -101,6 +102,11 @@ function Lines({ session, path, text }: { session: SessionDto; path: string; tex
   if (rows.length === 0) return <p className="file-about">The file is empty.</p>;
   return (
     <>
+      {left > 0 && (
+        <p className="file-about notice">
+          Its last {left.toLocaleString("en")} lines are not shown: read them in a checkout of the branch.
+        </p>
+      )}
       {threads && threads.file.comments.length > 0 && <ThreadView thread={threads.file} />}
       <DiffList
         ref={list}
@@ -126,16 +132,3 @@ function Lines({ session, path, text }: { session: SessionDto; path: string; tex
 }
 
 const NONE: never[] = [];
-
-/** A file as a diff in which nothing has changed. */
-function asDiff(path: string, text: string): FileDiffDto {
-  const lines = text.split("\n");
-  if (lines.at(-1) === "") lines.pop();
-  const count = { old_start: 1, old_lines: lines.length, new_start: 1, new_lines: lines.length };
-  const hunk = { ...count, heading: "", lines: lines.map((line) => ` ${line}`) };
-  return {
-    ...{ path, old_path: null, status: "modified", old_mode: "100644", new_mode: "100644" },
-    ...{ additions: 0, deletions: 0, binary: false, too_large: false },
-    hunks: lines.length > 0 ? [hunk] : [],
-  };
-}

@@ -3,8 +3,16 @@ import { createElement } from "react";
 import { renderToStaticMarkup } from "react-dom/server";
 import type { CommentDto, FileDiffDto } from "../../../sdk/src/index.ts";
 import { type Place, readFragment, readSearch, toFragment } from "../../../src/console/review/address.ts";
+import { asDiff } from "../../../src/console/review/as-diff.ts";
 import { notesOf } from "../../../src/console/review/file-notes.ts";
-import { type DiffLook, lineKey, lineOf, piecesOf } from "../../../src/console/review/pieces.ts";
+import {
+  codeOf,
+  type DiffLook,
+  lineKey,
+  lineOf,
+  nodesOf,
+  piecesOf,
+} from "../../../src/console/review/pieces.ts";
 import { promptTitle } from "../../../src/console/review/prompt-title.ts";
 import { rowsOf } from "../../../src/console/review/rows.ts";
 import { placeOf, threadsByFile } from "../../../src/console/review/threads.ts";
@@ -84,6 +92,33 @@ describe("the lines of a diff", () => {
     expect(changed).toBe("f⟨U+000D⟩");
     expect(same).toBe("g ⟨no newline at the end of the file⟩");
     expect(visible("\u2066admin\u2069")).toBe("⟨U+2066⟩admin⟨U+2069⟩");
+  });
+
+  test("what is said about a line is not coloured as its code", () => {
+    const [piece] = piecesOf(fileOf([`+${"a".repeat(5_000)}`, "\\ No newline", "+1"]), "unified");
+    const [cut, one] = piece?.hunk.changes ?? [];
+    if (!cut || !one) throw new Error("no lines");
+    expect([codeOf(cut), codeOf(one)]).toEqual(["a".repeat(1_000), "1"]);
+    const note = " ⟨4,000 more characters⟩ ⟨no newline at the end of the file⟩";
+    expect(nodesOf(cut, [["a", "type"]])).toEqual([
+      { type: "token", className: "token-type", value: "a" },
+      { type: "text", value: note },
+    ]);
+    expect(nodesOf(cut, undefined)).toEqual([{ type: "text", value: `${"a".repeat(1_000)}${note}` }]);
+    expect(nodesOf(one, [["1", "number"]])).toEqual([
+      { type: "token", className: "token-number", value: "1" },
+    ]);
+  });
+
+  test("of a whole file as many lines are shown as a page can be high, and how many are left is known", () => {
+    const { file, left } = asDiff("a.txt", "a\nb\n".repeat(300_000));
+    expect(piecesOf(file, "unified").reduce((sum, { rows }) => sum + rows, 0)).toBe(500_000);
+    expect(left).toBe(100_000);
+    expect(asDiff("a.txt", "a\n\nb")).toMatchObject({
+      file: { hunks: [{ lines: [" a", " ", " b"] }] },
+      left: 0,
+    });
+    expect(asDiff("a.txt", "").file.hunks).toEqual([]);
   });
 
   test("of a folded file the header alone is shown", () => {
@@ -192,5 +227,23 @@ describe("where comments are shown", () => {
     expect(texts(found?.byLine.get("new:2"))).toEqual(["range"]);
     expect(texts(found?.byLine.get("old:2"))).toEqual(["old"]);
     expect(texts(found?.file)).toEqual(["far", "file"]);
+  });
+
+  test("the lines of a file are looked through once, however many comments there are and keys are pressed", () => {
+    const pieces = piecesOf(fileOf(["+1", "+2"]), "unified");
+    let read = 0;
+    for (const piece of pieces) {
+      const { changes } = piece.hunk;
+      const get = () => {
+        read += 1;
+        return changes;
+      };
+      Object.defineProperty(piece.hunk, "changes", { get });
+    }
+    const comments = [comment({ line: 1, end_line: 1 }), comment({}), comment({ line: 9, end_line: 9 })];
+    const sort = () => threadsByFile([fileOf([])], () => pieces, { comments, drafts: [] }, whole);
+    expect([...(sort().get("a.ts")?.byLine.keys() ?? [])]).toEqual(["new:1", "new:2"]);
+    expect(sort().get("a.ts")?.file.comments).toHaveLength(1);
+    expect(read).toBe(pieces.length);
   });
 });
