@@ -6,6 +6,7 @@ import type { Logger } from "../observability/logger.ts";
 import { messageOf, OperatorError } from "../shared/errors.ts";
 import { unlessAborted } from "../shared/time.ts";
 import type { Database, Orm } from "./client.ts";
+import { withPreparedStatements } from "./prepare-statements.ts";
 import * as tables from "./tables.ts";
 
 const APPLICATION_NAME = "prompt-backend";
@@ -60,7 +61,7 @@ export async function openPostgres(options: {
   let pool: pg.Pool | undefined;
   let leading: postgres.Sql | undefined;
 
-  const orm = drizzle(client, { schema: tables }) as unknown as Orm;
+  const orm = drizzle(withPreparedStatements(client), { schema: tables }) as unknown as Orm;
 
   return {
     kind: "postgres",
