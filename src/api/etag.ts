@@ -18,11 +18,6 @@ export function isUnchanged(
   etag: string,
 ): boolean {
   setEtag(set, etag);
-  return matchesEtag(request, etag);
-}
-
-/** Whether If-None-Match names this ETag, by weak comparison, or is `*`. */
-function matchesEtag(request: Request, etag: string): boolean {
   const header = request.headers.get("if-none-match");
   return header !== null && names(header, etag);
 }
@@ -43,8 +38,8 @@ export function requireMatch(ifMatch: string | null, etag: string): void {
   );
 }
 
-/** Whether a list of ETags has this one, weak or not, or is `*`. */
-function names(list: string, etag: string): boolean {
+/** Whether a list of ETags, as in If-None-Match, has this one, weak or not, or is `*`. */
+export function names(list: string, etag: string): boolean {
   if (list.trim() === "*") return true;
   const opaque = (one: string) => one.replace(/^W\//, "");
   return (list.match(/(?:W\/)?"[^"]*"/g) ?? []).some((one) => opaque(one) === opaque(etag));

@@ -10,7 +10,7 @@ export interface Page<Row> {
 }
 
 /** Cursors are opaque to clients: their content may change. */
-const encodeCursor = (text: string): string => Buffer.from(text).toString("base64url");
+export const encodeCursor = (text: string): string => Buffer.from(text).toString("base64url");
 
 /** @throws AppError `invalid_cursor` unless the decoded cursor matches `form`. */
 export function decodeCursor(cursor: string, form: RegExp): RegExpExecArray {

@@ -19,6 +19,12 @@ export const publishedAs = (component: string) => ({
   [PUBLISHED]: { $ref: `#/components/schemas/${component}` },
 });
 
+/** In a reply's schema: the component that the text is JSON of. */
+export const JSON_TEXT_OF = "x-json-text-of";
+
+/** The reply of an operation whose JSON PostgreSQL makes: documented as this component, to which tests hold it. */
+export const jsonTextOf = (component: string) => t.String({ [JSON_TEXT_OF]: component });
+
 /** One word of a closed set. Take the set from the domain, which has each of them once. */
 export const enumOf = <const Word extends string>(words: readonly Word[], options: SchemaOptions = {}) =>
   t.Unsafe<Word>(

@@ -1,4 +1,4 @@
-import { OPTIONAL_BODY, PUBLISHED } from "../api/schemas.ts";
+import { JSON_TEXT_OF, OPTIONAL_BODY, PUBLISHED } from "../api/schemas.ts";
 
 type Json = { [key: string]: unknown };
 
@@ -25,6 +25,10 @@ export function normalizeOpenApi({ paths: found, ...rest }: RawDocument): Json {
           response.description = DESCRIPTIONS[status] ?? response.description ?? "";
         if (WITHOUT_BODY.has(status)) delete response.content;
         else response.content = jsonOnly(response.content);
+        const component = response[JSON_TEXT_OF];
+        if (component)
+          response.content = { "application/json": { schema: { $ref: `${COMPONENTS}${component}` } } };
+        delete response[JSON_TEXT_OF];
       }
       if (operation.requestBody) {
         operation.requestBody.content = jsonOnly(operation.requestBody.content);
@@ -47,7 +51,7 @@ function closeBodies({ paths, components }: Json): void {
       | { schema: { $ref: string } }
       | undefined;
     if (!body || !operation.security?.some((one) => "Bearer" in one)) continue;
-    const schema = schemas[body.schema.$ref.replace("#/components/schemas/", "")];
+    const schema = schemas[body.schema.$ref.replace(COMPONENTS, "")];
     if (schema) schema["additionalProperties"] = false;
   }
 }
@@ -111,7 +115,7 @@ const shapeOf = ({ description: _, examples: _examples, ...shape }: Json): strin
 
 function referenceTo(name: string, { description }: Json, known: unknown): Json {
   const own = description !== undefined && description !== known;
-  return { $ref: `#/components/schemas/${name}`, ...(own && { description }) };
+  return { $ref: `${COMPONENTS}${name}`, ...(own && { description }) };
 }
 
 /** A type or null, in one schema where it is not a reference. */
@@ -143,9 +147,11 @@ function withContractNames(
   return [path.replace("{id}", `{${name}}`), operations];
 }
 
+const COMPONENTS = "#/components/schemas/";
+
 interface Operation {
   parameters?: { name: string }[];
-  responses?: Record<string, { description?: string; content?: Json }>;
+  responses?: Record<string, { description?: string; content?: Json; [JSON_TEXT_OF]?: string }>;
   requestBody?: { content?: Json; required?: boolean };
   security?: Record<string, unknown>[];
   [OPTIONAL_BODY]?: boolean;

@@ -1,11 +1,12 @@
-import { and, asc, count, desc, eq, inArray, type SQL, sql } from "drizzle-orm";
-import { weakEtag } from "../api/etag.ts";
-import { decodeCursor, type Page, pageOf } from "../api/paging.ts";
+import { type SQL, sql } from "drizzle-orm";
+import { LRUCache } from "lru-cache";
+import { names, weakEtag } from "../api/etag.ts";
+import { decodeCursor, encodeCursor } from "../api/paging.ts";
 import type { Orm } from "../db/client.ts";
+import { builtOnce, jsonLines } from "../db/json-rows.ts";
 import { session } from "../db/tables.ts";
-import { ownedSession } from "../lifecycle/ownership.ts";
 import { type UiStatus, uiStatusSql } from "../lifecycle/ui-status.ts";
-import { type SessionRow, sessionColumns } from "./store.ts";
+import { sessionJson } from "./json.ts";
 
 /** The filters of a list. Without any: all of the user's sessions, newest first. */
 export interface SessionQuery {
@@ -19,49 +20,108 @@ export interface SessionQuery {
   cursor?: string;
 }
 
-const CURSOR = /^(\d{1,15})\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
-const cursorOf = (row: SessionRow) => `${row.createdAt.getTime()}.${row.id}`;
-
-/** A user's sessions without their conversations. @throws AppError `invalid_cursor` */
-export async function listSessions(orm: Orm, userId: string, query: SessionQuery): Promise<Page<SessionRow>> {
-  const { status, repo, q, order = "newest", limit, cursor } = query;
-  const direction = order === "newest" ? desc : asc;
-  const rows = orm
-    .select(sessionColumns)
-    .from(session)
-    .where(
-      and(
-        ownedSession(userId),
-        repo === undefined ? undefined : eq(session.repo, repo),
-        status?.length ? inArray(uiStatusSql, status) : undefined,
-        q ? sql`${session.title} ilike ${`%${q.replace(/[\\%_]/g, "\\$&")}%`}` : undefined,
-        cursor === undefined ? undefined : beyond(cursor, order),
-      ),
-    )
-    .orderBy(direction(session.createdAt), direction(session.id));
-  return pageOf(await (limit === undefined ? rows : rows.limit(limit + 1)), limit, cursorOf);
+/** A list as it was answered. */
+interface Answer {
+  /** Of all the user's sessions. */
+  state: string;
+  etag: string;
+  /** The body; undefined where it is too long to be kept. */
+  json: string | undefined;
 }
 
-/** Keyset pagination: skipping earlier pages costs nothing. */
-function beyond(cursor: string, order: "newest" | "oldest"): SQL {
-  const [, at, id] = decodeCursor(cursor, CURSOR);
-  const last = sql`(${new Date(Number(at)).toISOString()}::timestamptz, ${id}::uuid)`;
-  const place = sql`(${session.createdAt}, ${session.id})`;
-  return order === "newest" ? sql`${place} < ${last}` : sql`${place} > ${last}`;
+/** Of the answers that are kept for lists that are asked for again: how many, and characters in all and of one. */
+const KEPT = { max: 10_000, maxSize: 8 << 20 };
+const MAX_KEPT = 1 << 20;
+const CURSOR = /^(\d{1,15})\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
+
+/**
+ * Lists a user's sessions without their conversations, by one statement. While they are the same as when that list was last
+ * asked for, it reads from indexes alone that they are: the answer is kept.
+ */
+export function openSessionLists(orm: Orm) {
+  const kept = new LRUCache<string, Answer>({
+    ...KEPT,
+    sizeCalculation: ({ json = "" }, key) => json.length + key.length + 100,
+  });
+
+  /** @returns the ETag, and the body unless `ifNoneMatch` names that ETag. @throws AppError `invalid_cursor` */
+  return async function list(
+    userId: string,
+    query: SessionQuery,
+    ifNoneMatch: string | null,
+  ): Promise<{ etag: string; json: string | undefined }> {
+    const key = JSON.stringify([userId, query]);
+    const last = kept.get(key);
+    const mayDo =
+      last && (last.json !== undefined || (ifNoneMatch !== null && names(ifNoneMatch, last.etag)));
+    const { state, lines } = await read(orm, userId, query, mayDo ? last.state : "");
+    if (mayDo && state === last.state) return last;
+    const etag = weakEtag("sessions", userId, query, state);
+    const json = bodyOf(lines === null ? [] : lines.split("\n"), query);
+    kept.set(key, { state, etag, json: json.length > MAX_KEPT ? undefined : json });
+    return { etag, json };
+  };
+}
+
+/** @returns what the sessions are like now and, unless that is as before, one line of JSON for each, with one too many. */
+async function read(orm: Orm, userId: string, query: SessionQuery, before: string) {
+  const { status, repo, q, order = "newest", limit, cursor } = query;
+  const [, at, id] = cursor === undefined ? [] : decodeCursor(cursor, CURSOR);
+  const given = {
+    ...(status?.length && { status: status.join(",") }),
+    ...(repo !== undefined && { repo }),
+    ...(q && { title: `%${q.replace(/[\\%_]/g, "\\$&")}%` }),
+    ...(at !== undefined && { at: new Date(Number(at)).toISOString(), id }),
+    ...(limit !== undefined && { limit: limit + 1 }),
+  };
+  const shape = [order, ...Object.keys(given)].join(" ");
+  const [row] = await statementOf(orm, shape).execute({ ...given, userId, before });
+  if (!row) throw new Error("an aggregate has one row");
+  return row;
 }
 
 /**
- * The ETag of a list, from indexes alone. New sessions are the newest, and each change raises its session's version: with
- * the same newest session and the same count, the sessions are the same; with the same sum of versions, unchanged.
+ * New sessions are the newest, and each change raises its session's version: with the same newest session and the same
+ * count, the sessions are the same; with the same sum of versions, unchanged.
  */
-export async function sessionsTag(orm: Orm, userId: string, query: SessionQuery): Promise<string> {
-  const order = sql`${session.userId} desc, ${session.createdAt} desc, ${session.id} desc`;
-  const newest = sql<
-    string | null
-  >`(select id from ${session} where ${ownedSession(userId)} order by ${order} limit 1)`;
-  const [all] = await orm
-    .select({ count: count(), versions: sql<string | null>`sum(${session.version})`, newest })
-    .from(session)
-    .where(ownedSession(userId));
-  return weakEtag("sessions", userId, query, all?.count, all?.versions, all?.newest);
+const statementOf = builtOnce((orm, shape: string) => {
+  const [order, ...given] = shape.split(" ");
+  const direction = sql.raw(order === "newest" ? "desc" : "asc");
+  const owned = sql`${session.userId} = ${sql.placeholder("userId")} and ${session.deletedAt} is null`;
+  const conditions: Readonly<Record<string, SQL>> = {
+    status: sql` and ${uiStatusSql} = any(string_to_array(${sql.placeholder("status")}, ','))`,
+    repo: sql` and ${session.repo} = ${sql.placeholder("repo")}`,
+    title: sql` and ${session.title} ilike ${sql.placeholder("title")}`,
+    // Keyset pagination: skipping earlier pages costs nothing.
+    at: sql` and (${session.createdAt}, ${session.id}) ${sql.raw(order === "newest" ? "<" : ">")} (${sql.placeholder("at")}::timestamptz, ${sql.placeholder("id")}::uuid)`,
+  };
+  const where = sql.join(given.flatMap((name) => conditions[name] ?? []));
+  const limit = given.includes("limit") ? sql` limit ${sql.placeholder("limit")}` : sql``;
+  const lines = jsonLines(
+    sessionJson,
+    sql`from ${session} where ${owned}${where} order by ${session.createdAt} ${direction}, ${session.id} ${direction}${limit}`,
+  );
+  const newest = sql`(select id from ${session} where ${owned} order by ${session.userId} desc, ${session.createdAt} desc, ${session.id} desc limit 1)`;
+  return orm
+    .select({
+      state: sql<string>`state`,
+      lines: sql<string | null>`case when state <> ${sql.placeholder("before")} then ${lines} end`,
+    })
+    .from(
+      sql`(select concat_ws('.', count(*), sum(${session.version}), ${newest}) as state from ${session} where ${owned}) now`,
+    )
+    .prepare("sessions_list");
+});
+
+function bodyOf(lines: string[], { limit }: SessionQuery): string {
+  if (limit === undefined) return `{"sessions":[${lines.join(",")}]}`;
+  const more = lines.length > limit;
+  const page = more ? lines.slice(0, limit) : lines;
+  const next = more ? cursorOf(page.at(-1) ?? "") : null;
+  return `{"sessions":[${page.join(",")}],"next_cursor":${JSON.stringify(next)}}`;
+}
+
+function cursorOf(line: string): string {
+  const { createdAt, id } = JSON.parse(line) as { createdAt: string; id: string };
+  return encodeCursor(`${Date.parse(createdAt)}.${id}`);
 }

@@ -1,9 +1,10 @@
 import { Elysia } from "elysia";
-import { ifMatchOf, isUnchanged, setEtag } from "../api/etag.ts";
-import { nextCursor } from "../api/paging.ts";
+import { ifMatchOf, isUnchanged } from "../api/etag.ts";
+import { jsonText } from "../api/json-text.ts";
 import {
   errorResponses,
   idParams,
+  jsonTextOf,
   NotModified,
   optionalBody,
   parseLimit,
@@ -19,13 +20,12 @@ import type { Reviews } from "../review/reviews.ts";
 import { AppError } from "../shared/errors.ts";
 import { cancelSession, deleteSession, updateSession } from "./change-store.ts";
 import { sessionCreationRoutes } from "./create-routes.ts";
-import { toDto } from "./dto.ts";
 import { sessionEgressRoutes } from "./egress-routes.ts";
-import { listSessions, sessionsTag } from "./list-store.ts";
+import { openSessionLists } from "./list-store.ts";
 import { sessionModels, sessionQuery } from "./model.ts";
 import { createRepoTargetCheck } from "./repo-target.ts";
 import { markSeen } from "./seen-store.ts";
-import { readSession, sessionTag, sessionVersion } from "./store.ts";
+import { readSession } from "./store.ts";
 import { sessionSyncRoutes } from "./sync-routes.ts";
 import { sessionWorkRoutes } from "./work-routes.ts";
 
@@ -33,6 +33,7 @@ import { sessionWorkRoutes } from "./work-routes.ts";
 export function sessionRoutes(options: { orm: Orm; config: Config; guard: Guard; reviews: Reviews }) {
   const { orm, config, guard, reviews } = options;
   const check = createRepoTargetCheck(config);
+  const list = openSessionLists(orm);
   const detail = securedOperation("Sessions");
   // Without 409: cancelling, deleting and marking are possible in every state.
   const errors = errorResponses(400, 401, 404, 413, 415, 422, 500);
@@ -47,10 +48,10 @@ export function sessionRoutes(options: { orm: Orm; config: Config; guard: Guard;
     .get(
       "/sessions",
       async (context) => {
-        const { user, query, status } = context;
-        if (isUnchanged(context, await sessionsTag(orm, user.id, query))) return status(304, undefined);
-        const page = await listSessions(orm, user.id, query);
-        return { sessions: page.rows.map(toDto), ...nextCursor(query, page) };
+        const { user, query, request, set, status } = context;
+        const { etag, json } = await list(user.id, query, request.headers.get("if-none-match"));
+        if (isUnchanged(context, etag) || json === undefined) return status(304, undefined);
+        return jsonText(set, json);
       },
       {
         query: sessionQuery,
@@ -60,27 +61,26 @@ export function sessionRoutes(options: { orm: Orm; config: Config; guard: Guard;
           "List sessions",
           "All sessions of the current user, newest first, without their conversations; with a limit, one page.",
         ),
-        response: { 200: "ListSessionsOutput", 304: NotModified, ...errorResponses(401, 422, 500) },
+        response: {
+          200: jsonTextOf("ListSessionsOutput"),
+          304: NotModified,
+          ...errorResponses(401, 422, 500),
+        },
       },
     )
     .get(
       "/sessions/:id",
       async (context) => {
-        const { user, request, set, status } = context;
-        const { id } = context.params;
-        // Conversations may be long: if the client has the current one, only the version is read.
-        if (request.headers.has("if-none-match")) {
-          const etag = sessionTag(id, await sessionVersion(orm, user.id, id));
-          if (isUnchanged(context, etag)) return status(304, undefined);
-        }
-        const row = await readSession(orm, user.id, id);
-        setEtag(set, sessionTag(id, row.version));
-        return { session: { ...toDto(row), messages: row.messages } };
+        const { user, params, request, set, status } = context;
+        const ifNoneMatch = request.headers.get("if-none-match");
+        const { etag, json } = await readSession(orm, { userId: user.id, id: params.id, ifNoneMatch });
+        if (isUnchanged(context, etag) || json === null) return status(304, undefined);
+        return jsonText(set, `{"session":${json}}`);
       },
       {
         params: idParams,
         detail: detail("handlers_sessions_read", "Get a session and its conversation"),
-        response: { 200: "ReadSessionOutput", 304: NotModified, ...readErrors },
+        response: { 200: jsonTextOf("ReadSessionOutput"), 304: NotModified, ...readErrors },
       },
     )
     .put(

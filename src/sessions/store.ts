@@ -1,13 +1,14 @@
 import { and, asc, eq, isNull, sql } from "drizzle-orm";
 import { promptText } from "../agents/prompt-text.ts";
-import { weakEtag } from "../api/etag.ts";
 import type { Orm, Transaction } from "../db/client.ts";
+import { builtOnce, jsonRow } from "../db/json-rows.ts";
 import { prompt, session } from "../db/tables.ts";
 import { ownedSession } from "../lifecycle/ownership.ts";
 import { notFound } from "../shared/errors.ts";
+import { sessionJson } from "./json.ts";
 import { titleOf } from "./naming.ts";
 
-/** The columns of a SessionDto, and whether it is a fork. */
+/** The columns that a SessionDto is made of, its user's and its conversation's id. */
 export const sessionColumns = {
   id: session.id,
   userId: session.userId,
@@ -32,30 +33,51 @@ export const sessionColumns = {
   updatedAt: session.updatedAt,
 };
 
-/** @throws AppError `session_not_found`, also where it is another user's. */
-export async function readSession(orm: Orm, userId: string, id: string) {
-  const [row] = await orm
-    .select({ ...sessionColumns, messages: session.messages, version: session.version })
-    .from(session)
-    .where(and(eq(session.id, id), ownedSession(userId)));
-  if (!row) throw notFound("session", id);
-  return row;
-}
-
-export type SessionRow = Omit<Awaited<ReturnType<typeof readSession>>, "messages" | "version">;
-
-/** The session's version, by its primary key. @throws AppError `session_not_found` */
-export async function sessionVersion(orm: Orm, userId: string, id: string): Promise<number> {
-  const [row] = await orm
-    .select({ version: session.version })
-    .from(session)
-    .where(and(eq(session.id, id), ownedSession(userId)));
-  if (!row) throw notFound("session", id);
-  return row.version;
-}
+export type SessionRow = Pick<typeof session.$inferSelect, keyof typeof sessionColumns>;
 
 /** The ETag of a session. */
-export const sessionTag = (id: string, version: number) => weakEtag("session", id.toLowerCase(), version);
+export const sessionTag = (id: string, version: number) => `W/"${id.toLowerCase()}.${version}"`;
+
+/** The version of which If-None-Match has the ETag; 0 without one. */
+function versionIn(header: string | null, id: string): number {
+  const [, known, version] = /"([0-9a-f-]{36})\.(\d{1,15})"/.exec(header ?? "") ?? [];
+  return known === id.toLowerCase() ? Number(version) : 0;
+}
+
+const reading = builtOnce((orm) =>
+  orm
+    .select({
+      version: session.version,
+      // Conversations may be long.
+      json: sql<
+        string | null
+      >`case when ${session.version} <> ${sql.placeholder("known")} then ${jsonRow({ ...sessionJson, messages: session.messages })} end`,
+    })
+    .from(session)
+    .where(
+      and(
+        eq(session.id, sql.placeholder("id")),
+        eq(session.userId, sql.placeholder("userId")),
+        isNull(session.deletedAt),
+      ),
+    )
+    .prepare("session_read"),
+);
+
+/**
+ * A session with its conversation, by its primary key.
+ * @returns its ETag, and its JSON unless it is the first of `ifNoneMatch`.
+ * @throws AppError `session_not_found`, also where it is another user's.
+ */
+export async function readSession(
+  orm: Orm,
+  wanted: { userId: string; id: string; ifNoneMatch: string | null },
+): Promise<{ etag: string; json: string | null }> {
+  const { userId, id, ifNoneMatch } = wanted;
+  const [row] = await reading(orm).execute({ id, userId, known: versionIn(ifNoneMatch, id) });
+  if (!row) throw notFound("session", id);
+  return { etag: sessionTag(id, row.version), json: row.json };
+}
 
 /** @throws AppError `parent_session_not_found` for a parent that is not the user's. */
 export async function requireParent(tx: Transaction, userId: string, id: string): Promise<void> {
