@@ -13,6 +13,7 @@ import { replyHeaders } from "../server/headers.ts";
 import { listen } from "../server/listen.ts";
 import { createRateLimits } from "../server/rate-limits.ts";
 import { withTimeLimit } from "../server/time-limit.ts";
+import { withWholeReplies } from "../server/whole-replies.ts";
 import { messageOf } from "../shared/errors.ts";
 import type { Parts, ServiceOptions } from "./open-parts.ts";
 import type { ReleaseStack } from "./release-stack.ts";
@@ -90,7 +91,7 @@ export async function startServer(
     version,
   });
   const { url, stop } = await listen({
-    app: withTimeLimit({ app: withCompression(app), config, logger }),
+    app: withWholeReplies(withTimeLimit({ app: withCompression(app), config, logger })),
     host: config.host,
     port: config.port,
     headersOf: replyHeaders(config),
