@@ -1,5 +1,6 @@
 import { and, asc, eq, isNull, sql } from "drizzle-orm";
 import { promptText } from "../agents/prompt-text.ts";
+import { versionIn, versionTag } from "../api/etag.ts";
 import type { Orm, Transaction } from "../db/client.ts";
 import { builtOnce, jsonRow } from "../db/json-rows.ts";
 import { prompt, session } from "../db/tables.ts";
@@ -35,15 +36,6 @@ export const sessionColumns = {
 
 export type SessionRow = Pick<typeof session.$inferSelect, keyof typeof sessionColumns>;
 
-/** The ETag of a session. */
-export const sessionTag = (id: string, version: number) => `W/"${id.toLowerCase()}.${version}"`;
-
-/** The version of which If-None-Match has the ETag; 0 without one. */
-function versionIn(header: string | null, id: string): number {
-  const [, known, version] = /"([0-9a-f-]{36})\.(\d{1,15})"/.exec(header ?? "") ?? [];
-  return known === id.toLowerCase() ? Number(version) : 0;
-}
-
 const reading = builtOnce((orm) =>
   orm
     .select({
@@ -76,7 +68,7 @@ export async function readSession(
   const { userId, id, ifNoneMatch } = wanted;
   const [row] = await reading(orm).execute({ id, userId, known: versionIn(ifNoneMatch, id) });
   if (!row) throw notFound("session", id);
-  return { etag: sessionTag(id, row.version), json: row.json };
+  return { etag: versionTag(id, row.version), json: row.json };
 }
 
 /** @throws AppError `parent_session_not_found` for a parent that is not the user's. */
