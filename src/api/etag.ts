@@ -16,7 +16,7 @@ export function versionIn(ifNoneMatch: string | null, id: string): number {
 }
 
 /** Sets the ETag of a reply, which only the client itself may cache, revalidating each time. */
-export function setEtag(set: { headers: Record<string, string | number> }, etag: string): void {
+function setEtag(set: { headers: Record<string, string | number> }, etag: string): void {
   set.headers["etag"] = etag;
   set.headers["cache-control"] = "private, no-cache";
 }

@@ -11,6 +11,7 @@ import { createApp } from "../server/app.ts";
 import { withCompression } from "../server/compression.ts";
 import { replyHeaders } from "../server/headers.ts";
 import { listen } from "../server/listen.ts";
+import { withMetrics } from "../server/metrics.ts";
 import { createRateLimits } from "../server/rate-limits.ts";
 import { withTimeLimit } from "../server/time-limit.ts";
 import { withWholeReplies } from "../server/whole-replies.ts";
@@ -91,7 +92,7 @@ export async function startServer(
     version,
   });
   const { url, stop } = await listen({
-    app: withWholeReplies(withTimeLimit({ app: withCompression(app), config, logger })),
+    app: withWholeReplies(withMetrics(withTimeLimit({ app: withCompression(app), config, logger }), metrics)),
     host: config.host,
     port: config.port,
     headersOf: replyHeaders(config),

@@ -1,9 +1,10 @@
-import { and, eq, isNull, sql } from "drizzle-orm";
+import { eq, sql } from "drizzle-orm";
 import { versionIn, versionTag, weakEtag } from "../api/etag.ts";
 import { decodeSeq, type Page, pageOf } from "../api/paging.ts";
 import type { Orm } from "../db/client.ts";
 import { builtOnce, isoTime, type JsonFields, jsonLines } from "../db/json-rows.ts";
 import { message, prompt, session } from "../db/tables.ts";
+import { ownedPrompt } from "../lifecycle/ownership.ts";
 import { notFound } from "../shared/errors.ts";
 import type { MessageDto } from "./model.ts";
 
@@ -42,13 +43,7 @@ const listing = builtOnce((orm, shape) => {
     })
     .from(prompt)
     .innerJoin(session, eq(session.id, prompt.sessionId))
-    .where(
-      and(
-        eq(prompt.id, sql.placeholder("promptId")),
-        eq(session.userId, sql.placeholder("userId")),
-        isNull(session.deletedAt),
-      ),
-    )
+    .where(ownedPrompt(sql.placeholder("userId"), sql.placeholder("promptId")))
     .prepare("messages_list");
 });
 

@@ -6,8 +6,9 @@ import { decodeCursor, pageOf } from "../api/paging.ts";
 import type { Orm } from "../db/client.ts";
 import { builtOnce, jsonLines } from "../db/json-rows.ts";
 import { session } from "../db/tables.ts";
+import { ownedSession } from "../lifecycle/ownership.ts";
 import { type UiStatus, uiStatusSql } from "../lifecycle/ui-status.ts";
-import { sessionJson } from "./json.ts";
+import { sessionJson } from "./store.ts";
 
 /** The filters of a list. Without any: all of the user's sessions, newest first. */
 export interface SessionQuery {
@@ -89,7 +90,7 @@ async function read(orm: Orm, userId: string, query: SessionQuery, before: strin
 const statementOf = builtOnce((orm, shape: string) => {
   const [order, ...given] = shape.split(" ");
   const direction = sql.raw(order === "newest" ? "desc" : "asc");
-  const owned = sql`${session.userId} = ${sql.placeholder("userId")} and ${session.deletedAt} is null`;
+  const owned = ownedSession(sql.placeholder("userId"));
   const conditions: Readonly<Record<string, SQL>> = {
     status: sql` and ${uiStatusSql} = any(string_to_array(${sql.placeholder("status")}, ','))`,
     repo: sql` and ${session.repo} = ${sql.placeholder("repo")}`,
