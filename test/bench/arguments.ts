@@ -9,6 +9,7 @@ export interface BenchArguments {
   rounds: number;
   seconds: number;
   target: { url: string; token: string | undefined } | undefined;
+  label: string | undefined;
   /** Files of results: to show beside, and to show instead of measuring. */
   before: string | undefined;
   from: string | undefined;
@@ -25,6 +26,7 @@ const OPTIONS = {
   seconds: { type: "string" },
   target: { type: "string" },
   token: { type: "string" },
+  label: { type: "string" },
   before: { type: "string" },
   from: { type: "string" },
 } as const;
@@ -39,6 +41,7 @@ Measures the compiled executable, each measure beside a reference in the same ro
   --seconds N          seconds a sample of a rate takes, default 3
   --target URL         measure another implementation of the contract in the same rounds, where that applies
   --token TOKEN        for --target: a user's token, default BENCH_TOKEN
+  --label TEXT         what is measured, default the commit of these sources
   --before FILE.json   show these earlier results beside the new ones
   --from FILE.json     show these results; measure nothing
   --write              write tables and plots into docs/PERFORMANCE.md and docs/images
@@ -69,6 +72,7 @@ export function parseBenchArguments(
     rounds: positive("--rounds", values.rounds ?? "5"),
     seconds: positive("--seconds", values.seconds ?? "3"),
     target: target === undefined ? undefined : { url: target.replace(/\/+$/, ""), token },
+    label: values.label,
     before: values.before,
     from: values.from,
   };

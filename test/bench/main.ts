@@ -32,7 +32,7 @@ async function measure(
   options: ReturnType<typeof parseBenchArguments>,
 ): Promise<Results> {
   await using bench = await openBench(options);
-  const results: Results = { ...(await describeRun(bench)), scenarios: [] };
+  const results: Results = { ...(await describeRun(options)), scenarios: [] };
   for (const { name, about, run } of chosen) {
     bench.say(`${name}: ${about}`);
     try {

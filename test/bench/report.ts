@@ -10,7 +10,8 @@ export interface ScenarioResult {
 /** What `--json` writes, and `--before` and `--from` read. */
 export interface Results {
   at: string;
-  commit: string;
+  /** What was measured: the commit, unless `--label` says it. */
+  label: string;
   machine: string;
   rounds: number;
   seconds: number;
@@ -19,7 +20,10 @@ export interface Results {
 
 const MISSING = "–";
 
-export async function describeRun({ rounds, seconds }: Pick<Bench, "rounds" | "seconds">) {
+export async function describeRun(
+  options: Pick<Bench, "rounds" | "seconds"> & { label: string | undefined },
+) {
+  const { rounds, seconds } = options;
   const git = Bun.spawn(["git", "describe", "--always", "--dirty", "--exclude=*"], {
     cwd: import.meta.dir,
     stdio: ["ignore", "pipe", "ignore"],
@@ -28,7 +32,7 @@ export async function describeRun({ rounds, seconds }: Pick<Bench, "rounds" | "s
   const memory = Math.round(totalmem() / 1024 ** 3);
   return {
     at: new Date().toISOString(),
-    commit: (await git.stdout.text()).trim() || "unknown",
+    label: options.label ?? ((await git.stdout.text()).trim() || "unknown"),
     machine: `${cpus().length} cores (${model.trim()}), ${memory} GB, Bun ${Bun.version}`,
     rounds,
     seconds,
@@ -85,7 +89,8 @@ export function goalText({ goal, unit, reference }: Figure): string {
 /** Three digits that count, and thousands apart. */
 export function number(value: number): string {
   if (!Number.isFinite(value)) return MISSING;
-  const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2;
+  const size = Math.abs(value);
+  const digits = size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3;
   return value.toLocaleString("en", { maximumFractionDigits: digits });
 }
 
@@ -95,10 +100,10 @@ export function tables(results: Results, before?: Results): string {
 
 /** The tables of one scenario, and how they were measured. */
 export function section(scenario: ScenarioResult, results: Results, before: Results | undefined): string {
-  const { at, commit, machine, rounds, seconds } = results;
+  const { at, label, machine, rounds, seconds } = results;
   const earlier = before?.scenarios.find(({ name }) => name === scenario.name)?.figures;
-  const run = `Measured ${at.slice(0, 10)} at ${commit}: ${machine}; ${rounds} rounds, samples of ${seconds} s where a rate is measured.`;
-  const than = earlier ? ` Before: ${before?.commit}, ${before?.at.slice(0, 10)}.` : "";
+  const run = `Measured ${at.slice(0, 10)} of ${label}: ${machine}; ${rounds} rounds, samples of ${seconds} s where a rate is measured.`;
+  const than = earlier ? ` Before: ${before?.label}, ${before?.at.slice(0, 10)}.` : "";
   const parts = [`${scenario.about}\n\n${run}${than}`, figureTable(scenario.figures, earlier)];
   if (scenario.figures.some(({ details }) => details)) parts.push(detailTable(scenario.figures));
   return `${parts.join("\n\n")}\n`;

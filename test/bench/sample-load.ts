@@ -25,7 +25,6 @@ export interface Measure {
 type Name = "ours" | "reference" | "embedded" | "target";
 type Sample = Load & Cpu;
 const MICROSECONDS = 1e6;
-const WARM_UP_S = 1;
 
 /** Requests per second of all sides in turns, with latencies and processor time per request in the details. */
 export async function sampleLoad(bench: Bench, measure: Measure, postmaster: number): Promise<Figure[]> {
@@ -48,7 +47,8 @@ export async function sampleLoad(bench: Bench, measure: Measure, postmaster: num
       return [
         name,
         async () => {
-          if (samples.length === 0) await sample(name, side, WARM_UP_S);
+          // The first is for caches and compilers.
+          if (samples.length === 0) await sample(name, side, bench.seconds);
           samples.push(await sample(name, side, bench.seconds));
           return samples.at(-1)?.rate ?? Number.NaN;
         },

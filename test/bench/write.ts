@@ -20,10 +20,12 @@ export async function writeDocument(results: Results, before: Results | undefine
   await Bun.write(file, text);
 }
 
-/** Replaces what stands between a scenario's two comments. @throws where they are missing: prose says where they stand. */
+/** Replaces what stands between a scenario's two comments; a scenario without them gets a section at the end. */
 export function replacePart(text: string, name: string, part: string): string {
   const [begin, end] = [`<!-- bench ${name} -->`, `<!-- /bench ${name} -->`];
-  const [from, to] = [text.indexOf(begin), text.indexOf(end)];
-  if (from < 0 || to < from) throw new Error(`the document lacks ${begin} and ${end} after it`);
+  const from = text.indexOf(begin);
+  if (from < 0) return `${text.trimEnd()}\n\n## ${name}\n\n${begin}\n${part}${end}\n`;
+  const to = text.indexOf(end, from);
+  if (to < 0) throw new Error(`${begin} is not followed by ${end}`);
   return `${text.slice(0, from + begin.length)}\n${part}${text.slice(to)}`;
 }
