@@ -11,6 +11,7 @@ test("without options, five rounds of three seconds are measured, of ours alone"
     rounds: 5,
     seconds: 3,
     target: undefined,
+    binary: undefined,
     label: undefined,
     before: undefined,
     from: undefined,

@@ -9,6 +9,7 @@ export interface BenchArguments {
   rounds: number;
   seconds: number;
   target: { url: string; token: string | undefined } | undefined;
+  binary: string | undefined;
   label: string | undefined;
   /** Files of results: to show beside, and to show instead of measuring. */
   before: string | undefined;
@@ -26,6 +27,7 @@ const OPTIONS = {
   seconds: { type: "string" },
   target: { type: "string" },
   token: { type: "string" },
+  binary: { type: "string" },
   label: { type: "string" },
   before: { type: "string" },
   from: { type: "string" },
@@ -41,13 +43,12 @@ Measures the compiled executable, each measure beside a reference in the same ro
   --seconds N          seconds a sample of a rate takes, default 3
   --target URL         measure another implementation of the contract in the same rounds, where that applies
   --token TOKEN        for --target: a user's token, default BENCH_TOKEN
+  --binary FILE        the executable to measure, default TEST_BINARY, else one that is built of these sources
   --label TEXT         what is measured, default the commit of these sources
   --before FILE.json   show these earlier results beside the new ones
   --from FILE.json     show these results; measure nothing
   --write              write tables and plots into docs/PERFORMANCE.md and docs/images
   -h, --help
-
-TEST_BINARY=path measures that executable; without it, one of the present sources is built.
 
 Scenarios, default all:
 ${scenarios.map(({ name, about }) => `  ${name.padEnd(20)} ${about}`).join("\n")}
@@ -72,6 +73,7 @@ export function parseBenchArguments(
     rounds: positive("--rounds", values.rounds ?? "5"),
     seconds: positive("--seconds", values.seconds ?? "3"),
     target: target === undefined ? undefined : { url: target.replace(/\/+$/, ""), token },
+    binary: values.binary,
     label: values.label,
     before: values.before,
     from: values.from,

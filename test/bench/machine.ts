@@ -1,6 +1,6 @@
 import { chmod, mkdtemp, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { RedisClient } from "bun";
 import { compiledBinary } from "../harness/binary.ts";
 import { removeFolder, startPostgres, startRedis } from "../harness/private-servers.ts";
@@ -9,10 +9,10 @@ import type { Bench } from "./scenario.ts";
 
 /** What scenarios are run with. Its servers start when they are first asked for, and end with it. */
 export async function openBench(
-  options: Pick<BenchArguments, "rounds" | "seconds" | "target">,
+  options: Pick<BenchArguments, "rounds" | "seconds" | "target" | "binary">,
 ): Promise<Bench & AsyncDisposable> {
   const say = (text: string) => void process.stderr.write(`${text}\n`);
-  const binary = await compiledBinary();
+  const binary = options.binary === undefined ? await compiledBinary() : resolve(options.binary);
   // For the harness, which starts sources without it.
   process.env["TEST_BINARY"] = binary;
   const folder = await mkdtemp(join(tmpdir(), "pb-bench-"));
@@ -37,8 +37,11 @@ export async function openBench(
     return { url: server.url, pid: Number(/process_id:(\d+)/.exec(info)?.[1]) };
   });
 
+  const { rounds, seconds, target } = options;
   return {
-    ...options,
+    rounds,
+    seconds,
+    target,
     binary,
     folder,
     say,

@@ -5,7 +5,7 @@ const WIDTH = 760;
 const LABELS = 300;
 const ROW = 34;
 /** Where every goal stands, and how much further bars are drawn. */
-const GOAL = 180;
+const GOAL = 270;
 const MOST = 1.6;
 
 /**
@@ -27,7 +27,6 @@ text { fill: #1f2328 } .quiet { fill: #59636e } .yes { fill: #1a7f37 } .no { fil
 </style>
 <text class="quiet" x="${LABELS + GOAL}" y="14" text-anchor="middle">goal</text>
 ${bars.join("\n")}
-<line x1="${LABELS + GOAL}" x2="${LABELS + GOAL}" y1="20" y2="${height - 8}" stroke-dasharray="3 3"/>
 </svg>
 `;
 }
@@ -41,6 +40,7 @@ function row(figure: Figure, was: number | undefined, y: number): string {
   const parts = [
     `<text x="${LABELS - 8}" y="${y + 13}" text-anchor="end">${escaped(figure.measure)}</text>`,
     `<rect class="${met ? "yes" : "no"}" x="${LABELS}" y="${y}" width="${widthOf(figure, value)}" height="14" rx="2"/>`,
+    `<line x1="${LABELS + GOAL}" x2="${LABELS + GOAL}" y1="${y - 3}" y2="${y + 19}" stroke-width="2"/>`,
     `<text class="quiet" x="${LABELS}" y="${y + 29}" font-size="10">${escaped(note)}</text>`,
   ];
   if (was !== undefined)
