@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { readLoad } from "./generator.ts";
 import { plot } from "./plot.ts";
-import { isMet, type Results, ratioOf, tables, toJson } from "./report.ts";
+import { isMet, type Results, ratioOf, readResults, tables, toJson } from "./report.ts";
 import { type Figure, interleave } from "./scenario.ts";
 import { replacePart } from "./write.ts";
 
@@ -57,6 +57,12 @@ test("the JSON can be read as results again", () => {
   const again = JSON.parse(toJson(results([read])));
   expect(again.scenarios[0].figures[0]).toMatchObject({ ...read, median: 800, ratio: 0.8, met: true });
   expect(tables(again)).toBe(tables(results([read])));
+});
+
+test("a file without results is refused by its name", async () => {
+  await expect(readResults("/nowhere.json")).rejects.toThrow("/nowhere.json: ");
+  await expect(readResults("package.json")).rejects.toThrow("package.json has no results of the bench");
+  expect(await readResults(undefined)).toBeUndefined();
 });
 
 test("the plot has a bar for each goal, with what was measured as text; none without goals", () => {

@@ -1,4 +1,5 @@
 import { cpus, totalmem } from "node:os";
+import { UsageError } from "./arguments.ts";
 import { type Bench, type Figure, median } from "./scenario.ts";
 
 export interface ScenarioResult {
@@ -39,11 +40,15 @@ export async function describeRun(
   };
 }
 
-/** @throws where the file is not of this bench. */
+/** @throws UsageError where the file is not of this bench. */
 export async function readResults(file: string | undefined): Promise<Results | undefined> {
   if (file === undefined) return undefined;
-  const results = (await Bun.file(file).json()) as Results;
-  if (!Array.isArray(results.scenarios)) throw new Error(`${file} has no results of the bench`);
+  const results: Results = await Bun.file(file)
+    .json()
+    .catch((error: Error) => {
+      throw new UsageError(`${file}: ${error.message}`);
+    });
+  if (!Array.isArray(results.scenarios)) throw new UsageError(`${file} has no results of the bench`);
   return results;
 }
 
