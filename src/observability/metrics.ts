@@ -7,6 +7,7 @@ export type { RunPhase } from "./run-metrics.ts";
 
 /** Seconds, from a lookup to a slow list. */
 const HTTP_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 30];
+const DAY_MS = 86_400_000;
 
 /** All metrics of one process. Labels have few values: never an id, a user or a repository. */
 export interface Metrics extends RunMetrics {
@@ -36,7 +37,8 @@ export function createMetrics(options: {
   const { registry, counter, gauge, histogram } = own;
   const deployment = createDeploymentGauges(options.deployment, options.deploymentMaxAgeMs ?? 5_000);
 
-  collectDefaultMetrics({ register: registry });
+  // Its monitor of the event loop would wake this process every 10 ms: 1 % of a core.
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: DAY_MS });
   // They rely on Node's perf_hooks, which Bun has in name only (seen in Bun 1.4.5).
   for (const { name } of registry.getMetricsAsArray())
     if (name.startsWith("nodejs_eventloop")) registry.removeSingleMetric(name);
