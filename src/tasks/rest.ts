@@ -1,7 +1,7 @@
 import type { Database } from "../db/client.ts";
 
 /** Where a notification cannot be lost, milliseconds between two looks for what none was sent for. */
-export const LONG_REST_MS = 30_000;
+export const LONG_REST_MS = 60_000;
 /** Between two looks whether anything is unfinished: shorter than a lease and than any other deadline of a prompt. */
 export const SHORT_REST_MS = 5_000;
 
