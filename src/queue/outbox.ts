@@ -1,5 +1,5 @@
 import { and, inArray, isNull, lte, type SQL, sql } from "drizzle-orm";
-import type { Orm, Queryable, Transaction } from "../db/client.ts";
+import { type Orm, type Queryable, rowsOf, type Transaction } from "../db/client.ts";
 import { storedNow } from "../db/columns.ts";
 import { deleteBatch, olderThan } from "../db/purge.ts";
 import { outbox } from "../db/service-tables.ts";
@@ -28,7 +28,8 @@ export async function enqueue<Topic extends QueueName>(
   await tx
     .insert(outbox)
     .values({ id: Bun.randomUUIDv7(), topic, key, payload: { ...payload }, nextAttemptAt });
-  if (delayMs === 0) await notifyOutbox(tx, alsoNotify);
+  // The publisher may rest until the next row that it knows of.
+  await notifyOutbox(tx, delayMs === 0 ? alsoNotify : undefined);
 }
 
 /** Wakes the publisher, and processes that wait for a prompt they may start, once the transaction commits. */
@@ -63,6 +64,15 @@ export async function claimOutbox(orm: Orm, limit: number): Promise<OutboxMessag
     .where(inArray(outbox.id, due))
     .returning({ id: outbox.id, topic: outbox.topic, payload: outbox.payload });
   return rows.sort((a, b) => (a.id < b.id ? -1 : 1)) as unknown as OutboxMessage[];
+}
+
+/** How many milliseconds until the next row is due; null: none will be. */
+export async function nextOutboxMs(orm: Orm): Promise<number | null> {
+  const [row] = await rowsOf<{ ms: string | number | null }>(
+    orm,
+    sql`select extract(epoch from min(next_attempt_at) - now()) * 1000 as ms from outbox where published_at is null`,
+  );
+  return row?.ms == null ? null : Number(row.ms);
 }
 
 /** Records that the jobs of these rows are in the queue. */
