@@ -17,6 +17,8 @@ own=$CHECKOUT/.git
 mkdir -p "$own/objects/pack" "$own/objects/info" "$own/refs/heads" "$own/info" "$own/hooks" || exit
 printf '%s' "$5" >"$own/config" && printf 'ref: refs/heads/%s\\n' "$1" >"$own/HEAD" || exit
 read -r start base shared || exit
+# The first fetch may have begun after this.
+borrow_shared
 # Beside the packing, which is bounded by itself.
 counting=
 if [ -f "$STORE/walked/$start" ]; then fits "$start" "$3" "$4" show || exit

@@ -26,6 +26,15 @@ ulimit -v "$MEMORY_KB" 2>/dev/null || :
 # A file that is too large is an error with a message, not a signal.
 trap '' XFSZ
 export GIT_DIR="$STORE"
+# See shared-objects.ts. A file in the store would need a relative path, which git-lfs does not understand.
+borrow_shared() {
+  if ! [ -d "$STORE/base/objects" ]; then return 0; fi
+  case $STORE in
+    *:*) export GIT_ALTERNATE_OBJECT_DIRECTORIES="\\"$STORE/base/objects\\"" ;;
+    *) export GIT_ALTERNATE_OBJECT_DIRECTORIES="$STORE/base/objects" ;;
+  esac
+}
+borrow_shared
 commit() { git rev-parse --quiet --verify --end-of-options "$1^{commit}"; }
 older() { [ "$1" = "$2" ] || git merge-base --is-ancestor "$1" "$2"; }
 # Whether what two commits have in common may be further back than what was fetched.

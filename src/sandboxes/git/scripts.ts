@@ -68,6 +68,7 @@ if [ -n "$3" ]; then
 fi
 tip=$(commit "$2") || exit ${EXIT.badWork}
 # Before it is kept: the session could never check it out again.
+walk "$tip"
 fits "$tip" "$4" "$5" || exit
 read_refs
 set_head "$tip" || exit
@@ -169,5 +170,5 @@ echo "$deleted"
 /** Removes what is shared of a repository that no session has any more. Only while no other is at work in the store. */
 export const DROP_SHARED = `${PRELUDE}
 used=$(git for-each-ref --count=1 refs/sessions) || exit
-if [ -z "$used" ]; then rm -rf "$STORE/objects/info/alternates" "$STORE/base"; fi
+if [ -z "$used" ]; then rm -rf "$STORE/base"; fi
 `;

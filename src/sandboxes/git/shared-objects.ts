@@ -29,10 +29,7 @@ share() {
   make_repository "$STORE/base" "[fetch]
 	unpackLimit = 1
 " || return
-  if ! [ -f "$STORE/objects/info/alternates" ]; then
-    mkdir -p "$STORE/objects/info" && echo ../base/objects >"$STORE/objects/info/alternates.new" &&
-      mv "$STORE/objects/info/alternates.new" "$STORE/objects/info/alternates" || return
-  fi
+  borrow_shared
   GIT_DIR=$STORE/base
   fetch_shared "$@"
   code=$?
