@@ -31,15 +31,15 @@ export function sessionCreationRoutes(options: {
     .model({ ...sharedModels, ...sessionModels })
     .post(
       "/sessions",
-      async (context) => {
-        const { repo, target_branch: targetBranch, parent = null, messages, priority = 0 } = context.body;
+      async ({ body, user, request, set }) => {
+        const { repo, target_branch: targetBranch, parent = null, messages, priority = 0 } = body;
         check({ repo, targetBranch });
         // Messages must not be lost: they are the first prompt.
         const text = promptText(messages);
         const prompt = text === "" ? undefined : { data: messages, text, priority };
-        const { id: userId } = context.user;
-        const author = authorOf(context.user);
-        const { sessionId } = await createOnce(orm, context, (tx) =>
+        const { id: userId } = user;
+        const author = authorOf(user);
+        const { sessionId } = await createOnce(orm, { request, user, body, set }, (tx) =>
           createSession(tx, { userId, author, repo, targetBranch, parent, prompt, ...settings }),
         );
         return { success: true, message: "Session created", id: sessionId };
@@ -58,14 +58,14 @@ export function sessionCreationRoutes(options: {
     )
     .post(
       "/sessions/with-prompt",
-      async (context) => {
-        const { repo, target_branch: targetBranch, messages, priority = 0 } = context.body;
+      async ({ body, user, request, set }) => {
+        const { repo, target_branch: targetBranch, messages, priority = 0 } = body;
         check({ repo, targetBranch });
         const prompt = { data: messages, text: requirePromptText(messages, "messages"), priority };
-        const parent = context.body.parent_id ?? null;
-        const { id: userId } = context.user;
-        const author = authorOf(context.user);
-        const { sessionId, promptId } = await createOnce(orm, context, (tx) =>
+        const parent = body.parent_id ?? null;
+        const { id: userId } = user;
+        const author = authorOf(user);
+        const { sessionId, promptId } = await createOnce(orm, { request, user, body, set }, (tx) =>
           createSession(tx, { userId, author, repo, targetBranch, parent, prompt, ...settings }),
         );
         if (promptId === undefined) throw new AppError("internal", "no prompt was created");
