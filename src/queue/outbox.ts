@@ -23,18 +23,31 @@ export async function enqueue<Topic extends QueueName>(
   tx: Transaction,
   message: { topic: Topic; key: string; payload: Payloads[Topic]; delayMs?: number; alsoNotify?: SQL },
 ): Promise<void> {
-  const { topic, key, payload, delayMs = 0, alsoNotify } = message;
-  const nextAttemptAt = sql`now() + ${Math.ceil(delayMs)}::int * interval '1 millisecond'`;
-  await tx
-    .insert(outbox)
-    .values({ id: Bun.randomUUIDv7(), topic, key, payload: { ...payload }, nextAttemptAt });
+  const { delayMs = 0, alsoNotify, ...job } = message;
+  await outboxInsert(tx, job, delayMs);
   // The publisher may rest until the next row that it knows of.
   await notifyOutbox(tx, delayMs === 0 ? alsoNotify : undefined);
 }
 
+/** The insert alone; the caller notifies. */
+export function outboxInsert<Topic extends QueueName>(
+  orm: Queryable,
+  { topic, key, payload }: { topic: Topic; key: string; payload: Payloads[Topic] },
+  delayMs = 0,
+) {
+  const nextAttemptAt = sql`now() + ${Math.ceil(delayMs)}::int * interval '1 millisecond'`;
+  return orm
+    .insert(outbox)
+    .values({ id: Bun.randomUUIDv7(), topic, key, payload: { ...payload }, nextAttemptAt });
+}
+
+/** For the end of a statement: wakes the publisher, and processes that wait for a prompt they may start. */
+export const selectNotifyOutbox = (alsoNotify = sql`null`): SQL =>
+  sql`select pg_notify(${CHANNELS.outbox}, ''), ${alsoNotify}`;
+
 /** Wakes the publisher, and processes that wait for a prompt they may start, once the transaction commits. */
-export async function notifyOutbox(orm: Queryable, alsoNotify = sql`null`): Promise<void> {
-  await orm.execute(sql`select pg_notify(${CHANNELS.outbox}, ''), ${alsoNotify}`);
+export async function notifyOutbox(orm: Queryable, alsoNotify?: SQL): Promise<void> {
+  await orm.execute(selectNotifyOutbox(alsoNotify));
 }
 
 /** Wakes the effect-runners, once the transaction commits. */

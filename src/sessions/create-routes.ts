@@ -1,6 +1,6 @@
 import { Elysia } from "elysia";
 import { promptText, requirePromptText } from "../agents/prompt-text.ts";
-import { createOnce } from "../api/idempotency-store.ts";
+import { createAtOnce } from "../api/idempotency-store.ts";
 import { idempotencyHeaders, securedOperation, sharedModels, writeErrors } from "../api/schemas.ts";
 import { authorOf } from "../auth/claims.ts";
 import type { Guard } from "../auth/guard.ts";
@@ -39,8 +39,8 @@ export function sessionCreationRoutes(options: {
         const prompt = text === "" ? undefined : { data: messages, text, priority };
         const { id: userId } = user;
         const author = authorOf(user);
-        const { sessionId } = await createOnce(orm, { request, user, body, set }, (tx) =>
-          createSession(tx, { userId, author, repo, targetBranch, parent, prompt, ...settings }),
+        const { sessionId } = await createAtOnce(orm, { request, user, body, set }, (orm) =>
+          createSession(orm, { userId, author, repo, targetBranch, parent, prompt, ...settings }),
         );
         return { success: true, message: "Session created", id: sessionId };
       },
@@ -65,8 +65,8 @@ export function sessionCreationRoutes(options: {
         const parent = body.parent_id ?? null;
         const { id: userId } = user;
         const author = authorOf(user);
-        const { sessionId, promptId } = await createOnce(orm, { request, user, body, set }, (tx) =>
-          createSession(tx, { userId, author, repo, targetBranch, parent, prompt, ...settings }),
+        const { sessionId, promptId } = await createAtOnce(orm, { request, user, body, set }, (orm) =>
+          createSession(orm, { userId, author, repo, targetBranch, parent, prompt, ...settings }),
         );
         if (promptId === undefined) throw new AppError("internal", "no prompt was created");
         return { success: true, message: "Session created and prompt queued", sessionId, promptId };
