@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, gt, gte, lt, type SQL } from "drizzle-orm";
+import { and, asc, desc, eq, gt, gte, lt, type SQL, sql } from "drizzle-orm";
 import { decodeSeq, type Page, pageOf } from "../api/paging.ts";
 import type { Orm } from "../db/client.ts";
 import { auditEvent } from "../db/safety-tables.ts";
@@ -17,10 +17,24 @@ export interface AuditQuery {
 /** Entries of one page of an export. */
 const EXPORT_PAGE = 500;
 
+/**
+ * How far the log may be from the order of its times: an entry is sealed when its transaction has ended, and none takes so long.
+ * Without bounds by number, a reading of a time long ago would look through all entries since.
+ */
+const DISORDER = sql.raw("interval '1 day'");
+
 const matching = ({ from, to, actor, action }: AuditQuery): SQL | undefined =>
   and(
     from === undefined ? undefined : gte(auditEvent.at, new Date(from)),
     to === undefined ? undefined : lt(auditEvent.at, new Date(to)),
+    from === undefined
+      ? undefined
+      : sql`${auditEvent.seq} > coalesce((select e.seq from audit_event e where e.at < ${new Date(from).toISOString()}::timestamptz - ${DISORDER}
+          order by e.at desc limit 1), 0)`,
+    to === undefined
+      ? undefined
+      : sql`${auditEvent.seq} < coalesce((select e.seq from audit_event e where e.at > ${new Date(to).toISOString()}::timestamptz + ${DISORDER}
+          order by e.at limit 1), 9223372036854775807)`,
     actor === undefined ? undefined : eq(auditEvent.actor, actor),
     action === undefined ? undefined : eq(auditEvent.action, action),
   );
