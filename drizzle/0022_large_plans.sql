@@ -7,7 +7,6 @@ CREATE INDEX "dead_letter_user_created" ON "dead_letter_queue" USING btree ("use
 CREATE INDEX "dead_letter_created" ON "dead_letter_queue" USING btree ("created_at","id");--> statement-breakpoint
 CREATE INDEX "prompt_cancelling" ON "prompt" USING btree ("cancel_requested_at") WHERE "prompt"."status" = 'Running' and "prompt"."cancel_requested_at" is not null;--> statement-breakpoint
 CREATE INDEX "session_sandbox_id" ON "session" USING btree (("sbx_config" ->> 'id')) WHERE "session"."sbx_config" is not null;--> statement-breakpoint
-CREATE INDEX "session_sandbox_item" ON "session" USING hash (("sbx_config" -> 'item')) WHERE "session"."sbx_config" is not null;--> statement-breakpoint
 CREATE INDEX "agent_memory_stored" ON "agent_memory" USING btree ("stored_at","id");--> statement-breakpoint
 CREATE INDEX "dead_letter_user" ON "dead_letter_queue" USING btree ("user_id","status","created_at","id");--> statement-breakpoint
 CREATE INDEX "dead_letter_status_created" ON "dead_letter_queue" USING btree ("status","created_at","id");

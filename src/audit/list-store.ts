@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, gt, gte, lt, type SQL, sql } from "drizzle-orm";
+import { and, asc, desc, eq, gt, lt, type SQL, sql } from "drizzle-orm";
 import { decodeSeq, type Page, pageOf } from "../api/paging.ts";
 import type { Orm } from "../db/client.ts";
 import { auditEvent } from "../db/safety-tables.ts";
@@ -18,23 +18,26 @@ export interface AuditQuery {
 const EXPORT_PAGE = 500;
 
 /**
- * How far the log may be from the order of its times: an entry is sealed when its transaction has ended, and none takes so long.
- * Without bounds by number, a reading of a time long ago would look through all entries since.
+ * How far the log may be from the order of its times: an entry is sealed once its transaction has ended, and none takes so
+ * long.
  */
-const DISORDER = sql.raw("interval '1 day'");
+const DISORDER = sql.raw("interval '1 hour'");
+/** An expression, so that pages are always walked by number, from where their time begins: an index of times has no order of numbers. */
+const at = sql`(${auditEvent.at} + interval '0')`;
+const time = (text: string) => sql`${new Date(text).toISOString()}::timestamptz`;
+
+/** Times also bound the numbers: a reading of long ago would otherwise begin with all entries since. */
+const since = (from: string) =>
+  sql`${at} >= ${time(from)} and ${auditEvent.seq} > coalesce((select e.seq from audit_event e
+    where e.at < ${time(from)} - ${DISORDER} order by e.at desc limit 1), 0)`;
+const until = (to: string) =>
+  sql`${at} < ${time(to)} and ${auditEvent.seq} < coalesce((select e.seq from audit_event e
+    where e.at > ${time(to)} + ${DISORDER} order by e.at limit 1), 9223372036854775807)`;
 
 const matching = ({ from, to, actor, action }: AuditQuery): SQL | undefined =>
   and(
-    from === undefined ? undefined : gte(auditEvent.at, new Date(from)),
-    to === undefined ? undefined : lt(auditEvent.at, new Date(to)),
-    from === undefined
-      ? undefined
-      : sql`${auditEvent.seq} > coalesce((select e.seq from audit_event e where e.at < ${new Date(from).toISOString()}::timestamptz - ${DISORDER}
-          order by e.at desc limit 1), 0)`,
-    to === undefined
-      ? undefined
-      : sql`${auditEvent.seq} < coalesce((select e.seq from audit_event e where e.at > ${new Date(to).toISOString()}::timestamptz + ${DISORDER}
-          order by e.at limit 1), 9223372036854775807)`,
+    from === undefined ? undefined : since(from),
+    to === undefined ? undefined : until(to),
     actor === undefined ? undefined : eq(auditEvent.actor, actor),
     action === undefined ? undefined : eq(auditEvent.action, action),
   );

@@ -104,10 +104,6 @@ export const session = pgTable(
     index("session_waiting").on(t.id).where(sql`${t.waiting} is not null`),
     index("session_sandbox").on(t.updatedAt).where(sql`${t.sbxConfig} is not null`),
     index("session_sandbox_id").on(sql`(${t.sbxConfig} ->> 'id')`).where(sql`${t.sbxConfig} is not null`),
-    // A hash, because what an allocator lends may be longer than an entry of a B-tree.
-    index("session_sandbox_item")
-      .using("hash", sql`(${t.sbxConfig} -> 'item')`)
-      .where(sql`${t.sbxConfig} is not null`),
   ],
 );
 

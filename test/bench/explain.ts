@@ -68,7 +68,9 @@ try {
 }
 
 async function explainAll(url: string, logFolder: string): Promise<void> {
-  await using sql = new SQL({ url, max: 1, idleTimeout: 0 });
+  // What the bench itself asks is not explained.
+  const connection = { "auto_explain.log_min_duration": -1 };
+  await using sql = new SQL({ url, max: 1, idleTimeout: 0, connection });
   const [{ name }] = await sql`select current_database() as name`;
   const set = (setting: string, value: string) =>
     sql.unsafe(`alter database ${name} set ${setting} = ${value}`);
@@ -115,6 +117,7 @@ async function execute(url: string, sql: SQL, between: () => void): Promise<void
       FORGE_WEBHOOK_SECRET: WEBHOOK_SECRET,
     },
     ...{ RATE_LIMIT_PER_MINUTE: "60000", RATE_LIMIT_ADDRESS_PER_MINUTE: "60000" },
+    MAX_UNFINISHED_PROMPTS: "1000000",
     FORGES: JSON.stringify([{ host: "git.invalid", kind: "gitea", token: "token" }]),
   };
   const deployment = { folder: dataDir, dataDir, env, killAgents: async () => undefined };

@@ -124,7 +124,7 @@ const TABLES: Record<string, string> = {
       'key', 'done', jsonb_build_object('commit', md5(n::text) || '00000000'), null, pg_temp.uid(at, 2, n * 2), 1, at, at
     from pg_temp.s, generate_series(0, 1) k where n % 10 = 1`,
   pull_request: `insert into pull_request (session_id, effect_id, number, url, title, state, draft, base, head, read_at, created_at)
-    select id, pg_temp.uid(at, 10, n * 2 + 1), n, 'https://git.invalid/owner/name-' || n % 50 || '/pull/' || n, 'Fix', case n % 30 when 1 then 'open' else 'merged' end,
+    select id, pg_temp.uid(at, 10, n * 2 + 1), n, 'https://git.invalid/owner/name-' || n / 10 % 500 || '/pull/' || n, 'Fix', case n % 30 when 1 then 'open' else 'merged' end,
       false, 'main', md5(n::text) || '00000000', at, at
     from pg_temp.s where n % 10 = 1`,
   agent_memory: `insert into agent_memory (id, session_id, prompt_id, agent, files, bytes, stored_at)
