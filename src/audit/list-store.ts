@@ -22,16 +22,18 @@ const EXPORT_PAGE = 500;
  * long.
  */
 const DISORDER = sql.raw("interval '1 hour'");
-/** An expression, so that pages are always walked by number, from where their time begins: an index of times has no order of numbers. */
-const at = sql`(${auditEvent.at} + interval '0')`;
 const time = (text: string) => sql`${new Date(text).toISOString()}::timestamptz`;
 
-/** Times also bound the numbers: a reading of long ago would otherwise begin with all entries since. */
+/**
+ * Times also bound the numbers: a reading of long ago would otherwise begin with all entries since. Within them pages are
+ * walked by number, whatever the planner knows of times: `coalesce` hides those from it. By an index of times, which has no
+ * order of numbers, each page would read all that follow.
+ */
 const since = (from: string) =>
-  sql`${at} >= ${time(from)} and ${auditEvent.seq} > coalesce((select e.seq from audit_event e
+  sql`coalesce(${auditEvent.at} >= ${time(from)}, false) and ${auditEvent.seq} > coalesce((select e.seq from audit_event e
     where e.at < ${time(from)} - ${DISORDER} order by e.at desc limit 1), 0)`;
 const until = (to: string) =>
-  sql`${at} < ${time(to)} and ${auditEvent.seq} < coalesce((select e.seq from audit_event e
+  sql`coalesce(${auditEvent.at} < ${time(to)}, false) and ${auditEvent.seq} < coalesce((select e.seq from audit_event e
     where e.at > ${time(to)} + ${DISORDER} order by e.at limit 1), 9223372036854775807)`;
 
 const matching = ({ from, to, actor, action }: AuditQuery): SQL | undefined =>

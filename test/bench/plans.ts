@@ -31,7 +31,7 @@ interface Logged {
 export interface Explained {
   text: string;
   executions: number;
-  /** The longest. */
+  /** The median: what one took longer, while the machine did something else, says nothing of a plan. */
   ms: number;
   /** What is wrong with it; none: nothing. */
   offences: ReadonlySet<string>;
@@ -73,30 +73,35 @@ const keyOf = (text: string) =>
     .trim();
 
 /** @param sizes rows by table. */
-export function judge(log: Iterable<{ ms: number; logged: Logged }>, sizes: ReadonlyMap<string, number>) {
-  const all = new Map<string, Explained>();
-  for (const { ms, logged } of log) {
-    const key = keyOf(logged["Query Text"]);
-    const before = all.get(key);
-    const offences = new Set([...(before?.offences ?? []), ...offencesOf(logged, ms, sizes)]);
-    const worst = before === undefined || ms > before.ms;
-    all.set(key, {
-      text: key,
-      executions: (before?.executions ?? 0) + 1,
-      ms: Math.max(ms, before?.ms ?? 0),
-      offences,
-      plan: worst ? outline(logged.Plan).join("\n") : before.plan,
-    });
-  }
-  return all.values().toArray();
+export function judge(
+  log: Iterable<{ ms: number; logged: Logged }>,
+  sizes: ReadonlyMap<string, number>,
+): Explained[] {
+  const seen = Map.groupBy(log, ({ logged }) => keyOf(logged["Query Text"]));
+  return seen
+    .entries()
+    .map(([text, executions]) => {
+      const byTime = executions.toSorted((a, b) => a.ms - b.ms);
+      const ms = byTime[Math.floor(byTime.length / 2)]?.ms ?? 0;
+      const offences = new Set(executions.flatMap(({ logged }) => offencesOf(logged, sizes).toArray()));
+      if (ms > MAX_MS) offences.add(`> ${MAX_MS} ms`);
+      const worst = byTime.at(-1)?.logged.Plan;
+      return {
+        text,
+        executions: executions.length,
+        ms,
+        offences,
+        plan: worst ? outline(worst).join("\n") : "",
+      };
+    })
+    .toArray();
 }
 
 const flat = (node: Node): Node[] => [node, ...(node.Plans ?? []).flatMap(flat)];
 const named = (node: Node) => node["Index Name"] ?? node["Relation Name"] ?? "";
 
-function* offencesOf({ Plan, JIT }: Logged, ms: number, sizes: ReadonlyMap<string, number>) {
+function* offencesOf({ Plan, JIT }: Logged, sizes: ReadonlyMap<string, number>) {
   if (JIT !== undefined) yield "JIT";
-  if (ms > MAX_MS) yield `> ${MAX_MS} ms`;
   for (const node of flat(Plan)) {
     const loops = node["Actual Loops"];
     if (loops === 0) continue;

@@ -64,19 +64,22 @@ async function startFilled(
   const backend = stack.use(await startBackend(deployment, { args: ["server"], env, binary }));
   const issuer = openLocalIssuer({ dataDir: deployment.dataDir, audience: "prompt-backend" });
   await using sql = new SQL({ url: databaseUrl, max: 1 });
-  // One of the middle, of whom all have some.
-  const [row] = await sql`select s.id, p.id as prompt, m.id as message, s.created_at as at from session s
+  // One of the last that even the smaller database has.
+  const [row] = await sql`select s.id, p.id as prompt, m.id as message from session s
     join prompt p on p.session_id = s.id join message m on m.prompt_id = p.id
     where s.user_id = ${BIGGEST_USER} and s.deleted_at is null and s.title <> 'A long one'
     order by s.created_at desc offset 400 limit 1`;
-  const cursor = `${new Date(row.at).getTime()}.${row.id}`;
+  const token = await issuer.issue({ user: BIGGEST_USER, roles: [] });
+  const first = await backend.request("GET", "/sessions?limit=25", undefined, {
+    authorization: `Bearer ${token}`,
+  });
   return {
     url: backend.url,
-    token: await issuer.issue({ user: BIGGEST_USER, roles: [] }),
+    token,
     paths: {
       "read of a session": `/sessions/${row.id}`,
       "list of 25 sessions": "/sessions?limit=25",
-      "list of 10 sessions, a later page": `/sessions?limit=10&cursor=${cursor}`,
+      "list of 10 sessions, a later page": `/sessions?limit=10&cursor=${first.body.next_cursor}`,
       "list of a session's prompts": `/sessions/${row.id}/prompts`,
       "list of a prompt's messages": `/prompts/${row.prompt}/messages`,
       "read of a message": `/messages/${row.message}`,
