@@ -133,6 +133,7 @@ async function execute(url: string, sql: SQL, between: () => void): Promise<void
     const { operation, method, path, body, as = "biggest", headers = {} } = asked;
     const reply = await fetch(new URL(path, backend.url), {
       method,
+      signal: AbortSignal.timeout(60_000),
       headers: {
         authorization: `Bearer ${tokens[as]}`,
         ...(body !== undefined && { "content-type": "application/json" }),

@@ -92,7 +92,7 @@ export async function allOperations(sql: SQL, round: number, repository: string)
     ask("sessions_get_pull_request", "GET", `/sessions/${id}/pull-request`, more);
     ask("sessions_events", "GET", `/sessions/${id}/events`, { ...more, until: /event: / });
   }
-  ask("sessions_events", "GET", `/sessions/${long}/events?after=30000`, { until: /event: message/ });
+  ask("sessions_events", "GET", `/sessions/${long}/events?after=500`, { until: /event: message/ });
   ask("comments_list", "GET", `/sessions/${long}/comments?limit=50&cursor=${at(comments, 0)}`);
   ask("sessions_list_effects", "GET", `/sessions/${long}/effects?limit=50&cursor=${at(comments, 0)}`);
   ask("prompts_read", "GET", `/prompts/${at(finished, 0)}`);
