@@ -1,4 +1,4 @@
-import { and, asc, eq, getTableColumns, gt, or, sql } from "drizzle-orm";
+import { and, asc, eq, getTableColumns, gt, sql } from "drizzle-orm";
 import { type Orm, rowsOf } from "../db/client.ts";
 import { message, prompt, session } from "../db/tables.ts";
 import { ownedSession } from "../lifecycle/ownership.ts";
@@ -79,11 +79,9 @@ export async function pageOfSessions(
     .where(
       and(
         ownedSession(userId),
+        // As one comparison, which an index begins with: of its two halves it would look through all earlier pages.
         after &&
-          or(
-            gt(session.createdAt, after.createdAt),
-            and(eq(session.createdAt, after.createdAt), gt(session.id, after.id)),
-          ),
+          sql`(${session.createdAt}, ${session.id}) > (${after.createdAt.toISOString()}::timestamptz, ${after.id}::uuid)`,
       ),
     )
     .orderBy(asc(session.createdAt), asc(session.id))

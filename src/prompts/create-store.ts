@@ -1,4 +1,4 @@
-import { and, count, eq, inArray } from "drizzle-orm";
+import { and, count, eq, sql } from "drizzle-orm";
 import type { Author } from "../auth/claims.ts";
 import { type AuditEntry, recordAudit } from "../db/audit-log.ts";
 import type { Queryable, Transaction } from "../db/client.ts";
@@ -14,12 +14,15 @@ import { AppError } from "../shared/errors.ts";
 /** Retry-After of a user over the quota, seconds; nobody knows when prompts end. */
 const QUOTA_RETRY_S = 60;
 
-/** The number of a user's unfinished prompts, counted up to `atMost`. One index scan. */
+/**
+ * The number of a user's unfinished prompts, counted up to `atMost`. One scan of a partial index, which the server can plan
+ * only where the statuses are in the statement's text.
+ */
 export async function countUnfinished(orm: Queryable, userId: string, atMost: number): Promise<number> {
   const some = orm
     .select({ id: prompt.userId })
     .from(prompt)
-    .where(and(eq(prompt.userId, userId), inArray(prompt.status, ["Queued", "Running"])))
+    .where(and(eq(prompt.userId, userId), sql`${prompt.status} in ('Queued', 'Running')`))
     .limit(atMost)
     .as("some");
   const [row] = await orm.select({ count: count() }).from(some);
