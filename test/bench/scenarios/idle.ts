@@ -36,7 +36,7 @@ export const scenario: Scenario = {
       await using backend = await startBackend(deployment, { env: { LOG_LEVEL: "warn" }, binary });
       const bare = startProcess({
         argv: [process.execPath, "-e", BARE, `${deployment.folder}/bare`],
-        env: {},
+        env: { HOME: deployment.folder },
         cwd: process.cwd(),
       });
       try {
