@@ -1,4 +1,5 @@
 import type { Queryable } from "./client.ts";
+import type { Given } from "./insert-together.ts";
 import { auditPending } from "./safety-tables.ts";
 
 /** Everything that the audit log records. */
@@ -37,19 +38,26 @@ const MAX_TEXT = 1_000;
  * took place. Every process that serves or has tasks seals them about a second later, so that they are readable.
  */
 export async function recordAudit(orm: Queryable, ...entries: readonly AuditEntry[]): Promise<void> {
-  if (entries.length > 0) await auditInsert(orm, ...entries);
+  if (entries.length > 0) await auditInsert(orm, entries.map(auditRow));
 }
 
-/** The insert alone, of one entry or more. */
-export const auditInsert = (orm: Queryable, ...entries: readonly AuditEntry[]) =>
-  orm.insert(auditPending).values(
-    entries.map(({ actor, action, target, detail }) => ({
-      actor: storable(actor),
-      action,
-      target: storable(target),
-      detail: detail === undefined ? {} : JSON.parse(JSON.stringify(detail, storableValue)),
-    })),
-  );
+interface AuditRow {
+  actor: string;
+  action: AuditAction;
+  target: string;
+  detail: Readonly<Record<string, unknown>>;
+}
+
+/** An entry as it is stored. */
+export const auditRow = ({ actor, action, target, detail }: AuditEntry): AuditRow => ({
+  actor: storable(actor),
+  action,
+  target: storable(target),
+  detail: detail === undefined ? {} : JSON.parse(JSON.stringify(detail, storableValue)),
+});
+
+/** The insert alone, of one row or more. */
+export const auditInsert = (orm: Queryable, rows: Given<AuditRow>[]) => orm.insert(auditPending).values(rows);
 
 /** Text that PostgreSQL accepts, of a bounded size: hosts and branches are chosen by others. */
 const storable = (text: string): string => text.slice(0, MAX_TEXT).toWellFormed().replaceAll("\0", "\ufffd");

@@ -1,16 +1,18 @@
-import { type SQL, type SQLWrapper, sql } from "drizzle-orm";
+import { type Placeholder, type SQL, sql } from "drizzle-orm";
+import type { AnyPgInsert } from "drizzle-orm/pg-core";
 import type { Queryable } from "./client.ts";
 
+/** Values of which each may also be given when the statement is executed. */
+export type Given<Row> = { [Column in keyof Row]: Row[Column] | Placeholder };
+
 /**
- * Runs inserts as one statement, which takes one round trip, and outside of a transaction one commit: their rows are there
- * together, or none is. References between them are checked at its end, whatever their order.
- * @param then the end of the statement, which sees none of the rows: a `select`.
+ * Inserts as one statement, which takes one round trip, and outside of a transaction one commit: their rows are there together,
+ * or none is. References between them are checked at its end, whatever their order.
+ * @param last what it ends with; it sees none of the rows.
  */
-export async function insertTogether(
-  orm: Queryable,
-  inserts: readonly SQLWrapper[],
-  then: SQL,
-): Promise<void> {
-  const parts = inserts.map((one, n) => sql`${sql.identifier(`insert_${n}`)} as (${one.getSQL()})`);
-  await orm.execute(sql`with ${sql.join(parts, sql`, `)} ${then}`);
-}
+export const insertTogether = (orm: Queryable, inserts: readonly AnyPgInsert[], last: SQL) =>
+  orm
+    .with(...inserts.map((one, n) => orm.$with(`insert_${n}`).as(one)))
+    .select({ last })
+    .from(sql`(select) one`)
+    .prepare("insert_together");

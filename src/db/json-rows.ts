@@ -1,6 +1,5 @@
 import { type SQL, sql } from "drizzle-orm";
 import type { AnyPgColumn } from "drizzle-orm/pg-core";
-import type { Orm } from "./client.ts";
 
 /** What a client sees of a row, by the names that it sees, in their order. */
 export type JsonFields = Readonly<Record<string, SQL | AnyPgColumn>>;
@@ -28,20 +27,3 @@ const jsonColumns = (fields: JsonFields): SQL =>
 /** A timestamp in milliseconds as JavaScript writes it: `2026-11-29T08:00:00.000Z`. */
 export const isoTime = (column: AnyPgColumn): SQL<string | null> =>
   sql`to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
-
-/**
- * A statement that is built once for each database and shape, because building its text can cost more than running it.
- * @param build gets placeholders for what differs between two calls of one shape.
- */
-export function builtOnce<Statement>(
-  build: (orm: Orm, shape: string) => Statement,
-): (orm: Orm, shape?: string) => Statement {
-  const built = new WeakMap<Orm, Map<string, Statement>>();
-  return (orm, shape = "") => {
-    const shapes = built.get(orm) ?? new Map<string, Statement>();
-    built.set(orm, shapes);
-    const statement = shapes.get(shape) ?? build(orm, shape);
-    shapes.set(shape, statement);
-    return statement;
-  };
-}

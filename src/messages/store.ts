@@ -1,8 +1,9 @@
 import { eq, sql } from "drizzle-orm";
 import { versionIn, versionTag, weakEtag } from "../api/etag.ts";
 import { decodeSeq, type Page, pageOf } from "../api/paging.ts";
+import { builtOnce } from "../db/built-once.ts";
 import type { Orm } from "../db/client.ts";
-import { builtOnce, isoTime, type JsonFields, jsonLines } from "../db/json-rows.ts";
+import { isoTime, type JsonFields, jsonLines } from "../db/json-rows.ts";
 import { message, prompt, session } from "../db/tables.ts";
 import { ownedPrompt } from "../lifecycle/ownership.ts";
 import { notFound } from "../shared/errors.ts";

@@ -3,6 +3,7 @@ import type { Author } from "../auth/claims.ts";
 import { type AuditEntry, recordAudit } from "../db/audit-log.ts";
 import type { Queryable, Transaction } from "../db/client.ts";
 import type { PromptKind } from "../db/columns.ts";
+import type { Given } from "../db/insert-together.ts";
 import { prompt } from "../db/tables.ts";
 import { enqueueRun } from "../lifecycle/dispatch.ts";
 import { lockSession } from "../lifecycle/locks.ts";
@@ -50,12 +51,19 @@ interface PromptColumns {
   kind?: PromptKind;
   data: unknown;
   priority: number;
-  author: Author | undefined;
+  authorName: string | null;
+  authorEmail: string | null;
 }
 
+/** Named in the commits that are made for a prompt. */
+export const authorColumns = (author: Author | undefined) => ({
+  authorName: author?.name ?? null,
+  authorEmail: author?.email ?? null,
+});
+
 /** The insert of a waiting prompt, which somebody has to dispatch. */
-export const promptInsert = (orm: Queryable, { author, ...columns }: PromptColumns) =>
-  orm.insert(prompt).values({ ...columns, authorName: author?.name, authorEmail: author?.email });
+export const promptInsert = (orm: Queryable, columns: Given<PromptColumns>) =>
+  orm.insert(prompt).values(columns);
 
 /** The entry of the audit log for a new prompt. */
 export const promptCreated = (row: { id: string; sessionId: string; userId: string }): AuditEntry => ({
@@ -85,7 +93,8 @@ export async function addPrompt(tx: Transaction, wanted: NewPrompt): Promise<{ i
   await lockSession(tx, sessionId);
   const { seq, ...queued } = await queuePrompt(tx, { sessionId, userId, turn: userTurn(text, id) });
   await requireQuota(tx, userId, maxUnfinished);
-  await promptInsert(tx, { id, sessionId: queued.sessionId, userId, seq, kind, data, priority, author });
+  const row = { id, sessionId: queued.sessionId, userId, seq, kind, data, priority };
+  await promptInsert(tx, { ...row, ...authorColumns(author) });
   await enqueueRun(tx, id);
   await recordAudit(tx, promptCreated({ id, sessionId: queued.sessionId, userId }));
   return { id };

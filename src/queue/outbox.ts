@@ -1,6 +1,7 @@
 import { and, inArray, isNull, lte, type SQL, sql } from "drizzle-orm";
 import { type Orm, type Queryable, rowsOf, type Transaction } from "../db/client.ts";
 import { storedNow } from "../db/columns.ts";
+import type { Given } from "../db/insert-together.ts";
 import { deleteBatch, olderThan } from "../db/purge.ts";
 import { outbox } from "../db/service-tables.ts";
 import { CHANNELS, type Payloads, type QueueName } from "./names.ts";
@@ -24,7 +25,7 @@ export async function enqueue<Topic extends QueueName>(
   message: { topic: Topic; key: string; payload: Payloads[Topic]; delayMs?: number; alsoNotify?: SQL },
 ): Promise<void> {
   const { delayMs = 0, alsoNotify, ...job } = message;
-  await outboxInsert(tx, job, delayMs);
+  await outboxInsert(tx, { id: Bun.randomUUIDv7(), ...job }, delayMs);
   // The publisher may rest until the next row that it knows of.
   await notifyOutbox(tx, delayMs === 0 ? alsoNotify : undefined);
 }
@@ -32,22 +33,19 @@ export async function enqueue<Topic extends QueueName>(
 /** The insert alone; the caller notifies. */
 export function outboxInsert<Topic extends QueueName>(
   orm: Queryable,
-  { topic, key, payload }: { topic: Topic; key: string; payload: Payloads[Topic] },
+  { topic, ...rest }: { topic: Topic } & Given<{ id: string; key: string; payload: Payloads[Topic] }>,
   delayMs = 0,
 ) {
   const nextAttemptAt = sql`now() + ${Math.ceil(delayMs)}::int * interval '1 millisecond'`;
-  return orm
-    .insert(outbox)
-    .values({ id: Bun.randomUUIDv7(), topic, key, payload: { ...payload }, nextAttemptAt });
+  return orm.insert(outbox).values({ topic, ...rest, nextAttemptAt });
 }
 
-/** For the end of a statement: wakes the publisher, and processes that wait for a prompt they may start. */
-export const selectNotifyOutbox = (alsoNotify = sql`null`): SQL =>
-  sql`select pg_notify(${CHANNELS.outbox}, ''), ${alsoNotify}`;
+/** In a statement: wakes the publisher, and processes that wait for a prompt they may start. */
+export const notifiesOutbox: SQL = sql`pg_notify(${CHANNELS.outbox}, '')`;
 
 /** Wakes the publisher, and processes that wait for a prompt they may start, once the transaction commits. */
-export async function notifyOutbox(orm: Queryable, alsoNotify?: SQL): Promise<void> {
-  await orm.execute(selectNotifyOutbox(alsoNotify));
+export async function notifyOutbox(orm: Queryable, alsoNotify = sql`null`): Promise<void> {
+  await orm.execute(sql`select ${notifiesOutbox}, ${alsoNotify}`);
 }
 
 /** Wakes the effect-runners, once the transaction commits. */

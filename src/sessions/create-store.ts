@@ -1,14 +1,15 @@
 import { sql } from "drizzle-orm";
 import type { Author } from "../auth/claims.ts";
-import { auditInsert } from "../db/audit-log.ts";
+import { type AuditEntry, auditInsert, auditRow } from "../db/audit-log.ts";
+import { builtOnce } from "../db/built-once.ts";
 import type { Queryable } from "../db/client.ts";
 import { insertTogether } from "../db/insert-together.ts";
 import type { Turn } from "../db/json-columns.ts";
 import { session } from "../db/tables.ts";
 import { userTurn } from "../lifecycle/queue-prompt.ts";
-import { promptCreated, promptInsert, requireQuota } from "../prompts/create-store.ts";
+import { authorColumns, promptCreated, promptInsert, requireQuota } from "../prompts/create-store.ts";
 import { QUEUES } from "../queue/names.ts";
-import { outboxInsert, selectNotifyOutbox } from "../queue/outbox.ts";
+import { notifiesOutbox, outboxInsert } from "../queue/outbox.ts";
 import { branchOf, titleOf } from "./naming.ts";
 import { requireParent } from "./store.ts";
 
@@ -28,64 +29,88 @@ export interface NewSession {
   maxUnfinished: number;
 }
 
+/** Values of the statement, by name. */
+const given = sql.placeholder;
+const AUDIT = ["actor", "action", "target", "detail"] as const;
+/** The rows of the audit log have the same columns: `session_actor`, `prompt_actor`, … */
+const auditGiven = (of: "session" | "prompt") => ({
+  actor: given(`${of}_actor`),
+  action: given(`${of}_action`),
+  target: given(`${of}_target`),
+  detail: given(`${of}_detail`),
+});
+const auditValues = (of: "session" | "prompt", entry: AuditEntry) => {
+  const row = auditRow(entry);
+  return Object.fromEntries(AUDIT.map((column) => [`${of}_${column}`, row[column]]));
+};
+
+/** With what is made of a session: nothing else, its first prompt, or also a title for it. */
+const creating = builtOnce((orm, shape) => {
+  const inserted = orm.insert(session).values({
+    id: given("sessionId"),
+    userId: given("userId"),
+    repo: given("repo"),
+    targetBranch: given("targetBranch"),
+    parent: given("parent"),
+    title: given("title"),
+    branch: given("branch"),
+    messages: given("messages"),
+    promptSeq: shape === "bare" ? 0 : 1,
+  });
+  if (shape === "bare")
+    return insertTogether(orm, [inserted, auditInsert(orm, [auditGiven("session")])], sql`null`);
+  const prompt = {
+    ...{ id: given("promptId"), sessionId: given("sessionId"), userId: given("userId"), seq: 1 },
+    ...{ data: given("data"), priority: given("priority") },
+    ...{ authorName: given("authorName"), authorEmail: given("authorEmail") },
+  };
+  const run = { id: given("runId"), key: given("promptId"), payload: given("run") };
+  const titled = { id: given("titleId"), key: given("sessionId"), payload: given("titled") };
+  return insertTogether(
+    orm,
+    [
+      inserted,
+      promptInsert(orm, prompt),
+      outboxInsert(orm, { topic: QUEUES.promptRun, ...run }),
+      auditInsert(orm, [auditGiven("session"), auditGiven("prompt")]),
+      ...(shape === "titled" ? [outboxInsert(orm, { topic: QUEUES.sessionTitle, ...titled })] : []),
+    ],
+    // It is warm on no machine: there is none to be told of it before the others.
+    notifiesOutbox,
+  );
+});
+
 /** Session, first prompt and outbox rows, all or nothing, also outside of a transaction. @throws AppError */
 export async function createSession(
   orm: Queryable,
   wanted: NewSession,
 ): Promise<{ sessionId: string; promptId?: string }> {
-  const {
-    userId,
-    repo,
-    targetBranch,
-    parent,
-    author,
-    prompt: first,
-    branchPrefix,
-    wantsTitle,
-    maxUnfinished,
-  } = wanted;
+  const { userId, repo, targetBranch, parent, author, prompt: first, branchPrefix } = wanted;
   if (parent !== null) await requireParent(orm, userId, parent);
-  if (first) await requireQuota(orm, userId, maxUnfinished);
+  if (first) await requireQuota(orm, userId, wanted.maxUnfinished);
   const sessionId = Bun.randomUUIDv7();
   const promptId = Bun.randomUUIDv7();
   const title = titleOf(first?.text ?? "");
   const branch = branchOf(title, branchPrefix);
   const messages: Turn[] = first ? [userTurn(first.text, promptId)] : [];
-  const inserted = orm.insert(session).values({
-    id: sessionId,
-    userId,
-    repo,
-    targetBranch,
-    parent,
-    title,
-    branch,
-    messages,
-    promptSeq: first ? 1 : 0,
-  });
-  const created = {
+  const row = { sessionId, userId, repo, targetBranch, parent, title, branch, messages };
+  const created = auditValues("session", {
     actor: userId,
     action: "session.create",
     target: `session:${sessionId}`,
     detail: { repo, branch, target_branch: targetBranch },
-  } as const;
+  });
   if (!first) {
-    await insertTogether(orm, [inserted, auditInsert(orm, created)], sql`select 1`);
+    await creating(orm, "bare").execute({ ...row, ...created });
     return { sessionId };
   }
-  const { data, priority } = first;
-  const run = { topic: QUEUES.promptRun, key: promptId, payload: { prompt_id: promptId } } as const;
-  const titled = { topic: QUEUES.sessionTitle, key: sessionId, payload: { session_id: sessionId } } as const;
-  await insertTogether(
-    orm,
-    [
-      inserted,
-      promptInsert(orm, { id: promptId, sessionId, userId, seq: 1, data, priority, author }),
-      outboxInsert(orm, run),
-      auditInsert(orm, created, promptCreated({ id: promptId, sessionId, userId })),
-      ...(wantsTitle ? [outboxInsert(orm, titled)] : []),
-    ],
-    // It is warm on no machine: there is none to be told of it before the others.
-    selectNotifyOutbox(),
-  );
+  await creating(orm, wanted.wantsTitle ? "titled" : "prompt").execute({
+    ...row,
+    ...created,
+    ...auditValues("prompt", promptCreated({ id: promptId, sessionId, userId })),
+    ...{ promptId, data: first.data, priority: first.priority, ...authorColumns(author) },
+    ...{ runId: Bun.randomUUIDv7(), run: { prompt_id: promptId } },
+    ...{ titleId: Bun.randomUUIDv7(), titled: { session_id: sessionId } },
+  });
   return { sessionId, promptId };
 }

@@ -1,8 +1,9 @@
 import { and, asc, eq, isNull, sql } from "drizzle-orm";
 import { promptText } from "../agents/prompt-text.ts";
 import { versionIn, versionTag } from "../api/etag.ts";
+import { builtOnce } from "../db/built-once.ts";
 import type { Orm, Queryable } from "../db/client.ts";
-import { builtOnce, isoTime, type JsonFields, jsonRow } from "../db/json-rows.ts";
+import { isoTime, type JsonFields, jsonRow } from "../db/json-rows.ts";
 import { prompt, session } from "../db/tables.ts";
 import { ownedSession } from "../lifecycle/ownership.ts";
 import { uiStatusSql } from "../lifecycle/ui-status.ts";
