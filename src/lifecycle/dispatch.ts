@@ -113,6 +113,8 @@ export async function notifySandboxIdle(tx: Transaction): Promise<void> {
   await tx.execute(sql`select pg_notify(${CHANNELS.sandboxDone}, '')`);
 }
 
+const hasNoJob = sql`not exists (select 1 from outbox o where o.key = p.id::text and o.published_at is null)`;
+
 /**
  * The safety net: dispatches again the prompts that could run but have no job, because the queue lost it or the runner
  * died. Each time is compared by itself: then an index finds the few that are due among all that wait for a later time.
@@ -123,13 +125,19 @@ export async function redispatchLost(orm: Orm, graceMs: number): Promise<number>
     const before = sql`now() - ${graceMs}::int * interval '1 millisecond'`;
     const lost = await rowsOf<{ id: string }>(
       tx,
-      sql`update prompt set dispatched_at = now() where id in (
-        select p.id from prompt p join session s on s.id = p.session_id
-        where (p.status = 'Queued' and p.dispatched_at < ${before} and (p.not_before is null or p.not_before < ${before})
-            or p.status = 'Running' and p.lease_expires_at < now() and p.dispatched_at < now() - interval '5 seconds')
-          and (p.status = 'Running' or s.deleted_at is null and ${isNextInSession})
-          and not exists (select 1 from outbox o where o.key = p.id::text and o.published_at is null)
-        order by p.dispatched_at limit 100 for update of p skip locked)
+      sql`update prompt set dispatched_at = now() where id = any(array(
+        select id from (
+          select p.id from prompt p join session s on s.id = p.session_id
+          where p.status = 'Queued' and p.dispatched_at < ${before}
+            and (p.not_before is null or p.not_before < ${before}) and greatest(p.created_at, p.not_before) <= now()
+            and s.deleted_at is null and ${isNextInSession}
+            and ${hasNoJob}
+          order by p.dispatched_at limit 100 for update of p skip locked) waiting
+        union all select id from (
+          select p.id from prompt p
+          where p.status = 'Running' and p.lease_expires_at < now()
+            and p.dispatched_at < now() - interval '5 seconds' and ${hasNoJob}
+          order by p.dispatched_at limit 100 for update of p skip locked) abandoned))
       returning id`,
     );
     if (lost.length === 0) return 0;
