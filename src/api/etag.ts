@@ -6,8 +6,17 @@ export function weakEtag(...parts: readonly unknown[]): string {
   return `W/"${digest.slice(0, 22)}"`;
 }
 
+/** A weak ETag of what has a version, so that a statement can be told which version the client has. */
+export const versionTag = (id: string, version: number): string => `W/"${id.toLowerCase()}.${version}"`;
+
+/** The version that If-None-Match has of it; 0 without one. */
+export function versionIn(ifNoneMatch: string | null, id: string): number {
+  const [, known, version] = /"([0-9a-f-]{36})\.(\d{1,15})"/.exec(ifNoneMatch ?? "") ?? [];
+  return known === id.toLowerCase() ? Number(version) : 0;
+}
+
 /** Sets the ETag of a reply, which only the client itself may cache, revalidating each time. */
-export function setEtag(set: { headers: Record<string, string | number> }, etag: string): void {
+function setEtag(set: { headers: Record<string, string | number> }, etag: string): void {
   set.headers["etag"] = etag;
   set.headers["cache-control"] = "private, no-cache";
 }

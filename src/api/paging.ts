@@ -10,7 +10,7 @@ export interface Page<Row> {
 }
 
 /** Cursors are opaque to clients: their content may change. */
-export const encodeCursor = (text: string): string => Buffer.from(text).toString("base64url");
+const encodeCursor = (text: string): string => Buffer.from(text).toString("base64url");
 
 /** @throws AppError `invalid_cursor` unless the decoded cursor matches `form`. */
 export function decodeCursor(cursor: string, form: RegExp): RegExpExecArray {
@@ -39,5 +39,7 @@ export function pageOf<Row>(
 }
 
 /** The `next_cursor` of a list's reply. Only with a limit: the published clients know no such field. */
-export const nextCursor = (query: { limit?: number | undefined }, { next }: Page<unknown>) =>
-  query.limit === undefined ? {} : { next_cursor: next };
+export const nextCursor = (
+  query: { limit?: number | undefined },
+  { next }: Page<unknown>,
+): { next_cursor?: string | null } => (query.limit === undefined ? {} : { next_cursor: next });

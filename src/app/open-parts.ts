@@ -44,7 +44,11 @@ export interface Parts {
   agent: Agent;
   /** Null: it is not the demo. */
   whyDemo: string | null;
-  sandboxes: SandboxProvider;
+  /**
+   * Opened when first asked for, and by `startService` at the latest: that takes programs and hundreds of files, which
+   * most requests do not need.
+   */
+  sandboxes: () => Promise<SandboxProvider>;
   forges: Forges;
   /** What other commands on this DATA_DIR are told; its `url` is set once the server listens. */
   status: ControlStatus;
@@ -88,16 +92,15 @@ export async function openParts(options: ServiceOptions, stack: ReleaseStack): P
   }
 
   const { agent, why, missing, whyDemo } = chooseAgent({ config });
-  const sandboxes = await unlessAborted(openSandboxes({ config, logger }), signal);
   if (tasks.includes("prompt-runner")) {
     logger.info(why);
     if (missing) logger.warn(missing);
-    const { isolated, detail, missing: lacking } = sandboxes.isolation;
-    const refusal = agent.builtIn ? undefined : await sandboxes.isolation.refusal();
-    if (refusal) logger.warn(`PROMPTS WAIT: ${refusal}`);
-    else if (!isolated) logger.warn(`AGENTS RUN WITHOUT ISOLATION: ${detail}`);
-    else if (lacking.length > 0) logger.warn(`AGENTS RUN WITHOUT FULL ISOLATION: ${detail}`);
   }
+  let opened: Promise<SandboxProvider> | undefined;
+  const sandboxes = () => {
+    opened ??= unlessAborted(openSandboxes({ config, logger }), signal);
+    return opened;
+  };
   const forges = openForges(config.forges);
   return { database, hub, metrics, agent, whyDemo, sandboxes, forges, status };
 }

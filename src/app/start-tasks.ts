@@ -1,4 +1,7 @@
+import type { Agent } from "../agents/agent.ts";
+import type { Logger } from "../observability/logger.ts";
 import { openQueue } from "../queue/backend.ts";
+import type { SandboxProvider } from "../sandboxes/sandbox.ts";
 import { startHeartbeat } from "../tasks/heartbeat.ts";
 import { TASKS } from "../tasks/index.ts";
 import type { TaskContext } from "../tasks/task.ts";
@@ -14,9 +17,11 @@ const HANDOVER_MS = 15_000;
  */
 export async function startTasks(
   { config, logger, version, tasks, handover, signal }: ServiceOptions,
-  { database, metrics, agent, sandboxes, forges }: Parts,
+  { database, metrics, agent, sandboxes: opened, forges }: Parts,
   stack: ReleaseStack,
 ): Promise<void> {
+  const sandboxes = await opened();
+  if (tasks.includes("prompt-runner")) await tellIsolation(sandboxes, agent, logger);
   const redisUrl = config.redisUrl?.reveal();
   const queue = await openQueue({ redisUrl, database, metrics, logger, signal });
   stack.add("queue", () => queue.close());
@@ -43,4 +48,13 @@ export async function startTasks(
   }
   const heartbeat = startHeartbeat({ orm: database.orm, process, host: sandboxes.host, tasks, logger });
   stack.add("heartbeat", () => heartbeat.stop());
+}
+
+/** How agents are isolated here, where something lacks. */
+async function tellIsolation({ isolation }: SandboxProvider, agent: Agent, logger: Logger): Promise<void> {
+  const { isolated, detail, missing } = isolation;
+  const refusal = agent.builtIn ? undefined : await isolation.refusal();
+  if (refusal) logger.warn(`PROMPTS WAIT: ${refusal}`);
+  else if (!isolated) logger.warn(`AGENTS RUN WITHOUT ISOLATION: ${detail}`);
+  else if (missing.length > 0) logger.warn(`AGENTS RUN WITHOUT FULL ISOLATION: ${detail}`);
 }

@@ -6,7 +6,6 @@ import { startAuditSealer } from "../tasks/audit-sealer.ts";
 import { openParts, type ServiceOptions } from "./open-parts.ts";
 import { createReleaseStack } from "./release-stack.ts";
 import { startServer } from "./start-server.ts";
-import { startTasks } from "./start-tasks.ts";
 
 /** How long a shutdown waits until its entry in the audit log is stored, milliseconds. */
 const STOP_NOTE_MS = 2_000;
@@ -38,7 +37,9 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     const sealer = startAuditSealer({ orm: database.orm, dataDir, logger: options.logger });
     stack.add("audit sealer", () => sealer.stop());
     if (hub) status.url = await startServer(options, { ...parts, hub }, stack);
-    if (options.tasks.length > 0) await startTasks(options, parts, stack);
+    // Before the tasks, whose modules take as long to load as it takes until the server listens.
+    await parts.sandboxes();
+    if (options.tasks.length > 0) await (await import("./start-tasks.ts")).startTasks(options, parts, stack);
     options.signal.throwIfAborted();
     return {
       url: status.url ?? undefined,

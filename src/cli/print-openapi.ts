@@ -38,7 +38,7 @@ export async function printedOpenApi(version: string): Promise<string> {
     config,
     verifier: { verify: nobody, isTrusted: nobody },
     setup: { agent: { name: "demo", reason: null }, embedded: false },
-    health: () => ({
+    health: async () => ({
       version,
       agent: "",
       isolation: { isolated: false, detail: "" },

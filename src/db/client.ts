@@ -87,11 +87,16 @@ export function isUniqueViolation(error: unknown, index: string): boolean {
 /** Codes of postgres.js, the system and PostgreSQL for an unavailable server or a broken connection. */
 const UNAVAILABLE =
   /^(CONNECTION_|CONNECT_TIMEOUT|ECONN|EPIPE|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|57P0|08|53300|25P03)/;
+/** No such schema, table or column. */
+const MISSING = /^(3F000|42P01|42703)$/;
 /** Serialization failure and deadlock: PostgreSQL rolled the transaction back because of another one. */
 const CONFLICT = /^(40001|40P01)$/;
 
 /** Whether the database was unreachable or the connection broke. The statement may have taken effect. */
 export const isDatabaseUnavailable = (error: unknown): boolean => hasCode(error, UNAVAILABLE);
+
+/** Whether the statement named what the database does not have. */
+export const isMissing = (error: unknown): boolean => hasCode(error, MISSING);
 
 /** Whether the transaction conflicted with another one. It has had no effect. */
 export const isTransactionConflict = (error: unknown): boolean => hasCode(error, CONFLICT);

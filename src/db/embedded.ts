@@ -12,6 +12,8 @@ import { openDurableFiles, type SyncData } from "./durable-files.ts";
 import { poolAround } from "./embedded-pool.ts";
 import * as tables from "./tables.ts";
 
+/** In place of the program that creates a database, where there is one: PGlite would look for its file. */
+const NO_PROGRAM = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
 /** PGlite's own, with fsync, by the one system call that our files have. */
 const DURABLE_PARAMS = [
   ...PGlite.defaultStartParams.filter((param) => param !== "-F"),
@@ -39,7 +41,7 @@ export async function openEmbedded(options: {
   try {
     const [pgliteWasmModule, initdbWasmModule] = await Promise.all([
       compile(pgliteWasm),
-      compile(initdbWasm),
+      isNew ? compile(initdbWasm) : WebAssembly.compile(NO_PROGRAM),
     ]);
     client = await PGlite.create({
       fs: files,

@@ -1,13 +1,15 @@
 import { createHash } from "node:crypto";
-import { runMigrations as runQueueMigrations } from "bullmq";
 import { sql } from "drizzle-orm";
 import type { MigrationMeta } from "drizzle-orm/migrator";
 import { OperatorError } from "../shared/errors.ts";
-import { type Database, type Orm, rowsOf } from "./client.ts";
+import { type Database, isMissing, type Orm, rowsOf } from "./client.ts";
 import { migrations } from "./migrations.ts";
 
 /** An arbitrary number that must never change: "prompt-b" in ASCII. */
 const LOCK = 0x70726f6d70742d62n;
+
+/** Of BullMQ's schema, as the version that is installed makes it. Any other is left to BullMQ. */
+const QUEUE_SCHEMA_VERSION = 11;
 
 /** Drizzle's internal migrator: the public one reads a folder, which an executable does not have. */
 interface Migrator {
@@ -35,17 +37,40 @@ export async function pendingMigrations(orm: Orm): Promise<string[]> {
 }
 
 /**
+ * Whether there is nothing to migrate, as nearly every start finds it: by one statement that locks and loads nothing.
+ * What is missing here, also a table or a column, is for `migrate` to find out.
+ */
+async function isUpToDate(orm: Orm, queue: boolean): Promise<boolean> {
+  const schema = queue
+    ? sql`(select case when bool_and(min_client_version > 0) then max(version) end from bullmq.migration)`
+    : sql`null`;
+  const [found] = await rowsOf<{ at: string | null; schema: number | null }>(
+    orm,
+    sql`select (select max(created_at)::text from drizzle.__drizzle_migrations) as at, ${schema}::int as schema`,
+  ).catch((error: unknown) => {
+    if (isMissing(error)) return [];
+    throw error;
+  });
+  return (
+    found !== undefined &&
+    Number(found.at) === migrations.at(-1)?.when &&
+    (!queue || found.schema === QUEUE_SCHEMA_VERSION)
+  );
+}
+
+/**
  * Applies the pending migrations, one process at a time; the others wait and then have nothing to do.
  * @param options.queue whether to migrate BullMQ's schema, too: without REDIS_URL.
  * @returns the tags that were applied.
  * @throws OperatorError when the database is newer than this executable; what `signal` aborted with, also while it waits.
  */
-export function migrate(options: {
+export async function migrate(options: {
   database: Database;
   queue: boolean;
   signal?: AbortSignal;
 }): Promise<string[]> {
   const { database, queue, signal } = options;
+  if (await isUpToDate(database.orm, queue)) return [];
   const work = async (orm: Orm) => {
     const pending = await pendingMigrations(orm);
     if (pending.length > 0) {
@@ -66,6 +91,8 @@ export function migrate(options: {
 }
 
 async function migrateQueue(database: Database): Promise<void> {
+  // Loading it takes as long as connecting to the database.
+  const { runMigrations: runQueueMigrations } = await import("bullmq");
   const client = await database.queuePool().connect();
   try {
     await runQueueMigrations(client);

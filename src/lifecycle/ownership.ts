@@ -1,14 +1,15 @@
-import { and, eq, isNull } from "drizzle-orm";
+import { and, eq, isNull, type Placeholder } from "drizzle-orm";
 import type { Queryable, Transaction } from "../db/client.ts";
 import { prompt, session } from "../db/tables.ts";
 import { notFound } from "../shared/errors.ts";
 import { lockUnfinished } from "./locks.ts";
 
 /** Part of every condition on sessions: sessions of other users, and deleted ones, do not exist. */
-export const ownedSession = (userId: string) => and(eq(session.userId, userId), isNull(session.deletedAt));
+export const ownedSession = (userId: string | Placeholder) =>
+  and(eq(session.userId, userId), isNull(session.deletedAt));
 
 /** True for this prompt in a session of this user; for queries that join the two tables. */
-export const ownedPrompt = (userId: string, promptId: string) =>
+export const ownedPrompt = (userId: string | Placeholder, promptId: string | Placeholder) =>
   and(eq(prompt.id, promptId), ownedSession(userId));
 
 export type PromptRow = typeof prompt.$inferSelect;

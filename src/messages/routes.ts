@@ -1,10 +1,11 @@
 import { Elysia, t } from "elysia";
 import { ifMatchOf, isUnchanged } from "../api/etag.ts";
 import { createOnce } from "../api/idempotency-store.ts";
-import { nextCursor } from "../api/paging.ts";
+import { jsonText, listText } from "../api/json-text.ts";
 import {
   idempotencyHeaders,
   idParams,
+  jsonTextOf,
   NotModified,
   paging,
   parseLimit,
@@ -19,7 +20,7 @@ import type { Orm } from "../db/client.ts";
 import { createMessage, deleteMessage, readMessage, updateMessage } from "./change-store.ts";
 import { toMessageDto } from "./dto.ts";
 import { messageModels } from "./model.ts";
-import { listMessages, messagesTag, messageTag } from "./store.ts";
+import { listMessages, messageTag } from "./store.ts";
 
 /** Messages: the agent's output, in order. Clients may create, update and delete them while the prompt is not running. */
 export function messageRoutes(options: { orm: Orm; guard: Guard }) {
@@ -91,11 +92,11 @@ export function messageRoutes(options: { orm: Orm; guard: Guard }) {
       // Elysia allows one parameter name after /prompts/; server/openapi.ts documents the contract's name.
       "/prompts/:id/messages",
       async (context) => {
-        const { user, params, query, status } = context;
+        const { user, params, query, request, set, status } = context;
         const wanted = { userId: user.id, promptId: params.id, ...query };
-        if (isUnchanged(context, await messagesTag(orm, wanted))) return status(304, undefined);
-        const page = await listMessages(orm, wanted);
-        return { messages: page.rows.map(toMessageDto), ...nextCursor(query, page) };
+        const { etag, page } = await listMessages(orm, wanted, request.headers.get("if-none-match"));
+        if (isUnchanged(context, etag) || !page) return status(304, undefined);
+        return jsonText(set, listText("messages", query, page));
       },
       {
         params: idParams,
@@ -106,7 +107,7 @@ export function messageRoutes(options: { orm: Orm; guard: Guard }) {
           "List a prompt's messages",
           "In the order of their `seq`. With If-None-Match, polling an unchanged list only reads the prompt's version.",
         ),
-        response: { 200: "ListMessagesOutput", 304: NotModified, ...readErrors },
+        response: { 200: jsonTextOf("ListMessagesOutput"), 304: NotModified, ...readErrors },
       },
     );
 }

@@ -1,10 +1,12 @@
-import { and, asc, eq, gt } from "drizzle-orm";
-import { weakEtag } from "../api/etag.ts";
+import { eq, sql } from "drizzle-orm";
+import { versionIn, versionTag, weakEtag } from "../api/etag.ts";
 import { decodeSeq, type Page, pageOf } from "../api/paging.ts";
 import type { Orm } from "../db/client.ts";
+import { builtOnce, isoTime, type JsonFields, jsonLines } from "../db/json-rows.ts";
 import { message, prompt, session } from "../db/tables.ts";
 import { ownedPrompt } from "../lifecycle/ownership.ts";
 import { notFound } from "../shared/errors.ts";
+import type { MessageDto } from "./model.ts";
 
 /** A message, and how often its prompt has started over. */
 export type MessageRow = typeof message.$inferSelect & { redone: number };
@@ -16,40 +18,61 @@ export interface MessageQuery {
   cursor?: string | undefined;
 }
 
-/** A prompt's messages in their order. @throws AppError `prompt_not_found`, also where it is another user's. */
-export async function listMessages(orm: Orm, wanted: MessageQuery): Promise<Page<MessageRow>> {
-  const { userId, promptId, limit, cursor } = wanted;
-  const rows = orm
-    .select({ message, redone: prompt.redone })
+/** A message as clients see it: MessageDto, made by PostgreSQL. A test compares it with `toMessageDto`. */
+const messageJson = {
+  id: message.id,
+  prompt_id: message.promptId,
+  seq: message.seq,
+  data: message.data,
+  attempt: message.attempt,
+  superseded: sql`${message.attempt} <= ${prompt.redone}`,
+  created_at: isoTime(message.createdAt),
+  updated_at: isoTime(message.updatedAt),
+} satisfies JsonFields;
+
+/** Every write of a message raises its prompt's version, and a prompt that starts over writes one. */
+const listing = builtOnce((orm, shape) => {
+  const limit = shape === "limited" ? sql` limit ${sql.placeholder("rows")}` : sql``;
+  const from = sql`from ${message} where ${message.promptId} = ${prompt.id} and ${message.seq} > ${sql.placeholder("after")} order by ${message.seq}${limit}`;
+  return orm
+    .select({
+      version: prompt.messagesVersion,
+      lines: sql<
+        string | null
+      >`case when ${prompt.messagesVersion} <> ${sql.placeholder("known")} then ${jsonLines(messageJson, from)} end`,
+    })
     .from(prompt)
     .innerJoin(session, eq(session.id, prompt.sessionId))
-    .leftJoin(message, and(eq(message.promptId, prompt.id), gt(message.seq, decodeSeq(cursor))))
-    .where(ownedPrompt(userId, promptId))
-    .orderBy(asc(message.seq));
-  const found = await (limit === undefined ? rows : rows.limit(limit + 1));
-  if (found.length === 0) throw notFound("prompt", promptId);
-  return pageOf(
-    found.flatMap(({ message, redone }) => (message ? { ...message, redone } : [])),
-    limit,
-    ({ seq }) => String(seq),
+    .where(ownedPrompt(sql.placeholder("userId"), sql.placeholder("promptId")))
+    .prepare("messages_list");
+});
+
+/**
+ * A prompt's messages in their order, by one statement.
+ * @returns the ETag of the list, and its messages unless it is the first of `ifNoneMatch`: each as JSON.
+ * @throws AppError `prompt_not_found`, also where it is another user's.
+ */
+export async function listMessages(
+  orm: Orm,
+  wanted: MessageQuery,
+  ifNoneMatch: string | null,
+): Promise<{ etag: string; page: Page<string> | undefined }> {
+  const { userId, promptId, limit, cursor } = wanted;
+  // No list has the version -1: one without messages has 0.
+  const known = versionIn(ifNoneMatch, promptId) || -1;
+  const rows = limit === undefined ? {} : { rows: limit + 1 };
+  const [row] = await listing(orm, limit === undefined ? "" : "limited").execute({
+    ...{ userId, promptId, known, after: decodeSeq(cursor) },
+    ...rows,
+  });
+  if (!row) throw notFound("prompt", promptId);
+  const { version, lines } = row;
+  const page = pageOf(lines?.split("\n") ?? [], limit, (line) =>
+    String((JSON.parse(line) as MessageDto).seq),
   );
+  return { etag: versionTag(promptId, version), page: version === known ? undefined : page };
 }
 
 /** The ETag of a message. It has no version: what can change of it is in the tag. */
 export const messageTag = ({ id, attempt, redone, data, updatedAt }: MessageRow) =>
   weakEtag("message", id, attempt <= redone, data, updatedAt);
-
-/**
- * The ETag of the list: every write of a message raises its prompt's version, and a prompt that starts over writes one.
- * @throws AppError `prompt_not_found`
- */
-export async function messagesTag(orm: Orm, wanted: MessageQuery): Promise<string> {
-  const { userId, promptId, limit, cursor } = wanted;
-  const [row] = await orm
-    .select({ id: prompt.id, version: prompt.messagesVersion })
-    .from(prompt)
-    .innerJoin(session, eq(session.id, prompt.sessionId))
-    .where(ownedPrompt(userId, promptId));
-  if (!row) throw notFound("prompt", promptId);
-  return weakEtag("messages", row.id, limit, cursor, row.version);
-}

@@ -1,12 +1,10 @@
 import { collectDefaultMetrics } from "prom-client";
 import { createDeploymentGauges, type ReadDeployment } from "./deployment-gauges.ts";
 import { createRegistry } from "./registry.ts";
+import { requestDurations } from "./request-durations.ts";
 import { createRunMetrics, RUN_BUCKETS, type RunMetrics } from "./run-metrics.ts";
 
 export type { RunPhase } from "./run-metrics.ts";
-
-/** Seconds, from a lookup to a slow list. */
-const HTTP_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 30];
 
 /** All metrics of one process. Labels have few values: never an id, a user or a repository. */
 export interface Metrics extends RunMetrics {
@@ -43,13 +41,10 @@ export function createMetrics(options: {
   const loopLag = gauge("event_loop_lag_seconds", "Delay of the event loop during this scrape.");
   gauge("build_info", "Always 1; the label has the version.", "version").set({ version: options.version }, 1);
 
-  const requests = histogram(
-    "http_request_duration_seconds",
+  const request = requestDurations(
+    registry,
+    "prompt_backend_http_request_duration_seconds",
     "Time until the response headers, by route.",
-    HTTP_BUCKETS,
-    "method",
-    "route",
-    "status",
   );
   const jobs = histogram("job_duration_seconds", "Duration of a job.", RUN_BUCKETS, "task", "outcome");
   const published = counter("outbox_published_total", "Outbox rows sent to the queue.", "outcome");
@@ -83,8 +78,7 @@ export function createMetrics(options: {
       const text = await registry.metrics();
       return available ? `${text}\n${await deployment.text()}` : text;
     },
-    request: ({ method, route, status }, seconds) =>
-      requests.observe({ method, route, status: `${Math.floor(status / 100)}xx` }, seconds),
+    request,
     job: (labels, seconds) => jobs.observe(labels, seconds),
     published: (outcome, count) => published.inc({ outcome }, count),
     effectEnded: (kind, outcome) => effects.inc({ kind, outcome }),

@@ -50,9 +50,17 @@ export interface BranchFinder {
   close(): Promise<void>;
 }
 
+/** The sandboxes of this machine, which a request may be too early for. */
+export interface Stores {
+  repositoryFor(
+    ...request: Parameters<SandboxProvider["repositoryFor"]>
+  ): MaybePromise<ReturnType<SandboxProvider["repositoryFor"]>>;
+}
+type MaybePromise<T> = T | Promise<T>;
+
 export function openBranchFinder(options: {
   orm: Orm;
-  sandboxes: Pick<SandboxProvider, "repositoryFor">;
+  sandboxes: Stores;
   patience?: { some: number; none: number };
 }): BranchFinder {
   const { orm, sandboxes, patience = { some: PATIENCE_MS, none: LONG_PATIENCE_MS } } = options;
@@ -69,7 +77,7 @@ export function openBranchFinder(options: {
     ends: Pick<Branches, "target" | "head">,
     signal: AbortSignal,
   ): Promise<Branches> => {
-    const { read } = sandboxes.repositoryFor(work);
+    const { read } = await sandboxes.repositoryFor(work);
     const { base, since } = await read.parted(work.id, ends, signal);
     const began = work.prompts[0]?.start ?? null;
     const last = work.prompts.at(-1)?.commit;
@@ -107,7 +115,8 @@ export function openBranchFinder(options: {
     if (running) return running;
     const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(FETCH_TIMEOUT_MS)]);
     const started = async () => {
-      const fetched = await sandboxes.repositoryFor(work).fetch(requestFor(work, signal), signal);
+      const repository = await sandboxes.repositoryFor(work);
+      const fetched = await repository.fetch(requestFor(work, signal), signal);
       const branches = await parted(work, { target: fetched.base, head: fetched.start }, signal);
       known.set(work.id, { ...branches, work: stateOf(work) });
       return branches;
@@ -120,7 +129,7 @@ export function openBranchFinder(options: {
 
   /** What this machine has; undefined: not all of it. */
   const stored = async (work: WorkRow): Promise<Branches | undefined> => {
-    const { read } = sandboxes.repositoryFor(work);
+    const { read } = await sandboxes.repositoryFor(work);
     const ends = await read.commits(work.id, closing.signal);
     if (!ends) return undefined;
     const last = work.prompts.at(-1)?.commit ?? work.startCommit;

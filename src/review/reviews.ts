@@ -1,11 +1,11 @@
 import { LRUCache } from "lru-cache";
 import type { Orm } from "../db/client.ts";
 import type { GitCommit, Shown } from "../sandboxes/git/reader.ts";
-import type { RepositoryReader, SandboxProvider } from "../sandboxes/sandbox.ts";
+import type { RepositoryReader } from "../sandboxes/sandbox.ts";
 import { AppError, notFound } from "../shared/errors.ts";
 import { withTimeout } from "../shared/time.ts";
 import { MIB } from "../shared/units.ts";
-import { asReply, type Branches, openBranchFinder, orUnavailable } from "./branches.ts";
+import { asReply, type Branches, openBranchFinder, orUnavailable, type Stores } from "./branches.ts";
 import { type DiffOf, type KeptDiff, openDiffs } from "./diffs.ts";
 import { readWork, type WorkRow } from "./store.ts";
 
@@ -52,7 +52,7 @@ export interface Reviews {
 
 export function openReviews(options: {
   orm: Orm;
-  sandboxes: Pick<SandboxProvider, "repositoryFor">;
+  sandboxes: Stores;
   /** How long a request waits for a fetch, ms: where there is something older to show, and where there is not. */
   patience?: { some: number; none: number };
 }): Reviews {
@@ -68,7 +68,11 @@ export function openReviews(options: {
     orUnavailable(
       () =>
         asReply(() =>
-          withTimeout(ANSWER_MS, work(sandboxes.repositoryFor(row).read), "git is still reading"),
+          withTimeout(
+            ANSWER_MS,
+            Promise.resolve(sandboxes.repositoryFor(row)).then(({ read }) => work(read)),
+            "git is still reading",
+          ),
         ),
       "This takes longer than a request may; ask again.",
     );

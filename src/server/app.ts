@@ -1,6 +1,7 @@
 import { Elysia } from "elysia";
 import { errorHandler } from "../api/error-reply.ts";
 import { requireKnownFields } from "../api/known-fields.ts";
+import { keepModelsPlain } from "../api/plain-models.ts";
 import { readJson, requestLimits } from "../api/request-body.ts";
 import { auditRoutes } from "../audit/routes.ts";
 import { createGuard, type RateLimits } from "../auth/guard.ts";
@@ -61,7 +62,7 @@ export interface AppOptions {
   reviews: Reviews;
   repositories: Repositories;
   forges: Forges;
-  health: () => HealthDetail;
+  health: () => Promise<HealthDetail>;
   setup: Setup;
   /** This process and its machine, as far as `health` and `setup` do not say it. */
   here: () => Promise<Omit<Here, keyof HealthDetail | keyof Setup>>;
@@ -82,6 +83,7 @@ export interface AppOptions {
 
 /** The whole API. It does not listen; `app.handle(request)` answers a request. */
 export function createApp(options: AppOptions) {
+  keepModelsPlain();
   const { database, config, hub, verifier, health, queueAlive, limits, metrics, logger, version } = options;
   const { orm } = database;
   const onRefused = (request: Request, reason: string) =>
@@ -165,7 +167,7 @@ export function createApp(options: AppOptions) {
         orm,
         guard,
         readiness,
-        here: async () => ({ ...health(), agent: options.setup.agent, ...(await options.here()) }),
+        here: async () => ({ ...(await health()), agent: options.setup.agent, ...(await options.here()) }),
       }),
     )
     .use(ticketRoutes({ orm, guard }))

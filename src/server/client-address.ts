@@ -3,11 +3,23 @@ import type { Server } from "bun";
 import ipaddr from "ipaddr.js";
 import { type Config, isLoopback } from "../config/config.ts";
 
-const servers = new WeakMap<Request, Server<undefined>>();
+const servers = new Set<Pick<Server<undefined>, "requestIP">>();
 
-/** Remembers which server received a request, so that the peer's address can be looked up when it is needed. */
-export function rememberServer(request: Request, server: Server<undefined>): void {
-  servers.set(request, server);
+/**
+ * Adds a server, of whose requests the peer's address can then be looked up. One process has one, except in tests.
+ * @returns what removes it.
+ */
+export function addServer(server: Pick<Server<undefined>, "requestIP">): () => void {
+  servers.add(server);
+  return () => servers.delete(server);
+}
+
+function peerOf(request: Request): string {
+  for (const server of servers) {
+    const address = server.requestIP(request)?.address;
+    if (address !== undefined) return address;
+  }
+  return "unknown";
 }
 
 /**
@@ -17,7 +29,7 @@ export function rememberServer(request: Request, server: Server<undefined>): voi
  *   entry this many from the end; clients can forge everything before it.
  */
 export function clientAddress(request: Request, trustedProxyHops: number): string {
-  const peer = servers.get(request)?.requestIP(request)?.address ?? "unknown";
+  const peer = peerOf(request);
   if (trustedProxyHops === 0) return network(peer);
   const forwarded = (request.headers.get("x-forwarded-for") ?? "").split(",").at(-trustedProxyHops)?.trim();
   // Node's check is the strict one: to ipaddr.js `1` and `0x7f.1` are addresses, too.

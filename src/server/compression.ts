@@ -40,12 +40,15 @@ async function compressReply(
   }
   const bytes = new Uint8Array(await reply.arrayBuffer());
   const compressed = bytes.length < minBytes ? undefined : await compress(bytes, encoding, "fast");
-  if (!compressed || (compressed.length >= bytes.length && !always))
-    return new Response(bytes, { status, headers });
-  headers.delete("content-length");
+  if (!compressed || (compressed.length >= bytes.length && !always)) return whole(bytes, status, headers);
   headers.set("content-encoding", encoding);
   if (etag !== null) headers.set("etag", weakened(etag));
-  return new Response(compressed, { status, headers });
+  return whole(compressed, status, headers);
+}
+
+function whole(bytes: Uint8Array<ArrayBuffer>, status: number, headers: Headers): Response {
+  headers.set("content-length", String(bytes.length));
+  return new Response(bytes, { status, headers });
 }
 
 const isCompressible = (headers: Headers): boolean =>

@@ -1,5 +1,6 @@
 import { promisify } from "node:util";
 import { type BrotliOptions, brotliCompress, constants, gzip } from "node:zlib";
+import { setBounded } from "../shared/bounded-map.ts";
 
 /** The fastest first. */
 export const ENCODINGS = ["zstd", "br", "gzip"] as const;
@@ -46,7 +47,9 @@ export async function compress(
  * @returns undefined for a reply that is not compressed: also where the client accepts none of these, and refuses that, too.
  */
 export function chooseEncoding({ headers }: Request, ours: readonly Encoding[]): EncodingChoice | undefined {
-  const weights = weightsOf(headers.get("accept-encoding") ?? "");
+  const header = headers.get("accept-encoding");
+  if (header === null) return undefined;
+  const weights = weightsOf(header);
   const others = weights.get("*") ?? 0;
   const weightOf = (encoding: Encoding) =>
     weights.get(encoding) ?? (encoding === "gzip" ? weights.get("x-gzip") : undefined) ?? others;
@@ -57,8 +60,18 @@ export function chooseEncoding({ headers }: Request, ours: readonly Encoding[]):
   return { encoding: best, always: (identity ?? weights.get("*")) === 0 };
 }
 
+/** What was found in headers; clients send few different ones. */
+const known = new Map<string, ReadonlyMap<string, number>>();
+const MAX_KNOWN = 100;
+
+function weightsOf(header: string): ReadonlyMap<string, number> {
+  const found = known.get(header) ?? parseWeights(header);
+  if (!known.has(header)) setBounded(known, header, found, MAX_KNOWN);
+  return found;
+}
+
 /** `gzip;q=0.5, *` → gzip 0.5, * 1. What has no valid weight is left out. */
-function weightsOf(header: string): Map<string, number> {
+function parseWeights(header: string): Map<string, number> {
   const entries = header.split(",").flatMap((entry) => {
     const [, name, weight = "1"] =
       /^\s*([\w*-]+)\s*(?:;\s*q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*)?$/i.exec(entry) ?? [];

@@ -27,7 +27,7 @@ const healthModels = {
 
 /** For load balancers, orchestrators and operators. Only /health/ready does I/O. */
 export function healthRoutes(options: {
-  detail: () => HealthDetail;
+  detail: () => Promise<HealthDetail>;
   ready: Readiness;
   /** Of the details alone. */
   guard: Guard;

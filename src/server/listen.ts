@@ -4,7 +4,7 @@ import { MAX_BODY_BYTES } from "../api/request-body.ts";
 import { messageOf, OperatorError } from "../shared/errors.ts";
 import { completeUrl } from "../shared/request-url.ts";
 import { withTimeout } from "../shared/time.ts";
-import { rememberServer } from "./client-address.ts";
+import { addServer } from "./client-address.ts";
 import type { FetchHandler } from "./time-limit.ts";
 
 /** How long requests in progress may take to finish at shutdown. */
@@ -38,14 +38,16 @@ export async function listen(options: {
       // With Bun's default, a second process could share the port unnoticed.
       reusePort: false,
       development: false,
-      async fetch(request, server) {
+      fetch(request, server) {
         const malformed = completeUrl(request);
         if (malformed) return errorReply(malformed, request, headersOf(request));
-        rememberServer(request, server);
-        const reply = await app.fetch(request);
         // To Bun, sending does not count as activity. Streams have heartbeats, and disconnect slow readers themselves.
-        if (reply.headers.get("content-type")?.startsWith("text/event-stream")) server.timeout(request, 0);
-        return reply;
+        const begin = (reply: Response) => {
+          if (reply.headers.get("content-type")?.startsWith("text/event-stream")) server.timeout(request, 0);
+          return reply;
+        };
+        const reply = app.fetch(request);
+        return reply instanceof Promise ? reply.then(begin) : begin(reply);
       },
     });
   } catch (error) {
@@ -58,11 +60,13 @@ export async function listen(options: {
           : messageOf(error);
     throw new OperatorError(`Cannot listen: port ${port} of ${host} ${why}.`, 1, { cause: error });
   }
+  const forget = addServer(server);
   return {
     url: `http://${urlHost(host)}:${server.port}`,
     async stop() {
       await withTimeout(DRAIN_TIMEOUT_MS, server.stop(), "requests did not finish").catch(() => undefined);
       await server.stop(true);
+      forget();
     },
   };
 }

@@ -1,4 +1,5 @@
 import { Elysia, NotFoundError } from "elysia";
+import { pathOf } from "../shared/request-url.ts";
 
 type Routes = readonly { method: string; path: string }[];
 
@@ -20,7 +21,7 @@ export function createMethods(app: { routes: Routes }) {
     /** Refuses what would reach another route than that of its path; the error handler makes it a 405. */
     ownMethodsOnly: () =>
       new Elysia({ name: "methods" }).onRequest(({ request }) => {
-        const methods = literalMethods(new URL(request.url).pathname);
+        const methods = literalMethods(pathOf(request.url));
         if (methods && !methods.includes(request.method)) throw new NotFoundError();
       }),
   };

@@ -2,26 +2,23 @@ import { Elysia } from "elysia";
 import type { Metrics } from "../observability/metrics.ts";
 import { AppError } from "../shared/errors.ts";
 import type { Secret } from "../shared/secret.ts";
+import type { FetchHandler } from "./time-limit.ts";
 
 /** Scrapes are not part of the service's load. */
 const NOT_MEASURED = new Set(["/metrics"]);
 
-/** Measures every request by its route's pattern, and serves the metrics at /metrics, which is not part of the API. */
+/** The patterns of requests' routes; none for unknown addresses. */
+const routes = new WeakMap<Request, string>();
+
+/** Serves the metrics at /metrics, which is not part of the API, and remembers each request's route for `withMetrics`. */
 export function metricsRoutes(options: { metrics: Metrics; token: Secret | undefined }) {
   const { metrics, token } = options;
-  const started = new WeakMap<Request, number>();
+  const remember = ({ request, route }: { request: Request; route: string }) => {
+    if (route) routes.set(request, route);
+  };
   return new Elysia({ name: "metrics" })
-    .onRequest(({ request }) => void started.set(request, performance.now()))
-    .onAfterResponse({ as: "global" }, ({ request, route, set, response }) => {
-      const start = started.get(request);
-      if (start === undefined || NOT_MEASURED.has(route)) return;
-      const status = response instanceof Response ? response.status : Number(set.status ?? 200);
-      // One label for all unknown addresses, or anybody could create labels without limit.
-      metrics.request(
-        { method: request.method, route: route || "none", status },
-        (performance.now() - start) / 1000,
-      );
-    })
+    .onTransform({ as: "global" }, remember)
+    .onError({ as: "global" }, remember)
     .get(
       "/metrics",
       ({ request }) => {
@@ -30,6 +27,25 @@ export function metricsRoutes(options: { metrics: Metrics; token: Secret | undef
       },
       { detail: { hide: true } },
     );
+}
+
+/** Measures every request by its route's pattern. Not in the app: its hook after a reply takes a turn of the event loop. */
+export function withMetrics(app: FetchHandler, metrics: Pick<Metrics, "request">): FetchHandler {
+  return {
+    fetch(request) {
+      const start = performance.now();
+      const measured = (reply: Response) => {
+        // One label for all unknown addresses, or anybody could create labels without limit.
+        const route = routes.get(request) ?? "none";
+        const { method } = request;
+        if (!NOT_MEASURED.has(route))
+          metrics.request({ method, route, status: reply.status }, (performance.now() - start) / 1000);
+        return reply;
+      };
+      const reply = app.fetch(request);
+      return reply instanceof Promise ? reply.then(measured) : measured(reply);
+    },
+  };
 }
 
 /** The same metrics for processes without an API, on a port of their own; with /health for their orchestrator. */

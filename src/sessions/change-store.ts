@@ -1,5 +1,5 @@
 import { and, eq, isNotNull, sql } from "drizzle-orm";
-import { requireMatch } from "../api/etag.ts";
+import { requireMatch, versionTag } from "../api/etag.ts";
 import { recordAudit } from "../db/audit-log.ts";
 import { isUniqueViolation, type Orm, rowsOf, type Transaction } from "../db/client.ts";
 import { prompt, session } from "../db/tables.ts";
@@ -11,7 +11,7 @@ import { type UiStatus, uiStatusOf } from "../lifecycle/ui-status.ts";
 import { checkSessionBranch } from "../sandboxes/git/repo-url.ts";
 import { AppError, notFound } from "../shared/errors.ts";
 import { toSandboxDto } from "./dto.ts";
-import { requireParent, type SessionRow, sessionColumns, sessionTag } from "./store.ts";
+import { requireParent, type SessionRow, sessionColumns } from "./store.ts";
 
 /** What a client sends, changed or not. Undefined, and null except for the parent: unchanged. */
 export interface SessionChange {
@@ -41,7 +41,7 @@ export async function updateSession(
         .where(and(eq(session.id, id), ownedSession(userId)))
         .for("no key update");
       if (!row) throw notFound("session", id);
-      requireMatch(ifMatch, sessionTag(row.id, row.version));
+      requireMatch(ifMatch, versionTag(row.id, row.version));
       requireSameSandbox(row, change.sbxConfig);
       const set = {
         ...(await changedTarget(tx, row, change, branchPrefix)),

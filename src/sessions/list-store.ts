@@ -1,12 +1,14 @@
 import { type SQL, sql } from "drizzle-orm";
 import { LRUCache } from "lru-cache";
 import { names, weakEtag } from "../api/etag.ts";
-import { decodeCursor, encodeCursor } from "../api/paging.ts";
+import { listText } from "../api/json-text.ts";
+import { decodeCursor, pageOf } from "../api/paging.ts";
 import type { Orm } from "../db/client.ts";
 import { builtOnce, jsonLines } from "../db/json-rows.ts";
 import { session } from "../db/tables.ts";
+import { ownedSession } from "../lifecycle/ownership.ts";
 import { type UiStatus, uiStatusSql } from "../lifecycle/ui-status.ts";
-import { sessionJson } from "./json.ts";
+import { sessionJson } from "./store.ts";
 
 /** The filters of a list. Without any: all of the user's sessions, newest first. */
 export interface SessionQuery {
@@ -57,7 +59,8 @@ export function openSessionLists(orm: Orm) {
     const { state, lines } = await read(orm, userId, query, mayDo ? last.state : "");
     if (mayDo && state === last.state) return last;
     const etag = weakEtag("sessions", userId, query, state);
-    const json = bodyOf(lines === null ? [] : lines.split("\n"), query);
+    const page = pageOf(lines?.split("\n") ?? [], query.limit, cursorOf);
+    const json = listText("sessions", query, page);
     kept.set(key, { state, etag, json: json.length > MAX_KEPT ? undefined : json });
     return { etag, json };
   };
@@ -87,7 +90,7 @@ async function read(orm: Orm, userId: string, query: SessionQuery, before: strin
 const statementOf = builtOnce((orm, shape: string) => {
   const [order, ...given] = shape.split(" ");
   const direction = sql.raw(order === "newest" ? "desc" : "asc");
-  const owned = sql`${session.userId} = ${sql.placeholder("userId")} and ${session.deletedAt} is null`;
+  const owned = ownedSession(sql.placeholder("userId"));
   const conditions: Readonly<Record<string, SQL>> = {
     status: sql` and ${uiStatusSql} = any(string_to_array(${sql.placeholder("status")}, ','))`,
     repo: sql` and ${session.repo} = ${sql.placeholder("repo")}`,
@@ -113,15 +116,7 @@ const statementOf = builtOnce((orm, shape: string) => {
     .prepare("sessions_list");
 });
 
-function bodyOf(lines: string[], { limit }: SessionQuery): string {
-  if (limit === undefined) return `{"sessions":[${lines.join(",")}]}`;
-  const more = lines.length > limit;
-  const page = more ? lines.slice(0, limit) : lines;
-  const next = more ? cursorOf(page.at(-1) ?? "") : null;
-  return `{"sessions":[${page.join(",")}],"next_cursor":${JSON.stringify(next)}}`;
-}
-
 function cursorOf(line: string): string {
   const { createdAt, id } = JSON.parse(line) as { createdAt: string; id: string };
-  return encodeCursor(`${Date.parse(createdAt)}.${id}`);
+  return `${Date.parse(createdAt)}.${id}`;
 }

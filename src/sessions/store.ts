@@ -1,11 +1,12 @@
 import { and, asc, eq, isNull, sql } from "drizzle-orm";
 import { promptText } from "../agents/prompt-text.ts";
+import { versionIn, versionTag } from "../api/etag.ts";
 import type { Orm, Transaction } from "../db/client.ts";
-import { builtOnce, jsonRow } from "../db/json-rows.ts";
+import { builtOnce, isoTime, type JsonFields, jsonRow } from "../db/json-rows.ts";
 import { prompt, session } from "../db/tables.ts";
 import { ownedSession } from "../lifecycle/ownership.ts";
+import { uiStatusSql } from "../lifecycle/ui-status.ts";
 import { notFound } from "../shared/errors.ts";
-import { sessionJson } from "./json.ts";
 import { titleOf } from "./naming.ts";
 
 /** The columns that a SessionDto is made of, its user's and its conversation's id. */
@@ -33,16 +34,36 @@ export const sessionColumns = {
   updatedAt: session.updatedAt,
 };
 
+const waiting = (field: "for" | "reason" | "until") => sql`${session.waiting} -> ${sql.raw(`'${field}'`)}`;
+
+/** A session as clients see it, without its conversation: SessionDto, made by PostgreSQL. A test compares it with `toDto`. */
+export const sessionJson = {
+  id: session.id,
+  // Identifies the sandbox without its secrets.
+  sbxConfig: sql`case when jsonb_typeof(${session.sbxConfig}) = 'object' then jsonb_build_object('provider', ${session.sbxConfig} -> 'provider', 'id', ${session.sbxConfig} -> 'id') end`,
+  parent: session.parent,
+  branch: session.branch,
+  repo: session.repo,
+  targetBranch: session.targetBranch,
+  title: session.title,
+  uiStatus: uiStatusSql,
+  inboxStatus: session.inboxStatus,
+  sessionStatus: session.sessionStatus,
+  waitingFor: waiting("for"),
+  waitingReason: waiting("reason"),
+  nextAttemptAt: waiting("until"),
+  commentsVersion: session.commentsVersion,
+  promptsVersion: session.promptsVersion,
+  unread: session.unread,
+  createdAt: isoTime(session.createdAt),
+  updatedAt: isoTime(session.updatedAt),
+  deletedAt: isoTime(session.deletedAt),
+  cancellationStatus: session.cancellationStatus,
+  cancelledAt: isoTime(session.cancelledAt),
+  cancelledBy: session.cancelledBy,
+} satisfies JsonFields;
+
 export type SessionRow = Pick<typeof session.$inferSelect, keyof typeof sessionColumns>;
-
-/** The ETag of a session. */
-export const sessionTag = (id: string, version: number) => `W/"${id.toLowerCase()}.${version}"`;
-
-/** The version of which If-None-Match has the ETag; 0 without one. */
-function versionIn(header: string | null, id: string): number {
-  const [, known, version] = /"([0-9a-f-]{36})\.(\d{1,15})"/.exec(header ?? "") ?? [];
-  return known === id.toLowerCase() ? Number(version) : 0;
-}
 
 const reading = builtOnce((orm) =>
   orm
@@ -54,13 +75,7 @@ const reading = builtOnce((orm) =>
       >`case when ${session.version} <> ${sql.placeholder("known")} then ${jsonRow({ ...sessionJson, messages: session.messages })} end`,
     })
     .from(session)
-    .where(
-      and(
-        eq(session.id, sql.placeholder("id")),
-        eq(session.userId, sql.placeholder("userId")),
-        isNull(session.deletedAt),
-      ),
-    )
+    .where(and(eq(session.id, sql.placeholder("id")), ownedSession(sql.placeholder("userId"))))
     .prepare("session_read"),
 );
 
@@ -76,7 +91,7 @@ export async function readSession(
   const { userId, id, ifNoneMatch } = wanted;
   const [row] = await reading(orm).execute({ id, userId, known: versionIn(ifNoneMatch, id) });
   if (!row) throw notFound("session", id);
-  return { etag: sessionTag(id, row.version), json: row.json };
+  return { etag: versionTag(id, row.version), json: row.json };
 }
 
 /** @throws AppError `parent_session_not_found` for a parent that is not the user's. */

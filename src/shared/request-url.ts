@@ -1,7 +1,27 @@
+import { setBounded } from "./bounded-map.ts";
 import { AppError } from "./errors.ts";
 
 /** What a host and port may consist of, less the comma, which is between the values of two Host headers. */
 const HOST = /^[\w\-.~!$&'()*+;=%:[\]]*$/;
+
+/** Hosts that were found to be valid: most requests name one of a few. */
+const known = new Map<string, true>();
+const MAX_KNOWN = 100;
+
+function isHost(host: string): boolean {
+  if (known.has(host)) return true;
+  const valid = host !== "" && HOST.test(host) && URL.canParse(`http://${host}/`);
+  if (valid) setBounded(known, host, true, MAX_KNOWN);
+  return valid;
+}
+
+/** The path of an absolute http URL: what `new URL(url).pathname` is for those that Bun gives to a server. */
+export function pathOf(url: string): string {
+  const begin = url.indexOf("/", "http://".length);
+  if (begin < 0) return "/";
+  const query = url.indexOf("?", begin);
+  return query < 0 ? url.slice(begin) : url.slice(begin, query);
+}
 
 /**
  * Makes the URL of a request that Bun received absolute, because Bun 1.4 gives the path alone where Host is missing or is
@@ -12,6 +32,7 @@ const HOST = /^[\w\-.~!$&'()*+;=%:[\]]*$/;
 export function completeUrl(request: Request): AppError | undefined {
   const host = request.headers.get("host") ?? "";
   const { url: received } = request;
+  if (isHost(host) && received.startsWith(`http://${host}/`)) return undefined;
   const url = received.startsWith("/") ? `http://${host || "localhost"}${received}` : received;
   if (!HOST.test(host) || (url.startsWith("http://") && !URL.canParse(url)))
     return new AppError(

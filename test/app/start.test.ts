@@ -57,6 +57,8 @@ describeWith("postgres", "SIGTERM while start-up waits for PostgreSQL", () => {
   test("for the migration lock: the process exits, and no longer waits for the lock", async () => {
     await using deployment = await createDeployment("postgres");
     await using sql = new SQL({ url: String(deployment.env["DATABASE_URL"]), max: 1 });
+    // Only a process with something to migrate takes the lock.
+    await sql`drop schema drizzle cascade`;
     await sql`select pg_advisory_lock(${MIGRATION_LOCK}::bigint)`;
     const waiting = async () =>
       (

@@ -19,7 +19,7 @@ export interface Bench {
   readonly rounds: number;
   /** Seconds a sample of a rate takes. */
   readonly seconds: number;
-  /** Another implementation of the contract to measure instead of ours, by scenarios that are HTTP alone. */
+  /** Another implementation of the contract to measure in the same rounds, by scenarios that are HTTP alone. */
   readonly target: { url: string; token: string | undefined } | undefined;
   /** The compiled executable. */
   readonly binary: string;

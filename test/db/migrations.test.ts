@@ -2,8 +2,9 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { LATEST_SCHEMA_VERSION } from "bullmq";
 import { sql } from "drizzle-orm";
-import { rowsOf } from "../../src/db/client.ts";
+import { type Database, rowsOf } from "../../src/db/client.ts";
 import { openEmbedded } from "../../src/db/embedded.ts";
 import { migrate, pendingMigrations } from "../../src/db/migrate.ts";
 import { migrations } from "../../src/db/migrations.ts";
@@ -30,6 +31,24 @@ test(
       expect(await pendingMigrations(database.orm)).toEqual(migrations.map(({ tag }) => tag));
       expect(await migrate({ database, queue: true })).toEqual(migrations.map(({ tag }) => tag));
       expect(await pendingMigrations(database.orm)).toEqual([]);
+      // Whoever starts next finds that by one statement, and takes no lock.
+      let statements = 0;
+      const execute = database.orm.execute.bind(database.orm);
+      const counted: Pick<Database["orm"], "execute"> = {
+        execute: (statement) => {
+          statements += 1;
+          return execute(statement);
+        },
+      };
+      const refused = () => Promise.reject(new Error("there is something to do"));
+      const again = { ...database, orm: counted as Database["orm"], withAdvisoryLock: refused };
+      expect(await migrate({ database: again, queue: true })).toEqual([]);
+      expect(statements).toBe(1);
+      await database.orm.execute(sql`delete from bullmq.migration where version = ${LATEST_SCHEMA_VERSION}`);
+      await expect(migrate({ database: again, queue: true })).rejects.toThrow("there is something to do");
+      await database.orm.execute(
+        sql`insert into bullmq.migration (version, name, min_client_version) values (${LATEST_SCHEMA_VERSION}, 'x', 1)`,
+      );
 
       const second = Bun.spawnSync({
         cmd: [process.execPath, resolve(import.meta.dir, "../../src/main.ts"), "migrate"],

@@ -93,7 +93,7 @@ function newApp({ env = {}, ...options }: Partial<AppOptions> & { env?: Record<s
     verifier: nameIsToken,
     setup: { agent: { name: "claude", reason: null }, embedded: false },
     here: noMachine,
-    health: () => ({
+    health: async () => ({
       version: "0",
       agent: "",
       isolation: { isolated: true, detail: "" },

@@ -49,7 +49,7 @@ export async function realApp() {
       verifier: createVerifier({ config: config.auth, dataDir }),
       setup: { agent: { name: "demo", reason: "AGENT=demo" }, embedded: true },
       here: noMachine,
-      health: () => ({
+      health: async () => ({
         version: "1.2.3",
         agent: "demo",
         isolation: { isolated: true, detail: "" },

@@ -1,11 +1,12 @@
 import type { Database } from "../../src/db/client.ts";
 import { prompt, session } from "../../src/db/tables.ts";
 import { openReviews } from "../../src/review/reviews.ts";
+import type { SandboxProvider } from "../../src/sandboxes/sandbox.ts";
 import { makeApp } from "../harness/app.ts";
 import type { TestRepository } from "../harness/repository.ts";
 import { SLOW_TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 
-type Repositories = Parameters<typeof openReviews>[0]["sandboxes"];
+type Repositories = Pick<SandboxProvider, "repositoryFor">;
 
 /** The API, with repositories of this machine. */
 export function reviewApp(database: Database, sandboxes: { provider: Repositories }) {

@@ -1,13 +1,17 @@
 import { describe, expect, test } from "bun:test";
-import { clientAddress, rememberServer } from "../../src/server/client-address.ts";
+import { addServer, clientAddress } from "../../src/server/client-address.ts";
 
 describe("the client address", () => {
   const addressOf = (seen: string, forwarded: string | undefined, hops: number) => {
     const request = new Request("http://localhost/", {
       headers: forwarded === undefined ? {} : { "x-forwarded-for": forwarded },
     });
-    rememberServer(request, { requestIP: () => ({ address: seen }) } as never);
-    return clientAddress(request, hops);
+    const remove = addServer({ requestIP: () => ({ address: seen }) } as never);
+    try {
+      return clientAddress(request, hops);
+    } finally {
+      remove();
+    }
   };
   test.each([
     ["10.0.0.1", undefined, 0, "10.0.0.1"],
