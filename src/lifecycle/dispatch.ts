@@ -6,6 +6,7 @@ import { outbox } from "../db/service-tables.ts";
 import { prompt } from "../db/tables.ts";
 import { CHANNELS, QUEUES } from "../queue/names.ts";
 import { enqueue, notifyOutbox } from "../queue/outbox.ts";
+import { repairTurns } from "./repair-turns.ts";
 
 /**
  * Only the oldest unfinished prompt of a session may run, and only while no later one runs: a revived prompt returns to
@@ -121,9 +122,9 @@ const hasNoJob = sql`not exists (select 1 from outbox o where o.key = p.id::text
  * @param graceMs how long a waiting prompt's job may take before it counts as lost. @returns how many.
  */
 export async function redispatchLost(orm: Orm, graceMs: number): Promise<number> {
-  return orm.transaction(async (tx) => {
+  const dispatched = await orm.transaction(async (tx) => {
     const before = sql`now() - ${graceMs}::int * interval '1 millisecond'`;
-    const lost = await rowsOf<{ id: string }>(
+    const lost = await rowsOf<{ id: string; user_id: string }>(
       tx,
       sql`update prompt set dispatched_at = now() where id = any(array(
         select id from (
@@ -138,9 +139,9 @@ export async function redispatchLost(orm: Orm, graceMs: number): Promise<number>
           where p.status = 'Running' and p.lease_expires_at < now()
             and p.dispatched_at < now() - interval '5 seconds' and ${hasNoJob}
           order by p.dispatched_at limit 100 for update of p skip locked) abandoned))
-      returning id`,
+      returning id, user_id`,
     );
-    if (lost.length === 0) return 0;
+    if (lost.length === 0) return lost;
     // The row has the prompt's own id: a prompt that waits in a long queue gets one more job, not one per tick.
     await tx
       .insert(outbox)
@@ -150,8 +151,11 @@ export async function redispatchLost(orm: Orm, graceMs: number): Promise<number>
         set: { publishedAt: null, attempts: 0, nextAttemptAt: sql`now()`, updatedAt: sql`now()` },
       });
     await notifyOutbox(tx);
-    return lost.length;
+    return lost;
   });
+  // Their jobs would be in vain if claims passed their users by.
+  if (dispatched.length > 0) await repairTurns(orm, [...new Set(dispatched.map((one) => one.user_id))]);
+  return dispatched.length;
 }
 
 /** Expires all leases, at the start of the only process on an embedded database: their runners are dead. */

@@ -4,8 +4,9 @@ import { storedNow } from "../db/columns.ts";
 import { runsPromptsWhere } from "../db/heartbeats.ts";
 import { isNextInSession, mayRunOn, offerAgain, offerToOthers } from "../lifecycle/dispatch.ts";
 import { DETACHED } from "../lifecycle/end-run.ts";
+import { runningOf } from "../lifecycle/repair-turns.ts";
 import { type ClaimedRun, startRun } from "../lifecycle/start-run.ts";
-import { clearReady, hasRoom, makeDueReady, runningOf, someAreDue } from "./turns-store.ts";
+import { clearReady, hasRoom, makeDueReady, someAreDue } from "./turns-store.ts";
 
 /** Serializes claims in the whole cluster, so that limits and fairness hold. An arbitrary number: "claim" in ASCII. */
 const CLAIM_LOCK = 0x636c61696d;

@@ -7,10 +7,6 @@ import { isNextInSession } from "../lifecycle/dispatch.ts";
 /** How many users a claim clears: several times the one that it can have left without a prompt that may start. */
 const BATCH = 8;
 
-/** How many prompts of a user run. What waits with its sandbox takes nobody's slot. */
-export const runningOf = (user: SQL): SQL => sql`(
-  select count(*) from prompt r where r.user_id = ${user} and r.status = 'Running' and r.waiting_for is null)`;
-
 /** Whether the whole cluster may run one more. */
 export const hasRoom = (maxRunning: number): SQL => sql`
   (select count(*) from prompt where status = 'Running' and waiting_for is null) < ${maxRunning}::int`;

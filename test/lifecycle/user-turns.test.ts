@@ -3,6 +3,7 @@ import { and, eq, inArray, sql } from "drizzle-orm";
 import { type Orm, rowsOf } from "../../src/db/client.ts";
 import { prompt, session } from "../../src/db/tables.ts";
 import { requestCancel } from "../../src/lifecycle/cancel.ts";
+import { redispatchLost } from "../../src/lifecycle/dispatch.ts";
 import { LeaseLost } from "../../src/lifecycle/fence.ts";
 import { lockUnfinished } from "../../src/lifecycle/locks.ts";
 import { dequeuePrompt } from "../../src/lifecycle/queue-prompt.ts";
@@ -155,6 +156,37 @@ describeEachDatabase("the rows of users", (database) => {
     },
     SLOW_TEST_TIMEOUT_MS,
   );
+
+  test("a row that is wrong keeps no prompt from starting for ever", async () => {
+    const { orm } = database();
+    await orm.delete(session);
+    for (const damage of [
+      sql`delete from user_turn where user_id = 'erin'`,
+      sql`update user_turn set ready = false where user_id = 'erin'`,
+      sql`update user_turn set ready = false, running = 9 where user_id = 'erin'`,
+    ]) {
+      const sessionId = await submit("erin");
+      await orm.execute(damage);
+      const claim = () => claimNext(orm, { ...CLAIMANT, owner: "me" });
+      expect(await claim()).toBeUndefined();
+      await orm.update(prompt).set({ dispatchedAt: sql`now() - interval '1 minute'` });
+      expect(await redispatchLost(orm, 30_000)).toBe(1);
+      expect(await wrong(orm)).toEqual([]);
+      expect(await claim()).toMatchObject({ sessionId });
+      await orm.delete(session);
+    }
+    const [, second] = [await submit("erin"), await submit("erin")];
+    await claimNext(orm, { ...CLAIMANT, owner: "me" });
+    await orm.execute(sql`update user_turn set running = running + 5`);
+    await orm
+      .update(prompt)
+      .set({ dispatchedAt: sql`now() - interval '1 minute'` })
+      .where(eq(prompt.sessionId, second));
+    await redispatchLost(orm, 30_000);
+    expect(await wrong(orm)).toEqual([]);
+    await orm.delete(session);
+    expect(await wrong(orm)).toEqual([]);
+  });
 
   test("measured as it should be: a row that is wrong is seen", async () => {
     await submit("dave");
