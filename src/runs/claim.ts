@@ -13,7 +13,7 @@ const CLAIM_LOCK = 0x636c61696d;
 /** After a lease has expired, machines other than the agent's own wait this much longer, milliseconds. */
 const ELSEWHERE_GRACE_MS = 3_000;
 const DELIVERING_GRACE_MS = 60_000;
-/** So many users without a prompt that may start are passed by, some microseconds each, before their rows are cleared. */
+/** So many users without a prompt that may start are passed by, for some microseconds each, before their rows are cleared. */
 const MAX_PASSED = 16;
 
 export interface Claimant {
@@ -81,17 +81,14 @@ const waiting = (claimant: Claimant & InProcess) => {
       and s.deleted_at is null and ${isNextInSession} and ${mayRunOn(host)}
     order by p.priority desc, p.created_at, p.seq limit 1)`;
   return sql`
-  select next.id, turn.place, ${lastSlot}::boolean and turn.count > 0
+  select next.id, turn.user_id <> all (array(select user_id from user_turn where ready
+      order by running, started_at nulls first, user_id limit ${MAX_PASSED}::int)) as far, ${lastSlot}::boolean and turn.count > 0
     and (select min(user_id) from prompt) <> (select max(user_id) from prompt) as reserved,
     case when next.warm_host <> ${host} and ${affinityMs}::int > 0 and ${warmHostRuns()}
       then least(${affinityMs}::int, ceil(${affinityMs}::int - extract(epoch from now() - next.since) * 1000))::int
       else 0 end as "heldMs"
   from (
-    select user_id, running as count, started_at, row_number() over turns as place
-    from user_turn where ready and ${hasRoom(claimant.maxRunning)}
-    -- By rows: else all who have started equally often and equally long ago are read for the first of them.
-    window turns as (order by running, started_at nulls first, user_id rows unbounded preceding)
-  ) turn
+    select user_id, running as count, started_at from user_turn where ready and ${hasRoom(claimant.maxRunning)}) turn
   cross join lateral (
     select * from (
       ${first(sql`p.not_before is null`)} union all ${first(sql`p.not_before <= ${storedNow}`)}) p
@@ -118,12 +115,12 @@ export async function claimNext(
   orm: Queryable,
   claimant: Claimant & InProcess,
 ): Promise<ClaimedRun | "reserved" | Held | undefined> {
-  let { claimed, passed, due } = await claimOnce(orm, claimant);
+  let { claimed, far, due } = await claimOnce(orm, claimant);
   if (due) {
     await makeDueReady(orm);
-    ({ claimed, passed } = await claimOnce(orm, claimant));
+    ({ claimed, far } = await claimOnce(orm, claimant));
   }
-  if (passed > MAX_PASSED) await clearReady(orm, claimant);
+  if (far) await clearReady(orm, claimant);
   // If a limit held it back, the offer would be in vain, and the other machine's claim would offer in its turn, without end.
   if (claimed === undefined) await offerToOthers(orm, claimant.host, isWithinLimits(claimant));
   return claimed;
@@ -131,8 +128,8 @@ export async function claimNext(
 
 interface Attempt {
   claimed: ClaimedRun | "reserved" | Held | undefined;
-  /** How many users were passed by because none of their prompts may start. Infinite: all. */
-  passed: number;
+  /** Many users were passed by because none of their prompts may start, or all. */
+  far: boolean;
   /** Nothing was claimed, because users whose time has come have to be made ready first. */
   due?: boolean;
 }
@@ -141,17 +138,17 @@ const claimOnce = (orm: Queryable, claimant: Claimant & InProcess): Promise<Atte
   orm.transaction(async (tx): Promise<Attempt> => {
     await tx.execute(sql`select pg_advisory_xact_lock(${CLAIM_LOCK}::bigint)`);
     const [old] = await rowsOf<{ id: string | null; due: boolean }>(tx, abandoned(claimant.host));
-    if (old?.id) return { claimed: await startRun(tx, old.id, claimant), passed: 0 };
-    if (old?.due) return { claimed: undefined, passed: 0, due: true };
-    const [found] = await rowsOf<{ id: string; place: string; reserved: boolean; heldMs: number }>(
+    if (old?.id) return { claimed: await startRun(tx, old.id, claimant), far: false };
+    if (old?.due) return { claimed: undefined, far: false, due: true };
+    const [found] = await rowsOf<{ id: string; far: boolean; reserved: boolean; heldMs: number }>(
       tx,
       waiting(claimant),
     );
-    if (!found) return { claimed: undefined, passed: Number.POSITIVE_INFINITY };
-    const passed = Number(found.place) - 1;
+    if (!found) return { claimed: undefined, far: true };
+    const { far } = found;
     if (found.heldMs > 0) {
       await offerAgain(tx, found.id);
-      return { claimed: { heldMs: found.heldMs }, passed };
+      return { claimed: { heldMs: found.heldMs }, far };
     }
-    return { claimed: found.reserved ? "reserved" : await startRun(tx, found.id, claimant), passed };
+    return { claimed: found.reserved ? "reserved" : await startRun(tx, found.id, claimant), far };
   });

@@ -13,8 +13,9 @@ export const hasRoom = (maxRunning: number): SQL => sql`
 
 const isDue = sql`not ${userTurn.ready} and ${userTurn.dueAt} is not null and ${userTurn.dueAt} <= ${storedNow}`;
 
-/** Whether there are users to be made ready. */
-export const someAreDue: SQL = sql`exists (select 1 from ${userTurn} where ${isDue})`;
+/** Whether there are users to be made ready. By the least time, which is the end of an index: nothing else is read. */
+export const someAreDue: SQL = sql`coalesce((select min(due_at) from user_turn
+  where not ready and due_at is not null) <= ${storedNow}, false)`;
 
 /**
  * Makes users ready whose prompts waited for a time that has come. In a transaction of its own, as `clearReady`: a claim
