@@ -1,5 +1,5 @@
 import { and, eq, sql } from "drizzle-orm";
-import type { Orm, Transaction } from "../db/client.ts";
+import type { Orm, Queryable, Transaction } from "../db/client.ts";
 import { deleteBatch } from "../db/purge.ts";
 import { idempotencyKey } from "../db/service-tables.ts";
 import { AppError } from "../shared/errors.ts";
@@ -19,7 +19,25 @@ export async function createOnce<Result extends object>(
   create: (tx: Transaction) => Promise<Result>,
 ): Promise<Result> {
   const request = idempotentRequestOf(context);
-  if (!request) return orm.transaction(create);
+  return request ? createWithKey(orm, context, request, create) : orm.transaction(create);
+}
+
+/** The same for what `create` writes by one statement, which needs no transaction around it where there is no key. */
+export async function createAtOnce<Result extends object>(
+  orm: Orm,
+  context: CreateContext,
+  create: (orm: Queryable) => Promise<Result>,
+): Promise<Result> {
+  const request = idempotentRequestOf(context);
+  return request ? createWithKey(orm, context, request, create) : create(orm);
+}
+
+async function createWithKey<Result extends object>(
+  orm: Orm,
+  context: CreateContext,
+  request: IdempotentRequest,
+  create: (tx: Transaction) => Promise<Result>,
+): Promise<Result> {
   const { result, replayed } = await orm.transaction((tx) => claimOrReplay(tx, request, create));
   if (replayed) context.set.headers["idempotency-replayed"] = "true";
   return result;

@@ -10,6 +10,8 @@ import type { ReleaseStack } from "./release-stack.ts";
 
 /** How long a task may take to stop, beyond the time that its runs are given, milliseconds. */
 const HANDOVER_MS = 15_000;
+/** A task counts as silent only after several missed heartbeats. Embedded, no other process waits for them. */
+const HEARTBEAT_MS = { postgres: 5_000, embedded: 10_000 };
 
 /**
  * Starts the tasks in their order, and the heartbeat that shows them to the others.
@@ -46,7 +48,10 @@ export async function startTasks(
     const task = await TASKS[name](context);
     stack.add(`task ${name}`, () => task.stop(), config.shutdownTimeoutMs + HANDOVER_MS);
   }
-  const heartbeat = startHeartbeat({ orm: database.orm, process, host: sandboxes.host, tasks, logger });
+  const heartbeat = startHeartbeat({
+    ...{ orm: database.orm, process, host: sandboxes.host, tasks, logger },
+    intervalMs: HEARTBEAT_MS[database.kind],
+  });
   stack.add("heartbeat", () => heartbeat.stop());
 }
 

@@ -34,7 +34,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       detail: { version, server, tasks, settings: settingsOf(config) },
     });
     const { dataDir } = config;
-    const sealer = startAuditSealer({ orm: database.orm, dataDir, logger: options.logger });
+    const sealer = startAuditSealer({ database, dataDir, logger: options.logger });
     stack.add("audit sealer", () => sealer.stop());
     if (hub) status.url = await startServer(options, { ...parts, hub }, stack);
     // Before the tasks, whose modules take as long to load as it takes until the server listens.

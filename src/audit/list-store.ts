@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, gt, gte, lt, type SQL } from "drizzle-orm";
+import { and, asc, desc, eq, gt, lt, type SQL, sql } from "drizzle-orm";
 import { decodeSeq, type Page, pageOf } from "../api/paging.ts";
 import type { Orm } from "../db/client.ts";
 import { auditEvent } from "../db/safety-tables.ts";
@@ -17,10 +17,29 @@ export interface AuditQuery {
 /** Entries of one page of an export. */
 const EXPORT_PAGE = 500;
 
+/**
+ * How far the log may be from the order of its times: an entry is sealed once its transaction has ended, and none takes so
+ * long.
+ */
+const DISORDER = sql.raw("interval '1 hour'");
+const time = (text: string) => sql`${new Date(text).toISOString()}::timestamptz`;
+
+/**
+ * Times also bound the numbers: a reading of long ago would otherwise begin with all entries since. Within them pages are
+ * walked by number, whatever the planner knows of times: `coalesce` hides those from it. By an index of times, which has no
+ * order of numbers, each page would read all that follow.
+ */
+const since = (from: string) =>
+  sql`coalesce(${auditEvent.at} >= ${time(from)}, false) and ${auditEvent.seq} > coalesce((select e.seq from audit_event e
+    where e.at < ${time(from)} - ${DISORDER} order by e.at desc limit 1), 0)`;
+const until = (to: string) =>
+  sql`coalesce(${auditEvent.at} < ${time(to)}, false) and ${auditEvent.seq} < coalesce((select e.seq from audit_event e
+    where e.at > ${time(to)} + ${DISORDER} order by e.at limit 1), 9223372036854775807)`;
+
 const matching = ({ from, to, actor, action }: AuditQuery): SQL | undefined =>
   and(
-    from === undefined ? undefined : gte(auditEvent.at, new Date(from)),
-    to === undefined ? undefined : lt(auditEvent.at, new Date(to)),
+    from === undefined ? undefined : since(from),
+    to === undefined ? undefined : until(to),
     actor === undefined ? undefined : eq(auditEvent.actor, actor),
     action === undefined ? undefined : eq(auditEvent.action, action),
   );

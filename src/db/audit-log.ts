@@ -37,8 +37,12 @@ const MAX_TEXT = 1_000;
  * took place. Every process that serves or has tasks seals them about a second later, so that they are readable.
  */
 export async function recordAudit(orm: Queryable, ...entries: readonly AuditEntry[]): Promise<void> {
-  if (entries.length === 0) return;
-  await orm.insert(auditPending).values(
+  if (entries.length > 0) await auditInsert(orm, ...entries);
+}
+
+/** The insert alone, of one entry or more. */
+export const auditInsert = (orm: Queryable, ...entries: readonly AuditEntry[]) =>
+  orm.insert(auditPending).values(
     entries.map(({ actor, action, target, detail }) => ({
       actor: storable(actor),
       action,
@@ -46,7 +50,6 @@ export async function recordAudit(orm: Queryable, ...entries: readonly AuditEntr
       detail: detail === undefined ? {} : JSON.parse(JSON.stringify(detail, storableValue)),
     })),
   );
-}
 
 /** Text that PostgreSQL accepts, of a bounded size: hosts and branches are chosen by others. */
 const storable = (text: string): string => text.slice(0, MAX_TEXT).toWellFormed().replaceAll("\0", "\ufffd");

@@ -37,6 +37,8 @@ export interface Database {
    * closes, dies or loses its connection; therefore ask each time. Embedded: always true.
    */
   leads(lock: bigint): Promise<boolean>;
+  /** Embedded only: grows with each commit of a change; while it stays, the database has nothing new. */
+  commits?(): number;
   /**
    * Embedded only: copies a consistent snapshot of the database's files into a new folder, while other queries wait. A
    * database that is started on the copy has exactly what was committed.

@@ -51,6 +51,8 @@ export function openDurableFiles(
   durable(): Promise<void>;
   /** Before PostgreSQL is called: after a failure it is in no state to go on. @throws if the disk has refused something. */
   usable(): void;
+  /** How many syncs of the log were asked for: each commit of a change asks for one. */
+  asked(): number;
 } {
   const files = new NodeFS(folder);
   /** How many syncs of the log were asked for, and how many of them are done. */
@@ -156,6 +158,7 @@ export function openDurableFiles(
   return {
     files,
     usable,
+    asked: () => asked,
     async durable() {
       const wanted = asked;
       // Also of what `flushNow` has done by now, a sync in flight may be the one that gets the error.

@@ -83,8 +83,9 @@ export const pullRequest = pgTable(
     createdAt: at("created_at").notNull(),
   },
   (t) => [
-    // Also for all of one repository, whose URL theirs begin with.
     index("pull_request_url").on(t.url.op("text_pattern_ops")),
+    // All of one repository, whose URL theirs begin with.
+    index("pull_request_open_url").on(t.url.op("text_pattern_ops")).where(sql`${t.state} = 'open'`),
     index("pull_request_look").on(t.lookAt).where(sql`${t.lookAt} is not null`),
   ],
 );

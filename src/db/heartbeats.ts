@@ -2,7 +2,7 @@ import { eq, lt, type SQL, sql } from "drizzle-orm";
 import { type Orm, rowsOf } from "./client.ts";
 import { taskHeartbeat } from "./service-tables.ts";
 
-/** A task without a heartbeat for this long, in seconds, counts as stopped; tasks send one every 5. */
+/** A task without a heartbeat for this long, in seconds, counts as stopped; tasks send one every 5 or 10. */
 export const SILENT_AFTER_S = 30;
 /** After how many seconds a silent task counts as removed from the deployment. */
 const EXPECTED_FOR_S = 86_400;

@@ -24,7 +24,7 @@ export const agentMemory = pgTable(
   },
   (t) => [
     index("agent_memory_session").on(t.sessionId, t.storedAt),
-    index("agent_memory_stored").on(t.storedAt),
+    index("agent_memory_stored").on(t.storedAt, t.id),
   ],
 );
 

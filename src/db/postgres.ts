@@ -24,6 +24,11 @@ const SILENT_PEER = {
   // Milliseconds, for data that is not acknowledged; as long as the keepalives take.
   tcp_user_timeout: 25_000,
 };
+/**
+ * Our statements read a few rows by indexes. Where the planner expects more, as it does without their values, PostgreSQL
+ * would compile them first: that takes 100 times as long as executing them.
+ */
+const PLANNING = { jit: "off" };
 /** Seconds between attempts to reconnect. The driver's default grows to 20 s, for which every query would wait. */
 const backoff = (tries: number) => Math.min(1, 0.05 * 2 ** tries);
 
@@ -44,7 +49,7 @@ export async function openPostgres(options: {
     // Each connection would begin with a statement of the driver's own, whose failure nobody handles: it ended the process.
     // Only arrays as parameters and results need it.
     fetch_types: false,
-    connection: { application_name: APPLICATION_NAME, ...SILENT_PEER },
+    connection: { application_name: APPLICATION_NAME, ...PLANNING, ...SILENT_PEER },
   };
   const client = postgres(options.url, { ...connection, max: options.poolMax });
   try {
@@ -83,7 +88,7 @@ export async function openPostgres(options: {
         connectionString: options.url,
         // Each worker keeps a connection for LISTEN; a pool that is too small hangs without an error.
         max: 10,
-        options: Object.entries({ search_path: "bullmq", ...SILENT_PEER })
+        options: Object.entries({ search_path: "bullmq", ...PLANNING, ...SILENT_PEER })
           .map(([name, value]) => `-c ${name}=${value}`)
           .join(" "),
         application_name: `${APPLICATION_NAME} queue`,

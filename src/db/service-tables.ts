@@ -38,12 +38,16 @@ export const idempotencyKey = pgTable(
 );
 
 /** Request counts by user and address when there is no Redis, in the schema of rate-limiter-flexible. */
-export const requestLimit = pgTable("request_limit", {
-  key: text("key").primaryKey(),
-  points: integer("points").notNull().default(0),
-  /** Milliseconds since 1970. */
-  expire: bigint("expire", { mode: "number" }),
-});
+export const requestLimit = pgTable(
+  "request_limit",
+  {
+    key: text("key").primaryKey(),
+    points: integer("points").notNull().default(0),
+    /** Milliseconds since 1970. */
+    expire: bigint("expire", { mode: "number" }),
+  },
+  (t) => [index("request_limit_expire").on(t.expire)],
+);
 
 /** The last heartbeat of each task of each process. */
 export const taskHeartbeat = pgTable(

@@ -103,6 +103,7 @@ export const session = pgTable(
     index("session_parent").on(t.parent).where(sql`${t.parent} is not null`),
     index("session_waiting").on(t.id).where(sql`${t.waiting} is not null`),
     index("session_sandbox").on(t.updatedAt).where(sql`${t.sbxConfig} is not null`),
+    index("session_sandbox_id").on(sql`(${t.sbxConfig} ->> 'id')`).where(sql`${t.sbxConfig} is not null`),
   ],
 );
 
@@ -199,6 +200,9 @@ export const prompt = pgTable(
       .where(sql`${t.status} = 'Queued'`),
     // Its size is the limit of the cluster: what counts against the limits is counted in it.
     index("prompt_running").on(t.userId).where(sql`${t.status} = 'Running' and ${t.waitingFor} is null`),
+    index("prompt_cancelling")
+      .on(t.cancelRequestedAt)
+      .where(sql`${t.status} = 'Running' and ${t.cancelRequestedAt} is not null`),
     index("prompt_lease_expires").on(t.leaseExpiresAt).where(sql`${t.status} = 'Running'`),
   ],
 );
@@ -247,9 +251,12 @@ export const deadLetter = pgTable(
   },
   (t) => [
     check("dead_letter_kind", oneOf(t.kind, FAILURE_KINDS)),
-    index("dead_letter_user").on(t.userId, t.status, t.createdAt),
     check("dead_letter_status", oneOf(t.status, DLQ_STATUSES)),
-    index("dead_letter_status_created").on(t.status, t.createdAt),
+    // In the order of lists: of a user, and of all; with a status, and with any.
+    index("dead_letter_user").on(t.userId, t.status, t.createdAt, t.id),
+    index("dead_letter_user_created").on(t.userId, t.createdAt, t.id),
+    index("dead_letter_status_created").on(t.status, t.createdAt, t.id),
+    index("dead_letter_created").on(t.createdAt, t.id),
     index("dead_letter_entity").on(t.entityId),
   ],
 );

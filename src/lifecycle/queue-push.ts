@@ -1,4 +1,4 @@
-import { and, eq } from "drizzle-orm";
+import { and, eq, sql } from "drizzle-orm";
 import type { Transaction } from "../db/client.ts";
 import { prompt, session } from "../db/tables.ts";
 import { countPrompt, userTurn } from "./queue-prompt.ts";
@@ -16,7 +16,7 @@ export async function queuePush(tx: Transaction, run: ClaimedRun): Promise<void>
   const [queued] = await tx
     .select({ id: prompt.id })
     .from(prompt)
-    .where(and(eq(prompt.sessionId, sessionId), eq(prompt.status, "Queued"), eq(prompt.kind, "push")));
+    .where(and(eq(prompt.sessionId, sessionId), sql`${prompt.status} = 'Queued'`, eq(prompt.kind, "push")));
   if (queued) return;
   const id = Bun.randomUUIDv7();
   const counted = await countPrompt(tx, { where: eq(session.id, sessionId), turn: userTurn(PUSH, id) });

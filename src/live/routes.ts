@@ -11,6 +11,7 @@ import { liveModels, sessionEvents, userEvents } from "./model.ts";
 import { sessionFeed } from "./session-feed.ts";
 import { findSession } from "./store.ts";
 import { userFeed } from "./user-feed.ts";
+import { createVersionReader } from "./versions.ts";
 
 /** `x-accel-buffering`: otherwise nginx buffers events. */
 const HEADERS = {
@@ -27,6 +28,7 @@ export function liveRoutes(options: {
   verifier: Pick<TokenVerifier, "isTrusted">;
 }) {
   const { orm, hub, guard, verifier } = options;
+  const versions = createVersionReader(orm);
   const detail = securedOperation("Live");
   const reply = ({ method }: Request, stream: { user: User; sessionId?: string; feed: Feed }) =>
     // To answer HEAD, Elysia reads the whole body of the GET, which for a stream never ends.
@@ -44,7 +46,7 @@ export function liveRoutes(options: {
         const row = await findSession(orm, user.id, params.id);
         if (!row) throw notFound("session", params.id);
         const after = Number(headers["last-event-id"] ?? query.after ?? 0);
-        const feed = sessionFeed({ orm, userId: user.id, sessionId: row.id, after });
+        const feed = sessionFeed({ orm, versions, userId: user.id, sessionId: row.id, after });
         return reply(request, { user, sessionId: row.id, feed });
       },
       {

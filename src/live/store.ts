@@ -1,5 +1,5 @@
-import { and, asc, eq, getTableColumns, gt, or, sql } from "drizzle-orm";
-import type { Orm } from "../db/client.ts";
+import { and, asc, eq, getTableColumns, gt, sql } from "drizzle-orm";
+import { type Orm, rowsOf } from "../db/client.ts";
 import { message, prompt, session } from "../db/tables.ts";
 import { ownedSession } from "../lifecycle/ownership.ts";
 import type { MessageRow } from "../messages/store.ts";
@@ -79,11 +79,9 @@ export async function pageOfSessions(
     .where(
       and(
         ownedSession(userId),
+        // As one comparison, which an index begins with: of its two halves it would look through all earlier pages.
         after &&
-          or(
-            gt(session.createdAt, after.createdAt),
-            and(eq(session.createdAt, after.createdAt), gt(session.id, after.id)),
-          ),
+          sql`(${session.createdAt}, ${session.id}) > (${after.createdAt.toISOString()}::timestamptz, ${after.id}::uuid)`,
       ),
     )
     .orderBy(asc(session.createdAt), asc(session.id))
@@ -111,4 +109,14 @@ export async function versionsOf(orm: Orm, userId: string): Promise<Map<string, 
     .from(session)
     .where(ownedSession(userId));
   return new Map(rows.map(({ id, version }) => [id, version]));
+}
+
+/** The versions of those of these sessions that are not deleted. */
+export async function sessionVersions(orm: Orm, ids: readonly string[]): Promise<Map<string, number>> {
+  const rows = await rowsOf<{ id: string; version: number | string }>(
+    orm,
+    sql`select id, version from session where deleted_at is null
+      and id in (select value::uuid from json_array_elements_text(${JSON.stringify(ids)}::json))`,
+  );
+  return new Map(rows.map(({ id, version }) => [id, Number(version)]));
 }

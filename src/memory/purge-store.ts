@@ -6,19 +6,38 @@ const DAY_S = 86_400;
 /** Pieces that a run has asked for within this time may be about to be named by its memory, seconds. */
 const UNUSED_S = DAY_S;
 
+/** Progress of a walk over old memories. */
+export interface OldMemories {
+  removed: number;
+  /** The last one that was looked at; undefined: there are no more. */
+  after: { at: string; id: string } | undefined;
+}
+
+/** Before all of them. */
+export const FIRST_MEMORY = { at: "-infinity", id: "00000000-0000-0000-0000-000000000000" };
+
 /**
- * Purges a batch of what agents remembered longer than `days` ago, except each session's newest, and the pieces that only
- * these named. @returns how many; fewer than a batch when no more are left.
+ * Looks at a batch of what agents remembered longer than `days` ago, and purges it, except each session's newest, and the
+ * pieces that only these named. Those newest stay for ever, so that each batch goes on where the one before it has ended.
  */
-export function purgeOldMemory(orm: Orm, days: number): Promise<number> {
+export function purgeOldMemory(
+  orm: Orm,
+  { days, after = FIRST_MEMORY }: { days: number; after?: OldMemories["after"] },
+): Promise<OldMemories> {
   return withPurgeLock(orm, async (tx) => {
-    const gone = await rowsOf<{ session_id: string }>(
+    const page = await rowsOf<{ id: string; at: string; session_id: string; gone: boolean }>(
       tx,
-      sql`delete from agent_memory where id in (
-        select m.id from agent_memory m where ${olderThan(sql`m.stored_at`, days * DAY_S)}
-          and exists (select 1 from agent_memory n where n.session_id = m.session_id and n.stored_at > m.stored_at)
-        order by m.stored_at limit ${PURGE_BATCH}) returning session_id`,
+      sql`with page as materialized (
+          select id, session_id, stored_at from agent_memory m
+          where (stored_at, id) > (${after.at}::timestamptz, ${after.id}::uuid) and ${olderThan(sql`m.stored_at`, days * DAY_S)}
+          order by stored_at, id limit ${sql.raw(String(PURGE_BATCH))}),
+        gone as (delete from agent_memory where id in (
+          select page.id from page
+          where exists (select 1 from agent_memory n where n.session_id = page.session_id and n.stored_at > page.stored_at))
+          returning id)
+        select id, session_id, stored_at::text as at, id in (select id from gone) as gone from page order by stored_at, id`,
     );
+    const gone = page.filter((one) => one.gone);
     for (const id of new Set(gone.map(({ session_id }) => session_id)))
       await tx.execute(sql`delete from session_chunk c
         where c.session_id = ${id}::uuid and ${olderThan(sql`c.used_at`, UNUSED_S)}
@@ -26,6 +45,7 @@ export function purgeOldMemory(orm: Orm, days: number): Promise<number> {
           and c.hash not in (
             select jsonb_array_elements_text(file -> 'chunks')
             from agent_memory m, jsonb_array_elements(m.files) file where m.session_id = ${id}::uuid)`);
-    return gone.length;
+    const last = page.length < PURGE_BATCH ? undefined : page.at(-1);
+    return { removed: gone.length, after: last && { at: last.at, id: last.id } };
   });
 }

@@ -91,11 +91,10 @@ export function messageRoutes(options: { orm: Orm; guard: Guard }) {
     .get(
       // Elysia allows one parameter name after /prompts/; server/openapi.ts documents the contract's name.
       "/prompts/:id/messages",
-      async (context) => {
-        const { user, params, query, request, set, status } = context;
+      async ({ user, params, query, request, set, status }) => {
         const wanted = { userId: user.id, promptId: params.id, ...query };
         const { etag, page } = await listMessages(orm, wanted, request.headers.get("if-none-match"));
-        if (isUnchanged(context, etag) || !page) return status(304, undefined);
+        if (isUnchanged({ request, set }, etag) || !page) return status(304, undefined);
         return jsonText(set, listText("messages", query, page));
       },
       {

@@ -6,6 +6,8 @@ import { createRunMetrics, RUN_BUCKETS, type RunMetrics } from "./run-metrics.ts
 
 export type { RunPhase } from "./run-metrics.ts";
 
+const DAY_MS = 86_400_000;
+
 /** All metrics of one process. Labels have few values: never an id, a user or a repository. */
 export interface Metrics extends RunMetrics {
   readonly contentType: string;
@@ -34,7 +36,8 @@ export function createMetrics(options: {
   const { registry, counter, gauge, histogram } = own;
   const deployment = createDeploymentGauges(options.deployment, options.deploymentMaxAgeMs ?? 5_000);
 
-  collectDefaultMetrics({ register: registry });
+  // Its monitor of the event loop would wake this process every 10 ms: 1 % of a core.
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: DAY_MS });
   // They rely on Node's perf_hooks, which Bun has in name only (seen in Bun 1.4.5).
   for (const { name } of registry.getMetricsAsArray())
     if (name.startsWith("nodejs_eventloop")) registry.removeSingleMetric(name);

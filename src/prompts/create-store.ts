@@ -1,4 +1,4 @@
-import { and, count, eq, inArray } from "drizzle-orm";
+import { and, count, eq, sql } from "drizzle-orm";
 import type { Author } from "../auth/claims.ts";
 import { type AuditEntry, recordAudit } from "../db/audit-log.ts";
 import type { Queryable, Transaction } from "../db/client.ts";
@@ -14,12 +14,15 @@ import { AppError } from "../shared/errors.ts";
 /** Retry-After of a user over the quota, seconds; nobody knows when prompts end. */
 const QUOTA_RETRY_S = 60;
 
-/** The number of a user's unfinished prompts, counted up to `atMost`. One index scan. */
+/**
+ * The number of a user's unfinished prompts, counted up to `atMost`. One scan of a partial index, which the server can plan
+ * only where the statuses are in the statement's text.
+ */
 export async function countUnfinished(orm: Queryable, userId: string, atMost: number): Promise<number> {
   const some = orm
     .select({ id: prompt.userId })
     .from(prompt)
-    .where(and(eq(prompt.userId, userId), inArray(prompt.status, ["Queued", "Running"])))
+    .where(and(eq(prompt.userId, userId), sql`${prompt.status} in ('Queued', 'Running')`))
     .limit(atMost)
     .as("some");
   const [row] = await orm.select({ count: count() }).from(some);
@@ -27,34 +30,32 @@ export async function countUnfinished(orm: Queryable, userId: string, atMost: nu
 }
 
 /**
- * Inserts a waiting prompt and dispatches it, in the caller's transaction.
  * @param maxUnfinished the user's quota; concurrent requests may exceed it together, by their number.
  * @throws AppError `prompt_quota_reached`.
  */
-export async function insertPrompt(
-  tx: Transaction,
-  row: {
-    id: string;
-    sessionId: string;
-    userId: string;
-    seq: number;
-    kind?: PromptKind;
-    data: unknown;
-    priority: number;
-    author: Author | undefined;
-  },
-  maxUnfinished: number,
-): Promise<void> {
-  if ((await countUnfinished(tx, row.userId, maxUnfinished)) >= maxUnfinished)
+export async function requireQuota(orm: Queryable, userId: string, maxUnfinished: number): Promise<void> {
+  if ((await countUnfinished(orm, userId, maxUnfinished)) >= maxUnfinished)
     throw new AppError(
       "prompt_quota_reached",
       `You have reached the limit of ${maxUnfinished} unfinished prompts; wait until some have ended, or cancel some.`,
       { retryAfter: QUOTA_RETRY_S },
     );
-  const { author, ...columns } = row;
-  await tx.insert(prompt).values({ ...columns, authorName: author?.name, authorEmail: author?.email });
-  await enqueueRun(tx, row.id);
 }
+
+interface PromptColumns {
+  id: string;
+  sessionId: string;
+  userId: string;
+  seq: number;
+  kind?: PromptKind;
+  data: unknown;
+  priority: number;
+  author: Author | undefined;
+}
+
+/** The insert of a waiting prompt, which somebody has to dispatch. */
+export const promptInsert = (orm: Queryable, { author, ...columns }: PromptColumns) =>
+  orm.insert(prompt).values({ ...columns, authorName: author?.name, authorEmail: author?.email });
 
 /** The entry of the audit log for a new prompt. */
 export const promptCreated = (row: { id: string; sessionId: string; userId: string }): AuditEntry => ({
@@ -83,11 +84,9 @@ export async function addPrompt(tx: Transaction, wanted: NewPrompt): Promise<{ i
   const id = Bun.randomUUIDv7();
   await lockSession(tx, sessionId);
   const { seq, ...queued } = await queuePrompt(tx, { sessionId, userId, turn: userTurn(text, id) });
-  await insertPrompt(
-    tx,
-    { id, sessionId: queued.sessionId, userId, seq, kind, data, priority, author },
-    maxUnfinished,
-  );
+  await requireQuota(tx, userId, maxUnfinished);
+  await promptInsert(tx, { id, sessionId: queued.sessionId, userId, seq, kind, data, priority, author });
+  await enqueueRun(tx, id);
   await recordAudit(tx, promptCreated({ id, sessionId: queued.sessionId, userId }));
   return { id };
 }

@@ -41,13 +41,13 @@ export function promptRoutes(options: {
     .model({ ...sharedModels, ...promptModels })
     .post(
       "/prompts",
-      async (context) => {
-        const { session_id: sessionId, data, priority = 0 } = context.body;
+      async ({ body, user, request, set }) => {
+        const { session_id: sessionId, data, priority = 0 } = body;
         const text = requirePromptText(data, "data");
         const { maxUnfinishedPrompts: maxUnfinished } = config;
-        const { id: userId } = context.user;
-        const author = authorOf(context.user);
-        const { id } = await createOnce(orm, context, (tx) =>
+        const { id: userId } = user;
+        const author = authorOf(user);
+        const { id } = await createOnce(orm, { request, user, body, set }, (tx) =>
           addPrompt(tx, { userId, author, sessionId, data, text, priority, maxUnfinished }),
         );
         return { success: true, message: "Prompt queued", id };
@@ -66,10 +66,11 @@ export function promptRoutes(options: {
     )
     .get(
       "/prompts/:id",
-      async (context) => {
-        const { user, params, status } = context;
+      async ({ user, params, request, set, status }) => {
         const row = await readOwnPrompt(orm, user.id, params.id);
-        return isUnchanged(context, promptTag(row)) ? status(304, undefined) : { prompt: toPromptDto(row) };
+        return isUnchanged({ request, set }, promptTag(row))
+          ? status(304, undefined)
+          : { prompt: toPromptDto(row) };
       },
       {
         params: idParams,

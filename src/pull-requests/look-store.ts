@@ -1,4 +1,4 @@
-import { and, eq, inArray, isNotNull, like, lte, sql } from "drizzle-orm";
+import { and, eq, inArray, isNotNull, lte, sql } from "drizzle-orm";
 import type { Orm } from "../db/client.ts";
 import { storedNow } from "../db/columns.ts";
 import { pullRequest } from "../db/effect-tables.ts";
@@ -23,8 +23,11 @@ export async function wantLook(
     "pullRequest" in event
       ? eq(pullRequest.url, event.pullRequest)
       : and(
-          eq(pullRequest.state, "open"),
-          like(pullRequest.url, `${event.repository.replace(/[\\%_]/g, "\\$&")}/%`),
+          // Literally, as the partial index has it: the server may plan without the values.
+          sql`${pullRequest.state} = 'open'`,
+          // What begins with the repository's URL and a slash; 0 is the character after it. Of `like` with a value that it does
+          // not know the server makes no range of an index.
+          sql`${pullRequest.url} ~>=~ ${`${event.repository}/`} and ${pullRequest.url} ~<~ ${`${event.repository}0`}`,
         );
   return orm.transaction(async (tx) => {
     const found = tx.select({ id: pullRequest.sessionId }).from(pullRequest).where(meant).limit(MAX_OPEN);

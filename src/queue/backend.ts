@@ -35,6 +35,11 @@ const JOB: JobsOptions = { attempts: 1, removeOnComplete: true, removeOnFail: tr
 /** The job of a dead worker is detected after at most the sum of both. The lease, not this lock, isolates runs. */
 const LOCK_MS = 15_000;
 const STALLED_CHECK_MS = 10_000;
+/**
+ * Seconds after which an idle worker looks for jobs without being told of one. Embedded, it is told of all; each look is four
+ * statements.
+ */
+const DRAIN_DELAY_S = { redis: 5, postgres: 5, embedded: 60 };
 
 /**
  * BullMQ on the Redis of REDIS_URL, else on the database.
@@ -50,6 +55,7 @@ export async function openQueue(options: {
   const { redisUrl, database, metrics, logger, signal } = options;
   const redis = redisUrl === undefined ? undefined : await connectRedis(redisUrl, logger, signal);
   const make = redis ? onRedis(redis) : onPostgres(database);
+  const kind = redis ? "redis" : database.kind;
   const queues = new Map<QueueName, Publisher>();
   const queueOf = (name: QueueName): Publisher => {
     const known = queues.get(name);
@@ -61,7 +67,7 @@ export async function openQueue(options: {
   };
 
   return {
-    kind: redis ? "redis" : database.kind,
+    kind,
 
     async publish(name, messages) {
       if (redis && redis.status !== "ready") throw new Error("Redis is not connected");
@@ -85,6 +91,7 @@ export async function openQueue(options: {
       const worker = make.worker(name, timed, {
         concurrency,
         lockDuration: LOCK_MS,
+        drainDelay: DRAIN_DELAY_S[kind],
         stalledInterval: STALLED_CHECK_MS,
         maxStalledCount: 1000,
       });

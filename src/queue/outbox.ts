@@ -1,5 +1,5 @@
 import { and, inArray, isNull, lte, type SQL, sql } from "drizzle-orm";
-import type { Orm, Queryable, Transaction } from "../db/client.ts";
+import { type Orm, type Queryable, rowsOf, type Transaction } from "../db/client.ts";
 import { storedNow } from "../db/columns.ts";
 import { deleteBatch, olderThan } from "../db/purge.ts";
 import { outbox } from "../db/service-tables.ts";
@@ -23,17 +23,31 @@ export async function enqueue<Topic extends QueueName>(
   tx: Transaction,
   message: { topic: Topic; key: string; payload: Payloads[Topic]; delayMs?: number; alsoNotify?: SQL },
 ): Promise<void> {
-  const { topic, key, payload, delayMs = 0, alsoNotify } = message;
-  const nextAttemptAt = sql`now() + ${Math.ceil(delayMs)}::int * interval '1 millisecond'`;
-  await tx
-    .insert(outbox)
-    .values({ id: Bun.randomUUIDv7(), topic, key, payload: { ...payload }, nextAttemptAt });
-  if (delayMs === 0) await notifyOutbox(tx, alsoNotify);
+  const { delayMs = 0, alsoNotify, ...job } = message;
+  await outboxInsert(tx, job, delayMs);
+  // The publisher may rest until the next row that it knows of.
+  await notifyOutbox(tx, delayMs === 0 ? alsoNotify : undefined);
 }
 
+/** The insert alone; the caller notifies. */
+export function outboxInsert<Topic extends QueueName>(
+  orm: Queryable,
+  { topic, key, payload }: { topic: Topic; key: string; payload: Payloads[Topic] },
+  delayMs = 0,
+) {
+  const nextAttemptAt = sql`now() + ${Math.ceil(delayMs)}::int * interval '1 millisecond'`;
+  return orm
+    .insert(outbox)
+    .values({ id: Bun.randomUUIDv7(), topic, key, payload: { ...payload }, nextAttemptAt });
+}
+
+/** For the end of a statement: wakes the publisher, and processes that wait for a prompt they may start. */
+export const selectNotifyOutbox = (alsoNotify = sql`null`): SQL =>
+  sql`select pg_notify(${CHANNELS.outbox}, ''), ${alsoNotify}`;
+
 /** Wakes the publisher, and processes that wait for a prompt they may start, once the transaction commits. */
-export async function notifyOutbox(orm: Queryable, alsoNotify = sql`null`): Promise<void> {
-  await orm.execute(sql`select pg_notify(${CHANNELS.outbox}, ''), ${alsoNotify}`);
+export async function notifyOutbox(orm: Queryable, alsoNotify?: SQL): Promise<void> {
+  await orm.execute(selectNotifyOutbox(alsoNotify));
 }
 
 /** Wakes the effect-runners, once the transaction commits. */
@@ -63,6 +77,15 @@ export async function claimOutbox(orm: Orm, limit: number): Promise<OutboxMessag
     .where(inArray(outbox.id, due))
     .returning({ id: outbox.id, topic: outbox.topic, payload: outbox.payload });
   return rows.sort((a, b) => (a.id < b.id ? -1 : 1)) as unknown as OutboxMessage[];
+}
+
+/** How many milliseconds until the next row is due; null: none will be. */
+export async function nextOutboxMs(orm: Orm): Promise<number | null> {
+  const [row] = await rowsOf<{ ms: string | number | null }>(
+    orm,
+    sql`select extract(epoch from min(next_attempt_at) - now()) * 1000 as ms from outbox where published_at is null`,
+  );
+  return row?.ms == null ? null : Number(row.ms);
 }
 
 /** Records that the jobs of these rows are in the queue. */

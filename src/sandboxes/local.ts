@@ -98,8 +98,8 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
         // The sandbox of the one starts while the other fetches. Neither must be at work any more when the folders are removed.
         const steps = [fetched, checkOut()] as const;
         await Promise.allSettled(steps);
-        const [{ start }, notices] = await Promise.all(steps);
-        await machine.writeStart(config.id, start);
+        const [{ start }, { notices, borrowed }] = await Promise.all(steps);
+        await machine.writeStart(config.id, start, borrowed);
         return sandboxOf(config, request, start, notices);
       } catch (error) {
         await machine.remove(config.id);

@@ -67,8 +67,11 @@ export interface Machine
   maxWorkBytes: number;
   /** Our copy of the requested repository. @throws RepositoryError if the request is invalid. */
   repositoryFor(request: RepositoryRequest): RepositoryStore;
-  /** Keeps the commit that the checkout started from. Written last: a sandbox that has it is complete. */
-  writeStart(id: string, commit: string): Promise<void>;
+  /**
+   * Keeps the commit that the checkout started from. Written last: a sandbox that has it is complete.
+   * @param borrowed the folder of objects that the checkout borrows (see git/shared-objects.ts): its programs get it, too.
+   */
+  writeStart(id: string, commit: string, borrowed?: string): Promise<void>;
   /** Undefined: the sandbox is not complete, or not on this machine. */
   readStart(id: string): Promise<string | undefined>;
   author: { name: string; email: string };

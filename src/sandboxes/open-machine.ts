@@ -1,4 +1,4 @@
-import { existsSync, lstatSync } from "node:fs";
+import { existsSync, lstatSync, readFileSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { Config } from "../config/config.ts";
@@ -61,6 +61,7 @@ export async function openMachine(options: {
   const diskOf = (id: string) => join(folderOf(id), "disk");
   const keptOf = (sessionId: string) => join(dataDir, "conversations", safeId(sessionId));
   const startFile = (id: string) => join(folderOf(id), "start");
+  const borrowedFile = (id: string) => join(folderOf(id), "borrowed");
   const refOf = (id: string): SandboxRef => ({
     id,
     folder: folderOf(id),
@@ -144,6 +145,7 @@ export async function openMachine(options: {
         {
           ...{ isolation: isolation.current, hostPaths, path, command, limitMs, gateway },
           uid: uidIn(folderOf(id)),
+          borrowed: existsSync(borrowedFile(id)) ? readFileSync(borrowedFile(id), "utf8") : undefined,
         },
       );
     },
@@ -157,7 +159,10 @@ export async function openMachine(options: {
       await uids.release(uid, id);
     },
 
-    writeStart: (id, commit) => writeFile(startFile(id), commit),
+    async writeStart(id, commit, borrowed) {
+      if (borrowed !== undefined) await writeFile(borrowedFile(id), borrowed);
+      await writeFile(startFile(id), commit);
+    },
     readStart: (id) => readFile(startFile(id), "utf8").catch(() => undefined),
 
     repositoryFor(request) {

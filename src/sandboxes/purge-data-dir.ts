@@ -3,9 +3,9 @@ import { join } from "node:path";
 import type { Logger } from "../observability/logger.ts";
 import { messageOf } from "../shared/errors.ts";
 import type { Git } from "./git/git.ts";
-import { DROP_REFS, SESSION_REFS } from "./git/scripts.ts";
+import { DROP_REFS, DROP_SHARED, SESSION_REFS } from "./git/scripts.ts";
 import { succeeded } from "./git/store-git.ts";
-import { amongOthers } from "./git/store-lock.ts";
+import { amongOthers, ifAlone } from "./git/store-lock.ts";
 import { removeTree } from "./remove-tree.ts";
 
 const SESSION = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/;
@@ -93,6 +93,11 @@ export async function purgeDataDir(
       branches += Number(succeeded(deleted)) || 0;
     };
     await attempt("a repository's branches", () => amongOthers(store, signal, drop));
+    const { uid } = await stat(store);
+    const program = { store, storeWritable: true, local: false, uid };
+    await attempt("what checkouts shared of a repository", () =>
+      ifAlone(store, async () => succeeded(await git({ ...program, script: DROP_SHARED, args: [] }, signal))),
+    );
   }
   return { conversations, branches };
 }

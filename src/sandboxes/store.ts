@@ -48,6 +48,16 @@ export async function idleSandboxes(orm: Orm): Promise<{ sessionId: string; conf
   return rows.flatMap(({ sessionId, config }) => (config ? [{ sessionId, config }] : []));
 }
 
+/** Whether any session holds a sandbox. */
+export async function holdsSandboxes(orm: Orm): Promise<boolean> {
+  const rows = await orm
+    .select({ id: session.id })
+    .from(session)
+    .where(isNotNull(session.sbxConfig))
+    .limit(1);
+  return rows.length > 0;
+}
+
 /** Which of these sandboxes a session still holds. */
 export async function heldSandboxes(orm: Orm, ids: readonly string[]): Promise<Set<string>> {
   if (ids.length === 0) return new Set();

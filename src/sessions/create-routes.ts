@@ -1,6 +1,6 @@
 import { Elysia } from "elysia";
 import { promptText, requirePromptText } from "../agents/prompt-text.ts";
-import { createOnce } from "../api/idempotency-store.ts";
+import { createAtOnce } from "../api/idempotency-store.ts";
 import { idempotencyHeaders, securedOperation, sharedModels, writeErrors } from "../api/schemas.ts";
 import { authorOf } from "../auth/claims.ts";
 import type { Guard } from "../auth/guard.ts";
@@ -31,16 +31,16 @@ export function sessionCreationRoutes(options: {
     .model({ ...sharedModels, ...sessionModels })
     .post(
       "/sessions",
-      async (context) => {
-        const { repo, target_branch: targetBranch, parent = null, messages, priority = 0 } = context.body;
+      async ({ body, user, request, set }) => {
+        const { repo, target_branch: targetBranch, parent = null, messages, priority = 0 } = body;
         check({ repo, targetBranch });
         // Messages must not be lost: they are the first prompt.
         const text = promptText(messages);
         const prompt = text === "" ? undefined : { data: messages, text, priority };
-        const { id: userId } = context.user;
-        const author = authorOf(context.user);
-        const { sessionId } = await createOnce(orm, context, (tx) =>
-          createSession(tx, { userId, author, repo, targetBranch, parent, prompt, ...settings }),
+        const { id: userId } = user;
+        const author = authorOf(user);
+        const { sessionId } = await createAtOnce(orm, { request, user, body, set }, (orm) =>
+          createSession(orm, { userId, author, repo, targetBranch, parent, prompt, ...settings }),
         );
         return { success: true, message: "Session created", id: sessionId };
       },
@@ -58,15 +58,15 @@ export function sessionCreationRoutes(options: {
     )
     .post(
       "/sessions/with-prompt",
-      async (context) => {
-        const { repo, target_branch: targetBranch, messages, priority = 0 } = context.body;
+      async ({ body, user, request, set }) => {
+        const { repo, target_branch: targetBranch, messages, priority = 0 } = body;
         check({ repo, targetBranch });
         const prompt = { data: messages, text: requirePromptText(messages, "messages"), priority };
-        const parent = context.body.parent_id ?? null;
-        const { id: userId } = context.user;
-        const author = authorOf(context.user);
-        const { sessionId, promptId } = await createOnce(orm, context, (tx) =>
-          createSession(tx, { userId, author, repo, targetBranch, parent, prompt, ...settings }),
+        const parent = body.parent_id ?? null;
+        const { id: userId } = user;
+        const author = authorOf(user);
+        const { sessionId, promptId } = await createAtOnce(orm, { request, user, body, set }, (orm) =>
+          createSession(orm, { userId, author, repo, targetBranch, parent, prompt, ...settings }),
         );
         if (promptId === undefined) throw new AppError("internal", "no prompt was created");
         return { success: true, message: "Session created and prompt queued", sessionId, promptId };

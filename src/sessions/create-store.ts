@@ -1,12 +1,14 @@
+import { sql } from "drizzle-orm";
 import type { Author } from "../auth/claims.ts";
-import { recordAudit } from "../db/audit-log.ts";
-import type { Transaction } from "../db/client.ts";
+import { auditInsert } from "../db/audit-log.ts";
+import type { Queryable } from "../db/client.ts";
+import { insertTogether } from "../db/insert-together.ts";
 import type { Turn } from "../db/json-columns.ts";
 import { session } from "../db/tables.ts";
 import { userTurn } from "../lifecycle/queue-prompt.ts";
-import { insertPrompt, promptCreated } from "../prompts/create-store.ts";
+import { promptCreated, promptInsert, requireQuota } from "../prompts/create-store.ts";
 import { QUEUES } from "../queue/names.ts";
-import { enqueue } from "../queue/outbox.ts";
+import { outboxInsert, selectNotifyOutbox } from "../queue/outbox.ts";
 import { branchOf, titleOf } from "./naming.ts";
 import { requireParent } from "./store.ts";
 
@@ -26,9 +28,9 @@ export interface NewSession {
   maxUnfinished: number;
 }
 
-/** Session, first prompt and outbox rows, all or nothing. */
+/** Session, first prompt and outbox rows, all or nothing, also outside of a transaction. @throws AppError */
 export async function createSession(
-  tx: Transaction,
+  orm: Queryable,
   wanted: NewSession,
 ): Promise<{ sessionId: string; promptId?: string }> {
   const {
@@ -42,13 +44,14 @@ export async function createSession(
     wantsTitle,
     maxUnfinished,
   } = wanted;
-  if (parent !== null) await requireParent(tx, userId, parent);
+  if (parent !== null) await requireParent(orm, userId, parent);
+  if (first) await requireQuota(orm, userId, maxUnfinished);
   const sessionId = Bun.randomUUIDv7();
   const promptId = Bun.randomUUIDv7();
   const title = titleOf(first?.text ?? "");
   const branch = branchOf(title, branchPrefix);
   const messages: Turn[] = first ? [userTurn(first.text, promptId)] : [];
-  await tx.insert(session).values({
+  const inserted = orm.insert(session).values({
     id: sessionId,
     userId,
     repo,
@@ -66,13 +69,23 @@ export async function createSession(
     detail: { repo, branch, target_branch: targetBranch },
   } as const;
   if (!first) {
-    await recordAudit(tx, created);
+    await insertTogether(orm, [inserted, auditInsert(orm, created)], sql`select 1`);
     return { sessionId };
   }
   const { data, priority } = first;
-  await insertPrompt(tx, { id: promptId, sessionId, userId, seq: 1, data, priority, author }, maxUnfinished);
-  await recordAudit(tx, created, promptCreated({ id: promptId, sessionId, userId }));
-  if (wantsTitle)
-    await enqueue(tx, { topic: QUEUES.sessionTitle, key: sessionId, payload: { session_id: sessionId } });
+  const run = { topic: QUEUES.promptRun, key: promptId, payload: { prompt_id: promptId } } as const;
+  const titled = { topic: QUEUES.sessionTitle, key: sessionId, payload: { session_id: sessionId } } as const;
+  await insertTogether(
+    orm,
+    [
+      inserted,
+      promptInsert(orm, { id: promptId, sessionId, userId, seq: 1, data, priority, author }),
+      outboxInsert(orm, run),
+      auditInsert(orm, created, promptCreated({ id: promptId, sessionId, userId })),
+      ...(wantsTitle ? [outboxInsert(orm, titled)] : []),
+    ],
+    // It is warm on no machine: there is none to be told of it before the others.
+    selectNotifyOutbox(),
+  );
   return { sessionId, promptId };
 }

@@ -24,7 +24,7 @@ export interface SessionQuery {
 
 /** A list as it was answered. */
 interface Answer {
-  /** Of all the user's sessions. */
+  /** Of the sessions; see `statementOf`. */
   state: string;
   etag: string;
   /** The body; undefined where it is too long to be kept. */
@@ -84,8 +84,9 @@ async function read(orm: Orm, userId: string, query: SessionQuery, before: strin
 }
 
 /**
- * New sessions are the newest, and each change raises its session's version: with the same newest session and the same
- * count, the sessions are the same; with the same sum of versions, unchanged.
+ * What a list is like is known from indexes alone, where it has all of the user's sessions: new sessions are the newest, and each
+ * change raises its session's version, so that with the same newest session and the same count they are the same sessions, and
+ * with the same sum of versions unchanged. A page is known by the ids and versions of its own rows: a user may have many more.
  */
 const statementOf = builtOnce((orm, shape: string) => {
   const [order, ...given] = shape.split(" ");
@@ -100,19 +101,19 @@ const statementOf = builtOnce((orm, shape: string) => {
   };
   const where = sql.join(given.flatMap((name) => conditions[name] ?? []));
   const limit = given.includes("limit") ? sql` limit ${sql.placeholder("limit")}` : sql``;
-  const lines = jsonLines(
-    sessionJson,
-    sql`from ${session} where ${owned}${where} order by ${session.createdAt} ${direction}, ${session.id} ${direction}${limit}`,
-  );
+  const rows = sql`from ${session} where ${owned}${where} order by ${session.createdAt} ${direction}, ${session.id} ${direction}${limit}`;
   const newest = sql`(select id from ${session} where ${owned} order by ${session.userId} desc, ${session.createdAt} desc, ${session.id} desc limit 1)`;
+  const state = given.includes("limit")
+    ? sql`select concat('page', md5(string_agg(concat(id, version), ''))) as state from (select ${session.id}, ${session.version} ${rows}) page`
+    : sql`select concat_ws('.', count(*), sum(${session.version}), ${newest}) as state from ${session} where ${owned}`;
   return orm
     .select({
       state: sql<string>`state`,
-      lines: sql<string | null>`case when state <> ${sql.placeholder("before")} then ${lines} end`,
+      lines: sql<
+        string | null
+      >`case when state <> ${sql.placeholder("before")} then ${jsonLines(sessionJson, rows)} end`,
     })
-    .from(
-      sql`(select concat_ws('.', count(*), sum(${session.version}), ${newest}) as state from ${session} where ${owned}) now`,
-    )
+    .from(sql`(${state}) now`)
     .prepare("sessions_list");
 });
 

@@ -1,4 +1,4 @@
-import { and, eq, inArray, isNotNull, isNull, notInArray, or, sql } from "drizzle-orm";
+import { and, eq, inArray, isNotNull, isNull, notInArray, sql } from "drizzle-orm";
 import type { Orm } from "../db/client.ts";
 import { effect, pullRequest } from "../db/effect-tables.ts";
 import { agentMemory, sessionChunk, unpushedWork } from "../db/memory-tables.ts";
@@ -44,10 +44,9 @@ export async function purgeSession(orm: Orm, id: string, days: number): Promise<
   const letters = await deleteBatch(
     orm,
     deadLetter,
-    or(
-      eq(deadLetter.entityId, id),
-      sql`${deadLetter.entityId} in (select p.id from prompt p where p.session_id = ${id}::uuid)`,
-    ) ?? sql`false`,
+    // One list of ids, which an index begins with: of two conditions it would look through all dead letters.
+    sql`${deadLetter.entityId} = any(array(
+      select ${id}::uuid union all select p.id from prompt p where p.session_id = ${id}::uuid))`,
   );
   if (letters > 0) return letters;
   const memories = await deleteBatch(orm, agentMemory, eq(agentMemory.sessionId, id));

@@ -47,10 +47,10 @@ export function sessionRoutes(options: { orm: Orm; config: Config; guard: Guard;
     .model({ ...sharedModels, ...sessionModels })
     .get(
       "/sessions",
-      async (context) => {
-        const { user, query, request, set, status } = context;
+      // Elysia parses for a route what it names: not the whole context, or cookies, too.
+      async ({ user, query, request, set, status }) => {
         const { etag, json } = await list(user.id, query, request.headers.get("if-none-match"));
-        if (isUnchanged(context, etag) || json === undefined) return status(304, undefined);
+        if (isUnchanged({ request, set }, etag) || json === undefined) return status(304, undefined);
         return jsonText(set, json);
       },
       {
@@ -70,11 +70,10 @@ export function sessionRoutes(options: { orm: Orm; config: Config; guard: Guard;
     )
     .get(
       "/sessions/:id",
-      async (context) => {
-        const { user, params, request, set, status } = context;
+      async ({ user, params, request, set, status }) => {
         const ifNoneMatch = request.headers.get("if-none-match");
         const { etag, json } = await readSession(orm, { userId: user.id, id: params.id, ifNoneMatch });
-        if (isUnchanged(context, etag) || json === null) return status(304, undefined);
+        if (isUnchanged({ request, set }, etag) || json === null) return status(304, undefined);
         return jsonText(set, `{"session":${json}}`);
       },
       {

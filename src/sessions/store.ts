@@ -1,7 +1,7 @@
 import { and, asc, eq, isNull, sql } from "drizzle-orm";
 import { promptText } from "../agents/prompt-text.ts";
 import { versionIn, versionTag } from "../api/etag.ts";
-import type { Orm, Transaction } from "../db/client.ts";
+import type { Orm, Queryable } from "../db/client.ts";
 import { builtOnce, isoTime, type JsonFields, jsonRow } from "../db/json-rows.ts";
 import { prompt, session } from "../db/tables.ts";
 import { ownedSession } from "../lifecycle/ownership.ts";
@@ -95,7 +95,7 @@ export async function readSession(
 }
 
 /** @throws AppError `parent_session_not_found` for a parent that is not the user's. */
-export async function requireParent(tx: Transaction, userId: string, id: string): Promise<void> {
+export async function requireParent(tx: Queryable, userId: string, id: string): Promise<void> {
   const [row] = await tx
     .select({ id: session.id })
     .from(session)

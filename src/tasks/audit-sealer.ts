@@ -1,6 +1,6 @@
 import { recordNotedActs } from "../audit/noted-acts.ts";
 import { sealAudit } from "../audit/seal-store.ts";
-import type { Orm } from "../db/client.ts";
+import type { Database } from "../db/client.ts";
 import type { Logger } from "../observability/logger.ts";
 import { type RunningTask, startLoop } from "./loop.ts";
 
@@ -12,11 +12,21 @@ const NOTE_MS = 600_000;
  * Seals the entries of the audit log, in every process that serves or has tasks, whichever tasks were named: they take
  * turns. Before, it records what commands have noted in DATA_DIR.
  */
-export function startAuditSealer(options: { orm: Orm; dataDir: string; logger: Logger }): RunningTask {
-  const { orm, logger } = options;
+export function startAuditSealer(options: {
+  database: Pick<Database, "orm" | "commits">;
+  dataDir: string;
+  logger: Logger;
+}): RunningTask {
+  const { database, dataDir, logger } = options;
+  const { orm } = database;
   let notedAt = Number.NEGATIVE_INFINITY;
+  /** As of the last look: without another commit there is nothing to seal. */
+  let commits: number | undefined;
   const work = async () => {
-    await recordNotedActs(options);
+    await recordNotedActs({ orm, dataDir, logger });
+    const now = database.commits?.();
+    if (now !== undefined && now === commits) return;
+    commits = now;
     for (;;) {
       const sealed = await sealAudit(orm);
       if (!sealed) return;

@@ -1,5 +1,7 @@
 import { closeCancelled, remindOfCancellations } from "../lifecycle/enforce-cancellations.ts";
+import { hasUnfinished } from "../lifecycle/unfinished.ts";
 import { startLoop } from "./loop.ts";
+import { restWhile, SHORT_REST_MS } from "./rest.ts";
 import type { Task } from "./task.ts";
 
 const INTERVAL_MS = 2_000;
@@ -7,15 +9,20 @@ const INTERVAL_MS = 2_000;
 const OVERDUE_MS = 60_000;
 
 /** Enforces cancellations: notifies runners again, and closes cancelled prompts that no runner ends. */
-export const cancellationEnforcer: Task = async ({ database, logger }) =>
-  startLoop({
+export const cancellationEnforcer: Task = async ({ database, logger }) => {
+  let unfinished = true;
+  return startLoop({
     name: "cancellation-enforcer",
     intervalMs: INTERVAL_MS,
+    restMs: restWhile(database, SHORT_REST_MS, async () => (unfinished ? 0 : null)),
     logger,
     work: async () => {
+      unfinished = await hasUnfinished(database.orm);
+      if (!unfinished) return;
       await remindOfCancellations(database.orm);
       const closed = await closeCancelled(database.orm, OVERDUE_MS);
       if (closed > 0)
         logger.warn("cancelled prompts were closed because no runner ended them", { count: closed });
     },
   });
+};

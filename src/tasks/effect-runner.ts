@@ -1,8 +1,10 @@
+import { nextEffectMs } from "../db/due-effects.ts";
 import { lookDue, performDue } from "../pull-requests/effect-loop.ts";
 import { openTargets } from "../pull-requests/targets.ts";
 import { CHANNELS } from "../queue/names.ts";
 import { repoRules } from "../sandboxes/git/repo-url.ts";
 import { startLoop } from "./loop.ts";
+import { LONG_REST_MS, restWhile } from "./rest.ts";
 import type { Task } from "./task.ts";
 
 /** For what is tried again; NOTIFY wakes the task for new ones. */
@@ -20,9 +22,10 @@ export const effectRunner: Task = async ({ config, database, forges, metrics, lo
     ...{ ended: metrics.effectEnded, logger },
   };
   const works = [...Array.from({ length: PERFORMERS }, () => performDue), lookDue];
+  const restMs = restWhile(database, LONG_REST_MS, () => nextEffectMs(database.orm));
   const loops = works.map((work) =>
     startLoop({
-      ...{ name: "effect-runner", intervalMs: INTERVAL_MS, logger },
+      ...{ name: "effect-runner", intervalMs: INTERVAL_MS, restMs, logger },
       work: () => work(deps, shutdown.signal),
     }),
   );

@@ -4,10 +4,7 @@ import type { Logger } from "../observability/logger.ts";
 import { messageOf } from "../shared/errors.ts";
 import { type RunningTask, startLoop } from "./loop.ts";
 
-/** A task counts as silent only after several missed heartbeats. */
-const INTERVAL_MS = 5_000;
-
-/** Records every 5 s, in one statement, that the tasks of this process are alive; /health/ready reads it. */
+/** Records regularly, in one statement, that the tasks of this process are alive; /health/ready reads it. */
 export function startHeartbeat(options: {
   orm: Orm;
   /** As in this process's leases. */
@@ -16,9 +13,9 @@ export function startHeartbeat(options: {
   host: string;
   tasks: readonly string[];
   logger: Logger;
-  intervalMs?: number;
+  intervalMs: number;
 }): RunningTask {
-  const { orm, process, host, tasks, logger, intervalMs = INTERVAL_MS } = options;
+  const { orm, process, host, tasks, logger, intervalMs } = options;
   let failing = false;
   let purged = false;
 

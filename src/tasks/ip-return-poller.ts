@@ -1,7 +1,14 @@
 import { CHANNELS } from "../queue/names.ts";
-import { countFailedReturn, heldSandboxes, idleSandboxes, markReturned } from "../sandboxes/store.ts";
+import {
+  countFailedReturn,
+  heldSandboxes,
+  holdsSandboxes,
+  idleSandboxes,
+  markReturned,
+} from "../sandboxes/store.ts";
 import { messageOf } from "../shared/errors.ts";
 import { startLoop } from "./loop.ts";
+import { restWhile } from "./rest.ts";
 import type { Task } from "./task.ts";
 
 const INTERVAL_MS = 2_000;
@@ -44,7 +51,14 @@ export const ipReturnPoller: Task = async ({
     }
   };
 
-  const loop = startLoop({ name: "ip-return-poller", intervalMs: INTERVAL_MS, logger, work: returnIdle });
+  const restMs = restWhile(database, SWEEP_EVERY_MS, async () => ((await holdsSandboxes(orm)) ? 0 : null));
+  const loop = startLoop({
+    name: "ip-return-poller",
+    intervalMs: INTERVAL_MS,
+    restMs,
+    logger,
+    work: returnIdle,
+  });
   const unlisten = await database.listen(CHANNELS.sandboxDone, loop.wake);
   return {
     async stop() {

@@ -18,14 +18,17 @@ export interface Loop extends RunningTask {
  * Calls `work` at once, then when woken and at least every `intervalMs`, never concurrently. Failures are logged and
  * retried with a backoff.
  * @param options.work does all work that is due now.
+ * @param options.restMs asked when there is nothing more to do: for how many milliseconds nothing will be due, unless the
+ *   loop is woken. It then waits that long, if that is longer than `intervalMs`.
  */
 export function startLoop(options: {
   name: string;
   intervalMs: number;
   logger: Logger;
   work: () => Promise<unknown>;
+  restMs?: (() => Promise<number>) | undefined;
 }): Loop {
-  const { name, intervalMs, logger, work } = options;
+  const { name, intervalMs, logger, work, restMs } = options;
   let stopped = false;
   let woken = true;
   let wakeUp: () => void = () => undefined;
@@ -34,8 +37,10 @@ export function startLoop(options: {
   const run = async () => {
     while (!stopped) {
       woken = false;
+      let rest = 0;
       try {
         await work();
+        if (!woken && !stopped) rest = (await restMs?.()) ?? 0;
         failures = 0;
       } catch (error) {
         failures += 1;
@@ -48,7 +53,10 @@ export function startLoop(options: {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(
           resolve,
-          Math.min(intervalMs * 2 ** Math.min(failures, 4), Math.max(intervalMs, MAX_WAIT_MS)),
+          Math.max(
+            rest,
+            Math.min(intervalMs * 2 ** Math.min(failures, 4), Math.max(intervalMs, MAX_WAIT_MS)),
+          ),
         );
         wakeUp = () => {
           if (failures > 0 && !stopped) return;

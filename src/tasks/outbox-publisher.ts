@@ -1,7 +1,14 @@
 import { CHANNELS, type QueueName } from "../queue/names.ts";
-import { claimOutbox, markPublished, markUnpublished, type OutboxMessage } from "../queue/outbox.ts";
+import {
+  claimOutbox,
+  markPublished,
+  markUnpublished,
+  nextOutboxMs,
+  type OutboxMessage,
+} from "../queue/outbox.ts";
 import { messageOf } from "../shared/errors.ts";
 import { startLoop } from "./loop.ts";
+import { LONG_REST_MS, restWhile } from "./rest.ts";
 import type { Task } from "./task.ts";
 
 const BATCH = 100;
@@ -33,7 +40,8 @@ export const outboxPublisher: Task = async ({ database, queue, metrics, logger }
     }
   };
 
-  const loop = startLoop({ name: "outbox-publisher", intervalMs: INTERVAL_MS, logger, work: drain });
+  const restMs = restWhile(database, LONG_REST_MS, () => nextOutboxMs(database.orm));
+  const loop = startLoop({ name: "outbox-publisher", intervalMs: INTERVAL_MS, restMs, logger, work: drain });
   const unlisten = await database.listen(CHANNELS.outbox, loop.wake);
   return {
     async stop() {

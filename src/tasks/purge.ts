@@ -4,7 +4,7 @@ import { purgeOldHeartbeats } from "../db/heartbeats.ts";
 import { databaseIdentity, PURGE_BATCH } from "../db/purge.ts";
 import { purgeOldRequestCounts } from "../db/request-counts.ts";
 import { purgeExpiredTickets } from "../live/ticket-store.ts";
-import { purgeOldMemory } from "../memory/purge-store.ts";
+import { FIRST_MEMORY, type OldMemories, purgeOldMemory } from "../memory/purge-store.ts";
 import { purgeOldMessages } from "../messages/purge-store.ts";
 import { purgePublished } from "../queue/outbox.ts";
 import { knownSessions, purgeableSessions, purgeSession } from "../sessions/purge-store.ts";
@@ -51,7 +51,13 @@ export async function purge(
   await purgeOldHeartbeats(orm);
   if (auditDays > 0) await drain("audit_entries", () => purgeAudit(orm, auditDays, PURGE_BATCH));
 
-  if (memoryDays > 0) await drain("agent_memories", () => purgeOldMemory(orm, memoryDays));
+  if (memoryDays > 0)
+    for (let after: OldMemories["after"] = FIRST_MEMORY; after !== undefined && !signal.aborted; ) {
+      const page = await purgeOldMemory(orm, { days: memoryDays, after });
+      add("agent_memories", page.removed);
+      after = page.after;
+      if (after !== undefined) await pause();
+    }
 
   if (deletedDays > 0) {
     for (let ids = await purgeableSessions(orm, deletedDays); ids.length > 0; ) {

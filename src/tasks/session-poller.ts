@@ -1,5 +1,7 @@
 import { redispatchLost } from "../lifecycle/dispatch.ts";
+import { hasUnfinished } from "../lifecycle/unfinished.ts";
 import { startLoop } from "./loop.ts";
+import { restWhile, SHORT_REST_MS } from "./rest.ts";
 import type { Task } from "./task.ts";
 
 const INTERVAL_MS = 1_000;
@@ -7,13 +9,18 @@ const INTERVAL_MS = 1_000;
 const GRACE_MS = 30_000;
 
 /** The safety net: dispatches prompts again whose job was lost or whose runner died. */
-export const sessionPoller: Task = async ({ database, logger }) =>
-  startLoop({
+export const sessionPoller: Task = async ({ database, logger }) => {
+  let unfinished = true;
+  return startLoop({
     name: "session-poller",
     intervalMs: INTERVAL_MS,
+    restMs: restWhile(database, SHORT_REST_MS, async () => (unfinished ? 0 : null)),
     logger,
     work: async () => {
+      unfinished = await hasUnfinished(database.orm);
+      if (!unfinished) return;
       const count = await redispatchLost(database.orm, GRACE_MS);
       if (count > 0) logger.warn("prompts without a job were dispatched again", { count });
     },
   });
+};

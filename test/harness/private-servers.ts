@@ -16,8 +16,13 @@ export interface PrivateServer {
 /**
  * Starts a private PostgreSQL in `folder`, without fsync: its data need not last.
  * @param options.durable commits survive a crash of the server, though not of the machine.
+ * @param options.settings of the server, before its own.
  */
-export async function startPostgres(options: { folder: string; durable?: boolean }): Promise<PrivateServer> {
+export async function startPostgres(options: {
+  folder: string;
+  durable?: boolean;
+  settings?: Readonly<Record<string, string | number>>;
+}): Promise<PrivateServer> {
   const bin = findPostgres();
   if (!bin) throw new Error("PostgreSQL (initdb, postgres) is not installed");
   const folder = join(options.folder, "postgres");
@@ -55,6 +60,7 @@ export async function startPostgres(options: { folder: string; durable?: boolean
     shared_buffers: "64MB",
     // Its folder may be in memory.
     max_wal_size: "256MB",
+    ...options.settings,
   };
   const flags = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
   const url = `postgres://test@127.0.0.1:${port}/postgres`;

@@ -17,17 +17,17 @@ describeEachDatabase("the purge of what agents remembered", (database) => {
     await seedMemory(database(), sessionId, { days: 60, texts: ["begin", "oldest"] });
     await seedMemory(database(), sessionId, { days: 50, texts: ["begin", "older"] });
     await seedMemory(database(), sessionId, { days: 40, texts: ["begin", "newest"] });
-    expect(await purgeOldMemory(database().orm, DAYS)).toBe(2);
+    expect((await purgeOldMemory(database().orm, { days: DAYS })).removed).toBe(2);
     expect(await memories(sessionId)).toBe(1);
     expect(await hashesOf(database(), sessionId)).toEqual(hashes("begin", "newest"));
-    expect(await purgeOldMemory(database().orm, DAYS)).toBe(0);
+    expect((await purgeOldMemory(database().orm, { days: DAYS })).removed).toBe(0);
   });
 
   test("spares what is not old, which a fork may begin with", async () => {
     const { sessionId } = await seedPrompt(database());
     await seedMemory(database(), sessionId, { days: 20, texts: ["a"] });
     await seedMemory(database(), sessionId, { days: 10, texts: ["b"] });
-    expect(await purgeOldMemory(database().orm, DAYS)).toBe(0);
+    expect((await purgeOldMemory(database().orm, { days: DAYS })).removed).toBe(0);
     expect(await memories(sessionId)).toBe(2);
   });
 
@@ -36,7 +36,7 @@ describeEachDatabase("the purge of what agents remembered", (database) => {
     await seedUnpushed(database(), sessionId, "bundle");
     await seedMemory(database(), sessionId, { days: 60, texts: ["old"] });
     await seedMemory(database(), sessionId, { days: 50, texts: ["new"] });
-    expect(await purgeOldMemory(database().orm, DAYS)).toBe(1);
+    expect((await purgeOldMemory(database().orm, { days: DAYS })).removed).toBe(1);
     expect(await hashesOf(database(), sessionId)).toEqual(hashes("bundle", "new"));
   });
 
@@ -49,7 +49,7 @@ describeEachDatabase("the purge of what agents remembered", (database) => {
       .orm.update(sessionChunk)
       .set({ usedAt: sql`now()` })
       .where(eq(sessionChunk.hash, String(asked)));
-    expect(await purgeOldMemory(database().orm, DAYS)).toBe(1);
+    expect((await purgeOldMemory(database().orm, { days: DAYS })).removed).toBe(1);
     expect(await hashesOf(database(), sessionId)).toEqual(hashes("asked for", "new"));
   });
 
@@ -58,7 +58,7 @@ describeEachDatabase("the purge of what agents remembered", (database) => {
     await seedMemory(database(), one.sessionId, { days: 60, texts: ["shared"] });
     await seedMemory(database(), one.sessionId, { days: 50, texts: ["new"] });
     await seedMemory(database(), other.sessionId, { days: 60, texts: ["shared"] });
-    expect(await purgeOldMemory(database().orm, DAYS)).toBe(1);
+    expect((await purgeOldMemory(database().orm, { days: DAYS })).removed).toBe(1);
     expect(await hashesOf(database(), one.sessionId)).toEqual(hashes("new"));
     expect(await hashesOf(database(), other.sessionId)).toEqual(hashes("shared"));
   });

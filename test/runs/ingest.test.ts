@@ -68,6 +68,33 @@ test("a single line is written while the agent prints nothing more", async () =>
   await done;
 });
 
+test("whatever comes during a write is the next one, however long that takes", async () => {
+  const gate = Promise.withResolvers<void>();
+  const begun = Promise.withResolvers<void>();
+  const batches: unknown[][] = [];
+  await ingest({
+    lines: async function* () {
+      yield { line: "first", end: 1 };
+      await begun.promise;
+      for (let end = 2; end < 5; end += 1) {
+        yield { line: String(end), end };
+        // Longer than any batch waits.
+        await Bun.sleep(60);
+      }
+      gate.resolve();
+    },
+    reader,
+    ...noLimits,
+    stored: 0,
+    async write(events) {
+      batches.push(events.map((event) => event["line"]));
+      begun.resolve();
+      await gate.promise;
+    },
+  });
+  expect(batches).toEqual([["first"], ["2", "3", "4"]]);
+});
+
 test("a failed write stops the reading, and the caller gets its error", async () => {
   let writes = 0;
   const failing = ingest({

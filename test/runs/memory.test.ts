@@ -220,7 +220,7 @@ describeRuns("memory", (fixture) => {
       .set({ storedAt: sql`stored_at - interval '40 days'` })
       .where(eq(agentMemory.sessionId, sessionId));
     await orm.update(sessionChunk).set({ usedAt: past }).where(eq(sessionChunk.sessionId, sessionId));
-    expect(await purgeOldMemory(orm, 30)).toBeGreaterThanOrEqual(1);
+    expect((await purgeOldMemory(orm, { days: 30 })).removed).toBeGreaterThanOrEqual(1);
     const left = await orm.select().from(agentMemory).where(eq(agentMemory.sessionId, sessionId));
     expect(left.map(({ promptId }) => promptId)).toEqual([second]);
     expect(await count()).toBeLessThan(before);

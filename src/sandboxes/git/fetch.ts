@@ -1,9 +1,9 @@
+import { FETCH } from "./fetch-script.ts";
 import { FIRST_COMMIT } from "./first-commit.ts";
 import { faultIn, RepositoryError, saysTooLarge } from "./git-errors.ts";
 import { fetchFailure } from "./remote-branches.ts";
 import type { FetchRequest } from "./request.ts";
 import { EXIT } from "./script-parts.ts";
-import { FETCH } from "./scripts.ts";
 import { sessionRefs } from "./session-refs.ts";
 import type { Found } from "./shallow.ts";
 import { KEEP_BEGIN, REACH } from "./shallow-scripts.ts";
@@ -47,7 +47,7 @@ export async function fetchBranches(
     }
     const [start = "", base = "", ...more] = succeeded(result).trim().split(/ +/);
     const is = (mark: string) => more.includes(mark);
-    return { start, base, lfs: is("lfs"), cut: is("cut"), apart: is("apart") };
+    return { start, base, lfs: is("lfs"), cut: is("cut"), apart: is("apart"), shared: is("shared") };
   };
   // A branch that the session has not made is somebody else's.
   return fetch(pushes.commit === null ? "" : request.branch);

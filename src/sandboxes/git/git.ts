@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Config } from "../../config/config.ts";
 import type { CredentialFor } from "../../forges/git-credentials.ts";
 import { MIB } from "../../shared/units.ts";
+import { STORE_INSIDE } from "../isolation/inside.ts";
 import { GATEWAY_PORT, type Mount } from "../isolation/isolation.ts";
 import type { MachineIsolation } from "../isolation/status.ts";
 import type { Cgroups } from "../process/cgroup.ts";
@@ -61,7 +62,7 @@ export interface GitResult {
 export type Git = (program: GitProgram, signal: AbortSignal) => Promise<GitResult>;
 
 /** Where a sandboxed git finds its folders. */
-const INSIDE = { STORE: "/git/store", SOURCE: "/git/source", CHECKOUT: "/workspace" } as const;
+const INSIDE = { STORE: STORE_INSIDE, SOURCE: "/git/source", CHECKOUT: "/workspace" } as const;
 const CONFIG_INSIDE = "/git/config";
 /** Other users' repositories are worked on at exactly these places; outside a sandbox the environment names the folder. */
 const CONFIG = `[safe]\n\tdirectory = ${INSIDE.STORE}\n\tdirectory = ${INSIDE.SOURCE}\n`;
@@ -140,6 +141,8 @@ export async function openGit(options: {
       }),
       ...OTHER_SIDES,
       ...folders,
+      // Where the sandbox of the checkout has the same folder at the same place.
+      ...(isolation && checkout && { BORROW: "yes" }),
       PATH: path,
       HOME: isolation ? "/var/tmp" : home,
       GIT_CONFIG_GLOBAL: isolation ? CONFIG_INSIDE : configFile,

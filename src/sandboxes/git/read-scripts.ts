@@ -114,7 +114,7 @@ export const PATCH = diffScript("-p --binary");
 export const CONFLICTS = `${PRELUDE}${SCRATCH}
 if apart "$1" "$2"; then exit ${EXIT.apart}; fi
 make_scratch || exit
-GIT_ALTERNATE_OBJECT_DIRECTORIES=$STORE/objects GIT_OBJECT_DIRECTORY=$scratch \\
+GIT_ALTERNATE_OBJECT_DIRECTORIES=$STORE/objects\${GIT_ALTERNATE_OBJECT_DIRECTORIES:+:$GIT_ALTERNATE_OBJECT_DIRECTORIES} GIT_OBJECT_DIRECTORY=$scratch \\
   git merge-tree --write-tree --name-only --no-messages --allow-unrelated-histories -z "$1" "$2"
 code=$?
 if [ "$code" -eq 129 ]; then exit ${EXIT.tooOld}; fi

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { Config } from "../../config/config.ts";
 import type { KeyedMutex } from "../../shared/keyed-mutex.ts";
 import { MIB } from "../../shared/units.ts";
+import { BORROWS, CHECK_OUT } from "./check-out-script.ts";
 import { fetchBranches, keepBegin, reach } from "./fetch.ts";
 import { nothingYet } from "./first-commit.ts";
 import type { Git } from "./git.ts";
@@ -13,10 +14,11 @@ import { openReader, type RepositoryReader } from "./reader.ts";
 import type { RepoAddress, RepoRules } from "./repo-url.ts";
 import type { CheckoutRequest, FetchRequest, WorkResult } from "./request.ts";
 import { EXIT } from "./script-parts.ts";
-import { BUNDLE, CHECK_OUT } from "./scripts.ts";
+import { BUNDLE } from "./scripts.ts";
 import { sessionRefs } from "./session-refs.ts";
 import { cutNotice, type Found, fetchWhatFits, isTooLarge } from "./shallow.ts";
 import { PRINT_BOUNDARY } from "./shallow-scripts.ts";
+import { sharedObjectsOf } from "./shared-objects.ts";
 import { openStoreGit, succeeded } from "./store-git.ts";
 import { alone, amongOthers } from "./store-lock.ts";
 import { tellSecretUse, turnsOn, writesTo } from "./store-turns.ts";
@@ -25,7 +27,7 @@ import { checkOutSubmodules, submodulesNamed } from "./submodules.ts";
 import { type Sync, synced } from "./sync.ts";
 
 /** The commit that the session's next checkout starts from, and that of the target branch; and what else a checkout must know. */
-export type Fetched = Pick<Found, "start" | "base"> & Partial<Pick<Found, "cut" | "lfs">>;
+export type Fetched = Pick<Found, "start" | "base"> & Partial<Pick<Found, "cut" | "lfs" | "shared">>;
 
 /** Our own bare copy of one source repository. No agent can reach it, so credentials may be used in it. */
 export interface RepositoryStore {
@@ -33,14 +35,14 @@ export interface RepositoryStore {
   fetch(request: FetchRequest, signal: AbortSignal): Promise<Fetched>;
   /**
    * Makes a checkout of what is being fetched in an empty folder, which belongs to `uid`.
-   * @returns what the user must be told of it (see notices.ts).
+   * @returns what the user must be told of it (see notices.ts), and the folder of objects that it borrows, if it does.
    * @throws RepositoryError, also when nothing was fetched.
    */
   checkOut(
     request: CheckoutRequest,
     checkout: { fetched: Promise<Fetched>; folder: string; uid: number | undefined },
     signal: AbortSignal,
-  ): Promise<string[]>;
+  ): Promise<{ notices: string[]; borrowed: string | undefined }>;
   /**
    * Fetches the session's branches and writes them to a bundle at `file`, for a checkout on another machine.
    * @returns the commit that the checkout starts from, the bundle's refs of the target branch and of the work, the file `shallow`
@@ -139,8 +141,8 @@ export function openRepositoryStore(options: {
       const args = [request.branch, request.targetBranch, ...sizes, config];
       const objects = fetched.then((found) => lfsOf(found, signal));
       const later = Promise.all([fetched, objects]).then(
-        ([{ start, base }, { attributes, oids }]) =>
-          [`${start} ${base}`, ...attributes, ...oids, ""].join("\n"),
+        ([{ start, base, shared }, { attributes, oids }]) =>
+          [`${start} ${base} ${shared ? "shared" : ""}`, ...attributes, ...oids, ""].join("\n"),
         () => "",
       );
       const stdin = { later };
@@ -150,13 +152,15 @@ export function openRepositoryStore(options: {
       if (result.code === EXIT.tooLarge) throw tooLarge();
       // Why there was nothing to check out, if there was not.
       const { notices } = await objects;
-      const hasSubmodules = /^160000 /m.test(succeeded(result));
+      const printed = succeeded(result);
+      const hasSubmodules = /^160000 /m.test(printed);
+      const borrowed = printed.split("\n").includes(BORROWS) ? sharedObjectsOf(store) : undefined;
       const found = await fetched;
       const all = [...noticesOf(found, request), ...notices];
-      if (!hasSubmodules) return all;
+      if (!hasSubmodules) return { notices: all, borrowed };
       const listing = await modulesOf(found.start, signal);
       const made = { request, address, listing, checkout: { folder, uid } };
-      return [...all, ...(await checkOutSubmodules(deps, made, signal))];
+      return { notices: [...all, ...(await checkOutSubmodules(deps, made, signal))], borrowed };
     },
 
     async bundle(request, file, signal) {

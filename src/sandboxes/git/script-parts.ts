@@ -16,10 +16,6 @@ export const EXIT = {
   apart: 14,
 } as const;
 
-/** Files of .gitattributes in one commit, and the bytes of one. */
-const MAX_ATTRIBUTES = 1_000;
-const ATTRIBUTES_BYTES = 1024 * 1024;
-
 /** $FILE_BLOCKS: the largest file, in units of 512 bytes. $MEMORY_KB: address space of each process. */
 export const PRELUDE = `
 set -u
@@ -30,8 +26,17 @@ ulimit -v "$MEMORY_KB" 2>/dev/null || :
 # A file that is too large is an error with a message, not a signal.
 trap '' XFSZ
 export GIT_DIR="$STORE"
+# See shared-objects.ts. A file in the store would need a relative path, which git-lfs does not understand.
+borrow_shared() {
+  if ! [ -d "$STORE/base/objects" ]; then return 0; fi
+  case $STORE in
+    *:*) export GIT_ALTERNATE_OBJECT_DIRECTORIES="\\"$STORE/base/objects\\"" ;;
+    *) export GIT_ALTERNATE_OBJECT_DIRECTORIES="$STORE/base/objects" ;;
+  esac
+}
+borrow_shared
 commit() { git rev-parse --quiet --verify --end-of-options "$1^{commit}"; }
-older() { git merge-base --is-ancestor "$1" "$2"; }
+older() { [ "$1" = "$2" ] || git merge-base --is-ancestor "$1" "$2"; }
 # Whether what two commits have in common may be further back than what was fetched.
 apart() { [ -f "$STORE/shallow" ] && ! git merge-base "$1" "$2" >/dev/null; }
 # Reads the session's refs into base, kept (its head) and pushed (its branch in the source repository).
@@ -47,11 +52,24 @@ read_refs() {
 $(git for-each-ref --format="%(objectname) %(refname)" "$refs")
 END
 }
+# Writes the refs that \`put\` has collected, $1 at $2, all at once.
+updates=
+put() {
+  updates="\${updates}update $1 $2
+"
+}
+write_refs() {
+  if [ -z "$updates" ]; then return 0; fi
+  printf '%s' "$updates" | git update-ref --stdin || return
+  updates=
+}
 # Moves the session's head from $kept. If the new commit does not contain the old one, the old one stays reachable.
 set_head() {
-  if [ "$kept" = "$1" ]; then return 0; fi
-  if [ -n "$kept" ] && ! older "$kept" "$1"; then git update-ref "$refs/aside/$kept" "$kept" || return; fi
-  git update-ref "$refs/head" "$1"
+  if [ "$kept" != "$1" ]; then
+    if [ -n "$kept" ] && ! older "$kept" "$1"; then put "$refs/aside/$kept" "$kept"; fi
+    put "$refs/head" "$1"
+  fi
+  write_refs
 }
 # An option of git fetch; empty: whole histories.
 history=
@@ -65,22 +83,6 @@ list() {
   url=\${SOURCE:-$1}
   shift
   git ls-remote --symref \${SOURCE:+"--upload-pack=$UPLOAD_PACK"} -- "$url" "$@"
-}
-`;
-
-/**
- * Whether any .gitattributes of the commit $1 gives files to Git LFS: of one that a checkout may have, $MAX_FILES files and
- * folders, and of as many of them as honest repositories have.
- */
-export const USES_LFS = `
-uses_lfs() {
-  attributes=$(git ls-tree -r -t "$1" 2>/dev/null | LC_ALL=C awk -v files="$MAX_FILES" '
-    NR > files + 0 { over = 1; exit }
-    /[\\t\\/]\\.gitattributes"?$/ && !seen[$3]++ && found < ${MAX_ATTRIBUTES} { found += 1; ids = ids $3 "\\n" }
-    END { if (!over) printf "%s", ids }')
-  [ -n "$attributes" ] || return 1
-  printf '%s\\n' "$attributes" | git cat-file --batch-check | awk '$3 <= ${ATTRIBUTES_BYTES} { print $1 }' |
-    git cat-file --batch | grep -q -F filter=lfs
 }
 `;
 

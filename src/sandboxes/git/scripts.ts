@@ -1,8 +1,8 @@
-import { FIRST_COMMIT, HEAD_APART, LOOK_AT_FIRST, MAKE_FIRST } from "./first-commit.ts";
+import { FIRST_COMMIT, HEAD_APART, LOOK_AT_FIRST } from "./first-commit.ts";
 import { STRICT } from "./git-settings.ts";
-import { LFS_COPY } from "./lfs-scripts.ts";
-import { EXIT, PRELUDE, SIZE, USES_LFS } from "./script-parts.ts";
-import { BOUNDARY, BRING } from "./shallow-scripts.ts";
+import { EXIT, PRELUDE, SIZE } from "./script-parts.ts";
+import { BOUNDARY } from "./shallow-scripts.ts";
+import { WALK } from "./walk-script.ts";
 
 /**
  * What git does, as one script an operation, because each closed program costs milliseconds. The texts are constants; their
@@ -18,97 +18,6 @@ const MAX_ASIDE = 100;
 const MAX_LISTED = 250;
 /** Submodules that a work has moved. */
 const MAX_MOVED = 200;
-
-/**
- * $1 URL  $2 the session's refs  $3 target branch  $4 the session's branch; empty: the session has not made it.
- * $5 what the session could not push; empty: nothing. On EXIT.workMissing: this store does not have it, but has the target branch.
- * $6 the commit that a fork begins with; empty: it is none. On EXIT.startMissing: nobody has it any more.
- * $7 an option of git fetch that says where history ends; empty: whole histories. See shallow-scripts.ts.
- * $8 not empty: the source repository has no branch.
- * Prints the commit that the next checkout starts from (what the session pushed, or what it could not push, or, if it has
- * no work of its own yet, where a fork begins or today's target branch), and that of the target branch; "lfs", if files are
- * given to Git LFS; "cut", if the history ends before its beginning, and "apart", if the two have therefore nothing in common,
- * unless that is known. On EXIT.fetchFailed: the branches.
- */
-export const FETCH = `${PRELUDE}${BRING}${BOUNDARY}${MAKE_FIRST}${USES_LFS}
-refs=$2
-history=$7
-if ! [ -f "$STORE/HEAD" ]; then git init --quiet --bare --template= || exit; fi
-# What was left when this machine or the service stopped. Younger files may be at work: there is a time limit.
-find "$STORE/objects" \\( -name "tmp_*" -o -name ".tmp-*" \\) -mmin +15 -exec rm -rf {} + 2>/dev/null &
-if [ -n "$8" ]; then
-  make_first && git update-ref "$refs/base" ${FIRST_COMMIT} || exit
-elif [ -n "$4" ]; then
-  bring "$1" "+refs/heads/$3:$refs/base" "+refs/heads/$4:$refs/origin"
-else
-  bring "$1" "+refs/heads/$3:$refs/base"
-fi || {
-  list "$1" "refs/heads/*" || exit ${EXIT.unreadable}
-  exit ${EXIT.fetchFailed}
-}
-read_refs
-if [ -z "$base" ]; then exit 1; fi
-# What is left of an earlier fetch does not count.
-if [ -z "$4" ]; then pushed=; fi
-# It is nobody's work.
-if [ "$kept" = ${FIRST_COMMIT} ]; then kept=; fi
-other=\${pushed:-$base}
-newest=$kept
-if [ -n "$5" ]; then
-  # A fork may begin with what was pushed, although what came later was not.
-  commit "$5" >/dev/null || { [ "$5" = "$6" ] && bring "$1" "$6"; } || { wait; exit ${EXIT.workMissing}; }
-  # Another machine may have kept work since: what this one has in addition is put aside.
-  if [ -z "$kept" ] || ! older "$5" "$kept"; then newest=$5; fi
-fi
-if [ -n "$6" ] && [ -z "$pushed" ] && { [ -z "$newest" ] || [ "$newest" = "$6" ]; }; then
-  # A commit without a name can be fetched, too, as long as the other side has it.
-  has "$6" || bring "$1" "$6" || { wait; exit ${EXIT.startMissing}; }
-  start=$6
-elif [ -z "$newest" ] || older "$newest" "$other"; then start=$other
-elif [ -z "$pushed" ] || older "$pushed" "$newest"; then start=$newest
-else start=$pushed
-fi
-set_head "$start" || exit
-wait
-uses_lfs "$start" && lfs=lfs || lfs=
-cut= apart=
-if [ -n "$(boundary "$start" "$base")" ]; then
-  cut=cut
-  if apart "$start" "$base" && ! commit "$refs/began" >/dev/null; then apart=apart; fi
-fi
-echo "$start $base $lfs $cut $apart"
-`;
-
-/**
- * $1 branch  $2 target branch  $3, $4 see SIZE  $5 configuration. stdin: what FETCH prints, the commit and that of the target
- * branch; it comes when they are fetched, and this waits for it. Then what LFS_COPY reads.
- * Makes a repository of its own, with copies of the objects: what an agent does to it cannot reach the store. Prints what SIZE does.
- */
-export const CHECK_OUT = `${PRELUDE}${SIZE}${BOUNDARY}${LFS_COPY}
-read -r start base || exit
-# Beside the packing, which is bounded by itself.
-size "$start" "$3" "$4" show &
-counting=$!
-own=$CHECKOUT/.git
-mkdir -p "$own/objects/pack" "$own/refs/heads" "$own/info" "$own/hooks" || exit
-printf '%s' "$5" >"$own/config" &&
-  printf 'ref: refs/heads/%s\\n' "$1" >"$own/HEAD" &&
-  printf '%s refs/heads/%s\\n%s refs/remotes/origin/%s\\n' "$start" "$1" "$base" "$2" >"$own/packed-refs" || exit
-# First: what is fetched meanwhile only adds to what is packed.
-boundary "$start" "$base" >"$own/shallow"
-[ -s "$own/shallow" ] || rm "$own/shallow"
-printf '%s\\n' "$start" "$base" | git pack-objects --revs --stdout --quiet --window=0 --delta-base-offset |
-  git --git-dir="$own" index-pack --stdin >/dev/null
-packed=$?
-wait "$counting" || exit
-[ "$packed" -eq 0 ] || exit "$packed"
-copy_lfs || exit
-cd "$CHECKOUT" || exit
-export GIT_DIR="$own" GIT_WORK_TREE="$CHECKOUT"
-# git-lfs uses the objects that are here, and finds no host for others, whatever the repository says.
-git -c lfs.url=http://127.0.0.1:1 -c lfs.transfer.maxretries=1 -c lfs.fetchinclude= -c lfs.fetchexclude= \\
-  checkout --quiet --force "$1" --
-`;
 
 /**
  * $1 where the pack begins in stdin, a bundle  $2 the session's refs  then commits to put aside. What else is in it is in the
@@ -152,14 +61,15 @@ git bundle create --quiet - "$@"
  * these commits, and the submodules that the work has moved (as raw lines of diff-tree), each on a line.
  * The objects stay in their pack: as files of their own, a few KB of deltas can become any number of GB.
  */
-export const IMPORT = `${PRELUDE}${SIZE}${USES_LFS}
+export const IMPORT = `${PRELUDE}${SIZE}${WALK}
 refs=$1
 if [ -n "$3" ]; then
   tail -c "+$3" | git index-pack --stdin --fix-thin ${STRICT} >/dev/null || exit ${EXIT.badWork}
 fi
 tip=$(commit "$2") || exit ${EXIT.badWork}
 # Before it is kept: the session could never check it out again.
-size "$tip" "$4" "$5" || exit
+walk "$tip"
+fits "$tip" "$4" "$5" || exit
 read_refs
 set_head "$tip" || exit
 since=$base
@@ -167,13 +77,12 @@ if apart "$base" "$tip" && began=$(commit "$refs/began"); then since=$began; fi
 count=$(git rev-list --count "$since..$tip") || exit
 short=$(git rev-parse --short "$tip") || exit
 added=$(git rev-list --count "$tip" --not "$6" "$base") || exit
-uses_lfs "$tip" && lfs=lfs || lfs=
 echo "$tip $count $short $added $lfs"
 git rev-list --max-count=${MAX_LISTED} "$tip" --not "$6" "$base" || exit
 git diff-tree -r --raw --no-renames --ignore-submodules=none "$6" "$tip" | grep '^:[0-9]* 160000 ' | head -n ${MAX_MOVED}
 # Each work brings a pack, and git looks through all of them. Old versions of git cannot do it, and are slower then.
 set -- "$STORE"/objects/pack/pack-*.pack
-if [ "$#" -gt ${MAX_PACKS} ]; then git repack -q -d --geometric=2 >/dev/null 2>&1; fi
+if [ "$#" -gt ${MAX_PACKS} ]; then git repack -q -d -l --geometric=2 >/dev/null 2>&1; fi
 exit 0
 `;
 
@@ -233,7 +142,10 @@ export const PUSH_FIRST = `${PRELUDE}${HEAD_APART}${PUSHED}`;
  * other is at work in the store.
  */
 export const TIDY = `${PRELUDE}
-rm -rf "$STORE"/objects/pack/tmp_* "$STORE"/objects/pack/.tmp-* "$STORE"/objects/??/tmp_obj_* "$STORE"/objects/tmp_objdir-*
+for objects in "$STORE/objects" "$STORE/base/objects"; do
+  rm -rf "$objects"/pack/tmp_* "$objects"/pack/.tmp-* "$objects"/??/tmp_obj_* "$objects"/tmp_objdir-*
+done
+rm -f "$STORE"/walked/tmp_*
 `;
 
 /** Prints all refs of sessions. */
@@ -250,7 +162,13 @@ deleted=0
 while IFS= read -r ref; do
   if git update-ref -d "$ref"; then deleted=$((deleted + 1)); fi
 done
-git repack -q -A -d --max-pack-size="$((FILE_BLOCKS / 2))k" --unpack-unreachable="$1" >&2 || :
+git repack -q -A -d -l --max-pack-size="$((FILE_BLOCKS / 2))k" --unpack-unreachable="$1" >&2 || :
 git prune --expire="$1" || :
 echo "$deleted"
+`;
+
+/** Removes what is shared of a repository that no session has any more. Only while no other is at work in the store. */
+export const DROP_SHARED = `${PRELUDE}
+used=$(git for-each-ref --count=1 refs/sessions) || exit
+if [ -z "$used" ]; then rm -rf "$STORE/base"; fi
 `;

@@ -15,6 +15,8 @@ export interface Found {
   cut: boolean;
   /** Therefore they have nothing in common, and it has not been looked for. */
   apart: boolean;
+  /** A checkout may borrow what the target branch has (see shared-objects.ts). */
+  shared?: boolean;
 }
 
 /** Whether a fetch has failed because a pack would be larger than REPO_MAX_MB. */

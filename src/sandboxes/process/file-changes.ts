@@ -5,7 +5,7 @@ import { sleep } from "../../shared/time.ts";
 const FALLBACK_MS = 1_000;
 const POLL_MS = 100;
 /** Changes within this time of the last notification become one: a chatty program must not cause a read per write. */
-const COALESCE_MS = 10;
+const COALESCE_MS = 4;
 
 /** Tells one reader of a file when to look again. */
 export interface FileChanges {

@@ -3,7 +3,7 @@ import { stat } from "node:fs/promises";
 import type { AgentCommand, AgentExit, SandboxPaths } from "../../agents/agent.ts";
 import type { AgentProcess } from "../../db/json-columns.ts";
 import { readOnly } from "../isolation/bubblewrap.ts";
-import { INSIDE } from "../isolation/inside.ts";
+import { INSIDE, SHARED_INSIDE } from "../isolation/inside.ts";
 import type { Isolation, Mount } from "../isolation/isolation.ts";
 import type { Cgroups, RunResources } from "./cgroup.ts";
 import { isAlive } from "./identity.ts";
@@ -63,6 +63,7 @@ export interface SandboxRef {
  * is built from scratch and passed as environment, not as arguments, which every user of the machine can read.
  * @param options.path the program's PATH.
  * @param options.limitMs when it is killed, watched or not.
+ * @param options.borrowed the folder of objects that the checkout borrows.
  */
 export function startProcess(
   sandbox: SandboxRef,
@@ -74,9 +75,10 @@ export function startProcess(
     command: AgentCommand;
     limitMs: number;
     gateway: string | undefined;
+    borrowed: string | undefined;
   },
 ): SandboxProcess {
-  const { isolation, uid, hostPaths, path, command, limitMs, gateway } = options;
+  const { isolation, uid, hostPaths, path, command, limitMs, gateway, borrowed } = options;
   const paths = isolation ? INSIDE : hostPaths;
   const processId = crypto.randomUUID();
   const files = processFiles(sandbox.folder, processId);
@@ -84,6 +86,12 @@ export function startProcess(
   const limited = isolation === undefined || cgroups?.capabilities.processes;
   const few = limited ? command.argv : withFewProcesses(command.argv, resources);
   const argv = cgroups?.capabilities.memory ? few : withLittleData(few, resources);
+  // What we do with the work does not depend on what the agent made of the checkout's alternates, nor on where they lead: the
+  // checkout may have been made in a sandbox of its own, while there were some.
+  const lender =
+    borrowed !== undefined && (command.builtIn || !isolation)
+      ? { GIT_ALTERNATE_OBJECT_DIRECTORIES: isolation ? SHARED_INSIDE : borrowed }
+      : {};
   // Before the group, which is swept away if no process of this machine has that name.
   mkdirSync(files.folder, { mode: 0o700 });
   const identity = spawnSupervised({
@@ -94,7 +102,7 @@ export function startProcess(
       ? isolation.wrap({
           argv,
           // Read-only ones last: the sandbox's own folders would hide a program below /tmp or /home.
-          mounts: [...ownMounts(hostPaths), ...readOnly(command.readable)],
+          mounts: [...ownMounts(hostPaths), ...sharedMounts(borrowed), ...readOnly(command.readable)],
           cwd: INSIDE.checkout,
           gateway,
           hostNetwork: !isolation.closedNetwork,
@@ -106,7 +114,7 @@ export function startProcess(
     join: cgroups?.create(processId, resources).join ?? [],
     maxOutputBytes,
     maxFileBytes: resources.diskBytes,
-    env: { PATH: path, HOME: paths.home, TMPDIR: paths.tmp, LANG: "C.UTF-8", ...command.env },
+    env: { PATH: path, HOME: paths.home, TMPDIR: paths.tmp, LANG: "C.UTF-8", ...lender, ...command.env },
     cwd: hostPaths.checkout,
     stdin: command.stdin,
     limitMs,
@@ -121,6 +129,10 @@ const ownMounts = (hostPaths: SandboxPaths): Mount[] =>
     target: INSIDE[name],
     writable: true,
   }));
+
+const sharedMounts = (folder: string | undefined): Mount[] =>
+  folder === undefined ? [] : [{ source: folder, target: SHARED_INSIDE, writable: false }];
+
 /**
  * A limit of the kernel's for each user, which must not count processes of the service or of other sandboxes: it is set
  * inside, where user namespaces and users of their own count by themselves. The kernel does not say that it was reached;

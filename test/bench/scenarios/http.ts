@@ -1,3 +1,4 @@
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SQL } from "bun";
 import { startProcess } from "../../harness/process.ts";
@@ -132,6 +133,8 @@ async function startReference(stack: AsyncDisposableStack, service: Service, ses
     startProcess({
       argv: [process.execPath, REFERENCE],
       env: {
+        // Bun keeps a cache there.
+        HOME: tmpdir(),
         DATABASE_URL: service.databaseUrl,
         CREATE_DATABASE_URL: writes.url,
         SESSION_ID: sessionId,

@@ -1,0 +1,163 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { drizzle } from "drizzle-orm/postgres-js";
+import postgres from "postgres";
+import { purgeExpiredKeys } from "../../src/api/idempotency-store.ts";
+import { listAudit } from "../../src/audit/list-store.ts";
+import { purgeAudit, sealAudit } from "../../src/audit/seal-store.ts";
+import type { Orm } from "../../src/db/client.ts";
+import { purgeOldRequestCounts } from "../../src/db/request-counts.ts";
+import * as tables from "../../src/db/tables.ts";
+import { listDeadLetters } from "../../src/dead-letters/store.ts";
+import { closeCancelled, remindOfCancellations } from "../../src/lifecycle/enforce-cancellations.ts";
+import { findSession, messagesAfter, pageOfSessions, versionsOf } from "../../src/live/store.ts";
+import { purgeExpiredTickets } from "../../src/live/ticket-store.ts";
+import { FIRST_MEMORY, purgeOldMemory } from "../../src/memory/purge-store.ts";
+import { purgeOldMessages } from "../../src/messages/purge-store.ts";
+import { countUnfinished } from "../../src/prompts/create-store.ts";
+import { claimLooks, wantLook } from "../../src/pull-requests/look-store.ts";
+import { claimOutbox, purgePublished } from "../../src/queue/outbox.ts";
+import { recentRepositories } from "../../src/repositories/store.ts";
+import { heldSandboxes, idleSandboxes } from "../../src/sandboxes/store.ts";
+import { purgeableSessions, purgeSession } from "../../src/sessions/purge-store.ts";
+import { purgeUsedCodes, purgeWebSessions } from "../../src/web-sessions/store.ts";
+import { purgeOldSignatures } from "../../src/webhooks/store.ts";
+import { createDatabase, describeWith } from "../harness/services.ts";
+
+const ID = "019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708";
+const NOW = new Date().toISOString();
+const viewer = { userId: "alice", admin: false };
+
+/** Functions whose statements read large tables, and the indexes that they read, as far as it matters which. */
+const CALLS: Record<string, { indexes?: string[]; call: (orm: Orm) => Promise<unknown> }> = {
+  "a later page of all of a user's sessions": {
+    indexes: ["session_user"],
+    call: (orm) =>
+      pageOfSessions(orm, { userId: "alice", after: { createdAt: new Date(), id: ID }, resume: undefined }),
+  },
+  "a session of a stream": { call: (orm) => findSession(orm, "alice", ID) },
+  "messages of a stream": { indexes: ["message_session_seq"], call: (orm) => messagesAfter(orm, ID, 1) },
+  "versions of a user's sessions": { call: (orm) => versionsOf(orm, "alice") },
+  "the quota of a user": {
+    indexes: ["prompt_user_unfinished"],
+    call: (orm) => countUnfinished(orm, "alice", 10),
+  },
+  "the repositories of a user": {
+    indexes: ["session_user_repo"],
+    call: (orm) => recentRepositories(orm, "alice"),
+  },
+  "the audit log of a time": {
+    indexes: ["audit_event_at", "audit_event_pkey"],
+    call: (orm) => listAudit(orm, { from: NOW, to: NOW, limit: 100 }),
+  },
+  "the audit log of an actor": {
+    indexes: ["audit_event_actor"],
+    call: (orm) => listAudit(orm, { actor: "alice", limit: 100 }),
+  },
+  "all dead letters": {
+    indexes: ["dead_letter_created"],
+    call: (orm) => listDeadLetters(orm, { ...viewer, admin: true }, undefined),
+  },
+  "a user's dead letters": {
+    indexes: ["dead_letter_user_created"],
+    call: (orm) => listDeadLetters(orm, viewer, undefined),
+  },
+  "pull requests of a repository": {
+    indexes: ["pull_request_open_url"],
+    call: (orm) => wantLook(orm, { repository: "https://git.invalid/owner/name" }),
+  },
+  "pull requests to be read again": { indexes: ["pull_request_look"], call: (orm) => claimLooks(orm, 4) },
+  "sandboxes that are held": { indexes: ["session_sandbox_id"], call: (orm) => heldSandboxes(orm, [ID]) },
+  "sandboxes to be returned": { indexes: ["session_sandbox"], call: (orm) => idleSandboxes(orm) },
+  "runners to be reminded of cancellations": { call: remindOfCancellations },
+  "cancelled prompts that nobody ends": {
+    indexes: ["session_cancelling"],
+    call: (orm) => closeCancelled(orm, 1_000),
+  },
+  "the outbox": { indexes: ["outbox_due"], call: (orm) => claimOutbox(orm, 100) },
+  "the sealing of the audit log": { call: sealAudit },
+  "purge: published jobs": { indexes: ["outbox_published"], call: purgePublished },
+  "purge: idempotency keys": { indexes: ["idempotency_key_created"], call: purgeExpiredKeys },
+  "purge: request counts": { indexes: ["request_limit_expire"], call: purgeOldRequestCounts },
+  "purge: tickets": { indexes: ["event_ticket_expires"], call: purgeExpiredTickets },
+  "purge: web sessions": { indexes: ["web_session_expires"], call: purgeWebSessions },
+  "purge: sign-in codes": { indexes: ["used_sign_in_code_expires"], call: purgeUsedCodes },
+  "purge: webhooks' signatures": { indexes: ["webhook_signature_seen"], call: purgeOldSignatures },
+  "purge: the audit log": { call: (orm) => purgeAudit(orm, 1, 100) },
+  "purge: memories": {
+    indexes: ["agent_memory_stored", "agent_memory_session"],
+    call: (orm) => purgeOldMemory(orm, { days: 1, after: FIRST_MEMORY }),
+  },
+  "purge: messages": {
+    indexes: ["message_pkey"],
+    call: (orm) => purgeOldMessages(orm, { days: 1, after: "" }),
+  },
+  "purge: deleted sessions": { indexes: ["session_deleted"], call: (orm) => purgeableSessions(orm, 1) },
+  "purge: a deleted session": {
+    indexes: ["dead_letter_entity"],
+    call: (orm) => purgeSession(orm, ID, 1),
+  },
+};
+
+/** Of which each process, or each purge, has a few rows. */
+const SMALL = new Set(["task_heartbeat", "audit_pending", "audit_anchor"]);
+
+interface Plan {
+  "Node Type": string;
+  "Relation Name"?: string;
+  "Index Name"?: string;
+  Plans?: Plan[];
+}
+const flat = (plan: Plan): Plan[] => [plan, ...(plan.Plans ?? []).flatMap(flat)];
+
+describeWith("postgres", "the plan that a prepared statement may get, without its values", () => {
+  let database: Awaited<ReturnType<typeof createDatabase>>;
+  let sql: postgres.Sql;
+  const sent: string[] = [];
+  const options = { max: 1, onnotice: () => undefined, fetch_types: false };
+  let orm: Orm;
+  beforeAll(async () => {
+    database = await createDatabase();
+    sql = postgres(database.url, options);
+    const logger = { logQuery: (text: string) => void sent.push(text) };
+    orm = drizzle(sql, { schema: tables, logger }) as unknown as Orm;
+    // The tables are empty: what is read from end to end now, although that is forbidden, always would be.
+    await sql.unsafe("set enable_seqscan = off; set plan_cache_mode = force_generic_plan");
+  });
+  afterAll(async () => {
+    await sql.end();
+    await database.drop();
+  });
+
+  const plansOf = async (call: (orm: Orm) => Promise<unknown>): Promise<Plan[]> => {
+    sent.length = 0;
+    await call(orm);
+    const plans: Plan[] = [];
+    for (const text of sent.filter((one) => /^\s*(select|with|update|delete)\b/i.test(one))) {
+      await sql.unsafe(`prepare one as ${text}`);
+      const values = new Set(text.match(/\$\d+/g)).size;
+      const given = values > 0 ? `(${Array(values).fill("null").join(", ")})` : "";
+      const [row] = await sql.unsafe(`explain (format json) execute one${given}`);
+      plans.push(...flat(row?.["QUERY PLAN"][0].Plan));
+      await sql.unsafe("deallocate one");
+    }
+    return plans;
+  };
+
+  test.each(Object.keys(CALLS))("%s: by indexes", async (name) => {
+    const { indexes = [], call } = CALLS[name] ?? { call: async () => undefined };
+    const plans = await plansOf(call);
+    const scanned = plans
+      .filter((one) => one["Node Type"] === "Seq Scan")
+      .map((one) => one["Relation Name"] ?? "");
+    expect(scanned.filter((table) => !SMALL.has(table))).toEqual([]);
+    expect(plans.map((one) => one["Index Name"] ?? "")).toEqual(expect.arrayContaining(indexes));
+  });
+
+  test("a status whose value is not in the text finds no partial index", async () => {
+    const text = "select 1 from prompt where user_id = $1 and status in ($2, $3)";
+    await sql.unsafe(`prepare one as ${text}`);
+    const [row] = await sql.unsafe("explain (format json) execute one(null, null, null)");
+    const names = flat(row?.["QUERY PLAN"][0].Plan).map((one) => one["Index Name"]);
+    expect(names).not.toContain("prompt_user_unfinished");
+  });
+});
