@@ -37,10 +37,11 @@ async function readDeploymentMetrics(orm: Orm): Promise<DeploymentMetrics> {
       (select count(*) from prompt where status = 'Queued') as queued,
       (select count(*) from prompt where status = 'Running'
         and (waiting_for is null or lease_expires_at <= now())) as running,
-      (select extract(epoch from now() - min(greatest(created_at, not_before))) from prompt p
-        where status = 'Queued' and (not_before is null or not_before <= now()) and not exists (
+      (select extract(epoch from now() - greatest(created_at, not_before)) from prompt p
+        where status = 'Queued' and greatest(created_at, not_before) <= now() and not exists (
           select 1 from prompt e where e.session_id = p.session_id and e.seq < p.seq
-            and e.status in ('Queued', 'Running'))) as oldest,
+            and e.status in ('Queued', 'Running'))
+        order by greatest(created_at, not_before) limit 1) as oldest,
       (select json_object_agg(cause, count)::text from (
         select waiting ->> 'for' as cause, count(*) from session where waiting is not null group by 1) w) as waiting,
       (select count(*) from outbox where published_at is null and next_attempt_at <= now()) as pending,

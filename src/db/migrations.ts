@@ -21,6 +21,7 @@ import promptPhases from "../../drizzle/0019_prompt_phases.sql" with { type: "te
 import refusedHosts from "../../drizzle/0020_refused_hosts.sql" with { type: "text" };
 import promptsVersion from "../../drizzle/0021_prompts_version.sql" with { type: "text" };
 import largePlans from "../../drizzle/0022_large_plans.sql" with { type: "text" };
+import userTurn from "../../drizzle/0023_user_turn.sql" with { type: "text" };
 import journal from "../../drizzle/meta/_journal.json" with { type: "json" };
 
 /** The text of each migration, by its tag in the journal. A new migration needs a line here; a test compares the two. */
@@ -48,6 +49,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   "0020_refused_hosts": refusedHosts,
   "0021_prompts_version": promptsVersion,
   "0022_large_plans": largePlans,
+  "0023_user_turn": userTurn,
 };
 
 export interface Migration {

@@ -187,9 +187,19 @@ export const prompt = pgTable(
     index("prompt_user_unfinished").on(t.userId, t.status).where(sql`${t.status} in ('Queued', 'Running')`),
     index("prompt_user_started").on(t.userId, t.startedAt.desc().nullsLast()),
     index("prompt_waiting").on(t.dispatchedAt).where(sql`${t.status} = 'Queued'`),
-    // A claim reads what may start now, however many wait for later.
-    index("prompt_due").on(t.notBefore, t.userId).where(sql`${t.status} = 'Queued'`),
-    index("prompt_user_due").on(t.userId, t.notBefore).where(sql`${t.status} = 'Queued'`),
+    // A claim reads what may start now, however many wait for later: of a user in the order of their starts.
+    index("prompt_turn")
+      .on(t.userId, t.priority.desc().nullsFirst(), t.createdAt, t.seq)
+      .where(sql`${t.status} = 'Queued' and ${t.notBefore} is null`),
+    index("prompt_user_later")
+      .on(t.userId, t.notBefore)
+      .where(sql`${t.status} = 'Queued' and ${t.notBefore} is not null`),
+    // Since when, or from when on, it could have started.
+    index("prompt_since")
+      .on(sql`greatest(${t.createdAt}, ${t.notBefore})`)
+      .where(sql`${t.status} = 'Queued'`),
+    // Its size is the limit of the cluster: what counts against the limits is counted in it.
+    index("prompt_running").on(t.userId).where(sql`${t.status} = 'Running' and ${t.waitingFor} is null`),
     index("prompt_cancelling")
       .on(t.cancelRequestedAt)
       .where(sql`${t.status} = 'Running' and ${t.cancelRequestedAt} is not null`),

@@ -6,6 +6,7 @@ import { outbox } from "../db/service-tables.ts";
 import { prompt } from "../db/tables.ts";
 import { CHANNELS, QUEUES } from "../queue/names.ts";
 import { enqueue, notifyOutbox } from "../queue/outbox.ts";
+import { repairTurns } from "./repair-turns.ts";
 
 /**
  * Only the oldest unfinished prompt of a session may run, and only while no later one runs: a revived prompt returns to
@@ -113,26 +114,34 @@ export async function notifySandboxIdle(tx: Transaction): Promise<void> {
   await tx.execute(sql`select pg_notify(${CHANNELS.sandboxDone}, '')`);
 }
 
+const hasNoJob = sql`not exists (select 1 from outbox o where o.key = p.id::text and o.published_at is null)`;
+
 /**
  * The safety net: dispatches again the prompts that could run but have no job, because the queue lost it or the runner
  * died. Each time is compared by itself: then an index finds the few that are due among all that wait for a later time.
  * @param graceMs how long a waiting prompt's job may take before it counts as lost. @returns how many.
  */
 export async function redispatchLost(orm: Orm, graceMs: number): Promise<number> {
-  return orm.transaction(async (tx) => {
+  const dispatched = await orm.transaction(async (tx) => {
     const before = sql`now() - ${graceMs}::int * interval '1 millisecond'`;
-    const lost = await rowsOf<{ id: string }>(
+    const lost = await rowsOf<{ id: string; user_id: string }>(
       tx,
-      sql`update prompt set dispatched_at = now() where id in (
-        select p.id from prompt p join session s on s.id = p.session_id
-        where (p.status = 'Queued' and p.dispatched_at < ${before} and (p.not_before is null or p.not_before < ${before})
-            or p.status = 'Running' and p.lease_expires_at < now() and p.dispatched_at < now() - interval '5 seconds')
-          and (p.status = 'Running' or s.deleted_at is null and ${isNextInSession})
-          and not exists (select 1 from outbox o where o.key = p.id::text and o.published_at is null)
-        order by p.dispatched_at limit 100 for update of p skip locked)
-      returning id`,
+      sql`update prompt set dispatched_at = now() where id = any(array(
+        select id from (
+          select p.id from prompt p join session s on s.id = p.session_id
+          where p.status = 'Queued' and p.dispatched_at < ${before}
+            and (p.not_before is null or p.not_before < ${before}) and greatest(p.created_at, p.not_before) <= now()
+            and s.deleted_at is null and ${isNextInSession}
+            and ${hasNoJob}
+          order by p.dispatched_at limit 100 for update of p skip locked) waiting
+        union all select id from (
+          select p.id from prompt p
+          where p.status = 'Running' and p.lease_expires_at < now()
+            and p.dispatched_at < now() - interval '5 seconds' and ${hasNoJob}
+          order by p.dispatched_at limit 100 for update of p skip locked) abandoned))
+      returning id, user_id`,
     );
-    if (lost.length === 0) return 0;
+    if (lost.length === 0) return lost;
     // The row has the prompt's own id: a prompt that waits in a long queue gets one more job, not one per tick.
     await tx
       .insert(outbox)
@@ -142,8 +151,11 @@ export async function redispatchLost(orm: Orm, graceMs: number): Promise<number>
         set: { publishedAt: null, attempts: 0, nextAttemptAt: sql`now()`, updatedAt: sql`now()` },
       });
     await notifyOutbox(tx);
-    return lost.length;
+    return lost;
   });
+  // Their jobs would be in vain if claims passed their users by.
+  if (dispatched.length > 0) await repairTurns(orm, [...new Set(dispatched.map((one) => one.user_id))]);
+  return dispatched.length;
 }
 
 /** Expires all leases, at the start of the only process on an embedded database: their runners are dead. */

@@ -4,13 +4,17 @@ import { storedNow } from "../db/columns.ts";
 import { runsPromptsWhere } from "../db/heartbeats.ts";
 import { isNextInSession, mayRunOn, offerAgain, offerToOthers } from "../lifecycle/dispatch.ts";
 import { DETACHED } from "../lifecycle/end-run.ts";
+import { runningOf } from "../lifecycle/repair-turns.ts";
 import { type ClaimedRun, startRun } from "../lifecycle/start-run.ts";
+import { clearReady, hasRoom, makeDueReady, someAreDue } from "./turns-store.ts";
 
 /** Serializes claims in the whole cluster, so that limits and fairness hold. An arbitrary number: "claim" in ASCII. */
 const CLAIM_LOCK = 0x636c61696d;
 /** After a lease has expired, machines other than the agent's own wait this much longer, milliseconds. */
 const ELSEWHERE_GRACE_MS = 3_000;
 const DELIVERING_GRACE_MS = 60_000;
+/** So many users without a prompt that may start are passed by, for some microseconds each, before their rows are cleared. */
+const MAX_PASSED = 16;
 
 export interface Claimant {
   owner: string;
@@ -39,9 +43,9 @@ export interface Held {
 /**
  * An abandoned run: its runner is dead or has detached, or it waits with its sandbox and its time has come. Only the agent's
  * own machine can adopt the agent, so other machines wait longer; and longer still during delivery, which they could only
- * report as interrupted.
+ * report as interrupted. Beside it, whether users are due to be made ready.
  */
-const abandoned = (host: string) => sql`
+const abandoned = (host: string) => sql`select ${someAreDue} as due, old.id from (select) one left join (
   select p.id from prompt p
   where p.status = 'Running' and case
     when p.process is null or p.process ->> 'host' = ${host}
@@ -50,25 +54,16 @@ const abandoned = (host: string) => sql`
     when (p.process ->> 'delivering')::boolean
       then p.lease_expires_at < now() - ${DELIVERING_GRACE_MS}::int * interval '1 millisecond'
     else p.lease_expires_at < now() - ${ELSEWHERE_GRACE_MS}::int * interval '1 millisecond' end
-  order by p.lease_expires_at limit 1 for update skip locked`;
-
-/** How many prompts of a user run. What waits with its sandbox takes nobody's slot. */
-const runningOf = (user: SQL) => sql`(
-  select count(*) from prompt r where r.user_id = ${user} and r.status = 'Running' and r.waiting_for is null)`;
-
-/** Whether the whole cluster may run one more. */
-const hasRoom = ({ maxRunning }: Claimant) => sql`
-  (select count(*) from prompt where status = 'Running' and waiting_for is null) < ${maxRunning}::int`;
+  order by p.lease_expires_at limit 1 for update skip locked) old on true`;
 
 /** In `waiting`: whether the machine that has the session warm is alive. */
 const warmHostRuns = () => runsPromptsWhere(sql`h.host = next.warm_host`);
 
 /**
  * The next waiting prompt: of the user with the fewest running prompts, then of the user whose last start is the longest
- * ago; among that user's by priority, then by age. Users are ordered twice: the outer order is the guarantee; the inner one
- * lets the nested loop stop at the first user with a prompt that may run, instead of sorting all of them. Therefore, if
- * that user has running prompts, so have all others who wait: the last slot is then reserved, unless there are no others
- * at all, which the two ends of an index tell.
+ * ago; among that user's by priority, then by age. Users come in this order from the index of their rows, one by one, until
+ * one has a prompt that may start. Therefore, if that user has running prompts, so have all others who wait: the last slot
+ * is then reserved, unless there are no others at all, which the two ends of an index tell.
  *
  * Prompts that wait for a later time are in none of the index ranges that this reads.
  *
@@ -78,39 +73,33 @@ const warmHostRuns = () => runsPromptsWhere(sql`h.host = next.warm_host`);
  */
 const waiting = (claimant: Claimant & InProcess) => {
   const { host, maxRunningPerUser, lastSlot = false, affinityMs = 0 } = claimant;
+  /** The first of some of the user's prompts that may start. */
+  const first = (some: SQL) => sql`(
+    select p.id, p.priority, p.created_at, p.seq, s.warm_host, greatest(p.dispatched_at, p.not_before) as since
+    from prompt p join session s on s.id = p.session_id
+    where p.user_id = turn.user_id and p.status = 'Queued' and ${some}
+      and s.deleted_at is null and ${isNextInSession} and ${mayRunOn(host)}
+    order by p.priority desc, p.created_at, p.seq limit 1)`;
   return sql`
-  select next.id, ${lastSlot}::boolean and turn.count > 0
+  select next.id, turn.user_id <> all (array(select user_id from user_turn where ready
+      order by running, started_at nulls first, user_id limit ${MAX_PASSED}::int)) as far, ${lastSlot}::boolean and turn.count > 0
     and (select min(user_id) from prompt) <> (select max(user_id) from prompt) as reserved,
     case when next.warm_host <> ${host} and ${affinityMs}::int > 0 and ${warmHostRuns()}
       then least(${affinityMs}::int, ceil(${affinityMs}::int - extract(epoch from now() - next.since) * 1000))::int
       else 0 end as "heldMs"
   from (
-    select u.user_id, running.count, latest.started_at
-    from (
-      select user_id from prompt where status = 'Queued' and not_before is null
-      union select user_id from prompt where status = 'Queued' and not_before <= ${storedNow}) u
-    cross join lateral ${runningOf(sql`u.user_id`)} running
-    left join lateral (
-      select l.started_at from prompt l where l.user_id = u.user_id and l.started_at is not null
-      order by l.started_at desc limit 1) latest on true
-    where running.count < ${maxRunningPerUser}::int
-      and ${hasRoom(claimant)}
-    order by running.count, latest.started_at nulls first
-  ) turn
+    select user_id, running as count, started_at from user_turn where ready and ${hasRoom(claimant.maxRunning)}) turn
   cross join lateral (
-    select p.id, s.warm_host, greatest(p.dispatched_at, p.not_before) as since from (
-      select * from prompt where user_id = turn.user_id and status = 'Queued' and not_before is null
-      union all select * from prompt
-      where user_id = turn.user_id and status = 'Queued' and not_before <= ${storedNow}) p
-    join session s on s.id = p.session_id
-    where s.deleted_at is null and ${isNextInSession} and ${mayRunOn(host)}
+    select * from (
+      ${first(sql`p.not_before is null`)} union all ${first(sql`p.not_before <= ${storedNow}`)}) p
+    where ${runningOf(sql`turn.user_id`)} < ${maxRunningPerUser}::int
     order by p.priority desc, p.created_at, p.seq limit 1
   ) next order by turn.count, turn.started_at nulls first limit 1`;
 };
 
 /** Whether the limits let a prompt `p` start. */
 const isWithinLimits = (claimant: Claimant) => sql`
-  ${runningOf(sql`p.user_id`)} < ${claimant.maxRunningPerUser}::int and ${hasRoom(claimant)}`;
+  ${runningOf(sql`p.user_id`)} < ${claimant.maxRunningPerUser}::int and ${hasRoom(claimant.maxRunning)}`;
 
 /**
  * Takes over an abandoned run, or starts the next prompt that may run.
@@ -126,19 +115,40 @@ export async function claimNext(
   orm: Queryable,
   claimant: Claimant & InProcess,
 ): Promise<ClaimedRun | "reserved" | Held | undefined> {
-  const claimed = await orm.transaction(async (tx) => {
-    await tx.execute(sql`select pg_advisory_xact_lock(${CLAIM_LOCK}::bigint)`);
-    const [old] = await rowsOf<{ id: string }>(tx, abandoned(claimant.host));
-    if (old) return startRun(tx, old.id, claimant);
-    const [found] = await rowsOf<{ id: string; reserved: boolean; heldMs: number }>(tx, waiting(claimant));
-    if (found && found.heldMs > 0) {
-      await offerAgain(tx, found.id);
-      return { heldMs: found.heldMs };
-    }
-    if (found?.reserved) return "reserved";
-    return found && startRun(tx, found.id, claimant);
-  });
+  let { claimed, far, due } = await claimOnce(orm, claimant);
+  if (due) {
+    await makeDueReady(orm);
+    ({ claimed, far } = await claimOnce(orm, claimant));
+  }
+  if (far) await clearReady(orm, claimant);
   // If a limit held it back, the offer would be in vain, and the other machine's claim would offer in its turn, without end.
   if (claimed === undefined) await offerToOthers(orm, claimant.host, isWithinLimits(claimant));
   return claimed;
 }
+
+interface Attempt {
+  claimed: ClaimedRun | "reserved" | Held | undefined;
+  /** Many users were passed by because none of their prompts may start, or all. */
+  far: boolean;
+  /** Nothing was claimed, because users whose time has come have to be made ready first. */
+  due?: boolean;
+}
+
+const claimOnce = (orm: Queryable, claimant: Claimant & InProcess): Promise<Attempt> =>
+  orm.transaction(async (tx): Promise<Attempt> => {
+    await tx.execute(sql`select pg_advisory_xact_lock(${CLAIM_LOCK}::bigint)`);
+    const [old] = await rowsOf<{ id: string | null; due: boolean }>(tx, abandoned(claimant.host));
+    if (old?.id) return { claimed: await startRun(tx, old.id, claimant), far: false };
+    if (old?.due) return { claimed: undefined, far: false, due: true };
+    const [found] = await rowsOf<{ id: string; far: boolean; reserved: boolean; heldMs: number }>(
+      tx,
+      waiting(claimant),
+    );
+    if (!found) return { claimed: undefined, far: true };
+    const { far } = found;
+    if (found.heldMs > 0) {
+      await offerAgain(tx, found.id);
+      return { claimed: { heldMs: found.heldMs }, far };
+    }
+    return { claimed: found.reserved ? "reserved" : await startRun(tx, found.id, claimant), far };
+  });

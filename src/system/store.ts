@@ -68,12 +68,12 @@ export async function readQueue(orm: Orm): Promise<QueueDepth> {
   const [row = {}] = await rowsOf<Record<string, number | string | null>>(
     orm,
     sql`with waiting as (
-        select created_at as since from prompt where status = 'Queued' and not_before is null
-        union all select not_before from prompt where status = 'Queued' and not_before <= ${storedNow}
+        select greatest(created_at, not_before) as since from prompt
+        where status = 'Queued' and greatest(created_at, not_before) <= ${storedNow}
         limit ${COUNTED_TO}::int)
       select (select count(*) from waiting) as waiting,
         (select extract(epoch from now() - min(since)) from waiting) as oldest,
-        ${counted(sql`select 1 from prompt where status = 'Queued' and not_before > ${storedNow}
+        ${counted(sql`select 1 from prompt where status = 'Queued' and greatest(created_at, not_before) > ${storedNow}
           union all select 1 from prompt where status = 'Running' and waiting_for is not null`)} as delayed,
         ${counted(sql`select 1 from prompt where status = 'Running' and waiting_for is null`)} as running,
         ${counted(sql`select 1 from session where sbx_config is not null`)} as held`,
