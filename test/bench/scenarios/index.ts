@@ -1,5 +1,6 @@
 import type { Scenario } from "../scenario.ts";
 import { scenario as checkout } from "./checkout.ts";
+import { scenario as claims } from "./claims.ts";
 import { scenario as dispatch } from "./dispatch.ts";
 import { scenario as http } from "./http.ts";
 import { scenario as idle } from "./idle.ts";
@@ -9,4 +10,14 @@ import { scenario as start } from "./start.ts";
 import { scenario as streams } from "./streams.ts";
 
 /** In the order of docs/PERFORMANCE.md. */
-export const scenarios: readonly Scenario[] = [http, dispatch, checkout, ingest, streams, start, idle, large];
+export const scenarios: readonly Scenario[] = [
+  http,
+  claims,
+  dispatch,
+  checkout,
+  ingest,
+  streams,
+  start,
+  idle,
+  large,
+];
