@@ -18,10 +18,10 @@ export interface AuditQuery {
 const EXPORT_PAGE = 500;
 
 /**
- * How far the log may be from the order of its times: an entry is sealed once its transaction has ended, and none takes so
- * long.
+ * How far the log may be from the order of its times. An entry is sealed once its transaction has ended, which takes seconds; but
+ * the database's clock may be set back, by hours where somebody mistook the time zone.
  */
-const DISORDER = sql.raw("interval '1 hour'");
+const DISORDER = sql.raw("interval '1 day'");
 const time = (text: string) => sql`${new Date(text).toISOString()}::timestamptz`;
 
 /**
