@@ -13,31 +13,27 @@ const KEPT = sql`interval '24 hours'`;
  * reply header Idempotency-Replayed.
  * @throws AppError `bad_request` for a malformed key; `idempotency_key_reused` if the key came with another request.
  */
-export async function createOnce<Result extends object>(
+export const createOnce = <Result extends object>(
   orm: Orm,
   context: CreateContext,
   create: (tx: Transaction) => Promise<Result>,
-): Promise<Result> {
-  const request = idempotentRequestOf(context);
-  return request ? createWithKey(orm, context, request, create) : orm.transaction(create);
-}
+): Promise<Result> => createWith(orm, context, create, () => orm.transaction(create));
 
 /** The same for what `create` writes by one statement, which needs no transaction around it where there is no key. */
-export async function createAtOnce<Result extends object>(
+export const createAtOnce = <Result extends object>(
   orm: Orm,
   context: CreateContext,
   create: (orm: Queryable) => Promise<Result>,
-): Promise<Result> {
-  const request = idempotentRequestOf(context);
-  return request ? createWithKey(orm, context, request, create) : create(orm);
-}
+): Promise<Result> => createWith(orm, context, create, () => create(orm));
 
-async function createWithKey<Result extends object>(
+async function createWith<Result extends object>(
   orm: Orm,
   context: CreateContext,
-  request: IdempotentRequest,
   create: (tx: Transaction) => Promise<Result>,
+  withoutKey: () => Promise<Result>,
 ): Promise<Result> {
+  const request = idempotentRequestOf(context);
+  if (!request) return withoutKey();
   const { result, replayed } = await orm.transaction((tx) => claimOrReplay(tx, request, create));
   if (replayed) context.set.headers["idempotency-replayed"] = "true";
   return result;

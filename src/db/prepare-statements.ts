@@ -1,4 +1,5 @@
 import type { Sql, TransactionSql } from "postgres";
+import { setBounded } from "../shared/bounded-map.ts";
 
 /** Distinct statements that each connection keeps prepared, at most: some 20 KB of the server's memory each. */
 const MAX_STATEMENTS = 500;
@@ -13,13 +14,13 @@ type Unsafe = Client["unsafe"];
  * @returns a client for Drizzle, whose transactions prepare, too.
  */
 export function withPreparedStatements(client: Sql): Sql {
-  const once = new Set<string>();
+  const once = new Map<string, true>();
   const again = new Set<string>();
   const comesAgain = (text: string): boolean => {
     if (again.has(text)) return true;
     if (again.size >= MAX_STATEMENTS) return false;
     if (once.delete(text)) again.add(text);
-    else addBounded(once, text);
+    else setBounded(once, text, true, MAX_STATEMENTS);
     return again.has(text);
   };
   const around = <C extends Client>(inner: C): C => {
@@ -39,11 +40,4 @@ export function withPreparedStatements(client: Sql): Sql {
     });
   };
   return around(client);
-}
-
-/** Where all are new, the oldest makes room. */
-function addBounded(texts: Set<string>, text: string): void {
-  const [oldest] = texts;
-  if (texts.size >= MAX_STATEMENTS && oldest !== undefined) texts.delete(oldest);
-  texts.add(text);
 }

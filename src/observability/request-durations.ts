@@ -22,22 +22,18 @@ export function requestDurations(registry: Registry, name: string, help: string)
     help,
     type: "histogram",
     aggregator: "sum",
-    get: async () => ({
-      ...metric,
-      values: [...new Set(all.values())].flatMap((one) => valuesOf(name, one)),
-    }),
-    reset: () => all.clear(),
+    get: async () => ({ ...metric, values: [...all.values()].flatMap((one) => valuesOf(name, one)) }),
   };
   // The registry reads no more of a metric than this.
   registry.registerMetric(metric as unknown as Histogram);
 
   return ({ method, route, status }: { method: string; route: string; status: number }, seconds: number) => {
-    const key = `${method} ${status} ${route}`;
+    const outcome = `${Math.floor(status / 100)}xx`;
+    const key = `${method} ${outcome} ${route}`;
     let series = all.get(key);
     if (!series) {
-      const labels = { method, route, status: `${Math.floor(status / 100)}xx` };
-      const same = [...all.values()].find((one) => Bun.deepEquals(one.labels, labels));
-      series = same ?? { labels, counts: new Array(BUCKETS.length + 1).fill(0), sum: 0 };
+      const labels = { method, route, status: outcome };
+      series = { labels, counts: new Array(BUCKETS.length + 1).fill(0), sum: 0 };
       all.set(key, series);
     }
     let bucket = 0;

@@ -1,5 +1,5 @@
 import { FIRST_COMMIT, MAKE_FIRST } from "./first-commit.ts";
-import { EXIT, PRELUDE } from "./script-parts.ts";
+import { EXIT, JOIN_PACKS, PRELUDE } from "./script-parts.ts";
 import { BOUNDARY, BRING } from "./shallow-scripts.ts";
 import { SHARED } from "./shared-objects.ts";
 import { WALK } from "./walk-script.ts";
@@ -50,7 +50,7 @@ END
  * given to Git LFS; "cut", if the history ends before its beginning, and "apart", if the two have therefore nothing in common,
  * unless that is known; "shared", if what the target branch has is in shared-objects.ts. On EXIT.fetchFailed: the branches.
  */
-export const FETCH = `${PRELUDE}${BRING}${BOUNDARY}${MAKE_FIRST}${WALK}${SHARED}${LOOK}
+export const FETCH = `${PRELUDE}${BRING}${BOUNDARY}${MAKE_FIRST}${WALK}${JOIN_PACKS}${SHARED}${LOOK}
 refs=$2
 history=$7
 url=$1

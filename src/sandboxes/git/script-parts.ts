@@ -86,6 +86,21 @@ list() {
 }
 `;
 
+/** Packs, before they are joined. */
+const MAX_PACKS = 50;
+
+export const JOIN_PACKS = `
+# Each work and each fetch brings a pack, and git looks through all of them. Old versions of git cannot join them, and are slower
+# then. $1 -l: only those that are not borrowed. Fails if there are few.
+join_packs() {
+  only=\${1:-}
+  set -- "$GIT_DIR"/objects/pack/pack-*.pack
+  [ "$#" -gt ${MAX_PACKS} ] || return
+  git repack -q -d $only --geometric=2 >/dev/null 2>&1
+  return 0
+}
+`;
+
 /** make_scratch sets `scratch`, a folder of this script alone, which is gone at its end, also when it is stopped. */
 export const SCRATCH = `
 make_scratch() {

@@ -1,6 +1,6 @@
 import { FIRST_COMMIT, HEAD_APART, LOOK_AT_FIRST } from "./first-commit.ts";
 import { STRICT } from "./git-settings.ts";
-import { EXIT, PRELUDE, SIZE } from "./script-parts.ts";
+import { EXIT, JOIN_PACKS, PRELUDE, SIZE } from "./script-parts.ts";
 import { BOUNDARY } from "./shallow-scripts.ts";
 import { WALK } from "./walk-script.ts";
 
@@ -10,8 +10,6 @@ import { WALK } from "./walk-script.ts";
  * this machine, instead of the URL.
  */
 
-/** In a store, before the smaller ones are joined. */
-const MAX_PACKS = 50;
 /** In a bundle, whose header is read up to a limit. */
 const MAX_ASIDE = 100;
 /** Commits of a work that are listed: the newest one stands for all that it builds on. */
@@ -61,7 +59,7 @@ git bundle create --quiet - "$@"
  * these commits, and the submodules that the work has moved (as raw lines of diff-tree), each on a line.
  * The objects stay in their pack: as files of their own, a few KB of deltas can become any number of GB.
  */
-export const IMPORT = `${PRELUDE}${SIZE}${WALK}
+export const IMPORT = `${PRELUDE}${JOIN_PACKS}${SIZE}${WALK}
 refs=$1
 if [ -n "$3" ]; then
   tail -c "+$3" | git index-pack --stdin --fix-thin ${STRICT} >/dev/null || exit ${EXIT.badWork}
@@ -80,9 +78,7 @@ added=$(git rev-list --count "$tip" --not "$6" "$base") || exit
 echo "$tip $count $short $added $lfs"
 git rev-list --max-count=${MAX_LISTED} "$tip" --not "$6" "$base" || exit
 git diff-tree -r --raw --no-renames --ignore-submodules=none "$6" "$tip" | grep '^:[0-9]* 160000 ' | head -n ${MAX_MOVED}
-# Each work brings a pack, and git looks through all of them. Old versions of git cannot do it, and are slower then.
-set -- "$STORE"/objects/pack/pack-*.pack
-if [ "$#" -gt ${MAX_PACKS} ]; then git repack -q -d -l --geometric=2 >/dev/null 2>&1; fi
+join_packs -l
 exit 0
 `;
 

@@ -11,9 +11,7 @@ import { join } from "node:path";
  */
 export const sharedObjectsOf = (store: string): string => join(store, "base/objects");
 
-/** Packs, before they are joined. */
-const MAX_PACKS = 50;
-
+/** Needs JOIN_PACKS. */
 export const SHARED = `
 # Makes the bare repository $1, with the lines $2 of configuration. Its HEAD comes last: what has one is complete.
 make_repository() {
@@ -39,11 +37,7 @@ share() {
 fetch_shared() {
   fetch "$1" "+refs/heads/$2:refs/new/$3" && target=$(commit "refs/new/$3") || return
   printf 'update refs/tips/%s %s\\ndelete refs/new/%s\\n' "$target" "$target" "$3" | git update-ref --stdin || return
-  set -- "$GIT_DIR"/objects/pack/pack-*.pack
-  if [ "$#" -gt ${MAX_PACKS} ]; then
-    git repack -q -d --geometric=2 >/dev/null 2>&1
-    git pack-refs --all
-  fi
+  if join_packs; then git pack-refs --all; fi
   return 0
 }
 `;
