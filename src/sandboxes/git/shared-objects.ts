@@ -21,7 +21,7 @@ make_repository() {
     echo "ref: refs/heads/main" >"$1/HEAD.new" && mv "$1/HEAD.new" "$1/HEAD"
 }
 # Whether the commit $1 is shared, with all that is before it.
-is_shared() { [ -f "$STORE/base/refs/tips/$1" ]; }
+is_shared() { [ -f "$STORE/base/refs/tips/$1" ] || grep -q -s "^$1 refs/tips/" "$STORE/base/packed-refs"; }
 # $1 URL  $2 branch  $3 a name that nobody else uses meanwhile. Fetches the branch into what is shared, and sets \`target\`.
 share() {
   make_repository "$STORE/base" "[fetch]

@@ -97,7 +97,9 @@ describe.if(reason === undefined)("objects that checkouts borrow", () => {
       .quiet();
     for (let n = 0; n < 4; n += 1) {
       await commit(`${n}`, "-p", tip);
-      await fixture.provider.repositoryFor(request()).fetch(request(), never);
+      const { shared } = await fixture.provider.repositoryFor(request()).fetch(request(), never);
+      // Also when joining has packed the refs that say so.
+      expect(shared).toBe(true);
     }
     const packs = readdirSync(join(storeOf(), "base/objects/pack")).filter((one) => one.endsWith(".pack"));
     expect(packs.length).toBeLessThan(10);
