@@ -1,5 +1,6 @@
 import { type SQL, sql } from "drizzle-orm";
 import { type Orm, rowsOf } from "../db/client.ts";
+import { eachText } from "../db/text-list.ts";
 
 /** How many prompts of a user run. What waits with its sandbox takes nobody's slot. */
 export const runningOf = (user: SQL): SQL => sql`(
@@ -13,7 +14,7 @@ export const runningOf = (user: SQL): SQL => sql`(
  * skipped, or their prompts are seen) or after this.
  */
 export async function repairTurns(orm: Orm, waiting: readonly string[]): Promise<void> {
-  const users = sql`select jsonb_array_elements_text(${JSON.stringify(waiting)}::text::jsonb)`;
+  const users = eachText(waiting);
   await orm.transaction(async (tx) => {
     await tx.execute(sql`insert into user_turn (user_id) ${users} on conflict do nothing`);
     const wrong = await rowsOf<{ user_id: string }>(
@@ -24,8 +25,8 @@ export async function repairTurns(orm: Orm, waiting: readonly string[]): Promise
         and (not ready or running <> ${runningOf(sql`t.user_id`)}) for update skip locked`,
     );
     if (wrong.length === 0) return;
-    const them = JSON.stringify(wrong.map(({ user_id }) => user_id));
+    const them = eachText(wrong.map(({ user_id }) => user_id));
     await tx.execute(sql`update user_turn t set ready = true, due_at = null, running = ${runningOf(sql`t.user_id`)}
-      where user_id = any(array(select jsonb_array_elements_text(${them}::text::jsonb)))`);
+      where user_id = any(array${them})`);
   });
 }

@@ -1,6 +1,7 @@
 import { zstdDecompressSync } from "node:zlib";
 import { sql } from "drizzle-orm";
 import { type Orm, type Queryable, rowsOf } from "../db/client.ts";
+import { eachText } from "../db/text-list.ts";
 import { type Fence, LeaseLost, lockedLease } from "../lifecycle/fence.ts";
 
 /** A piece as it is stored, packed with zstd. */
@@ -24,7 +25,7 @@ export async function touchChunks(
     touched as (
       update session_chunk c set used_at = now() from lease
       where c.session_id = lease.session_id
-        and c.hash in (select jsonb_array_elements_text(${JSON.stringify(hashes)}::jsonb))
+        and c.hash in ${eachText(hashes)}
       returning c.hash)
     select lease.session_id, touched.hash from lease left join touched on true`,
   );
@@ -63,7 +64,7 @@ export async function readChunks(
     orm,
     sql`select hash, encode(data, 'base64') as data from session_chunk
       where session_id = ${sessionId}::uuid
-        and hash in (select jsonb_array_elements_text(${JSON.stringify(hashes)}::jsonb))`,
+        and hash in ${eachText(hashes)}`,
   );
   const found = new Map<string, Uint8Array>();
   for (const { hash, data } of rows) {

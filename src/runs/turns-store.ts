@@ -1,6 +1,7 @@
 import { inArray, type SQL, sql } from "drizzle-orm";
 import { type Queryable, rowsOf } from "../db/client.ts";
 import { storedNow } from "../db/columns.ts";
+import { eachText } from "../db/text-list.ts";
 import { userTurn } from "../db/turn-tables.ts";
 import { isNextInSession } from "../lifecycle/dispatch.ts";
 
@@ -61,7 +62,7 @@ export async function clearReady(
         and ready and not ${hasNext} for update skip locked`,
     );
     if (locked.length === 0) return;
-    const users = JSON.stringify(locked.map(({ user_id }) => user_id));
+    const users = eachText(locked.map(({ user_id }) => user_id));
     await tx.execute(sql`with looked as materialized (
         select t.user_id, ${hasNext} as able,
           (select min(u.status) from prompt u
@@ -69,7 +70,7 @@ export async function clearReady(
           (select min(l.not_before) from prompt l
             where l.user_id = t.user_id and l.status = 'Queued' and l.not_before > ${storedNow}) as due_at
         from user_turn t
-        where t.user_id = any(array(select jsonb_array_elements_text(${users}::text::jsonb)))),
+        where t.user_id = any(array${users})),
       gone as (delete from user_turn t using looked where t.user_id = looked.user_id and not looked.unfinished)
       update user_turn t set ready = false, due_at = looked.due_at from looked
       where t.user_id = looked.user_id and looked.unfinished and not looked.able`);
