@@ -10,9 +10,13 @@ const MOST = 1.6;
 
 /**
  * Bars of what was measured, each as a share of its goal, so that the goals are one line: as SVG that is readable on light
- * and on dark. With an earlier run, a thin bar below each. Undefined without goals.
+ * and on dark, with a title for who cannot see it. With an earlier run, a thin bar below each. Undefined without goals.
  */
-export function plot(figures: readonly Figure[], earlier: readonly Figure[] = []): string | undefined {
+export function plot(
+  title: string,
+  figures: readonly Figure[],
+  earlier: readonly Figure[] = [],
+): string | undefined {
   const rows = figures.filter(({ goal }) => goal);
   if (rows.length === 0) return undefined;
   const height = rows.length * ROW + 34;
@@ -21,6 +25,7 @@ export function plot(figures: readonly Figure[], earlier: readonly Figure[] = []
     return row(figure, was && measured(was), n * ROW + 28);
   });
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img" font-family="system-ui, sans-serif" font-size="12">
+<title>${escaped(title)}</title>
 <style>
 text { fill: #1f2328 } .quiet { fill: #59636e } .yes { fill: #1a7f37 } .no { fill: #bc4c00 } .before { fill: #9198a1 } line { stroke: #1f2328 }
 @media (prefers-color-scheme: dark) { text { fill: #f0f6fc } .quiet { fill: #9198a1 } .yes { fill: #3fb950 } .no { fill: #f0883e } .before { fill: #656c76 } line { stroke: #f0f6fc } }

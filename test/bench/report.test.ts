@@ -66,12 +66,13 @@ test("a file without results is refused by its name", async () => {
 });
 
 test("the plot has a bar for each goal, with what was measured as text; none without goals", () => {
-  const svg = plot([read, claim], [claim]) ?? "";
+  const svg = plot("reads & claims", [read, claim], [claim]) ?? "";
   expect(svg.match(/<rect/g)).toHaveLength(3);
+  expect(svg).toContain("<title>reads &amp; claims</title>");
   expect(svg).toContain("read &lt;1&gt;");
   expect(svg).toContain("0.8; goal ≥ 0.75: met");
   expect(svg).toContain("4 ms, before 4; goal ≤ 3 ms: missed");
-  expect(plot([{ measure: "x", unit: "MB", samples: [1] }])).toBeUndefined();
+  expect(plot("none", [{ measure: "x", unit: "MB", samples: [1] }])).toBeUndefined();
 });
 
 test("the document's part of a scenario is replaced between its comments, and added where there is none", () => {

@@ -12,9 +12,10 @@ export async function writeDocument(results: Results, before: Results | undefine
   let text = await Bun.file(file).text();
   for (const scenario of results.scenarios) {
     const earlier = before?.scenarios.find(({ name }) => name === scenario.name)?.figures;
-    const svg = plot(scenario.figures, earlier);
+    const title = `${scenario.name} against its goals`;
+    const svg = plot(title, scenario.figures, earlier);
     if (svg) await Bun.write(join(DOCS, `images/bench-${scenario.name}.svg`), svg);
-    const image = svg ? `\n![${scenario.name} against its goals](images/bench-${scenario.name}.svg)\n` : "";
+    const image = svg ? `\n![${title}](images/bench-${scenario.name}.svg)\n` : "";
     text = replacePart(text, scenario.name, section(scenario, results, before) + image);
   }
   await Bun.write(file, text);
