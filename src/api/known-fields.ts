@@ -34,11 +34,14 @@ export function requireKnownFields(root: () => AnyElysia) {
     // Elysia answers HEAD by the route of GET.
     const input = inputs.get(`${request.method === "HEAD" ? "GET" : request.method} ${route}`);
     if (!input) throw new Error(`${request.method} ${route} is not among the app's routes`);
-    const unknown = Object.keys(query)
-      .filter((name) => !input.parameters.includes(name))
-      .slice(0, NAMED)
-      .map((name) => `${shown(name)}: unknown query parameter; ${hint(name, input.parameters)}`);
-    if (unknown.length > 0) throw refusal(unknown, []);
+    const unknown = Object.keys(query).filter((name) => !input.parameters.includes(name));
+    if (unknown.length > 0)
+      throw refusal(
+        unknown
+          .slice(0, NAMED)
+          .map((name) => `${shown(name)}: unknown query parameter; ${hint(name, input.parameters)}`),
+        [],
+      );
     if (body === null || body === undefined || input.body.Check(body)) return;
     throw bodyRefusal(input.body, body);
   };

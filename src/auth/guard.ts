@@ -111,25 +111,20 @@ interface Credentials {
  * By the ticket, else the token, else the cookie: browsers send cookies without being asked, and an old one must not
  * matter beside what the client has sent on purpose. Never rejects, because two hooks await the same outcome.
  */
-async function authenticate(request: Request, credentials: Credentials): Promise<Outcome> {
+function authenticate(request: Request, credentials: Credentials): Promise<Outcome> {
   const { verifier, userOfCookie, redeemTicket } = credentials;
-  if (verifier.anonymous) return { user: verifier.anonymous };
+  if (verifier.anonymous) return Promise.resolve({ user: verifier.anonymous });
   const header = request.headers.get("authorization");
   const tickets = redeemTicket ? new URL(request.url).searchParams.getAll("ticket") : [];
   const [ticket] = tickets;
   if (redeemTicket && ticket !== undefined) {
     if (header !== null || tickets.length > 1)
-      return refused("unauthorized", "Send one ticket or the Authorization header, not several of them.");
+      return Promise.resolve(
+        refused("unauthorized", "Send one ticket or the Authorization header, not several of them."),
+      );
     return byTicket(verifier, redeemTicket(ticket));
   }
-  if (header) return byToken(verifier, header);
-  try {
-    const user = header === null ? await userOfCookie?.(request) : undefined;
-    if (user) return { user };
-  } catch (refusal) {
-    return { refusal, challenge: CHALLENGE };
-  }
-  return refused("token_missing", "A token is required: send the header `Authorization: Bearer <token>`.");
+  return header ? byToken(verifier, header) : byCookie(header === null ? userOfCookie : undefined, request);
 }
 
 async function byToken(verifier: TokenVerifier, header: string): Promise<Outcome> {
@@ -141,6 +136,16 @@ async function byToken(verifier: TokenVerifier, header: string): Promise<Outcome
   } catch (refusal) {
     return { refusal, challenge: CHALLENGE_INVALID_TOKEN };
   }
+}
+
+async function byCookie(userOfCookie: UserOfCookie | undefined, request: Request): Promise<Outcome> {
+  try {
+    const user = await userOfCookie?.(request);
+    if (user) return { user };
+  } catch (refusal) {
+    return { refusal, challenge: CHALLENGE };
+  }
+  return refused("token_missing", "A token is required: send the header `Authorization: Bearer <token>`.");
 }
 
 async function byTicket(verifier: TokenVerifier, redeemed: Promise<User | undefined>): Promise<Outcome> {

@@ -60,15 +60,17 @@ export function createRateLimits(options: {
           error: messageOf(error),
         }),
     });
+    const limit = String(points);
+    const policy = `${points};w=${WINDOW_S}`;
     return async (key: string): Promise<Allowance> => {
       const { over, remaining, resetMs } = await counter.count(key);
       const seconds = Math.max(1, Math.ceil(resetMs / 1000));
       return {
         headers: {
-          "ratelimit-limit": String(points),
+          "ratelimit-limit": limit,
           "ratelimit-remaining": String(remaining),
           "ratelimit-reset": String(seconds),
-          "ratelimit-policy": `${points};w=${WINDOW_S}`,
+          "ratelimit-policy": policy,
         },
         refusal: over
           ? new AppError(

@@ -23,9 +23,9 @@ import { sessionCreationRoutes } from "./create-routes.ts";
 import { sessionEgressRoutes } from "./egress-routes.ts";
 import { openSessionLists } from "./list-store.ts";
 import { sessionModels, sessionQuery } from "./model.ts";
+import { openSessionReads } from "./read-store.ts";
 import { createRepoTargetCheck } from "./repo-target.ts";
 import { markSeen } from "./seen-store.ts";
-import { readSession } from "./store.ts";
 import { sessionSyncRoutes } from "./sync-routes.ts";
 import { sessionWorkRoutes } from "./work-routes.ts";
 
@@ -34,6 +34,7 @@ export function sessionRoutes(options: { orm: Orm; config: Config; guard: Guard;
   const { orm, config, guard, reviews } = options;
   const check = createRepoTargetCheck(config);
   const list = openSessionLists(orm);
+  const read = openSessionReads(orm);
   const detail = securedOperation("Sessions");
   // Without 409: cancelling, deleting and marking are possible in every state.
   const errors = errorResponses(400, 401, 404, 413, 415, 422, 500);
@@ -72,7 +73,7 @@ export function sessionRoutes(options: { orm: Orm; config: Config; guard: Guard;
       "/sessions/:id",
       async ({ user, params, request, set, status }) => {
         const ifNoneMatch = request.headers.get("if-none-match");
-        const { etag, json } = await readSession(orm, { userId: user.id, id: params.id, ifNoneMatch });
+        const { etag, json } = await read({ userId: user.id, id: params.id, ifNoneMatch });
         if (isUnchanged({ request, set }, etag) || json === null) return status(304, undefined);
         return jsonText(set, `{"session":${json}}`);
       },

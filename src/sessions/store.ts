@@ -1,9 +1,7 @@
 import { and, asc, eq, isNull, sql } from "drizzle-orm";
 import { promptText } from "../agents/prompt-text.ts";
-import { versionIn, versionTag } from "../api/etag.ts";
-import { builtOnce } from "../db/built-once.ts";
 import type { Orm, Queryable } from "../db/client.ts";
-import { isoTime, type JsonFields, jsonRow } from "../db/json-rows.ts";
+import { isoTime, type JsonFields } from "../db/json-rows.ts";
 import { prompt, session } from "../db/tables.ts";
 import { ownedSession } from "../lifecycle/ownership.ts";
 import { uiStatusSql } from "../lifecycle/ui-status.ts";
@@ -65,35 +63,6 @@ export const sessionJson = {
 } satisfies JsonFields;
 
 export type SessionRow = Pick<typeof session.$inferSelect, keyof typeof sessionColumns>;
-
-const reading = builtOnce((orm) =>
-  orm
-    .select({
-      version: session.version,
-      // Conversations may be long.
-      json: sql<
-        string | null
-      >`case when ${session.version} <> ${sql.placeholder("known")} then ${jsonRow({ ...sessionJson, messages: session.messages })} end`,
-    })
-    .from(session)
-    .where(and(eq(session.id, sql.placeholder("id")), ownedSession(sql.placeholder("userId"))))
-    .prepare("session_read"),
-);
-
-/**
- * A session with its conversation, by its primary key.
- * @returns its ETag, and its JSON unless it is the first of `ifNoneMatch`.
- * @throws AppError `session_not_found`, also where it is another user's.
- */
-export async function readSession(
-  orm: Orm,
-  wanted: { userId: string; id: string; ifNoneMatch: string | null },
-): Promise<{ etag: string; json: string | null }> {
-  const { userId, id, ifNoneMatch } = wanted;
-  const [row] = await reading(orm).execute({ id, userId, known: versionIn(ifNoneMatch, id) });
-  if (!row) throw notFound("session", id);
-  return { etag: versionTag(id, row.version), json: row.json };
-}
 
 /** @throws AppError `parent_session_not_found` for a parent that is not the user's. */
 export async function requireParent(tx: Queryable, userId: string, id: string): Promise<void> {

@@ -51,6 +51,24 @@ describeEachDatabase("conditional requests", (database) => {
     }
   });
 
+  test("a session that was read before is read anew once it has changed, and is nobody else's", async () => {
+    const { sessionId } = await create("reader");
+    const path = `/sessions/${sessionId}`;
+    const first = await send("reader", "GET", path);
+    const tag = String(first.headers.get("etag"));
+    expect((await send("reader", "GET", path.toUpperCase().replace("/SESSIONS", "/sessions"))).body).toEqual(
+      first.body,
+    );
+    expect((await send("stranger", "GET", path)).status).toBe(404);
+    expect((await send("reader", "GET", path, undefined, { "if-none-match": tag })).status).toBe(304);
+    await send("reader", "PUT", path, { id: sessionId, title: "Another" });
+    const other = await send("reader", "GET", path, undefined, { "if-none-match": tag });
+    expect([other.status, other.body.session.title]).toEqual([200, "Another"]);
+    expect((await send("reader", "GET", path)).body).toEqual(other.body);
+    await send("reader", "DELETE", path);
+    expect((await send("reader", "GET", path)).status).toBe(404);
+  });
+
   test("a list of dead letters changes its ETag with its entries", async () => {
     const id = Bun.randomUUIDv7();
     const entityId = Bun.randomUUIDv7();
