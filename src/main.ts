@@ -91,13 +91,15 @@ async function main(args: readonly string[]): Promise<number> {
         ...command,
       });
       return 0;
-    case "run":
-      return (await import("./cli/run.ts")).runService({
-        ...(await settings({ serves: command.server, repositories: command.repositories })),
-        ...command,
-        version,
-        print,
-      });
+    case "run": {
+      const given = await settings({ serves: command.server, repositories: command.repositories });
+      if (given.config.databaseUrl === undefined) {
+        const { compileProgram } = await import("./db/embedded-program.ts");
+        // Opening the database says what is wrong.
+        compileProgram().catch(() => undefined);
+      }
+      return (await import("./cli/run.ts")).runService({ ...given, ...command, version, print });
+    }
   }
 }
 

@@ -4,12 +4,12 @@ import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
 import initdbWasm from "@electric-sql/pglite/initdb.wasm" with { type: "file" };
 import fsBundle from "@electric-sql/pglite/pglite.data" with { type: "file" };
-import pgliteWasm from "@electric-sql/pglite/pglite.wasm" with { type: "file" };
 import { drizzle } from "drizzle-orm/pglite";
 import type { Database, Orm } from "./client.ts";
 import { lockDataDir } from "./data-dir-lock.ts";
 import { openDurableFiles, type SyncData } from "./durable-files.ts";
 import { poolAround } from "./embedded-pool.ts";
+import { compile, compileProgram } from "./embedded-program.ts";
 import * as tables from "./tables.ts";
 
 /** In place of the program that creates a database, where there is one: PGlite would look for its file. */
@@ -43,7 +43,7 @@ export async function openEmbedded(options: {
   let client: PGlite;
   try {
     const [pgliteWasmModule, initdbWasmModule] = await Promise.all([
-      compile(pgliteWasm),
+      compileProgram(),
       isNew ? compile(initdbWasm) : WebAssembly.compile(NO_PROGRAM),
     ]);
     client = await PGlite.create({
@@ -144,8 +144,4 @@ async function secureAll(folder: string): Promise<void> {
       await file.close();
     }
   }
-}
-
-async function compile(path: string): Promise<WebAssembly.Module> {
-  return WebAssembly.compile(await Bun.file(path).arrayBuffer());
 }

@@ -37,7 +37,8 @@ export function startAuditSealer(options: {
       if (!sealed.more) return;
     }
   };
-  const loop = startLoop({ name: "audit-sealer", intervalMs: INTERVAL_MS, logger, work });
+  // A start has requests to answer first; with the embedded database they would wait for its statements.
+  const loop = startLoop({ name: "audit-sealer", intervalMs: INTERVAL_MS, waitsFirst: true, logger, work });
   return {
     async stop() {
       await loop.stop();

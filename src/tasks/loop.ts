@@ -17,6 +17,7 @@ export interface Loop extends RunningTask {
 /**
  * Calls `work` at once, then when woken and at least every `intervalMs`, never concurrently. Failures are logged and
  * retried with a backoff.
+ * @param options.waitsFirst it calls `work` for the first time after `intervalMs`, unless it is woken before.
  * @param options.work does all work that is due now.
  * @param options.restMs asked when there is nothing more to do: for how many milliseconds nothing will be due, unless the
  *   loop is woken. It then waits that long, if that is longer than `intervalMs`.
@@ -26,15 +27,27 @@ export function startLoop(options: {
   intervalMs: number;
   logger: Logger;
   work: () => Promise<unknown>;
+  waitsFirst?: boolean;
   restMs?: (() => Promise<number>) | undefined;
 }): Loop {
-  const { name, intervalMs, logger, work, restMs } = options;
+  const { name, intervalMs, logger, work, waitsFirst = false, restMs } = options;
   let stopped = false;
   let woken = true;
   let wakeUp: () => void = () => undefined;
   let failures = 0;
 
+  const pause = (ms: number) =>
+    new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      wakeUp = () => {
+        if (failures > 0 && !stopped) return;
+        clearTimeout(timer);
+        resolve();
+      };
+      if (stopped) wakeUp();
+    });
   const run = async () => {
+    if (waitsFirst) await pause(intervalMs);
     while (!stopped) {
       woken = false;
       let rest = 0;
@@ -50,21 +63,8 @@ export function startLoop(options: {
         // Woken meanwhile: run again at once, unless the last run failed.
         if (failures === 0) continue;
       }
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(
-          resolve,
-          Math.max(
-            rest,
-            Math.min(intervalMs * 2 ** Math.min(failures, 4), Math.max(intervalMs, MAX_WAIT_MS)),
-          ),
-        );
-        wakeUp = () => {
-          if (failures > 0 && !stopped) return;
-          clearTimeout(timer);
-          resolve();
-        };
-        if (stopped) wakeUp();
-      });
+      const backoffMs = Math.min(intervalMs * 2 ** Math.min(failures, 4), Math.max(intervalMs, MAX_WAIT_MS));
+      await pause(Math.max(rest, backoffMs));
     }
   };
   const done = run();

@@ -25,6 +25,20 @@ const seriesOf = (text: string, series: string) =>
     .find((line) => line.startsWith(`${series} `))
     ?.split(" ")[1];
 
+test("those of the process count from its beginning, however late they are first asked for", async () => {
+  const { user, system } = process.cpuUsage();
+  const metrics = createMetrics({
+    version: "0",
+    deployment: async () => Promise.reject(new Error("unused")),
+  });
+  const text = await metrics.text();
+  const used = Number(seriesOf(text, "process_cpu_seconds_total"));
+  expect(used).toBeGreaterThanOrEqual((user + system) / 1e6);
+  expect(text).toContain("nodejs_heap_size_used_bytes");
+  expect(text).not.toContain("nodejs_eventloop");
+  expect(Number(seriesOf(await metrics.text(), "process_cpu_seconds_total"))).toBeGreaterThanOrEqual(used);
+});
+
 describeEachDatabase("metrics of the whole deployment", (database) => {
   test("match the tables", async () => {
     const { orm } = database();

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { setImmediate } from "node:timers/promises";
 import { createLogger } from "../../src/observability/logger.ts";
 import { createMetrics } from "../../src/observability/metrics.ts";
 import { enqueue } from "../../src/queue/outbox.ts";
@@ -38,6 +39,32 @@ test("a loop that knows of nothing rests beyond its interval, until it is woken"
   await polled(20);
   expect(resting).toBe(2);
   await restful.stop();
+});
+
+test("a loop that waits first does nothing at its start, until it is woken or its interval is over", async () => {
+  let worked = 0;
+  const work = async () => {
+    worked += 1;
+  };
+  const waiting = startLoop({ name: "waiting", intervalMs: HOUR_MS, waitsFirst: true, logger, work });
+  await setImmediate();
+  expect(worked).toBe(0);
+  waiting.wake();
+  await setImmediate();
+  expect(worked).toBe(1);
+  await waiting.stop();
+
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const due = startLoop({
+    ...{ name: "due", intervalMs: 1, waitsFirst: true, logger },
+    work: async () => resolve(),
+  });
+  await promise;
+  await due.stop();
+
+  const stopped = startLoop({ name: "stopped", intervalMs: HOUR_MS, waitsFirst: true, logger, work });
+  await stopped.stop();
+  expect(worked).toBe(1);
 });
 
 describeEmbedded("outbox-publisher", (database) => {

@@ -17,5 +17,7 @@ else {
     initdbWasmModule: await compile(initdb),
   });
   await db.query("select 1");
+  // Whoever opens it next would have to recover what was not closed.
+  process.on("SIGTERM", () => db.close().then(() => process.exit(0)));
 }
 Bun.serve({ port: Number(port), hostname: "127.0.0.1", fetch: () => new Response("ok") });
