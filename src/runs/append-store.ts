@@ -11,7 +11,7 @@ export interface Progress {
   to: number;
 }
 
-interface NewMessage {
+export interface NewMessage {
   id: string;
   data: unknown;
 }

@@ -3,10 +3,19 @@ import type { ProcessUsage, Sandbox, SandboxProcess, SandboxProvider } from "../
 import { inMiB, MIB } from "../shared/units.ts";
 
 const TICK_MS = 250;
+/**
+ * What a run uses is read at each tick, from a dozen files of the kernel. Of many runs each is read less often, so that watching
+ * does not take a processor by itself; meanwhile the kernel's own limits hold. Milliseconds for each run, and the most.
+ */
+const READ_EVERY_PER_RUN_MS = 10;
+const READ_EVERY_MOST_MS = 1_000;
 /** How often to ask for the disk's space, and whether the agent does anything. */
 const CHECK_EVERY_MS = 5_000;
 /** An idle agent uses less than a hundredth of a processor; a clock tick is 10 ms. */
 const IDLE_TICKS_PER_MS = 1 / 10 / 100;
+
+/** Runs of this process that are watched. */
+let watched = 0;
 
 /** The limit that a run has reached, and a sentence for its user. */
 export interface Limit {
@@ -65,6 +74,7 @@ export function watchLimits(options: {
   let resultAt: number | undefined;
   let before = { cpuTicks: 0, outputBytes: -1 };
   let busy = false;
+  let readAt = Number.NEGATIVE_INFINITY;
 
   let over = false;
   const hit = (limit: Limit) => {
@@ -107,7 +117,10 @@ export function watchLimits(options: {
         name: "timeout",
         reason: `The run was stopped: it took longer than ${inMinutes(timeoutMs)} (RUN_TIMEOUT_MINUTES).`,
       });
-    if (busy) return;
+    const readEveryMs = Math.min(watched * READ_EVERY_PER_RUN_MS, READ_EVERY_MOST_MS);
+    // A timer is a little early at times.
+    if (busy || now - readAt < readEveryMs - TICK_MS / 2) return;
+    readAt = now;
     busy = true;
     // A failed reading is repeated at the next check.
     check(now)
@@ -123,7 +136,11 @@ export function watchLimits(options: {
       reason: `The run was stopped: its sandbox used all the disk space that it may: ${inMiB(sandboxes.disk.limit)} (RUN_DISK_MB).`,
     }),
   );
+  watched += 1;
+  let stopped = false;
   const stop = () => {
+    if (!stopped) watched -= 1;
+    stopped = true;
     clearInterval(timer);
     space.stop();
   };

@@ -25,6 +25,7 @@ import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { PromptChange, Retry, Wait } from "../lifecycle/transitions.ts";
 import type { KnownMemory } from "../memory/memory.ts";
 import { appendOnce, appendRows, beginAnew, type Progress, withOutput } from "./append-store.ts";
+import { appendTogether } from "./append-together-store.ts";
 import { readEgress, upsertEgress } from "./egress-store.ts";
 
 /** A pull request that is to be made without being asked for. */
@@ -146,7 +147,9 @@ export function openRunWriter(options: {
     append(events, progress) {
       // The same ids in each attempt, to recognize what an earlier one has stored.
       const rows = events.map((data) => ({ id: Bun.randomUUIDv7(), data }));
-      return retryWhileUnavailable(signal, () => appendRows(orm, run, rows, progress));
+      return retryWhileUnavailable(signal, () =>
+        progress ? appendTogether(orm, run, rows, progress) : appendRows(orm, run, rows, undefined),
+      );
     },
     appendOnce(data) {
       const row = { id: Bun.randomUUIDv7(), data };

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdir, open, readdir, readFile, rename, rm, stat, statfs } from "node:fs/promises";
+import { lstat, mkdir, open, readdir, rename, rm, stat, statfs } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Logger } from "../../observability/logger.ts";
 import { messageOf } from "../../shared/errors.ts";
@@ -170,14 +170,19 @@ async function empty(folder: string): Promise<void> {
   }
 }
 
-/** Whether a file system is mounted on this folder, in the mount namespace of this process. */
+/**
+ * Whether a file system is mounted on this folder, in the mount namespace of this process: then it has another device than the
+ * folder above. Each sandbox asks several times a second, and the list of all mounts grows with the sandboxes.
+ */
 async function isMounted(folder: string): Promise<boolean> {
-  const escaped = folder.replace(
-    /[ \t\n\\]/g,
-    (one) => `\\0${one.charCodeAt(0).toString(8).padStart(2, "0")}`,
+  const [own, above] = await Promise.all(
+    [folder, dirname(folder)].map((one) =>
+      lstat(one).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== "ENOENT") throw error;
+      }),
+    ),
   );
-  const mounts = await readFile("/proc/self/mountinfo", "utf8");
-  return mounts.split("\n").some((line) => line.split(" ")[4] === escaped);
+  return own !== undefined && own.dev !== above?.dev;
 }
 
 async function run(

@@ -9,6 +9,12 @@ const TICK_MS = 250;
 /** A tree is walked at least this often, and at most a twentieth of the time, milliseconds. */
 const WALK_EVERY_MS = 2_000;
 const WALK_SHARE = 20;
+/**
+ * Each walk takes two programs. The trees of many sandboxes are walked less often, so that all of them together do not take the
+ * processors from the agents: a sandbox more, and each waits this much longer, up to the most, milliseconds.
+ */
+const WALK_EVERY_PER_SANDBOX_MS = 100;
+const WALK_EVERY_MOST_MS = 10_000;
 /** Who has less than this left cannot go on: a larger write has failed. */
 const SLACK_BYTES = 256 * 1024;
 /** With so much free space, nobody is refused any but by the sandbox's own limit. */
@@ -39,6 +45,8 @@ export function watchedSpaces(options: {
 }): Pick<DiskQuotas, "used" | "isFull" | "explains" | "watch"> {
   const { method, root, path, limits, logger } = options;
   const measure = createTreeMeter({ path, timeoutMs: options.walkTimeoutMs });
+  /** Sandboxes that are watched. */
+  let watched = 0;
 
   const freeNow = async (): Promise<DiskUsage> => {
     const { bavail, bsize, ffree } = await statfs(root);
@@ -53,8 +61,10 @@ export function watchedSpaces(options: {
   };
   const reached = (one: DiskUsage, other: DiskUsage) =>
     one.bytes + other.bytes > limits.bytes - SLACK_BYTES || one.files + other.files >= limits.files;
+  const walkEveryMs = () =>
+    Math.min(Math.max(WALK_EVERY_MS, watched * WALK_EVERY_PER_SANDBOX_MS), WALK_EVERY_MOST_MS);
   const isDue = (last: Walk, counted: DiskUsage, free: DiskUsage) =>
-    performance.now() - last.at > Math.max(WALK_EVERY_MS, WALK_SHARE * last.tookMs) ||
+    performance.now() - last.at > Math.max(walkEveryMs(), WALK_SHARE * last.tookMs) ||
     last.free.bytes - free.bytes > limits.bytes - counted.bytes - last.bytes - SLACK_BYTES ||
     last.free.files - free.files > limits.files - counted.files - last.files;
 
@@ -102,7 +112,9 @@ export function watchedSpaces(options: {
             busy = false;
           });
       }, TICK_MS);
+      watched += 1;
       const stop = () => {
+        if (!stopped.signal.aborted) watched -= 1;
         clearInterval(timer);
         stopped.abort(new Error("no longer watched"));
       };

@@ -45,7 +45,7 @@ export function watchFolder(folder: string, { fallbackMs = FALLBACK_MS } = {}): 
   );
 
   const create = (): FileChanges => {
-    const waiting = new Set<AbortController>();
+    const waiting = new Set<() => void>();
     let changes = 0;
     let wokenAt = Number.NEGATIVE_INFINITY;
     return {
@@ -54,16 +54,19 @@ export function watchFolder(folder: string, { fallbackMs = FALLBACK_MS } = {}): 
         const tooSoon = COALESCE_MS - (performance.now() - wokenAt);
         if (tooSoon > 0 && !closed) await sleep(tooSoon);
         if (changes === seen && !closed) {
-          const woken = new AbortController();
-          waiting.add(woken);
-          await sleep(watcher ? fallbackMs : POLL_MS, woken.signal).catch(() => undefined);
-          waiting.delete(woken);
+          // Not a sleep with a signal: aborting it makes an error, with its stack, for each line of an agent.
+          const { promise, resolve } = Promise.withResolvers<void>();
+          const timer = setTimeout(resolve, watcher ? fallbackMs : POLL_MS);
+          waiting.add(resolve);
+          await promise;
+          waiting.delete(resolve);
+          clearTimeout(timer);
         }
         wokenAt = performance.now();
       },
       wake() {
         changes += 1;
-        for (const one of waiting) one.abort();
+        for (const wake of waiting) wake();
       },
     };
   };

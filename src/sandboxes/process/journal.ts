@@ -118,6 +118,8 @@ export async function* readJournal(options: {
         if (isLong()) await pause();
       }
       await addLong(data.subarray(start));
+      // The end was reached; what was written since is a change.
+      if (bytesRead < CHUNK_BYTES && !last && !signal.aborted) await changes.after(seen);
     }
     if (current.length > 0 && !signal.aborted) yield { line: current.take(), end: position };
   } finally {
