@@ -14,7 +14,7 @@ const WALK_SHARE = 20;
  * processors from the agents: a sandbox more, and each waits this much longer, up to the most, milliseconds.
  */
 const WALK_EVERY_PER_SANDBOX_MS = 100;
-const WALK_EVERY_MOST_MS = 10_000;
+const WALK_EVERY_MOST_MS = 5_000;
 /** Who has less than this left cannot go on: a larger write has failed. */
 const SLACK_BYTES = 256 * 1024;
 /** With so much free space, nobody is refused any but by the sandbox's own limit. */
