@@ -13,8 +13,8 @@ for my $n (0 .. $count - 1) {
   my $wait = $start + $n / $rate - time; sleep $wait if $wait > 0;
   printf '{"type":"assistant","message":{"role":"assistant","content":[{"type":"text","text":"at=%.6f %s"}]}}' . "\n", time, $pad;
 }`;
-/** Until all agents of a measure have started, seconds. */
-const READY_S = { base: 4, perSession: 0.25 };
+/** Until all agents of a measure have started, and how late the first line of one may be, seconds. */
+const READY_S = { base: 4, perSession: 0.4, late: 1 };
 
 export interface LineToEvent {
   p50: number;
@@ -52,6 +52,7 @@ export async function openLineToEvent(binary: string, sessions: number) {
       const each = rate / sessions;
       const count = Math.ceil(each * seconds);
       const waits: number[] = [];
+      let late = 0;
       const submit = async (n: number) => {
         const plan = `start=${start + n / rate} rate=${each} count=${count}`;
         const { sessionId } = await backend.submit(repository.path, plan);
@@ -71,6 +72,7 @@ export async function openLineToEvent(binary: string, sessions: number) {
           const end = text.lastIndexOf("\n\n");
           rest = text.slice(end + 1);
           for (const [, at] of text.slice(0, end + 1).matchAll(/"at=([\d.]+) /g)) {
+            if (seen === 0 && Number(at) > start + sessions / rate + READY_S.late) late += 1;
             waits.push(now - Number(at) * 1000);
             seen += 1;
           }
@@ -82,6 +84,7 @@ export async function openLineToEvent(binary: string, sessions: number) {
       await Bun.sleep(start * 1000 - Date.now());
       const before = cpuOf(backend.process.pid);
       await following;
+      if (late > 0) throw new Error(`${late} of ${sessions} agents had not started in time`);
       const cpu = cpuOf(backend.process.pid) - before;
       await Promise.all(
         ids.map((id) => backend.waitForStatus(id, ["NeedsReview", "NeedsReviewIpReturned"], 120_000)),
