@@ -5,7 +5,7 @@ import { builtOnce } from "../db/built-once.ts";
 import type { Orm, Queryable } from "../db/client.ts";
 import { isoTime, type JsonFields, jsonRow } from "../db/json-rows.ts";
 import { prompt, session } from "../db/tables.ts";
-import { ownedSession } from "../lifecycle/ownership.ts";
+import { ownedSessionById } from "../lifecycle/ownership.ts";
 import { uiStatusSql } from "../lifecycle/ui-status.ts";
 import { notFound } from "../shared/errors.ts";
 import { titleOf } from "./naming.ts";
@@ -76,7 +76,7 @@ const reading = builtOnce((orm) =>
       >`case when ${session.version} <> ${sql.placeholder("known")} then ${jsonRow({ ...sessionJson, messages: session.messages })} end`,
     })
     .from(session)
-    .where(and(eq(session.id, sql.placeholder("id")), ownedSession(sql.placeholder("userId"))))
+    .where(ownedSessionById(sql.placeholder("userId"), sql.placeholder("id")))
     .prepare("session_read"),
 );
 
@@ -97,10 +97,7 @@ export async function readSession(
 
 /** @throws AppError `parent_session_not_found` for a parent that is not the user's. */
 export async function requireParent(tx: Queryable, userId: string, id: string): Promise<void> {
-  const [row] = await tx
-    .select({ id: session.id })
-    .from(session)
-    .where(and(eq(session.id, id), ownedSession(userId)));
+  const [row] = await tx.select({ id: session.id }).from(session).where(ownedSessionById(userId, id));
   if (!row) throw notFound("parent session", id);
 }
 

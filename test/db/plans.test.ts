@@ -13,12 +13,15 @@ import { findSession, messagesAfter, pageOfSessions, versionsOf } from "../../sr
 import { purgeExpiredTickets } from "../../src/live/ticket-store.ts";
 import { FIRST_MEMORY, purgeOldMemory } from "../../src/memory/purge-store.ts";
 import { purgeOldMessages } from "../../src/messages/purge-store.ts";
+import { listMessages, readMessage } from "../../src/messages/store.ts";
 import { countUnfinished } from "../../src/prompts/create-store.ts";
+import { listPrompts, readPrompt } from "../../src/prompts/store.ts";
 import { claimLooks, wantLook } from "../../src/pull-requests/look-store.ts";
 import { claimOutbox, purgePublished } from "../../src/queue/outbox.ts";
 import { recentRepositories } from "../../src/repositories/store.ts";
 import { heldSandboxes, idleSandboxes } from "../../src/sandboxes/store.ts";
 import { purgeableSessions, purgeSession } from "../../src/sessions/purge-store.ts";
+import { readSession } from "../../src/sessions/store.ts";
 import { purgeUsedCodes, purgeWebSessions } from "../../src/web-sessions/store.ts";
 import { purgeOldSignatures } from "../../src/webhooks/store.ts";
 import { createDatabase, describeWith } from "../harness/services.ts";
@@ -27,12 +30,36 @@ const ID = "019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708";
 const NOW = new Date().toISOString();
 const viewer = { userId: "alice", admin: false };
 
+/** There are no rows: only the statement counts. */
+const missing = async (reading: Promise<unknown>) =>
+  void (await expect(reading).rejects.toThrow("does not exist"));
+
 /** Functions whose statements read large tables, and the indexes that they read, as far as it matters which. */
 const CALLS: Record<string, { indexes?: string[]; call: (orm: Orm) => Promise<unknown> }> = {
   "a later page of all of a user's sessions": {
     indexes: ["session_user"],
     call: (orm) =>
       pageOfSessions(orm, { userId: "alice", after: { createdAt: new Date(), id: ID }, resume: undefined }),
+  },
+  "a session by its id": {
+    indexes: ["session_pkey"],
+    call: (orm) => missing(readSession(orm, { userId: "alice", id: ID, ifNoneMatch: null })),
+  },
+  "a prompt by its id": {
+    indexes: ["prompt_pkey", "session_pkey"],
+    call: (orm) => missing(readPrompt(orm, { userId: "alice", id: ID, ifNoneMatch: null })),
+  },
+  "a message by its id": {
+    indexes: ["message_pkey", "session_pkey"],
+    call: (orm) => missing(readMessage(orm, { userId: "alice", id: ID, ifNoneMatch: null })),
+  },
+  "the prompts of a session": {
+    indexes: ["session_pkey", "prompt_session_seq"],
+    call: (orm) => missing(listPrompts(orm, { userId: "alice", sessionId: ID, limit: 10 }, null)),
+  },
+  "the messages of a prompt": {
+    indexes: ["prompt_pkey", "session_pkey", "message_prompt_seq"],
+    call: (orm) => missing(listMessages(orm, { userId: "alice", promptId: ID, limit: 10 }, null)),
   },
   "a session of a stream": { call: (orm) => findSession(orm, "alice", ID) },
   "messages of a stream": { indexes: ["message_session_seq"], call: (orm) => messagesAfter(orm, ID, 1) },
