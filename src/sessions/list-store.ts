@@ -72,7 +72,7 @@ async function read(orm: Orm, userId: string, query: SessionQuery, before: strin
   const { status, repo, q, order = "newest", limit, cursor } = query;
   const [, at, id] = cursor === undefined ? [] : decodeCursor(cursor, CURSOR);
   const given = {
-    ...(status?.length && { status: status.join(",") }),
+    ...(status?.length && { status: [...new Set(status)].join(",") }),
     ...(repo !== undefined && { repo }),
     ...(q && { title: `%${q.replace(/[\\%_]/g, "\\$&")}%` }),
     ...(at !== undefined && { at: new Date(Number(at)).toISOString(), id }),
@@ -94,7 +94,7 @@ const statementOf = builtOnce((orm, shape: string) => {
   const direction = sql.raw(order === "newest" ? "desc" : "asc");
   const owned = ownedSession(sql.placeholder("userId"));
   const conditions: Readonly<Record<string, SQL>> = {
-    status: sql` and ${uiStatusSql} = any(string_to_array(${sql.placeholder("status")}, ','))`,
+    status: sql` and ${uiStatusSql} = wanted.status`,
     repo: sql` and ${session.repo} = ${sql.placeholder("repo")}`,
     title: sql` and ${session.title} ilike ${sql.placeholder("title")}`,
     // Keyset pagination: skipping earlier pages costs nothing.
@@ -102,7 +102,13 @@ const statementOf = builtOnce((orm, shape: string) => {
   };
   const where = sql.join(given.flatMap((name) => conditions[name] ?? []));
   const limit = given.includes("limit") ? sql` limit ${sql.placeholder("limit")}` : sql``;
-  const rows = sql`from ${session} where ${owned}${where} order by ${session.createdAt} ${direction}, ${session.id} ${direction}${limit}`;
+  const ordered = sql`order by ${session.createdAt} ${direction}, ${session.id} ${direction}${limit}`;
+  const found = sql`from ${session} where ${owned}${where} ${ordered}`;
+  // Of each status as many as are wanted, in the order of an index: sessions of others are not looked through.
+  const rows = given.includes("status")
+    ? sql`from unnest(string_to_array(${sql.placeholder("status")}, ',')) wanted (status)
+        cross join lateral (select ${session}.* ${found}) ${session} ${ordered}`
+    : found;
   const newest = sql`(select id from ${session} where ${owned} order by ${session.userId} desc, ${session.createdAt} desc, ${session.id} desc limit 1)`;
   const state = given.includes("limit")
     ? sql`select concat('page', md5(string_agg(concat(id, version), ''))) as state from (select ${session.id}, ${session.version} ${rows}) page`

@@ -8,6 +8,7 @@ import type { Orm } from "../../src/db/client.ts";
 import { purgeOldRequestCounts } from "../../src/db/request-counts.ts";
 import * as tables from "../../src/db/tables.ts";
 import { listDeadLetters } from "../../src/dead-letters/store.ts";
+import { redispatchLost } from "../../src/lifecycle/dispatch.ts";
 import { closeCancelled, remindOfCancellations } from "../../src/lifecycle/enforce-cancellations.ts";
 import { findSession, messagesAfter, pageOfSessions, versionsOf } from "../../src/live/store.ts";
 import { purgeExpiredTickets } from "../../src/live/ticket-store.ts";
@@ -20,6 +21,7 @@ import { claimLooks, wantLook } from "../../src/pull-requests/look-store.ts";
 import { claimOutbox, purgePublished } from "../../src/queue/outbox.ts";
 import { recentRepositories } from "../../src/repositories/store.ts";
 import { heldSandboxes, idleSandboxes } from "../../src/sandboxes/store.ts";
+import { openSessionLists } from "../../src/sessions/list-store.ts";
 import { purgeableSessions, purgeSession } from "../../src/sessions/purge-store.ts";
 import { readSession } from "../../src/sessions/store.ts";
 import { purgeUsedCodes, purgeWebSessions } from "../../src/web-sessions/store.ts";
@@ -60,6 +62,14 @@ const CALLS: Record<string, { indexes?: string[]; call: (orm: Orm) => Promise<un
   "the messages of a prompt": {
     indexes: ["prompt_pkey", "session_pkey", "message_prompt_seq"],
     call: (orm) => missing(listMessages(orm, { userId: "alice", promptId: ID, limit: 10 }, null)),
+  },
+  "sessions of some statuses": {
+    indexes: ["session_user_status"],
+    call: (orm) => openSessionLists(orm)("alice", { status: ["Archived", "Pending"], limit: 10 }, null),
+  },
+  "prompts whose jobs were lost": {
+    indexes: ["prompt_undispatched"],
+    call: (orm) => redispatchLost(orm, 1_000),
   },
   "a session of a stream": { call: (orm) => findSession(orm, "alice", ID) },
   "messages of a stream": { indexes: ["message_session_seq"], call: (orm) => messagesAfter(orm, ID, 1) },
