@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { sql as drizzleSql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/postgres-js";
 import postgres from "postgres";
 import { purgeExpiredKeys } from "../../src/api/idempotency-store.ts";
 import { listAudit } from "../../src/audit/list-store.ts";
 import { purgeAudit, sealAudit } from "../../src/audit/seal-store.ts";
-import type { Orm } from "../../src/db/client.ts";
+import { type Orm, rowsOf } from "../../src/db/client.ts";
+import { openPostgres } from "../../src/db/postgres.ts";
 import { purgeOldRequestCounts } from "../../src/db/request-counts.ts";
 import * as tables from "../../src/db/tables.ts";
 import { listDeadLetters } from "../../src/dead-letters/store.ts";
@@ -15,6 +17,7 @@ import { purgeExpiredTickets } from "../../src/live/ticket-store.ts";
 import { FIRST_MEMORY, purgeOldMemory } from "../../src/memory/purge-store.ts";
 import { purgeOldMessages } from "../../src/messages/purge-store.ts";
 import { listMessages, readMessage } from "../../src/messages/store.ts";
+import { createLogger } from "../../src/observability/logger.ts";
 import { countUnfinished } from "../../src/prompts/create-store.ts";
 import { listPrompts, readPrompt } from "../../src/prompts/store.ts";
 import { claimLooks, wantLook } from "../../src/pull-requests/look-store.ts";
@@ -196,5 +199,35 @@ describeWith("postgres", "the plan that a prepared statement may get, without it
     const [row] = await sql.unsafe("explain (format json) execute one(null, null, null)");
     const names = flat(row?.["QUERY PLAN"][0].Plan).map((one) => one["Index Name"]);
     expect(names).not.toContain("prompt_user_unfinished");
+  });
+});
+
+describeWith("postgres", "the plans of a page of a user's sessions", () => {
+  test("are not made anew for each request, however many sessions there are", async () => {
+    const made = await createDatabase();
+    const database = await openPostgres({
+      url: made.url,
+      poolMax: 1,
+      logger: createLogger({ level: "silent" }),
+    });
+    try {
+      const { orm } = database;
+      await orm.execute(drizzleSql`insert into session (id, user_id, repo, target_branch, branch, title)
+        select gen_random_uuid(), 'user-' || n % 2, 'owner/name', 'main', 'b' || n, 'T' from generate_series(1, 4000) n`);
+      await orm.execute(drizzleSql`analyze session`);
+      const list = openSessionLists(orm);
+      for (const limit of [10, 25, 50, 51, 100])
+        for (let n = 0; n < 8; n += 1) await list("user-1", { limit }, null);
+      const plans = await rowsOf<{ made: string }>(
+        orm,
+        drizzleSql`select custom_plans as made from pg_prepared_statements
+          where statement like 'select state%'`,
+      );
+      // PostgreSQL makes the first five to compare with.
+      expect(plans.map((one) => Number(one.made))).toEqual([5, 5]);
+    } finally {
+      await database.close();
+      await made.drop();
+    }
   });
 });
