@@ -1,4 +1,5 @@
 DROP INDEX "prompt_waiting";--> statement-breakpoint
+CREATE INDEX "dead_letter_pending" ON "dead_letter_queue" USING btree ("kind") WHERE "dead_letter_queue"."status" = 'Pending';--> statement-breakpoint
 CREATE INDEX "prompt_undispatched" ON "prompt" USING btree (greatest("dispatched_at", "not_before")) WHERE "prompt"."status" = 'Queued';--> statement-breakpoint
 CREATE INDEX "session_user_status" ON "session" USING btree ("user_id",(case
   when "session_status" = 'Completed' then 'Archived'

@@ -264,6 +264,8 @@ export const deadLetter = pgTable(
     index("dead_letter_user_created").on(t.userId, t.createdAt, t.id),
     index("dead_letter_status_created").on(t.status, t.createdAt, t.id),
     index("dead_letter_created").on(t.createdAt, t.id),
+    // What metrics count.
+    index("dead_letter_pending").on(t.kind).where(sql`${t.status} = 'Pending'`),
     index("dead_letter_entity").on(t.entityId),
   ],
 );

@@ -6,6 +6,7 @@ import { purgeExpiredKeys } from "../../src/api/idempotency-store.ts";
 import { listAudit } from "../../src/audit/list-store.ts";
 import { purgeAudit, sealAudit } from "../../src/audit/seal-store.ts";
 import { type Orm, rowsOf } from "../../src/db/client.ts";
+import { readForScrape } from "../../src/db/deployment-metrics.ts";
 import { openPostgres } from "../../src/db/postgres.ts";
 import { purgeOldRequestCounts } from "../../src/db/request-counts.ts";
 import * as tables from "../../src/db/tables.ts";
@@ -100,6 +101,14 @@ const CALLS: Record<string, { indexes?: string[]; call: (orm: Orm) => Promise<un
   "a user's dead letters": {
     indexes: ["dead_letter_user_created"],
     call: (orm) => listDeadLetters(orm, viewer, undefined),
+  },
+  "the deployment's metrics": {
+    indexes: ["dead_letter_pending"],
+    call: (orm) => readForScrape({ orm, leads: async () => true }),
+  },
+  "all dead letters of a status": {
+    indexes: ["dead_letter_status_created"],
+    call: (orm) => listDeadLetters(orm, { ...viewer, admin: true }, "Resolved"),
   },
   "pull requests of a repository": {
     indexes: ["pull_request_open_url"],
