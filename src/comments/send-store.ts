@@ -5,7 +5,7 @@ import type { Transaction } from "../db/client.ts";
 import { comment } from "../db/review-tables.ts";
 import { session } from "../db/tables.ts";
 import { lockSession } from "../lifecycle/locks.ts";
-import { ownedSession } from "../lifecycle/ownership.ts";
+import { ownedSessionById } from "../lifecycle/ownership.ts";
 import { addPrompt } from "../prompts/create-store.ts";
 import { AppError, notFound } from "../shared/errors.ts";
 import { followUpText } from "./follow-up-text.ts";
@@ -64,7 +64,7 @@ async function readWanted(tx: Transaction, wanted: Wanted): Promise<CommentRow[]
         ids === undefined ? isNull(comment.sentPromptId) : inArray(comment.id, ids),
       ),
     )
-    .where(and(eq(session.id, sessionId), ownedSession(userId)))
+    .where(ownedSessionById(userId, sessionId))
     .orderBy(comment.id);
   if (found.length === 0) throw notFound("session", sessionId);
   const rows = found.flatMap((row) => row.comment ?? []);

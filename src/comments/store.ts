@@ -6,7 +6,7 @@ import type { CommentSide } from "../db/columns.ts";
 import { comment } from "../db/review-tables.ts";
 import { session } from "../db/tables.ts";
 import { lockSession } from "../lifecycle/locks.ts";
-import { ownedSession } from "../lifecycle/ownership.ts";
+import { isOwnedSession, ownedSessionById } from "../lifecycle/ownership.ts";
 import { AppError, notFound } from "../shared/errors.ts";
 
 /** Comments of one session that are not sent yet. */
@@ -30,7 +30,7 @@ export async function listComments(orm: Orm, wanted: CommentQuery): Promise<Page
     .select({ comment })
     .from(session)
     .leftJoin(comment, and(eq(comment.sessionId, session.id), after))
-    .where(and(eq(session.id, sessionId), ownedSession(userId)))
+    .where(ownedSessionById(userId, sessionId))
     .orderBy(asc(comment.id));
   const found = await (limit === undefined ? rows : rows.limit(limit + 1));
   if (found.length === 0) throw notFound("session", sessionId);
@@ -49,7 +49,7 @@ export async function commentsVersion(
   const [row] = await orm
     .select({ version: session.commentsVersion })
     .from(session)
-    .where(and(eq(session.id, sessionId), ownedSession(userId)));
+    .where(ownedSessionById(userId, sessionId));
   if (!row) throw notFound("session", sessionId);
   return row.version;
 }
@@ -132,7 +132,7 @@ async function readOwnComment(tx: Transaction, { userId, id }: Wanted): Promise<
     .select({ comment })
     .from(comment)
     .innerJoin(session, eq(session.id, comment.sessionId))
-    .where(and(eq(comment.id, id), ownedSession(userId)));
+    .where(and(eq(comment.id, id), isOwnedSession(userId)));
   if (!row) throw notFound("comment", id);
   return row.comment;
 }

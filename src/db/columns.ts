@@ -65,3 +65,11 @@ export const times = () => ({
 });
 export const oneOf = (column: AnyPgColumn, values: readonly string[]) =>
   sql`${column} in (${sql.raw(values.map((value) => `'${value}'`).join(", "))})`;
+/** What a session shows its user, of the columns that it follows from. Here because an index is on it. */
+export const uiStatusOfColumns = (of: Record<"sessionStatus" | "inboxStatus" | "sbxConfig", AnyPgColumn>) =>
+  sql`case
+  when ${of.sessionStatus} = 'Completed' then 'Archived'
+  when ${of.inboxStatus} = 'Pending' then 'Pending'
+  when ${of.inboxStatus} = 'Processing' then 'InProgress'
+  when ${of.sbxConfig} is not null then 'NeedsReview'
+  else 'NeedsReviewIpReturned' end`;

@@ -25,5 +25,5 @@ const jsonColumns = (fields: JsonFields): SQL =>
   );
 
 /** A timestamp in milliseconds as JavaScript writes it: `2026-11-29T08:00:00.000Z`. */
-export const isoTime = (column: AnyPgColumn): SQL<string | null> =>
-  sql`to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+export const isoTime = (time: SQL | AnyPgColumn): SQL<string | null> =>
+  sql`to_char(${time} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;

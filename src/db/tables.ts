@@ -27,6 +27,7 @@ import {
   queuedNow,
   SESSION_STATUSES,
   times,
+  uiStatusOfColumns,
   WAITING_FOR,
 } from "./columns.ts";
 import type {
@@ -98,6 +99,9 @@ export const session = pgTable(
     // Covers what the ETag of a list needs.
     index("session_user_version").on(t.userId, t.version).where(sql`${t.deletedAt} is null`),
     index("session_user_repo").on(t.userId, t.repo, t.createdAt, t.id).where(sql`${t.deletedAt} is null`),
+    index("session_user_status")
+      .on(t.userId, sql`(${uiStatusOfColumns(t)})`, t.createdAt, t.id)
+      .where(sql`${t.deletedAt} is null`),
     index("session_cancelling").on(t.updatedAt).where(sql`${t.cancellationStatus} = 'Requested'`),
     index("session_deleted").on(t.deletedAt).where(sql`${t.deletedAt} is not null`),
     index("session_parent").on(t.parent).where(sql`${t.parent} is not null`),
@@ -186,7 +190,10 @@ export const prompt = pgTable(
     index("prompt_unfinished").on(t.sessionId, t.seq).where(sql`${t.status} in ('Queued', 'Running')`),
     index("prompt_user_unfinished").on(t.userId, t.status).where(sql`${t.status} in ('Queued', 'Running')`),
     index("prompt_user_started").on(t.userId, t.startedAt.desc().nullsLast()),
-    index("prompt_waiting").on(t.dispatchedAt).where(sql`${t.status} = 'Queued'`),
+    // Not what waits for a later time, however much does.
+    index("prompt_undispatched")
+      .on(sql`greatest(${t.dispatchedAt}, ${t.notBefore})`)
+      .where(sql`${t.status} = 'Queued'`),
     // A claim reads what may start now, however many wait for later: of a user in the order of their starts.
     index("prompt_turn")
       .on(t.userId, t.priority.desc().nullsFirst(), t.createdAt, t.seq)
@@ -257,6 +264,8 @@ export const deadLetter = pgTable(
     index("dead_letter_user_created").on(t.userId, t.createdAt, t.id),
     index("dead_letter_status_created").on(t.status, t.createdAt, t.id),
     index("dead_letter_created").on(t.createdAt, t.id),
+    // What metrics count.
+    index("dead_letter_pending").on(t.kind).where(sql`${t.status} = 'Pending'`),
     index("dead_letter_entity").on(t.entityId),
   ],
 );

@@ -18,17 +18,34 @@ export interface Viewer {
 export const visibleTo = ({ userId, admin }: Viewer): SQL | undefined =>
   admin ? undefined : eq(deadLetter.userId, userId);
 
+/** Rows of one statement: an index has them in their order, however many there are. */
+const PAGE = 500;
+
 /** Newest first. */
-export function listDeadLetters(
+export async function listDeadLetters(
   orm: Orm,
   viewer: Viewer,
   status: DlqStatus | undefined,
 ): Promise<DeadLetterRow[]> {
-  return orm
-    .select()
-    .from(deadLetter)
-    .where(and(visibleTo(viewer), status === undefined ? undefined : eq(deadLetter.status, status)))
-    .orderBy(desc(deadLetter.createdAt), desc(deadLetter.id));
+  const found: DeadLetterRow[] = [];
+  for (;;) {
+    const last = found.at(-1);
+    const page = await orm
+      .select()
+      .from(deadLetter)
+      .where(
+        and(
+          visibleTo(viewer),
+          status === undefined ? undefined : eq(deadLetter.status, status),
+          last &&
+            sql`(${deadLetter.createdAt}, ${deadLetter.id}) < (${last.createdAt.toISOString()}::timestamptz, ${last.id}::uuid)`,
+        ),
+      )
+      .orderBy(desc(deadLetter.createdAt), desc(deadLetter.id))
+      .limit(PAGE);
+    found.push(...page);
+    if (page.length < PAGE) return found;
+  }
 }
 
 /** @throws AppError `dead_letter_not_found`, also where it is another user's. */

@@ -4,7 +4,7 @@ import type { Orm } from "../db/client.ts";
 import type { EffectStatus } from "../db/columns.ts";
 import { effect } from "../db/effect-tables.ts";
 import { prompt, session } from "../db/tables.ts";
-import { ownedSession } from "../lifecycle/ownership.ts";
+import { ownedSessionById } from "../lifecycle/ownership.ts";
 import { notFound } from "../shared/errors.ts";
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -49,7 +49,7 @@ export async function listEffects(
     .from(session)
     .leftJoin(effect, and(eq(effect.sessionId, session.id), after))
     .leftJoin(prompt, eq(prompt.id, effect.promptId))
-    .where(and(eq(session.id, sessionId), ownedSession(userId)))
+    .where(ownedSessionById(userId, sessionId))
     .orderBy(asc(effect.id));
   const found = await (limit === undefined ? rows : rows.limit(limit + 1));
   if (found.length === 0) throw notFound("session", sessionId);

@@ -118,7 +118,7 @@ const hasNoJob = sql`not exists (select 1 from outbox o where o.key = p.id::text
 
 /**
  * The safety net: dispatches again the prompts that could run but have no job, because the queue lost it or the runner
- * died. Each time is compared by itself: then an index finds the few that are due among all that wait for a later time.
+ * died. An index has the later of two times, so that those that wait for a later one are not read.
  * @param graceMs how long a waiting prompt's job may take before it counts as lost. @returns how many.
  */
 export async function redispatchLost(orm: Orm, graceMs: number): Promise<number> {
@@ -129,11 +129,10 @@ export async function redispatchLost(orm: Orm, graceMs: number): Promise<number>
       sql`update prompt set dispatched_at = now() where id = any(array(
         select id from (
           select p.id from prompt p join session s on s.id = p.session_id
-          where p.status = 'Queued' and p.dispatched_at < ${before}
-            and (p.not_before is null or p.not_before < ${before}) and greatest(p.created_at, p.not_before) <= now()
-            and s.deleted_at is null and ${isNextInSession}
+          where p.status = 'Queued' and greatest(p.dispatched_at, p.not_before) < ${before}
+            and greatest(p.created_at, p.not_before) <= now() and s.deleted_at is null and ${isNextInSession}
             and ${hasNoJob}
-          order by p.dispatched_at limit 100 for update of p skip locked) waiting
+          order by greatest(p.dispatched_at, p.not_before) limit 100 for update of p skip locked) waiting
         union all select id from (
           select p.id from prompt p
           where p.status = 'Running' and p.lease_expires_at < now()

@@ -1,16 +1,27 @@
-import { and, eq, isNull, type Placeholder } from "drizzle-orm";
+import { and, eq, isNull, type Placeholder, type SQL, sql } from "drizzle-orm";
 import type { Queryable, Transaction } from "../db/client.ts";
 import { prompt, session } from "../db/tables.ts";
 import { notFound } from "../shared/errors.ts";
 import { lockUnfinished } from "./locks.ts";
 
-/** Part of every condition on sessions: sessions of other users, and deleted ones, do not exist. */
+/** Part of every condition on the sessions of a user: those of other users, and deleted ones, do not exist. */
 export const ownedSession = (userId: string | Placeholder) =>
   and(eq(session.userId, userId), isNull(session.deletedAt));
 
+/**
+ * The same for one session, which its id or a join leads to. `is true` hides the user from the planner, which otherwise may
+ * take an index that begins with the user, and read it through all of the user's sessions in search of the id: it
+ * expects a user to have few.
+ */
+export const isOwnedSession = (userId: string | Placeholder): SQL => sql`(${ownedSession(userId)}) is true`;
+
+/** True for this session, if it is this user's. */
+export const ownedSessionById = (userId: string | Placeholder, sessionId: string | Placeholder) =>
+  and(eq(session.id, sessionId), isOwnedSession(userId));
+
 /** True for this prompt in a session of this user; for queries that join the two tables. */
 export const ownedPrompt = (userId: string | Placeholder, promptId: string | Placeholder) =>
-  and(eq(prompt.id, promptId), ownedSession(userId));
+  and(eq(prompt.id, promptId), isOwnedSession(userId));
 
 export type PromptRow = typeof prompt.$inferSelect;
 

@@ -1,10 +1,10 @@
-import { and, eq, type SQL, sql } from "drizzle-orm";
+import { eq, type SQL, sql } from "drizzle-orm";
 import type { Transaction } from "../db/client.ts";
 import type { Turn } from "../db/json-columns.ts";
 import { prompt, session } from "../db/tables.ts";
 import { notFound } from "../shared/errors.ts";
 import { dispatchNext, notifySandboxIdle } from "./dispatch.ts";
-import { ownedSession } from "./ownership.ts";
+import { ownedSessionById } from "./ownership.ts";
 import { type SessionChange, sessionAfter } from "./transitions.ts";
 
 /**
@@ -18,7 +18,7 @@ export async function queuePrompt(
 ): Promise<{ sessionId: string; seq: number }> {
   const { sessionId, userId, turn } = wanted;
   const counted = await countPrompt(tx, {
-    where: and(eq(session.id, sessionId), ownedSession(userId)),
+    where: ownedSessionById(userId, sessionId),
     turn,
     change: sessionAfter.promptQueued,
   });

@@ -1,5 +1,5 @@
-import { sql } from "drizzle-orm";
-import type { INBOX_STATUSES, SESSION_STATUSES } from "../db/columns.ts";
+import type { SQL } from "drizzle-orm";
+import { type INBOX_STATUSES, type SESSION_STATUSES, uiStatusOfColumns } from "../db/columns.ts";
 import { session } from "../db/tables.ts";
 
 export const UI_STATUSES = [
@@ -24,9 +24,4 @@ export function uiStatusOf(row: {
 }
 
 /** The same in SQL, for filters; a test compares the two. */
-export const uiStatusSql = sql<UiStatus>`case
-  when ${session.sessionStatus} = 'Completed' then 'Archived'
-  when ${session.inboxStatus} = 'Pending' then 'Pending'
-  when ${session.inboxStatus} = 'Processing' then 'InProgress'
-  when ${session.sbxConfig} is not null then 'NeedsReview'
-  else 'NeedsReviewIpReturned' end`;
+export const uiStatusSql = uiStatusOfColumns(session) as SQL<UiStatus>;

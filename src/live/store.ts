@@ -1,7 +1,7 @@
 import { and, asc, eq, getTableColumns, gt, sql } from "drizzle-orm";
 import { type Orm, rowsOf } from "../db/client.ts";
 import { message, prompt, session } from "../db/tables.ts";
-import { ownedSession } from "../lifecycle/ownership.ts";
+import { ownedSession, ownedSessionById } from "../lifecycle/ownership.ts";
 import type { MessageRow } from "../messages/store.ts";
 import { type SessionRow, sessionColumns } from "../sessions/store.ts";
 
@@ -27,10 +27,7 @@ const live = { ...sessionColumns, messageSeq: session.messageSeq, version: sessi
 
 /** Undefined: deleted, or not owned by this user. */
 export async function findSession(orm: Orm, userId: string, id: string): Promise<LiveSession | undefined> {
-  const [row] = await orm
-    .select(live)
-    .from(session)
-    .where(and(eq(session.id, id), ownedSession(userId)));
+  const [row] = await orm.select(live).from(session).where(ownedSessionById(userId, id));
   return row;
 }
 

@@ -1,12 +1,12 @@
 import { and, eq, ne, sql } from "drizzle-orm";
 import { requireMatch } from "../api/etag.ts";
 import { recordAudit } from "../db/audit-log.ts";
-import type { Orm, Queryable, Transaction } from "../db/client.ts";
+import type { Orm, Transaction } from "../db/client.ts";
 import { message, prompt, session } from "../db/tables.ts";
 import { lockUnfinished } from "../lifecycle/locks.ts";
-import { ownedSession, readOwnPrompt } from "../lifecycle/ownership.ts";
+import { readOwnPrompt } from "../lifecycle/ownership.ts";
 import { AppError, notFound } from "../shared/errors.ts";
-import { type MessageRow, messageTag } from "./store.ts";
+import { readMessage } from "./store.ts";
 
 interface Wanted {
   userId: string;
@@ -15,18 +15,6 @@ interface Wanted {
 
 /** JSON null is a value; Drizzle would make it SQL's null. */
 const json = (data: unknown) => sql`${JSON.stringify(data ?? null)}::jsonb`;
-
-/** @throws AppError `message_not_found`, also where it is another user's. */
-export async function readMessage(orm: Queryable, { userId, id }: Wanted): Promise<MessageRow> {
-  const [row] = await orm
-    .select({ message, redone: prompt.redone })
-    .from(message)
-    .innerJoin(prompt, eq(prompt.id, message.promptId))
-    .innerJoin(session, eq(session.id, message.sessionId))
-    .where(and(eq(message.id, id), ownedSession(userId)));
-  if (!row) throw notFound("message", id);
-  return { ...row.message, redone: row.redone };
-}
 
 /** Appends a message to a prompt that does not run. @throws AppError `prompt_not_found`, `prompt_running`, `message_uuid_taken` */
 export async function createMessage(
@@ -63,10 +51,11 @@ export async function updateMessage(
   wanted: Wanted & { ifMatch: string | null; data: unknown },
 ): Promise<void> {
   await orm.transaction(async (tx) => {
-    const { id, promptId } = await readMessage(tx, wanted);
+    const { id } = wanted;
+    const { promptId } = await readMessage(tx, { ...wanted, ifNoneMatch: null });
     await lockIdlePrompt(tx, promptId);
     // The lock was waited for: the message may have been changed or deleted since it was read.
-    requireMatch(wanted.ifMatch, messageTag(await readMessage(tx, wanted)));
+    requireMatch(wanted.ifMatch, (await readMessage(tx, { ...wanted, ifNoneMatch: null })).etag);
     await requireOwnUuid(tx, promptId, wanted.data, id);
     await tx
       .update(message)
@@ -79,7 +68,8 @@ export async function updateMessage(
 /** Its number is not reused. @throws AppError `message_not_found`, `prompt_running` */
 export async function deleteMessage(orm: Orm, wanted: Wanted): Promise<void> {
   await orm.transaction(async (tx) => {
-    const { id, promptId } = await readMessage(tx, wanted);
+    const { id } = wanted;
+    const { promptId } = await readMessage(tx, { ...wanted, ifNoneMatch: null });
     await lockIdlePrompt(tx, promptId);
     await tx.delete(message).where(eq(message.id, id));
     await recordAudit(tx, changed(wanted.userId, "message.delete", { id, promptId }));

@@ -17,10 +17,9 @@ import {
 } from "../api/schemas.ts";
 import type { Guard } from "../auth/guard.ts";
 import type { Orm } from "../db/client.ts";
-import { createMessage, deleteMessage, readMessage, updateMessage } from "./change-store.ts";
-import { toMessageDto } from "./dto.ts";
+import { createMessage, deleteMessage, updateMessage } from "./change-store.ts";
 import { messageModels } from "./model.ts";
-import { listMessages, messageTag } from "./store.ts";
+import { listMessages, readMessage } from "./store.ts";
 
 /** Messages: the agent's output, in order. Clients may create, update and delete them while the prompt is not running. */
 export function messageRoutes(options: { orm: Orm; guard: Guard }) {
@@ -48,17 +47,16 @@ export function messageRoutes(options: { orm: Orm; guard: Guard }) {
     )
     .get(
       "/messages/:id",
-      async (context) => {
-        const { user, params, status } = context;
-        const row = await readMessage(orm, { userId: user.id, id: params.id });
-        return isUnchanged(context, messageTag(row))
-          ? status(304, undefined)
-          : { message: toMessageDto(row) };
+      async ({ user, params, request, set, status }) => {
+        const ifNoneMatch = request.headers.get("if-none-match");
+        const { etag, json } = await readMessage(orm, { userId: user.id, id: params.id, ifNoneMatch });
+        if (isUnchanged({ request, set }, etag) || json === null) return status(304, undefined);
+        return jsonText(set, `{"message":${json}}`);
       },
       {
         params: idParams,
         detail: detail("handlers_messages_read", "Get a message"),
-        response: { 200: "ReadMessageOutput", 304: NotModified, ...readErrors },
+        response: { 200: jsonTextOf("ReadMessageOutput"), 304: NotModified, ...readErrors },
       },
     )
     .put(

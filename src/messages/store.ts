@@ -1,11 +1,11 @@
-import { eq, sql } from "drizzle-orm";
-import { versionIn, versionTag, weakEtag } from "../api/etag.ts";
+import { and, eq, sql } from "drizzle-orm";
+import { versionIn, versionTag } from "../api/etag.ts";
 import { decodeSeq, type Page, pageOf } from "../api/paging.ts";
 import { builtOnce } from "../db/built-once.ts";
-import type { Orm } from "../db/client.ts";
-import { isoTime, type JsonFields, jsonLines } from "../db/json-rows.ts";
+import type { Orm, Queryable } from "../db/client.ts";
+import { isoTime, type JsonFields, jsonLines, jsonRow } from "../db/json-rows.ts";
 import { message, prompt, session } from "../db/tables.ts";
-import { ownedPrompt } from "../lifecycle/ownership.ts";
+import { isOwnedSession, ownedPrompt } from "../lifecycle/ownership.ts";
 import { notFound } from "../shared/errors.ts";
 import type { MessageDto } from "./model.ts";
 
@@ -75,5 +75,36 @@ export async function listMessages(
 }
 
 /** The ETag of a message. It has no version: what can change of it is in the tag. */
-export const messageTag = ({ id, attempt, redone, data, updatedAt }: MessageRow) =>
-  weakEtag("message", id, attempt <= redone, data, updatedAt);
+const tag = sql<string>`translate(encode(decode(md5(concat_ws(' ', ${message.id}, ${messageJson.superseded}, extract(epoch from ${message.updatedAt}), ${message.data})), 'hex'), 'base64'), '+/=', '-_')`;
+const TAG = /"([\w-]{22})"/;
+
+const reading = builtOnce((orm) =>
+  orm
+    .select({
+      tag,
+      promptId: message.promptId,
+      json: sql<
+        string | null
+      >`case when ${tag} <> ${sql.placeholder("known")} then ${jsonRow(messageJson)} end`,
+    })
+    .from(message)
+    .innerJoin(prompt, eq(prompt.id, message.promptId))
+    .innerJoin(session, eq(session.id, message.sessionId))
+    .where(and(eq(message.id, sql.placeholder("id")), isOwnedSession(sql.placeholder("userId"))))
+    .prepare("message_read"),
+);
+
+/**
+ * @returns the message's ETag, and its JSON unless it is the first of `ifNoneMatch`.
+ * @throws AppError `message_not_found`, also where it is another user's.
+ */
+export async function readMessage(
+  orm: Queryable,
+  wanted: { userId: string; id: string; ifNoneMatch: string | null },
+): Promise<{ etag: string; promptId: string; json: string | null }> {
+  const { userId, id, ifNoneMatch } = wanted;
+  const known = TAG.exec(ifNoneMatch ?? "")?.[1] ?? "";
+  const [row] = await reading(orm).execute({ id, userId, known });
+  if (!row) throw notFound("message", id);
+  return { etag: `W/"${row.tag}"`, promptId: row.promptId, json: row.json };
+}

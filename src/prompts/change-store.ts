@@ -1,12 +1,11 @@
 import { eq, sql } from "drizzle-orm";
-import { requireMatch } from "../api/etag.ts";
+import { requireMatch, versionTag } from "../api/etag.ts";
 import { recordAudit } from "../db/audit-log.ts";
 import type { Orm, Transaction } from "../db/client.ts";
 import { prompt, session } from "../db/tables.ts";
 import { lockOwnPrompt, type PromptRow } from "../lifecycle/ownership.ts";
 import { dequeuePrompt } from "../lifecycle/queue-prompt.ts";
 import { AppError } from "../shared/errors.ts";
-import { promptTag } from "./store.ts";
 
 /**
  * Changes a waiting prompt, in the conversation too.
@@ -19,7 +18,7 @@ export async function updatePrompt(
   const { data, text } = wanted;
   await orm.transaction(async (tx) => {
     const row = await lockWaiting(tx, wanted, "changed");
-    requireMatch(wanted.ifMatch, promptTag(row));
+    requireMatch(wanted.ifMatch, versionTag(row.id, row.version));
     const { id, sessionId, kind } = row;
     if (kind !== "agent")
       throw new AppError(

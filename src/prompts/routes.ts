@@ -2,10 +2,11 @@ import { Elysia, t } from "elysia";
 import { requirePromptText } from "../agents/prompt-text.ts";
 import { ifMatchOf, isUnchanged } from "../api/etag.ts";
 import { createOnce } from "../api/idempotency-store.ts";
-import { nextCursor } from "../api/paging.ts";
+import { jsonText, listText } from "../api/json-text.ts";
 import {
   idempotencyHeaders,
   idParams,
+  jsonTextOf,
   NotModified,
   paging,
   parseLimit,
@@ -19,13 +20,11 @@ import { authorOf } from "../auth/claims.ts";
 import type { Guard } from "../auth/guard.ts";
 import type { Config } from "../config/config.ts";
 import type { Orm } from "../db/client.ts";
-import { readOwnPrompt } from "../lifecycle/ownership.ts";
 import { deletePrompt, updatePrompt } from "./change-store.ts";
 import { addPrompt } from "./create-store.ts";
-import { toPromptDto } from "./dto.ts";
 import { promptModels } from "./model.ts";
 import { retryPrompt } from "./retry-store.ts";
-import { listPrompts, promptsTag, promptTag } from "./store.ts";
+import { listPrompts, readPrompt } from "./store.ts";
 
 /** Prompts: create a follow-up, list those of a session; read, update, delete and retry one. */
 export function promptRoutes(options: {
@@ -67,15 +66,15 @@ export function promptRoutes(options: {
     .get(
       "/prompts/:id",
       async ({ user, params, request, set, status }) => {
-        const row = await readOwnPrompt(orm, user.id, params.id);
-        return isUnchanged({ request, set }, promptTag(row))
-          ? status(304, undefined)
-          : { prompt: toPromptDto(row) };
+        const ifNoneMatch = request.headers.get("if-none-match");
+        const { etag, json } = await readPrompt(orm, { userId: user.id, id: params.id, ifNoneMatch });
+        if (isUnchanged({ request, set }, etag) || json === null) return status(304, undefined);
+        return jsonText(set, `{"prompt":${json}}`);
       },
       {
         params: idParams,
         detail: detail("handlers_prompts_read", "Get a prompt"),
-        response: { 200: "ReadPromptOutput", 304: NotModified, ...readErrors },
+        response: { 200: jsonTextOf("ReadPromptOutput"), 304: NotModified, ...readErrors },
       },
     )
     .put(
@@ -125,19 +124,18 @@ export function promptRoutes(options: {
     .get(
       // Elysia allows one parameter name after /sessions/; server/openapi.ts documents the contract's name.
       "/sessions/:id/prompts",
-      async (context) => {
-        const { user, params, query, status } = context;
+      async ({ user, params, query, request, set, status }) => {
         const wanted = { userId: user.id, sessionId: params.id, ...query };
-        if (isUnchanged(context, await promptsTag(orm, wanted))) return status(304, undefined);
-        const page = await listPrompts(orm, wanted);
-        return { prompts: page.rows.map(toPromptDto), ...nextCursor(query, page) };
+        const { etag, page } = await listPrompts(orm, wanted, request.headers.get("if-none-match"));
+        if (isUnchanged({ request, set }, etag) || !page) return status(304, undefined);
+        return jsonText(set, listText("prompts", query, page));
       },
       {
         params: idParams,
         query: t.Object(paging),
         transform: parseLimit,
         detail: detail("handlers_prompts_list", "List a session's prompts", "In the order of their `seq`."),
-        response: { 200: "ListPromptsOutput", 304: NotModified, ...readErrors },
+        response: { 200: jsonTextOf("ListPromptsOutput"), 304: NotModified, ...readErrors },
       },
     );
 }

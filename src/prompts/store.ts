@@ -1,54 +1,112 @@
-import { and, asc, count, eq, gt, max, sql } from "drizzle-orm";
-import { weakEtag } from "../api/etag.ts";
+import { eq, sql } from "drizzle-orm";
+import { versionIn, versionTag } from "../api/etag.ts";
 import { decodeSeq, type Page, pageOf } from "../api/paging.ts";
+import { builtOnce } from "../db/built-once.ts";
 import type { Orm } from "../db/client.ts";
+import { isoTime, type JsonFields, jsonLines, jsonRow } from "../db/json-rows.ts";
 import { prompt, session } from "../db/tables.ts";
-import { ownedSession, type PromptRow } from "../lifecycle/ownership.ts";
+import { ownedPrompt, ownedSessionById } from "../lifecycle/ownership.ts";
 import { notFound } from "../shared/errors.ts";
+import type { PromptDto } from "./model.ts";
 
-/** A session's prompts in their order. @throws AppError `session_not_found`, also where it is another user's. */
+const whileWaiting = (value: unknown) => sql`case when ${prompt.waitingFor} is not null then ${value} end`;
+const phaseAt = (name: unknown, time: unknown) =>
+  sql`jsonb_build_object('name', ${name}, 'started_at', ${time})`;
+
+/** A prompt as clients see it: PromptDto, made by PostgreSQL. */
+const promptJson = {
+  id: prompt.id,
+  session_id: prompt.sessionId,
+  kind: prompt.kind,
+  data: prompt.data,
+  seq: prompt.seq,
+  priority: prompt.priority,
+  status: prompt.status,
+  attempt: prompt.attempt,
+  error: prompt.error,
+  error_kind: prompt.errorKind,
+  waiting_for: prompt.waitingFor,
+  waiting_reason: whileWaiting(prompt.error),
+  waiting_since: whileWaiting(sql`${prompt.outage} -> 'since'`),
+  next_attempt_at: whileWaiting(isoTime(prompt.notBefore)),
+  usage: prompt.usage,
+  commit: prompt.commit,
+  memory: prompt.memory,
+  memory_reason: prompt.memoryReason,
+  phases: sql`(select coalesce(jsonb_agg(${phaseAt(sql`phase -> 'name'`, isoTime(sql`(phase ->> 'started_at')::timestamptz`))} order by place), '[]')
+      from jsonb_array_elements(${prompt.phases}) with ordinality as phases (phase, place))
+    || case when ${prompt.finishedAt} is null then '[]' else jsonb_build_array(${phaseAt(sql`'finished'`, isoTime(prompt.finishedAt))}) end`,
+  isolation: prompt.isolation,
+  started_at: isoTime(prompt.startedAt),
+  finished_at: isoTime(prompt.finishedAt),
+  created_at: isoTime(prompt.createdAt),
+  updated_at: isoTime(prompt.updatedAt),
+} satisfies JsonFields;
+
+/** Every change of a prompt that a client can see raises its session's version of them. */
+const listing = builtOnce((orm, shape) => {
+  const limit = shape === "limited" ? sql` limit ${sql.placeholder("rows")}` : sql``;
+  const from = sql`from ${prompt} where ${prompt.sessionId} = ${session.id} and ${prompt.seq} > ${sql.placeholder("after")} order by ${prompt.seq}${limit}`;
+  return orm
+    .select({
+      version: session.promptsVersion,
+      lines: sql<
+        string | null
+      >`case when ${session.promptsVersion} <> ${sql.placeholder("known")} then ${jsonLines(promptJson, from)} end`,
+    })
+    .from(session)
+    .where(ownedSessionById(sql.placeholder("userId"), sql.placeholder("sessionId")))
+    .prepare("prompts_list");
+});
+
+/**
+ * A session's prompts in their order, by one statement.
+ * @returns the ETag of the list, and its prompts unless it is the first of `ifNoneMatch`: each as JSON.
+ * @throws AppError `session_not_found`, also where it is another user's.
+ */
 export async function listPrompts(
   orm: Orm,
   wanted: { userId: string; sessionId: string; limit?: number | undefined; cursor?: string | undefined },
-): Promise<Page<PromptRow>> {
+  ifNoneMatch: string | null,
+): Promise<{ etag: string; page: Page<string> | undefined }> {
   const { userId, sessionId, limit, cursor } = wanted;
-  const rows = orm
-    .select({ prompt })
-    .from(session)
-    .leftJoin(prompt, and(eq(prompt.sessionId, session.id), gt(prompt.seq, decodeSeq(cursor))))
-    .where(and(eq(session.id, sessionId), ownedSession(userId)))
-    .orderBy(asc(prompt.seq));
-  const found = await (limit === undefined ? rows : rows.limit(limit + 1));
-  if (found.length === 0) throw notFound("session", sessionId);
-  return pageOf(
-    found.flatMap((row) => row.prompt ?? []),
-    limit,
-    ({ seq }) => String(seq),
-  );
+  // No list has the version -1: one without prompts has 0.
+  const known = versionIn(ifNoneMatch, sessionId) || -1;
+  const rows = limit === undefined ? {} : { rows: limit + 1 };
+  const [row] = await listing(orm, limit === undefined ? "" : "limited").execute({
+    ...{ userId, sessionId, known, after: decodeSeq(cursor) },
+    ...rows,
+  });
+  if (!row) throw notFound("session", sessionId);
+  const { version, lines } = row;
+  const page = pageOf(lines?.split("\n") ?? [], limit, (line) => String((JSON.parse(line) as PromptDto).seq));
+  return { etag: versionTag(sessionId, version), page: version === known ? undefined : page };
 }
 
-/** The ETag of a prompt. */
-export const promptTag = ({ id, version }: PromptRow) => weakEtag("prompt", id, version);
+const reading = builtOnce((orm) =>
+  orm
+    .select({
+      version: prompt.version,
+      json: sql<
+        string | null
+      >`case when ${prompt.version} <> ${sql.placeholder("known")} then ${jsonRow(promptJson)} end`,
+    })
+    .from(prompt)
+    .innerJoin(session, eq(session.id, prompt.sessionId))
+    .where(ownedPrompt(sql.placeholder("userId"), sql.placeholder("id")))
+    .prepare("prompt_read"),
+);
 
 /**
- * The ETag of the list: a new prompt has the highest number, and each visible change raises its prompt's version, so that
- * the same last number, count and sum of versions mean the same prompts, unchanged. @throws AppError `session_not_found`
+ * @returns the prompt's ETag, and its JSON unless it is the first of `ifNoneMatch`.
+ * @throws AppError `prompt_not_found`, also where it is another user's.
  */
-export async function promptsTag(
+export async function readPrompt(
   orm: Orm,
-  wanted: { userId: string; sessionId: string; limit?: number | undefined; cursor?: string | undefined },
-): Promise<string> {
-  const { userId, sessionId, limit, cursor } = wanted;
-  const [all] = await orm
-    .select({
-      last: max(prompt.seq),
-      count: count(prompt.id),
-      versions: sql<string | null>`sum(${prompt.version})`,
-    })
-    .from(session)
-    .leftJoin(prompt, eq(prompt.sessionId, session.id))
-    .where(and(eq(session.id, sessionId), ownedSession(userId)))
-    .groupBy(session.id);
-  if (!all) throw notFound("session", sessionId);
-  return weakEtag("prompts", sessionId, limit, cursor, all.last, all.count, all.versions);
+  wanted: { userId: string; id: string; ifNoneMatch: string | null },
+): Promise<{ etag: string; json: string | null }> {
+  const { userId, id, ifNoneMatch } = wanted;
+  const [row] = await reading(orm).execute({ id, userId, known: versionIn(ifNoneMatch, id) });
+  if (!row) throw notFound("prompt", id);
+  return { etag: versionTag(id, row.version), json: row.json };
 }

@@ -2,7 +2,7 @@ import { and, desc, eq, sql } from "drizzle-orm";
 import type { Orm } from "../db/client.ts";
 import { provenance } from "../db/safety-tables.ts";
 import { prompt, session } from "../db/tables.ts";
-import { ownedSession } from "../lifecycle/ownership.ts";
+import { ownedSessionById } from "../lifecycle/ownership.ts";
 import { AppError, notFound } from "../shared/errors.ts";
 
 /** So many signatures at least should be of one key. */
@@ -26,7 +26,7 @@ export async function readProvenance(
       and(eq(prompt.sessionId, session.id), promptId === undefined ? undefined : eq(prompt.id, promptId)),
     )
     .leftJoin(provenance, eq(provenance.promptId, prompt.id))
-    .where(and(eq(session.id, sessionId), ownedSession(userId)))
+    .where(ownedSessionById(userId, sessionId))
     // A prompt that was revived as a dead letter may have several.
     .orderBy(sql`${provenance.id} desc nulls last`)
     .limit(1);

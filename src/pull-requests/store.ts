@@ -6,7 +6,7 @@ import { session } from "../db/tables.ts";
 import { intend } from "../effects/ledger-store.ts";
 import { intendPullRequest, lastPush } from "../effects/pull-request-store.ts";
 import type { MergeMethod } from "../forges/forge.ts";
-import { ownedSession } from "../lifecycle/ownership.ts";
+import { ownedSessionById } from "../lifecycle/ownership.ts";
 import { AppError, notFound } from "../shared/errors.ts";
 
 export type PullRequestRow = typeof pullRequest.$inferSelect;
@@ -52,7 +52,7 @@ export async function readPullRequest(orm: Queryable, userId: string, sessionId:
     .select({ repo: session.repo, pullRequest })
     .from(session)
     .leftJoin(pullRequest, eq(pullRequest.sessionId, session.id))
-    .where(and(eq(session.id, sessionId), ownedSession(userId)));
+    .where(ownedSessionById(userId, sessionId));
   if (!row) throw notFound("session", sessionId);
   return row;
 }
@@ -62,7 +62,7 @@ async function lockOwn(tx: Transaction, userId: string, sessionId: string) {
   const [row] = await tx
     .select(columns)
     .from(session)
-    .where(and(eq(session.id, sessionId), ownedSession(userId)))
+    .where(ownedSessionById(userId, sessionId))
     .for("no key update");
   if (!row) throw notFound("session", sessionId);
   return row;

@@ -4,6 +4,7 @@ import { storedNow } from "../db/columns.ts";
 import type { Given } from "../db/insert-together.ts";
 import { deleteBatch, olderThan } from "../db/purge.ts";
 import { outbox } from "../db/service-tables.ts";
+import { eachText } from "../db/text-list.ts";
 import { CHANNELS, type Payloads, type QueueName } from "./names.ts";
 
 /** A due row. Its id is also the job's id, so that publishing it twice makes one job. */
@@ -86,12 +87,16 @@ export async function nextOutboxMs(orm: Orm): Promise<number | null> {
   return row?.ms == null ? null : Number(row.ms);
 }
 
+/** One statement, however many there are. */
+const isOne = (ids: readonly string[]) =>
+  sql`${outbox.id} = any(array(select one::uuid from ${eachText(ids)} as each (one)))`;
+
 /** Records that the jobs of these rows are in the queue. */
 export async function markPublished(orm: Orm, ids: readonly string[]): Promise<void> {
   await orm
     .update(outbox)
     .set({ publishedAt: sql`now()`, lastError: null, updatedAt: sql`now()` })
-    .where(inArray(outbox.id, [...ids]));
+    .where(isOne(ids));
 }
 
 /** How long published rows are kept for troubleshooting, seconds. */
@@ -103,8 +108,5 @@ export const purgePublished = (orm: Orm): Promise<number> =>
 
 /** Records that the queue did not accept these rows; they are due again at their next attempt. */
 export async function markUnpublished(orm: Orm, ids: readonly string[], error: string): Promise<void> {
-  await orm
-    .update(outbox)
-    .set({ lastError: error, updatedAt: sql`now()` })
-    .where(inArray(outbox.id, [...ids]));
+  await orm.update(outbox).set({ lastError: error, updatedAt: sql`now()` }).where(isOne(ids));
 }

@@ -1,7 +1,7 @@
 import { sql } from "drizzle-orm";
 import { type Orm, rowsOf } from "../db/client.ts";
 import { session } from "../db/tables.ts";
-import { ownedSession } from "../lifecycle/ownership.ts";
+import { isOwnedSession } from "../lifecycle/ownership.ts";
 import { notFound } from "../shared/errors.ts";
 
 /** Where a session's work is, as the database knows it. */
@@ -36,7 +36,7 @@ export async function readWork(orm: Orm, userId: string, sessionId: string): Pro
         coalesce((select jsonb_agg(jsonb_build_object('id', p.id, 'start', p.start_commit, 'commit', p.commit) order by p.seq)
           from prompt p where p.session_id = ${session.id} and p.commit is not null), '[]') as prompts
       from ${session} left join unpushed_work w on w.session_id = ${session.id}
-      where ${session.id} = ${sessionId}::uuid and ${ownedSession(userId)}`,
+      where ${session.id} = ${sessionId}::uuid and ${isOwnedSession(userId)}`,
   );
   if (!row) throw notFound("session", sessionId);
   return row;

@@ -6,7 +6,7 @@ import { prompt, session } from "../db/tables.ts";
 import { archiveSession, reopenSession } from "../lifecycle/archive.ts";
 import { requestCancel } from "../lifecycle/cancel.ts";
 import { lockSession } from "../lifecycle/locks.ts";
-import { ownedSession } from "../lifecycle/ownership.ts";
+import { ownedSessionById } from "../lifecycle/ownership.ts";
 import { type UiStatus, uiStatusOf } from "../lifecycle/ui-status.ts";
 import { checkSessionBranch } from "../sandboxes/git/repo-url.ts";
 import { AppError, notFound } from "../shared/errors.ts";
@@ -38,7 +38,7 @@ export async function updateSession(
       const [row] = await tx
         .select({ ...sessionColumns, version: session.version })
         .from(session)
-        .where(and(eq(session.id, id), ownedSession(userId)))
+        .where(ownedSessionById(userId, id))
         .for("no key update");
       if (!row) throw notFound("session", id);
       requireMatch(ifMatch, versionTag(row.id, row.version));
@@ -172,10 +172,7 @@ export async function deleteSession(orm: Orm, wanted: { userId: string; id: stri
 
 async function cancelOwn(tx: Transaction, { userId, id }: { userId: string; id: string }): Promise<void> {
   await lockSession(tx, id);
-  const [row] = await tx
-    .select({ id: session.id })
-    .from(session)
-    .where(and(eq(session.id, id), ownedSession(userId)));
+  const [row] = await tx.select({ id: session.id }).from(session).where(ownedSessionById(userId, id));
   if (!row) throw notFound("session", id);
   await requestCancel(tx, { sessionId: row.id, by: userId });
 }

@@ -4,7 +4,7 @@ import { decodeCursor, type Page, pageOf } from "../api/paging.ts";
 import type { Orm } from "../db/client.ts";
 import { egressRequest } from "../db/safety-tables.ts";
 import { session } from "../db/tables.ts";
-import { ownedSession } from "../lifecycle/ownership.ts";
+import { ownedSessionById } from "../lifecycle/ownership.ts";
 import { notFound } from "../shared/errors.ts";
 
 export type EgressRequestRow = typeof egressRequest.$inferSelect;
@@ -26,7 +26,7 @@ export async function listEgress(orm: Orm, wanted: EgressQuery): Promise<Page<Eg
     .select({ egress: egressRequest })
     .from(session)
     .leftJoin(egressRequest, and(eq(egressRequest.sessionId, session.id), after))
-    .where(and(eq(session.id, sessionId), ownedSession(userId)))
+    .where(ownedSessionById(userId, sessionId))
     .orderBy(asc(egressRequest.id));
   const found = await (limit === undefined ? rows : rows.limit(limit + 1));
   if (found.length === 0) throw notFound("session", sessionId);
@@ -49,7 +49,7 @@ export async function egressTag(orm: Orm, wanted: EgressQuery): Promise<string> 
     })
     .from(session)
     .leftJoin(egressRequest, eq(egressRequest.sessionId, session.id))
-    .where(and(eq(session.id, sessionId), ownedSession(userId)))
+    .where(ownedSessionById(userId, sessionId))
     .groupBy(session.id);
   if (!row) throw notFound("session", sessionId);
   return weakEtag("egress", row.id, limit, cursor, row.rows, row.requests, row.lastAt);

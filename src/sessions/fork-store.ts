@@ -3,7 +3,7 @@ import { recordAudit } from "../db/audit-log.ts";
 import type { Transaction } from "../db/client.ts";
 import { prompt, session } from "../db/tables.ts";
 import { conversationCost } from "../lifecycle/conversation-cost.ts";
-import { ownedSession } from "../lifecycle/ownership.ts";
+import { ownedSessionById } from "../lifecycle/ownership.ts";
 import { AppError, notFound } from "../shared/errors.ts";
 import { branchOf, normalizeTitle } from "./naming.ts";
 
@@ -36,10 +36,7 @@ export async function forkSession(
   },
 ): Promise<{ sessionId: string }> {
   const { userId, branchPrefix } = wanted;
-  const [original] = await tx
-    .select()
-    .from(session)
-    .where(and(eq(session.id, wanted.sessionId), ownedSession(userId)));
+  const [original] = await tx.select().from(session).where(ownedSessionById(userId, wanted.sessionId));
   if (!original) throw notFound("session", wanted.sessionId);
   const point = await readPoint(tx, original, wanted.promptId);
   const { repo, targetBranch } = original;

@@ -2,7 +2,7 @@ import { type SQL, sql } from "drizzle-orm";
 import { LRUCache } from "lru-cache";
 import { names, weakEtag } from "../api/etag.ts";
 import { listText } from "../api/json-text.ts";
-import { decodeCursor, pageOf } from "../api/paging.ts";
+import { decodeCursor, MAX_PAGE, pageOf } from "../api/paging.ts";
 import { builtOnce } from "../db/built-once.ts";
 import type { Orm } from "../db/client.ts";
 import { jsonLines } from "../db/json-rows.ts";
@@ -35,6 +35,11 @@ interface Answer {
 /** Of the answers that are kept for lists that are asked for again: how many, and characters in all and of one. */
 const KEPT = { max: 10_000, maxSize: 8 << 20 };
 const MAX_KEPT = 1 << 20;
+/**
+ * Bounds of a page that are in the statement, with the one extra row. Of a limit that is a parameter alone, PostgreSQL takes a tenth of
+ * all rows, finds a plan for the value cheaper, and plans again for each request, which takes as long as the rest.
+ */
+const MOST = [51, MAX_PAGE + 1];
 const CURSOR = /^(\d{1,15})\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
 
 /**
@@ -72,13 +77,14 @@ async function read(orm: Orm, userId: string, query: SessionQuery, before: strin
   const { status, repo, q, order = "newest", limit, cursor } = query;
   const [, at, id] = cursor === undefined ? [] : decodeCursor(cursor, CURSOR);
   const given = {
-    ...(status?.length && { status: status.join(",") }),
+    ...(status?.length && { status: [...new Set(status)].join(",") }),
     ...(repo !== undefined && { repo }),
     ...(q && { title: `%${q.replace(/[\\%_]/g, "\\$&")}%` }),
     ...(at !== undefined && { at: new Date(Number(at)).toISOString(), id }),
     ...(limit !== undefined && { limit: limit + 1 }),
   };
-  const shape = [order, ...Object.keys(given)].join(" ");
+  const most = limit === undefined ? 0 : (MOST.find((one) => limit < one) ?? MAX_PAGE + 1);
+  const shape = [order, most, ...Object.keys(given)].join(" ");
   const [row] = await statementOf(orm, shape).execute({ ...given, userId, before });
   if (!row) throw new Error("an aggregate has one row");
   return row;
@@ -90,21 +96,28 @@ async function read(orm: Orm, userId: string, query: SessionQuery, before: strin
  * with the same sum of versions unchanged. A page is known by the ids and versions of its own rows: a user may have many more.
  */
 const statementOf = builtOnce((orm, shape: string) => {
-  const [order, ...given] = shape.split(" ");
+  const [order, most = "", ...given] = shape.split(" ");
   const direction = sql.raw(order === "newest" ? "desc" : "asc");
   const owned = ownedSession(sql.placeholder("userId"));
   const conditions: Readonly<Record<string, SQL>> = {
-    status: sql` and ${uiStatusSql} = any(string_to_array(${sql.placeholder("status")}, ','))`,
+    status: sql` and ${uiStatusSql} = wanted.status`,
     repo: sql` and ${session.repo} = ${sql.placeholder("repo")}`,
     title: sql` and ${session.title} ilike ${sql.placeholder("title")}`,
     // Keyset pagination: skipping earlier pages costs nothing.
     at: sql` and (${session.createdAt}, ${session.id}) ${sql.raw(order === "newest" ? "<" : ">")} (${sql.placeholder("at")}::timestamptz, ${sql.placeholder("id")}::uuid)`,
   };
   const where = sql.join(given.flatMap((name) => conditions[name] ?? []));
-  const limit = given.includes("limit") ? sql` limit ${sql.placeholder("limit")}` : sql``;
-  const rows = sql`from ${session} where ${owned}${where} order by ${session.createdAt} ${direction}, ${session.id} ${direction}${limit}`;
+  const limited = given.includes("limit");
+  const inOrder = sql`order by ${session.createdAt} ${direction}, ${session.id} ${direction}`;
+  const page = limited ? sql`${inOrder} limit ${sql.placeholder("limit")}` : inOrder;
+  const found = sql`select ${session}.* from ${session} where ${owned}${where} ${inOrder}`;
+  // Of each status as many as are wanted, in the order of an index: sessions of others are not looked through.
+  const rows = given.includes("status")
+    ? sql`from unnest(string_to_array(${sql.placeholder("status")}, ',')) wanted (status)
+        cross join lateral (${found}${limited ? sql` limit ${sql.placeholder("limit")}` : sql``}) ${session} ${page}`
+    : sql`from (${found}${limited ? sql.raw(` limit ${most}`) : sql``}) ${session} ${page}`;
   const newest = sql`(select id from ${session} where ${owned} order by ${session.userId} desc, ${session.createdAt} desc, ${session.id} desc limit 1)`;
-  const state = given.includes("limit")
+  const state = limited
     ? sql`select concat('page', md5(string_agg(concat(id, version), ''))) as state from (select ${session.id}, ${session.version} ${rows}) page`
     : sql`select concat_ws('.', count(*), sum(${session.version}), ${newest}) as state from ${session} where ${owned}`;
   return orm

@@ -1,11 +1,11 @@
-import { and, eq, sql } from "drizzle-orm";
+import { sql } from "drizzle-orm";
 import { LRUCache } from "lru-cache";
 import { versionIn, versionTag } from "../api/etag.ts";
 import { builtOnce } from "../db/built-once.ts";
 import type { Orm } from "../db/client.ts";
 import { jsonRow } from "../db/json-rows.ts";
 import { session } from "../db/tables.ts";
-import { ownedSession } from "../lifecycle/ownership.ts";
+import { ownedSessionById } from "../lifecycle/ownership.ts";
 import { notFound } from "../shared/errors.ts";
 import { sessionJson } from "./store.ts";
 
@@ -22,7 +22,7 @@ const statement = builtOnce((orm) =>
       >`case when ${session.version} <> ${sql.placeholder("known")} then ${jsonRow({ ...sessionJson, messages: session.messages })} end`,
     })
     .from(session)
-    .where(and(eq(session.id, sql.placeholder("id")), ownedSession(sql.placeholder("userId"))))
+    .where(ownedSessionById(sql.placeholder("userId"), sql.placeholder("id")))
     .prepare("session_read"),
 );
 

@@ -1,7 +1,7 @@
-import { and, eq, sql } from "drizzle-orm";
+import { sql } from "drizzle-orm";
 import { type Orm, rowsOf } from "../db/client.ts";
 import { session } from "../db/tables.ts";
-import { ownedSession } from "../lifecycle/ownership.ts";
+import { ownedSessionById } from "../lifecycle/ownership.ts";
 import { notFound } from "../shared/errors.ts";
 
 /**
@@ -15,7 +15,7 @@ export async function markSeen(
 ): Promise<void> {
   const found = await rowsOf(
     orm,
-    sql`with own as (select ${session.id} from ${session} where ${and(eq(session.id, id), ownedSession(userId))}),
+    sql`with own as (select ${session.id} from ${session} where ${ownedSessionById(userId, id)}),
       marked as (update session s set unread = ${unread}::boolean from own
         where s.id = own.id and s.unread <> ${unread}::boolean)
     select id from own`,

@@ -3,7 +3,7 @@ import { promptText } from "../agents/prompt-text.ts";
 import type { Orm, Queryable } from "../db/client.ts";
 import { isoTime, type JsonFields } from "../db/json-rows.ts";
 import { prompt, session } from "../db/tables.ts";
-import { ownedSession } from "../lifecycle/ownership.ts";
+import { ownedSessionById } from "../lifecycle/ownership.ts";
 import { uiStatusSql } from "../lifecycle/ui-status.ts";
 import { notFound } from "../shared/errors.ts";
 import { titleOf } from "./naming.ts";
@@ -66,10 +66,7 @@ export type SessionRow = Pick<typeof session.$inferSelect, keyof typeof sessionC
 
 /** @throws AppError `parent_session_not_found` for a parent that is not the user's. */
 export async function requireParent(tx: Queryable, userId: string, id: string): Promise<void> {
-  const [row] = await tx
-    .select({ id: session.id })
-    .from(session)
-    .where(and(eq(session.id, id), ownedSession(userId)));
+  const [row] = await tx.select({ id: session.id }).from(session).where(ownedSessionById(userId, id));
   if (!row) throw notFound("parent session", id);
 }
 

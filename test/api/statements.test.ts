@@ -30,12 +30,17 @@ describeEachDatabase("the statements of a request", (database) => {
     const created = await countOf("POST", "/sessions/with-prompt", wanted);
     expect(created.count).toBe(2);
     const { sessionId, promptId } = created.body;
+    const message = { prompt_id: promptId, data: "One" };
+    const { body } = await ask(app, "alice", "POST", "/messages", message);
     for (const path of [
       "/sessions",
       "/sessions?limit=2",
       `/sessions/${sessionId}`,
       `/prompts/${promptId}`,
+      `/sessions/${sessionId}/prompts`,
+      `/sessions/${sessionId}/prompts?limit=2`,
       `/prompts/${promptId}/messages`,
+      `/messages/${body.id}`,
     ]) {
       const { count, headers } = await countOf("GET", path);
       const etag = headers.get("etag") ?? "";

@@ -15,7 +15,8 @@ import { parseArgs } from "node:util";
 import { SQL } from "bun";
 import { openLocalIssuer } from "../../src/auth/local-issuer.ts";
 import { startBackend } from "../harness/backend.ts";
-import { removeFolder, startPostgres } from "../harness/private-servers.ts";
+import { startPostgres } from "../harness/private-servers.ts";
+import { removeFolder } from "../harness/remove-folder.ts";
 import { makeRepository } from "../harness/repository.ts";
 import { createDatabase } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
@@ -38,6 +39,7 @@ const folder = await mkdtemp(join(tmpdir(), "pb-explain-"));
 await chmod(folder, 0o755);
 const say = (text: string) => process.stderr.write(`${text}\n`);
 const repository = await makeRepository();
+const pushed = { repository: repository.path, commit: (await repository.git("rev-parse", "main")).trim() };
 try {
   const given = process.env["EXPLAIN_DATABASE_URL"];
   if (given) await explainAll(given, process.env["EXPLAIN_LOG_FOLDER"] ?? "");
@@ -52,11 +54,7 @@ try {
     try {
       process.env["TEST_DATABASE_URL"] = postgres.url;
       const { url } = await createDatabase();
-      await fillLarge(
-        url,
-        { ...LARGE, sessions: Number(options.sessions), repository: repository.path },
-        say,
-      );
+      await fillLarge(url, { ...LARGE, ...pushed, sessions: Number(options.sessions) }, say);
       await explainAll(url, join(folder, "postgres/data/log"));
     } finally {
       await postgres.stop();
@@ -64,7 +62,7 @@ try {
   }
 } finally {
   await repository.remove();
-  removeFolder(folder);
+  await removeFolder(folder);
 }
 
 async function explainAll(url: string, logFolder: string): Promise<void> {
@@ -154,7 +152,7 @@ async function execute(url: string, sql: SQL, between: () => void): Promise<void
     if (round === 1) between();
     const began = performance.now();
     const before = await endedRuns(sql);
-    for (const asked of await allOperations(sql, round + Math.floor(Math.random() * 20), repository.path))
+    for (const asked of await allOperations(sql, round + Math.floor(Math.random() * 20), pushed))
       await send(asked);
     await signInAndOut(backend.url, issuer.issueSignInCode(), statuses);
     await fetch(new URL("/metrics", backend.url), { headers: { connection: "close" } }).then((reply) =>

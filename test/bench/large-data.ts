@@ -7,11 +7,14 @@ export interface LargeData {
   messagesPerSession: number;
   /** One of them has a twentieth of all sessions; the others the fewer the higher their number. */
   users: number;
-  /** That of the sessions whose prompt waits. The others name hosts that nobody asks. */
+  /** That of the sessions whose prompt waits, or that were pushed. The others name hosts that nobody asks. */
   repository: string;
+  /** The tip of its branch `main`: what was pushed. */
+  commit: string;
 }
 
 export const LARGE: Omit<LargeData, "repository"> = {
+  commit: "c".repeat(40),
   sessions: 1_000_000,
   messagesPerSession: 10,
   users: 2_000,
@@ -54,14 +57,14 @@ const TABLES: Record<string, string> = {
   session: `insert into session (id, user_id, repo, target_branch, branch, title, messages, inbox_status, session_status,
       sbx_config, pushed_commit, waiting, unread, cancellation_status, cancelled_at, cancelled_by, prompt_seq, message_seq,
       comments_version, version, deleted_at, created_at, updated_at)
-    select id, user_id, case when kind = 'queued' then 'REPOSITORY' else 'https://git.invalid/owner/name-' || n % 50 end,
+    select id, user_id, case when kind = 'queued' or n % 20 = 1 then 'REPOSITORY' else 'https://git.invalid/owner/name-' || n % 50 end,
       'main', 'prompt/fix-' || n, 'Fix the ' || n || 'th case of ' || md5(n::text),
       jsonb_build_array(jsonb_build_object('role', 'user', 'content', 'Fix the ' || n || 'th case', 'prompt_id', pg_temp.uid(at, 2, n * 2), 'at', at),
         jsonb_build_object('role', 'assistant', 'content', 'It is fixed: the condition was the wrong way round.', 'prompt_id', pg_temp.uid(at, 2, n * 2), 'at', at)),
       case kind when 'queued' then 'Pending' when 'running' then 'Processing' when 'failed' then 'Failed' when 'cancelled' then 'Cancelled' else 'Completed' end,
       case kind when 'archived' then 'Completed' when 'failed' then 'Failed' else 'Active' end,
       case when kind in ('running', 'idle') then jsonb_build_object('provider', 'local', 'id', pg_temp.uid(at, 3, n), 'host', 'another') end,
-      case when n % 10 = 1 then md5(n::text) || '00000000' end,
+      case when n % 10 = 1 then 'COMMIT' end,
       case when kind = 'queued' and n % 100 = 3 then jsonb_build_object('for', 'git_host', 'reason', 'The host does not answer.', 'since', at, 'until', now()) end,
       n % 3 = 0, case kind when 'cancelled' then 'Cancelled' end, case kind when 'cancelled' then at end,
       case kind when 'cancelled' then user_id end, 2, EVENTS, n % 3, 7, case kind when 'deleted' then at + interval '1 day' end,
@@ -76,7 +79,7 @@ const TABLES: Record<string, string> = {
       case when status = 'Queued' and n % 40 = 3 then now() + interval '1 day' end,
       case when status = 'Queued' and n % 40 = 3 then 'git_host' end,
       case status when 'Failed' then 'It did not work.' end, case status when 'Failed' then 'agent' end,
-      '{"turns": 3, "cost_usd": 0.1}', 'fresh', case when n % 10 = 1 and status = 'Completed' then md5(n::text) || '00000000' end,
+      '{"turns": 3, "cost_usd": 0.1}', 'fresh', case when n % 10 = 1 and status = 'Completed' then 'COMMIT' end,
       jsonb_build_array(jsonb_build_object('name', 'queued', 'started_at', at)),
       case when status <> 'Queued' then at + interval '1 minute' end,
       case when status in ('Completed', 'Failed', 'Cancelled') then at + interval '1 hour' end, 5, EVENTS / 2, at, at + interval '1 hour'
@@ -118,7 +121,8 @@ const TABLES: Record<string, string> = {
       case k when 0 then 'refused' else 'allowed' end, 'default', 3, at, at
     from pg_temp.s, generate_series(0, 3) k where n % 4 = 0`,
   provenance: `insert into provenance (id, session_id, prompt_id, key_id, envelope)
-    select pg_temp.uid(at, 8, n), id, pg_temp.uid(at, 2, n * 2 + 1), 'key', repeat('e', 400) from pg_temp.s where n % 10 = 1`,
+    select pg_temp.uid(at, 8, n), id, pg_temp.uid(at, 2, n * 2 + 1), 'key', jsonb_build_object('payloadType', 'application/vnd.in-toto+json', 'payload', repeat('e', 400),
+      'signatures', jsonb_build_array(jsonb_build_object('keyid', 'key', 'sig', repeat('e', 88))))::text from pg_temp.s where n % 10 = 1`,
   effect: `insert into effect (id, session_id, kind, target, key, status, request, due_at, prompt_id, lease_epoch, created_at, updated_at)
     select pg_temp.uid(at, 10, n * 2 + k), id, case k when 0 then 'push' else 'pull_request' end, 'https://git.invalid/owner/name-' || n % 50 || '#prompt/fix-' || n,
       'key', 'done', jsonb_build_object('commit', md5(n::text) || '00000000'), null, pg_temp.uid(at, 2, n * 2), 1, at, at
@@ -174,13 +178,14 @@ export async function fillLarge(
   data: LargeData,
   say: (text: string) => void = () => undefined,
 ): Promise<void> {
-  const { sessions, messagesPerSession, users, repository } = data;
+  const { sessions, messagesPerSession, users, repository, commit } = data;
   const put = (text: string) =>
     text
       .replaceAll("SESSIONS", String(sessions))
       .replaceAll("USERS", String(users))
       .replaceAll("EVENTS", String(messagesPerSession))
       .replaceAll("LONG", String(Math.max(1_000, Math.floor(sessions / 20))))
+      .replaceAll("COMMIT", commit)
       .replaceAll("REPOSITORY", repository.replaceAll("'", "''"));
   const names = Object.keys(TABLES);
   const lane = async () => {

@@ -22,22 +22,33 @@ export const WEBHOOK_SECRET = "0123456789abcdef";
  * Requests of all operations, with ids of rows that let them succeed, as far as no host of git is needed. Each call takes
  * other rows.
  */
-export async function allOperations(sql: SQL, round: number, repository: string): Promise<Asked[]> {
+export async function allOperations(
+  sql: SQL,
+  round: number,
+  { repository, commit }: { repository: string; commit: string },
+): Promise<Asked[]> {
   const ids = async (text: string): Promise<string[]> =>
     (await sql.unsafe(`select id::text from ${text}`)).map((row: { id: string }) => row.id);
-  const pick = (text: string, user = BIGGEST_USER) =>
-    ids(`${text.replaceAll("OWNER", `'${user}'`)} order by created_at offset ${round * 20} limit 20`);
+  // Of a small database there are fewer: it begins again.
+  const pick = (text: string, user = BIGGEST_USER) => {
+    const from = text.replaceAll("OWNER", `'${user}'`);
+    const offset = `${round * 20} % greatest(1, (select count(*) from ${from}) - 19)`;
+    return ids(`${from} order by created_at offset ${offset} limit 20`);
+  };
   const own = `session where user_id = OWNER and deleted_at is null and created_at between now() - interval '90 days' and now() - interval '1 day'`;
   const idle = `${own} and inbox_status = 'Completed' and session_status = 'Active'`;
   const done = await pick(`${idle} and pushed_commit is null`);
-  const pushed = await pick(`${idle} and pushed_commit is not null`);
+  const pushed = await pick(`${idle} and pushed_commit is not null and repo = '${repository}'`);
+  const ofForge = await pick(`${idle} and pushed_commit is not null and repo <> '${repository}'`);
   const queued = await pick(`${own} and inbox_status = 'Pending' and waiting is null`);
   const running = await pick(`${own} and inbox_status = 'Processing'`);
   const of = (sessions: string[], status: string) =>
     ids(`prompt where session_id = any('{${sessions.join(",")}}') and status = '${status}'`);
   const finished = await of(done, "Completed");
   const waiting = await of(queued, "Queued");
-  const failed = await of(await pick(`${own} and inbox_status = 'Failed'`), "Failed");
+  const delayed = await pick(
+    "prompt where user_id = OWNER and status = 'Queued' and waiting_for is not null",
+  );
   const [long = ""] = await ids("session where title = 'A long one'");
   const [longPrompt = ""] = await ids(`prompt where session_id = '${long}' and seq = 1`);
   const messages = await ids(`message where prompt_id = any('{${finished.join(",")}}')`);
@@ -100,6 +111,7 @@ export async function allOperations(sql: SQL, round: number, repository: string)
   ask("messages_list", "GET", `/prompts/${longPrompt}/messages?limit=50`);
   ask("messages_list", "GET", `/prompts/${longPrompt}/messages?limit=50&cursor=20000`);
   ask("messages_read", "GET", `/messages/${at(messages, 0)}`);
+  ask("sessions_get_provenance", "GET", `/sessions/${at(pushed, 0)}/provenance`);
   ask("provenance_key", "GET", "/provenance/key");
   for (const id of [at(pushed, 0), at(done, 1)]) {
     ask("sessions_diff", "GET", `/sessions/${id}/diff`);
@@ -161,18 +173,18 @@ export async function allOperations(sql: SQL, round: number, repository: string)
   ask("sessions_sync", "POST", `/sessions/${at(pushed, 8)}/sync`, keyed("sync"));
   ask("sessions_fork", "POST", `/sessions/${at(pushed, 9)}/fork`, keyed("fork"));
   ask("sessions_fork", "POST", `/sessions/${long}/fork`, keyed("fork-long"));
-  ask("sessions_create_pull_request", "POST", `/sessions/${at(pushed, 10)}/pull-request`, {
+  ask("sessions_create_pull_request", "POST", `/sessions/${at(ofForge, 10)}/pull-request`, {
     body: {},
     ...keyed("pr"),
   });
-  ask("sessions_merge", "POST", `/sessions/${at(pushed, 11)}/merge`, { body: {}, ...keyed("merge") });
+  ask("sessions_merge", "POST", `/sessions/${at(ofForge, 11)}/merge`, { body: {}, ...keyed("merge") });
   ask("prompts_create", "POST", "/prompts", {
     body: { session_id: at(done, 8), data: "Go on" },
     ...keyed("prompt"),
   });
   ask("prompts_update", "PUT", `/prompts/${at(waiting, 0)}`, { body: { data: "Something else" } });
   ask("prompts_delete", "DELETE", `/prompts/${at(waiting, 1)}`);
-  ask("prompts_retry", "POST", `/prompts/${at(failed, 0)}/retry`);
+  ask("prompts_retry", "POST", `/prompts/${at(delayed, 0)}/retry`);
   ask("messages_create", "POST", "/messages", {
     body: { prompt_id: at(finished, 2), data: { type: "user", uuid: crypto.randomUUID() } },
     ...keyed("message"),
@@ -185,7 +197,7 @@ export async function allOperations(sql: SQL, round: number, repository: string)
     body: { data: { type: "user", uuid: crypto.randomUUID() } },
   });
   ask("messages_delete", "DELETE", `/messages/${at(messages, 3)}`);
-  const line = { path: "README.md", commit: "0".repeat(40), side: "new", line: 1, text: "Why?" };
+  const line = { path: "README.md", commit, side: "new", line: 1, text: "Why?" };
   ask("comments_create", "POST", `/sessions/${at(pushed, 0)}/comments`, { body: line, ...keyed("comment") });
   ask("comments_update", "PUT", `/comments/${at(comments, 0)}`, { body: { text: "Why not?" } });
   ask("comments_delete", "DELETE", `/comments/${at(comments, 1)}`);

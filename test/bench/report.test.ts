@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { readLoad } from "./generator.ts";
 import { plot } from "./plot.ts";
-import { isMet, type Results, ratioOf, readResults, tables, toJson } from "./report.ts";
+import { goalText, isMet, type Results, ratioOf, readResults, tables, toJson } from "./report.ts";
 import { type Figure, interleave } from "./scenario.ts";
 import { replacePart } from "./write.ts";
 
@@ -71,6 +71,7 @@ test("the plot has a bar for each goal, with what was measured as text; none wit
   expect(svg).toContain("<title>reads &amp; claims</title>");
   expect(svg).toContain("read &lt;1&gt;");
   expect(svg).toContain("0.8; goal ≥ 0.75: met");
+  expect(goalText({ ...read, goal: { atLeast: 1 / 1.2 } })).toBe("≥ 0.833");
   expect(svg).toContain("4 ms, before 4; goal ≤ 3 ms: missed");
   expect(plot("none", [{ measure: "x", unit: "MB", samples: [1] }])).toBeUndefined();
 });

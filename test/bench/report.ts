@@ -88,7 +88,7 @@ export function isMet(figure: Figure): boolean | undefined {
 export function goalText({ goal, unit, reference }: Figure): string {
   if (!goal) return MISSING;
   const what = reference ? "" : ` ${unit}`;
-  return "atLeast" in goal ? `≥ ${goal.atLeast}${what}` : `≤ ${goal.atMost}${what}`;
+  return "atLeast" in goal ? `≥ ${number(goal.atLeast)}${what}` : `≤ ${number(goal.atMost)}${what}`;
 }
 
 /** Three digits that count, and thousands apart. */

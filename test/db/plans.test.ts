@@ -1,24 +1,33 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { sql as drizzleSql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/postgres-js";
 import postgres from "postgres";
 import { purgeExpiredKeys } from "../../src/api/idempotency-store.ts";
 import { listAudit } from "../../src/audit/list-store.ts";
 import { purgeAudit, sealAudit } from "../../src/audit/seal-store.ts";
-import type { Orm } from "../../src/db/client.ts";
+import { type Orm, rowsOf } from "../../src/db/client.ts";
+import { readForScrape } from "../../src/db/deployment-metrics.ts";
+import { openPostgres } from "../../src/db/postgres.ts";
 import { purgeOldRequestCounts } from "../../src/db/request-counts.ts";
 import * as tables from "../../src/db/tables.ts";
 import { listDeadLetters } from "../../src/dead-letters/store.ts";
+import { redispatchLost } from "../../src/lifecycle/dispatch.ts";
 import { closeCancelled, remindOfCancellations } from "../../src/lifecycle/enforce-cancellations.ts";
 import { findSession, messagesAfter, pageOfSessions, versionsOf } from "../../src/live/store.ts";
 import { purgeExpiredTickets } from "../../src/live/ticket-store.ts";
 import { FIRST_MEMORY, purgeOldMemory } from "../../src/memory/purge-store.ts";
 import { purgeOldMessages } from "../../src/messages/purge-store.ts";
+import { listMessages, readMessage } from "../../src/messages/store.ts";
+import { createLogger } from "../../src/observability/logger.ts";
 import { countUnfinished } from "../../src/prompts/create-store.ts";
+import { listPrompts, readPrompt } from "../../src/prompts/store.ts";
 import { claimLooks, wantLook } from "../../src/pull-requests/look-store.ts";
 import { claimOutbox, purgePublished } from "../../src/queue/outbox.ts";
 import { recentRepositories } from "../../src/repositories/store.ts";
 import { heldSandboxes, idleSandboxes } from "../../src/sandboxes/store.ts";
+import { openSessionLists } from "../../src/sessions/list-store.ts";
 import { purgeableSessions, purgeSession } from "../../src/sessions/purge-store.ts";
+import { readSession } from "../../src/sessions/store.ts";
 import { purgeUsedCodes, purgeWebSessions } from "../../src/web-sessions/store.ts";
 import { purgeOldSignatures } from "../../src/webhooks/store.ts";
 import { createDatabase, describeWith } from "../harness/services.ts";
@@ -27,12 +36,44 @@ const ID = "019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708";
 const NOW = new Date().toISOString();
 const viewer = { userId: "alice", admin: false };
 
+/** There are no rows: only the statement counts. */
+const missing = async (reading: Promise<unknown>) =>
+  void (await expect(reading).rejects.toThrow("does not exist"));
+
 /** Functions whose statements read large tables, and the indexes that they read, as far as it matters which. */
 const CALLS: Record<string, { indexes?: string[]; call: (orm: Orm) => Promise<unknown> }> = {
   "a later page of all of a user's sessions": {
     indexes: ["session_user"],
     call: (orm) =>
       pageOfSessions(orm, { userId: "alice", after: { createdAt: new Date(), id: ID }, resume: undefined }),
+  },
+  "a session by its id": {
+    indexes: ["session_pkey"],
+    call: (orm) => missing(readSession(orm, { userId: "alice", id: ID, ifNoneMatch: null })),
+  },
+  "a prompt by its id": {
+    indexes: ["prompt_pkey", "session_pkey"],
+    call: (orm) => missing(readPrompt(orm, { userId: "alice", id: ID, ifNoneMatch: null })),
+  },
+  "a message by its id": {
+    indexes: ["message_pkey", "session_pkey"],
+    call: (orm) => missing(readMessage(orm, { userId: "alice", id: ID, ifNoneMatch: null })),
+  },
+  "the prompts of a session": {
+    indexes: ["session_pkey", "prompt_session_seq"],
+    call: (orm) => missing(listPrompts(orm, { userId: "alice", sessionId: ID, limit: 10 }, null)),
+  },
+  "the messages of a prompt": {
+    indexes: ["prompt_pkey", "session_pkey", "message_prompt_seq"],
+    call: (orm) => missing(listMessages(orm, { userId: "alice", promptId: ID, limit: 10 }, null)),
+  },
+  "sessions of some statuses": {
+    indexes: ["session_user_status"],
+    call: (orm) => openSessionLists(orm)("alice", { status: ["Archived", "Pending"], limit: 10 }, null),
+  },
+  "prompts whose jobs were lost": {
+    indexes: ["prompt_undispatched"],
+    call: (orm) => redispatchLost(orm, 1_000),
   },
   "a session of a stream": { call: (orm) => findSession(orm, "alice", ID) },
   "messages of a stream": { indexes: ["message_session_seq"], call: (orm) => messagesAfter(orm, ID, 1) },
@@ -60,6 +101,14 @@ const CALLS: Record<string, { indexes?: string[]; call: (orm: Orm) => Promise<un
   "a user's dead letters": {
     indexes: ["dead_letter_user_created"],
     call: (orm) => listDeadLetters(orm, viewer, undefined),
+  },
+  "the deployment's metrics": {
+    indexes: ["dead_letter_pending"],
+    call: (orm) => readForScrape({ orm, leads: async () => true }),
+  },
+  "all dead letters of a status": {
+    indexes: ["dead_letter_status_created"],
+    call: (orm) => listDeadLetters(orm, { ...viewer, admin: true }, "Resolved"),
   },
   "pull requests of a repository": {
     indexes: ["pull_request_open_url"],
@@ -159,5 +208,35 @@ describeWith("postgres", "the plan that a prepared statement may get, without it
     const [row] = await sql.unsafe("explain (format json) execute one(null, null, null)");
     const names = flat(row?.["QUERY PLAN"][0].Plan).map((one) => one["Index Name"]);
     expect(names).not.toContain("prompt_user_unfinished");
+  });
+});
+
+describeWith("postgres", "the plans of a page of a user's sessions", () => {
+  test("are not made anew for each request, however many sessions there are", async () => {
+    const made = await createDatabase();
+    const database = await openPostgres({
+      url: made.url,
+      poolMax: 1,
+      logger: createLogger({ level: "silent" }),
+    });
+    try {
+      const { orm } = database;
+      await orm.execute(drizzleSql`insert into session (id, user_id, repo, target_branch, branch, title)
+        select gen_random_uuid(), 'user-' || n % 2, 'owner/name', 'main', 'b' || n, 'T' from generate_series(1, 4000) n`);
+      await orm.execute(drizzleSql`analyze session`);
+      const list = openSessionLists(orm);
+      for (const limit of [10, 25, 50, 51, 100])
+        for (let n = 0; n < 8; n += 1) await list("user-1", { limit }, null);
+      const plans = await rowsOf<{ made: string }>(
+        orm,
+        drizzleSql`select custom_plans as made from pg_prepared_statements
+          where statement like 'select state%'`,
+      );
+      // PostgreSQL makes the first five to compare with.
+      expect(plans.map((one) => Number(one.made))).toEqual([5, 5]);
+    } finally {
+      await database.close();
+      await made.drop();
+    }
   });
 });

@@ -50,6 +50,29 @@ describeEachDatabase("dead letters", (database) => {
   const sessionRow = async (id: string) =>
     (await database().orm.select().from(session).where(eq(session.id, id)))[0];
 
+  test("are listed all, newest first, however many there are", async () => {
+    const at = (n: number) => new Date(Date.UTC(2026, 0, 1) + Math.floor(n / 3));
+    const rows = Array.from({ length: 1_001 }, (_, n) => ({
+      ...{
+        id: Bun.randomUUIDv7(),
+        taskType: "prompt-run",
+        entityId: NOWHERE,
+        userId: "many",
+        lastError: "x",
+      },
+      ...{ createdAt: at(n), status: n % 2 ? ("Resolved" as const) : ("Pending" as const) },
+    }));
+    await database().orm.insert(deadLetter).values(rows);
+    const order = (some: typeof rows) =>
+      some
+        .toSorted((a, b) => b.createdAt.getTime() - a.createdAt.getTime() || (a.id < b.id ? 1 : -1))
+        .map(({ id }) => id);
+    const listed = async (query: string) =>
+      (await send("GET", `${PATH}${query}`, "many")).body.entries.map(({ id }: { id: string }) => id);
+    expect(await listed("")).toEqual(order(rows));
+    expect(await listed("?status=Resolved")).toEqual(order(rows.filter((one) => one.status === "Resolved")));
+  });
+
   test("users see their own dead letters and admins all; nobody can change another user's", async () => {
     const mine = await dead("ann");
     const others = await dead("ben");

@@ -1,24 +1,15 @@
 import { expect, test } from "bun:test";
 import { revivePrompts } from "../../src/lifecycle/revive.ts";
-import { toPromptDto } from "../../src/prompts/dto.ts";
+import type { PromptDto } from "../../src/prompts/model.ts";
 import { clientOf } from "../harness/app.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
-import {
-  COMPLETED,
-  EXPIRED_MS,
-  FAILURE,
-  mustClaim,
-  PROCESS,
-  promptRow,
-  seedPrompt,
-  writerOf,
-} from "../harness/seed.ts";
+import { COMPLETED, EXPIRED_MS, FAILURE, mustClaim, PROCESS, seedPrompt, writerOf } from "../harness/seed.ts";
 
 const ISOLATION = { isolated: true, detail: "agents run under bubblewrap" };
 
 describeEachDatabase("the phases of a prompt", (database) => {
   const { send, create } = clientOf(database);
-  const read = async (id: string) => toPromptDto(await promptRow(database(), id));
+  const read = async (id: string): Promise<PromptDto> => (await send("GET", `/prompts/${id}`)).body.prompt;
   const names = async (id: string) => (await read(id)).phases.map(({ name }) => name);
 
   test("follow the run, each with its beginning, and change the ETag", async () => {

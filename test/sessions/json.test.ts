@@ -2,11 +2,12 @@ import { expect, test } from "bun:test";
 import type { TSchema } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { asc, desc, eq } from "drizzle-orm";
-import { INBOX_STATUSES, SESSION_STATUSES } from "../../src/db/columns.ts";
+import { INBOX_STATUSES, PROMPT_STATUSES, SESSION_STATUSES } from "../../src/db/columns.ts";
 import type { Turn } from "../../src/db/json-columns.ts";
 import { message, prompt, session } from "../../src/db/tables.ts";
 import { toMessageDto } from "../../src/messages/dto.ts";
 import { messageModels } from "../../src/messages/model.ts";
+import { promptModels } from "../../src/prompts/model.ts";
 import { toDto } from "../../src/sessions/dto.ts";
 import { sessionModels } from "../../src/sessions/model.ts";
 import { makeApp } from "../harness/app.ts";
@@ -93,5 +94,77 @@ describeEachDatabase("JSON that PostgreSQL makes", (database) => {
     const listed = JSON.parse((await get(`/prompts/${promptId}/messages`)).text);
     expect(listed).toEqual({ messages: rows.map((row) => toMessageDto({ ...row, redone: 1 })) });
     requireValid(messageModels.ListMessagesOutput, listed);
+    for (const [n, row] of rows.entries()) {
+      const read = JSON.parse((await get(`/messages/${row.id}`)).text);
+      expect(read).toEqual({ message: listed.messages[n] });
+      requireValid(messageModels.ReadMessageOutput, read);
+    }
+  });
+
+  test("of prompts is what their schema says", async () => {
+    const { orm } = database();
+    const sessionId = Bun.randomUUIDv7();
+    const of = { sessionId, userId: "alice" };
+    const title = { repo: "owner/name", targetBranch: "main", branch: "prompts", title: "T" };
+    await orm.insert(session).values({ ...title, id: sessionId, userId: "alice" });
+    const outage = { cause: "model", since: AT.toISOString(), tries: 2 } as const;
+    const lease = { leaseOwner: "o", leaseExpiresAt: AT };
+    const states = PROMPT_STATUSES.flatMap((status) => [false, true].map((full) => ({ status, full })));
+    const rows = states.map(({ status, full }, n) => ({
+      ...of,
+      id: Bun.randomUUIDv7(),
+      seq: n + 1,
+      status,
+      data: full ? [{ content: ODD, type: "text" }] : ODD,
+      createdAt: AT,
+      updatedAt: AT,
+      ...(status === "Running" && lease),
+      ...(full && {
+        ...{
+          error: ODD,
+          errorKind: "agent" as const,
+          usage: { turns: 3, cost_usd: 0.1 },
+          commit: "c".repeat(40),
+        },
+        ...{ memory: "cold" as const, memoryReason: ODD, isolation: { isolated: true, detail: ODD } },
+        ...{ startedAt: AT, finishedAt: AT },
+        phases: [{ name: "queued" as const, started_at: "2026-01-31T13:00:00.007+01:00" }],
+      }),
+      // Only what waits says why and until when.
+      ...{ outage, notBefore: AT },
+      ...(n % 4 === 1 && { waitingFor: "model" as const }),
+    }));
+    // Of two that run at once the database refuses the second.
+    const kept = rows.filter(({ status, error }) => status !== "Running" || error !== undefined);
+    await orm.insert(prompt).values(kept);
+    const listed = JSON.parse((await get(`/sessions/${sessionId}/prompts`)).text);
+    requireValid(promptModels.ListPromptsOutput, listed);
+    const at = AT.toISOString();
+    expect(listed.prompts).toEqual(
+      kept.map((row) => ({
+        ...{ id: row.id, session_id: sessionId, kind: "agent", data: row.data, seq: row.seq, priority: 0 },
+        ...{ status: row.status, attempt: 0, error: row.error ?? null, error_kind: row.errorKind ?? null },
+        waiting_for: row.waitingFor ?? null,
+        waiting_reason: row.waitingFor ? (row.error ?? null) : null,
+        waiting_since: row.waitingFor ? at : null,
+        next_attempt_at: row.waitingFor ? at : null,
+        ...{ usage: row.usage ?? null, commit: row.commit ?? null, memory: row.memory ?? null },
+        memory_reason: row.memoryReason ?? null,
+        phases: row.phases
+          ? [
+              { name: "queued", started_at: at },
+              { name: "finished", started_at: at },
+            ]
+          : [{ name: "queued", started_at: expect.stringMatching(/^\d{4}-.*\.\d{3}Z$/) }],
+        isolation: row.isolation ?? null,
+        ...{ started_at: row.startedAt ? at : null, finished_at: row.finishedAt ? at : null },
+        ...{ created_at: at, updated_at: at },
+      })),
+    );
+    for (const one of listed.prompts.slice(0, 4)) {
+      const read = JSON.parse((await get(`/prompts/${one.id}`)).text);
+      expect(read).toEqual({ prompt: one });
+      requireValid(promptModels.ReadPromptOutput, read);
+    }
   });
 });
