@@ -95,9 +95,8 @@ export const session = pgTable(
     // Two sessions of one user on one branch would overwrite each other. Branches of other users are neither revealed nor
     // reserved: between users git decides, as between any two clones, and a push is never forced.
     uniqueIndex("session_user_repo_branch").on(t.userId, t.repo, t.branch).where(sql`${t.deletedAt} is null`),
-    index("session_user").on(t.userId, t.createdAt, t.id).where(sql`${t.deletedAt} is null`),
-    // Covers what the ETag of a list needs.
-    index("session_user_version").on(t.userId, t.version).where(sql`${t.deletedAt} is null`),
+    // With the version it has all that the ETag of a list needs.
+    index("session_user").on(t.userId, t.createdAt, t.id, t.version).where(sql`${t.deletedAt} is null`),
     index("session_user_repo").on(t.userId, t.repo, t.createdAt, t.id).where(sql`${t.deletedAt} is null`),
     index("session_user_status")
       .on(t.userId, sql`(${uiStatusOfColumns(t)})`, t.createdAt, t.id)

@@ -92,8 +92,8 @@ async function read(orm: Orm, userId: string, query: SessionQuery, before: strin
 
 /**
  * What a list is like is known from indexes alone, where it has all of the user's sessions: new sessions are the newest, and each
- * change raises its session's version, so that with the same newest session and the same count they are the same sessions, and
- * with the same sum of versions unchanged. A page is known by the ids and versions of its own rows: a user may have many more.
+ * change raises its session's version, so that with the same time of the newest and the same count they are the same sessions,
+ * and with the same sum of versions unchanged. A page is known by the ids and versions of its own rows: a user may have many more.
  */
 const statementOf = builtOnce((orm, shape: string) => {
   const [order, most = "", ...given] = shape.split(" ");
@@ -116,10 +116,9 @@ const statementOf = builtOnce((orm, shape: string) => {
     ? sql`from unnest(string_to_array(${sql.placeholder("status")}, ',')) wanted (status)
         cross join lateral (${found}${limited ? sql` limit ${sql.placeholder("limit")}` : sql``}) ${session} ${page}`
     : sql`from (${found}${limited ? sql.raw(` limit ${most}`) : sql``}) ${session} ${page}`;
-  const newest = sql`(select id from ${session} where ${owned} order by ${session.userId} desc, ${session.createdAt} desc, ${session.id} desc limit 1)`;
   const state = limited
     ? sql`select concat('page', md5(string_agg(concat(id, version), ''))) as state from (select ${session.id}, ${session.version} ${rows}) page`
-    : sql`select concat_ws('.', count(*), sum(${session.version}), ${newest}) as state from ${session} where ${owned}`;
+    : sql`select concat_ws('.', count(*), sum(${session.version}), extract(epoch from max(${session.createdAt}))) as state from ${session} where ${owned}`;
   return orm
     .select({
       state: sql<string>`state`,

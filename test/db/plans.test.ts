@@ -27,7 +27,7 @@ import { recentRepositories } from "../../src/repositories/store.ts";
 import { heldSandboxes, idleSandboxes } from "../../src/sandboxes/store.ts";
 import { openSessionLists } from "../../src/sessions/list-store.ts";
 import { purgeableSessions, purgeSession } from "../../src/sessions/purge-store.ts";
-import { readSession } from "../../src/sessions/store.ts";
+import { openSessionReads } from "../../src/sessions/read-store.ts";
 import { purgeUsedCodes, purgeWebSessions } from "../../src/web-sessions/store.ts";
 import { purgeOldSignatures } from "../../src/webhooks/store.ts";
 import { createDatabase, describeWith } from "../harness/services.ts";
@@ -49,7 +49,7 @@ const CALLS: Record<string, { indexes?: string[]; call: (orm: Orm) => Promise<un
   },
   "a session by its id": {
     indexes: ["session_pkey"],
-    call: (orm) => missing(readSession(orm, { userId: "alice", id: ID, ifNoneMatch: null })),
+    call: (orm) => missing(openSessionReads(orm)({ userId: "alice", id: ID, ifNoneMatch: null })),
   },
   "a prompt by its id": {
     indexes: ["prompt_pkey", "session_pkey"],
