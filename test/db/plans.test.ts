@@ -47,6 +47,10 @@ const CALLS: Record<string, { indexes?: string[]; call: (orm: Orm) => Promise<un
     call: (orm) =>
       pageOfSessions(orm, { userId: "alice", after: { createdAt: new Date(), id: ID }, resume: undefined }),
   },
+  "all of a user's sessions, and whether they are as before": {
+    indexes: ["session_user"],
+    call: (orm) => openSessionLists(orm)("alice", {}, null),
+  },
   "a session by its id": {
     indexes: ["session_pkey"],
     call: (orm) => missing(openSessionReads(orm)({ userId: "alice", id: ID, ifNoneMatch: null })),
