@@ -114,7 +114,10 @@ export function claimNext(
   orm: Queryable,
   claimant: Claimant & InProcess & { lastSlot: boolean },
 ): Promise<ClaimedRun | "reserved" | Held | undefined>;
-export function claimNext(orm: Queryable, claimant: Claimant): Promise<ClaimedRun | undefined>;
+export function claimNext(
+  orm: Queryable,
+  claimant: Claimant & Pick<InProcess, "alone">,
+): Promise<ClaimedRun | undefined>;
 export async function claimNext(
   orm: Queryable,
   claimant: Claimant & InProcess,
