@@ -1,5 +1,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
+import { mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { AgentCommand } from "../../../src/agents/agent.ts";
 import { ageClock, identify } from "../../../src/sandboxes/process/identity.ts";
@@ -91,6 +93,7 @@ test("the time that a process waited for its program is no part of its age", () 
 
 test.if((await whyNotIsolated()) === undefined)("what waits ends with the service", async () => {
   const repository = await makeRepository();
+  const folder = await mkdtemp(join(tmpdir(), "pb-standby-"));
   const script = `
     const { openSandboxFixture, linesOf } = await import(${JSON.stringify(join(import.meta.dir, "../fixture.ts"))});
     const fixture = await openSandboxFixture();
@@ -101,12 +104,12 @@ test.if((await whyNotIsolated()) === undefined)("what waits ends with the servic
     await fixture.repository.remove();
     console.log("waits in " + notes);
     setInterval(() => undefined, 1_000);`;
-  await using service = startProcess({ argv: [process.execPath, "-e", script], cwd: import.meta.dir });
+  await using service = startProcess({ argv: [process.execPath, "-e", script], cwd: folder });
   const line = await service.waitForLine(/waits in (\S+)/, { timeoutMs: TEST_TIMEOUT_MS });
   const sandbox = dirname(line[1] ?? "");
   const [ready = ""] = startedIn(sandbox);
   await until(() => alive(ready), { what: "the process to wait" });
   service.kill("SIGKILL");
   await until(async () => (await alive(ready)) === 0, { what: "the process to end" });
-  await Promise.all([repository.remove(), removeFolder(join(sandbox, "../.."))]);
+  await Promise.all([repository.remove(), ...[folder, join(sandbox, "../..")].map(removeFolder)]);
 });
