@@ -21,6 +21,8 @@ export interface AgentProcess {
   started: number;
   /** The kernel's boot id. */
   boot: string;
+  /** Milliseconds that it waited for its program (see sandboxes/process/standby.ts): they do not count. */
+  waitedMs?: number;
   /** Whether it resumed an earlier conversation. */
   resumed?: boolean;
   /** Whether output was stored in the present attempt before it was recorded: it resumed the work of another agent. */

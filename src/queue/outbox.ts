@@ -1,4 +1,4 @@
-import { and, inArray, isNull, lte, type SQL, sql } from "drizzle-orm";
+import { and, eq, inArray, isNull, lte, type SQL, sql } from "drizzle-orm";
 import { type Orm, type Queryable, rowsOf, type Transaction } from "../db/client.ts";
 import { storedNow } from "../db/columns.ts";
 import type { Given } from "../db/insert-together.ts";
@@ -97,6 +97,14 @@ export async function markPublished(orm: Orm, ids: readonly string[]): Promise<v
     .update(outbox)
     .set({ publishedAt: sql`now()`, lastError: null, updatedAt: sql`now()` })
     .where(isOne(ids));
+}
+
+/** What the message was to start has started: nobody needs its job any more. */
+export async function dropMessage(tx: Queryable, topic: QueueName, key: string): Promise<void> {
+  await tx
+    .update(outbox)
+    .set({ publishedAt: sql`now()`, updatedAt: sql`now()` })
+    .where(and(eq(outbox.topic, topic), eq(outbox.key, key), isNull(outbox.publishedAt)));
 }
 
 /** How long published rows are kept for troubleshooting, seconds. */

@@ -6,6 +6,8 @@ import { isNextInSession, mayRunOn, offerAgain, offerToOthers } from "../lifecyc
 import { DETACHED } from "../lifecycle/end-run.ts";
 import { runningOf } from "../lifecycle/repair-turns.ts";
 import { type ClaimedRun, startRun } from "../lifecycle/start-run.ts";
+import { QUEUES } from "../queue/names.ts";
+import { dropMessage } from "../queue/outbox.ts";
 import { clearReady, hasRoom, makeDueReady, someAreDue } from "./turns-store.ts";
 
 /** Serializes claims in the whole cluster, so that limits and fairness hold. An arbitrary number: "claim" in ASCII. */
@@ -33,6 +35,8 @@ interface InProcess {
   lastSlot?: boolean;
   /** How long the next prompt is held back for the machine that has its session warm, milliseconds; default 0: not. */
   affinityMs?: number;
+  /** It is the only one of the cluster, so that the job of what it has started would wake nobody else. Default: it is not. */
+  alone?: boolean;
 }
 
 /** Nothing may start yet: the next prompt is held back for another machine, for so long. */
@@ -110,7 +114,10 @@ export function claimNext(
   orm: Queryable,
   claimant: Claimant & InProcess & { lastSlot: boolean },
 ): Promise<ClaimedRun | "reserved" | Held | undefined>;
-export function claimNext(orm: Queryable, claimant: Claimant): Promise<ClaimedRun | undefined>;
+export function claimNext(
+  orm: Queryable,
+  claimant: Claimant & Pick<InProcess, "alone">,
+): Promise<ClaimedRun | undefined>;
 export async function claimNext(
   orm: Queryable,
   claimant: Claimant & InProcess,
@@ -150,5 +157,8 @@ const claimOnce = (orm: Queryable, claimant: Claimant & InProcess): Promise<Atte
       await offerAgain(tx, found.id);
       return { claimed: { heldMs: found.heldMs }, far };
     }
-    return { claimed: found.reserved ? "reserved" : await startRun(tx, found.id, claimant), far };
+    if (found.reserved) return { claimed: "reserved", far };
+    const claimed = await startRun(tx, found.id, claimant);
+    if (claimant.alone) await dropMessage(tx, QUEUES.promptRun, found.id);
+    return { claimed, far };
   });

@@ -25,7 +25,12 @@ export interface Slots {
   offer(sessionId: string): Promise<void>;
   /** Something was dispatched: whoever waits looks again. */
   wake(): void;
-  /** Ends after the present runs. Resolves when those that `offer` has started have ended. */
+  /**
+   * The same, where no other process could start it: claims and runs like `work`, without waiting for its job. Resolves when
+   * what it has started has ended.
+   */
+  start(): Promise<void>;
+  /** Ends after the present runs. Resolves when those that began without a job have ended. */
   stop(): Promise<void>;
 }
 
@@ -42,7 +47,7 @@ export function createSlots<Run>(options: {
 }): Slots {
   const { total, claim, run, sessionOf, passOn, offers, reclaimMs = RECLAIM_MS } = options;
   const shutdown = new AbortController();
-  const offered = new Set<Promise<void>>();
+  const withoutJob = new Set<Promise<void>>();
   let occupied = 0;
   let woken = Promise.withResolvers<void>();
   let held: Promise<void> | undefined;
@@ -85,7 +90,7 @@ export function createSlots<Run>(options: {
     return next;
   };
 
-  /** @param promptId whose job it is. Undefined: it is an offer, without a job. */
+  /** @param promptId whose job it is. Undefined: it begins without one. */
   const work = async (promptId?: string): Promise<void> => {
     for (let passedOn = false; !shutdown.signal.aborted; ) {
       const claimed = await claimInTurn();
@@ -105,22 +110,27 @@ export function createSlots<Run>(options: {
     }
   };
 
+  const workWithoutJob = async (): Promise<void> => {
+    const working = work();
+    withoutJob.add(working);
+    await working.finally(() => withoutJob.delete(working));
+  };
+
   return {
     work,
     async offer(sessionId) {
       if (shutdown.signal.aborted) return;
       offers.add(sessionId);
-      const working = work();
-      offered.add(working);
-      await working.finally(() => offered.delete(working));
+      await workWithoutJob();
     },
+    start: workWithoutJob,
     wake() {
       woken.resolve();
       woken = Promise.withResolvers();
     },
     async stop() {
       shutdown.abort();
-      await Promise.allSettled(offered);
+      await Promise.allSettled(withoutJob);
     },
   };
 }

@@ -91,9 +91,11 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
         const checkOut = async () => {
           await machine.makeFolders(config.id, request.sessionId);
           const checkout = { fetched, folder: hostPaths.checkout, uid: machine.uidOf(config.id) };
-          return withinQuota({ disk: machine.disk, space, signal }, (inTime) =>
+          const made = withinQuota({ disk: machine.disk, space, signal }, (inTime) =>
             repository.checkOut(request, checkout, inTime),
           );
+          machine.getReady(config.id, hostPaths, repository.lends());
+          return made;
         };
         // The sandbox of the one starts while the other fetches. Neither must be at work any more when the folders are removed.
         const steps = [fetched, checkOut()] as const;

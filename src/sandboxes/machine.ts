@@ -58,6 +58,11 @@ export interface Machine
     gateway?: string,
     maxOutputBytes?: number,
   ): SandboxProcess;
+  /**
+   * Gets ready what `launch` needs for an agent as the last one, in a sandbox whose folders are there, unless nothing is known
+   * of that. @param borrowed the folder of objects that its checkout will borrow, as far as can be told.
+   */
+  getReady(id: string, hostPaths: SandboxPaths, borrowed: string | undefined): void;
   attach(id: string, record: AgentProcess): Promise<SandboxProcess | undefined>;
   /** Kills every process of a sandbox. */
   killAll(id: string): Promise<void>;

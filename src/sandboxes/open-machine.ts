@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, readFileSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readFileSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { Config } from "../config/config.ts";
@@ -25,7 +25,13 @@ import { copyKept, keepState } from "./kept-state.ts";
 import type { Machine } from "./machine.ts";
 import { type Cgroups, openCgroups } from "./process/cgroup.ts";
 import { killPrograms, sweepGroups } from "./process/kill-programs.ts";
-import { attachProcess, type SandboxRef, startProcess } from "./process/sandbox-process.ts";
+import {
+  attachProcess,
+  type SandboxRef,
+  type Surroundings,
+  startProcess,
+} from "./process/sandbox-process.ts";
+import { type Standby, standBy } from "./process/standby.ts";
 import { noteProgram, onlyBuiltIn } from "./programs-run.ts";
 import { purgeDataDir } from "./purge-data-dir.ts";
 import { removeTree } from "./remove-tree.ts";
@@ -72,6 +78,19 @@ export async function openMachine(options: {
     maxOutputBytes: config.runLimits.maxOutputBytes,
   });
 
+  /** What the last agent needed beside its sandbox. */
+  let usual: { readable: readonly string[]; limitMs: number; hasGateway: boolean } | undefined;
+  const standbys = new Map<string, Standby>();
+  const discard = (id: string) => {
+    standbys.get(id)?.discard();
+    standbys.delete(id);
+  };
+
+  const surroundingsOf = (
+    id: string,
+    more: Pick<Surroundings, "hostPaths" | "limitMs" | "gateway" | "borrowed">,
+  ): Surroundings => ({ isolation: isolation.current, path, uid: uidIn(folderOf(id)), ...more });
+
   const giveUser = async (id: string) => {
     if (!isolation.current?.uids) return;
     const uid = await uids.claim(id, folderOf(id));
@@ -116,6 +135,8 @@ export async function openMachine(options: {
         if (stored) await restoreState(kept, state, stored);
         else await copyKept(kept, state, keeps, config.agentMemoryBytes);
       } catch (error) {
+        // It has the folder that is removed here.
+        discard(id);
         await removeTree(state);
         await mkdir(state, { mode: 0o700 });
         throw error;
@@ -137,20 +158,39 @@ export async function openMachine(options: {
       // It may be possible only now.
       await giveUser(id);
     },
-    launch(id, hostPaths, command, limitMs, gateway, maxOutputBytes = config.runLimits.maxOutputBytes) {
+    launch(id, hostPaths, command, limitMs, gateway, maxOutputBytes) {
       noteProgram(folderOf(id), command);
       if (!onlyBuiltIn(folderOf(id))) isolation.requireNow();
-      return startProcess(
-        { ...refOf(id), maxOutputBytes },
-        {
-          ...{ isolation: isolation.current, hostPaths, path, command, limitMs, gateway },
-          uid: uidIn(folderOf(id)),
-          borrowed: existsSync(borrowedFile(id)) ? readFileSync(borrowedFile(id), "utf8") : undefined,
-        },
-      );
+      const borrowed = existsSync(borrowedFile(id)) ? readFileSync(borrowedFile(id), "utf8") : undefined;
+      const options = { ...surroundingsOf(id, { hostPaths, limitMs, gateway, borrowed }), command };
+      if (maxOutputBytes !== undefined) return startProcess({ ...refOf(id), maxOutputBytes }, options);
+      // Whether only built-in programs have run in a sandbox is told by what was started in it.
+      usual = command.builtIn
+        ? undefined
+        : { readable: command.readable, limitMs, hasGateway: gateway !== undefined };
+      const ready = standbys.get(id)?.start(options);
+      discard(id);
+      return ready ?? startProcess(refOf(id), options);
+    },
+    getReady(id, hostPaths, borrowed) {
+      const { current } = isolation;
+      if (!usual || !current) return;
+      const { readable, limitMs, hasGateway } = usual;
+      const gateway = hasGateway ? join(folderOf(id), "gateway") : undefined;
+      const surroundings = surroundingsOf(id, { hostPaths, limitMs, gateway, borrowed });
+      try {
+        if (gateway) mkdirSync(gateway, { recursive: true, mode: 0o711 });
+        standbys.set(id, standBy(refOf(id), { ...surroundings, isolation: current, readable }));
+      } catch (error) {
+        // Then the agent starts without; what keeps that from starting is told there.
+        logger.debug("a sandbox could not be made ready for its agent", { error: messageOf(error) });
+      }
     },
     attach: (id, record) => attachProcess(refOf(id), record),
-    killAll: (id) => killPrograms(refOf(id)),
+    killAll(id) {
+      discard(id);
+      return killPrograms(refOf(id));
+    },
     async remove(id) {
       await machine.killAll(id);
       const uid = uidIn(folderOf(id));

@@ -69,6 +69,8 @@ export const promptRunner: Task = async ({
   );
   const { affinityMs } = config;
   const { host } = claimant;
+  // Embedded, there is one process, and a job takes longer than all else until the agent starts.
+  const alone = database.kind === "embedded";
   // A failure costs the others the rest of `affinityMs`.
   const logged = (work: Promise<unknown>) =>
     void work.catch((error) => logger.warn("the offer of a prompt failed", { error: messageOf(error) }));
@@ -83,7 +85,7 @@ export const promptRunner: Task = async ({
   const slots = createSlots({
     total: config.workerConcurrency,
     // After a loss of power the prompt waits again, and nothing of the run is left.
-    claim: (lastSlot) => claimNext(asyncCommit, { ...claimant, lastSlot, affinityMs }),
+    claim: (lastSlot) => claimNext(asyncCommit, { ...claimant, lastSlot, affinityMs, alone }),
     run(run) {
       if (run.warmHost !== null && run.process === null)
         metrics.affinity(run.warmHost === host ? "warm" : "moved");
@@ -93,7 +95,13 @@ export const promptRunner: Task = async ({
     passOn: (promptId) => redispatch(orm, promptId),
     offers,
   });
-  const unlistenOutbox = await database.listen(CHANNELS.outbox, slots.wake);
+  const unlistenOutbox = await database.listen(CHANNELS.outbox, () => {
+    slots.wake();
+    if (alone)
+      void slots
+        .start()
+        .catch((error) => logger.warn("a prompt waits for its job", { error: messageOf(error) }));
+  });
   const unlistenOffers = await database.listen(CHANNELS.warmHost, (payload) => {
     const [warmHost, sessionId] = payload.split(" ");
     if (warmHost === host && sessionId) logged(slots.offer(sessionId));

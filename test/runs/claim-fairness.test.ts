@@ -1,8 +1,10 @@
 import { describe, expect, test } from "bun:test";
-import { eq, type SQL, sql } from "drizzle-orm";
+import { eq, isNull, type SQL, sql } from "drizzle-orm";
 import { PgDialect } from "drizzle-orm/pg-core";
 import type { Orm } from "../../src/db/client.ts";
+import { outbox } from "../../src/db/service-tables.ts";
 import { prompt, session } from "../../src/db/tables.ts";
+import { dispatch } from "../../src/lifecycle/dispatch.ts";
 import type { ClaimedRun } from "../../src/lifecycle/start-run.ts";
 import { claimNext } from "../../src/runs/claim.ts";
 import { createOffers } from "../../src/runs/offers.ts";
@@ -38,6 +40,23 @@ describeEachDatabase("fairness of claims", (database) => {
     expect(first?.userId).toBe("busy");
     const [own] = await submit("newcomer", 1);
     expect(await claim()).toMatchObject({ promptId: String(own) });
+    await clear();
+  });
+
+  test("the only process of a cluster needs no job for what it has started; those of what waits stay", async () => {
+    const { orm } = database();
+    const unpublished = async () =>
+      (await orm.select({ key: outbox.key }).from(outbox).where(isNull(outbox.publishedAt)))
+        .map(({ key }) => key)
+        .filter((key) => ids.includes(key));
+    const ids = await submit("a", 2);
+    await orm.transaction(async (tx) => {
+      for (const id of ids) await dispatch(tx, id);
+    });
+    const started = await claimNext(orm, { ...CLAIMANT, alone: true });
+    expect(await unpublished()).toEqual(ids.filter((id) => id !== started?.promptId));
+    await claimNext(orm, CLAIMANT);
+    expect(await unpublished()).toHaveLength(1);
     await clear();
   });
 

@@ -163,3 +163,21 @@ describe("an offered prompt", () => {
     await Promise.all(jobs);
   });
 });
+
+test("what may start only here starts without a job, and stopping waits for it", async () => {
+  const { answers, slots, running } = processWith(NEVER_MS);
+  answers.push("a", undefined);
+  const started = slots.start();
+  await until(() => running.has("a"), { what: "the run" });
+  let hasStopped = false;
+  const stopped = slots.stop().then(() => {
+    hasStopped = true;
+  });
+  await Bun.sleep(0);
+  expect(hasStopped).toBe(false);
+  running.get("a")?.();
+  await Promise.all([started, stopped]);
+  answers.push("b");
+  await slots.start();
+  expect(running.size).toBe(0);
+});

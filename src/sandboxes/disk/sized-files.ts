@@ -14,6 +14,8 @@ const OVERHEAD_SHARE = 1 / 256;
 const TOOL_TIMEOUT_MS = 30_000;
 /** What is older than this was left behind by a process that was killed: making and mounting take two tools at most. */
 const LEFT_BEHIND_MS = 3 * TOOL_TIMEOUT_MS;
+/** Until the one is made that the next sandbox takes: it would take the processor from the one that has taken the last. */
+const SPARE_DELAY_MS = 500;
 /** Its start is in the name: the file system in it may be an older one. */
 const TRIAL = /^trial-(?<began>\d+)-[0-9a-f-]+(\.img)?$/;
 const DRAFT = "draft-";
@@ -61,14 +63,16 @@ export async function probeSizedFiles(options: {
       await rm(draft, { force: true });
     }
   };
-  let making = false;
-  const makeSpare = async () => {
-    if (making) return;
-    making = true;
-    await make(spare).catch((error: unknown) =>
-      logger.warn("a file system for the next sandbox could not be made", { error: messageOf(error) }),
-    );
-    making = false;
+  let isDue = false;
+  const makeSpareLater = () => {
+    if (isDue) return;
+    isDue = true;
+    setTimeout(async () => {
+      await make(spare).catch((error: unknown) =>
+        logger.warn("a file system for the next sandbox could not be made", { error: messageOf(error) }),
+      );
+      isDue = false;
+    }, SPARE_DELAY_MS).unref();
   };
 
   const method: QuotaMethod = {
@@ -83,7 +87,7 @@ export async function probeSizedFiles(options: {
         if ((await readdir(folder)).length > 0) return;
         // A spare of another process on this DATA_DIR is as good.
         await rename(spare, image).catch(() => make(image));
-        void makeSpare();
+        makeSpareLater();
       }
       await run(path, ["mount", "-t", "ext4", "-o", "loop,nosuid,nodev,noatime,discard", image, folder]);
     },

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../../config/config.ts";
 import type { KeyedMutex } from "../../shared/keyed-mutex.ts";
@@ -33,6 +34,8 @@ export type Fetched = Pick<Found, "start" | "base"> & Partial<Pick<Found, "cut" 
 export interface RepositoryStore {
   /** Fetches the session's branches. */
   fetch(request: FetchRequest, signal: AbortSignal): Promise<Fetched>;
+  /** The folder of objects that most checkouts borrow now; undefined: none yet. */
+  lends(): string | undefined;
   /**
    * Makes a checkout of what is being fetched in an empty folder, which belongs to `uid`.
    * @returns what the user must be told of it (see notices.ts), and the folder of objects that it borrows, if it does.
@@ -132,6 +135,7 @@ export function openRepositoryStore(options: {
   return {
     hasLfs: lfs.installed,
     fetch: update,
+    lends: () => (existsSync(sharedObjectsOf(store)) ? sharedObjectsOf(store) : undefined),
     read: openReader(storeGit),
 
     async checkOut(request, { fetched, folder, uid }, signal) {

@@ -38,10 +38,11 @@ export async function ownsGroup({ pid, started, boot }: ProcessIdentity): Promis
 /**
  * A clock of the process's age, milliseconds. It follows the kernel's clock, because the machine's may be set; and it
  * reads that clock once, because limits ask several times a second.
+ * @param waitedMs the part of its life that does not count.
  */
-export function ageClock({ started }: ProcessIdentity): () => number {
+export function ageClock({ started }: ProcessIdentity, waitedMs = 0): () => number {
   const uptime = Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]);
-  const age = uptime * 1000 - started * (1000 / TICKS_PER_SECOND);
+  const age = uptime * 1000 - started * (1000 / TICKS_PER_SECOND) - waitedMs;
   const readAt = performance.now();
   return () => Math.max(0, age + performance.now() - readAt);
 }

@@ -9,7 +9,7 @@ import type { Cgroups, RunResources } from "./cgroup.ts";
 import { isAlive } from "./identity.ts";
 import type { JournalLine, ReadingByRun } from "./journal.ts";
 import type { ProcessUsage } from "./meter.ts";
-import { processFiles, readExitCode, spawnSupervised } from "./supervisor.ts";
+import { type ProcessFiles, processFiles, readExitCode, spawnSupervised } from "./supervisor.ts";
 import { watchProcess } from "./watch-process.ts";
 
 /** How a program of a sandbox ended. */
@@ -58,31 +58,40 @@ export interface SandboxRef {
   maxOutputBytes: number;
 }
 
+/** What a program of a sandbox gets beside its command. */
+export interface Surroundings {
+  isolation: Isolation | undefined;
+  uid: number | undefined;
+  hostPaths: SandboxPaths;
+  /** The program's PATH. */
+  path: string;
+  /** When it is killed, watched or not. */
+  limitMs: number;
+  gateway: string | undefined;
+  /** The folder of objects that the checkout borrows. */
+  borrowed: string | undefined;
+}
+
 /**
  * Starts a program in a sandbox, isolated where this machine can: whether it may run is for Machine to say. Its environment
  * is built from scratch and passed as environment, not as arguments, which every user of the machine can read.
- * @param options.path the program's PATH.
- * @param options.limitMs when it is killed, watched or not.
- * @param options.borrowed the folder of objects that the checkout borrows.
  */
 export function startProcess(
   sandbox: SandboxRef,
-  options: {
-    isolation: Isolation | undefined;
-    uid: number | undefined;
-    hostPaths: SandboxPaths;
-    path: string;
-    command: AgentCommand;
-    limitMs: number;
-    gateway: string | undefined;
-    borrowed: string | undefined;
-  },
+  options: Surroundings & { command: AgentCommand },
 ): SandboxProcess {
-  const { isolation, uid, hostPaths, path, command, limitMs, gateway, borrowed } = options;
+  const { argv, env } = inSandbox(sandbox, options);
+  const { files, record } = spawnIn(sandbox, { ...options, argv, env, stdin: options.command.stdin });
+  return watchProcess({ sandbox, files, record, state: "running" });
+}
+
+/** A program's arguments and environment, with what isolates and limits it. */
+export function inSandbox(
+  { cgroups, resources }: SandboxRef,
+  options: Surroundings & { command: Omit<AgentCommand, "stdin"> },
+): { argv: readonly string[]; env: Record<string, string> } {
+  const { isolation, uid, hostPaths, path, command, gateway, borrowed } = options;
   const paths = isolation ? INSIDE : hostPaths;
-  const processId = crypto.randomUUID();
-  const files = processFiles(sandbox.folder, processId);
-  const { cgroups, resources, maxOutputBytes } = sandbox;
   const limited = isolation === undefined || cgroups?.capabilities.processes;
   const few = limited ? command.argv : withFewProcesses(command.argv, resources);
   const argv = cgroups?.capabilities.memory ? few : withLittleData(few, resources);
@@ -92,12 +101,7 @@ export function startProcess(
     borrowed !== undefined && (command.builtIn || !isolation)
       ? { GIT_ALTERNATE_OBJECT_DIRECTORIES: isolation ? SHARED_INSIDE : borrowed }
       : {};
-  // Before the group, which is swept away if no process of this machine has that name.
-  mkdirSync(files.folder, { mode: 0o700 });
-  const identity = spawnSupervised({
-    files,
-    sandboxId: sandbox.id,
-    processId,
+  return {
     argv: isolation
       ? isolation.wrap({
           argv,
@@ -109,18 +113,43 @@ export function startProcess(
           uid,
         })
       : argv,
+    env: { PATH: path, HOME: paths.home, TMPDIR: paths.tmp, LANG: "C.UTF-8", ...lender, ...command.env },
+  };
+}
+
+/** @param options.argv as `inSandbox` makes them. @param options.passed see spawnSupervised. */
+export function spawnIn(
+  sandbox: SandboxRef,
+  options: Surroundings & {
+    argv: readonly string[];
+    env: Record<string, string>;
+    stdin: string;
+    passed?: number;
+  },
+): { files: ProcessFiles; record: AgentProcess; line: number | undefined } {
+  const { isolation, uid, hostPaths, limitMs, argv, env, stdin, passed } = options;
+  const { cgroups, resources, maxOutputBytes } = sandbox;
+  const processId = crypto.randomUUID();
+  const files = processFiles(sandbox.folder, processId);
+  // Before the group, which is swept away if no process of this machine has that name.
+  mkdirSync(files.folder, { mode: 0o700 });
+  const { line, ...identity } = spawnSupervised({
+    files,
+    sandboxId: sandbox.id,
+    processId,
+    argv,
     filter: isolation?.filter,
     uid: isolation?.uids ? uid : undefined,
     join: cgroups?.create(processId, resources).join ?? [],
     maxOutputBytes,
     maxFileBytes: resources.diskBytes,
-    env: { PATH: path, HOME: paths.home, TMPDIR: paths.tmp, LANG: "C.UTF-8", ...lender, ...command.env },
+    env,
     cwd: hostPaths.checkout,
-    stdin: command.stdin,
+    stdin,
     limitMs,
+    ...(passed !== undefined && { passed }),
   });
-  const record = { host: sandbox.host, id: processId, ...identity };
-  return watchProcess({ sandbox, files, record, state: "running" });
+  return { files, record: { host: sandbox.host, id: processId, ...identity }, line };
 }
 
 const ownMounts = (hostPaths: SandboxPaths): Mount[] =>

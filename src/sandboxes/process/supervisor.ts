@@ -23,14 +23,18 @@ const OUTPUT_MARGIN_BYTES = MIB;
  * The text is a constant; its arguments vary.
  * $1 folder of the process  $2 limit, seconds  $3, $4 sizes of stdout and of any other file, blocks of 512 bytes
  * $5 sandbox id  $6 process id  $7 seccomp filter for bubblewrap, or empty  $8 the program's user, or empty
- * $9 number of files to join control groups  then those files  then the program.
+ * $9 number of files to join control groups  $10 not empty: the program gets files 3 and 4 of this shell as 6 and 7 (see
+ * standby.ts)  then the files of control groups  then the program.
  */
 const SUPERVISOR = `
 ulimit -c 0
 dir=$1 limit=$2 out=$3 size=$4 sandbox=$5 process=$6 filter=$7 uid=$8 groups=$9
 shift 9
+passes=$1
+shift
 program() {
   umask 022
+  if [ -n "$passes" ]; then exec 6<&3 7<&4; fi
   while [ "$groups" -gt 0 ]; do
     echo 0 >"$1" || exit 126
     shift
@@ -93,7 +97,8 @@ export type ProcessFiles = ReturnType<typeof processFiles>;
  * @param options.join files by which the program joins its control groups.
  * @param options.filter read by bubblewrap (see ISOLATION_FDS); undefined: the program is not isolated.
  * @param options.uid the user that the program runs as: it must be able to open /dev/stdout.
- * @returns the supervisor's identity. @throws Error when not even the shell can be started.
+ * @param options.passed a file that the program gets, and with it a socket (see standby.ts).
+ * @returns the supervisor's identity, and this process's end of that socket. @throws Error when not even the shell can be started.
  */
 export function spawnSupervised(options: {
   files: ProcessFiles;
@@ -109,8 +114,9 @@ export function spawnSupervised(options: {
   join: readonly string[];
   filter: string | undefined;
   uid: number | undefined;
-}): ProcessIdentity {
-  const { files, sandboxId, processId, argv, env, cwd, stdin, join } = options;
+  passed?: number;
+}): ProcessIdentity & { line: number | undefined } {
+  const { files, sandboxId, processId, argv, env, cwd, stdin, join, passed } = options;
   writeFileSync(files.stdin, stdin, { mode: 0o600 });
   writeFileSync(files.boot, bootId(), { mode: 0o600 });
   // Readers may open these before the supervisor does.
@@ -125,18 +131,20 @@ export function spawnSupervised(options: {
     options.filter ?? "",
     options.uid ?? "",
     join.length,
+    passed === undefined ? "" : "yes",
   ];
   const child = Bun.spawn(
     ["/bin/sh", "-c", SUPERVISOR, "supervisor", ...parameters.map(String), ...join, ...argv],
     {
       cwd,
       env,
-      stdio: ["ignore", "ignore", "ignore"],
+      stdio: ["ignore", "ignore", "ignore", ...(passed === undefined ? [] : (["pipe", passed] as const))],
       detached: true,
     },
   );
   child.unref();
-  return identify(child.pid);
+  const line = child.stdio[3];
+  return { ...identify(child.pid), line: typeof line === "number" ? line : undefined };
 }
 
 /** The largest file that a supervisor or bubblewrap writes about a program. */

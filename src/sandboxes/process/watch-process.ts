@@ -95,7 +95,7 @@ export function watchProcess(options: {
   let stopping: Promise<void> | undefined;
   return {
     record,
-    ageMs: ageClock(record),
+    ageMs: ageClock(record, record.waitedMs),
     state,
     lines: (from, byRun) =>
       readJournal({

@@ -149,6 +149,18 @@ function describeMethod(kind: string, open: () => Promise<QuotaFixture>): void {
     });
 
     test.if(kind === "image")(
+      "the next sandbox's file system is not made while this one starts",
+      async () => {
+        const spares = join(fixture.folder, "spare-disks");
+        const images = async () => (await readdir(spares)).filter((name) => name.endsWith(".img"));
+        await until(async () => (await images()).length === 1, { what: "a spare" });
+        await fixture.open();
+        expect(await readdir(spares)).toEqual([]);
+        await until(async () => (await images()).length === 1, { what: "another spare" });
+      },
+    );
+
+    test.if(kind === "image")(
       "what a killed process has left of its trial is released, and what another is making stays",
       async () => {
         const root = join(fixture.folder, "sandboxes");
