@@ -18,6 +18,10 @@ export const jsonLines = (fields: JsonFields, from: SQL): SQL<string | null> =>
 export const jsonRow = (fields: JsonFields): SQL<string> =>
   sql<string>`row_to_json((select line from (select ${jsonColumns(fields)}) line))::text`;
 
+/** Such a text, unless the client knows it: the statement's `known` is the version, or the tag, that the client has of it. */
+export const unlessKnown = (version: SQL | AnyPgColumn, json: SQL<string | null>): SQL<string | null> =>
+  sql<string | null>`case when ${version} <> ${sql.placeholder("known")} then ${json} end`;
+
 const jsonColumns = (fields: JsonFields): SQL =>
   sql.join(
     Object.entries(fields).map(([name, value]) => sql`${value} as ${sql.identifier(name)}`),

@@ -3,7 +3,7 @@ import { versionIn, versionTag } from "../api/etag.ts";
 import { decodeSeq, type Page, pageOf } from "../api/paging.ts";
 import { builtOnce } from "../db/built-once.ts";
 import type { Orm, Queryable } from "../db/client.ts";
-import { isoTime, type JsonFields, jsonLines, jsonRow } from "../db/json-rows.ts";
+import { isoTime, type JsonFields, jsonLines, jsonRow, unlessKnown } from "../db/json-rows.ts";
 import { message, prompt, session } from "../db/tables.ts";
 import { isOwnedSession, ownedPrompt } from "../lifecycle/ownership.ts";
 import { notFound } from "../shared/errors.ts";
@@ -38,9 +38,7 @@ const listing = builtOnce((orm, shape) => {
   return orm
     .select({
       version: prompt.messagesVersion,
-      lines: sql<
-        string | null
-      >`case when ${prompt.messagesVersion} <> ${sql.placeholder("known")} then ${jsonLines(messageJson, from)} end`,
+      lines: unlessKnown(prompt.messagesVersion, jsonLines(messageJson, from)),
     })
     .from(prompt)
     .innerJoin(session, eq(session.id, prompt.sessionId))
@@ -83,9 +81,7 @@ const reading = builtOnce((orm) =>
     .select({
       tag,
       promptId: message.promptId,
-      json: sql<
-        string | null
-      >`case when ${tag} <> ${sql.placeholder("known")} then ${jsonRow(messageJson)} end`,
+      json: unlessKnown(tag, jsonRow(messageJson)),
     })
     .from(message)
     .innerJoin(prompt, eq(prompt.id, message.promptId))

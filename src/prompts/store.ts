@@ -3,7 +3,7 @@ import { versionIn, versionTag } from "../api/etag.ts";
 import { decodeSeq, type Page, pageOf } from "../api/paging.ts";
 import { builtOnce } from "../db/built-once.ts";
 import type { Orm } from "../db/client.ts";
-import { isoTime, type JsonFields, jsonLines, jsonRow } from "../db/json-rows.ts";
+import { isoTime, type JsonFields, jsonLines, jsonRow, unlessKnown } from "../db/json-rows.ts";
 import { prompt, session } from "../db/tables.ts";
 import { ownedPrompt, ownedSessionById } from "../lifecycle/ownership.ts";
 import { notFound } from "../shared/errors.ts";
@@ -50,9 +50,7 @@ const listing = builtOnce((orm, shape) => {
   return orm
     .select({
       version: session.promptsVersion,
-      lines: sql<
-        string | null
-      >`case when ${session.promptsVersion} <> ${sql.placeholder("known")} then ${jsonLines(promptJson, from)} end`,
+      lines: unlessKnown(session.promptsVersion, jsonLines(promptJson, from)),
     })
     .from(session)
     .where(ownedSessionById(sql.placeholder("userId"), sql.placeholder("sessionId")))
@@ -87,9 +85,7 @@ const reading = builtOnce((orm) =>
   orm
     .select({
       version: prompt.version,
-      json: sql<
-        string | null
-      >`case when ${prompt.version} <> ${sql.placeholder("known")} then ${jsonRow(promptJson)} end`,
+      json: unlessKnown(prompt.version, jsonRow(promptJson)),
     })
     .from(prompt)
     .innerJoin(session, eq(session.id, prompt.sessionId))

@@ -5,7 +5,7 @@ import { listText } from "../api/json-text.ts";
 import { decodeCursor, MAX_PAGE, pageOf } from "../api/paging.ts";
 import { builtOnce } from "../db/built-once.ts";
 import type { Orm } from "../db/client.ts";
-import { jsonLines } from "../db/json-rows.ts";
+import { jsonLines, unlessKnown } from "../db/json-rows.ts";
 import { session } from "../db/tables.ts";
 import { ownedSession } from "../lifecycle/ownership.ts";
 import { type UiStatus, uiStatusSql } from "../lifecycle/ui-status.ts";
@@ -85,7 +85,7 @@ async function read(orm: Orm, userId: string, query: SessionQuery, before: strin
   };
   const most = limit === undefined ? 0 : (MOST.find((one) => limit < one) ?? MAX_PAGE + 1);
   const shape = [order, most, ...Object.keys(given)].join(" ");
-  const [row] = await statementOf(orm, shape).execute({ ...given, userId, before });
+  const [row] = await statementOf(orm, shape).execute({ ...given, userId, known: before });
   if (!row) throw new Error("an aggregate has one row");
   return row;
 }
@@ -122,9 +122,7 @@ const statementOf = builtOnce((orm, shape: string) => {
   return orm
     .select({
       state: sql<string>`state`,
-      lines: sql<
-        string | null
-      >`case when state <> ${sql.placeholder("before")} then ${jsonLines(sessionJson, rows)} end`,
+      lines: unlessKnown(sql`state`, jsonLines(sessionJson, rows)),
     })
     .from(sql`(${state}) now`)
     .prepare("sessions_list");

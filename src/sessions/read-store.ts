@@ -3,7 +3,7 @@ import { LRUCache } from "lru-cache";
 import { versionIn, versionTag } from "../api/etag.ts";
 import { builtOnce } from "../db/built-once.ts";
 import type { Orm } from "../db/client.ts";
-import { jsonRow } from "../db/json-rows.ts";
+import { jsonRow, unlessKnown } from "../db/json-rows.ts";
 import { session } from "../db/tables.ts";
 import { ownedSessionById } from "../lifecycle/ownership.ts";
 import { notFound } from "../shared/errors.ts";
@@ -17,9 +17,7 @@ const statement = builtOnce((orm) =>
     .select({
       version: session.version,
       // Conversations may be long.
-      json: sql<
-        string | null
-      >`case when ${session.version} <> ${sql.placeholder("known")} then ${jsonRow({ ...sessionJson, messages: session.messages })} end`,
+      json: unlessKnown(session.version, jsonRow({ ...sessionJson, messages: session.messages })),
     })
     .from(session)
     .where(ownedSessionById(sql.placeholder("userId"), sql.placeholder("id")))
