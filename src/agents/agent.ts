@@ -1,3 +1,5 @@
+import type { ModelApi } from "./model-apis.ts";
+
 /**
  * The agent seam: what the runner needs to know about a coding agent. An agent is a program that runs in a sandbox,
  * reads the prompt from stdin, and prints lines. Nothing here starts a process.
@@ -18,7 +20,7 @@ export interface AgentRequest {
   paths: SandboxPaths;
   /** Set: the checkout is elsewhere, and the agent must not use file and shell tools of its own. */
   remote?: RemoteWorkplace | undefined;
-  /** This run's access to the model; undefined if the agent needs none. */
+  /** This run's access to the model, by `Agent.modelApi`; undefined if the agent needs none. */
   model?: { baseUrl: string; token: string } | undefined;
 }
 
@@ -120,8 +122,8 @@ export interface Agent {
   readonly name: AgentName;
   /** Whether it is part of this program, and so needs no isolation. */
   readonly builtIn: boolean;
-  /** Whether it needs the model proxy (see model-proxy.ts). */
-  readonly needsModel: boolean;
+  /** The API of the model that it needs, by a proxy (see model-proxy.ts); undefined: none. */
+  readonly modelApi: ModelApi | undefined;
   /**
    * Whether what was said before may come with its prompt, if its memory is lost. Otherwise it gets exactly the prompt, and
    * remembers what is in its files.

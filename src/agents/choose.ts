@@ -4,6 +4,7 @@ import { createClaudeAgent } from "./claude.ts";
 import { createCommandAgent } from "./command.ts";
 import { createDemoAgent } from "./demo.ts";
 import { findProgram } from "./find-program.ts";
+import type { ModelApi } from "./model-apis.ts";
 
 export interface ChosenAgent {
   agent: Agent;
@@ -17,8 +18,19 @@ export interface ChosenAgent {
 
 type AgentConfig = Pick<
   Config,
-  "agent" | "agentCommand" | "anthropicApiKey" | "claudePath" | "claudeModel" | "path"
+  | "agent"
+  | "agentCommand"
+  | "anthropicApiKey"
+  | "openaiApiKey"
+  | "geminiApiKey"
+  | "claudePath"
+  | "claudeModel"
+  | "path"
 >;
+
+/** The API of the first key that is set: a program of AGENT_COMMAND has access to one. */
+const firstApi = ({ anthropicApiKey, openaiApiKey, geminiApiKey }: AgentConfig): ModelApi | undefined =>
+  (anthropicApiKey && "anthropic") ?? (openaiApiKey && "openai") ?? (geminiApiKey && "google");
 
 /** Chooses AGENT; if that is not set, Claude Code if its program and a key exist, else the demo. Reads the file system. */
 export function chooseAgent({ config }: { config: AgentConfig }): ChosenAgent {
@@ -27,9 +39,8 @@ export function chooseAgent({ config }: { config: AgentConfig }): ChosenAgent {
     const [name] = agentCommand;
     const program = () => findProgram(name, path);
     const missing = `The agent's program ${JSON.stringify(name)} is not installed or not executable; see AGENT_COMMAND.`;
-    const needsModel = anthropicApiKey !== undefined;
     return {
-      agent: createCommandAgent({ argv: agentCommand, program, missing, needsModel }),
+      agent: createCommandAgent({ argv: agentCommand, program, missing, modelApi: firstApi(config) }),
       why: `The agent is ${name} (AGENT=command).`,
       missing: program() ? undefined : missing,
       whyDemo: null,

@@ -35,7 +35,7 @@ export function createClaudeAgent(options: {
   return {
     name: "claude",
     builtIn: false,
-    needsModel: true,
+    modelApi: "anthropic",
     replays: true,
     keeps: isTranscript,
     hasTranscript,

@@ -12,6 +12,7 @@ import {
   storable,
 } from "./events.ts";
 import type { Program } from "./find-program.ts";
+import { MODEL_API_STYLES, type ModelApi } from "./model-apis.ts";
 import { failureOf, failureOfExit, plain, summaryOf, usageOf } from "./verdict.ts";
 
 /** Longest text of one line, characters. */
@@ -21,23 +22,23 @@ const LINE_LIMIT = 64 * 1024;
  * Any program that reads the prompt from stdin, works in its working directory, and prints text or Claude Code's
  * stream-json. Files in AGENT_STATE_DIR (up to 64 MiB) are kept between the prompts of a session, which share one
  * AGENT_CONVERSATION_ID. In a borrowed sandbox the program reaches the checkout, AGENT_REMOTE_CHECKOUT, through the MCP
- * servers of the file AGENT_MCP_CONFIG. If the service has a key, the program reaches the model at ANTHROPIC_BASE_URL with
- * a token of its run.
+ * servers of the file AGENT_MCP_CONFIG. If the service has a key, the program reaches the model at ANTHROPIC_BASE_URL (or
+ * OPENAI_BASE_URL, or GEMINI_BASE_URL) with a token of its run.
  * @param options.argv program and arguments.
  * @param options.program called for each run. @param options.missing the sentence for the user if there is no program.
- * @param options.needsModel whether to give it access to the model.
+ * @param options.modelApi of the model that it gets access to; undefined: none.
  */
 export function createCommandAgent(options: {
   argv: readonly [string, ...string[]];
   program: () => Program | undefined;
   missing: string;
-  needsModel: boolean;
+  modelApi: ModelApi | undefined;
 }): Agent {
   const [, ...args] = options.argv;
   return {
     name: "command",
     builtIn: false,
-    needsModel: options.needsModel,
+    modelApi: options.modelApi,
     replays: false,
     keeps: () => true,
     hasTranscript: async () => false,
@@ -51,7 +52,7 @@ export function createCommandAgent(options: {
           AGENT_CONVERSATION_ID: conversationId,
           AGENT_STATE_DIR: paths.state,
           ...(remote && { AGENT_MCP_CONFIG: remote.mcpConfig, AGENT_REMOTE_CHECKOUT: remote.checkout }),
-          ...(model && { ANTHROPIC_BASE_URL: model.baseUrl, ANTHROPIC_API_KEY: model.token }),
+          ...(model && options.modelApi && modelEnvironment(options.modelApi, model)),
         },
         stdin: prompt,
         // If the program is an interpreter, an argument names its script.
@@ -60,6 +61,12 @@ export function createCommandAgent(options: {
     },
     reader: createCommandReader,
   };
+}
+
+/** Google's own clients have another name for the base URL. */
+function modelEnvironment(api: ModelApi, { baseUrl, token }: { baseUrl: string; token: string }) {
+  const { keyName, baseUrlNames } = MODEL_API_STYLES[api];
+  return { ...Object.fromEntries(baseUrlNames.map((name) => [name, baseUrl])), [keyName]: token };
 }
 
 /**

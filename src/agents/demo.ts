@@ -7,7 +7,7 @@ export function createDemoAgent(): Agent {
   return {
     name: "demo",
     builtIn: true,
-    needsModel: false,
+    modelApi: undefined,
     replays: false,
     keeps: () => false,
     hasTranscript: async () => false,

@@ -5,21 +5,18 @@ import { messageOf } from "../shared/errors.ts";
 import { isUnavailableStatus, retryAfterMs } from "../shared/http-status.ts";
 import { completeUrl } from "../shared/request-url.ts";
 import type { Secret } from "../shared/secret.ts";
+import { forwardedQuery, MODEL_API_STYLES, type ModelApi } from "./model-apis.ts";
 
-/** Largest request body, bytes: the API's own limit. */
+/** Largest request body, bytes: the largest limit of the APIs. */
 const MAX_BODY_BYTES = 32 * 1024 * 1024;
 /** Bytes of request bodies that one run may have in flight. */
 const MAX_WAITING_BYTES = 2 * MAX_BODY_BYTES;
 
-const ROUTES: Readonly<Record<string, string>> = {
-  "/v1/messages": "POST",
-  "/v1/messages/count_tokens": "POST",
-};
-
-/** Headers that this proxy sets itself, or that are between it and one side. */
+/** Headers that this proxy sets itself, that are between it and one side, or that say on whose account a request is. */
 const NOT_THE_RUNS = [
   ...["content-length", "content-encoding", "accept-encoding"],
-  ...["authorization", "x-api-key", "cookie", "set-cookie"],
+  ...["authorization", "x-api-key", "x-goog-api-key", "api-key", "cookie", "set-cookie"],
+  ...["openai-organization", "openai-project", "x-goog-user-project", "x-http-method-override"],
 ];
 
 export interface ModelGrant {
@@ -40,7 +37,7 @@ export interface ModelTrouble {
 }
 
 export interface ModelProxy {
-  /** Base URL on loopback, for ANTHROPIC_BASE_URL of an agent on this machine. */
+  /** Base URL on loopback, as an agent on this machine has it: with `/v1` for OpenAI's API only, as is usual there. */
   url: string;
   port: number;
   /** @param token that a running agent already has; default: a new one. */
@@ -56,19 +53,21 @@ interface LiveRun {
 }
 
 /**
- * A proxy to the Messages API on loopback, so that the real key never enters a sandbox: an agent gets a token of its own
- * run, which is valid for two operations, on this machine, until the run ends.
- * @param options.upstream base URL of the API, without a trailing slash.
+ * A proxy to one API of a model on loopback, so that the real key never enters a sandbox: an agent gets a token of its own
+ * run, which is valid for a few operations of this API, on this machine, until the run ends.
+ * @param options.upstream base URL of the API as its clients have it (see model-apis.ts), without a trailing slash.
  * @param options.port default: any free port.
  * @throws Error if the port is taken.
  */
 export function openModelProxy(options: {
+  api: ModelApi;
   upstream: string;
   apiKey: Secret;
   logger?: Logger | undefined;
   port?: number;
 }): ModelProxy {
-  const { upstream, apiKey, logger, port = 0 } = options;
+  const { api, upstream, apiKey, logger, port = 0 } = options;
+  const { keyName, basePath, isOpen, tokenOf, keyHeader, failure } = MODEL_API_STYLES[api];
   // By hash: lookups reveal nothing by their timing, and a heap dump contains no tokens.
   const runs = new Map<string, LiveRun>();
 
@@ -80,34 +79,36 @@ export function openModelProxy(options: {
     idleTimeout: 0,
     maxRequestBodySize: MAX_BODY_BYTES,
     async fetch(request) {
-      const run = runs.get(hashOf(tokenOf(request.headers)));
-      if (!run) return failure(401, "authentication_error", "The token is invalid or has been revoked.");
       const malformed = completeUrl(request);
-      if (malformed) return failure(400, "invalid_request_error", malformed.message);
-      const { pathname, search } = new URL(request.url);
-      if (ROUTES[pathname] !== request.method)
-        return failure(404, "not_found_error", `${request.method} ${pathname} is not open to agents.`);
-      return await forward(request, run, `${upstream}${pathname}${search}`);
+      if (malformed) return failure("invalid", malformed.message);
+      const { pathname, search, searchParams } = new URL(request.url);
+      const run = runs.get(hashOf(tokenOf(request.headers, searchParams)));
+      if (!run) return failure("unauthorized", "The token is invalid or has been revoked.");
+      if (request.headers.has("upgrade"))
+        return failure("no_upgrade", "WebSockets are not available to agents: send the request by HTTP.");
+      if (!isOpen(request.method, pathname))
+        return failure("not_found", `${request.method} ${pathname} is not open to agents.`);
+      const url = `${upstream}${pathname.slice(basePath.length)}${forwardedQuery(search)}`;
+      return await forward(request, run, url);
     },
     error(error) {
       logger?.error("model proxy failed", { error });
-      return failure(500, "api_error", "The model proxy failed.");
+      return failure("failed", "The model proxy failed.");
     },
   });
 
   /** Streams the response. The request is read whole, because some gateways reject a body of unknown length. */
   async function forward(request: Request, run: LiveRun, url: string): Promise<Response> {
     const length = Number(request.headers.get("content-length") ?? Number.NaN);
-    if (!Number.isSafeInteger(length))
-      return failure(411, "invalid_request_error", "Content-Length is required.");
+    if (!Number.isSafeInteger(length)) return failure("no_length", "Content-Length is required.");
     if (run.waitingBytes + length > MAX_WAITING_BYTES)
-      return failure(429, "rate_limit_error", "Too many large requests at the same time.");
+      return failure("too_many", "Too many large requests at the same time.");
     run.waitingBytes += length;
     const signal = AbortSignal.any([request.signal, run.ended.signal]);
     try {
       const body = await request.arrayBuffer();
       const headers = forwardable(request.headers);
-      headers.set("x-api-key", apiKey.reveal());
+      headers.set(...keyHeader(apiKey.reveal()));
       // Events are forwarded as they arrive; a decoder would hold compressed ones back.
       headers.set("accept-encoding", "identity");
       // Redirects are not followed: the key is sent to `upstream` and nowhere else.
@@ -121,7 +122,7 @@ export function openModelProxy(options: {
           }
         : undefined;
       if (response.status === 401 || response.status === 403)
-        logger?.warn("the model's API refused ANTHROPIC_API_KEY", {
+        logger?.warn(`the model's API refused ${keyName}`, {
           status: response.status,
           run_id: run.id,
         });
@@ -137,14 +138,14 @@ export function openModelProxy(options: {
         run.trouble = { reason: "The model's API cannot be reached.", retryAfterMs: undefined };
         logger?.warn("the model's API cannot be reached", { error: messageOf(error) });
       }
-      return failure(502, "api_error", "The model's API cannot be reached.");
+      return failure("unreachable", "The model's API cannot be reached.");
     } finally {
       run.waitingBytes -= length;
     }
   }
 
   return {
-    url: `http://127.0.0.1:${server.port}`,
+    url: `http://127.0.0.1:${server.port}${basePath}`,
     port: server.port ?? 0,
     grant(runId, token = `run-${randomBytes(32).toString("base64url")}`) {
       const key = hashOf(token);
@@ -188,10 +189,6 @@ function relay(body: ReadableStream<Uint8Array>, broken: (error: unknown) => voi
   return new ReadableStream(source, { highWaterMark: 0 });
 }
 
-function tokenOf(headers: Headers): string {
-  return headers.get("x-api-key") ?? headers.get("authorization")?.replace(/^Bearer /i, "") ?? "";
-}
-
 function hashOf(token: string): string {
   return createHash("sha256").update(token).digest("base64");
 }
@@ -203,9 +200,4 @@ function forwardable(headers: Headers): Headers {
     if (/^[\w-]+$/.test(name.trim())) result.delete(name.trim());
   for (const name of [...NOT_FORWARDED, ...NOT_THE_RUNS]) result.delete(name);
   return result;
-}
-
-/** An error reply in the shape of Anthropic's API, which agents understand. */
-function failure(status: number, type: string, message: string): Response {
-  return Response.json({ type: "error", error: { type, message } }, { status });
 }

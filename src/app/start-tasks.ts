@@ -1,6 +1,7 @@
 import type { Agent } from "../agents/agent.ts";
 import type { Logger } from "../observability/logger.ts";
 import { openQueue } from "../queue/backend.ts";
+import { modelSources } from "../runs/model-sources.ts";
 import type { SandboxProvider } from "../sandboxes/sandbox.ts";
 import { startHeartbeat } from "../tasks/heartbeat.ts";
 import { TASKS } from "../tasks/index.ts";
@@ -27,7 +28,6 @@ export async function startTasks(
   const redisUrl = config.redisUrl?.reveal();
   const queue = await openQueue({ redisUrl, database, metrics, logger, signal });
   stack.add("queue", () => queue.close());
-  const { anthropicBaseUrl: upstream, anthropicApiKey: apiKey } = config;
   const process = crypto.randomUUID();
   const context: TaskContext = {
     config,
@@ -37,7 +37,7 @@ export async function startTasks(
     sandboxes,
     forges,
     agent,
-    model: apiKey && { upstream, apiKey },
+    model: modelSources(config),
     handover,
     version,
     metrics,

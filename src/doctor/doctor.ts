@@ -2,6 +2,7 @@ import { askForStatus } from "../backup/control.ts";
 import type { Config, Forgotten } from "../config/config.ts";
 import { openForges } from "../forges/open-forges.ts";
 import { createLogger } from "../observability/logger.ts";
+import { modelSources } from "../runs/model-sources.ts";
 import { messageOf } from "../shared/errors.ts";
 import { credentialFound } from "./credential.ts";
 import { databaseFindings } from "./database.ts";
@@ -9,6 +10,7 @@ import { checked, type Finding, type Found, ok, warn } from "./finding.ts";
 import { gitHostFound } from "./git-host.ts";
 import { egressFound, isolationFindings, quotaFound } from "./isolation.ts";
 import { agentFound, diskFound, gitFound, lfsFound, limitsFound } from "./machine.ts";
+import { modelChecks } from "./models.ts";
 import { allocatorFound, identityFound, portFound, queueFound } from "./network.ts";
 import { signInFound } from "./sign-in.ts";
 
@@ -44,6 +46,7 @@ export async function examine(config: Config, forgotten: Forgotten): Promise<Fin
       .all.filter(({ host }) => host.credential !== undefined)
       .map((forge) => one("git credential", () => credentialFound(forge), "check FORGES")),
     one("agent", () => agentFound(config), "check AGENT"),
+    ...modelChecks(modelSources(config)).map(({ check, find, fix }) => one(check, find, fix)),
     isolationFindings(config).catch((error: unknown) => [
       { check: "isolation", ...warn(messageOf(error), "install bubblewrap") },
     ]),

@@ -7,7 +7,8 @@ import type { MemoryKeeper } from "../memory/memory.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import type { Sandbox, SandboxProcess, SandboxProvider } from "../sandboxes/sandbox.ts";
-import type { ModelSource, RunGateway } from "./run-gateway.ts";
+import type { ModelSources, RunModel } from "./model-sources.ts";
+import type { RunGateway } from "./run-gateway.ts";
 import type { RunWriter } from "./writer.ts";
 
 /** What every way to an agent needs: adopting, resuming and starting one. */
@@ -16,8 +17,7 @@ export interface PrepareDeps {
   sandboxes: SandboxProvider;
   agent: Agent;
   memory: MemoryKeeper;
-  /** Undefined: there is no key, and agents that need a model cannot run. */
-  model: ModelSource | undefined;
+  model: ModelSources;
   /** What agents may reach besides the model. */
   egress: Config["egress"];
   limits: RunLimits;
@@ -47,9 +47,15 @@ export interface AgentRun {
 export const resumableIn = (agent: Agent, sandbox: Sandbox, run: ClaimedRun) => () =>
   agent.hasTranscript(sandbox.hostPaths.state, run.conversationId);
 
+/** The model that the agent needs. Undefined: it needs none, or its key is not set. */
+export function modelOf({ agent: { modelApi: api }, model }: PrepareDeps): RunModel | undefined {
+  const source = api && model[api];
+  return source && { api, ...source };
+}
+
 /** Of the gateway of this run, whether it is opened for the first time or again. */
 export const gatewayOptions = (deps: PrepareDeps, run: ClaimedRun, writer: RunWriter, sandbox: Sandbox) => ({
   ...{ sandbox, writer, runId: run.promptId, isolation: deps.sandboxes.isolation },
   ...{ egress: deps.egress, metrics: deps.metrics, logger: deps.logger },
-  model: deps.agent.needsModel ? deps.model : undefined,
+  model: modelOf(deps),
 });

@@ -1,6 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { textEvent } from "../agents/events.ts";
+import { MODEL_API_STYLES } from "../agents/model-apis.ts";
 import { type ModelProxy, type ModelTrouble, openModelProxy } from "../agents/model-proxy.ts";
 import type { Config } from "../config/config.ts";
 import { gatewayEnvironment } from "../egress/environment.ts";
@@ -13,14 +14,8 @@ import type { Metrics } from "../observability/metrics.ts";
 import { GATEWAY_PORT, GATEWAY_SOCKET } from "../sandboxes/isolation/isolation.ts";
 import type { Sandbox, SandboxProvider } from "../sandboxes/sandbox.ts";
 import { messageOf } from "../shared/errors.ts";
-import type { Secret } from "../shared/secret.ts";
+import type { RunModel } from "./model-sources.ts";
 import type { RunWriter } from "./writer.ts";
-
-export interface ModelSource {
-  /** Base URL of the Messages API. */
-  upstream: string;
-  apiKey: Secret;
-}
 
 /** A run's way out of its sandbox: to the model, whose key stays in this process, and to what EGRESS allows. */
 export interface RunGateway {
@@ -43,7 +38,7 @@ interface GatewayOptions {
   isolation: SandboxProvider["isolation"];
   runId: string;
   /** Undefined: the agent has no access to a model. */
-  model: ModelSource | undefined;
+  model: RunModel | undefined;
   egress: Config["egress"];
   writer: RunWriter;
   metrics: Metrics;
@@ -120,7 +115,11 @@ async function open(
       folder: isSocket ? folderOf(sandbox) : undefined,
       // The tools of a borrowed sandbox may be on this machine; whatever the agent starts is there, too.
       env: gatewayEnvironment({ port, hostLoopback: servers.length > 0 }),
-      model: grant && { baseUrl: `http://127.0.0.1:${port}`, token: grant.token },
+      model: grant &&
+        model && {
+          baseUrl: `http://127.0.0.1:${port}${MODEL_API_STYLES[model.api].basePath}`,
+          token: grant.token,
+        },
       notes: { port: gateway.port, token: grant?.token },
       modelTrouble: () => grant?.trouble(),
       flush: records.flush,

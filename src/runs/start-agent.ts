@@ -1,13 +1,14 @@
 import { AgentUnavailable } from "../agents/agent.ts";
 import { textEvent } from "../agents/events.ts";
 import { readInstructions } from "../agents/instructions.ts";
+import { MODEL_API_STYLES } from "../agents/model-apis.ts";
 import { promptText } from "../agents/prompt-text.ts";
 import type { MemoryKind } from "../db/columns.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { KnownMemory } from "../memory/memory.ts";
 import { withTurns } from "../memory/replay.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
-import { type AgentRun, gatewayOptions, type PrepareDeps, resumableIn } from "./agent-run.ts";
+import { type AgentRun, gatewayOptions, modelOf, type PrepareDeps, resumableIn } from "./agent-run.ts";
 import { awaitIsolation } from "./requirements.ts";
 import { openRunGateway } from "./run-gateway.ts";
 import type { RunWriter } from "./writer.ts";
@@ -81,16 +82,17 @@ async function startAgent(
   sandbox: Sandbox,
   options: { text: string; memory?: KnownMemory; signal: AbortSignal },
 ): Promise<AgentRun> {
-  const { agent, model } = deps;
+  const { agent } = deps;
+  const model = modelOf(deps);
+  const keyName = agent.modelApi && MODEL_API_STYLES[agent.modelApi].keyName;
   const { text, memory, signal } = options;
-  if (agent.needsModel && !model)
-    throw new AgentUnavailable("The agent needs access to a model: set ANTHROPIC_API_KEY.");
+  if (keyName && !model) throw new AgentUnavailable(`The agent needs access to a model: set ${keyName}.`);
   const resumable = resumableIn(agent, sandbox, run);
   await agent.discardTranscripts(sandbox.hostPaths.state, run.conversationId, "unusable");
   const [resumed, instructions] = await Promise.all([
     resumable(),
     readInstructions(sandbox.hostPaths.checkout),
-    agent.needsModel && model && writer.recordSecretUse("ANTHROPIC_API_KEY", new URL(model.upstream).host),
+    keyName && model && writer.recordSecretUse(keyName, new URL(model.upstream).host),
   ]);
   const gateway = await openRunGateway(gatewayOptions(deps, run, writer, sandbox));
   try {

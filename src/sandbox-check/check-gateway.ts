@@ -27,6 +27,7 @@ export async function openCheckGateway(sandboxFolder: string): Promise<CheckGate
   const folder = join(sandboxFolder, "gateway");
   const upstream = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("{}") });
   const proxy = openModelProxy({
+    api: "anthropic",
     upstream: `http://127.0.0.1:${upstream.port}`,
     apiKey: new Secret(`${CANARY}${crypto.randomUUID()}`),
   });

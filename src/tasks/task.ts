@@ -5,7 +5,7 @@ import type { Forges } from "../forges/open-forges.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import type { QueueBackend } from "../queue/backend.ts";
-import type { ModelSource } from "../runs/run-gateway.ts";
+import type { ModelSources } from "../runs/model-sources.ts";
 import type { SandboxProvider } from "../sandboxes/sandbox.ts";
 import type { RunningTask } from "./loop.ts";
 
@@ -19,8 +19,7 @@ export interface TaskContext {
   sandboxes: SandboxProvider;
   forges: Forges;
   agent: Agent;
-  /** Undefined if there is no key, or the agent needs none. */
-  model: ModelSource | undefined;
+  model: ModelSources;
   /** Of this program. */
   version: string;
   /** On shutdown, leave running agents to the next process on this machine, or stop them. */

@@ -16,7 +16,7 @@ describe("the command of Claude Code", () => {
       model: "opus",
     });
   });
-  afterAll(() => expect(agent.needsModel).toBe(true));
+  afterAll(() => expect(agent.modelApi).toBe("anthropic"));
 
   test("cuts instructions that are too long for an argument, at a whole character", () => {
     const { argv } = agent.command({ ...request, model, instructions: `\0${"é€😀".repeat(40_000)}` });

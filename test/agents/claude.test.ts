@@ -37,7 +37,7 @@ async function openClaudeFixture(script: ModelScript) {
   const path = typeof program === "string" ? program : "";
   const fixture = await openAgentFixture();
   const model = startScriptedModel({ script });
-  const proxy = openModelProxy({ upstream: model.url, apiKey: new Secret(REAL_KEY) });
+  const proxy = openModelProxy({ api: "anthropic", upstream: model.url, apiKey: new Secret(REAL_KEY) });
   const grant = proxy.grant("run");
   const agent = createClaudeAgent({ program: () => ({ path, readable: [path] }), missing: "missing" });
   const command = (request: Partial<AgentRequest> = {}) =>

@@ -27,9 +27,9 @@ describe("any program", () => {
 
   test("reaches the model with the token of its run, if there is a model", () => {
     const config = { ...NOTHING, agent: "command" as const, agentCommand: ["sh"] as const };
-    expect(chooseAgent({ config }).agent.needsModel).toBe(false);
+    expect(chooseAgent({ config }).agent.modelApi).toBeUndefined();
     const { agent } = chooseAgent({ config: { ...config, anthropicApiKey: new Secret("sk-real") } });
-    expect(agent.needsModel).toBe(true);
+    expect(agent.modelApi).toBe("anthropic");
     const paths = { checkout: "/w", home: "/h", tmp: "/t", state: "/s" };
     const model = { baseUrl: "http://127.0.0.1:1", token: "run-1" };
     const { env } = agent.command({ prompt: "p", conversationId: "c", resume: false, paths, model });
@@ -39,6 +39,32 @@ describe("any program", () => {
       AGENT_CONVERSATION_ID: "c",
       AGENT_STATE_DIR: "/s",
     });
+  });
+
+  test.each([
+    ["openai", "openaiApiKey", { OPENAI_BASE_URL: "http://127.0.0.1:1", OPENAI_API_KEY: "run-1" }],
+    [
+      "google",
+      "geminiApiKey",
+      {
+        GEMINI_BASE_URL: "http://127.0.0.1:1",
+        GOOGLE_GEMINI_BASE_URL: "http://127.0.0.1:1",
+        GEMINI_API_KEY: "run-1",
+      },
+    ],
+  ] as const)("reaches the model by the API of %s, if that key alone is set", (api, key, env) => {
+    const config = {
+      ...NOTHING,
+      agent: "command" as const,
+      agentCommand: ["sh"] as const,
+      [key]: new Secret("real"),
+    };
+    const { agent } = chooseAgent({ config });
+    expect(agent.modelApi).toBe(api);
+    const paths = { checkout: "/w", home: "/h", tmp: "/t", state: "/s" };
+    const model = { baseUrl: "http://127.0.0.1:1", token: "run-1" };
+    const command = agent.command({ prompt: "p", conversationId: "c", resume: false, paths, model });
+    expect(command.env).toEqual({ ...env, AGENT_CONVERSATION_ID: "c", AGENT_STATE_DIR: "/s" });
   });
 
   test("that is missing fails the run with a reason", () => {

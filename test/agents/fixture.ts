@@ -9,6 +9,8 @@ export const NOTHING = {
   agent: undefined,
   agentCommand: undefined,
   anthropicApiKey: undefined,
+  openaiApiKey: undefined,
+  geminiApiKey: undefined,
   claudePath: undefined,
   claudeModel: undefined,
   path: process.env["PATH"] ?? "",

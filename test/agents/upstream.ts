@@ -1,4 +1,5 @@
 import { afterEach, beforeEach } from "bun:test";
+import type { ModelApi } from "../../src/agents/model-apis.ts";
 import { type ModelProxy, openModelProxy } from "../../src/agents/model-proxy.ts";
 import { Secret } from "../../src/shared/secret.ts";
 
@@ -7,7 +8,7 @@ export const BODY = JSON.stringify({ model: "m", messages: [] });
 
 /** An upstream that records requests and replies as the test says. */
 export function startUpstream() {
-  const seen: { path: string; headers: Headers; body: string }[] = [];
+  const seen: { path: string; headers: Headers; body: string; bytes: Uint8Array }[] = [];
   let answer: (request: Request) => Response | Promise<Response> = () => Response.json({ ok: true });
   const server = Bun.serve({
     hostname: "127.0.0.1",
@@ -15,7 +16,13 @@ export function startUpstream() {
     idleTimeout: 0,
     async fetch(request) {
       const { pathname, search } = new URL(request.url);
-      seen.push({ path: pathname + search, headers: request.headers, body: await request.text() });
+      const bytes = await request.bytes();
+      seen.push({
+        path: pathname + search,
+        headers: request.headers,
+        body: Buffer.from(bytes).toString(),
+        bytes,
+      });
       return await answer(request);
     },
   });
@@ -30,12 +37,12 @@ export function startUpstream() {
 }
 
 /** Opens a proxy with an upstream of its own before each test of a file, and closes both after it. */
-export function openProxyForEachTest() {
+export function openProxyForEachTest(api: ModelApi = "anthropic") {
   let upstream: ReturnType<typeof startUpstream>;
   let proxy: ModelProxy;
   beforeEach(() => {
     upstream = startUpstream();
-    proxy = openModelProxy({ upstream: upstream.url, apiKey: new Secret(KEY) });
+    proxy = openModelProxy({ api, upstream: upstream.url, apiKey: new Secret(KEY) });
   });
   afterEach(async () => {
     await proxy.close();
@@ -51,6 +58,6 @@ export function openProxyForEachTest() {
       },
     },
     post: (headers: Record<string, string>, path = "/v1/messages", init: RequestInit = {}) =>
-      fetch(`${proxy.url}${path}`, { method: "POST", headers, body: BODY, ...init }),
+      fetch(new URL(path, proxy.url), { method: "POST", headers, body: BODY, ...init }),
   };
 }

@@ -29,7 +29,11 @@ const server = createServer((socket) => {
 await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", () => resolve()));
 const { port } = server.address() as { port: number };
 const model = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("{}") });
-const proxy = openModelProxy({ upstream: `http://127.0.0.1:${model.port}`, apiKey: new Secret("key") });
+const proxy = openModelProxy({
+  api: "anthropic",
+  upstream: `http://127.0.0.1:${model.port}`,
+  apiKey: new Secret("key"),
+});
 const { token } = proxy.grant("bench");
 const folder = mkdtempSync(join(tmpdir(), "pb-bench-"));
 const gateway = await openGateway({

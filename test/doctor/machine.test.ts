@@ -29,6 +29,7 @@ test("missing or broken programs, a full disk, a port in use", async () => {
       PATH: bin,
       AGENT: "claude",
       ANTHROPIC_API_KEY: "sk-secret-of-ours",
+      ANTHROPIC_BASE_URL: `http://127.0.0.1:${taken.port}`,
       MIN_FREE_DISK_MB: "9999999",
       PORT: String(taken.port),
     });

@@ -85,8 +85,10 @@ describeRuns("what a run asks for on the network", (fixture) => {
       echo; ${asks("before.example:443", "after.example:443")}`;
     const refused = (host: string) =>
       `refused: ${host}:443; allow it with EGRESS_ALLOW=${host}:443 and EGRESS=list`;
-    const model = { upstream: `http://127.0.0.1:${upstream.port}`, apiKey: new Secret("the-key") };
-    const deps = depsFor(shellAgent(script, { needsModel: true }), { model });
+    const anthropic = { upstream: `http://127.0.0.1:${upstream.port}`, apiKey: new Secret("the-key") };
+    const deps = depsFor(shellAgent(script, { modelApi: "anthropic" }), {
+      model: { anthropic, openai: undefined, google: undefined },
+    });
     const { promptId } = await submit();
     await detachAfter(promptId, deps, refused("before.example"));
     restarted = true;

@@ -48,7 +48,7 @@ export const shellAgent = (script: string, more: Partial<Agent> = {}): Agent => 
     argv: ["sh", "-c", script],
     program: () => ({ path: "/bin/sh", readable: [] }),
     missing: "no shell",
-    needsModel: false,
+    modelApi: more.modelApi,
   }),
   ...more,
 });
@@ -101,7 +101,7 @@ async function openRunFixture(options: Parameters<typeof openSandboxFixture>[0])
     sandboxes: machine.provider,
     agent,
     memory: createMemoryKeeper({ orm, maxBytes: 64 * MIB }),
-    model: undefined,
+    model: { anthropic: undefined, openai: undefined, google: undefined },
     egress: { mode: "deny", allow: undefined },
     limits: LIMITS,
     maxUnpushedBytes: 64 * MIB,

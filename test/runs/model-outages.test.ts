@@ -16,7 +16,10 @@ function startModel(failure: ResponseInit) {
     fetch: () => (answers ? Response.json({}) : new Response("no", failure)),
   });
   return {
-    model: { upstream: `http://127.0.0.1:${server.port}`, apiKey: new Secret("sk-test") },
+    model: {
+      anthropic: { upstream: `http://127.0.0.1:${server.port}`, apiKey: new Secret("sk-test") },
+      ...{ openai: undefined, google: undefined },
+    },
     answer() {
       answers = true;
     },
@@ -30,7 +33,7 @@ const ASK = 'curl -sf -o /dev/null -H "x-api-key: $ANTHROPIC_API_KEY" -d x "$ANT
 /** The agent, with access to the model. */
 const asking = (agent: Agent): Agent => ({
   ...agent,
-  needsModel: true,
+  modelApi: "anthropic",
   command(request) {
     const command = agent.command(request);
     const { baseUrl = "", token = "" } = request.model ?? {};

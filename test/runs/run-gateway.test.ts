@@ -37,7 +37,7 @@ test.if(process.platform === "linux")(
         sandbox: { notes: join(folder, "away", "notes.json"), remote: undefined } as Sandbox,
         isolation: { closedNetwork: false } as never,
         runId: "run",
-        model: { upstream: "http://127.0.0.1:1", apiKey: new Secret("the-key") },
+        model: { api: "anthropic", upstream: "http://127.0.0.1:1", apiKey: new Secret("the-key") },
         egress: { mode: "deny", allow: undefined },
         writer: {} as RunWriter,
         metrics: noMetrics(),

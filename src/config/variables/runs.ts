@@ -18,6 +18,30 @@ export const claude = {
     doc: "Base URL of the Messages API.",
     parse: url(...HTTP),
   },
+  openaiApiKey: {
+    env: "OPENAI_API_KEY",
+    doc: "Key for agents that speak OpenAI's API. Sandboxes never see it.",
+    parse: secret(),
+    secret: true,
+  },
+  openaiBaseUrl: {
+    env: "OPENAI_BASE_URL",
+    default: "https://api.openai.com/v1",
+    doc: "Base URL of OpenAI's API (chat completions and responses), with its version, as clients of that API have it.",
+    parse: url(...HTTP),
+  },
+  geminiApiKey: {
+    env: "GEMINI_API_KEY",
+    doc: "Key for agents that speak Google's Gemini API. Sandboxes never see it.",
+    parse: secret(),
+    secret: true,
+  },
+  geminiBaseUrl: {
+    env: "GEMINI_BASE_URL",
+    default: "https://generativelanguage.googleapis.com",
+    doc: "Base URL of the Gemini API, without its version.",
+    parse: url(...HTTP),
+  },
   titleModel: {
     env: "TITLE_MODEL",
     default: "claude-haiku-4-5",

@@ -52,7 +52,7 @@ async function storing(rounds: number, folder: string): Promise<Figure> {
   const lines = Array.from({ length: ROWS }, (_, n) => JSON.stringify(eventOf(n)));
   await writeFile(file, `${lines.join("\n")}\n`);
   const agent = createCommandAgent({
-    ...{ argv: ["true"], program: () => undefined, missing: "", needsModel: false },
+    ...{ argv: ["true"], program: () => undefined, missing: "", modelApi: undefined },
   });
   const perSecond = async (work: (of: { sessionId: string; promptId: string }) => Promise<void>) => {
     const { sessionId, promptIds } = await seedSession(database, 1);
