@@ -10,6 +10,8 @@ export type AgentName = (typeof AGENT_NAMES)[number];
 export interface AgentRequest {
   /** The prompt's text, as the agent reads it. */
   prompt: string;
+  /** Those that came with the prompt, for agents that see; the prompt's text says where each is as a file, too. */
+  images?: readonly AgentImage[] | undefined;
   /** UUID of the conversation: the same for every prompt of a session. */
   conversationId: string;
   /** Whether the state directory has a transcript of this conversation to continue. */
@@ -22,6 +24,13 @@ export interface AgentRequest {
   remote?: RemoteWorkplace | undefined;
   /** This run's access to the model, by `Agent.modelApi`; undefined if the agent needs none. */
   model?: { baseUrl: string; token: string } | undefined;
+}
+
+export interface AgentImage {
+  /** image/png, image/jpeg, image/gif or image/webp, by its content. */
+  mediaType: string;
+  /** In base64. */
+  data: string;
 }
 
 /** A checkout that is not on this machine: it can be reached only through tools of the Model Context Protocol. */

@@ -1,13 +1,27 @@
 import { Elysia } from "elysia";
 import { AppError } from "../shared/errors.ts";
+import { pathOf } from "../shared/request-url.ts";
 
 /** Largest request body, in bytes. */
 export const MAX_BODY_BYTES = 1024 * 1024;
+/** The same for prompts with attachments: what attachments/blocks.ts allows, in base64, beside a body. */
+export const MAX_PROMPT_BODY_BYTES = 29 * 1024 * 1024;
+/** Bytes of such bodies that are read at the same time; it takes some more to parse them. */
+const MAX_READ_BYTES = 4 * MAX_PROMPT_BODY_BYTES;
+const READ_RETRY_S = 5;
 /** Deepest nesting of arrays and objects: more than any client needs, less than would trouble a parser. */
 const MAX_DEPTH = 64;
 const JSON_TYPE = /^\s*(application\/json|[\w.+-]+\/[\w.+-]+\+json)\s*(;|$)/i;
 
-const tooLarge = () => new AppError("too_large", `The body is larger than ${MAX_BODY_BYTES} bytes.`);
+const tooLarge = (limit: number) => new AppError("too_large", `The body is larger than ${limit} bytes.`);
+
+/** What may carry attachments. */
+const limitOf = (request: Request) =>
+  (request.method === "POST" &&
+    /^\/(prompts|sessions|sessions\/with-prompt)\/?$/.test(pathOf(request.url))) ||
+  (request.method === "PUT" && /^\/prompts\/[^/]+$/.test(pathOf(request.url)))
+    ? MAX_PROMPT_BODY_BYTES
+    : MAX_BODY_BYTES;
 
 /**
  * Refuses what no route can use: a Content-Length above the limit, and query parameters with NUL, which PostgreSQL cannot
@@ -16,7 +30,8 @@ const tooLarge = () => new AppError("too_large", `The body is larger than ${MAX_
 export const requestLimits = () =>
   new Elysia({ name: "request-body" })
     .onRequest(({ request }) => {
-      if (Number(request.headers.get("content-length") ?? 0) > MAX_BODY_BYTES) throw tooLarge();
+      const limit = limitOf(request);
+      if (Number(request.headers.get("content-length") ?? 0) > limit) throw tooLarge(limit);
     })
     .onTransform({ as: "global" }, ({ query }) => {
       for (const name in query)
@@ -66,16 +81,32 @@ export function parseJson(bytes: Uint8Array): unknown {
   return value;
 }
 
-/** The raw body, read only up to the size limit. @throws AppError `too_large`. */
+/** Of large bodies, in this process. */
+let reading = 0;
+
+/** The raw body, read only up to the size limit. @throws AppError `too_large`; `rate_limited` while others fill the memory. */
 export async function readBytes(request: Request): Promise<Uint8Array> {
   if (request.body === null) return new Uint8Array();
+  const limit = limitOf(request);
   const chunks: Uint8Array[] = [];
   let size = 0;
-  // A chunked body has no Content-Length to check beforehand.
-  for await (const chunk of request.body) {
-    size += chunk.length;
-    if (size > MAX_BODY_BYTES) throw tooLarge();
-    chunks.push(chunk);
+  let held = 0;
+  try {
+    // A chunked body has no Content-Length to check beforehand.
+    for await (const chunk of request.body) {
+      size += chunk.length;
+      if (size > limit) throw tooLarge(limit);
+      chunks.push(chunk);
+      if (size <= MAX_BODY_BYTES) continue;
+      reading += size - held;
+      held = size;
+      if (reading > MAX_READ_BYTES)
+        throw new AppError("rate_limited", "Too many large requests at the same time.", {
+          retryAfter: READ_RETRY_S,
+        });
+    }
+  } finally {
+    reading -= held;
   }
   return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, size);
 }

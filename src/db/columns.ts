@@ -9,6 +9,9 @@ export const DLQ_STATUSES = ["Pending", "Resolved", "Abandoned"] as const;
 /** What a run of a prompt does: its agent works, what the session could not push is pushed, or it takes its target branch in. */
 export const PROMPT_KINDS = ["agent", "push", "sync"] as const;
 export type PromptKind = (typeof PROMPT_KINDS)[number];
+/** What may come with a prompt: a picture, a document for the model to read, or any file. */
+export const ATTACHMENT_KINDS = ["image", "document", "file"] as const;
+export type AttachmentKind = (typeof ATTACHMENT_KINDS)[number];
 /** What a prompt goes through, in order. Each lasts until the next one begins; pushes and syncs work from their claim on. */
 export const PROMPT_PHASES = ["queued", "preparing", "working", "delivering", "finished"] as const;
 export type PromptPhase = (typeof PROMPT_PHASES)[number];

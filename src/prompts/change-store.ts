@@ -1,5 +1,7 @@
 import { eq, sql } from "drizzle-orm";
 import { requireMatch, versionTag } from "../api/etag.ts";
+import type { SubmittedPrompt } from "../attachments/read-prompt.ts";
+import { replaceAttachments } from "../attachments/store.ts";
 import { recordAudit } from "../db/audit-log.ts";
 import type { Orm, Transaction } from "../db/client.ts";
 import { prompt, session } from "../db/tables.ts";
@@ -9,13 +11,13 @@ import { AppError } from "../shared/errors.ts";
 
 /**
  * Changes a waiting prompt, in the conversation too.
- * @throws AppError `prompt_not_found`, `prompt_not_waiting`, `precondition_failed`
+ * @throws AppError `prompt_not_found`, `prompt_not_waiting`, `precondition_failed`, `attachment_not_found`
  */
 export async function updatePrompt(
   orm: Orm,
-  wanted: { userId: string; id: string; ifMatch: string | null; data: unknown; text: string },
+  wanted: { userId: string; id: string; ifMatch: string | null } & SubmittedPrompt,
 ): Promise<void> {
-  const { data, text } = wanted;
+  const { userId, data, text, attachments } = wanted;
   await orm.transaction(async (tx) => {
     const row = await lockWaiting(tx, wanted, "changed");
     requireMatch(wanted.ifMatch, versionTag(row.id, row.version));
@@ -26,6 +28,7 @@ export async function updatePrompt(
         "data: this prompt changes the branch without an agent and has no text for an agent; delete it instead.",
       );
     await tx.update(prompt).set({ data, updatedAt: sql`now()` }).where(eq(prompt.id, id));
+    await replaceAttachments(tx, { userId, promptId: id, attachments });
     const turns = sql`select jsonb_agg(case when ${isTurnOf(id)}
         then jsonb_set(turn, '{content}', to_jsonb(${text}::text)) else turn end order by place)
       from jsonb_array_elements(${session.messages}) with ordinality as turns (turn, place)`;

@@ -1,4 +1,5 @@
 import { and, count, eq, sql } from "drizzle-orm";
+import { type Attachment, storeAttachments } from "../attachments/store.ts";
 import type { Author } from "../auth/claims.ts";
 import { type AuditEntry, recordAudit } from "../db/audit-log.ts";
 import type { Queryable, Transaction } from "../db/client.ts";
@@ -82,6 +83,7 @@ export interface NewPrompt {
   kind?: PromptKind;
   data: unknown;
   text: string;
+  attachments?: readonly Attachment[];
   priority: number;
   maxUnfinished: number;
 }
@@ -95,6 +97,7 @@ export async function addPrompt(tx: Transaction, wanted: NewPrompt): Promise<{ i
   await requireQuota(tx, userId, maxUnfinished);
   const row = { id, sessionId: queued.sessionId, userId, seq, kind, data, priority };
   await promptInsert(tx, { ...row, ...authorColumns(author) });
+  await storeAttachments(tx, { userId, promptId: id, attachments: wanted.attachments ?? [] });
   await enqueueRun(tx, id);
   await recordAudit(tx, promptCreated({ id, sessionId: queued.sessionId, userId }));
   return { id };

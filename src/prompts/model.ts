@@ -12,7 +12,14 @@ import {
   WaitingFor,
   withOtherFields,
 } from "../api/schemas.ts";
-import { FAILURE_KINDS, MEMORY_KINDS, PROMPT_KINDS, PROMPT_PHASES, PROMPT_STATUSES } from "../db/columns.ts";
+import {
+  ATTACHMENT_KINDS,
+  FAILURE_KINDS,
+  MEMORY_KINDS,
+  PROMPT_KINDS,
+  PROMPT_PHASES,
+  PROMPT_STATUSES,
+} from "../db/columns.ts";
 
 const PromptStatus = enumOf(PROMPT_STATUSES);
 const PromptKind = enumOf(PROMPT_KINDS, {
@@ -48,7 +55,42 @@ const TextBlock = t.Object(
   { type: t.Optional(t.String({ examples: ["text"] })), text: t.String({ examples: [EXAMPLE] }) },
   withOtherFields,
 );
-const PromptContent = t.Union([t.String(), t.Array(TextBlock)], { examples: [EXAMPLE] });
+/** Told apart from a text by `source`. */
+const AttachmentBlock = t.Object(
+  {
+    type: enumOf(ATTACHMENT_KINDS, {
+      description:
+        "image: PNG, JPEG, GIF or WebP, for agents that see, and as a file; document: PDF or text; file: anything",
+    }),
+    source: t.Object(
+      {
+        type: enumOf(["base64", "text", "attachment"], {
+          description:
+            "base64: `data` has the bytes, up to 5 MiB; text (of a document): it has the text; attachment: `id` is that of an attachment of one of your prompts, as in their `data`",
+        }),
+        media_type: t.Optional(t.String({ examples: ["image/png"] })),
+        data: t.Optional(t.String({ examples: ["iVBORw0KGgo="] })),
+        id: t.Optional(Id),
+        bytes: t.Optional(t.Integer({ description: "Its size; only in replies", examples: [20_480] })),
+      },
+      withOtherFields,
+    ),
+    name: t.Optional(
+      t.String({ description: "Of the file. Required for type file", examples: ["screenshot.png"] }),
+    ),
+    title: t.Optional(
+      t.String({ description: "Its name, if there is no `name`", examples: ["Specification"] }),
+    ),
+  },
+  {
+    ...withOtherFields,
+    description:
+      "What comes with a prompt, up to 20 of them with 20 MiB together. A prompt's `data` has references in their place, and GET /attachments/{id} has the bytes",
+  },
+);
+const PromptContent = t.Union([t.String(), t.Array(t.Union([TextBlock, AttachmentBlock]))], {
+  examples: [EXAMPLE],
+});
 const promptBy = (field: "prompt" | "text" | "message") =>
   t.Object({ [field]: t.String({ examples: [EXAMPLE] }) }, withOtherFields);
 /** A schema for each form, of which generated clients make one type: they tell them apart by the required field. */
@@ -74,7 +116,7 @@ const PromptDto = t.Object({
   kind: PromptKind,
   data: {
     ...AnyJson,
-    description: "As it was sent",
+    description: "As it was sent, with references in place of attached bytes",
     examples: [[{ content: EXAMPLE, type: "text" }]],
   },
   seq: t.Integer({ description: "Position in the session, from 1", examples: [1] }),
@@ -148,7 +190,7 @@ export type PromptDto = Static<typeof PromptDto>;
 const data = {
   ...AnyJson,
   ...publishedAs("PromptData"),
-  description: "The prompt; stored as sent",
+  description: "The prompt; stored as sent, with references in place of attached bytes",
   examples: [[{ content: EXAMPLE, type: "text" }]],
 };
 
@@ -162,6 +204,7 @@ export const promptModels = {
   PromptPhase,
   PromptIsolation,
   TextBlock,
+  AttachmentBlock,
   PromptContent,
   ...promptForms,
   PromptItem,

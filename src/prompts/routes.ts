@@ -1,5 +1,4 @@
 import { Elysia, t } from "elysia";
-import { requirePromptText } from "../agents/prompt-text.ts";
 import { ifMatchOf, isUnchanged } from "../api/etag.ts";
 import { createOnce } from "../api/idempotency-store.ts";
 import { jsonText, listText } from "../api/json-text.ts";
@@ -16,6 +15,7 @@ import {
   updateErrors,
   writeErrors,
 } from "../api/schemas.ts";
+import { requirePromptData } from "../attachments/read-prompt.ts";
 import { authorOf } from "../auth/claims.ts";
 import type { Guard } from "../auth/guard.ts";
 import type { Config } from "../config/config.ts";
@@ -41,13 +41,16 @@ export function promptRoutes(options: {
     .post(
       "/prompts",
       async ({ body, user, request, set }) => {
-        const { session_id: sessionId, data, priority = 0 } = body;
-        const text = requirePromptText(data, "data");
-        const { maxUnfinishedPrompts: maxUnfinished } = config;
+        const { session_id: sessionId, priority = 0 } = body;
         const { id: userId } = user;
+        const { data, text, attachments } = await requirePromptData(orm, body.data, {
+          userId,
+          field: "data",
+        });
+        const { maxUnfinishedPrompts: maxUnfinished } = config;
         const author = authorOf(user);
         const { id } = await createOnce(orm, { request, user, body, set }, (tx) =>
-          addPrompt(tx, { userId, author, sessionId, data, text, priority, maxUnfinished }),
+          addPrompt(tx, { userId, author, sessionId, data, text, attachments, priority, maxUnfinished }),
         );
         return { success: true, message: "Prompt queued", id };
       },
@@ -80,9 +83,10 @@ export function promptRoutes(options: {
     .put(
       "/prompts/:id",
       async ({ user, params, body, request }) => {
-        const text = requirePromptText(body.data, "data");
         const ifMatch = ifMatchOf(request);
-        await updatePrompt(orm, { userId: user.id, id: params.id, ifMatch, data: body.data, text });
+        const own = { userId: user.id, promptId: params.id.toLowerCase() };
+        const submitted = await requirePromptData(orm, body.data, { ...own, field: "data" });
+        await updatePrompt(orm, { userId: user.id, id: params.id, ifMatch, ...submitted });
         return { success: true, message: "Prompt updated" };
       },
       {

@@ -9,6 +9,7 @@ import type { KnownMemory } from "../memory/memory.ts";
 import { withTurns } from "../memory/replay.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import { type AgentRun, gatewayOptions, modelOf, type PrepareDeps, resumableIn } from "./agent-run.ts";
+import { giveAttachments } from "./attachments.ts";
 import { awaitIsolation } from "./requirements.ts";
 import { openRunGateway } from "./run-gateway.ts";
 import type { RunWriter } from "./writer.ts";
@@ -85,7 +86,7 @@ async function startAgent(
   const { agent } = deps;
   const model = modelOf(deps);
   const keyName = agent.modelApi && MODEL_API_STYLES[agent.modelApi].keyName;
-  const { text, memory, signal } = options;
+  const { memory, signal } = options;
   if (keyName && !model) throw new AgentUnavailable(`The agent needs access to a model: set ${keyName}.`);
   const resumable = resumableIn(agent, sandbox, run);
   await agent.discardTranscripts(sandbox.hostPaths.state, run.conversationId, "unusable");
@@ -94,10 +95,12 @@ async function startAgent(
     readInstructions(sandbox.hostPaths.checkout),
     keyName && model && writer.recordSecretUse(keyName, new URL(model.upstream).host),
   ]);
+  const { text, images } = await giveAttachments(deps.orm, { run, sandbox, text: options.text, signal });
   const gateway = await openRunGateway(gatewayOptions(deps, run, writer, sandbox));
   try {
     const command = agent.command({
       prompt: text,
+      images,
       conversationId: run.conversationId,
       resume: resumed,
       instructions,

@@ -10,6 +10,7 @@ import { giveCommand, leftOutIn, packCommand } from "./git/packing.ts";
 import type { CheckoutRequest } from "./git/request.ts";
 import type { Machine } from "./machine.ts";
 import type { SandboxProcess } from "./process/sandbox-process.ts";
+import { FILES_FOLDER, putFiles } from "./put-files.ts";
 import type { Sandbox, SandboxKind } from "./sandbox.ts";
 
 /** For committing and packing the work of a run. */
@@ -39,6 +40,10 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
       start: (command, limitMs, gateway) => machine.launch(id, hostPaths, command, limitMs, gateway),
       attach: (record) => machine.attach(id, record),
       restoreState: (keeps, stored) => machine.restoreState(id, request.sessionId, keeps, stored),
+      async putFiles(files) {
+        await putFiles(machine, id, files);
+        return join(machine.insideOf(hostPaths).home, FILES_FOLDER);
+      },
       keepState: (keeps) => machine.keepState(id, request.sessionId, keeps),
       watchDisk: (onFull) => machine.disk.watch(space, onFull),
       intact: () => machine.disk.intact(space),

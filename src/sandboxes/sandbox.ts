@@ -8,6 +8,7 @@ import type { IsolationStatus } from "./isolation/status.ts";
 import type { Keeps, KeptState } from "./kept-state.ts";
 import type { SandboxProcess } from "./process/sandbox-process.ts";
 import type { PurgeOptions } from "./purge-data-dir.ts";
+import type { GivenFile } from "./put-files.ts";
 import type { StoredState } from "./restore-state.ts";
 
 /**
@@ -53,6 +54,12 @@ export interface Sandbox {
    * started. @throws StateDamaged; nothing of it is in the sandbox then.
    */
   restoreState(keeps: Keeps, stored?: StoredState): Promise<void>;
+  /**
+   * Puts files where the agent finds them, in a folder that git does not see, in place of those that were put there before.
+   * Call it while no program of the sandbox runs.
+   * @returns the folder, as the agent or its remote tools see it. @throws RepositoryError
+   */
+  putFiles(files: readonly GivenFile[], signal: AbortSignal): Promise<string>;
   /** Keeps these files of the state on this machine, up to its limit. Call it when all programs have ended. */
   keepState(keeps: Keeps): Promise<KeptState>;
   /** Calls `onFull` once, when the sandbox has used all the disk space that it may. `open` and `deliverWork` watch themselves. */

@@ -3,6 +3,7 @@ import { errorHandler } from "../api/error-reply.ts";
 import { requireKnownFields } from "../api/known-fields.ts";
 import { keepModelsPlain } from "../api/plain-models.ts";
 import { readJson, requestLimits } from "../api/request-body.ts";
+import { attachmentRoutes } from "../attachments/routes.ts";
 import { auditRoutes } from "../audit/routes.ts";
 import { createGuard, type RateLimits } from "../auth/guard.ts";
 import type { LocalIssuer } from "../auth/local-issuer.ts";
@@ -159,6 +160,7 @@ export function createApp(options: AppOptions) {
     .use(messageRoutes({ orm, guard }))
     .use(repositoryRoutes({ guard, repositories: options.repositories }))
     .use(reviewRoutes({ guard, reviews: options.reviews }))
+    .use(attachmentRoutes({ orm, guard }))
     .use(commentRoutes({ orm, config, guard, reviews: options.reviews }))
     .use(deadLetterRoutes({ orm, guard }))
     .use(auditRoutes({ orm, guard }))

@@ -1,15 +1,19 @@
 import { Elysia } from "elysia";
-import { promptText, requirePromptText } from "../agents/prompt-text.ts";
-import { createAtOnce } from "../api/idempotency-store.ts";
+import { createAtOnce, createOnce } from "../api/idempotency-store.ts";
 import { idempotencyHeaders, securedOperation, sharedModels, writeErrors } from "../api/schemas.ts";
+import { readPromptData, requirePromptData, type SubmittedPrompt } from "../attachments/read-prompt.ts";
 import { authorOf } from "../auth/claims.ts";
 import type { Guard } from "../auth/guard.ts";
 import type { Config } from "../config/config.ts";
 import type { Orm } from "../db/client.ts";
 import { AppError } from "../shared/errors.ts";
-import { createSession } from "./create-store.ts";
+import { type Created, createSession } from "./create-store.ts";
 import { sessionModels } from "./model.ts";
 import type { CheckRepoTarget } from "./repo-target.ts";
+
+/** Attachments are statements of their own beside the one that creates a session: together they are a transaction. */
+const createWith = ({ attachments }: SubmittedPrompt) =>
+  attachments.length > 0 ? createOnce<Created> : createAtOnce<Created>;
 
 /** Creation of sessions, with or without a first prompt. */
 export function sessionCreationRoutes(options: {
@@ -34,12 +38,12 @@ export function sessionCreationRoutes(options: {
       async ({ body, user, request, set }) => {
         const { repo, target_branch: targetBranch, parent = null, messages, priority = 0 } = body;
         check({ repo, targetBranch });
-        // Messages must not be lost: they are the first prompt.
-        const text = promptText(messages);
-        const prompt = text === "" ? undefined : { data: messages, text, priority };
         const { id: userId } = user;
+        // Messages must not be lost: they are the first prompt.
+        const submitted = await readPromptData(orm, messages, { userId, field: "messages" });
+        const prompt = submitted.text === "" ? undefined : { ...submitted, priority };
         const author = authorOf(user);
-        const { sessionId } = await createAtOnce(orm, { request, user, body, set }, (orm) =>
+        const { sessionId } = await createWith(submitted)(orm, { request, user, body, set }, (orm) =>
           createSession(orm, { userId, author, repo, targetBranch, parent, prompt, ...settings }),
         );
         return { success: true, message: "Session created", id: sessionId };
@@ -61,12 +65,15 @@ export function sessionCreationRoutes(options: {
       async ({ body, user, request, set }) => {
         const { repo, target_branch: targetBranch, messages, priority = 0 } = body;
         check({ repo, targetBranch });
-        const prompt = { data: messages, text: requirePromptText(messages, "messages"), priority };
-        const parent = body.parent_id ?? null;
         const { id: userId } = user;
+        const submitted = await requirePromptData(orm, messages, { userId, field: "messages" });
+        const prompt = { ...submitted, priority };
+        const parent = body.parent_id ?? null;
         const author = authorOf(user);
-        const { sessionId, promptId } = await createAtOnce(orm, { request, user, body, set }, (orm) =>
-          createSession(orm, { userId, author, repo, targetBranch, parent, prompt, ...settings }),
+        const { sessionId, promptId } = await createWith(submitted)(
+          orm,
+          { request, user, body, set },
+          (orm) => createSession(orm, { userId, author, repo, targetBranch, parent, prompt, ...settings }),
         );
         if (promptId === undefined) throw new AppError("internal", "no prompt was created");
         return { success: true, message: "Session created and prompt queued", sessionId, promptId };

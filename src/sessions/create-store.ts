@@ -1,4 +1,6 @@
 import { sql } from "drizzle-orm";
+import type { SubmittedPrompt } from "../attachments/read-prompt.ts";
+import { storeAttachments } from "../attachments/store.ts";
 import type { Author } from "../auth/claims.ts";
 import { type AuditEntry, auditInsert, auditRow } from "../db/audit-log.ts";
 import { builtOnce } from "../db/built-once.ts";
@@ -21,8 +23,10 @@ export interface NewSession {
   branchPrefix: string;
   /** Named in the commits that are made for the first prompt. */
   author?: Author | undefined;
-  /** The first prompt: as sent, its text, and its priority among the user's prompts. */
-  prompt?: { data: unknown; text: string; priority: number } | undefined;
+  /** The first prompt, and its priority among the user's prompts. With attachments: only in a transaction. */
+  prompt?:
+    | (Pick<SubmittedPrompt, "data" | "text"> & Partial<SubmittedPrompt> & { priority: number })
+    | undefined;
   /** Whether the title-generator is to write a better title. */
   wantsTitle: boolean;
   /** The user's quota of unfinished prompts. */
@@ -80,11 +84,13 @@ const creating = builtOnce((orm, shape) => {
   );
 });
 
+export interface Created {
+  sessionId: string;
+  promptId?: string;
+}
+
 /** Session, first prompt and outbox rows, all or nothing, also outside of a transaction. @throws AppError */
-export async function createSession(
-  orm: Queryable,
-  wanted: NewSession,
-): Promise<{ sessionId: string; promptId?: string }> {
+export async function createSession(orm: Queryable, wanted: NewSession): Promise<Created> {
   const { userId, repo, targetBranch, parent, author, prompt: first, branchPrefix } = wanted;
   if (parent !== null) await requireParent(orm, userId, parent);
   if (first) await requireQuota(orm, userId, wanted.maxUnfinished);
@@ -104,7 +110,7 @@ export async function createSession(
     await creating(orm, "bare").execute({ ...row, ...created });
     return { sessionId };
   }
-  await creating(orm, wanted.wantsTitle ? "titled" : "prompt").execute({
+  await creating(orm, wanted.wantsTitle && first.written !== false ? "titled" : "prompt").execute({
     ...row,
     ...created,
     ...auditValues("prompt", promptCreated({ id: promptId, sessionId, userId })),
@@ -112,5 +118,6 @@ export async function createSession(
     ...{ runId: Bun.randomUUIDv7(), run: { prompt_id: promptId } },
     ...{ titleId: Bun.randomUUIDv7(), titled: { session_id: sessionId } },
   });
+  await storeAttachments(orm, { userId, promptId, attachments: first.attachments ?? [] });
   return { sessionId, promptId };
 }

@@ -1,4 +1,5 @@
 import { and, eq, inArray, isNotNull, isNull, notInArray, sql } from "drizzle-orm";
+import { attachment } from "../db/attachment-tables.ts";
 import type { Orm } from "../db/client.ts";
 import { effect, pullRequest } from "../db/effect-tables.ts";
 import { agentMemory, sessionChunk, unpushedWork } from "../db/memory-tables.ts";
@@ -35,7 +36,7 @@ export async function purgeableSessions(orm: Orm, days: number): Promise<string[
 
 /**
  * Purges a batch of a purgeable session: its messages, its dead letters, what its agent remembers, its effects, its comments,
- * its prompts, and finally itself. Never by cascade: a session may have a hundred thousand messages.
+ * its prompts with what is attached to them, and finally itself. Never by cascade: a session may have a hundred thousand messages.
  * @returns rows removed; 0 when nothing is left that may be removed.
  */
 export async function purgeSession(orm: Orm, id: string, days: number): Promise<number> {
@@ -62,6 +63,9 @@ export async function purgeSession(orm: Orm, id: string, days: number): Promise<
   // Before the prompts, of which each would open its comments again.
   const comments = await deleteBatch(orm, comment, eq(comment.sessionId, id));
   if (comments > 0) return comments;
+  const attached = sql`${attachment.promptId} in (select p.id from prompt p where p.session_id = ${id}::uuid)`;
+  const attachments = await deleteBatch(orm, attachment, attached);
+  if (attachments > 0) return attachments;
   const finished = and(eq(prompt.sessionId, id), notInArray(prompt.status, ["Queued", "Running"]));
   const prompts = await deleteBatch(orm, prompt, finished ?? sql`false`);
   if (prompts > 0) return prompts;

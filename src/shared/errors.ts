@@ -44,6 +44,7 @@ export const ERROR_CODES = {
   dead_letter_not_found: "not_found",
   commit_not_found: "not_found",
   file_not_found: "not_found",
+  attachment_not_found: "not_found",
   provenance_not_found: "not_found",
   provenance_key_not_found: "not_found",
   comment_not_found: "not_found",
@@ -71,6 +72,7 @@ export const ERROR_CODES = {
   idempotency_key_reused: "conflict",
   precondition_failed: "precondition_failed",
   too_large: "too_large",
+  attachment_too_large: "too_large",
   unsupported_media_type: "unsupported_media_type",
   unsupported_content_encoding: "unsupported_media_type",
   invalid: "invalid",
@@ -79,6 +81,7 @@ export const ERROR_CODES = {
   invalid_repo: "invalid",
   invalid_branch: "invalid",
   prompt_empty: "invalid",
+  attachment_invalid: "invalid",
   rate_limited: "too_many_requests",
   prompt_quota_reached: "too_many_requests",
   stream_limit_reached: "too_many_requests",
@@ -124,6 +127,7 @@ const NOT_FOUND = {
   message: "message_not_found",
   "dead letter": "dead_letter_not_found",
   comment: "comment_not_found",
+  attachment: "attachment_not_found",
 } as const satisfies Record<string, ErrorCode>;
 
 /** What belongs to another user gets the same reply as what does not exist, so that ids reveal nothing. */

@@ -188,7 +188,12 @@ describeEachDatabase("bad requests", (database) => {
   test("chunked bodies are limited, too", async () => {
     const server = await listen({ app: makeApp({ database: database() }), host: "127.0.0.1", port: 0 });
     try {
-      for (const size of [1.5 * MIB, 4 * MIB]) {
+      // Prompts may have attachments.
+      for (const [path, size] of [
+        ["/messages", 1.5 * MIB],
+        ["/messages", 4 * MIB],
+        ["/sessions", 29.5 * MIB],
+      ] as const) {
         const body = new ReadableStream({
           async start(controller) {
             for (let sent = 0; sent < size; sent += 65_536)
@@ -196,7 +201,7 @@ describeEachDatabase("bad requests", (database) => {
             controller.close();
           },
         });
-        const { status, text } = await ask({ name: "", body, expected: [413, ""] }, fetch, server.url);
+        const { status, text } = await ask({ name: "", path, body, expected: [413, ""] }, fetch, server.url);
         expect([size, status, JSON.parse(text).code]).toEqual([size, 413, "too_large"]);
       }
     } finally {

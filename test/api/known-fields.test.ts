@@ -5,6 +5,7 @@ import { errorHandler } from "../../src/api/error-reply.ts";
 import { requireKnownFields } from "../../src/api/known-fields.ts";
 import { readJson } from "../../src/api/request-body.ts";
 import { AnyJson, nullable } from "../../src/api/schemas.ts";
+import { attachment } from "../../src/db/attachment-tables.ts";
 import { comment } from "../../src/db/review-tables.ts";
 import { auditPending } from "../../src/db/safety-tables.ts";
 import { outbox } from "../../src/db/service-tables.ts";
@@ -40,12 +41,18 @@ describeEachDatabase("what an operation does not know", (database) => {
     });
     const about = { sessionId, path: "a.ts", commit: COMMIT, side: "new", text: "Why?", code: "" } as const;
     const [commentId, sentId] = [Bun.randomUUIDv7(), Bun.randomUUIDv7()];
+    const attachmentId = Bun.randomUUIDv7();
+    await orm.insert(attachment).values({
+      ...{ id: attachmentId, promptId, position: 0, kind: "file", name: "a.txt", mediaType: "text/plain" },
+      ...{ bytes: new Uint8Array(1), sha256: "" },
+    });
     await orm.insert(comment).values([commentId, sentId].map((id) => ({ id, ...about })));
     const ids: Record<string, string> = {
       sessions: sessionId,
       comments: commentId,
       sent: sentId,
       prompts: promptId,
+      attachments: attachmentId,
       messages: messageId,
       "dead-letter-queue": letterId,
     };

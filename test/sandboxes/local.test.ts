@@ -1,5 +1,5 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { chmod, readdir } from "node:fs/promises";
+import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RepositoryError } from "../../src/sandboxes/sandbox.ts";
@@ -8,6 +8,8 @@ import { describeSandboxes } from "./describe-sandboxes.ts";
 import { LIMIT_MS, linesOf } from "./fixture.ts";
 
 setDefaultTimeout(TEST_TIMEOUT_MS);
+
+const never = new AbortController().signal;
 
 await describeSandboxes((setup) => {
   test("reports whether it isolates", () => {
@@ -52,6 +54,34 @@ await describeSandboxes((setup) => {
       "memory",
     );
     expect((await fixture.run(second, "env")).out).not.toContain("BUN_");
+  });
+
+  test("files are put into a folder of their own, whatever a program has made of it before", async () => {
+    const { fixture, repo } = setup();
+    const sandbox = await fixture.open(fixture.request(repo.path));
+    const outside = await mkdtemp(join(tmpdir(), "pb-outside-"));
+    try {
+      await writeFile(join(outside, "a.txt"), "not yours");
+      const put = () => sandbox.putFiles([{ name: "a.txt", bytes: Buffer.from("given") }], never);
+      const folder = await put();
+      const script = `cat "${folder}/a.txt" && echo mine >> "${folder}/a.txt" && echo written`;
+      expect((await fixture.run(sandbox, script)).out).toBe("givenwritten");
+      for (const hostile of [
+        `rm -r "$HOME/attachments" && ln -s "${outside}" "$HOME/attachments"`,
+        `rm "$HOME/attachments/a.txt" && ln -s "${outside}/a.txt" "$HOME/attachments/a.txt"`,
+        `rm -r "$HOME/attachments" && echo a file > "$HOME/attachments"`,
+        `rm -r "$HOME/attachments" && mkdir -p "$HOME/attachments/a.txt/b" && chmod 500 "$HOME/attachments/a.txt"`,
+      ]) {
+        expect((await fixture.run(sandbox, `${hostile} && echo done`)).out).toBe("done");
+        expect(await put()).toBe(folder);
+        expect((await fixture.run(sandbox, `cat "${folder}/a.txt"`)).out).toBe("given");
+      }
+      expect(await readFile(join(outside, "a.txt"), "utf8")).toBe("not yours");
+      expect((await stat(outside)).uid).toBe(process.getuid?.() ?? 0);
+      expect(await readdir(outside)).toEqual(["a.txt"]);
+    } finally {
+      await rm(outside, { recursive: true });
+    }
   });
 
   test("release is idempotent, removes read-only folders, and leaves other machines' sandboxes alone; sweep keeps held ones", async () => {

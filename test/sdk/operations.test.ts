@@ -46,6 +46,7 @@ const METHODS: Record<string, (pb: Client) => PromiseLike<unknown>> = {
   handlers_prompts_update: (pb) => pb.prompts.update(ID, { data: "Fix it" }),
   handlers_prompts_delete: (pb) => pb.prompts.delete(ID),
   handlers_prompts_retry: (pb) => pb.prompts.retry(ID),
+  handlers_attachments_read: (pb) => pb.prompts.readAttachment(ID),
   handlers_messages_create: (pb) => pb.messages.create({ prompt_id: ID, data: { type: "user" } }),
   handlers_messages_list: (pb) => pb.messages.list(ID),
   handlers_messages_read: (pb) => pb.messages.retrieve(ID),

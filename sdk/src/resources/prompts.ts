@@ -58,4 +58,13 @@ export class Prompts extends Resource {
     const path = { id: checkId(id) };
     return this.request(options, (init) => this.api.handlersPromptsDelete({ path, ...init }));
   }
+
+  /** The bytes of an attachment, whose id is in `source` of the prompt's `data`. */
+  readAttachment(id: string, options?: RequestOptions): APIPromise<Blob> {
+    return this.request(
+      options,
+      (init) => this.api.handlersAttachmentsRead({ path: { id: checkId(id) }, parseAs: "blob", ...init }),
+      (data) => data as Blob,
+    );
+  }
 }

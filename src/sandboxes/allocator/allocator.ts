@@ -10,7 +10,7 @@ import type { Sandbox, SandboxKind, SandboxProvider } from "../sandbox.ts";
 import { type Borrowed, createAllocatorClient } from "./allocator-client.ts";
 import { openBorrowNotes } from "./borrow-notes.ts";
 import { mcpServers } from "./mcp-servers.ts";
-import { checkOutRemotely, packRemotely, workFolder } from "./remote-checkout.ts";
+import { checkOutRemotely, packRemotely, putFilesRemotely, workFolder } from "./remote-checkout.ts";
 import { createRemoteSandbox } from "./remote-sandbox.ts";
 
 const CLEAN_UP_TIMEOUT_MS = 10_000;
@@ -62,6 +62,7 @@ export function allocatorSandboxes(options: {
       start: (command, limitMs, gateway) => machine.launch(id, hostPaths, command, limitMs, gateway),
       attach: (record) => machine.attach(id, record),
       restoreState: (keeps, stored) => machine.restoreState(id, request.sessionId, keeps, stored),
+      putFiles: (files, signal) => putFilesRemotely(remoteOf(borrowed, signal), { id, machine, files }),
       keepState: (keeps) => machine.keepState(id, request.sessionId, keeps),
       watchDisk: (onFull) => machine.disk.watch(machine.spaceOf(id, request.sessionId), onFull),
       // The work is on another machine.

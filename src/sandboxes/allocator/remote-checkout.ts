@@ -1,10 +1,11 @@
-import { rm } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PACKING_SCRIPT } from "../git/packing.ts";
 import type { CheckoutRequest } from "../git/request.ts";
 import type { Machine } from "../machine.ts";
+import { FILES_FOLDER, type GivenFile } from "../put-files.ts";
 import type { RemoteSandbox } from "./remote-sandbox.ts";
-import { CHECK_OUT, PACK } from "./remote-scripts.ts";
+import { CHECK_OUT, MOVE_FILES, PACK } from "./remote-scripts.ts";
 
 /** Our folder in a borrowed sandbox: scripts, their input, and the checkout. */
 export const workFolder = (id: string) => `/tmp/prompt-backend-${id}`;
@@ -41,6 +42,29 @@ export async function checkOutRemotely(
   for (const [name, text] of Object.entries(files)) await remote.write(`${folder}/${name}`, text);
   await remote.run(`${folder}/checkout.sh`, folder);
   return { start, notices };
+}
+
+/**
+ * Puts files into a folder beside the checkout of a borrowed sandbox.
+ * @returns the folder there. @throws RepositoryError
+ */
+export async function putFilesRemotely(
+  remote: RemoteSandbox,
+  { id, machine, files }: { id: string; machine: Machine; files: readonly GivenFile[] },
+): Promise<string> {
+  const folder = join(workFolder(id), FILES_FOLDER);
+  // Names of files are data of users, and never become a part of a command: each is written under a number first.
+  await remote.write(`${workFolder(id)}/files.sh`, MOVE_FILES);
+  const names = files.map(({ name }) => name);
+  await remote.write(`${workFolder(id)}/file-names`, names.map((name) => `${name}\n`).join(""));
+  const local = join(machine.folderOf(id), "given-file");
+  for (const [n, { bytes }] of files.entries()) {
+    await writeFile(local, bytes, { mode: 0o600 });
+    await remote.upload(local, `${workFolder(id)}/file-${n + 1}`);
+  }
+  await rm(local, { force: true });
+  await remote.run(`${workFolder(id)}/files.sh`, workFolder(id));
+  return folder;
 }
 
 /**

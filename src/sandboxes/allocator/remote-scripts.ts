@@ -36,3 +36,14 @@ here=$PWD
 cd checkout
 sh "$here/packing.sh" "$(cat "$here/start")" "$(cat "$here/branch")" < "$here/message" > "$here/out.bundle"
 `;
+
+/** Gives the files `file-1`, `file-2`, … the names that are in the lines of `file-names`, in a new folder. */
+export const MOVE_FILES = `set -e
+rm -rf attachments
+mkdir attachments
+n=0
+while IFS= read -r name; do
+  n=$((n + 1))
+  mv "file-$n" "attachments/$name"
+done < file-names
+`;

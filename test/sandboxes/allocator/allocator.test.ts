@@ -63,6 +63,22 @@ describe("borrowed sandboxes", () => {
     expect(allocator.seen.returns).toBe(1);
   });
 
+  test("files that are put there are beside the checkout, under their names, in place of earlier ones", async () => {
+    const { sandbox } = await open("prompt/files");
+    const large = Buffer.alloc(5 * 1024 * 1024, 7);
+    const put = (...files: { name: string; bytes: Uint8Array }[]) => sandbox.putFiles(files, never);
+    await put({ name: "earlier", bytes: Buffer.from("x") });
+    const name = " it's $(x) \\ `odd`.csv ";
+    const folder = await put({ name, bytes: Buffer.from("a,b") }, { name: "-large", bytes: large });
+    expect((await readdir(folder)).toSorted()).toEqual([name, "-large"].toSorted());
+    expect(await readFile(join(folder, name), "utf8")).toBe("a,b");
+    expect((await readFile(join(folder, "-large"))).equals(large)).toBe(true);
+    const { checkout } = sandbox.remote ?? { checkout: "" };
+    expect(join(folder, "..")).toBe(join(checkout, ".."));
+    expect(await Bun.$`git -C ${checkout} status --short`.text()).toBe("");
+    await fixture.provider.release(sandbox.config);
+  });
+
   test("files of Git LFS are pointers there, and the user is told", async () => {
     const files = { ".gitattributes": "*.bin filter=lfs\n", "a.bin": pointerTo("a\n") };
     const withLfs = await makeRepository({ files });

@@ -1,0 +1,44 @@
+/** The smallest beginnings of pictures of a size, as far as their kind and size are read. */
+export const png = (width = 2, height = 3) => {
+  const bytes = Buffer.alloc(33);
+  bytes.write("\x89PNG\r\n\x1a\n", 0, "latin1");
+  bytes.writeUInt32BE(13, 8);
+  bytes.write("IHDR", 12, "latin1");
+  bytes.writeUInt32BE(width, 16);
+  bytes.writeUInt32BE(height, 20);
+  return bytes;
+};
+export const gif = (width = 2, height = 3) => {
+  const bytes = Buffer.from("GIF89a\0\0\0\0\0\0\0", "latin1");
+  bytes.writeUInt16LE(width, 6);
+  bytes.writeUInt16LE(height, 8);
+  return bytes;
+};
+/** With a segment, filling, and tables before its frame. */
+export const jpeg = (width = 2, height = 3) => {
+  const frame = Buffer.from("ffc20011080000000003011100021101031101", "hex");
+  frame.writeUInt16BE(height, 5);
+  frame.writeUInt16BE(width, 7);
+  return Buffer.concat([Buffer.from("ffd8ffe000044a46ffffffc40003ff", "hex"), frame]);
+};
+const riff = (chunk: string, data: Buffer) => {
+  const head = Buffer.from(`RIFF\0\0\0\0WEBP${chunk}\0\0\0\0`, "latin1");
+  return Buffer.concat([head, data]);
+};
+export const webp = (width = 2, height = 3) => {
+  const data = Buffer.from("0000009d012a00000000", "hex");
+  data.writeUInt16LE(width, 6);
+  data.writeUInt16LE(height, 8);
+  return riff("VP8 ", data);
+};
+export const webpLossless = (width = 2, height = 3) => {
+  const data = Buffer.from("2f00000000", "hex");
+  data.writeUInt32LE((width - 1) | ((height - 1) << 14), 1);
+  return riff("VP8L", data);
+};
+export const webpExtended = (width = 2, height = 3) => {
+  const data = Buffer.alloc(10);
+  data.writeUIntLE(width - 1, 4, 3);
+  data.writeUIntLE(height - 1, 7, 3);
+  return riff("VP8X", data);
+};
