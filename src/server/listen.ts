@@ -1,6 +1,6 @@
 import type { Server } from "bun";
 import { errorReply } from "../api/error-reply.ts";
-import { MAX_BODY_BYTES, MAX_PROMPT_BODY_BYTES } from "../api/request-body.ts";
+import { MAX_PROMPT_BODY_BYTES } from "../api/request-body.ts";
 import { messageOf, OperatorError } from "../shared/errors.ts";
 import { completeUrl } from "../shared/request-url.ts";
 import { withTimeout } from "../shared/time.ts";
@@ -34,7 +34,7 @@ export async function listen(options: {
       idleTimeout: idleTimeoutS,
       // Our own limit comes first, because Bun's refusal has no body and no CORS headers. This one bounds how much of a
       // body may be buffered before a route reads it.
-      maxRequestBodySize: MAX_PROMPT_BODY_BYTES + MAX_BODY_BYTES,
+      maxRequestBodySize: 2 * MAX_PROMPT_BODY_BYTES,
       // With Bun's default, a second process could share the port unnoticed.
       reusePort: false,
       development: false,

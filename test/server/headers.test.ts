@@ -119,21 +119,28 @@ describe("on loopback", () => {
   });
 });
 
-test("a body far above the limit is refused with CORS headers before all of it was sent", async () => {
-  const app = makeApp({ env: { CORS_ORIGINS: UI } });
-  const server = await listen({ app, host: "127.0.0.1", port: 0 });
-  try {
-    const reply = await fetch(`${server.url}/sessions`, {
-      method: "POST",
-      headers: { ...json, origin: UI, authorization: "Bearer good" },
-      body: "x".repeat(5_000_000),
-    });
-    expect([reply.status, reply.headers.get("access-control-allow-origin"), await reply.json()]).toEqual([
-      413,
-      UI,
-      expect.objectContaining({ code: "too_large" }),
-    ]);
-  } finally {
-    await server.stop();
-  }
-});
+// A prompt may have attachments.
+test.each([
+  ["/sessions", 45_000_000],
+  ["/messages", 5_000_000],
+])(
+  "a body for %s far above the limit is refused with CORS headers before all of it was sent",
+  async (path, size) => {
+    const app = makeApp({ env: { CORS_ORIGINS: UI } });
+    const server = await listen({ app, host: "127.0.0.1", port: 0 });
+    try {
+      const reply = await fetch(`${server.url}${path}`, {
+        method: "POST",
+        headers: { ...json, origin: UI, authorization: "Bearer good" },
+        body: "x".repeat(size),
+      });
+      expect([reply.status, reply.headers.get("access-control-allow-origin"), await reply.json()]).toEqual([
+        413,
+        UI,
+        expect.objectContaining({ code: "too_large" }),
+      ]);
+    } finally {
+      await server.stop();
+    }
+  },
+);
