@@ -1,7 +1,10 @@
+import type { RunMode } from "../db/columns.ts";
+
 /**
  * The agent seam: what the runner needs to know about a coding agent. An agent is a program that runs in a sandbox,
  * reads the prompt from stdin, and prints lines. Nothing here starts a process.
  */
+/** Those that AGENT may name. */
 export const AGENT_NAMES = ["claude", "command", "demo"] as const;
 export type AgentName = (typeof AGENT_NAMES)[number];
 
@@ -20,6 +23,12 @@ export interface AgentRequest {
   remote?: RemoteWorkplace | undefined;
   /** This run's access to the model; undefined if the agent needs none. */
   model?: { baseUrl: string; token: string } | undefined;
+  /** The model that was chosen; default: the agent's own. */
+  modelName?: string | undefined;
+  /** Default: auto. */
+  mode?: RunMode | undefined;
+  /** How many turns it may take; default: any number. */
+  maxTurns?: number | undefined;
 }
 
 /** A checkout that is not on this machine: it can be reached only through tools of the Model Context Protocol. */
@@ -117,9 +126,11 @@ export interface AgentReader {
 }
 
 export interface Agent {
-  readonly name: AgentName;
+  readonly name: string;
   /** Whether it is part of this program, and so needs no isolation. */
   readonly builtIn: boolean;
+  /** The modes that it has. */
+  readonly modes: readonly RunMode[];
   /** Whether it needs the model proxy (see model-proxy.ts). */
   readonly needsModel: boolean;
   /**

@@ -15,7 +15,7 @@ export interface ChosenAgent {
   whyDemo: string | null;
 }
 
-type AgentConfig = Pick<
+export type AgentConfig = Pick<
   Config,
   "agent" | "agentCommand" | "anthropicApiKey" | "claudePath" | "claudeModel" | "path"
 >;

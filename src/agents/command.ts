@@ -22,7 +22,7 @@ const LINE_LIMIT = 64 * 1024;
  * stream-json. Files in AGENT_STATE_DIR (up to 64 MiB) are kept between the prompts of a session, which share one
  * AGENT_CONVERSATION_ID. In a borrowed sandbox the program reaches the checkout, AGENT_REMOTE_CHECKOUT, through the MCP
  * servers of the file AGENT_MCP_CONFIG. If the service has a key, the program reaches the model at ANTHROPIC_BASE_URL with
- * a token of its run.
+ * a token of its run. AGENT_MODEL and AGENT_MAX_TURNS are what its user has chosen, if anything.
  * @param options.argv program and arguments.
  * @param options.program called for each run. @param options.missing the sentence for the user if there is no program.
  * @param options.needsModel whether to give it access to the model.
@@ -37,12 +37,13 @@ export function createCommandAgent(options: {
   return {
     name: "command",
     builtIn: false,
+    modes: ["auto"],
     needsModel: options.needsModel,
     replays: false,
     keeps: () => true,
     hasTranscript: async () => false,
     discardTranscripts: async () => undefined,
-    command({ prompt, conversationId, paths, model, remote }) {
+    command({ prompt, conversationId, paths, model, remote, modelName, maxTurns }) {
       const program = options.program();
       if (!program) throw new AgentUnavailable(options.missing);
       return {
@@ -50,6 +51,8 @@ export function createCommandAgent(options: {
         env: {
           AGENT_CONVERSATION_ID: conversationId,
           AGENT_STATE_DIR: paths.state,
+          ...(modelName && { AGENT_MODEL: modelName }),
+          ...(maxTurns && { AGENT_MAX_TURNS: String(maxTurns) }),
           ...(remote && { AGENT_MCP_CONFIG: remote.mcpConfig, AGENT_REMOTE_CHECKOUT: remote.checkout }),
           ...(model && { ANTHROPIC_BASE_URL: model.baseUrl, ANTHROPIC_API_KEY: model.token }),
         },

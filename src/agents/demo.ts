@@ -7,6 +7,7 @@ export function createDemoAgent(): Agent {
   return {
     name: "demo",
     builtIn: true,
+    modes: ["auto"],
     needsModel: false,
     replays: false,
     keeps: () => false,

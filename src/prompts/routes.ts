@@ -20,6 +20,7 @@ import { authorOf } from "../auth/claims.ts";
 import type { Guard } from "../auth/guard.ts";
 import type { Config } from "../config/config.ts";
 import type { Orm } from "../db/client.ts";
+import { askedChoice } from "../fleet/choice.ts";
 import { deletePrompt, updatePrompt } from "./change-store.ts";
 import { addPrompt } from "./create-store.ts";
 import { promptModels } from "./model.ts";
@@ -47,7 +48,16 @@ export function promptRoutes(options: {
         const { id: userId } = user;
         const author = authorOf(user);
         const { id } = await createOnce(orm, { request, user, body, set }, (tx) =>
-          addPrompt(tx, { userId, author, sessionId, data, text, priority, maxUnfinished }),
+          addPrompt(tx, {
+            userId,
+            author,
+            sessionId,
+            data,
+            text,
+            priority,
+            asked: askedChoice(body),
+            maxUnfinished,
+          }),
         );
         return { success: true, message: "Prompt queued", id };
       },

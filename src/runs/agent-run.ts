@@ -14,6 +14,7 @@ import type { RunWriter } from "./writer.ts";
 export interface PrepareDeps {
   orm: Orm;
   sandboxes: SandboxProvider;
+  /** Works on this prompt. */
   agent: Agent;
   memory: MemoryKeeper;
   /** Undefined: there is no key, and agents that need a model cannot run. */

@@ -6,6 +6,7 @@ import type { Queryable } from "../db/client.ts";
 import { insertTogether } from "../db/insert-together.ts";
 import type { Turn } from "../db/json-columns.ts";
 import { session } from "../db/tables.ts";
+import { type AskedChoice, resolveChoice } from "../fleet/choice.ts";
 import { userTurn } from "../lifecycle/queue-prompt.ts";
 import { authorColumns, promptCreated, promptInsert, requireQuota } from "../prompts/create-store.ts";
 import { QUEUES } from "../queue/names.ts";
@@ -21,6 +22,8 @@ export interface NewSession {
   branchPrefix: string;
   /** Named in the commits that are made for the first prompt. */
   author?: Author | undefined;
+  /** For its prompts; checked. */
+  asked?: AskedChoice;
   /** The first prompt: as sent, its text, and its priority among the user's prompts. */
   prompt?: { data: unknown; text: string; priority: number } | undefined;
   /** Whether the title-generator is to write a better title. */
@@ -55,6 +58,7 @@ const creating = builtOnce((orm, shape) => {
     title: given("title"),
     branch: given("branch"),
     messages: given("messages"),
+    choice: given("choice"),
     promptSeq: shape === "bare" ? 0 : 1,
   });
   if (shape === "bare")
@@ -62,6 +66,7 @@ const creating = builtOnce((orm, shape) => {
   const prompt = {
     ...{ id: given("promptId"), sessionId: given("sessionId"), userId: given("userId"), seq: 1 },
     ...{ data: given("data"), priority: given("priority") },
+    ...{ agent: given("agent"), model: given("model"), mode: given("mode"), maxTurns: given("maxTurns") },
     ...{ authorName: given("authorName"), authorEmail: given("authorEmail") },
   };
   const run = { id: given("runId"), key: given("promptId"), payload: given("run") };
@@ -88,12 +93,13 @@ export async function createSession(
   const { userId, repo, targetBranch, parent, author, prompt: first, branchPrefix } = wanted;
   if (parent !== null) await requireParent(orm, userId, parent);
   if (first) await requireQuota(orm, userId, wanted.maxUnfinished);
+  const { columns, choice = null } = await resolveChoice(orm, wanted.asked ?? {});
   const sessionId = Bun.randomUUIDv7();
   const promptId = Bun.randomUUIDv7();
   const title = titleOf(first?.text ?? "");
   const branch = branchOf(title, branchPrefix);
   const messages: Turn[] = first ? [userTurn(first.text, promptId)] : [];
-  const row = { sessionId, userId, repo, targetBranch, parent, title, branch, messages };
+  const row = { sessionId, userId, repo, targetBranch, parent, title, branch, messages, choice };
   const created = auditValues("session", {
     actor: userId,
     action: "session.create",
@@ -108,7 +114,7 @@ export async function createSession(
     ...row,
     ...created,
     ...auditValues("prompt", promptCreated({ id: promptId, sessionId, userId })),
-    ...{ promptId, data: first.data, priority: first.priority, ...authorColumns(author) },
+    ...{ promptId, data: first.data, priority: first.priority, ...columns, ...authorColumns(author) },
     ...{ runId: Bun.randomUUIDv7(), run: { prompt_id: promptId } },
     ...{ titleId: Bun.randomUUIDv7(), titled: { session_id: sessionId } },
   });

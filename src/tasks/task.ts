@@ -1,4 +1,4 @@
-import type { Agent } from "../agents/agent.ts";
+import type { AgentCatalog } from "../agents/catalog.ts";
 import type { Config } from "../config/config.ts";
 import type { Database } from "../db/client.ts";
 import type { Forges } from "../forges/open-forges.ts";
@@ -18,8 +18,8 @@ export interface TaskContext {
   queue: QueueBackend;
   sandboxes: SandboxProvider;
   forges: Forges;
-  agent: Agent;
-  /** Undefined if there is no key, or the agent needs none. */
+  agents: AgentCatalog;
+  /** Undefined if there is no key. */
   model: ModelSource | undefined;
   /** Of this program. */
   version: string;
