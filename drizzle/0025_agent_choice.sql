@@ -3,6 +3,7 @@ CREATE TABLE "worker_agent" (
 	"agent" text NOT NULL,
 	"host" text NOT NULL,
 	"report" jsonb NOT NULL,
+	"available_at" timestamp (3) with time zone,
 	"reported_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
 	CONSTRAINT "worker_agent_process_agent_pk" PRIMARY KEY("process","agent")
 );

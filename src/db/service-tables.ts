@@ -71,6 +71,8 @@ export const workerAgent = pgTable(
     agent: text("agent").notNull(),
     host: text("host").notNull(),
     report: jsonb("report").$type<AgentReport>().notNull(),
+    /** When it was reported as available last. Null: never. */
+    availableAt: at("available_at"),
     reportedAt: at("reported_at").notNull().defaultNow(),
   },
   (t) => [primaryKey({ columns: [t.process, t.agent] }), index("worker_agent_name").on(t.agent)],

@@ -30,13 +30,20 @@ export async function writeAgentReports(
     reports,
   }: { process: string; host: string; reports: Readonly<Record<string, AgentReport>> },
 ): Promise<void> {
-  const rows = Object.entries(reports).map(([agent, report]) => ({ process, agent, host, report }));
+  const rows = Object.entries(reports).map(([agent, report]) => ({
+    ...{ process, agent, host, report },
+    availableAt: report.available ? sql`now()` : null,
+  }));
   await orm
     .insert(workerAgent)
     .values(rows)
     .onConflictDoUpdate({
       target: [workerAgent.process, workerAgent.agent],
-      set: { report: sql`excluded.report`, reportedAt: sql`now()` },
+      set: {
+        report: sql`excluded.report`,
+        availableAt: sql`coalesce(excluded.available_at, ${workerAgent.availableAt})`,
+        reportedAt: sql`now()`,
+      },
     });
 }
 
@@ -53,12 +60,16 @@ export interface ReportedAgent {
   report: AgentReport;
   /** Whether the worker is alive. */
   live: boolean;
+  /** Whether it could run the agent within the last day. */
+  had: boolean;
 }
 
 /** What all workers of the last day say, the newest last. */
 export const readAgentReports = (orm: Pick<Orm, "execute">): Promise<ReportedAgent[]> =>
   rowsOf<ReportedAgent>(
     orm as Orm,
-    sql`select w.agent, w.report, ${isAlive} as live from worker_agent w
+    sql`select w.agent, w.report, ${isAlive} as live,
+        coalesce(w.available_at > now() - make_interval(secs => ${REMEMBERED_S}), false) as had
+      from worker_agent w
       where w.reported_at > now() - make_interval(secs => ${REMEMBERED_S}) order by w.reported_at, w.process`,
   );

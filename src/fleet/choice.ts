@@ -63,10 +63,12 @@ export async function resolveChoice(
       columns: { agent: before.usualAgent, model, mode, maxTurns },
       choice: same && kept.mode === mode ? undefined : { agent, model, mode },
     };
-  const fleet = fleetOf(await readAgentReports(orm));
+  const rows = await readAgentReports(orm);
+  const fleet = fleetOf(rows);
   // A model and a mode are an agent's: the default is one from here on.
   agent ??= before.usualAgent ?? fleet.find((one) => one.default)?.name ?? null;
-  if (agent !== null) check(fleet, { agent, model, mode });
+  const had = rows.some((one) => one.agent === agent && one.had);
+  if (agent !== null) check(fleet, { agent, model, mode, had });
   const choice = { agent, model, mode };
   const isAsBefore = kept.agent === agent && kept.model === model && kept.mode === mode;
   return { columns: { ...choice, maxTurns }, choice: isAsBefore ? undefined : choice };
@@ -74,17 +76,17 @@ export async function resolveChoice(
 
 function check(
   fleet: readonly FleetAgent[],
-  wanted: { agent: string; model: string | null; mode: RunMode },
+  wanted: { agent: string; model: string | null; mode: RunMode; had: boolean },
 ): void {
-  const { agent, model, mode } = wanted;
+  const { agent, model, mode, had } = wanted;
   const found = fleet.find(({ name }) => name === agent);
-  if (!found) {
+  if (!found || !(found.available || had)) {
     const available = fleet.filter((one) => one.available).map(({ name }) => name);
     const others =
       available.length > 0 ? `Available: ${available.join(", ")}.` : "No agent is available now.";
     throw new AppError(
       "agent_unavailable",
-      `agent: no worker has had the agent ${agent} within the last day. ${others}`,
+      `agent: no worker has had the agent ${agent} within the last day.${found?.reason ? ` ${found.reason}` : ""} ${others}`,
     );
   }
   if (model !== null && found.models.length > 0 && !found.models.includes(model))

@@ -121,7 +121,14 @@ describeEachDatabase("agents that prompts name", (database) => {
     ])
       expect(await refused(more)).toMatchObject({ status: 422 });
     expect(await database().orm.$count(session)).toBe(0);
+    // Somebody would have it, and never had.
+    await begin("B", { demo: {}, gemini: { available: false, reason: "Install gemini." } });
+    expect(await refused({ agent: "gemini" })).toMatchObject({
+      ...{ status: 409, message: expect.stringContaining("Install gemini.") },
+    });
     // Nobody has it now, but somebody had.
+    await begin("A", { demo: {}, codex: { models: ["a", "b"], available: false, reason: "Install codex." } });
+    expect((await start({ agent: "codex", model: "b" })).status).toBe(200);
     await end("A");
     expect((await start({ agent: "codex", model: "b" })).status).toBe(200);
     await database().orm.update(workerAgent).set({ reportedAt: sql`now() - interval '25 hours'` });
