@@ -2,6 +2,7 @@ import type { Core } from "./core.js";
 import { unreadableReply } from "./errors.js";
 import { createClient } from "./generated/client/index.js";
 import { PromptBackendApi } from "./generated/sdk.gen.js";
+import { Agents } from "./resources/agents.js";
 import { Audit } from "./resources/audit.js";
 import { Auth } from "./resources/auth.js";
 import { Comments } from "./resources/comments.js";
@@ -54,6 +55,7 @@ export class PromptBackend {
   readonly deadLetters: DeadLetters;
   readonly audit: Audit;
   readonly system: System;
+  readonly agents: Agents;
   readonly repositories: Repositories;
   readonly auth: Auth;
   readonly me: Me;
@@ -73,6 +75,7 @@ export class PromptBackend {
     this.deadLetters = new DeadLetters(core);
     this.audit = new Audit(core);
     this.system = new System(core);
+    this.agents = new Agents(core);
     this.repositories = new Repositories(core);
     this.auth = new Auth(core);
     this.me = new Me(core);

@@ -1,9 +1,10 @@
-import type { ModelApi } from "./model-apis.ts";
+import type { ModelApi, RunMode } from "../db/columns.ts";
 
 /**
  * The agent seam: what the runner needs to know about a coding agent. An agent is a program that runs in a sandbox,
  * reads the prompt from stdin, and prints lines. Nothing here starts a process.
  */
+/** Those that AGENT may name. */
 export const AGENT_NAMES = ["claude", "command", "demo"] as const;
 export type AgentName = (typeof AGENT_NAMES)[number];
 
@@ -24,6 +25,12 @@ export interface AgentRequest {
   remote?: RemoteWorkplace | undefined;
   /** This run's access to the model, by `Agent.modelApi`; undefined if the agent needs none. */
   model?: { baseUrl: string; token: string } | undefined;
+  /** The model that was chosen; default: the agent's own. */
+  modelName?: string | undefined;
+  /** Default: auto. */
+  mode?: RunMode | undefined;
+  /** How many turns it may take; default: any number. */
+  maxTurns?: number | undefined;
 }
 
 export interface AgentImage {
@@ -128,11 +135,13 @@ export interface AgentReader {
 }
 
 export interface Agent {
-  readonly name: AgentName;
+  readonly name: string;
   /** Whether it is part of this program, and so needs no isolation. */
   readonly builtIn: boolean;
   /** The API of the model that it needs, by a proxy (see model-proxy.ts); undefined: none. */
   readonly modelApi: ModelApi | undefined;
+  /** The modes that it has. */
+  readonly modes: readonly RunMode[];
   /**
    * Whether what was said before may come with its prompt, if its memory is lost. Otherwise it gets exactly the prompt, and
    * remembers what is in its files.

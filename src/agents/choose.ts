@@ -1,10 +1,10 @@
 import type { Config } from "../config/config.ts";
+import type { ModelApi } from "../db/columns.ts";
 import type { Agent } from "./agent.ts";
 import { createClaudeAgent } from "./claude.ts";
 import { createCommandAgent } from "./command.ts";
 import { createDemoAgent } from "./demo.ts";
 import { findProgram } from "./find-program.ts";
-import type { ModelApi } from "./model-apis.ts";
 
 export interface ChosenAgent {
   agent: Agent;
@@ -16,7 +16,7 @@ export interface ChosenAgent {
   whyDemo: string | null;
 }
 
-type AgentConfig = Pick<
+export type AgentConfig = Pick<
   Config,
   | "agent"
   | "agentCommand"

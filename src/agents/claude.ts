@@ -36,14 +36,16 @@ export function createClaudeAgent(options: {
     name: "claude",
     builtIn: false,
     modelApi: "anthropic",
+    modes: ["auto"],
     replays: true,
     keeps: isTranscript,
     hasTranscript,
     discardTranscripts,
-    command({ prompt, conversationId, resume, instructions, paths, model, remote }) {
+    command({ prompt, conversationId, resume, instructions, paths, model, remote, ...chosen }) {
       const program = options.program();
       if (!program) throw new AgentUnavailable(options.missing);
       if (!model) throw new AgentUnavailable("Claude Code needs access to a model: set ANTHROPIC_API_KEY.");
+      const modelName = chosen.modelName ?? options.model;
       const appended = [remote && remoteNote(remote), instructions && cutInstructions(instructions)]
         .filter(Boolean)
         .join("\n\n")
@@ -62,7 +64,8 @@ export function createClaudeAgent(options: {
           ...(remote ? ["--mcp-config", remote.mcpConfig, "--tools", ""] : []),
           // A recorded system prompt would name the folder of an earlier sandbox and contain outdated instructions.
           ...["--system-prompt-snapshot", "off"],
-          ...(options.model ? ["--model", options.model] : []),
+          ...(modelName ? ["--model", modelName] : []),
+          ...(chosen.maxTurns ? ["--max-turns", String(chosen.maxTurns)] : []),
           ...(appended ? [`--append-system-prompt=${appended}`] : []),
           resume ? "--resume" : "--session-id",
           conversationId,

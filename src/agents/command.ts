@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { isAbsolute } from "node:path";
+import type { ModelApi } from "../db/columns.ts";
 import { type Agent, type AgentIdentity, type AgentReader, AgentUnavailable } from "./agent.ts";
 import { textIn } from "./claude-reader.ts";
 import {
@@ -12,7 +13,7 @@ import {
   storable,
 } from "./events.ts";
 import type { Program } from "./find-program.ts";
-import { MODEL_API_STYLES, type ModelApi } from "./model-apis.ts";
+import { MODEL_API_STYLES } from "./model-apis.ts";
 import { failureOf, failureOfExit, plain, summaryOf, usageOf } from "./verdict.ts";
 
 /** Longest text of one line, characters. */
@@ -24,6 +25,7 @@ const LINE_LIMIT = 64 * 1024;
  * AGENT_CONVERSATION_ID. In a borrowed sandbox the program reaches the checkout, AGENT_REMOTE_CHECKOUT, through the MCP
  * servers of the file AGENT_MCP_CONFIG. If the service has a key, the program reaches the model at ANTHROPIC_BASE_URL (or
  * OPENAI_BASE_URL, or GEMINI_BASE_URL) with a token of its run.
+ * AGENT_MODEL and AGENT_MAX_TURNS are what its user has chosen, if anything.
  * @param options.argv program and arguments.
  * @param options.program called for each run. @param options.missing the sentence for the user if there is no program.
  * @param options.modelApi of the model that it gets access to; undefined: none.
@@ -39,11 +41,12 @@ export function createCommandAgent(options: {
     name: "command",
     builtIn: false,
     modelApi: options.modelApi,
+    modes: ["auto"],
     replays: false,
     keeps: () => true,
     hasTranscript: async () => false,
     discardTranscripts: async () => undefined,
-    command({ prompt, conversationId, paths, model, remote }) {
+    command({ prompt, conversationId, paths, model, remote, modelName, maxTurns }) {
       const program = options.program();
       if (!program) throw new AgentUnavailable(options.missing);
       return {
@@ -51,6 +54,8 @@ export function createCommandAgent(options: {
         env: {
           AGENT_CONVERSATION_ID: conversationId,
           AGENT_STATE_DIR: paths.state,
+          ...(modelName && { AGENT_MODEL: modelName }),
+          ...(maxTurns && { AGENT_MAX_TURNS: String(maxTurns) }),
           ...(remote && { AGENT_MCP_CONFIG: remote.mcpConfig, AGENT_REMOTE_CHECKOUT: remote.checkout }),
           ...(model && options.modelApi && modelEnvironment(options.modelApi, model)),
         },

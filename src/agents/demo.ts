@@ -8,6 +8,7 @@ export function createDemoAgent(): Agent {
     name: "demo",
     builtIn: true,
     modelApi: undefined,
+    modes: ["auto"],
     replays: false,
     keeps: () => false,
     hasTranscript: async () => false,

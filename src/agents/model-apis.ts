@@ -1,9 +1,9 @@
+import type { ModelApi } from "../db/columns.ts";
+
 /**
  * The APIs of models that agents speak, each in its own words: what is open, where the key goes, how an error looks.
  * OPENAI_BASE_URL ends with the version (`/v1`), as every client of that API has it; the other two do not.
  */
-export const MODEL_APIS = ["anthropic", "openai", "google"] as const;
-export type ModelApi = (typeof MODEL_APIS)[number];
 
 /** What goes wrong in the proxy itself, whatever the API calls it. */
 const STATUS = {

@@ -1,11 +1,12 @@
 import { createHash, randomBytes } from "node:crypto";
+import type { ModelApi } from "../db/columns.ts";
 import { NOT_FORWARDED } from "../egress/http-head.ts";
 import type { Logger } from "../observability/logger.ts";
 import { messageOf } from "../shared/errors.ts";
 import { isUnavailableStatus, retryAfterMs } from "../shared/http-status.ts";
 import { completeUrl } from "../shared/request-url.ts";
 import type { Secret } from "../shared/secret.ts";
-import { forwardedQuery, MODEL_API_STYLES, type ModelApi } from "./model-apis.ts";
+import { forwardedQuery, MODEL_API_STYLES } from "./model-apis.ts";
 
 /** Largest request body, bytes: the largest limit of the APIs. */
 const MAX_BODY_BYTES = 32 * 1024 * 1024;

@@ -1,6 +1,5 @@
 import { setImmediate } from "node:timers/promises";
-import type { Agent } from "../agents/agent.ts";
-import { chooseAgent } from "../agents/choose.ts";
+import { type AgentCatalog, createAgentCatalog } from "../agents/catalog.ts";
 import { type ControlStatus, openControl } from "../backup/control.ts";
 import type { Config } from "../config/config.ts";
 import { type Database, openDatabase } from "../db/client.ts";
@@ -41,9 +40,7 @@ export interface Parts {
   /** Undefined without a server. */
   hub: Hub | undefined;
   metrics: Metrics;
-  agent: Agent;
-  /** Null: it is not the demo. */
-  whyDemo: string | null;
+  agents: AgentCatalog;
   /**
    * Opened when first asked for, and by `startService` at the latest: that takes programs and hundreds of files, which
    * most requests do not need.
@@ -91,10 +88,10 @@ export async function openParts(options: ServiceOptions, stack: ReleaseStack): P
     logger.info("metrics server listening", { url: `${listening.url}/metrics` });
   }
 
-  const { agent, why, missing, whyDemo } = chooseAgent({ config });
+  const agents = createAgentCatalog({ config, version });
   if (tasks.includes("prompt-runner")) {
-    logger.info(why);
-    if (missing) logger.warn(missing);
+    logger.info(agents.why);
+    if (agents.missing) logger.warn(agents.missing);
   }
   let opened: Promise<SandboxProvider> | undefined;
   const sandboxes = () => {
@@ -102,7 +99,7 @@ export async function openParts(options: ServiceOptions, stack: ReleaseStack): P
     return opened;
   };
   const forges = openForges(config.forges);
-  return { database, hub, metrics, agent, whyDemo, sandboxes, forges, status };
+  return { database, hub, metrics, agents, sandboxes, forges, status };
 }
 
 /** Ends the start-up if it was aborted; a signal that arrived while the event loop was busy is handled first. */

@@ -28,15 +28,7 @@ import type { ReleaseStack } from "./release-stack.ts";
  */
 export async function startServer(
   { config, logger, version, tasks }: ServiceOptions,
-  {
-    database,
-    metrics,
-    agent,
-    whyDemo,
-    sandboxes: opened,
-    forges,
-    hub,
-  }: Parts & { hub: NonNullable<Parts["hub"]> },
+  { database, metrics, agents, sandboxes: opened, forges, hub }: Parts & { hub: NonNullable<Parts["hub"]> },
   stack: ReleaseStack,
 ): Promise<string> {
   const redis = config.redisUrl === undefined ? undefined : openRedis(config.redisUrl.reveal(), logger);
@@ -71,7 +63,10 @@ export async function startServer(
       logger,
       onSignIn: signIns.record,
     }),
-    setup: { agent: { name: agent.name, reason: whyDemo }, embedded: database.kind === "embedded" },
+    setup: {
+      agent: { name: agents.defaultName, reason: agents.whyDemo },
+      embedded: database.kind === "embedded",
+    },
     localIssuer:
       config.auth.mode === "local"
         ? openLocalIssuer({ dataDir: config.dataDir, audience: config.auth.audience })
@@ -80,7 +75,7 @@ export async function startServer(
       const { isolated, detail } = (await opened()).isolation;
       return {
         version,
-        agent: agent.name,
+        agent: agents.defaultName,
         isolation: { isolated, detail },
         database: database.kind,
         queue: config.redisUrl === undefined ? database.kind : "redis",
@@ -106,7 +101,7 @@ export async function startServer(
     queueAlive: redis && (() => redis.ping()),
     // Another process may isolate agents, where this one runs none.
     refusal:
-      tasks.includes("prompt-runner") && !agent.builtIn
+      tasks.includes("prompt-runner") && !agents.get(agents.defaultName)?.builtIn
         ? async () => (await opened()).isolation.refusal()
         : undefined,
     limits: createRateLimits({ config, database, redis, logger }),

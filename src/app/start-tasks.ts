@@ -1,8 +1,9 @@
-import type { Agent } from "../agents/agent.ts";
+import type { AgentCatalog } from "../agents/catalog.ts";
 import type { Logger } from "../observability/logger.ts";
 import { openQueue } from "../queue/backend.ts";
 import { modelSources } from "../runs/model-sources.ts";
 import type { SandboxProvider } from "../sandboxes/sandbox.ts";
+import { openAgentReports } from "../tasks/agent-reports.ts";
 import { startHeartbeat } from "../tasks/heartbeat.ts";
 import { TASKS } from "../tasks/index.ts";
 import type { TaskContext } from "../tasks/task.ts";
@@ -20,11 +21,11 @@ const HEARTBEAT_MS = { postgres: 5_000, embedded: 10_000 };
  */
 export async function startTasks(
   { config, logger, version, tasks, handover, signal }: ServiceOptions,
-  { database, metrics, agent, sandboxes: opened, forges }: Parts,
+  { database, metrics, agents, sandboxes: opened, forges }: Parts,
   stack: ReleaseStack,
 ): Promise<void> {
   const sandboxes = await opened();
-  if (tasks.includes("prompt-runner")) await tellIsolation(sandboxes, agent, logger);
+  if (tasks.includes("prompt-runner")) await tellIsolation(sandboxes, agents, logger);
   const redisUrl = config.redisUrl?.reveal();
   const queue = await openQueue({ redisUrl, database, metrics, logger, signal });
   stack.add("queue", () => queue.close());
@@ -36,13 +37,22 @@ export async function startTasks(
     queue,
     sandboxes,
     forges,
-    agent,
+    agents,
     model: modelSources(config),
     handover,
     version,
     metrics,
     logger,
   };
+  const runsPrompts = tasks.includes("prompt-runner");
+  const reports = runsPrompts
+    ? openAgentReports({ ...{ orm: database.orm, process, host: sandboxes.host }, agents, metrics, logger })
+    : undefined;
+  if (reports) {
+    stack.add("agent reports", async () => reports.close());
+    // Before prompts are claimed, so that they may name agents from the first one on.
+    await reports.write();
+  }
   for (const name of tasks) {
     signal.throwIfAborted();
     const task = await TASKS[name](context);
@@ -50,15 +60,20 @@ export async function startTasks(
   }
   const heartbeat = startHeartbeat({
     ...{ orm: database.orm, process, host: sandboxes.host, tasks, logger },
+    ...(reports && { afterBeat: reports.afterBeat }),
     intervalMs: HEARTBEAT_MS[database.kind],
   });
   stack.add("heartbeat", () => heartbeat.stop());
 }
 
 /** How agents are isolated here, where something lacks. */
-async function tellIsolation({ isolation }: SandboxProvider, agent: Agent, logger: Logger): Promise<void> {
+async function tellIsolation(
+  { isolation }: SandboxProvider,
+  agents: AgentCatalog,
+  logger: Logger,
+): Promise<void> {
   const { isolated, detail, missing } = isolation;
-  const refusal = agent.builtIn ? undefined : await isolation.refusal();
+  const refusal = agents.get(agents.defaultName)?.builtIn ? undefined : await isolation.refusal();
   if (refusal) logger.warn(`PROMPTS WAIT: ${refusal}`);
   else if (!isolated) logger.warn(`AGENTS RUN WITHOUT ISOLATION: ${detail}`);
   else if (missing.length > 0) logger.warn(`AGENTS RUN WITHOUT FULL ISOLATION: ${detail}`);

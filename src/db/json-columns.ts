@@ -1,4 +1,13 @@
-import type { FAILURE_KINDS, OutageCause, PromptPhase, TURN_ROLES, WaitingFor } from "./columns.ts";
+import type {
+  AgentMemoryKind,
+  FAILURE_KINDS,
+  ModelApi,
+  OutageCause,
+  PromptPhase,
+  RunMode,
+  TURN_ROLES,
+  WaitingFor,
+} from "./columns.ts";
 
 /** The shapes of jsonb columns. New fields must be optional, because old rows lack them. */
 
@@ -78,14 +87,39 @@ export interface OutageSeries {
   tries: number;
 }
 
+/** What a session's user has chosen. */
+export interface PromptChoice {
+  /** Null: none, so that it is the default of whichever machine. */
+  agent: string | null;
+  model: string | null;
+  mode: RunMode;
+}
+
+/** What a worker says of an agent. */
+export interface AgentReport {
+  title: string;
+  version: string | null;
+  available: boolean;
+  /** Why not, and what to install or set: a sentence. Null: it is available. */
+  reason: string | null;
+  /** Those that may be chosen. None: any that its API has. */
+  models: string[];
+  modes: RunMode[];
+  memory: AgentMemoryKind;
+  /** Whether it works on the prompts that name none. */
+  default: boolean;
+  /** Whose API it speaks to its model. Null: it needs no model. */
+  model_api: ModelApi | null;
+}
+
 /** What a session's next prompt waits for, for its users. Times are ISO 8601 in UTC. */
 export interface Waiting {
   for: WaitingFor;
   /** A sentence. */
   reason: string;
   since: string;
-  /** The next attempt. */
-  until: string;
+  /** The next attempt. Null: nobody knows. */
+  until: string | null;
 }
 
 /** The sandbox that a session holds: stored before it is created, and sufficient to release it. */

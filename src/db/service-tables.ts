@@ -1,6 +1,7 @@
 import { sql } from "drizzle-orm";
 import { bigint, index, integer, jsonb, pgTable, primaryKey, text } from "drizzle-orm/pg-core";
 import { at, id, times } from "./columns.ts";
+import type { AgentReport } from "./json-columns.ts";
 
 export const outbox = pgTable(
   "outbox",
@@ -60,4 +61,19 @@ export const taskHeartbeat = pgTable(
     beatenAt: at("beaten_at").notNull().defaultNow(),
   },
   (t) => [primaryKey({ columns: [t.task, t.process] })],
+);
+
+/** The agents that each process which runs prompts has, or could have. Kept for a day after its end. */
+export const workerAgent = pgTable(
+  "worker_agent",
+  {
+    process: text("process").notNull(),
+    agent: text("agent").notNull(),
+    host: text("host").notNull(),
+    report: jsonb("report").$type<AgentReport>().notNull(),
+    /** When it was reported as available last. Null: never. */
+    availableAt: at("available_at"),
+    reportedAt: at("reported_at").notNull().defaultNow(),
+  },
+  (t) => [primaryKey({ columns: [t.process, t.agent] }), index("worker_agent_name").on(t.agent)],
 );

@@ -25,6 +25,7 @@ import {
   PROMPT_KINDS,
   PROMPT_STATUSES,
   queuedNow,
+  RUN_MODES,
   SESSION_STATUSES,
   times,
   uiStatusOfColumns,
@@ -35,6 +36,7 @@ import type {
   Failure,
   OutageSeries,
   PhaseStart,
+  PromptChoice,
   RunIsolation,
   SandboxConfig,
   Turn,
@@ -66,6 +68,8 @@ export const session = pgTable(
     conversationId: uuid("conversation_id"),
     /** Of a fork: what the conversation had cost before, US dollars. Agents report the cost of a whole conversation. */
     earlierCostUsd: doublePrecision("earlier_cost_usd").notNull().default(0),
+    /** What its user has chosen for its newest prompt: the next one goes on with it. Null: nothing. */
+    choice: jsonb("choice").$type<PromptChoice>(),
     /** Why its next prompt does not run. Null: it waits for nothing but its turn. */
     waiting: jsonb("waiting").$type<Waiting>(),
     /** Whether a run has ended since its user marked it as seen last. */
@@ -125,6 +129,13 @@ export const prompt = pgTable(
     /** Who asked, by the token of then: for the commits that are made for it. Null: it named no usable e-mail. */
     authorName: text("author_name"),
     authorEmail: text("author_email"),
+    /** The agent that works on it. Null: the default of the machine that starts it, which writes it here. */
+    agent: text("agent"),
+    /** As its agent calls it. Null: the agent's own choice. */
+    model: text("model"),
+    mode: text("mode", { enum: RUN_MODES }).notNull().default("auto"),
+    /** How many turns its agent may take. Null: any number. */
+    maxTurns: integer("max_turns"),
     /** Prompts of a user with a higher priority start first. */
     priority: integer("priority").notNull().default(0),
     status: text("status", { enum: PROMPT_STATUSES }).notNull().default("Queued"),
@@ -179,6 +190,7 @@ export const prompt = pgTable(
     check("prompt_error_kind", oneOf(t.errorKind, FAILURE_KINDS)),
     check("prompt_waiting_for", oneOf(t.waitingFor, WAITING_FOR)),
     check("prompt_memory", oneOf(t.memory, MEMORY_KINDS)),
+    check("prompt_mode", oneOf(t.mode, RUN_MODES)),
     check(
       "prompt_lease",
       sql`(${t.status} = 'Running') = (${t.leaseOwner} is not null and ${t.leaseExpiresAt} is not null)`,
@@ -193,13 +205,24 @@ export const prompt = pgTable(
     index("prompt_undispatched")
       .on(sql`greatest(${t.dispatchedAt}, ${t.notBefore})`)
       .where(sql`${t.status} = 'Queued'`),
-    // A claim reads what may start now, however many wait for later: of a user in the order of their starts.
+    // A claim reads what may start now, however many wait for later, or for another machine's agents: of a user and an agent
+    // in the order of their starts.
     index("prompt_turn")
-      .on(t.userId, t.priority.desc().nullsFirst(), t.createdAt, t.seq)
+      .on(t.userId, sql`coalesce(${t.agent}, '')`, t.priority.desc().nullsFirst(), t.createdAt, t.seq)
       .where(sql`${t.status} = 'Queued' and ${t.notBefore} is null`),
     index("prompt_user_later")
       .on(t.userId, t.notBefore)
       .where(sql`${t.status} = 'Queued' and ${t.notBefore} is not null`),
+    index("prompt_agent_later")
+      .on(t.userId, sql`coalesce(${t.agent}, '')`, t.notBefore)
+      .where(sql`${t.status} = 'Queued' and ${t.notBefore} is not null`),
+    // Those that may have to wait for their agent, and those that do.
+    index("prompt_agent")
+      .on(t.agent, t.id)
+      .where(sql`${t.status} = 'Queued' and ${t.agent} is not null and ${t.notBefore} is null`),
+    index("prompt_awaits_agent")
+      .on(t.agent, t.id)
+      .where(sql`${t.status} = 'Queued' and ${t.waitingFor} = 'agent'`),
     // Since when, or from when on, it could have started.
     index("prompt_since")
       .on(sql`greatest(${t.createdAt}, ${t.notBefore})`)

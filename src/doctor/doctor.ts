@@ -9,7 +9,7 @@ import { databaseFindings } from "./database.ts";
 import { checked, type Finding, type Found, ok, warn } from "./finding.ts";
 import { gitHostFound } from "./git-host.ts";
 import { egressFound, isolationFindings, quotaFound } from "./isolation.ts";
-import { agentFound, diskFound, gitFound, lfsFound, limitsFound } from "./machine.ts";
+import { agentFound, agentsFound, diskFound, gitFound, lfsFound, limitsFound } from "./machine.ts";
 import { modelChecks } from "./models.ts";
 import { allocatorFound, identityFound, portFound, queueFound } from "./network.ts";
 import { signInFound } from "./sign-in.ts";
@@ -47,6 +47,7 @@ export async function examine(config: Config, forgotten: Forgotten): Promise<Fin
       .map((forge) => one("git credential", () => credentialFound(forge), "check FORGES")),
     one("agent", () => agentFound(config), "check AGENT"),
     ...modelChecks(modelSources(config)).map(({ check, find, fix }) => one(check, find, fix)),
+    one("agents", () => agentsFound(config), "check AGENT"),
     isolationFindings(config).catch((error: unknown) => [
       { check: "isolation", ...warn(messageOf(error), "install bubblewrap") },
     ]),

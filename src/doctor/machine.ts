@@ -2,6 +2,7 @@ import { accessSync, constants, existsSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname } from "node:path";
+import { createAgentCatalog } from "../agents/catalog.ts";
 import { chooseAgent } from "../agents/choose.ts";
 import { findProgram } from "../agents/find-program.ts";
 import type { Config } from "../config/config.ts";
@@ -53,6 +54,19 @@ export async function lfsFound({ path }: Config): Promise<Found> {
         `${program.path} does not work`,
         "install it again, or remove it: files of Git LFS are pointers then",
       );
+}
+
+/** Which agents this machine has for prompts that name one, if it runs prompts. */
+export async function agentsFound(config: Config): Promise<Found> {
+  const agents = createAgentCatalog({ config });
+  await agents.findVersions(AbortSignal.timeout(ANSWER_MS));
+  const listed = agents.list();
+  const here = listed.flatMap(({ available, name, version }) =>
+    available ? [version === null ? name : `${name} ${version}`] : [],
+  );
+  const others = listed.flatMap(({ name, reason }) => (reason === null ? [] : [`${name}: ${reason}`]));
+  const lacking = others.length > 0 ? `; not here: ${others.join(" ")}` : "";
+  return ok(`prompts may name ${here.join(", ") || "none"}${lacking}`);
 }
 
 export async function agentFound(config: Config): Promise<Found> {

@@ -1,4 +1,5 @@
-import { MODEL_API_STYLES, MODEL_APIS, type ModelApi } from "../agents/model-apis.ts";
+import { MODEL_API_STYLES } from "../agents/model-apis.ts";
+import { MODEL_APIS, type ModelApi } from "../db/columns.ts";
 import type { ModelSource, ModelSources } from "../runs/model-sources.ts";
 import { messageOf } from "../shared/errors.ts";
 import { type Found, fail, ok } from "./finding.ts";

@@ -114,6 +114,18 @@ export async function notifySandboxIdle(tx: Transaction): Promise<void> {
   await tx.execute(sql`select pg_notify(${CHANNELS.sandboxDone}, '')`);
 }
 
+/** Jobs for prompts that were dispatched before: at most one each, in a row with the prompt's own id. */
+export async function enqueueRunsAgain(tx: Transaction, promptIds: readonly string[]): Promise<void> {
+  await tx
+    .insert(outbox)
+    .values(promptIds.map((id) => ({ id, topic: QUEUES.promptRun, key: id, payload: { prompt_id: id } })))
+    .onConflictDoUpdate({
+      target: outbox.id,
+      set: { publishedAt: null, attempts: 0, nextAttemptAt: sql`now()`, updatedAt: sql`now()` },
+    });
+  await notifyOutbox(tx);
+}
+
 const hasNoJob = sql`not exists (select 1 from outbox o where o.key = p.id::text and o.published_at is null)`;
 
 /**
@@ -141,15 +153,10 @@ export async function redispatchLost(orm: Orm, graceMs: number): Promise<number>
       returning id, user_id`,
     );
     if (lost.length === 0) return lost;
-    // The row has the prompt's own id: a prompt that waits in a long queue gets one more job, not one per tick.
-    await tx
-      .insert(outbox)
-      .values(lost.map(({ id }) => ({ id, topic: QUEUES.promptRun, key: id, payload: { prompt_id: id } })))
-      .onConflictDoUpdate({
-        target: outbox.id,
-        set: { publishedAt: null, attempts: 0, nextAttemptAt: sql`now()`, updatedAt: sql`now()` },
-      });
-    await notifyOutbox(tx);
+    await enqueueRunsAgain(
+      tx,
+      lost.map(({ id }) => id),
+    );
     return lost;
   });
   // Their jobs would be in vain if claims passed their users by.

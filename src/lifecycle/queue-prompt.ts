@@ -1,21 +1,37 @@
 import { eq, type SQL, sql } from "drizzle-orm";
 import type { Transaction } from "../db/client.ts";
-import type { Turn } from "../db/json-columns.ts";
+import type { PromptChoice, Turn } from "../db/json-columns.ts";
 import { prompt, session } from "../db/tables.ts";
+import { canRun } from "../db/worker-agents.ts";
 import { notFound } from "../shared/errors.ts";
 import { dispatchNext, notifySandboxIdle } from "./dispatch.ts";
 import { ownedSessionById } from "./ownership.ts";
 import { type SessionChange, sessionAfter } from "./transitions.ts";
 
+/** A session's new prompt, and what there is to go on with. */
+interface CountedPrompt {
+  sessionId: string;
+  seq: number;
+  /** Of the newest prompt before it. */
+  choice: PromptChoice | null;
+  /** What works on that one, chosen or not. Null: it has not begun. */
+  lastAgent: string | null;
+  /** The same, if a live worker still has it as its default. */
+  usualAgent: string | null;
+}
+
+const lastAgent = sql`select p.agent from prompt p
+  where p.session_id = ${session.id} and p.kind = 'agent' order by p.seq desc limit 1`;
+
 /**
  * Prepares a session, in any state, for one more prompt: counts it and appends its turn to the conversation. The caller
  * holds the session's lock and inserts the prompt.
- * @returns the session's id and the prompt's number. @throws AppError `session_not_found`
+ * @throws AppError `session_not_found`
  */
 export async function queuePrompt(
   tx: Transaction,
   wanted: { sessionId: string; userId: string; turn: Turn },
-): Promise<{ sessionId: string; seq: number }> {
+): Promise<CountedPrompt> {
   const { sessionId, userId, turn } = wanted;
   const counted = await countPrompt(tx, {
     where: ownedSessionById(userId, sessionId),
@@ -30,7 +46,7 @@ export async function queuePrompt(
 export async function countPrompt(
   tx: Transaction,
   { where, turn, change = {} }: { where: SQL | undefined; turn: Turn; change?: SessionChange },
-): Promise<{ sessionId: string; seq: number } | undefined> {
+): Promise<CountedPrompt | undefined> {
   const [counted] = await tx
     .update(session)
     .set({
@@ -39,7 +55,12 @@ export async function countPrompt(
       messages: sql`${session.messages} || ${JSON.stringify([turn])}::jsonb`,
     })
     .where(where)
-    .returning({ sessionId: session.id, seq: session.promptSeq });
+    .returning({
+      ...{ sessionId: session.id, seq: session.promptSeq, choice: session.choice },
+      lastAgent: sql<string | null>`(${lastAgent})`,
+      usualAgent: sql<string | null>`(select last.agent from (${lastAgent}) last
+        where ${canRun(sql`last.agent`, { asDefault: true })})`,
+    });
   return counted;
 }
 

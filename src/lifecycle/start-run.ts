@@ -1,6 +1,6 @@
 import { sql } from "drizzle-orm";
 import { rowsOf, type Transaction } from "../db/client.ts";
-import type { PromptKind } from "../db/columns.ts";
+import type { PromptKind, RunMode } from "../db/columns.ts";
 import type { AgentProcess, Failure, OutageSeries, SandboxConfig } from "../db/json-columns.ts";
 import { conversationCost } from "./conversation-cost.ts";
 import type { Fence } from "./fence.ts";
@@ -17,6 +17,11 @@ export interface ClaimedRun extends Fence {
   /** Like attempts, but including those that ended before the prompt could have caused it. */
   claims: number;
   kind: PromptKind;
+  /** Null: it was started before that was recorded, or needs none. */
+  agent: string | null;
+  model: string | null;
+  mode: RunMode;
+  maxTurns: number | null;
   data: unknown;
   /** Who asked. Null: unknown. */
   authorName: string | null;
@@ -63,18 +68,20 @@ type Counts = "epoch" | "claims" | "outputOffset" | "earlierCostUsd" | "waitedMs
  * that die before they have adopted its agent or started another: a service that crashes again and again must not use up the
  * attempts of all prompts.
  * @param lease.host the machine, where the session is warm from now on.
+ * @param lease.defaultAgent works on it, if it names none; then that is recorded.
  * @param lease.ttlMs how long the lease lasts without a heartbeat, milliseconds on the database's clock.
  */
 export async function startRun(
   tx: Transaction,
   promptId: string,
-  lease: { owner: string; host: string; ttlMs: number },
+  lease: { owner: string; host: string; ttlMs: number; defaultAgent?: string },
 ): Promise<ClaimedRun | undefined> {
   const [row] = await rowsOf<Omit<ClaimedRun, Counts> & Record<Counts, string>>(
     tx,
     sql`with claimed as (
       update prompt set status = 'Running', lease_owner = ${lease.owner}, lease_epoch = lease_epoch + 1,
         lease_expires_at = now() + ${lease.ttlMs}::int * interval '1 millisecond', not_before = null, waiting_for = null,
+        agent = case when kind = 'agent' then coalesce(agent, ${lease.defaultAgent ?? null}) end,
         attempt = attempt + case when status = 'Running' and coalesce((process ->> 'counted')::boolean, process is null)
           then 0 else 1 end,
         process = case when status = 'Running' then process || '{"counted": true}' end,
@@ -85,7 +92,7 @@ export async function startRun(
     update session s set inbox_status = 'Processing', waiting = null, warm_host = ${lease.host}, updated_at = now()
     from claimed c left join unpushed_work w on w.session_id = c.session_id where s.id = c.session_id
     returning c.id as "promptId", s.id as "sessionId", s.user_id as "userId", c.lease_epoch as "epoch", c.attempt, c.lease_epoch - c.uncounted_claims as "claims",
-      c.kind, coalesce(s.conversation_id, s.id) as "conversationId",
+      c.kind, c.agent, c.model, c.mode, c.max_turns as "maxTurns", coalesce(s.conversation_id, s.id) as "conversationId",
       c.data, c.author_name as "authorName", c.author_email as "authorEmail",
       to_char(c.started_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "startedAt", s.repo, s.target_branch as "targetBranch", s.branch, s.start_commit as "startCommit", s.pushed_commit as "pushedCommit",
       (select first.start_commit from prompt first where first.session_id = s.id and first.start_commit is not null
@@ -93,7 +100,10 @@ export async function startRun(
       w.commit as "unpushedCommit", w.host as "unpushedHost", s.sbx_config as "sbxConfig", c.process - 'counted' as process,
       c.output_offset as "outputOffset", c.cancel_requested_at is not null as "cancelRequested", c.failures, c.outage,
       (select before.warm_host from session before where before.id = s.id) as "warmHost",
-      (${conversationCost((table) => sql`${table}.id <> c.id`)}) as "earlierCostUsd",
+      (${conversationCost(
+        (table) =>
+          sql`${table}.id <> c.id and coalesce(${table}.agent, c.agent) is not distinct from c.agent`,
+      )}) as "earlierCostUsd",
       extract(epoch from now() - greatest(c.dispatched_at, c.created_at)) * 1000 as "waitedMs"`,
   );
   return (

@@ -33,7 +33,7 @@ export interface MemoryKeeper {
     into: { sandbox: Sandbox; agent: Agent; signal: AbortSignal },
   ): Promise<KnownMemory>;
   /** What an agent is told whose memory cannot be used. @param reason a sentence for the user. */
-  replay(run: ClaimedRun, reason: string, signal: AbortSignal): Promise<KnownMemory>;
+  replay(run: ClaimedRun, agent: Agent, reason: string, signal: AbortSignal): Promise<KnownMemory>;
   /**
    * Keeps what an ended agent remembers on this machine, and stores its pieces under the run's fence; `finish` makes it the
    * session's.
@@ -52,11 +52,13 @@ export function createMemoryKeeper({ orm, maxBytes }: { orm: Orm; maxBytes: numb
     run: ClaimedRun;
     sandbox: Sandbox;
     agent: Agent;
-    stored: PriorMemory["stored"];
+    prior: PriorMemory;
     signal: AbortSignal;
   }): Promise<boolean> => {
-    const { run, sandbox, agent, stored, signal } = options;
-    if (stored && (stored.files.length === 0 || stored.agent !== agent.name)) return false;
+    const { run, sandbox, agent, prior, signal } = options;
+    const { stored, otherAgent } = prior;
+    // What this machine has kept of the session is the other agent's.
+    if (stored ? stored.files.length === 0 : otherAgent !== null) return false;
     const pieces = (hashes: readonly string[]) =>
       retryWhileUnavailable(signal, () => readChunks(orm, run.sessionId, hashes));
     try {
@@ -69,25 +71,33 @@ export function createMemoryKeeper({ orm, maxBytes }: { orm: Orm; maxBytes: numb
     return agent.hasTranscript(sandbox.hostPaths.state, run.conversationId);
   };
 
-  const replay = async (run: ClaimedRun, reason: string, signal: AbortSignal): Promise<KnownMemory> => {
-    const { turns } = await retryWhileUnavailable(signal, () => readPriorMemory(orm, run, { all: true }));
+  const replay = async (
+    run: ClaimedRun,
+    agent: Agent,
+    reason: string,
+    signal: AbortSignal,
+  ): Promise<KnownMemory> => {
+    const wanted = { agent: agent.name, all: true };
+    const { turns } = await retryWhileUnavailable(signal, () => readPriorMemory(orm, run, wanted));
     return { kind: turns.length > 0 ? "replayed" : "cold", reason, turns };
   };
 
   return {
     async restore(run, { sandbox, agent, signal }) {
-      const prior = await retryWhileUnavailable(signal, () => readPriorMemory(orm, run));
+      const prior = await retryWhileUnavailable(signal, () =>
+        readPriorMemory(orm, run, { agent: agent.name }),
+      );
       const { stored, turns } = prior;
       if (!stored && turns.length === 0) return { kind: "fresh", reason: null, turns };
-      if (await restored({ run, sandbox, agent, stored, signal }))
+      if (await restored({ run, sandbox, agent, prior, signal }))
         // What is from before memory was stored knows all turns.
         return { kind: "resumed", reason: null, turns: agent.replays && stored ? turns : [] };
       if (!agent.replays)
         return { kind: "cold", reason: "This agent keeps nothing from one prompt to the next.", turns: [] };
-      const reason = reasonOf(stored, agent, maxBytes);
+      const reason = reasonOf(prior, maxBytes);
       if (stored?.problem === "too_large" || stored?.problem === "too_many")
         return { kind: "cold", reason, turns: [] };
-      return replay(run, reason, signal);
+      return replay(run, agent, reason, signal);
     },
 
     replay,
@@ -129,9 +139,9 @@ export function createMemoryKeeper({ orm, maxBytes }: { orm: Orm; maxBytes: numb
 const keptBy = (agent: Agent, run: ClaimedRun) => (path: string, isFolder: boolean) =>
   agent.keeps(path, isFolder, run.conversationId);
 
-function reasonOf(stored: PriorMemory["stored"], agent: Agent, maxBytes: number): string {
+function reasonOf({ stored, otherAgent }: PriorMemory, maxBytes: number): string {
+  if (!stored && otherAgent !== null) return `Another agent, ${otherAgent}, worked on the earlier prompts.`;
   if (!stored) return "Nothing of what the agent remembered was stored.";
-  if (stored.agent !== agent.name) return `Another agent, ${stored.agent}, worked on the earlier prompts.`;
   if (stored.problem) return REASONS[stored.problem](maxBytes);
   return "What was stored of the agent's memory is damaged.";
 }

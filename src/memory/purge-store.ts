@@ -17,8 +17,8 @@ export interface OldMemories {
 export const FIRST_MEMORY = { at: "-infinity", id: "00000000-0000-0000-0000-000000000000" };
 
 /**
- * Looks at a batch of what agents remembered longer than `days` ago, and purges it, except each session's newest, and the
- * pieces that only these named. Those newest stay for ever, so that each batch goes on where the one before it has ended.
+ * Looks at a batch of what agents remembered longer than `days` ago, and purges it, except the newest of each agent of a session, and
+ * the pieces that only these named. Those newest stay for ever, so that each batch goes on where the one before it has ended.
  */
 export function purgeOldMemory(
   orm: Orm,
@@ -28,12 +28,13 @@ export function purgeOldMemory(
     const page = await rowsOf<{ id: string; at: string; session_id: string; gone: boolean }>(
       tx,
       sql`with page as materialized (
-          select id, session_id, stored_at from agent_memory m
+          select id, session_id, agent, stored_at from agent_memory m
           where (stored_at, id) > (${after.at}::timestamptz, ${after.id}::uuid) and ${olderThan(sql`m.stored_at`, days * DAY_S)}
           order by stored_at, id limit ${sql.raw(String(PURGE_BATCH))}),
         gone as (delete from agent_memory where id in (
           select page.id from page
-          where exists (select 1 from agent_memory n where n.session_id = page.session_id and n.stored_at > page.stored_at))
+          where exists (select 1 from agent_memory n where n.session_id = page.session_id
+            and n.agent = page.agent and n.stored_at > page.stored_at))
           returning id)
         select id, session_id, stored_at::text as at, id in (select id from gone) as gone from page order by stored_at, id`,
     );

@@ -20,6 +20,7 @@ export interface RunMetrics {
   takeover(how: "adopted" | "restarted"): void;
   affinity(outcome: "warm" | "moved" | "declined"): void;
   agentMemory(kind: string): void;
+  agentsAvailable(agents: readonly { name: string; available: boolean }[]): void;
   fencedWrite(): void;
   egressDecision(decision: "allowed" | "refused"): void;
   sandboxReturn(outcome: "done" | "failed" | "given_up"): void;
@@ -43,6 +44,11 @@ export function createRunMetrics({
     "agent_memory_total",
     "Agents started, by what they knew of the prompts before.",
     "memory",
+  );
+  const available = gauge(
+    "agent_available",
+    "1 where this process can run the agent, 0 where it lacks something for that.",
+    "agent",
   );
   const fenced = counter("fenced_writes_total", "Writes rejected because the run was superseded.");
   const egress = counter(
@@ -70,6 +76,9 @@ export function createRunMetrics({
     takeover: (how) => takeovers.inc({ how }),
     affinity: (outcome) => affinity.inc({ outcome }),
     agentMemory: (kind) => memories.inc({ memory: kind }),
+    agentsAvailable(agents) {
+      for (const one of agents) available.set({ agent: one.name }, one.available ? 1 : 0);
+    },
     fencedWrite: () => fenced.inc(),
     egressDecision: (decision) => egress.inc({ decision }),
     sandboxReturn: (outcome) => returns.inc({ outcome }),

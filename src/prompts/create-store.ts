@@ -3,9 +3,10 @@ import { type Attachment, storeAttachments } from "../attachments/store.ts";
 import type { Author } from "../auth/claims.ts";
 import { type AuditEntry, recordAudit } from "../db/audit-log.ts";
 import type { Queryable, Transaction } from "../db/client.ts";
-import type { PromptKind } from "../db/columns.ts";
+import type { PromptKind, RunMode } from "../db/columns.ts";
 import type { Given } from "../db/insert-together.ts";
-import { prompt } from "../db/tables.ts";
+import { prompt, session } from "../db/tables.ts";
+import { type AskedChoice, resolveChoice } from "../fleet/choice.ts";
 import { enqueueRun } from "../lifecycle/dispatch.ts";
 import { lockSession } from "../lifecycle/locks.ts";
 import { queuePrompt, userTurn } from "../lifecycle/queue-prompt.ts";
@@ -50,6 +51,10 @@ interface PromptColumns {
   userId: string;
   seq: number;
   kind?: PromptKind;
+  agent?: string | null;
+  model?: string | null;
+  mode?: RunMode;
+  maxTurns?: number | null;
   data: unknown;
   priority: number;
   authorName: string | null;
@@ -85,10 +90,15 @@ export interface NewPrompt {
   text: string;
   attachments?: readonly Attachment[];
   priority: number;
+  /** Default: as the session's newest prompt. */
+  asked?: AskedChoice;
   maxUnfinished: number;
 }
 
-/** Adds a prompt to a session in any state: it runs when those before it have ended. @throws AppError `session_not_found` */
+/**
+ * Adds a prompt to a session in any state: it runs when those before it have ended.
+ * @throws AppError `session_not_found`, and see `resolveChoice`.
+ */
 export async function addPrompt(tx: Transaction, wanted: NewPrompt): Promise<{ id: string }> {
   const { userId, author, sessionId, kind = "agent", data, text, priority, maxUnfinished } = wanted;
   const id = Bun.randomUUIDv7();
@@ -96,7 +106,11 @@ export async function addPrompt(tx: Transaction, wanted: NewPrompt): Promise<{ i
   const { seq, ...queued } = await queuePrompt(tx, { sessionId, userId, turn: userTurn(text, id) });
   await requireQuota(tx, userId, maxUnfinished);
   const row = { id, sessionId: queued.sessionId, userId, seq, kind, data, priority };
-  await promptInsert(tx, { ...row, ...authorColumns(author) });
+  // Without an agent there is nothing to choose, and the next prompt goes on with what the one before has.
+  const chosen = kind === "agent" ? await resolveChoice(tx, wanted.asked ?? {}, queued) : undefined;
+  if (chosen?.choice)
+    await tx.update(session).set({ choice: chosen.choice }).where(eq(session.id, queued.sessionId));
+  await promptInsert(tx, { ...row, ...chosen?.columns, ...authorColumns(author) });
   await storeAttachments(tx, { userId, promptId: id, attachments: wanted.attachments ?? [] });
   await enqueueRun(tx, id);
   await recordAudit(tx, promptCreated({ id, sessionId: queued.sessionId, userId }));

@@ -20,6 +20,7 @@ import {
   PROMPT_PHASES,
   PROMPT_STATUSES,
 } from "../db/columns.ts";
+import { choiceFields, chosenFields, RunMode } from "../fleet/model.ts";
 
 const PromptStatus = enumOf(PROMPT_STATUSES);
 const PromptKind = enumOf(PROMPT_KINDS, {
@@ -121,6 +122,7 @@ const PromptDto = t.Object({
   },
   seq: t.Integer({ description: "Position in the session, from 1", examples: [1] }),
   priority: Priority,
+  ...chosenFields,
   status: PromptStatus,
   attempt: t.Integer({ description: "Number of times it was started", examples: [1] }),
   error: nullable(
@@ -141,7 +143,10 @@ const PromptDto = t.Object({
     description:
       "The first failed attempt in a row; after RETRY_TRANSIENT_HOURS the prompt becomes a dead letter. Null: it does not wait, or without end",
   }),
-  next_attempt_at: nullable({ ...Timestamp, description: "When it is tried again" }),
+  next_attempt_at: nullable({
+    ...Timestamp,
+    description: "When it is tried again. Null: it does not wait, or nobody knows",
+  }),
   usage: nullable(
     t.Record(t.String(), t.Number({ format: "double" }), {
       description:
@@ -209,7 +214,8 @@ export const promptModels = {
   ...promptForms,
   PromptItem,
   PromptData,
-  CreatePromptInput: t.Object({ session_id: Id, data, priority: t.Optional(Priority) }),
+  RunMode,
+  CreatePromptInput: t.Object({ session_id: Id, data, priority: t.Optional(Priority), ...choiceFields }),
   CreatePromptOutput: t.Object({ ...outcome, id: Id }),
   ReadPromptOutput: t.Object({ prompt: PromptDto }),
   UpdatePromptInput: t.Object({ data }),

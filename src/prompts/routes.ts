@@ -20,6 +20,7 @@ import { authorOf } from "../auth/claims.ts";
 import type { Guard } from "../auth/guard.ts";
 import type { Config } from "../config/config.ts";
 import type { Orm } from "../db/client.ts";
+import { askedChoice } from "../fleet/choice.ts";
 import { deletePrompt, updatePrompt } from "./change-store.ts";
 import { addPrompt } from "./create-store.ts";
 import { promptModels } from "./model.ts";
@@ -50,7 +51,17 @@ export function promptRoutes(options: {
         const { maxUnfinishedPrompts: maxUnfinished } = config;
         const author = authorOf(user);
         const { id } = await createOnce(orm, { request, user, body, set }, (tx) =>
-          addPrompt(tx, { userId, author, sessionId, data, text, attachments, priority, maxUnfinished }),
+          addPrompt(tx, {
+            userId,
+            author,
+            sessionId,
+            data,
+            text,
+            attachments,
+            priority,
+            asked: askedChoice(body),
+            maxUnfinished,
+          }),
         );
         return { success: true, message: "Prompt queued", id };
       },

@@ -15,6 +15,7 @@ import type { RunWriter } from "./writer.ts";
 export interface PrepareDeps {
   orm: Orm;
   sandboxes: SandboxProvider;
+  /** Works on this prompt. */
   agent: Agent;
   memory: MemoryKeeper;
   model: ModelSources;

@@ -2,6 +2,7 @@ import { type SQL, sql } from "drizzle-orm";
 import { type Queryable, rowsOf } from "../db/client.ts";
 import { storedNow } from "../db/columns.ts";
 import { runsPromptsWhere } from "../db/heartbeats.ts";
+import { eachText } from "../db/text-list.ts";
 import { isNextInSession, mayRunOn, offerAgain, offerToOthers } from "../lifecycle/dispatch.ts";
 import { DETACHED } from "../lifecycle/end-run.ts";
 import { runningOf } from "../lifecycle/repair-turns.ts";
@@ -27,6 +28,10 @@ export interface Claimant {
   /** How many prompts may run at a time, in the whole cluster and per user. */
   maxRunning: number;
   maxRunningPerUser: number;
+  /** Those that this process can run now. Default: only prompts that name none are claimed. */
+  agents?: readonly string[];
+  /** Which of them works on the prompts that name none. Default: that is not recorded. */
+  defaultAgent?: string;
 }
 
 /** What a process knows of its own slots. */
@@ -76,14 +81,15 @@ const warmHostRuns = () => runsPromptsWhere(sql`h.host = next.warm_host`);
  * work is on another machine alone is for that one, as long as it is alive: nothing waits behind it.
  */
 const waiting = (claimant: Claimant & InProcess) => {
-  const { host, maxRunningPerUser, lastSlot = false, affinityMs = 0 } = claimant;
-  /** The first of some of the user's prompts that may start. */
+  const { host, maxRunningPerUser, agents = [], lastSlot = false, affinityMs = 0 } = claimant;
+  /** The first of some of the user's prompts that may start, of each agent: what waits for others is in other ranges. */
   const first = (some: SQL) => sql`(
-    select p.id, p.priority, p.created_at, p.seq, s.warm_host, greatest(p.dispatched_at, p.not_before) as since
-    from prompt p join session s on s.id = p.session_id
-    where p.user_id = turn.user_id and p.status = 'Queued' and ${some}
-      and s.deleted_at is null and ${isNextInSession} and ${mayRunOn(host)}
-    order by p.priority desc, p.created_at, p.seq limit 1)`;
+    select one.* from ${eachText(["", ...agents])} own (agent) cross join lateral (
+      select p.id, p.priority, p.created_at, p.seq, s.warm_host, greatest(p.dispatched_at, p.not_before) as since
+      from prompt p join session s on s.id = p.session_id
+      where p.user_id = turn.user_id and coalesce(p.agent, '') = own.agent and p.status = 'Queued' and ${some}
+        and s.deleted_at is null and ${isNextInSession} and ${mayRunOn(host)}
+      order by p.priority desc, p.created_at, p.seq limit 1) one)`;
   return sql`
   select next.id, turn.user_id <> all (array(select user_id from user_turn where ready
       order by running, started_at nulls first, user_id limit ${MAX_PASSED}::int)) as far, ${lastSlot}::boolean and turn.count > 0

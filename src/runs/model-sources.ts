@@ -1,5 +1,5 @@
-import type { ModelApi } from "../agents/model-apis.ts";
 import type { Config } from "../config/config.ts";
+import type { ModelApi } from "../db/columns.ts";
 import type { Secret } from "../shared/secret.ts";
 
 export interface ModelSource {

@@ -1,11 +1,53 @@
+import { type Agent, AgentUnavailable } from "../agents/agent.ts";
+import type { AgentCatalog } from "../agents/catalog.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
-import { NotIsolated } from "../sandboxes/sandbox.ts";
+import { NotIsolated, type SandboxProvider } from "../sandboxes/sandbox.ts";
 import type { PrepareDeps } from "./agent-run.ts";
 import { AttemptsExhausted, Deferred, MAX_ATTEMPTS, MAX_CLAIMS } from "./failures.ts";
 import { untilIsolated } from "./until-isolated.ts";
 import type { RunWriter } from "./writer.ts";
 
 const DISK_DELAY_MS = 15_000;
+/** The wait is ended when a worker has the agent. */
+const AGENT_DELAY_MS = 7 * 86_400_000;
+
+/** The agent of a run. If this machine does not know it, which `requireAgent` tells, the default. */
+export function agentOf(agents: AgentCatalog, { agent }: Pick<ClaimedRun, "agent">): Agent {
+  const found = (agent === null ? undefined : agents.get(agent)) ?? agents.get(agents.defaultName);
+  if (!found) throw new Error("the catalog of agents lacks its default");
+  return found;
+}
+
+/**
+ * Leaves a run to a machine that has its agent: it was taken over from one that had it, or the agent has gone meanwhile. An
+ * agent that has been started here is adopted, as long as its output can be read.
+ * @throws Deferred; AgentUnavailable if the agent does not have the prompt's mode: it never does more than that allows.
+ */
+export async function requireAgent(
+  { agents, sandboxes }: { agents: AgentCatalog; sandboxes: SandboxProvider },
+  { agent: name, mode, process, sbxConfig }: ClaimedRun,
+): Promise<void> {
+  const isHere = process?.host === sandboxes.host;
+  // The default starts and fails, if it is missing, unless another machine had it.
+  const may =
+    name === null ||
+    isHere ||
+    (process === null && name === agents.defaultName) ||
+    agents.available().includes(name);
+  if (!may || (name !== null && !agents.get(name))) {
+    if (isHere && sbxConfig) await sandboxes.release(sbxConfig);
+    throw new Deferred(
+      `Waiting: the agent ${name} is not available on the machine that was to start it. It starts as soon as a worker has it.`,
+      "agent",
+      AGENT_DELAY_MS,
+    );
+  }
+  const agent = agentOf(agents, { agent: name });
+  if (!agent.modes.includes(mode))
+    throw new AgentUnavailable(
+      `${agent.name} does not have the mode ${mode}. It has: ${agent.modes.join(", ")}. Send the prompt again with one of them, or with another agent.`,
+    );
+}
 
 /**
  * Before anything is made for a run that the sandbox would refuse to start. The built-in demo may run without.

@@ -1,4 +1,5 @@
 import type { AgentVerdict } from "../agents/agent.ts";
+import type { AgentCatalog } from "../agents/catalog.ts";
 import type { Orm } from "../db/client.ts";
 import type { OutageSeries } from "../db/json-columns.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
@@ -15,13 +16,16 @@ import type { Lease, LeaseManager } from "./leases.ts";
 import { Outage } from "./outages.ts";
 import { prepare } from "./prepare.ts";
 import { pushWork } from "./push-run.ts";
+import { agentOf, requireAgent } from "./requirements.ts";
 import { CALM_MS } from "./stalled-adoptions.ts";
 import { replayAgent, resumeAgent } from "./start-agent.ts";
 import { syncWork } from "./sync-run.ts";
 import { type WatchResult, watchAgent } from "./watch-agent.ts";
 import { openRunWriter, type RunWriter } from "./writer.ts";
 
-export interface RunnerDeps extends PrepareDeps {
+export interface RunnerDeps extends Omit<PrepareDeps, "agent"> {
+  /** Of this machine; each run has one of them. */
+  agents: AgentCatalog;
   /** See Database. */
   asyncCommit: Orm;
   leases: LeaseManager;
@@ -35,7 +39,7 @@ export interface RunnerDeps extends PrepareDeps {
 
 /** One run, from its claim to its end. */
 export interface RunnerState {
-  deps: RunnerDeps;
+  deps: RunnerDeps & PrepareDeps;
   run: ClaimedRun;
   lease: Lease;
   /** Aborts when the lease is lost or this process must stop. */
@@ -67,9 +71,10 @@ export async function runClaimed(deps: RunnerDeps, run: ClaimedRun, shutdown: Ab
   const lease = deps.leases.hold(run);
   const life = AbortSignal.any([lease.lost, shutdown]);
   const writer = openRunWriter({ orm: deps.orm, asyncCommit: deps.asyncCommit, run, signal: life });
+  const agent = agentOf(deps.agents, run);
   const state: RunnerState = {
-    ...{ deps: { ...deps, logger }, run, lease, life, writer },
-    agent: { name: deps.agent.name, ...(deps.agent.builtIn && { version: deps.version }) },
+    ...{ deps: { ...deps, agent, logger }, run, lease, life, writer },
+    agent: { name: run.agent ?? agent.name, ...(agent.builtIn && { version: deps.version }) },
     agentRun: undefined,
     delivering: run.process?.delivering === true,
     outage: run.outage,
@@ -98,7 +103,7 @@ export async function runClaimed(deps: RunnerDeps, run: ClaimedRun, shutdown: Ab
     await state.agentRun?.gateway?.close();
     lease.release();
     const { outcome, kind, usage } = ended;
-    metrics.runEnded({ agent: run.kind === "agent" ? deps.agent.name : "none", outcome, kind }, usage);
+    metrics.runEnded({ agent: run.kind === "agent" ? agent.name : "none", outcome, kind }, usage);
   }
 }
 
@@ -108,6 +113,7 @@ const WORK = { agent: runToEnd, push: pushWork, sync: syncWork } as const;
 async function runToEnd(state: RunnerState): Promise<Outcome> {
   const { deps, run, lease, life, writer } = state;
   const phase = phaseTimer(deps.metrics);
+  await requireAgent(deps, run);
   // A cancelled run adopts a running agent, too, to end it afterwards.
   const agentRun = await prepare(deps, run, writer, AbortSignal.any([life, lease.cancelled]));
   state.agentRun = agentRun;

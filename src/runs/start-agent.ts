@@ -53,7 +53,7 @@ export async function replayAgent(
 ): Promise<AgentRun> {
   await awaitIsolation(deps, writer, signal);
   await deps.agent.discardTranscripts(sandbox.hostPaths.state, run.conversationId, "all");
-  const memory = await deps.memory.replay(run, UNREADABLE, signal);
+  const memory = await deps.memory.replay(run, deps.agent, UNREADABLE, signal);
   return startWith(deps, run, writer, sandbox, { memory, signal });
 }
 
@@ -107,6 +107,9 @@ async function startAgent(
       paths: sandbox.paths,
       remote: sandbox.remote,
       model: gateway.model,
+      modelName: run.model ?? undefined,
+      mode: run.mode,
+      maxTurns: run.maxTurns ?? undefined,
     });
     signal.throwIfAborted();
     const process = sandbox.start(

@@ -13,6 +13,7 @@ import { type Config, isLoopback } from "../config/config.ts";
 import type { Database } from "../db/client.ts";
 import { deadLetterRoutes } from "../dead-letters/routes.ts";
 import { effectRoutes } from "../effects/routes.ts";
+import { fleetRoutes } from "../fleet/routes.ts";
 import type { Forges } from "../forges/open-forges.ts";
 import type { Hub } from "../live/hub.ts";
 import { liveRoutes } from "../live/routes.ts";
@@ -157,6 +158,7 @@ export function createApp(options: AppOptions) {
       }),
     )
     .use(promptRoutes({ orm, config, guard }))
+    .use(fleetRoutes({ orm, guard }))
     .use(messageRoutes({ orm, guard }))
     .use(repositoryRoutes({ guard, repositories: options.repositories }))
     .use(reviewRoutes({ guard, reviews: options.reviews }))

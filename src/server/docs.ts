@@ -20,6 +20,7 @@ done: what is ignored might have been a filter or a limit.`;
 const TAGS = [
   { name: "Sessions", description: "A change to a repository, from prompt to branch" },
   { name: "Prompts", description: "Requests to the agent: the first one and follow-ups" },
+  { name: "Agents", description: "What works on prompts" },
   { name: "Messages", description: "The agent's output, in order" },
   { name: "Review", description: "What was done: diffs, commits, files" },
   { name: "Comments", description: "What the user says about lines and files of the work, for the agent" },

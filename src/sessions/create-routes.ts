@@ -6,6 +6,7 @@ import { authorOf } from "../auth/claims.ts";
 import type { Guard } from "../auth/guard.ts";
 import type { Config } from "../config/config.ts";
 import type { Orm } from "../db/client.ts";
+import { askedChoice } from "../fleet/choice.ts";
 import { AppError } from "../shared/errors.ts";
 import { type Created, createSession } from "./create-store.ts";
 import { sessionModels } from "./model.ts";
@@ -44,7 +45,16 @@ export function sessionCreationRoutes(options: {
         const prompt = submitted.text === "" ? undefined : { ...submitted, priority };
         const author = authorOf(user);
         const { sessionId } = await createWith(submitted)(orm, { request, user, body, set }, (orm) =>
-          createSession(orm, { userId, author, repo, targetBranch, parent, prompt, ...settings }),
+          createSession(orm, {
+            userId,
+            author,
+            repo,
+            targetBranch,
+            parent,
+            prompt,
+            asked: askedChoice(body),
+            ...settings,
+          }),
         );
         return { success: true, message: "Session created", id: sessionId };
       },
@@ -73,7 +83,17 @@ export function sessionCreationRoutes(options: {
         const { sessionId, promptId } = await createWith(submitted)(
           orm,
           { request, user, body, set },
-          (orm) => createSession(orm, { userId, author, repo, targetBranch, parent, prompt, ...settings }),
+          (orm) =>
+            createSession(orm, {
+              userId,
+              author,
+              repo,
+              targetBranch,
+              parent,
+              prompt,
+              asked: askedChoice(body),
+              ...settings,
+            }),
         );
         if (promptId === undefined) throw new AppError("internal", "no prompt was created");
         return { success: true, message: "Session created and prompt queued", sessionId, promptId };

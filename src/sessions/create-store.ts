@@ -8,6 +8,7 @@ import type { Queryable } from "../db/client.ts";
 import { insertTogether } from "../db/insert-together.ts";
 import type { Turn } from "../db/json-columns.ts";
 import { session } from "../db/tables.ts";
+import { type AskedChoice, resolveChoice } from "../fleet/choice.ts";
 import { userTurn } from "../lifecycle/queue-prompt.ts";
 import { authorColumns, promptCreated, promptInsert, requireQuota } from "../prompts/create-store.ts";
 import { QUEUES } from "../queue/names.ts";
@@ -27,6 +28,8 @@ export interface NewSession {
   prompt?:
     | (Pick<SubmittedPrompt, "data" | "text"> & Partial<SubmittedPrompt> & { priority: number })
     | undefined;
+  /** For its prompts; checked. */
+  asked?: AskedChoice;
   /** Whether the title-generator is to write a better title. */
   wantsTitle: boolean;
   /** The user's quota of unfinished prompts. */
@@ -59,6 +62,7 @@ const creating = builtOnce((orm, shape) => {
     title: given("title"),
     branch: given("branch"),
     messages: given("messages"),
+    choice: given("choice"),
     promptSeq: shape === "bare" ? 0 : 1,
   });
   if (shape === "bare")
@@ -66,6 +70,7 @@ const creating = builtOnce((orm, shape) => {
   const prompt = {
     ...{ id: given("promptId"), sessionId: given("sessionId"), userId: given("userId"), seq: 1 },
     ...{ data: given("data"), priority: given("priority") },
+    ...{ agent: given("agent"), model: given("model"), mode: given("mode"), maxTurns: given("maxTurns") },
     ...{ authorName: given("authorName"), authorEmail: given("authorEmail") },
   };
   const run = { id: given("runId"), key: given("promptId"), payload: given("run") };
@@ -94,12 +99,13 @@ export async function createSession(orm: Queryable, wanted: NewSession): Promise
   const { userId, repo, targetBranch, parent, author, prompt: first, branchPrefix } = wanted;
   if (parent !== null) await requireParent(orm, userId, parent);
   if (first) await requireQuota(orm, userId, wanted.maxUnfinished);
+  const { columns, choice = null } = await resolveChoice(orm, wanted.asked ?? {});
   const sessionId = Bun.randomUUIDv7();
   const promptId = Bun.randomUUIDv7();
   const title = titleOf(first?.text ?? "");
   const branch = branchOf(title, branchPrefix);
   const messages: Turn[] = first ? [userTurn(first.text, promptId)] : [];
-  const row = { sessionId, userId, repo, targetBranch, parent, title, branch, messages };
+  const row = { sessionId, userId, repo, targetBranch, parent, title, branch, messages, choice };
   const created = auditValues("session", {
     actor: userId,
     action: "session.create",
@@ -114,7 +120,7 @@ export async function createSession(orm: Queryable, wanted: NewSession): Promise
     ...row,
     ...created,
     ...auditValues("prompt", promptCreated({ id: promptId, sessionId, userId })),
-    ...{ promptId, data: first.data, priority: first.priority, ...authorColumns(author) },
+    ...{ promptId, data: first.data, priority: first.priority, ...columns, ...authorColumns(author) },
     ...{ runId: Bun.randomUUIDv7(), run: { prompt_id: promptId } },
     ...{ titleId: Bun.randomUUIDv7(), titled: { session_id: sessionId } },
   });

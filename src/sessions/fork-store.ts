@@ -1,6 +1,7 @@
 import { and, desc, eq, isNotNull, lte, or, type SQL, sql } from "drizzle-orm";
 import { recordAudit } from "../db/audit-log.ts";
 import type { Transaction } from "../db/client.ts";
+import type { PromptChoice } from "../db/json-columns.ts";
 import { prompt, session } from "../db/tables.ts";
 import { conversationCost } from "../lifecycle/conversation-cost.ts";
 import { ownedSessionById } from "../lifecycle/ownership.ts";
@@ -45,11 +46,16 @@ export async function forkSession(
   const branch = branchOf(title, branchPrefix);
   // What is read here is history, so that runs of the original that end meanwhile make no difference.
   const ended = (table: SQL) => sql`${table}.finished_at <= ${point.endedAt}::timestamptz`;
+  // Agents report the cost of their own conversations.
+  const counts = (table: SQL) => sql`${ended(table)} and (${table}.agent is null or ${table}.agent = (
+    select l.agent from prompt l where l.session_id = s.id and l.kind = 'agent' and ${ended(sql`l`)}
+    order by l.seq desc limit 1))`;
   await tx.insert(session).values({
     ...{ id: sessionId, userId, repo, targetBranch, branch, title, parent: original.id },
     startCommit: point.commit,
+    choice: await choiceAt(tx, original, point),
     conversationId: original.conversationId ?? original.id,
-    earlierCostUsd: sql`(select (${conversationCost(ended)}) from session s where s.id = ${original.id}::uuid)`,
+    earlierCostUsd: sql`(select (${conversationCost(counts)}) from session s where s.id = ${original.id}::uuid)`,
     // Turns of prompts that are not the original's are from what it was itself forked from.
     messages: sql`(select coalesce(jsonb_agg(turn order by place), '[]'::jsonb)
       from session s, jsonb_array_elements(s.messages) with ordinality as turns (turn, place)
@@ -104,6 +110,32 @@ async function readPoint(tx: Transaction, original: Original, promptId?: string)
   return { promptId: last.id, endedAt: last.endedAt.toISOString(), commit };
 }
 
+/**
+ * What the fork's first prompt goes on with: what the newest one of then had. Its agent only if the user chooses agents: the
+ * default of then may be another one by now.
+ */
+async function choiceAt(
+  tx: Transaction,
+  { id, choice }: Original,
+  { endedAt }: ForkPoint,
+): Promise<PromptChoice | null> {
+  const { agent, model, mode } = prompt;
+  const [then] = await tx
+    .select({ agent, model, mode })
+    .from(prompt)
+    .where(
+      and(
+        eq(prompt.sessionId, id),
+        eq(prompt.kind, "agent"),
+        sql`${prompt.finishedAt} <= ${endedAt}::timestamptz`,
+      ),
+    )
+    .orderBy(desc(prompt.seq))
+    .limit(1);
+  if (!then) return choice;
+  return choice?.agent == null ? { agent: null, model: null, mode: then.mode } : then;
+}
+
 /** In one statement, so that nothing of it is purged or replaced between its parts. */
 async function copyMemoryAndWork(
   tx: Transaction,
@@ -111,8 +143,8 @@ async function copyMemoryAndWork(
 ): Promise<void> {
   await tx.execute(
     sql`with memory as (
-      select prompt_id, agent, files, bytes, problem from agent_memory
-      where session_id = ${from}::uuid and stored_at <= ${point.endedAt}::timestamptz order by stored_at desc, id desc limit 1),
+      select distinct on (agent) prompt_id, agent, files, bytes, problem, stored_at from agent_memory
+      where session_id = ${from}::uuid and stored_at <= ${point.endedAt}::timestamptz order by agent, stored_at desc, id desc),
     work as (select bundle, host from unpushed_work where session_id = ${from}::uuid and ${point.commit}::text is not null),
     pieces as (
       select jsonb_array_elements_text(file -> 'chunks') as hash from memory, jsonb_array_elements(files) file
@@ -121,8 +153,8 @@ async function copyMemoryAndWork(
       insert into session_chunk (session_id, hash, data)
       select ${to}::uuid, c.hash, c.data from session_chunk c join pieces using (hash) where c.session_id = ${from}::uuid),
     remembered as (
-      insert into agent_memory (id, session_id, prompt_id, agent, files, bytes, problem)
-      select ${Bun.randomUUIDv7()}::uuid, ${to}::uuid, prompt_id, agent, files, bytes, problem from memory)
+      insert into agent_memory (id, session_id, prompt_id, agent, files, bytes, problem, stored_at)
+      select gen_random_uuid(), ${to}::uuid, prompt_id, agent, files, bytes, problem, stored_at from memory)
     insert into unpushed_work (session_id, commit, bundle, host)
     select ${to}::uuid, ${point.commit}, bundle, host from work`,
   );

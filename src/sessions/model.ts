@@ -20,6 +20,7 @@ import {
   SESSION_STATUSES,
   TURN_ROLES,
 } from "../db/columns.ts";
+import { choiceFields, RunMode } from "../fleet/model.ts";
 import { UI_STATUSES } from "../lifecycle/ui-status.ts";
 import { SYNC_STRATEGIES } from "../sandboxes/sandbox.ts";
 
@@ -138,6 +139,7 @@ export const sessionModels = {
   UiStatus,
   InboxStatus,
   WaitingFor,
+  RunMode,
   SessionStatus,
   CancellationStatus,
   CreateSessionInput: t.Object({
@@ -150,6 +152,7 @@ export const sessionModels = {
       description: "The first prompt, if any; stored as sent",
     }),
     priority: t.Optional(Priority),
+    ...choiceFields,
   }),
   CreateSessionOutput: t.Object({ ...outcome, id: Id }),
   CreateSessionWithPromptInput: t.Object({
@@ -158,6 +161,7 @@ export const sessionModels = {
     messages,
     parent_id: t.Optional(nullable(Id)),
     priority: t.Optional(Priority),
+    ...choiceFields,
   }),
   CreateSessionWithPromptOutput: t.Object({ ...outcome, sessionId: Id, promptId: Id }),
   UpdateSessionInput: t.Object({

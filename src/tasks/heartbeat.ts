@@ -14,8 +14,10 @@ export function startHeartbeat(options: {
   tasks: readonly string[];
   logger: Logger;
   intervalMs: number;
+  /** Called after each one that was written. */
+  afterBeat?: () => Promise<unknown>;
 }): RunningTask {
-  const { orm, process, host, tasks, logger, intervalMs } = options;
+  const { orm, process, host, tasks, logger, intervalMs, afterBeat } = options;
   let failing = false;
   let purged = false;
 
@@ -25,6 +27,7 @@ export function startHeartbeat(options: {
       await writeHeartbeats(orm, { process, host, tasks });
       if (!purged) await purgeOldHeartbeats(orm);
       purged = true;
+      await afterBeat?.();
       failing = false;
     } catch (error) {
       if (!failing) logger.warn("task heartbeat could not be written", { error: messageOf(error) });

@@ -27,7 +27,7 @@ export const promptRunner: Task = async ({
   queue,
   sandboxes,
   forges,
-  agent,
+  agents,
   model,
   metrics,
   logger,
@@ -44,7 +44,7 @@ export const promptRunner: Task = async ({
     leases,
     maxUnpushedBytes,
     sandboxes,
-    agent,
+    agents,
     memory,
     model,
     egress,
@@ -62,6 +62,7 @@ export const promptRunner: Task = async ({
     ttlMs: LEASE_TTL_MS,
     maxRunning: config.maxRunning,
     maxRunningPerUser: config.maxRunningPerUser,
+    defaultAgent: agents.defaultName,
   };
   // An empty payload follows a lost connection: cancellations may have been missed.
   const unlisten = await database.listen(CHANNELS.cancel, (promptId) =>
@@ -85,7 +86,10 @@ export const promptRunner: Task = async ({
   const slots = createSlots({
     total: config.workerConcurrency,
     // After a loss of power the prompt waits again, and nothing of the run is left.
-    claim: (lastSlot) => claimNext(asyncCommit, { ...claimant, lastSlot, affinityMs, alone }),
+    claim(lastSlot) {
+      const own = { lastSlot, affinityMs, alone, agents: agents.available() };
+      return claimNext(asyncCommit, { ...claimant, ...own });
+    },
     run(run) {
       if (run.warmHost !== null && run.process === null)
         metrics.affinity(run.warmHost === host ? "warm" : "moved");

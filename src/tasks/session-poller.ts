@@ -1,3 +1,4 @@
+import { beginAgentWaits, endAgentWaits } from "../lifecycle/await-agents.ts";
 import { redispatchLost } from "../lifecycle/dispatch.ts";
 import { hasUnfinished } from "../lifecycle/unfinished.ts";
 import { startLoop } from "./loop.ts";
@@ -8,7 +9,10 @@ const INTERVAL_MS = 1_000;
 /** A job that is this old counts as lost. If it is not, the duplicate does no harm. */
 const GRACE_MS = 30_000;
 
-/** The safety net: dispatches prompts again whose job was lost or whose runner died. */
+/**
+ * The safety net: dispatches prompts again whose job was lost or whose runner died. Besides, prompts wait, and say so, while
+ * no worker has their agent.
+ */
 export const sessionPoller: Task = async ({ database, logger }) => {
   let unfinished = true;
   return startLoop({
@@ -19,6 +23,8 @@ export const sessionPoller: Task = async ({ database, logger }) => {
     work: async () => {
       unfinished = await hasUnfinished(database.orm);
       if (!unfinished) return;
+      await beginAgentWaits(database.orm);
+      await endAgentWaits(database.orm);
       const count = await redispatchLost(database.orm, GRACE_MS);
       if (count > 0) logger.warn("prompts without a job were dispatched again", { count });
     },

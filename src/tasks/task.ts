@@ -1,4 +1,4 @@
-import type { Agent } from "../agents/agent.ts";
+import type { AgentCatalog } from "../agents/catalog.ts";
 import type { Config } from "../config/config.ts";
 import type { Database } from "../db/client.ts";
 import type { Forges } from "../forges/open-forges.ts";
@@ -18,7 +18,7 @@ export interface TaskContext {
   queue: QueueBackend;
   sandboxes: SandboxProvider;
   forges: Forges;
-  agent: Agent;
+  agents: AgentCatalog;
   model: ModelSources;
   /** Of this program. */
   version: string;

@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import type { ModelApi } from "../../src/agents/model-apis.ts";
+import type { ModelApi } from "../../src/db/columns.ts";
 import { sendRaw } from "../harness/raw-http.ts";
 import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 import { BODY, KEY, openProxyForEachTest } from "./upstream.ts";

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach } from "bun:test";
-import type { ModelApi } from "../../src/agents/model-apis.ts";
 import { type ModelProxy, openModelProxy } from "../../src/agents/model-proxy.ts";
+import type { ModelApi } from "../../src/db/columns.ts";
 import { Secret } from "../../src/shared/secret.ts";
 
 export const KEY = "sk-ant-real";

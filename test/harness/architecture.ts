@@ -14,7 +14,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["auth"],
   ["api"],
   ["lifecycle"],
-  ["memory", "effects", "attachments"],
+  ["fleet", "memory", "effects", "attachments"],
   ["provenance"],
   ["runs"],
   ["review"],

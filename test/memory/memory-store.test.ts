@@ -24,14 +24,20 @@ describeEachDatabase("what a session knows before a run", (database) => {
     const run = { sessionId, promptId: promptIds.at(-1) } as ClaimedRun;
     return {
       ...{ sessionId, promptIds, turn, setTurns },
-      remember: (promptId: string | undefined, daysAgo: number) =>
+      remember: (promptId: string | undefined, daysAgo: number, agent = "claude") =>
         orm.insert(agentMemory).values({
-          ...{ id: Bun.randomUUIDv7(), sessionId, promptId: String(promptId), agent: `of ${daysAgo}` },
-          ...{ bytes: 1, files: [], storedAt: sql`now() - ${daysAgo}::int * interval '1 day'` },
+          ...{ id: Bun.randomUUIDv7(), sessionId, promptId: String(promptId), agent },
+          ...{
+            bytes: 1,
+            files: [],
+            problem: `of ${daysAgo}`,
+            storedAt: sql`now() - ${daysAgo}::int * interval '1 day'`,
+          },
         }),
-      async read(options?: { all: boolean }) {
-        const { stored, turns } = await readPriorMemory(orm, run, options);
-        return { agent: stored?.agent, turns: turns.map(({ content }) => content) };
+      async read({ all = false, agent = "claude" } = {}) {
+        const { stored, otherAgent, turns } = await readPriorMemory(orm, run, { agent, all });
+        const memory: string | undefined = stored?.problem ?? undefined;
+        return { memory, otherAgent, turns: turns.map(({ content }) => content) };
       },
     };
   };
@@ -40,16 +46,29 @@ describeEachDatabase("what a session knows before a run", (database) => {
     const { promptIds, remember, read } = await open(4);
     await remember(promptIds[1], 1);
     await remember(promptIds[0], 2);
-    expect(await read()).toEqual({ agent: "of 1", turns: ["user 3", "assistant 3"] });
+    expect(await read()).toEqual({ memory: "of 1", otherAgent: null, turns: ["user 3", "assistant 3"] });
     const all = ["user 1", "assistant 1", "user 2", "assistant 2", "user 3", "assistant 3"];
     expect((await read({ all: true })).turns).toEqual(all);
+  });
+
+  test("its own memory, and the turns since then, though another agent has worked on the session after it", async () => {
+    const { promptIds, remember, read } = await open(3);
+    await remember(promptIds[0], 2);
+    await remember(promptIds[1], 1, "codex");
+    const since = ["user 2", "assistant 2"];
+    expect(await read()).toEqual({ memory: "of 2", otherAgent: "codex", turns: since });
+    expect(await read({ agent: "codex" })).toEqual({ memory: "of 1", otherAgent: null, turns: [] });
+    // A third one knows nothing.
+    expect(await read({ agent: "gemini" })).toEqual({
+      ...{ memory: undefined, otherAgent: "codex", turns: ["user 1", "assistant 1", ...since] },
+    });
   });
 
   test("not what its own earlier attempt has answered, as of a prompt that was revived", async () => {
     const { promptIds, turn, setTurns, read } = await open(1);
     const [id = ""] = promptIds;
     await setTurns([turn(id, "user"), turn(id, "assistant")]);
-    expect(await read()).toEqual({ agent: undefined, turns: [] });
+    expect(await read()).toEqual({ memory: undefined, otherAgent: null, turns: [] });
     expect((await read({ all: true })).turns).toEqual([]);
   });
 
@@ -75,6 +94,6 @@ describeEachDatabase("what a session knows before a run", (database) => {
     const one = await open(3);
     await one.remember(one.promptIds[0], 1);
     const other = await open(1);
-    expect(await other.read()).toEqual({ agent: undefined, turns: [] });
+    expect(await other.read()).toEqual({ memory: undefined, otherAgent: null, turns: [] });
   });
 });

@@ -74,6 +74,37 @@ describeOnPostgres(`with ${BACKLOG} prompts that wait`, (database) => {
     expect(claimed.rows).toBeLessThan(DUE * 10);
   });
 
+  // Of the same users, more urgent and older.
+  const forAnotherAgent = (tx: Transaction) =>
+    tx.execute(sql`update prompt set agent = 'codex', not_before = null, priority = 5 where id in (
+      select id from prompt where not_before > now() limit 10000)`);
+
+  test("a claim reads none of 10,000 that are for the agents of other machines", async () => {
+    const one = { ...CLAIMANT, agents: ["claude", "demo"], defaultAgent: "demo" };
+    const claimed = await readsOf(
+      async (tx) => expect(await claimNext(tx, one)).toMatchObject({ agent: "demo" }),
+      forAnotherAgent,
+    );
+    expect(claimed.scans).toBe(0);
+    expect(claimed.rows).toBeLessThan(DUE * 10);
+  });
+
+  test("nor when there are no others, and their users stay ready", async () => {
+    const one = { ...CLAIMANT, agents: ["claude", "demo"], defaultAgent: "demo" };
+    const claimed = await readsOf(
+      async (tx) => {
+        expect(await claimNext(tx, one)).toBeUndefined();
+        expect(await claimNext(tx, { ...one, agents: ["codex"] })).toMatchObject({ agent: "codex" });
+      },
+      async (tx) => {
+        await forAnotherAgent(tx);
+        await tx.execute(sql`update prompt set agent = 'codex' where not_before < now()`);
+      },
+    );
+    expect(claimed.scans).toBe(0);
+    expect(claimed.rows).toBeLessThan(DUE * 20);
+  });
+
   test("a claim finds the next of many users in an index", async () => {
     const read = await readsOf(
       async (tx) => expect(await claimNext(tx, CLAIMANT)).toMatchObject({ promptId: expect.any(String) }),

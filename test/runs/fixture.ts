@@ -15,6 +15,7 @@ import { type RunnerDeps, runClaimed } from "../../src/runs/runner.ts";
 import { killMarked, MARKER } from "../../src/sandboxes/process/processes.ts";
 import { createSession } from "../../src/sessions/create-store.ts";
 import { MIB } from "../../src/shared/units.ts";
+import { catalogOf } from "../harness/agents.ts";
 import { databaseFolder } from "../harness/database-folder.ts";
 import { openMigrated } from "../harness/embedded.ts";
 import { noMetrics } from "../harness/metrics.ts";
@@ -99,7 +100,7 @@ async function openRunFixture(options: Parameters<typeof openSandboxFixture>[0])
     asyncCommit: database.asyncCommit,
     leases,
     sandboxes: machine.provider,
-    agent,
+    agents: catalogOf(agent),
     memory: createMemoryKeeper({ orm, maxBytes: 64 * MIB }),
     model: { anthropic: undefined, openai: undefined, google: undefined },
     egress: { mode: "deny", allow: undefined },

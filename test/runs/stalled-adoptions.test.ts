@@ -15,8 +15,9 @@ describeRuns("adoptions without progress", (fixture) => {
   const dieAfterPreparing = async (promptId: string, script: string) => {
     const { database, depsFor, claim } = fixture();
     const run = await claim(promptId);
+    const agent = shellAgent(script);
     const { process, record } = await prepare(
-      depsFor(shellAgent(script)),
+      { ...depsFor(agent), agent },
       run,
       writerOf(database.orm, run),
       never,

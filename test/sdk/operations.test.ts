@@ -40,6 +40,7 @@ const METHODS: Record<string, (pb: Client) => PromiseLike<unknown>> = {
   handlers_sessions_events: (pb) => pb.events.session(ID).next(),
   handlers_events: (pb) => pb.events.all().next(),
   handlers_events_create_ticket: (pb) => pb.events.createTicket(),
+  handlers_agents_list: (pb) => pb.agents.list(),
   handlers_prompts_create: (pb) => pb.prompts.create({ session_id: ID, data: "Fix it" }),
   handlers_prompts_list: (pb) => pb.prompts.list(ID),
   handlers_prompts_read: (pb) => pb.prompts.retrieve(ID),

@@ -54,7 +54,7 @@ export const agents = {
   /** Undefined: claude if its program and a key are available, otherwise demo. */
   agent: {
     env: "AGENT",
-    doc: "claude, command or demo. Unset: claude if its program and ANTHROPIC_API_KEY are available, otherwise demo.",
+    doc: "claude, command or demo: the agent of prompts that name none. Unset: claude if its program and ANTHROPIC_API_KEY are available, otherwise demo.",
     parse: oneOf("claude", "command", "demo"),
   },
   agentCommand: {

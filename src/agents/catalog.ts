@@ -1,0 +1,173 @@
+import { basename } from "node:path";
+import type { AgentMemoryKind, ModelApi, RunMode } from "../db/columns.ts";
+import { AGENT_NAMES, type Agent, type AgentName } from "./agent.ts";
+import { type AgentConfig, chooseAgent } from "./choose.ts";
+import type { DeclaredAgent } from "./declared.ts";
+import { findProgram } from "./find-program.ts";
+import { programVersion } from "./program-version.ts";
+
+/** An agent, as operators and users see it. */
+export interface CatalogEntry {
+  name: string;
+  title: string;
+  /** Null: it is not known, or not yet. */
+  version: string | null;
+  /** Whether this machine can run it now. */
+  available: boolean;
+  /** Why not, and what to install or set: a sentence. Null: it is available. */
+  reason: string | null;
+  /** Those that may be chosen. None: any that its API has. */
+  models: readonly string[];
+  modes: readonly RunMode[];
+  memory: AgentMemoryKind;
+  /** Whether it works on the prompts that name none. */
+  default: boolean;
+  /** Whose API it speaks to its model. Null: it needs no model. */
+  modelApi: ModelApi | null;
+}
+
+/** The agents that this machine has, or would have with what it lacks. */
+export interface AgentCatalog {
+  /** Of the agent that works on the prompts that name none. */
+  readonly defaultName: AgentName;
+  /** For the log at start-up: why that one. */
+  readonly why: string;
+  /** For the log: why its program cannot be run. Undefined: it can. */
+  readonly missing: string | undefined;
+  /** Why it is the demo, the part of a sentence, which everybody may read. Null: it is not. */
+  readonly whyDemo: string | null;
+  /** Undefined: there is no such agent. One whose program is missing is there, and fails when it is started. */
+  get(name: string): Agent | undefined;
+  /** All of them, the default first. Looks for their programs. */
+  list(): CatalogEntry[];
+  /** Those that could be run when they were listed last. */
+  available(): readonly string[];
+  /** Asks the programs that are there for their versions, which are listed from then on. Never throws. */
+  findVersions(signal: AbortSignal): Promise<void>;
+}
+
+/** How an agent is listed; what is asked anew each time is a function. */
+interface Known {
+  agent: Agent;
+  title: string;
+  models: readonly string[];
+  memory: AgentMemoryKind;
+  modelApi: ModelApi | null;
+  /** Why its program cannot be run, a sentence. */
+  missing: () => string | undefined;
+  /** The program to ask for its version; undefined: it has none, or nobody knows what it would do. */
+  versioned: string | undefined;
+}
+
+const KEYS: Readonly<Record<ModelApi, string>> = {
+  anthropic: "ANTHROPIC_API_KEY",
+  openai: "OPENAI_API_KEY",
+  google: "GEMINI_API_KEY",
+};
+const BUILT_IN = {
+  claude: { title: "Claude Code", memory: "transcript" },
+  command: { title: "Command", memory: "files" },
+  demo: { title: "Demo", memory: "none" },
+} as const;
+/** Their version would say nothing of the agent that they start. */
+const LAUNCHERS =
+  /^(?:npx|npm|pnpm|yarn|bunx?|node|deno|uvx?|python[\d.]*|(?:ba|da|z)?sh|env|docker|podman)$/;
+
+/**
+ * Claude Code, the operator's program if AGENT_COMMAND names one, the demo, and those that are declared. AGENT, or what
+ * `chooseAgent` finds, is the default.
+ * @param options.declared beside the built-in ones, whose names they cannot have.
+ */
+export function createAgentCatalog(options: {
+  config: AgentConfig;
+  /** Of this program, and so of the demo. Default: unknown. */
+  version?: string;
+  declared?: readonly { about: DeclaredAgent; agent: Agent }[];
+}): AgentCatalog {
+  const { config, version, declared = [] } = options;
+  const chosen = chooseAgent({ config });
+  const defaultName = AGENT_NAMES.find((name) => name === chosen.agent.name) ?? "demo";
+  const keys: Record<ModelApi, unknown> = {
+    anthropic: config.anthropicApiKey,
+    openai: config.openaiApiKey,
+    google: config.geminiApiKey,
+  };
+  const known = new Map<string, Known>();
+  for (const name of AGENT_NAMES)
+    if (name !== "command" || config.agentCommand) known.set(name, builtIn(name, config));
+  for (const one of declared)
+    if (!known.has(one.about.name)) known.set(one.about.name, ofDeclared(one, config));
+  const versions = new Map<string, string>(version === undefined ? [] : [["demo", version]]);
+  let available: readonly string[] = [];
+
+  const entryOf = (name: string, one: Known): CatalogEntry => {
+    const { agent, title, models, memory, modelApi } = one;
+    const keyless =
+      modelApi && !keys[modelApi] ? `${title} needs access to a model: set ${KEYS[modelApi]}.` : null;
+    const reason = one.missing() ?? keyless;
+    return {
+      ...{ name, title, version: versions.get(name) ?? null },
+      ...{ available: reason === null, reason, models, modes: agent.modes, memory },
+      ...{ default: name === defaultName, modelApi },
+    };
+  };
+  const list = () => {
+    const entries = [...known].map(([name, one]) => entryOf(name, one));
+    available = entries.filter((one) => one.available).map(({ name }) => name);
+    return entries.sort((a, b) => Number(b.default) - Number(a.default));
+  };
+  list();
+
+  return {
+    defaultName,
+    why: chosen.why,
+    missing: chosen.missing,
+    whyDemo: chosen.whyDemo,
+    get: (name) => known.get(name)?.agent,
+    list,
+    available: () => available,
+    async findVersions(signal) {
+      // One after the other: some of them need as much memory for that as for a run.
+      for (const [name, { versioned }] of known) {
+        const program = versioned === undefined ? undefined : findProgram(versioned, config.path);
+        if (!program || signal.aborted) continue;
+        const found = await programVersion(program.path, config.path, signal).catch(() => undefined);
+        if (found !== undefined) versions.set(name, found);
+      }
+    },
+  };
+}
+
+function builtIn(name: AgentName, config: AgentConfig): Known {
+  const choose = () => chooseAgent({ config: { ...config, agent: name } });
+  const { agent } = choose();
+  const [command] = config.agentCommand ?? [];
+  const { title, memory } = BUILT_IN[name];
+  // Everybody may read it: without the path.
+  const missing =
+    name === "command"
+      ? "The program that AGENT_COMMAND names is not installed or not executable."
+      : config.claudePath
+        ? "Claude Code is not installed where CLAUDE_PATH says."
+        : "Claude Code is not installed: run npm install -g @anthropic-ai/claude-code, or set CLAUDE_PATH.";
+  return {
+    ...{ agent, memory, models: [] },
+    title: name === "command" && command !== undefined ? basename(command) : title,
+    // The operator's program does without, if there is no key.
+    modelApi: agent.modelApi ?? null,
+    missing: () => (choose().missing === undefined ? undefined : missing),
+    versioned: name === "claude" ? (config.claudePath ?? "claude") : undefined,
+  };
+}
+
+function ofDeclared({ about, agent }: { about: DeclaredAgent; agent: Agent }, { path }: AgentConfig): Known {
+  const { title, models, protocol, modelApi = null } = about;
+  const [program] = about.command;
+  const missing = `${title} is not installed: the program ${JSON.stringify(basename(program))} is in no folder of PATH, or not executable.`;
+  return {
+    ...{ agent, title, models, modelApi },
+    memory: protocol === "lines" ? "files" : "transcript",
+    missing: () => (findProgram(program, path) ? undefined : missing),
+    versioned: protocol === "lines" || LAUNCHERS.test(basename(program)) ? undefined : program,
+  };
+}

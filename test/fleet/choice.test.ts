@@ -1,0 +1,226 @@
+import { beforeEach, expect, test } from "bun:test";
+import { eq, sql } from "drizzle-orm";
+import { outbox, taskHeartbeat, workerAgent } from "../../src/db/service-tables.ts";
+import { prompt, session } from "../../src/db/tables.ts";
+import { beginAgentWaits, endAgentWaits } from "../../src/lifecycle/await-agents.ts";
+import { addSync } from "../../src/prompts/create-store.ts";
+import { clientOf } from "../harness/app.ts";
+import { describeEachDatabase } from "../harness/databases.ts";
+import { COMPLETED, FAILURE, promptRow, sessionRow, writerOf } from "../harness/seed.ts";
+import { workers } from "./workers.ts";
+
+const TARGET = { repo: "owner/name", target_branch: "main", messages: "Fix it" };
+const BOTH = { modes: ["auto", "ask"] } as { modes: ("auto" | "ask")[] };
+
+describeEachDatabase("agents that prompts name", (database) => {
+  const { send } = clientOf(database);
+  const { begin, end, claim } = workers(database);
+  const start = (more = {}) => send("POST", "/sessions/with-prompt", { ...TARGET, ...more });
+  const created = async (more = {}) => {
+    const { status, body } = await start(more);
+    expect(status).toBe(200);
+    return body as { sessionId: string; promptId: string };
+  };
+  const follow = (sessionId: string, more = {}) =>
+    send("POST", "/prompts", { session_id: sessionId, data: "go on", ...more });
+  const followed = async (sessionId: string, more = {}) => {
+    const { status, body } = await follow(sessionId, more);
+    expect(status).toBe(200);
+    return read(body.id);
+  };
+  const read = async (id: string) => (await send("GET", `/prompts/${id}`)).body.prompt;
+  const finish = async (host: string, ...agents: string[]) => {
+    const run = await claim(host, ...agents);
+    if (!run) throw new Error("nothing could be claimed");
+    await writerOf(database().orm, run).finish(COMPLETED);
+    return run;
+  };
+
+  beforeEach(async () => {
+    const { orm } = database();
+    await orm.delete(session);
+    await orm.delete(outbox);
+    await orm.delete(workerAgent);
+    await orm.delete(taskHeartbeat);
+  });
+
+  test("are listed as the live workers report them, the default first", async () => {
+    await begin("A", {
+      demo: { title: "Demo" },
+      codex: { available: false, reason: "Install it.", models: ["a"] },
+    });
+    await begin("B", { demo: {}, codex: { models: ["b"], ...BOTH }, old: {} });
+    await begin("C", { old: {} });
+    await end("C");
+    const list = async () => (await send("GET", "/agents")).body.agents;
+    expect(await list()).toMatchObject([
+      { name: "demo", default: true, available: true, reason: null, version: "1.0", memory: "none" },
+      { name: "codex", default: false, available: true, reason: null, models: ["b"], modes: ["auto", "ask"] },
+      { name: "old", default: false, available: true },
+    ]);
+    await end("B");
+    expect(await list()).toMatchObject([
+      { name: "demo", available: true },
+      { name: "codex", available: false, reason: "Install it." },
+      { name: "old", available: false, reason: expect.stringContaining("No worker") },
+    ]);
+  });
+
+  test("those that name none are claimed by all workers, which record what works on them", async () => {
+    const { promptId } = await created();
+    expect(await claim("A", "demo")).toMatchObject({ promptId, agent: "demo", mode: "auto" });
+    expect(await read(promptId)).toMatchObject({ agent: "demo", model: null, mode: "auto", max_turns: null });
+  });
+
+  test("two workers with different agents each claim their own, in the order of the user", async () => {
+    await begin("A", { demo: {}, codex: {} });
+    await begin("B", { demo: {}, gemini: {} });
+    const codex = [await created({ agent: "codex" }), await created({ agent: "codex" })];
+    const gemini = await created({ agent: "gemini", model: "pro", max_turns: 7 });
+    expect(await claim("B", "demo", "gemini")).toMatchObject({
+      ...{ promptId: gemini.promptId, agent: "gemini", model: "pro", maxTurns: 7 },
+    });
+    expect(await claim("B", "demo", "gemini")).toBeUndefined();
+    for (const { promptId } of codex)
+      expect(await claim("A", "demo", "codex")).toMatchObject({ promptId, agent: "codex" });
+    expect(await claim("A", "demo", "codex")).toBeUndefined();
+  });
+
+  test("a due retry is for its agent's workers, too, and keeps all that was chosen", async () => {
+    await begin("A", { codex: BOTH });
+    const { promptId } = await created({ agent: "codex", mode: "ask", model: "m", max_turns: 3 });
+    const run = await claim("A", "codex");
+    if (!run) throw new Error("not claimed");
+    await writerOf(database().orm, run).retry({ delayMs: 0, failure: FAILURE });
+    await database().orm.update(prompt).set({ notBefore: sql`now() - interval '1 second'` });
+    expect(await claim("B", "demo")).toBeUndefined();
+    expect(await claim("A", "codex")).toMatchObject({
+      ...{ promptId, agent: "codex", mode: "ask", model: "m", maxTurns: 3 },
+    });
+  });
+
+  test("one that nobody has is refused, with those that there are; so are a model and a mode that it lacks", async () => {
+    await begin("A", { demo: {}, codex: { models: ["a", "b"] } });
+    const refused = async (more: object) => {
+      const { status, body } = await start(more);
+      return { status, code: body.code, message: body.msg };
+    };
+    const missing = await refused({ agent: "gemini" });
+    expect(missing).toMatchObject({ status: 409, code: "agent_unavailable" });
+    expect(JSON.stringify(missing)).toContain("demo, codex");
+    const model = await refused({ agent: "codex", model: "c" });
+    expect(model).toMatchObject({ status: 422, code: "model_unavailable" });
+    expect(JSON.stringify(model)).toContain("a, b");
+    expect(await refused({ mode: "ask" })).toMatchObject({ status: 422, code: "mode_unavailable" });
+    for (const more of [
+      { agent: "-x" },
+      { model: "--help" },
+      { mode: "yolo" },
+      { max_turns: 0 },
+      { max_turns: 1001 },
+    ])
+      expect(await refused(more)).toMatchObject({ status: 422 });
+    expect(await database().orm.$count(session)).toBe(0);
+    // Somebody would have it, and never had.
+    await begin("B", { demo: {}, gemini: { available: false, reason: "Install gemini." } });
+    expect(await refused({ agent: "gemini" })).toMatchObject({
+      ...{ status: 409, message: expect.stringContaining("Install gemini.") },
+    });
+    // Nobody has it now, but somebody had.
+    await begin("A", { demo: {}, codex: { models: ["a", "b"], available: false, reason: "Install codex." } });
+    expect((await start({ agent: "codex", model: "b" })).status).toBe(200);
+    await end("A");
+    expect((await start({ agent: "codex", model: "b" })).status).toBe(200);
+    await database().orm.update(workerAgent).set({ reportedAt: sql`now() - interval '25 hours'` });
+    expect((await start({ agent: "codex" })).status).toBe(409);
+  });
+
+  test("without any worker everything is accepted, and a mode that the agent lacks is not run", async () => {
+    const { promptId } = await created({ mode: "ask", model: "m" });
+    expect(await claim("A", "demo")).toMatchObject({ promptId, agent: "demo", mode: "ask" });
+  });
+
+  test("one waits and says so while nobody has its agent, and goes on when somebody has it", async () => {
+    const { orm } = database();
+    await begin("A", { demo: {}, codex: {} });
+    const { promptId, sessionId } = await created({ agent: "codex" });
+    const other = await created();
+    expect(await beginAgentWaits(orm)).toBe(0);
+    await begin("A", { demo: {}, codex: { available: false, reason: "Install codex." } });
+    expect(await beginAgentWaits(orm)).toBe(1);
+    expect(await beginAgentWaits(orm)).toBe(0);
+    expect(await read(promptId)).toMatchObject({
+      ...{ status: "Queued", waiting_for: "agent", next_attempt_at: null, waiting_since: null },
+      waiting_reason: expect.stringContaining("Install codex."),
+    });
+    const { session: shown } = (await send("GET", `/sessions/${sessionId}`)).body;
+    expect(shown).toMatchObject({ waitingFor: "agent", uiStatus: "Pending", nextAttemptAt: null });
+    // Others do not wait for it.
+    expect(await claim("A", "demo")).toMatchObject({ promptId: other.promptId });
+    expect(await endAgentWaits(orm)).toBe(0);
+    await orm.delete(outbox);
+    await begin("B", { demo: {}, codex: {} });
+    expect(await endAgentWaits(orm)).toBe(1);
+    expect(await orm.$count(outbox, eq(outbox.key, promptId))).toBe(1);
+    expect(await read(promptId)).toMatchObject({ waiting_for: null, waiting_reason: null, error: null });
+    expect((await sessionRow(database(), sessionId))?.waiting).toBeNull();
+    expect(await claim("B", "demo", "codex")).toMatchObject({ promptId });
+  });
+
+  test("a follow-up goes on with what the newest prompt has", async () => {
+    await begin("A", { demo: {}, codex: { ...BOTH }, gemini: {} });
+    const { sessionId } = await created({ agent: "codex", model: "m", mode: "ask", max_turns: 3 });
+    const chosen = { agent: "codex", model: "m", mode: "ask", max_turns: null };
+    expect(await followed(sessionId)).toMatchObject(chosen);
+    await followed(sessionId, { model: "n" });
+    expect(await followed(sessionId)).toMatchObject({ ...chosen, model: "n" });
+    // Another agent: not this one's model; and never more than `ask` allows, unless that is said.
+    expect(await follow(sessionId, { agent: "gemini" })).toMatchObject({ status: 422 });
+    expect(await followed(sessionId, { agent: "gemini", mode: "auto" })).toMatchObject({
+      ...{ agent: "gemini", model: null, mode: "auto" },
+    });
+    expect(await followed(sessionId, { agent: "codex" })).toMatchObject({ model: null, mode: "auto" });
+  });
+
+  test("ask is kept over prompts without an agent, and when the newest prompt is deleted", async () => {
+    await begin("A", { codex: BOTH });
+    const { sessionId, promptId } = await created({ mode: "ask" });
+    expect(await read(promptId)).toMatchObject({ agent: "codex", mode: "ask" });
+    await database().orm.transaction((tx) =>
+      addSync(tx, { userId: "alice", author: undefined, sessionId, strategy: "merge", maxUnfinished: 9 }),
+    );
+    const { id } = await followed(sessionId);
+    expect(await read(id)).toMatchObject({ agent: "codex", mode: "ask" });
+    for (const one of [id, promptId]) expect((await send("DELETE", `/prompts/${one}`)).status).toBe(200);
+    expect(await followed(sessionId)).toMatchObject({ agent: "codex", mode: "ask" });
+  });
+
+  test("a default is gone on with while some worker has it as its default, and so are bare sessions", async () => {
+    await begin("A", { demo: {} });
+    await begin("B", { codex: {} });
+    const { sessionId } = await created();
+    await finish("B", "codex");
+    expect(await followed(sessionId)).toMatchObject({ agent: "codex" });
+    // The operator has chosen another one.
+    await begin("B", { demo: {}, codex: { default: false } });
+    expect(await followed(sessionId)).toMatchObject({ agent: null });
+    const { id } = (
+      await send("POST", "/sessions", { ...TARGET, messages: null, agent: "codex", model: "m" })
+    ).body;
+    expect(await followed(id)).toMatchObject({ agent: "codex", model: "m" });
+  });
+
+  test("a fork goes on with what the prompt had at whose end it begins", async () => {
+    await begin("A", { demo: {}, codex: BOTH, gemini: {} });
+    const { sessionId, promptId } = await created({ agent: "codex", model: "m", mode: "ask" });
+    await finish("A", "demo", "codex");
+    await database()
+      .orm.update(prompt)
+      .set({ commit: "0".repeat(40) })
+      .where(eq(prompt.id, promptId));
+    await followed(sessionId, { agent: "gemini", mode: "auto" });
+    const { body } = await send("POST", `/sessions/${sessionId}/fork`, { prompt_id: promptId });
+    expect(await followed(body.id)).toMatchObject({ agent: "codex", model: "m", mode: "ask" });
+    expect(await promptRow(database(), promptId)).toMatchObject({ agent: "codex" });
+  });
+});
