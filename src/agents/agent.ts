@@ -18,6 +18,8 @@ export interface AgentRequest {
   paths: SandboxPaths;
   /** Set: the checkout is elsewhere, and the agent must not use file and shell tools of its own. */
   remote?: RemoteWorkplace | undefined;
+  /** The folder with what its user answers and says (see runs/mail.ts), as the agent sees it. */
+  mailbox?: string | undefined;
   /** This run's access to the model; undefined if the agent needs none. */
   model?: { baseUrl: string; token: string } | undefined;
 }
@@ -122,6 +124,8 @@ export interface Agent {
   readonly builtIn: boolean;
   /** Whether it needs the model proxy (see model-proxy.ts). */
   readonly needsModel: boolean;
+  /** Whether it asks its user, and takes what that says while it works. */
+  readonly steers: boolean;
   /**
    * Whether what was said before may come with its prompt, if its memory is lost. Otherwise it gets exactly the prompt, and
    * remembers what is in its files.

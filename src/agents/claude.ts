@@ -36,6 +36,7 @@ export function createClaudeAgent(options: {
     name: "claude",
     builtIn: false,
     needsModel: true,
+    steers: false,
     replays: true,
     keeps: isTranscript,
     hasTranscript,

@@ -26,23 +26,27 @@ const LINE_LIMIT = 64 * 1024;
  * @param options.argv program and arguments.
  * @param options.program called for each run. @param options.missing the sentence for the user if there is no program.
  * @param options.needsModel whether to give it access to the model.
+ * @param options.steers whether it asks its user, and takes what that says: it prints the lines of talk.ts, and reads the
+ *   files of the folder AGENT_MAILBOX.
  */
 export function createCommandAgent(options: {
   argv: readonly [string, ...string[]];
   program: () => Program | undefined;
   missing: string;
   needsModel: boolean;
+  steers?: boolean;
 }): Agent {
   const [, ...args] = options.argv;
   return {
     name: "command",
     builtIn: false,
     needsModel: options.needsModel,
+    steers: options.steers ?? false,
     replays: false,
     keeps: () => true,
     hasTranscript: async () => false,
     discardTranscripts: async () => undefined,
-    command({ prompt, conversationId, paths, model, remote }) {
+    command({ prompt, conversationId, paths, model, remote, mailbox }) {
       const program = options.program();
       if (!program) throw new AgentUnavailable(options.missing);
       return {
@@ -50,6 +54,7 @@ export function createCommandAgent(options: {
         env: {
           AGENT_CONVERSATION_ID: conversationId,
           AGENT_STATE_DIR: paths.state,
+          ...(mailbox !== undefined && { AGENT_MAILBOX: mailbox }),
           ...(remote && { AGENT_MCP_CONFIG: remote.mcpConfig, AGENT_REMOTE_CHECKOUT: remote.checkout }),
           ...(model && { ANTHROPIC_BASE_URL: model.baseUrl, ANTHROPIC_API_KEY: model.token }),
         },

@@ -8,6 +8,7 @@ export function createDemoAgent(): Agent {
     name: "demo",
     builtIn: true,
     needsModel: false,
+    steers: false,
     replays: false,
     keeps: () => false,
     hasTranscript: async () => false,

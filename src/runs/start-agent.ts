@@ -8,6 +8,8 @@ import type { KnownMemory } from "../memory/memory.ts";
 import { withTurns } from "../memory/replay.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import { type AgentRun, gatewayOptions, type PrepareDeps, resumableIn } from "./agent-run.ts";
+import { MOST_WAITING_MS } from "./limits.ts";
+import { emptyMailbox } from "./mail.ts";
 import { awaitIsolation } from "./requirements.ts";
 import { openRunGateway } from "./run-gateway.ts";
 import type { RunWriter } from "./writer.ts";
@@ -92,6 +94,7 @@ async function startAgent(
     readInstructions(sandbox.hostPaths.checkout),
     agent.needsModel && model && writer.recordSecretUse("ANTHROPIC_API_KEY", new URL(model.upstream).host),
   ]);
+  await emptyMailbox(sandbox);
   const gateway = await openRunGateway(gatewayOptions(deps, run, writer, sandbox));
   try {
     const command = agent.command({
@@ -102,14 +105,16 @@ async function startAgent(
       paths: sandbox.paths,
       remote: sandbox.remote,
       model: gateway.model,
+      mailbox: sandbox.mailbox.inside,
     });
     signal.throwIfAborted();
     const process = sandbox.start(
       { ...command, env: { ...gateway.env, ...command.env } },
-      deps.limits.timeoutMs + LIMIT_MARGIN_MS,
+      // What an agent may wait for its user; who watches it counts that time.
+      deps.limits.timeoutMs + LIMIT_MARGIN_MS + (agent.steers ? MOST_WAITING_MS : 0),
       gateway.folder,
     );
-    const record = { ...process.record, resumed };
+    const record = { ...process.record, resumed, ...(agent.steers && { steers: true }) };
     try {
       const { isolated, detail } = deps.sandboxes.isolation;
       await writer.recordProcess(record, { isolation: { isolated, detail }, memory });
