@@ -9,7 +9,7 @@ const PROCESS_BUCKETS = [4, 8, 16, 32, 64, 128, 256, 512, 1024];
 
 export type RunPhase = "queue" | "prepare" | "run" | "finish";
 
-/** What runners of this process report. */
+/** What runs of this process report, and what users say to them. */
 export interface RunMetrics {
   runStarted(): void;
   phase(phase: RunPhase, seconds: number): void;
@@ -21,6 +21,10 @@ export interface RunMetrics {
   affinity(outcome: "warm" | "moved" | "declined"): void;
   agentMemory(kind: string): void;
   fencedWrite(): void;
+  /** A question of an agent was answered by its user. */
+  permissionAnswered(decision: string, seconds: number): void;
+  permissionsExpired(count: number): void;
+  steered(delivered: "running" | "queued"): void;
   egressDecision(decision: "allowed" | "refused"): void;
   sandboxReturn(outcome: "done" | "failed" | "given_up"): void;
 }
@@ -50,6 +54,17 @@ export function createRunMetrics({
     "Decisions about what agents asked for on the network.",
     "decision",
   );
+  const questions = counter(
+    "permission_answers_total",
+    "Questions of agents that were answered here, or expired.",
+    "decision",
+  );
+  const answers = histogram(
+    "permission_answer_seconds",
+    "How long answered questions were open.",
+    RUN_BUCKETS,
+  );
+  const steers = counter("steers_total", "Messages to working agents, by where they went.", "delivered");
   const returns = counter("sandbox_returns_total", "Attempts to return a sandbox.", "outcome");
   const tokens = counter("agent_tokens_total", "Tokens reported by agents.", "direction");
   const memory = histogram("run_peak_memory_bytes", "The most memory that a run had.", MEMORY_BUCKETS);
@@ -71,6 +86,12 @@ export function createRunMetrics({
     affinity: (outcome) => affinity.inc({ outcome }),
     agentMemory: (kind) => memories.inc({ memory: kind }),
     fencedWrite: () => fenced.inc(),
+    permissionAnswered(decision, seconds) {
+      questions.inc({ decision });
+      answers.observe({}, seconds);
+    },
+    permissionsExpired: (count) => questions.inc({ decision: "expired" }, count),
+    steered: (delivered) => steers.inc({ delivered }),
     egressDecision: (decision) => egress.inc({ decision }),
     sandboxReturn: (outcome) => returns.inc({ outcome }),
   };

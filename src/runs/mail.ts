@@ -7,7 +7,7 @@ import type { Logger } from "../observability/logger.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import { messageOf } from "../shared/errors.ts";
 import type { Lease } from "./leases.ts";
-import { type Mail, markDelivered, readMail } from "./talk-store.ts";
+import { ANSWERS, type Mail, markDelivered, readMail } from "./talk-store.ts";
 import type { RunWriter } from "./writer.ts";
 
 const DECISIONS: Readonly<Record<string, "allow" | "allow_run" | "deny">> = {
@@ -44,6 +44,7 @@ export function deliverMail(options: {
       await markDelivered(orm, run, mail);
     }
     first = false;
+    again ||= mail.answers.length === ANSWERS;
   };
   const work = async () => {
     do {

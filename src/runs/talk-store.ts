@@ -64,7 +64,7 @@ export async function appendTalk(
     });
     await appendRows(tx, run, kept, progress);
     const about = { promptId: run.promptId, sessionId: held.session_id };
-    for (const one of questions) await tx.execute(insertion({ ...about, ...one, timeoutMs }));
+    if (questions.length > 0) await tx.execute(insertion({ ...about, questions, timeoutMs }));
     // What it closes without an answer of its user, it withdraws, whatever it says.
     if (closed.length > 0)
       await tx.execute(sql`update permission_request set status = 'cancelled', answered_at = now(),
@@ -79,13 +79,22 @@ export async function appendTalk(
 const uuids = (ids: readonly string[]) =>
   sql`select value::uuid from jsonb_array_elements_text(${JSON.stringify(ids)}::jsonb)`;
 
-const insertion = (one: Question & { promptId: string; sessionId: string; timeoutMs: number }) => {
-  const { id, promptId, sessionId, talk, denied, timeoutMs } = one;
+const insertion = (one: {
+  promptId: string;
+  sessionId: string;
+  timeoutMs: number;
+  questions: readonly Question[];
+}) => {
+  const { promptId, sessionId, timeoutMs, questions } = one;
+  const all = questions.map(({ id, talk, denied }) => ({ id, ...talk, denied }));
   return sql`insert into permission_request
       (id, request_id, prompt_id, session_id, tool, input, title, expires_at, status, answered_at, reason)
-    values (${id}::uuid, ${talk.requestId}::uuid, ${promptId}::uuid, ${sessionId}::uuid, ${talk.tool},
-      ${JSON.stringify(talk.input)}::jsonb, ${talk.title}::text, now() + ${timeoutMs}::float8 * interval '1 millisecond',
-      ${denied ? "denied" : "pending"}, case when ${denied}::boolean then now() end, ${denied ? TOO_MANY : null}::text)`;
+    select (q ->> 'id')::uuid, (q ->> 'requestId')::uuid, ${promptId}::uuid, ${sessionId}::uuid, q ->> 'tool',
+      q -> 'input', q ->> 'title', now() + ${timeoutMs}::float8 * interval '1 millisecond',
+      case when (q ->> 'denied')::boolean then 'denied' else 'pending' end,
+      case when (q ->> 'denied')::boolean then now() end,
+      case when (q ->> 'denied')::boolean then ${TOO_MANY}::text end
+    from jsonb_array_elements(${JSON.stringify(all)}::jsonb) q`;
 };
 
 /** What its user said is a turn of the conversation once the agent has taken it: with the user's words, not the agent's. */
@@ -105,13 +114,16 @@ export interface Mail {
   steers: { id: string; text: string; at_ms: string }[];
 }
 
+/** Answers that are read at once. */
+export const ANSWERS = 100;
+
 /** @param all also the messages that were written already, in case that was into another sandbox. */
 export async function readMail(orm: Orm, promptId: string, all: boolean): Promise<Mail> {
   const answers = rowsOf<Mail["answers"][number]>(
     orm,
     sql`select id, request_id, status, reason, tool from permission_request
       where prompt_id = ${promptId}::uuid and status not in ('pending', 'cancelled') and delivered_at is null
-      order by id limit 100`,
+      order by id limit ${ANSWERS}::int`,
   );
   const steers = rowsOf<Mail["steers"][number]>(
     orm,

@@ -13,7 +13,7 @@ const OVERDUE_MS = 60_000;
  * Enforces cancellations: notifies runners again, and closes cancelled prompts that no runner ends. Denies what nobody has
  * answered in time.
  */
-export const cancellationEnforcer: Task = async ({ config, database, logger }) => {
+export const cancellationEnforcer: Task = async ({ config, database, metrics, logger }) => {
   let unfinished = true;
   return startLoop({
     name: "cancellation-enforcer",
@@ -25,7 +25,7 @@ export const cancellationEnforcer: Task = async ({ config, database, logger }) =
       if (!unfinished) return;
       await remindOfCancellations(database.orm);
       const expired = await expireQuestions(database.orm, config.runLimits.permissionTimeoutMs / 60_000);
-      if (expired > 0) logger.info("questions expired", { count: expired });
+      if (expired > 0) metrics.permissionsExpired(expired);
       const closed = await closeCancelled(database.orm, OVERDUE_MS);
       if (closed > 0)
         logger.warn("cancelled prompts were closed because no runner ended them", { count: closed });

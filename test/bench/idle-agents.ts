@@ -55,6 +55,8 @@ try {
       sandboxes: fixture.provider,
       sandbox,
       hasResult: () => false,
+      asks: () => false,
+      waitedMs: 0,
       onLimit: () => undefined,
     }),
   );

@@ -9,6 +9,7 @@ const WAITS: Readonly<Record<NonNullable<SessionDto["waitingFor"]>, string>> = {
   machine: "the machine",
   disk: "disk space",
   isolation: "isolation",
+  permission: "your answer",
 };
 
 /** @returns what it waits for; what a newer service names and this page does not know stays as it is. */
