@@ -108,7 +108,8 @@ describeRuns("talking to an agent", (fixture) => {
     const { submit, depsFor, run, promptRow, leases } = fixture();
     const { promptId } = await submit();
     const limits = { ...LIMITS, timeoutMs: 3_000, silenceMs: 3_000 };
-    const script = `${question(ID)}; ${wait(`answer-${ID}.json`)}`;
+    // It is idle meanwhile: waiting in a loop would use the processor.
+    const script = `${question(ID)}; sleep 6; ${wait(`answer-${ID}.json`)}`;
     const running = run(promptId, depsFor(asking(script), { limits }));
     const { id } = await asked(promptId);
     leases.refresh();
@@ -281,9 +282,10 @@ describeRuns("talking to an agent", (fixture) => {
   });
 
   test("programs in the sandbox can neither write, rename nor replace anything in the mailbox", async () => {
-    const { textsOf } = fixture();
+    const { textsOf, machine } = fixture();
     const attack = (what: string) => `if ${what} 2>/dev/null; then echo "did: ${what}"; fi`;
     const script = `${question(ID)}; cd "$AGENT_MAILBOX"; ${wait(`answer-${ID}.json`)};
+      grep " $AGENT_MAILBOX " /proc/self/mountinfo | cut -d" " -f6 | cut -d, -f1 | sed "s/^/mount: /";
       ${attack("touch x")}; ${attack(`mv answer-${ID}.json y`)}; ${attack(`rm -f answer-${ID}.json`)};
       ${attack(`sh -c 'echo z > answer-${ID}.json'`)}; ${attack("mkdir d")}; ${attack("chmod 777 .")};
       ${attack("mv ../mailbox ../other")}; ${attack("rmdir ../mailbox")}; echo tried`;
@@ -292,6 +294,9 @@ describeRuns("talking to an agent", (fixture) => {
     await running;
     const texts = await textsOf(promptId);
     expect(texts).toContain("tried");
+    // Without isolation its user is the service's.
+    if (!machine.provider.isolation.isolated) return;
+    expect(texts).toContain("mount: ro");
     expect(texts.filter((text) => text.startsWith("did:"))).toEqual([]);
   });
 });
