@@ -93,6 +93,8 @@ const REPEATABLE = [
   "handlers_dead_letter_queue_retry_dlq_entries",
   // A ticket whose reply was lost expires unused.
   "handlers_events_create_ticket",
+  // A question is answered once: a repetition is refused, and changes nothing.
+  "handlers_permissions_answer",
   "handlers_prompts_retry",
   "handlers_sessions_cancel",
   "handlers_webhooks_forge",
