@@ -9,6 +9,7 @@ import { Comments } from "./resources/comments.js";
 import { DeadLetters } from "./resources/dead-letters.js";
 import { Events } from "./resources/events.js";
 import { Messages } from "./resources/messages.js";
+import { Permissions } from "./resources/permissions.js";
 import { Prompts } from "./resources/prompts.js";
 import { Repositories } from "./resources/repositories.js";
 import { Health, Me, Webhooks } from "./resources/service.js";
@@ -50,6 +51,7 @@ export class PromptBackend {
   readonly sessions: Sessions;
   readonly prompts: Prompts;
   readonly messages: Messages;
+  readonly permissions: Permissions;
   readonly comments: Comments;
   readonly events: Events;
   readonly deadLetters: DeadLetters;
@@ -71,6 +73,7 @@ export class PromptBackend {
     this.events = new Events(core);
     this.sessions = new Sessions(core, { prompts: this.prompts, events: this.events });
     this.messages = new Messages(core);
+    this.permissions = new Permissions(core);
     this.comments = new Comments(core);
     this.deadLetters = new DeadLetters(core);
     this.audit = new Audit(core);

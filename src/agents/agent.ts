@@ -24,6 +24,8 @@ export interface AgentRequest {
   /** Set: the checkout is elsewhere, and the agent must not use file and shell tools of its own. */
   remote?: RemoteWorkplace | undefined;
   /** This run's access to the model, by `Agent.modelApi`; undefined if the agent needs none. */
+  /** The folder with what its user answers and says (see runs/mail.ts), as the agent sees it. */
+  mailbox?: string | undefined;
   model?: { baseUrl: string; token: string } | undefined;
   /** The model that was chosen; default: the agent's own. */
   modelName?: string | undefined;
@@ -142,6 +144,8 @@ export interface Agent {
   readonly modelApi: ModelApi | undefined;
   /** The modes that it has. */
   readonly modes: readonly RunMode[];
+  /** Whether it asks its user, and takes what that says while it works. */
+  readonly steers: boolean;
   /**
    * Whether what was said before may come with its prompt, if its memory is lost. Otherwise it gets exactly the prompt, and
    * remembers what is in its files.

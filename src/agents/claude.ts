@@ -37,6 +37,7 @@ export function createClaudeAgent(options: {
     builtIn: false,
     modelApi: "anthropic",
     modes: ["auto"],
+    steers: false,
     replays: true,
     keeps: isTranscript,
     hasTranscript,

@@ -29,12 +29,15 @@ const LINE_LIMIT = 64 * 1024;
  * @param options.argv program and arguments.
  * @param options.program called for each run. @param options.missing the sentence for the user if there is no program.
  * @param options.modelApi of the model that it gets access to; undefined: none.
+ * @param options.steers whether it asks its user, and takes what that says: it prints the lines of talk.ts, and reads the
+ *   files of the folder AGENT_MAILBOX.
  */
 export function createCommandAgent(options: {
   argv: readonly [string, ...string[]];
   program: () => Program | undefined;
   missing: string;
   modelApi: ModelApi | undefined;
+  steers?: boolean;
 }): Agent {
   const [, ...args] = options.argv;
   return {
@@ -42,11 +45,12 @@ export function createCommandAgent(options: {
     builtIn: false,
     modelApi: options.modelApi,
     modes: ["auto"],
+    steers: options.steers ?? false,
     replays: false,
     keeps: () => true,
     hasTranscript: async () => false,
     discardTranscripts: async () => undefined,
-    command({ prompt, conversationId, paths, model, remote, modelName, maxTurns }) {
+    command({ prompt, conversationId, paths, model, remote, mailbox, modelName, maxTurns }) {
       const program = options.program();
       if (!program) throw new AgentUnavailable(options.missing);
       return {
@@ -56,6 +60,7 @@ export function createCommandAgent(options: {
           AGENT_STATE_DIR: paths.state,
           ...(modelName && { AGENT_MODEL: modelName }),
           ...(maxTurns && { AGENT_MAX_TURNS: String(maxTurns) }),
+          ...(mailbox !== undefined && { AGENT_MAILBOX: mailbox }),
           ...(remote && { AGENT_MCP_CONFIG: remote.mcpConfig, AGENT_REMOTE_CHECKOUT: remote.checkout }),
           ...(model && options.modelApi && modelEnvironment(options.modelApi, model)),
         },

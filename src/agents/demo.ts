@@ -9,6 +9,7 @@ export function createDemoAgent(): Agent {
     builtIn: true,
     modelApi: undefined,
     modes: ["auto"],
+    steers: false,
     replays: false,
     keeps: () => false,
     hasTranscript: async () => false,

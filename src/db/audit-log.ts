@@ -6,7 +6,8 @@ import { auditPending } from "./safety-tables.ts";
 export type AuditAction =
   | `auth.${"sign_in" | "refused" | "web_sign_in" | "web_sign_out"}`
   | `session.${"create" | "update" | "archive" | "reopen" | "fork" | "cancel" | "delete"}`
-  | `prompt.${"create" | "update" | "delete" | "retry"}`
+  | `prompt.${"create" | "update" | "delete" | "retry" | "steer"}`
+  | "permission.answer"
   | `message.${"create" | "update" | "delete"}`
   | `comment.${"create" | "update" | "delete" | "send"}`
   | `dead_letter.${"resolve" | "abandon" | "retry"}`

@@ -37,9 +37,27 @@ export const SANDBOX_PROVIDERS = ["local", "allocator"] as const;
 /** What of the outside world a prompt may wait for, up to RETRY_TRANSIENT_HOURS (`runs/outages.ts`). */
 const OUTAGE_CAUSES = ["git_host", "model", "sandbox", "database", "machine"] as const;
 export type OutageCause = (typeof OUTAGE_CAUSES)[number];
-/** What a prompt may wait for; for what this machine lacks, or a machine that has its agent, without end. */
-export const WAITING_FOR = [...OUTAGE_CAUSES, "disk", "isolation", "agent"] as const;
+/**
+ * What a prompt may wait for; for what this machine lacks, or a machine that has its agent, without end. `permission`: its
+ * agent, which runs, has asked its user.
+ */
+export const WAITING_FOR = [...OUTAGE_CAUSES, "disk", "isolation", "agent", "permission"] as const;
 export type WaitingFor = (typeof WAITING_FOR)[number];
+/**
+ * How a question of an agent stands. `allowed_run`: for the rest of the run. - expired: nobody answered in time, which denies
+ * it. - cancelled: the agent withdrew it, or its run has ended.
+ */
+export const PERMISSION_STATUSES = [
+  "pending",
+  "allowed",
+  "allowed_run",
+  "denied",
+  "expired",
+  "cancelled",
+] as const;
+export type PermissionStatus = (typeof PERMISSION_STATUSES)[number];
+/** What became of what a user said to a working agent; `queued`: it has become a prompt. */
+export const STEER_STATUSES = ["pending", "delivered", "queued", "cancelled"] as const;
 /** What the service does outside of itself, for a session (see effects/). */
 export const EFFECT_KINDS = ["push", "pull_request", "merge"] as const;
 export type EffectKind = (typeof EFFECT_KINDS)[number];

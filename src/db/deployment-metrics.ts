@@ -36,7 +36,7 @@ async function readDeploymentMetrics(orm: Orm): Promise<DeploymentMetrics> {
     sql`select
       (select count(*) from prompt where status = 'Queued') as queued,
       (select count(*) from prompt where status = 'Running'
-        and (waiting_for is null or lease_expires_at <= now())) as running,
+        and (waiting_for is null or waiting_for = 'permission' or lease_expires_at <= now())) as running,
       (select extract(epoch from now() - greatest(created_at, not_before)) from prompt p
         where status = 'Queued' and greatest(created_at, not_before) <= now() and not exists (
           select 1 from prompt e where e.session_id = p.session_id and e.seq < p.seq

@@ -34,6 +34,8 @@ export interface AgentProcess {
   waitedMs?: number;
   /** Whether it resumed an earlier conversation. */
   resumed?: boolean;
+  /** Whether it takes messages of its user while it works. */
+  steers?: boolean;
   /** Whether output was stored in the present attempt before it was recorded: it resumed the work of another agent. */
   hasOutput?: boolean;
   /** Whether its work is being delivered: if the runner dies now, the outcome is unknown. */
@@ -118,8 +120,10 @@ export interface Waiting {
   /** A sentence. */
   reason: string;
   since: string;
-  /** The next attempt. Null: nobody knows. */
+  /** The next attempt, null if nobody knows; of questions, when the first of them is denied. */
   until: string | null;
+  /** How many questions are open. */
+  open?: number;
 }
 
 /** The sandbox that a session holds: stored before it is created, and sufficient to release it. */

@@ -25,6 +25,7 @@ import userTurn from "../../drizzle/0023_user_turn.sql" with { type: "text" };
 import plansByStatus from "../../drizzle/0024_plans_by_status.sql" with { type: "text" };
 import attachment from "../../drizzle/0025_attachment.sql" with { type: "text" };
 import agentChoice from "../../drizzle/0026_agent_choice.sql" with { type: "text" };
+import talk from "../../drizzle/0027_talk.sql" with { type: "text" };
 import journal from "../../drizzle/meta/_journal.json" with { type: "json" };
 
 /** The text of each migration, by its tag in the journal. A new migration needs a line here; a test compares the two. */
@@ -56,6 +57,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   "0024_plans_by_status": plansByStatus,
   "0025_attachment": attachment,
   "0026_agent_choice": agentChoice,
+  "0027_talk": talk,
 };
 
 export interface Migration {

@@ -3,10 +3,12 @@ import { rowsOf, type Transaction } from "../db/client.ts";
 import { session } from "../db/tables.ts";
 import { CHANNELS } from "../queue/names.ts";
 import { notifySandboxIdle } from "./dispatch.ts";
+import { cancelQuestions } from "./questions.ts";
+import { cancelSteers } from "./steers.ts";
 import { sessionAfter } from "./transitions.ts";
 
 /** A prompt that waits with its sandbox is Running, but nobody is there to end it. */
-const hasRunner = sql`status = 'Running' and waiting_for is null`;
+const hasRunner = sql`status = 'Running' and (waiting_for is null or waiting_for = 'permission')`;
 
 /**
  * Cancels a session's unfinished prompts: waiting ones never start; a running one is ended by its runner, which is
@@ -31,6 +33,9 @@ export async function requestCancel(
         and status in ('Queued', 'Running') order by status = 'Running' desc, seq for update)
       returning id, status`,
   );
+  const ids = touched.map(({ id }) => id);
+  await cancelQuestions(tx, ids);
+  await cancelSteers(tx, ids);
   const running = touched.filter(({ status }) => status === "Running");
   await tx
     .update(session)

@@ -10,8 +10,10 @@ import { dispatch, dispatchNext, notifySandboxIdle } from "./dispatch.ts";
 import { type Fence, updateHeld } from "./fence.ts";
 import { namedByMemory } from "./kept-pieces.ts";
 import { lockSessionRow } from "./locks.ts";
+import { cancelQuestions } from "./questions.ts";
 import { queuePush } from "./queue-push.ts";
 import type { ClaimedRun } from "./start-run.ts";
+import { cancelSteers, queueSteers } from "./steers.ts";
 import {
   type EndStatus,
   type PromptChange,
@@ -87,6 +89,9 @@ export async function endRun(tx: Transaction, run: ClaimedRun, end: RunEnd): Pro
   // Locked before the next prompt is read: a follow-up that arrives now waits for this transaction, then sees its result.
   await lockSessionRow(tx, run.sessionId);
   if (end.pushLater && ended.status !== "Cancelled") await queuePush(tx, run);
+  await cancelQuestions(tx, [run.promptId]);
+  if (ended.status === "Cancelled") await cancelSteers(tx, [run.promptId]);
+  else await queueSteers(tx, run);
   const next = await dispatchNext(tx, run.sessionId);
   const dead = end.dead === true && ended.status === "Failed";
   const turn: Turn = {
@@ -179,7 +184,11 @@ async function requeue(
   { delayMs = 0, waiting = null }: { delayMs?: number; waiting?: Waiting | null } = {},
 ): Promise<void> {
   const { sessionId, status } = await updateHeld(tx, run, change);
-  if (status === "Cancelled") return closeCancelledRun(tx, sessionId);
+  await cancelQuestions(tx, [run.promptId]);
+  if (status === "Cancelled") {
+    await cancelSteers(tx, [run.promptId]);
+    return closeCancelledRun(tx, sessionId);
+  }
   await tx.update(session).set(sessionAfter.runRequeued(waiting)).where(eq(session.id, sessionId));
   await dispatch(tx, run.promptId, delayMs);
   if (waiting) await notifySandboxIdle(tx);

@@ -90,6 +90,8 @@ export const sessionAfter = {
     cancellationStatus: "Requested",
     cancelledAt: null,
     cancelledBy: by,
+    // For an answer, if anything.
+    waiting: null,
     updatedAt: now,
   }),
 

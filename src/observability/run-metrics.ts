@@ -9,7 +9,7 @@ const PROCESS_BUCKETS = [4, 8, 16, 32, 64, 128, 256, 512, 1024];
 
 export type RunPhase = "queue" | "prepare" | "run" | "finish";
 
-/** What runners of this process report. */
+/** What runs of this process report, and what users say to them. */
 export interface RunMetrics {
   runStarted(): void;
   phase(phase: RunPhase, seconds: number): void;
@@ -22,6 +22,10 @@ export interface RunMetrics {
   agentMemory(kind: string): void;
   agentsAvailable(agents: readonly { name: string; available: boolean }[]): void;
   fencedWrite(): void;
+  /** A question of an agent was answered by its user. */
+  permissionAnswered(decision: string, seconds: number): void;
+  permissionsExpired(count: number): void;
+  steered(delivered: "running" | "queued"): void;
   egressDecision(decision: "allowed" | "refused"): void;
   sandboxReturn(outcome: "done" | "failed" | "given_up"): void;
 }
@@ -56,6 +60,17 @@ export function createRunMetrics({
     "Decisions about what agents asked for on the network.",
     "decision",
   );
+  const questions = counter(
+    "permission_answers_total",
+    "Questions of agents that were answered here, or expired.",
+    "decision",
+  );
+  const answers = histogram(
+    "permission_answer_seconds",
+    "How long answered questions were open.",
+    RUN_BUCKETS,
+  );
+  const steers = counter("steers_total", "Messages to working agents, by where they went.", "delivered");
   const returns = counter("sandbox_returns_total", "Attempts to return a sandbox.", "outcome");
   const tokens = counter("agent_tokens_total", "Tokens reported by agents.", "direction");
   const memory = histogram("run_peak_memory_bytes", "The most memory that a run had.", MEMORY_BUCKETS);
@@ -80,6 +95,12 @@ export function createRunMetrics({
       for (const one of agents) available.set({ agent: one.name }, one.available ? 1 : 0);
     },
     fencedWrite: () => fenced.inc(),
+    permissionAnswered(decision, seconds) {
+      questions.inc({ decision });
+      answers.observe({}, seconds);
+    },
+    permissionsExpired: (count) => questions.inc({ decision: "expired" }, count),
+    steered: (delivered) => steers.inc({ delivered }),
     egressDecision: (decision) => egress.inc({ decision }),
     sandboxReturn: (outcome) => returns.inc({ outcome }),
   };

@@ -222,5 +222,20 @@ export const promptModels = {
   UpdatePromptOutput: t.Object(outcome),
   DeletePromptOutput: t.Object(outcome),
   RetryPromptOutput: t.Object(outcome),
+  SteerPromptInput: t.Object({
+    text: t.String({
+      minLength: 1,
+      pattern: "\\S",
+      description: "What to say",
+      examples: ["Use the existing helper instead of a new one."],
+    }),
+  }),
+  SteerPromptOutput: t.Object({
+    ...outcome,
+    delivered: enumOf(["running", "queued"], {
+      description: "running: to the agent that works; queued: as a follow-up prompt",
+    }),
+    prompt_id: { ...Id, description: "The prompt that has it" },
+  }),
   ListPromptsOutput: t.Object({ prompts: t.Array(PromptDto), next_cursor: NextCursor }),
 };

@@ -12,7 +12,8 @@ import { AppError } from "../shared/errors.ts";
 export async function retryPrompt(orm: Orm, wanted: { userId: string; id: string }): Promise<boolean> {
   return orm.transaction(async (tx) => {
     const row = await lockOwnPrompt(tx, wanted);
-    if (row.waitingFor === null) {
+    // What waits for its user is not tried again.
+    if (row.waitingFor === null || row.waitingFor === "permission") {
       if (isTriedAgain(row)) return false;
       throw nothingToRetry(row);
     }

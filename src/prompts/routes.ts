@@ -1,4 +1,5 @@
 import { Elysia, t } from "elysia";
+import { requirePromptText } from "../agents/prompt-text.ts";
 import { ifMatchOf, isUnchanged } from "../api/etag.ts";
 import { createOnce } from "../api/idempotency-store.ts";
 import { jsonText, listText } from "../api/json-text.ts";
@@ -21,19 +22,22 @@ import type { Guard } from "../auth/guard.ts";
 import type { Config } from "../config/config.ts";
 import type { Orm } from "../db/client.ts";
 import { askedChoice } from "../fleet/choice.ts";
+import type { Metrics } from "../observability/metrics.ts";
 import { deletePrompt, updatePrompt } from "./change-store.ts";
 import { addPrompt } from "./create-store.ts";
 import { promptModels } from "./model.ts";
 import { retryPrompt } from "./retry-store.ts";
+import { steerPrompt } from "./steer-store.ts";
 import { listPrompts, readPrompt } from "./store.ts";
 
-/** Prompts: create a follow-up, list those of a session; read, update, delete and retry one. */
+/** Prompts: create a follow-up, list those of a session; read, update, delete, retry and steer one. */
 export function promptRoutes(options: {
   orm: Orm;
   guard: Guard;
   config: Pick<Config, "maxUnfinishedPrompts">;
+  metrics: Metrics;
 }) {
-  const { orm, guard, config } = options;
+  const { orm, guard, config, metrics } = options;
   const detail = securedOperation("Prompts");
   const onlyQueued = "Only while it is queued; once it has started: 409.";
   return new Elysia()
@@ -134,6 +138,31 @@ export function promptRoutes(options: {
           "Ends its wait (`waiting_for`): it is tried as soon as it is its turn, instead of at `next_attempt_at`. If that fails, it waits on in the same series: `waiting_since` and with it the end of RETRY_TRANSIENT_HOURS stay, and no attempt is used up. Repeating the request does no harm. If it does not wait: 409; what has failed for good is retried as a dead letter.",
         ),
         response: { 200: "RetryPromptOutput", ...writeErrors },
+      },
+    )
+    .post(
+      "/prompts/:id/steer",
+      async (context) => {
+        const { user, params, body } = context;
+        const text = requirePromptText(body.text, "text");
+        const { maxUnfinishedPrompts: maxUnfinished } = config;
+        const wanted = { userId: user.id, author: authorOf(user), id: params.id, text, maxUnfinished };
+        const { delivered, promptId } = await createOnce(orm, context, (tx) => steerPrompt(tx, wanted));
+        metrics.steered(delivered);
+        const message = delivered === "running" ? "Sent to the agent" : "Prompt queued";
+        return { success: true, message, delivered, prompt_id: promptId };
+      },
+      {
+        parse: "json",
+        params: idParams,
+        body: "SteerPromptInput",
+        headers: idempotencyHeaders,
+        detail: detail(
+          "handlers_prompts_steer",
+          "Send a message to a working agent",
+          "An agent that takes messages while it works gets it in its running turn (`delivered: running`); what it has not taken when it ends becomes the session's next prompt. Otherwise it is queued as a follow-up prompt at once (`delivered: queued`), whose id is `prompt_id`. Cancelling cancels what was not taken.",
+        ),
+        response: { 200: "SteerPromptOutput", ...writeErrors },
       },
     )
     .get(

@@ -10,6 +10,9 @@ import { notFound } from "../shared/errors.ts";
 import type { PromptDto } from "./model.ts";
 
 const whileWaiting = (value: unknown) => sql`case when ${prompt.waitingFor} is not null then ${value} end`;
+/** Of what waits for its user, the session has these. */
+const asked = (field: string, value: unknown) =>
+  sql`case when ${prompt.waitingFor} = 'permission' then ${session.waiting} -> ${sql.raw(`'${field}'`)} else to_jsonb(${value}) end`;
 const phaseAt = (name: unknown, time: unknown) =>
   sql`jsonb_build_object('name', ${name}, 'started_at', ${time})`;
 
@@ -30,8 +33,8 @@ const promptJson = {
   error: prompt.error,
   error_kind: prompt.errorKind,
   waiting_for: prompt.waitingFor,
-  waiting_reason: whileWaiting(prompt.error),
-  waiting_since: whileWaiting(sql`${prompt.outage} -> 'since'`),
+  waiting_reason: whileWaiting(asked("reason", prompt.error)),
+  waiting_since: whileWaiting(asked("since", sql`${prompt.outage} -> 'since'`)),
   next_attempt_at: sql`case when ${prompt.waitingFor} <> 'agent' then ${isoTime(prompt.notBefore)} end`,
   usage: prompt.usage,
   commit: prompt.commit,

@@ -19,6 +19,8 @@ export const CHANNELS = {
   session: "session_changed",
   /** A running prompt was cancelled; the payload is its id. */
   cancel: "prompt_cancel",
+  /** There is something for the agent of a running prompt; the payload is the prompt's id. */
+  mail: "prompt_mail",
   /** The outbox has rows to publish. */
   outbox: "outbox",
   /** A prompt may start whose session is warm on a machine. The payload is `<host> <session id>`. */

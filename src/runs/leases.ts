@@ -16,6 +16,10 @@ export interface Lease {
   readonly lost: AbortSignal;
   /** Aborts when the prompt's user cancels it. */
   readonly cancelled: AbortSignal;
+  /** Whether the agent waits for its user, by the last heartbeat. */
+  asks(): boolean;
+  /** Calls back whenever there may be something for the mailbox of the agent. One listener. */
+  onMail(listener: () => void): void;
   release(): void;
 }
 
@@ -26,6 +30,8 @@ export interface LeaseManager {
   hold(run: Fence & { cancelRequested: boolean }): Lease;
   /** Cancels the run of this prompt, if this process has it. */
   cancel(promptId: string): void;
+  /** Tells the run of this prompt, if this process has it, that there is something for its agent. */
+  mail(promptId: string): void;
   /** Sends a heartbeat now, because notifications may have been lost with a connection. */
   refresh(): void;
   close(): Promise<void>;
@@ -36,6 +42,8 @@ interface Held {
   renewedAt: number;
   lost: AbortController;
   cancelled: AbortController;
+  asks: boolean;
+  onMail: (() => void) | undefined;
 }
 
 /** @param options.owner this process, by an id that is new at each start: a restarted process is another owner. */
@@ -55,6 +63,8 @@ export function openLeaseManager(options: { orm: Orm; owner: string; logger: Log
         if (now?.epoch !== lease.epoch) lease.lost.abort(new LeaseLost());
         else lease.renewedAt = startedAt;
         if (now?.cancelRequested) lease.cancelled.abort();
+        lease.asks = now?.asks ?? false;
+        if (now?.mail) lease.onMail?.();
       }
     } catch (error) {
       logger.warn("leases could not be renewed", { error: messageOf(error) });
@@ -86,16 +96,23 @@ export function openLeaseManager(options: { orm: Orm; owner: string; logger: Log
         renewedAt: performance.now(),
         lost: new AbortController(),
         cancelled: new AbortController(),
+        asks: false,
+        onMail: undefined,
       };
       if (cancelRequested) lease.cancelled.abort();
       held.set(promptId, lease);
       return {
         lost: lease.lost.signal,
         cancelled: lease.cancelled.signal,
+        asks: () => lease.asks,
+        onMail(listener) {
+          lease.onMail = listener;
+        },
         // This process may have started the next run of the same prompt meanwhile.
         release: () => void (held.get(promptId) === lease && held.delete(promptId)),
       };
     },
+    mail: (promptId) => held.get(promptId)?.onMail?.(),
     cancel: (promptId) => held.get(promptId)?.cancelled.abort(),
     refresh: tick,
     async close() {

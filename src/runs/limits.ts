@@ -3,6 +3,8 @@ import type { ProcessUsage, Sandbox, SandboxProcess, SandboxProvider } from "../
 import { inMiB, MIB } from "../shared/units.ts";
 
 const TICK_MS = 250;
+/** How much of a run's time may be waiting for its user, which does not count against its limits. */
+export const MOST_WAITING_MS = 24 * 3_600_000;
 /**
  * What a run uses is read at each tick, from a dozen files of the kernel. Of many runs each is read less often, so that watching
  * does not take a processor by itself; meanwhile the kernel's own limits hold. Milliseconds for each run, and the most.
@@ -54,6 +56,8 @@ export const mayTidyUp = ({ name }: Limit): boolean =>
 /**
  * Watches a run until it reaches a limit or `stop` is called.
  * @param options.hasResult whether the agent has printed its result.
+ * @param options.asks whether the agent waits for its user: that time does not count, up to MOST_WAITING_MS.
+ * @param options.waitedMs how long it has done so before.
  * @param options.onLimit called at most once.
  */
 export function watchLimits(options: {
@@ -62,14 +66,18 @@ export function watchLimits(options: {
   sandboxes: Pick<SandboxProvider, "freeBytes" | "disk">;
   sandbox: Pick<Sandbox, "watchDisk">;
   hasResult: () => boolean;
+  asks: () => boolean;
+  waitedMs: number;
   onLimit: (limit: Limit) => void;
 }): { stop(): void } {
-  const { limits, process, sandboxes, sandbox, hasResult, onLimit } = options;
+  const { limits, process, sandboxes, sandbox, hasResult, asks, onLimit } = options;
   const { timeoutMs, silenceMs, resultGraceMs, minFreeBytes } = limits;
   // A short limit is checked more often.
   const checkEveryMs =
     silenceMs > 0 ? Math.min(CHECK_EVERY_MS, Math.max(TICK_MS, silenceMs / 3)) : CHECK_EVERY_MS;
-  let checkedAt = performance.now();
+  let { waitedMs } = options;
+  let tickedAt = performance.now();
+  let checkedAt = tickedAt;
   let activeAt = checkedAt;
   let resultAt: number | undefined;
   let before = { cpuTicks: 0, outputBytes: -1 };
@@ -106,13 +114,18 @@ export function watchLimits(options: {
   };
   const tick = () => {
     const now = performance.now();
+    if (asks() && waitedMs < MOST_WAITING_MS) {
+      waitedMs += now - tickedAt;
+      activeAt = now;
+    }
+    tickedAt = now;
     if (hasResult()) resultAt ??= now;
     if (resultAt !== undefined && now - resultAt > resultGraceMs)
       return hit({
         name: "result",
         reason: "The agent had printed its result but did not exit; it was stopped.",
       });
-    if (process.ageMs() > timeoutMs)
+    if (process.ageMs() - Math.min(waitedMs, MOST_WAITING_MS) > timeoutMs)
       return hit({
         name: "timeout",
         reason: `The run was stopped: it took longer than ${inMinutes(timeoutMs)} (RUN_TIMEOUT_MINUTES).`,

@@ -13,6 +13,7 @@ import { AgentKilled, classify, DISK_WAS_FULL, MAX_ATTEMPTS } from "./failures.t
 import { finishRun, type Outcome, type PullRequestOf, usageOfPrompt } from "./finish.ts";
 import { CANCELLED, handleRunFailure } from "./handle-failure.ts";
 import type { Lease, LeaseManager } from "./leases.ts";
+import { deliverMail } from "./mail.ts";
 import { Outage } from "./outages.ts";
 import { prepare } from "./prepare.ts";
 import { pushWork } from "./push-run.ts";
@@ -20,6 +21,7 @@ import { agentOf, requireAgent } from "./requirements.ts";
 import { CALM_MS } from "./stalled-adoptions.ts";
 import { replayAgent, resumeAgent } from "./start-agent.ts";
 import { syncWork } from "./sync-run.ts";
+import { waitedMs } from "./talk-store.ts";
 import { type WatchResult, watchAgent } from "./watch-agent.ts";
 import { openRunWriter, type RunWriter } from "./writer.ts";
 
@@ -70,7 +72,13 @@ export async function runClaimed(deps: RunnerDeps, run: ClaimedRun, shutdown: Ab
   logger.info("run started", { attempt: run.attempt });
   const lease = deps.leases.hold(run);
   const life = AbortSignal.any([lease.lost, shutdown]);
-  const writer = openRunWriter({ orm: deps.orm, asyncCommit: deps.asyncCommit, run, signal: life });
+  const writer = openRunWriter({
+    orm: deps.orm,
+    asyncCommit: deps.asyncCommit,
+    run,
+    signal: life,
+    limits: deps.limits,
+  });
   const agent = agentOf(deps.agents, run);
   const state: RunnerState = {
     ...{ deps: { ...deps, agent, logger }, run, lease, life, writer },
@@ -213,21 +221,26 @@ async function requireModel({ gateway, resumable }: AgentRun, verdict: AgentVerd
 }
 
 async function watch(
-  { deps, lease, life, writer }: RunnerState,
+  { deps, run, lease, life, writer }: RunnerState,
   { sandbox, process, stored, adopted }: AgentRun,
 ) {
-  const { agent, limits, sandboxes } = deps;
+  const { agent, limits, sandboxes, orm, logger } = deps;
   const reader = agent.reader(sandbox.remote !== undefined);
   // Not awaited: at worst the next takeover counts this one as one without progress.
   const recordCalm = () => void writer.recordCalm().catch(() => undefined);
+  const { asks } = lease;
+  const before = adopted ? await waitedMs(orm, run.promptId, process.ageMs()) : 0;
+  const mail = agent.steers ? deliverMail({ orm, run, lease, sandbox, writer, life, logger }) : undefined;
   const calm = adopted ? setTimeout(recordCalm, CALM_MS) : undefined;
   try {
     const cancelled = lease.cancelled;
     return await watchAgent({
       ...{ writer, process, reader, stored, limits, sandboxes, sandbox, life, cancelled },
+      ...{ asks, waitedMs: before },
     });
   } finally {
     clearTimeout(calm);
+    await mail?.stop();
   }
 }
 

@@ -10,6 +10,8 @@ import { withTurns } from "../memory/replay.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import { type AgentRun, gatewayOptions, modelOf, type PrepareDeps, resumableIn } from "./agent-run.ts";
 import { giveAttachments } from "./attachments.ts";
+import { MOST_WAITING_MS } from "./limits.ts";
+import { emptyMailbox } from "./mail.ts";
 import { awaitIsolation } from "./requirements.ts";
 import { openRunGateway } from "./run-gateway.ts";
 import type { RunWriter } from "./writer.ts";
@@ -96,6 +98,7 @@ async function startAgent(
     keyName && model && writer.recordSecretUse(keyName, new URL(model.upstream).host),
   ]);
   const { text, images } = await giveAttachments(deps.orm, { run, sandbox, text: options.text, signal });
+  await emptyMailbox(sandbox);
   const gateway = await openRunGateway(gatewayOptions(deps, run, writer, sandbox));
   try {
     const command = agent.command({
@@ -110,14 +113,16 @@ async function startAgent(
       modelName: run.model ?? undefined,
       mode: run.mode,
       maxTurns: run.maxTurns ?? undefined,
+      mailbox: sandbox.mailbox.inside,
     });
     signal.throwIfAborted();
     const process = sandbox.start(
       { ...command, env: { ...gateway.env, ...command.env } },
-      deps.limits.timeoutMs + LIMIT_MARGIN_MS,
+      // What an agent may wait for its user; who watches it counts that time.
+      deps.limits.timeoutMs + LIMIT_MARGIN_MS + (agent.steers ? MOST_WAITING_MS : 0),
       gateway.folder,
     );
-    const record = { ...process.record, resumed };
+    const record = { ...process.record, resumed, ...(agent.steers && { steers: true }) };
     try {
       const { isolated, detail } = deps.sandboxes.isolation;
       await writer.recordProcess(record, { isolation: { isolated, detail }, memory });

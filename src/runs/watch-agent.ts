@@ -39,8 +39,11 @@ export async function watchAgent(options: {
   sandbox: Pick<Sandbox, "watchDisk">;
   life: AbortSignal;
   cancelled: AbortSignal;
+  /** See watchLimits. */
+  asks: () => boolean;
+  waitedMs: number;
 }): Promise<WatchResult> {
-  const { writer, process, stored, limits, sandboxes, sandbox, life, cancelled } = options;
+  const { writer, process, stored, limits, sandboxes, sandbox, life, cancelled, asks, waitedMs } = options;
   const reader: AgentReader = {
     ...options.reader,
     read(line) {
@@ -62,6 +65,8 @@ export async function watchAgent(options: {
     sandboxes,
     sandbox,
     hasResult: reader.hasResult,
+    asks,
+    waitedMs,
     onLimit,
   });
   life.addEventListener("abort", process.detach, { once: true });

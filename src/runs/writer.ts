@@ -1,5 +1,6 @@
 import { sql } from "drizzle-orm";
 import type { AgentEvent } from "../agents/agent.ts";
+import type { RunLimits } from "../config/config.ts";
 import { recordAudit } from "../db/audit-log.ts";
 import { type Orm, rowsOf, type Transaction } from "../db/client.ts";
 import type { AgentProcess, RunIsolation, SandboxConfig } from "../db/json-columns.ts";
@@ -21,12 +22,14 @@ import {
 } from "../lifecycle/end-run.ts";
 import { type Fence, LeaseLost, lockedLease, updateHeld } from "../lifecycle/fence.ts";
 import { nextPhase } from "../lifecycle/phases.ts";
+import { cancelQuestions, followQuestions } from "../lifecycle/questions.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { PromptChange, Retry, Wait } from "../lifecycle/transitions.ts";
 import type { KnownMemory } from "../memory/memory.ts";
 import { appendOnce, appendRows, beginAnew, type Progress, withOutput } from "./append-store.ts";
 import { appendTogether } from "./append-together-store.ts";
 import { readEgress, upsertEgress } from "./egress-store.ts";
+import { appendTalk, isTalk } from "./talk-store.ts";
 
 /** A pull request that is to be made without being asked for. */
 export interface WantedPullRequest {
@@ -99,12 +102,23 @@ export function openRunWriter(options: {
   asyncCommit?: Orm;
   run: ClaimedRun;
   signal: AbortSignal;
+  /** For what an agent asks its user; only who appends an agent's output needs it. */
+  limits?: Pick<RunLimits, "permissionTimeoutMs">;
 }): RunWriter {
   const { orm, asyncCommit = orm, run, signal } = options;
   const used = new Set<string>();
   const change = async (set: PromptChange): Promise<void> => {
     await retryWhileUnavailable(signal, () => updateHeld(orm, run, { ...set, updatedAt: sql`now()` }));
   };
+  /** What an earlier agent has asked needs no answer any more. */
+  const changeAgent = (set: PromptChange) =>
+    retryWhileUnavailable(signal, () =>
+      orm.transaction(async (tx) => {
+        await updateHeld(tx, run, { ...set, updatedAt: sql`now()` });
+        await cancelQuestions(tx, [run.promptId]);
+        await followQuestions(tx, run.promptId);
+      }),
+    );
   /** A write that releases the lease cannot be repeated under it: an earlier attempt may have succeeded. */
   const release = (work: (tx: Transaction) => Promise<void>) =>
     retryWhileUnavailable(signal, async (attempt) => {
@@ -128,12 +142,10 @@ export function openRunWriter(options: {
       retryWhileUnavailable(signal, () => settlePush(orm, run, { commit, failure, ...more })),
     disownPush: (commit, failure) =>
       retryWhileUnavailable(signal, () => disownPush(orm, run, { commit, failure })),
-    // An absolute number, so that a repeated write changes nothing.
-    markAdopted: (process) =>
-      change({ process, attempt: Math.max(run.attempt - 1, 1), phases: nextPhase("working") }),
+    markAdopted: (process) => retryWhileUnavailable(signal, () => recordAdoption(orm, run, process)),
     recordCalm: () => change({ process: withoutStalls }),
     recordProcess: (process, { isolation, memory } = {}) =>
-      change({
+      changeAgent({
         ...(isolation && { isolation }),
         phases: nextPhase("working"),
         process: withOutput(process),
@@ -147,6 +159,9 @@ export function openRunWriter(options: {
     append(events, progress) {
       // The same ids in each attempt, to recognize what an earlier one has stored.
       const rows = events.map((data) => ({ id: Bun.randomUUIDv7(), data }));
+      const timeoutMs = options.limits?.permissionTimeoutMs;
+      if (progress && timeoutMs !== undefined && events.some(isTalk))
+        return retryWhileUnavailable(signal, () => appendTalk(orm, run, { rows, progress, timeoutMs }));
       return retryWhileUnavailable(signal, () =>
         progress ? appendTogether(orm, run, rows, progress) : appendRows(orm, run, rows, undefined),
       );
@@ -191,6 +206,14 @@ export function openRunWriter(options: {
     detach: (graceMs) => release((tx) => detachRun(tx, run, graceMs)),
   };
 }
+
+/** Its agent may have asked something. An absolute number of attempts, so that a repeated write changes nothing. */
+const recordAdoption = (orm: Orm, run: ClaimedRun, process: AgentProcess) =>
+  orm.transaction(async (tx) => {
+    const attempt = Math.max(run.attempt - 1, 1);
+    await updateHeld(tx, run, { process, attempt, phases: nextPhase("working"), updatedAt: sql`now()` });
+    await followQuestions(tx, run.promptId);
+  });
 
 async function holdSandbox(orm: Orm, run: Fence, config: SandboxConfig): Promise<void> {
   const rows = await rowsOf(

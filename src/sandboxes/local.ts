@@ -35,6 +35,9 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
         return machine.insideOf(hostPaths);
       },
       hostPaths,
+      get mailbox() {
+        return machine.mailboxOf(id);
+      },
       notes: join(machine.folderOf(id), "notes.json"),
       notices,
       start: (command, limitMs, gateway) => machine.launch(id, hostPaths, command, limitMs, gateway),

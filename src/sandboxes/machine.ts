@@ -36,6 +36,8 @@ export interface Machine
   /** As of Sandbox: before its first program, and after its last. */
   restoreState(id: string, sessionId: string, keeps: Keeps, stored?: StoredState): Promise<void>;
   keepState(id: string, sessionId: string, keeps: Keeps): Promise<KeptState>;
+  /** The folder for what programs of the sandbox only read, as this process sees it, and as they do. */
+  mailboxOf(id: string): { host: string; inside: string };
   /** Gives what this process wrote into a folder to the sandbox's user. */
   handOver(id: string, folder: string): Promise<void>;
   /** The sandbox's host user; undefined: the service's own. */

@@ -17,7 +17,7 @@ import { checkBranchName, parseRepo, repoRules } from "./git/repo-url.ts";
 import { openRepositoryStore } from "./git/repository.ts";
 import { tellSecretUse } from "./git/store-turns.ts";
 import { hostId } from "./host-id.ts";
-import { INSIDE } from "./isolation/inside.ts";
+import { INSIDE, MAILBOX_INSIDE } from "./isolation/inside.ts";
 import { giveTreeTo } from "./isolation/ownership.ts";
 import { openIsolation } from "./isolation/status.ts";
 import { openUids, uidIn } from "./isolation/uids.ts";
@@ -66,6 +66,7 @@ export async function openMachine(options: {
   const folderOf = (id: string) => join(root, safeId(id));
   const diskOf = (id: string) => join(folderOf(id), "disk");
   const keptOf = (sessionId: string) => join(dataDir, "conversations", safeId(sessionId));
+  const mailboxOf = (id: string) => join(folderOf(id), "mailbox");
   const startFile = (id: string) => join(folderOf(id), "start");
   const borrowedFile = (id: string) => join(folderOf(id), "borrowed");
   const refOf = (id: string): SandboxRef => ({
@@ -89,7 +90,10 @@ export async function openMachine(options: {
   const surroundingsOf = (
     id: string,
     more: Pick<Surroundings, "hostPaths" | "limitMs" | "gateway" | "borrowed">,
-  ): Surroundings => ({ isolation: isolation.current, path, uid: uidIn(folderOf(id)), ...more });
+  ): Surroundings => ({
+    ...{ isolation: isolation.current, path, uid: uidIn(folderOf(id)), mailbox: mailboxOf(id) },
+    ...more,
+  });
 
   const giveUser = async (id: string) => {
     if (!isolation.current?.uids) return;
@@ -126,6 +130,8 @@ export async function openMachine(options: {
       await disk.open(space);
       const folders = Object.values(machine.pathsOf(id));
       for (const one of folders) await mkdir(one, { recursive: true, mode: 0o700 });
+      // Its files are for the sandbox's user to read; the folder above keeps others out.
+      await mkdir(mailboxOf(id), { recursive: true, mode: 0o755 });
       await giveUser(id);
     },
     async restoreState(id, sessionId, keeps, stored) {
@@ -147,6 +153,7 @@ export async function openMachine(options: {
     keepState: (id, sessionId, keeps) =>
       keepState(machine.pathsOf(id).state, keptOf(sessionId), keeps, config.agentMemoryBytes),
     insideOf: (hostPaths) => (isolation.current ? INSIDE : hostPaths),
+    mailboxOf: (id) => ({ host: mailboxOf(id), inside: isolation.current ? MAILBOX_INSIDE : mailboxOf(id) }),
     async handOver(id, folder) {
       const uid = uidIn(folderOf(id));
       if (isolation.current?.uids && uid !== undefined) await giveTreeTo(uid, folder, path);

@@ -35,6 +35,8 @@ export interface Sandbox {
   readonly paths: SandboxPaths;
   /** The same folders as this process sees them. */
   readonly hostPaths: SandboxPaths;
+  /** A folder that only the service writes: as this process sees it, and as programs in the sandbox do. */
+  readonly mailbox: { host: string; inside: string };
   /** Set: the checkout is on another machine, and the agent reaches it only through MCP. */
   readonly remote?: RemoteWorkplace | undefined;
   /** A file for the next runner of this sandbox. Isolated agents cannot see it. */

@@ -23,6 +23,7 @@ import { meRoutes, type Setup } from "../me/routes.ts";
 import { messageRoutes } from "../messages/routes.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Metrics } from "../observability/metrics.ts";
+import { permissionRoutes } from "../permissions/routes.ts";
 import { promptRoutes } from "../prompts/routes.ts";
 import { provenanceRoutes } from "../provenance/routes.ts";
 import { pullRequestRoutes } from "../pull-requests/routes.ts";
@@ -157,8 +158,9 @@ export function createApp(options: AppOptions) {
         mayMerge: config.pullRequests.merge === "on",
       }),
     )
-    .use(promptRoutes({ orm, config, guard }))
     .use(fleetRoutes({ orm, guard }))
+    .use(promptRoutes({ orm, config, guard, metrics }))
+    .use(permissionRoutes({ orm, guard, metrics }))
     .use(messageRoutes({ orm, guard }))
     .use(repositoryRoutes({ guard, repositories: options.repositories }))
     .use(reviewRoutes({ guard, reviews: options.reviews }))

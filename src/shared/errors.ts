@@ -48,6 +48,7 @@ export const ERROR_CODES = {
   provenance_not_found: "not_found",
   provenance_key_not_found: "not_found",
   comment_not_found: "not_found",
+  permission_not_found: "not_found",
   pull_request_not_found: "not_found",
   method_not_allowed: "method_not_allowed",
   branch_taken: "conflict",
@@ -66,6 +67,8 @@ export const ERROR_CODES = {
   comment_sent: "conflict",
   comment_limit_reached: "conflict",
   no_open_comments: "conflict",
+  permission_closed: "conflict",
+  steer_limit_reached: "conflict",
   branch_not_pushed: "conflict",
   forge_unknown: "conflict",
   forge_refused: "conflict",
@@ -131,6 +134,7 @@ const NOT_FOUND = {
   "dead letter": "dead_letter_not_found",
   comment: "comment_not_found",
   attachment: "attachment_not_found",
+  permission: "permission_not_found",
 } as const satisfies Record<string, ErrorCode>;
 
 /** What belongs to another user gets the same reply as what does not exist, so that ids reveal nothing. */

@@ -68,6 +68,7 @@ export const promptRunner: Task = async ({
   const unlisten = await database.listen(CHANNELS.cancel, (promptId) =>
     promptId === "" ? leases.refresh() : leases.cancel(promptId),
   );
+  const unlistenMail = await database.listen(CHANNELS.mail, (promptId) => leases.mail(promptId));
   const { affinityMs } = config;
   const { host } = claimant;
   // Embedded, there is one process, and a job takes longer than all else until the agent starts.
@@ -125,6 +126,7 @@ export const promptRunner: Task = async ({
       clearTimeout(timer);
       await unlistenOffers();
       await unlistenOutbox();
+      await unlistenMail();
       await unlisten();
       await leases.close();
     },

@@ -35,6 +35,7 @@ async function measure(): Promise<{ cpu: number; lagMs: number }> {
 const limits = {
   timeoutMs: 600_000,
   silenceMs: 0,
+  permissionTimeoutMs: 3_600_000,
   resultGraceMs: 30_000,
   minFreeBytes: 0,
   maxCheckoutBytes: 0,
@@ -54,6 +55,8 @@ try {
       sandboxes: fixture.provider,
       sandbox,
       hasResult: () => false,
+      asks: () => false,
+      waitedMs: 0,
       onLimit: () => undefined,
     }),
   );

@@ -18,6 +18,7 @@ describe("an empty environment", () => {
       runLimits: {
         timeoutMs: 3_600_000,
         silenceMs: 900_000,
+        permissionTimeoutMs: 3_600_000,
         resultGraceMs: 30_000,
         minFreeBytes: 512 * 1024 ** 2,
         maxCheckoutBytes: 0,

@@ -22,6 +22,7 @@ const LAYERS: readonly (readonly string[])[] = [
     "sessions",
     "prompts",
     "messages",
+    "permissions",
     "comments",
     "pull-requests",
     "repositories",

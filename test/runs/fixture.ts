@@ -30,6 +30,7 @@ export const logger = createLogger({ level: "silent" });
 export const LIMITS = {
   timeoutMs: 60_000,
   silenceMs: 0,
+  permissionTimeoutMs: 3_600_000,
   resultGraceMs: 30_000,
   minFreeBytes: 0,
   maxCheckoutBytes: 0,

@@ -15,7 +15,7 @@ describeEachDatabase("leases", (database) => {
     const { promptId, epoch } = await seedRun(database(), { owner: "heart", ttlMs: EXPIRED_MS });
     expect(await renewLeases(orm, "another", [promptId], TTL_MS)).toEqual(new Map());
     expect(await renewLeases(orm, "heart", [promptId], TTL_MS)).toEqual(
-      new Map([[promptId, { epoch, cancelRequested: false }]]),
+      new Map([[promptId, { epoch, cancelRequested: false, asks: false, mail: false }]]),
     );
     expect(await claimRun(orm, promptId, { owner: "another" })).toBeUndefined();
   });

@@ -53,6 +53,9 @@ const METHODS: Record<string, (pb: Client) => PromiseLike<unknown>> = {
   handlers_messages_read: (pb) => pb.messages.retrieve(ID),
   handlers_messages_update: (pb) => pb.messages.update(ID, { data: { type: "user" } }),
   handlers_messages_delete: (pb) => pb.messages.delete(ID),
+  handlers_prompts_steer: (pb) => pb.prompts.steer(ID, { text: "go" }),
+  handlers_permissions_list: (pb) => pb.permissions.list(ID),
+  handlers_permissions_answer: (pb) => pb.permissions.answer(ID, { decision: "allow" }),
   handlers_comments_create: (pb) =>
     pb.comments.create(ID, { path: "a.ts", commit: "0".repeat(40), side: "new", line: 1, text: "Why?" }),
   handlers_comments_list: (pb) => pb.comments.list(ID),
@@ -92,6 +95,8 @@ const REPEATABLE = [
   "handlers_dead_letter_queue_retry_dlq_entries",
   // A ticket whose reply was lost expires unused.
   "handlers_events_create_ticket",
+  // A question is answered once: a repetition is refused, and changes nothing.
+  "handlers_permissions_answer",
   "handlers_prompts_retry",
   "handlers_sessions_cancel",
   "handlers_webhooks_forge",

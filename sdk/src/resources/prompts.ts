@@ -7,6 +7,8 @@ import type {
   HandlersPromptsListData,
   PromptDto,
   RetryPromptOutput,
+  SteerPromptInput,
+  SteerPromptOutput,
   UpdatePromptInput,
   UpdatePromptOutput,
 } from "../generated/types.gen.js";
@@ -51,6 +53,12 @@ export class Prompts extends Resource {
   retry(id: string, options?: RequestOptions): APIPromise<RetryPromptOutput> {
     const path = { id: checkId(id) };
     return this.request(options, (init) => this.api.handlersPromptsRetry({ path, ...init }));
+  }
+
+  /** Says something to the agent of a running prompt; `delivered` says whether that got it, or a follow-up prompt. */
+  steer(id: string, params: SteerPromptInput, options?: CreateOptions): APIPromise<SteerPromptOutput> {
+    const path = { id: checkId(id) };
+    return this.request(options, (init) => this.api.handlersPromptsSteer({ path, body: params, ...init }));
   }
 
   /** Deletes a prompt that does not run. */

@@ -126,6 +126,13 @@ export const runs = {
       doc: "A run whose agent neither prints nor uses the CPU for this long fails. 0: no limit.",
       parse: integer(0, 10_080, MINUTE_MS),
     },
+    /** How long a question of an agent is open, milliseconds. */
+    permissionTimeoutMs: {
+      env: "PERMISSION_TIMEOUT_MINUTES",
+      default: "60",
+      doc: "What an agent asks its user is denied after this long without an answer. Meanwhile its run's time does not count.",
+      parse: integer(1, 1_440, MINUTE_MS),
+    },
     /** Free bytes that the disk of the checkouts needs for a run to start; below half of it, running agents are stopped. */
     minFreeBytes: {
       env: "MIN_FREE_DISK_MB",

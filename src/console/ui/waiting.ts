@@ -10,6 +10,7 @@ const WAITS: Readonly<Record<NonNullable<SessionDto["waitingFor"]>, string>> = {
   disk: "disk space",
   isolation: "isolation",
   agent: "its agent",
+  permission: "your answer",
 };
 
 /** @returns what it waits for; what a newer service names and this page does not know stays as it is. */

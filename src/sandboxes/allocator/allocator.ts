@@ -57,6 +57,9 @@ export function allocatorSandboxes(options: {
         const mcpConfig = join(machine.insideOf(hostPaths).home, "mcp.json");
         return { mcpConfig, checkout: `${workFolder(id)}/checkout`, servers };
       },
+      get mailbox() {
+        return machine.mailboxOf(id);
+      },
       notes: join(machine.folderOf(id), "notes.json"),
       notices,
       start: (command, limitMs, gateway) => machine.launch(id, hostPaths, command, limitMs, gateway),

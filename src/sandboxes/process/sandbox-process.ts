@@ -3,7 +3,7 @@ import { stat } from "node:fs/promises";
 import type { AgentCommand, AgentExit, SandboxPaths } from "../../agents/agent.ts";
 import type { AgentProcess } from "../../db/json-columns.ts";
 import { readOnly } from "../isolation/bubblewrap.ts";
-import { INSIDE, SHARED_INSIDE } from "../isolation/inside.ts";
+import { INSIDE, MAILBOX_INSIDE, SHARED_INSIDE } from "../isolation/inside.ts";
 import type { Isolation, Mount } from "../isolation/isolation.ts";
 import type { Cgroups, RunResources } from "./cgroup.ts";
 import { isAlive } from "./identity.ts";
@@ -68,6 +68,8 @@ export interface Surroundings {
   /** When it is killed, watched or not. */
   limitMs: number;
   gateway: string | undefined;
+  /** The folder that only the service writes. */
+  mailbox: string;
   /** The folder of objects that the checkout borrows. */
   borrowed: string | undefined;
 }
@@ -90,7 +92,7 @@ export function inSandbox(
   { cgroups, resources }: SandboxRef,
   options: Surroundings & { command: Omit<AgentCommand, "stdin"> },
 ): { argv: readonly string[]; env: Record<string, string> } {
-  const { isolation, uid, hostPaths, path, command, gateway, borrowed } = options;
+  const { isolation, uid, hostPaths, path, command, gateway, mailbox, borrowed } = options;
   const paths = isolation ? INSIDE : hostPaths;
   const limited = isolation === undefined || cgroups?.capabilities.processes;
   const few = limited ? command.argv : withFewProcesses(command.argv, resources);
@@ -106,7 +108,12 @@ export function inSandbox(
       ? isolation.wrap({
           argv,
           // Read-only ones last: the sandbox's own folders would hide a program below /tmp or /home.
-          mounts: [...ownMounts(hostPaths), ...sharedMounts(borrowed), ...readOnly(command.readable)],
+          mounts: [
+            ...ownMounts(hostPaths),
+            { source: mailbox, target: MAILBOX_INSIDE, writable: false },
+            ...sharedMounts(borrowed),
+            ...readOnly(command.readable),
+          ],
           cwd: INSIDE.checkout,
           gateway,
           hostNetwork: !isolation.closedNetwork,
