@@ -40,7 +40,7 @@ export function createClaudeAgent(options: {
     keeps: isTranscript,
     hasTranscript,
     discardTranscripts,
-    command({ prompt, conversationId, resume, instructions, paths, model, remote }) {
+    command({ prompt, conversationId, resume, instructions, paths, model, remote, mcpServers }) {
       const program = options.program();
       if (!program) throw new AgentUnavailable(options.missing);
       if (!model) throw new AgentUnavailable("Claude Code needs access to a model: set ANTHROPIC_API_KEY.");
@@ -49,6 +49,15 @@ export function createClaudeAgent(options: {
         .join("\n\n")
         .replaceAll("\0", "")
         .trim();
+      // Not as an argument, which every user of the machine can read.
+      const servers = mcpServers && {
+        name: `mcp-${crypto.randomUUID()}.json`,
+        text: JSON.stringify({ mcpServers }),
+      };
+      const configs = [
+        ...(remote ? [remote.mcpConfig] : []),
+        ...(servers ? [`${paths.state}/${servers.name}`] : []),
+      ];
       return {
         argv: [
           program.path,
@@ -59,7 +68,8 @@ export function createClaudeAgent(options: {
           ...["--settings", JSON.stringify(pinned(model.baseUrl))],
           "--strict-mcp-config",
           // Its own tools would work on the wrong machine.
-          ...(remote ? ["--mcp-config", remote.mcpConfig, "--tools", ""] : []),
+          ...(remote ? ["--tools", ""] : []),
+          ...(configs.length > 0 ? ["--mcp-config", ...configs] : []),
           // A recorded system prompt would name the folder of an earlier sandbox and contain outdated instructions.
           ...["--system-prompt-snapshot", "off"],
           ...(options.model ? ["--model", options.model] : []),
@@ -76,6 +86,7 @@ export function createClaudeAgent(options: {
         },
         stdin: promptInput(prompt),
         readable: program.readable,
+        ...(servers && { files: [servers] }),
       };
     },
     reader: createClaudeReader,

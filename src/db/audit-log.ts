@@ -8,6 +8,7 @@ export type AuditAction =
   | `session.${"create" | "update" | "archive" | "reopen" | "fork" | "cancel" | "delete"}`
   | `prompt.${"create" | "update" | "delete" | "retry"}`
   | `message.${"create" | "update" | "delete"}`
+  | `project.${"create" | "update" | "delete"}`
   | `comment.${"create" | "update" | "delete" | "send"}`
   | `dead_letter.${"resolve" | "abandon" | "retry"}`
   | `pull_request.${"create" | "merge"}`

@@ -23,6 +23,7 @@ import promptsVersion from "../../drizzle/0021_prompts_version.sql" with { type:
 import largePlans from "../../drizzle/0022_large_plans.sql" with { type: "text" };
 import userTurn from "../../drizzle/0023_user_turn.sql" with { type: "text" };
 import plansByStatus from "../../drizzle/0024_plans_by_status.sql" with { type: "text" };
+import projects from "../../drizzle/0025_projects.sql" with { type: "text" };
 import journal from "../../drizzle/meta/_journal.json" with { type: "json" };
 
 /** The text of each migration, by its tag in the journal. A new migration needs a line here; a test compares the two. */
@@ -52,6 +53,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   "0022_large_plans": largePlans,
   "0023_user_turn": userTurn,
   "0024_plans_by_status": plansByStatus,
+  "0025_projects": projects,
 };
 
 export interface Migration {

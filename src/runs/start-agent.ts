@@ -8,8 +8,10 @@ import type { KnownMemory } from "../memory/memory.ts";
 import { withTurns } from "../memory/replay.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import { type AgentRun, gatewayOptions, type PrepareDeps, resumableIn } from "./agent-run.ts";
+import { writePrivate } from "./private-files.ts";
 import { awaitIsolation } from "./requirements.ts";
 import { openRunGateway } from "./run-gateway.ts";
+import { setUp } from "./set-up.ts";
 import type { RunWriter } from "./writer.ts";
 
 /** How much longer the supervisor's time limit is than the runner's, milliseconds. */
@@ -61,16 +63,17 @@ export async function startWith(
   run: ClaimedRun,
   writer: RunWriter,
   sandbox: Sandbox,
-  { memory, signal }: { memory: KnownMemory; signal: AbortSignal },
+  { memory, isNew = false, signal }: { memory: KnownMemory; isNew?: boolean; signal: AbortSignal },
 ): Promise<AgentRun> {
   const { kind, reason, turns } = memory;
   if (deps.agent.replays && reason !== null) await writer.append([textEvent(`${FORGOTTEN[kind]} ${reason}`)]);
   const text = withTurns(turns, promptText(run.data), kind === "replayed");
-  return startAgent(deps, run, writer, sandbox, { text, memory, signal });
+  return startAgent(deps, run, writer, sandbox, { text, memory, isNew, signal });
 }
 
 /**
  * Starts the agent in a sandbox that is ready, with a gateway of its own, and records its process.
+ * @param options.isNew the sandbox is new: what the project says is set up in it first.
  * @param options.memory undefined: it is resumed, and knows what it knew.
  * @throws AgentUnavailable; NotIsolated; LeaseLost; what `signal` aborted with. Then nothing runs.
  */
@@ -79,10 +82,10 @@ async function startAgent(
   run: ClaimedRun,
   writer: RunWriter,
   sandbox: Sandbox,
-  options: { text: string; memory?: KnownMemory; signal: AbortSignal },
+  options: { text: string; memory?: KnownMemory; isNew?: boolean; signal: AbortSignal },
 ): Promise<AgentRun> {
-  const { agent, model } = deps;
-  const { text, memory, signal } = options;
+  const { agent, model, project } = deps;
+  const { text, memory, isNew, signal } = options;
   if (agent.needsModel && !model)
     throw new AgentUnavailable("The agent needs access to a model: set ANTHROPIC_API_KEY.");
   const resumable = resumableIn(agent, sandbox, run);
@@ -94,18 +97,21 @@ async function startAgent(
   ]);
   const gateway = await openRunGateway(gatewayOptions(deps, run, writer, sandbox));
   try {
+    if (isNew && project) await setUp(deps, writer, sandbox, { project, gateway, signal });
     const command = agent.command({
       prompt: text,
       conversationId: run.conversationId,
       resume: resumed,
-      instructions,
+      instructions: [project?.instructions, instructions].filter(Boolean).join("\n\n") || undefined,
+      mcpServers: project?.mcpServers,
       paths: sandbox.paths,
       remote: sandbox.remote,
       model: gateway.model,
     });
+    for (const file of command.files ?? []) await writePrivate(sandbox.hostPaths.state, file);
     signal.throwIfAborted();
     const process = sandbox.start(
-      { ...command, env: { ...gateway.env, ...command.env } },
+      { ...command, env: { ...project?.env, ...gateway.env, ...command.env } },
       deps.limits.timeoutMs + LIMIT_MARGIN_MS,
       gateway.folder,
     );

@@ -39,7 +39,7 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
       start: (command, limitMs, gateway) => machine.launch(id, hostPaths, command, limitMs, gateway),
       attach: (record) => machine.attach(id, record),
       restoreState: (keeps, stored) => machine.restoreState(id, request.sessionId, keeps, stored),
-      keepState: (keeps) => machine.keepState(id, request.sessionId, keeps),
+      keepState: (keeps, clean) => machine.keepState(id, request.sessionId, keeps, clean),
       watchDisk: (onFull) => machine.disk.watch(space, onFull),
       intact: () => machine.disk.intact(space),
       async deliverWork(message, signal, onImport) {

@@ -144,8 +144,8 @@ export async function openMachine(options: {
         await machine.handOver(id, state);
       }
     },
-    keepState: (id, sessionId, keeps) =>
-      keepState(machine.pathsOf(id).state, keptOf(sessionId), keeps, config.agentMemoryBytes),
+    keepState: (id, sessionId, keeps, clean) =>
+      keepState(machine.pathsOf(id).state, keptOf(sessionId), keeps, config.agentMemoryBytes, clean),
     insideOf: (hostPaths) => (isolation.current ? INSIDE : hostPaths),
     async handOver(id, folder) {
       const uid = uidIn(folderOf(id));

@@ -21,6 +21,7 @@ import { meRoutes, type Setup } from "../me/routes.ts";
 import { messageRoutes } from "../messages/routes.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Metrics } from "../observability/metrics.ts";
+import { projectRoutes } from "../projects/routes.ts";
 import { promptRoutes } from "../prompts/routes.ts";
 import { provenanceRoutes } from "../provenance/routes.ts";
 import { pullRequestRoutes } from "../pull-requests/routes.ts";
@@ -155,6 +156,7 @@ export function createApp(options: AppOptions) {
         mayMerge: config.pullRequests.merge === "on",
       }),
     )
+    .use(projectRoutes({ orm, config, guard }))
     .use(promptRoutes({ orm, config, guard }))
     .use(messageRoutes({ orm, guard }))
     .use(repositoryRoutes({ guard, repositories: options.repositories }))

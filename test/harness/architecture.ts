@@ -14,7 +14,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["auth"],
   ["api"],
   ["lifecycle"],
-  ["memory", "effects"],
+  ["memory", "effects", "projects"],
   ["provenance"],
   ["runs"],
   ["review"],

@@ -62,7 +62,7 @@ export function allocatorSandboxes(options: {
       start: (command, limitMs, gateway) => machine.launch(id, hostPaths, command, limitMs, gateway),
       attach: (record) => machine.attach(id, record),
       restoreState: (keeps, stored) => machine.restoreState(id, request.sessionId, keeps, stored),
-      keepState: (keeps) => machine.keepState(id, request.sessionId, keeps),
+      keepState: (keeps, clean) => machine.keepState(id, request.sessionId, keeps, clean),
       watchDisk: (onFull) => machine.disk.watch(machine.spaceOf(id, request.sessionId), onFull),
       // The work is on another machine.
       intact: async () => true,
