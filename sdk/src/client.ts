@@ -8,6 +8,7 @@ import { Comments } from "./resources/comments.js";
 import { DeadLetters } from "./resources/dead-letters.js";
 import { Events } from "./resources/events.js";
 import { Messages } from "./resources/messages.js";
+import { Projects } from "./resources/projects.js";
 import { Prompts } from "./resources/prompts.js";
 import { Repositories } from "./resources/repositories.js";
 import { Health, Me, Webhooks } from "./resources/service.js";
@@ -50,6 +51,7 @@ export class PromptBackend {
   readonly prompts: Prompts;
   readonly messages: Messages;
   readonly comments: Comments;
+  readonly projects: Projects;
   readonly events: Events;
   readonly deadLetters: DeadLetters;
   readonly audit: Audit;
@@ -70,6 +72,7 @@ export class PromptBackend {
     this.sessions = new Sessions(core, { prompts: this.prompts, events: this.events });
     this.messages = new Messages(core);
     this.comments = new Comments(core);
+    this.projects = new Projects(core);
     this.deadLetters = new DeadLetters(core);
     this.audit = new Audit(core);
     this.system = new System(core);

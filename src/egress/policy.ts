@@ -1,5 +1,5 @@
 import type { Config } from "../config/config.ts";
-import type { EgressRule } from "../config/egress-rules.ts";
+import type { EgressRule } from "../shared/egress-rule.ts";
 import {
   addressesOfThisMachine,
   type Host,

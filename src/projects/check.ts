@@ -1,5 +1,5 @@
-import { type EgressRule, egressRules } from "../config/egress-rules.ts";
-import { AppError, messageOf } from "../shared/errors.ts";
+import { type EgressRule, egressRule } from "../shared/egress-rule.ts";
+import { AppError } from "../shared/errors.ts";
 
 const KIB = 1024;
 const MAX_VARIABLES = 100;
@@ -82,14 +82,13 @@ export function checkTogether(project: {
 
 /** As EGRESS_ALLOW has them. @throws AppError `invalid` */
 export function hostRules(hosts: readonly string[]): readonly EgressRule[] {
-  return hosts.flatMap((host) => {
-    if (host.includes(",") || host.trim() === "") refuse("egress_hosts: one host each");
-    try {
-      return egressRules(host);
-    } catch (error) {
-      return refuse(`egress_hosts: ${messageOf(error)}`);
-    }
-  });
+  return hosts.map(
+    (host) =>
+      egressRule(host) ??
+      refuse(
+        `egress_hosts: ${JSON.stringify(host.slice(0, 100))} is not host, *.suffix, host:port, or METHOD http://host/path/*`,
+      ),
+  );
 }
 
 function checkName(field: string, name: string): void {

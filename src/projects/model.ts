@@ -38,16 +38,16 @@ const Servers = t.Record(t.String(), t.Any(), {
     },
   ],
 });
-const Hosts = t.Array(t.String({ maxLength: 500 }), {
+const Hosts = t.Array(t.String({ maxLength: 500, examples: ["registry.npmjs.org"] }), {
   maxItems: 100,
   description:
     "What the sandboxes may reach besides EGRESS_ALLOW, in its form; never private addresses, and nothing where EGRESS=deny",
   examples: [["registry.npmjs.org"]],
 });
-const Word = (description: string) =>
-  nullable(t.String({ minLength: 1, maxLength: 200, pattern: "^\\S+$", description }));
-const Agent = Word("The agent of its prompts. Null: the deployment's");
-const Model = Word("The model of its prompts. Null: the agent's own");
+const Word = (description: string, example: string) =>
+  nullable(t.String({ minLength: 1, maxLength: 200, pattern: "^\\S+$", description, examples: [example] }));
+const Agent = Word("The agent of its prompts. Null: the deployment's", "claude");
+const Model = Word("The model of its prompts. Null: the agent's own", "claude-sonnet-4-5");
 const Mode = nullable(enumOf(RUN_MODES, { description: "How its prompts run. Null: auto" }));
 const Budget = nullable(
   t.Number({
@@ -55,6 +55,7 @@ const Budget = nullable(
     maximum: 1_000_000,
     format: "double",
     description: "US dollars; kept, and not enforced yet",
+    examples: [5],
   }),
 );
 const PullRequest = nullable(

@@ -1,15 +1,18 @@
 import { Elysia, t } from "elysia";
+import { ifMatchOf, isUnchanged, versionTag, weakEtag } from "../api/etag.ts";
 import { createOnce } from "../api/idempotency-store.ts";
 import { nextCursor } from "../api/paging.ts";
 import {
   errorResponses,
   idempotencyHeaders,
   idParams,
+  NotModified,
   paging,
   parseLimit,
   readErrors,
   securedOperation,
   sharedModels,
+  updateErrors,
   writeErrors,
 } from "../api/schemas.ts";
 import type { Guard } from "../auth/guard.ts";
@@ -40,15 +43,24 @@ export function projectRoutes({ orm, guard, config }: { orm: Orm; guard: Guard; 
     .model({ ...sharedModels, ...projectModels })
     .get(
       "/projects",
-      async ({ user, query }) => {
+      async (context) => {
+        const { user, query, status } = context;
         const page = await listProjects(orm, { userId: user.id, ...query });
+        const versions = page.rows.map(({ id, version }) => [id, version]);
+        if (
+          isUnchanged(
+            context,
+            weakEtag("projects", query.limit, query.cursor, versions, nextCursor(query, page)),
+          )
+        )
+          return status(304, undefined);
         return { projects: page.rows.map(toDto), ...nextCursor(query, page) };
       },
       {
         query: t.Object(paging),
         transform: parseLimit,
         detail: detail("handlers_projects_list", "List projects", "All of the current user, oldest first."),
-        response: { 200: "ListProjectsOutput", ...errorResponses(401, 422, 500) },
+        response: { 200: "ListProjectsOutput", 304: NotModified, ...errorResponses(401, 422, 500) },
       },
     )
     .post(
@@ -80,25 +92,29 @@ export function projectRoutes({ orm, guard, config }: { orm: Orm; guard: Guard; 
     )
     .get(
       "/projects/:id",
-      async ({ user, params }) => ({
-        project: toDto(await readProject(orm, { userId: user.id, id: params.id })),
-      }),
+      async (context) => {
+        const { user, params, status } = context;
+        const row = await readProject(orm, { userId: user.id, id: params.id });
+        if (isUnchanged(context, versionTag(row.id, row.version))) return status(304, undefined);
+        return { project: toDto(row) };
+      },
       {
         params: idParams,
         detail: detail("handlers_projects_read", "Get a project", "With the names of its secrets."),
-        response: { 200: "ReadProjectOutput", ...readErrors },
+        response: { 200: "ReadProjectOutput", 304: NotModified, ...readErrors },
       },
     )
     .put(
       "/projects/:id",
-      async ({ user, params, body }) => {
+      async ({ user, params, body, request }) => {
         checkProject(body);
         const { repo, secrets = {} } = body;
         const change = {
           ...changeOf(body),
           ...(repo !== undefined && { repo, repoKey: repoKey(repo, rules) }),
         };
-        const row = await updateProject(orm, keys, { userId: user.id, id: params.id, change, secrets });
+        const wanted = { userId: user.id, id: params.id, change, secrets, ifMatch: ifMatchOf(request) };
+        const row = await updateProject(orm, keys, wanted);
         return { success: true, message: "Project updated", project: toDto(row) };
       },
       {
@@ -110,7 +126,7 @@ export function projectRoutes({ orm, guard, config }: { orm: Orm; guard: Guard; 
           "Update a project",
           "Changes the fields that are sent, and of the secrets those that are named. Runs that have begun keep what they have.",
         ),
-        response: { 200: "UpdateProjectOutput", ...writeErrors },
+        response: { 200: "UpdateProjectOutput", ...updateErrors },
       },
     )
     .delete(

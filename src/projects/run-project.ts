@@ -1,10 +1,10 @@
 import { AgentUnavailable } from "../agents/agent.ts";
 import type { Config } from "../config/config.ts";
-import type { EgressRule } from "../config/egress-rules.ts";
 import type { Orm } from "../db/client.ts";
 import { retryWhileUnavailable } from "../db/retry-while-unavailable.ts";
 import type { Fence } from "../lifecycle/fence.ts";
 import { repoRules } from "../sandboxes/git/repo-url.ts";
+import type { EgressRule } from "../shared/egress-rule.ts";
 import { AppError, OperatorError } from "../shared/errors.ts";
 import { hostRules } from "./check.ts";
 import { KeyMissing, openSecretKeys, SealBroken, type SecretKeys } from "./keys.ts";

@@ -1,4 +1,5 @@
 import { and, asc, eq, gt, inArray, sql } from "drizzle-orm";
+import { requireMatch, versionTag } from "../api/etag.ts";
 import { decodeCursor, type Page, pageOf } from "../api/paging.ts";
 import { recordAudit } from "../db/audit-log.ts";
 import { isUniqueViolation, type Orm, type Queryable, type Transaction } from "../db/client.ts";
@@ -78,21 +79,22 @@ export async function createProject(
   return { id };
 }
 
-/** @throws AppError `project_not_found`, `project_exists`, `invalid` */
+/** @throws AppError `project_not_found`, `project_exists`, `precondition_failed`, `invalid` */
 export async function updateProject(
   orm: Orm,
   keys: SecretKeys,
-  wanted: Owned & { change: ProjectChange; secrets: SecretChange },
+  wanted: Owned & { change: ProjectChange; secrets: SecretChange; ifMatch?: string | null },
 ): Promise<ProjectWithSecrets> {
-  const { userId, id, change, secrets } = wanted;
+  const { userId, id, change, secrets, ifMatch = null } = wanted;
   return orm.transaction(async (tx) => {
-    const found = await tx
+    const [found] = await tx
       .update(project)
       .set({ ...defined(change), version: sql`${project.version} + 1`, updatedAt: sql`now()` })
       .where(owned(wanted))
-      .returning({ id: project.id })
+      .returning({ version: project.version })
       .catch(existing(change.repo ?? ""));
-    if (found.length === 0) throw notFound("project", id);
+    if (!found) throw notFound("project", id);
+    requireMatch(ifMatch, versionTag(id, found.version - 1));
     await writeSecrets(tx, keys, id, secrets);
     const row = await checkWhole(tx, wanted);
     const detail = { repo: row.repoKey, fields: fieldsOf(change), secrets: Object.keys(secrets) };

@@ -5,6 +5,7 @@ import { errorHandler } from "../../src/api/error-reply.ts";
 import { requireKnownFields } from "../../src/api/known-fields.ts";
 import { readJson } from "../../src/api/request-body.ts";
 import { AnyJson, nullable } from "../../src/api/schemas.ts";
+import { project } from "../../src/db/project-tables.ts";
 import { comment } from "../../src/db/review-tables.ts";
 import { auditPending } from "../../src/db/safety-tables.ts";
 import { outbox } from "../../src/db/service-tables.ts";
@@ -39,11 +40,16 @@ describeEachDatabase("what an operation does not know", (database) => {
       lastError: "It did not work.",
     });
     const about = { sessionId, path: "a.ts", commit: COMMIT, side: "new", text: "Why?", code: "" } as const;
+    const projectId = Bun.randomUUIDv7();
+    await orm
+      .insert(project)
+      .values({ id: projectId, userId: "alice", repo: "owner/one", repoKey: projectId });
     const [commentId, sentId] = [Bun.randomUUIDv7(), Bun.randomUUIDv7()];
     await orm.insert(comment).values([commentId, sentId].map((id) => ({ id, ...about })));
     const ids: Record<string, string> = {
       sessions: sessionId,
       comments: commentId,
+      projects: projectId,
       sent: sentId,
       prompts: promptId,
       messages: messageId,
@@ -74,6 +80,8 @@ describeEachDatabase("what an operation does not know", (database) => {
     handlers_comments_create: { path: "a.ts", commit: COMMIT, side: "new", text: "Why?" },
     handlers_comments_update: { text: "Why not?" },
     handlers_comments_send: { comment_ids: [ids["sent"]] },
+    handlers_projects_create: { repo: `owner/${Bun.randomUUIDv7()}` },
+    handlers_projects_update: { instructions: "Be nice." },
     handlers_dead_letter_queue_bulk: { action: "resolve", ids: [ids["dead-letter-queue"]] },
   });
 

@@ -60,6 +60,16 @@ describeEachDatabase("projects", (database) => {
       version: 3,
     });
     expect((await send("GET", `/projects/${id}`)).body.project).toEqual(fewer.body.project);
+    const { headers } = await send("GET", `/projects/${id}`);
+    const etag = headers.get("etag") ?? "";
+    const path = `/projects/${id}`;
+    expect((await ask(app(), "alice", "GET", path, undefined, { "if-none-match": etag })).status).toBe(304);
+    const stale = await ask(app(), "alice", "PUT", path, { agent: "x" }, { "if-match": `W/"${id}.2"` });
+    expect(stale.status).toBe(412);
+    expect((await ask(app(), "alice", "PUT", path, {}, { "if-match": etag })).body.project).toMatchObject({
+      ...{ agent: null, version: 4 },
+    });
+    fewer.body.project = (await send("GET", path)).body.project;
     expect((await send("GET", "/projects")).body.projects).toContainEqual(fewer.body.project);
     expect((await send("DELETE", `/projects/${id}`)).body.success).toBe(true);
     expect((await send("GET", `/projects/${id}`)).body.code).toBe("project_not_found");
