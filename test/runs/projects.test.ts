@@ -1,4 +1,6 @@
 import { expect, test } from "bun:test";
+import { mkdtemp, readdir, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { eq, sql } from "drizzle-orm";
 import type { AgentRequest } from "../../src/agents/agent.ts";
@@ -8,6 +10,7 @@ import { project } from "../../src/db/project-tables.ts";
 import { openSecretKeys } from "../../src/projects/keys.ts";
 import { openRunProjects } from "../../src/projects/run-project.ts";
 import { createProject, type ProjectChange, updateProject } from "../../src/projects/store.ts";
+import { writePrivate } from "../../src/runs/private-files.ts";
 import type { RunnerDeps } from "../../src/runs/runner.ts";
 import { describeRuns, shellAgent } from "./fixture.ts";
 
@@ -98,6 +101,23 @@ describeRuns("the project of a run's repository", (fixture) => {
     expect(asked?.mcpServers).toEqual({
       docs: { type: "http", url: "https://x", headers: { A: `Bearer ${VALUE}`, B: "$" + "{HOME}" } },
     });
+  });
+
+  test("a file with secrets is the agent's alone, and is written over nothing that an agent left there", async () => {
+    await setProject({});
+    const agent = shellAgent(
+      'stat -c "mode %a" "$AGENT_STATE_DIR/own.json"; cat "$AGENT_STATE_DIR/own.json"',
+    );
+    const files = [{ name: "own.json", text: VALUE }];
+    const { promptId } = await fixture().submit();
+    const command = (request: AgentRequest) => ({ ...agent.command(request), files });
+    await fixture().run(promptId, depsFor({ ...agent, keeps: () => false, command }));
+    expect(await fixture().textsOf(promptId)).toEqual(expect.arrayContaining(["mode 600", "[secret TOKEN]"]));
+    const folder = await mkdtemp(join(tmpdir(), "pb-private-"));
+    await symlink(join(folder, "elsewhere"), join(folder, "own.json"));
+    await expect(writePrivate(folder, { name: "own.json", text: VALUE })).rejects.toThrow("EEXIST");
+    expect(await readdir(folder)).toEqual(["own.json"]);
+    await rm(folder, { recursive: true });
   });
 
   test("it is taken as it is when the run starts", async () => {
