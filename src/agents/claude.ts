@@ -1,5 +1,5 @@
 import { type Agent, AgentUnavailable, type RemoteWorkplace } from "./agent.ts";
-import { createClaudeReader } from "./claude-reader.ts";
+import { createClaudeReader, OF_PROJECT } from "./claude-reader.ts";
 import { discardTranscripts, hasTranscript, isTranscript } from "./claude-transcripts.ts";
 import type { Program } from "./find-program.ts";
 import { cutInstructions } from "./instructions.ts";
@@ -52,7 +52,7 @@ export function createClaudeAgent(options: {
       // Not as an argument, which every user of the machine can read.
       const servers = mcpServers && {
         name: `mcp-${crypto.randomUUID()}.json`,
-        text: JSON.stringify({ mcpServers }),
+        text: JSON.stringify({ mcpServers: remote ? besideTools(mcpServers) : mcpServers }),
       };
       const configs = [
         ...(remote ? [remote.mcpConfig] : []),
@@ -102,6 +102,10 @@ const pinned = (baseUrl: string) => ({
   disableAllHooks: true,
   apiKeyHelper: "",
 });
+
+/** Under names that are not those of the tools of the sandbox, and by which the reader tells them apart. */
+const besideTools = (servers: Readonly<Record<string, unknown>>) =>
+  Object.fromEntries(Object.entries(servers).map(([name, server]) => [`${OF_PROJECT}${name}`, server]));
 
 const remoteNote = ({ checkout }: RemoteWorkplace) =>
   `The repository is checked out in a sandbox, at ${checkout}. You can reach it only through the tools of the MCP servers; work there and nowhere else.`;

@@ -32,7 +32,9 @@ describe("the command of Claude Code", () => {
     const remote = { mcpConfig: "/h/mcp.json", checkout: "/w", servers: [] };
     const { argv, env, files } = agent.command({ ...request, model, mcpServers, remote });
     expect(files).toHaveLength(1);
-    expect(JSON.parse(files?.[0]?.text ?? "")).toEqual({ mcpServers });
+    expect(JSON.parse(files?.[0]?.text ?? "")).toEqual({ mcpServers: { "project-docs": mcpServers.docs } });
+    const alone = agent.command({ ...request, model, mcpServers });
+    expect(JSON.parse(alone.files?.[0]?.text ?? "")).toEqual({ mcpServers });
     const at = argv.indexOf("--mcp-config");
     expect(argv.slice(at + 1, at + 3)).toEqual(["/h/mcp.json", `/s/${files?.[0]?.name}`]);
     // The option takes all arguments up to the next option.
