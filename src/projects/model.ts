@@ -38,11 +38,11 @@ const Servers = t.Record(t.String(), t.Any(), {
     },
   ],
 });
-const Hosts = t.Array(t.String({ maxLength: 500, examples: ["registry.npmjs.org"] }), {
+const Hosts = t.Array(t.String({ maxLength: 500, examples: ["registry.example"] }), {
   maxItems: 100,
   description:
     "What the sandboxes may reach besides EGRESS_ALLOW, in its form; never private addresses, and nothing where EGRESS=deny",
-  examples: [["registry.npmjs.org"]],
+  examples: [["registry.example"]],
 });
 const Word = (description: string, example: string) =>
   nullable(t.String({ minLength: 1, maxLength: 200, pattern: "^\\S+$", description, examples: [example] }));
@@ -66,7 +66,7 @@ const PullRequest = nullable(
 );
 
 const SecretInfo = t.Object(
-  { name: t.String({ examples: ["NPM_TOKEN"] }), updated_at: Timestamp },
+  { name: t.String({ examples: ["DOCS_TOKEN"] }), updated_at: Timestamp },
   { description: "A secret without its value, which is never returned" },
 );
 const ProjectDto = t.Object({
@@ -100,7 +100,7 @@ const settings = {
     t.Record(t.String(), nullable(t.String()), {
       description:
         "Values by name, sealed when they are stored: variables like those of `environment`, up to 50. A value of null removes one; those that are not named stay",
-      examples: [{ NPM_TOKEN: "npm_…", OLD_TOKEN: null }],
+      examples: [{ DOCS_TOKEN: "d0cs_…", OLD_TOKEN: null }],
     }),
   ),
   mcp_servers: t.Optional(Servers),

@@ -40,7 +40,7 @@ describeEachDatabase("projects", (database) => {
       mcp_servers: {
         docs: { type: "http", url: "https://mcp.example", headers: { A: "Bearer $" + "{TOKEN}" } },
       },
-      egress_hosts: ["registry.npmjs.org", "*.example.org:8443"],
+      egress_hosts: ["registry.example", "*.example.org:8443"],
       agent: "claude",
       mode: "ask",
       budget_usd: 1.5,
