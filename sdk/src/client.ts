@@ -10,6 +10,7 @@ import { DeadLetters } from "./resources/dead-letters.js";
 import { Events } from "./resources/events.js";
 import { Messages } from "./resources/messages.js";
 import { Permissions } from "./resources/permissions.js";
+import { Projects } from "./resources/projects.js";
 import { Prompts } from "./resources/prompts.js";
 import { Repositories } from "./resources/repositories.js";
 import { Health, Me, Webhooks } from "./resources/service.js";
@@ -53,6 +54,7 @@ export class PromptBackend {
   readonly messages: Messages;
   readonly permissions: Permissions;
   readonly comments: Comments;
+  readonly projects: Projects;
   readonly events: Events;
   readonly deadLetters: DeadLetters;
   readonly audit: Audit;
@@ -75,6 +77,7 @@ export class PromptBackend {
     this.messages = new Messages(core);
     this.permissions = new Permissions(core);
     this.comments = new Comments(core);
+    this.projects = new Projects(core);
     this.deadLetters = new DeadLetters(core);
     this.audit = new Audit(core);
     this.system = new System(core);

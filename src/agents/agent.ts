@@ -23,9 +23,11 @@ export interface AgentRequest {
   paths: SandboxPaths;
   /** Set: the checkout is elsewhere, and the agent must not use file and shell tools of its own. */
   remote?: RemoteWorkplace | undefined;
-  /** This run's access to the model, by `Agent.modelApi`; undefined if the agent needs none. */
   /** The folder with what its user answers and says (see runs/mail.ts), as the agent sees it. */
   mailbox?: string | undefined;
+  /** The project's MCP servers, in the shape of Claude Code's `mcpServers`. They contain secrets. */
+  mcpServers?: Readonly<Record<string, unknown>> | undefined;
+  /** This run's access to the model, by `Agent.modelApi`; undefined if the agent needs none. */
   model?: { baseUrl: string; token: string } | undefined;
   /** The model that was chosen; default: the agent's own. */
   modelName?: string | undefined;
@@ -68,8 +70,16 @@ export interface AgentCommand {
   stdin: string;
   /** Files and folders of this machine that the agent must be able to read, such as its program. */
   readable: readonly string[];
+  /** Written before it starts: readable by the agent alone, and in its own folders alone. */
+  files?: readonly PrivateFile[];
   /** Set: it is part of this program. Where only such ones have run in a sandbox, they need no isolation. */
   builtIn?: true;
+}
+
+/** A file with secrets: in the agent's state folder, under a name of its own. */
+export interface PrivateFile {
+  name: string;
+  text: string;
 }
 
 /** An event as stored in message.data, in the shape of Claude Code's stream-json. */

@@ -82,10 +82,16 @@ export function createClaudeReader(remote = false): EventReader {
   }
 }
 
+/** What the names of a project's MCP servers begin with, beside those of a borrowed sandbox: the agent can work without them. */
+export const OF_PROJECT = "project-";
+
 /** Pending: Claude Code still connects. Anything else than that and connected is an end: it does not try again (2.1.330). */
 function missingServers(init: AgentEvent): string | undefined {
   const servers: unknown[] = Array.isArray(init["mcp_servers"]) ? init["mcp_servers"] : [];
-  const states = servers.map((one) => String(asObject(one)?.["status"]));
+  const states = servers
+    .map(asObject)
+    .filter((one) => !String(one?.["name"]).startsWith(OF_PROJECT))
+    .map((one) => String(one?.["status"]));
   if (states.length > 0 && states.every((one) => one === "connected" || one === "pending")) return undefined;
   return "The agent could not connect to the tools of its sandbox.";
 }

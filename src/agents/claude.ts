@@ -1,5 +1,5 @@
 import { type Agent, AgentUnavailable, type RemoteWorkplace } from "./agent.ts";
-import { createClaudeReader } from "./claude-reader.ts";
+import { createClaudeReader, OF_PROJECT } from "./claude-reader.ts";
 import { discardTranscripts, hasTranscript, isTranscript } from "./claude-transcripts.ts";
 import type { Program } from "./find-program.ts";
 import { cutInstructions } from "./instructions.ts";
@@ -42,7 +42,7 @@ export function createClaudeAgent(options: {
     keeps: isTranscript,
     hasTranscript,
     discardTranscripts,
-    command({ prompt, conversationId, resume, instructions, paths, model, remote, ...chosen }) {
+    command({ prompt, conversationId, resume, instructions, paths, model, remote, mcpServers, ...chosen }) {
       const program = options.program();
       if (!program) throw new AgentUnavailable(options.missing);
       if (!model) throw new AgentUnavailable("Claude Code needs access to a model: set ANTHROPIC_API_KEY.");
@@ -52,6 +52,15 @@ export function createClaudeAgent(options: {
         .join("\n\n")
         .replaceAll("\0", "")
         .trim();
+      // Not as an argument, which every user of the machine can read.
+      const servers = mcpServers && {
+        name: `mcp-${crypto.randomUUID()}.json`,
+        text: JSON.stringify({ mcpServers: remote ? besideTools(mcpServers) : mcpServers }),
+      };
+      const configs = [
+        ...(remote ? [remote.mcpConfig] : []),
+        ...(servers ? [`${paths.state}/${servers.name}`] : []),
+      ];
       return {
         argv: [
           program.path,
@@ -62,7 +71,8 @@ export function createClaudeAgent(options: {
           ...["--settings", JSON.stringify(pinned(model.baseUrl))],
           "--strict-mcp-config",
           // Its own tools would work on the wrong machine.
-          ...(remote ? ["--mcp-config", remote.mcpConfig, "--tools", ""] : []),
+          ...(remote ? ["--tools", ""] : []),
+          ...(configs.length > 0 ? ["--mcp-config", ...configs] : []),
           // A recorded system prompt would name the folder of an earlier sandbox and contain outdated instructions.
           ...["--system-prompt-snapshot", "off"],
           ...(modelName ? ["--model", modelName] : []),
@@ -80,6 +90,7 @@ export function createClaudeAgent(options: {
         },
         stdin: promptInput(prompt),
         readable: program.readable,
+        ...(servers && { files: [servers] }),
       };
     },
     reader: createClaudeReader,
@@ -95,6 +106,10 @@ const pinned = (baseUrl: string) => ({
   disableAllHooks: true,
   apiKeyHelper: "",
 });
+
+/** Under names that are not those of the tools of the sandbox, and by which the reader tells them apart. */
+const besideTools = (servers: Readonly<Record<string, unknown>>) =>
+  Object.fromEntries(Object.entries(servers).map(([name, server]) => [`${OF_PROJECT}${name}`, server]));
 
 const remoteNote = ({ checkout }: RemoteWorkplace) =>
   `The repository is checked out in a sandbox, at ${checkout}. You can reach it only through the tools of the MCP servers; work there and nowhere else.`;

@@ -4,10 +4,11 @@ import { join } from "node:path";
 
 /**
  * Top-level entries of DATA_DIR that a backup leaves out: the database (its snapshot is included), locks and sockets, what
- * every start creates anew, and the checkouts of running prompts, which start again after a restore.
+ * every start creates anew, the checkouts of running prompts, which start again after a restore, and the key of the secrets:
+ * whoever has a backup has not what is sealed in it.
  */
 const LEFT_OUT =
-  /^(postgres|lock.*|control\.sock|snapshot-.*|restoring|sandboxes|spare-disks|uids|reserve|git|sandbox-etc|lost\+found)$/;
+  /^(postgres|lock.*|control\.sock|snapshot-.*|restoring|sandboxes|spare-disks|uids|reserve|git|sandbox-etc|secrets\.key|lost\+found)$/;
 /** Files that git or the service has not finished writing. */
 const UNFINISHED = /\.lock$|^tmp_(obj|pack|idx|rev|bitmap)_|\.draft$/;
 

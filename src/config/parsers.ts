@@ -85,6 +85,17 @@ export const signingKey: Parse<Secret> = (value) => {
   );
 };
 
+/** Keys of 32 bytes in base64, separated by commas. */
+export const sealingKeys: Parse<readonly Secret[]> = (value) => {
+  const keys = listed(value, ",");
+  const good = keys.every((key) => /^[\w+/-]{43}=?$/.test(key));
+  if (good && keys.length > 0) return keys.map((key) => new Secret(key));
+  throw new ConfigMistake(
+    "config_invalid_key",
+    "must be keys of 32 bytes in base64, separated by commas; `openssl rand -base64 32` makes one",
+  );
+};
+
 /** The RSA private key of a GitHub App in PEM, whose line breaks may be written as \\n. */
 export const appKey: Parse<Secret> = (value) => {
   const pem = `${value.replaceAll("\\n", "\n").trim()}\n`;

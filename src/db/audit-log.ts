@@ -9,6 +9,7 @@ export type AuditAction =
   | `prompt.${"create" | "update" | "delete" | "retry" | "steer"}`
   | "permission.answer"
   | `message.${"create" | "update" | "delete"}`
+  | `project.${"create" | "update" | "delete"}`
   | `comment.${"create" | "update" | "delete" | "send"}`
   | `dead_letter.${"resolve" | "abandon" | "retry"}`
   | `pull_request.${"create" | "merge"}`

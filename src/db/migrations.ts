@@ -26,6 +26,7 @@ import plansByStatus from "../../drizzle/0024_plans_by_status.sql" with { type: 
 import attachment from "../../drizzle/0025_attachment.sql" with { type: "text" };
 import agentChoice from "../../drizzle/0026_agent_choice.sql" with { type: "text" };
 import talk from "../../drizzle/0027_talk.sql" with { type: "text" };
+import projects from "../../drizzle/0028_projects.sql" with { type: "text" };
 import journal from "../../drizzle/meta/_journal.json" with { type: "json" };
 
 /** The text of each migration, by its tag in the journal. A new migration needs a line here; a test compares the two. */
@@ -58,6 +59,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   "0025_attachment": attachment,
   "0026_agent_choice": agentChoice,
   "0027_talk": talk,
+  "0028_projects": projects,
 };
 
 export interface Migration {

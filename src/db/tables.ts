@@ -174,6 +174,9 @@ export const prompt = pgTable(
     redone: integer("redone").notNull().default(0),
     /** Of its newest run, in order, without `finished`, which is `finished_at`. See lifecycle/phases.ts. */
     phases: jsonb("phases").$type<PhaseStart[]>().notNull().default(queuedNow),
+    /** The project that its newest run took its settings from, and which version of it. Null: there was none. */
+    projectId: uuid("project_id"),
+    projectVersion: bigint("project_version", { mode: "number" }),
     /** Of its newest run's sandbox. Null: no agent has started. */
     isolation: jsonb("isolation").$type<RunIsolation>(),
     startedAt: at("started_at"),

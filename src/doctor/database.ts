@@ -10,6 +10,8 @@ import { type Probe, probe } from "../db/probe.ts";
 import { readWaiting, type WaitingCount } from "../db/waiting.ts";
 import { type KeptUsage, readKeptUsage } from "../memory/usage-store.ts";
 import type { Logger } from "../observability/logger.ts";
+import { openSecretKeys, type SecretKeys } from "../projects/keys.ts";
+import { sealedWith } from "../projects/run-store.ts";
 import { findSigningKey } from "../provenance/key.ts";
 import { recentKeyIds } from "../provenance/store.ts";
 import { messageOf } from "../shared/errors.ts";
@@ -55,6 +57,7 @@ export async function databaseFindings(options: {
   let waiting: Found | undefined;
   let effects: Found | undefined;
   let provenance: Found | undefined;
+  let secrets: Found | undefined;
   const first = await checked(
     "database",
     async () => {
@@ -84,6 +87,7 @@ export async function databaseFindings(options: {
           waiting = waitingFound(await readWaiting(database.orm));
           effects = effectsFound(await readDueEffects(database.orm));
           provenance = provenanceFound(findSigningKey(config)?.id, await recentKeyIds(database.orm));
+          secrets = secretsFound(openSecretKeys(config), await sealedWith(database.orm));
         }
       } finally {
         await database.close();
@@ -102,6 +106,7 @@ export async function databaseFindings(options: {
     ...(waiting ? [{ check: "waiting prompts", ...waiting }] : []),
     ...(effects ? [{ check: "effects", ...effects }] : []),
     ...(provenance ? [{ check: "provenance", ...provenance }] : []),
+    ...(secrets ? [{ check: "secrets", ...secrets }] : []),
     ...(seen ? [{ check: "clock", ...clock(seen.offsetMs) }] : []),
   ];
 }
@@ -160,6 +165,25 @@ function provenanceFound(own: string | undefined, recent: readonly string[]): Fo
       "give all machines one key (PROVENANCE_KEY); if it was changed on purpose, keep the old public key for what it has signed",
     );
   return ok(own === undefined ? "the first start of a worker will make the key" : `the key is ${own}`);
+}
+
+/** Whether this machine can open what projects have, and whether an old key is still needed. */
+function secretsFound(keys: SecretKeys, stored: readonly { keyId: string; count: number }[]): Found {
+  const all = stored.reduce((sum, { count }) => sum + count, 0);
+  if (all === 0) return ok("no project has any");
+  const foreign = stored.filter(({ keyId }) => !keys.has(keyId));
+  if (foreign.length > 0)
+    return fail(
+      `${foreign.reduce((sum, { count }) => sum + count, 0)} of ${all} are sealed with keys that this machine does not have: ${foreign.map(({ keyId }) => keyId).join(", ")}`,
+      "give all machines one key (SECRETS_KEY), or the old one behind the new one; if it is lost, users have to store their secrets again",
+    );
+  const old = stored.filter(({ keyId }) => keyId !== keys.current());
+  if (old.length > 0)
+    return warn(
+      `${all} can be opened, but not all are sealed with the newest key yet`,
+      "the task retention seals them again within an hour; keep the old key in SECRETS_KEY until then",
+    );
+  return ok(`${all}, and one key opens all of them`);
 }
 
 function clock(offsetMs: number): Found {

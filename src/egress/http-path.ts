@@ -1,4 +1,4 @@
-import type { EgressRule } from "../config/egress-rules.ts";
+import type { EgressRule } from "../shared/egress-rule.ts";
 
 /** What is known about a plain HTTP request before it is sent on. */
 export interface HttpRequest {

@@ -1,5 +1,5 @@
 import type { Config } from "../config/config.ts";
-import type { EgressRule } from "../config/egress-rules.ts";
+import type { EgressRule } from "../shared/egress-rule.ts";
 import {
   addressesOfThisMachine,
   type Host,
@@ -44,25 +44,30 @@ const DEFAULT_PORTS: readonly number[] = [80, 443];
 /**
  * @param options.resolve, options.ownAddresses for tests.
  * @param options.needed allowed in every mode, such as the repository of a git command.
+ * @param options.publicOnly allowed besides `allow`, by somebody who must not open the operator's network: neither private
+ * addresses nor mail, and nothing where the operator allows nothing.
  * @param options.privateHosts `host` or `host:port` whose names may lead to private addresses.
  */
 export function createPolicy(
   options: Config["egress"] & {
     needed?: readonly EgressRule[];
     privateHosts?: readonly string[];
+    publicOnly?: readonly EgressRule[];
     resolve?: Resolve;
     ownAddresses?: () => readonly string[];
   },
 ): EgressPolicy {
-  const { mode, allow, needed = [], privateHosts = [] } = options;
+  const { mode, allow, needed = [], privateHosts = [], publicOnly = [] } = options;
   const { ownAddresses = addressesOfThisMachine } = options;
   const resolve = limitLookups(options.resolve ?? resolveOnHost);
-  const rules = [...needed, ...(mode === "deny" ? [] : (allow ?? []))].map((rule) => ({
+  const inOneSpelling = (rule: EgressRule) => ({
     ...rule,
     host: rule.suffix ? rule.host : spelling(rule.host),
-  }));
-  const ruleFor = (host: Host, { port, http }: EgressRequest) =>
-    rules.find((rule) => {
+  });
+  const rules = [...needed, ...(mode === "deny" ? [] : (allow ?? []))].map(inOneSpelling);
+  const publicRules = (mode === "deny" ? [] : publicOnly).map(inOneSpelling);
+  const ruleFor = (host: Host, { port, http }: EgressRequest, of = rules) =>
+    of.find((rule) => {
       if (rule.suffix ? host.isAddress || !host.name.endsWith(rule.host) : host.name !== rule.host)
         return false;
       if (rule.port === undefined ? !DEFAULT_PORTS.includes(port) : port !== rule.port) return false;
@@ -84,12 +89,13 @@ export function createPolicy(
       addresses,
     });
     if (!host) return decided(false, "not a host");
-    const rule = ruleFor(host, request);
+    const own = ruleFor(host, request);
+    const rule = own ?? (port === SMTP_PORT ? undefined : ruleFor(host, request, publicRules));
     if (host.isAddress) {
-      if (rule) return decided(true, rule.text, [host.name]);
-      if (!isOpen(port)) return decided(false, notListed);
+      if (own) return decided(true, own.text, [host.name]);
+      if (!rule && !isOpen(port)) return decided(false, notListed);
       return mayDial(host.name)
-        ? decided(true, "EGRESS=open", [host.name])
+        ? decided(true, rule?.text ?? "EGRESS=open", [host.name])
         : decided(false, "private address");
     }
     if (!rule && !isOpen(port)) return decided(false, notListed);

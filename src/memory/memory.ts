@@ -5,7 +5,7 @@ import type { Turn } from "../db/json-columns.ts";
 import { retryWhileUnavailable } from "../db/retry-while-unavailable.ts";
 import type { NewMemory } from "../lifecycle/end-run.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
-import { type Sandbox, StateDamaged, type StateProblem } from "../sandboxes/sandbox.ts";
+import { type Clean, type Sandbox, StateDamaged, type StateProblem } from "../sandboxes/sandbox.ts";
 import { MIB } from "../shared/units.ts";
 import { type PackedChunk, packed, putChunks, readChunks, touchChunks } from "./chunk-store.ts";
 import { type PriorMemory, readPriorMemory } from "./memory-store.ts";
@@ -41,7 +41,7 @@ export interface MemoryKeeper {
    */
   store(
     run: ClaimedRun,
-    from: { sandbox: Sandbox; agent: Agent; signal: AbortSignal },
+    from: { sandbox: Sandbox; agent: Agent; redactor?: Clean | undefined; signal: AbortSignal },
   ): Promise<NewMemory | undefined>;
 }
 
@@ -102,8 +102,8 @@ export function createMemoryKeeper({ orm, maxBytes }: { orm: Orm; maxBytes: numb
 
     replay,
 
-    async store(run, { sandbox, agent, signal }) {
-      const kept = await sandbox.keepState(keptBy(agent, run));
+    async store(run, { sandbox, agent, redactor, signal }) {
+      const kept = await sandbox.keepState(keptBy(agent, run), redactor);
       if (kept.files.length === 0 && !kept.problem) return undefined;
       const hashes = [...new Set(kept.files.flatMap(({ chunks }) => chunks))];
       const there = await retryWhileUnavailable(signal, () => touchChunks(orm, run, hashes));

@@ -185,6 +185,10 @@ const PromptDto = t.Object({
     ...nullable(PromptIsolation),
     description: `${PromptIsolation.description}. Null: none has started`,
   },
+  project_id: nullable({ ...Id, description: "The project whose settings its newest run had. Null: none" }),
+  project_version: nullable(
+    t.Integer({ description: "Which version of it. Null: no project", examples: [3] }),
+  ),
   started_at: nullable(Timestamp),
   finished_at: nullable(Timestamp),
   created_at: Timestamp,

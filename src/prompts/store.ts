@@ -44,6 +44,8 @@ const promptJson = {
       from jsonb_array_elements(${prompt.phases}) with ordinality as phases (phase, place))
     || case when ${prompt.finishedAt} is null then '[]' else jsonb_build_array(${phaseAt(sql`'finished'`, isoTime(prompt.finishedAt))}) end`,
   isolation: prompt.isolation,
+  project_id: prompt.projectId,
+  project_version: prompt.projectVersion,
   started_at: isoTime(prompt.startedAt),
   finished_at: isoTime(prompt.finishedAt),
   created_at: isoTime(prompt.createdAt),

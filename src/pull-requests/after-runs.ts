@@ -5,12 +5,12 @@ import { repoRules } from "../sandboxes/git/repo-url.ts";
 import { AppError } from "../shared/errors.ts";
 import { openTargets } from "./targets.ts";
 
-/** What PR_MODE says, for branches whose host is known. */
-export function pullRequestsAfterRuns(config: Config, forges: Forges): PullRequestOf | undefined {
-  const { mode } = config.pullRequests;
-  if (mode === "manual") return undefined;
+/** What the project says, else PR_MODE, for branches whose host is known. */
+export function pullRequestsAfterRuns(config: Config, forges: Forges): PullRequestOf {
   const targetOf = openTargets(repoRules(config), forges);
-  return ({ repo, branch, targetBranch }) => {
+  return ({ repo, branch, targetBranch }, own) => {
+    const mode = own ?? config.pullRequests.mode;
+    if (mode === "manual") return undefined;
     try {
       const request = { base: targetBranch, draft: mode === "draft" };
       return { target: `${targetOf(repo).url}#${branch}`, request };

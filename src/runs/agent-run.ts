@@ -6,6 +6,7 @@ import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { MemoryKeeper } from "../memory/memory.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Metrics } from "../observability/metrics.ts";
+import type { RunProject } from "../projects/run-project.ts";
 import type { Sandbox, SandboxProcess, SandboxProvider } from "../sandboxes/sandbox.ts";
 import type { ModelSources, RunModel } from "./model-sources.ts";
 import type { RunGateway } from "./run-gateway.ts";
@@ -21,6 +22,8 @@ export interface PrepareDeps {
   model: ModelSources;
   /** What agents may reach besides the model. */
   egress: Config["egress"];
+  /** Of the run that these are for. Undefined: its repository has none. */
+  project?: RunProject | undefined;
   limits: RunLimits;
   /** See openUnpushedStore. */
   maxUnpushedBytes: number;
@@ -57,6 +60,6 @@ export function modelOf({ agent: { modelApi: api }, model }: PrepareDeps): RunMo
 /** Of the gateway of this run, whether it is opened for the first time or again. */
 export const gatewayOptions = (deps: PrepareDeps, run: ClaimedRun, writer: RunWriter, sandbox: Sandbox) => ({
   ...{ sandbox, writer, runId: run.promptId, isolation: deps.sandboxes.isolation },
-  ...{ egress: deps.egress, metrics: deps.metrics, logger: deps.logger },
+  ...{ egress: deps.egress, project: deps.project, metrics: deps.metrics, logger: deps.logger },
   model: modelOf(deps),
 });

@@ -1,5 +1,6 @@
 import { promptText } from "../agents/prompt-text.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
+import type { Redactor } from "../projects/redact.ts";
 import type { RunAgent } from "../provenance/attest.ts";
 
 const MAX_TITLE = 72;
@@ -7,9 +8,11 @@ const MAX_TITLE = 72;
 const NOT_A_TITLE = /^(?:[#\s]|-{3})+/;
 
 /** Of the commit that is made of what an agent has left uncommitted. Its trailers are found by `git interpret-trailers`. */
-export function commitMessage(run: ClaimedRun, agent: RunAgent): string {
+export function commitMessage(run: ClaimedRun, agent: RunAgent, redactor?: Redactor): string {
   const version = agent.version === undefined ? "" : `/${agent.version}`;
-  return withTrailers(titleOf(promptText(run.data)), run, [`Agent: ${agent.name}${version}`]);
+  const text = promptText(run.data);
+  // Whole: a title that was cut would have half a secret.
+  return withTrailers(titleOf(redactor?.text(text) ?? text), run, [`Agent: ${agent.name}${version}`]);
 }
 
 /** Of the commit that merges the target branch into the session's, without an agent. */

@@ -1,6 +1,7 @@
 import type { AgentProcess } from "../db/json-columns.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { Logger } from "../observability/logger.ts";
+import type { Redactor } from "../projects/redact.ts";
 import type { RunAgent } from "../provenance/attest.ts";
 import type { Sandbox, WorkResult } from "../sandboxes/sandbox.ts";
 import { messageOf } from "../shared/errors.ts";
@@ -31,6 +32,7 @@ export async function deliver(options: {
   writer: RunWriter;
   run: ClaimedRun;
   agent: RunAgent;
+  redactor?: Redactor | undefined;
   sandbox: Sandbox;
   record: AgentProcess;
   mayStartOver: boolean;
@@ -38,7 +40,7 @@ export async function deliver(options: {
   cancelled: AbortSignal;
   logger: Logger;
 }): Promise<WorkResult> {
-  const { writer, run, agent, sandbox, record, mayStartOver, life, cancelled, logger } = options;
+  const { writer, run, agent, redactor, sandbox, record, mayStartOver, life, cancelled, logger } = options;
   // How far an earlier runner came is unknown.
   let mayHaveLeft = record.delivering === true;
   await writer.markDelivering(record);
@@ -49,7 +51,7 @@ export async function deliver(options: {
       leaves = true;
     };
     try {
-      const work = () => sandbox.deliverWork(commitMessage(run, agent), life, onImport);
+      const work = () => sandbox.deliverWork(commitMessage(run, agent, redactor), life, onImport);
       return await untilIsolated(work, { writer, logger, life, cancelled });
     } catch (error) {
       life.throwIfAborted();

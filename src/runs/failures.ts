@@ -51,6 +51,17 @@ export class AgentKilled extends Error {
 export const DISK_WAS_FULL =
   "The disk of the machine that runs the prompts was full, and a part of the work was lost.";
 
+/** The setup command of the run's project has failed; not retried. `message` is for the user. */
+export class SetupFailed extends Error {
+  override readonly name = "SetupFailed";
+  constructor(
+    message: string,
+    readonly kind: "configuration" | "limit",
+  ) {
+    super(message);
+  }
+}
+
 /** No attempt is left. `message` is for the user. */
 export class AttemptsExhausted extends Error {
   override readonly name = "AttemptsExhausted";
@@ -70,6 +81,7 @@ export function classify(error: unknown): { kind: Failure["kind"]; message: stri
   if (error instanceof NotIsolated) return { kind: "transient", message: `Waiting: ${error.message}.` };
   if (error instanceof Interrupted) return { kind: "interrupted", message: error.message };
   if (error instanceof AttemptsExhausted) return { kind: "poison", message: error.message };
+  if (error instanceof SetupFailed) return { kind: error.kind, message: error.message };
   if (error instanceof AgentUnavailable) return { kind: "configuration", message: error.message };
   if (error instanceof RepositoryError)
     return { kind: error.transient ? "transient" : "configuration", message: error.message };

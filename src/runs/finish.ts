@@ -2,6 +2,7 @@ import type { AgentUsage, AgentVerdict } from "../agents/agent.ts";
 import { textEvent } from "../agents/events.ts";
 import type { AuditEntry } from "../db/audit-log.ts";
 import type { Failure } from "../db/json-columns.ts";
+import type { PullRequestMode } from "../db/project-tables.ts";
 import type { NewMemory, NewProvenance, RunEnd } from "../lifecycle/end-run.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { EndStatus } from "../lifecycle/transitions.ts";
@@ -34,7 +35,11 @@ export interface Outcome {
 }
 
 /** What pull request is made of a run's branch; undefined: none, unless a user wants one. */
-export type PullRequestOf = (run: ClaimedRun) => WantedPullRequest | undefined;
+export type PullRequestOf = (
+  run: ClaimedRun,
+  /** What the run's project says. Default: as the deployment does. */
+  mode?: PullRequestMode | null,
+) => WantedPullRequest | undefined;
 
 const LATER = "It is pushed as soon as the host can be reached.";
 

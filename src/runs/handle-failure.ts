@@ -150,7 +150,7 @@ async function salvage(
     const request = checkoutRequest(deps, run, writer, lease.lost);
     const held = agentRun?.sandbox.config ?? run.sbxConfig;
     const sandbox = held ? await deps.sandboxes.reopen(held, request) : undefined;
-    return await sandbox?.deliverWork(commitMessage(run, agent), lease.lost);
+    return await sandbox?.deliverWork(commitMessage(run, agent, deps.project?.redactor), lease.lost);
   } catch (error) {
     deps.logger.warn("the work of an interrupted run could not be saved", { error: messageOf(error) });
     return undefined;

@@ -64,5 +64,5 @@ export async function prepare(
     });
   if (sandbox.notices.length > 0) await writer.appendOnce(textEvent(noticesText(sandbox.notices)));
   const memory = await deps.memory.restore(run, { sandbox, agent, signal });
-  return startWith(deps, run, writer, sandbox, { memory, signal });
+  return startWith(deps, run, writer, sandbox, { memory, isNew: true, signal });
 }

@@ -11,6 +11,7 @@ import { createPolicy, neededRule } from "../egress/policy.ts";
 import { createEgressRecords } from "../egress/records.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Metrics } from "../observability/metrics.ts";
+import type { RunProject } from "../projects/run-project.ts";
 import { GATEWAY_PORT, GATEWAY_SOCKET } from "../sandboxes/isolation/isolation.ts";
 import type { Sandbox, SandboxProvider } from "../sandboxes/sandbox.ts";
 import { messageOf } from "../shared/errors.ts";
@@ -40,6 +41,7 @@ interface GatewayOptions {
   /** Undefined: the agent has no access to a model. */
   model: RunModel | undefined;
   egress: Config["egress"];
+  project?: Pick<RunProject, "egress" | "redactor"> | undefined;
   writer: RunWriter;
   metrics: Metrics;
   logger: Logger;
@@ -88,7 +90,7 @@ async function open(
   place: GatewayPlace,
   token?: string,
 ): Promise<RunGateway & { notes: Notes }> {
-  const { sandbox, runId, model, egress, writer, metrics, logger } = options;
+  const { sandbox, runId, model, egress, project, writer, metrics, logger } = options;
   const servers = sandbox.remote?.servers ?? [];
   const records = createEgressRecords({
     load: writer.readEgress,
@@ -101,12 +103,18 @@ async function open(
     const isSocket = "folder" in place;
     const gateway: Gateway = await openGateway({
       place,
-      policy: createPolicy({ ...egress, needed: servers.map(neededRule), privateHosts: servers }),
+      policy: createPolicy({
+        ...egress,
+        needed: servers.map(neededRule),
+        privateHosts: servers,
+        publicOnly: project?.egress ?? [],
+      }),
       modelPort: proxy?.port,
       ...(isSocket && { insidePort: GATEWAY_PORT }),
       onDecision(decision) {
         metrics.egressDecision(decision.allowed ? "allowed" : "refused");
-        records.add(decision);
+        // Programs ask for any name, also for one with a secret in it.
+        records.add({ ...decision, host: project?.redactor?.text(decision.host) ?? decision.host });
       },
       logger,
     });

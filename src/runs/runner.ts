@@ -4,6 +4,8 @@ import type { Orm } from "../db/client.ts";
 import type { OutageSeries } from "../db/json-columns.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
 import type { Metrics, RunPhase } from "../observability/metrics.ts";
+import { redactingReader } from "../projects/redact.ts";
+import type { ProjectOf } from "../projects/run-project.ts";
 import type { Attest, RunAgent } from "../provenance/attest.ts";
 import { RepositoryError } from "../sandboxes/sandbox.ts";
 import { messageOf } from "../shared/errors.ts";
@@ -32,6 +34,8 @@ export interface RunnerDeps extends Omit<PrepareDeps, "agent"> {
   asyncCommit: Orm;
   leases: LeaseManager;
   pullRequestOf?: PullRequestOf | undefined;
+  /** Default: there are no projects. */
+  projectOf?: ProjectOf | undefined;
   attest: Attest;
   /** Of this program, and so of an agent that is a part of it. */
   version: string;
@@ -96,7 +100,8 @@ export async function runClaimed(deps: RunnerDeps, run: ClaimedRun, shutdown: Ab
     const outcome = await WORK[run.kind](state);
     // Once the work is delivered, a shutdown does not keep the run from being finished.
     const last = openRunWriter({ orm: deps.orm, run, signal: lease.lost });
-    await finishRun(last, run, outcome, deps.pullRequestOf);
+    const wanted = (done: ClaimedRun) => deps.pullRequestOf?.(done, state.deps.project?.pullRequest);
+    await finishRun(last, run, outcome, wanted);
     const { status, kind, reason, usage } = outcome;
     ended = { outcome: status.toLowerCase(), kind: kind ?? "none", usage: { ...usage } };
     logger.info("run ended", { status, kind, reason });
@@ -119,9 +124,13 @@ export async function runClaimed(deps: RunnerDeps, run: ClaimedRun, shutdown: Ab
 const WORK = { agent: runToEnd, push: pushWork, sync: syncWork } as const;
 
 async function runToEnd(state: RunnerState): Promise<Outcome> {
-  const { deps, run, lease, life, writer } = state;
-  const phase = phaseTimer(deps.metrics);
-  await requireAgent(deps, run);
+  const { run, lease, life, writer } = state;
+  const phase = phaseTimer(state.deps.metrics);
+  await requireAgent(state.deps, run);
+  // As it is now, also for an agent that an earlier runner started: what it prints must not have the secrets.
+  const project = await state.deps.projectOf?.(run, life);
+  state.deps = { ...state.deps, project };
+  const { deps } = state;
   // A cancelled run adopts a running agent, too, to end it afterwards.
   const agentRun = await prepare(deps, run, writer, AbortSignal.any([life, lease.cancelled]));
   state.agentRun = agentRun;
@@ -139,16 +148,18 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
   // Memory that cannot be kept is no reason to lose the work: the next prompt is told what was said instead.
   const { agent, logger } = deps;
   state.step = "store memory";
-  const memory = await deps.memory.store(run, { sandbox, agent, signal: life }).catch((error: unknown) => {
-    life.throwIfAborted();
-    logger.warn("what the agent remembers could not be stored", { error: messageOf(error) });
-    return undefined;
-  });
+  const memory = await deps.memory
+    .store(run, { sandbox, agent, redactor: project?.redactor, signal: life })
+    .catch((error: unknown) => {
+      life.throwIfAborted();
+      logger.warn("what the agent remembers could not be stored", { error: messageOf(error) });
+      return undefined;
+    });
   state.delivering = true;
   state.step = "deliver";
   const work = await deliver({
     ...{ writer, run, sandbox, record, life, cancelled: lease.cancelled, logger },
-    agent: state.agent,
+    ...{ agent: state.agent, redactor: project?.redactor },
     mayStartOver: !limit,
   }).catch((error: unknown) => {
     // A sandbox that is full has no space for a commit either, and what the user must hear of is the limit.
@@ -225,7 +236,7 @@ async function watch(
   { sandbox, process, stored, adopted }: AgentRun,
 ) {
   const { agent, limits, sandboxes, orm, logger } = deps;
-  const reader = agent.reader(sandbox.remote !== undefined);
+  const reader = redactingReader(agent.reader(sandbox.remote !== undefined), deps.project?.redactor);
   // Not awaited: at worst the next takeover counts this one as one without progress.
   const recordCalm = () => void writer.recordCalm().catch(() => undefined);
   const { asks } = lease;

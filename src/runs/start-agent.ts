@@ -12,8 +12,10 @@ import { type AgentRun, gatewayOptions, modelOf, type PrepareDeps, resumableIn }
 import { giveAttachments } from "./attachments.ts";
 import { MOST_WAITING_MS } from "./limits.ts";
 import { emptyMailbox } from "./mail.ts";
+import { writePrivate } from "./private-files.ts";
 import { awaitIsolation } from "./requirements.ts";
 import { openRunGateway } from "./run-gateway.ts";
+import { setUp } from "./set-up.ts";
 import type { RunWriter } from "./writer.ts";
 
 /** How much longer the supervisor's time limit is than the runner's, milliseconds. */
@@ -65,16 +67,17 @@ export async function startWith(
   run: ClaimedRun,
   writer: RunWriter,
   sandbox: Sandbox,
-  { memory, signal }: { memory: KnownMemory; signal: AbortSignal },
+  { memory, isNew = false, signal }: { memory: KnownMemory; isNew?: boolean; signal: AbortSignal },
 ): Promise<AgentRun> {
   const { kind, reason, turns } = memory;
   if (deps.agent.replays && reason !== null) await writer.append([textEvent(`${FORGOTTEN[kind]} ${reason}`)]);
   const text = withTurns(turns, promptText(run.data), kind === "replayed");
-  return startAgent(deps, run, writer, sandbox, { text, memory, signal });
+  return startAgent(deps, run, writer, sandbox, { text, memory, isNew, signal });
 }
 
 /**
  * Starts the agent in a sandbox that is ready, with a gateway of its own, and records its process.
+ * @param options.isNew the sandbox is new: what the project says is set up in it first.
  * @param options.memory undefined: it is resumed, and knows what it knew.
  * @throws AgentUnavailable; NotIsolated; LeaseLost; what `signal` aborted with. Then nothing runs.
  */
@@ -83,12 +86,12 @@ async function startAgent(
   run: ClaimedRun,
   writer: RunWriter,
   sandbox: Sandbox,
-  options: { text: string; memory?: KnownMemory; signal: AbortSignal },
+  options: { text: string; memory?: KnownMemory; isNew?: boolean; signal: AbortSignal },
 ): Promise<AgentRun> {
-  const { agent } = deps;
+  const { agent, project } = deps;
   const model = modelOf(deps);
   const keyName = agent.modelApi && MODEL_API_STYLES[agent.modelApi].keyName;
-  const { memory, signal } = options;
+  const { memory, isNew, signal } = options;
   if (keyName && !model) throw new AgentUnavailable(`The agent needs access to a model: set ${keyName}.`);
   const resumable = resumableIn(agent, sandbox, run);
   await agent.discardTranscripts(sandbox.hostPaths.state, run.conversationId, "unusable");
@@ -101,12 +104,14 @@ async function startAgent(
   await emptyMailbox(sandbox);
   const gateway = await openRunGateway(gatewayOptions(deps, run, writer, sandbox));
   try {
+    if (isNew && project) await setUp(deps, writer, sandbox, { project, gateway, signal });
     const command = agent.command({
       prompt: text,
       images,
       conversationId: run.conversationId,
       resume: resumed,
-      instructions,
+      instructions: [project?.instructions, instructions].filter(Boolean).join("\n\n") || undefined,
+      mcpServers: project?.mcpServers,
       paths: sandbox.paths,
       remote: sandbox.remote,
       model: gateway.model,
@@ -115,9 +120,10 @@ async function startAgent(
       maxTurns: run.maxTurns ?? undefined,
       mailbox: sandbox.mailbox.inside,
     });
+    for (const file of command.files ?? []) await writePrivate(sandbox.hostPaths.state, file);
     signal.throwIfAborted();
     const process = sandbox.start(
-      { ...command, env: { ...gateway.env, ...command.env } },
+      { ...command, env: { ...project?.env, ...gateway.env, ...command.env } },
       // What an agent may wait for its user; who watches it counts that time.
       deps.limits.timeoutMs + LIMIT_MARGIN_MS + (agent.steers ? MOST_WAITING_MS : 0),
       gateway.folder,

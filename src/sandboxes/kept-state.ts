@@ -27,6 +27,11 @@ const OLD = "old";
 /** @param path below the state folder, without a slash at its beginning. */
 export type Keeps = (path: string, isFolder: boolean) => boolean;
 
+/** Replaces in a file's bytes what must not outlive the sandbox. */
+export interface Clean {
+  bytes(bytes: Buffer): Buffer;
+}
+
 /**
  * Why a state cannot be kept: it is over the limit; it has too many entries, or too deep ones; what should be kept is no
  * regular file.
@@ -51,10 +56,11 @@ interface Copy {
   files: MemoryFile[];
   bytes: number;
   notFiles: boolean;
+  clean: Clean | undefined;
 }
 
-const newCopy = (keeps: Keeps, maxBytes: number): Copy => ({
-  ...{ keeps, maxBytes, entries: KEPT_ENTRIES },
+const newCopy = (keeps: Keeps, maxBytes: number, clean?: Clean): Copy => ({
+  ...{ keeps, maxBytes, clean, entries: KEPT_ENTRIES },
   ...{ files: [], bytes: 0, notFiles: false },
 });
 
@@ -85,11 +91,12 @@ export async function keepState(
   folder: string,
   keeps: Keeps,
   maxBytes: number,
+  clean?: Clean,
 ): Promise<KeptState> {
   const [kept, draft, old] = [KEPT, NEW, OLD].map((name) => join(folder, name)) as [string, string, string];
   await removeTree(draft);
   await mkdir(draft, { recursive: true, mode: 0o700 });
-  const copy = newCopy(keeps, maxBytes);
+  const copy = newCopy(keeps, maxBytes, clean);
   let problem: StateProblem | undefined;
   try {
     if (await isFolder(state)) await copyTree(copy, { from: state, to: draft, path: "", depth: 0 });
@@ -153,20 +160,34 @@ async function copyFile(copy: Copy, one: { source: string; target: string; path:
     copy.bytes += size;
     const chunks: string[] = [];
     const target = await open(one.target, "wx", 0o600 | (mode & 0o100));
+    let written = 0;
+    const write = async (piece: Buffer) => {
+      chunks.push(hashOf(piece));
+      await target.write(piece, 0, piece.length, written);
+      written += piece.length;
+    };
     try {
-      const buffer = Buffer.allocUnsafe(Math.min(PIECE_BYTES, Math.max(1, size)));
+      // As a whole where it is cleaned: what is replaced may be at the border of two pieces.
+      const length = copy.clean ? size : Math.min(PIECE_BYTES, size);
+      const buffer = Buffer.allocUnsafe(Math.max(1, length));
       for (let at = 0; at < size; ) {
-        const piece = buffer.subarray(0, Math.min(PIECE_BYTES, size - at));
+        const piece = buffer.subarray(0, Math.min(length, size - at));
         // It has shrunk meanwhile.
         if ((await readFully(file, piece, at)) < piece.length) throw new Refused("not_files");
-        chunks.push(hashOf(piece));
-        await target.write(piece, 0, piece.length, at);
         at += piece.length;
+        const clean = copy.clean?.bytes(piece) ?? piece;
+        for (let from = 0; from < clean.length; from += PIECE_BYTES)
+          await write(clean.subarray(from, from + PIECE_BYTES));
       }
     } finally {
       await target.close();
     }
-    copy.files.push({ path: one.path, size, ...((mode & 0o100) !== 0 && { executable: true }), chunks });
+    copy.files.push({
+      path: one.path,
+      size: written,
+      ...((mode & 0o100) !== 0 && { executable: true }),
+      chunks,
+    });
   } finally {
     await file.close();
   }

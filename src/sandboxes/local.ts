@@ -47,7 +47,7 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
         await putFiles(machine, id, files);
         return join(machine.insideOf(hostPaths).home, FILES_FOLDER);
       },
-      keepState: (keeps) => machine.keepState(id, request.sessionId, keeps),
+      keepState: (keeps, clean) => machine.keepState(id, request.sessionId, keeps, clean),
       watchDisk: (onFull) => machine.disk.watch(space, onFull),
       intact: () => machine.disk.intact(space),
       async deliverWork(message, signal, onImport) {

@@ -3,7 +3,7 @@ import type { AgentProcess } from "../db/json-columns.ts";
 import type { DiskQuotas, DiskSpace } from "./disk/quotas.ts";
 import type { RepositoryStore } from "./git/repository.ts";
 import type { RepositoryRequest } from "./git/request.ts";
-import type { Keeps, KeptState } from "./kept-state.ts";
+import type { Clean, Keeps, KeptState } from "./kept-state.ts";
 import type { SandboxProcess } from "./process/sandbox-process.ts";
 import type { StoredState } from "./restore-state.ts";
 import type { SandboxProvider } from "./sandbox.ts";
@@ -35,9 +35,9 @@ export interface Machine
   makeFolders(id: string, sessionId: string): Promise<void>;
   /** As of Sandbox: before its first program, and after its last. */
   restoreState(id: string, sessionId: string, keeps: Keeps, stored?: StoredState): Promise<void>;
-  keepState(id: string, sessionId: string, keeps: Keeps): Promise<KeptState>;
   /** The folder for what programs of the sandbox only read, as this process sees it, and as they do. */
   mailboxOf(id: string): { host: string; inside: string };
+  keepState(id: string, sessionId: string, keeps: Keeps, clean?: Clean): Promise<KeptState>;
   /** Gives what this process wrote into a folder to the sandbox's user. */
   handOver(id: string, folder: string): Promise<void>;
   /** The sandbox's host user; undefined: the service's own. */

@@ -150,8 +150,8 @@ export async function openMachine(options: {
         await machine.handOver(id, state);
       }
     },
-    keepState: (id, sessionId, keeps) =>
-      keepState(machine.pathsOf(id).state, keptOf(sessionId), keeps, config.agentMemoryBytes),
+    keepState: (id, sessionId, keeps, clean) =>
+      keepState(machine.pathsOf(id).state, keptOf(sessionId), keeps, config.agentMemoryBytes, clean),
     insideOf: (hostPaths) => (isolation.current ? INSIDE : hostPaths),
     mailboxOf: (id) => ({ host: mailboxOf(id), inside: isolation.current ? MAILBOX_INSIDE : mailboxOf(id) }),
     async handOver(id, folder) {

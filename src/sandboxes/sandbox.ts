@@ -5,7 +5,7 @@ import type { RepositoryStore } from "./git/repository.ts";
 import type { CheckoutRequest, FetchRequest, RepositoryRequest, WorkResult } from "./git/request.ts";
 import type { Sync } from "./git/sync.ts";
 import type { IsolationStatus } from "./isolation/status.ts";
-import type { Keeps, KeptState } from "./kept-state.ts";
+import type { Clean, Keeps, KeptState } from "./kept-state.ts";
 import type { SandboxProcess } from "./process/sandbox-process.ts";
 import type { PurgeOptions } from "./purge-data-dir.ts";
 import type { GivenFile } from "./put-files.ts";
@@ -24,7 +24,7 @@ export type { RepositoryReader } from "./git/reader.ts";
 export type { CheckoutRequest, FetchRequest, WorkResult } from "./git/request.ts";
 export { SYNC_STRATEGIES, type SyncStrategy } from "./git/sync.ts";
 export { NotIsolated } from "./isolation/status.ts";
-export type { KeptState, StateProblem } from "./kept-state.ts";
+export type { Clean, KeptState, StateProblem } from "./kept-state.ts";
 export type { ProcessUsage } from "./process/meter.ts";
 export type { SandboxExit, SandboxProcess } from "./process/sandbox-process.ts";
 export { StateDamaged } from "./restore-state.ts";
@@ -62,8 +62,11 @@ export interface Sandbox {
    * @returns the folder, as the agent or its remote tools see it. @throws RepositoryError
    */
   putFiles(files: readonly GivenFile[], signal: AbortSignal): Promise<string>;
-  /** Keeps these files of the state on this machine, up to its limit. Call it when all programs have ended. */
-  keepState(keeps: Keeps): Promise<KeptState>;
+  /**
+   * Keeps these files of the state on this machine, up to its limit. Call it when all programs have ended.
+   * @param clean what is kept of a file's bytes; default: all of them.
+   */
+  keepState(keeps: Keeps, clean?: Clean): Promise<KeptState>;
   /** Calls `onFull` once, when the sandbox has used all the disk space that it may. `open` and `deliverWork` watch themselves. */
   watchDisk(onFull: () => void): { stop(): void };
   /**

@@ -24,6 +24,7 @@ import { messageRoutes } from "../messages/routes.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import { permissionRoutes } from "../permissions/routes.ts";
+import { projectRoutes } from "../projects/routes.ts";
 import { promptRoutes } from "../prompts/routes.ts";
 import { provenanceRoutes } from "../provenance/routes.ts";
 import { pullRequestRoutes } from "../pull-requests/routes.ts";
@@ -161,6 +162,7 @@ export function createApp(options: AppOptions) {
     .use(fleetRoutes({ orm, guard }))
     .use(promptRoutes({ orm, config, guard, metrics }))
     .use(permissionRoutes({ orm, guard, metrics }))
+    .use(projectRoutes({ orm, config, guard }))
     .use(messageRoutes({ orm, guard }))
     .use(repositoryRoutes({ guard, repositories: options.repositories }))
     .use(reviewRoutes({ guard, reviews: options.reviews }))

@@ -24,6 +24,7 @@ const TAGS = [
   { name: "Messages", description: "The agent's output, in order" },
   { name: "Review", description: "What was done: diffs, commits, files" },
   { name: "Permissions", description: "What agents ask before they act, and the answers" },
+  { name: "Projects", description: "What the runs of a repository need: settings, variables, secrets" },
   { name: "Comments", description: "What the user says about lines and files of the work, for the agent" },
   { name: "Live", description: "Messages and changes of sessions as they happen, as Server-Sent Events" },
   {

@@ -50,8 +50,10 @@ export const ERROR_CODES = {
   comment_not_found: "not_found",
   permission_not_found: "not_found",
   pull_request_not_found: "not_found",
+  project_not_found: "not_found",
   method_not_allowed: "method_not_allowed",
   branch_taken: "conflict",
+  project_exists: "conflict",
   session_started: "conflict",
   sandbox_not_writable: "conflict",
   status_not_writable: "conflict",
@@ -135,6 +137,7 @@ const NOT_FOUND = {
   comment: "comment_not_found",
   attachment: "attachment_not_found",
   permission: "permission_not_found",
+  project: "project_not_found",
 } as const satisfies Record<string, ErrorCode>;
 
 /** What belongs to another user gets the same reply as what does not exist, so that ids reveal nothing. */

@@ -1,5 +1,6 @@
 import { declineOffer, redispatch } from "../lifecycle/dispatch.ts";
 import { createMemoryKeeper } from "../memory/memory.ts";
+import { openRunProjects } from "../projects/run-project.ts";
 import { createAttest } from "../provenance/attest.ts";
 import { openSigningKey } from "../provenance/key.ts";
 import { pullRequestsAfterRuns } from "../pull-requests/after-runs.ts";
@@ -40,6 +41,7 @@ export const promptRunner: Task = async ({
   const memory = createMemoryKeeper({ orm, maxBytes: config.agentMemoryBytes });
   const { unpushedWorkBytes: maxUnpushedBytes } = config;
   const common = {
+    projectOf: openRunProjects({ orm, config }),
     pullRequestOf: pullRequestsAfterRuns(config, forges),
     leases,
     maxUnpushedBytes,

@@ -27,6 +27,23 @@ describe("the command of Claude Code", () => {
     expect(argument).toContain("left out");
   });
 
+  test("has the project's MCP servers in a file of its own, beside those of a borrowed sandbox", () => {
+    const mcpServers = { docs: { command: "docs", env: { TOKEN: "s3cr3t-value" } } };
+    const remote = { mcpConfig: "/h/mcp.json", checkout: "/w", servers: [] };
+    const { argv, env, files } = agent.command({ ...request, model, mcpServers, remote });
+    expect(files).toHaveLength(1);
+    expect(JSON.parse(files?.[0]?.text ?? "")).toEqual({ mcpServers: { "project-docs": mcpServers.docs } });
+    const alone = agent.command({ ...request, model, mcpServers });
+    expect(JSON.parse(alone.files?.[0]?.text ?? "")).toEqual({ mcpServers });
+    const at = argv.indexOf("--mcp-config");
+    expect(argv.slice(at + 1, at + 3)).toEqual(["/h/mcp.json", `/s/${files?.[0]?.name}`]);
+    // The option takes all arguments up to the next option.
+    expect(argv[at + 3]).toStartWith("--");
+    expect(argv).toContain("--strict-mcp-config");
+    expect(JSON.stringify([argv, env])).not.toContain("s3cr3t-value");
+    expect(agent.command({ ...request, model }).argv).not.toContain("--mcp-config");
+  });
+
   test("is refused with a reason if the program or the model is missing", () => {
     const none = createClaudeAgent({ program: () => undefined, missing: "Claude Code is not installed." });
     expect(() => none.command({ ...request, model })).toThrow(

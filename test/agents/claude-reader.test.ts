@@ -211,4 +211,12 @@ describe("an agent of a borrowed sandbox", () => {
   test.each([["connected"], ["pending"]])("has, or may still get them, with %p", (state) => {
     expect(missing(true, init(state))).toBeUndefined();
   });
+
+  test("is not judged by the MCP servers of its project", () => {
+    const own = (name: string, status: string) => ({ name, status });
+    const line = (...mcp_servers: object[]) =>
+      JSON.stringify({ type: "system", subtype: "init", mcp_servers });
+    expect(missing(true, line(own("tools", "connected"), own("project-docs", "failed")))).toBeUndefined();
+    expect(missing(true, line(own("project-docs", "connected")))).toBeString();
+  });
 });

@@ -6,6 +6,7 @@ import { requireKnownFields } from "../../src/api/known-fields.ts";
 import { readJson } from "../../src/api/request-body.ts";
 import { AnyJson, nullable } from "../../src/api/schemas.ts";
 import { attachment } from "../../src/db/attachment-tables.ts";
+import { project } from "../../src/db/project-tables.ts";
 import { comment } from "../../src/db/review-tables.ts";
 import { auditPending } from "../../src/db/safety-tables.ts";
 import { outbox } from "../../src/db/service-tables.ts";
@@ -41,6 +42,10 @@ describeEachDatabase("what an operation does not know", (database) => {
       lastError: "It did not work.",
     });
     const about = { sessionId, path: "a.ts", commit: COMMIT, side: "new", text: "Why?", code: "" } as const;
+    const projectId = Bun.randomUUIDv7();
+    await orm
+      .insert(project)
+      .values({ id: projectId, userId: "alice", repo: "owner/one", repoKey: projectId });
     const [commentId, sentId] = [Bun.randomUUIDv7(), Bun.randomUUIDv7()];
     const attachmentId = Bun.randomUUIDv7();
     await orm.insert(attachment).values({
@@ -57,6 +62,7 @@ describeEachDatabase("what an operation does not know", (database) => {
       sessions: sessionId,
       comments: commentId,
       permissions: questionId,
+      projects: projectId,
       sent: sentId,
       prompts: promptId,
       attachments: attachmentId,
@@ -90,6 +96,8 @@ describeEachDatabase("what an operation does not know", (database) => {
     handlers_comments_create: { path: "a.ts", commit: COMMIT, side: "new", text: "Why?" },
     handlers_comments_update: { text: "Why not?" },
     handlers_comments_send: { comment_ids: [ids["sent"]] },
+    handlers_projects_create: { repo: `owner/${Bun.randomUUIDv7()}` },
+    handlers_projects_update: { instructions: "Be nice." },
     handlers_dead_letter_queue_bulk: { action: "resolve", ids: [ids["dead-letter-queue"]] },
   });
 

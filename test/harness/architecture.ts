@@ -14,7 +14,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["auth"],
   ["api"],
   ["lifecycle"],
-  ["fleet", "memory", "effects", "attachments"],
+  ["fleet", "memory", "effects", "attachments", "projects"],
   ["provenance"],
   ["runs"],
   ["review"],

@@ -1,5 +1,5 @@
 import { LOG_LEVELS } from "../../observability/logger.ts";
-import { integer, oneOf, secret, signingKey } from "../parsers.ts";
+import { integer, oneOf, sealingKeys, secret, signingKey } from "../parsers.ts";
 import type { Rows } from "../rows.ts";
 
 export const operation = {
@@ -14,6 +14,13 @@ export const operation = {
     env: "PROVENANCE_KEY",
     doc: "Ed25519 private key (PEM, PKCS#8) that signs the provenance of commits; `openssl genpkey -algorithm ed25519` makes one. Unset: provenance.key in DATA_DIR, made when a worker first starts. Several machines need one key.",
     parse: signingKey,
+    secret: true,
+  },
+  /** The first one seals, all of them open. Undefined: that of DATA_DIR. */
+  secretsKeys: {
+    env: "SECRETS_KEY",
+    doc: "Key that seals the secrets of projects, 32 bytes in base64; `openssl rand -base64 32` makes one. Several, separated by commas: the first one seals, all of them open. Unset: secrets.key in DATA_DIR, made with the first secret. Several machines need one key.",
+    parse: sealingKeys,
     secret: true,
   },
   /** Undefined: /metrics needs no token. */

@@ -66,7 +66,7 @@ export function allocatorSandboxes(options: {
       attach: (record) => machine.attach(id, record),
       restoreState: (keeps, stored) => machine.restoreState(id, request.sessionId, keeps, stored),
       putFiles: (files, signal) => putFilesRemotely(remoteOf(borrowed, signal), { id, machine, files }),
-      keepState: (keeps) => machine.keepState(id, request.sessionId, keeps),
+      keepState: (keeps, clean) => machine.keepState(id, request.sessionId, keeps, clean),
       watchDisk: (onFull) => machine.disk.watch(machine.spaceOf(id, request.sessionId), onFull),
       // The work is on another machine.
       intact: async () => true,

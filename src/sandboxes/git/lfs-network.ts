@@ -1,4 +1,4 @@
-import type { EgressRule } from "../../config/egress-rules.ts";
+import type { EgressRule } from "../../shared/egress-rule.ts";
 
 /**
  * Where git-lfs may go besides the repository's own host, which answers with the URLs of objects: to any name on the

@@ -1,0 +1,137 @@
+import type { AgentReader } from "../agents/agent.ts";
+
+/** Shorter values would be found in everything. */
+const MIN_CHARS = 6;
+/** A line of a value of several lines is a secret by itself from this length on: text is stored line by line. */
+const MIN_LINE_CHARS = 12;
+/** What the search tells candidates by: so many characters, all of which every needle has. */
+const PREFIX = 4;
+
+/** Replaces the values of secrets by their names. */
+export interface Redactor {
+  /** A text or a line of JSON; what is replaced has no character that JSON escapes. */
+  text(text: string): string;
+  /** The same for the bytes of a file. */
+  bytes(bytes: Buffer): Buffer;
+}
+
+/** @param secrets values by name. @returns undefined: none of them can be looked for. */
+export function createRedactor(secrets: Readonly<Record<string, string>>): Redactor | undefined {
+  const needles = new Map<string, string>();
+  for (const [name, value] of Object.entries(secrets))
+    for (const form of formsOf(value)) if (!needles.has(form)) needles.set(form, `[secret ${name}]`);
+  if (needles.size === 0) return undefined;
+  const inText = createSearch(needles);
+  const utf8 = [...needles].map(([form, mark]): [string, string] => [
+    Buffer.from(form).toString("latin1"),
+    mark,
+  ]);
+  const inBytes = createSearch(new Map(utf8));
+  return {
+    text(text) {
+      const replaced = inText(text);
+      // A program may escape any character of its JSON: \u0041 is A.
+      if (!/\\[u/]/i.test(replaced) || !replaced.trimStart().startsWith("{")) return replaced;
+      return inJson(replaced, inText);
+    },
+    bytes(bytes) {
+      const text = bytes.toString("latin1");
+      const replaced = inBytes(text);
+      return replaced === text ? bytes : Buffer.from(replaced, "latin1");
+    },
+  };
+}
+
+/** The same reader, which never sees a secret: neither events nor summaries, nor reasons for a failure, have one. */
+export function redactingReader(reader: AgentReader, redactor: Redactor | undefined): AgentReader {
+  if (!redactor) return reader;
+  return {
+    ...reader,
+    read: (line) => reader.read(redactor.text(line)),
+    verdict: (exit) => reader.verdict({ ...exit, stderr: redactor.text(exit.stderr) }),
+  };
+}
+
+function inJson(line: string, search: (text: string) => string): string {
+  let found = false;
+  try {
+    const value: unknown = JSON.parse(line, (_key, one: unknown) => {
+      if (typeof one !== "string") return one;
+      const replaced = search(one);
+      found ||= replaced !== one;
+      return replaced;
+    });
+    return found ? JSON.stringify(value) : line;
+  } catch {
+    return line;
+  }
+}
+
+/** How a value may be written: as it is, in JSON (in JSON), in base64 with anything before and after it, in a URL. */
+function formsOf(value: string): Set<string> {
+  const forms = new Set<string>();
+  const lines = value.split(/\r?\n/).filter((line) => line.trim().length >= MIN_LINE_CHARS);
+  for (const one of [value, value.trim(), ...lines.map((line) => line.trim())]) {
+    if (one.length < MIN_CHARS) continue;
+    const escaped = inQuotes(one);
+    const url = encodeURIComponent(one);
+    const lower = url.replace(/%[0-9A-F]{2}/g, (code) => code.toLowerCase());
+    const json = [escaped, inAscii(escaped), escaped.replaceAll("/", "\\/"), inQuotes(escaped)];
+    for (const form of [one, ...json, url, lower, url.replaceAll("%20", "+")]) forms.add(form);
+    for (const shift of [0, 1, 2]) {
+      const whole = Buffer.concat([Buffer.alloc(shift), Buffer.from(one)]);
+      // Of the characters at both ends, the neighbours of the value determine a part.
+      const core = whole
+        .toString("base64")
+        .replace(/=+$/, "")
+        .slice(shift === 0 ? 0 : shift + 1, Math.floor((whole.length * 8) / 6));
+      if (core.length < MIN_CHARS) continue;
+      forms.add(core);
+      forms.add(core.replaceAll("+", "-").replaceAll("/", "_"));
+    }
+  }
+  return forms;
+}
+
+const inQuotes = (text: string) => JSON.stringify(text).slice(1, -1);
+/** As Python writes JSON. */
+const inAscii = (text: string) =>
+  text.replace(/[^ -~]/g, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
+
+/**
+ * Compiles a search for all needles at once: it looks at each position of a text once, and compares only where the next
+ * characters begin a needle.
+ */
+function createSearch(needles: ReadonlyMap<string, string>): (text: string) => string {
+  const begins = new Uint8Array(1 << 16);
+  const byPrefix = new Map<string, string[]>();
+  for (const needle of needles.keys()) {
+    begins[hash(needle, 0)] = 1;
+    const prefix = needle.slice(0, PREFIX);
+    byPrefix.set(prefix, [...(byPrefix.get(prefix) ?? []), needle]);
+  }
+  // Of two that begin alike, the longer one: nothing of it may remain.
+  for (const some of byPrefix.values()) some.sort((a, b) => b.length - a.length);
+  return (text) => {
+    const parts: string[] = [];
+    let done = 0;
+    for (let at = 0; at <= text.length - PREFIX; at += 1) {
+      if (begins[hash(text, at)] === 0) continue;
+      const needle = byPrefix.get(text.slice(at, at + PREFIX))?.find((one) => text.startsWith(one, at));
+      if (needle === undefined) continue;
+      parts.push(text.slice(done, at), needles.get(needle) ?? "");
+      done = at + needle.length;
+      at = done - 1;
+    }
+    if (parts.length === 0) return text;
+    parts.push(text.slice(done));
+    return parts.join("");
+  };
+}
+
+const hash = (text: string, at: number): number =>
+  (text.charCodeAt(at) +
+    text.charCodeAt(at + 1) * 31 +
+    text.charCodeAt(at + 2) * 961 +
+    text.charCodeAt(at + 3) * 29_791) &
+  0xffff;

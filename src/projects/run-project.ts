@@ -1,0 +1,102 @@
+import { AgentUnavailable } from "../agents/agent.ts";
+import type { Config } from "../config/config.ts";
+import type { Orm } from "../db/client.ts";
+import { retryWhileUnavailable } from "../db/retry-while-unavailable.ts";
+import type { Fence } from "../lifecycle/fence.ts";
+import { repoRules } from "../sandboxes/git/repo-url.ts";
+import type { EgressRule } from "../shared/egress-rule.ts";
+import { AppError, OperatorError } from "../shared/errors.ts";
+import { hostRules } from "./check.ts";
+import { KeyMissing, openSecretKeys, SealBroken, type SecretKeys } from "./keys.ts";
+import { createRedactor, type Redactor } from "./redact.ts";
+import { repoKey } from "./repo-key.ts";
+import { readForRun, recordProject } from "./run-store.ts";
+import type { ProjectRow } from "./store.ts";
+
+/** What a run has of its repository's project, with the secrets opened. Never stored, logged or shown. */
+export interface RunProject {
+  instructions: string;
+  setupCommand: string;
+  /** Variables of the agent, secrets included. */
+  env: Readonly<Record<string, string>>;
+  egress: readonly EgressRule[];
+  /** Undefined: none. */
+  mcpServers: Readonly<Record<string, unknown>> | undefined;
+  pullRequest: ProjectRow["pullRequest"];
+  /** Undefined: there is nothing to replace. */
+  redactor: Redactor | undefined;
+}
+
+/**
+ * Reads the project of a run's repository as it is now, and records which version of it the run has.
+ * @throws AgentUnavailable: a secret cannot be opened. LeaseLost; what `signal` aborted with.
+ */
+export type ProjectOf = (
+  run: Fence & { userId: string; repo: string },
+  signal: AbortSignal,
+) => Promise<RunProject | undefined>;
+
+export function openRunProjects(options: { orm: Orm; config: Config }): ProjectOf {
+  const { orm, config } = options;
+  const rules = repoRules(config);
+  const keys = openSecretKeys(config);
+  return async (run, signal) => {
+    const key = keyOrNone(run.repo, rules);
+    const found =
+      key === undefined
+        ? undefined
+        : await retryWhileUnavailable(signal, () => readForRun(orm, { userId: run.userId, repoKey: key }));
+    const used = found && { id: found.project.id, version: found.project.version };
+    await retryWhileUnavailable(signal, () => recordProject(orm, run, used));
+    if (!found) return undefined;
+    const { project } = found;
+    const secrets = Object.fromEntries(found.secrets.map((one) => [one.name, opened(keys, project.id, one)]));
+    const servers =
+      Object.keys(project.mcpServers).length > 0 ? withSecrets(project.mcpServers, secrets) : undefined;
+    return {
+      instructions: project.instructions.trim(),
+      setupCommand: project.setupCommand.trim(),
+      env: { ...project.environment, ...secrets },
+      egress: hostRules(project.egressHosts),
+      mcpServers: servers as RunProject["mcpServers"],
+      pullRequest: project.pullRequest,
+      redactor: createRedactor(secrets),
+    };
+  };
+}
+
+/** Undefined: the repository is refused today, which preparing its checkout says better. */
+function keyOrNone(repo: string, rules: Parameters<typeof repoKey>[1]): string | undefined {
+  try {
+    return repoKey(repo, rules);
+  } catch (error) {
+    if (error instanceof AppError) return undefined;
+    throw error;
+  }
+}
+
+function opened(
+  keys: SecretKeys,
+  projectId: string,
+  { name, ...value }: { name: string; sealed: Uint8Array; keyId: string },
+): string {
+  try {
+    return keys.open({ projectId, name }, value);
+  } catch (error) {
+    // Not again and again: it is for its operator, or its user, to mend.
+    if (error instanceof KeyMissing || error instanceof SealBroken || error instanceof OperatorError)
+      throw new AgentUnavailable(error.message, { cause: error });
+    throw error;
+  }
+}
+
+/** Replaces `${NAME}` in all texts by the secret of that name; what is no secret stays as it is. */
+function withSecrets(value: unknown, secrets: Readonly<Record<string, string>>): unknown {
+  if (typeof value === "string")
+    return value.replace(/\$\{([A-Za-z_]\w*)\}/g, (whole, name: string) =>
+      Object.hasOwn(secrets, name) ? (secrets[name] ?? whole) : whole,
+    );
+  if (Array.isArray(value)) return value.map((one) => withSecrets(one, secrets));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, withSecrets(one, secrets)]));
+}

@@ -1,0 +1,19 @@
+import { expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { itemsOf } from "../../src/backup/contents.ts";
+import { openSecretKeys } from "../../src/projects/keys.ts";
+
+test("a backup has the sealed secrets, and not the key that opens them", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "pb-backup-key-"));
+  try {
+    const keys = openSecretKeys({ dataDir: folder, secretsKeys: undefined });
+    keys.seal({ projectId: crypto.randomUUID(), name: "TOKEN" }, "value");
+    await Bun.write(join(folder, "provenance.key"), "kept");
+    const items = await Array.fromAsync(itemsOf({ folder, live: true }));
+    expect(items.map(({ path }) => path)).toEqual(["provenance.key"]);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
