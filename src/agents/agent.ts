@@ -20,6 +20,25 @@ export interface AgentRequest {
   remote?: RemoteWorkplace | undefined;
   /** This run's access to the model; undefined if the agent needs none. */
   model?: { baseUrl: string; token: string } | undefined;
+  /** The model that was chosen; default: the agent's own. */
+  modelName?: string | undefined;
+  /** Whether it asks before it uses tools. Default: auto, it does not. */
+  mode?: "auto" | "ask" | undefined;
+  /** How many turns it may take; default: any number. */
+  maxTurns?: number | undefined;
+  /** The folder, as the agent sees it, where answers and steering messages arrive. */
+  mailbox?: string | undefined;
+  /** MCP servers of the project, in the shape of Claude Code's configuration. */
+  mcpServers?: Readonly<Record<string, unknown>> | undefined;
+  /** Images of the prompt. */
+  images?: readonly PromptImage[] | undefined;
+}
+
+export interface PromptImage {
+  /** Such as image/png. */
+  mediaType: string;
+  /** Base64. */
+  data: string;
 }
 
 /** A checkout that is not on this machine: it can be reached only through tools of the Model Context Protocol. */
@@ -117,7 +136,7 @@ export interface AgentReader {
 }
 
 export interface Agent {
-  readonly name: AgentName;
+  readonly name: string;
   /** Whether it is part of this program, and so needs no isolation. */
   readonly builtIn: boolean;
   /** Whether it needs the model proxy (see model-proxy.ts). */

@@ -1,3 +1,4 @@
+import { AGENT_NAMES } from "../agents/agent.ts";
 import { openRefusals } from "../audit/refusals.ts";
 import { openSignIns } from "../audit/sign-ins.ts";
 import { openLocalIssuer } from "../auth/local-issuer.ts";
@@ -71,7 +72,10 @@ export async function startServer(
       logger,
       onSignIn: signIns.record,
     }),
-    setup: { agent: { name: agent.name, reason: whyDemo }, embedded: database.kind === "embedded" },
+    setup: {
+      agent: { name: AGENT_NAMES.find((one) => one === agent.name) ?? "command", reason: whyDemo },
+      embedded: database.kind === "embedded",
+    },
     localIssuer:
       config.auth.mode === "local"
         ? openLocalIssuer({ dataDir: config.dataDir, audience: config.auth.audience })

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Agent, AgentUnavailable } from "../../src/agents/agent.ts";
 import { createClaudeAgent } from "../../src/agents/claude.ts";
+import type { DriverSpec } from "../../src/agents/driver-spec.ts";
 
 const CONVERSATION = "3f0c7c1e-8a31-4b52-9a37-0d3a4f1f0a01";
 
@@ -19,12 +20,29 @@ describe("the command of Claude Code", () => {
   afterAll(() => expect(agent.needsModel).toBe(true));
 
   test("cuts instructions that are too long for an argument, at a whole character", () => {
-    const { argv } = agent.command({ ...request, model, instructions: `\0${"é€😀".repeat(40_000)}` });
+    const { stdin } = agent.command({ ...request, model, instructions: `\0${"é€😀".repeat(40_000)}` });
+    const { argv } = JSON.parse(stdin) as DriverSpec;
     const argument = argv.find((one) => one.startsWith("--append-system-prompt=")) ?? "";
     expect(Buffer.byteLength(argument)).toBeLessThan(128 * 1024);
     expect(argument).not.toContain("\uFFFD");
     expect(argument).not.toContain("\0");
     expect(argument).toContain("left out");
+  });
+
+  test("asks only in ask mode, and skips permissions only in auto mode", () => {
+    const argvIn = (mode: "auto" | "ask" | undefined) =>
+      (
+        JSON.parse(
+          agent.command({ ...request, model, mode, maxTurns: 7, modelName: "haiku" }).stdin,
+        ) as DriverSpec
+      ).argv;
+    for (const argv of [argvIn("auto"), argvIn(undefined)]) {
+      expect(argv).toContain("--dangerously-skip-permissions");
+      expect(argv).not.toContain("--permission-prompt-tool");
+    }
+    expect(argvIn("ask")).toContain("--permission-prompt-tool");
+    expect(argvIn("ask")).not.toContain("--dangerously-skip-permissions");
+    expect(argvIn("ask").join(" ")).toContain("--model haiku --max-turns 7");
   });
 
   test("is refused with a reason if the program or the model is missing", () => {

@@ -10,6 +10,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["egress"],
   ["forges"],
   ["agents"],
+  ["driver"],
   ["sandboxes"],
   ["auth"],
   ["api"],
@@ -48,6 +49,8 @@ const HARMLESS =
 
 /** Exports for others than src/: docs/ERRORS.md is compared with the codes, and .ci/ puts the console there. */
 const EXPORTED_FOR_OTHERS = new Set([
+  // The catalog of agents takes them in.
+  "agents/declared.ts declaredAgents",
   "config/mistakes.ts CONFIG_CODES",
   "shared/errors.ts ERROR_CODES",
   "server/console-files.ts CONSOLE_FOLDER",
