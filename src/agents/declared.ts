@@ -31,7 +31,7 @@ const AGENT_PRESETS: readonly Preset[] = [
       // Its own sandbox needs what this one does not allow.
       modes: { auto: ["agent-full-access"], ask: ["read-only"] },
       env: ({ paths, model, mode }) => ({
-        CODEX_HOME: join(paths.state, "codex"),
+        CODEX_HOME: paths.state,
         NO_BROWSER: "1",
         INITIAL_AGENT_MODE: mode === "ask" ? "read-only" : "agent-full-access",
         MODEL_PROVIDER: "proxy",

@@ -1,4 +1,5 @@
-import { once } from "node:events";
+/** How much may wait to be written before nothing more is read from the agent, characters. */
+const WAITING = 1024 * 1024;
 
 /** The driver's stdout: one JSON event a line. */
 export interface Output {
@@ -11,17 +12,33 @@ export interface Output {
   flush(): Promise<void>;
 }
 
-export type OutputStream = Pick<NodeJS.WriteStream, "write" | "writableNeedDrain"> & NodeJS.EventEmitter;
+export interface OutputStream {
+  write(text: string, done: () => void): unknown;
+}
 
 export function createOutput(stream: OutputStream): Output {
-  const printLine = (line: string) => void stream.write(`${line}\n`);
+  let waiting = 0;
+  let written = Promise.resolve();
+  const printLine = (line: string) => {
+    waiting += line.length;
+    // In order, and one at a time: Bun's stdout says nothing of how much it has not written yet (1.4.5).
+    written = written.then(
+      () =>
+        new Promise<void>((resolve) => {
+          stream.write(`${line}\n`, () => {
+            waiting -= line.length;
+            resolve();
+          });
+        }),
+    );
+  };
   return {
     print: (event) => printLine(JSON.stringify({ ...event, uuid: event["uuid"] ?? crypto.randomUUID() })),
     printLine,
     async ready() {
-      if (stream.writableNeedDrain) await once(stream, "drain");
+      if (waiting > WAITING) await written;
     },
-    flush: () => new Promise((resolve) => void stream.write("", () => resolve())),
+    flush: () => written,
   };
 }
 
