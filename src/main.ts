@@ -1,6 +1,13 @@
 import packageJson from "../package.json" with { type: "json" };
 import { parseArgs } from "./cli/args.ts";
-import { displayEnvironment, forgetSecrets, gitEnvironment, readConfig, secretsOf } from "./config/config.ts";
+import {
+  agentEnvironment,
+  displayEnvironment,
+  forgetSecrets,
+  gitEnvironment,
+  readConfig,
+  secretsOf,
+} from "./config/config.ts";
 import { OperatorError } from "./shared/errors.ts";
 import { TASK_NAMES } from "./tasks/names.ts";
 
@@ -9,8 +16,8 @@ const { version } = packageJson;
 /** Each command loads only the modules that it needs, so that the demo agent and --help start fast. @returns the exit code. */
 async function main(args: readonly string[]): Promise<number> {
   const command = parseArgs(args, TASK_NAMES);
-  // Whatever is written in DATA_DIR is this user's alone. The demo agent's files are its user's work.
-  if (command.name !== "demo-agent") process.umask(0o077);
+  // Whatever is written in DATA_DIR is this user's alone. An agent's files are its user's work.
+  if (command.name !== "demo-agent" && command.name !== "agent-driver") process.umask(0o077);
   const print = (line: string) => void process.stdout.write(`${line}\n`);
   switch (command.name) {
     case "version":
@@ -25,6 +32,17 @@ async function main(args: readonly string[]): Promise<number> {
         stdout: process.stdout,
         cwd: process.cwd(),
         env: gitEnvironment(),
+      });
+    case "agent-driver":
+      return (await import("./driver/main.ts")).runDriver({
+        stdin: Bun.stdin,
+        stdout: process.stdout,
+        stderr: process.stderr,
+        env: agentEnvironment(),
+        cwd: process.cwd(),
+        onSignal: (signals, act) => {
+          for (const signal of signals) process.on(signal, act);
+        },
       });
     case "print-openapi":
       // Waits until everything is written: the text is longer than a pipe's buffer, and the process exits right after.

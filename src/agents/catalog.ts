@@ -2,7 +2,7 @@ import { basename } from "node:path";
 import type { AgentMemoryKind, ModelApi, RunMode } from "../db/columns.ts";
 import { AGENT_NAMES, type Agent, type AgentName } from "./agent.ts";
 import { type AgentConfig, chooseAgent } from "./choose.ts";
-import type { DeclaredAgent } from "./declared.ts";
+import { type DeclaredAgent, declaredAgents } from "./declared.ts";
 import { findProgram } from "./find-program.ts";
 import { programVersion } from "./program-version.ts";
 
@@ -76,15 +76,13 @@ const LAUNCHERS =
 /**
  * Claude Code, the operator's program if AGENT_COMMAND names one, the demo, and those that are declared. AGENT, or what
  * `chooseAgent` finds, is the default.
- * @param options.declared beside the built-in ones, whose names they cannot have.
  */
 export function createAgentCatalog(options: {
   config: AgentConfig;
   /** Of this program, and so of the demo. Default: unknown. */
   version?: string;
-  declared?: readonly { about: DeclaredAgent; agent: Agent }[];
 }): AgentCatalog {
-  const { config, version, declared = [] } = options;
+  const { config, version } = options;
   const chosen = chooseAgent({ config });
   const defaultName = AGENT_NAMES.find((name) => name === chosen.agent.name) ?? "demo";
   const keys: Record<ModelApi, unknown> = {
@@ -95,8 +93,8 @@ export function createAgentCatalog(options: {
   const known = new Map<string, Known>();
   for (const name of AGENT_NAMES)
     if (name !== "command" || config.agentCommand) known.set(name, builtIn(name, config));
-  for (const one of declared)
-    if (!known.has(one.about.name)) known.set(one.about.name, ofDeclared(one, config));
+  for (const one of declaredAgents({ declared: config.declaredAgents ?? [], path: config.path }))
+    known.set(one.about.name, ofDeclared(one, config));
   const versions = new Map<string, string>(version === undefined ? [] : [["demo", version]]);
   let available: readonly string[] = [];
 
@@ -160,10 +158,14 @@ function builtIn(name: AgentName, config: AgentConfig): Known {
   };
 }
 
-function ofDeclared({ about, agent }: { about: DeclaredAgent; agent: Agent }, { path }: AgentConfig): Known {
+function ofDeclared(
+  { about, agent, install }: { about: DeclaredAgent; agent: Agent; install: string | undefined },
+  { path }: AgentConfig,
+): Known {
   const { title, models, protocol, modelApi = null } = about;
   const [program] = about.command;
-  const missing = `${title} is not installed: the program ${JSON.stringify(basename(program))} is in no folder of PATH, or not executable.`;
+  const remedy = install === undefined ? "" : `; run ${install}`;
+  const missing = `${title} is not installed: the program ${JSON.stringify(basename(program))} is in no folder of PATH, or not executable${remedy}.`;
   return {
     ...{ agent, title, models, modelApi },
     memory: protocol === "lines" ? "files" : "transcript",

@@ -24,6 +24,7 @@ export type AgentConfig = Pick<
   | "openaiApiKey"
   | "geminiApiKey"
   | "claudePath"
+  | "declaredAgents"
   | "claudeModel"
   | "path"
 >;

@@ -1,6 +1,7 @@
 import { type Agent, AgentUnavailable, type RemoteWorkplace } from "./agent.ts";
 import { createClaudeReader, OF_PROJECT } from "./claude-reader.ts";
 import { discardTranscripts, hasTranscript, isTranscript } from "./claude-transcripts.ts";
+import { driverCommand } from "./driver-spec.ts";
 import type { Program } from "./find-program.ts";
 import { cutInstructions } from "./instructions.ts";
 
@@ -20,8 +21,11 @@ const ENVIRONMENT = {
   IS_SANDBOX: "1",
 };
 
+/** Its questions come to the driver. A question with answers to choose from cannot be answered here. */
+const ASKING = ["--permission-prompt-tool", "stdio", "--disallowed-tools", "AskUserQuestion"];
+
 /**
- * Claude Code, headless. It does not read the repository's own `.claude/settings.json` and `.mcp.json`, which could run
+ * Claude Code, headless, with the driver (src/driver/claude.ts). It does not read the repository's own `.claude/settings.json` and `.mcp.json`, which could run
  * programs and redirect the traffic to the model.
  * @param options.program called for each run, so that an update or a late installation needs no restart.
  * @param options.missing the sentence for the user if there is no program.
@@ -36,8 +40,8 @@ export function createClaudeAgent(options: {
     name: "claude",
     builtIn: false,
     modelApi: "anthropic",
-    modes: ["auto"],
-    steers: false,
+    modes: ["auto", "ask"],
+    steers: true,
     replays: true,
     keeps: isTranscript,
     hasTranscript,
@@ -61,12 +65,15 @@ export function createClaudeAgent(options: {
         ...(remote ? [remote.mcpConfig] : []),
         ...(servers ? [`${paths.state}/${servers.name}`] : []),
       ];
-      return {
+      const { mode = "auto", maxTurns, mailbox, images } = chosen;
+      const spec = {
+        ...({ protocol: "claude", prompt, images, conversationId, resume, mode, mailbox } as const),
         argv: [
           program.path,
           "--print",
-          ...["--output-format", "stream-json", "--verbose"],
-          "--dangerously-skip-permissions",
+          ...["--input-format", "stream-json", "--output-format", "stream-json", "--verbose"],
+          "--replay-user-messages",
+          ...(mode === "ask" ? ASKING : ["--dangerously-skip-permissions"]),
           ...["--setting-sources", "user"],
           ...["--settings", JSON.stringify(pinned(model.baseUrl))],
           "--strict-mcp-config",
@@ -76,22 +83,21 @@ export function createClaudeAgent(options: {
           // A recorded system prompt would name the folder of an earlier sandbox and contain outdated instructions.
           ...["--system-prompt-snapshot", "off"],
           ...(modelName ? ["--model", modelName] : []),
-          ...(chosen.maxTurns ? ["--max-turns", String(chosen.maxTurns)] : []),
+          ...(maxTurns ? ["--max-turns", String(maxTurns)] : []),
           ...(appended ? [`--append-system-prompt=${appended}`] : []),
           resume ? "--resume" : "--session-id",
           conversationId,
-        ],
-        env: {
-          ...ENVIRONMENT,
-          ANTHROPIC_BASE_URL: model.baseUrl,
-          ANTHROPIC_API_KEY: model.token,
-          CLAUDE_CONFIG_DIR: paths.state,
-          CLAUDE_CODE_TMPDIR: paths.tmp,
-        },
-        stdin: promptInput(prompt),
-        readable: program.readable,
-        ...(servers && { files: [servers] }),
+        ] as const,
       };
+      const env = {
+        ...ENVIRONMENT,
+        ANTHROPIC_BASE_URL: model.baseUrl,
+        ANTHROPIC_API_KEY: model.token,
+        CLAUDE_CONFIG_DIR: paths.state,
+        CLAUDE_CODE_TMPDIR: paths.tmp,
+      };
+      const command = driverCommand(spec, { env, readable: program.readable });
+      return { ...command, ...(servers && { files: [servers] }) };
     },
     reader: createClaudeReader,
   };
@@ -113,8 +119,3 @@ const besideTools = (servers: Readonly<Record<string, unknown>>) =>
 
 const remoteNote = ({ checkout }: RemoteWorkplace) =>
   `The repository is checked out in a sandbox, at ${checkout}. You can reach it only through the tools of the MCP servers; work there and nowhere else.`;
-
-/** Claude Code would run a prompt that starts with a slash as a command. */
-function promptInput(prompt: string): string {
-  return prompt.trimStart().startsWith("/") ? ` ${prompt}` : prompt;
-}

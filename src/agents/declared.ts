@@ -1,15 +1,156 @@
-import type { ModelApi, RunMode } from "../db/columns.ts";
+import { join } from "node:path";
+import type { DeclaredAgent } from "../config/agent-list.ts";
+import { type AcpSetup, createAcpAgent } from "./acp.ts";
+import type { Agent } from "./agent.ts";
+import { createClaudeAgent } from "./claude.ts";
+import { createCommandAgent } from "./command.ts";
+import { findProgram } from "./find-program.ts";
 
-/** An agent beside the built-in ones. */
-export interface DeclaredAgent {
-  name: string;
-  title: string;
-  command: readonly [string, ...string[]];
-  protocol: "claude" | "acp" | "lines";
-  models: readonly string[];
-  modes?: readonly RunMode[];
-  steering?: boolean;
-  modelApi?: ModelApi;
-  baseUrlEnv?: string;
-  keyEnv?: string;
+export type { DeclaredAgent };
+
+interface Preset {
+  declared: DeclaredAgent;
+  /** What to install. */
+  install: string;
+  setup: AcpSetup;
+}
+
+/**
+ * Agents of the Agent Client Protocol that need no declaration: the versions that these settings were tried with are
+ * codex-acp 2.6.0, Gemini CLI 0.61.0, opencode 1.18.33 and claude-agent-acp 0.101.0.
+ */
+const AGENT_PRESETS: readonly Preset[] = [
+  {
+    declared: {
+      ...{ name: "codex", title: "Codex", command: ["codex-acp"], protocol: "acp", models: [] },
+      ...{ modelApi: "openai", keyEnv: "OPENAI_API_KEY" },
+    },
+    install: "npm install -g @agentclientprotocol/codex-acp",
+    setup: {
+      signIn: ["api-key", "openai-api-key", "codex-api-key"],
+      // Its own sandbox needs what this one does not allow.
+      modes: { auto: ["agent-full-access"], ask: ["read-only"] },
+      env: ({ paths, model, mode }) => ({
+        CODEX_HOME: paths.state,
+        NO_BROWSER: "1",
+        INITIAL_AGENT_MODE: mode === "ask" ? "read-only" : "agent-full-access",
+        MODEL_PROVIDER: "proxy",
+        CODEX_CONFIG: JSON.stringify({
+          model_provider: "proxy",
+          model_providers: {
+            proxy: {
+              ...{
+                name: "Model proxy",
+                base_url: model?.baseUrl,
+                env_key: "OPENAI_API_KEY",
+                wire_api: "responses",
+              },
+            },
+          },
+        }),
+      }),
+    },
+  },
+  {
+    declared: {
+      ...{ name: "gemini", title: "Gemini CLI", command: ["gemini", "--acp"], protocol: "acp", models: [] },
+      ...{ modelApi: "google", baseUrlEnv: "GOOGLE_GEMINI_BASE_URL", keyEnv: "GEMINI_API_KEY" },
+    },
+    install: "npm install -g @google/gemini-cli",
+    setup: {
+      signIn: ["gemini-api-key"],
+      modes: { auto: ["yolo"], ask: ["default"] },
+      args: ({ modelName }) => (modelName ? ["--model", modelName] : []),
+      ownModel: true,
+      env: ({ paths }) => ({
+        GEMINI_CLI_HOME: paths.state,
+        GEMINI_CLI_TRUST_WORKSPACE: "true",
+        GEMINI_TELEMETRY_ENABLED: "false",
+      }),
+    },
+  },
+  {
+    declared: {
+      ...{ name: "opencode", title: "opencode", command: ["opencode", "acp"], protocol: "acp", models: [] },
+      modelApi: "anthropic",
+    },
+    install: "npm install -g opencode-ai",
+    setup: {
+      ownModel: true,
+      // Its own copies of the checkout, and its log.
+      drops: /^data\/opencode\/(snapshot|log|bin|storage\/snapshot)(\/|$)/,
+      env: ({ model, mode, modelName = "claude-sonnet-4-5" }) => ({
+        OPENCODE_DISABLE_AUTOUPDATE: "1",
+        OPENCODE_DISABLE_MODELS_FETCH: "1",
+        OPENCODE_DISABLE_LSP_DOWNLOAD: "1",
+        OPENCODE_CONFIG_CONTENT: JSON.stringify({
+          ...{ model: `anthropic/${modelName}`, small_model: `anthropic/${modelName}` },
+          ...{ autoupdate: false, share: "disabled", enabled_providers: ["anthropic"] },
+          permission: mode === "ask" ? { edit: "ask", bash: "ask", webfetch: "ask" } : "allow",
+          provider: {
+            anthropic: {
+              options: { baseURL: `${model?.baseUrl}/v1`, apiKey: model?.token },
+              models: { [modelName]: { name: modelName } },
+            },
+          },
+        }),
+      }),
+    },
+  },
+  {
+    declared: {
+      ...{
+        name: "claude-acp",
+        title: "Claude Code (ACP)",
+        command: ["claude-agent-acp"],
+        protocol: "acp",
+        models: [],
+      },
+      ...{ modelApi: "anthropic", baseUrlEnv: "ANTHROPIC_BASE_URL", keyEnv: "ANTHROPIC_API_KEY" },
+    },
+    install: "npm install -g @agentclientprotocol/claude-agent-acp",
+    setup: {
+      modes: { auto: ["bypassPermissions"], ask: ["default"] },
+      env: ({ paths }) => ({
+        CLAUDE_CONFIG_DIR: join(paths.state, "claude"),
+        CLAUDE_CODE_TMPDIR: paths.tmp,
+        CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
+        DISABLE_AUTOUPDATER: "1",
+        CLAUDE_CODE_DISABLE_BACKGROUND_TASKS: "1",
+        CLAUDE_CODE_MAX_RETRIES: "6",
+        IS_SANDBOX: "1",
+      }),
+    },
+  },
+];
+
+/**
+ * The presets and what AGENTS declares, which replaces a preset of the same name and keeps that one's settings.
+ * @param options.path folders with programs, as in PATH.
+ */
+export function declaredAgents(options: {
+  declared: readonly DeclaredAgent[];
+  path: string;
+}): { about: DeclaredAgent; agent: Agent; install: string | undefined }[] {
+  const { declared, path } = options;
+  const presets = AGENT_PRESETS.filter((one) => !declared.some(({ name }) => name === one.declared.name));
+  return [...presets.map((one) => one.declared), ...declared].map((about) => {
+    const preset = AGENT_PRESETS.find((one) => one.declared.name === about.name);
+    return { about, agent: agentOf(about, preset, path), install: preset?.install };
+  });
+}
+
+function agentOf(about: DeclaredAgent, preset: Preset | undefined, path: string): Agent {
+  const [name] = about.command;
+  const program = () => findProgram(name, path);
+  const how = preset ? `; install it: ${preset.install}` : "";
+  const missing = `${about.title} is not installed: there is no program ${JSON.stringify(name)}${how}.`;
+  if (about.protocol === "acp")
+    return createAcpAgent({ declared: about, program, missing, ...(preset && { setup: preset.setup }) });
+  const { name: ownName } = about;
+  if (about.protocol === "claude") return { ...createClaudeAgent({ program, missing }), name: ownName };
+  const argv = about.command;
+  const { modelApi, modes, steering: steers } = about;
+  const command = createCommandAgent({ argv, program, missing, modelApi, ...(steers && { steers }) });
+  return { ...command, name: ownName, ...(modes && { modes }) };
 }

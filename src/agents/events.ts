@@ -79,6 +79,16 @@ export function storable(event: AgentEvent, size: number): AgentEvent {
   return JSON.stringify(result).length <= EVENT_LIMIT ? result : placeholder(result, size);
 }
 
+/** A value of the agent's whose JSON has at most about `limit` characters: longer strings are cut, which they say. */
+export function boundedValue(value: unknown, limit: number): unknown {
+  const whole = cleaned(value, Number.POSITIVE_INFINITY);
+  for (const strings of [limit, limit / 8, limit / 128]) {
+    const result = cleaned(whole, strings);
+    if ((JSON.stringify(result)?.length ?? 0) <= limit) return result;
+  }
+  return { left_out: "[The rest was left out: too large to keep.]" };
+}
+
 /** Gives each event of a run a unique uuid: its own, unless that is missing, invalid or taken. */
 export function createUuids(): (event: AgentEvent) => AgentEvent {
   const seen = new Set<string>();

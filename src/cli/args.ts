@@ -24,6 +24,7 @@ export type Command =
   | { name: "sandbox-check"; json: boolean; only: readonly string[] }
   | { name: "verify"; file: string; keyFile: string | undefined; repository: string | undefined }
   | { name: "demo-agent" }
+  | { name: "agent-driver" }
   | { name: "attack"; ids: readonly string[]; unisolated: boolean }
   | { name: "help" }
   | { name: "version" };
@@ -85,6 +86,7 @@ function commandOf([first, ...rest]: readonly string[], taskNames: readonly Task
     case "print-openapi":
     case "provenance-key":
     case "demo-agent":
+    case "agent-driver":
       read(first, rest, {});
       return { name: first };
     case "server": {

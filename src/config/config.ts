@@ -48,6 +48,11 @@ export function gitEnvironment(env: Env = process.env): Env {
   return { PATH: env["PATH"], HOME: env["HOME"], LANG: "C.UTF-8" };
 }
 
+/** The environment of an agent whose driver this process is, inside a sandbox: the same. */
+export function agentEnvironment(env: Env = process.env): Env {
+  return { ...env };
+}
+
 /** The environment of a program that opens a window; undefined where there is no display. */
 export function displayEnvironment(env: Env = process.env): Env | undefined {
   if (process.platform !== "darwin" && !env["DISPLAY"] && !env["WAYLAND_DISPLAY"]) return undefined;

@@ -17,6 +17,7 @@ export const CONFIG_CODES = [
   "config_invalid_range",
   "config_invalid_egress",
   "config_invalid_forges",
+  "config_invalid_agents",
   "config_invalid_secret",
   "config_invalid_key",
   "config_secret_too_short",

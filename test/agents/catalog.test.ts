@@ -3,7 +3,6 @@ import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createAgentCatalog } from "../../src/agents/catalog.ts";
-import { createCommandAgent } from "../../src/agents/command.ts";
 import type { DeclaredAgent } from "../../src/agents/declared.ts";
 import { Secret } from "../../src/shared/secret.ts";
 import { NOTHING } from "./fixture.ts";
@@ -25,14 +24,11 @@ describe("the catalog of agents", async () => {
     ...{ name: "codex", title: "Codex", command: ["codex-acp"], protocol: "acp", models: ["a"] },
     modelApi: "openai",
   };
-  const agent = createCommandAgent({
-    ...{ argv: ["x"], program: () => undefined, missing: "", modelApi: undefined },
-  });
 
   test("has all that the machine can run, and AGENT's choice as its default", async () => {
     const config = { ...NOTHING, path, agentCommand: ["sh", "x"] as const };
     const catalog = createAgentCatalog({ config, version: "1" });
-    expect(catalog.list()).toMatchObject([
+    expect(catalog.list().slice(0, 3)).toMatchObject([
       { name: "demo", default: true, available: true, reason: null, version: "1", memory: "none" },
       { name: "claude", default: false, available: false, reason: expect.stringContaining("npm install") },
       { name: "command", default: false, available: true, title: "sh", memory: "files", modelApi: null },
@@ -56,17 +52,14 @@ describe("the catalog of agents", async () => {
     expect(of(keyed, "claude")).toMatchObject({ version: "2.1.330", memory: "transcript" });
   });
 
-  test("takes declared agents, but not under the name of a built-in one", () => {
-    const declared = [
-      { about: codex, agent },
-      { about: { ...codex, name: "demo" }, agent },
-    ];
-    const catalog = createAgentCatalog({ config: { ...NOTHING, path }, declared });
+  test("takes declared agents, also in place of those that it knows by itself", () => {
+    const catalog = createAgentCatalog({ config: { ...NOTHING, path, declaredAgents: [codex] } });
     expect(of(catalog, "codex")).toMatchObject({
       ...{ title: "Codex", available: false, models: ["a"], modelApi: "openai" },
       reason: expect.stringContaining("codex-acp"),
     });
-    expect(of(catalog, "demo")?.title).toBe("Demo");
+    const names = catalog.list().map(({ name }) => name);
+    expect(names.toSorted()).toEqual(["claude", "claude-acp", "codex", "demo", "gemini", "opencode"]);
   });
 
   test("cleans and bounds what programs say of their version, and starts no launcher for it", async () => {
@@ -79,16 +72,14 @@ describe("the catalog of agents", async () => {
     for (const [name, script, version] of sayings) {
       const command: [string] = [await program(name, script)];
       const catalog = createAgentCatalog({
-        config: { ...NOTHING, path },
-        declared: [{ about: { ...codex, command }, agent }],
+        config: { ...NOTHING, path, declaredAgents: [{ ...codex, command }] },
       });
       await catalog.findVersions(new AbortController().signal);
       expect([name, of(catalog, "codex")?.version]).toEqual([name, version]);
     }
     const launcher: [string, string] = ["sh", "agent.sh"];
     const catalog = createAgentCatalog({
-      config: { ...NOTHING, path },
-      declared: [{ about: { ...codex, command: launcher }, agent }],
+      config: { ...NOTHING, path, declaredAgents: [{ ...codex, command: launcher }] },
     });
     await catalog.findVersions(new AbortController().signal);
     expect(of(catalog, "codex")?.version).toBeNull();
@@ -97,8 +88,7 @@ describe("the catalog of agents", async () => {
   test("ends a program that does not say its version when the service ends", async () => {
     const command: [string] = [await program("sleeps", "sleep 600")];
     const catalog = createAgentCatalog({
-      config: { ...NOTHING, path },
-      declared: [{ about: { ...codex, command }, agent }],
+      config: { ...NOTHING, path, declaredAgents: [{ ...codex, command }] },
     });
     const closed = new AbortController();
     const found = catalog.findVersions(closed.signal);

@@ -13,6 +13,7 @@ export const NOTHING = {
   geminiApiKey: undefined,
   claudePath: undefined,
   claudeModel: undefined,
+  declaredAgents: undefined,
   path: process.env["PATH"] ?? "",
 };
 

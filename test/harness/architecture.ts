@@ -10,6 +10,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["egress"],
   ["forges"],
   ["agents"],
+  ["driver"],
   ["sandboxes"],
   ["auth"],
   ["api"],

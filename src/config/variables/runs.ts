@@ -1,4 +1,5 @@
 import { MIB } from "../../shared/units.ts";
+import { agentList } from "../agent-list.ts";
 import { command, HTTP, integer, oneOf, secret, text, url } from "../parsers.ts";
 import type { Rows } from "../rows.ts";
 
@@ -61,6 +62,12 @@ export const agents = {
     env: "AGENT_COMMAND",
     doc: 'Program and arguments for AGENT=command, as a JSON array: ["my-agent","--json"]. It reads the prompt from stdin.',
     parse: command,
+  },
+  /** Beside the built-in ones and the presets, which it may replace by name. */
+  declaredAgents: {
+    env: "AGENTS",
+    doc: 'More agents, a JSON array: [{"name":"mine","title":"Mine","command":["my-agent","--acp"],"protocol":"acp"}]; protocol: claude, acp or lines. Optional: models, modes, steering, modelApi (anthropic, openai, google), baseUrlEnv, keyEnv.',
+    parse: agentList,
   },
   sandboxProvider: {
     env: "SANDBOX_PROVIDER",

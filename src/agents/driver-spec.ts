@@ -1,0 +1,57 @@
+import type { AgentCommand, AgentImage } from "./agent.ts";
+import { parseObject } from "./events.ts";
+import { ownExecutable } from "./own-executable.ts";
+
+/**
+ * What the driver (src/driver) is to do, its stdin: it runs in the sandbox as the parent of an agent that is talked to
+ * rather than started.
+ */
+export interface DriverSpec {
+  protocol: "claude" | "acp";
+  /** The agent's program and arguments. It gets the driver's environment. */
+  argv: readonly [string, ...string[]];
+  prompt: string;
+  images?: readonly AgentImage[] | undefined;
+  conversationId: string;
+  resume: boolean;
+  mode: "auto" | "ask";
+  /** The folder where answers and steering messages arrive; undefined: nobody sends any. */
+  mailbox?: string | undefined;
+  /** For the protocol acp. */
+  acp?: AcpSpec | undefined;
+}
+
+export interface AcpSpec {
+  checkout: string;
+  /** The file that remembers the agent's own id of the conversation. */
+  sessionFile: string;
+  /** Text that comes before the first prompt of a conversation. */
+  instructions?: string | undefined;
+  model?: string | undefined;
+  /** In the shape of Claude Code's configuration: by name, `{command, args, env}` or `{type, url, headers}`. */
+  mcpServers?: Readonly<Record<string, unknown>> | undefined;
+  /** What the agent may use to sign in without anybody: the ids of its methods, the best one first. */
+  signIn?: readonly string[] | undefined;
+  /** Modes of the agent that fit the mode of the prompt, the best one first. */
+  modes?: Readonly<Partial<Record<"auto" | "ask", readonly string[]>>> | undefined;
+}
+
+/** Starts this program as the driver of an agent. @param readable what the agent itself needs. */
+export function driverCommand(
+  spec: DriverSpec,
+  { env, readable }: Pick<AgentCommand, "env" | "readable">,
+): AgentCommand {
+  const own = ownExecutable();
+  return {
+    argv: [...own.argv, "agent-driver"],
+    env,
+    stdin: JSON.stringify(spec),
+    readable: [...new Set([...own.readable, ...readable])],
+  };
+}
+
+/** The agent's own id of a conversation, from the driver's file of it, where the agent can write, too. */
+export function resumableSession(text: string): string | undefined {
+  const id = parseObject(text)?.["sessionId"];
+  return typeof id === "string" && id !== "" && id.length <= 1_000 ? id : undefined;
+}

@@ -1,0 +1,175 @@
+import {
+  type ClientContext,
+  type ContentBlock,
+  client,
+  methods,
+  type PermissionOption,
+  PROTOCOL_VERSION,
+  type RequestPermissionRequest,
+  type RequestPermissionResponse,
+} from "@agentclientprotocol/sdk";
+import type { AcpSpec, DriverSpec } from "../agents/driver-spec.ts";
+import { asObject, cut, type JsonObject } from "../agents/events.ts";
+import { type AcpEvents, createAcpEvents } from "./acp-events.ts";
+import { ConversationLost, openSession, reasonOf } from "./acp-session.ts";
+import { openAcpStream } from "./acp-stream.ts";
+import type { AgentChild } from "./child.ts";
+import type { Steer } from "./mailbox.ts";
+import { type Protocol, type ProtocolParts, taken, withoutCommand } from "./protocol.ts";
+import type { Questions } from "./questions.ts";
+
+/** How long an agent may take to end once its stdin is closed, and then after SIGTERM. */
+const END_MS = 2_000;
+const REASON_LIMIT = 4_000;
+
+/** What stop reasons mean in Claude Code's result lines. */
+const ENDS: Readonly<Record<string, readonly [subtype: string, terminal: string, text: string]>> = {
+  end_turn: ["success", "completed", ""],
+  max_tokens: ["error_during_execution", "max_tokens", "The answer reached the model's limit of tokens."],
+  max_turn_requests: ["error_max_turns", "max_turns", "The agent reached its limit of turns."],
+  refusal: ["error_during_execution", "refusal", "The agent refused to go on."],
+  cancelled: ["error_during_execution", "aborted_streaming", "The turn was cancelled."],
+};
+
+/**
+ * An agent of the Agent Client Protocol. It has no messages during a turn: those that arrive meanwhile are the next turn,
+ * in the same process. Files and terminals are the agent's own affair.
+ */
+export function createAcpProtocol({ spec, child, output, questions, checkMailbox }: ProtocolParts): Protocol {
+  const started = Date.now();
+  const steers: Steer[] = [];
+  const events = createAcpEvents(output);
+  const usage = { input_tokens: 0, output_tokens: 0 };
+  let turns = 0;
+  let began = false;
+  let ended = false;
+
+  return {
+    steer(steer) {
+      if (!ended) steers.push(steer);
+    },
+    async run() {
+      if (!spec.acp) throw new Error("the driver needs `acp` for this protocol");
+      const stream = openAcpStream({ child, output, onUpdate, onResult });
+      const connection = client({ name: "prompt-backend" })
+        .onRequest(methods.client.session.requestPermission, ({ params, signal }) =>
+          permission(params, { ask: spec.mode === "ask", events, questions, signal }),
+        )
+        .connect(stream);
+      const code = await talk(connection.agent, { ...spec, acp: spec.acp }).catch((error: unknown) => {
+        // An agent that has ended by itself is judged by its exit code and its stderr.
+        if (connection.signal.aborted) return undefined;
+        return finish("error_during_execution", "error", reasonOf(error), error instanceof ConversationLost);
+      });
+      questions.cancelAll();
+      await endChild(child, stream.ended);
+      return code;
+    },
+  };
+
+  /** @returns the exit code of the run. */
+  async function talk(agent: ClientContext, full: DriverSpec & { acp: AcpSpec }): Promise<number> {
+    const about = await agent.request(methods.agent.initialize, {
+      protocolVersion: PROTOCOL_VERSION,
+      clientCapabilities: { fs: { readTextFile: false, writeTextFile: false }, terminal: false },
+      clientInfo: { name: "prompt-backend", version: "1" },
+    });
+    const sessionId = await openSession(agent, about, full);
+    began = true;
+    const { acp, resume, images = [] } = full;
+    const { name, version } = about.agentInfo ?? {};
+    const init = { cwd: acp.checkout, ...(acp.model && { model: acp.model }), tools: [], agent: name };
+    output.print({ type: "system", subtype: "init", ...init, claude_code_version: version });
+    const canSee = about.agentCapabilities?.promptCapabilities?.image === true;
+    if (images.length > 0 && !canSee) output.print({ type: "system", subtype: "images_left_out" });
+    let prompt: ContentBlock[] = [
+      ...(acp.instructions && !resume ? [text(acp.instructions)] : []),
+      text(withoutCommand(full.prompt)),
+      ...(canSee
+        ? images.map(({ mediaType, data }) => ({ type: "image" as const, mimeType: mediaType, data }))
+        : []),
+    ];
+    for (;;) {
+      const { stopReason } = await agent.request(methods.agent.session.prompt, { sessionId, prompt });
+      turns += 1;
+      events.flush();
+      questions.cancelAll();
+      checkMailbox();
+      const next = stopReason === "end_turn" ? steers.splice(0) : [];
+      if (next.length === 0)
+        return finish(...(ENDS[stopReason] ?? ["error_during_execution", stopReason, stopReason]));
+      for (const steer of next) output.print(taken(steer));
+      prompt = next.map((steer) => text(withoutCommand(steer.text)));
+    }
+  }
+
+  /** @param lost nothing was done, because the conversation is lost. */
+  function finish(subtype: string, terminal_reason: string, reason: string, lost = false): number {
+    ended = true;
+    events.flush();
+    const is_error = subtype !== "success";
+    const cost = events.cost();
+    output.print({
+      ...{ type: "result", subtype, is_error, terminal_reason },
+      result: is_error ? cut(reason, REASON_LIMIT) : events.lastText(),
+      num_turns: lost ? 0 : Math.max(1, turns),
+      duration_ms: Date.now() - started,
+      usage,
+      ...(cost !== undefined && { total_cost_usd: cost }),
+    });
+    return is_error ? 1 : 0;
+  }
+
+  function onUpdate(update: JsonObject): void {
+    // While a conversation is loaded, the agent repeats it.
+    if (began && !ended) events.update(update);
+  }
+
+  function onResult(result: JsonObject): void {
+    const spent = asObject(result["usage"]);
+    const count = (name: string) => (typeof spent?.[name] === "number" ? Number(spent[name]) : 0);
+    usage.input_tokens += count("inputTokens") + count("cachedReadTokens") + count("cachedWriteTokens");
+    usage.output_tokens += count("outputTokens");
+  }
+}
+
+const text = (value: string) => ({ type: "text" as const, text: value });
+
+/** Asks, or allows at once. The protocol has no place for the reason of a denial. */
+async function permission(
+  { toolCall, options }: RequestPermissionRequest,
+  parts: { ask: boolean; events: AcpEvents; questions: Questions; signal: AbortSignal },
+): Promise<RequestPermissionResponse> {
+  const { ask, events, questions, signal } = parts;
+  const question = events.asking(toolCall as JsonObject);
+  const select = (...kinds: PermissionOption["kind"][]): RequestPermissionResponse => {
+    const option = kinds.flatMap((kind) => options.filter((one) => one.kind === kind))[0];
+    return {
+      outcome: option ? { outcome: "selected", optionId: option.optionId } : { outcome: "cancelled" },
+    };
+  };
+  if (!ask) return select("allow_once", "allow_always");
+  return new Promise((resolve) => {
+    const cancel = questions.ask(question, ({ decision }) =>
+      resolve(
+        decision === "deny" ? select("reject_once", "reject_always") : select("allow_once", "allow_always"),
+      ),
+    );
+    signal.addEventListener("abort", () => {
+      cancel();
+      resolve({ outcome: { outcome: "cancelled" } });
+    });
+  });
+}
+
+/** These agents are servers: they end when they are told to. */
+async function endChild(child: AgentChild, outputEnded: Promise<void>): Promise<void> {
+  child.end();
+  const exited = child.exited.then(() => true);
+  const within = (ms: number) => Promise.race([exited, Bun.sleep(ms).then(() => false)]);
+  if (await within(END_MS)) return;
+  child.kill("SIGTERM");
+  if (await within(END_MS)) return;
+  child.kill("SIGKILL");
+  await Promise.race([outputEnded, exited]);
+}

@@ -1,0 +1,424 @@
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { SessionUpdate } from "@agentclientprotocol/sdk";
+import { createAcpAgent } from "../../src/agents/acp.ts";
+import {
+  type AgentCommand,
+  type AgentEvent,
+  type AgentRequest,
+  AgentUnavailable,
+} from "../../src/agents/agent.ts";
+import { MIB } from "../../src/shared/units.ts";
+import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
+import { until } from "../harness/until.ts";
+import { answersIn, openDriverFixture, question } from "./fixture.ts";
+import type { AgentScript, Step } from "./scripted-agent.ts";
+
+setDefaultTimeout(TEST_TIMEOUT_MS);
+
+const CONVERSATION = "3f0c7c1e-8a31-4b52-9a37-0d3a4f1f0a01";
+const said = (text: string): Step => ({
+  update: { sessionUpdate: "agent_message_chunk", content: { type: "text", text } },
+});
+const call = (update: Record<string, unknown>, kind = "tool_call"): Step => ({
+  update: { sessionUpdate: kind, toolCallId: "t1", ...update } as unknown as SessionUpdate,
+});
+
+async function openAcp(script: AgentScript) {
+  const fixture = await openDriverFixture();
+  const file = join(fixture.paths.tmp, "script.json");
+  await Bun.write(file, JSON.stringify(script));
+  const command = [process.execPath, join(import.meta.dir, "scripted-agent.ts"), file] as const;
+  const declared = { name: "scripted", title: "Scripted", command, protocol: "acp", models: [] } as const;
+  const agent = createAcpAgent({
+    declared,
+    program: () => ({ path: process.execPath, readable: [] }),
+    missing: "missing",
+    setup: { modes: { auto: ["free"], ask: ["careful"] } },
+  });
+  const start = (request: Partial<AgentRequest> = {}) =>
+    fixture.talk(
+      agent,
+      agent.command({
+        ...{ prompt: "Do it.", conversationId: CONVERSATION, resume: false, paths: fixture.paths },
+        mailbox: fixture.mailbox,
+        ...request,
+      }),
+    );
+  return {
+    ...fixture,
+    agent,
+    start,
+    run: (request: Partial<AgentRequest> = {}) => start(request).end(),
+    /** Starts it with a stdout that nobody reads, and that takes no more than a pipe does. */
+    startUnread: (command: AgentCommand) =>
+      Bun.spawn(
+        ["sh", "-c", 'mkfifo "$TMPDIR/out"; exec 9<>"$TMPDIR/out"; exec "$@" >&9', "sh", ...command.argv],
+        {
+          cwd: fixture.paths.checkout,
+          env: { PATH: process.env["PATH"] ?? "", TMPDIR: fixture.paths.tmp, ...command.env },
+          stdin: Buffer.from(command.stdin),
+          stderr: "ignore",
+        },
+      ),
+    /** What the agent was told, by kind. */
+    told: (kind: string) =>
+      (existsSync(`${file}.log`) ? readFileSync(`${file}.log`, "utf8") : "{}")
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line) as Record<string, unknown>)
+        .flatMap((one) => (kind in one ? [one[kind]] : [])),
+  };
+}
+
+/** Blocks of the messages, without ids. */
+const blocks = (events: readonly AgentEvent[]) =>
+  events.flatMap(
+    (one) =>
+      ((one["message"] as { content?: unknown[] } | undefined)?.content ?? []) as Record<string, unknown>[],
+  );
+
+describe("an agent of the Agent Client Protocol", () => {
+  test("its updates become the events of Claude Code", async () => {
+    const thought = { sessionUpdate: "agent_thought_chunk", content: { type: "text", text: "Hm." } } as const;
+    await using acp = await openAcp({
+      turns: [
+        [
+          { update: thought },
+          said("I "),
+          said("begin."),
+          call({ title: "ls", kind: "execute", status: "pending", rawInput: {} }),
+          call({ rawInput: { command: ["ls", "-l"] }, status: "in_progress" }, "tool_call_update"),
+          call(
+            {
+              status: "completed",
+              content: [{ type: "content", content: { type: "text", text: "README.md" } }],
+            },
+            "tool_call_update",
+          ),
+          call({
+            ...{
+              toolCallId: "t2",
+              title: "Edit a",
+              kind: "edit",
+              status: "failed",
+              locations: [{ path: "/a" }],
+            },
+            content: [{ type: "diff", path: "/a", oldText: "x\n", newText: "y\nz\n" }],
+          }),
+          {
+            update: {
+              sessionUpdate: "plan",
+              entries: [{ content: "One", priority: "high", status: "pending" }],
+            },
+          },
+          said("Done."),
+        ],
+      ],
+    });
+    const { verdict, events, exit } = await acp.run();
+    expect(exit.code).toBe(0);
+    expect(verdict).toEqual({
+      ok: true,
+      summary: "Done.",
+      usage: { turns: 1, input_tokens: 7, output_tokens: 3 },
+    });
+    expect(blocks(events)).toEqual([
+      { type: "thinking", thinking: "Hm." },
+      { type: "text", text: "I begin." },
+      { type: "tool_use", id: "t1", name: "Bash", input: { command: "ls -l", description: "ls" } },
+      { type: "tool_result", tool_use_id: "t1", content: "README.md", is_error: false },
+      {
+        type: "tool_use",
+        id: "t2",
+        name: "Edit",
+        input: { file_path: "/a", old_string: "x\n", new_string: "y\nz\n" },
+      },
+      { type: "tool_result", tool_use_id: "t2", content: "/a\n-x\n+y\n+z", is_error: true },
+      { type: "text", text: "Done." },
+    ]);
+    expect(events.find((one) => one["subtype"] === "plan")).toMatchObject({ entries: [{ content: "One" }] });
+    expect(events.filter((one) => one["acp"]).at(-1)).toMatchObject({ acp: { locations: [{ path: "/a" }] } });
+    expect(acp.told("initialize")).toMatchObject([{ fs: { readTextFile: false }, terminal: false }]);
+  });
+
+  test("gets its mode, its model and the MCP servers, and text that is no command of its own", async () => {
+    const session = {
+      modes: {
+        currentModeId: "careful",
+        availableModes: [
+          { id: "careful", name: "" },
+          { id: "free", name: "" },
+        ],
+      },
+      configOptions: [
+        {
+          ...{ id: "m", name: "Model", category: "model", type: "select" as const, currentValue: "a" },
+          options: [{ value: "x/big", name: "Big" }],
+        },
+      ],
+    };
+    await using acp = await openAcp({ session, turns: [[said("Yes.")]] });
+    const mcpServers = { one: { command: "server", args: ["-a"], env: { A: "b" } } };
+    const { events } = await acp.run({
+      prompt: "/quit",
+      modelName: "big",
+      mcpServers,
+      instructions: "Rule 17.",
+    });
+    expect(acp.told("mode")).toEqual(["free"]);
+    expect(acp.told("option")).toMatchObject([{ configId: "m", value: "x/big" }]);
+    const server = { name: "one", command: "server", args: ["-a"], env: [{ name: "A", value: "b" }] };
+    expect(acp.told("new")).toMatchObject([{ cwd: acp.paths.checkout, mcpServers: [server] }]);
+    const [prompt] = acp.told("prompt") as { text: string }[][];
+    expect(prompt?.map((one) => one.text)).toEqual([expect.stringContaining("Rule 17."), " /quit"]);
+    expect(events[0]).toMatchObject({ subtype: "init", model: "big" });
+  });
+
+  test("a model that it does not have is a failure, which names it", async () => {
+    const configOptions = [
+      {
+        ...{ id: "m", name: "Model", category: "model", type: "select" as const, currentValue: "a" },
+        options: [{ value: "a", name: "A" }],
+      },
+    ];
+    await using acp = await openAcp({ session: { configOptions }, turns: [] });
+    const { verdict, exit } = await acp.run({ modelName: "b" });
+    expect(verdict).toMatchObject({ ok: false, reason: expect.stringContaining('no model "b"') });
+    expect(exit.code).toBe(1);
+  });
+
+  test("continues a conversation by its own id, and does not repeat what was said", async () => {
+    const about = { agentCapabilities: { loadSession: true } };
+    await using acp = await openAcp({ about, has: "session-1", turns: [[said("More.")]] });
+    const { state } = acp.paths;
+    expect(await acp.agent.hasTranscript(state, CONVERSATION)).toBe(false);
+    await acp.run();
+    expect(await acp.agent.hasTranscript(state, CONVERSATION)).toBe(true);
+    const { verdict, events } = await acp.run({ resume: true });
+    expect(verdict).toMatchObject({ ok: true, summary: "More." });
+    expect(acp.told("load")).toEqual(["session-1"]);
+    expect(JSON.stringify(events)).not.toContain("said before");
+    await acp.agent.discardTranscripts(state, CONVERSATION, "all");
+    expect(await acp.agent.hasTranscript(state, CONVERSATION)).toBe(false);
+  });
+
+  test("says that a conversation is lost which it cannot continue", async () => {
+    await using acp = await openAcp({ about: { agentCapabilities: { loadSession: true } }, turns: [[]] });
+    await acp.run();
+    expect((await acp.run({ resume: true })).verdict).toMatchObject({ ok: false, lostConversation: true });
+  });
+
+  test("sees images only if it can", async () => {
+    const images = [{ mediaType: "image/png", data: "AAAA" }];
+    const about = { agentCapabilities: { promptCapabilities: { image: true } } };
+    await using seeing = await openAcp({ about, turns: [[]] });
+    await seeing.run({ images });
+    expect(seeing.told("prompt")).toMatchObject([
+      [{ type: "text" }, { type: "image", mimeType: "image/png" }],
+    ]);
+    await using blind = await openAcp({ turns: [[]] });
+    const { events } = await blind.run({ images });
+    expect(blind.told("prompt")).toMatchObject([[{ type: "text" }]]);
+    expect(events.map((one) => one["subtype"])).toContain("images_left_out");
+  });
+
+  const ends = [
+    [{ stop: "max_tokens" }, "limit of tokens"],
+    [{ stop: "max_turn_requests" }, "limit of turns"],
+    [{ stop: "refusal" }, "refused"],
+    [{ stop: "cancelled" }, "interrupted"],
+    [{ fail: "401 wrong key" }, "401 wrong key"],
+    [{ exit: 3 }, "exit code 3"],
+    [{ exit: 0 }, "without a result"],
+  ] satisfies [Step, string][];
+  test.each(ends)("%j is a failure with a reason", async (step, reason) => {
+    await using acp = await openAcp({ turns: [[said("Hm."), step]] });
+    const { verdict } = await acp.run();
+    expect(verdict).toMatchObject({ ok: false, reason: expect.stringContaining(reason), modelFailed: true });
+  });
+
+  test("is refused in a borrowed sandbox, and without its model", async () => {
+    await using acp = await openAcp({ turns: [] });
+    const remote = { mcpConfig: "/m", checkout: "/c", servers: [] };
+    expect(() => acp.start({ remote })).toThrow(AgentUnavailable);
+  });
+});
+
+describe("its questions", () => {
+  const ask: Step = {
+    ask: { toolCallId: "t1", kind: "edit", title: "Write a", rawInput: { file_path: "/a" } },
+  };
+
+  test("are allowed at once in auto mode, for once", async () => {
+    await using acp = await openAcp({ turns: [[ask]] });
+    const { events } = await acp.run();
+    expect(acp.told("outcome")).toEqual([{ outcome: "selected", optionId: "once" }]);
+    expect(answersIn(events)).toEqual([]);
+  });
+
+  test("are asked in ask mode; allowed for the run means no more questions", async () => {
+    await using acp = await openAcp({ turns: [[ask, ask, ask]] });
+    const talk = acp.start({ mode: "ask" });
+    const first = await question(talk);
+    expect(first).toMatchObject({ tool: "Edit", input: { file_path: "/a" }, title: "Write a" });
+    await acp.answer(first.request_id, "deny", "No.");
+    await acp.answer((await question(talk, 1)).request_id, "allow_run");
+    const { events } = await talk.end();
+    expect(answersIn(events)).toEqual(["deny No.", "allow_run", "allow_run"]);
+    expect(acp.told("outcome")).toMatchObject([
+      { optionId: "no" },
+      { optionId: "once" },
+      { optionId: "once" },
+    ]);
+    expect(blocks(events)).toHaveLength(1);
+  });
+
+  test("that nothing can allow are cancelled", async () => {
+    const options = [{ optionId: "no", name: "No", kind: "reject_once" as const }];
+    await using acp = await openAcp({ turns: [[{ ...ask, options }]] });
+    await acp.run();
+    expect(acp.told("outcome")).toEqual([{ outcome: "cancelled" }]);
+  });
+
+  test("are cancelled if the agent ends", async () => {
+    await using acp = await openAcp({
+      turns: [[{ raw: "" }, { asks: 0 }, { raw: `${permissionLine()}\n` }, { exit: 1 }]],
+    });
+    const { events } = await acp.run({ mode: "ask" });
+    expect(answersIn(events)).toEqual(["cancelled"]);
+  });
+
+  test("attack: more than 32 at once are denied", async () => {
+    await using acp = await openAcp({ turns: [[{ asks: 40 }]] });
+    const talk = acp.start({ mode: "ask" });
+    for (let n = 0; n < 32; n++) await acp.answer((await question(talk, n)).request_id, "allow");
+    const { events } = await talk.end();
+    expect(answersIn(events).filter((one) => one.startsWith("deny There are 32"))).toHaveLength(8);
+    expect(answersIn(events).filter((one) => one === "allow")).toHaveLength(32);
+  });
+});
+
+const permissionLine = () =>
+  JSON.stringify({
+    ...{ jsonrpc: "2.0", id: "q", method: "session/request_permission" },
+    params: { sessionId: "s", toolCall: { toolCallId: "t" }, options: [] },
+  });
+
+describe("messages while it works", () => {
+  test("are the next turn, all at once, in the same process", async () => {
+    await using acp = await openAcp({ turns: [[{ asks: 1 }, said("First.")], [said("Second.")]] });
+    const talk = acp.start({ mode: "ask" });
+    const asked = await question(talk);
+    await acp.steer("s1", "Also this.");
+    await acp.steer("s2", "And that.");
+    await acp.answer(asked.request_id, "allow");
+    const { verdict, events } = await talk.end();
+    expect(verdict).toMatchObject({ ok: true, summary: "Second.", usage: { turns: 2, input_tokens: 14 } });
+    expect(events.flatMap((one) => ("steer_id" in one ? [one["steer_id"]] : []))).toEqual(["s1", "s2"]);
+    expect(acp.told("prompt")).toMatchObject([[{}], [{ text: "Also this." }, { text: "And that." }]]);
+  });
+
+  test("are not taken by an agent that has failed", async () => {
+    await using acp = await openAcp({ turns: [[{ asks: 1 }, { stop: "refusal" }], [said("Second.")]] });
+    const talk = acp.start({ mode: "ask" });
+    const asked = await question(talk);
+    await acp.steer("s1", "Also this.");
+    await acp.answer(asked.request_id, "allow");
+    const { events } = await talk.end();
+    expect(events.some((one) => "steer_id" in one)).toBe(false);
+  });
+
+  test("attack: names, links, folders and sizes that are no messages are not read", async () => {
+    await using acp = await openAcp({ turns: [[{ asks: 1 }], []] });
+    const talk = acp.start({ mode: "ask" });
+    const asked = await question(talk);
+    const steer = { kind: "steer", id: "x", text: "Hostile." };
+    await Bun.write(join(acp.mailbox, ".steer-1-a.json"), JSON.stringify(steer));
+    await Bun.write(
+      join(acp.mailbox, "steer-2-b.json"),
+      JSON.stringify({ ...steer, more: "x".repeat(300_000) }),
+    );
+    await Bun.write(join(acp.mailbox, "steer-3-c.json"), "{");
+    await mkdir(join(acp.mailbox, "steer-4-d.json"));
+    await Bun.$`ln -s .steer-1-a.json steer-5-e.json && mkfifo steer-6-f.json`.cwd(acp.mailbox).quiet();
+    await acp.answer(asked.request_id, "allow");
+    const { verdict, events } = await talk.end();
+    expect(verdict.ok).toBe(true);
+    expect(JSON.stringify(events)).not.toContain("Hostile.");
+  });
+});
+
+describe("attack: output of a hostile agent", () => {
+  const update = (value: unknown): Step => ({ update: value as SessionUpdate });
+
+  test("what is no message, or not of the protocol, is left out", async () => {
+    const raw = [
+      ...["plain text", "[1]", "{", "null", '{"jsonrpc":"2.0","method":"session/update","params":5}'],
+      '{"jsonrpc":"2.0","method":"session/update","params":{"update":{"sessionUpdate":7}}}',
+      '{"jsonrpc":"2.0","method":"session/update","params":{"update":{"sessionUpdate":"tool_call","toolCallId":{}}}}',
+      '{"jsonrpc":"2.0","id":99,"result":{"usage":{"inputTokens":"x"}}}',
+      '{"jsonrpc":"2.0","id":1,"method":"fs/read_text_file","params":{"path":"/etc/passwd"}}',
+    ].join("\n");
+    await using acp = await openAcp({ turns: [[{ raw: `${raw}\n` }, said("Fine.")]] });
+    const { verdict, events } = await acp.run();
+    expect(verdict).toMatchObject({ ok: true, summary: "Fine." });
+    expect(JSON.stringify(events)).not.toContain("passwd");
+  });
+
+  test("huge and deep values are cut", async () => {
+    const deep = `${"[".repeat(50_000)}${"]".repeat(50_000)}`;
+    const line = (value: string) =>
+      `{"jsonrpc":"2.0","method":"session/update","params":{"update":{"sessionUpdate":"tool_call","toolCallId":"t","status":"completed","rawInput":{"a":${value}}}}}\n`;
+    const content = [{ type: "content", content: { type: "text", text: "y".repeat(3_000_000) } }];
+    await using acp = await openAcp({
+      turns: [
+        [
+          { raw: line(deep) },
+          { raw: line(JSON.stringify("x".repeat(3_000_000))) },
+          update({ sessionUpdate: "tool_call", toolCallId: "u", title: "t", status: "completed", content }),
+          { raw: `${"z".repeat(17 * 1024 * 1024)}\n` },
+          said("Fine."),
+        ],
+      ],
+    });
+    const { verdict, events } = await acp.run();
+    expect(verdict).toMatchObject({ ok: true, summary: "Fine." });
+    expect(Math.max(...events.map((one) => JSON.stringify(one).length))).toBeLessThan(100_000);
+    expect(events.map((one) => one["subtype"])).toContain("line_left_out");
+  });
+
+  test("a flood is read no faster than it is taken", async () => {
+    const flood = {
+      sessionUpdate: "tool_call",
+      toolCallId: "t",
+      title: "t".repeat(1_000),
+      status: "completed",
+    };
+    await using acp = await openAcp({ turns: [[{ flood: flood as SessionUpdate, times: 200_000 }]] });
+    const command = acp.agent.command({
+      ...{ prompt: "p", conversationId: CONVERSATION, resume: false, paths: acp.paths },
+    });
+    // Nobody reads what the driver prints.
+    const driver = acp.startUnread(command);
+    const read = () => Number(/^rchar: (\d+)/.exec(readFileSync(`/proc/${driver.pid}/io`, "utf8"))?.[1]);
+    let before = -1;
+    await until(
+      () => {
+        const now = read();
+        const stalled = acp.told("prompt").length > 0 && now === before;
+        before = now;
+        return stalled;
+      },
+      { what: "the driver reads nothing more", everyMs: 500, timeoutMs: 30_000 },
+    );
+    expect(before).toBeLessThan(100 * MIB);
+    const memory =
+      Number(/VmRSS:\s*(\d+)/.exec(readFileSync(`/proc/${driver.pid}/status`, "utf8"))?.[1]) * 1024;
+    expect(memory).toBeLessThan(200 * MIB);
+    driver.kill("SIGKILL");
+    await driver.exited;
+  });
+});

@@ -1,0 +1,162 @@
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import type { AgentRequest } from "../../src/agents/agent.ts";
+import { createClaudeAgent } from "../../src/agents/claude.ts";
+import { textOf } from "../agents/fixture.ts";
+import { claudeProgram } from "../harness/claude-code.ts";
+import {
+  type ModelScript,
+  messagesText,
+  repliesInTurn,
+  type ScriptedBlock,
+  startScriptedModel,
+} from "../harness/scripted-model.ts";
+import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
+import { answersIn, openDriverFixture, question } from "./fixture.ts";
+
+setDefaultTimeout(TEST_TIMEOUT_MS);
+
+const done: ScriptedBlock[] = [{ type: "text", text: "done." }];
+const bash = (command: string): ScriptedBlock[] => [
+  { type: "tool_use", name: "Bash", input: { command, description: "a test" } },
+];
+
+const program = await claudeProgram();
+const missing = typeof program === "string" ? undefined : program.missing;
+if (missing) console.warn(`the real Claude Code is not tested: ${missing}`);
+
+async function openClaude(script: ModelScript) {
+  const path = typeof program === "string" ? program : "";
+  const fixture = await openDriverFixture();
+  const model = startScriptedModel({ script });
+  const agent = createClaudeAgent({ program: () => ({ path, readable: [path] }), missing: "missing" });
+  return {
+    ...fixture,
+    model,
+    start: (request: Partial<AgentRequest> = {}) =>
+      fixture.talk(
+        agent,
+        agent.command({
+          prompt: "Do it.",
+          conversationId: crypto.randomUUID(),
+          resume: false,
+          paths: fixture.paths,
+          mailbox: fixture.mailbox,
+          model: { baseUrl: model.url, token: "token" },
+          ...request,
+        }),
+      ),
+    async [Symbol.asyncDispose]() {
+      await model.stop();
+      await fixture[Symbol.asyncDispose]();
+    },
+  };
+}
+
+describe.skipIf(missing !== undefined)("the real Claude Code in ask mode", () => {
+  test("asks before it writes; what is allowed happens", async () => {
+    await using claude = await openClaude(repliesInTurn(bash("touch new.txt"), done));
+    const talk = claude.start({ mode: "ask" });
+    const asked = await question(talk);
+    expect(asked).toMatchObject({ tool: "Bash", input: { command: "touch new.txt" }, title: "a test" });
+    expect(await claude.git("status", "--porcelain")).toBe("");
+    await claude.answer(asked.request_id, "allow");
+    const { verdict, events } = await talk.end();
+    expect(verdict).toMatchObject({ ok: true, summary: "done." });
+    expect(answersIn(events)).toEqual(["allow"]);
+    expect(await claude.git("status", "--porcelain")).toBe("?? new.txt");
+  });
+
+  test("is told why something is denied, and goes on", async () => {
+    await using claude = await openClaude(repliesInTurn(bash("touch new.txt"), done));
+    const talk = claude.start({ mode: "ask" });
+    await claude.answer((await question(talk)).request_id, "deny", "Not on a Friday.");
+    const { verdict, events } = await talk.end();
+    expect(verdict.ok).toBe(true);
+    expect(answersIn(events)).toEqual(["deny Not on a Friday."]);
+    expect(claude.model.requests[1] && messagesText(claude.model.requests[1])).toContain("Not on a Friday.");
+    expect(await claude.git("status", "--porcelain")).toBe("");
+  });
+
+  test("does not ask again for a tool that is allowed for the run", async () => {
+    await using claude = await openClaude(repliesInTurn(bash("touch a"), bash("touch b"), done));
+    const talk = claude.start({ mode: "ask" });
+    await claude.answer((await question(talk)).request_id, "allow_run");
+    const { events } = await talk.end();
+    expect(answersIn(events)).toEqual(["allow_run", "allow_run"]);
+    expect(events.filter((one) => one["subtype"] === "permission_request")).toHaveLength(1);
+    expect(await claude.git("status", "--porcelain")).toBe("?? a\n?? b");
+  });
+});
+
+describe.skipIf(missing !== undefined)("a message while the real Claude Code works", () => {
+  test("is folded into the running turn, and printed when it is taken", async () => {
+    await using claude = await openClaude((request) =>
+      messagesText(request).includes("And that.") ? done : bash("sleep 0.2"),
+    );
+    const talk = claude.start();
+    await talk.event((one) => one.type === "assistant");
+    await claude.steer("s1", "/Also this.");
+    await claude.steer("s2", "And that.");
+    const { verdict, events } = await talk.end();
+    expect(verdict).toMatchObject({ ok: true, summary: "done." });
+    expect(events.flatMap((one) => ("steer_id" in one ? [one["steer_id"]] : []))).toEqual(["s1", "s2"]);
+    expect(events.filter((one) => one["subtype"] === "turn_result")).toEqual([]);
+    expect(textOf(events)).toContain("/Also this.");
+  });
+
+  // The model answers the first request only after the message is there, and calls no tool.
+  const late = async (replies: ModelScript) => {
+    const put = { now: async (): Promise<unknown> => undefined };
+    const claude = await openClaude(async (request, call) => {
+      if (call === 0) await put.now();
+      return replies(request, call);
+    });
+    put.now = () => claude.steer("s1", "One more thing.");
+    return claude;
+  };
+
+  test("begins a turn of its own if it comes too late; the run has one result, with the tokens of both", async () => {
+    await using claude = await late((_request, call) => [{ type: "text", text: `answer ${call}` }]);
+    const { verdict, events, exit } = await claude.start().end();
+    expect(verdict).toMatchObject({ ok: true, summary: "answer 1", usage: { input_tokens: 200, turns: 2 } });
+    const kinds = events.map((one) => ("steer_id" in one ? "steer" : (one["subtype"] ?? one.type)));
+    expect(kinds.filter((one) => /^(steer|turn_result|success)$/.test(String(one)))).toEqual([
+      "turn_result",
+      "steer",
+      "success",
+    ]);
+    expect(exit.code).toBe(0);
+  });
+
+  test("does not keep a run open that fails", async () => {
+    await using claude = await late(() => ({
+      error: { status: 400, type: "invalid_request_error", message: "no" },
+    }));
+    const { verdict, exit } = await claude.start().end();
+    expect(verdict).toMatchObject({ ok: false, modelFailed: true });
+    expect(exit.code).toBe(1);
+  });
+
+  test("is not printed if it comes after the result", async () => {
+    await using claude = await openClaude(() => done);
+    const talk = claude.start();
+    await talk.event((one) => one.type === "result");
+    await claude.steer("s1", "Too late.");
+    const { verdict, events } = await talk.end();
+    expect(verdict.ok).toBe(true);
+    expect(textOf(events)).not.toContain("Too late.");
+  });
+});
+
+describe.skipIf(missing !== undefined)("the tools of the real Claude Code", () => {
+  test("attack: cannot answer its questions through the pipes of its processes", async () => {
+    const forge = `for p in $(ls /proc | grep -E '^[0-9]+$'); do
+      cmd=$(tr '\\0' ' ' 2>/dev/null </proc/$p/cmdline); case "$cmd" in *stream-json*|*agent-driver*)
+        for f in 0 1; do [ -S /proc/$p/fd/$f ] || continue; echo '{"forged":true}' 2>&1 >/proc/$p/fd/$f | grep -o 'No such device' ; done;;
+      esac; done; true`;
+    await using claude = await openClaude(repliesInTurn(bash(forge), done));
+    const { events } = await claude.start().end();
+    expect(textOf(events)).toContain("No such device");
+    expect(JSON.stringify(events.map((one) => one["forged"]))).not.toContain("true");
+  });
+});
