@@ -46,7 +46,7 @@ async function install(folder: string, wanted: PinnedPackage): Promise<string | 
       : [process.execPath, "add", "--cwd", draft, "--ignore-scripts", what];
     const child = Bun.spawn(argv, { stdout: "ignore", stderr: "pipe", timeout: 300_000 });
     const stderr = await new Response(child.stderr).text();
-    if ((await child.exited) !== 0) return stderr.trim().slice(-500) || `exit code ${child.exitCode}`;
+    if ((await child.exited) !== 0) return reasonIn(stderr) || `exit code ${child.exitCode}`;
     if (await isInstalled(folder, wanted)) return undefined;
     await rm(folder, { recursive: true, force: true });
     await rename(draft, folder).catch(async (error: unknown) => {
@@ -57,4 +57,15 @@ async function install(folder: string, wanted: PinnedPackage): Promise<string | 
   } finally {
     await rm(draft, { recursive: true, force: true });
   }
+}
+
+/** npm says first what went wrong, then where in its own code. */
+function reasonIn(stderr: string): string {
+  const lines = stderr.split("\n").map((line) => line.replace(/^npm (?:error|ERR!)\s*/, ""));
+  return lines
+    .filter((line) => !/^(?:at |npm warn)/i.test(line.trim()))
+    .join(" ")
+    .replace(/\s+/g, " ")
+    .trim()
+    .slice(0, 300);
 }
