@@ -35,7 +35,7 @@ describe("the catalog of agents", async () => {
     ]);
     expect(catalog.available()).toEqual(["command", "demo"]);
     expect(createAgentCatalog({ config: { ...config, agent: "command" } }).defaultName).toBe("command");
-    expect(catalog.get("codex")).toBeUndefined();
+    expect(catalog.get("unheard-of")).toBeUndefined();
   });
 
   test("sees what is installed later, and says what else is missing, without paths", async () => {
