@@ -2,6 +2,7 @@ import { lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFile
 import { dirname, join, relative } from "node:path";
 import type { SandboxPaths } from "../agents/agent.ts";
 import { createClaudeAgent } from "../agents/claude.ts";
+import type { DriverSpec } from "../agents/driver-spec.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import { type Attempt, all, blocked, failed, type Host, open, type Target } from "./attack.ts";
 
@@ -78,10 +79,11 @@ export async function whatNextPromptFinds({ provider, sandbox, request, target }
 
 /** A resumed agent shares the folder with what it did before: what it must not obey from there is in its arguments. */
 export function whatIsPinned({ request, sandbox }: Host): Attempt {
-  const { argv } = claude().command({
+  const { stdin } = claude().command({
     ...{ prompt: "hello", conversationId: request.sessionId, resume: true },
     ...{ paths: sandbox.paths, model: MODEL },
   });
+  const { argv } = JSON.parse(stdin) as DriverSpec;
   const after = (flag: string) => (argv.includes(flag) ? argv[argv.indexOf(flag) + 1] : undefined);
   const settings = JSON.parse(after("--settings") ?? "{}") as {
     disableAllHooks?: unknown;

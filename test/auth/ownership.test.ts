@@ -1,8 +1,11 @@
 import { expect, test } from "bun:test";
-import { eq } from "drizzle-orm";
+import { eq, sql } from "drizzle-orm";
+import { attachment } from "../../src/db/attachment-tables.ts";
+import { project } from "../../src/db/project-tables.ts";
 import { comment } from "../../src/db/review-tables.ts";
 import { provenance } from "../../src/db/safety-tables.ts";
 import { deadLetter, message, prompt, session } from "../../src/db/tables.ts";
+import { permissionRequest } from "../../src/db/talk-tables.ts";
 import { openReviews } from "../../src/review/reviews.ts";
 import { ask, makeApp } from "../harness/app.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
@@ -47,12 +50,32 @@ describeEachDatabase("what another user owns", (database) => {
       text: "Why?",
       code: "",
     });
+    const [projectId, attachmentId, questionId] = [
+      Bun.randomUUIDv7(),
+      Bun.randomUUIDv7(),
+      Bun.randomUUIDv7(),
+    ];
+    await orm
+      .insert(project)
+      .values({ id: projectId, userId: "alice", repo: "owner/one", repoKey: projectId });
+    await orm.insert(attachment).values({
+      ...{ id: attachmentId, promptId, position: 0, kind: "file", name: "a.txt", mediaType: "text/plain" },
+      // The control reads replies as JSON.
+      ...{ bytes: new TextEncoder().encode("{}"), sha256: "" },
+    });
+    await orm.insert(permissionRequest).values({
+      ...{ id: questionId, requestId: crypto.randomUUID(), promptId, sessionId, tool: "Bash", input: {} },
+      expiresAt: sql`now() + interval '1 hour'`,
+    });
     return {
       session: sessionId,
       prompt: promptId,
       message: messageId,
       letter: letterId,
       comment: commentId,
+      project: projectId,
+      attachment: attachmentId,
+      question: questionId,
     };
   }
   type Things = Awaited<ReturnType<typeof alices>>;
@@ -63,6 +86,9 @@ describeEachDatabase("what another user owns", (database) => {
     messages: things.message,
     "dead-letter-queue": things.letter,
     comments: things.comment,
+    projects: things.project,
+    attachments: things.attachment,
+    permissions: things.question,
   });
   const idOf = (route: Route, things: Things): string => {
     const room = route.path.split("/")[1] ?? "";
@@ -94,6 +120,7 @@ describeEachDatabase("what another user owns", (database) => {
       commit: "0".repeat(40),
       side: "new",
       text: "Why?",
+      decision: "allow",
       data: { type: "assistant", uuid: "u", content: "go" },
     };
     if (name in known) return known[name];
@@ -134,6 +161,8 @@ describeEachDatabase("what another user owns", (database) => {
       prompts: await orm.select().from(prompt).where(eq(prompt.sessionId, things.session)),
       messages: await orm.select().from(message).where(eq(message.sessionId, things.session)),
       comments: await orm.select().from(comment).where(eq(comment.sessionId, things.session)),
+      projects: await orm.select().from(project).where(eq(project.id, things.project)),
+      questions: await orm.select().from(permissionRequest).where(eq(permissionRequest.id, things.question)),
       letters: await orm.select().from(deadLetter).where(eq(deadLetter.id, things.letter)),
     };
   };
@@ -158,7 +187,7 @@ describeEachDatabase("what another user owns", (database) => {
         status: 404,
         err: "not_found",
         code: expect.stringMatching(
-          /^(session|parent_session|prompt|message|dead_letter|comment)_not_found$/,
+          /^(session|parent_session|prompt|message|dead_letter|comment|project|attachment|permission)_not_found$/,
         ),
       });
     }
