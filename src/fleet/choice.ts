@@ -13,7 +13,7 @@ export interface AskedChoice {
   maxTurns?: number | undefined;
 }
 
-/** What the session's newest prompt has. */
+/** What the session's newest prompt has, or the project of a session that has none yet. */
 interface Before {
   choice: PromptChoice | null;
   /** What works on it, chosen or not. */
@@ -42,9 +42,9 @@ export const askedChoice = (body: {
 });
 
 /**
- * What a new prompt runs with. What is not asked for is as in the session's newest prompt: never is `auto` taken for an `ask`
+ * What a new prompt runs with. What is not asked for is as in the session's newest prompt, or as its project says: never is `auto` taken for an `ask`
  * of before; but a model is another agent's only by its name, and is not kept for it. Reads nothing if there is nothing to check.
- * @param before undefined: it is the session's first prompt.
+ * @param before undefined: it is the session's first prompt, and its project says nothing.
  * @throws AppError `agent_unavailable`, `model_unavailable`, `mode_unavailable`
  */
 export async function resolveChoice(
@@ -97,6 +97,6 @@ function check(
   if (!found.modes.includes(mode))
     throw new AppError(
       "mode_unavailable",
-      `mode: ${agent} does not have the mode ${mode}. It has: ${found.modes.join(", ")}. A prompt that names no mode has that of the session's prompt before it.`,
+      `mode: ${agent} does not have the mode ${mode}. It has: ${found.modes.join(", ")}. A prompt that names no mode has that of the session's prompt before it, the first one that of its project.`,
     );
 }

@@ -7,6 +7,8 @@ import type { Guard } from "../auth/guard.ts";
 import type { Config } from "../config/config.ts";
 import type { Orm } from "../db/client.ts";
 import { askedChoice } from "../fleet/choice.ts";
+import { repoKey } from "../projects/repo-key.ts";
+import { repoRules } from "../sandboxes/git/repo-url.ts";
 import { AppError } from "../shared/errors.ts";
 import { type Created, createSession } from "./create-store.ts";
 import { sessionModels } from "./model.ts";
@@ -19,7 +21,7 @@ const createWith = ({ attachments }: SubmittedPrompt) =>
 /** Creation of sessions, with or without a first prompt. */
 export function sessionCreationRoutes(options: {
   orm: Orm;
-  config: Pick<Config, "anthropicApiKey" | "branchPrefix" | "maxUnfinishedPrompts">;
+  config: Config;
   guard: Guard;
   check: CheckRepoTarget;
 }) {
@@ -29,6 +31,7 @@ export function sessionCreationRoutes(options: {
     wantsTitle: config.anthropicApiKey !== undefined,
     maxUnfinished: config.maxUnfinishedPrompts,
   };
+  const rules = repoRules(config);
   const detail = securedOperation("Sessions");
 
   return new Elysia()
@@ -49,6 +52,7 @@ export function sessionCreationRoutes(options: {
             userId,
             author,
             repo,
+            repoKey: repoKey(repo, rules),
             targetBranch,
             parent,
             prompt,
@@ -88,6 +92,7 @@ export function sessionCreationRoutes(options: {
               userId,
               author,
               repo,
+              repoKey: repoKey(repo, rules),
               targetBranch,
               parent,
               prompt,

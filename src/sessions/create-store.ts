@@ -10,6 +10,7 @@ import type { Turn } from "../db/json-columns.ts";
 import { session } from "../db/tables.ts";
 import { type AskedChoice, resolveChoice } from "../fleet/choice.ts";
 import { userTurn } from "../lifecycle/queue-prompt.ts";
+import { readProjectDefaults } from "../projects/defaults-store.ts";
 import { authorColumns, promptCreated, promptInsert, requireQuota } from "../prompts/create-store.ts";
 import { QUEUES } from "../queue/names.ts";
 import { notifiesOutbox, outboxInsert } from "../queue/outbox.ts";
@@ -19,6 +20,8 @@ import { requireParent } from "./store.ts";
 export interface NewSession {
   userId: string;
   repo: string;
+  /** Finds the repository's project. */
+  repoKey: string;
   targetBranch: string;
   parent: string | null;
   branchPrefix: string;
@@ -99,7 +102,10 @@ export async function createSession(orm: Queryable, wanted: NewSession): Promise
   const { userId, repo, targetBranch, parent, author, prompt: first, branchPrefix } = wanted;
   if (parent !== null) await requireParent(orm, userId, parent);
   if (first) await requireQuota(orm, userId, wanted.maxUnfinished);
-  const { columns, choice = null } = await resolveChoice(orm, wanted.asked ?? {});
+  // Also without a prompt: the first one goes on with them.
+  const defaults = await readProjectDefaults(orm, { userId, repoKey: wanted.repoKey });
+  const before = { choice: defaults ?? null, lastAgent: null, usualAgent: null };
+  const { columns, choice = defaults ?? null } = await resolveChoice(orm, wanted.asked ?? {}, before);
   const sessionId = Bun.randomUUIDv7();
   const promptId = Bun.randomUUIDv7();
   const title = titleOf(first?.text ?? "");

@@ -223,4 +223,38 @@ describeEachDatabase("agents that prompts name", (database) => {
     expect(await followed(body.id)).toMatchObject({ agent: "codex", model: "m", mode: "ask" });
     expect(await promptRow(database(), promptId)).toMatchObject({ agent: "codex" });
   });
+
+  test("a session begins with what its repository's project says, and goes on with its own", async () => {
+    await begin("A", { demo: {}, codex: { models: ["a", "b"], ...BOTH } });
+    await send("POST", "/projects", { repo: "owner/kept", agent: "codex", model: "a", mode: "ask" });
+    const on = (repo: string, more = {}) => created({ repo, ...more });
+    const { sessionId, promptId } = await on("https://github.com/owner/kept.git");
+    expect(await read(promptId)).toMatchObject({ agent: "codex", model: "a", mode: "ask" });
+    // Never widened: neither by another field, nor by a later change of the project.
+    const asked = await on("owner/kept", { model: "b" });
+    expect(await read(asked.promptId)).toMatchObject({ agent: "codex", model: "b", mode: "ask" });
+    const { body } = await send("GET", "/projects");
+    await send("PUT", `/projects/${body.projects[0].id}`, { model: "b", mode: "auto" });
+    expect(await followed(sessionId)).toMatchObject({ agent: "codex", model: "a", mode: "ask" });
+    expect(await followed(asked.sessionId)).toMatchObject({ agent: "codex", model: "b", mode: "ask" });
+    const fresh = await on("owner/kept");
+    expect(await read(fresh.promptId)).toMatchObject({ agent: "codex", model: "b", mode: "auto" });
+    // Another agent has not the model of the project's.
+    const other = await on("owner/kept", { agent: "demo" });
+    expect(await read(other.promptId)).toMatchObject({ agent: "demo", model: null, mode: "auto" });
+    expect(await read((await on("owner/else")).promptId)).toMatchObject({ model: null, mode: "auto" });
+    const empty = await send("POST", "/sessions", { repo: "owner/kept", target_branch: "main" });
+    expect(await followed(empty.body.id)).toMatchObject({ agent: "codex", model: "b", mode: "auto" });
+  });
+
+  test("a project's agent that nobody has is refused like one that a prompt names; so is a mode that it lacks", async () => {
+    await begin("A", { demo: {} });
+    await send("POST", "/projects", { repo: "owner/gone", agent: "codex", mode: "ask" });
+    const gone = await start({ repo: "owner/gone" });
+    expect([gone.status, gone.body.code]).toEqual([409, "agent_unavailable"]);
+    const never = await start({ repo: "owner/gone", agent: "demo" });
+    expect([never.status, never.body.code]).toEqual([422, "mode_unavailable"]);
+    const said = await created({ repo: "owner/gone", agent: "demo", mode: "auto" });
+    expect(await read(said.promptId)).toMatchObject({ agent: "demo", mode: "auto" });
+  });
 });

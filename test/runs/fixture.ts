@@ -119,6 +119,7 @@ async function openRunFixture(options: Parameters<typeof openSandboxFixture>[0])
       createSession(tx, {
         userId: "alice",
         repo,
+        repoKey: repo,
         targetBranch: "main",
         parent: null,
         branchPrefix: "prompt/",
