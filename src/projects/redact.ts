@@ -13,6 +13,8 @@ export interface Redactor {
   text(text: string): string;
   /** The same for the bytes of a file. */
   bytes(bytes: Buffer): Buffer;
+  /** The secrets that bytes, written as latin1, have in them. */
+  names(latin1: string): string[];
 }
 
 /** @param secrets values by name. @returns undefined: none of them can be looked for. */
@@ -38,6 +40,11 @@ export function createRedactor(secrets: Readonly<Record<string, string>>): Redac
       const text = bytes.toString("latin1");
       const replaced = inBytes(text);
       return replaced === text ? bytes : Buffer.from(replaced, "latin1");
+    },
+    names(latin1) {
+      const names = new Set<string>();
+      inBytes(latin1, (mark) => names.add(mark.slice("[secret ".length, -1)));
+      return [...names];
     },
   };
 }
@@ -102,7 +109,9 @@ const inAscii = (text: string) =>
  * Compiles a search for all needles at once: it looks at each position of a text once, and compares only where the next
  * characters begin a needle.
  */
-function createSearch(needles: ReadonlyMap<string, string>): (text: string) => string {
+function createSearch(
+  needles: ReadonlyMap<string, string>,
+): (text: string, onFound?: (mark: string) => void) => string {
   const begins = new Uint8Array(1 << 16);
   const byPrefix = new Map<string, string[]>();
   for (const needle of needles.keys()) {
@@ -112,14 +121,16 @@ function createSearch(needles: ReadonlyMap<string, string>): (text: string) => s
   }
   // Of two that begin alike, the longer one: nothing of it may remain.
   for (const some of byPrefix.values()) some.sort((a, b) => b.length - a.length);
-  return (text) => {
+  return (text, onFound) => {
     const parts: string[] = [];
     let done = 0;
     for (let at = 0; at <= text.length - PREFIX; at += 1) {
       if (begins[hash(text, at)] === 0) continue;
       const needle = byPrefix.get(text.slice(at, at + PREFIX))?.find((one) => text.startsWith(one, at));
       if (needle === undefined) continue;
-      parts.push(text.slice(done, at), needles.get(needle) ?? "");
+      const mark = needles.get(needle) ?? "";
+      onFound?.(mark);
+      parts.push(text.slice(done, at), mark);
       done = at + needle.length;
       at = done - 1;
     }

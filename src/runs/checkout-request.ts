@@ -1,4 +1,5 @@
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
+import { createLeakSearch } from "../projects/leaks.ts";
 import type { CheckoutRequest } from "../sandboxes/sandbox.ts";
 import type { PrepareDeps } from "./agent-run.ts";
 import { openUnpushedStore } from "./unpushed-store.ts";
@@ -6,13 +7,14 @@ import type { RunWriter } from "./writer.ts";
 
 /** What a sandbox needs to know of a run's session. Each push is recorded under the run's fence. */
 export function checkoutRequest(
-  deps: Pick<PrepareDeps, "orm" | "sandboxes" | "maxUnpushedBytes" | "metrics">,
+  deps: Pick<PrepareDeps, "orm" | "sandboxes" | "maxUnpushedBytes" | "metrics" | "project">,
   run: ClaimedRun,
   writer: RunWriter,
   signal: AbortSignal,
 ): CheckoutRequest {
   const { sessionId, repo, targetBranch, branch, startCommit, began, pushedCommit } = run;
   const { orm, sandboxes, maxUnpushedBytes: maxBytes, metrics } = deps;
+  const redactor = deps.project?.redactor;
   let commit = pushedCommit;
   const settle = async (settled: string, failure: string | undefined, first: boolean) => {
     if (await writer.settlePush(settled, failure, { first }))
@@ -25,6 +27,7 @@ export function checkoutRequest(
     branch,
     startCommit,
     began,
+    inspect: redactor && (() => createLeakSearch(redactor)),
     useSecret: writer.recordSecretUse,
     unpushed: openUnpushedStore({ orm, run, host: sandboxes.host, signal, maxBytes }),
     pushes: {

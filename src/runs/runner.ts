@@ -97,6 +97,9 @@ export async function runClaimed(deps: RunnerDeps, run: ClaimedRun, shutdown: Ab
   metrics.phase("queue", run.waitedMs / 1000);
   let ended = { outcome: "left", kind: "none", usage: {} };
   try {
+    // As it is now, also for an agent that an earlier runner started: what it prints, or what is pushed, must not have the secrets.
+    const project = await (run.kind === "agent" ? undefined : deps.projectOf?.(run, life));
+    if (project) state.deps = { ...state.deps, project };
     const outcome = await WORK[run.kind](state);
     // Once the work is delivered, a shutdown does not keep the run from being finished.
     const last = openRunWriter({ orm: deps.orm, run, signal: lease.lost });

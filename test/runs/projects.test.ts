@@ -10,6 +10,7 @@ import { project } from "../../src/db/project-tables.ts";
 import { openSecretKeys } from "../../src/projects/keys.ts";
 import { openRunProjects } from "../../src/projects/run-project.ts";
 import { createProject, type ProjectChange, updateProject } from "../../src/projects/store.ts";
+import { addPrompt } from "../../src/prompts/create-store.ts";
 import { writePrivate } from "../../src/runs/private-files.ts";
 import type { RunnerDeps } from "../../src/runs/runner.ts";
 import { describeRuns, shellAgent } from "./fixture.ts";
@@ -40,6 +41,13 @@ describeRuns("the project of a run's repository", (fixture) => {
     const wanted = { userId: "alice", repo: path, repoKey: path, change, secrets };
     return orm.transaction((tx) => createProject(tx, openSecretKeys(configOf()), wanted));
   };
+  const followUp = (sessionId: string) =>
+    fixture().database.orm.transaction((tx) =>
+      addPrompt(tx, {
+        ...{ userId: "alice", author: undefined, sessionId, data: "Go on", text: "Go on" },
+        ...{ priority: 0, maxUnfinished: 1_000 },
+      }),
+    );
   const runWith = async (script: string, more: Partial<RunnerDeps> = {}) => {
     const { promptId, sessionId } = await fixture().submit();
     await fixture().run(promptId, depsFor(shellAgent(script), more));
@@ -209,5 +217,38 @@ describeRuns("the project of a run's repository", (fixture) => {
     expect(refused).toContain("refused: 10.255.255.1:9; it has no public address");
     expect(refused).toContain("example.invalid:443; the name does not resolve");
     expect(refused).toContain("other.invalid:443; allow it with");
+  });
+
+  test("commits with a secret in them are not pushed: they are kept, and the session says what is where", async () => {
+    await setProject({});
+    const git = "git -c user.name=A -c user.email=a@b";
+    const spoil = `mkdir -p conf; echo "key: $TOKEN" > conf/app.yml; ${git} add -A; ${git} commit -qm "Uses $TOKEN"; echo fine > fine.txt`;
+    const { sessionId, texts, row } = await runWith(spoil);
+    expect(row?.status).toBe("Completed");
+    const said = texts.join("\n");
+    expect(said).toContain("TOKEN in conf/app.yml");
+    expect(said).toContain("TOKEN in a commit message");
+    expect(said).toContain("The work is kept");
+    const { branch } = (await fixture().sessionRow(sessionId)) ?? {};
+    const branches = () => Bun.$`git -C ${fixture().repository.path} branch --list ${branch ?? ""}`.text();
+    expect(await branches()).toBe("");
+    // It is still there, and still not pushed, when a later commit takes it away: history has it.
+    const { id } = await followUp(sessionId);
+    await fixture().run(id, depsFor(shellAgent("cat fine.txt; rm conf/app.yml")));
+    expect(await fixture().textsOf(id)).toContain("fine");
+    expect((await fixture().textsOf(id)).join("\n")).toContain("TOKEN in conf/app.yml");
+    expect(await branches()).toBe("");
+    // Made anew without it, it is pushed.
+    const again = await followUp(sessionId);
+    const anew = `${git} reset -q --soft origin/main 2>/dev/null || ${git} reset -q --soft $(git rev-list --max-parents=0 HEAD); ${git} commit -qm "Fine"`;
+    await fixture().run(again.id, depsFor(shellAgent(anew)));
+    expect((await fixture().textsOf(again.id)).join("\n")).not.toContain("secrets of the project");
+    expect(await branches()).toContain(branch ?? "?");
+  });
+
+  test("to take a secret out of what the target branch has is no leak", async () => {
+    await setProject({}, { TOKEN: "# Test" });
+    const { texts } = await runWith("echo nothing > README.md; ls > list.txt");
+    expect(texts.join("\n")).not.toContain("secrets of the project");
   });
 });

@@ -3,6 +3,7 @@ import { messageOf } from "../../shared/errors.ts";
 import { pushFirst, TAKEN } from "./first-push.ts";
 import { faultIn, missingCredential, pushFailure, RepositoryError } from "./git-errors.ts";
 import { retryOnLock } from "./git-retry.ts";
+import { inspected } from "./inspect.ts";
 import { gitFolderOf } from "./local-path.ts";
 import { defaultBranchesIn, headsIn } from "./remote-branches.ts";
 import { checkSessionBranch } from "./repo-url.ts";
@@ -46,6 +47,9 @@ export async function pushBranch(options: {
   } catch (error) {
     return refuse(`${messageOf(error)}.`);
   }
+
+  const forbidden = await inspected(storeGit, request, tip, signal);
+  if (forbidden !== undefined) return refuse(forbidden);
 
   const { url } = address;
   let began = false;

@@ -26,6 +26,15 @@ export interface FetchRequest extends RepositoryRequest {
 export interface CheckoutRequest extends FetchRequest {
   pushes: PushRecord;
   unpushed: UnpushedWork;
+  /** Looks at all that a push would send. Undefined: anything may be pushed. */
+  inspect?: (() => Inspection) | undefined;
+}
+
+/** Reads commit messages and a diff. */
+export interface Inspection {
+  take(part: Uint8Array): void;
+  /** Why it must not be pushed. */
+  reason(): string | undefined;
 }
 
 /** What the session has pushed to its branch, as the database knows it. A push is written down before it is made, and after. */
