@@ -1,7 +1,10 @@
 import { GATEWAY_PORT } from "../../src/sandboxes/isolation/isolation.ts";
 
-/** Which agent works in a chaos run: a script that is watched closely, or Claude Code, which remembers. */
-export const AGENTS = ["command", "claude"] as const;
+/**
+ * Which agent works in a chaos run: a script that is watched closely, the same as a tool of an agent that is talked to (ACP),
+ * or Claude Code. The latter two remember.
+ */
+export const AGENTS = ["command", "acp", "claude"] as const;
 export type ChaosAgent = (typeof AGENTS)[number];
 
 /** How the agent of a chaos run behaves; encoded in the prompt's text. */
@@ -31,7 +34,8 @@ export const jobsIn = (text: string): Job[] =>
  * Reads a job and does it: prints numbered lines, each with the nonce of its start, and appends one line to its own file. It
  * reports each start, with the work of other jobs that it finds, and each end to a trace server: the truth about what ran,
  * independent of the service's records. Its only way there is the gateway, which is closed while no runner watches: it tries
- * until it gets through, each time in a shell of its own, which a connection that breaks may kill.
+ * until it gets through, each time in a shell of its own, which a connection that breaks may kill. KNOWN is for ids of jobs
+ * whose prompts its agent knows.
  * @param options.again it may have been interrupted in this checkout, and does not repeat what it has done.
  */
 export const jobScript = ({ tracePort, again }: { tracePort: number; again: boolean }) => `
@@ -40,7 +44,7 @@ nonce=$RANDOM$RANDOM$$
 shopt -s nullglob
 files=(work-*.txt)
 found=$(IFS=,; echo "\${files[*]}")
-once() { (exec 9<>/dev/tcp/127.0.0.1/${GATEWAY_PORT} && printf 'GET http://127.0.0.1:${tracePort}/%s/%s/%s/%s HTTP/1.1\\r\\nHost: 127.0.0.1:${tracePort}\\r\\n\\r\\n' "$1" "$id" "$nonce" "$found" >&9 && read -r _ code _ <&9 && [ "$code" = 200 ]) 2>/dev/null; }
+once() { (exec 9<>/dev/tcp/127.0.0.1/${GATEWAY_PORT} && printf 'GET http://127.0.0.1:${tracePort}/%s/%s/%s/%s/%s HTTP/1.1\\r\\nHost: 127.0.0.1:${tracePort}\\r\\n\\r\\n' "$1" "$id" "$nonce" "$found" "$KNOWN" >&9 && read -r _ code _ <&9 && [ "$code" = 200 ]) 2>/dev/null; }
 trace() { until once "$1"; do sleep 0.2; done; }
 [ "$mode" = deaf ] && trap '' TERM
 [ "$mode" = daemon ] && setsid bash -c 'trap "" TERM HUP; while :; do sleep 0.2; done' >/dev/null 2>&1 &
@@ -65,6 +69,8 @@ export interface Trace {
   nonce: string;
   /** Ids of the jobs whose work is in its checkout. */
   found: ReadonlySet<string>;
+  /** Ids of the jobs whose prompts its agent knows; undefined if that does not say. */
+  knows: ReadonlySet<string> | undefined;
 }
 
 /** The settings with which agents reach the trace server. */
@@ -80,9 +86,12 @@ export function openTraces() {
     hostname: "127.0.0.1",
     port: 0,
     fetch(request) {
-      const [, kind, id = "", nonce = "", files = ""] = new URL(request.url).pathname.split("/");
+      const [, kind, id = "", nonce = "", files = "", known = ""] = new URL(request.url).pathname.split("/");
       const found = new Set([...files.matchAll(/work-(\w+-\d+)\.txt/g)].map(([, one = ""]) => one));
-      if (kind === "start" || kind === "end") traces.push({ kind, id, nonce, found });
+      if (kind === "start" || kind === "end") {
+        const knows = known === "" ? undefined : new Set(known.split(","));
+        traces.push({ kind, id, nonce, found, knows });
+      }
       return new Response("");
     },
   });

@@ -8,7 +8,8 @@ type Row = typeof prompt.$inferSelect;
 
 /**
  * Each completed prompt's agent must have had the work of the session's completed prompts before it in its checkout, at each of
- * its starts; and Claude Code must have sent their prompts to the model, with each request. It must never begin without memory
+ * its starts; and Claude Code must have sent their prompts to the model,
+ * with each request, and the agent of ACP must know them, too. They must never begin without memory
  * and conversation: of the reasons that there are for that, none occurs in a chaos run.
  * @returns a line for each prompt whose agent did not know one before, and counts of what was compared.
  */
@@ -43,15 +44,20 @@ export function checkKnowledge(options: {
       const lacking = (known: ReadonlySet<string>) =>
         before.flatMap((one) => (known.has(one.job.id) ? [] : one.job.id)).join(", ");
       const problems = new Set<string>();
-      for (const { found } of starts.get(job.id) ?? [])
+      for (const { found, knows } of starts.get(job.id) ?? []) {
         if (lacking(found)) problems.add(`its checkout lacks the work of ${lacking(found)}`);
+        if (knows === undefined ? agent === "acp" : lacking(knows))
+          problems.add(`it was not told ${knows ? lacking(knows) : "anything"}`);
+      }
+      if (agent !== "command") {
+        count(`prompts of ${agent}, memory ${row.memory}`);
+        if (before.length > 0 && (row.memory === "cold" || row.memory === "fresh"))
+          problems.add(`its memory is ${row.memory}: ${row.memoryReason}`);
+      }
       if (agent === "claude") {
-        count(`prompts of claude, memory ${row.memory}`);
         if (!asked.has(job.id)) problems.add("its model was not asked");
         for (const { knows } of asked.get(job.id) ?? [])
           if (lacking(knows)) problems.add(`its model was not told ${lacking(knows)}`);
-        if (before.length > 0 && (row.memory === "cold" || row.memory === "fresh"))
-          problems.add(`its memory is ${row.memory}: ${row.memoryReason}`);
       }
       ignorant.push(
         ...[...problems].map((one) => `session ${sessionId}, ${job.id} (${row.id}), ${row.memory}: ${one}`),

@@ -4,6 +4,7 @@ import { type Database, openDatabase } from "../../src/db/client.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { claudeProgram } from "../harness/claude-code.ts";
 import { makeRepository } from "../harness/repository.ts";
+import { acpAgent } from "./acp.ts";
 import { AGENTS, type ChaosAgent, commandAgent, openTraces } from "./agent.ts";
 import { claudeAgent, openModel } from "./claude.ts";
 import { type Cluster, type Combination, openCluster } from "./cluster.ts";
@@ -17,7 +18,7 @@ import { createLedger, createUser } from "./users.ts";
 const USERS = ["ada", "bob", "cleo", "dan"];
 const READERS = 6;
 /** How much slower users are, so that the machine can keep up: each start of Claude Code takes a second of it. */
-const PACE = { command: 2, claude: 3 } as const;
+const PACE = { command: 2, acp: 2, claude: 3 } as const;
 /** How much slower with one process. */
 const EMBEDDED_PACE = 2;
 
@@ -34,9 +35,9 @@ interface ChaosOptions {
 }
 
 /**
- * `bun run chaos [--minutes M] [--seed S] [--combination redis|postgres|embedded] [--agent command|claude] [--logs FOLDER]`:
- * users work during random faults, then all invariants are checked. By default both agents work, each half of the time: a
- * script, then Claude Code with a scripted model. TEST_BINARY names an executable to test; by default the sources run.
+ * `bun run chaos [--minutes M] [--seed S] [--combination redis|postgres|embedded] [--agent command|acp|claude] [--logs FOLDER]`:
+ * users work during random faults, then all invariants are checked. By default all agents work, one after the other: a
+ * script, an agent of the Agent Client Protocol, Claude Code with a scripted model. TEST_BINARY names an executable to test; by default the sources run.
  * `--logs FOLDER` keeps what the processes print.
  * @returns whether no violation was found.
  */
@@ -47,9 +48,12 @@ export async function chaos(options: ChaosOptions): Promise<boolean> {
   const model = openModel(traces.port);
   const repository = await makeRepository();
   const cluster = await openCluster({ combination, tracePort: traces.port });
+  // Agents that are declared are there beside the default, for prompts that ask for them.
+  const all = { ...(await acpAgent(traces.port)), ...commandAgent(traces.port) };
   const settings = {
-    command: commandAgent(traces.port),
-    claude: claudeAgent({ program, modelUrl: model.url }),
+    command: all,
+    acp: all,
+    claude: { ...all, ...claudeAgent({ program, modelUrl: model.url }) },
   };
   const ledger = createLedger();
   const faults: Record<string, number> = {};

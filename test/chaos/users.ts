@@ -1,3 +1,4 @@
+import { ACP_AGENT } from "./acp.ts";
 import { type ChaosAgent, type Job, MODES, textOf } from "./agent.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Random } from "./random.ts";
@@ -54,6 +55,9 @@ export async function ask(
   }
 }
 
+/** Sessions are those of all agents: what the last prompt asked for must not be what this one gets. */
+const choice = (agent: ChaosAgent) => ({ agent: agent === "acp" ? ACP_AGENT : agent });
+
 export interface User {
   /** Uses every kind of request until `until` aborts. */
   act(options: {
@@ -86,7 +90,7 @@ export function createUser(
       3,
       async (agent) => {
         const job = newJob();
-        const body = { repo, target_branch: "main", messages: [{ content: textOf(job) }] };
+        const body = { repo, target_branch: "main", messages: [{ content: textOf(job) }], ...choice(agent) };
         const request = { method: "POST", path: "/sessions/with-prompt", body, key: job.id };
         const reply = await ask(cluster, sending, request);
         if (reply.status !== 200)
@@ -104,7 +108,11 @@ export function createUser(
         // Any of them: most have been idle for a while, and their machines may be down.
         const sessionId = random.pick(own);
         const job = newJob();
-        const body = { session_id: sessionId, data: [{ type: "text", content: textOf(job) }] };
+        const body = {
+          session_id: sessionId,
+          data: [{ type: "text", content: textOf(job) }],
+          ...choice(agent),
+        };
         const reply = await ask(cluster, sending, { method: "POST", path: "/prompts", body, key: job.id });
         if (reply.status !== 200)
           return void ledger.errors.push(`follow-up: ${reply.status} ${JSON.stringify(reply.body)}`);
