@@ -19,6 +19,8 @@ export interface CatalogEntry {
   /** Those that may be chosen. None: any that its API has. */
   models: readonly string[];
   modes: readonly RunMode[];
+  /** Whether it takes messages while it works. */
+  steering: boolean;
   memory: AgentMemoryKind;
   /** Whether it works on the prompts that name none. */
   default: boolean;
@@ -105,8 +107,8 @@ export function createAgentCatalog(options: {
     const reason = one.missing() ?? keyless;
     return {
       ...{ name, title, version: versions.get(name) ?? null },
-      ...{ available: reason === null, reason, models, modes: agent.modes, memory },
-      ...{ default: name === defaultName, modelApi },
+      ...{ available: reason === null, reason, models, modes: agent.modes },
+      ...{ steering: agent.steers, memory, default: name === defaultName, modelApi },
     };
   };
   const list = () => {

@@ -107,6 +107,8 @@ export interface AgentReport {
   /** Those that may be chosen. None: any that its API has. */
   models: string[];
   modes: RunMode[];
+  /** Whether it takes messages while it works. Undefined: its worker is of an older version. */
+  steering?: boolean;
   memory: AgentMemoryKind;
   /** Whether it works on the prompts that name none. */
   default: boolean;

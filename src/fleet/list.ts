@@ -2,7 +2,7 @@ import type { AgentReport } from "../db/json-columns.ts";
 import type { ReportedAgent } from "../db/worker-agents.ts";
 
 /** An agent that workers have, or had within a day. */
-export type FleetAgent = AgentReport & { name: string };
+export type FleetAgent = AgentReport & { name: string; steering: boolean };
 
 const UNREPORTED = "No worker that had it within the last day is running now.";
 
@@ -22,6 +22,7 @@ export function fleetOf(rows: readonly ReportedAgent[]): FleetAgent[] {
     return {
       ...shown.report,
       name,
+      steering: shown.report.steering ?? false,
       available: able.length > 0,
       reason: able.length > 0 ? null : live.length > 0 ? shown.report.reason : UNREPORTED,
       // One without a list takes any.

@@ -74,6 +74,9 @@ const AgentDto = t.Object({
     examples: [["claude-sonnet-4-5"]],
   }),
   modes: t.Array(RunMode, { description: "The modes that it has", examples: [["auto"]] }),
+  steering: t.Boolean({
+    description: "Whether it takes messages while it works: see `POST /prompts/{id}/steer`",
+  }),
   memory: AgentMemory,
   model_api: { ...nullable(ModelApi), description: `${ModelApi.description}. Null: it needs none` },
   default: t.Boolean({ description: "Whether it works on prompts that name none" }),

@@ -18,6 +18,7 @@ export const toPermissionDto = (row: PermissionRow): PermissionDto => ({
   id: row.id,
   prompt_id: row.promptId,
   session_id: row.sessionId,
+  request_id: row.requestId,
   tool: row.tool,
   title: row.title,
   input: row.input,

@@ -15,6 +15,7 @@ const PermissionDto = t.Object({
   id: Id,
   prompt_id: Id,
   session_id: Id,
+  request_id: { ...Id, description: "Of the event `permission_request` in the conversation" },
   tool: t.String({ description: "As the agent calls it", examples: ["Bash"] }),
   title: nullable(
     t.String({ description: "What the agent says of it", examples: ["Run the project's tests"] }),

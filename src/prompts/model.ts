@@ -240,6 +240,7 @@ export const promptModels = {
       description: "running: to the agent that works; queued: as a follow-up prompt",
     }),
     prompt_id: { ...Id, description: "The prompt that has it" },
+    steer_id: { ...Id, description: "Of the event with which the agent says that it has taken it" },
   }),
   ListPromptsOutput: t.Object({ prompts: t.Array(PromptDto), next_cursor: NextCursor }),
 };

@@ -147,10 +147,10 @@ export function promptRoutes(options: {
         const text = requirePromptText(body.text, "text");
         const { maxUnfinishedPrompts: maxUnfinished } = config;
         const wanted = { userId: user.id, author: authorOf(user), id: params.id, text, maxUnfinished };
-        const { delivered, promptId } = await createOnce(orm, context, (tx) => steerPrompt(tx, wanted));
+        const { delivered, promptId, id } = await createOnce(orm, context, (tx) => steerPrompt(tx, wanted));
         metrics.steered(delivered);
         const message = delivered === "running" ? "Sent to the agent" : "Prompt queued";
-        return { success: true, message, delivered, prompt_id: promptId };
+        return { success: true, message, delivered, prompt_id: promptId, steer_id: id };
       },
       {
         parse: "json",

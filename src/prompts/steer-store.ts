@@ -17,6 +17,8 @@ export interface Steered {
   delivered: "running" | "queued";
   /** That has it: the running one, or a new one. */
   promptId: string;
+  /** Its own. */
+  id: string;
 }
 
 /**
@@ -49,13 +51,13 @@ export async function steerPrompt(
     await tx.insert(steer).values(about);
     await notifyMail(tx, row.id);
     await record("running", row.id);
-    return { delivered: "running", promptId: row.id };
+    return { delivered: "running", promptId: row.id, id: about.id };
   }
   const data = [{ content: text, type: "text" }];
   const { id } = await addPrompt(tx, { userId, author, sessionId, data, text, priority, maxUnfinished });
   await tx.insert(steer).values({ ...about, status: "queued", queuedPromptId: id });
   await record("queued", id);
-  return { delivered: "queued", promptId: id };
+  return { delivered: "queued", promptId: id, id: about.id };
 }
 
 /** Whether the prompt's agent runs, takes messages, and has not given its work away. */

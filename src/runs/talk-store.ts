@@ -1,6 +1,6 @@
 import { sql } from "drizzle-orm";
 import { isBrokenQuestion, type Talk, talkIn } from "../agents/talk.ts";
-import { type Orm, rowsOf } from "../db/client.ts";
+import { type Orm, rowsOf, type Transaction } from "../db/client.ts";
 import { type Fence, LeaseLost } from "../lifecycle/fence.ts";
 import { followQuestions, notifyMail } from "../lifecycle/questions.ts";
 import { appendRows, type NewMessage, type Progress } from "./append-store.ts";
@@ -50,7 +50,8 @@ export async function appendTalk(
     const questions: Question[] = [];
     const closed: string[] = [];
     const steered: string[] = [];
-    const kept = rows.filter(({ data }) => {
+    const events = await withUserWords(tx, run.promptId, rows);
+    const kept = events.filter(({ data }) => {
       const talk = talkIn(data);
       if (talk === undefined) return !isBrokenQuestion(data);
       if (talk.kind === "steered") steered.push(talk.steerId);
@@ -73,6 +74,33 @@ export async function appendTalk(
     if (steered.length > 0) await tx.execute(taken(run.promptId, steered));
     await followQuestions(tx, run.promptId);
     if (questions.some(({ denied }) => denied)) await notifyMail(tx, run.promptId);
+  });
+}
+
+/**
+ * What an agent has taken is stored with its user's words, not the agent's; what nobody has said, or it had taken before,
+ * does not name a message.
+ */
+async function withUserWords(tx: Transaction, promptId: string, rows: readonly NewMessage[]) {
+  const said = rows.flatMap(({ data }) => {
+    const talk = talkIn(data);
+    return talk?.kind === "steered" ? [talk.steerId] : [];
+  });
+  if (said.length === 0) return rows;
+  const pending = await rowsOf<{ id: string; text: string }>(
+    tx,
+    sql`select id, text from steer where prompt_id = ${promptId}::uuid and status = 'pending' and id in (${uuids(said)})`,
+  );
+  const words = new Map(pending.map(({ id, text }) => [id, text]));
+  return rows.map((row): NewMessage => {
+    const talk = talkIn(row.data);
+    if (talk?.kind !== "steered") return row;
+    const text = words.get(talk.steerId);
+    words.delete(talk.steerId);
+    const { steer_id, ...others } = row.data as Record<string, unknown>;
+    if (text === undefined) return { ...row, data: others };
+    const message = { role: "user", content: [{ type: "text", text }] };
+    return { ...row, data: { ...others, steer_id, message } };
   });
 }
 

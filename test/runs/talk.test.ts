@@ -223,15 +223,30 @@ describeRuns("talking to an agent", (fixture) => {
   test("a message reaches the agent that works, and is a turn of the conversation once it has it", async () => {
     const script = `echo begun; ${wait("steer-*.json")};
       id=$(cat "$AGENT_MAILBOX"/steer-*.json | sed 's/.*"id":"\\([^"]*\\)".*/\\1/');
+      echo '{"type":"user","steer_id":"'$id'","message":{"role":"user","content":[{"type":"text","text":"not the words"}]}}'
       echo '{"type":"user","steer_id":"'$id'","message":{"role":"user","content":[{"type":"text","text":"not the words"}]}}'`;
     const { promptId, sessionId, running } = await startOf(script);
     await fixture().waitForText(promptId, "begun");
-    expect(await say(promptId, "Also the tests")).toEqual({ delivered: "running", promptId });
+    expect(await say(promptId, "Also the tests")).toMatchObject({ delivered: "running", promptId });
     expect(await conversation(sessionId)).toEqual(["user: Do it"]);
     await running;
     expect((await conversation(sessionId))?.slice(0, 2)).toEqual(["user: Do it", "user: Also the tests"]);
     expect(await steersOf(promptId)).toMatchObject([{ status: "delivered", queuedPromptId: null }]);
     expect(await promptsOf(sessionId)).toHaveLength(1);
+    const events = await fixture()
+      .database.orm.select({ data: message.data })
+      .from(message)
+      .where(sql`${message.promptId} = ${promptId} and ${message.data} ->> 'type' = 'user'`)
+      .orderBy(asc(message.seq));
+    const told = (text: string, more = {}) => ({
+      ...{ type: "user", message: { role: "user", content: [{ type: "text", text }] } },
+      ...{ uuid: expect.any(String), ...more },
+    });
+    const [{ id = "" } = {}] = await steersOf(promptId);
+    expect(events.map(({ data }) => data)).toEqual([
+      told("Also the tests", { steer_id: id }),
+      told("not the words"),
+    ]);
   });
 
   test("what the agent has not taken is the next prompt, once, in order", async () => {

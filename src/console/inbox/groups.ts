@@ -2,7 +2,7 @@ import type { SessionDto } from "../../../sdk/src/index.ts";
 import { waitText } from "../ui/waiting.ts";
 
 /** What a session wants from its user; in the order of the inbox. */
-const GROUPS = ["review", "failed", "running", "waiting", "done"] as const;
+const GROUPS = ["answer", "review", "failed", "running", "waiting", "done"] as const;
 export type Group = (typeof GROUPS)[number];
 
 /** `open`: everything but what is done. */
@@ -11,6 +11,7 @@ export const SHOWS: readonly Show[] = ["open", ...GROUPS];
 
 export const GROUP_TITLES: Readonly<Record<Show, string>> = {
   open: "Open",
+  answer: "Your answer",
   review: "Review",
   failed: "Failed",
   running: "Running",
@@ -20,6 +21,7 @@ export const GROUP_TITLES: Readonly<Record<Show, string>> = {
 
 export function groupOf(session: SessionDto): Group {
   if (session.sessionStatus === "Completed") return "done";
+  if (session.waitingFor === "permission" && session.cancellationStatus !== "Requested") return "answer";
   if (session.inboxStatus === "Pending" || session.waitingFor !== null) return "waiting";
   if (session.inboxStatus === "Processing") return "running";
   return session.sessionStatus === "Failed" || session.inboxStatus === "Failed" ? "failed" : "review";
@@ -35,6 +37,8 @@ export function stateOf(session: SessionDto): string {
       return "Failed";
     case "running":
       return "Running";
+    case "answer":
+      return "Waiting for your answer";
     case "waiting":
       return session.waitingFor === null ? "Queued" : `Waiting for ${waitText(session.waitingFor)}`;
     default:
@@ -44,6 +48,7 @@ export function stateOf(session: SessionDto): string {
 
 export type Tone = "good" | "warn" | "bad" | "info";
 export const TONES: Readonly<Record<Group, Tone | undefined>> = {
+  answer: "warn",
   review: "good",
   failed: "bad",
   running: "info",
@@ -83,7 +88,14 @@ function textOf(session: SessionDto): string {
  */
 export function inboxOf(sessions: Iterable<SessionDto>, show: Show, q: string): Inbox {
   const words = q.toLowerCase().split(/\s+/).filter(Boolean);
-  const groups: Record<Group, SessionDto[]> = { review: [], failed: [], running: [], waiting: [], done: [] };
+  const groups: Record<Group, SessionDto[]> = {
+    answer: [],
+    review: [],
+    failed: [],
+    running: [],
+    waiting: [],
+    done: [],
+  };
   for (const session of sessions)
     if (words.every((word) => textOf(session).includes(word))) groups[groupOf(session)].push(session);
   const counts = { open: 0 } as Record<Show, number>;

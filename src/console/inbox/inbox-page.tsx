@@ -119,6 +119,7 @@ function Nothing({ show, q, any, onClear }: { show: Show; q: string; any: boolea
 }
 
 const EXPLANATIONS: Readonly<Record<Exclude<Show, "open">, string>> = {
+  answer: "Here come sessions whose agent asks whether it may do something, and waits for your answer.",
   review: "Here come sessions whose agent has finished: look at the changes, comment on them, merge them.",
   failed:
     "Here come sessions whose last prompt was given up. What went wrong stands under “Dead letters”, too.",

@@ -1,9 +1,13 @@
 import { useNavigate } from "@tanstack/react-router";
 import { useEffect, useRef } from "react";
+import type { SessionDto } from "../../../sdk/src/index.ts";
 import { groupOf, stateOf } from "../inbox/groups.ts";
 import { useSessions } from "../live/live.tsx";
 import { notify } from "./notifications.ts";
 import { setWanting } from "./title.ts";
+
+/** A session that asks is news, also where its end is not read yet. */
+const newsOf = (session: SessionDto): string => `${session.id} ${groupOf(session) === "answer"}`;
 
 /** Counts the sessions that want something in the title, and tells of those that newly do. */
 export function Attention() {
@@ -13,17 +17,19 @@ export function Attention() {
   const known = useRef<ReadonlySet<string>>(undefined);
 
   useEffect(() => {
-    const unread = [...sessions.values()].filter((one) => one.unread && groupOf(one) !== "done");
-    setWanting(unread.length);
-    for (const session of unread)
-      if (known.current && !known.current.has(session.id))
+    const wanting = [...sessions.values()].filter(
+      (one) => groupOf(one) === "answer" || (one.unread && groupOf(one) !== "done"),
+    );
+    setWanting(wanting.length);
+    for (const session of wanting)
+      if (known.current && !known.current.has(newsOf(session)))
         notify({
           id: session.id,
           title: session.title,
           body: `${stateOf(session)} · ${session.branch}`,
           onOpen: () => void navigate({ to: "/s/$id", params: { id: session.id } }),
         });
-    if (complete || known.current) known.current = new Set(unread.map((one) => one.id));
+    if (complete || known.current) known.current = new Set(wanting.map(newsOf));
   }, [sessions, complete, navigate]);
   // Whoever is signed out is not told of them any more.
   useEffect(() => () => setWanting(0), []);

@@ -1,5 +1,6 @@
 import type { PromptDto, TurnDto } from "../../../sdk/src/index.ts";
 import type { EarlierRow, OutcomeRow, PromptRow, Row, SaidRow } from "./rows/row.ts";
+import type { PendingSteer } from "./steering.ts";
 
 /** Rows that are the same stay the same object, so that they are not rendered again. */
 const promptRows = new WeakMap<PromptDto, PromptRow>();
@@ -10,8 +11,9 @@ export function allRows(options: {
   prompts: readonly PromptDto[];
   said: ReadonlyMap<string, readonly SaidRow[]>;
   earlier: readonly TurnDto[];
+  pending: readonly PendingSteer[];
 }): Row[] {
-  const { prompts, said, earlier } = options;
+  const { prompts, said, earlier, pending } = options;
   const rows: Row[] = earlier.map(
     ({ role, content, at }, index): EarlierRow => ({
       kind: "earlier",
@@ -27,6 +29,8 @@ export function allRows(options: {
     const waits = prompt.status === "Queued" && prompt.started_at === null;
     rows.push(promptRow(prompt, waits ? ahead : undefined));
     for (const row of said.get(prompt.id) ?? []) rows.push(row);
+    if (prompt.finished_at === null)
+      for (const one of pending) if (one.promptId === prompt.id && !one.taken) rows.push(steerRow(one));
     if (!waits || prompt.waiting_for !== null) rows.push(outcomeRow(prompt));
     if (prompt.status === "Queued" || prompt.status === "Running") ahead += 1;
   }
@@ -34,6 +38,11 @@ export function allRows(options: {
   for (const [id, more] of said) if (!known.has(id)) rows.push(...more);
   return rows;
 }
+
+const steerRow = ({ id, promptId, text, at }: PendingSteer): SaidRow => ({
+  ...{ kind: "steer", key: `s-${id}`, steerId: id, text, pending: true },
+  ...{ promptId, seq: 0, at, superseded: false, nested: false },
+});
 
 function promptRow(prompt: PromptDto, ahead: number | undefined): PromptRow {
   const before = promptRows.get(prompt);

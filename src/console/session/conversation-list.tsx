@@ -8,6 +8,7 @@ import { Outcome } from "./items/outcome.tsx";
 import { Prompt } from "./items/prompt.tsx";
 import { Said } from "./items/said.tsx";
 import { Prose } from "./markdown.tsx";
+import { Permissions } from "./permissions.ts";
 import type { Row } from "./rows/row.ts";
 
 /** A guess at the height of a row, in pixels, until it is measured. */
@@ -16,6 +17,7 @@ const GUESSES: Readonly<Partial<Record<Row["kind"], number>>> = {
   text: 90,
   tool: 150,
   output: 120,
+  question: 180,
   earlier: 120,
 };
 const OTHER_GUESS = 44;
@@ -45,6 +47,7 @@ export function ConversationList({ rows, hash }: { rows: readonly Row[]; hash: s
   const { follows, follow } = useEnd(list, rows, scroller, indexOf(rows, hash) === -1);
   useLinks(list, rows, hash);
   usePromptKeys(list, rows, scroller);
+  useQuestionKey(list, rows, scroller);
   const marked = hash === "" ? -1 : indexOf(rows, hash);
 
   return (
@@ -177,6 +180,31 @@ function usePromptKeys(list: List, rows: readonly Row[], scroller: RefObject<HTM
     );
   };
   useKeys({ j: () => go(1), k: () => go(-1) });
+}
+
+/** q: the next question that waits for an answer. */
+function useQuestionKey(list: List, rows: readonly Row[], scroller: RefObject<HTMLElement | null>): void {
+  const permissions = Permissions.use();
+  const go = () => {
+    const open = rows.flatMap((row, index) =>
+      row.kind === "question" && permissions.get(row.requestId)?.status === "pending"
+        ? [{ index, id: row.requestId }]
+        : [],
+    );
+    const at = document.activeElement?.closest<HTMLElement>("[data-question]")?.dataset["question"];
+    const next = open[(open.findIndex(({ id }) => id === at) + 1) % open.length];
+    if (!next) return;
+    list.scrollToIndex(next.index, { align: "auto" });
+    // It is rendered after the scrolling.
+    requestAnimationFrame(() =>
+      requestAnimationFrame(() =>
+        scroller.current
+          ?.querySelector<HTMLElement>(`[data-question="${CSS.escape(next.id)}"]`)
+          ?.focus({ preventScroll: true }),
+      ),
+    );
+  };
+  useKeys({ q: go });
 }
 
 function indexOf(rows: readonly Row[], hash: string): number {

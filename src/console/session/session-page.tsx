@@ -27,8 +27,10 @@ import { FollowUp } from "./follow-up.tsx";
 import { Header } from "./header.tsx";
 import { SessionId } from "./items/file-link.tsx";
 import { Missing } from "./missing.tsx";
+import { Permissions, usePermissions } from "./permissions.ts";
 import { PromptActions } from "./prompt-actions.ts";
 import { sessionQuery } from "./session-query.ts";
+import { useSteering } from "./steering.ts";
 import { usePrompts } from "./use-prompts.ts";
 
 /** Not needed for the first look at the page. */
@@ -52,6 +54,7 @@ function Page({ session, turns }: { session: SessionDto; turns: readonly TurnDto
   const { id } = session;
   const { prompts, isSuccess, error, refetch, changed } = usePrompts(session);
   const { said, loaded, failure, retry } = useConversation(id, isSuccess ? prompts : undefined);
+  const { pending, steer } = useSteering(id, { prompts, said });
   const hash = useLocation({ select: (location) => location.hash });
   const [forked, setForked] = useState<{ promptId: string | undefined }>();
   useTitle(session.title);
@@ -60,8 +63,9 @@ function Page({ session, turns }: { session: SessionDto; turns: readonly TurnDto
   const rows = useMemo(() => {
     const own = new Set(prompts.map((prompt) => prompt.id));
     const earlier = isSuccess ? turns.filter((turn) => !own.has(turn.prompt_id)) : NO_TURNS;
-    return allRows({ prompts, said, earlier: session.parent === null ? NO_TURNS : earlier });
-  }, [prompts, isSuccess, said, turns, session.parent]);
+    return allRows({ prompts, said, pending, earlier: session.parent === null ? NO_TURNS : earlier });
+  }, [prompts, isSuccess, said, turns, session.parent, pending]);
+  const permissions = usePermissions(session, rows);
   const actions = useMemo(
     () => ({ fork: (promptId: string) => setForked({ promptId }), changed }),
     [changed],
@@ -89,13 +93,15 @@ function Page({ session, turns }: { session: SessionDto; turns: readonly TurnDto
       ) : (
         <SessionId value={id}>
           <PromptActions.Provider value={actions}>
-            <FoldProvider>
-              <ConversationList rows={rows} hash={hash} />
-            </FoldProvider>
+            <Permissions.Provider value={permissions}>
+              <FoldProvider>
+                <ConversationList rows={rows} hash={hash} />
+              </FoldProvider>
+            </Permissions.Provider>
           </PromptActions.Provider>
         </SessionId>
       )}
-      <FollowUp sessionId={id} busy={busy} onSent={changed} />
+      <FollowUp sessionId={id} busy={busy} steer={steer} onSent={changed} />
       <Suspense>
         {forked && (
           <ForkDialog session={session} promptId={forked.promptId} onClose={() => setForked(undefined)} />

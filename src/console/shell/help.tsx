@@ -28,7 +28,10 @@ const KEYS: readonly [group: string, keys: readonly [key: string, does: string][
       ["j / k", "Next or previous prompt"],
       ["r", "Write a follow-up"],
       ["v", "Review the changes"],
-      ["Ctrl Enter", "Send"],
+      ["Ctrl Enter", "Send, or queue as the next prompt"],
+      ["Ctrl Shift Enter", "Send to the agent that works"],
+      ["q", "Go to what the agent asks; there y, a or n:"],
+      ["y / a / n", "Allow, allow for this run, or deny"],
     ],
   ],
   [

@@ -46,6 +46,35 @@ describe("what agents print becomes rows", () => {
     expect(rows[3]).toMatchObject({ failed: false, text: undefined, turns: 2, durationMs: 1500 });
   });
 
+  test("questions, what was said meanwhile, plans and turns; the end of a question is no row", () => {
+    const input = { file_path: "a.ts", old_string: "1", new_string: "2" };
+    const plan = (content: string) => ({ type: "system", subtype: "plan", entries: [{ content }] });
+    const rows = rowsOf(
+      plan("one"),
+      { type: "system", subtype: "permission_request", request_id: "q", tool: "Edit", input, title: "T" },
+      { type: "system", subtype: "permission_answered", request_id: "q", decision: "allow" },
+      { ...user({ type: "text", text: "Mind the tests" }), steer_id: "s" },
+      { type: "system", subtype: "turn_result", is_error: false, num_turns: 1, duration_ms: 10 },
+      plan("two"),
+      { type: "system", subtype: "line_left_out", bytes: 5 },
+    );
+    expect(rows).toMatchObject([
+      { kind: "plan", outdated: true },
+      {
+        kind: "question",
+        requestId: "q",
+        tool: "Edit",
+        title: "T",
+        file: "a.ts",
+        edit: [{ lines: ["-1", "+2"] }],
+      },
+      { kind: "steer", steerId: "s", text: "Mind the tests", pending: false },
+      { kind: "result", ofTurn: true, failed: false, turns: 1 },
+      { kind: "plan", outdated: false, entries: [{ content: "two" }] },
+      { kind: "note", title: "line left out" },
+    ]);
+  });
+
   test("a result without its call stands alone, and a second one too", () => {
     const rows = rowsOf(
       user(result("early", {}, "t9")),

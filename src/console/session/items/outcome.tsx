@@ -11,6 +11,14 @@ import { PromptActions } from "../prompt-actions.ts";
 /** How a prompt stands, behind all that was said for it. */
 export const Outcome = memo(function Outcome({ prompt }: { prompt: PromptDto }) {
   const { status } = prompt;
+  if (prompt.waiting_for === "permission")
+    return (
+      <div className="outcome" data-status="Waiting">
+        <span className="badge" data-tone="warn">
+          Waiting for your answer
+        </span>
+      </div>
+    );
   if (prompt.waiting_for) return <Waiting prompt={prompt} />;
   if (status === "Running") return <Running prompt={prompt} />;
   return (

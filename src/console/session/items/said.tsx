@@ -1,10 +1,12 @@
 import { memo } from "react";
 import { duration } from "../../ui/time.tsx";
+import { visible } from "../../ui/visible-text.ts";
 import { Fold, Output } from "../fold.tsx";
 import { Prose } from "../markdown.tsx";
 import { pretty } from "../rows/json.ts";
 import type { ResultRow, SaidRow } from "../rows/row.ts";
-import { Tool, ToolOutput } from "./tool.tsx";
+import { Question } from "./question.tsx";
+import { Todos, Tool, ToolOutput } from "./tool.tsx";
 
 /** A part of what an agent has said or done. */
 export const Said = memo(function Said({ row }: { row: SaidRow }) {
@@ -40,6 +42,25 @@ function Body({ row }: { row: SaidRow }) {
       return <ToolOutput row={row} />;
     case "result":
       return <Result row={row} />;
+    case "question":
+      return <Question row={row} />;
+    case "steer":
+      return (
+        <section className="steer" data-pending={row.pending} aria-label="Said while it works">
+          <p className="muted">
+            {row.pending ? "You, while it works: the agent has not taken it yet" : "Said while it worked"}
+          </p>
+          <p className="prompt-text">{visible(row.text)}</p>
+        </section>
+      );
+    case "plan":
+      return row.outdated ? (
+        <Fold id={row.key} title="An earlier plan">
+          {() => <Todos todos={row.entries} />}
+        </Fold>
+      ) : (
+        <Todos todos={row.entries} />
+      );
     case "note":
       return (
         <Fold id={row.key} title={row.title}>
@@ -50,7 +71,8 @@ function Body({ row }: { row: SaidRow }) {
 }
 
 function Result({ row }: { row: ResultRow }) {
-  const { failed, text, turns, durationMs } = row;
+  const { failed, ofTurn, text, turns, durationMs } = row;
+  const subject = ofTurn ? "A turn of the agent" : "The agent";
   const figures = [
     turns !== undefined && `${turns} ${turns === 1 ? "turn" : "turns"}`,
     durationMs !== undefined && duration(durationMs),
@@ -58,7 +80,7 @@ function Result({ row }: { row: ResultRow }) {
   return (
     <>
       <p className="muted">
-        {[failed ? "The agent ended with an error" : "The agent has finished", ...figures].join(" · ")}
+        {[`${subject} ${failed ? "ended with an error" : "has finished"}`, ...figures].join(" · ")}
       </p>
       {text !== undefined && text !== "" && <Output id={row.key} text={text} label="Error of the agent" />}
     </>

@@ -3,7 +3,7 @@ import { duration } from "../../ui/time.tsx";
 import { visible } from "../../ui/visible-text.ts";
 import { Fold, Output } from "../fold.tsx";
 import { asList, asObject, asString, pretty } from "../rows/json.ts";
-import type { OutputRow, ToolResult, ToolRow } from "../rows/row.ts";
+import type { OutputRow, QuestionRow, ToolResult, ToolRow } from "../rows/row.ts";
 import { Edit } from "./edit.tsx";
 import { FileLink } from "./file-link.tsx";
 
@@ -43,6 +43,32 @@ export const ToolOutput = memo(function ToolOutput({ row }: { row: OutputRow }) 
   return <Result id={row.key} result={row.result} name="" />;
 });
 
+/** What a tool would get, of which somebody is to judge: all of it, and nothing folded that is short. */
+export function ToolInput({ row: { key, tool, input, file, edit } }: { row: QuestionRow }) {
+  const path = pathOf(input);
+  const { command } = asObject(input) ?? {};
+  const name = visible(tool);
+  if (edit)
+    return (
+      <>
+        <FileLink file={file} name={path ?? name} />
+        <Edit id={key} file={file ?? path ?? name} hunks={edit} />
+      </>
+    );
+  if (typeof command === "string")
+    return (
+      <>
+        <Output id={`${key}.in`} text={visible(command)} label="Command" />
+        {Object.keys(asObject(input) ?? {}).length > 1 && (
+          <Fold id={`${key}.more`} title="Whole input">
+            {() => <Output id={`${key}.input`} text={visible(pretty(input))} label={`Input of ${name}`} />}
+          </Fold>
+        )}
+      </>
+    );
+  return <Output id={`${key}.input`} text={visible(pretty(input ?? {}))} label={`Input of ${name}`} />;
+}
+
 function State({ result }: { result: ToolResult | undefined }) {
   if (!result) return <span className="tool-state">no result yet</span>;
   return result.failed ? (
@@ -64,7 +90,7 @@ function Input({ row: { key, name, input, edit } }: { row: ToolRow }) {
   );
 }
 
-function Todos({ todos }: { todos: readonly unknown[] }) {
+export function Todos({ todos }: { todos: readonly unknown[] }) {
   return (
     <ul className="todos">
       {asList(todos)

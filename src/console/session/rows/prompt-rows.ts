@@ -43,7 +43,7 @@ export class PromptRows {
     else if (typeof message.data === "string") this.#push(base, { kind: "text", text: message.data });
     else this.#push(base, { kind: "note", title: "Message", data: message.data });
     // A result that was joined to its call adds nothing.
-    if (this.#rows.length === before && data?.["type"] !== "user")
+    if (this.#rows.length === before && data?.["type"] !== "user" && !isAnswer(data))
       this.#push(base, { kind: "note", title: "Empty message", data: message.data });
   }
 
@@ -57,14 +57,24 @@ export class PromptRows {
     const type = data["type"];
     if (type === "system") {
       this.#folder = asString(data["cwd"]) ?? this.#folder;
-      this.#push(base, { kind: "note", title: titleOfSystem(data), data });
+      if (this.#addTalk(data, base)) return;
+      if (data["subtype"] !== "turn_result") {
+        this.#push(base, { kind: "note", title: titleOfSystem(data), data });
+        return;
+      }
+    }
+    const steerId = asString(data["steer_id"]);
+    if (type === "user" && steerId !== undefined) {
+      const text = asString(asObject(asList(asObject(data["message"])?.["content"])[0])?.["text"]) ?? "";
+      this.#push(base, { kind: "steer", steerId, text, pending: false });
       return;
     }
-    if (type === "result") {
+    if (type === "result" || type === "system") {
       const failed = data["is_error"] === true;
       const errors = asList(data["errors"]).map(pretty).join("\n");
       this.#push(base, {
         kind: "result",
+        ofTurn: type === "system",
         failed,
         text: failed ? asString(data["result"]) || errors || asString(data["subtype"]) : undefined,
         turns: asNumber(data["num_turns"]),
@@ -78,6 +88,32 @@ export class PromptRows {
     else if (Array.isArray(content))
       for (const block of content) this.#addBlock(block, base, { spoken, event: data });
     else this.#push(base, { kind: "note", title: asString(type) ?? "Message", data });
+  }
+
+  /** What is asked, planned and answered. An answer is shown with its question, which knows it from the service. */
+  #addTalk(data: JsonObject, base: Base): boolean {
+    const requestId = asString(data["request_id"]);
+    if (data["subtype"] === "permission_request" && requestId !== undefined) {
+      const { input } = data;
+      const tool = asString(data["tool"]) ?? "Tool";
+      const title = asString(data["title"]);
+      this.#push(base, {
+        kind: "question",
+        requestId,
+        tool,
+        title,
+        input,
+        file: this.#fileOf(input),
+        edit: editOf(tool, input),
+      });
+      return true;
+    }
+    if (data["subtype"] === "plan" && Array.isArray(data["entries"])) {
+      this.#rows = this.#rows.map((row) => (row.kind === "plan" ? { ...row, outdated: true } : row));
+      this.#push(base, { kind: "plan", entries: data["entries"], outdated: false });
+      return true;
+    }
+    return isAnswer(data);
   }
 
   #addBlock(block: unknown, base: Base, from: { spoken: "told" | "text"; event: JsonObject }): void {
@@ -114,9 +150,7 @@ export class PromptRows {
     const id = asString(part["id"]);
     const name = asString(part["name"]) ?? "Tool";
     const { input } = part;
-    const { file_path: filePath, path, notebook_path: notebook } = asObject(input) ?? {};
-    const named = asString(filePath) ?? asString(notebook) ?? asString(path);
-    const file = named === undefined ? undefined : this.#relative(named);
+    const file = this.#fileOf(input);
     if (id !== undefined) this.#calls.set(id, this.#rows.length);
     this.#push(base, { kind: "tool", name, input, file, edit: editOf(name, input), result: undefined });
   }
@@ -130,6 +164,12 @@ export class PromptRows {
     }
     const edit = call.edit && (patchOf(event["tool_use_result"]) ?? call.edit);
     this.#rows[index] = { ...call, result, edit };
+  }
+
+  #fileOf(input: unknown): string | undefined {
+    const { file_path: filePath, path, notebook_path: notebook } = asObject(input) ?? {};
+    const named = asString(filePath) ?? asString(notebook) ?? asString(path);
+    return named === undefined ? undefined : this.#relative(named);
   }
 
   /** A path from the root of the repository; undefined for what is elsewhere. */
@@ -154,6 +194,10 @@ export class PromptRows {
 }
 
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
+
+/** The end of a question; also of one that the agent did not ask, since its tool is allowed for the rest of the run. */
+const isAnswer = (data: JsonObject | undefined): boolean =>
+  data?.["type"] === "system" && data["subtype"] === "permission_answered";
 
 function titleOfSystem(data: JsonObject): string {
   const subtype = asString(data["subtype"]) ?? "system";

@@ -56,6 +56,8 @@ export interface OutputRow extends Said {
 }
 export interface ResultRow extends Said {
   kind: "result";
+  /** Of one turn, which another one follows. */
+  ofTurn: boolean;
   failed: boolean;
   /** Why it failed. */
   text: string | undefined;
@@ -68,7 +70,33 @@ export interface NoteRow extends Said {
   title: string;
   data: unknown;
 }
-export type SaidRow = TextRow | ToolRow | OutputRow | ResultRow | NoteRow;
+/** What an agent asks before it does something. */
+export interface QuestionRow extends Said {
+  kind: "question";
+  requestId: string;
+  tool: string;
+  title: string | undefined;
+  input: unknown;
+  /** Of the file that it names, from the root of the repository. */
+  file: string | undefined;
+  edit: readonly EditHunk[] | undefined;
+}
+/** What the user has said to the agent while it worked. */
+export interface SteerRow extends Said {
+  kind: "steer";
+  steerId: string;
+  text: string;
+  /** The agent has not taken it yet. */
+  pending: boolean;
+}
+/** What an agent plans to do. */
+export interface PlanRow extends Said {
+  kind: "plan";
+  entries: readonly unknown[];
+  /** A newer one follows. */
+  outdated: boolean;
+}
+export type SaidRow = TextRow | ToolRow | OutputRow | ResultRow | NoteRow | QuestionRow | SteerRow | PlanRow;
 
 /** What a user has asked for. */
 export interface PromptRow {

@@ -1,0 +1,35 @@
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { createContext, useContext, useMemo } from "react";
+import type { PermissionDto, SessionDto } from "../../../sdk/src/index.ts";
+import { client } from "../api.ts";
+import type { Row } from "./rows/row.ts";
+
+type Permissions = ReadonlyMap<string, PermissionDto>;
+
+const NONE: readonly PermissionDto[] = [];
+const Context = createContext<Permissions>(new Map());
+
+/** How the questions of the session's agents stand, by the `request_id` of their event. */
+export const Permissions = { Provider: Context, use: () => useContext(Context) };
+
+/**
+ * They are read where the conversation has one, and again when the session says that one of its prompts has changed: a question
+ * and its answer change what the prompt waits for.
+ */
+export function usePermissions(session: SessionDto, rows: readonly Row[]): Permissions {
+  const { id, promptsVersion, updatedAt, waitingFor } = session;
+  const asked = useMemo(() => rows.filter(({ kind }) => kind === "question").length, [rows]);
+  // Of several open questions, one that is answered changes the session alone.
+  const seen = waitingFor === "permission" ? updatedAt : "";
+  const { data = NONE } = useQuery({
+    queryKey: ["session", id, "permissions", promptsVersion, asked, seen],
+    queryFn: async ({ signal }) => {
+      const all: PermissionDto[] = [];
+      for await (const one of client.permissions.list(id, {}, { signal })) all.push(one);
+      return all;
+    },
+    enabled: asked > 0,
+    placeholderData: keepPreviousData,
+  });
+  return useMemo(() => new Map(data.map((one) => [one.request_id, one])), [data]);
+}
