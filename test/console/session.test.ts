@@ -36,6 +36,7 @@ const HOSTILE = [
   JSON.stringify({ type: "system", subtype: EVIL, note: EVIL }),
   JSON.stringify({ type: "result", is_error: false, result: EVIL, num_turns: 1 }),
 ];
+const MODEL = "careful-1";
 /** What it does depends on its prompt. */
 const AGENT = String.raw`
 prompt=$(cat)
@@ -60,7 +61,21 @@ function inBrowser() {
 
   beforeAll(async () => {
     source = await makeRepository();
-    const env = { AGENT: "command", AGENT_COMMAND: JSON.stringify(["/bin/sh", "-c", AGENT]) };
+    const command = ["/bin/sh", "-c", AGENT];
+    const env = {
+      AGENT: "command",
+      AGENT_COMMAND: JSON.stringify(command),
+      AGENTS: JSON.stringify([
+        {
+          name: "other",
+          title: "Other",
+          command,
+          protocol: "lines",
+          models: [MODEL],
+          modes: ["auto", "ask"],
+        },
+      ]),
+    };
     on = await openConsole({ env });
   }, OPEN_TIMEOUT_MS);
   afterAll(async () => {
@@ -253,6 +268,27 @@ function inBrowser() {
       await shows(page, `event ${EVENTS / 2 + 1}.`);
       await page.getByRole("button", { name: "Jump to the newest" }).click();
       await shows(page, `event ${EVENTS}.`);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "each prompt says what was chosen for it: agent, model, and that it asks; the details say it of each run",
+    async () => {
+      const choice = { agent: "other", model: MODEL, mode: "ask" };
+      const { sessionId: id } = await on.backend.submit(source.path, "Make it", choice);
+      await on.backend.waitForStatus(id, ENDED, TIMEOUT_MS / 2);
+      const data = [{ type: "text", content: "Make it again" }];
+      const next = { session_id: id, data, agent: "other", model: MODEL, mode: "auto" };
+      expect((await on.backend.request("POST", "/prompts", next)).status).toBeLessThan(300);
+      const page = await on.open(`/s/${id}`);
+      const chosen = (number: number) =>
+        page.getByRole("region", { name: `Prompt ${number}`, exact: true }).locator(".prompt-choice");
+      expect(await chosen(1).innerText()).toBe(`other · ${MODEL} · asks first`);
+      expect(await chosen(2).innerText()).toBe(`other · ${MODEL}`);
+      await page.getByRole("button", { name: "Details" }).click();
+      const run = page.locator(".runs li").first();
+      expect(await run.innerText()).toContain(`Completed · other · ${MODEL} · asks first`);
     },
     TIMEOUT_MS,
   );

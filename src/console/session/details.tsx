@@ -6,6 +6,7 @@ import { client } from "../api.ts";
 import { Outside } from "../ui/outside.tsx";
 import { describe } from "../ui/problem.tsx";
 import { Time } from "../ui/time.tsx";
+import { choiceOf } from "./choice.ts";
 import { figuresOf } from "./figures.ts";
 
 const MEMORY = {
@@ -62,7 +63,7 @@ export function Details({ session, prompts }: { session: SessionDto; prompts: re
             .map((prompt) => (
               <li key={prompt.id}>
                 <a href={`#p-${prompt.id}`}>Prompt {prompt.seq}</a>{" "}
-                {[prompt.status, ...figuresOf(prompt)].join(" · ")}
+                {[prompt.status, ...choiceOf(prompt), ...figuresOf(prompt)].join(" · ")}
                 {prompt.commit !== null && (
                   <>
                     {" "}

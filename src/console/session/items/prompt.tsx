@@ -5,6 +5,7 @@ import { Button } from "../../ui/button.tsx";
 import { complain } from "../../ui/notify.ts";
 import { promptText } from "../../ui/prompt-text.ts";
 import { Time } from "../../ui/time.tsx";
+import { choiceOf } from "../choice.ts";
 import { PromptActions } from "../prompt-actions.ts";
 import type { PromptRow } from "../rows/row.ts";
 
@@ -16,6 +17,7 @@ export const Prompt = memo(function Prompt({ row, number }: { row: PromptRow; nu
   const { prompt, ahead } = row;
   const [editing, setEditing] = useState(false);
   const text = TITLES[prompt.kind] || promptText(prompt.data);
+  const choice = choiceOf(prompt);
   return (
     <section
       className="prompt"
@@ -30,6 +32,7 @@ export const Prompt = memo(function Prompt({ row, number }: { row: PromptRow; nu
           {prompt.priority !== 0 && ` · priority ${prompt.priority}`}
         </h2>
         <Time at={prompt.created_at} className="muted" />
+        {choice.length > 0 && <span className="prompt-choice muted">{choice.join(" · ")}</span>}
         <span className="prompt-actions">
           {ahead !== undefined ? (
             <WaitingActions prompt={prompt} onEdit={() => setEditing(true)} />
