@@ -1,5 +1,5 @@
 import { existsSync, lstatSync, mkdirSync, readFileSync } from "node:fs";
-import { mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { Config } from "../config/config.ts";
 import { credentialFor } from "../forges/git-credentials.ts";
@@ -130,8 +130,9 @@ export async function openMachine(options: {
       await disk.open(space);
       const folders = Object.values(machine.pathsOf(id));
       for (const one of folders) await mkdir(one, { recursive: true, mode: 0o700 });
-      // Its files are for the sandbox's user to read; the folder above keeps others out.
-      await mkdir(mailboxOf(id), { recursive: true, mode: 0o755 });
+      // For the sandbox's user to read, whatever the umask is; the folder above keeps others out.
+      await mkdir(mailboxOf(id), { recursive: true });
+      await chmod(mailboxOf(id), 0o755);
       await giveUser(id);
     },
     async restoreState(id, sessionId, keeps, stored) {
