@@ -217,6 +217,8 @@ function tests(agent: AgentName, { api, model, refusal }: Trial) {
     await repository.remove();
   });
 
+  // Claude Code's questions have a test of their own, and opencode's come in the protocol's same form.
+  if (agent !== "codex" && agent !== "gemini") return;
   test("asks before a command in ask mode", async () => {
     const repository = await makeRepository();
     const { sessionId } = await backend.submit(repository.path, ASK, { ...choice, mode: "ask" });
