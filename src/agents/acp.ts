@@ -18,8 +18,9 @@ export interface AcpSetup {
   args?: (request: AgentRequest) => readonly string[];
   /** Its model is among its variables or arguments. */
   ownModel?: true;
-  signIn?: AcpSpec["signIn"];
+  meta?: AcpSpec["meta"];
   modes?: AcpSpec["modes"];
+  conversations?: AcpSpec["conversations"];
   /** Files of the state directory that must not be kept for the next prompt, by their path. */
   drops?: RegExp;
 }
@@ -79,8 +80,9 @@ export function createAcpAgent(options: {
             ...{
               model: setup.ownModel ? undefined : modelName,
               mcpServers,
-              signIn: setup.signIn,
+              meta: setup.meta,
               modes: setup.modes,
+              conversations: setup.conversations,
             },
           },
         },

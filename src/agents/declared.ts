@@ -27,15 +27,17 @@ const AGENT_PRESETS: readonly Preset[] = [
     },
     install: "npm install -g @agentclientprotocol/codex-acp",
     setup: {
-      signIn: ["api-key", "openai-api-key", "codex-api-key"],
       // Its own sandbox needs what this one does not allow.
       modes: { auto: ["agent-full-access"], ask: ["read-only"] },
-      env: ({ paths, model, mode }) => ({
+      // Its own list of models lacks what it does not know, which works all the same.
+      ownModel: true,
+      env: ({ paths, model, mode, modelName }) => ({
         CODEX_HOME: paths.state,
         NO_BROWSER: "1",
         INITIAL_AGENT_MODE: mode === "ask" ? "read-only" : "agent-full-access",
         MODEL_PROVIDER: "proxy",
         CODEX_CONFIG: JSON.stringify({
+          model: modelName,
           model_provider: "proxy",
           model_providers: {
             proxy: {
@@ -58,13 +60,19 @@ const AGENT_PRESETS: readonly Preset[] = [
     },
     install: "npm install -g @google/gemini-cli",
     setup: {
-      signIn: ["gemini-api-key"],
       modes: { auto: ["yolo"], ask: ["default"] },
-      args: ({ modelName }) => (modelName ? ["--model", modelName] : []),
+      args: ({ modelName, mcpServers = {} }) => [
+        ...(modelName ? ["--model", modelName] : []),
+        // Otherwise it starts those of the repository's settings, too.
+        ...["--allowed-mcp-server-names", Object.keys(mcpServers).join(",") || "none"],
+      ],
       ownModel: true,
+      conversations: "gemini",
       env: ({ paths }) => ({
         GEMINI_CLI_HOME: paths.state,
         GEMINI_CLI_TRUST_WORKSPACE: "true",
+        // A child that does the work would survive the end of its parent.
+        GEMINI_CLI_NO_RELAUNCH: "true",
         GEMINI_TELEMETRY_ENABLED: "false",
       }),
     },
@@ -77,12 +85,16 @@ const AGENT_PRESETS: readonly Preset[] = [
     install: "npm install -g opencode-ai",
     setup: {
       ownModel: true,
-      // Its own copies of the checkout, and its log.
-      drops: /^data\/opencode\/(snapshot|log|bin|storage\/snapshot)(\/|$)/,
+      conversations: "opencode",
+      // Its own copies of the checkout, its log, and packages that it can install again.
+      drops:
+        /^(?:data\/opencode\/(?:snapshot|log|bin|storage\/snapshot)|(?:.*\/)?(?:\.npm|node_modules))(\/|$)/,
       env: ({ model, mode, modelName = "claude-sonnet-4-5" }) => ({
         OPENCODE_DISABLE_AUTOUPDATE: "1",
         OPENCODE_DISABLE_MODELS_FETCH: "1",
         OPENCODE_DISABLE_LSP_DOWNLOAD: "1",
+        // Servers that the repository's own opencode.json would start.
+        OPENCODE_DISABLE_PROJECT_CONFIG: "1",
         OPENCODE_CONFIG_CONTENT: JSON.stringify({
           ...{ model: `anthropic/${modelName}`, small_model: `anthropic/${modelName}` },
           ...{ autoupdate: false, share: "disabled", enabled_providers: ["anthropic"] },
@@ -111,6 +123,8 @@ const AGENT_PRESETS: readonly Preset[] = [
     install: "npm install -g @agentclientprotocol/claude-agent-acp",
     setup: {
       modes: { auto: ["bypassPermissions"], ask: ["default"] },
+      // Otherwise the repository's .claude/settings.json could redirect the model with the token, and run programs.
+      meta: { claudeCode: { options: { settingSources: ["user"], strictMcpConfig: true } } },
       env: ({ paths }) => ({
         CLAUDE_CONFIG_DIR: join(paths.state, "claude"),
         CLAUDE_CODE_TMPDIR: paths.tmp,

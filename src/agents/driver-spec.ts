@@ -30,8 +30,10 @@ export interface AcpSpec {
   model?: string | undefined;
   /** In the shape of Claude Code's configuration: by name, `{command, args, env}` or `{type, url, headers}`. */
   mcpServers?: Readonly<Record<string, unknown>> | undefined;
-  /** What the agent may use to sign in without anybody: the ids of its methods, the best one first. */
-  signIn?: readonly string[] | undefined;
+  /** `_meta` of the requests that begin and continue a conversation. */
+  meta?: Readonly<Record<string, unknown>> | undefined;
+  /** Whose files of conversations need care before they are continued (see src/driver/conversations.ts). */
+  conversations?: "gemini" | "opencode" | undefined;
   /** Modes of the agent that fit the mode of the prompt, the best one first. */
   modes?: Readonly<Partial<Record<"auto" | "ask", readonly string[]>>> | undefined;
 }
@@ -51,7 +53,12 @@ export function driverCommand(
 }
 
 /** The agent's own id of a conversation, from the driver's file of it, where the agent can write, too. */
-export function resumableSession(text: string): string | undefined {
-  const id = parseObject(text)?.["sessionId"];
-  return typeof id === "string" && id !== "" && id.length <= 1_000 ? id : undefined;
+export const resumableSession = (text: string): string | undefined => shortText(text, "sessionId");
+
+/** Where the conversation's checkout was in its last run. */
+export const formerCheckout = (text: string): string | undefined => shortText(text, "checkout");
+
+function shortText(text: string, key: string): string | undefined {
+  const value = parseObject(text)?.[key];
+  return typeof value === "string" && value !== "" && value.length <= 4_096 ? value : undefined;
 }

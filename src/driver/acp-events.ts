@@ -15,7 +15,9 @@ export interface AcpEvents {
   update(update: JsonObject): void;
   /** Prints the call that a question is about, so that it stands before the question. @returns it, with all that is known. */
   asking(call: JsonObject): { tool: string; input: JsonObject; title: string };
-  /** Prints what was held back. At the end of a turn. */
+  /** Prints the text that was held back. Before anything that is no update. */
+  flushText(): void;
+  /** Prints all that was held back. At the end of a turn. */
   flush(): void;
   /** The last text of the agent's. */
   lastText(): string;
@@ -109,6 +111,7 @@ export function createAcpEvents({ print }: Pick<Output, "print">): AcpEvents {
       if (id !== undefined && call) printCall(id, call);
       return toolOf(call?.details ?? details);
     },
+    flushText,
     flush() {
       flushText();
       for (const [id, call] of calls) printCall(id, call);

@@ -28,8 +28,11 @@ export async function openSession(
   spec: DriverSpec & { acp: AcpSpec },
 ): Promise<string> {
   const { acp, resume, mode } = spec;
-  await signIn(agent, about, acp.signIn ?? []);
-  const request = { cwd: acp.checkout, mcpServers: mcpServers(acp.mcpServers ?? {}) };
+  const request = {
+    cwd: acp.checkout,
+    mcpServers: mcpServers(acp.mcpServers ?? {}),
+    ...(acp.meta && { _meta: acp.meta }),
+  };
   const open: () => Promise<NewSessionResponse> = resume
     ? () => continueSession(agent, about, { ...request, file: acp.sessionFile })
     : () => agent.request(methods.agent.session.new, request);
@@ -41,16 +44,10 @@ export async function openSession(
     return open();
   });
   const { sessionId } = session;
-  if (!resume) await remember(acp.sessionFile, sessionId);
+  await remember(acp.sessionFile, { sessionId, checkout: acp.checkout });
   await setMode(agent, session, acp.modes?.[mode] ?? []);
   if (acp.model) await setModel(agent, session, acp.model);
   return sessionId;
-}
-
-async function signIn(agent: ClientContext, about: InitializeResponse, wanted: readonly string[]) {
-  const offered = (about.authMethods ?? []).map((one) => one.id);
-  const methodId = wanted.find((id) => offered.includes(id));
-  if (methodId !== undefined) await agent.request(methods.agent.authenticate, { methodId });
 }
 
 async function continueSession(
@@ -75,9 +72,9 @@ async function continueSession(
   }
 }
 
-async function remember(file: string, sessionId: string): Promise<void> {
+async function remember(file: string, what: { sessionId: string; checkout: string }): Promise<void> {
   await mkdir(dirname(file), { recursive: true });
-  await writeFile(`${file}.new`, JSON.stringify({ sessionId }));
+  await writeFile(`${file}.new`, JSON.stringify(what));
   await rename(`${file}.new`, file);
 }
 

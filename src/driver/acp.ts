@@ -3,23 +3,22 @@ import {
   type ContentBlock,
   client,
   methods,
-  type PermissionOption,
   PROTOCOL_VERSION,
-  type RequestPermissionRequest,
-  type RequestPermissionResponse,
 } from "@agentclientprotocol/sdk";
 import type { AcpSpec, DriverSpec } from "../agents/driver-spec.ts";
 import { asObject, cut, type JsonObject } from "../agents/events.ts";
-import { type AcpEvents, createAcpEvents } from "./acp-events.ts";
+import { createAcpEvents } from "./acp-events.ts";
+import { permission } from "./acp-permission.ts";
 import { ConversationLost, openSession, reasonOf } from "./acp-session.ts";
+import { createAcpSteering } from "./acp-steering.ts";
 import { openAcpStream } from "./acp-stream.ts";
 import type { AgentChild } from "./child.ts";
-import type { Steer } from "./mailbox.ts";
-import { type Protocol, type ProtocolParts, taken, withoutCommand } from "./protocol.ts";
-import type { Questions } from "./questions.ts";
+import { type Protocol, type ProtocolParts, withoutCommand } from "./protocol.ts";
 
-/** How long an agent may take to end once its stdin is closed, and then after SIGTERM. */
-const END_MS = 2_000;
+/** How long an agent may take to end once its stdin is closed: many end at once, Codex without a network never. */
+const CLOSED_MS = 1_000;
+/** And then, after SIGTERM: Gemini CLI needs two seconds. */
+const TERMINATED_MS = 4_000;
 const REASON_LIMIT = 4_000;
 
 /** What stop reasons mean in Claude Code's result lines. */
@@ -31,14 +30,11 @@ const ENDS: Readonly<Record<string, readonly [subtype: string, terminal: string,
   cancelled: ["error_during_execution", "aborted_streaming", "The turn was cancelled."],
 };
 
-/**
- * An agent of the Agent Client Protocol. It has no messages during a turn: those that arrive meanwhile are the next turn,
- * in the same process. Files and terminals are the agent's own affair.
- */
+/** An agent of the Agent Client Protocol. Files and terminals are the agent's own affair. */
 export function createAcpProtocol({ spec, child, output, questions, checkMailbox }: ProtocolParts): Protocol {
   const started = Date.now();
-  const steers: Steer[] = [];
   const events = createAcpEvents(output);
+  const steering = createAcpSteering({ output, events, checkMailbox });
   const usage = { input_tokens: 0, output_tokens: 0 };
   let turns = 0;
   let began = false;
@@ -46,14 +42,17 @@ export function createAcpProtocol({ spec, child, output, questions, checkMailbox
 
   return {
     steer(steer) {
-      if (!ended) steers.push(steer);
+      if (!ended) steering.steer(steer);
     },
     async run() {
       if (!spec.acp) throw new Error("the driver needs `acp` for this protocol");
       const stream = openAcpStream({ child, output, onUpdate, onResult });
       const connection = client({ name: "prompt-backend" })
         .onRequest(methods.client.session.requestPermission, ({ params, signal }) =>
-          permission(params, { ask: spec.mode === "ask", events, questions, signal }),
+          permission(params, {
+            ...{ ask: spec.mode === "ask", events, questions, signal },
+            denied: (tool, reason) => steering.denied(tool, reason),
+          }),
         )
         .connect(stream);
       const code = await talk(connection.agent, { ...spec, acp: spec.acp }).catch((error: unknown) => {
@@ -90,16 +89,15 @@ export function createAcpProtocol({ spec, child, output, questions, checkMailbox
         : []),
     ];
     for (;;) {
+      steering.begin(agent, about, sessionId);
       const { stopReason } = await agent.request(methods.agent.session.prompt, { sessionId, prompt });
       turns += 1;
       events.flush();
       questions.cancelAll();
-      checkMailbox();
-      const next = stopReason === "end_turn" ? steers.splice(0) : [];
+      const next = await steering.end(stopReason);
       if (next.length === 0)
         return finish(...(ENDS[stopReason] ?? ["error_during_execution", stopReason, stopReason]));
-      for (const steer of next) output.print(taken(steer));
-      prompt = next.map((steer) => text(withoutCommand(steer.text)));
+      prompt = next.map((one) => text(withoutCommand(one)));
     }
   }
 
@@ -135,41 +133,14 @@ export function createAcpProtocol({ spec, child, output, questions, checkMailbox
 
 const text = (value: string) => ({ type: "text" as const, text: value });
 
-/** Asks, or allows at once. The protocol has no place for the reason of a denial. */
-async function permission(
-  { toolCall, options }: RequestPermissionRequest,
-  parts: { ask: boolean; events: AcpEvents; questions: Questions; signal: AbortSignal },
-): Promise<RequestPermissionResponse> {
-  const { ask, events, questions, signal } = parts;
-  const question = events.asking(toolCall as JsonObject);
-  const select = (...kinds: PermissionOption["kind"][]): RequestPermissionResponse => {
-    const option = kinds.flatMap((kind) => options.filter((one) => one.kind === kind))[0];
-    return {
-      outcome: option ? { outcome: "selected", optionId: option.optionId } : { outcome: "cancelled" },
-    };
-  };
-  if (!ask) return select("allow_once", "allow_always");
-  return new Promise((resolve) => {
-    const cancel = questions.ask(question, ({ decision }) =>
-      resolve(
-        decision === "deny" ? select("reject_once", "reject_always") : select("allow_once", "allow_always"),
-      ),
-    );
-    signal.addEventListener("abort", () => {
-      cancel();
-      resolve({ outcome: { outcome: "cancelled" } });
-    });
-  });
-}
-
 /** These agents are servers: they end when they are told to. */
 async function endChild(child: AgentChild, outputEnded: Promise<void>): Promise<void> {
   child.end();
   const exited = child.exited.then(() => true);
   const within = (ms: number) => Promise.race([exited, Bun.sleep(ms).then(() => false)]);
-  if (await within(END_MS)) return;
+  if (await within(CLOSED_MS)) return;
   child.kill("SIGTERM");
-  if (await within(END_MS)) return;
+  if (await within(TERMINATED_MS)) return;
   child.kill("SIGKILL");
   await Promise.race([outputEnded, exited]);
 }

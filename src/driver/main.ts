@@ -1,5 +1,6 @@
 import type { DriverSpec } from "../agents/driver-spec.ts";
 import { type AgentChild, startChild } from "./child.ts";
+import { prepareConversations } from "./conversations.ts";
 import { openMailbox } from "./mailbox.ts";
 import { createOutput, type OutputStream } from "./output.ts";
 import type { Protocol, ProtocolParts } from "./protocol.ts";
@@ -34,6 +35,7 @@ export async function runDriver({
 }: DriverStreams): Promise<number> {
   const spec = JSON.parse(await stdin.text()) as DriverSpec;
   const output = createOutput(stdout);
+  await prepareConversations(spec, env);
   let child: AgentChild;
   try {
     child = startChild(spec, { env, cwd, stderr: (part) => void stderr.write(part) });

@@ -19,6 +19,7 @@ import type { AgentScript, Step } from "./scripted-agent.ts";
 setDefaultTimeout(TEST_TIMEOUT_MS);
 
 const CONVERSATION = "3f0c7c1e-8a31-4b52-9a37-0d3a4f1f0a01";
+const META = { mine: { strict: true } };
 const said = (text: string): Step => ({
   update: { sessionUpdate: "agent_message_chunk", content: { type: "text", text } },
 });
@@ -36,7 +37,7 @@ async function openAcp(script: AgentScript) {
     declared,
     program: () => ({ path: process.execPath, readable: [] }),
     missing: "missing",
-    setup: { modes: { auto: ["free"], ask: ["careful"] } },
+    setup: { modes: { auto: ["free"], ask: ["careful"] }, meta: META },
   });
   const start = (request: Partial<AgentRequest> = {}) =>
     fixture.talk(
@@ -200,6 +201,9 @@ describe("an agent of the Agent Client Protocol", () => {
     const { verdict, events } = await acp.run({ resume: true });
     expect(verdict).toMatchObject({ ok: true, summary: "More." });
     expect(acp.told("load")).toEqual(["session-1"]);
+    // Without them, the settings of the repository would hold in a continued conversation.
+    expect(acp.told("new")).toMatchObject([{ _meta: META }]);
+    expect(acp.told("loaded")).toMatchObject([{ _meta: META }]);
     expect(JSON.stringify(events)).not.toContain("said before");
     await acp.agent.discardTranscripts(state, CONVERSATION, "all");
     expect(await acp.agent.hasTranscript(state, CONVERSATION)).toBe(false);
@@ -276,6 +280,29 @@ describe("its questions", () => {
     expect(blocks(events)).toHaveLength(1);
   });
 
+  test("the reason of a denial is the next turn, also if the denial has cancelled this one", async () => {
+    for (const stop of ["end_turn", "cancelled"] as const) {
+      await using acp = await openAcp({ turns: [[ask, { stop }], [said("Otherwise.")]] });
+      const talk = acp.start({ mode: "ask" });
+      await acp.answer((await question(talk)).request_id, "deny", "Use b.");
+      expect((await talk.end()).verdict).toMatchObject({ ok: true, summary: "Otherwise." });
+      expect(acp.told("prompt")[1]).toMatchObject([{ text: "The user did not allow Edit: Use b." }]);
+    }
+  });
+
+  test("a denial without a reason is told only where it has cancelled the turn", async () => {
+    for (const [stop, turns] of [
+      ["end_turn", 1],
+      ["cancelled", 2],
+    ] as const) {
+      await using acp = await openAcp({ turns: [[ask, { stop }], []] });
+      const talk = acp.start({ mode: "ask" });
+      await acp.answer((await question(talk)).request_id, "deny");
+      expect((await talk.end()).verdict).toMatchObject({ ok: true });
+      expect(acp.told("prompt")).toHaveLength(turns);
+    }
+  });
+
   test("that nothing can allow are cancelled", async () => {
     const options = [{ optionId: "no", name: "No", kind: "reject_once" as const }];
     await using acp = await openAcp({ turns: [[{ ...ask, options }]] });
@@ -319,6 +346,34 @@ describe("messages while it works", () => {
     expect(verdict).toMatchObject({ ok: true, summary: "Second.", usage: { turns: 2, input_tokens: 14 } });
     expect(events.flatMap((one) => ("steer_id" in one ? [one["steer_id"]] : []))).toEqual(["s1", "s2"]);
     expect(acp.told("prompt")).toMatchObject([[{}], [{ text: "Also this." }, { text: "And that." }]]);
+  });
+
+  const steerable = { _meta: { steering: { supported: true } } };
+
+  test("go into the running turn of an agent that takes them there", async () => {
+    await using acp = await openAcp({ about: steerable, turns: [[said("Be"), { asks: 1 }, said("Ended.")]] });
+    const talk = acp.start({ mode: "ask" });
+    const asked = await question(talk);
+    await acp.steer("s1", "/also this");
+    await talk.event((one) => "steer_id" in one);
+    await acp.answer(asked.request_id, "allow");
+    const { verdict } = await talk.end();
+    expect(verdict).toMatchObject({ ok: true, usage: { turns: 1 } });
+    expect(acp.told("steering")).toEqual([[{ type: "text", text: " /also this" }]]);
+    expect(acp.told("prompt")).toHaveLength(1);
+  });
+
+  test("are the next turn if the running one cannot take them any more", async () => {
+    const turns = [[{ asks: 1 }], [said("Second.")]];
+    await using acp = await openAcp({ about: steerable, steering: "promptRequired", turns });
+    const talk = acp.start({ mode: "ask" });
+    const asked = await question(talk);
+    await acp.steer("s1", "Also this.");
+    await until(() => acp.told("steering").length === 1, { what: "the message at the agent" });
+    await acp.answer(asked.request_id, "allow");
+    const { events } = await talk.end();
+    expect(events.flatMap((one) => ("steer_id" in one ? [one["steer_id"]] : []))).toEqual(["s1"]);
+    expect(acp.told("prompt")).toMatchObject([[{}], [{ text: "Also this." }]]);
   });
 
   test("are not taken by an agent that has failed", async () => {

@@ -32,6 +32,8 @@ export interface AgentScript {
   session?: Partial<NewSessionResponse>;
   /** A conversation that it has; any other cannot be loaded. */
   has?: string;
+  /** What it answers to a message for its running turn; default: injected. */
+  steering?: string;
   turns: Step[][];
 }
 
@@ -63,8 +65,16 @@ function main(file: string): void {
       note({ new: params });
       return { sessionId, ...script.session };
     })
+    .onRequest(
+      "_session/steering",
+      (params) => params as { prompt: unknown },
+      ({ params }) => {
+        note({ steering: params.prompt });
+        return { outcome: script.steering ?? "injected" };
+      },
+    )
     .onRequest(methods.agent.session.load, async ({ params, client }) => {
-      note({ load: params.sessionId });
+      note({ load: params.sessionId, loaded: params });
       if (params.sessionId !== script.has) throw new RequestError(-32002, "Resource not found");
       const content = { type: "text" as const, text: "said before" };
       const update = { sessionUpdate: "agent_message_chunk" as const, content };

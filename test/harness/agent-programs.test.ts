@@ -6,9 +6,10 @@ import { type AcpClientOptions, startAcpClient } from "./acp-client.ts";
 import { type AgentName, agentProgram } from "./agent-programs.ts";
 import { makeRepository, type TestRepository } from "./repository.ts";
 import { startScriptedGoogle } from "./scripted-google.ts";
-import { type ModelScript, startScriptedModel } from "./scripted-model.ts";
+import { asMessages } from "./scripted-messages.ts";
+import { startScriptedModel } from "./scripted-model.ts";
 import { startScriptedOpenAi } from "./scripted-openai.ts";
-import { type TurnScript, turnsInOrder } from "./scripted-turns.ts";
+import { type ModelRequest, type TurnScript, turnsInOrder } from "./scripted-turns.ts";
 import { unavailable } from "./services.ts";
 import { START_TIMEOUT_MS } from "./timeouts.ts";
 
@@ -73,7 +74,8 @@ const TRIALS: Readonly<Record<AgentName, Trial>> = {
   },
   opencode: {
     args: ["acp"],
-    model: (script) => startScriptedModel({ script: asMessages(script) }),
+    model: (script) =>
+      startScriptedModel({ script: asMessages((request, call) => script(request as ModelRequest, call)) }),
     token: (headers) => headers.get("x-api-key"),
     env: (home, url) => ({
       XDG_CONFIG_HOME: join(home, "config"),
@@ -91,7 +93,8 @@ const TRIALS: Readonly<Record<AgentName, Trial>> = {
     refusal: /no such token/,
   },
   "claude-acp": {
-    model: (script) => startScriptedModel({ script: asMessages(script) }),
+    model: (script) =>
+      startScriptedModel({ script: asMessages((request, call) => script(request as ModelRequest, call)) }),
     token: (headers) => headers.get("x-api-key"),
     env: (home, url) => ({
       CLAUDE_CONFIG_DIR: home,
@@ -108,23 +111,6 @@ const TRIALS: Readonly<Record<AgentName, Trial>> = {
     refusal: /Authentication required/,
   },
 };
-
-/** A script of turns for the scripted Messages API. */
-function asMessages(script: TurnScript): ModelScript {
-  return async (request, call) => {
-    const tools = request.body.tools ?? [];
-    const turn = await script({ tools } as never, call);
-    if ("stall" in turn) return turn;
-    if ("error" in turn) return { error: { type: "authentication_error", ...turn.error } };
-    const shell = tools.find(({ name }) => /^bash$/i.test(name))?.name ?? "no shell tool";
-    return turn.map((part) => {
-      if ("text" in part) return { type: "text", text: part.text };
-      if ("shell" in part)
-        return { type: "tool_use", name: shell, input: { command: part.shell, description: "Scripted." } };
-      throw new Error("these tests call no other tools");
-    });
-  };
-}
 
 for (const name of Object.keys(TRIALS) as AgentName[]) {
   const program = await agentProgram(name);
