@@ -284,11 +284,11 @@ function inBrowser() {
       const page = await on.open(`/s/${id}`);
       const chosen = (number: number) =>
         page.getByRole("region", { name: `Prompt ${number}`, exact: true }).locator(".prompt-choice");
-      expect(await chosen(1).innerText()).toBe(`other · ${MODEL} · asks first`);
-      expect(await chosen(2).innerText()).toBe(`other · ${MODEL}`);
+      expect(await chosen(1).textContent()).toBe(`other · ${MODEL} · asks first`);
+      expect(await chosen(2).textContent()).toBe(`other · ${MODEL}`);
       await page.getByRole("button", { name: "Details" }).click();
       const run = page.locator(".runs li").first();
-      expect(await run.innerText()).toContain(`Completed · other · ${MODEL} · asks first`);
+      expect(await run.textContent()).toContain(`Completed · other · ${MODEL} · asks first`);
     },
     TIMEOUT_MS,
   );
