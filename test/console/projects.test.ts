@@ -11,6 +11,7 @@ const TIMEOUT_MS = 90_000;
 const ENDED = ["NeedsReview", "NeedsReviewIpReturned"];
 const PROJECT = /\/p\/[0-9a-f-]{36}$/;
 const VALUE = "s3cr3t-that-nobody-sees-again";
+const KEY = `begin\n${VALUE}\nend`;
 const HOST = "registry.invalid:443";
 /** Asks for a host, by the gateway. */
 const AGENT = `cat >/dev/null; for host in ${HOST} 10.1.2.3:443 mail.invalid:25; do
@@ -158,6 +159,17 @@ function inBrowser() {
       await until(async () => (await focused(page)) === "Name of new secret 1", { what: "the focus" });
       expect(await page.getByLabel("Value of 1TOKEN").inputValue()).toBe(VALUE);
       await field(page, "Name of new secret 1").fill("TOKEN");
+      // A field of one line takes a key of several whole.
+      await page.getByLabel("Value of TOKEN").focus();
+      await page.evaluate(`(() => {
+        const clipboardData = new DataTransfer();
+        clipboardData.setData("text", ${JSON.stringify(KEY)});
+        const paste = new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true });
+        document.activeElement.dispatchEvent(paste);
+      })()`);
+      await page.getByText("3 lines were pasted").waitFor();
+      const sent: (string | null)[] = [];
+      page.on("request", (request) => void sent.push(request.postData()));
 
       const servers = field(page, "MCP servers");
       await servers.fill("{ docs: ");
@@ -174,10 +186,11 @@ function inBrowser() {
       await press(page, "Save");
       await page.getByText("A number of US dollars above 0").waitFor();
       await page.getByLabel("Budget in US dollars").fill("2.5");
-      await page.getByLabel("Mode").selectOption("ask");
+      await page.getByLabel("Mode", { exact: true }).selectOption("ask");
       await page.getByLabel("Pull request").selectOption("draft");
       await press(page, "Save");
       await saved(page);
+      expect(sent.map((body) => JSON.parse(body ?? "{}").secrets?.TOKEN)).toContain(KEY);
       expect(await read(id)).toMatchObject({
         ...{ version: 2, environment: { GOOD: "", OTHER: "" }, secrets: [{ name: "TOKEN" }] },
         ...{
