@@ -7,7 +7,7 @@ import { until } from "../harness/until.ts";
 import { type ConsoleFixture, inspect, OPEN_TIMEOUT_MS, openConsole } from "./fixture.ts";
 import { keyboardOf } from "./keyboard.ts";
 
-const TIMEOUT_MS = 90_000;
+const TIMEOUT_MS = 180_000;
 const ENDED = ["NeedsReview", "NeedsReviewIpReturned"];
 const PROJECT = /\/p\/[0-9a-f-]{36}$/;
 const VALUE = "s3cr3t-that-nobody-sees-again";
@@ -59,7 +59,11 @@ function inBrowser() {
       const page = await on.open("/");
       const keys = keyboardOf(page);
       const replies: Promise<string>[] = [];
-      page.on("response", (reply) => void replies.push(reply.text().catch(() => "")));
+      page.on("response", (reply) => {
+        // An event stream has no end to wait for.
+        if (!reply.headers()["content-type"]?.startsWith("text/event-stream"))
+          replies.push(reply.text().catch(() => ""));
+      });
       await page.getByText("No sessions yet").waitFor();
       await page.keyboard.press("g");
       await page.keyboard.press("p");
@@ -216,6 +220,8 @@ function inBrowser() {
       await press(page, "Save");
       await page.getByText("This project was changed elsewhere meanwhile").waitFor();
       await page.getByText("Both have changed: Instructions.").waitFor();
+      // Save is at the end of the page, and this at its beginning.
+      await page.locator("h2:focus", { hasText: "changed elsewhere" }).waitFor();
       expect(await inspect(page, "project-conflict")).toEqual([]);
       expect(await field(page, "Instructions").inputValue()).toBe("Mine");
       expect(await read(id)).toMatchObject({ ...theirs, setup_command: "" });

@@ -99,12 +99,6 @@ export function NewPage() {
           error={errorOf("branch")}
         />
       </div>
-      <p className="new-project">
-        <Link to="/p/new" search={draft.repo.trim() === "" ? {} : { repo: draft.repo.trim() }}>
-          Project settings
-        </Link>{" "}
-        <span className="muted">instructions, setup and secrets of this repository</span>
-      </p>
       <div className="field">
         <label htmlFor="prompt">What shall be done?</label>
         <textarea
@@ -132,6 +126,12 @@ export function NewPage() {
           <kbd>Ctrl</kbd> <kbd>Enter</kbd>
         </span>
       </div>
+      <p className="new-project">
+        <Link to="/p/new" search={draft.repo.trim() === "" ? {} : { repo: draft.repo.trim() }}>
+          Project settings
+        </Link>{" "}
+        <span className="muted">instructions, setup and secrets of this repository</span>
+      </p>
     </form>
   );
 }

@@ -77,6 +77,8 @@ export function Editor(options: {
     >
       {(editor.stale || saving.conflict) && (
         <StaleNotice
+          key={String(saving.conflict)}
+          focus={saving.conflict}
           contested={editor.contested}
           onLoad={() => {
             editor.rebase();
