@@ -9,6 +9,7 @@ import {
 import { lazy, Suspense } from "react";
 import { readFailedSearch } from "./failed/address.ts";
 import { InboxPage } from "./inbox/inbox-page.tsx";
+import { readProjectSearch } from "./projects/address.ts";
 import { readSearch } from "./review/address.ts";
 import { Frame } from "./shell/frame.tsx";
 import { Gate } from "./sign-in/gate.tsx";
@@ -71,6 +72,33 @@ const review = createRoute({
   validateSearch: readSearch,
   component: lazyRouteComponent(() => untilLoaded(() => import("./review/review-page.tsx")), "ReviewPage"),
 });
+/** `/projects` itself is the API. */
+const projects = createRoute({
+  getParentRoute: () => root,
+  path: "/p",
+  component: lazyRouteComponent(
+    () => untilLoaded(() => import("./projects/projects-page.tsx")),
+    "ProjectsPage",
+  ),
+});
+const newProject = createRoute({
+  getParentRoute: () => root,
+  path: "/p/new",
+  validateSearch: readProjectSearch,
+  component: lazyRouteComponent(
+    () => untilLoaded(() => import("./projects/project-page.tsx")),
+    "NewProjectPage",
+  ),
+});
+const project = createRoute({
+  getParentRoute: () => root,
+  path: "/p/$id",
+  validateSearch: readProjectSearch,
+  component: lazyRouteComponent(
+    () => untilLoaded(() => import("./projects/project-page.tsx")),
+    "ProjectPage",
+  ),
+});
 const failed = createRoute({
   getParentRoute: () => root,
   path: "/failed",
@@ -90,6 +118,9 @@ export const router = createRouter({
     signIn,
     create,
     session.addChildren([conversation, review]),
+    projects,
+    newProject,
+    project,
     failed,
     system,
   ]),

@@ -8,7 +8,18 @@ const get = (path: string, headers: Record<string, string> = {}) =>
 
 beforeAll(buildConsole);
 
-describe.each(["/", "/new", "/s/0199", "/s/0199/review", "/failed", "/system", "/sign-in"])("%s", (path) => {
+describe.each([
+  "/",
+  "/new",
+  "/s/0199",
+  "/s/0199/review",
+  "/p",
+  "/p/new",
+  "/p/0199",
+  "/failed",
+  "/system",
+  "/sign-in",
+])("%s", (path) => {
   test("is a page that runs nothing inline, evaluates nothing, and loads from here alone", async () => {
     const reply = await get(path);
     expect(reply.status).toBe(200);

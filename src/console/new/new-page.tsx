@@ -1,5 +1,5 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
-import { useNavigate } from "@tanstack/react-router";
+import { Link, useNavigate } from "@tanstack/react-router";
 import { useEffect } from "react";
 import { APIError } from "../../../sdk/src/index.ts";
 import { client } from "../api.ts";
@@ -126,6 +126,12 @@ export function NewPage() {
           <kbd>Ctrl</kbd> <kbd>Enter</kbd>
         </span>
       </div>
+      <p className="new-project">
+        <Link to="/p/new" search={draft.repo.trim() === "" ? {} : { repo: draft.repo.trim() }}>
+          Project settings
+        </Link>{" "}
+        <span className="muted">instructions, setup and secrets of this repository</span>
+      </p>
     </form>
   );
 }

@@ -3,6 +3,7 @@ import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import type { EffectDto, PromptDto, SessionDto } from "../../../sdk/src/index.ts";
 import { client } from "../api.ts";
+import { RefusedHosts } from "../projects/refused-hosts.tsx";
 import { Outside } from "../ui/outside.tsx";
 import { describe } from "../ui/problem.tsx";
 import { Time } from "../ui/time.tsx";
@@ -75,8 +76,37 @@ export function Details({ session, prompts }: { session: SessionDto; prompts: re
         </ol>
         {latest === undefined && "None has started."}
       </Fact>
+      <Fact name="Project">
+        <Project session={session} latest={latest} />
+      </Fact>
+      <Fact name="Refused hosts">
+        <RefusedHosts session={session} runs={prompts.length} />
+      </Fact>
       <Effects session={session} />
     </dl>
+  );
+}
+
+/** What the repository has as its project, and which version of it the newest run had. */
+function Project({ session, latest }: { session: SessionDto; latest: PromptDto | undefined }) {
+  const settings = (
+    <Link to="/p/new" search={{ repo: session.repo }}>
+      Project settings
+    </Link>
+  );
+  if (!latest || latest.project_id === null || latest.project_version === null)
+    return (
+      <>
+        {latest ? "The newest run had none." : "No run has had one yet."} {settings}
+      </>
+    );
+  return (
+    <>
+      <Link to="/p/$id" params={{ id: latest.project_id }}>
+        Version {latest.project_version}
+      </Link>{" "}
+      in the newest run
+    </>
   );
 }
 

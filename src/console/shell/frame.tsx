@@ -18,7 +18,7 @@ export function Frame() {
   const navigate = useNavigate();
   const [help, setHelp] = useState(false);
   const goSince = useRef(0);
-  const second = (to: "/" | "/failed" | "/system") => () => {
+  const second = (to: "/" | "/p" | "/failed" | "/system") => () => {
     if (Date.now() - goSince.current < SEQUENCE_MS) void navigate({ to });
     goSince.current = 0;
   };
@@ -29,6 +29,7 @@ export function Frame() {
       goSince.current = Date.now();
     },
     i: second("/"),
+    p: second("/p"),
     f: second("/failed"),
     s: second("/system"),
   };
@@ -52,6 +53,10 @@ export function Frame() {
           <Link to="/new">
             <Icon name="new" />
             New
+          </Link>
+          <Link to="/p">
+            <Icon name="project" />
+            Projects
           </Link>
           <Link to="/failed">
             <Icon name="failed" />

@@ -5,6 +5,7 @@ const KEYS: readonly [group: string, keys: readonly [key: string, does: string][
     "Everywhere",
     [
       ["g i", "Inbox"],
+      ["g p", "Projects"],
       ["g f", "Dead letters"],
       ["g s", "System"],
       ["n", "New session"],
@@ -45,6 +46,7 @@ const KEYS: readonly [group: string, keys: readonly [key: string, does: string][
       ["x", "Side by side or unified"],
     ],
   ],
+  ["Project", [["Ctrl Enter", "Save"]]],
   [
     "Dead letters",
     [

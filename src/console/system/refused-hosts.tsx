@@ -24,7 +24,10 @@ export function RefusedHosts({ hosts }: { hosts: SystemStatusOutput["refused_hos
               </li>
             ))}
           </ul>
-          <p className="muted">EGRESS_ALLOW names the hosts that agents may reach.</p>
+          <p className="muted">
+            EGRESS_ALLOW names the hosts that agents may reach. The details of a session offer to allow them
+            for its repository alone.
+          </p>
         </>
       )}
     </section>
