@@ -20,7 +20,7 @@ export function checkValues(values: Values, options: { serves: boolean; path: st
   const fail: Fail = (name, code, problem) => {
     if (!mistakes.has(name)) mistakes.set(name, new ConfigMistake(code, problem));
   };
-  checkAgent(values, fail, mistakes.has("AGENT"));
+  checkAgent(values, fail);
   if (values.egress.mode === "deny" && values.egress.allow && !mistakes.has("EGRESS"))
     fail("EGRESS_ALLOW", "config_unused", "has no effect with EGRESS=deny; set EGRESS=list or unset this");
   if (values.egress.mode === "list" && !values.egress.allow?.length)
@@ -49,17 +49,10 @@ export function checkValues(values: Values, options: { serves: boolean; path: st
   };
 }
 
-/** @param unknown AGENT has a mistake: which agent is meant is not known, nor what it needs. */
-function checkAgent(values: Values, fail: Fail, unknown: boolean): void {
+function checkAgent(values: Values, fail: Fail): void {
   const { agent, agentCommand, anthropicApiKey, sandboxProvider, ipAllocatorUrl } = values;
   if (agent === "command" && !agentCommand)
     fail("AGENT_COMMAND", "config_required", "is required with AGENT=command");
-  if (agent !== "command" && agentCommand && !unknown)
-    fail(
-      "AGENT_COMMAND",
-      "config_unused",
-      "is used only with AGENT=command; set AGENT=command or unset this",
-    );
   if (agent === "claude" && !anthropicApiKey)
     fail("ANTHROPIC_API_KEY", "config_required", "is required with AGENT=claude");
   if (sandboxProvider === "allocator" && !ipAllocatorUrl)

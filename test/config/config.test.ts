@@ -92,7 +92,6 @@ describe("mistakes", () => {
   });
 
   test.each([
-    ["AGENT_COMMAND without AGENT=command", { AGENT_COMMAND: '["x"]' }, "used only with AGENT=command"],
     [
       "EGRESS_ALLOW that allows nothing",
       { EGRESS_ALLOW: "a.example" },

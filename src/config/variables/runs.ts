@@ -60,7 +60,7 @@ export const agents = {
   },
   agentCommand: {
     env: "AGENT_COMMAND",
-    doc: 'Program and arguments for AGENT=command, as a JSON array: ["my-agent","--json"]. It reads the prompt from stdin.',
+    doc: 'Program and arguments of the agent "command", which AGENT or a prompt may name, as a JSON array: ["my-agent","--json"]. It reads the prompt from stdin.',
     parse: command,
   },
   /** Beside the built-in ones and the presets, which it may replace by name. */
