@@ -1,20 +1,18 @@
-import { and, eq } from "drizzle-orm";
-import type { Queryable } from "../db/client.ts";
+import { type SQL, sql } from "drizzle-orm";
 import type { PromptChoice } from "../db/json-columns.ts";
 import { project } from "../db/project-tables.ts";
 
 /**
- * What a user's project of a repository says of who works on the first prompt of its sessions, and how.
- * Undefined: nothing.
+ * For queries: what a user's project of a repository says of who works on the first prompt of its sessions, and how. Null:
+ * nothing.
  */
-export async function readProjectDefaults(
-  orm: Queryable,
-  wanted: { userId: string; repoKey: string },
-): Promise<PromptChoice | undefined> {
-  const [found] = await orm
-    .select({ agent: project.agent, model: project.model, mode: project.mode })
-    .from(project)
-    .where(and(eq(project.userId, wanted.userId), eq(project.repoKey, wanted.repoKey)));
-  if (!found || (found.agent === null && found.model === null && found.mode === null)) return undefined;
-  return { ...found, mode: found.mode ?? "auto" };
-}
+export const projectDefaults = ({
+  userId,
+  repoKey,
+}: {
+  userId: string;
+  repoKey: string;
+}): SQL<PromptChoice | null> => sql`(
+  select jsonb_build_object('agent', ${project.agent}, 'model', ${project.model}, 'mode', coalesce(${project.mode}, 'auto'))
+  from ${project} where ${project.userId} = ${userId} and ${project.repoKey} = ${repoKey}
+    and coalesce(${project.agent}, ${project.model}, ${project.mode}) is not null)`;

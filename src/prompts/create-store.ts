@@ -22,22 +22,25 @@ const QUOTA_RETRY_S = 60;
  * only where the statuses are in the statement's text.
  */
 export async function countUnfinished(orm: Queryable, userId: string, atMost: number): Promise<number> {
-  const some = orm
+  const [row] = await orm.select({ count: count() }).from(unfinished(orm, userId, atMost));
+  return row?.count ?? 0;
+}
+
+/** The rows to count. */
+export const unfinished = (orm: Queryable, userId: string, atMost: number) =>
+  orm
     .select({ id: prompt.userId })
     .from(prompt)
     .where(and(eq(prompt.userId, userId), sql`${prompt.status} in ('Queued', 'Running')`))
     .limit(atMost)
     .as("some");
-  const [row] = await orm.select({ count: count() }).from(some);
-  return row?.count ?? 0;
-}
 
 /**
- * @param maxUnfinished the user's quota; concurrent requests may exceed it together, by their number.
+ * @param count of unfinished prompts, by countUnfinished. @param maxUnfinished the user's quota; concurrent requests may exceed it together, by their number.
  * @throws AppError `prompt_quota_reached`.
  */
-export async function requireQuota(orm: Queryable, userId: string, maxUnfinished: number): Promise<void> {
-  if ((await countUnfinished(orm, userId, maxUnfinished)) >= maxUnfinished)
+export function requireQuota(count: number, maxUnfinished: number): void {
+  if (count >= maxUnfinished)
     throw new AppError(
       "prompt_quota_reached",
       `You have reached the limit of ${maxUnfinished} unfinished prompts; wait until some have ended, or cancel some.`,
@@ -104,7 +107,7 @@ export async function addPrompt(tx: Transaction, wanted: NewPrompt): Promise<{ i
   const id = Bun.randomUUIDv7();
   await lockSession(tx, sessionId);
   const { seq, ...queued } = await queuePrompt(tx, { sessionId, userId, turn: userTurn(text, id) });
-  await requireQuota(tx, userId, maxUnfinished);
+  requireQuota(await countUnfinished(tx, userId, maxUnfinished), maxUnfinished);
   const row = { id, sessionId: queued.sessionId, userId, seq, kind, data, priority };
   // Without an agent there is nothing to choose, and the next prompt goes on with what the one before has.
   const chosen = kind === "agent" ? await resolveChoice(tx, wanted.asked ?? {}, queued) : undefined;

@@ -1,4 +1,4 @@
-import { sql } from "drizzle-orm";
+import { count, sql } from "drizzle-orm";
 import type { SubmittedPrompt } from "../attachments/read-prompt.ts";
 import { storeAttachments } from "../attachments/store.ts";
 import type { Author } from "../auth/claims.ts";
@@ -10,8 +10,14 @@ import type { Turn } from "../db/json-columns.ts";
 import { session } from "../db/tables.ts";
 import { type AskedChoice, resolveChoice } from "../fleet/choice.ts";
 import { userTurn } from "../lifecycle/queue-prompt.ts";
-import { readProjectDefaults } from "../projects/defaults-store.ts";
-import { authorColumns, promptCreated, promptInsert, requireQuota } from "../prompts/create-store.ts";
+import { projectDefaults } from "../projects/defaults-store.ts";
+import {
+  authorColumns,
+  promptCreated,
+  promptInsert,
+  requireQuota,
+  unfinished,
+} from "../prompts/create-store.ts";
 import { QUEUES } from "../queue/names.ts";
 import { notifiesOutbox, outboxInsert } from "../queue/outbox.ts";
 import { branchOf, titleOf } from "./naming.ts";
@@ -101,11 +107,14 @@ export interface Created {
 export async function createSession(orm: Queryable, wanted: NewSession): Promise<Created> {
   const { userId, repo, targetBranch, parent, author, prompt: first, branchPrefix } = wanted;
   if (parent !== null) await requireParent(orm, userId, parent);
-  if (first) await requireQuota(orm, userId, wanted.maxUnfinished);
-  // Also without a prompt: the first one goes on with them.
-  const defaults = await readProjectDefaults(orm, { userId, repoKey: wanted.repoKey });
-  const before = { choice: defaults ?? null, lastAgent: null, usualAgent: null };
-  const { columns, choice = defaults ?? null } = await resolveChoice(orm, wanted.asked ?? {}, before);
+  // Also without a prompt: the first one goes on with what the project says.
+  const [found] = await orm
+    .select({ count: count(), defaults: projectDefaults(wanted) })
+    .from(unfinished(orm, userId, wanted.maxUnfinished));
+  const { defaults = null } = found ?? {};
+  if (first) requireQuota(found?.count ?? 0, wanted.maxUnfinished);
+  const before = { choice: defaults, lastAgent: null, usualAgent: null };
+  const { columns, choice = defaults } = await resolveChoice(orm, wanted.asked ?? {}, before);
   const sessionId = Bun.randomUUIDv7();
   const promptId = Bun.randomUUIDv7();
   const title = titleOf(first?.text ?? "");
