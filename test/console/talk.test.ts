@@ -111,7 +111,9 @@ function inBrowser() {
         expect.stringContaining("const a = 2;"),
       ]);
       await page.keyboard.press("q");
+      await focused(page, ".question[data-status=pending]");
       await page.keyboard.press("n");
+      await focused(page, ".question input");
       await page.keyboard.type("Not in any file");
       await page.keyboard.press("Enter");
       for (const one of [page, other]) {

@@ -36,7 +36,8 @@ const TRIALS: Readonly<Record<AgentName, Trial>> = {
   codex: {
     api: "openai",
     model: "scripted-model",
-    refusal: /key/i,
+    // It does not pass on what the API says.
+    refusal: /Authentication required/,
     install: "npm install -g @agentclientprotocol/codex-acp",
   },
   gemini: {

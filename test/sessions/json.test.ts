@@ -145,6 +145,7 @@ describeEachDatabase("JSON that PostgreSQL makes", (database) => {
         ...{ id: row.id, session_id: sessionId, kind: "agent", data: row.data, seq: row.seq, priority: 0 },
         ...{ status: row.status, attempt: 0, error: row.error ?? null, error_kind: row.errorKind ?? null },
         ...{ agent: null, model: null, mode: "auto", max_turns: null },
+        ...{ project_id: null, project_version: null },
         waiting_for: row.waitingFor ?? null,
         waiting_reason: row.waitingFor ? (row.error ?? null) : null,
         waiting_since: row.waitingFor ? at : null,
