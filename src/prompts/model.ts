@@ -52,29 +52,30 @@ const PromptIsolation = t.Object(
 );
 
 const EXAMPLE = "Fix the login timeout";
-const TextBlock = t.Object(
-  { type: t.Optional(t.String({ examples: ["text"] })), text: t.String({ examples: [EXAMPLE] }) },
-  withOtherFields,
-);
-/** Told apart from a text by `source`. */
-const AttachmentBlock = t.Object(
+/** A text, or what comes with it. One type, because typescript-fetch makes nothing that compiles of a list of either. */
+const PromptBlock = t.Object(
   {
-    type: enumOf(ATTACHMENT_KINDS, {
-      description:
-        "image: PNG, JPEG, GIF or WebP, for agents that see, and as a file; document: PDF or text; file: anything",
-    }),
-    source: t.Object(
-      {
-        type: enumOf(["base64", "text", "attachment"], {
-          description:
-            "base64: `data` has the bytes, up to 5 MiB; text (of a document): it has the text; attachment: `id` is that of an attachment of one of your prompts, as in their `data`",
-        }),
-        media_type: t.Optional(t.String({ examples: ["image/png"] })),
-        data: t.Optional(t.String({ examples: ["iVBORw0KGgo="] })),
-        id: t.Optional(Id),
-        bytes: t.Optional(t.Integer({ description: "Its size; only in replies", examples: [20_480] })),
-      },
-      withOtherFields,
+    type: t.Optional(
+      t.String({
+        description: `text (default), or one with a \`source\`: ${ATTACHMENT_KINDS.join(", ")}. image: PNG, JPEG, GIF or WebP, for agents that see, and as a file; document: PDF or text; file: anything`,
+        examples: ["text"],
+      }),
+    ),
+    text: t.Optional(t.String({ examples: [EXAMPLE] })),
+    source: t.Optional(
+      t.Object(
+        {
+          type: enumOf(["base64", "text", "attachment"], {
+            description:
+              "base64: `data` has the bytes, up to 5 MiB; text (of a document): it has the text; attachment: `id` is that of an attachment of one of your prompts, as in their `data`",
+          }),
+          media_type: t.Optional(t.String({ examples: ["image/png"] })),
+          data: t.Optional(t.String({ examples: ["iVBORw0KGgo="] })),
+          id: t.Optional(Id),
+          bytes: t.Optional(t.Integer({ description: "Its size; only in replies", examples: [20_480] })),
+        },
+        withOtherFields,
+      ),
     ),
     name: t.Optional(
       t.String({ description: "Of the file. Required for type file", examples: ["screenshot.png"] }),
@@ -86,10 +87,10 @@ const AttachmentBlock = t.Object(
   {
     ...withOtherFields,
     description:
-      "What comes with a prompt, up to 20 of them with 20 MiB together. A prompt's `data` has references in their place, and GET /attachments/{id} has the bytes",
+      "A text, or an image, a document or a file that comes with the prompt, up to 20 of them with 20 MiB together. A prompt's `data` has references in their place, and GET /attachments/{id} has the bytes",
   },
 );
-const PromptContent = t.Union([t.String(), t.Array(t.Union([TextBlock, AttachmentBlock]))], {
+const PromptContent = t.Union([t.String(), t.Array(PromptBlock)], {
   examples: [EXAMPLE],
 });
 const promptBy = (field: "prompt" | "text" | "message") =>
@@ -212,8 +213,7 @@ export const promptModels = {
   MemoryKind,
   PromptPhase,
   PromptIsolation,
-  TextBlock,
-  AttachmentBlock,
+  PromptBlock,
   PromptContent,
   ...promptForms,
   PromptItem,
