@@ -4,9 +4,7 @@ import type { ModelApi, RunMode } from "../db/columns.ts";
  * The agent seam: what the runner needs to know about a coding agent. An agent is a program that runs in a sandbox,
  * reads the prompt from stdin, and prints lines. Nothing here starts a process.
  */
-/** Those that AGENT may name. */
-export const AGENT_NAMES = ["claude", "command", "demo"] as const;
-export type AgentName = (typeof AGENT_NAMES)[number];
+export { AGENT_NAMES, type AgentName } from "../shared/agent-kinds.ts";
 
 export interface AgentRequest {
   /** The prompt's text, as the agent reads it. */

@@ -1,3 +1,4 @@
+import type { RunMode } from "../db/columns.ts";
 import type { AgentCommand, AgentImage } from "./agent.ts";
 import { parseObject } from "./events.ts";
 import { ownExecutable } from "./own-executable.ts";
@@ -14,7 +15,7 @@ export interface DriverSpec {
   images?: readonly AgentImage[] | undefined;
   conversationId: string;
   resume: boolean;
-  mode: "auto" | "ask";
+  mode: RunMode;
   /** The folder where answers and steering messages arrive; undefined: nobody sends any. */
   mailbox?: string | undefined;
   /** For the protocol acp. */
@@ -35,7 +36,7 @@ export interface AcpSpec {
   /** Whose files of conversations need care before they are continued (see src/driver/conversations.ts). */
   conversations?: "gemini" | "opencode" | undefined;
   /** Modes of the agent that fit the mode of the prompt, the best one first. */
-  modes?: Readonly<Partial<Record<"auto" | "ask", readonly string[]>>> | undefined;
+  modes?: Readonly<Partial<Record<RunMode, readonly string[]>>> | undefined;
 }
 
 /** Starts this program as the driver of an agent. @param readable what the agent itself needs. */

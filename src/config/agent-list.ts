@@ -1,15 +1,12 @@
+import { AGENT_NAMES, MODEL_APIS, type ModelApi, RUN_MODES, type RunMode } from "../shared/agent-kinds.ts";
 import { ConfigMistake } from "./mistakes.ts";
 import type { Parse } from "./parsers.ts";
 
 const PROTOCOLS = ["claude", "acp", "lines"] as const;
-const MODES = ["auto", "ask"] as const;
-const APIS = ["anthropic", "openai", "google"] as const;
 const NAME = /^[a-z][a-z\d-]{0,31}$/;
 const VARIABLE = /^[A-Z_][A-Z\d_]{0,63}$/;
 const FORM =
   'a JSON array such as [{"name":"mine","title":"Mine","command":["my-agent","--acp"],"protocol":"acp"}]';
-/** The agents that are there without being declared. */
-const TAKEN: readonly string[] = ["claude", "command", "demo"];
 
 /** An agent beside the built-in ones. */
 export interface DeclaredAgent {
@@ -18,9 +15,9 @@ export interface DeclaredAgent {
   command: readonly [string, ...string[]];
   protocol: (typeof PROTOCOLS)[number];
   models: readonly string[];
-  modes?: readonly (typeof MODES)[number][];
+  modes?: readonly RunMode[];
   steering?: boolean;
-  modelApi?: (typeof APIS)[number];
+  modelApi?: ModelApi;
   baseUrlEnv?: string;
   keyEnv?: string;
 }
@@ -42,11 +39,12 @@ const KEYS: Readonly<Record<keyof DeclaredAgent, Check>> = {
   protocol: oneIn(PROTOCOLS),
   models: [isTexts, "a list of texts"],
   modes: [
-    (value) => isTexts(value) && value.length > 0 && value.every((one) => MODES.some((mode) => mode === one)),
-    `a list of ${MODES.join(", ")}`,
+    (value) =>
+      isTexts(value) && value.length > 0 && value.every((one) => RUN_MODES.some((mode) => mode === one)),
+    `a list of ${RUN_MODES.join(", ")}`,
   ],
   steering: [(value) => typeof value === "boolean", "true or false"],
-  modelApi: oneIn(APIS),
+  modelApi: oneIn(MODEL_APIS),
   baseUrlEnv: variable,
   keyEnv: variable,
 };
@@ -63,7 +61,8 @@ export const agentList: Parse<readonly DeclaredAgent[]> = (value) => {
     return entry as unknown as DeclaredAgent;
   });
   for (const [index, { name }] of found.entries()) {
-    if (TAKEN.includes(name)) mistakes.push(`${JSON.stringify(name)} has the name of a built-in agent`);
+    if (AGENT_NAMES.some((one) => one === name))
+      mistakes.push(`${JSON.stringify(name)} has the name of a built-in agent`);
     if (isText(name) && found.findIndex((one) => one.name === name) < index)
       mistakes.push(`${JSON.stringify(name)} is declared twice`);
   }

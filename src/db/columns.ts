@@ -15,15 +15,10 @@ export type AttachmentKind = (typeof ATTACHMENT_KINDS)[number];
 /** What a prompt goes through, in order. Each lasts until the next one begins; pushes and syncs work from their claim on. */
 export const PROMPT_PHASES = ["queued", "preparing", "working", "delivering", "finished"] as const;
 export type PromptPhase = (typeof PROMPT_PHASES)[number];
-/** auto: the agent decides by itself. ask: it asks the user before it does what could do harm. */
-export const RUN_MODES = ["auto", "ask"] as const;
-export type RunMode = (typeof RUN_MODES)[number];
 /** What an agent remembers from one prompt of a session to the next: its transcript, the files that it has kept, or nothing. */
 export const AGENT_MEMORY_KINDS = ["transcript", "files", "none"] as const;
 export type AgentMemoryKind = (typeof AGENT_MEMORY_KINDS)[number];
-/** Whose API an agent speaks to its model. */
-export const MODEL_APIS = ["anthropic", "openai", "google"] as const;
-export type ModelApi = (typeof MODEL_APIS)[number];
+export { MODEL_APIS, type ModelApi, RUN_MODES, type RunMode } from "../shared/agent-kinds.ts";
 /** What an agent knew of the prompts before its own (see memory/memory.ts). */
 export const MEMORY_KINDS = ["fresh", "resumed", "replayed", "cold"] as const;
 export type MemoryKind = (typeof MEMORY_KINDS)[number];

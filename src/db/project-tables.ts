@@ -10,11 +10,10 @@ import {
   uniqueIndex,
   uuid,
 } from "drizzle-orm/pg-core";
-import { at, bytes, id, oneOf, times } from "./columns.ts";
+import { at, bytes, id, oneOf, RUN_MODES, times } from "./columns.ts";
 
 export const PULL_REQUEST_MODES = ["manual", "draft", "auto"] as const;
 export type PullRequestMode = (typeof PULL_REQUEST_MODES)[number];
-export const RUN_MODES = ["auto", "ask"] as const;
 
 /** What a repository needs, as one user has said it: for all of that user's sessions of the repository. */
 export const project = pgTable(

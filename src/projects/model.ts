@@ -1,7 +1,8 @@
 /** TypeBox's own types: Elysia's `t.Integer` accepts text too, also in bodies. */
 import { type Static, Type as t } from "@sinclair/typebox";
 import { enumOf, Id, NextCursor, nullable, outcome, Timestamp } from "../api/schemas.ts";
-import { PULL_REQUEST_MODES, RUN_MODES } from "../db/project-tables.ts";
+import { RUN_MODES } from "../db/columns.ts";
+import { PULL_REQUEST_MODES } from "../db/project-tables.ts";
 
 const Repo = t.String({
   minLength: 1,

@@ -2,7 +2,7 @@ import { Elysia } from "elysia";
 import { createAtOnce, createOnce } from "../api/idempotency-store.ts";
 import { idempotencyHeaders, securedOperation, sharedModels, writeErrors } from "../api/schemas.ts";
 import { readPromptData, requirePromptData, type SubmittedPrompt } from "../attachments/read-prompt.ts";
-import { authorOf } from "../auth/claims.ts";
+import { authorOf, type User } from "../auth/claims.ts";
 import type { Guard } from "../auth/guard.ts";
 import type { Config } from "../config/config.ts";
 import type { Orm } from "../db/client.ts";
@@ -33,6 +33,13 @@ export function sessionCreationRoutes(options: {
   };
   const rules = repoRules(config);
   const detail = securedOperation("Sessions");
+  /** What both operations take from a request in the same way. */
+  const wantedBy = (user: User, body: { repo: string } & Parameters<typeof askedChoice>[0]) => ({
+    ...{ userId: user.id, author: authorOf(user) },
+    ...{ repo: body.repo, repoKey: repoKey(body.repo, rules) },
+    asked: askedChoice(body),
+    ...settings,
+  });
 
   return new Elysia()
     .use(guard)
@@ -46,19 +53,8 @@ export function sessionCreationRoutes(options: {
         // Messages must not be lost: they are the first prompt.
         const submitted = await readPromptData(orm, messages, { userId, field: "messages" });
         const prompt = submitted.text === "" ? undefined : { ...submitted, priority };
-        const author = authorOf(user);
         const { sessionId } = await createWith(submitted)(orm, { request, user, body, set }, (orm) =>
-          createSession(orm, {
-            userId,
-            author,
-            repo,
-            repoKey: repoKey(repo, rules),
-            targetBranch,
-            parent,
-            prompt,
-            asked: askedChoice(body),
-            ...settings,
-          }),
+          createSession(orm, { ...wantedBy(user, body), targetBranch, parent, prompt }),
         );
         return { success: true, message: "Session created", id: sessionId };
       },
@@ -83,22 +79,10 @@ export function sessionCreationRoutes(options: {
         const submitted = await requirePromptData(orm, messages, { userId, field: "messages" });
         const prompt = { ...submitted, priority };
         const parent = body.parent_id ?? null;
-        const author = authorOf(user);
         const { sessionId, promptId } = await createWith(submitted)(
           orm,
           { request, user, body, set },
-          (orm) =>
-            createSession(orm, {
-              userId,
-              author,
-              repo,
-              repoKey: repoKey(repo, rules),
-              targetBranch,
-              parent,
-              prompt,
-              asked: askedChoice(body),
-              ...settings,
-            }),
+          (orm) => createSession(orm, { ...wantedBy(user, body), targetBranch, parent, prompt }),
         );
         if (promptId === undefined) throw new AppError("internal", "no prompt was created");
         return { success: true, message: "Session created and prompt queued", sessionId, promptId };

@@ -1,3 +1,4 @@
+import { AGENT_NAMES } from "../../shared/agent-kinds.ts";
 import { MIB } from "../../shared/units.ts";
 import { agentList } from "../agent-list.ts";
 import { command, HTTP, integer, oneOf, secret, text, url } from "../parsers.ts";
@@ -56,7 +57,7 @@ export const agents = {
   agent: {
     env: "AGENT",
     doc: "claude, command or demo: the agent of prompts that name none. Unset: claude if its program and ANTHROPIC_API_KEY are available, otherwise demo.",
-    parse: oneOf("claude", "command", "demo"),
+    parse: oneOf(...AGENT_NAMES),
   },
   agentCommand: {
     env: "AGENT_COMMAND",
