@@ -95,6 +95,7 @@ function wrap(tools: Tools, features: Features, program: ClosedProgram): string[
     ...["--remount-ro", "/dev", "--remount-ro", "/"],
     ...["--info-fd", `${ISOLATION_FDS.info}`],
     ...(seccomp ? ["--seccomp", `${ISOLATION_FDS.seccomp}`] : []),
+    ...(program.argumentsFd === undefined ? [] : ["--args", `${program.argumentsFd}`]),
     ...["--chdir", user === "own" ? "/" : program.cwd, "--"],
     ...argv,
   ];

@@ -24,6 +24,8 @@ export interface ClosedProgram {
   hostNetwork?: boolean | undefined;
   /** The host's user that it runs as; required where `Isolation.uids`, and the owner of the writable mounts. */
   uid?: number | undefined;
+  /** A descriptor from which bwrap reads more arguments, each with a NUL behind it. */
+  argumentsFd?: number | undefined;
 }
 
 /** How this machine isolates programs. */

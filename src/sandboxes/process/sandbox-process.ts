@@ -9,7 +9,13 @@ import type { Cgroups, RunResources } from "./cgroup.ts";
 import { isAlive } from "./identity.ts";
 import type { JournalLine, ReadingByRun } from "./journal.ts";
 import type { ProcessUsage } from "./meter.ts";
-import { type ProcessFiles, processFiles, readExitCode, spawnSupervised } from "./supervisor.ts";
+import {
+  ENVIRONMENT_FD,
+  type ProcessFiles,
+  processFiles,
+  readExitCode,
+  spawnSupervised,
+} from "./supervisor.ts";
 import { watchProcess } from "./watch-process.ts";
 
 /** How a program of a sandbox ended. */
@@ -76,22 +82,22 @@ export interface Surroundings {
 
 /**
  * Starts a program in a sandbox, isolated where this machine can: whether it may run is for Machine to say. Its environment
- * is built from scratch and passed as environment, not as arguments, which every user of the machine can read.
+ * is built from scratch, and is never among arguments, which every user of the machine can read.
  */
 export function startProcess(
   sandbox: SandboxRef,
   options: Surroundings & { command: AgentCommand },
 ): SandboxProcess {
-  const { argv, env } = inSandbox(sandbox, options);
-  const { files, record } = spawnIn(sandbox, { ...options, argv, env, stdin: options.command.stdin });
+  const { stdin } = options.command;
+  const { files, record } = spawnIn(sandbox, { ...options, ...inSandbox(sandbox, options), stdin });
   return watchProcess({ sandbox, files, record, state: "running" });
 }
 
-/** A program's arguments and environment, with what isolates and limits it. */
+/** A program's arguments and environment, with what isolates and limits it. See spawnSupervised for `inside`. */
 export function inSandbox(
   { cgroups, resources }: SandboxRef,
   options: Surroundings & { command: Omit<AgentCommand, "stdin"> },
-): { argv: readonly string[]; env: Record<string, string> } {
+): { argv: readonly string[]; env: Record<string, string>; inside: Record<string, string> } {
   const { isolation, uid, hostPaths, path, command, gateway, mailbox, borrowed } = options;
   const paths = isolation ? INSIDE : hostPaths;
   const limited = isolation === undefined || cgroups?.capabilities.processes;
@@ -103,6 +109,7 @@ export function inSandbox(
     borrowed !== undefined && (command.builtIn || !isolation)
       ? { GIT_ALTERNATE_OBJECT_DIRECTORIES: isolation ? SHARED_INSIDE : borrowed }
       : {};
+  const env = { PATH: path, HOME: paths.home, TMPDIR: paths.tmp, LANG: "C.UTF-8", ...lender };
   return {
     argv: isolation
       ? isolation.wrap({
@@ -118,9 +125,11 @@ export function inSandbox(
           gateway,
           hostNetwork: !isolation.closedNetwork,
           uid,
+          ...(Object.keys(command.env).length > 0 && { argumentsFd: ENVIRONMENT_FD }),
         })
       : argv,
-    env: { PATH: path, HOME: paths.home, TMPDIR: paths.tmp, LANG: "C.UTF-8", ...lender, ...command.env },
+    env: { ...env, ...(isolation ? {} : command.env) },
+    inside: isolation ? { ...command.env } : {},
   };
 }
 
@@ -130,11 +139,12 @@ export function spawnIn(
   options: Surroundings & {
     argv: readonly string[];
     env: Record<string, string>;
+    inside: Record<string, string>;
     stdin: string;
     passed?: number;
   },
 ): { files: ProcessFiles; record: AgentProcess; line: number | undefined } {
-  const { isolation, uid, hostPaths, limitMs, argv, env, stdin, passed } = options;
+  const { isolation, uid, hostPaths, limitMs, argv, env, inside, stdin, passed } = options;
   const { cgroups, resources, maxOutputBytes } = sandbox;
   const processId = crypto.randomUUID();
   const files = processFiles(sandbox.folder, processId);
@@ -151,6 +161,7 @@ export function spawnIn(
     maxOutputBytes,
     maxFileBytes: resources.diskBytes,
     env,
+    inside,
     cwd: hostPaths.checkout,
     stdin,
     limitMs,

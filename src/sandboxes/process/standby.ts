@@ -43,7 +43,7 @@ export function standBy(
 ): Standby {
   const waiting = ({ readable }: Pick<AgentCommand, "readable">, surroundings: Surroundings) =>
     inSandbox(sandbox, { ...surroundings, command: { argv: WAIT, env: {}, readable } });
-  const { argv, env } = waiting(options, options);
+  const { argv, env, inside } = waiting(options, options);
   // It has no name any more when anything runs: what it will hold is secret.
   const file = join(sandbox.folder, `command-${crypto.randomUUID()}`);
   writeFileSync(file, "", { mode: 0o600 });
@@ -52,7 +52,7 @@ export function standBy(
   const limitMs = options.limitMs + STANDBY_MS;
   let spawned: ReturnType<typeof spawnIn>;
   try {
-    spawned = spawnIn(sandbox, { ...options, limitMs, argv, env, stdin: "", passed });
+    spawned = spawnIn(sandbox, { ...options, limitMs, argv, env, inside, stdin: "", passed });
   } catch (error) {
     closeSync(toWrite);
     throw error;
@@ -85,7 +85,8 @@ export function standBy(
       const { command, limitMs: wantedMs } = wanted;
       const wouldWait = waiting(command, wanted);
       const fits = wantedMs === options.limitMs && wanted.uid === options.uid && isSame(wouldWait.argv, argv);
-      const script = scriptOf(command.argv, inSandbox(sandbox, wanted).env);
+      const all = inSandbox(sandbox, wanted);
+      const script = scriptOf(command.argv, { ...all.env, ...all.inside });
       const hasEnded = statSync(files.exit).size > 0;
       if (!open || hasEnded || line === undefined || !fits || script === undefined) return undefined;
       writeFileSync(files.stdin, command.stdin, { mode: 0o600 });

@@ -12,6 +12,9 @@ const MAX_STDERR_BYTES = MIB;
 /** A journal that has reached its quota is longer than the run may print. */
 const OUTPUT_MARGIN_BYTES = MIB;
 
+/** Where bubblewrap reads the environment of what runs inside. */
+export const ENVIRONMENT_FD = 5;
+
 /**
  * Stands between a runner and a program of its sandbox, so that the program outlives the runner: a small shell, in a
  * session of its own, that starts the program, kills it at a limit of its own, and records its exit code. The program gets
@@ -43,6 +46,10 @@ program() {
   ulimit -f "$size"
   ulimit -n ${2 ** 14} 2>/dev/null
   if [ -n "$filter" ]; then exec ${ISOLATION_FDS.info}>"$dir/info" ${ISOLATION_FDS.seccomp}<"$filter"; fi
+  if [ -e "$dir/env" ]; then
+    exec ${ENVIRONMENT_FD}<"$dir/env"
+    rm "$dir/env" || exit 126
+  fi
   if [ -n "$uid" ]; then chown "$uid" /proc/self/fd/1 /proc/self/fd/2; fi
   export ${MARKER}="$sandbox" ${PROCESS_MARKER}="$process"
   exec timeout -s KILL "$limit" "$@"
@@ -79,6 +86,7 @@ export function processFiles(sandboxFolder: string, processId: string) {
   return {
     folder,
     stdin: file("stdin"),
+    env: file("env"),
     out: file(OUTPUT_FILE),
     err: file("err"),
     info: file("info"),
@@ -91,7 +99,9 @@ export type ProcessFiles = ReturnType<typeof processFiles>;
 
 /**
  * Starts a program under a supervisor, in the process's folder, which is there already.
- * @param options.env the program's whole environment.
+ * @param options.env the supervisor's environment, and the program's.
+ * @param options.inside more of the program's, for bubblewrap alone: users choose the names. Neither this shell nor the programs
+ * that it starts outside of the sandbox have it: variables such as GCONV_PATH or PS4 can make them run anything.
  * @param options.limitMs when the supervisor kills the program; rounded up to seconds.
  * @param options.maxOutputBytes what it may print. @param options.maxFileBytes what any file that it writes may have.
  * @param options.join files by which the program joins its control groups.
@@ -106,6 +116,7 @@ export function spawnSupervised(options: {
   processId: string;
   argv: readonly string[];
   env: Readonly<Record<string, string>>;
+  inside: Readonly<Record<string, string>>;
   cwd: string;
   stdin: string;
   limitMs: number;
@@ -116,8 +127,13 @@ export function spawnSupervised(options: {
   uid: number | undefined;
   passed?: number;
 }): ProcessIdentity & { line: number | undefined } {
-  const { files, sandboxId, processId, argv, env, cwd, stdin, join, passed } = options;
+  const { files, sandboxId, processId, argv, env, inside, cwd, stdin, join, passed } = options;
   writeFileSync(files.stdin, stdin, { mode: 0o600 });
+  const own = Object.entries(inside);
+  if (own.length > 0)
+    writeFileSync(files.env, own.map(([name, value]) => `--setenv\0${name}\0${value}\0`).join(""), {
+      mode: 0o600,
+    });
   writeFileSync(files.boot, bootId(), { mode: 0o600 });
   // Readers may open these before the supervisor does.
   for (const file of [files.out, files.err, files.exit]) writeFileSync(file, "", { mode: 0o600 });

@@ -27,7 +27,7 @@ for (const [name, options] of [
       fixture = await openSandboxFixture(options);
       const sandbox = await fixture.open(fixture.request(fixture.repository.path));
       start = (script) =>
-        sandbox.start({ argv: ["sh", "-c", script], env: {}, stdin: "", readable: [] }, LIMIT_MS);
+        sandbox.start({ argv: ["sh", "-c", script], env: { ANY: "1" }, stdin: "", readable: [] }, LIMIT_MS);
     });
     afterAll(() => fixture.remove());
 

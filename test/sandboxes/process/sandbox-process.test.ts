@@ -1,7 +1,8 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync } from "node:fs";
-import { readdir } from "node:fs/promises";
+import { readdir, readFile, readlink } from "node:fs/promises";
 import { join } from "node:path";
+import type { AgentCommand } from "../../../src/agents/agent.ts";
 import { TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
 import { describeSandboxes } from "../describe-sandboxes.ts";
 import { LIMIT_MS } from "../fixture.ts";
@@ -49,6 +50,29 @@ await describeSandboxes((setup) => {
     }
   }, 60_000);
 
+  /**
+   * Cause: the names and values of a project's variables are its user's, and the supervisor's shell, dd, tee, timeout and
+   * bubblewrap had them, outside of the sandbox: GCONV_PATH, or PS4 and SHELLOPTS of bash, make such programs run anything.
+   */
+  test("what runs outside of the sandbox does not have the program's variables", async () => {
+    const { fixture, repo, isolated } = setup();
+    const sandbox = await fixture.open(fixture.request(repo.path));
+    const value = `probe-${crypto.randomUUID()}`;
+    const command: AgentCommand = {
+      ...{ argv: ["sh", "-c", 'echo "$GCONV_PATH|$LINES_OF"; sleep 30'], stdin: "", readable: [] },
+      env: { GCONV_PATH: value, LINES_OF: "one\n--two 'three'" },
+    };
+    // The first one may find a sandbox that stands by.
+    for (const attempt of [1, 2]) {
+      const child = sandbox.start(command, LIMIT_MS);
+      const lines: string[] = [];
+      for await (const { line } of child.lines(0)) if (lines.push(line) === 2) break;
+      expect({ attempt, lines }).toEqual({ attempt, lines: [`${value}|one`, "--two 'three'"] });
+      expect(await namespacesWith(value)).toEqual(isolated ? ["another"] : ["ours"]);
+      await child.stop(0);
+    }
+  });
+
   test("a missing program is reported", async () => {
     const { fixture, repo } = setup();
     const sandbox = await fixture.open(fixture.request(repo.path));
@@ -69,4 +93,17 @@ async function marked(id: string): Promise<string[]> {
       if (text.includes(id)) found.push(pid);
     }
   return found;
+}
+
+/** In which namespaces processes have this text in their environment. */
+async function namespacesWith(text: string): Promise<string[]> {
+  const own = await readlink("/proc/self/ns/pid");
+  const found = new Set<string>();
+  for (const pid of (await readdir("/proc")).filter((one) => /^\d+$/.test(one))) {
+    const environment = await readFile(`/proc/${pid}/environ`, "utf8").catch(() => "");
+    if (!environment.includes(text)) continue;
+    const namespace = await readlink(`/proc/${pid}/ns/pid`).catch(() => own);
+    found.add(namespace === own ? "ours" : "another");
+  }
+  return [...found];
 }
