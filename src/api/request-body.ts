@@ -11,6 +11,8 @@ const MAX_READ_BYTES = 4 * MAX_PROMPT_BODY_BYTES;
 const READ_RETRY_S = 5;
 /** Deepest nesting of arrays and objects: more than any client needs, less than would trouble a parser. */
 const MAX_DEPTH = 64;
+const QUOTE = 34;
+const BACKSLASH = 92;
 const JSON_TYPE = /^\s*(application\/json|[\w.+-]+\/[\w.+-]+\+json)\s*(;|$)/i;
 
 const tooLarge = (limit: number) => new AppError("too_large", `The body is larger than ${limit} bytes.`);
@@ -74,8 +76,12 @@ export function requireIdentity(request: Request): void {
     );
 }
 
-/** @throws AppError `bad_request`, `malformed_json` or `invalid` for what is not JSON, or JSON that cannot be stored. */
+/**
+ * @throws AppError `bad_request`, `malformed_json` or `invalid` for what is not JSON, or JSON that cannot be stored; `too_large`
+ *   for a large body that is not so by its texts.
+ */
 export function parseJson(bytes: Uint8Array): unknown {
+  if (bytes.length > MAX_BODY_BYTES) requireFewValues(bytes);
   const value = parse(decode(bytes));
   requireStorable(value);
   return value;
@@ -109,6 +115,32 @@ export async function readBytes(request: Request): Promise<Uint8Array> {
     reading -= held;
   }
   return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, size);
+}
+
+/**
+ * Larger bodies are large by the base64 in their texts. Of 28 MB that are all brackets and commas, parsing would make gigabytes
+ * and hold up everybody for many seconds, so that what is outside of texts may be as long as any other body.
+ */
+function requireFewValues(bytes: Uint8Array): void {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let outside = 0;
+  for (let at = 0; at < text.length; ) {
+    const begin = text.indexOf(QUOTE, at);
+    outside += (begin < 0 ? text.length : begin) - at + 2;
+    if (outside > MAX_BODY_BYTES)
+      throw new AppError("too_large", `The body has more than ${MAX_BODY_BYTES} bytes outside of its texts.`);
+    if (begin < 0) return;
+    let end = text.indexOf(QUOTE, begin + 1);
+    while (end >= 0 && isEscaped(text, end)) end = text.indexOf(QUOTE, end + 1);
+    if (end < 0) return;
+    at = end + 1;
+  }
+}
+
+function isEscaped(text: Uint8Array, at: number): boolean {
+  let before = at;
+  while (text[before - 1] === BACKSLASH) before -= 1;
+  return (at - before) % 2 === 1;
 }
 
 function decode(bytes: Uint8Array): string {
