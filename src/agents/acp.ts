@@ -47,6 +47,7 @@ export function createAcpAgent(options: {
     modelApi: declared.modelApi,
     modes: ["auto", "ask"],
     steers: true,
+    onlyLocal: true,
     replays: true,
     keeps: (path, isFolder) => !setup.drops?.test(path) && (isFolder || !SETTINGS.test(path)),
     hasTranscript: async (stateDir, conversationId) => {
@@ -62,10 +63,6 @@ export function createAcpAgent(options: {
       const { prompt, images, conversationId, resume, mode = "auto", mailbox, paths, model } = request;
       if (declared.modelApi && !model)
         throw new AgentUnavailable(`${declared.title} needs access to a model, whose key is not set.`);
-      if (request.remote)
-        throw new AgentUnavailable(
-          `${declared.title} cannot work in a borrowed sandbox: its tools are its own.`,
-        );
       const { instructions, modelName, mcpServers } = request;
       return driverCommand(
         {

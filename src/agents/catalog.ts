@@ -2,8 +2,9 @@ import { basename } from "node:path";
 import type { AgentMemoryKind, ModelApi, RunMode } from "../db/columns.ts";
 import { AGENT_NAMES, type Agent, type AgentName } from "./agent.ts";
 import { type AgentConfig, chooseAgent } from "./choose.ts";
-import { type DeclaredAgent, declaredAgents } from "./declared.ts";
+import { declaredAgents } from "./declared.ts";
 import { findProgram } from "./find-program.ts";
+import { MODEL_API_STYLES } from "./model-apis.ts";
 import { programVersion } from "./program-version.ts";
 
 /** An agent, as operators and users see it. */
@@ -61,11 +62,6 @@ interface Known {
   versioned: string | undefined;
 }
 
-const KEYS: Readonly<Record<ModelApi, string>> = {
-  anthropic: "ANTHROPIC_API_KEY",
-  openai: "OPENAI_API_KEY",
-  google: "GEMINI_API_KEY",
-};
 const BUILT_IN = {
   claude: { title: "Claude Code", memory: "transcript" },
   command: { title: "Command", memory: "files" },
@@ -96,15 +92,18 @@ export function createAgentCatalog(options: {
   for (const name of AGENT_NAMES)
     if (name !== "command" || config.agentCommand) known.set(name, builtIn(name, config));
   for (const one of declaredAgents({ declared: config.declaredAgents ?? [], path: config.path }))
-    known.set(one.about.name, ofDeclared(one, config));
+    known.set(one.about.name, ofDeclared(one));
   const versions = new Map<string, string>(version === undefined ? [] : [["demo", version]]);
   let available: readonly string[] = [];
 
   const entryOf = (name: string, one: Known): CatalogEntry => {
     const { agent, title, models, memory, modelApi } = one;
     const keyless =
-      modelApi && !keys[modelApi] ? `${title} needs access to a model: set ${KEYS[modelApi]}.` : null;
-    const reason = one.missing() ?? keyless;
+      modelApi && !keys[modelApi]
+        ? `${title} needs access to a model: set ${MODEL_API_STYLES[modelApi].keyName}.`
+        : null;
+    const local = agent.onlyLocal && config.sandboxProvider === "allocator" ? notBorrowed(title) : undefined;
+    const reason = local ?? one.missing() ?? keyless;
     return {
       ...{ name, title, version: versions.get(name) ?? null },
       ...{ available: reason === null, reason, models, modes: agent.modes },
@@ -138,40 +137,31 @@ export function createAgentCatalog(options: {
   };
 }
 
+/** Why an agent that is only for checkouts on its machine cannot run. */
+export const notBorrowed = (title: string): string =>
+  `${title} works in sandboxes of this service's machines only, and not in borrowed ones (SANDBOX_PROVIDER=allocator): choose another agent.`;
+
 function builtIn(name: AgentName, config: AgentConfig): Known {
   const choose = () => chooseAgent({ config: { ...config, agent: name } });
   const { agent } = choose();
   const [command] = config.agentCommand ?? [];
   const { title, memory } = BUILT_IN[name];
-  // Everybody may read it: without the path.
-  const missing =
-    name === "command"
-      ? "The program that AGENT_COMMAND names is not installed or not executable."
-      : config.claudePath
-        ? "Claude Code is not installed where CLAUDE_PATH says."
-        : "Claude Code is not installed: run npm install -g @anthropic-ai/claude-code, or set CLAUDE_PATH.";
   return {
     ...{ agent, memory, models: [] },
     title: name === "command" && command !== undefined ? basename(command) : title,
     // The operator's program does without, if there is no key.
     modelApi: agent.modelApi ?? null,
-    missing: () => (choose().missing === undefined ? undefined : missing),
+    missing: () => choose().missing,
     versioned: name === "claude" ? (config.claudePath ?? "claude") : undefined,
   };
 }
 
-function ofDeclared(
-  { about, agent, install }: { about: DeclaredAgent; agent: Agent; install: string | undefined },
-  { path }: AgentConfig,
-): Known {
+function ofDeclared({ about, agent, missing }: ReturnType<typeof declaredAgents>[number]): Known {
   const { title, models, protocol, modelApi = null } = about;
   const [program] = about.command;
-  const remedy = install === undefined ? "" : `; run ${install}`;
-  const missing = `${title} is not installed: the program ${JSON.stringify(basename(program))} is in no folder of PATH, or not executable${remedy}.`;
   return {
-    ...{ agent, title, models, modelApi },
+    ...{ agent, title, models, modelApi, missing },
     memory: protocol === "lines" ? "files" : "transcript",
-    missing: () => (findProgram(program, path) ? undefined : missing),
     versioned: protocol === "lines" || LAUNCHERS.test(basename(program)) ? undefined : program,
   };
 }

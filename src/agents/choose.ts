@@ -10,7 +10,7 @@ export interface ChosenAgent {
   agent: Agent;
   /** For the log at start-up: which agent was chosen, and why. */
   why: string;
-  /** Set: the agent's program is not installed, and runs fail with this sentence until it is. */
+  /** Set: the agent's program is not installed, and runs fail with this sentence until it is. Everybody may read it: without paths. */
   missing: string | undefined;
   /** Why it is the demo, the part of a sentence, which everybody may read. Null: it is not. */
   whyDemo: string | null;
@@ -27,6 +27,7 @@ export type AgentConfig = Pick<
   | "declaredAgents"
   | "claudeModel"
   | "path"
+  | "sandboxProvider"
 >;
 
 /** The API of the first key that is set: a program of AGENT_COMMAND has access to one. */
@@ -39,7 +40,7 @@ export function chooseAgent({ config }: { config: AgentConfig }): ChosenAgent {
   if (agent === "command" && agentCommand) {
     const [name] = agentCommand;
     const program = () => findProgram(name, path);
-    const missing = `The agent's program ${JSON.stringify(name)} is not installed or not executable; see AGENT_COMMAND.`;
+    const missing = "The program that AGENT_COMMAND names is not installed or not executable.";
     return {
       agent: createCommandAgent({ argv: agentCommand, program, missing, modelApi: firstApi(config) }),
       why: `The agent is ${name} (AGENT=command).`,
@@ -50,8 +51,8 @@ export function chooseAgent({ config }: { config: AgentConfig }): ChosenAgent {
   const program = () => findProgram(claudePath ?? "claude", path);
   const found = program();
   const missing = claudePath
-    ? `Claude Code is not installed at ${claudePath}; set CLAUDE_PATH to its program.`
-    : "Claude Code is not installed in any folder of PATH; install it, or set CLAUDE_PATH to its program.";
+    ? "Claude Code is not installed where CLAUDE_PATH says."
+    : "Claude Code is not installed: run npm install -g @anthropic-ai/claude-code, or set CLAUDE_PATH.";
   if (agent === "claude" || (agent === undefined && found && anthropicApiKey)) {
     const why = agent ? "AGENT=claude" : "its program and ANTHROPIC_API_KEY were found";
     return {

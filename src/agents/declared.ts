@@ -1,10 +1,10 @@
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { DeclaredAgent } from "../config/agent-list.ts";
 import { type AcpSetup, createAcpAgent } from "./acp.ts";
 import type { Agent } from "./agent.ts";
 import { createClaudeAgent } from "./claude.ts";
 import { createCommandAgent } from "./command.ts";
-import { findProgram } from "./find-program.ts";
+import { findProgram, type Program } from "./find-program.ts";
 
 export type { DeclaredAgent };
 
@@ -140,27 +140,34 @@ const AGENT_PRESETS: readonly Preset[] = [
 
 /**
  * The presets and what AGENTS declares, which replaces a preset of the same name and keeps that one's settings.
- * @param options.path folders with programs, as in PATH.
+ * @param options.path folders with programs, as in PATH. @returns `missing` says why its program cannot be run, if it cannot.
  */
 export function declaredAgents(options: {
   declared: readonly DeclaredAgent[];
   path: string;
-}): { about: DeclaredAgent; agent: Agent; install: string | undefined }[] {
+}): { about: DeclaredAgent; agent: Agent; missing: () => string | undefined }[] {
   const { declared, path } = options;
   const presets = AGENT_PRESETS.filter((one) => !declared.some(({ name }) => name === one.declared.name));
   return [...presets.map((one) => one.declared), ...declared].map((about) => {
     const preset = AGENT_PRESETS.find((one) => one.declared.name === about.name);
-    return { about, agent: agentOf(about, preset, path), install: preset?.install };
+    const program = () => findProgram(about.command[0], path);
+    const remedy = preset ? `; run ${preset.install}` : "";
+    const missing = `${about.title} is not installed: the program ${JSON.stringify(basename(about.command[0]))} is in no folder of PATH, or not executable${remedy}.`;
+    return {
+      about,
+      agent: agentOf(about, { program, missing, setup: preset?.setup }),
+      missing: () => (program() ? undefined : missing),
+    };
   });
 }
 
-function agentOf(about: DeclaredAgent, preset: Preset | undefined, path: string): Agent {
-  const [name] = about.command;
-  const program = () => findProgram(name, path);
-  const how = preset ? `; install it: ${preset.install}` : "";
-  const missing = `${about.title} is not installed: there is no program ${JSON.stringify(name)}${how}.`;
+function agentOf(
+  about: DeclaredAgent,
+  found: { program: () => Program | undefined; missing: string; setup: AcpSetup | undefined },
+): Agent {
+  const { program, missing, setup } = found;
   if (about.protocol === "acp")
-    return createAcpAgent({ declared: about, program, missing, ...(preset && { setup: preset.setup }) });
+    return createAcpAgent({ declared: about, program, missing, ...(setup && { setup }) });
   const { name: ownName } = about;
   if (about.protocol === "claude") return { ...createClaudeAgent({ program, missing }), name: ownName };
   const argv = about.command;

@@ -10,6 +10,7 @@ export function createDemoAgent(): Agent {
     modelApi: undefined,
     modes: ["auto"],
     steers: false,
+    onlyLocal: true,
     replays: false,
     keeps: () => false,
     hasTranscript: async () => false,

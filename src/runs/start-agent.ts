@@ -1,4 +1,5 @@
 import { AgentUnavailable } from "../agents/agent.ts";
+import { notBorrowed } from "../agents/catalog.ts";
 import { textEvent } from "../agents/events.ts";
 import { readInstructions } from "../agents/instructions.ts";
 import { MODEL_API_STYLES } from "../agents/model-apis.ts";
@@ -92,6 +93,7 @@ async function startAgent(
   const model = modelOf(deps);
   const keyName = agent.modelApi && MODEL_API_STYLES[agent.modelApi].keyName;
   const { memory, isNew, signal } = options;
+  if (sandbox.remote && agent.onlyLocal) throw new AgentUnavailable(notBorrowed(agent.name));
   if (keyName && !model) throw new AgentUnavailable(`The agent needs access to a model: set ${keyName}.`);
   const resumable = resumableIn(agent, sandbox, run);
   await agent.discardTranscripts(sandbox.hostPaths.state, run.conversationId, "unusable");

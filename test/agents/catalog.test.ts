@@ -62,6 +62,26 @@ describe("the catalog of agents", async () => {
     expect(names.toSorted()).toEqual(["claude", "claude-acp", "codex", "demo", "gemini", "opencode"]);
   });
 
+  /** Cause: the demo changed an empty folder beside the borrowed checkout, and the prompt ended well without any work. */
+  test("agents with tools of their own are not available in borrowed sandboxes", () => {
+    const config = { ...NOTHING, path, agentCommand: ["sh"] as const, sandboxProvider: "allocator" as const };
+    const catalog = createAgentCatalog({ config });
+    expect(catalog.available()).toEqual(["command"]);
+    for (const name of ["demo", "codex"])
+      expect(of(catalog, name)?.reason).toMatch(
+        /borrowed ones \(SANDBOX_PROVIDER=allocator\): choose another/,
+      );
+    expect(of(catalog, "claude")?.reason).toMatch(/^Claude Code is not installed/);
+  });
+
+  test("what is missing is said in the same words by the catalog and by a run", () => {
+    const catalog = createAgentCatalog({ config: { ...NOTHING, path: folder } });
+    const paths = { checkout: "/w", home: "/h", tmp: "/t", state: "/s" };
+    const request = { prompt: "p", conversationId: "c", resume: false, paths };
+    for (const name of ["claude", "codex", "gemini"])
+      expect(() => catalog.get(name)?.command(request)).toThrow(of(catalog, name)?.reason ?? "");
+  });
+
   test("cleans and bounds what programs say of their version, and starts no launcher for it", async () => {
     const sayings: [string, string, string | null][] = [
       ["escapes", "printf '\\033]0;title\\007\\033[31mv 1.2\\033[0m.x\\n'", "1.2"],

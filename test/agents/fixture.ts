@@ -15,6 +15,7 @@ export const NOTHING = {
   claudeModel: undefined,
   declaredAgents: undefined,
   path: process.env["PATH"] ?? "",
+  sandboxProvider: "local" as const,
 };
 
 /** A git checkout with one commit, and the other folders of a sandbox; removed by `await using`. */
