@@ -1,8 +1,9 @@
+import type { TSchema } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { isDatabaseUnavailable, isTransactionConflict } from "../db/client.ts";
 import type { Logger } from "../observability/logger.ts";
 import { AppError, type ErrorKind } from "../shared/errors.ts";
-import { fieldName } from "./known-fields.ts";
+import { choiceOf, fieldName } from "./known-fields.ts";
 import { requestIdOf } from "./request-id.ts";
 
 /** The HTTP status of each kind of error. */
@@ -100,15 +101,13 @@ function toAppError(error: unknown, code: unknown): AppError | undefined {
 interface Validation {
   /** What was validated: "body", "query", …; "response" is our own mistake. */
   type: string;
-  all?: { path?: string; message?: string; schema?: { anyOf?: { const?: unknown }[] } }[];
+  all?: { path?: string; message?: string; schema?: TSchema }[];
 }
 
 function validationError({ type, all }: Validation): AppError | undefined {
   if (type === "response") return undefined;
   const problems = (all ?? []).slice(0, 3).map(({ path, message = "is not valid", schema }) => {
-    const words = schema?.anyOf?.map((one) => one.const) ?? [];
-    const isChoice = words.length > 0 && words.every((word) => typeof word === "string");
-    return `${fieldName(path ?? "") || type}: ${isChoice ? `must be ${words.join(" or ")}` : message}`;
+    return `${fieldName(path ?? "") || type}: ${(schema && choiceOf(schema)) ?? message}`;
   });
   return new AppError("invalid", problems.join("; ") || `The ${type} does not match its schema.`);
 }

@@ -96,7 +96,7 @@ function bodyRefusal(check: TypeCheck<TSchema>, body: unknown): AppError {
     } else if (!other.has(path))
       other.set(
         path,
-        `${fieldName(path) || "body"}: ${type === ValueErrorType.ObjectRequiredProperty ? "is missing" : message}`,
+        `${fieldName(path) || "body"}: ${type === ValueErrorType.ObjectRequiredProperty ? "is missing" : (choiceOf(schema) ?? message)}`,
       );
   }
   return refusal(unknown, [...other.values()]);
@@ -118,6 +118,41 @@ function* innermost(errors: Iterable<ValueError>): Generator<ValueError> {
     else yield error;
   }
 }
+
+/** What a field may be that has alternatives. Undefined: it has none, or they are objects, of which this would say little. */
+export function choiceOf(schema: TSchema): string | undefined {
+  const choices = schema["anyOf"] ? alternativesOf(schema) : [];
+  const said = choices.map(inWords);
+  return said.length === 0 || said.includes(undefined) ? undefined : `must be ${listed(said as string[])}`;
+}
+
+function alternativesOf(schema: TSchema): TSchema[] {
+  const inner = schema["anyOf"] as TSchema[] | undefined;
+  // Elysia's numbers may also be text, for queries.
+  return (
+    inner?.flatMap(alternativesOf).filter(({ format }) => !/^(integer|numeric)$/.test(format)) ?? [schema]
+  );
+}
+
+function inWords({
+  const: word,
+  type,
+  pattern,
+  minimum,
+  exclusiveMinimum,
+  maximum,
+}: TSchema): string | undefined {
+  if (word !== undefined) return String(word);
+  if (type === "null") return type;
+  if (type === "string") return pattern === undefined ? "text" : `text that matches ${pattern}`;
+  if (type !== "integer" && type !== "number") return undefined;
+  const least = exclusiveMinimum === undefined ? minimum : `above ${exclusiveMinimum}`;
+  const range = [least, maximum].filter((one) => one !== undefined).join(" to ");
+  return [type === "integer" ? "an integer" : "a number", range].filter(Boolean).join(" ");
+}
+
+const listed = (words: readonly string[]): string =>
+  words.length < 2 ? words.join() : `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
 
 function* atMost<T>(count: number, all: Iterable<T>): Generator<T> {
   let left = count;

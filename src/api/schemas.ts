@@ -56,6 +56,13 @@ export const TimestampInput = t.String({ ...Timestamp, pattern: "^[1-9][0-9]{3}-
 
 export const nullable = <T extends TSchema>(schema: T) => t.Union([schema, t.Null()]);
 
+/** Of agents and models, where somebody sends them: they become parts of messages and arguments of programs, and no option. */
+export const AGENT_NAME = { minLength: 1, maxLength: 64, pattern: "^[A-Za-z0-9][A-Za-z0-9._-]*$" };
+export const MODEL_NAME = {
+  ...{ minLength: 1, maxLength: 128 },
+  pattern: "^[A-Za-z0-9][A-Za-z0-9._:/@+\\[\\]-]*$",
+};
+
 /** The fields of the reply to every operation that changes something. */
 export const outcome = {
   success: t.Boolean({ examples: [true] }),

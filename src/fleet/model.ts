@@ -1,10 +1,6 @@
 import { t } from "elysia";
-import { enumOf, nullable } from "../api/schemas.ts";
+import { AGENT_NAME, enumOf, MODEL_NAME, nullable } from "../api/schemas.ts";
 import { AGENT_MEMORY_KINDS, MODEL_APIS, RUN_MODES } from "../db/columns.ts";
-
-/** Names become parts of messages and arguments of programs: none can be an option. */
-const NAME = "^[A-Za-z0-9][A-Za-z0-9._-]*$";
-const MODEL = "^[A-Za-z0-9][A-Za-z0-9._:/@+\\[\\]-]*$";
 
 export const RunMode = enumOf(RUN_MODES, {
   description: "auto: the agent decides by itself; ask: it asks before it does what could do harm",
@@ -15,8 +11,8 @@ const AgentMemory = enumOf(AGENT_MEMORY_KINDS, {
 });
 const ModelApi = enumOf(MODEL_APIS, { description: "Whose API it speaks to its model" });
 
-const AgentName = t.String({ minLength: 1, maxLength: 64, pattern: NAME, examples: ["claude"] });
-const ModelName = t.String({ minLength: 1, maxLength: 128, pattern: MODEL, examples: ["claude-sonnet-4-5"] });
+const AgentName = t.String({ ...AGENT_NAME, examples: ["claude"] });
+const ModelName = t.String({ ...MODEL_NAME, examples: ["claude-sonnet-4-5"] });
 
 /** What a prompt may be sent with, besides its text. */
 export const choiceFields = {

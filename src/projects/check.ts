@@ -60,6 +60,9 @@ export function checkProject(given: Given): void {
     checkName("environment", name);
     checkText(`environment.${name}`, value, MAX_VALUE_BYTES);
   }
+  // What is named here is not counted with what is stored: as many may be removed as are set.
+  if (Object.keys(secrets).length > 2 * MAX_SECRETS)
+    refuse(`secrets: names more than ${2 * MAX_SECRETS}; a project has up to ${MAX_SECRETS}`);
   for (const [name, value] of Object.entries(secrets)) {
     checkName("secrets", name);
     if (value === "") refuse(`secrets.${name}: is empty; null removes it`);

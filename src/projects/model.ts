@@ -1,6 +1,15 @@
 /** TypeBox's own types: Elysia's `t.Integer` accepts text too, also in bodies. */
 import { type Static, Type as t } from "@sinclair/typebox";
-import { enumOf, Id, NextCursor, nullable, outcome, Timestamp } from "../api/schemas.ts";
+import {
+  AGENT_NAME,
+  enumOf,
+  Id,
+  MODEL_NAME,
+  NextCursor,
+  nullable,
+  outcome,
+  Timestamp,
+} from "../api/schemas.ts";
 import { RUN_MODES } from "../db/columns.ts";
 import { PULL_REQUEST_MODES } from "../db/project-tables.ts";
 
@@ -45,10 +54,11 @@ const Hosts = t.Array(t.String({ maxLength: 500, examples: ["registry.example"] 
     "What the sandboxes may reach besides EGRESS_ALLOW, in its form; never private addresses, and nothing where EGRESS=deny",
   examples: [["registry.example"]],
 });
-const Word = (description: string, example: string) =>
-  nullable(t.String({ minLength: 1, maxLength: 200, pattern: "^\\S+$", description, examples: [example] }));
-const Agent = Word("The agent of its prompts. Null: the deployment's", "claude");
-const Model = Word("The model of its prompts. Null: the agent's own", "claude-sonnet-4-5");
+const AGENT = { description: "The agent of its prompts. Null: the deployment's", examples: ["claude"] };
+const MODEL = {
+  description: "The model of its prompts. Null: the agent's own",
+  examples: ["claude-sonnet-4-5"],
+};
 const Mode = nullable(enumOf(RUN_MODES, { description: "How its prompts run. Null: auto" }));
 const Budget = nullable(
   t.Number({
@@ -79,8 +89,8 @@ const ProjectDto = t.Object({
   secrets: t.Array(SecretInfo, { description: "Their names" }),
   mcp_servers: Servers,
   egress_hosts: Hosts,
-  agent: Agent,
-  model: Model,
+  agent: nullable(t.String(AGENT)),
+  model: nullable(t.String(MODEL)),
   mode: Mode,
   budget_usd: Budget,
   pull_request: PullRequest,
@@ -106,8 +116,8 @@ const settings = {
   ),
   mcp_servers: t.Optional(Servers),
   egress_hosts: t.Optional(Hosts),
-  agent: t.Optional(Agent),
-  model: t.Optional(Model),
+  agent: t.Optional(nullable(t.String({ ...AGENT_NAME, ...AGENT }))),
+  model: t.Optional(nullable(t.String({ ...MODEL_NAME, ...MODEL }))),
   mode: t.Optional(Mode),
   budget_usd: t.Optional(Budget),
   pull_request: t.Optional(PullRequest),

@@ -112,14 +112,14 @@ describeEachDatabase("agents that prompts name", (database) => {
     expect(model).toMatchObject({ status: 422, code: "model_unavailable" });
     expect(JSON.stringify(model)).toContain("a, b");
     expect(await refused({ mode: "ask" })).toMatchObject({ status: 422, code: "mode_unavailable" });
-    for (const more of [
-      { agent: "-x" },
-      { model: "--help" },
-      { mode: "yolo" },
-      { max_turns: 0 },
-      { max_turns: 1001 },
-    ])
-      expect(await refused(more)).toMatchObject({ status: 422 });
+    for (const [more, message] of [
+      [{ agent: "-x" }, /^agent: Expected string to match/],
+      [{ model: "--help" }, /^model: Expected string to match/],
+      [{ mode: "yolo" }, /^mode: must be auto or ask$/],
+      [{ max_turns: 0 }, /^max_turns: must be an integer 1 to 1000$/],
+      [{ max_turns: 1001 }, /^max_turns: /],
+    ] as const)
+      expect(await refused(more)).toMatchObject({ status: 422, message: expect.stringMatching(message) });
     expect(await database().orm.$count(session)).toBe(0);
     // Somebody would have it, and never had.
     await begin("B", { demo: {}, gemini: { available: false, reason: "Install gemini." } });

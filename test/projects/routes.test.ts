@@ -126,6 +126,7 @@ describeEachDatabase("projects", (database) => {
       { environment: { A: "x" }, secrets: { A: VALUE } },
       { environment: Object.fromEntries(Array.from({ length: 101 }, (_, at) => [`A${at}`, VALUE])) },
       { secrets: Object.fromEntries(Array.from({ length: 51 }, (_, at) => [`A${at}`, VALUE])) },
+      { secrets: Object.fromEntries(Array.from({ length: 101 }, (_, at) => [`A${at}`, null])) },
       { instructions: "x".repeat(32 * 1024 + 1) },
       { setup_command: "x".repeat(16 * 1024 + 1) },
       { egress_hosts: ["not a host"] },
@@ -139,6 +140,8 @@ describeEachDatabase("projects", (database) => {
       { pull_request: "yes" },
       { budget_usd: -1 },
       { agent: "a b" },
+      // It would be an option of the agent's program.
+      { model: "--yolo" },
     ];
     for (const body of bodies) {
       const reply = await send("PUT", `/projects/${id}`, body);
