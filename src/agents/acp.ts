@@ -47,6 +47,7 @@ export function createAcpAgent(options: {
     modelApi: declared.modelApi,
     modes: ["auto", "ask"],
     steers: true,
+    limitsTurns: true,
     replays: true,
     keeps: (path, isFolder) => !setup.drops?.test(path) && (isFolder || !SETTINGS.test(path)),
     hasTranscript: async (stateDir, conversationId) => {
@@ -59,7 +60,17 @@ export function createAcpAgent(options: {
     command(request) {
       const found = program();
       if (!found) throw new AgentUnavailable(missing);
-      const { prompt, images, conversationId, resume, mode = "auto", mailbox, paths, model } = request;
+      const {
+        prompt,
+        images,
+        conversationId,
+        resume,
+        mode = "auto",
+        mailbox,
+        maxTurns,
+        paths,
+        model,
+      } = request;
       if (declared.modelApi && !model)
         throw new AgentUnavailable(`${declared.title} needs access to a model, whose key is not set.`);
       if (request.remote)
@@ -69,7 +80,7 @@ export function createAcpAgent(options: {
       const { instructions, modelName, mcpServers } = request;
       return driverCommand(
         {
-          ...{ protocol: "acp", prompt, images, conversationId, resume, mode, mailbox },
+          ...{ protocol: "acp", prompt, images, conversationId, resume, mode, mailbox, maxTurns },
           argv: [found.path, ...args, ...(setup.args?.(request) ?? [])],
           acp: {
             checkout: paths.checkout,

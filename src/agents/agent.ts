@@ -154,6 +154,8 @@ export interface Agent {
   readonly modes: readonly RunMode[];
   /** Whether it asks its user, and takes what that says while it works. */
   readonly steers: boolean;
+  /** Whether it stops at `maxTurns` of its request. */
+  readonly limitsTurns: boolean;
   /**
    * Whether what was said before may come with its prompt, if its memory is lost. Otherwise it gets exactly the prompt, and
    * remembers what is in its files.

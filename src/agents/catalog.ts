@@ -21,6 +21,8 @@ export interface CatalogEntry {
   modes: readonly RunMode[];
   /** Whether it takes messages while it works. */
   steering: boolean;
+  /** Whether it keeps to a limit of turns. */
+  maxTurns: boolean;
   memory: AgentMemoryKind;
   /** Whether it works on the prompts that name none. */
   default: boolean;
@@ -108,7 +110,8 @@ export function createAgentCatalog(options: {
     return {
       ...{ name, title, version: versions.get(name) ?? null },
       ...{ available: reason === null, reason, models, modes: agent.modes },
-      ...{ steering: agent.steers, memory, default: name === defaultName, modelApi },
+      ...{ steering: agent.steers, maxTurns: agent.limitsTurns, memory },
+      ...{ default: name === defaultName, modelApi },
     };
   };
   const list = () => {

@@ -42,6 +42,7 @@ export function createClaudeAgent(options: {
     modelApi: "anthropic",
     modes: ["auto", "ask"],
     steers: true,
+    limitsTurns: true,
     replays: true,
     keeps: isTranscript,
     hasTranscript,

@@ -25,12 +25,13 @@ const LINE_LIMIT = 64 * 1024;
  * AGENT_CONVERSATION_ID. In a borrowed sandbox the program reaches the checkout, AGENT_REMOTE_CHECKOUT, through the MCP
  * servers of the file AGENT_MCP_CONFIG. If the service has a key, the program reaches the model at ANTHROPIC_BASE_URL (or
  * OPENAI_BASE_URL, or GEMINI_BASE_URL) with a token of its run.
- * AGENT_MODEL and AGENT_MAX_TURNS are what its user has chosen, if anything.
+ * AGENT_MODEL and AGENT_MAX_TURNS are what its user has chosen, if anything: the latter only if the program keeps to it.
  * @param options.argv program and arguments.
  * @param options.program called for each run. @param options.missing the sentence for the user if there is no program.
  * @param options.modelApi of the model that it gets access to; undefined: none.
  * @param options.steers whether it asks its user, and takes what that says: it prints the lines of talk.ts, and reads the
  *   files of the folder AGENT_MAILBOX.
+ * @param options.limitsTurns whether it keeps to AGENT_MAX_TURNS.
  */
 export function createCommandAgent(options: {
   argv: readonly [string, ...string[]];
@@ -38,6 +39,7 @@ export function createCommandAgent(options: {
   missing: string;
   modelApi: ModelApi | undefined;
   steers?: boolean;
+  limitsTurns?: boolean;
 }): Agent {
   const [, ...args] = options.argv;
   return {
@@ -46,6 +48,7 @@ export function createCommandAgent(options: {
     modelApi: options.modelApi,
     modes: ["auto"],
     steers: options.steers ?? false,
+    limitsTurns: options.limitsTurns ?? false,
     replays: false,
     keeps: () => true,
     hasTranscript: async () => false,

@@ -164,7 +164,8 @@ function agentOf(about: DeclaredAgent, preset: Preset | undefined, path: string)
   const { name: ownName } = about;
   if (about.protocol === "claude") return { ...createClaudeAgent({ program, missing }), name: ownName };
   const argv = about.command;
-  const { modelApi, modes, steering: steers } = about;
-  const command = createCommandAgent({ argv, program, missing, modelApi, ...(steers && { steers }) });
+  const { modelApi, modes, steering: steers, maxTurns: limitsTurns } = about;
+  const talks = { ...(steers && { steers }), ...(limitsTurns && { limitsTurns }) };
+  const command = createCommandAgent({ argv, program, missing, modelApi, ...talks });
   return { ...command, name: ownName, ...(modes && { modes }) };
 }

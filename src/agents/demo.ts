@@ -10,6 +10,8 @@ export function createDemoAgent(): Agent {
     modelApi: undefined,
     modes: ["auto"],
     steers: false,
+    // It has one.
+    limitsTurns: true,
     replays: false,
     keeps: () => false,
     hasTranscript: async () => false,
