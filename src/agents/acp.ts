@@ -7,6 +7,7 @@ import type { DeclaredAgent } from "./declared.ts";
 import { type AcpSpec, driverCommand, resumableSession } from "./driver-spec.ts";
 import type { Program } from "./find-program.ts";
 import { cutInstructions } from "./instructions.ts";
+import { MODEL_API_STYLES, modelEnvironment } from "./model-apis.ts";
 
 const SESSION_FILE_BYTES = 16 * 1024;
 
@@ -72,7 +73,9 @@ export function createAcpAgent(options: {
         model,
       } = request;
       if (declared.modelApi && !model)
-        throw new AgentUnavailable(`${declared.title} needs access to a model, whose key is not set.`);
+        throw new AgentUnavailable(
+          `${declared.title} needs access to a model: set ${MODEL_API_STYLES[declared.modelApi].keyName}.`,
+        );
       if (request.remote)
         throw new AgentUnavailable(
           `${declared.title} cannot work in a borrowed sandbox: its tools are its own.`,
@@ -98,7 +101,7 @@ export function createAcpAgent(options: {
           },
         },
         {
-          env: { ...ownFolders(request), ...access(declared, request), ...setup.env?.(request) },
+          env: { ...ownFolders(request), ...access(declared, request, setup), ...setup.env?.(request) },
           readable: found.readable,
         },
       );
@@ -118,9 +121,15 @@ const ownFolders = ({ paths: { state, tmp } }: AgentRequest) => ({
   XDG_CACHE_HOME: join(tmp, "cache"),
 });
 
-function access({ baseUrlEnv, keyEnv }: DeclaredAgent, { model }: AgentRequest): Record<string, string> {
-  if (!model) return {};
-  return { ...(baseUrlEnv && { [baseUrlEnv]: model.baseUrl }), ...(keyEnv && { [keyEnv]: model.token }) };
+function access(
+  { modelApi, baseUrlEnv, keyEnv }: DeclaredAgent,
+  { model }: AgentRequest,
+  { ownModel }: AcpSetup,
+): Record<string, string> {
+  if (!model || !modelApi) return {};
+  const { baseUrl, key } = modelEnvironment(modelApi, model, { baseUrlEnv, keyEnv });
+  // What a preset says by itself stands in the way of a second place.
+  return { ...((baseUrlEnv || !ownModel) && baseUrl), ...((keyEnv || !ownModel) && key) };
 }
 
 /** The protocol does not say whether an error is the model's: the proxy knows. */

@@ -167,12 +167,13 @@ function ofDeclared(
   { about, agent, install }: { about: DeclaredAgent; agent: Agent; install: string | undefined },
   { path }: AgentConfig,
 ): Known {
-  const { title, models, protocol, modelApi = null } = about;
+  const { title, models, protocol } = about;
   const [program] = about.command;
   const remedy = install === undefined ? "" : `; run ${install}`;
   const missing = `${title} is not installed: the program ${JSON.stringify(basename(program))} is in no folder of PATH, or not executable${remedy}.`;
   return {
-    ...{ agent, title, models, modelApi },
+    ...{ agent, title, models },
+    modelApi: agent.modelApi ?? null,
     memory: protocol === "lines" ? "files" : "transcript",
     missing: () => (findProgram(program, path) ? undefined : missing),
     versioned: protocol === "lines" || LAUNCHERS.test(basename(program)) ? undefined : program,

@@ -4,7 +4,7 @@ import { type AcpSetup, createAcpAgent } from "./acp.ts";
 import type { Agent } from "./agent.ts";
 import { createClaudeAgent } from "./claude.ts";
 import { createCommandAgent } from "./command.ts";
-import { findProgram } from "./find-program.ts";
+import { findCommand } from "./find-program.ts";
 
 export type { DeclaredAgent };
 
@@ -148,24 +148,49 @@ export function declaredAgents(options: {
 }): { about: DeclaredAgent; agent: Agent; install: string | undefined }[] {
   const { declared, path } = options;
   const presets = AGENT_PRESETS.filter((one) => !declared.some(({ name }) => name === one.declared.name));
-  return [...presets.map((one) => one.declared), ...declared].map((about) => {
-    const preset = AGENT_PRESETS.find((one) => one.declared.name === about.name);
-    return { about, agent: agentOf(about, preset, path), install: preset?.install };
+  return [...presets.map((one) => one.declared), ...declared].map((own) => {
+    const preset = AGENT_PRESETS.find((one) => one.declared.name === own.name);
+    const about = preset ? withAccess(own, preset.declared) : own;
+    const agent = agentOf(about, preset, path);
+    const { modes = agent.modes } = about;
+    return { about, agent: { ...agent, modes }, install: preset?.install };
   });
 }
 
+/** An agent in place of a preset reaches its model as that does, unless it says otherwise. */
+function withAccess(
+  own: DeclaredAgent,
+  { protocol, modelApi, baseUrlEnv, keyEnv }: DeclaredAgent,
+): DeclaredAgent {
+  if (own.protocol !== protocol || (own.modelApi ?? modelApi) !== modelApi) return own;
+  return {
+    ...(modelApi && { modelApi }),
+    ...(baseUrlEnv && { baseUrlEnv }),
+    ...(keyEnv && { keyEnv }),
+    ...own,
+  };
+}
+
 function agentOf(about: DeclaredAgent, preset: Preset | undefined, path: string): Agent {
-  const [name] = about.command;
-  const program = () => findProgram(name, path);
+  const [name, ...args] = about.command;
+  const program = () => findCommand(about.command, path);
   const how = preset ? `; install it: ${preset.install}` : "";
   const missing = `${about.title} is not installed: there is no program ${JSON.stringify(name)}${how}.`;
   if (about.protocol === "acp")
     return createAcpAgent({ declared: about, program, missing, ...(preset && { setup: preset.setup }) });
-  const { name: ownName } = about;
-  if (about.protocol === "claude") return { ...createClaudeAgent({ program, missing }), name: ownName };
+  const {
+    name: ownName,
+    title,
+    modelApi,
+    baseUrlEnv,
+    keyEnv,
+    steering: steers,
+    maxTurns: limitsTurns,
+  } = about;
+  const access = { modelApi, variables: { baseUrlEnv, keyEnv } };
+  if (about.protocol === "claude")
+    return { ...createClaudeAgent({ program, missing, title, args, ...access }), name: ownName };
   const argv = about.command;
-  const { modelApi, modes, steering: steers, maxTurns: limitsTurns } = about;
   const talks = { ...(steers && { steers }), ...(limitsTurns && { limitsTurns }) };
-  const command = createCommandAgent({ argv, program, missing, modelApi, ...talks });
-  return { ...command, name: ownName, ...(modes && { modes }) };
+  return { ...createCommandAgent({ argv, program, missing, ...access, ...talks }), name: ownName };
 }

@@ -96,6 +96,9 @@ function mistakesOf(entry: Record<string, unknown>): string[] {
     ...LINES_ONLY.filter((key) => entry[key] !== undefined && entry["protocol"] !== "lines").map(
       (key) => `has ${key}, which is only for the protocol lines: leave it out`,
     ),
+    ...(["baseUrlEnv", "keyEnv"] as const)
+      .filter((key) => entry[key] !== undefined && !entry["modelApi"] && entry["protocol"] !== "claude")
+      .map((key) => `has ${key}, but no modelApi, whose base URL and key these are`),
     ...keys
       .filter((key) => entry[key] !== undefined && !KEYS[key][0](entry[key]))
       .map((key) => `has a ${key} that is not ${KEYS[key][1]}`),

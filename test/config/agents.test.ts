@@ -36,6 +36,7 @@ describe("AGENTS", () => {
       { ...mine, command: [] },
       { ...mine, name: "Big", keyEnv: "not-a-name" },
       { name: "claude", protocol: "acp" },
+      { ...mine, name: "lonely", baseUrlEnv: "MY_URL" },
       { ...mine, name: "talks", steering: true, maxTurns: false },
       5,
     ];
@@ -57,7 +58,8 @@ describe("AGENTS", () => {
       '"claude" has the name of a built-in agent',
       '"talks" has steering, which is only for the protocol lines',
       '"talks" has maxTurns, which is only for the protocol lines',
-      "entry 6 has no name",
+      '"lonely" has baseUrlEnv, but no modelApi',
+      "entry 7 has no name",
       "config_invalid_agents",
     ])
       expect(message).toContain(mistake);
