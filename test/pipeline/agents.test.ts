@@ -40,7 +40,9 @@ function script({ conversation }: TurnRequest, call: number): ModelTurn {
   const has = (text: string) => conversation.includes(text);
   if (has(REFUSED)) return { error: { status: 401, message: "no such key" } };
   if (has(LONG)) return [{ shell: `setsid sleep ${DAYS} & sleep ${DAYS}` }];
-  if (has(ENDLESS)) return [{ shell: `printf "turn-%s" ${call}` }];
+  // Its third turn would not end: it is cut off, if it has begun.
+  const turns = new Set(conversation.match(/turn-\d+/g)).size;
+  if (has(ENDLESS)) return turns < 2 ? [{ shell: `printf "turn-%s" ${call}` }] : { stall: true };
   if (has(SECOND)) return [has("committed-2") ? { text: "Twice." } : { shell: commit("TWO.md", 2) }];
   return [has("committed-1") ? { text: "Once." } : { shell: commit("ONE.md", 1) }];
 }
@@ -158,7 +160,6 @@ function tests(agent: RealAgent) {
     });
     const results = (await backend.messages(promptId)).filter(({ data }) => data.type === "result");
     expect(results).toMatchObject([{ data: { subtype: "error_max_turns", is_error: true } }]);
-    // The third is under way by the time that the driver knows of the end of the second, at most.
     const asked = requests().filter(
       ({ body }) => JSON.stringify(body).includes(ENDLESS) && JSON.stringify(body.tools ?? []) !== "[]",
     );
