@@ -7,6 +7,7 @@ import type { DeclaredAgent } from "./declared.ts";
 import { type AcpSpec, driverCommand, resumableSession } from "./driver-spec.ts";
 import type { Program } from "./find-program.ts";
 import { cutInstructions } from "./instructions.ts";
+import { MODEL_API_STYLES, modelEnvironment } from "./model-apis.ts";
 
 const SESSION_FILE_BYTES = 16 * 1024;
 
@@ -48,6 +49,7 @@ export function createAcpAgent(options: {
     modes: ["auto", "ask"],
     steers: true,
     onlyLocal: true,
+    limitsTurns: true,
     replays: true,
     keeps: (path, isFolder) => !setup.drops?.test(path) && (isFolder || !SETTINGS.test(path)),
     hasTranscript: async (stateDir, conversationId) => {
@@ -60,13 +62,25 @@ export function createAcpAgent(options: {
     command(request) {
       const found = program();
       if (!found) throw new AgentUnavailable(missing);
-      const { prompt, images, conversationId, resume, mode = "auto", mailbox, paths, model } = request;
+      const {
+        prompt,
+        images,
+        conversationId,
+        resume,
+        mode = "auto",
+        mailbox,
+        maxTurns,
+        paths,
+        model,
+      } = request;
       if (declared.modelApi && !model)
-        throw new AgentUnavailable(`${declared.title} needs access to a model, whose key is not set.`);
+        throw new AgentUnavailable(
+          `${declared.title} needs access to a model: set ${MODEL_API_STYLES[declared.modelApi].keyName}.`,
+        );
       const { instructions, modelName, mcpServers } = request;
       return driverCommand(
         {
-          ...{ protocol: "acp", prompt, images, conversationId, resume, mode, mailbox },
+          ...{ protocol: "acp", prompt, images, conversationId, resume, mode, mailbox, maxTurns },
           argv: [found.path, ...args, ...(setup.args?.(request) ?? [])],
           acp: {
             checkout: paths.checkout,
@@ -84,7 +98,7 @@ export function createAcpAgent(options: {
           },
         },
         {
-          env: { ...ownFolders(request), ...access(declared, request), ...setup.env?.(request) },
+          env: { ...ownFolders(request), ...access(declared, request, setup), ...setup.env?.(request) },
           readable: found.readable,
         },
       );
@@ -104,9 +118,15 @@ const ownFolders = ({ paths: { state, tmp } }: AgentRequest) => ({
   XDG_CACHE_HOME: join(tmp, "cache"),
 });
 
-function access({ baseUrlEnv, keyEnv }: DeclaredAgent, { model }: AgentRequest): Record<string, string> {
-  if (!model) return {};
-  return { ...(baseUrlEnv && { [baseUrlEnv]: model.baseUrl }), ...(keyEnv && { [keyEnv]: model.token }) };
+function access(
+  { modelApi, baseUrlEnv, keyEnv }: DeclaredAgent,
+  { model }: AgentRequest,
+  { ownModel }: AcpSetup,
+): Record<string, string> {
+  if (!model || !modelApi) return {};
+  const { baseUrl, key } = modelEnvironment(modelApi, model, { baseUrlEnv, keyEnv });
+  // What a preset says by itself stands in the way of a second place.
+  return { ...((baseUrlEnv || !ownModel) && baseUrl), ...((keyEnv || !ownModel) && key) };
 }
 
 /** The protocol does not say whether an error is the model's: the proxy knows. */

@@ -156,6 +156,8 @@ export interface Agent {
   readonly steers: boolean;
   /** Its tools are its own: it works in a checkout on its machine, and not in a borrowed sandbox. */
   readonly onlyLocal?: true;
+  /** Whether it stops at `maxTurns` of its request. */
+  readonly limitsTurns: boolean;
   /**
    * Whether what was said before may come with its prompt, if its memory is lost. Otherwise it gets exactly the prompt, and
    * remembers what is in its files.

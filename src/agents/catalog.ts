@@ -22,6 +22,8 @@ export interface CatalogEntry {
   modes: readonly RunMode[];
   /** Whether it takes messages while it works. */
   steering: boolean;
+  /** Whether it keeps to a limit of turns. */
+  maxTurns: boolean;
   memory: AgentMemoryKind;
   /** Whether it works on the prompts that name none. */
   default: boolean;
@@ -107,7 +109,8 @@ export function createAgentCatalog(options: {
     return {
       ...{ name, title, version: versions.get(name) ?? null },
       ...{ available: reason === null, reason, models, modes: agent.modes },
-      ...{ steering: agent.steers, memory, default: name === defaultName, modelApi },
+      ...{ steering: agent.steers, maxTurns: agent.limitsTurns, memory },
+      ...{ default: name === defaultName, modelApi },
     };
   };
   const list = () => {
@@ -157,10 +160,11 @@ function builtIn(name: AgentName, config: AgentConfig): Known {
 }
 
 function ofDeclared({ about, agent, missing }: ReturnType<typeof declaredAgents>[number]): Known {
-  const { title, models, protocol, modelApi = null } = about;
+  const { title, models, protocol } = about;
   const [program] = about.command;
   return {
-    ...{ agent, title, models, modelApi, missing },
+    ...{ agent, title, models, missing },
+    modelApi: agent.modelApi ?? null,
     memory: protocol === "lines" ? "files" : "transcript",
     versioned: protocol === "lines" || LAUNCHERS.test(basename(program)) ? undefined : program,
   };

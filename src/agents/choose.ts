@@ -4,7 +4,7 @@ import type { Agent } from "./agent.ts";
 import { createClaudeAgent } from "./claude.ts";
 import { createCommandAgent } from "./command.ts";
 import { createDemoAgent } from "./demo.ts";
-import { findProgram } from "./find-program.ts";
+import { findCommand, findProgram } from "./find-program.ts";
 
 export interface ChosenAgent {
   agent: Agent;
@@ -39,7 +39,7 @@ export function chooseAgent({ config }: { config: AgentConfig }): ChosenAgent {
   const { agent, agentCommand, anthropicApiKey, claudePath, claudeModel, path } = config;
   if (agent === "command" && agentCommand) {
     const [name] = agentCommand;
-    const program = () => findProgram(name, path);
+    const program = () => findCommand(agentCommand, path);
     const missing = "The program that AGENT_COMMAND names is not installed or not executable.";
     return {
       agent: createCommandAgent({ argv: agentCommand, program, missing, modelApi: firstApi(config) }),

@@ -1,9 +1,11 @@
+import type { ModelApi } from "../db/columns.ts";
 import { type Agent, AgentUnavailable, type RemoteWorkplace } from "./agent.ts";
 import { createClaudeReader, OF_PROJECT } from "./claude-reader.ts";
 import { discardTranscripts, hasTranscript, isTranscript } from "./claude-transcripts.ts";
 import { driverCommand } from "./driver-spec.ts";
 import type { Program } from "./find-program.ts";
 import { cutInstructions } from "./instructions.ts";
+import { MODEL_API_STYLES, type ModelVariables, modelEnvironment } from "./model-apis.ts";
 
 const ENVIRONMENT = {
   // Only the Messages API is reachable.
@@ -30,18 +32,26 @@ const ASKING = ["--permission-prompt-tool", "stdio", "--disallowed-tools", "AskU
  * @param options.program called for each run, so that an update or a late installation needs no restart.
  * @param options.missing the sentence for the user if there is no program.
  * @param options.model default: Claude Code's own.
+ * @param options.title of another program that is used like Claude Code; `args`, which stand before Claude Code's, `modelApi` and
+ *   `variables` are then its own.
  */
 export function createClaudeAgent(options: {
   program: () => Program | undefined;
   missing: string;
   model?: string | undefined;
+  title?: string;
+  args?: readonly string[];
+  modelApi?: ModelApi | undefined;
+  variables?: ModelVariables;
 }): Agent {
+  const { title = "Claude Code", args = [], modelApi = "anthropic", variables } = options;
   return {
     name: "claude",
     builtIn: false,
-    modelApi: "anthropic",
+    modelApi,
     modes: ["auto", "ask"],
     steers: true,
+    limitsTurns: true,
     replays: true,
     keeps: isTranscript,
     hasTranscript,
@@ -49,7 +59,11 @@ export function createClaudeAgent(options: {
     command({ prompt, conversationId, resume, instructions, paths, model, remote, mcpServers, ...chosen }) {
       const program = options.program();
       if (!program) throw new AgentUnavailable(options.missing);
-      if (!model) throw new AgentUnavailable("Claude Code needs access to a model: set ANTHROPIC_API_KEY.");
+      if (!model)
+        throw new AgentUnavailable(
+          `${title} needs access to a model: set ${MODEL_API_STYLES[modelApi].keyName}.`,
+        );
+      const access = modelEnvironment(modelApi, model, variables);
       const modelName = chosen.modelName ?? options.model;
       const appended = [remote && remoteNote(remote), instructions && cutInstructions(instructions)]
         .filter(Boolean)
@@ -70,12 +84,13 @@ export function createClaudeAgent(options: {
         ...({ protocol: "claude", prompt, images, conversationId, resume, mode, mailbox } as const),
         argv: [
           program.path,
+          ...args,
           "--print",
           ...["--input-format", "stream-json", "--output-format", "stream-json", "--verbose"],
           "--replay-user-messages",
           ...(mode === "ask" ? ASKING : ["--dangerously-skip-permissions"]),
           ...["--setting-sources", "user"],
-          ...["--settings", JSON.stringify(pinned(model.baseUrl))],
+          ...["--settings", JSON.stringify(pinned(access.baseUrl))],
           "--strict-mcp-config",
           // Its own tools would work on the wrong machine.
           ...(remote ? ["--tools", ""] : []),
@@ -91,8 +106,8 @@ export function createClaudeAgent(options: {
       };
       const env = {
         ...ENVIRONMENT,
-        ANTHROPIC_BASE_URL: model.baseUrl,
-        ANTHROPIC_API_KEY: model.token,
+        ...access.baseUrl,
+        ...access.key,
         CLAUDE_CONFIG_DIR: paths.state,
         CLAUDE_CODE_TMPDIR: paths.tmp,
       };
@@ -107,8 +122,8 @@ export function createClaudeAgent(options: {
  * Settings that the agent's own cannot override. Its folder of settings is new for each run, but it may write there, and
  * a resumed agent reads it. The token is not among them: every user of the machine can read arguments.
  */
-const pinned = (baseUrl: string) => ({
-  env: { ANTHROPIC_BASE_URL: baseUrl },
+const pinned = (env: Readonly<Record<string, string>>) => ({
+  env,
   disableAllHooks: true,
   apiKeyHelper: "",
 });

@@ -1,5 +1,3 @@
-import { existsSync } from "node:fs";
-import { isAbsolute } from "node:path";
 import type { ModelApi } from "../db/columns.ts";
 import { type Agent, type AgentIdentity, type AgentReader, AgentUnavailable } from "./agent.ts";
 import { textIn } from "./claude-reader.ts";
@@ -13,7 +11,7 @@ import {
   storable,
 } from "./events.ts";
 import type { Program } from "./find-program.ts";
-import { MODEL_API_STYLES } from "./model-apis.ts";
+import { type ModelVariables, modelEnvironment } from "./model-apis.ts";
 import { failureOf, failureOfExit, plain, summaryOf, usageOf } from "./verdict.ts";
 
 /** Longest text of one line, characters. */
@@ -25,19 +23,23 @@ const LINE_LIMIT = 64 * 1024;
  * AGENT_CONVERSATION_ID. In a borrowed sandbox the program reaches the checkout, AGENT_REMOTE_CHECKOUT, through the MCP
  * servers of the file AGENT_MCP_CONFIG. If the service has a key, the program reaches the model at ANTHROPIC_BASE_URL (or
  * OPENAI_BASE_URL, or GEMINI_BASE_URL) with a token of its run.
- * AGENT_MODEL and AGENT_MAX_TURNS are what its user has chosen, if anything.
+ * AGENT_MODEL and AGENT_MAX_TURNS are what its user has chosen, if anything: the latter only if the program keeps to it.
  * @param options.argv program and arguments.
  * @param options.program called for each run. @param options.missing the sentence for the user if there is no program.
  * @param options.modelApi of the model that it gets access to; undefined: none.
+ * @param options.variables the names of that access, where they are not the usual ones.
  * @param options.steers whether it asks its user, and takes what that says: it prints the lines of talk.ts, and reads the
  *   files of the folder AGENT_MAILBOX.
+ * @param options.limitsTurns whether it keeps to AGENT_MAX_TURNS.
  */
 export function createCommandAgent(options: {
   argv: readonly [string, ...string[]];
   program: () => Program | undefined;
   missing: string;
   modelApi: ModelApi | undefined;
+  variables?: ModelVariables;
   steers?: boolean;
+  limitsTurns?: boolean;
 }): Agent {
   const [, ...args] = options.argv;
   return {
@@ -46,6 +48,7 @@ export function createCommandAgent(options: {
     modelApi: options.modelApi,
     modes: ["auto"],
     steers: options.steers ?? false,
+    limitsTurns: options.limitsTurns ?? false,
     replays: false,
     keeps: () => true,
     hasTranscript: async () => false,
@@ -53,6 +56,8 @@ export function createCommandAgent(options: {
     command({ prompt, conversationId, paths, model, remote, mailbox, modelName, maxTurns }) {
       const program = options.program();
       if (!program) throw new AgentUnavailable(options.missing);
+      const access =
+        model && options.modelApi && modelEnvironment(options.modelApi, model, options.variables);
       return {
         argv: [program.path, ...args],
         env: {
@@ -62,21 +67,15 @@ export function createCommandAgent(options: {
           ...(maxTurns && { AGENT_MAX_TURNS: String(maxTurns) }),
           ...(mailbox !== undefined && { AGENT_MAILBOX: mailbox }),
           ...(remote && { AGENT_MCP_CONFIG: remote.mcpConfig, AGENT_REMOTE_CHECKOUT: remote.checkout }),
-          ...(model && options.modelApi && modelEnvironment(options.modelApi, model)),
+          ...access?.baseUrl,
+          ...access?.key,
         },
         stdin: prompt,
-        // If the program is an interpreter, an argument names its script.
-        readable: [...program.readable, ...args.filter((one) => isAbsolute(one) && existsSync(one))],
+        readable: program.readable,
       };
     },
     reader: createCommandReader,
   };
-}
-
-/** Google's own clients have another name for the base URL. */
-function modelEnvironment(api: ModelApi, { baseUrl, token }: { baseUrl: string; token: string }) {
-  const { keyName, baseUrlNames } = MODEL_API_STYLES[api];
-  return { ...Object.fromEntries(baseUrlNames.map((name) => [name, baseUrl])), [keyName]: token };
 }
 
 /**

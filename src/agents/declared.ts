@@ -4,7 +4,7 @@ import { type AcpSetup, createAcpAgent } from "./acp.ts";
 import type { Agent } from "./agent.ts";
 import { createClaudeAgent } from "./claude.ts";
 import { createCommandAgent } from "./command.ts";
-import { findProgram, type Program } from "./find-program.ts";
+import { findCommand, type Program } from "./find-program.ts";
 
 export type { DeclaredAgent };
 
@@ -148,17 +148,30 @@ export function declaredAgents(options: {
 }): { about: DeclaredAgent; agent: Agent; missing: () => string | undefined }[] {
   const { declared, path } = options;
   const presets = AGENT_PRESETS.filter((one) => !declared.some(({ name }) => name === one.declared.name));
-  return [...presets.map((one) => one.declared), ...declared].map((about) => {
-    const preset = AGENT_PRESETS.find((one) => one.declared.name === about.name);
-    const program = () => findProgram(about.command[0], path);
+  return [...presets.map((one) => one.declared), ...declared].map((own) => {
+    const preset = AGENT_PRESETS.find((one) => one.declared.name === own.name);
+    const about = preset ? withAccess(own, preset.declared) : own;
+    const program = () => findCommand(about.command, path);
     const remedy = preset ? `; run ${preset.install}` : "";
     const missing = `${about.title} is not installed: the program ${JSON.stringify(basename(about.command[0]))} is in no folder of PATH, or not executable${remedy}.`;
-    return {
-      about,
-      agent: agentOf(about, { program, missing, setup: preset?.setup }),
-      missing: () => (program() ? undefined : missing),
-    };
+    const agent = agentOf(about, { program, missing, setup: preset?.setup });
+    const { modes = agent.modes } = about;
+    return { about, agent: { ...agent, modes }, missing: () => (program() ? undefined : missing) };
   });
+}
+
+/** An agent in place of a preset reaches its model as that does, unless it says otherwise. */
+function withAccess(
+  own: DeclaredAgent,
+  { protocol, modelApi, baseUrlEnv, keyEnv }: DeclaredAgent,
+): DeclaredAgent {
+  if (own.protocol !== protocol || (own.modelApi ?? modelApi) !== modelApi) return own;
+  return {
+    ...(modelApi && { modelApi }),
+    ...(baseUrlEnv && { baseUrlEnv }),
+    ...(keyEnv && { keyEnv }),
+    ...own,
+  };
 }
 
 function agentOf(
@@ -168,10 +181,13 @@ function agentOf(
   const { program, missing, setup } = found;
   if (about.protocol === "acp")
     return createAcpAgent({ declared: about, program, missing, ...(setup && { setup }) });
-  const { name: ownName } = about;
-  if (about.protocol === "claude") return { ...createClaudeAgent({ program, missing }), name: ownName };
+  const { name: ownName, title, modelApi, baseUrlEnv, keyEnv } = about;
+  const { steering: steers, maxTurns: limitsTurns } = about;
+  const access = { modelApi, variables: { baseUrlEnv, keyEnv } };
+  const [, ...args] = about.command;
+  if (about.protocol === "claude")
+    return { ...createClaudeAgent({ program, missing, title, args, ...access }), name: ownName };
   const argv = about.command;
-  const { modelApi, modes, steering: steers } = about;
-  const command = createCommandAgent({ argv, program, missing, modelApi, ...(steers && { steers }) });
-  return { ...command, name: ownName, ...(modes && { modes }) };
+  const talks = { ...(steers && { steers }), ...(limitsTurns && { limitsTurns }) };
+  return { ...createCommandAgent({ argv, program, missing, ...access, ...talks }), name: ownName };
 }

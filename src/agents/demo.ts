@@ -11,6 +11,8 @@ export function createDemoAgent(): Agent {
     modes: ["auto"],
     steers: false,
     onlyLocal: true,
+    // It has one.
+    limitsTurns: true,
     replays: false,
     keeps: () => false,
     hasTranscript: async () => false,

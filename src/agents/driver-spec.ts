@@ -18,6 +18,8 @@ export interface DriverSpec {
   mode: RunMode;
   /** The folder where answers and steering messages arrive; undefined: nobody sends any. */
   mailbox?: string | undefined;
+  /** How many turns the agent may take; undefined: any number, or the agent counts them itself. */
+  maxTurns?: number | undefined;
   /** For the protocol acp. */
   acp?: AcpSpec | undefined;
 }

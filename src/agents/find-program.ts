@@ -1,5 +1,5 @@
-import { accessSync, constants, lstatSync, readlinkSync, realpathSync, statSync } from "node:fs";
-import { delimiter, dirname, join, resolve, sep } from "node:path";
+import { accessSync, constants, existsSync, lstatSync, readlinkSync, realpathSync, statSync } from "node:fs";
+import { delimiter, dirname, isAbsolute, join, resolve, sep } from "node:path";
 
 /** A program of this machine, and what must be readable in a sandbox for it to run there. */
 export interface Program {
@@ -21,6 +21,16 @@ export function findProgram(name: string, path: string): Program | undefined {
   const candidates = name.includes(sep) ? [resolve(name)] : folders.map((folder) => resolve(folder, name));
   const found = candidates.find(isExecutable);
   return found === undefined ? undefined : { path: found, readable: readableFor(found) };
+}
+
+/** The same of a whole command: if the program is an interpreter, an argument names its script. */
+export function findCommand(
+  [name, ...args]: readonly [string, ...string[]],
+  path: string,
+): Program | undefined {
+  const found = findProgram(name, path);
+  const files = args.filter((one) => isAbsolute(one) && existsSync(one));
+  return found && { ...found, readable: [...found.readable, ...files] };
 }
 
 function isExecutable(file: string): boolean {

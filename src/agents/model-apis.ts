@@ -109,6 +109,7 @@ export const MODEL_API_STYLES: Readonly<Record<ModelApi, ModelApiStyle>> = {
   },
   google: {
     keyName: "GEMINI_API_KEY",
+    // Google's own clients have the other one.
     baseUrlNames: ["GEMINI_BASE_URL", "GOOGLE_GEMINI_BASE_URL"],
     basePath: "",
     isOpen: (method, path) => method === "POST" && GOOGLE_PATH.test(path),
@@ -121,6 +122,26 @@ export const MODEL_API_STYLES: Readonly<Record<ModelApi, ModelApiStyle>> = {
       ),
   },
 };
+
+/** Under which names an agent has its access to the model, where they are not the usual ones of its API. */
+export interface ModelVariables {
+  baseUrlEnv?: string | undefined;
+  keyEnv?: string | undefined;
+}
+
+/** The variables of a run's access: under the usual names of the API, unless others are given. */
+export function modelEnvironment(
+  api: ModelApi,
+  { baseUrl, token }: { baseUrl: string; token: string },
+  { baseUrlEnv, keyEnv }: ModelVariables = {},
+): { baseUrl: Record<string, string>; key: Record<string, string> } {
+  const { keyName, baseUrlNames } = MODEL_API_STYLES[api];
+  const names = baseUrlEnv === undefined ? baseUrlNames : [baseUrlEnv];
+  return {
+    baseUrl: Object.fromEntries(names.map((name) => [name, baseUrl])),
+    key: { [keyEnv ?? keyName]: token },
+  };
+}
 
 /** Parameters that are credentials at one of the APIs, or (with a dollar sign) Google's for what a header says otherwise. */
 const NOT_THE_AGENTS = /^(?:key|api[-_]?key|access_token|oauth_token|\$.*)$/i;

@@ -17,6 +17,7 @@ export interface DeclaredAgent {
   models: readonly string[];
   modes?: readonly RunMode[];
   steering?: boolean;
+  maxTurns?: boolean;
   modelApi?: ModelApi;
   baseUrlEnv?: string;
   keyEnv?: string;
@@ -32,6 +33,7 @@ const oneIn = (list: readonly string[]): Check => [
   `one of ${list.join(", ")}`,
 ];
 const variable: Check = [(value) => isText(value) && VARIABLE.test(value), "the name of a variable"];
+const flag: Check = [(value) => typeof value === "boolean", "true or false"];
 const KEYS: Readonly<Record<keyof DeclaredAgent, Check>> = {
   name: [(value) => isText(value) && NAME.test(value), "a name of a-z, 0-9 and -, up to 32 characters"],
   title: [isText, "a text"],
@@ -43,11 +45,14 @@ const KEYS: Readonly<Record<keyof DeclaredAgent, Check>> = {
       isTexts(value) && value.length > 0 && value.every((one) => RUN_MODES.some((mode) => mode === one)),
     `a list of ${RUN_MODES.join(", ")}`,
   ],
-  steering: [(value) => typeof value === "boolean", "true or false"],
+  steering: flag,
+  maxTurns: flag,
   modelApi: oneIn(MODEL_APIS),
   baseUrlEnv: variable,
   keyEnv: variable,
 };
+/** What is known of agents of the other protocols. */
+const LINES_ONLY = ["steering", "maxTurns"] as const;
 const REQUIRED = ["name", "command", "protocol"] as const;
 
 /** The agents of AGENTS. All of its mistakes are reported, each by the name of its agent. */
@@ -88,6 +93,12 @@ function mistakesOf(entry: Record<string, unknown>): string[] {
       (key) => `has the unknown key ${JSON.stringify(key.slice(0, 50))}; the keys are ${keys.join(", ")}`,
     ),
     ...REQUIRED.filter((key) => entry[key] === undefined).map((key) => `has no ${key}`),
+    ...LINES_ONLY.filter((key) => entry[key] !== undefined && entry["protocol"] !== "lines").map(
+      (key) => `has ${key}, which is only for the protocol lines: leave it out`,
+    ),
+    ...(["baseUrlEnv", "keyEnv"] as const)
+      .filter((key) => entry[key] !== undefined && !entry["modelApi"] && entry["protocol"] !== "claude")
+      .map((key) => `has ${key}, but no modelApi, whose base URL and key these are`),
     ...keys
       .filter((key) => entry[key] !== undefined && !KEYS[key][0](entry[key]))
       .map((key) => `has a ${key} that is not ${KEYS[key][1]}`),

@@ -109,6 +109,8 @@ export interface AgentReport {
   modes: RunMode[];
   /** Whether it takes messages while it works. Undefined: its worker is of an older version. */
   steering?: boolean;
+  /** Whether it keeps to a limit of turns. Undefined: likewise. */
+  max_turns?: boolean;
   memory: AgentMemoryKind;
   /** Whether it works on the prompts that name none. */
   default: boolean;

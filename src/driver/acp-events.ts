@@ -30,11 +30,17 @@ interface Call {
   printed: boolean;
 }
 
-export function createAcpEvents({ print }: Pick<Output, "print">): AcpEvents {
+/** @param onRound called when no tool call is open any more: those that run at the same time, or within another, are one round. */
+export function createAcpEvents(
+  { print }: Pick<Output, "print">,
+  onRound: () => void = () => undefined,
+): AcpEvents {
   let held: { kind: "text" | "thinking"; message: unknown; text: string } | undefined;
   let lastText = "";
   let cost: number | undefined;
   const calls = new Map<string, Call>();
+  /** Calls that have a result: some agents say more of them afterwards, which is no call of its own. */
+  const ended = new Set<string>();
 
   const flushText = () => {
     const { kind, text } = held ?? {};
@@ -61,7 +67,7 @@ export function createAcpEvents({ print }: Pick<Output, "print">): AcpEvents {
   /** @returns undefined if it has no id. */
   const callOf = (update: JsonObject): [id: string, call: Call] | undefined => {
     const id = textOf(update["toolCallId"]).slice(0, 200);
-    if (!id) return undefined;
+    if (!id || (update["sessionUpdate"] === "tool_call_update" && ended.has(id))) return undefined;
     const call = calls.get(id) ?? { details: {}, printed: false };
     call.details = merged(call.details, update);
     calls.set(id, call);
@@ -74,14 +80,17 @@ export function createAcpEvents({ print }: Pick<Output, "print">): AcpEvents {
     const [id, call] = callOf(update) ?? [];
     if (id === undefined || !call) return;
     const status = textOf(call.details["status"]);
-    const ended = status === "completed" || status === "failed";
+    const isOver = status === "completed" || status === "failed";
     // Many agents say first that there is a call, and only then which.
-    if (ended || isComplete(call.details)) printCall(id, call);
-    if (!ended) return;
+    if (isOver || isComplete(call.details)) printCall(id, call);
+    if (!isOver) return;
     calls.delete(id);
+    ended.add(id);
+    if (ended.size > OPEN_CALLS) ended.delete(ended.keys().next().value ?? "");
     const result = { type: "tool_result", tool_use_id: id, content: resultOf(call.details) };
     const is_error = status === "failed";
     print({ type: "user", message: { role: "user", content: [{ ...result, is_error }] } });
+    if (calls.size === 0) onRound();
   };
 
   const other = (kind: string, update: JsonObject) => {

@@ -12,6 +12,7 @@ import { permission } from "./acp-permission.ts";
 import { ConversationLost, openSession, reasonOf } from "./acp-session.ts";
 import { createAcpSteering } from "./acp-steering.ts";
 import { openAcpStream } from "./acp-stream.ts";
+import { createAcpTurns } from "./acp-turns.ts";
 import type { AgentChild } from "./child.ts";
 import { type Protocol, type ProtocolParts, withoutCommand } from "./protocol.ts";
 
@@ -33,10 +34,10 @@ const ENDS: Readonly<Record<string, readonly [subtype: string, terminal: string,
 /** An agent of the Agent Client Protocol. Files and terminals are the agent's own affair. */
 export function createAcpProtocol({ spec, child, output, questions, checkMailbox }: ProtocolParts): Protocol {
   const started = Date.now();
-  const events = createAcpEvents(output);
+  const turns = createAcpTurns(spec.maxTurns);
+  const events = createAcpEvents(output, turns.round);
   const steering = createAcpSteering({ output, events, checkMailbox });
   const usage = { input_tokens: 0, output_tokens: 0 };
-  let turns = 0;
   let began = false;
   let ended = false;
 
@@ -90,8 +91,8 @@ export function createAcpProtocol({ spec, child, output, questions, checkMailbox
     ];
     for (;;) {
       steering.begin(agent, about, sessionId);
-      const { stopReason } = await agent.request(methods.agent.session.prompt, { sessionId, prompt });
-      turns += 1;
+      const sent = agent.request(methods.agent.session.prompt, { sessionId, prompt });
+      const stopReason = await turns.within(agent, sessionId, sent);
       events.flush();
       questions.cancelAll();
       const next = await steering.end(stopReason);
@@ -110,7 +111,7 @@ export function createAcpProtocol({ spec, child, output, questions, checkMailbox
     output.print({
       ...{ type: "result", subtype, is_error, terminal_reason },
       result: is_error ? cut(reason, REASON_LIMIT) : events.lastText(),
-      num_turns: lost ? 0 : Math.max(1, turns),
+      num_turns: lost ? 0 : Math.max(1, turns.count()),
       duration_ms: Date.now() - started,
       usage,
       ...(cost !== undefined && { total_cost_usd: cost }),

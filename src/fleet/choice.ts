@@ -45,7 +45,7 @@ export const askedChoice = (body: {
  * What a new prompt runs with. What is not asked for is as in the session's newest prompt, or as its project says: never is `auto` taken for an `ask`
  * of before; but a model is another agent's only by its name, and is not kept for it. Reads nothing if there is nothing to check.
  * @param before undefined: it is the session's first prompt, and its project says nothing.
- * @throws AppError `agent_unavailable`, `model_unavailable`, `mode_unavailable`
+ * @throws AppError `agent_unavailable`, `model_unavailable`, `mode_unavailable`, `max_turns_unavailable`
  */
 export async function resolveChoice(
   orm: Queryable,
@@ -58,20 +58,34 @@ export async function resolveChoice(
   const model = asked.model ?? (same ? kept.model : null);
   const maxTurns = asked.maxTurns ?? null;
   let agent = asked.agent ?? kept.agent;
-  if (agent === null && model === null && mode === "auto")
+  if (agent === null && model === null && mode === "auto") {
+    if (maxTurns !== null) checkTurns(fleetOf(await readAgentReports(orm)), before.usualAgent);
     return {
       columns: { agent: before.usualAgent, model, mode, maxTurns },
       choice: same && kept.mode === mode ? undefined : { agent, model, mode },
     };
+  }
   const rows = await readAgentReports(orm);
   const fleet = fleetOf(rows);
   // A model and a mode are an agent's: the default is one from here on.
   agent ??= before.usualAgent ?? fleet.find((one) => one.default)?.name ?? null;
   const had = rows.some((one) => one.agent === agent && one.had);
   if (agent !== null) check(fleet, { agent, model, mode, had });
+  if (maxTurns !== null) checkTurns(fleet, agent);
   const choice = { agent, model, mode };
   const isAsBefore = kept.agent === agent && kept.model === model && kept.mode === mode;
   return { columns: { ...choice, maxTurns }, choice: isAsBefore ? undefined : choice };
+}
+
+/** @param agent null: the default. One that nobody has reported is held to it, or not started, by its worker. */
+function checkTurns(fleet: readonly FleetAgent[], agent: string | null): void {
+  const found = fleet.find((one) => (agent === null ? one.default : one.name === agent));
+  if (!found || found.max_turns) return;
+  const able = fleet.filter((one) => one.available && one.max_turns).map(({ name }) => name);
+  throw new AppError(
+    "max_turns_unavailable",
+    `max_turns: ${found.name} cannot be held to a number of turns; send the prompt without it${able.length > 0 ? `, or name one of ${able.join(", ")} as the agent` : ""}.`,
+  );
 }
 
 function check(

@@ -2,7 +2,7 @@ import type { AgentReport } from "../db/json-columns.ts";
 import type { ReportedAgent } from "../db/worker-agents.ts";
 
 /** An agent that workers have, or had within a day. */
-export type FleetAgent = AgentReport & { name: string; steering: boolean };
+export type FleetAgent = AgentReport & { name: string; steering: boolean; max_turns: boolean };
 
 const UNREPORTED = "No worker that had it within the last day is running now.";
 
@@ -23,6 +23,7 @@ export function fleetOf(rows: readonly ReportedAgent[]): FleetAgent[] {
       ...shown.report,
       name,
       steering: shown.report.steering ?? false,
+      max_turns: shown.report.max_turns ?? false,
       available: able.length > 0,
       reason: able.length > 0 ? null : live.length > 0 ? shown.report.reason : UNREPORTED,
       // One without a list takes any.

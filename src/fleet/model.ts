@@ -34,7 +34,8 @@ export const choiceFields = {
     t.Integer({
       minimum: 1,
       maximum: 1_000,
-      description: "How many turns the agent may take",
+      description:
+        "How many turns the agent may take: answers of its model, or rounds of tool calls where only those can be counted. It fails when it would need more. Refused for agents whose `max_turns` in GET /agents is false",
       examples: [50],
     }),
   ),
@@ -72,6 +73,10 @@ const AgentDto = t.Object({
   modes: t.Array(RunMode, { description: "The modes that it has", examples: [["auto"]] }),
   steering: t.Boolean({
     description: "Whether it takes messages while it works: see `POST /prompts/{id}/steer`",
+  }),
+  max_turns: t.Boolean({
+    description:
+      "Whether it keeps to `max_turns` of a prompt. A prompt with a limit is refused for one that does not",
   }),
   memory: AgentMemory,
   model_api: { ...nullable(ModelApi), description: `${ModelApi.description}. Null: it needs none` },

@@ -21,11 +21,12 @@ export function agentOf(agents: AgentCatalog, { agent }: Pick<ClaimedRun, "agent
 /**
  * Leaves a run to a machine that has its agent: it was taken over from one that had it, or the agent has gone meanwhile. An
  * agent that has been started here is adopted, as long as its output can be read.
- * @throws Deferred; AgentUnavailable if the agent does not have the prompt's mode: it never does more than that allows.
+ * @throws Deferred; AgentUnavailable if the agent lacks the prompt's mode or cannot be held to its limit of turns: it never
+ *   does more than those allow.
  */
 export async function requireAgent(
   { agents, sandboxes }: { agents: AgentCatalog; sandboxes: SandboxProvider },
-  { agent: name, mode, process, sbxConfig }: ClaimedRun,
+  { agent: name, mode, maxTurns, process, sbxConfig }: ClaimedRun,
 ): Promise<void> {
   const isHere = process?.host === sandboxes.host;
   // The default starts and fails, if it is missing, unless another machine had it.
@@ -46,6 +47,10 @@ export async function requireAgent(
   if (!agent.modes.includes(mode))
     throw new AgentUnavailable(
       `${agent.name} does not have the mode ${mode}. It has: ${agent.modes.join(", ")}. Send the prompt again with one of them, or with another agent.`,
+    );
+  if (maxTurns !== null && !agent.limitsTurns)
+    throw new AgentUnavailable(
+      `${agent.name} cannot be held to a number of turns. Send the prompt again without max_turns, or with another agent.`,
     );
 }
 

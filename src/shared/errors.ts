@@ -90,6 +90,7 @@ export const ERROR_CODES = {
   attachment_invalid: "invalid",
   model_unavailable: "invalid",
   mode_unavailable: "invalid",
+  max_turns_unavailable: "invalid",
   rate_limited: "too_many_requests",
   prompt_quota_reached: "too_many_requests",
   stream_limit_reached: "too_many_requests",

@@ -33,9 +33,9 @@ export function openAgentReports(options: {
     const entries = agents.list();
     metrics.agentsAvailable(entries);
     const reports = Object.fromEntries(
-      entries.map(({ name, modelApi, models, modes, ...one }): [string, AgentReport] => [
+      entries.map(({ name, modelApi, maxTurns, models, modes, ...one }): [string, AgentReport] => [
         name,
-        { ...one, models: [...models], modes: [...modes], model_api: modelApi },
+        { ...one, models: [...models], modes: [...modes], model_api: modelApi, max_turns: maxTurns },
       ]),
     );
     const text = JSON.stringify(reports);

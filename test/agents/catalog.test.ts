@@ -33,6 +33,10 @@ describe("the catalog of agents", async () => {
       { name: "claude", default: false, available: false, reason: expect.stringContaining("npm install") },
       { name: "command", default: false, available: true, title: "sh", memory: "files", modelApi: null },
     ]);
+    expect(Object.fromEntries(catalog.list().map((one) => [one.name, one.maxTurns]))).toEqual({
+      ...{ demo: true, claude: true, command: false },
+      ...{ codex: true, gemini: true, opencode: true, "claude-acp": true },
+    });
     expect(catalog.available()).toEqual(["command", "demo"]);
     expect(createAgentCatalog({ config: { ...config, agent: "command" } }).defaultName).toBe("command");
     expect(catalog.get("unheard-of")).toBeUndefined();

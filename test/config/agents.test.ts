@@ -19,7 +19,13 @@ describe("AGENTS", () => {
         models: ["a"],
         modes: ["auto", "ask"],
       },
-      ...{ steering: true, modelApi: "openai", baseUrlEnv: "OPENAI_BASE_URL", keyEnv: "OPENAI_API_KEY" },
+      ...{
+        steering: true,
+        maxTurns: true,
+        modelApi: "openai",
+        baseUrlEnv: "OPENAI_BASE_URL",
+        keyEnv: "OPENAI_API_KEY",
+      },
     };
     expect(read([mine, full]) as unknown).toEqual([{ ...mine, title: "mine", models: [] }, full]);
   });
@@ -30,6 +36,8 @@ describe("AGENTS", () => {
       { ...mine, command: [] },
       { ...mine, name: "Big", keyEnv: "not-a-name" },
       { name: "claude", protocol: "acp" },
+      { ...mine, name: "lonely", baseUrlEnv: "MY_URL" },
+      { ...mine, name: "talks", steering: true, maxTurns: false },
       5,
     ];
     let message = "";
@@ -48,7 +56,10 @@ describe("AGENTS", () => {
       '"Big" has a keyEnv that is not the name of a variable',
       '"claude" has no command',
       '"claude" has the name of a built-in agent',
-      "entry 5 has no name",
+      '"talks" has steering, which is only for the protocol lines',
+      '"talks" has maxTurns, which is only for the protocol lines',
+      '"lonely" has baseUrlEnv, but no modelApi',
+      "entry 7 has no name",
       "config_invalid_agents",
     ])
       expect(message).toContain(mistake);

@@ -124,7 +124,8 @@ describe("an agent of the Agent Client Protocol", () => {
     expect(verdict).toEqual({
       ok: true,
       summary: "Done.",
-      usage: { turns: 1, input_tokens: 7, output_tokens: 3 },
+      // Two rounds of tool calls, and the answer.
+      usage: { turns: 3, input_tokens: 7, output_tokens: 3 },
     });
     expect(blocks(events)).toEqual([
       { type: "thinking", thinking: "Hm." },
@@ -189,6 +190,38 @@ describe("an agent of the Agent Client Protocol", () => {
     const { verdict, exit } = await acp.run({ modelName: "b" });
     expect(verdict).toMatchObject({ ok: false, reason: expect.stringContaining('no model "b"') });
     expect(exit.code).toBe(1);
+  });
+
+  test.each(["answer", "reject"] as const)(
+    "is cancelled after as many rounds of tool calls as it may take, and it %ss the prompt",
+    async (untilCancelled) => {
+      const done = (toolCallId: string) => call({ toolCallId, status: "completed" }, "tool_call_update");
+      const script: Step[] = [
+        ...["t1", "t2"].map((toolCallId) => call({ toolCallId, rawInput: { n: 1 } })),
+        ...[done("t2"), done("t1"), done("t1")],
+        call({ toolCallId: "t3", rawInput: { n: 2 } }),
+        done("t3"),
+        { untilCancelled },
+      ];
+      await using acp = await openAcp({ turns: [script] });
+      const { verdict, events, exit } = await acp.run({ maxTurns: 2 });
+      expect(acp.told("cancel")).toEqual(["session-1"]);
+      expect(exit.code).toBe(1);
+      expect(verdict).toMatchObject({
+        ...{ ok: false, reason: expect.stringContaining("limit of turns"), usage: { turns: 2 } },
+      });
+      expect(events.at(-1)).toMatchObject({
+        ...{ type: "result", subtype: "error_max_turns", terminal_reason: "max_turns", num_turns: 2 },
+      });
+      expect(blocks(events).filter(({ type }) => type === "tool_result")).toHaveLength(3);
+    },
+  );
+
+  test("that needs no more turns than it may take is not cancelled", async () => {
+    const script = [call({ status: "completed", rawInput: { n: 1 } }), said("Done.")];
+    await using acp = await openAcp({ turns: [script] });
+    expect(await acp.run({ maxTurns: 2 })).toMatchObject({ verdict: { ok: true, usage: { turns: 2 } } });
+    expect(acp.told("cancel")).toEqual([]);
   });
 
   test("continues a conversation by its own id, and does not repeat what was said", async () => {

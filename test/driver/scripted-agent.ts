@@ -24,6 +24,8 @@ export type Step =
   | { flood: SessionUpdate; times: number }
   | { asks: number }
   | { stop: StopReason }
+  /** Goes on until it is cancelled, and then answers, or rejects the prompt. */
+  | { untilCancelled: "answer" | "reject" }
   | { fail: string }
   | { exit: number };
 
@@ -43,6 +45,7 @@ function main(file: string): void {
   const note = (entry: unknown) => appendFileSync(`${file}.log`, `${JSON.stringify(entry)}\n`);
   const sessionId = "session-1";
   let turn = 0;
+  const cancelled = Promise.withResolvers<void>();
   const options: PermissionOption[] = [
     { optionId: "always", name: "Always", kind: "allow_always" },
     { optionId: "once", name: "Once", kind: "allow_once" },
@@ -81,6 +84,10 @@ function main(file: string): void {
       await client.notify(methods.client.session.update, { sessionId, update });
       return {};
     })
+    .onNotification(methods.agent.session.cancel, ({ params }) => {
+      note({ cancel: params.sessionId });
+      cancelled.resolve();
+    })
     .onRequest(methods.agent.session.setMode, ({ params }) => note({ mode: params.modeId }) as undefined)
     .onRequest(methods.agent.session.setConfigOption, ({ params }) => {
       note({ option: params });
@@ -106,7 +113,11 @@ function main(file: string): void {
           for (let n = 0; n < step.times; n++) process.stdout.write(line);
         } else if ("raw" in step) process.stdout.write(step.raw);
         else if ("fail" in step) throw new RequestError(-32603, "Internal error", { details: step.fail });
-        else if ("exit" in step) process.exit(step.exit);
+        else if ("untilCancelled" in step) {
+          await cancelled.promise;
+          if (step.untilCancelled === "reject") throw new RequestError(-32603, "Aborted");
+          return { stopReason: "cancelled" as const };
+        } else if ("exit" in step) process.exit(step.exit);
         else return { stopReason: step.stop, usage: { inputTokens: 7, outputTokens: 3, totalTokens: 10 } };
       }
       return { stopReason: "end_turn", usage: { inputTokens: 7, outputTokens: 3, totalTokens: 10 } };

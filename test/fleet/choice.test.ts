@@ -58,6 +58,8 @@ describeEachDatabase("agents that prompts name", (database) => {
       { name: "codex", default: false, available: true, reason: null, models: ["b"], modes: ["auto", "ask"] },
       { name: "old", default: false, available: true },
     ]);
+    await begin("B", { demo: {}, codex: { models: ["b"], max_turns: false, ...BOTH } });
+    expect(await list()).toMatchObject([{ max_turns: true }, { name: "codex", max_turns: false }, {}]);
     await end("B");
     expect(await list()).toMatchObject([
       { name: "demo", available: true },
@@ -133,6 +135,21 @@ describeEachDatabase("agents that prompts name", (database) => {
     expect((await start({ agent: "codex", model: "b" })).status).toBe(200);
     await database().orm.update(workerAgent).set({ reportedAt: sql`now() - interval '25 hours'` });
     expect((await start({ agent: "codex" })).status).toBe(409);
+  });
+
+  test("a limit of turns is refused for an agent that cannot be held to it, named or not", async () => {
+    await begin("A", { command: { max_turns: false }, codex: {} });
+    for (const more of [{}, { agent: "command" }, { agent: "command", model: "m" }]) {
+      const { status, body } = await start({ ...more, max_turns: 3 });
+      expect([status, body.code]).toEqual([422, "max_turns_unavailable"]);
+      expect(body.msg).toContain("command cannot be held to a number of turns");
+      expect(body.msg).toContain("name one of codex");
+    }
+    expect(await database().orm.$count(session)).toBe(0);
+    const { sessionId } = await created({ agent: "codex", max_turns: 3 });
+    expect((await follow(sessionId, { agent: "command", max_turns: 3 })).status).toBe(422);
+    expect(await followed(sessionId, { agent: "command" })).toMatchObject({ max_turns: null });
+    expect((await follow(sessionId, { max_turns: 3 })).status).toBe(422);
   });
 
   test("without any worker everything is accepted, and a mode that the agent lacks is not run", async () => {

@@ -8,7 +8,7 @@ import { TTL_MS } from "../harness/seed.ts";
 
 export const report = (more: Partial<AgentReport> = {}): AgentReport => ({
   ...{ title: "An agent", version: "1.0", available: true, reason: null, models: [], modes: ["auto"] },
-  ...{ memory: "none", default: false, model_api: null },
+  ...{ memory: "none", default: false, model_api: null, max_turns: true },
   ...more,
 });
 

@@ -13,8 +13,8 @@ export function catalogOf(first: Agent, ...others: readonly Agent[]): AgentCatal
     list: () =>
       [...agents.values()].map((one) => ({
         ...{ name: one.name, title: one.name, version: "1.0", available: true, reason: null },
-        ...{ models: [], modes: one.modes, steering: one.steers, memory: "files" },
-        ...{ default: one === first, modelApi: null },
+        ...{ models: [], modes: one.modes, steering: one.steers, maxTurns: one.limitsTurns },
+        ...{ memory: "files", default: one === first, modelApi: null },
       })),
     available: () => [...agents.keys()],
     findVersions: async () => undefined,

@@ -2,68 +2,32 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { MARKER, processesByMark } from "../../src/sandboxes/process/processes.ts";
-import { type AgentName, agentProgram } from "../harness/agent-programs.ts";
-import { type Backend, createDeployment, type Deployment, startBackend } from "../harness/backend.ts";
+import { createDeployment, startBackend } from "../harness/backend.ts";
 import { makeRepository } from "../harness/repository.ts";
-import { startScriptedGoogle } from "../harness/scripted-google.ts";
-import { asMessages, type TurnRequest } from "../harness/scripted-messages.ts";
-import { startScriptedModel } from "../harness/scripted-model.ts";
-import { startScriptedOpenAi } from "../harness/scripted-openai.ts";
+import type { TurnRequest } from "../harness/scripted-messages.ts";
 import type { ModelTurn } from "../harness/scripted-turns.ts";
-import { unavailable } from "../harness/services.ts";
 import { START_TIMEOUT_MS } from "../harness/timeouts.ts";
 import { until } from "../harness/until.ts";
+import {
+  choiceOf,
+  KEY,
+  openRealAgents,
+  promptEnd,
+  type RealAgent,
+  type RealAgents,
+  RUN_MS,
+  realPrograms,
+  TRIALS,
+} from "./real-agents.ts";
 
-/**
- * The real programs of the presets, through the whole service: server, runner, sandbox, driver, model proxy. The models are
- * scripted, and see what the programs send.
- */
+/** What docs/AGENTS.md says of each agent in "What is tested". Ask mode is in agents-ask.test.ts. */
 setDefaultTimeout(START_TIMEOUT_MS);
-
-const RUN_MS = 150_000;
-const KEY = "the-real-key-0123456789";
-
-interface Trial {
-  api: "openai" | "google" | "anthropic";
-  /** Named in the prompt, and expected at the API. Undefined: the program's own. */
-  model?: string;
-  /** What its user reads of a key that the API refuses. */
-  refusal: RegExp;
-  install: string;
-}
-
-const TRIALS: Readonly<Record<AgentName, Trial>> = {
-  codex: {
-    api: "openai",
-    model: "scripted-model",
-    // It does not pass on what the API says.
-    refusal: /Authentication required/,
-    install: "npm install -g @agentclientprotocol/codex-acp",
-  },
-  gemini: {
-    api: "google",
-    model: "gemini-2.5-pro",
-    refusal: /key/i,
-    install: "npm install -g @google/gemini-cli",
-  },
-  opencode: {
-    api: "anthropic",
-    model: "scripted-model",
-    refusal: /key/i,
-    install: "npm install -g opencode-ai",
-  },
-  "claude-acp": {
-    api: "anthropic",
-    refusal: /key/i,
-    install: "npm install -g @agentclientprotocol/claude-agent-acp",
-  },
-};
 
 const FIRST = "The word is zebra. Write the first file.";
 const SECOND = "Write the second file.";
 const LONG = "Work for long.";
 const REFUSED = "Try all the same.";
-const ASK = "Ask before you touch anything.";
+const ENDLESS = "Go on for ever.";
 
 /** What is printed is not in the command, and nothing is substituted, which Gemini CLI refuses. */
 const commit = (file: string, number: number) =>
@@ -72,36 +36,18 @@ const commit = (file: string, number: number) =>
 const DAYS = 800_000 + (process.pid % 90_000);
 
 /** What the model says, by what it reads. */
-function script({ tools, conversation }: TurnRequest): ModelTurn {
+function script({ conversation }: TurnRequest, call: number): ModelTurn {
   const has = (text: string) => conversation.includes(text);
-  if (tools.length === 0) return [{ text: "Scripted." }];
   if (has(REFUSED)) return { error: { status: 401, message: "no such key" } };
   if (has(LONG)) return [{ shell: `setsid sleep ${DAYS} & sleep ${DAYS}` }];
-  if (has(ASK)) return has("asked-2") ? [{ text: "Allowed." }] : asking(tools);
+  // Its third turn would not end: it is cut off, if it has begun.
+  const turns = new Set(conversation.match(/turn-\d+/g)).size;
+  if (has(ENDLESS)) return turns < 2 ? [{ shell: `printf "turn-%s" ${call}` }] : { stall: true };
   if (has(SECOND)) return [has("committed-2") ? { text: "Twice." } : { shell: commit("TWO.md", 2) }];
   return [has("committed-1") ? { text: "Once." } : { shell: commit("ONE.md", 1) }];
 }
 
-function asking(tools: TurnRequest["tools"]): ModelTurn {
-  const cmd = 'echo "by the agent" > ASKED.md && printf "asked-%s" 2';
-  // Codex asks when the model says that its sandbox is in the way.
-  const escalated = { cmd, sandbox_permissions: "require_escalated", justification: "May I?" };
-  const isCodex = tools.some(({ name }) => name === "exec_command");
-  return [isCodex ? { tool: "exec_command", input: escalated } : { shell: cmd }];
-}
-
-const programs = new Map<AgentName, string>();
-for (const name of Object.keys(TRIALS) as AgentName[]) {
-  const program = await agentProgram(name);
-  if ("missing" in program)
-    unavailable({ name: `the real ${name} through the service`, reason: program.missing });
-  else programs.set(name, program.bin);
-}
-
-const openai = startScriptedOpenAi({ script });
-const google = startScriptedGoogle({ script });
-const anthropic = startScriptedModel({ script: asMessages(script) });
-const models = { openai, google, anthropic };
+const programs = await realPrograms("the work");
 /** Where a repository's own settings would send the agent. */
 const elsewhere = Bun.serve({
   hostname: "127.0.0.1",
@@ -112,24 +58,14 @@ const elsewhere = Bun.serve({
   },
 });
 const stolen: string[] = [];
-let deployment: Deployment;
-let backend: Backend;
+let real: RealAgents;
 
 beforeAll(async () => {
-  deployment = await createDeployment("embedded");
-  backend = await startBackend(deployment, {
-    env: {
-      PATH: [...programs.values(), process.env["PATH"] ?? ""].join(":"),
-      ...{ OPENAI_API_KEY: KEY, OPENAI_BASE_URL: `${openai.url}/v1` },
-      ...{ GEMINI_API_KEY: KEY, GEMINI_BASE_URL: google.url },
-      ...{ ANTHROPIC_API_KEY: KEY, ANTHROPIC_BASE_URL: anthropic.url },
-    },
-  });
+  real = await openRealAgents({ programs, combination: "embedded", script });
 });
 afterAll(async () => {
-  await backend?.[Symbol.asyncDispose]();
-  await deployment?.[Symbol.asyncDispose]();
-  await Promise.all([openai.stop(), google.stop(), anthropic.stop(), elsewhere.stop(true)]);
+  await real?.[Symbol.asyncDispose]();
+  await elsewhere.stop(true);
 });
 
 /** A repository that wants programs of its own to run, and the model to be another. */
@@ -152,21 +88,16 @@ function hostileRepository() {
   });
 }
 
-for (const agent of programs.keys()) describe(`the real ${agent}`, () => tests(agent, TRIALS[agent]));
+for (const agent of programs.keys()) describe(`the real ${agent}`, () => tests(agent));
 
-function tests(agent: AgentName, { api, model, refusal }: Trial) {
-  const choice = { agent, ...(model && { model }) };
-  const requests = () => models[api].requests;
-  const ended = async (id: string) => {
-    const read = async () => (await backend.request("GET", `/prompts/${id}`)).body.prompt;
-    await until(async () => /Completed|Failed|Cancelled/.test((await read()).status), {
-      what: "the prompt's end",
-      timeoutMs: RUN_MS,
-    });
-    return read();
-  };
+function tests(agent: RealAgent) {
+  const { model, refusal } = TRIALS[agent];
+  const choice = choiceOf(agent);
+  const requests = () => real.requests(agent);
+  const ended = (id: string) => promptEnd(real.backend, id);
 
   test("edits and commits, the branch is delivered, the follow-up remembers; the repository's settings are not obeyed", async () => {
+    const { backend } = real;
     const repository = await hostileRepository();
     const before = requests().length;
     const { sessionId, promptId } = await backend.submit(repository.path, FIRST, choice);
@@ -187,12 +118,13 @@ function tests(agent: AgentName, { api, model, refusal }: Trial) {
 
     const tree = await repository.git("ls-tree", "--name-only", branch);
     expect(tree).not.toContain("SERVED");
-    if (agent === "claude-acp") expect(tree).not.toContain("HOOKED");
+    if (agent.startsWith("claude")) expect(tree).not.toContain("HOOKED");
     expect(stolen).toEqual([]);
     await repository.remove();
   });
 
   test("a cancelled run leaves no process", async () => {
+    const { backend, deployment } = real;
     const repository = await makeRepository();
     const { sessionId } = await backend.submit(repository.path, LONG, choice);
     await until(async () => (await sleepers()).length > 0, { what: "the command", timeoutMs: RUN_MS });
@@ -210,6 +142,7 @@ function tests(agent: AgentName, { api, model, refusal }: Trial) {
   });
 
   test("says that the API refuses the key", async () => {
+    const { backend } = real;
     const repository = await makeRepository();
     const { promptId } = await backend.submit(repository.path, REFUSED, choice);
     expect(await ended(promptId)).toMatchObject({ status: "Failed" });
@@ -218,21 +151,19 @@ function tests(agent: AgentName, { api, model, refusal }: Trial) {
     await repository.remove();
   });
 
-  // Claude Code's questions have a test of their own, and opencode's come in the protocol's same form.
-  if (agent !== "codex" && agent !== "gemini") return;
-  test("asks before a command in ask mode", async () => {
+  test("is stopped at the limit of its turns, and says so as Claude Code does", async () => {
+    const { backend } = real;
     const repository = await makeRepository();
-    const { sessionId } = await backend.submit(repository.path, ASK, { ...choice, mode: "ask" });
-    const open = () => backend.request("GET", `/sessions/${sessionId}/permissions`);
-    await until(async () => (await open()).body.permissions.length === 1, {
-      what: "the question",
-      timeoutMs: RUN_MS,
+    const { promptId } = await backend.submit(repository.path, ENDLESS, { ...choice, max_turns: 2 });
+    expect(await ended(promptId)).toMatchObject({
+      ...{ status: "Failed", error: expect.stringContaining("limit of turns") },
     });
-    const [question] = (await open()).body.permissions;
-    expect(JSON.stringify(question.input)).toContain("ASKED.md");
-    await backend.request("POST", `/permissions/${question.id}/answer`, { decision: "allow" });
-    const { branch } = await backend.waitForStatus(sessionId, "NeedsReviewIpReturned", RUN_MS);
-    expect(await repository.git("show", `${branch}:ASKED.md`)).toBe("by the agent\n");
+    const results = (await backend.messages(promptId)).filter(({ data }) => data.type === "result");
+    expect(results).toMatchObject([{ data: { subtype: "error_max_turns", is_error: true } }]);
+    const asked = requests().filter(
+      ({ body }) => JSON.stringify(body).includes(ENDLESS) && JSON.stringify(body.tools ?? []) !== "[]",
+    );
+    expect([2, 3]).toContain(asked.length);
     await repository.remove();
   });
 }

@@ -36,7 +36,10 @@ describeRuns("agents of prompts", (fixture) => {
   test("a run whose machine lacks its agent waits for one that has it, which is no attempt", async () => {
     const { submit, depsFor, claim, promptRow, textsOf, database } = fixture();
     const { promptId } = await submit();
-    const codex = shellAgent('echo "with $AGENT_MODEL, $AGENT_MAX_TURNS turns"', { name: "codex" });
+    const codex = shellAgent('echo "with $AGENT_MODEL, $AGENT_MAX_TURNS turns"', {
+      name: "codex",
+      limitsTurns: true,
+    });
     const chosen = { agent: "codex", model: "m", maxTurns: 3 };
     const claimed = await claim(promptId);
     await runClaimed(depsFor(shellAgent("echo wrong")), { ...claimed, ...chosen }, never);
@@ -64,5 +67,17 @@ describeRuns("agents of prompts", (fixture) => {
       error: expect.stringContaining("does not have the mode ask"),
     });
     expect(await textsOf(promptId)).not.toContain("done without asking");
+  });
+
+  test("one that cannot be held to a number of turns is not started with a limit of them", async () => {
+    const { submit, run, depsFor, promptRow, textsOf } = fixture();
+    const { promptId } = await submit();
+    await set(promptId, { maxTurns: 3 });
+    await run(promptId, depsFor(shellAgent("echo done without counting")));
+    expect(await promptRow(promptId)).toMatchObject({
+      ...{ status: "Failed", errorKind: "configuration" },
+      error: expect.stringContaining("cannot be held to a number of turns"),
+    });
+    expect(await textsOf(promptId)).not.toContain("done without counting");
   });
 });

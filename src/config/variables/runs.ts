@@ -67,7 +67,7 @@ export const agents = {
   /** Beside the built-in ones and the presets, which it may replace by name. */
   declaredAgents: {
     env: "AGENTS",
-    doc: 'More agents, a JSON array: [{"name":"mine","title":"Mine","command":["my-agent","--acp"],"protocol":"acp"}]; protocol: claude, acp or lines. Optional: models, modes, steering, modelApi (anthropic, openai, google), baseUrlEnv, keyEnv.',
+    doc: 'More agents, a JSON array: [{"name":"mine","title":"Mine","command":["my-agent","--acp"],"protocol":"acp"}]; protocol: claude, acp or lines. Optional: models, modes, steering and maxTurns (for lines: whether it takes messages, whether it keeps to AGENT_MAX_TURNS), modelApi (anthropic, openai, google), baseUrlEnv, keyEnv.',
     parse: agentList,
   },
   sandboxProvider: {
