@@ -17,10 +17,13 @@ export interface Redactor {
   names(latin1: string): string[];
 }
 
-/** @param secrets values by name. @returns undefined: none of them can be looked for. */
-export function createRedactor(secrets: Readonly<Record<string, string>>): Redactor | undefined {
+/**
+ * @param secrets names and values; of a value that was changed, both stand there.
+ * @returns undefined: none of them can be looked for.
+ */
+export function createRedactor(secrets: Iterable<readonly [string, string]>): Redactor | undefined {
   const needles = new Map<string, string>();
-  for (const [name, value] of Object.entries(secrets))
+  for (const [name, value] of secrets)
     for (const form of formsOf(value)) if (!needles.has(form)) needles.set(form, `[secret ${name}]`);
   if (needles.size === 0) return undefined;
   const inText = createSearch(needles);

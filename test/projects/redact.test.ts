@@ -3,7 +3,8 @@ import { createClaudeReader } from "../../src/agents/claude-reader.ts";
 import { createRedactor, redactingReader } from "../../src/projects/redact.ts";
 
 const VALUE = 'pä55"wo\\rd/+?=&xyz';
-const redactor = createRedactor({
+const redactorOf = (secrets: Record<string, string>) => createRedactor(Object.entries(secrets));
+const redactor = redactorOf({
   TOKEN: VALUE,
   PEM: "-----BEGIN\nMIIEvQIBADANBgkq\nshort\n-----END",
   TINY: "abc",
@@ -50,12 +51,12 @@ describe("secrets in what an agent prints", () => {
   });
 
   test("of two that begin alike, the longer one is replaced as a whole", () => {
-    const both = createRedactor({ A: "secret-1", B: "secret-1-and-more" });
+    const both = redactorOf({ A: "secret-1", B: "secret-1-and-more" });
     expect(both?.text("secret-1-and-more, secret-1")).toBe("[secret B], [secret A]");
   });
 
   test("short values alone are nothing to look for", () => {
-    expect(createRedactor({ TINY: "abc" })).toBeUndefined();
+    expect(redactorOf({ TINY: "abc" })).toBeUndefined();
     expect(text("abc")).toBe("abc");
   });
 
@@ -76,7 +77,7 @@ describe("secrets in what an agent prints", () => {
         `${Bun.hash(String(at)).toString(36)}-value-of-${at}`,
       ]),
     );
-    const search = createRedactor(many);
+    const search = redactorOf(many);
     const line = JSON.stringify({ type: "user", text: "const value = 1;\n".repeat(600_000) });
     search?.text(line.slice(0, 100_000));
     const began = performance.now();
