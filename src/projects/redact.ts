@@ -91,6 +91,8 @@ function formsOf(value: string): Set<string> {
     const lower = url.replace(/%[0-9A-F]{2}/g, (code) => code.toLowerCase());
     const json = [escaped, inAscii(escaped), escaped.replaceAll("/", "\\/"), inQuotes(escaped)];
     for (const form of [one, ...json, url, lower, url.replaceAll("%20", "+")]) forms.add(form);
+    // As names of hosts are written.
+    if (one.length >= MIN_LINE_CHARS) forms.add(one.toLowerCase());
     for (const shift of [0, 1, 2]) {
       const whole = Buffer.concat([Buffer.alloc(shift), Buffer.from(one)]);
       // Of the characters at both ends, the neighbours of the value determine a part.
