@@ -21,20 +21,34 @@ export interface Redactor {
 
 /**
  * @param secrets names and values; of a value that was changed, both stand there.
+ * @param onReplaced told how many were replaced in a text.
  * @returns undefined: none of them can be looked for.
  */
-export function createRedactor(secrets: Iterable<readonly [string, string]>): Redactor | undefined {
+export function createRedactor(
+  secrets: Iterable<readonly [string, string]>,
+  onReplaced?: (count: number) => void,
+): Redactor | undefined {
   const needles = new Map<string, string>();
   for (const [name, value] of secrets)
     for (const form of formsOf(value)) if (!needles.has(form)) needles.set(form, `[secret ${name}]`);
   if (needles.size === 0) return undefined;
   const search = createSearch(needles);
-  const inText = (some: string) => search(some, { parts: true });
+  const replacing = (replace: typeof search) => (some: string) => {
+    let count = 0;
+    const onFound = () => {
+      count += 1;
+    };
+    const replaced = replace(some, { parts: true, onFound });
+    if (count > 0) onReplaced?.(count);
+    return replaced;
+  };
+  const inText = replacing(search);
   const utf8 = [...needles].map(([form, mark]): [string, string] => [
     Buffer.from(form).toString("latin1"),
     mark,
   ]);
   const inBytes = createSearch(new Map(utf8));
+  const replaceBytes = replacing(inBytes);
   return {
     text(text) {
       const replaced = inText(text);
@@ -44,7 +58,7 @@ export function createRedactor(secrets: Iterable<readonly [string, string]>): Re
     },
     bytes(bytes) {
       const text = bytes.toString("latin1");
-      const replaced = inBytes(text, { parts: true });
+      const replaced = replaceBytes(text);
       return replaced === text ? bytes : Buffer.from(replaced, "latin1");
     },
     names(latin1) {

@@ -3,6 +3,7 @@ import type { Config } from "../config/config.ts";
 import type { Orm } from "../db/client.ts";
 import { retryWhileUnavailable } from "../db/retry-while-unavailable.ts";
 import type { Fence } from "../lifecycle/fence.ts";
+import type { Metrics } from "../observability/metrics.ts";
 import { repoRules } from "../sandboxes/git/repo-url.ts";
 import type { EgressRule } from "../shared/egress-rule.ts";
 import { AppError, OperatorError } from "../shared/errors.ts";
@@ -41,8 +42,13 @@ export type ProjectOf = (
   signal: AbortSignal,
 ) => Promise<RunProject | undefined>;
 
-export function openRunProjects(options: { orm: Orm; config: Config }): ProjectOf {
-  const { orm, config } = options;
+/** @param options.metrics counts what is replaced. */
+export function openRunProjects(options: {
+  orm: Orm;
+  config: Config;
+  metrics?: Pick<Metrics, "secretsRedacted"> | undefined;
+}): ProjectOf {
+  const { orm, config, metrics } = options;
   const rules = repoRules(config);
   const keys = openSecretKeys(config);
   return async (run, signal) => {
@@ -62,7 +68,7 @@ export function openRunProjects(options: { orm: Orm; config: Config }): ProjectO
     };
     await retryWhileUnavailable(signal, () => recordProject(orm, run, used));
     if (!found) {
-      const redactor = createRedactor(earlier);
+      const redactor = createRedactor(earlier, metrics?.secretsRedacted);
       return redactor && { ...NO_PROJECT, redactor };
     }
     const { project } = found;
@@ -76,7 +82,7 @@ export function openRunProjects(options: { orm: Orm; config: Config }): ProjectO
       egress: hostRules(project.egressHosts),
       mcpServers: servers as RunProject["mcpServers"],
       pullRequest: project.pullRequest,
-      redactor: createRedactor([...Object.entries(secrets), ...earlier]),
+      redactor: createRedactor([...Object.entries(secrets), ...earlier], metrics?.secretsRedacted),
     };
   };
 }
