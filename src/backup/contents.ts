@@ -10,7 +10,7 @@ import { join } from "node:path";
 const LEFT_OUT =
   /^(postgres|lock.*|control\.sock|snapshot-.*|restoring|sandboxes|spare-disks|uids|reserve|git|sandbox-etc|secrets\.key|lost\+found)$/;
 /** Files that git or the service has not finished writing. */
-const UNFINISHED = /\.lock$|^tmp_(obj|pack|idx|rev|bitmap)_|\.draft$/;
+const UNFINISHED = /\.lock$|^tmp_(obj|pack|idx|rev|bitmap)_|^tmp_objdir-|\.draft$/;
 
 export interface Item {
   /** Relative to the folder, with slashes. */

@@ -11,6 +11,7 @@ import {
   uuid,
 } from "drizzle-orm/pg-core";
 import { at, bytes, id, oneOf, RUN_MODES, times } from "./columns.ts";
+import { prompt } from "./tables.ts";
 
 export const PULL_REQUEST_MODES = ["manual", "draft", "auto"] as const;
 export type PullRequestMode = (typeof PULL_REQUEST_MODES)[number];
@@ -62,4 +63,27 @@ export const projectSecret = pgTable(
     updatedAt: at("updated_at").notNull().defaultNow(),
   },
   (t) => [primaryKey({ columns: [t.projectId, t.name] }), index("project_secret_key").on(t.keyId)],
+);
+
+/**
+ * The secrets that runs were given, sealed as they were in the project then: an agent keeps its variables when the project is
+ * changed or deleted, and whoever watches it next must know what to replace. Until the prompt has ended.
+ */
+export const runSecret = pgTable(
+  "run_secret",
+  {
+    promptId: uuid("prompt_id")
+      .notNull()
+      .references(() => prompt.id, { onDelete: "cascade" }),
+    projectId: uuid("project_id").notNull(),
+    /** Of the project. */
+    version: bigint("version", { mode: "number" }).notNull(),
+    name: text("name").notNull(),
+    sealed: bytes("sealed").notNull(),
+    keyId: text("key_id").notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.promptId, t.projectId, t.version, t.name] }),
+    index("run_secret_key").on(t.keyId),
+  ],
 );

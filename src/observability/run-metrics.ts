@@ -28,6 +28,12 @@ export interface RunMetrics {
   steered(delivered: "running" | "queued"): void;
   egressDecision(decision: "allowed" | "refused"): void;
   sandboxReturn(outcome: "done" | "failed" | "given_up"): void;
+  /** A project's setup command has ended, or was ended. */
+  setUp(outcome: "done" | "failed", seconds: number): void;
+  /** Values of secrets were replaced. */
+  secretsRedacted(count: number): void;
+  /** Work was not kept or not pushed, because it has a secret in it. */
+  workRefused(): void;
 }
 
 export function createRunMetrics({
@@ -72,6 +78,20 @@ export function createRunMetrics({
   );
   const steers = counter("steers_total", "Messages to working agents, by where they went.", "delivered");
   const returns = counter("sandbox_returns_total", "Attempts to return a sandbox.", "outcome");
+  const setups = histogram(
+    "setup_duration_seconds",
+    "Duration of projects' setup commands.",
+    RUN_BUCKETS,
+    "outcome",
+  );
+  const redacted = counter(
+    "secrets_redacted_total",
+    "Values of projects' secrets that were replaced in what agents printed.",
+  );
+  const refused = counter(
+    "work_refused_total",
+    "Work that was not kept or not pushed, because its commits have secrets of a project.",
+  );
   const tokens = counter("agent_tokens_total", "Tokens reported by agents.", "direction");
   const memory = histogram("run_peak_memory_bytes", "The most memory that a run had.", MEMORY_BUCKETS);
   const processes = histogram("run_peak_processes", "The most processes that a run had.", PROCESS_BUCKETS);
@@ -103,5 +123,8 @@ export function createRunMetrics({
     steered: (delivered) => steers.inc({ delivered }),
     egressDecision: (decision) => egress.inc({ decision }),
     sandboxReturn: (outcome) => returns.inc({ outcome }),
+    setUp: (outcome, seconds) => setups.observe({ outcome }, seconds),
+    secretsRedacted: (count) => redacted.inc({}, count),
+    workRefused: () => refused.inc(),
   };
 }

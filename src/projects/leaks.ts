@@ -9,7 +9,7 @@ const MAX_NAMED = 10;
 /** Looks for secrets in what a push would send, which comes as messages and a diff. */
 interface LeakSearch {
   take(part: Uint8Array): void;
-  /** Why it must not be pushed. Undefined: nothing was found. */
+  /** What was found, and where. */
   reason(): string | undefined;
 }
 
@@ -40,7 +40,7 @@ export function createLeakSearch(redactor: Redactor): LeakSearch {
       if (found.size === 0) return undefined;
       const all = [...found];
       const more = all.length > MAX_NAMED ? `, and ${all.length - MAX_NAMED} more` : "";
-      return `its commits have secrets of the project (${all.slice(0, MAX_NAMED).join(", ")}${more}), so that nothing of it was pushed. Have the agent make its commits anew without them, or store other values in the project once these are worthless; then push again.`;
+      return `its commits have secrets of the project (${all.slice(0, MAX_NAMED).join(", ")}${more})`;
     },
   };
 }

@@ -19,6 +19,13 @@ const Repo = t.String({
   description: "As sessions name it; all spellings of a repository are one",
   examples: ["owner/name"],
 });
+/** In the query of a list. */
+export const RepoFilter = t.String({
+  minLength: 1,
+  maxLength: 2_000,
+  description: "Only the project of this repository, in any of its spellings",
+  examples: ["owner/name"],
+});
 const Instructions = t.String({
   description: "For the agent, before the repository's own CLAUDE.md; up to 32 KiB",
   examples: ["Run `npm test` before you commit."],

@@ -1,34 +1,54 @@
 import type { AgentReader } from "../agents/agent.ts";
+import { createSearch } from "./search.ts";
 
 /** Shorter values would be found in everything. */
 const MIN_CHARS = 6;
 /** A line of a value of several lines is a secret by itself from this length on: text is stored line by line. */
 const MIN_LINE_CHARS = 12;
-/** What the search tells candidates by: so many characters, all of which every needle has. */
-const PREFIX = 4;
 
 /** Replaces the values of secrets by their names. */
 export interface Redactor {
-  /** A text or a line of JSON; what is replaced has no character that JSON escapes. */
+  /**
+   * A text or a line of JSON; what is replaced has no character that JSON escapes. Of a value that is cut by the end of a line
+   * or of a text, each part that could not be anything else is replaced, too.
+   */
   text(text: string): string;
   /** The same for the bytes of a file. */
   bytes(bytes: Buffer): Buffer;
-  /** The secrets that bytes, written as latin1, have in them. */
+  /** The secrets that bytes, written as latin1, have in them as a whole. */
   names(latin1: string): string[];
 }
 
-/** @param secrets values by name. @returns undefined: none of them can be looked for. */
-export function createRedactor(secrets: Readonly<Record<string, string>>): Redactor | undefined {
+/**
+ * @param secrets names and values; of a value that was changed, both stand there.
+ * @param onReplaced told how many were replaced in a text.
+ * @returns undefined: none of them can be looked for.
+ */
+export function createRedactor(
+  secrets: Iterable<readonly [string, string]>,
+  onReplaced?: (count: number) => void,
+): Redactor | undefined {
   const needles = new Map<string, string>();
-  for (const [name, value] of Object.entries(secrets))
+  for (const [name, value] of secrets)
     for (const form of formsOf(value)) if (!needles.has(form)) needles.set(form, `[secret ${name}]`);
   if (needles.size === 0) return undefined;
-  const inText = createSearch(needles);
+  const search = createSearch(needles);
+  const replacing = (replace: typeof search) => (some: string) => {
+    let count = 0;
+    const onFound = () => {
+      count += 1;
+    };
+    const replaced = replace(some, { parts: true, onFound });
+    if (count > 0) onReplaced?.(count);
+    return replaced;
+  };
+  const inText = replacing(search);
   const utf8 = [...needles].map(([form, mark]): [string, string] => [
     Buffer.from(form).toString("latin1"),
     mark,
   ]);
   const inBytes = createSearch(new Map(utf8));
+  const replaceBytes = replacing(inBytes);
   return {
     text(text) {
       const replaced = inText(text);
@@ -38,12 +58,12 @@ export function createRedactor(secrets: Readonly<Record<string, string>>): Redac
     },
     bytes(bytes) {
       const text = bytes.toString("latin1");
-      const replaced = inBytes(text);
+      const replaced = replaceBytes(text);
       return replaced === text ? bytes : Buffer.from(replaced, "latin1");
     },
     names(latin1) {
       const names = new Set<string>();
-      inBytes(latin1, (mark) => names.add(mark.slice("[secret ".length, -1)));
+      inBytes(latin1, { onFound: (mark) => names.add(mark.slice("[secret ".length, -1)) });
       return [...names];
     },
   };
@@ -85,6 +105,8 @@ function formsOf(value: string): Set<string> {
     const lower = url.replace(/%[0-9A-F]{2}/g, (code) => code.toLowerCase());
     const json = [escaped, inAscii(escaped), escaped.replaceAll("/", "\\/"), inQuotes(escaped)];
     for (const form of [one, ...json, url, lower, url.replaceAll("%20", "+")]) forms.add(form);
+    // As names of hosts are written.
+    if (one.length >= MIN_LINE_CHARS) forms.add(one.toLowerCase());
     for (const shift of [0, 1, 2]) {
       const whole = Buffer.concat([Buffer.alloc(shift), Buffer.from(one)]);
       // Of the characters at both ends, the neighbours of the value determine a part.
@@ -104,45 +126,3 @@ const inQuotes = (text: string) => JSON.stringify(text).slice(1, -1);
 /** As Python writes JSON. */
 const inAscii = (text: string) =>
   text.replace(/[^ -~]/g, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
-
-/**
- * Compiles a search for all needles at once: it looks at each position of a text once, and compares only where the next
- * characters begin a needle.
- */
-function createSearch(
-  needles: ReadonlyMap<string, string>,
-): (text: string, onFound?: (mark: string) => void) => string {
-  const begins = new Uint8Array(1 << 16);
-  const byPrefix = new Map<string, string[]>();
-  for (const needle of needles.keys()) {
-    begins[hash(needle, 0)] = 1;
-    const prefix = needle.slice(0, PREFIX);
-    byPrefix.set(prefix, [...(byPrefix.get(prefix) ?? []), needle]);
-  }
-  // Of two that begin alike, the longer one: nothing of it may remain.
-  for (const some of byPrefix.values()) some.sort((a, b) => b.length - a.length);
-  return (text, onFound) => {
-    const parts: string[] = [];
-    let done = 0;
-    for (let at = 0; at <= text.length - PREFIX; at += 1) {
-      if (begins[hash(text, at)] === 0) continue;
-      const needle = byPrefix.get(text.slice(at, at + PREFIX))?.find((one) => text.startsWith(one, at));
-      if (needle === undefined) continue;
-      const mark = needles.get(needle) ?? "";
-      onFound?.(mark);
-      parts.push(text.slice(done, at), mark);
-      done = at + needle.length;
-      at = done - 1;
-    }
-    if (parts.length === 0) return text;
-    parts.push(text.slice(done));
-    return parts.join("");
-  };
-}
-
-const hash = (text: string, at: number): number =>
-  (text.charCodeAt(at) +
-    text.charCodeAt(at + 1) * 31 +
-    text.charCodeAt(at + 2) * 961 +
-    text.charCodeAt(at + 3) * 29_791) &
-  0xffff;

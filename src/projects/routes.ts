@@ -21,7 +21,7 @@ import type { Orm } from "../db/client.ts";
 import { repoRules } from "../sandboxes/git/repo-url.ts";
 import { checkProject } from "./check.ts";
 import { openSecretKeys } from "./keys.ts";
-import { type ProjectDto, projectModels, type UpdateProjectInput } from "./model.ts";
+import { type ProjectDto, projectModels, RepoFilter, type UpdateProjectInput } from "./model.ts";
 import { repoKey } from "./repo-key.ts";
 import {
   createProject,
@@ -45,22 +45,31 @@ export function projectRoutes({ orm, guard, config }: { orm: Orm; guard: Guard; 
       "/projects",
       async (context) => {
         const { user, query, status } = context;
-        const page = await listProjects(orm, { userId: user.id, ...query });
+        const { repo, ...paged } = query;
+        const wanted = { userId: user.id, repoKey: repo === undefined ? undefined : repoKey(repo, rules) };
+        const page = await listProjects(orm, { ...wanted, ...paged });
         const versions = page.rows.map(({ id, version }) => [id, version]);
         if (
           isUnchanged(
             context,
-            weakEtag("projects", query.limit, query.cursor, versions, nextCursor(query, page)),
+            weakEtag(
+              "projects",
+              wanted.repoKey,
+              query.limit,
+              query.cursor,
+              versions,
+              nextCursor(query, page),
+            ),
           )
         )
           return status(304, undefined);
         return { projects: page.rows.map(toDto), ...nextCursor(query, page) };
       },
       {
-        query: t.Object(paging),
+        query: t.Object({ repo: t.Optional(RepoFilter), ...paging }),
         transform: parseLimit,
         detail: detail("handlers_projects_list", "List projects", "All of the current user, oldest first."),
-        response: { 200: "ListProjectsOutput", 304: NotModified, ...errorResponses(401, 422, 500) },
+        response: { 200: "ListProjectsOutput", 304: NotModified, ...errorResponses(400, 401, 422, 500) },
       },
     )
     .post(

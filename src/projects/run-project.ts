@@ -3,6 +3,7 @@ import type { Config } from "../config/config.ts";
 import type { Orm } from "../db/client.ts";
 import { retryWhileUnavailable } from "../db/retry-while-unavailable.ts";
 import type { Fence } from "../lifecycle/fence.ts";
+import type { Metrics } from "../observability/metrics.ts";
 import { repoRules } from "../sandboxes/git/repo-url.ts";
 import type { EgressRule } from "../shared/egress-rule.ts";
 import { AppError, OperatorError } from "../shared/errors.ts";
@@ -10,7 +11,7 @@ import { hostRules } from "./check.ts";
 import { KeyMissing, openSecretKeys, SealBroken, type SecretKeys } from "./keys.ts";
 import { createRedactor, type Redactor } from "./redact.ts";
 import { repoKey } from "./repo-key.ts";
-import { readForRun, recordProject } from "./run-store.ts";
+import { givenSecrets, readForRun, recordProject } from "./run-store.ts";
 import type { ProjectRow } from "./store.ts";
 
 /** What a run has of its repository's project, with the secrets opened. Never stored, logged or shown. */
@@ -27,8 +28,13 @@ export interface RunProject {
   redactor: Redactor | undefined;
 }
 
+const NO_PROJECT = {
+  ...{ instructions: "", setupCommand: "", env: {}, egress: [], mcpServers: undefined, pullRequest: null },
+} satisfies Partial<RunProject>;
+
 /**
- * Reads the project of a run's repository as it is now, and records which version of it the run has.
+ * Reads the project of a run's repository as it is now, and records which version of it the run has. What is replaced are the
+ * values that its earlier runs were given, too: its agent may be one of theirs.
  * @throws AgentUnavailable: a secret cannot be opened. LeaseLost; what `signal` aborted with.
  */
 export type ProjectOf = (
@@ -36,8 +42,13 @@ export type ProjectOf = (
   signal: AbortSignal,
 ) => Promise<RunProject | undefined>;
 
-export function openRunProjects(options: { orm: Orm; config: Config }): ProjectOf {
-  const { orm, config } = options;
+/** @param options.metrics counts what is replaced. */
+export function openRunProjects(options: {
+  orm: Orm;
+  config: Config;
+  metrics?: Pick<Metrics, "secretsRedacted"> | undefined;
+}): ProjectOf {
+  const { orm, config, metrics } = options;
   const rules = repoRules(config);
   const keys = openSecretKeys(config);
   return async (run, signal) => {
@@ -46,9 +57,20 @@ export function openRunProjects(options: { orm: Orm; config: Config }): ProjectO
       key === undefined
         ? undefined
         : await retryWhileUnavailable(signal, () => readForRun(orm, { userId: run.userId, repoKey: key }));
-    const used = found && { id: found.project.id, version: found.project.version };
+    // Also of a project that is gone, or is another repository's now: its agent may still run.
+    const given =
+      run.epoch > 1 ? await retryWhileUnavailable(signal, () => givenSecrets(orm, run.promptId)) : [];
+    const earlier = given.map((one): [string, string] => [one.name, opened(keys, one.projectId, one)]);
+    const used = found && {
+      id: found.project.id,
+      version: found.project.version,
+      secrets: found.secrets,
+    };
     await retryWhileUnavailable(signal, () => recordProject(orm, run, used));
-    if (!found) return undefined;
+    if (!found) {
+      const redactor = createRedactor(earlier, metrics?.secretsRedacted);
+      return redactor && { ...NO_PROJECT, redactor };
+    }
     const { project } = found;
     const secrets = Object.fromEntries(found.secrets.map((one) => [one.name, opened(keys, project.id, one)]));
     const servers =
@@ -60,7 +82,7 @@ export function openRunProjects(options: { orm: Orm; config: Config }): ProjectO
       egress: hostRules(project.egressHosts),
       mcpServers: servers as RunProject["mcpServers"],
       pullRequest: project.pullRequest,
-      redactor: createRedactor(secrets),
+      redactor: createRedactor([...Object.entries(secrets), ...earlier], metrics?.secretsRedacted),
     };
   };
 }
@@ -78,10 +100,10 @@ function keyOrNone(repo: string, rules: Parameters<typeof repoKey>[1]): string |
 function opened(
   keys: SecretKeys,
   projectId: string,
-  { name, ...value }: { name: string; sealed: Uint8Array; keyId: string },
+  { name, sealed, keyId }: { name: string; sealed: Uint8Array; keyId: string },
 ): string {
   try {
-    return keys.open({ projectId, name }, value);
+    return keys.open({ projectId, name }, { sealed, keyId });
   } catch (error) {
     // Not again and again: it is for its operator, or its user, to mend.
     if (error instanceof KeyMissing || error instanceof SealBroken || error instanceof OperatorError)

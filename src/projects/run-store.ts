@@ -1,7 +1,8 @@
-import { and, eq, ne, sql } from "drizzle-orm";
+import { and, asc, eq, inArray, type SQL, sql } from "drizzle-orm";
 import type { Orm } from "../db/client.ts";
 import { rowsOf } from "../db/client.ts";
-import { project, projectSecret } from "../db/project-tables.ts";
+import { project, projectSecret, runSecret } from "../db/project-tables.ts";
+import { deleteBatch } from "../db/purge.ts";
 import { prompt } from "../db/tables.ts";
 import { type Fence, heldBy, LeaseLost } from "../lifecycle/fence.ts";
 import { SealBroken, type SecretKeys } from "./keys.ts";
@@ -31,56 +32,89 @@ export async function readForRun(
   return first && { project: first.project, secrets: rows.flatMap(({ secret }) => secret ?? []) };
 }
 
-/** @throws LeaseLost */
+/** Records which version of its project a run has, and keeps the secrets that it is given. @throws LeaseLost */
 export async function recordProject(
   orm: Orm,
   run: Fence,
-  used: { id: string; version: number } | undefined,
+  used: { id: string; version: number; secrets: readonly SealedSecret[] } | undefined,
 ): Promise<void> {
-  const rows = await orm
-    .update(prompt)
-    .set({ projectId: used?.id ?? null, projectVersion: used?.version ?? null })
-    .where(heldBy(run))
-    .returning({ id: prompt.id });
-  if (rows.length === 0) throw new LeaseLost();
+  await orm.transaction(async (tx) => {
+    const rows = await tx
+      .update(prompt)
+      .set({ projectId: used?.id ?? null, projectVersion: used?.version ?? null })
+      .where(heldBy(run))
+      .returning({ id: prompt.id });
+    if (rows.length === 0) throw new LeaseLost();
+    if (!used || used.secrets.length === 0) return;
+    const about = { promptId: run.promptId, projectId: used.id, version: used.version };
+    await tx
+      .insert(runSecret)
+      .values(used.secrets.map((secret) => ({ ...about, ...secret })))
+      .onConflictDoNothing();
+  });
 }
+
+/** The secrets that earlier runs of a prompt were given, of all versions of its project. */
+export async function givenSecrets(
+  orm: Orm,
+  promptId: string,
+): Promise<(SealedSecret & { projectId: string })[]> {
+  const { projectId, name, sealed, keyId } = runSecret;
+  return orm
+    .select({ projectId, name, sealed, keyId })
+    .from(runSecret)
+    .where(eq(runSecret.promptId, promptId));
+}
+
+/** Deletes a batch of what ended runs were given. @returns how many. */
+export const purgeRunSecrets = (orm: Orm): Promise<number> =>
+  deleteBatch(
+    orm,
+    runSecret,
+    sql`prompt_id in (select id from prompt where status not in ('Queued', 'Running'))`,
+  );
 
 /** The ids of all keys that secrets are sealed with. */
 export async function sealedWith(orm: Orm): Promise<{ keyId: string; count: number }[]> {
   const rows = await rowsOf<{ keyId: string; count: number }>(
     orm,
-    sql`select key_id as "keyId", count(*)::int as count from project_secret group by key_id`,
+    sql`select key_id as "keyId", count(*)::int as count
+      from (select key_id from project_secret union all select key_id from run_secret) s group by key_id`,
   );
   return rows;
 }
 
 /**
- * Seals a batch of secrets again whose key is not the newest any more, where this machine has both keys.
+ * Seals all secrets of projects again whose key is not the newest any more, where this machine has both keys. One by one: whoever
+ * is killed meanwhile leaves each sealed by one key or the other. What runs were given goes with them.
  * @returns how many.
  */
-export async function resealSecrets(orm: Orm, keys: SecretKeys): Promise<number> {
+export async function resealSecrets(orm: Orm, keys: SecretKeys, signal?: AbortSignal): Promise<number> {
   const newest = keys.current();
   if (newest === undefined) return 0;
-  const old = (await sealedWith(orm)).filter(({ keyId }) => keyId !== newest && keys.has(keyId));
+  const { projectId, name, sealed, keyId } = projectSecret;
+  const old = (await sealedWith(orm)).map((one) => one.keyId).filter((id) => id !== newest && keys.has(id));
+  if (old.length === 0) return 0;
   let count = 0;
-  for (const { keyId } of old) {
+  let after: SQL | undefined;
+  while (!signal?.aborted) {
     const rows = await orm
-      .select()
+      .select({ projectId, name, sealed, keyId })
       .from(projectSecret)
-      .where(and(eq(projectSecret.keyId, keyId), ne(projectSecret.keyId, newest)))
+      .where(and(inArray(keyId, old), after))
+      .orderBy(asc(projectId), asc(name))
       .limit(RESEAL_BATCH);
-    for (const { projectId, name, ...value } of rows) {
-      const again = reseal(keys, { projectId, name }, value);
+    for (const { sealed: before, keyId: by, ...place } of rows) {
+      const again = reseal(keys, place, { sealed: before, keyId: by });
       if (!again) continue;
       // Unless it was stored anew meanwhile.
-      const same = and(
-        eq(projectSecret.projectId, projectId),
-        eq(projectSecret.name, name),
-        eq(projectSecret.sealed, value.sealed),
-      );
+      const same = and(eq(projectId, place.projectId), eq(name, place.name), eq(sealed, before));
       await orm.update(projectSecret).set(again).where(same);
       count += 1;
     }
+    const last = rows.at(-1);
+    if (!last) break;
+    after = sql`(${projectId}, ${name}) > (${last.projectId}, ${last.name})`;
   }
   return count;
 }

@@ -35,14 +35,20 @@ const owned = ({ userId, id }: Owned) => and(eq(project.id, id), eq(project.user
 /** A user's projects, in the order in which they were made. */
 export async function listProjects(
   orm: Orm,
-  wanted: { userId: string; limit?: number | undefined; cursor?: string | undefined },
+  wanted: {
+    userId: string;
+    repoKey?: string | undefined;
+    limit?: number | undefined;
+    cursor?: string | undefined;
+  },
 ): Promise<Page<ProjectWithSecrets>> {
-  const { userId, limit, cursor } = wanted;
+  const { userId, repoKey, limit, cursor } = wanted;
+  const ofRepo = repoKey === undefined ? undefined : eq(project.repoKey, repoKey);
   const after = cursor === undefined ? undefined : gt(project.id, decodeCursor(cursor, UUID)[0]);
   const rows = orm
     .select()
     .from(project)
-    .where(and(eq(project.userId, userId), after))
+    .where(and(eq(project.userId, userId), ofRepo, after))
     .orderBy(asc(project.id));
   const page = pageOf(await (limit === undefined ? rows : rows.limit(limit + 1)), limit, ({ id }) => id);
   return { ...page, rows: await withSecrets(orm, page.rows) };

@@ -27,7 +27,7 @@ export function checkoutRequest(
     branch,
     startCommit,
     began,
-    inspect: redactor && (() => createLeakSearch(redactor)),
+    inspect: redactor && (() => counted(createLeakSearch(redactor), metrics)),
     useSecret: writer.recordSecretUse,
     unpushed: openUnpushedStore({ orm, run, host: sandboxes.host, signal, maxBytes }),
     pushes: {
@@ -55,3 +55,12 @@ export function checkoutRequest(
     },
   };
 }
+
+const counted = (search: ReturnType<typeof createLeakSearch>, metrics: PrepareDeps["metrics"]) => ({
+  take: search.take,
+  reason() {
+    const found = search.reason();
+    if (found !== undefined) metrics.workRefused();
+    return found;
+  },
+});

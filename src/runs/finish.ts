@@ -114,8 +114,12 @@ function delivery(run: ClaimedRun, { commits, head, push }: WorkResult): AuditEn
   };
 }
 
+/** Whether nothing of the work was kept. */
+export const isRefused = ({ push }: WorkResult): boolean => !push.pushed && push.refused === true;
+
 /** What became of the work, a sentence for the user. */
 export function describeWork(run: ClaimedRun, work: WorkResult): string {
+  if (!work.push.pushed && isRefused(work)) return `The work was refused: ${work.push.reason}`;
   if (work.commits === 0)
     return `No changes: branch ${run.branch} has no commit that ${run.targetBranch} lacks.`;
   const commits = work.commits === 1 ? "1 commit" : `${work.commits} commits`;

@@ -147,10 +147,12 @@ async function salvage(
 ): Promise<WorkResult | undefined> {
   try {
     await agentRun?.process.stop(0);
-    const request = checkoutRequest(deps, run, writer, lease.lost);
+    // The run may have failed before it was read, or because it could not be: then nothing leaves the sandbox unseen.
+    const project = deps.project ?? (await deps.projectOf?.(run, lease.lost));
+    const request = checkoutRequest({ ...deps, project }, run, writer, lease.lost);
     const held = agentRun?.sandbox.config ?? run.sbxConfig;
     const sandbox = held ? await deps.sandboxes.reopen(held, request) : undefined;
-    return await sandbox?.deliverWork(commitMessage(run, agent, deps.project?.redactor), lease.lost);
+    return await sandbox?.deliverWork(commitMessage(run, agent, project?.redactor), lease.lost);
   } catch (error) {
     deps.logger.warn("the work of an interrupted run could not be saved", { error: messageOf(error) });
     return undefined;

@@ -12,7 +12,14 @@ import { messageOf } from "../shared/errors.ts";
 import type { AgentRun, PrepareDeps } from "./agent-run.ts";
 import { deliver } from "./deliver.ts";
 import { AgentKilled, classify, DISK_WAS_FULL, MAX_ATTEMPTS } from "./failures.ts";
-import { finishRun, type Outcome, type PullRequestOf, usageOfPrompt } from "./finish.ts";
+import {
+  describeWork,
+  finishRun,
+  isRefused,
+  type Outcome,
+  type PullRequestOf,
+  usageOfPrompt,
+} from "./finish.ts";
 import { CANCELLED, handleRunFailure } from "./handle-failure.ts";
 import type { Lease, LeaseManager } from "./leases.ts";
 import { deliverMail } from "./mail.ts";
@@ -182,6 +189,8 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
       reason: work ? limit.reason : `${limit.reason} Its work could not be delivered.`,
       ...common,
     };
+  if (verdict.ok && work && isRefused(work))
+    return { status: "Failed", kind: "agent", reason: describeWork(run, work), ...common, work: undefined };
   if (verdict.ok) return { status: "Completed", reason: limit?.reason, ...common };
   return { status: "Failed", kind: "agent", reason: verdict.reason, ...common };
 }

@@ -50,6 +50,8 @@ export async function setUp(
     deps.limits.timeoutMs + LIMIT_MARGIN_MS,
     gateway.folder,
   );
+  const began = performance.now();
+  let outcome: "done" | "failed" = "failed";
   try {
     const reader = redactingReader(createOutputReader(), redactor);
     const { limits, sandboxes } = deps;
@@ -63,7 +65,9 @@ export async function setUp(
     if (lost) throw new AgentKilled("The project's setup command was killed during its work.");
     if (!verdict.ok)
       throw new SetupFailed(`The project's setup command failed: ${verdict.reason}`, "configuration");
+    outcome = "done";
   } finally {
+    deps.metrics.setUp(outcome, (performance.now() - began) / 1000);
     // What it has left in the background, too.
     await process.stop(0);
   }

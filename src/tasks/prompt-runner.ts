@@ -41,7 +41,7 @@ export const promptRunner: Task = async ({
   const memory = createMemoryKeeper({ orm, maxBytes: config.agentMemoryBytes });
   const { unpushedWorkBytes: maxUnpushedBytes } = config;
   const common = {
-    projectOf: openRunProjects({ orm, config }),
+    projectOf: openRunProjects({ orm, config, metrics }),
     pullRequestOf: pullRequestsAfterRuns(config, forges),
     leases,
     maxUnpushedBytes,

@@ -7,7 +7,7 @@ import { purgeExpiredTickets } from "../live/ticket-store.ts";
 import { FIRST_MEMORY, type OldMemories, purgeOldMemory } from "../memory/purge-store.ts";
 import { purgeOldMessages } from "../messages/purge-store.ts";
 import { openSecretKeys } from "../projects/keys.ts";
-import { resealSecrets } from "../projects/run-store.ts";
+import { purgeRunSecrets, resealSecrets } from "../projects/run-store.ts";
 import { purgePublished } from "../queue/outbox.ts";
 import { knownSessions, purgeableSessions, purgeSession } from "../sessions/purge-store.ts";
 import { sleep } from "../shared/time.ts";
@@ -51,8 +51,9 @@ export async function purge(
   await drain("sign_in_codes", () => purgeUsedCodes(orm));
   await drain("webhook_signatures", () => purgeOldSignatures(orm));
   await purgeOldHeartbeats(orm);
+  await drain("secrets_of_ended_runs", () => purgeRunSecrets(orm));
   const keys = openSecretKeys(config);
-  await drain("secrets_sealed_again", () => resealSecrets(orm, keys));
+  add("secrets_sealed_again", await resealSecrets(orm, keys, signal));
   if (auditDays > 0) await drain("audit_entries", () => purgeAudit(orm, auditDays, PURGE_BATCH));
 
   if (memoryDays > 0)

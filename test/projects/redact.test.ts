@@ -3,7 +3,8 @@ import { createClaudeReader } from "../../src/agents/claude-reader.ts";
 import { createRedactor, redactingReader } from "../../src/projects/redact.ts";
 
 const VALUE = 'pä55"wo\\rd/+?=&xyz';
-const redactor = createRedactor({
+const redactorOf = (secrets: Record<string, string>) => createRedactor(Object.entries(secrets));
+const redactor = redactorOf({
   TOKEN: VALUE,
   PEM: "-----BEGIN\nMIIEvQIBADANBgkq\nshort\n-----END",
   TINY: "abc",
@@ -50,12 +51,12 @@ describe("secrets in what an agent prints", () => {
   });
 
   test("of two that begin alike, the longer one is replaced as a whole", () => {
-    const both = createRedactor({ A: "secret-1", B: "secret-1-and-more" });
+    const both = redactorOf({ A: "secret-1", B: "secret-1-and-more" });
     expect(both?.text("secret-1-and-more, secret-1")).toBe("[secret B], [secret A]");
   });
 
   test("short values alone are nothing to look for", () => {
-    expect(createRedactor({ TINY: "abc" })).toBeUndefined();
+    expect(redactorOf({ TINY: "abc" })).toBeUndefined();
     expect(text("abc")).toBe("abc");
   });
 
@@ -69,18 +70,72 @@ describe("secrets in what an agent prints", () => {
     expect(JSON.stringify(verdict)).not.toContain("55");
   });
 
-  test("a line of 10 MB is searched in a moment, with 50 secrets", () => {
-    const many = Object.fromEntries(
-      Array.from({ length: 50 }, (_, at) => [
-        `S${at}`,
-        `${Bun.hash(String(at)).toString(36)}-value-of-${at}`,
-      ]),
-    );
-    const search = createRedactor(many);
-    const line = JSON.stringify({ type: "user", text: "const value = 1;\n".repeat(600_000) });
-    search?.text(line.slice(0, 100_000));
-    const began = performance.now();
-    expect(search?.text(line)).toBe(line);
-    expect(performance.now() - began).toBeLessThan(2_000);
+  const LONG = "Zk7-qX2m.Rv9_tB4wN8sLd3g";
+  const cut = redactorOf({ LONG });
+  const base64 = Buffer.from(LONG).toString("base64");
+  for (const [how, given] of Object.entries({
+    "two lines": [`is ${LONG.slice(0, 11)}`, `${LONG.slice(11)} end`],
+    "three lines": [LONG.slice(0, 8), LONG.slice(8, 16), LONG.slice(16)],
+    "two lines of base64": [base64.slice(0, 17), base64.slice(17)],
+    "two chunks of JSON": [LONG.slice(0, 9), LONG.slice(9)].map((text) =>
+      JSON.stringify({ type: "chunk", text }),
+    ),
+    "two lines in JSON": [
+      JSON.stringify({ type: "x", text: `a\n${LONG.slice(0, 10)}\n${LONG.slice(10)}\nb` }),
+    ],
+    "two lines in JSON in JSON": [
+      JSON.stringify({ t: JSON.stringify(`${LONG.slice(0, 10)}\n${LONG.slice(10)}`) }),
+    ],
+  }))
+    test(`a value that is cut into ${how} is replaced in each`, () => {
+      const replaced = given.map((line) => cut?.text(line) ?? "");
+      for (const line of replaced) expect(line).toContain("[secret LONG]");
+      for (let at = 0; at + 8 <= LONG.length; at += 1)
+        expect(replaced.join("\n")).not.toContain(LONG.slice(at, at + 8));
+      for (let at = 0; at + 8 <= base64.length; at += 1)
+        expect(replaced.join("\n")).not.toContain(base64.slice(at, at + 8));
+      expect(cut?.names(given.join("\n"))).toEqual([]);
+    });
+
+  test("what only begins like a value, or is an ordinary word, stays", () => {
+    const words = redactorOf({ A: "assistant-4711-token", B: "https://example.com/a?key=1" });
+    for (const given of [
+      JSON.stringify({ type: "assistant", url: "https://" }),
+      "assistant",
+      "https://example.com/a",
+    ])
+      expect(words?.text(given)).toBe(given);
+    expect(cut?.text("Zk7-qX2m.Rv9 and more")).toBe("Zk7-qX2m.Rv9 and more");
   });
+
+  /** The shortest of several: what else the machine does only adds to it. */
+  const shortest = (work: () => unknown) =>
+    Math.min(
+      ...Array.from({ length: 3 }, () => {
+        const began = performance.now();
+        work();
+        return performance.now() - began;
+      }),
+    );
+  const lineOf = (count: number) =>
+    JSON.stringify({ type: "user", text: "const value = 1;\n".repeat(count) });
+  const secretsOf = (count: number) =>
+    redactorOf(
+      Object.fromEntries(
+        Array.from({ length: count }, (_, at) => [
+          `S${at}`,
+          `${Bun.hash(String(at)).toString(36)}-value-of-${at}`,
+        ]),
+      ),
+    );
+
+  test("a search takes time by the length of a line, and hardly by the number of secrets", () => {
+    const [one, many] = [secretsOf(1), secretsOf(50)];
+    // By its square, the second one would take 400 times as long.
+    const [short, long] = [lineOf(20_000), lineOf(400_000)];
+    expect(many?.text(long)).toBe(long);
+    const base = shortest(() => many?.text(short));
+    expect(shortest(() => many?.text(long)) / base).toBeLessThan(200);
+    expect(shortest(() => many?.text(long)) / shortest(() => one?.text(long))).toBeLessThan(20);
+  }, 120_000);
 });

@@ -6,10 +6,11 @@ import { eq, sql } from "drizzle-orm";
 import type { AgentRequest } from "../../src/agents/agent.ts";
 import { readConfig } from "../../src/config/config.ts";
 import { rowsOf } from "../../src/db/client.ts";
-import { project } from "../../src/db/project-tables.ts";
+import { project, runSecret } from "../../src/db/project-tables.ts";
 import { openSecretKeys } from "../../src/projects/keys.ts";
 import { openRunProjects } from "../../src/projects/run-project.ts";
-import { createProject, type ProjectChange, updateProject } from "../../src/projects/store.ts";
+import { purgeRunSecrets } from "../../src/projects/run-store.ts";
+import { createProject, deleteProject, type ProjectChange, updateProject } from "../../src/projects/store.ts";
 import { addPrompt } from "../../src/prompts/create-store.ts";
 import { writePrivate } from "../../src/runs/private-files.ts";
 import type { RunnerDeps } from "../../src/runs/runner.ts";
@@ -41,6 +42,10 @@ describeRuns("the project of a run's repository", (fixture) => {
     const wanted = { userId: "alice", repo: path, repoKey: path, change, secrets };
     return orm.transaction((tx) => createProject(tx, openSecretKeys(configOf()), wanted));
   };
+  const secretsTo = (id: string, secrets: Record<string, string | null>) =>
+    updateProject(fixture().database.orm, openSecretKeys(configOf()), {
+      ...{ userId: "alice", id, secrets, change: {} },
+    });
   const followUp = (sessionId: string) =>
     fixture().database.orm.transaction((tx) =>
       addPrompt(tx, {
@@ -158,6 +163,60 @@ describeRuns("the project of a run's repository", (fixture) => {
     expect(await textsOf(promptId)).toContain("late [secret TOKEN]");
   });
 
+  /** Starts an agent that waits for the file `go`, and leaves it alone. @returns lets it go on. */
+  const begun = async (script: string) => {
+    const { promptId } = await fixture().submit();
+    const agent = () => depsFor(shellAgent(`echo begun; until [ -e go ]; do sleep 0.1; done; ${script}`));
+    await fixture().detachAfter(promptId, agent(), "begun");
+    const row = await fixture().promptRow(promptId);
+    const { sbxConfig } = (await fixture().sessionRow(row?.sessionId ?? "")) ?? {};
+    const checkout = join(fixture().machine.dataDir, "sandboxes", sbxConfig?.id ?? "", "disk/checkout");
+    return { promptId, agent, go: () => Bun.write(join(checkout, "go"), "") };
+  };
+  const given = (promptId: string) =>
+    fixture().database.orm.select().from(runSecret).where(eq(runSecret.promptId, promptId));
+  const NEWER = "a-newer-value-of-the-token";
+
+  for (const [what, change] of [
+    ["changed", (id: string) => secretsTo(id, { TOKEN: NEWER })],
+    ["taken away", (id: string) => secretsTo(id, { TOKEN: null })],
+    [
+      "deleted with its project",
+      (id: string) => deleteProject(fixture().database.orm, { userId: "alice", id }),
+    ],
+  ] as const)
+    test(`a secret that was ${what} while its agent runs is still replaced, and not pushed, when that is adopted`, async () => {
+      const { id } = await setProject({});
+      const { promptId, agent, go } = await begun('echo "late $TOKEN"; echo "$TOKEN" > leak.txt');
+      await change(id);
+      await go();
+      await fixture().run(promptId, agent());
+      expect(await fixture().textsOf(promptId)).toContain("late [secret TOKEN]");
+      const row = await fixture().promptRow(promptId);
+      expect(row?.error).toContain("TOKEN in leak.txt");
+      expect(await objects()).not.toContain(VALUE);
+      // Not for longer than its run.
+      expect((await given(promptId)).length).toBeGreaterThan(0);
+      await purgeRunSecrets(fixture().database.orm);
+      expect(await given(promptId)).toEqual([]);
+    });
+
+  test("the work of an agent whose secrets cannot be opened any more does not leave its sandbox", async () => {
+    await setProject({});
+    const { promptId, agent, go } = await begun('echo "$TOKEN" > leak.txt');
+    await go();
+    const projectOf = openRunProjects({
+      orm: fixture().database.orm,
+      config: { ...configOf(), secretsKeys: [] },
+    });
+    await fixture().run(promptId, { ...agent(), projectOf });
+    const row = await fixture().promptRow(promptId);
+    expect(row).toMatchObject({ status: "Failed", errorKind: "configuration" });
+    const { branch } = (await fixture().sessionRow(row?.sessionId ?? "")) ?? {};
+    expect(await branchesOf(branch)).toBe("");
+    expect(await objects()).not.toContain(VALUE);
+  });
+
   test("without the key the run fails at once, and its user reads what is missing", async () => {
     await setProject({});
     const config = { ...configOf(), secretsKeys: [] };
@@ -219,31 +278,66 @@ describeRuns("the project of a run's repository", (fixture) => {
     expect(refused).toContain("other.invalid:443; allow it with");
   });
 
-  test("commits with a secret in them are not pushed: they are kept, and the session says what is where", async () => {
+  const GIT = "git -c user.name=A -c user.email=a@b";
+  const SPOIL = `mkdir -p conf; echo "key: $TOKEN" > conf/app.yml; ${GIT} add -A; ${GIT} commit -qm "Uses $TOKEN"; echo fine > fine.txt`;
+  const branchesOf = (branch: string | undefined) =>
+    Bun.$`git -C ${fixture().repository.path} branch --list ${branch ?? ""}`.text();
+  /** Of all stores of this machine, whether a ref leads to them or not. */
+  const objects = async () => {
+    const repos = join(fixture().machine.dataDir, "repos");
+    const found = await Bun.$`find ${repos} -name objects -type d`.text();
+    const all = found
+      .split("\n")
+      .filter(Boolean)
+      .map((folder) => Bun.$`git --git-dir=${dirname(folder)} cat-file --batch-all-objects --batch`.text());
+    return (await Promise.all(all)).join("\n");
+  };
+
+  test("commits with a secret in them are refused: nothing of them is in a store, and the session says what is where", async () => {
     await setProject({});
-    const git = "git -c user.name=A -c user.email=a@b";
-    const spoil = `mkdir -p conf; echo "key: $TOKEN" > conf/app.yml; ${git} add -A; ${git} commit -qm "Uses $TOKEN"; echo fine > fine.txt`;
-    const { sessionId, texts, row } = await runWith(spoil);
-    expect(row?.status).toBe("Completed");
-    const said = texts.join("\n");
-    expect(said).toContain("TOKEN in conf/app.yml");
-    expect(said).toContain("TOKEN in a commit message");
-    expect(said).toContain("The work is kept");
+    const { sessionId, promptId, row } = await runWith(SPOIL);
+    expect(row).toMatchObject({ status: "Failed", errorKind: "agent" });
+    expect(row?.error).toContain("TOKEN in conf/app.yml");
+    expect(row?.error).toContain("TOKEN in a commit message");
+    expect(row?.error).toContain("Nothing of it was kept or pushed");
+    expect((await fixture().textsOf(promptId)).join("\n")).toContain("The work was refused");
     const { branch } = (await fixture().sessionRow(sessionId)) ?? {};
-    const branches = () => Bun.$`git -C ${fixture().repository.path} branch --list ${branch ?? ""}`.text();
-    expect(await branches()).toBe("");
-    // It is still there, and still not pushed, when a later commit takes it away: history has it.
+    expect(await branchesOf(branch)).toBe("");
+    expect(await objects()).not.toContain(VALUE);
+    expect(await Bun.$`find ${join(fixture().machine.dataDir, "repos")} -name ${"tmp_*"}`.text()).toBe("");
+    // A later commit that takes it away does not help: history would have it.
     const { id } = await followUp(sessionId);
-    await fixture().run(id, depsFor(shellAgent("cat fine.txt; rm conf/app.yml")));
-    expect(await fixture().textsOf(id)).toContain("fine");
-    expect((await fixture().textsOf(id)).join("\n")).toContain("TOKEN in conf/app.yml");
-    expect(await branches()).toBe("");
-    // Made anew without it, it is pushed.
+    await fixture().run(
+      id,
+      depsFor(shellAgent(`ls; ${SPOIL}; ${GIT} rm -qf conf/app.yml; ${GIT} commit -qm Gone`)),
+    );
+    expect((await fixture().textsOf(id)).join("\n")).not.toContain("fine.txt");
+    expect((await fixture().promptRow(id))?.error).toContain("TOKEN in conf/app.yml");
+    expect(await branchesOf(branch)).toBe("");
+    expect(await objects()).not.toContain(VALUE);
     const again = await followUp(sessionId);
-    const anew = `${git} reset -q --soft origin/main 2>/dev/null || ${git} reset -q --soft $(git rev-list --max-parents=0 HEAD); ${git} commit -qm "Fine"`;
-    await fixture().run(again.id, depsFor(shellAgent(anew)));
-    expect((await fixture().textsOf(again.id)).join("\n")).not.toContain("secrets of the project");
-    expect(await branches()).toContain(branch ?? "?");
+    await fixture().run(again.id, depsFor(shellAgent("echo fine > fine.txt")));
+    expect((await fixture().promptRow(again.id))?.status).toBe("Completed");
+    expect(await branchesOf(branch)).toContain(branch ?? "?");
+    expect(await objects()).toContain("fine");
+  });
+
+  test("work that was kept before its value became a secret is not pushed", async () => {
+    await setProject({}, { OTHER: "another value" });
+    const { promptId, sessionId } = await fixture().submit();
+    const { branch = "" } = (await fixture().sessionRow(sessionId)) ?? {};
+    const inSource = (...args: string[]) => Bun.$`git -C ${fixture().repository.path} ${args}`.text();
+    await inSource("branch", branch, "main");
+    await fixture().run(promptId, depsFor(shellAgent(`echo ${VALUE} > kept.txt`)));
+    expect((await fixture().textsOf(promptId)).join("\n")).toContain("The work is kept");
+    await inSource("branch", "-D", branch);
+    await setProject({});
+    const { id } = await followUp(sessionId);
+    await fixture().run(id, depsFor(shellAgent("ls")));
+    const said = (await fixture().textsOf(id)).join("\n");
+    expect(said).toContain("kept.txt");
+    expect(said).toContain("TOKEN in kept.txt), so that nothing of it was pushed");
+    expect(await branchesOf(branch)).toBe("");
   });
 
   test("to take a secret out of what the target branch has is no leak", async () => {

@@ -1,6 +1,7 @@
 import { packOf } from "./bundle.ts";
 import { faultIn, RepositoryError } from "./git-errors.ts";
 import { movedIn, withoutLostGitlinks } from "./gitlinks.ts";
+import { inspectedBundle } from "./inspect.ts";
 import type { GiveObjects, Lfs } from "./lfs.ts";
 import { pushBranch } from "./push.ts";
 import type { CheckoutRequest, WorkResult } from "./request.ts";
@@ -16,6 +17,15 @@ import { keepUnpushed } from "./unpushed.ts";
 const KEPT = "The work is kept, and the next prompt continues from it.";
 const KEPT_HERE =
   "The work is too large for the database (UNPUSHED_WORK_MAX_MB): it is kept on this machine only, where the next prompt continues from it.";
+
+const NOT_KEPT =
+  "Nothing of it was kept or pushed, and the next prompt starts without it: tell the agent to leave them out of its files, messages and names; or store other values in the project, once these are worthless.";
+
+function notImported(error: unknown): never {
+  if (!(error instanceof RepositoryError)) throw error;
+  const message = `The agent's commits could not be imported: ${error.message.replace(/\.?$/, ".")}`;
+  throw new RepositoryError(message, { cause: error }, error.transient ? error.fault : faultIn(message));
+}
 
 /**
  * Fetches the work from a bundle and pushes it to the session's branch (see push.ts).
@@ -66,15 +76,7 @@ export function openImport(options: {
         if (result.code === EXIT.tooLarge) throw tooLarge();
         return succeeded(result);
       };
-      const output = await onceUnlocked(signal, read).catch((error: unknown) => {
-        if (!(error instanceof RepositoryError)) throw error;
-        const message = `The agent's commits could not be imported: ${error.message.replace(/\.?$/, ".")}`;
-        throw new RepositoryError(
-          message,
-          { cause: error },
-          error.transient ? error.fault : faultIn(message),
-        );
-      });
+      const output = await onceUnlocked(signal, read).catch(notImported);
       const [line = "", ...lines] = output.trim().split("\n");
       const [tip = "", count, head = "", added, mark] = line.split(" ");
       usesLfs = mark === "lfs";
@@ -133,8 +135,19 @@ export function openImport(options: {
       }
     };
 
+    const refused = (reason: string): WorkResult => ({
+      ...{ start, commits: 0, commit: start, head: start, added: { count: 0, ids: [] } },
+      push: { pushed: false, refused: true, reason: `${reason}. ${NOT_KEPT}` },
+    });
+
     const work = async () => {
       const found = bundle === undefined ? { tip: start, offset: "" } : await packOf(bundle);
+      const look = (inTime: AbortSignal) =>
+        bundle === undefined
+          ? Promise.resolve(undefined)
+          : inspectedBundle(storeGit, request, { ...found, bundle, sizes, tooLarge }, inTime);
+      const forbidden = await diskLasts(signal, look).catch(notImported);
+      if (forbidden !== undefined) return refused(forbidden);
       const result = await checked(await imported(found.tip, found.offset));
       if (result.commits === 0)
         return { ...result, push: { pushed: false, reason: "nothing changed" } as const, notices: leftOut };

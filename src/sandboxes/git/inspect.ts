@@ -1,6 +1,7 @@
 import { RepositoryError } from "./git-errors.ts";
-import type { CheckoutRequest } from "./request.ts";
-import { PRELUDE } from "./script-parts.ts";
+import { STRICT } from "./git-settings.ts";
+import type { CheckoutRequest, Inspection } from "./request.ts";
+import { EXIT, PRELUDE, SIZE } from "./script-parts.ts";
 import { sessionRefs } from "./session-refs.ts";
 import { type StoreGit, succeeded } from "./store-git.ts";
 
@@ -13,7 +14,7 @@ const END = "end of what is pushed";
  * $1 the session's refs  $2 the work's commit  $3 what the branch has of it; empty: nothing. Prints the messages of the commits
  * that neither the branch nor the target branch has, then what each of them changes, binary files as they are.
  */
-const LEAVING = `${PRELUDE}
+const LEAVING = `
 target=$(commit "$1/base") || target=
 pushed=
 if [ -n "$3" ]; then pushed=$(commit "$3") || pushed=; fi
@@ -26,7 +27,29 @@ set -- "$2" \${target:+"^$target"} \${pushed:+"^$pushed"}
 } | head -c ${MAX_BYTES}
 `;
 
-/** @returns why the request's work must not be pushed. @throws RepositoryError if it cannot be looked at. */
+/**
+ * The same of a work that is in no store yet, with $4 where the pack begins in stdin, a bundle, and $5, $6 see SIZE. Its objects
+ * are in a folder of their own meanwhile, which goes with the script; what a killed one has left goes with TIDY, or with the
+ * session's next work.
+ */
+const ARRIVING = `${PRELUDE}${SIZE}
+quarantine="$STORE/objects/tmp_objdir-work-\${1##*/}"
+trap 'rm -rf "$quarantine"' EXIT
+trap 'exit 143' TERM
+rm -rf "$quarantine"
+mkdir -p "$quarantine" || exit
+case $STORE in
+  *:*) own="\\"$STORE/objects\\"" ;;
+  *) own=$STORE/objects ;;
+esac
+export GIT_ALTERNATE_OBJECT_DIRECTORIES="$own\${GIT_ALTERNATE_OBJECT_DIRECTORIES:+:$GIT_ALTERNATE_OBJECT_DIRECTORIES}"
+export GIT_OBJECT_DIRECTORY="$quarantine"
+tail -c "+$4" | git index-pack --stdin --fix-thin ${STRICT} >/dev/null || exit ${EXIT.badWork}
+commit "$2" >/dev/null || exit ${EXIT.badWork}
+size "$2" "$5" "$6" || exit
+${LEAVING}`;
+
+/** @returns what the request's work, which is in the store, must not be pushed with. @throws RepositoryError if it cannot be looked at. */
 export async function inspected(
   { inStore }: StoreGit,
   request: CheckoutRequest,
@@ -35,16 +58,50 @@ export async function inspected(
 ): Promise<string | undefined> {
   const inspection = request.inspect?.();
   if (!inspection) return undefined;
+  const { stdout, reason } = reading(inspection);
+  const args = [sessionRefs(request.sessionId), tip, request.pushes.commit ?? ""];
+  succeeded(await inStore(`${PRELUDE}${LEAVING}`, args, signal, { stdout, readOnly: true }));
+  return reason();
+}
+
+/**
+ * Looks at the work in a bundle before any of it is in the store: what is in there, backups have, and whoever reads the session's diff.
+ * @param work.sizes what a checkout may have. @param work.tooLarge it is more.
+ * @returns what it must not be kept with. @throws RepositoryError if it cannot be looked at.
+ */
+export async function inspectedBundle(
+  { inStore }: StoreGit,
+  request: CheckoutRequest,
+  work: { bundle: string; tip: string; offset: string; sizes: readonly string[]; tooLarge: () => Error },
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const inspection = request.inspect?.();
+  if (!inspection) return undefined;
+  const { stdout, reason } = reading(inspection);
+  const { bundle, tip, offset, sizes, tooLarge } = work;
+  const args = [sessionRefs(request.sessionId), tip, request.pushes.commit ?? "", offset, ...sizes];
+  const how = { stdin: { file: bundle }, stdout, timeoutIsFinal: true };
+  const result = await inStore(ARRIVING, args, signal, how);
+  if (result.code === EXIT.tooLarge) throw tooLarge();
+  succeeded(result);
+  return reason();
+}
+
+/** Gives an inspection what LEAVING prints. */
+function reading(inspection: Inspection) {
   let size = 0;
   let end = "";
-  const stdout = (part: Uint8Array) => {
-    size += part.length;
-    end = (end + Buffer.from(part.slice(-2 * END.length)).toString("latin1")).slice(-2 * END.length);
-    inspection.take(part);
+  return {
+    stdout(part: Uint8Array) {
+      size += part.length;
+      end = (end + Buffer.from(part.slice(-2 * END.length)).toString("latin1")).slice(-2 * END.length);
+      inspection.take(part);
+    },
+    /** @throws RepositoryError if that was not all. */
+    reason(): string | undefined {
+      if (size < MAX_BYTES && !end.endsWith(`\n${END}\n`))
+        throw new RepositoryError("What would be pushed could not be read.", undefined, "machine");
+      return inspection.reason();
+    },
   };
-  const args = [sessionRefs(request.sessionId), tip, request.pushes.commit ?? ""];
-  succeeded(await inStore(LEAVING, args, signal, { stdout, readOnly: true }));
-  if (size < MAX_BYTES && !end.endsWith(`\n${END}\n`))
-    throw new RepositoryError("What would be pushed could not be read.", undefined, "machine");
-  return inspection.reason();
 }

@@ -49,7 +49,10 @@ export async function pushBranch(options: {
   }
 
   const forbidden = await inspected(storeGit, request, tip, signal);
-  if (forbidden !== undefined) return refuse(forbidden);
+  if (forbidden !== undefined)
+    return refuse(
+      `${forbidden}, so that nothing of it was pushed. Have the agent make its commits anew without them.`,
+    );
 
   const { url } = address;
   let began = false;

