@@ -153,8 +153,11 @@
             pkgs.bubblewrap
             pkgs.cacert
             pkgs.coreutils
+            pkgs.findutils
             pkgs.git
             pkgs.git-lfs
+            pkgs.gnugrep
+            pkgs.gnutar
             pkgs.socat
             pkgs.tini
             passwd

@@ -9,7 +9,15 @@ import { databaseFindings } from "./database.ts";
 import { checked, type Finding, type Found, ok, warn } from "./finding.ts";
 import { gitHostFound } from "./git-host.ts";
 import { egressFound, isolationFindings, quotaFound } from "./isolation.ts";
-import { agentFound, agentsFound, diskFound, gitFound, lfsFound, limitsFound } from "./machine.ts";
+import {
+  agentFound,
+  agentsFound,
+  diskFound,
+  gitFound,
+  lfsFound,
+  limitsFound,
+  preparedFound,
+} from "./machine.ts";
 import { modelChecks } from "./models.ts";
 import { allocatorFound, identityFound, portFound, queueFound } from "./network.ts";
 import { signInFound } from "./sign-in.ts";
@@ -54,6 +62,7 @@ export async function examine(config: Config, forgotten: Forgotten): Promise<Fin
     { check: "egress", ...egressFound(config) },
     one("disk quota", () => quotaFound(config), "check DATA_DIR and RUN_DISK_MB"),
     one("limits", () => limitsFound(config), "check RUN_MEMORY_MB"),
+    one("prepared checkouts", () => preparedFound(config), "check PREPARED_MAX_MB"),
     one("disk", () => diskFound(config), "check DATA_DIR"),
     one("port", () => portFound(config, running), "set another PORT or HOST"),
   ]);

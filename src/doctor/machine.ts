@@ -13,6 +13,11 @@ import { type Found, fail, ok, warn } from "./finding.ts";
 const ANSWER_MS = 10_000;
 /** The first git with `fetch --no-write-fetch-head`. */
 const GIT = { major: 2, minor: 29 };
+const GNU_TOOLS = [
+  ["tar", "tar"],
+  ["find", "findutils"],
+  ["sort", "coreutils"],
+] as const;
 const INSTALL_GIT = "install git 2.29 or newer (Debian: apt-get install git)";
 
 /** The first line of a program's --version; undefined if it fails or does not exit. */
@@ -53,6 +58,23 @@ export async function lfsFound({ path }: Config): Promise<Found> {
     : fail(
         `${program.path} does not work`,
         "install it again, or remove it: files of Git LFS are pointers then",
+      );
+}
+
+/** What keeping prepared checkouts needs. Without it setup commands run each time. */
+export async function preparedFound({ path, preparedBytes }: Config): Promise<Found> {
+  if (preparedBytes === 0) return ok("not kept: setup commands always run (PREPARED_MAX_MB=0)");
+  const missing: string[] = [];
+  for (const [name, suite] of GNU_TOOLS) {
+    const program = findProgram(name, path);
+    const version = program && (await versionOf(program.path, path).catch(() => undefined));
+    if (!version?.includes(`GNU ${suite}`)) missing.push(`GNU ${name}`);
+  }
+  return missing.length === 0
+    ? ok(`kept, up to ${preparedBytes / MIB} MB (PREPARED_MAX_MB)`)
+    : warn(
+        `setup commands run in each new checkout: there is no ${missing.join(", no ")}`,
+        "install tar, findutils and coreutils of GNU, or set PREPARED_MAX_MB=0",
       );
 }
 

@@ -20,6 +20,8 @@ export interface RunMetrics {
   takeover(how: "adopted" | "restarted"): void;
   affinity(outcome: "warm" | "moved" | "declined"): void;
   agentMemory(kind: string): void;
+  /** @param bytes of all snapshots of this machine. */
+  preparedCheckout(outcome: "hit" | "miss" | "kept" | "refused", bytes: number): void;
   agentsAvailable(agents: readonly { name: string; available: boolean }[]): void;
   fencedWrite(): void;
   /** A question of an agent was answered by its user. */
@@ -54,6 +56,15 @@ export function createRunMetrics({
     "agent_memory_total",
     "Agents started, by what they knew of the prompts before.",
     "memory",
+  );
+  const prepared = counter(
+    "prepared_checkouts_total",
+    "Setups of projects that a snapshot saved (hit) or not (miss); results that were kept as a snapshot, or could not be (refused).",
+    "outcome",
+  );
+  const preparedBytes = gauge(
+    "prepared_checkouts_bytes",
+    "What snapshots of prepared checkouts took on this machine when one was last made or looked for.",
   );
   const available = gauge(
     "agent_available",
@@ -111,6 +122,10 @@ export function createRunMetrics({
     takeover: (how) => takeovers.inc({ how }),
     affinity: (outcome) => affinity.inc({ outcome }),
     agentMemory: (kind) => memories.inc({ memory: kind }),
+    preparedCheckout(outcome, bytes) {
+      prepared.inc({ outcome });
+      preparedBytes.set({}, bytes);
+    },
     agentsAvailable(agents) {
       for (const one of agents) available.set({ agent: one.name }, one.available ? 1 : 0);
     },

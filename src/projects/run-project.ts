@@ -16,6 +16,7 @@ import type { ProjectRow } from "./store.ts";
 
 /** What a run has of its repository's project, with the secrets opened. Never stored, logged or shown. */
 export interface RunProject {
+  id: string;
   instructions: string;
   setupCommand: string;
   /** Variables of the agent, secrets included. */
@@ -76,6 +77,7 @@ export function openRunProjects(options: {
     const servers =
       Object.keys(project.mcpServers).length > 0 ? withSecrets(project.mcpServers, secrets) : undefined;
     return {
+      id: project.id,
       instructions: project.instructions.trim(),
       setupCommand: project.setupCommand.trim(),
       env: { ...project.environment, ...secrets },

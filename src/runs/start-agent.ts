@@ -13,10 +13,10 @@ import { type AgentRun, gatewayOptions, modelOf, type PrepareDeps, resumableIn }
 import { giveAttachments } from "./attachments.ts";
 import { MOST_WAITING_MS } from "./limits.ts";
 import { emptyMailbox } from "./mail.ts";
+import { prepareCheckout } from "./prepared.ts";
 import { writePrivate } from "./private-files.ts";
 import { awaitIsolation } from "./requirements.ts";
 import { openRunGateway } from "./run-gateway.ts";
-import { setUp } from "./set-up.ts";
 import type { RunWriter } from "./writer.ts";
 
 /** How much longer the supervisor's time limit is than the runner's, milliseconds. */
@@ -106,7 +106,7 @@ async function startAgent(
   await emptyMailbox(sandbox);
   const gateway = await openRunGateway(gatewayOptions(deps, run, writer, sandbox));
   try {
-    if (isNew && project) await setUp(deps, writer, sandbox, { project, gateway, signal });
+    if (isNew && project) await prepareCheckout(deps, writer, sandbox, { run, project, gateway, signal });
     const command = agent.command({
       prompt: text,
       images,

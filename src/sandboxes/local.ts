@@ -9,6 +9,8 @@ import type { GiveObjects } from "./git/lfs.ts";
 import { giveCommand, leftOutIn, packCommand } from "./git/packing.ts";
 import type { CheckoutRequest } from "./git/request.ts";
 import type { Machine } from "./machine.ts";
+import { preparationOf } from "./prepared.ts";
+import type { PreparedStore } from "./prepared-store.ts";
 import type { SandboxProcess } from "./process/sandbox-process.ts";
 import { FILES_FOLDER, putFiles } from "./put-files.ts";
 import type { Sandbox, SandboxKind } from "./sandbox.ts";
@@ -17,8 +19,11 @@ import type { Sandbox, SandboxKind } from "./sandbox.ts";
 const PACKING_TIMEOUT_MS = 10 * 60_000;
 const BOUNDS = { memory: "RUN_MEMORY_MB", processes: "RUN_MAX_PROCESSES", output: "REPO_MAX_MB" } as const;
 
-/** Sandboxes on this machine: the agent works in a checkout in DATA_DIR. */
-export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
+/**
+ * Sandboxes on this machine: the agent works in a checkout in DATA_DIR.
+ * @param prepared what setup has left in others.
+ */
+export function localSandboxes(machine: Machine, prepared: PreparedStore): SandboxKind<LocalConfig> {
   const sandboxOf = (
     config: LocalConfig,
     request: CheckoutRequest,
@@ -38,6 +43,7 @@ export function localSandboxes(machine: Machine): SandboxKind<LocalConfig> {
       get mailbox() {
         return machine.mailboxOf(id);
       },
+      preparation: prepared.maxBytes > 0 ? preparationOf(machine, prepared, id, request) : undefined,
       notes: join(machine.folderOf(id), "notes.json"),
       notices,
       start: (command, limitMs, gateway) => machine.launch(id, hostPaths, command, limitMs, gateway),

@@ -1,6 +1,8 @@
+import { messageOf } from "../shared/errors.ts";
 import { allocatorSandboxes } from "./allocator/allocator.ts";
 import { localSandboxes } from "./local.ts";
 import { openMachine } from "./open-machine.ts";
+import { openPreparedStore } from "./prepared-store.ts";
 import type { SandboxProvider } from "./sandbox.ts";
 
 /**
@@ -10,11 +12,13 @@ import type { SandboxProvider } from "./sandbox.ts";
 export async function openSandboxes(options: Parameters<typeof openMachine>[0]): Promise<SandboxProvider> {
   const { config, logger } = options;
   const machine = await openMachine(options);
-  const local = localSandboxes(machine);
+  const { dataDir, preparedBytes: maxBytes } = config;
+  const prepared = openPreparedStore({ dataDir, maxBytes });
+  const local = localSandboxes(machine, prepared);
   const allocator = allocatorSandboxes({
     machine,
     url: config.ipAllocatorUrl,
-    dataDir: config.dataDir,
+    dataDir,
     logger,
   });
   const chosen = config.sandboxProvider === "allocator" ? allocator : local;
@@ -37,7 +41,12 @@ export async function openSandboxes(options: Parameters<typeof openMachine>[0]):
             refusal: () => isolation.refusal(),
           }
         : isolation,
-    sweep: async (heldOf) => (await machine.sweep(heldOf)) + (await allocator.sweep(heldOf)),
+    async sweep(heldOf) {
+      await prepared.sweep().catch((error: unknown) => {
+        logger.warn("snapshots of prepared checkouts could not be removed", { error: messageOf(error) });
+      });
+      return (await machine.sweep(heldOf)) + (await allocator.sweep(heldOf));
+    },
     purge,
     disk,
     freeBytes,

@@ -6,6 +6,7 @@ import type { CheckoutRequest, FetchRequest, RepositoryRequest, WorkResult } fro
 import type { Sync } from "./git/sync.ts";
 import type { IsolationStatus } from "./isolation/status.ts";
 import type { Clean, Keeps, KeptState } from "./kept-state.ts";
+import type { Preparation } from "./prepared.ts";
 import type { SandboxProcess } from "./process/sandbox-process.ts";
 import type { PurgeOptions } from "./purge-data-dir.ts";
 import type { GivenFile } from "./put-files.ts";
@@ -25,6 +26,7 @@ export type { CheckoutRequest, FetchRequest, WorkResult } from "./git/request.ts
 export { SYNC_STRATEGIES, type SyncStrategy } from "./git/sync.ts";
 export { NotIsolated } from "./isolation/status.ts";
 export type { Clean, KeptState, StateProblem } from "./kept-state.ts";
+export { type Look, NotPrepared, type Preparation } from "./prepared.ts";
 export type { ProcessUsage } from "./process/meter.ts";
 export type { SandboxExit, SandboxProcess } from "./process/sandbox-process.ts";
 export { StateDamaged } from "./restore-state.ts";
@@ -39,6 +41,8 @@ export interface Sandbox {
   readonly mailbox: { host: string; inside: string };
   /** Set: the checkout is on another machine, and the agent reaches it only through MCP. */
   readonly remote?: RemoteWorkplace | undefined;
+  /** Keeps what setup leaves in it for other sandboxes. Undefined: the checkout is elsewhere, or PREPARED_MAX_MB is 0. */
+  readonly preparation?: Preparation | undefined;
   /** A file for the next runner of this sandbox. Isolated agents cannot see it. */
   readonly notes: string;
   /** What its new checkout has to tell the user, sentences (see git/notices.ts). None once it was opened again. */

@@ -15,10 +15,15 @@ test("missing or broken programs, a full disk, a port in use", async () => {
   const bare = await examined({ PATH: bin });
   expect([bare.code, bare.of("git")]).toEqual([1, "fail: git is not installed"]);
   expect(bare.of("git-lfs")).toMatch(/^ok: not installed: files of Git LFS are pointers/);
+  expect(bare.of("prepared checkouts")).toBe(
+    "warn: setup commands run in each new checkout: there is no GNU tar, no GNU find, no GNU sort",
+  );
   expect(bare.of("isolation")).toMatch(
     /^warn: prompts of any agent but the built-in demo would wait: bubblewrap is not installed/,
   );
 
+  // As busybox does.
+  for (const name of ["tar", "find", "sort"]) await script(name, "echo 'BusyBox v1.36.1'");
   await script("git", "echo git version 2.20.1");
   await script("git-lfs", "exit 1");
   await script("bwrap", "echo no namespaces here >&2; exit 1");
@@ -39,6 +44,7 @@ test("missing or broken programs, a full disk, a port in use", async () => {
     expect(of("isolation")).toMatch(/^fail: prompts wait: .*no namespaces here/);
     for (const name of ["users", "network", "seccomp"])
       expect([name, of(name)]).toEqual([name, "warn: not tried: bubblewrap does not work"]);
+    expect(of("prepared checkouts")).toMatch(/^warn: setup commands run in each new checkout/);
     expect(of("agent")).toMatch(/^ok: The agent is Claude Code .* Its version: 9\.8\.7/);
     expect(of("disk")).toMatch(/^fail: .* less than MIN_FREE_DISK_MB/);
     expect(of("port")).toMatch(/^fail: .*is in use by another process/);
@@ -49,6 +55,8 @@ test("missing or broken programs, a full disk, a port in use", async () => {
 
   const noAgent = await examined({ AGENT: "command", AGENT_COMMAND: '["no-such-agent"]' });
   expect(noAgent.of("agent")).toMatch(/^fail: The program that AGENT_COMMAND names is not installed/);
+  expect(noAgent.of("prepared checkouts")).toBe("ok: kept, up to 4096 MB (PREPARED_MAX_MB)");
+  expect((await examined({ PREPARED_MAX_MB: "0" })).of("prepared checkouts")).toMatch(/^ok: not kept/);
   const byDefault = await examined({ AGENT: "" });
   expect(byDefault.of("agent")).toMatch(/^warn: The agent is the built-in demo/);
 });

@@ -4,10 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { localSandboxes } from "../../src/sandboxes/local.ts";
 import type { Machine } from "../../src/sandboxes/machine.ts";
+import { openPreparedStore } from "../../src/sandboxes/prepared-store.ts";
 import type { Sandbox } from "../../src/sandboxes/sandbox.ts";
 import { removeFolder } from "../harness/remove-folder.ts";
 import { never, pushRecord, unpushedRecord } from "./fixture.ts";
 
+const NOTHING_KEPT = openPreparedStore({ dataDir: "/nowhere", maxBytes: 0 });
 const CONFIG = { provider: "local", id: "11111111-1111-4111-8111-111111111111", host: "here" } as const;
 const REQUEST = {
   sessionId: "s",
@@ -43,7 +45,7 @@ async function withSandbox<T>(
       killAll: async () => fake.killAll?.(),
       launch: () => ({ output: join(folder, "out"), ...fake.launch() }),
     } as unknown as Machine;
-    const sandbox = await localSandboxes(machine).reopen(CONFIG, REQUEST);
+    const sandbox = await localSandboxes(machine, NOTHING_KEPT).reopen(CONFIG, REQUEST);
     return await work(sandbox as Sandbox);
   } finally {
     await removeFolder(folder);

@@ -198,6 +198,13 @@ export const runs = {
     doc: "What an agent may remember from one prompt of a session to the next; more is not kept, and the session says so.",
     parse: integer(1, 1_024, MIB),
   },
+  /** Bytes of all snapshots of prepared checkouts of a machine; 0: none are made. */
+  preparedBytes: {
+    env: "PREPARED_MAX_MB",
+    default: "4096",
+    doc: "Disk space of a machine for what setup commands leave in checkouts, so that later runs skip them; 0: they always run.",
+    parse: integer(0, 10_000_000, MIB),
+  },
   gitAuthor: {
     name: {
       env: "GIT_AUTHOR_NAME",

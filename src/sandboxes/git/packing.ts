@@ -49,6 +49,8 @@ const environmentOf = (settings: Readonly<Record<string, string>>): Readonly<Rec
 export const PACKING_ENVIRONMENT = environmentOf(SETTINGS);
 /** The same where there is git-lfs: files whose contents the checkout has are pointers in commits. */
 const WITH_LFS = environmentOf({ ...SETTINGS, ...lfsFilterSettings });
+/** Of git in a checkout, whose own configuration counts for nothing. @param lfs the checkout has git-lfs. */
+export const checkoutEnvironment = (lfs: boolean) => (lfs ? WITH_LFS : PACKING_ENVIRONMENT);
 
 /**
  * $1: the commit that the checkout started from. $2: the session's branch. stdin: the commit message.
@@ -119,7 +121,7 @@ export function packCommand(options: {
   return {
     argv: ["sh", "-c", PACKING_SCRIPT, "sh", start, branch],
     env: {
-      ...(lfs ? WITH_LFS : PACKING_ENVIRONMENT),
+      ...checkoutEnvironment(lfs),
       GIT_AUTHOR_NAME: author.name,
       GIT_AUTHOR_EMAIL: author.email,
       GIT_COMMITTER_NAME: author.name,

@@ -1,0 +1,147 @@
+import { textEvent } from "../agents/events.ts";
+import type { ClaimedRun } from "../lifecycle/start-run.ts";
+import type { Redactor } from "../projects/redact.ts";
+import type { RunProject } from "../projects/run-project.ts";
+import { type Look, NotIsolated, NotPrepared, type Preparation, type Sandbox } from "../sandboxes/sandbox.ts";
+import { messageOf } from "../shared/errors.ts";
+import type { PrepareDeps } from "./agent-run.ts";
+import { AgentKilled } from "./failures.ts";
+import { decisive } from "./prepared-key.ts";
+import type { RunGateway } from "./run-gateway.ts";
+import { setUp } from "./set-up.ts";
+import type { RunWriter } from "./writer.ts";
+
+/** Of what was looked at before: the longest value of a secret may begin there, in a longer form. */
+const OVERLAP = 96 * 1024;
+
+type Options = { run: ClaimedRun; project: RunProject; gateway: RunGateway; signal: AbortSignal };
+
+/**
+ * Sets up a new checkout as its project says: by what an earlier setup has left under the same conditions, where that is kept, or
+ * by the command, whose result is then kept. Nothing of keeping can make a run fail.
+ * @throws as setUp; AgentKilled: what was kept could not be restored, and is not kept any more.
+ */
+export async function prepareCheckout(
+  deps: PrepareDeps,
+  writer: RunWriter,
+  sandbox: Sandbox,
+  options: Options,
+): Promise<void> {
+  const { preparation } = sandbox;
+  const { project, signal } = options;
+  const before =
+    preparation && project.setupCommand !== "" ? await lookAt(deps, preparation, signal) : undefined;
+  if (!preparation || !before) return setUp(deps, writer, sandbox, options);
+  const keys = keysOf(deps, preparation, options, before);
+  const count = async (outcome: Parameters<PrepareDeps["metrics"]["preparedCheckout"]>[0]) =>
+    deps.metrics.preparedCheckout(outcome, await preparation.bytes());
+  for (const key of keys.used) {
+    const found = await preparation.find(key).catch((error: unknown) => {
+      deps.logger.warn("a prepared checkout could not be read", { error: messageOf(error) });
+    });
+    if (!found) continue;
+    try {
+      await preparation.restore(found, { before, signal });
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof NotIsolated) throw error;
+      deps.logger.warn("a prepared checkout could not be restored", { error: messageOf(error) });
+      await preparation.remove(key);
+      throw new AgentKilled(
+        "What the project's setup command had left for later runs could not be restored; it runs again.",
+      );
+    }
+    const when = found.madeAt.toISOString();
+    await writer.append([
+      textEvent(`Setup skipped: its result was kept from ${when}, lock files unchanged.`),
+    ]);
+    await count("hit");
+    return;
+  }
+  await count("miss");
+  await setUp(deps, writer, sandbox, options);
+  const refusal = await keep(deps, preparation, { ...options, before, key: keys.kept });
+  await count(refusal === undefined ? "kept" : "refused");
+  if (refusal === undefined) return;
+  const said = `The result of the setup command is not kept for later runs: ${refusal}.`;
+  await writer.append([textEvent(project.redactor?.text(said) ?? said)]);
+}
+
+/** Undefined: nothing can be kept or restored here. */
+async function lookAt(
+  { logger }: PrepareDeps,
+  preparation: Preparation,
+  signal: AbortSignal,
+): Promise<Look | undefined> {
+  try {
+    const look = await preparation.look(signal);
+    // What setup changes could not be told from that.
+    return look.changed.length === 0 ? look : undefined;
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof NotIsolated) throw error;
+    logger.warn("checkouts cannot be kept prepared: GNU find, tar and coreutils are needed", {
+      error: messageOf(error),
+    });
+    return undefined;
+  }
+}
+
+/**
+ * A snapshot of a checkout of the target branch is for all sessions with that target. That of a session's own branch, where an
+ * agent may have changed what setup runs, is for that session alone.
+ */
+function keysOf(
+  { sandboxes }: PrepareDeps,
+  preparation: Preparation,
+  { run, project }: Options,
+  before: Look,
+): { kept: string; used: readonly string[] } {
+  const { id, setupCommand, env, egress } = project;
+  const keyFor = (scope: Record<string, string>) =>
+    preparation.keyOf({
+      userId: run.userId,
+      project: id,
+      scope,
+      setupCommand,
+      env: Object.entries(env).sort(([a], [b]) => (a < b ? -1 : 1)),
+      egress,
+      isolated: sandboxes.isolation.isolated,
+      files: decisive(before.index, setupCommand),
+    });
+  const shared = keyFor({ target: run.targetBranch });
+  if (before.head === before.target) return { kept: shared, used: [shared] };
+  const own = keyFor({ session: run.sessionId });
+  return { kept: own, used: [own, shared] };
+}
+
+/** @returns why it was not kept, the end of a sentence. @throws what `signal` aborted with. */
+async function keep(
+  { sandboxes, limits, logger }: PrepareDeps,
+  preparation: Preparation,
+  { project, signal, before, key }: Options & { before: Look; key: string },
+): Promise<string | undefined> {
+  try {
+    const maxBytes = (await sandboxes.freeBytes()) - limits.minFreeBytes;
+    if (maxBytes <= 0) return "the disk of the machine is nearly full";
+    await preparation.keep(key, { before, maxBytes, see: refuseSecrets(project.redactor), signal });
+    return undefined;
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof NotPrepared) return error.message;
+    logger.warn("a prepared checkout could not be kept", { error: messageOf(error) });
+    return "the machine could not store it";
+  }
+}
+
+/** Secrets are stored sealed, or not at all. */
+function refuseSecrets(redactor: Redactor | undefined): (chunk: Buffer) => void {
+  if (!redactor) return () => undefined;
+  let rest = "";
+  return (chunk) => {
+    const text = rest + chunk.toString("latin1");
+    const names = redactor.names(text);
+    if (names.length > 0) throw new NotPrepared(`it has secrets of the project in it (${names.join(", ")})`);
+    rest = text.slice(-OVERLAP);
+  };
+}

@@ -1,0 +1,97 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { mkdir, mkdtemp, readdir, rm, utimes } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openPreparedStore } from "../../src/sandboxes/prepared-store.ts";
+
+const DAY_MS = 86_400_000;
+let dataDir = "";
+beforeEach(async () => {
+  dataDir = await mkdtemp(join(tmpdir(), "pb-prepared-"));
+});
+afterEach(() => rm(dataDir, { recursive: true }));
+
+const storeOf = (maxBytes = 10_000) => openPreparedStore({ dataDir, maxBytes });
+const archives = async (bytes: number) => {
+  const folder = await mkdtemp(join(dataDir, "out-"));
+  const files = { checkout: join(folder, "a"), home: join(folder, "b") };
+  await Bun.write(files.checkout, "x".repeat(bytes));
+  await Bun.write(files.home, "");
+  return files;
+};
+const nothing = () => undefined;
+const names = () => readdir(join(dataDir, "prepared"));
+const usedAt = (key: string, ms: number) =>
+  utimes(join(dataDir, "prepared", key), new Date(ms), new Date(ms));
+
+test("what was used the longest ago makes room", async () => {
+  const store = storeOf();
+  const [one, two, three] = ["one", "two", "three"].map(store.keyOf) as [string, string, string];
+  await store.add(one, await archives(4_000), nothing);
+  await store.add(two, await archives(4_000), nothing);
+  await usedAt(one, Date.now() - 2 * DAY_MS);
+  await usedAt(two, Date.now() - DAY_MS);
+  // The use is what counts.
+  expect((await store.find(one))?.key).toBe(one);
+  await store.add(three, await archives(4_000), nothing);
+  expect(await store.find(two)).toBeUndefined();
+  expect((await names()).sort()).toEqual([one, three].sort());
+  expect(await store.bytes()).toBe(8_000);
+});
+
+test("there are only so many", async () => {
+  const store = storeOf(10_000_000);
+  for (let at = 0; at < 203; at += 1) await store.add(store.keyOf(at), await archives(1), nothing);
+  expect(await names()).toHaveLength(200);
+});
+
+test("what is refused while it is read is not kept, and a newer one of the same name replaces it", async () => {
+  const store = storeOf();
+  const key = store.keyOf(1);
+  const refuse = () => {
+    throw new Error("it has a secret");
+  };
+  await expect(store.add(key, await archives(10), refuse)).rejects.toThrow("it has a secret");
+  expect(await names()).toEqual([]);
+  await store.add(key, await archives(10), nothing);
+  await store.add(key, await archives(20), nothing);
+  expect(await names()).toEqual([key]);
+  expect(await Bun.file((await store.find(key))?.files.checkout ?? "").text()).toHaveLength(20);
+});
+
+test("one that is a week old is neither used nor kept", async () => {
+  const store = storeOf();
+  const keys = [store.keyOf(1), store.keyOf(2)] as const;
+  for (const key of keys) {
+    await store.add(key, await archives(10), nothing);
+    const file = join(dataDir, "prepared", key, "about.json");
+    const about = await Bun.file(file).json();
+    await Bun.write(file, JSON.stringify({ ...about, madeAt: Date.now() - 8 * DAY_MS }));
+  }
+  expect(await store.find(keys[0])).toBeUndefined();
+  expect(await names()).toEqual([keys[1]]);
+  await store.sweep();
+  expect(await names()).toEqual([]);
+});
+
+test("a sweep removes what a killed process left, not what one that lives is making", async () => {
+  const store = storeOf();
+  const key = store.keyOf(1);
+  await store.add(key, await archives(10), nothing);
+  for (const name of ["new-old", "gone-old", "new-young"])
+    await mkdir(join(dataDir, "prepared", name, "deep"), { recursive: true });
+  for (const name of ["new-old", "gone-old"]) await usedAt(name, Date.now() - 3_600_000);
+  await store.sweep();
+  expect((await names()).sort()).toEqual([key, "new-young"].sort());
+  await storeOf(0).sweep();
+  expect(await names()).toEqual(["new-young"]);
+});
+
+test("a name tells nothing to who can guess what it is of: each DATA_DIR has its own", async () => {
+  const other = await mkdtemp(join(tmpdir(), "pb-prepared-"));
+  const parts = { env: [["TOKEN", "value"]] };
+  const key = storeOf().keyOf(parts);
+  expect(storeOf().keyOf(parts)).toBe(key);
+  expect(openPreparedStore({ dataDir: other, maxBytes: 1 }).keyOf(parts)).not.toBe(key);
+  await rm(other, { recursive: true });
+});
