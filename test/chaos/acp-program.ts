@@ -49,11 +49,14 @@ async function work(sessionId: string): Promise<object> {
     stderr: "inherit",
   });
   // Each line is a message of its own, and so an event.
-  for await (const text of createInterface({ input: Readable.fromWeb(shell.stdout as never) }))
+  for await (const text of createInterface({ input: Readable.fromWeb(shell.stdout as never) })) {
     update(sessionId, {
       ...{ sessionUpdate: "agent_message_chunk", messageId: crypto.randomUUID() },
       content: { type: "text", text },
     });
+    // Not until the pipe is closed: what a job leaves behind (mode daemon) has it open for ever, and so the turn would be.
+    if (text.endsWith(" end")) break;
+  }
   const code = await shell.exited;
   update(sessionId, {
     sessionUpdate: "tool_call_update",

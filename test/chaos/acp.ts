@@ -9,6 +9,6 @@ export async function acpAgent(tracePort: number): Promise<Record<string, string
   const source = await Bun.file(join(import.meta.dir, "acp-program.ts")).text();
   // As an argument: no file of this project is there in a sandbox.
   const program = new Bun.Transpiler({ loader: "ts", target: "bun" }).transformSync(source);
-  const command = [process.execPath, "-e", program, "--", jobScript({ tracePort, again: false })];
+  const command = [process.execPath, "-e", program, "--", jobScript({ tracePort, again: true })];
   return { AGENTS: JSON.stringify([{ name: ACP_AGENT, title: "ACP", command, protocol: "acp" }]) };
 }

@@ -6,7 +6,7 @@ import { chaos } from "./main.ts";
 
 setDefaultTimeout(TEST_TIMEOUT_MS);
 
-/** A short version of `bun run chaos`, for each agent. Seeds that found a bug stay here. */
+/** A short version of `bun run chaos`, for the agents at once and then for Claude Code. Seeds that found a bug stay here. */
 const MINUTES = 0.3;
 const LIMIT_MS = 300_000;
 
@@ -16,7 +16,8 @@ async function nothingFound(options: {
   program?: string;
 }): Promise<void> {
   const { program } = options;
-  const agents = program === undefined ? (["command"] as const) : (["command", "claude"] as const);
+  const scripts = ["command", "acp"] as const;
+  const agents = program === undefined ? [scripts] : [scripts, ["claude"] as const];
   const lines: string[] = [];
   const say = (line: string) => void lines.push(line);
   const good = await chaos({ ...options, agents, minutes: MINUTES * agents.length, say });

@@ -24,6 +24,11 @@ export function faultsOf(cluster: Cluster, random: Random): Fault[] {
   const taken = new Set<Node>();
   const up = () => nodes.filter((node) => node.process !== undefined && !taken.has(node));
   const workers = () => up().filter((node) => !node.serves);
+  /** Those whose agents work now. */
+  const working = async () => {
+    const agents = await Bun.$`pgrep -af ${`supervisor ${cluster.folder}`}`.nothrow().quiet().text();
+    return up().filter(({ dataDir }) => agents.includes(`${dataDir}/sandboxes/`));
+  };
   const victim = () => (up().length > 0 ? random.pick(up()) : undefined);
   const alone = async (node: Node | undefined, work: (node: Node) => Promise<void>) => {
     if (!node) return;
@@ -58,9 +63,13 @@ export function faultsOf(cluster: Cluster, random: Random): Fault[] {
   return [
     { name: "kill -9 a process", inject: () => bounce(victim(), "SIGKILL") },
     { name: "kill -9 a process", inject: () => bounce(victim(), "SIGKILL") },
+    // In the middle of a run, if there is one: its agent is adopted.
     {
       name: "kill -9 a runner",
-      inject: nodes.length > 1 ? () => bounce(workers()[0], "SIGKILL") : undefined,
+      inject: async () => {
+        const busy = await working();
+        return bounce(busy.length > 0 ? random.pick(busy) : workers()[0], "SIGKILL");
+      },
     },
     { name: "restart a process", inject: () => bounce(victim(), "SIGTERM") },
     {

@@ -26,12 +26,13 @@ export function checkKnowledge(options: {
     ({ id }) => id,
   );
   const asked = Map.groupBy(requests, ({ id }) => id);
-  const machines = endedOn(nodes);
   const ignorant: string[] = [];
   const counts: Record<string, number> = {};
   const count = (name: string) => {
     counts[name] = (counts[name] ?? 0) + 1;
   };
+  const machines = endedOn(nodes);
+  for (const id of adopted(nodes)) count(`adoptions of ${ledger.prompts.get(id)?.agent}, with output`);
 
   const completed = [...ledger.prompts].flatMap(([id, accepted]) => {
     const row = rows.get(id);
@@ -82,4 +83,12 @@ function endedOn(nodes: Cluster["nodes"]): Map<string, string> {
       if (id) machines.set(id, dataDir);
     }
   return machines;
+}
+
+/** The prompts whose agents were adopted when a part of their output was stored: once for each time. */
+function adopted(nodes: Cluster["nodes"]): string[] {
+  return nodes
+    .flatMap(({ lives }) => lives.flat())
+    .filter((line) => line.includes('"agent adopted"') && !line.includes('"stored":0,'))
+    .map((line) => /"prompt_id":"([^"]+)"/.exec(line)?.[1] ?? "");
 }

@@ -26,8 +26,11 @@ interface ChaosOptions {
   minutes: number;
   seed: number;
   combination: Combination;
-  /** They share the minutes, one after the other, and work in the same sessions. */
-  agents: readonly ChaosAgent[];
+  /**
+   * Which agents work at once; each prompt is for one of them. These groups share the minutes, one after the other, and work in
+   * the same sessions.
+   */
+  agents: readonly (readonly ChaosAgent[])[];
   /** Of Claude Code; needed if it is one of the agents. */
   program?: string | undefined;
   logs?: string | undefined;
@@ -35,9 +38,10 @@ interface ChaosOptions {
 }
 
 /**
- * `bun run chaos [--minutes M] [--seed S] [--combination redis|postgres|embedded] [--agent command|acp|claude] [--logs FOLDER]`:
+ * `bun run chaos [--minutes M] [--seed S] [--combination redis|postgres|embedded] [--agent command|acp|claude]... [--logs FOLDER]`:
  * users work during random faults, then all invariants are checked. By default all agents work, one after the other: a
- * script, an agent of the Agent Client Protocol, Claude Code with a scripted model. TEST_BINARY names an executable to test; by default the sources run.
+ * script, an agent of the Agent Client Protocol, Claude Code with a scripted model; `--agent command,acp` has two at once.
+ * TEST_BINARY names an executable to test; by default the sources run.
  * `--logs FOLDER` keeps what the processes print.
  * @returns whether no violation was found.
  */
@@ -49,12 +53,8 @@ export async function chaos(options: ChaosOptions): Promise<boolean> {
   const repository = await makeRepository();
   const cluster = await openCluster({ combination, tracePort: traces.port });
   // Agents that are declared are there beside the default, for prompts that ask for them.
-  const all = { ...(await acpAgent(traces.port)), ...commandAgent(traces.port) };
-  const settings = {
-    command: all,
-    acp: all,
-    claude: { ...all, ...claudeAgent({ program, modelUrl: model.url }) },
-  };
+  const others = { ...(await acpAgent(traces.port)), ...commandAgent(traces.port) };
+  const settings = { others, claude: { ...others, ...claudeAgent({ program, modelUrl: model.url }) } };
   const ledger = createLedger();
   const faults: Record<string, number> = {};
   const readers: Reader[] = [];
@@ -66,12 +66,13 @@ export async function chaos(options: ChaosOptions): Promise<boolean> {
       return createUser(cluster, { ...own, token: tokens.get(name) ?? "" });
     });
 
-    for (const agent of agents) {
-      await cluster.startWith(settings[agent]);
-      say(`${new Date().toISOString()} the agent is ${agent}`);
+    for (const group of agents) {
+      await cluster.startWith(group.includes("claude") ? settings.claude : settings.others);
+      say(`${new Date().toISOString()} the agents: ${group.join(", ")}`);
       const stop = new AbortController();
-      const pace = PACE[agent] * (combination === "embedded" ? EMBEDDED_PACE : 1);
-      const acting = users.map((user) => user.act({ agent, pace, until: stop.signal }));
+      const pace =
+        Math.max(...group.map((agent) => PACE[agent])) * (combination === "embedded" ? EMBEDDED_PACE : 1);
+      const acting = users.map((user) => user.act({ agents: group, pace, until: stop.signal }));
       const long: (Promise<void> | undefined)[] = [];
       const until = performance.now() + (minutes * 60_000) / agents.length;
       const possible = faultsOf(cluster, random).filter((fault) => fault.inject !== undefined);
@@ -131,7 +132,9 @@ function report(options: ChaosOptions & { faults: Record<string, number>; found:
   const { minutes, seed, combination, agents, faults, found, say } = options;
   const row = (name: string, value: unknown) => say(`  ${name.padEnd(46)}${value}`);
   const total = Object.values(faults).reduce((sum, one) => sum + one, 0);
-  say(`\nchaos: ${combination}, ${agents.join(" and ")}, ${minutes} min, seed ${seed}, ${total} faults`);
+  say(
+    `\nchaos: ${combination}, ${agents.map((group) => group.join(" with ")).join(" and ")}, ${minutes} min, seed ${seed}, ${total} faults`,
+  );
   for (const [name, value] of Object.entries(faults).sort()) row(name, value);
   say("counts");
   for (const [name, value] of Object.entries(found.counts).sort()) row(name, value);
@@ -153,8 +156,8 @@ if (import.meta.main) {
       logs: { type: "string" },
     },
   });
-  const agents = values.agent as ChaosAgent[];
-  const program = agents.includes("claude") ? await claudeProgram() : undefined;
+  const agents = values.agent.map((group) => group.split(",") as ChaosAgent[]);
+  const program = agents.flat().includes("claude") ? await claudeProgram() : undefined;
   if (typeof program === "object") throw new Error(`${program.missing}; without it: --agent command`);
   const good = await chaos({
     minutes: Number(values.minutes),

@@ -61,8 +61,8 @@ const choice = (agent: ChaosAgent) => ({ agent: agent === "acp" ? ACP_AGENT : ag
 export interface User {
   /** Uses every kind of request until `until` aborts. */
   act(options: {
-    /** The agent of the cluster meanwhile. */
-    agent: ChaosAgent;
+    /** Each prompt is for one of them. */
+    agents: readonly ChaosAgent[];
     /** Multiplies the pauses between requests, so that the cluster can keep up. */
     pace: number;
     until: AbortSignal;
@@ -163,9 +163,9 @@ export function createUser(
   ];
   const weighted = actions.flatMap(([weight, act]) => Array.from({ length: weight }, () => act));
   return {
-    async act({ agent, pace, until }) {
+    async act({ agents, pace, until }) {
       while (!until.aborted) {
-        await random.pick(weighted)(agent);
+        await random.pick(weighted)(random.pick(agents));
         await Bun.sleep((300 + random.below(2_500)) * pace);
       }
     },

@@ -75,8 +75,8 @@ describeOnPostgres(`with ${BACKLOG} prompts that wait`, (database) => {
   });
 
   // Of the same users, more urgent and older.
-  const forAnotherAgent = (tx: Transaction) =>
-    tx.execute(sql`update prompt set agent = 'codex', not_before = null, priority = 5 where id in (
+  const forAnotherAgent = (tx: Transaction, notBefore = sql`null`) =>
+    tx.execute(sql`update prompt set agent = 'codex', not_before = ${notBefore}, priority = 5 where id in (
       select id from prompt where not_before > now() limit 10000)`);
 
   test("a claim reads none of 10,000 that are for the agents of other machines", async () => {
@@ -84,6 +84,16 @@ describeOnPostgres(`with ${BACKLOG} prompts that wait`, (database) => {
     const claimed = await readsOf(
       async (tx) => expect(await claimNext(tx, one)).toMatchObject({ agent: "demo" }),
       forAnotherAgent,
+    );
+    expect(claimed.scans).toBe(0);
+    expect(claimed.rows).toBeLessThan(DUE * 10);
+  });
+
+  test("nor of as many of theirs whose time has come", async () => {
+    const one = { ...CLAIMANT, agents: ["claude", "demo"], defaultAgent: "demo" };
+    const claimed = await readsOf(
+      async (tx) => expect(await claimNext(tx, one)).toMatchObject({ agent: "demo" }),
+      (tx) => forAnotherAgent(tx, sql`now() - interval '1 minute'`),
     );
     expect(claimed.scans).toBe(0);
     expect(claimed.rows).toBeLessThan(DUE * 10);
