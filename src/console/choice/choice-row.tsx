@@ -21,7 +21,7 @@ export function ChoiceRow(options: {
   open?: boolean;
 }) {
   const { value, onChange, usual, error, open = false } = options;
-  const { data } = useQuery(agentsQuery);
+  const { data, isPending } = useQuery(agentsQuery);
   /** As its user, or a refusal, had it last. */
   const [toggled, setToggled] = useState<{ isOpen: boolean; error: unknown }>();
   const own = useRef<HTMLFieldSetElement>(null);
@@ -35,8 +35,15 @@ export function ChoiceRow(options: {
     own.current?.querySelector<HTMLElement>("[aria-invalid=true]")?.focus();
   }, [text, error]);
 
-  if (!usual || !data || (data.agents.length === 0 && !isChosen(value))) return null;
-  const look = lookAt(data.agents, usual, value);
+  // Its room is there from the beginning, so that nothing moves when it is known.
+  if (!usual || isPending)
+    return (
+      <div className="choice">
+        <p className="choice-line" />
+      </div>
+    );
+  const agents = data?.agents ?? [];
+  const look = lookAt(agents, usual, value);
   const isNews = fault !== undefined && toggled?.error !== error;
   const isOpen = isNews || (toggled?.isOpen ?? (open && look.hasChoices));
   return (
@@ -66,7 +73,7 @@ export function ChoiceRow(options: {
       </button>
       {isOpen && (
         <div id={fields} className="choice-fields">
-          <ChoiceFields {...{ agents: data.agents, value, onChange, look, fault }} />
+          <ChoiceFields {...{ agents, value, onChange, look, fault }} />
         </div>
       )}
     </fieldset>
