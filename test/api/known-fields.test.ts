@@ -243,6 +243,7 @@ describe("fields", () => {
         orNull: t.Optional(nullable(nested)),
         free: t.Optional(AnyJson),
         record: t.Optional(t.Record(t.String(), t.Number())),
+        count: t.Optional(t.Integer({ maximum: 9 })),
       }),
     });
   const send = async (body: unknown) => (await ask(app, undefined, "POST", "/", body)).body;
@@ -261,8 +262,10 @@ describe("fields", () => {
     [{ orNull: { host: "x", ports: 1 } }, "orNull.ports: unknown field; did you mean port?"],
     [{ orNull: 7 }, "orNull: Expected union value"],
     [{ record: { a: "x" } }, "record.a: Expected number"],
-    [{ "a/b~": 1 }, '"a/b~": unknown field; known are nested, list, orNull, free, record'],
-    [{ "": 1 }, '"": unknown field; known are nested, list, orNull, free, record'],
+    [{ count: 10 }, "count: Expected integer to be less or equal to 9"],
+    [{ count: 0.5 }, "count: Expected integer"],
+    [{ "a/b~": 1 }, '"a/b~": unknown field; known are nested, list, orNull, free, record, count'],
+    [{ "": 1 }, '"": unknown field; known are nested, list, orNull, free, record, count'],
   ])("%j: %s", async (body, message) => {
     expect(await said(body)).toBe(message);
   });

@@ -1,4 +1,5 @@
 import { useEffect, useState } from "react";
+import { type Choice, NO_CHOICE } from "../choice/choice.ts";
 import { newKey } from "../ui/new-key.ts";
 import { keep, kept } from "../ui/storage.ts";
 
@@ -9,6 +10,7 @@ export interface Draft {
   repo: string;
   branch: string;
   prompt: string;
+  choice: Choice;
   /** The same in each attempt to send it: the service makes one session of them. */
   key: string;
 }
@@ -17,6 +19,7 @@ const fresh = (): Draft => ({
   repo: "",
   branch: "",
   prompt: "",
+  choice: NO_CHOICE,
   key: newKey(),
 });
 
@@ -24,7 +27,7 @@ function stored(): Draft {
   try {
     const draft = JSON.parse(kept(KEY) ?? "") as Partial<Draft> | null;
     if (draft && [draft.repo, draft.branch, draft.prompt, draft.key].every((one) => typeof one === "string"))
-      return draft as Draft;
+      return { ...fresh(), ...draft };
   } catch {
     // There is none, or it is of another version.
   }

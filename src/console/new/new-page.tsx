@@ -3,6 +3,9 @@ import { Link, useNavigate } from "@tanstack/react-router";
 import { useEffect } from "react";
 import { APIError } from "../../../sdk/src/index.ts";
 import { client } from "../api.ts";
+import { choiceFault, choiceInput } from "../choice/choice.ts";
+import { ChoiceRow } from "../choice/choice-row.tsx";
+import { useUsual } from "../choice/usual.ts";
 import { useTitle } from "../notify/title.ts";
 import { Button } from "../ui/button.tsx";
 import { Problem } from "../ui/problem.tsx";
@@ -31,6 +34,7 @@ export function NewPage() {
   const { data: known } = useQuery(repositoriesQuery);
   // The service asks the repository's host: not at each key.
   const { data: branches } = useQuery(branchesQuery(useSettled(draft.repo.trim(), TYPING_MS)));
+  const usual = useUsual(draft.repo);
   useTitle("New session");
   // The first empty field, as it was when the page was opened.
   useEffect(() => {
@@ -41,9 +45,12 @@ export function NewPage() {
   const remembered = known?.repositories.find((one) => one.repo === draft.repo.trim());
   const likelyBranch = remembered?.target_branch ?? branches?.default_branch ?? DEFAULT_BRANCH;
   const send = useMutation({
-    mutationFn: ({ repo, branch, prompt, key }: Draft) =>
+    mutationFn: ({ repo, branch, prompt, choice, key }: Draft) =>
       client.sessions.createWithPrompt(
-        { repo: repo.trim(), target_branch: branch.trim() || likelyBranch, messages: [{ content: prompt }] },
+        {
+          ...{ repo: repo.trim(), target_branch: branch.trim() || likelyBranch },
+          ...{ messages: [{ content: prompt }], ...choiceInput(choice) },
+        },
         { idempotencyKey: key },
       ),
     onSuccess: (_made, sent) => clear(sent),
@@ -115,7 +122,14 @@ export function NewPage() {
           {errorOf("prompt") ?? "The draft stays here until you send it."}
         </p>
       </div>
-      {send.error !== null && field === undefined && (
+      <ChoiceRow
+        open
+        value={draft.choice}
+        onChange={(choice) => change({ choice })}
+        usual={usual}
+        error={send.error}
+      />
+      {send.error !== null && field === undefined && !choiceFault(send.error) && (
         <Problem title="The session was not started" error={send.error} onRetry={submit} />
       )}
       <div className="new-send">

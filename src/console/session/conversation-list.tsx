@@ -44,10 +44,10 @@ export function ConversationList({ rows, hash }: { rows: readonly Row[]; hash: s
     paddingStart: 16,
     paddingEnd: 24,
   });
-  const { follows, follow } = useEnd(list, rows, scroller, indexOf(rows, hash) === -1);
-  useLinks(list, rows, hash);
-  usePromptKeys(list, rows, scroller);
-  useQuestionKey(list, rows, scroller);
+  const { follows, follow, leadTo } = useEnd(list, rows, scroller, indexOf(rows, hash) === -1);
+  useLinks(leadTo, rows, hash);
+  usePromptKeys(list, leadTo, rows, scroller);
+  useQuestionKey(leadTo, rows, scroller);
   const marked = hash === "" ? -1 : indexOf(rows, hash);
 
   return (
@@ -85,6 +85,8 @@ export function ConversationList({ rows, hash }: { rows: readonly Row[]; hash: s
 }
 
 type List = Virtualizer<HTMLDivElement, HTMLDivElement>;
+/** Scrolls to a row. */
+type LeadTo = (index: number, align: "start" | "auto") => void;
 
 const OneRow = memo(function OneRow({ row }: { row: Row }) {
   switch (row.kind) {
@@ -138,11 +140,20 @@ function useEnd(
   useLayoutEffect(() => {
     if (follows) list.scrollToEnd();
   }, [follows, rows, size, room]);
-  return { follows, follow: () => setFollows(true) };
+  const leadTo = useCallback<LeadTo>(
+    (index, align) => {
+      const [offset = 0] = list.getOffsetForIndex(index, align) ?? [];
+      // Before the scrolling says so: rows that are first measured there would lead back to the end.
+      if (offset < (list.scrollOffset ?? 0)) setFollows(false);
+      list.scrollToIndex(index, { align });
+    },
+    [list],
+  );
+  return { follows, follow: () => setFollows(true), leadTo };
 }
 
 /** Goes to the place that the address names, as soon as it is there. */
-function useLinks(list: List, rows: readonly Row[], hash: string): void {
+function useLinks(leadTo: LeadTo, rows: readonly Row[], hash: string): void {
   const done = useRef("");
   useEffect(() => {
     if (hash === "") done.current = "";
@@ -150,12 +161,17 @@ function useLinks(list: List, rows: readonly Row[], hash: string): void {
     const index = indexOf(rows, hash);
     if (index === -1) return;
     done.current = hash;
-    list.scrollToIndex(index, { align: "start" });
-  }, [list, rows, hash]);
+    leadTo(index, "start");
+  }, [leadTo, rows, hash]);
 }
 
 /** j and k: the next and the previous prompt. */
-function usePromptKeys(list: List, rows: readonly Row[], scroller: RefObject<HTMLElement | null>): void {
+function usePromptKeys(
+  list: List,
+  leadTo: LeadTo,
+  rows: readonly Row[],
+  scroller: RefObject<HTMLElement | null>,
+): void {
   const go = (step: 1 | -1) => {
     const offset = (list.scrollOffset ?? 0) + 1;
     const first = list.getVirtualItemForOffset(offset)?.index ?? 0;
@@ -168,7 +184,7 @@ function usePromptKeys(list: List, rows: readonly Row[], scroller: RefObject<HTM
       return;
     }
     if (index < 0) index = 0;
-    list.scrollToIndex(index, { align: "start" });
+    leadTo(index, "start");
     // It is rendered after the scrolling.
     const id = rows[index]?.kind === "prompt" ? rows[index]?.key.slice("p-".length) : undefined;
     requestAnimationFrame(() =>
@@ -183,7 +199,7 @@ function usePromptKeys(list: List, rows: readonly Row[], scroller: RefObject<HTM
 }
 
 /** q: the next question that waits for an answer. */
-function useQuestionKey(list: List, rows: readonly Row[], scroller: RefObject<HTMLElement | null>): void {
+function useQuestionKey(leadTo: LeadTo, rows: readonly Row[], scroller: RefObject<HTMLElement | null>): void {
   const permissions = Permissions.use();
   const go = () => {
     const open = rows.flatMap((row, index) =>
@@ -194,7 +210,7 @@ function useQuestionKey(list: List, rows: readonly Row[], scroller: RefObject<HT
     const at = document.activeElement?.closest<HTMLElement>("[data-question]")?.dataset["question"];
     const next = open[(open.findIndex(({ id }) => id === at) + 1) % open.length];
     if (!next) return;
-    list.scrollToIndex(next.index, { align: "auto" });
+    leadTo(next.index, "auto");
     // It is rendered after the scrolling.
     requestAnimationFrame(() =>
       requestAnimationFrame(() =>

@@ -101,7 +101,12 @@ function Page({ session, turns }: { session: SessionDto; turns: readonly TurnDto
           </PromptActions.Provider>
         </SessionId>
       )}
-      <FollowUp sessionId={id} busy={busy} steer={steer} onSent={changed} />
+      <FollowUp
+        session={session}
+        prompts={isSuccess ? prompts : undefined}
+        {...{ busy, steer }}
+        onSent={changed}
+      />
       <Suspense>
         {forked && (
           <ForkDialog session={session} promptId={forked.promptId} onClose={() => setForked(undefined)} />
