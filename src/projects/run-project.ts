@@ -29,8 +29,17 @@ export interface RunProject {
   redactor: Redactor | undefined;
 }
 
+/** It has no setup command, so that nothing is kept by its id. */
 const NO_PROJECT = {
-  ...{ instructions: "", setupCommand: "", env: {}, egress: [], mcpServers: undefined, pullRequest: null },
+  ...{
+    id: "",
+    instructions: "",
+    setupCommand: "",
+    env: {},
+    egress: [],
+    mcpServers: undefined,
+    pullRequest: null,
+  },
 } satisfies Partial<RunProject>;
 
 /**
