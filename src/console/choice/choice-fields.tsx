@@ -95,7 +95,11 @@ export function ChoiceFields(options: {
       <Field
         {...of("max_turns")}
         label="Most turns"
-        hint="Of this prompt alone; the next ones go on with the rest."
+        hint={
+          agent?.max_turns === false
+            ? `${agent.title} cannot be held to a number of turns.`
+            : "Of this prompt alone; the next ones go on with the rest."
+        }
       >
         {(state) => (
           <input

@@ -14,7 +14,7 @@ const agent = (name: string, more: Partial<AgentDto> = {}): AgentDto => ({
     models: [],
     modes: ["auto"],
   },
-  ...{ steering: false, memory: "transcript", model_api: null, default: false },
+  ...{ steering: false, max_turns: true, memory: "transcript", model_api: null, default: false },
   ...more,
 });
 const usual = (
