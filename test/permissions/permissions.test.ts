@@ -11,7 +11,7 @@ import { claimNext } from "../../src/runs/claim.ts";
 import { openRunWriter } from "../../src/runs/writer.ts";
 import { clientOf, senderOf } from "../harness/app.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
-import { COMPLETED, mustClaim, PROCESS, promptRow, sessionRow } from "../harness/seed.ts";
+import { COMPLETED, FAILURE, mustClaim, PROCESS, promptRow, sessionRow } from "../harness/seed.ts";
 import { until } from "../harness/until.ts";
 
 const question = (requestId: string, more = {}) => ({
@@ -169,6 +169,17 @@ describeEachDatabase("what agents ask", (database) => {
     await expireQuestions(orm, 60);
     expect(await statuses(sessionId)).toEqual(["cancelled", "cancelled"]);
     expect(await sessionRow(database(), sessionId)).toMatchObject({ waiting: null });
+  });
+
+  /** Cause: who answered what an agent had left behind was told that it was allowed, and nobody was there to hear it. */
+  test("are closed when their run waits without its agent", async () => {
+    const { sessionId, permissions, writer } = await asking(crypto.randomUUID());
+    const since = new Date().toISOString();
+    const wait = { waitingFor: "model", delayMs: 3_600_000, failure: { ...FAILURE, at: since } } as const;
+    await writer.park({ ...wait, outage: { cause: "model", since, tries: 1 } }, 60_000);
+    expect(await statuses(sessionId)).toEqual(["cancelled"]);
+    expect((await answer(permissions[0].id)).status).toBe(409);
+    expect((await send("GET", `/sessions/${sessionId}`)).body.session).toMatchObject({ waitingFor: "model" });
   });
 
   test("a message goes to the agent that works, once for each key; to others as a prompt", async () => {
