@@ -1,4 +1,4 @@
-import { and, eq, ne, sql } from "drizzle-orm";
+import { and, asc, eq, gt, or, sql } from "drizzle-orm";
 import type { Orm } from "../db/client.ts";
 import { rowsOf } from "../db/client.ts";
 import { project, projectSecret } from "../db/project-tables.ts";
@@ -7,7 +7,7 @@ import { type Fence, heldBy, LeaseLost } from "../lifecycle/fence.ts";
 import { SealBroken, type SecretKeys } from "./keys.ts";
 import type { ProjectRow } from "./store.ts";
 
-/** Secrets that one statement looks at when they are sealed again. */
+/** Secrets that one statement reads when they are sealed again. */
 const RESEAL_BATCH = 100;
 
 export interface SealedSecret {
@@ -55,21 +55,18 @@ export async function sealedWith(orm: Orm): Promise<{ keyId: string; count: numb
 }
 
 /**
- * Seals a batch of secrets again whose key is not the newest any more, where this machine has both keys.
- * @returns how many.
+ * Seals the secrets again whose key is not the newest any more, where this machine has both keys. Those that cannot be opened
+ * stay as they are.
+ * @param signal ends it between two of them; the rest is for the next call. @returns how many.
  */
-export async function resealSecrets(orm: Orm, keys: SecretKeys): Promise<number> {
+export async function resealSecrets(orm: Orm, keys: SecretKeys, signal?: AbortSignal): Promise<number> {
   const newest = keys.current();
   if (newest === undefined) return 0;
   const old = (await sealedWith(orm)).filter(({ keyId }) => keyId !== newest && keys.has(keyId));
   let count = 0;
-  for (const { keyId } of old) {
-    const rows = await orm
-      .select()
-      .from(projectSecret)
-      .where(and(eq(projectSecret.keyId, keyId), ne(projectSecret.keyId, newest)))
-      .limit(RESEAL_BATCH);
-    for (const { projectId, name, ...value } of rows) {
+  for (const { keyId } of old)
+    for await (const { projectId, name, ...value } of sealedBy(orm, keyId)) {
+      if (signal?.aborted) return count;
       const again = reseal(keys, { projectId, name }, value);
       if (!again) continue;
       // Unless it was stored anew meanwhile.
@@ -81,8 +78,25 @@ export async function resealSecrets(orm: Orm, keys: SecretKeys): Promise<number>
       await orm.update(projectSecret).set(again).where(same);
       count += 1;
     }
-  }
   return count;
+}
+
+/** The secrets of a key, in the order of their rows: those that are left as they are do not keep the others from their turn. */
+async function* sealedBy(orm: Orm, keyId: string) {
+  const { projectId, name } = projectSecret;
+  let last: { projectId: string; name: string } | undefined;
+  do {
+    const after =
+      last && or(gt(projectId, last.projectId), and(eq(projectId, last.projectId), gt(name, last.name)));
+    const rows = await orm
+      .select()
+      .from(projectSecret)
+      .where(and(eq(projectSecret.keyId, keyId), after))
+      .orderBy(asc(projectId), asc(name))
+      .limit(RESEAL_BATCH);
+    yield* rows;
+    last = rows.at(-1);
+  } while (last);
 }
 
 /** Undefined: what is stored cannot be opened, which its user learns when it is used. */

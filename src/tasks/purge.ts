@@ -51,8 +51,7 @@ export async function purge(
   await drain("sign_in_codes", () => purgeUsedCodes(orm));
   await drain("webhook_signatures", () => purgeOldSignatures(orm));
   await purgeOldHeartbeats(orm);
-  const keys = openSecretKeys(config);
-  await drain("secrets_sealed_again", () => resealSecrets(orm, keys));
+  add("secrets_sealed_again", await resealSecrets(orm, openSecretKeys(config), signal));
   if (auditDays > 0) await drain("audit_entries", () => purgeAudit(orm, auditDays, PURGE_BATCH));
 
   if (memoryDays > 0)
