@@ -216,13 +216,13 @@ describeEachDatabase("projects", (database) => {
   test("a new key seals all secrets again, however many there are and whichever cannot be opened", async () => {
     const { orm } = database();
     const secrets = Object.fromEntries(Array.from({ length: 50 }, (_, at) => [`A${at}`, VALUE]));
-    for (let made = 0; made < 3; made += 1) await create({ secrets });
-    const [broken] = await orm.select().from(project).orderBy(project.id).limit(1);
-    const moved = sql`${projectSecret.projectId} = ${broken?.id}::uuid`;
+    await orm.delete(project);
+    const { id: broken } = await create({ secrets });
+    for (let made = 0; made < 2; made += 1) await create({ secrets });
     await orm
       .update(projectSecret)
       .set({ sealed: new Uint8Array(40) })
-      .where(moved);
+      .where(eq(projectSecret.projectId, broken));
     const fresh = new Secret(Buffer.alloc(32, 3).toString("base64"));
     const both = openSecretKeys({ dataDir: folder, secretsKeys: [fresh, new Secret(KEY)] });
     expect(await resealSecrets(orm, both)).toBe(100);
