@@ -48,6 +48,9 @@ export function createClaudeProtocol(parts: ProtocolParts): Protocol {
         await output.ready();
         await child.ready();
       }
+      // It has ended before the turn of a message that it had been given: the last result is the run's.
+      const last = results.at(-1);
+      if (!ended && last) output.print(total(results.slice(0, -1), last));
       return undefined;
     },
   };

@@ -38,14 +38,17 @@ export interface Mailbox extends Disposable {
   check(): void;
 }
 
-/** The folder where the service leaves answers and steering messages. Each file is read once, in the order of names. */
+/** The folder where the service leaves answers and steering messages. Each file is handed over once, in the order of names. */
 export function openMailbox(folder: string, handlers: MailboxHandlers): Mailbox {
   const seen = new Set<string>();
   const check = () => {
     for (const name of namesIn(folder)) {
       if (seen.has(name) || seen.size >= FILES) continue;
+      const text = readBounded(join(folder, name));
+      // Such as for want of a descriptor: an answer that is not read now is read with the next look.
+      if (text === undefined) continue;
       seen.add(name);
-      handOver(readBounded(join(folder, name)), handlers);
+      handOver(text, handlers);
     }
   };
   let watcher: FSWatcher | undefined;
@@ -94,8 +97,8 @@ function readBounded(path: string): string | undefined {
   }
 }
 
-function handOver(text: string | undefined, handlers: MailboxHandlers): void {
-  const { kind, id, request_id, text: message, decision, reason } = parseObject(text ?? "") ?? {};
+function handOver(text: string, handlers: MailboxHandlers): void {
+  const { kind, id, request_id, text: message, decision, reason } = parseObject(text) ?? {};
   if (kind === "steer" && typeof id === "string" && typeof message === "string")
     handlers.steer({ id, text: message });
   if (kind === "answer" && typeof request_id === "string" && isDecision(decision))

@@ -49,9 +49,10 @@ export async function runDriver({
   const mailbox: { check?: () => void } = {};
   const parts = { spec, child, output, questions, checkMailbox: () => mailbox.check?.() };
   const protocol = await createProtocol(parts);
+  // First the prompt is sent: what is in the mailbox already was said after it.
+  const talked = protocol.run();
   using opened = spec.mailbox ? openMailbox(spec.mailbox, { ...questions, ...protocol }) : undefined;
   if (opened) mailbox.check = opened.check;
-  const talked = protocol.run();
   const leftover = child.exited.then(() => Bun.sleep(LEFTOVER_MS)).then(() => undefined);
   const code = await Promise.race([talked, leftover]);
   questions.cancelAll();

@@ -151,6 +151,8 @@ export async function postponeRun(tx: Transaction, run: Fence, again: Wait): Pro
  */
 export async function parkRun(tx: Transaction, run: Fence, again: Wait, graceMs: number): Promise<void> {
   const { sessionId, cancelled } = await updateHeld(tx, run, promptAfter.runParked(again, DETACHED, graceMs));
+  // Its agent is gone: whoever answered it would be told that it goes on.
+  await cancelQuestions(tx, [run.promptId]);
   await tx
     .update(session)
     .set(sessionAfter.runParked(waitingOf(again)))

@@ -14,6 +14,23 @@ export async function cancelSteers(tx: Transaction, promptIds: readonly string[]
 }
 
 /**
+ * Has a user's words said again to the agent of the prompt's next attempt: what the one of the last attempt had taken is gone with
+ * it. They are a turn of the conversation again once they are taken. The caller holds the prompt's lock.
+ */
+export async function sayAgain(tx: Transaction, promptId: string): Promise<void> {
+  await tx.execute(sql`with again as (
+      update steer set status = 'pending', written_at = null, delivered_at = null, updated_at = now()
+      where prompt_id = ${promptId}::uuid and status = 'delivered' returning session_id)
+    update session s set updated_at = now(), messages = (
+      select coalesce(jsonb_agg(turn order by place), '[]'::jsonb) from (
+        select turn, place, turn ->> 'role' = 'user' and turn ->> 'prompt_id' = ${promptId} as own,
+          row_number() over (partition by turn ->> 'role', turn ->> 'prompt_id' order by place) as nth
+        from jsonb_array_elements(s.messages) with ordinality as turns (turn, place)) all_turns
+      where not own or nth = 1)
+    where s.id = (select min(session_id::text)::uuid from again)`);
+}
+
+/**
  * Makes what a user has said to an agent, and the agent has not taken before its end, into the session's next prompt, one
  * block for each. The caller has ended the prompt, holds the session's row, and dispatches the next prompt.
  */

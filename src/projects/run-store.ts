@@ -8,7 +8,7 @@ import { type Fence, heldBy, LeaseLost } from "../lifecycle/fence.ts";
 import { SealBroken, type SecretKeys } from "./keys.ts";
 import type { ProjectRow } from "./store.ts";
 
-/** Secrets that one statement looks at when they are sealed again. */
+/** Secrets that one statement reads when they are sealed again. */
 const RESEAL_BATCH = 100;
 
 export interface SealedSecret {

@@ -1,9 +1,10 @@
 import { and, eq, type SQL, sql } from "drizzle-orm";
 import type { AgentEvent } from "../agents/agent.ts";
-import { isUniqueViolation, type Queryable, rowsOf } from "../db/client.ts";
+import { isUniqueViolation, type Orm, type Queryable, rowsOf } from "../db/client.ts";
 import type { AgentProcess } from "../db/json-columns.ts";
 import { prompt } from "../db/tables.ts";
 import { type Fence, heldBy, LeaseLost, lockedLease } from "../lifecycle/fence.ts";
+import { sayAgain } from "../lifecycle/steers.ts";
 
 /** Offsets in the agent's output, bytes: what is stored before a write, and after it. */
 export interface Progress {
@@ -53,12 +54,14 @@ export async function appendOnce(
 }
 
 /**
- * Begins the next attempt with a message, in one statement, so that a restart that is begun twice has one message: the
- * second time, no agent has stored output since. @throws LeaseLost
+ * Begins the next attempt with a message, so that a restart that is begun twice has one message: the second time, no agent has
+ * stored output since. @throws LeaseLost
  */
-export async function beginAnew(orm: Queryable, run: Fence, row: NewMessage): Promise<void> {
-  if (await insertRows(orm, run, [row], leaseBegunAnew(run))) return;
-  if (!(await isHeld(orm, run))) throw new LeaseLost();
+export async function beginAnew(orm: Orm, run: Fence, row: NewMessage): Promise<void> {
+  await orm.transaction(async (tx) => {
+    if (await insertRows(tx, run, [row], leaseBegunAnew(run))) return sayAgain(tx, run.promptId);
+    if (!(await isHeld(tx, run))) throw new LeaseLost();
+  });
 }
 
 /** @param lease a statement that locks the prompt's row and returns its `session_id` and `redone`, or no row. */

@@ -1,6 +1,7 @@
 import { chmod, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { textEvent } from "../agents/events.ts";
+import type { AgentEvent } from "../agents/agent.ts";
+import { asObject, textEvent } from "../agents/events.ts";
 import type { Orm } from "../db/client.ts";
 import type { Fence } from "../lifecycle/fence.ts";
 import type { Logger } from "../observability/logger.ts";
@@ -39,8 +40,8 @@ export function deliverMail(options: {
     const mail = await readMail(orm, run.promptId, first);
     if (mail.answers.length + mail.steers.length > 0) {
       await writeMail(sandbox.mailbox.host, mail);
-      for (const { status, tool, reason } of mail.answers)
-        if (status === "expired") await writer.appendOnce(textEvent(`${tool} was denied. ${reason}`));
+      for (const answer of mail.answers)
+        if (answer.status === "expired") await writer.appendOnce(denial(answer));
       await markDelivered(orm, run, mail);
     }
     first = false;
@@ -71,6 +72,12 @@ export function deliverMail(options: {
       await working;
     },
   };
+}
+
+/** Said once of each question, also where two are in the same words. */
+function denial({ tool, reason, request_id }: Mail["answers"][number]): AgentEvent {
+  const event = textEvent(`${tool} was denied. ${reason}`);
+  return { ...event, message: { ...asObject(event["message"]), id: request_id } };
 }
 
 /** Empties the mailbox for a new agent: what an earlier one was told is nothing for it. */

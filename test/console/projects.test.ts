@@ -296,7 +296,13 @@ function inBrowser() {
       await page.getByText("Mail: only the operator can allow it.").waitFor();
       expect(await page.getByRole("link", { name: /^Allow / }).count()).toBe(1);
       expect(await inspect(page, "session-refused")).toEqual([]);
-      await page.getByRole("link", { name: `Allow for this repository: ${HOST}` }).click();
+      // The same leads there from what admins see of all sessions.
+      await page.goto(`${on.url}/system`);
+      const listed = page.getByRole("region", { name: "Refused hosts" });
+      await listed.getByRole("link", { name: `Allow for this repository: ${HOST}` }).waitFor();
+      expect(await listed.getByRole("link", { name: /^Allow / }).count()).toBe(1);
+      expect(await inspect(page, "system-hosts")).toEqual([]);
+      await listed.getByRole("link", { name: `Allow for this repository: ${HOST}` }).click();
       await page.getByText(`${HOST} was added to the list.`).waitFor();
       expect(await field(page, "Repository").inputValue()).toBe(source.path);
       expect(await field(page, "Allowed hosts").inputValue()).toBe(HOST);

@@ -1,4 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { chmod } from "node:fs/promises";
+import { join } from "node:path";
 import type { AgentRequest } from "../../src/agents/agent.ts";
 import { createClaudeAgent } from "../../src/agents/claude.ts";
 import { textOf } from "../agents/fixture.ts";
@@ -145,6 +147,44 @@ describe.skipIf(missing !== undefined)("a message while the real Claude Code wor
     const { verdict, events } = await talk.end();
     expect(verdict.ok).toBe(true);
     expect(textOf(events)).not.toContain("Too late.");
+  });
+});
+
+describe("a message that is in the mailbox before the agent has started", () => {
+  /** @param script of a program in Claude Code's place, in the shell's language. */
+  const run = async (script: string) => {
+    await using fixture = await openDriverFixture();
+    const path = join(fixture.paths.home, "claude");
+    await Bun.write(path, `#!/bin/sh\n${script}\n`);
+    await chmod(path, 0o755);
+    const agent = createClaudeAgent({ program: () => ({ path, readable: [path] }), missing: "missing" });
+    await fixture.steer("s1", "One more thing.");
+    const request = { prompt: "Do it.", conversationId: crypto.randomUUID(), resume: false };
+    const { paths, mailbox } = fixture;
+    const model = { baseUrl: "http://127.0.0.1:1", token: "token" };
+    return await fixture.talk(agent, agent.command({ ...request, paths, mailbox, model })).end();
+  };
+  const result = (text: string) => {
+    const usage = { input_tokens: 7, output_tokens: 1 };
+    return { type: "result", subtype: "success", is_error: false, result: text, num_turns: 2, usage };
+  };
+
+  /** Cause: the mailbox was opened before the prompt was sent: an agent that is started again has messages there. */
+  test("comes after the prompt", async () => {
+    const said = (text: string) => `echo '${JSON.stringify(result(text))}'`;
+    const { events } = await run(
+      `read -r first; case "$first" in *"Do it."*) ${said("right")};; *) ${said("wrong")};; esac; exit 3`,
+    );
+    expect(events.at(-1)).toMatchObject({ result: "right" });
+  });
+
+  /** Cause: the result was held back for the turn of the message, and lost with what the run had cost. */
+  test("and is never taken does not take the program's last result with it", async () => {
+    const { verdict, events } = await run(
+      `read -r prompt; read -r message; echo '${JSON.stringify(result("Half."))}'; exit 3`,
+    );
+    expect(verdict).toMatchObject({ ok: false, usage: { input_tokens: 7, turns: 2 } });
+    expect(events.map((one) => one["subtype"])).toEqual(["turn_result", "success"]);
   });
 });
 

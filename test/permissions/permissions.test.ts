@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { eq, sql } from "drizzle-orm";
 import { auditPending } from "../../src/db/safety-tables.ts";
 import { prompt } from "../../src/db/tables.ts";
-import { permissionRequest } from "../../src/db/talk-tables.ts";
+import { permissionRequest, steer } from "../../src/db/talk-tables.ts";
 import { closeCancelled } from "../../src/lifecycle/enforce-cancellations.ts";
 import { expireQuestions } from "../../src/lifecycle/expire-questions.ts";
 import type { ClaimedRun } from "../../src/lifecycle/start-run.ts";
@@ -11,7 +11,7 @@ import { claimNext } from "../../src/runs/claim.ts";
 import { openRunWriter } from "../../src/runs/writer.ts";
 import { clientOf, senderOf } from "../harness/app.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
-import { COMPLETED, mustClaim, PROCESS, promptRow, sessionRow } from "../harness/seed.ts";
+import { COMPLETED, FAILURE, mustClaim, PROCESS, promptRow, sessionRow } from "../harness/seed.ts";
 import { until } from "../harness/until.ts";
 
 const question = (requestId: string, more = {}) => ({
@@ -169,6 +169,43 @@ describeEachDatabase("what agents ask", (database) => {
     await expireQuestions(orm, 60);
     expect(await statuses(sessionId)).toEqual(["cancelled", "cancelled"]);
     expect(await sessionRow(database(), sessionId)).toMatchObject({ waiting: null });
+  });
+
+  /** Cause: who answered what an agent had left behind was told that it was allowed, and nobody was there to hear it. */
+  test("are closed when their run waits without its agent", async () => {
+    const { sessionId, permissions, writer } = await asking(crypto.randomUUID());
+    const since = new Date().toISOString();
+    const wait = { waitingFor: "model", delayMs: 3_600_000, failure: { ...FAILURE, at: since } } as const;
+    await writer.park({ ...wait, outage: { cause: "model", since, tries: 1 } }, 60_000);
+    expect(await statuses(sessionId)).toEqual(["cancelled"]);
+    expect((await answer(permissions[0].id)).status).toBe(409);
+    expect((await send("GET", `/sessions/${sessionId}`)).body.session).toMatchObject({ waitingFor: "model" });
+  });
+
+  /** Cause: the agent that had taken it was gone with its attempt, and the next one never heard of it. */
+  test("a message that was taken in an attempt which begins anew is said again", async () => {
+    const { orm } = database();
+    const { sessionId, promptId, writer } = await asking(crypto.randomUUID());
+    const { body } = await send("POST", `/prompts/${promptId}/steer`, { text: "Also the tests" });
+    const takes = (at: number) =>
+      writer.append([{ type: "user", uuid: crypto.randomUUID(), steer_id: body.steer_id }], {
+        ...{ from: at, to: at + 10 },
+      });
+    const rows = () => orm.select().from(steer).where(eq(steer.promptId, promptId));
+    const turns = async () =>
+      (await send("GET", `/sessions/${sessionId}`)).body.session.messages.map(
+        (one: { content: string }) => one.content,
+      );
+    const first = await turns();
+    for (const attempt of [1, 2]) {
+      await takes(attempt === 1 ? 10 : 0);
+      expect(await rows()).toMatchObject([{ status: "delivered" }]);
+      expect(await turns()).toEqual([...first, "Also the tests"]);
+      await writer.beginAnew({ type: "assistant", uuid: crypto.randomUUID(), message: { attempt } });
+      expect(await rows()).toMatchObject([{ status: "pending", writtenAt: null, deliveredAt: null }]);
+      expect(await turns()).toEqual(first);
+      await writer.recordProcess({ ...PROCESS, steers: true });
+    }
   });
 
   test("a message goes to the agent that works, once for each key; to others as a prompt", async () => {

@@ -62,6 +62,29 @@ else
     await allocator.stop();
   }, 180_000);
 
+/** Cause: the demo changed an empty folder beside the borrowed checkout, and the prompt ended as if there was nothing to do. */
+test("an agent that is for local sandboxes only is refused at once, and fails where it is the default", async () => {
+  const allocator = startFakeAllocator({ sandboxes: 1 });
+  await using deployment = await createDeployment("embedded");
+  const env = { CLAUDE_PATH: "/no/claude", SANDBOX_PROVIDER: "allocator", IP_ALLOCATOR_URL: allocator.url };
+  await using backend = await startBackend(deployment, { env });
+  const repository = await makeRepository();
+  const named = await backend.request("POST", "/sessions/with-prompt", {
+    ...{ repo: repository.path, target_branch: "main", messages: "Work", agent: "demo" },
+  });
+  expect(named).toMatchObject({ status: 409, body: { code: "agent_unavailable" } });
+  expect(named.body.msg).toContain("SANDBOX_PROVIDER=allocator");
+  const { sessionId, promptId } = await backend.submit(repository.path, "Work");
+  await backend.waitForStatus(sessionId, "NeedsReviewIpReturned");
+  const { body } = await backend.request("GET", `/prompts/${promptId}`);
+  expect(body.prompt).toMatchObject({
+    status: "Failed",
+    error: expect.stringContaining("not in borrowed ones"),
+  });
+  await repository.remove();
+  await allocator.stop();
+}, 120_000);
+
 test("three sessions share one sandbox: the others wait with a reason, and all complete", async () => {
   const allocator = startFakeAllocator({ sandboxes: 1 });
   await using deployment = await createDeployment("embedded");

@@ -211,4 +211,22 @@ describeEachDatabase("projects", (database) => {
     expect(await resealSecrets(orm, both)).toBe(0);
     await orm.delete(project).where(eq(project.userId, "alice"));
   });
+
+  /** Cause: a call took a hundred, and always the same ones: as many that could not be opened kept the others from their turn. */
+  test("a new key seals all secrets again, however many there are and whichever cannot be opened", async () => {
+    const { orm } = database();
+    const secrets = Object.fromEntries(Array.from({ length: 50 }, (_, at) => [`A${at}`, VALUE]));
+    await orm.delete(project);
+    const { id: broken } = await create({ secrets });
+    for (let made = 0; made < 3; made += 1) await create({ secrets });
+    await orm
+      .update(projectSecret)
+      .set({ sealed: new Uint8Array(40) })
+      .where(eq(projectSecret.projectId, broken));
+    const fresh = new Secret(Buffer.alloc(32, 3).toString("base64"));
+    const both = openSecretKeys({ dataDir: folder, secretsKeys: [fresh, new Secret(KEY)] });
+    expect(await resealSecrets(orm, both)).toBe(150);
+    expect(await resealSecrets(orm, both)).toBe(0);
+    await orm.delete(project).where(eq(project.userId, "alice"));
+  });
 });

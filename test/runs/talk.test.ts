@@ -104,6 +104,25 @@ describeRuns("talking to an agent", (fixture) => {
     expect(texts).toContain("Bash was denied. Nobody answered within 60 minutes");
   });
 
+  /** Cause: the second one was in the words of the first, which counted as said already. */
+  test("of two questions that nobody answers both are said to be denied", async () => {
+    const { orm } = fixture().database;
+    const other = ID.replace(/.$/, "c");
+    const asks = `${question(ID)}; ${question(other)}`;
+    const { promptId, running } = await startOf(
+      `${asks}; ${wait(`answer-${ID}.json`)}; ${wait(`answer-${other}.json`)}`,
+    );
+    await until(async () => (await questions(promptId)).length === 2, {
+      ...{ what: "two questions", timeoutMs: 20_000 },
+    });
+    const late = { expiresAt: sql`now() - interval '1 second'` };
+    await orm.update(permissionRequest).set(late).where(eq(permissionRequest.promptId, promptId));
+    expect(await expireQuestions(orm, 60)).toBe(2);
+    await running;
+    const texts = await fixture().textsOf(promptId);
+    expect(texts.filter((text) => text.startsWith("Bash was denied."))).toHaveLength(2);
+  });
+
   test("while a question is open, time and silence do not count", async () => {
     const { submit, depsFor, run, promptRow, leases } = fixture();
     const { promptId } = await submit();

@@ -1,16 +1,13 @@
 import { useQuery } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
 import type { EgressRequestDto, SessionDto } from "../../../sdk/src/index.ts";
 import { client } from "../api.ts";
 import { describe } from "../ui/problem.tsx";
 import { Time } from "../ui/time.tsx";
+import { AllowHost, targetOf, whyNever } from "./allow-host.tsx";
 
 /** Most requests that are looked at, and hosts that are shown. */
 const READ = 500;
 const SHOWN = 30;
-const SMTP_PORT = 25;
-const PRIVATE =
-  /^(?:localhost$|127\.|10\.|192\.168\.|169\.254\.|172\.(?:1[6-9]|2\d|3[01])\.|0\.|::|f[cd][\da-f]{2}:|fe[89ab][\da-f]:)/i;
 
 /** The hosts that a session's agents were refused; those that a project may allow, with a link that does. */
 export function RefusedHosts({ session, runs }: { session: SessionDto; runs: number }) {
@@ -31,14 +28,7 @@ export function RefusedHosts({ session, runs }: { session: SessionDto; runs: num
           <li key={target}>
             <code>{target}</code> <Time at={one.last_at} className="muted" />{" "}
             {why === undefined ? (
-              <Link
-                className="button"
-                to="/p/new"
-                search={{ repo: session.repo, allow: target }}
-                aria-label={`Allow for this repository: ${target}`}
-              >
-                Allow for this repository
-              </Link>
+              <AllowHost repo={session.repo} target={target} />
             ) : (
               <span className="muted">{why}</span>
             )}
@@ -62,13 +52,10 @@ function refused(requests: readonly EgressRequestDto[]): EgressRequestDto[] {
     .sort((a, b) => b.last_at.localeCompare(a.last_at));
 }
 
-/** As the list of allowed hosts has it. */
-const targetOf = ({ host, port }: EgressRequestDto) => `${host.includes(":") ? `[${host}]` : host}:${port}`;
-
 /** Why a project cannot allow it. Undefined: it can. */
-function whyNot({ host, port, rule }: EgressRequestDto): string | undefined {
+function whyNot(request: EgressRequestDto): string | undefined {
+  const { rule } = request;
   if (rule === "EGRESS=deny") return "This service lets agents reach nothing (EGRESS=deny).";
-  if (rule === "private address" || PRIVATE.test(host)) return "Private: only the operator can allow it.";
-  if (port === SMTP_PORT) return "Mail: only the operator can allow it.";
-  return rule === "not in EGRESS_ALLOW" ? undefined : `Refused: ${rule}.`;
+  if (rule === "private address") return "Private: only the operator can allow it.";
+  return whyNever(request) ?? (rule === "not in EGRESS_ALLOW" ? undefined : `Refused: ${rule}.`);
 }

@@ -6,6 +6,8 @@ import type { Row } from "./rows/row.ts";
 
 type Permissions = ReadonlyMap<string, PermissionDto>;
 
+/** Each may have 64 KiB of what a tool would get. */
+const PAGE = 50;
 const NONE: readonly PermissionDto[] = [];
 const Context = createContext<Permissions>(new Map());
 
@@ -25,7 +27,7 @@ export function usePermissions(session: SessionDto, rows: readonly Row[]): Permi
     queryKey: ["session", id, "permissions", promptsVersion, asked, seen],
     queryFn: async ({ signal }) => {
       const all: PermissionDto[] = [];
-      for await (const one of client.permissions.list(id, {}, { signal })) all.push(one);
+      for await (const one of client.permissions.list(id, { limit: PAGE }, { signal })) all.push(one);
       return all;
     },
     enabled: asked > 0,

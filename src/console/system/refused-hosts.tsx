@@ -1,4 +1,6 @@
 import type { SystemStatusOutput } from "../../../sdk/src/index.ts";
+import { useSession } from "../live/live.tsx";
+import { AllowHost, targetOf, whyNever } from "../projects/allow-host.tsx";
 import { Time } from "../ui/time.tsx";
 import { OwnSession } from "./own-session.tsx";
 
@@ -21,15 +23,22 @@ export function RefusedHosts({ hosts }: { hosts: SystemStatusOutput["refused_hos
                   {count === 1 ? "once" : `${count} times`}, last <Time at={at} /> by
                 </span>
                 <OwnSession id={sessionId} />
+                <AllowOwn sessionId={sessionId} host={host} port={port} />
               </li>
             ))}
           </ul>
           <p className="muted">
-            EGRESS_ALLOW names the hosts that agents may reach. The details of a session offer to allow them
-            for its repository alone.
+            EGRESS_ALLOW names the hosts that agents may reach, and a project those of its repository besides.
           </p>
         </>
       )}
     </section>
   );
+}
+
+/** Of the reader's own sessions, whose projects are theirs. */
+function AllowOwn({ sessionId, ...target }: { sessionId: string; host: string; port: number }) {
+  const session = useSession(sessionId);
+  if (!session || whyNever(target) !== undefined) return null;
+  return <AllowHost repo={session.repo} target={targetOf(target)} />;
 }
