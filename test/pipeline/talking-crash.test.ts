@@ -151,13 +151,17 @@ async function untilAgentEnds({ deployment: { dataDir }, sql }: Crashes, promptI
   });
 }
 
-/** No gap, no event twice, and one attempt. */
+/** No gap, no event twice, and one attempt; each numbered line once, in order, up to the last one. */
 async function expectOnce(crashes: Crashes, promptId: string): Promise<Row[]> {
   const messages = await crashes.server().messages(promptId);
   const seqs = messages.map(({ seq }) => seq);
   expect(seqs).toEqual(seqs.map((_, index) => seqs[0] + index));
   expect(messages.filter(isText("working"))).toHaveLength(1);
   expect(messages.filter(({ data }) => data.type === "result")).toHaveLength(1);
+  const lines = messages
+    .flatMap(({ data }) => data.message?.content?.[0]?.text ?? [])
+    .filter((text) => /^(last )?line \d+$/.test(text));
+  expect(lines).toEqual(lines.map((_, n) => (n + 1 < lines.length ? `line ${n + 1}` : `last line ${n}`)));
   const ids = messages.flatMap(({ data }) => data.uuid ?? []);
   expect(new Set(ids).size).toBe(ids.length);
   return messages;
