@@ -282,7 +282,7 @@ describeWith("postgres", "server and worker are killed while somebody talks to a
     },
   );
 
-  crashTest("a question asked, and an answer given, while the worker is dead: each once", async () => {
+  crashTest("an answer that is given while the worker is dead reaches the agent, once", async () => {
     await using crashes = await openCrashes();
     const { sessionId, promptId } = await crashes.begin("Ask.", { mode: "ask" });
     const asked = await until(async () => (await crashes.questions(sessionId))[0], {
