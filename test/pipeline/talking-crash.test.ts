@@ -151,13 +151,17 @@ async function untilAgentEnds({ deployment: { dataDir }, sql }: Crashes, promptI
   });
 }
 
-/** No gap, no event twice, and one attempt. */
+/** No gap, no event twice, and one attempt; each numbered line once, in order, up to the last one. */
 async function expectOnce(crashes: Crashes, promptId: string): Promise<Row[]> {
   const messages = await crashes.server().messages(promptId);
   const seqs = messages.map(({ seq }) => seq);
   expect(seqs).toEqual(seqs.map((_, index) => seqs[0] + index));
   expect(messages.filter(isText("working"))).toHaveLength(1);
   expect(messages.filter(({ data }) => data.type === "result")).toHaveLength(1);
+  const lines = messages
+    .flatMap(({ data }) => data.message?.content?.[0]?.text ?? [])
+    .filter((text) => /^(last )?line \d+$/.test(text));
+  expect(lines).toEqual(lines.map((_, n) => (n + 1 < lines.length ? `line ${n + 1}` : `last line ${n}`)));
   const ids = messages.flatMap(({ data }) => data.uuid ?? []);
   expect(new Set(ids).size).toBe(ids.length);
   return messages;
@@ -278,7 +282,7 @@ describeWith("postgres", "server and worker are killed while somebody talks to a
     },
   );
 
-  crashTest("a question asked, and an answer given, while the worker is dead: each once", async () => {
+  crashTest("an answer that is given while the worker is dead reaches the agent, once", async () => {
     await using crashes = await openCrashes();
     const { sessionId, promptId } = await crashes.begin("Ask.", { mode: "ask" });
     const asked = await until(async () => (await crashes.questions(sessionId))[0], {

@@ -5,7 +5,7 @@ import { createInterface } from "node:readline";
  * An agent of the Agent Client Protocol that takes messages into its turn (talking-crash.test.ts), without any library, since a
  * sandbox shows it nothing but Bun. What reaches it is a line of told.txt in its checkout: its branch has the truth, independent
  * of the service's records. Its prompt says what it waits for, in this order: "Ask." its user, "Wait for a word." for a message,
- * "Wait for the door." for a file of that name.
+ * "Wait for the door." for a file of that name, while it prints numbered lines.
  */
 interface Message {
   id?: number | string;
@@ -44,7 +44,11 @@ async function turn(text: string): Promise<object> {
     await answered.promise;
   }
   if (text.includes("Wait for a word.")) await spoken.promise;
-  if (text.includes("Wait for the door.")) while (!existsSync("door")) await Bun.sleep(20);
+  if (text.includes("Wait for the door.")) {
+    let lines = 0;
+    for (; !existsSync("door"); await Bun.sleep(30)) say(`line ${++lines}`);
+    say(`last line ${lines}`);
+  }
   return { stopReason: "end_turn" };
 }
 
