@@ -11,9 +11,12 @@ import {
   storable,
 } from "./events.ts";
 import type { Program } from "./find-program.ts";
+import { cutInstructions } from "./instructions.ts";
 import { type ModelVariables, modelEnvironment } from "./model-apis.ts";
 import { failureOf, failureOfExit, plain, summaryOf, usageOf } from "./verdict.ts";
 
+/** The project's MCP servers, which contain secrets. */
+const OWN_FILE = /^mcp-[\da-f-]{36}\.json$/;
 /** Longest text of one line, characters. */
 const LINE_LIMIT = 64 * 1024;
 
@@ -23,6 +26,8 @@ const LINE_LIMIT = 64 * 1024;
  * AGENT_CONVERSATION_ID. In a borrowed sandbox the program reaches the checkout, AGENT_REMOTE_CHECKOUT, through the MCP
  * servers of the file AGENT_MCP_CONFIG. If the service has a key, the program reaches the model at ANTHROPIC_BASE_URL (or
  * OPENAI_BASE_URL, or GEMINI_BASE_URL) with a token of its run.
+ * AGENT_INSTRUCTIONS is what the project and the repository's CLAUDE.md tell agents; AGENT_PROJECT_MCP_CONFIG a file with the
+ * project's MCP servers, as Claude Code's `--mcp-config` has it.
  * AGENT_MODEL and AGENT_MAX_TURNS are what its user has chosen, if anything: the latter only if the program keeps to it.
  * @param options.argv program and arguments.
  * @param options.program called for each run. @param options.missing the sentence for the user if there is no program.
@@ -50,12 +55,17 @@ export function createCommandAgent(options: {
     steers: options.steers ?? false,
     limitsTurns: options.limitsTurns ?? false,
     replays: false,
-    keeps: () => true,
+    keeps: (path) => !OWN_FILE.test(path),
     hasTranscript: async () => false,
     discardTranscripts: async () => undefined,
-    command({ prompt, conversationId, paths, model, remote, mailbox, modelName, maxTurns }) {
+    command({ prompt, conversationId, paths, model, remote, mailbox, modelName, maxTurns, ...project }) {
       const program = options.program();
       if (!program) throw new AgentUnavailable(options.missing);
+      const { instructions, mcpServers } = project;
+      const servers = mcpServers && {
+        name: `mcp-${crypto.randomUUID()}.json`,
+        text: JSON.stringify({ mcpServers }),
+      };
       const access =
         model && options.modelApi && modelEnvironment(options.modelApi, model, options.variables);
       return {
@@ -66,12 +76,15 @@ export function createCommandAgent(options: {
           ...(modelName && { AGENT_MODEL: modelName }),
           ...(maxTurns && { AGENT_MAX_TURNS: String(maxTurns) }),
           ...(mailbox !== undefined && { AGENT_MAILBOX: mailbox }),
+          ...(instructions && { AGENT_INSTRUCTIONS: cutInstructions(instructions).replaceAll("\0", "") }),
+          ...(servers && { AGENT_PROJECT_MCP_CONFIG: `${paths.state}/${servers.name}` }),
           ...(remote && { AGENT_MCP_CONFIG: remote.mcpConfig, AGENT_REMOTE_CHECKOUT: remote.checkout }),
           ...access?.baseUrl,
           ...access?.key,
         },
         stdin: prompt,
         readable: program.readable,
+        ...(servers && { files: [servers] }),
       };
     },
     reader: createCommandReader,

@@ -61,6 +61,9 @@ export const resumableSession = (text: string): string | undefined => shortText(
 /** Where the conversation's checkout was in its last run. */
 export const formerCheckout = (text: string): string | undefined => shortText(text, "checkout");
 
+/** The hash of the instructions that the conversation was told last. */
+export const toldInstructions = (text: string): string | undefined => shortText(text, "instructions");
+
 function shortText(text: string, key: string): string | undefined {
   const value = parseObject(text)?.[key];
   return typeof value === "string" && value !== "" && value.length <= 4_096 ? value : undefined;

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import {
@@ -9,7 +10,7 @@ import {
   RequestError,
   type SessionConfigOption,
 } from "@agentclientprotocol/sdk";
-import { type AcpSpec, type DriverSpec, resumableSession } from "../agents/driver-spec.ts";
+import { type AcpSpec, type DriverSpec, resumableSession, toldInstructions } from "../agents/driver-spec.ts";
 import { asObject, type JsonObject, parseObject } from "../agents/events.ts";
 
 /** Signing in without anybody there. */
@@ -21,16 +22,20 @@ export class ConversationLost extends Error {
   override readonly name = "ConversationLost";
 }
 
-/** Begins the conversation or continues it, in the mode and with the model of the prompt. @returns the agent's id of it. */
+/**
+ * Begins the conversation or continues it, in the mode and with the model of the prompt.
+ * @returns the agent's id of it, and whether it has been told these instructions.
+ */
 export async function openSession(
   agent: ClientContext,
   about: InitializeResponse,
   spec: DriverSpec & { acp: AcpSpec },
-): Promise<string> {
+): Promise<{ sessionId: string; isInstructed: boolean }> {
   const { acp, resume, mode } = spec;
+  const told = toldInstructions(await readFile(acp.sessionFile, "utf8").catch(() => ""));
   const request = {
     cwd: acp.checkout,
-    mcpServers: mcpServers(acp.mcpServers ?? {}),
+    mcpServers: mcpServers(reachable(about, acp.mcpServers ?? {})),
     ...(acp.meta && { _meta: acp.meta }),
   };
   const open: () => Promise<NewSessionResponse> = resume
@@ -44,10 +49,11 @@ export async function openSession(
     return open();
   });
   const { sessionId } = session;
-  await remember(acp.sessionFile, { sessionId, checkout: acp.checkout });
+  const instructions = acp.instructions && createHash("sha256").update(acp.instructions).digest("hex");
+  await remember(acp.sessionFile, { sessionId, checkout: acp.checkout, instructions });
   await setMode(agent, session, acp.modes?.[mode] ?? []);
   if (acp.model) await setModel(agent, session, acp.model);
-  return sessionId;
+  return { sessionId, isInstructed: !instructions || (resume && instructions === told) };
 }
 
 async function continueSession(
@@ -72,7 +78,7 @@ async function continueSession(
   }
 }
 
-async function remember(file: string, what: { sessionId: string; checkout: string }): Promise<void> {
+async function remember(file: string, what: object): Promise<void> {
   await mkdir(dirname(file), { recursive: true });
   await writeFile(`${file}.new`, JSON.stringify(what));
   await rename(`${file}.new`, file);
@@ -108,6 +114,19 @@ function valuesOf(option: SessionConfigOption): string[] {
   return entries
     .flatMap((one) => (asObject(one)?.["options"] as unknown[] | undefined) ?? [one])
     .map((one) => String(asObject(one)?.["value"]));
+}
+
+/** Every agent starts servers, and some reach others. @returns those that this one can have. */
+export function reachable(
+  about: InitializeResponse,
+  servers: Readonly<Record<string, unknown>>,
+): Readonly<Record<string, unknown>> {
+  const { http, sse } = about.agentCapabilities?.mcpCapabilities ?? {};
+  const isReachable = (server: unknown) => {
+    const { type, url } = asObject(server) ?? {};
+    return typeof url !== "string" || (type === "sse" ? sse === true : http === true);
+  };
+  return Object.fromEntries(Object.entries(servers).filter(([, server]) => isReachable(server)));
 }
 
 /** From the shape of Claude Code's configuration. */

@@ -9,11 +9,12 @@ import type { AcpSpec, DriverSpec } from "../agents/driver-spec.ts";
 import { asObject, cut, type JsonObject } from "../agents/events.ts";
 import { createAcpEvents } from "./acp-events.ts";
 import { permission } from "./acp-permission.ts";
-import { ConversationLost, openSession, reasonOf } from "./acp-session.ts";
+import { ConversationLost, openSession, reachable, reasonOf } from "./acp-session.ts";
 import { createAcpSteering } from "./acp-steering.ts";
 import { openAcpStream } from "./acp-stream.ts";
 import { createAcpTurns } from "./acp-turns.ts";
 import type { AgentChild } from "./child.ts";
+import { assistant } from "./output.ts";
 import { type Protocol, type ProtocolParts, withoutCommand } from "./protocol.ts";
 
 /** How long an agent may take to end once its stdin is closed: many end at once, Codex without a network never. */
@@ -74,16 +75,17 @@ export function createAcpProtocol({ spec, child, output, questions, checkMailbox
       clientCapabilities: { fs: { readTextFile: false, writeTextFile: false }, terminal: false },
       clientInfo: { name: "prompt-backend", version: "1" },
     });
-    const sessionId = await openSession(agent, about, full);
+    const { sessionId, isInstructed } = await openSession(agent, about, full);
     began = true;
-    const { acp, resume, images = [] } = full;
+    const { acp, images = [] } = full;
     const { name, version } = about.agentInfo ?? {};
     const init = { cwd: acp.checkout, ...(acp.model && { model: acp.model }), tools: [], agent: name };
     output.print({ type: "system", subtype: "init", ...init, claude_code_version: version });
     const canSee = about.agentCapabilities?.promptCapabilities?.image === true;
     if (images.length > 0 && !canSee) output.print({ type: "system", subtype: "images_left_out" });
+    leftOut(acp.mcpServers ?? {}, reachable(about, acp.mcpServers ?? {}));
     let prompt: ContentBlock[] = [
-      ...(acp.instructions && !resume ? [text(acp.instructions)] : []),
+      ...(acp.instructions && !isInstructed ? [text(acp.instructions)] : []),
       text(withoutCommand(full.prompt)),
       ...(canSee
         ? images.map(({ mediaType, data }) => ({ type: "image" as const, mimeType: mediaType, data }))
@@ -100,6 +102,13 @@ export function createAcpProtocol({ spec, child, output, questions, checkMailbox
         return finish(...(ENDS[stopReason] ?? ["error_during_execution", stopReason, stopReason]));
       prompt = next.map((one) => text(withoutCommand(one)));
     }
+  }
+
+  function leftOut(all: object, used: object): void {
+    const names = Object.keys(all).filter((name) => !Object.hasOwn(used, name));
+    if (names.length === 0) return;
+    const reason = `This agent cannot reach the project's MCP servers ${names.join(", ")} by their URL: it works without them.`;
+    output.print(assistant({ type: "text", text: reason }));
   }
 
   /** @param lost nothing was done, because the conversation is lost. */

@@ -237,6 +237,31 @@ describe("an agent of the Agent Client Protocol", () => {
     expect(await acp.agent.hasTranscript(state, CONVERSATION)).toBe(false);
   });
 
+  test("is told instructions once in a conversation, and again when they have changed", async () => {
+    const about = { agentCapabilities: { loadSession: true } };
+    await using acp = await openAcp({ about, has: "session-1", turns: [[]] });
+    for (const instructions of ["Rule 17.", "Rule 17.", "Rule 18."])
+      await acp.run({ instructions, resume: acp.told("prompt").length > 0 });
+    const told = (acp.told("prompt") as { text: string }[][]).map((one) => one.map(({ text }) => text));
+    const ofRule = (rule: string) => expect.stringContaining(rule);
+    expect(told).toEqual([[ofRule("Rule 17."), "Do it."], ["Do it."], [ofRule("Rule 18."), "Do it."]]);
+  });
+
+  test("gets the MCP servers that it can have, and its user reads which it cannot", async () => {
+    const mcpServers = {
+      ...{ one: { command: "server" }, two: { type: "http", url: "http://two" } },
+      three: { type: "sse", url: "http://three" },
+    };
+    const about = { agentCapabilities: { mcpCapabilities: { http: true } } };
+    await using acp = await openAcp({ about, turns: [[]] });
+    const { events } = await acp.run({ mcpServers });
+    const [given] = acp.told("new") as { mcpServers: { name: string }[] }[];
+    expect(given?.mcpServers.map(({ name }) => name)).toEqual(["one", "two"]);
+    expect(JSON.stringify(events)).toContain("cannot reach the project's MCP servers three by their URL");
+    const silent = await acp.run({ mcpServers: { one: mcpServers.one } });
+    expect(JSON.stringify(silent.events)).not.toContain("MCP servers");
+  });
+
   test("says that a conversation is lost which it cannot continue", async () => {
     await using acp = await openAcp({ about: { agentCapabilities: { loadSession: true } }, turns: [[]] });
     await acp.run();

@@ -116,6 +116,18 @@ describeRuns("the project of a run's repository", (fixture) => {
     });
   });
 
+  test("a program of the operator's has its instructions and its MCP servers, too", async () => {
+    const env = { T: "$" + "{TOKEN}" };
+    await setProject({ instructions: "Be nice.", mcpServers: { docs: { command: "docs", env } } });
+    const { texts, row } = await runWith('echo "$AGENT_INSTRUCTIONS"; cat "$AGENT_PROJECT_MCP_CONFIG"');
+    expect(row).toMatchObject({ status: "Completed" });
+    expect(texts).toContain("Be nice.");
+    expect(texts).toContain('{"mcpServers":{"docs":{"env":{"T":"[secret TOKEN]"},"command":"docs"}}}');
+    // With its secrets, it is not kept.
+    const kept = join(fixture().machine.dataDir, "conversations");
+    expect(await Bun.$`grep -rl mcpServers ${kept}`.nothrow().text()).toBe("");
+  });
+
   test("a file with secrets is the agent's alone, and is written over nothing that an agent left there", async () => {
     await setProject({});
     const agent = shellAgent(
