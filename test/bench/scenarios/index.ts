@@ -2,6 +2,7 @@ import type { Scenario } from "../scenario.ts";
 import { scenario as checkout } from "./checkout.ts";
 import { scenario as claims } from "./claims.ts";
 import { scenario as dispatch } from "./dispatch.ts";
+import { scenario as drivers } from "./drivers.ts";
 import { scenario as http } from "./http.ts";
 import { scenario as idle } from "./idle.ts";
 import { scenario as ingest } from "./ingest.ts";
@@ -17,6 +18,7 @@ export const scenarios: readonly Scenario[] = [
   checkout,
   ingest,
   streams,
+  drivers,
   start,
   idle,
   large,

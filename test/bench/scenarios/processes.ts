@@ -17,3 +17,9 @@ export function memoryOf(pid: number): { rss: number; anonymous: number } {
     Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(text)?.[1] ?? Number.NaN) / 1024;
   return { rss: mb("VmRSS"), anonymous: mb("RssAnon") };
 }
+
+/** Proportional memory, MB: what processes share counts as a part of each. */
+export function pssOf(pid: number): number {
+  const text = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
+  return Number(/^Pss:\s+(\d+) kB/m.exec(text)?.[1] ?? Number.NaN) / 1024;
+}
