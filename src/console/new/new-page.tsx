@@ -3,6 +3,9 @@ import { Link, useNavigate } from "@tanstack/react-router";
 import { useEffect } from "react";
 import { APIError } from "../../../sdk/src/index.ts";
 import { client } from "../api.ts";
+import { FilesRefused } from "../attachments/attached-files.ts";
+import { AttachButton, AttachedList } from "../attachments/attached-list.tsx";
+import { useAttachments } from "../attachments/use-attachments.ts";
 import { useTitle } from "../notify/title.ts";
 import { Button } from "../ui/button.tsx";
 import { Problem } from "../ui/problem.tsx";
@@ -28,6 +31,7 @@ const FIELD_OF: Readonly<Record<string, "repo" | "branch" | "prompt">> = {
 export function NewPage() {
   const { draft, change, clear } = useDraft();
   const navigate = useNavigate();
+  const attachments = useAttachments();
   const { data: known } = useQuery(repositoriesQuery);
   // The service asks the repository's host: not at each key.
   const { data: branches } = useQuery(branchesQuery(useSettled(draft.repo.trim(), TYPING_MS)));
@@ -42,16 +46,18 @@ export function NewPage() {
   const likelyBranch = remembered?.target_branch ?? branches?.default_branch ?? DEFAULT_BRANCH;
   const send = useMutation({
     mutationFn: ({ repo, branch, prompt, key }: Draft) =>
-      client.sessions.createWithPrompt(
-        { repo: repo.trim(), target_branch: branch.trim() || likelyBranch, messages: [{ content: prompt }] },
-        { idempotencyKey: key },
+      attachments.send({ text: prompt, key }, (content, idempotencyKey) =>
+        client.sessions.createWithPrompt(
+          { repo: repo.trim(), target_branch: branch.trim() || likelyBranch, messages: [{ content }] },
+          { idempotencyKey },
+        ),
       ),
     onSuccess: (_made, sent) => clear(sent),
   });
   const field = send.error instanceof APIError ? FIELD_OF[send.error.code ?? ""] : undefined;
   const errorOf = (name: typeof field) =>
     name === field && send.error instanceof APIError ? send.error.msg : undefined;
-  const ready = draft.repo.trim() !== "" && draft.prompt.trim() !== "";
+  const ready = draft.repo.trim() !== "" && (draft.prompt.trim() !== "" || attachments.files.length > 0);
   const submit = () => {
     if (!ready || send.isPending) return;
     send.mutate(draft, {
@@ -62,7 +68,8 @@ export function NewPage() {
 
   return (
     <form
-      className="page new"
+      className="page new takes-files"
+      {...attachments.target}
       onSubmit={(event) => {
         event.preventDefault();
         submit();
@@ -115,13 +122,15 @@ export function NewPage() {
           {errorOf("prompt") ?? "The draft stays here until you send it."}
         </p>
       </div>
-      {send.error !== null && field === undefined && (
+      <AttachedList attachments={attachments} />
+      {send.error !== null && field === undefined && !(send.error instanceof FilesRefused) && (
         <Problem title="The session was not started" error={send.error} onRetry={submit} />
       )}
       <div className="new-send">
         <Button type="submit" look="primary" busy={send.isPending} disabled={!ready}>
           Start the session
         </Button>
+        <AttachButton attachments={attachments} />
         <span className="muted">
           <kbd>Ctrl</kbd> <kbd>Enter</kbd>
         </span>

@@ -1,5 +1,8 @@
 import { useState } from "react";
 import { client } from "../api.ts";
+import { FilesRefused } from "../attachments/attached-files.ts";
+import { AttachButton, AttachedList } from "../attachments/attached-list.tsx";
+import { useAttachments } from "../attachments/use-attachments.ts";
 import { useKeys } from "../shell/keys.ts";
 import { Button } from "../ui/button.tsx";
 import { newKey } from "../ui/new-key.ts";
@@ -27,21 +30,27 @@ export function FollowUp(options: {
   const [draft, setDraft] = useStored(`prompt-backend:next-prompt:${sessionId}`, EMPTY);
   const [sending, setSending] = useState(false);
   const [box, setBox] = useState<HTMLTextAreaElement | null>(null);
+  const attachments = useAttachments();
+  const attached = attachments.files.length > 0;
+  const empty = draft.text.trim() === "" && !attached;
   useKeys({ r: () => box?.focus() });
 
   const change = (text: string) => setDraft(() => (text === "" ? EMPTY : { text, key: newKey() }));
   const send = async (now = false) => {
     const content = draft.text.trim();
-    if (content === "" || sending) return;
+    if (empty || sending || (now && attached)) return;
     setSending(true);
     try {
-      const data = [{ type: "text" as const, content }];
       if (now && steer) await steer(content, draft.key);
-      else await client.prompts.create({ session_id: sessionId, data }, { idempotencyKey: draft.key });
+      else
+        await attachments.send({ text: content, key: draft.key }, (content, idempotencyKey) => {
+          const data = [{ type: "text" as const, content }];
+          return client.prompts.create({ session_id: sessionId, data }, { idempotencyKey });
+        });
       change("");
       await onSent();
     } catch (error) {
-      void complain("The follow-up was not sent", error);
+      if (!(error instanceof FilesRefused)) void complain("The follow-up was not sent", error);
     }
     setSending(false);
     box?.focus();
@@ -49,12 +58,17 @@ export function FollowUp(options: {
 
   return (
     <form
-      className="follow-up"
+      className="follow-up takes-files"
+      {...attachments.target}
       onSubmit={(event) => {
         event.preventDefault();
         void send();
       }}
     >
+      <AttachedList
+        attachments={attachments}
+        note={steer && "They go with the next prompt: an agent that works takes text only."}
+      />
       <label htmlFor="follow-up" className="visually-hidden">
         Follow-up
       </label>
@@ -75,18 +89,11 @@ export function FollowUp(options: {
           if (event.key === "Escape") toPage();
         }}
       />
-      <Button
-        look="primary"
-        type="submit"
-        busy={sending}
-        disabled={draft.text.trim() === ""}
-        title="Ctrl Enter"
-      >
+      <AttachButton attachments={attachments} />
+      <Button look="primary" type="submit" busy={sending} disabled={empty} title="Ctrl Enter">
         {steer ? "Queue as next prompt" : "Send"}
       </Button>
-      {steer && (
-        <SteerButton busy={sending} disabled={draft.text.trim() === ""} onClick={() => void send(true)} />
-      )}
+      {steer && <SteerButton busy={sending} disabled={empty || attached} onClick={() => void send(true)} />}
     </form>
   );
 }
