@@ -29,6 +29,16 @@ globalThis.openUrls = new Set();
 const { createObjectURL, revokeObjectURL } = URL;
 URL.createObjectURL = (blob) => { const url = createObjectURL(blob); openUrls.add(url); return url; };
 URL.revokeObjectURL = (url) => { openUrls.delete(url); revokeObjectURL(url); };`;
+/** Whether the page has refused what was dragged last. */
+const TELL_REFUSED = `addEventListener("dragover", (event) => {
+  globalThis.refused = event.defaultPrevented && event.dataTransfer.dropEffect === "none";
+});`;
+/** Files are not read until the page is told to go on. */
+const HOLD_READING = `
+const { readAsDataURL } = FileReader.prototype;
+FileReader.prototype.readAsDataURL = function (file) {
+  globalThis.goOnReading = () => readAsDataURL.call(this, file);
+};`;
 
 if (findChromium()) describe("what is attached to prompts", inBrowser);
 else unavailable({ name: "attaching files in the web console", reason: NO_CHROMIUM });
@@ -139,7 +149,9 @@ function inBrowser() {
       await page.getByText("Drop the files here").waitFor();
       expect(await inspect(page, "attach-drop")).toEqual([]);
       // What is dropped beside the form must not take the page's place.
+      await page.evaluate(TELL_REFUSED);
       for (const type of ["dragOver", "drop"] as const) await drop(type, true);
+      await page.waitForFunction("globalThis.refused");
       await page.getByText("Drop the files here").waitFor({ state: "detached" });
       for (const type of ["dragEnter", "dragOver", "drop"] as const) await drop(type);
       await attached(page).nth(2).waitFor();
@@ -289,11 +301,15 @@ function inBrowser() {
       await followUp(page).fill("Go on");
       await now.click();
       await shows(page, `has icon-192.png (image/png, ${Bun.file(PICTURE).size} bytes)`);
+      await page.evaluate(HOLD_READING);
       const drop = await drag(page, "form.follow-up", await file("b.csv", "b\n"));
       for (const type of ["dragEnter", "dragOver", "drop"] as const) await drop(type);
-      await attached(page).waitFor();
+      await attached(page).getByText("is being read").waitFor();
       await followUp(page).fill("And this one?");
       await page.getByRole("button", { name: "Send", exact: true }).click();
+      // It waits for what is being read.
+      await page.locator("form.follow-up [type=submit][aria-busy=true]").waitFor();
+      await page.evaluate("goOnReading()");
       await shows(page, "has b.csv (text/csv, 2 bytes)");
       expect(await sent(page).allInnerTexts()).toEqual([
         expect.stringContaining("icon-192.png"),
