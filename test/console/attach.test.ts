@@ -151,7 +151,7 @@ function inBrowser() {
       // What is dropped beside the form must not take the page's place.
       await page.evaluate(TELL_REFUSED);
       for (const type of ["dragOver", "drop"] as const) await drop(type, true);
-      await page.waitForFunction("globalThis.refused");
+      await until(() => page.evaluate<boolean>("globalThis.refused"), { what: "the drop to be refused" });
       await page.getByText("Drop the files here").waitFor({ state: "detached" });
       for (const type of ["dragEnter", "dragOver", "drop"] as const) await drop(type);
       await attached(page).nth(2).waitFor();
