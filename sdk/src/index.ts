@@ -12,7 +12,7 @@ export type { DeadLetterListParams } from "./resources/dead-letters.js";
 export type { MessageListParams } from "./resources/messages.js";
 export type { PermissionListParams } from "./resources/permissions.js";
 export type { ProjectListParams } from "./resources/projects.js";
-export type { PromptListParams } from "./resources/prompts.js";
+export type { PromptListParams, SteerListParams } from "./resources/prompts.js";
 export type { RepositoryListParams } from "./resources/repositories.js";
 export type {
   EffectListParams,

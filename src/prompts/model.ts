@@ -19,6 +19,7 @@ import {
   PROMPT_KINDS,
   PROMPT_PHASES,
   PROMPT_STATUSES,
+  STEER_STATUSES,
 } from "../db/columns.ts";
 import { choiceFields, chosenFields, RunMode } from "../fleet/model.ts";
 
@@ -197,6 +198,26 @@ const PromptDto = t.Object({
 });
 export type PromptDto = Static<typeof PromptDto>;
 
+export const SteerStatus = enumOf(STEER_STATUSES, {
+  description:
+    "pending: the agent has not taken it yet; delivered: it has; queued: it became a prompt, since the agent had ended or takes no messages; cancelled: with the prompt",
+});
+const SteerDto = t.Object({
+  id: { ...Id, description: "`steer_id` of the event with which the agent says that it has taken it" },
+  prompt_id: Id,
+  session_id: Id,
+  text: t.String({ examples: ["Use the existing helper instead of a new one."] }),
+  status: SteerStatus,
+  created_by: t.String({ description: "Who said it", examples: ["alice"] }),
+  created_at: Timestamp,
+  delivered_at: { ...nullable(Timestamp), description: "When the agent had taken it. Null: it has not" },
+  queued_prompt_id: nullable({
+    ...Id,
+    description: "The prompt that it became. Null: none, or that is deleted",
+  }),
+});
+export type SteerDto = Static<typeof SteerDto>;
+
 const data = {
   ...AnyJson,
   ...publishedAs("PromptData"),
@@ -242,5 +263,8 @@ export const promptModels = {
     prompt_id: { ...Id, description: "The prompt that has it" },
     steer_id: { ...Id, description: "Of the event with which the agent says that it has taken it" },
   }),
+  SteerDto,
+  SteerStatus,
+  ListSteersOutput: t.Object({ steers: t.Array(SteerDto), next_cursor: NextCursor }),
   ListPromptsOutput: t.Object({ prompts: t.Array(PromptDto), next_cursor: NextCursor }),
 };

@@ -1,8 +1,9 @@
 import { Elysia, t } from "elysia";
 import { requirePromptText } from "../agents/prompt-text.ts";
-import { ifMatchOf, isUnchanged } from "../api/etag.ts";
+import { ifMatchOf, isUnchanged, weakEtag } from "../api/etag.ts";
 import { createOnce } from "../api/idempotency-store.ts";
 import { jsonText, listText } from "../api/json-text.ts";
+import { nextCursor } from "../api/paging.ts";
 import {
   idempotencyHeaders,
   idParams,
@@ -25,9 +26,9 @@ import { askedChoice } from "../fleet/choice.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import { deletePrompt, updatePrompt } from "./change-store.ts";
 import { addPrompt } from "./create-store.ts";
-import { promptModels } from "./model.ts";
+import { promptModels, SteerStatus } from "./model.ts";
 import { retryPrompt } from "./retry-store.ts";
-import { steerPrompt } from "./steer-store.ts";
+import { listSteers, steerPrompt } from "./steer-store.ts";
 import { listPrompts, readPrompt } from "./store.ts";
 
 /** Prompts: create a follow-up, list those of a session; read, update, delete, retry and steer one. */
@@ -163,6 +164,27 @@ export function promptRoutes(options: {
           "An agent that takes messages while it works gets it in its running turn (`delivered: running`); what it has not taken when it ends becomes the session's next prompt. Otherwise it is queued as a follow-up prompt at once (`delivered: queued`), whose id is `prompt_id`. Cancelling cancels what was not taken.",
         ),
         response: { 200: "SteerPromptOutput", ...writeErrors },
+      },
+    )
+    .get(
+      "/prompts/:id/steers",
+      async (context) => {
+        const { user, params, query, status } = context;
+        const page = await listSteers(orm, { userId: user.id, id: params.id, ...query });
+        const reply = { steers: page.rows, ...nextCursor(query, page) };
+        if (isUnchanged(context, weakEtag("steers", reply))) return status(304, undefined);
+        return reply;
+      },
+      {
+        params: idParams,
+        query: t.Object({ ...paging, status: t.Optional(SteerStatus) }),
+        transform: parseLimit,
+        detail: detail(
+          "handlers_steers_list",
+          "List what was said to a prompt's agent",
+          "In order. With `status=pending`: what the agent has not taken yet.",
+        ),
+        response: { 200: "ListSteersOutput", 304: NotModified, ...readErrors },
       },
     )
     .get(

@@ -1,17 +1,21 @@
-import { and, eq } from "drizzle-orm";
+import { and, asc, eq, gt } from "drizzle-orm";
+import { decodeCursor, type Page, pageOf } from "../api/paging.ts";
 import type { Author } from "../auth/claims.ts";
 import { recordAudit } from "../db/audit-log.ts";
-import type { Transaction } from "../db/client.ts";
+import type { Orm, Transaction } from "../db/client.ts";
+import { prompt, session } from "../db/tables.ts";
 import { steer } from "../db/talk-tables.ts";
-import { lockOwnPrompt, type PromptRow } from "../lifecycle/ownership.ts";
+import { lockOwnPrompt, ownedPrompt, type PromptRow } from "../lifecycle/ownership.ts";
 import { notifyMail } from "../lifecycle/questions.ts";
-import { AppError } from "../shared/errors.ts";
+import { AppError, notFound } from "../shared/errors.ts";
 import { addPrompt } from "./create-store.ts";
+import type { SteerDto } from "./model.ts";
 
 /** What an agent may have to take at once. */
 const MOST_PENDING = 20;
 /** Of a mailbox's file, UTF-8 of its JSON: a longer text becomes a prompt. */
 const MOST_BYTES = 250 * 1024;
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export interface Steered {
   delivered: "running" | "queued";
@@ -66,3 +70,48 @@ const takesMessages = ({ status, cancelRequestedAt, process }: PromptRow): boole
   cancelRequestedAt === null &&
   process?.steers === true &&
   process.delivering !== true;
+
+/** What was said to the agent of a prompt, in order. @throws AppError `prompt_not_found`, also where it is another user's. */
+export async function listSteers(
+  orm: Orm,
+  wanted: {
+    userId: string;
+    id: string;
+    status?: SteerDto["status"] | undefined;
+    limit?: number | undefined;
+    cursor?: string | undefined;
+  },
+): Promise<Page<SteerDto>> {
+  const { userId, id, status, limit, cursor } = wanted;
+  const conditions = and(
+    eq(steer.promptId, prompt.id),
+    cursor === undefined ? undefined : gt(steer.id, decodeCursor(cursor, UUID)[0]),
+    status && eq(steer.status, status),
+  );
+  const rows = orm
+    .select({ one: steer })
+    .from(prompt)
+    .innerJoin(session, eq(session.id, prompt.sessionId))
+    .leftJoin(steer, conditions)
+    .where(ownedPrompt(userId, id))
+    .orderBy(asc(steer.id));
+  const found = await (limit === undefined ? rows : rows.limit(limit + 1));
+  if (found.length === 0) throw notFound("prompt", id);
+  return pageOf(
+    found.flatMap(({ one }) => (one ? toSteerDto(one) : [])),
+    limit,
+    (one) => one.id,
+  );
+}
+
+const toSteerDto = (row: typeof steer.$inferSelect): SteerDto => ({
+  id: row.id,
+  prompt_id: row.promptId,
+  session_id: row.sessionId,
+  text: row.text,
+  status: row.status,
+  created_by: row.createdBy,
+  created_at: row.createdAt.toISOString(),
+  delivered_at: row.deliveredAt?.toISOString() ?? null,
+  queued_prompt_id: row.queuedPromptId,
+});

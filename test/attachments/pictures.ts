@@ -1,3 +1,5 @@
+import { crc32, deflateSync } from "node:zlib";
+
 /** The smallest beginnings of pictures of a size, as far as their kind and size are read. */
 export const png = (width = 2, height = 3) => {
   const bytes = Buffer.alloc(33);
@@ -41,4 +43,19 @@ export const webpExtended = (width = 2, height = 3) => {
   data.writeUIntLE(width - 1, 4, 3);
   data.writeUIntLE(height - 1, 7, 3);
   return riff("VP8X", data);
+};
+/** A black one that can be shown. */
+export const wholePng = (width: number, height: number) => {
+  const chunk = (type: string, data: Uint8Array) => {
+    const named = Buffer.concat([Buffer.from(type, "latin1"), data]);
+    const ends = Buffer.alloc(8);
+    ends.writeUInt32BE(data.length, 0);
+    ends.writeUInt32BE(crc32(named), 4);
+    return Buffer.concat([ends.subarray(0, 4), named, ends.subarray(4)]);
+  };
+  // Grey, 8 bits; each row has its filter before it.
+  const head = Buffer.concat([png(width, height).subarray(16, 24), Buffer.from([8, 0, 0, 0, 0])]);
+  const rows = deflateSync(Buffer.alloc((width + 1) * height));
+  const none = new Uint8Array();
+  return Buffer.concat([png().subarray(0, 8), chunk("IHDR", head), chunk("IDAT", rows), chunk("IEND", none)]);
 };

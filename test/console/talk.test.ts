@@ -179,9 +179,13 @@ function inBrowser() {
       // Also after a reload, while it is not taken.
       await page.reload();
       await pending.getByText("Mind the tests").waitFor();
+      // And in another browser, which has sent nothing.
+      const other = await on.open(`/s/${id}`, { phone: true });
+      await other.locator(".steer[data-pending=true]").getByText("Mind the tests").waitFor();
       await box(page).fill("And the docs");
       await page.getByRole("button", { name: "Send to the agent now" }).click();
-      await page.locator(".steer[data-pending=false]").getByText("Mind the tests").waitFor();
+      for (const one of [page, other])
+        await one.locator(".steer[data-pending=false]").getByText("Mind the tests").waitFor();
       await shows(page, "did the next");
       expect(await page.locator(".prompt .prompt-text").allInnerTexts()).toEqual([
         "Let us talk",

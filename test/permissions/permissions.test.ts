@@ -227,4 +227,36 @@ describeEachDatabase("what agents ask", (database) => {
     await writer.finish(COMPLETED);
     expect((await say("after")).body.delivered).toBe("queued");
   });
+
+  test("what was said to an agent is listed: what it has not taken, and what became of the rest", async () => {
+    const { promptId, sessionId, writer } = await asking(crypto.randomUUID());
+    const say = async (text: string) => (await send("POST", `/prompts/${promptId}/steer`, { text })).body;
+    const steers = (query = "", user?: string) =>
+      send("GET", `/prompts/${promptId}/steers${query}`, undefined, user);
+    expect((await steers()).body).toEqual({ steers: [] });
+    const [first, second] = [await say("One"), await say("Two")];
+    const pending = {
+      ...{ id: first.steer_id, prompt_id: promptId, session_id: sessionId, text: "One", status: "pending" },
+      ...{ created_by: "alice", created_at: expect.any(String), delivered_at: null, queued_prompt_id: null },
+    };
+    const two = { ...pending, id: second.steer_id, text: "Two" };
+    expect((await steers("?status=pending")).body.steers).toEqual([pending, two]);
+    const page = (await steers("?limit=1")).body;
+    expect(page.steers).toEqual([pending]);
+    expect((await steers(`?limit=1&cursor=${page.next_cursor}`)).body).toEqual({
+      steers: [two],
+      next_cursor: null,
+    });
+    const event = { type: "user", steer_id: first.steer_id, message: { role: "user", content: [] } };
+    await writer.append([event], { from: 10, to: 20 });
+    expect((await steers("?status=pending")).body.steers).toEqual([two]);
+    await writer.finish(COMPLETED);
+    const [, next] = (await send("GET", `/sessions/${sessionId}/prompts`)).body.prompts;
+    expect((await steers()).body.steers).toEqual([
+      { ...pending, status: "delivered", delivered_at: expect.any(String) },
+      { ...two, status: "queued", queued_prompt_id: next.id },
+    ]);
+    expect((await steers("?status=taken")).status).toBe(422);
+    expect(await steers("", "mallory")).toMatchObject({ status: 404, body: { code: "prompt_not_found" } });
+  });
 });

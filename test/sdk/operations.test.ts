@@ -54,6 +54,7 @@ const METHODS: Record<string, (pb: Client) => PromiseLike<unknown>> = {
   handlers_messages_update: (pb) => pb.messages.update(ID, { data: { type: "user" } }),
   handlers_messages_delete: (pb) => pb.messages.delete(ID),
   handlers_prompts_steer: (pb) => pb.prompts.steer(ID, { text: "go" }),
+  handlers_steers_list: (pb) => pb.prompts.steers(ID),
   handlers_permissions_list: (pb) => pb.permissions.list(ID),
   handlers_permissions_answer: (pb) => pb.permissions.answer(ID, { decision: "allow" }),
   handlers_comments_create: (pb) =>

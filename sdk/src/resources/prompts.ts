@@ -5,8 +5,10 @@ import type {
   CreatePromptOutput,
   DeletePromptOutput,
   HandlersPromptsListData,
+  HandlersSteersListData,
   PromptDto,
   RetryPromptOutput,
+  SteerDto,
   SteerPromptInput,
   SteerPromptOutput,
   UpdatePromptInput,
@@ -16,6 +18,8 @@ import type { PagePromise } from "../page.js";
 import { checkId, PAGE, Resource } from "./resource.js";
 
 export type PromptListParams = NonNullable<HandlersPromptsListData["query"]>;
+
+export type SteerListParams = NonNullable<HandlersSteersListData["query"]>;
 
 export class Prompts extends Resource {
   /** Queues a prompt behind the session's earlier ones. */
@@ -59,6 +63,17 @@ export class Prompts extends Resource {
   steer(id: string, params: SteerPromptInput, options?: CreateOptions): APIPromise<SteerPromptOutput> {
     const path = { id: checkId(id) };
     return this.request(options, (init) => this.api.handlersPromptsSteer({ path, body: params, ...init }));
+  }
+
+  /** What was said to a prompt's agent, in order; with `status: "pending"`, what it has not taken yet. */
+  steers(id: string, params?: SteerListParams, options?: RequestOptions): PagePromise<SteerDto> {
+    const path = { id: checkId(id) };
+    return this.requestPage(
+      options,
+      { ...PAGE, ...params },
+      (query, init) => this.api.handlersSteersList({ path, query, ...init }),
+      ({ steers }) => steers,
+    );
   }
 
   /** Deletes a prompt that does not run. */

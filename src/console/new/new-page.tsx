@@ -3,6 +3,9 @@ import { Link, useNavigate } from "@tanstack/react-router";
 import { useEffect } from "react";
 import { APIError } from "../../../sdk/src/index.ts";
 import { client } from "../api.ts";
+import { FilesRefused } from "../attachments/attached-files.ts";
+import { AttachButton, AttachedList } from "../attachments/attached-list.tsx";
+import { useAttachments } from "../attachments/use-attachments.ts";
 import { choiceFault, choiceInput } from "../choice/choice.ts";
 import { ChoiceRow } from "../choice/choice-row.tsx";
 import { useUsual } from "../choice/usual.ts";
@@ -31,6 +34,7 @@ const FIELD_OF: Readonly<Record<string, "repo" | "branch" | "prompt">> = {
 export function NewPage() {
   const { draft, change, clear } = useDraft();
   const navigate = useNavigate();
+  const attachments = useAttachments();
   const { data: known } = useQuery(repositoriesQuery);
   // The service asks the repository's host: not at each key.
   const { data: branches } = useQuery(branchesQuery(useSettled(draft.repo.trim(), TYPING_MS)));
@@ -46,19 +50,21 @@ export function NewPage() {
   const likelyBranch = remembered?.target_branch ?? branches?.default_branch ?? DEFAULT_BRANCH;
   const send = useMutation({
     mutationFn: ({ repo, branch, prompt, choice, key }: Draft) =>
-      client.sessions.createWithPrompt(
-        {
-          ...{ repo: repo.trim(), target_branch: branch.trim() || likelyBranch },
-          ...{ messages: [{ content: prompt }], ...choiceInput(choice) },
-        },
-        { idempotencyKey: key },
+      attachments.send({ text: prompt, key }, (content, idempotencyKey) =>
+        client.sessions.createWithPrompt(
+          {
+            ...{ repo: repo.trim(), target_branch: branch.trim() || likelyBranch },
+            ...{ messages: [{ content }], ...choiceInput(choice) },
+          },
+          { idempotencyKey },
+        ),
       ),
     onSuccess: (_made, sent) => clear(sent),
   });
   const field = send.error instanceof APIError ? FIELD_OF[send.error.code ?? ""] : undefined;
   const errorOf = (name: typeof field) =>
     name === field && send.error instanceof APIError ? send.error.msg : undefined;
-  const ready = draft.repo.trim() !== "" && draft.prompt.trim() !== "";
+  const ready = draft.repo.trim() !== "" && (draft.prompt.trim() !== "" || attachments.files.length > 0);
   const submit = () => {
     if (!ready || send.isPending) return;
     send.mutate(draft, {
@@ -69,7 +75,8 @@ export function NewPage() {
 
   return (
     <form
-      className="page new"
+      className="page new takes-files"
+      {...attachments.target}
       onSubmit={(event) => {
         event.preventDefault();
         submit();
@@ -122,6 +129,7 @@ export function NewPage() {
           {errorOf("prompt") ?? "The draft stays here until you send it."}
         </p>
       </div>
+      <AttachedList attachments={attachments} />
       <ChoiceRow
         open
         value={draft.choice}
@@ -129,13 +137,17 @@ export function NewPage() {
         usual={usual}
         error={send.error}
       />
-      {send.error !== null && field === undefined && !choiceFault(send.error) && (
-        <Problem title="The session was not started" error={send.error} onRetry={submit} />
-      )}
+      {send.error !== null &&
+        field === undefined &&
+        !choiceFault(send.error) &&
+        !(send.error instanceof FilesRefused) && (
+          <Problem title="The session was not started" error={send.error} onRetry={submit} />
+        )}
       <div className="new-send">
         <Button type="submit" look="primary" busy={send.isPending} disabled={!ready}>
           Start the session
         </Button>
+        <AttachButton attachments={attachments} />
         <span className="muted">
           <kbd>Ctrl</kbd> <kbd>Enter</kbd>
         </span>

@@ -1,4 +1,5 @@
 import type { FileDiffDto } from "../../../sdk/src/index.ts";
+import { formatBytes } from "../ui/bytes.ts";
 import { visible } from "../ui/visible-text.ts";
 
 const KINDS: Readonly<Record<string, string>> = {
@@ -66,11 +67,4 @@ function lfsNote(file: FileDiffDto): string | undefined {
   };
   const sizes = [size("- "), size("+ ")].filter((one) => one !== undefined);
   return `In Git LFS${sizes.length > 0 ? `: ${[...new Set(sizes)].join(" → ")}` : ""}. The lines are its pointer.`;
-}
-
-const UNITS = ["bytes", "kB", "MB", "GB"];
-
-export function formatBytes(bytes: number): string {
-  const step = Math.min(Math.floor(Math.log10(Math.max(bytes, 1)) / 3), UNITS.length - 1);
-  return `${(bytes / 1000 ** step).toFixed(step === 0 ? 0 : 1)} ${UNITS[step]}`;
 }

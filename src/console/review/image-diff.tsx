@@ -1,9 +1,9 @@
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import type { FileDiffDto } from "../../../sdk/src/index.ts";
+import { formatBytes } from "../ui/bytes.ts";
 import { Loading } from "../ui/loading.tsx";
 import { Problem } from "../ui/problem.tsx";
-import { formatBytes } from "./file-notes.ts";
 import { fileQuery } from "./queries.ts";
 import { useReview } from "./review-context.ts";
 

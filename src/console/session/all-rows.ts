@@ -1,6 +1,5 @@
-import type { PromptDto, TurnDto } from "../../../sdk/src/index.ts";
+import type { PromptDto, SteerDto, TurnDto } from "../../../sdk/src/index.ts";
 import type { EarlierRow, OutcomeRow, PromptRow, Row, SaidRow } from "./rows/row.ts";
-import type { PendingSteer } from "./steering.ts";
 
 /** Rows that are the same stay the same object, so that they are not rendered again. */
 const promptRows = new WeakMap<PromptDto, PromptRow>();
@@ -11,7 +10,7 @@ export function allRows(options: {
   prompts: readonly PromptDto[];
   said: ReadonlyMap<string, readonly SaidRow[]>;
   earlier: readonly TurnDto[];
-  pending: readonly PendingSteer[];
+  pending: readonly SteerDto[];
 }): Row[] {
   const { prompts, said, earlier, pending } = options;
   const rows: Row[] = earlier.map(
@@ -30,7 +29,7 @@ export function allRows(options: {
     rows.push(promptRow(prompt, waits ? ahead : undefined));
     for (const row of said.get(prompt.id) ?? []) rows.push(row);
     if (prompt.finished_at === null)
-      for (const one of pending) if (one.promptId === prompt.id && !one.taken) rows.push(steerRow(one));
+      for (const one of pending) if (one.prompt_id === prompt.id) rows.push(steerRow(one));
     if (!waits || prompt.waiting_for !== null) rows.push(outcomeRow(prompt));
     if (prompt.status === "Queued" || prompt.status === "Running") ahead += 1;
   }
@@ -39,7 +38,7 @@ export function allRows(options: {
   return rows;
 }
 
-const steerRow = ({ id, promptId, text, at }: PendingSteer): SaidRow => ({
+const steerRow = ({ id, prompt_id: promptId, text, created_at: at }: SteerDto): SaidRow => ({
   ...{ kind: "steer", key: `s-${id}`, steerId: id, text, pending: true },
   ...{ promptId, seq: 0, at, superseded: false, nested: false },
 });

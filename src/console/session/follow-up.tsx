@@ -1,6 +1,9 @@
 import { useState } from "react";
 import type { PromptDto, SessionDto } from "../../../sdk/src/index.ts";
 import { client } from "../api.ts";
+import { FilesRefused } from "../attachments/attached-files.ts";
+import { AttachButton, AttachedList } from "../attachments/attached-list.tsx";
+import { useAttachments } from "../attachments/use-attachments.ts";
 import { type Choice, choiceFault, choiceInput, isChosen, NO_CHOICE } from "../choice/choice.ts";
 import { ChoiceRow } from "../choice/choice-row.tsx";
 import { useUsual } from "../choice/usual.ts";
@@ -39,6 +42,9 @@ export function FollowUp(options: {
   const usual = useUsual(repo, { parent, prompts });
   const choice = draft.choice ?? NO_CHOICE;
   const [box, setBox] = useState<HTMLTextAreaElement | null>(null);
+  const attachments = useAttachments();
+  const attached = attachments.files.length > 0;
+  const empty = draft.text.trim() === "" && !attached;
   useKeys({ r: () => box?.focus() });
 
   const change = (part: Partial<Draft>) =>
@@ -48,23 +54,28 @@ export function FollowUp(options: {
     });
   const send = async (now = false) => {
     const content = draft.text.trim();
-    if (content === "" || sending) return;
+    if (empty || sending || (now && attached)) return;
     setSending(true);
     setFailure(undefined);
     try {
-      const data = [{ type: "text" as const, content }];
       if (now && steer) await steer(content, draft.key);
-      else {
-        const prompt = { session_id: sessionId, data, ...choiceInput(choice) };
-        await client.prompts.create(prompt, { idempotencyKey: draft.key });
-      }
+      else
+        await attachments.send({ text: content, key: draft.key }, (content, idempotencyKey) => {
+          const prompt = {
+            session_id: sessionId,
+            data: [{ type: "text" as const, content }],
+            ...choiceInput(choice),
+          };
+          return client.prompts.create(prompt, { idempotencyKey });
+        });
       // What was chosen is the session's now, unless only the agent that works was told something.
       change(now && steer ? { text: "" } : EMPTY);
       await onSent();
     } catch (error) {
       setFailure(error);
-      // What is refused of the choice is said at its field, which takes the focus then.
-      if (!choiceFault(error)) void complain("The follow-up was not sent", error);
+      // What is refused of the choice is said at its field, which takes the focus then; of a file, at the file.
+      if (!choiceFault(error) && !(error instanceof FilesRefused))
+        void complain("The follow-up was not sent", error);
     }
     setSending(false);
     box?.focus();
@@ -72,13 +83,18 @@ export function FollowUp(options: {
 
   return (
     <form
-      className="follow-up"
+      className="follow-up takes-files"
+      {...attachments.target}
       onSubmit={(event) => {
         event.preventDefault();
         void send();
       }}
     >
       <ChoiceRow value={choice} onChange={(next) => change({ choice: next })} usual={usual} error={failure} />
+      <AttachedList
+        attachments={attachments}
+        note={steer && "They go with the next prompt: an agent that works takes text only."}
+      />
       <label htmlFor="follow-up" className="visually-hidden">
         Follow-up
       </label>
@@ -99,18 +115,11 @@ export function FollowUp(options: {
           if (event.key === "Escape") toPage();
         }}
       />
-      <Button
-        look="primary"
-        type="submit"
-        busy={sending}
-        disabled={draft.text.trim() === ""}
-        title="Ctrl Enter"
-      >
+      <AttachButton attachments={attachments} />
+      <Button look="primary" type="submit" busy={sending} disabled={empty} title="Ctrl Enter">
         {steer ? "Queue as next prompt" : "Send"}
       </Button>
-      {steer && (
-        <SteerButton busy={sending} disabled={draft.text.trim() === ""} onClick={() => void send(true)} />
-      )}
+      {steer && <SteerButton busy={sending} disabled={empty || attached} onClick={() => void send(true)} />}
     </form>
   );
 }

@@ -54,7 +54,7 @@ function Page({ session, turns }: { session: SessionDto; turns: readonly TurnDto
   const { id } = session;
   const { prompts, isSuccess, error, refetch, changed } = usePrompts(session);
   const { said, loaded, failure, retry } = useConversation(id, isSuccess ? prompts : undefined);
-  const { pending, steer } = useSteering(id, { prompts, said });
+  const { pending, steer } = useSteering({ prompts, said });
   const hash = useLocation({ select: (location) => location.hash });
   const [forked, setForked] = useState<{ promptId: string | undefined }>();
   useTitle(session.title);

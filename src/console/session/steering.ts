@@ -1,35 +1,29 @@
-import { useQuery } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useCallback, useMemo } from "react";
-import type { PromptDto } from "../../../sdk/src/index.ts";
+import type { PromptDto, SteerDto } from "../../../sdk/src/index.ts";
 import { client } from "../api.ts";
 import { say } from "../ui/notify.ts";
-import { useStored } from "../ui/stored.ts";
 import type { SaidRow } from "./rows/row.ts";
 
-/** What was said to an agent that works, from this browser. */
-interface Sent {
-  id: string;
-  promptId: string;
-  text: string;
-  /** ISO 8601. */
-  at: string;
-}
-export type PendingSteer = Sent & { taken: boolean };
-
-const NOTHING: readonly Sent[] = [];
-/** Of one session. */
-const MOST_KEPT = 50;
+const NOTHING: readonly SteerDto[] = [];
 
 /**
- * Saying something to the agent that works, if it takes messages; and what of it the agent has not taken yet. What it has not
- * taken at its end is the next prompt, and no longer pending.
+ * Saying something to the agent that works, if it takes messages; and what of it the agent has not taken yet, whoever said it and
+ * wherever. What it has not taken at its end is the next prompt, and no longer pending.
  */
-export function useSteering(
-  sessionId: string,
-  { prompts, said }: { prompts: readonly PromptDto[]; said: ReadonlyMap<string, readonly SaidRow[]> },
-) {
-  const [sent, setSent] = useStored(`prompt-backend:steers:${sessionId}`, NOTHING);
-  const running = prompts.find(({ status, kind }) => status === "Running" && kind === "agent");
+export function useSteering({
+  prompts,
+  said,
+}: {
+  prompts: readonly PromptDto[];
+  said: ReadonlyMap<string, readonly SaidRow[]>;
+}) {
+  const queries = useQueryClient();
+  // Also while it waits for its next attempt.
+  const begun = prompts.find(
+    ({ kind, started_at: start, finished_at: end }) => kind === "agent" && start !== null && end === null,
+  );
+  const running = begun?.status === "Running" ? begun : undefined;
   const { data } = useQuery({
     queryKey: ["agents"],
     queryFn: ({ signal }) => client.agents.list({ signal }),
@@ -39,29 +33,32 @@ export function useSteering(
     running?.agent == null ? one.default : one.name === running.agent,
   );
   const runningId = agent?.steering ? running?.id : undefined;
+  const begunId = begun?.id ?? "";
+  const { data: steers = NOTHING } = useQuery({
+    queryKey: ["steers", begunId],
+    queryFn: ({ signal }) =>
+      client.prompts.steers(begunId, { status: "pending" }, { signal }).then(({ data: page }) => page),
+    enabled: begun !== undefined,
+  });
 
   const send = useCallback(
     async (text: string, key: string) => {
       if (runningId === undefined) return;
-      const reply = await client.prompts.steer(runningId, { text }, { idempotencyKey: `${key}-now` });
-      const { delivered, prompt_id: promptId, steer_id: id } = reply;
+      const { delivered } = await client.prompts.steer(runningId, { text }, { idempotencyKey: `${key}-now` });
       if (delivered === "queued") {
         void say("The agent takes no more messages: queued as the next prompt");
         return;
       }
-      const one = { id, promptId, text, at: new Date().toISOString() };
-      setSent((before) => [...before.filter((other) => other.id !== id), one].slice(-MOST_KEPT));
       void say("Sent to the agent: it takes it with its next step");
+      await queries.invalidateQueries({ queryKey: ["steers", runningId] });
     },
-    [runningId, setSent],
+    [runningId, queries],
   );
-  const pending = useMemo(
-    () =>
-      sent.map((one): PendingSteer => {
-        const rows = said.get(one.promptId) ?? [];
-        return { ...one, taken: rows.some((row) => row.kind === "steer" && row.steerId === one.id) };
-      }),
-    [sent, said],
-  );
+  const pending = useMemo(() => {
+    const taken = new Set(
+      (said.get(begunId) ?? []).map((row) => (row.kind === "steer" ? row.steerId : undefined)),
+    );
+    return steers.filter(({ id }) => !taken.has(id));
+  }, [steers, said, begunId]);
   return { pending, steer: runningId === undefined ? undefined : send };
 }

@@ -1,6 +1,8 @@
 import { memo, useId, useState } from "react";
 import type { PromptDto } from "../../../../sdk/src/index.ts";
 import { client } from "../../api.ts";
+import { Sent } from "../../attachments/sent.tsx";
+import { sentAttachments, withText } from "../../attachments/sent-attachments.ts";
 import { Button } from "../../ui/button.tsx";
 import { complain } from "../../ui/notify.ts";
 import { promptText } from "../../ui/prompt-text.ts";
@@ -44,8 +46,11 @@ export const Prompt = memo(function Prompt({ row, number }: { row: PromptRow; nu
       {editing ? (
         <Editor prompt={prompt} text={text} onClose={() => setEditing(false)} />
       ) : (
-        <p className="prompt-text">{text || "(no text)"}</p>
+        (text !== "" || sentAttachments(prompt.data).length === 0) && (
+          <p className="prompt-text">{text || "(no text)"}</p>
+        )
       )}
+      <Sent data={prompt.data} />
     </section>
   );
 });
@@ -106,7 +111,7 @@ function Editor({ prompt, text, onClose }: { prompt: PromptDto; text: string; on
   const save = async () => {
     setBusy(true);
     try {
-      await client.prompts.update(prompt.id, { data: [{ type: "text", content: draft }] });
+      await client.prompts.update(prompt.id, { data: withText(prompt.data, draft) });
       await changed();
       onClose();
     } catch (error) {
