@@ -12,6 +12,7 @@ export type Part = (typeof PARTS)[number];
 /** Whatever is used, what it was made of on the network grows old. */
 const MAX_AGE_MS = 7 * 86_400_000;
 const MAX_COUNT = 200;
+const SWEEP_EVERY_MS = 3_600_000;
 /** A draft of a process that lives is renamed within moments. */
 const DRAFT_AGE_MS = 10 * 60_000;
 const CHUNK_BYTES = 512 * 1024;
@@ -44,14 +45,14 @@ export interface PreparedStore {
   /** Marks it as used. One that is damaged, or too old, is removed. */
   find(key: string): Promise<Snapshot | undefined>;
   /**
-   * Takes the files away, and removes what was used the longest ago until there is room.
+   * Takes the files away, and removes what was used the longest ago until there is room. What is there already stays.
    * @param see gets all their bytes. It refuses them by an exception.
    */
   add(key: string, files: Record<Part, string>, see: (chunk: Buffer) => void): Promise<void>;
   remove(key: string): Promise<void>;
   /** Of all snapshots. */
   bytes(): Promise<number>;
-  /** Removes what is too old, and what a process that was killed has left. */
+  /** Removes what is too old, and what a process that was killed has left, if the last time is an hour ago. Call it often. */
   sweep(): Promise<void>;
 }
 
@@ -61,6 +62,7 @@ export function openPreparedStore(options: { dataDir: string; maxBytes: number }
   const root = join(dataDir, "prepared");
   const folderOf = (key: string) => join(root, key);
   const fileIn = (folder: string, part: Part) => join(folder, `${part}.tar`);
+  let sweptAt = Number.NEGATIVE_INFINITY;
   let machine: string | undefined;
   /** Programs that were built on one system may not run on the next. */
   const machineParts = () => {
@@ -149,8 +151,11 @@ export function openPreparedStore(options: { dataDir: string; maxBytes: number }
           count -= 1;
           bytes -= old.bytes;
         }
-        await remove(key);
-        await rename(draft, folderOf(key));
+        await rename(draft, folderOf(key)).catch((error: NodeJS.ErrnoException) => {
+          // Another run has made the same meanwhile, and somebody may be reading it.
+          if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
+          return removeTree(draft);
+        });
       } catch (error) {
         await removeTree(draft);
         throw error;
@@ -159,6 +164,8 @@ export function openPreparedStore(options: { dataDir: string; maxBytes: number }
     remove,
     bytes: async () => (await list()).reduce((sum, one) => sum + one.bytes, 0),
     async sweep() {
+      if (performance.now() - sweptAt < SWEEP_EVERY_MS) return;
+      sweptAt = performance.now();
       for (const { key, about } of await list())
         if (maxBytes === 0 || !about || isOld(about)) await remove(key);
       for (const name of await readdir(root).catch(() => [] as string[])) {

@@ -14,7 +14,7 @@ const LOOK_TIMEOUT_MS = 60_000;
 const PACK_TIMEOUT_MS = 2 * 60_000;
 const UNPACK_TIMEOUT_MS = 5 * 60_000;
 /** A line of the index and a path for each file of the largest repositories. */
-const LOOK_BYTES = 128 * MIB;
+const LOOK_BYTES = 64 * MIB;
 const MAX_FILES = 200_000;
 /** Of what a program says about an error. */
 const QUOTED = 300;

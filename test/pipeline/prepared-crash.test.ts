@@ -6,7 +6,7 @@ import { createDeployment, startBackend } from "../harness/backend.ts";
 import { makeRepository } from "../harness/repository.ts";
 import { until } from "../harness/until.ts";
 
-const LONG = 120_000;
+const LONG = 240_000;
 
 test(
   "after kill -9 while a prepared checkout is packed, the next run sets up and packs again, and nothing is left over",
@@ -42,11 +42,11 @@ test(
     }
     await Bun.write(go, "");
     await using second = await startBackend(deployment, { env });
-    const { branch } = await second.waitForStatus(ids.sessionId, "NeedsReviewIpReturned", 60_000);
+    const { branch } = await second.waitForStatus(ids.sessionId, "NeedsReviewIpReturned", 120_000);
     expect(await repository.git("show", `${branch}:work.txt`)).toBe("made\n");
     expect(await prepared()).toEqual([expect.stringMatching(/^[0-9a-f]{64}$/)]);
     const next = await second.submit(repository.path, "Another");
-    const other = await second.waitForStatus(next.sessionId, "NeedsReviewIpReturned", 60_000);
+    const other = await second.waitForStatus(next.sessionId, "NeedsReviewIpReturned", 120_000);
     expect(await repository.git("show", `${other.branch}:work.txt`)).toBe("made\n");
     const said = JSON.stringify(await second.messages(next.promptId));
     expect([said.includes("Setup skipped"), said.includes("setting up")]).toEqual([true, false]);

@@ -11,9 +11,12 @@ import { createProject, type ProjectChange } from "../../src/projects/store.ts";
 import { addPrompt } from "../../src/prompts/create-store.ts";
 import type { RunnerDeps } from "../../src/runs/runner.ts";
 import { createSession } from "../../src/sessions/create-store.ts";
+import { SLOW_TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 import { until } from "../harness/until.ts";
 import { describeRuns, shellAgent } from "./fixture.ts";
 
+/** Each of several prompts takes seconds on a busy machine. */
+const LONG = 4 * SLOW_TEST_TIMEOUT_MS;
 /** Says that it ran, and leaves something of each kind. */
 const SETUP = [
   "echo setting up",
@@ -89,203 +92,275 @@ for (const isolated of [true, false])
         await rm(prepared(), { recursive: true, force: true });
       });
 
-      test("what setup left is there without it, for the next session, as long as lock files are the same", async () => {
-        await commit("sub/package-lock.json", `{"is": "${isolated} first"}`);
-        await setProject({ setupCommand: SETUP });
-        const first = await run();
-        expect([first.ran, first.skipped, first.row?.status]).toEqual([true, false, "Completed"]);
-        expect(first.all).not.toContain("not kept");
-        expect(first.texts).toEqual(expect.arrayContaining(USED));
-        expect(await snapshots()).toHaveLength(1);
-        const second = await run();
-        expect([second.ran, second.skipped, second.row?.status]).toEqual([false, true, "Completed"]);
-        expect(second.texts).toEqual(expect.arrayContaining(USED));
-        expect(second.texts.findIndex((text) => text.startsWith("Setup skipped"))).toBeLessThan(
-          second.texts.indexOf("installed"),
-        );
-        await commit("README.md", `other ${isolated}`);
-        expect((await run()).skipped).toBe(true);
-        await commit("sub/package-lock.json", `{"is": "${isolated} second"}`);
-        const changed = await run();
-        expect([changed.ran, changed.skipped]).toEqual([true, false]);
-        expect(await snapshots()).toHaveLength(2);
-      });
+      test(
+        "what setup left is there without it, for the next session, as long as lock files are the same",
+        async () => {
+          await commit("sub/package-lock.json", `{"is": "${isolated} first"}`);
+          await setProject({ setupCommand: SETUP });
+          const first = await run();
+          expect([first.ran, first.skipped, first.row?.status]).toEqual([true, false, "Completed"]);
+          expect(first.all).not.toContain("not kept");
+          expect(first.texts).toEqual(expect.arrayContaining(USED));
+          expect(await snapshots()).toHaveLength(1);
+          const second = await run();
+          expect([second.ran, second.skipped, second.row?.status]).toEqual([false, true, "Completed"]);
+          expect(second.texts).toEqual(expect.arrayContaining(USED));
+          expect(second.texts.findIndex((text) => text.startsWith("Setup skipped"))).toBeLessThan(
+            second.texts.indexOf("installed"),
+          );
+          await commit("README.md", `other ${isolated}`);
+          expect((await run()).skipped).toBe(true);
+          await commit("sub/package-lock.json", `{"is": "${isolated} second"}`);
+          const changed = await run();
+          expect([changed.ran, changed.skipped]).toEqual([true, false]);
+          expect(await snapshots()).toHaveLength(2);
+        },
+        LONG,
+      );
 
-      test("another command, variable, secret or host is another setup; other fields are not", async () => {
-        await setProject({ setupCommand: SETUP, environment: { A: "1" } }, { TOKEN: "a value of a secret" });
-        expect((await run()).ran).toBe(true);
-        await change({ instructions: "Be nice." });
-        expect((await run()).skipped).toBe(true);
-        for (const values of [
-          { setupCommand: `${SETUP}\ntrue` },
-          { environment: { A: "2" } },
-          { environment: { B: "2" } },
-          { egressHosts: ["registry.example"] },
-        ]) {
-          await change(values);
-          expect([values, (await run("true")).ran]).toEqual([values, true]);
-        }
-        // The same project with another value: its id is a part, so that only this is new.
-        const other = openRunProjects({ orm: fixture().database.orm, config: configOf() });
-        const projectOf: RunnerDeps["projectOf"] = async (...args) => {
-          const found = await other(...args);
-          return found && { ...found, env: { ...found.env, TOKEN: "another value of it" } };
-        };
-        expect((await run(WORK, { projectOf })).ran).toBe(true);
-        const names = (await readdir(prepared())).join(" ");
-        const about = await Bun.$`cat ${prepared()}/*/about.json`.text();
-        for (const text of [names, about]) expect(text).not.toContain("value");
-      });
-
-      test("another user's project has none of it", async () => {
-        await setProject({ setupCommand: SETUP });
-        expect((await run()).ran).toBe(true);
-        await setProject({ setupCommand: SETUP }, {}, "bob");
-        const { orm } = fixture().database;
-        const { path } = fixture().repository;
-        const bobs = await orm.transaction((tx) =>
-          createSession(tx, {
-            ...{ userId: "bob", repo: path, repoKey: path, targetBranch: "main", parent: null },
-            ...{ branchPrefix: "prompt/", wantsTitle: false, maxUnfinished: 1_000 },
-            prompt: { data: "Do it", text: "Do it", priority: 0 },
-          }),
-        );
-        const { ran, skipped } = await run(WORK, {}, String(bobs.promptId));
-        expect([ran, skipped]).toEqual([true, false]);
-        // Even where a project's id would be the same: the user is a part by itself.
-        const real = openRunProjects({ orm, config: configOf() });
-        const projectOf: RunnerDeps["projectOf"] = async (claimed, signal) =>
-          real({ ...claimed, userId: "bob" }, signal);
-        expect((await run(WORK, { projectOf })).ran).toBe(true);
-      });
-
-      test("a setup that fails leaves nothing", async () => {
-        await setProject({ setupCommand: `${SETUP}\nexit 3` });
-        expect((await run()).row?.status).toBe("Failed");
-        expect(await snapshots()).toEqual([]);
-        expect((await run()).ran).toBe(true);
-      });
-
-      test("a setup that changes files of the repository, or git, is not kept, and the session says why", async () => {
-        for (const [more, reason] of [
-          ["echo more >> README.md", "it changed a file of the repository (README.md)"],
-          ["git config core.hooksPath .husky", "it changed what is in .git"],
-          ["git update-index --assume-unchanged README.md", "it changed the index of git"],
-          ["echo x > .git/hooks/pre-commit", "it changed what is in .git"],
-          ["git init -q vendor/x", "or made a repository"],
-        ] as const) {
-          await setProject({ setupCommand: `${SETUP}\n${more}` });
-          const { all, row } = await run();
-          expect([more, row?.status]).toEqual([more, "Completed"]);
-          expect(all).toContain("The result of the setup command is not kept for later runs: ");
-          expect(all).toContain(reason);
+      test(
+        "one that cannot be unpacked is removed, and the prompt starts again without it",
+        async () => {
+          await setProject({ setupCommand: SETUP });
+          await run();
+          const folder = join(prepared(), (await snapshots())[0] ?? "");
+          // As somebody would who can write there, and as a faulty tar.
+          const garbage = "no archive".repeat(1_000);
+          await Bun.write(join(folder, "home.tar"), garbage);
+          const about = await Bun.file(join(folder, "about.json")).json();
+          about.files.home.sha256 = new Bun.CryptoHasher("sha256").update(garbage).digest("hex");
+          await Bun.write(join(folder, "about.json"), JSON.stringify(about));
+          const { promptId } = await fixture().submit();
+          await fixture().run(promptId, depsFor(WORK));
+          expect((await fixture().promptRow(promptId))?.status).toBe("Queued");
           expect(await snapshots()).toEqual([]);
-        }
-      });
+          await fixture().skipBackoff(promptId);
+          const { ran, row, texts } = await run(WORK, {}, promptId);
+          expect([ran, row?.status]).toEqual([true, "Completed"]);
+          expect(texts).toEqual(expect.arrayContaining(USED));
+        },
+        LONG,
+      );
 
-      test("a secret in what setup left is stored nowhere", async () => {
-        const secret = "s3cr3t/value+of a token";
-        await setProject(
-          { setupCommand: 'echo setting up; echo "t=$TOKEN" > "$HOME/.npmrc"' },
-          { TOKEN: secret },
-        );
-        const { all, row } = await run("true");
-        expect(row?.status).toBe("Completed");
-        expect(all).toContain("not kept for later runs: it has secrets of the project in it (TOKEN)");
-        expect(await Bun.$`grep -rlF ${secret} ${prepared()}`.nothrow().text()).toBe("");
-        expect(await snapshots()).toEqual([]);
-      });
+      test(
+        "a secret in what setup left is stored nowhere",
+        async () => {
+          const secret = "s3cr3t/value+of a token";
+          await setProject(
+            { setupCommand: 'echo setting up; echo "t=$TOKEN" > "$HOME/.npmrc"' },
+            { TOKEN: secret },
+          );
+          const { all, row } = await run("true");
+          expect(row?.status).toBe("Completed");
+          expect(all).toContain("not kept for later runs: it has secrets of the project in it (TOKEN)");
+          expect(await Bun.$`grep -rlF ${secret} ${prepared()}`.nothrow().text()).toBe("");
+          expect(await snapshots()).toEqual([]);
+        },
+        LONG,
+      );
 
-      test("what an agent changed on its branch is kept for its own session only", async () => {
-        await commit("tools/setup.sh", "echo setting up; echo good > made");
-        await commit("bun.lock", `${isolated}`);
-        await commit(".gitignore", "made\n");
-        await setProject({ setupCommand: "sh -c 'cd tools && . ./setup.sh && mv made ..'" });
-        const first = await run(
-          "cat made; echo 'echo setting up; echo evil > made' > tools/setup.sh; rm bun.lock; echo x > bun.lock",
-        );
-        expect(first.texts).toContain("good");
-        const { orm } = fixture().database;
-        const next = () =>
-          orm.transaction((tx) =>
-            addPrompt(tx, {
-              ...{
-                userId: "alice",
-                author: undefined,
-                sessionId: first.sessionId,
-                data: "Go on",
-                text: "Go on",
-              },
-              ...{ priority: 0, maxUnfinished: 1_000 },
+      // The rest is the same in any sandbox.
+      if (isolated) return;
+
+      test(
+        "another command, variable or host is another setup; other fields are not",
+        async () => {
+          await setProject({ setupCommand: SETUP, environment: { A: "1" } });
+          expect((await run()).ran).toBe(true);
+          await change({ instructions: "Be nice." });
+          expect((await run()).skipped).toBe(true);
+          for (const values of [
+            { setupCommand: `${SETUP}\ntrue` },
+            { environment: { A: "2" } },
+            { environment: { B: "2" } },
+            { egressHosts: ["registry.example"] },
+          ]) {
+            await change(values);
+            expect([values, (await run("true")).ran]).toEqual([values, true]);
+          }
+        },
+        LONG,
+      );
+
+      test(
+        "another value of a secret is another setup, and what is kept tells nothing of it",
+        async () => {
+          await setProject({ setupCommand: SETUP }, { TOKEN: "a value of a secret" });
+          expect((await run("true")).ran).toBe(true);
+          // The same project with another value: its id is a part, so that only this is new.
+          const other = openRunProjects({ orm: fixture().database.orm, config: configOf() });
+          const projectOf: RunnerDeps["projectOf"] = async (...args) => {
+            const found = await other(...args);
+            return found && { ...found, env: { ...found.env, TOKEN: "another value of it" } };
+          };
+          expect((await run("true", { projectOf })).ran).toBe(true);
+          const names = (await readdir(prepared())).join(" ");
+          const about = await Bun.$`cat ${prepared()}/*/about.json`.text();
+          for (const text of [names, about]) expect(text).not.toContain("value");
+        },
+        LONG,
+      );
+
+      test(
+        "another user's project has none of it",
+        async () => {
+          await setProject({ setupCommand: SETUP });
+          expect((await run()).ran).toBe(true);
+          await setProject({ setupCommand: SETUP }, {}, "bob");
+          const { orm } = fixture().database;
+          const { path } = fixture().repository;
+          const bobs = await orm.transaction((tx) =>
+            createSession(tx, {
+              ...{ userId: "bob", repo: path, repoKey: path, targetBranch: "main", parent: null },
+              ...{ branchPrefix: "prompt/", wantsTitle: false, maxUnfinished: 1_000 },
+              prompt: { data: "Do it", text: "Do it", priority: 0 },
             }),
           );
-        const release = async () => {
-          const config = (await fixture().sessionRow(first.sessionId))?.sbxConfig;
-          if (config) await fixture().machine.provider.release(config);
-        };
-        await release();
-        const second = await run("cat made", {}, (await next()).id);
-        expect([second.ran, second.texts.includes("evil")]).toEqual([true, true]);
-        await release();
-        const third = await run("cat made", {}, (await next()).id);
-        expect([third.skipped, third.texts.includes("evil")]).toEqual([true, true]);
-        // Another session that arrives at the same lock files by itself does not get it.
-        await commit("bun.lock", "x\n");
-        const other = await run("cat made");
-        expect([other.ran, other.texts.includes("good")]).toEqual([true, true]);
-      });
+          const { ran, skipped } = await run(WORK, {}, String(bobs.promptId));
+          expect([ran, skipped]).toEqual([true, false]);
+          // Even where a project's id would be the same: the user is a part by itself.
+          const real = openRunProjects({ orm, config: configOf() });
+          const projectOf: RunnerDeps["projectOf"] = async (claimed, signal) =>
+            real({ ...claimed, userId: "bob" }, signal);
+          expect((await run(WORK, { projectOf })).ran).toBe(true);
+        },
+        LONG,
+      );
 
-      test("a damaged snapshot leads to a setup", async () => {
-        await setProject({ setupCommand: SETUP });
-        await run();
-        for (const damage of [
-          (folder: string) => truncate(join(folder, "checkout.tar"), 700),
-          (folder: string) => truncate(join(folder, "home.tar"), 0),
-          (folder: string) => rm(join(folder, "home.tar")),
-          (folder: string) => Bun.write(join(folder, "about.json"), "{"),
-          (folder: string) => Bun.write(join(folder, "about.json"), "{}"),
-        ]) {
-          const [name = ""] = await snapshots();
-          await damage(join(prepared(), name));
-          const { ran, row, texts } = await run();
-          expect([ran, row?.status, row?.attempt]).toEqual([true, "Completed", 1]);
-          expect(texts).toEqual(expect.arrayContaining(USED));
-          expect(await snapshots()).toHaveLength(1);
-        }
-        expect((await run()).skipped).toBe(true);
-      });
+      test(
+        "a setup that fails leaves nothing",
+        async () => {
+          await setProject({ setupCommand: `${SETUP}\nexit 3` });
+          expect((await run()).row?.status).toBe("Failed");
+          expect(await snapshots()).toEqual([]);
+          expect((await run()).ran).toBe(true);
+        },
+        LONG,
+      );
 
-      if (isolated) return;
-      test("a run that is cancelled while it packs ends, and leaves nothing", async () => {
-        const { dataDir } = fixture().machine;
-        const tar = join(dataDir, "bin", "tar");
-        await rm(tar);
-        await Bun.write(tar, `#!/bin/sh\ntouch ${dataDir}/packing; exec sleep 600\n`);
-        await chmod(tar, 0o755);
-        await setProject({ setupCommand: SETUP });
-        const { promptId, sessionId } = await fixture().submit();
-        const running = fixture().run(promptId, depsFor("echo worked"));
-        await until(() => existsSync(join(dataDir, "packing")), { what: "the packing" });
-        await fixture().cancel(sessionId, promptId);
-        await running;
-        expect((await fixture().promptRow(promptId))?.status).toBe("Cancelled");
-        expect(await fixture().textsOf(promptId)).not.toContain("worked");
-        expect(await readdir(prepared()).catch(() => [])).toEqual([]);
-        // A machine whose programs are others, as those of busybox, only runs setups each time.
-        await Bun.write(join(dataDir, "bin", "tar"), "#!/bin/sh\nexit 1\n");
-        const { ran, row, all } = await run("echo worked");
-        expect([ran, row?.status]).toEqual([true, "Completed"]);
-        expect(all).toContain("is not kept for later runs");
-        await rm(tar);
-        await symlink("/usr/bin/tar", tar);
-      });
+      for (const [more, reason] of [
+        ["echo more >> README.md", "it changed a file of the repository (README.md)"],
+        ["git config core.hooksPath .husky", "it changed what is in .git"],
+        ["git update-index --assume-unchanged README.md", "it changed the index of git"],
+        ["echo x > .git/hooks/pre-commit", "it changed what is in .git"],
+        ["git init -q vendor/x", "or made a repository"],
+      ] as const)
+        test(
+          `a setup that changes files of the repository, or git, is not kept, and the session says why: ${more}`,
+          async () => {
+            await setProject({ setupCommand: `${SETUP}\n${more}` });
+            const { all, row } = await run("true");
+            expect(row?.status).toBe("Completed");
+            expect(all).toContain("The result of the setup command is not kept for later runs: ");
+            expect(all).toContain(reason);
+            expect(await snapshots()).toEqual([]);
+          },
+          LONG,
+        );
 
-      test("what has the sandbox's own path in it would not work in another one", async () => {
-        for (const own of ["pwd > where", 'ln -s "$PWD/README.md" link', 'pwd > "$HOME/where"']) {
-          await setProject({ setupCommand: own });
-          expect((await run("true")).all).toContain("it has the sandbox's own path in it");
-        }
-      });
+      test(
+        "what an agent changed on its branch is kept for its own session only",
+        async () => {
+          await commit("tools/setup.sh", "echo setting up; echo good > made");
+          await commit("bun.lock", `${isolated}`);
+          await commit(".gitignore", "made\n");
+          await setProject({ setupCommand: "sh -c 'cd tools && . ./setup.sh && mv made ..'" });
+          const first = await run(
+            "cat made; echo 'echo setting up; echo evil > made' > tools/setup.sh; rm bun.lock; echo x > bun.lock",
+          );
+          expect(first.texts).toContain("good");
+          const { orm } = fixture().database;
+          const next = () =>
+            orm.transaction((tx) =>
+              addPrompt(tx, {
+                ...{
+                  userId: "alice",
+                  author: undefined,
+                  sessionId: first.sessionId,
+                  data: "Go on",
+                  text: "Go on",
+                },
+                ...{ priority: 0, maxUnfinished: 1_000 },
+              }),
+            );
+          const release = async () => {
+            const config = (await fixture().sessionRow(first.sessionId))?.sbxConfig;
+            if (config) await fixture().machine.provider.release(config);
+          };
+          await release();
+          const second = await run("cat made", {}, (await next()).id);
+          expect([second.ran, second.texts.includes("evil")]).toEqual([true, true]);
+          await release();
+          const third = await run("cat made", {}, (await next()).id);
+          expect([third.skipped, third.texts.includes("evil")]).toEqual([true, true]);
+          // Another session that arrives at the same lock files by itself does not get it.
+          await commit("bun.lock", "x\n");
+          const other = await run("cat made");
+          expect([other.ran, other.texts.includes("good")]).toEqual([true, true]);
+        },
+        LONG,
+      );
+
+      test(
+        "a damaged snapshot leads to a setup",
+        async () => {
+          await setProject({ setupCommand: SETUP });
+          await run();
+          for (const damage of [
+            (folder: string) => truncate(join(folder, "checkout.tar"), 700),
+            (folder: string) => rm(join(folder, "home.tar")),
+            (folder: string) => Bun.write(join(folder, "about.json"), "{}"),
+          ]) {
+            const [name = ""] = await snapshots();
+            await damage(join(prepared(), name));
+            const { ran, row, texts } = await run();
+            expect([ran, row?.status, row?.attempt]).toEqual([true, "Completed", 1]);
+            expect(texts).toEqual(expect.arrayContaining(USED));
+            expect(await snapshots()).toHaveLength(1);
+          }
+          expect((await run()).skipped).toBe(true);
+        },
+        LONG,
+      );
+
+      test(
+        "a run that is cancelled while it packs ends, and leaves nothing",
+        async () => {
+          const { dataDir } = fixture().machine;
+          const tar = join(dataDir, "bin", "tar");
+          await rm(tar);
+          await Bun.write(tar, `#!/bin/sh\ntouch ${dataDir}/packing; exec sleep 600\n`);
+          await chmod(tar, 0o755);
+          await setProject({ setupCommand: SETUP });
+          const { promptId, sessionId } = await fixture().submit();
+          const running = fixture().run(promptId, depsFor("echo worked"));
+          await until(() => existsSync(join(dataDir, "packing")), { what: "the packing" });
+          await fixture().cancel(sessionId, promptId);
+          await running;
+          expect((await fixture().promptRow(promptId))?.status).toBe("Cancelled");
+          expect(await fixture().textsOf(promptId)).not.toContain("worked");
+          expect(await readdir(prepared()).catch(() => [])).toEqual([]);
+          // A machine whose programs are others, as those of busybox, only runs setups each time.
+          await Bun.write(join(dataDir, "bin", "tar"), "#!/bin/sh\nexit 1\n");
+          const { ran, row, all } = await run("echo worked");
+          expect([ran, row?.status]).toEqual([true, "Completed"]);
+          expect(all).toContain("is not kept for later runs");
+          await rm(tar);
+          await symlink("/usr/bin/tar", tar);
+        },
+        LONG,
+      );
+
+      test(
+        "what has the sandbox's own path in it would not work in another one",
+        async () => {
+          for (const own of ["pwd > where", 'ln -s "$PWD/README.md" link', 'pwd > "$HOME/where"']) {
+            await setProject({ setupCommand: own });
+            expect((await run("true")).all).toContain("it has the sandbox's own path in it");
+          }
+        },
+        LONG,
+      );
     },
     { isolated, env: { PREPARED_MAX_MB: "64" } },
   );

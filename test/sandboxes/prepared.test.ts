@@ -13,7 +13,7 @@ const of = (sandbox: Sandbox) => sandbox.preparation as Preparation;
 const signal = never;
 const see = () => undefined;
 
-setDefaultTimeout(SLOW_TEST_TIMEOUT_MS);
+setDefaultTimeout(4 * SLOW_TEST_TIMEOUT_MS);
 
 for (const isolated of [true, false])
   describe(`snapshots of prepared checkouts, ${isolated ? "isolated" : "not isolated"}`, () => {
