@@ -14,6 +14,7 @@ import {
   startWorker,
 } from "../harness/backend.ts";
 import { freePort } from "../harness/machine.ts";
+import type { RunningProcess } from "../harness/process.ts";
 import { makeRepository } from "../harness/repository.ts";
 import { describeWith } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
@@ -195,11 +196,22 @@ function tests(combination: Combination) {
       };
       const metricsPort = await freePort();
       const apart = combination !== "embedded";
-      await using backend = await startBackend(deployment, { env, ...(apart && { args: ["server"] }) });
-      await using worker = apart
-        ? await startWorker(deployment, ["bg-tasks"], { ...env, METRICS_PORT: `${metricsPort}` })
-        : undefined;
-      const logs = () => [...backend.process.lines, ...(worker?.lines ?? [])].join("\n");
+      await using stack = new AsyncDisposableStack();
+      const printed: (readonly string[])[] = [];
+      const kept = <P extends RunningProcess>(running: P): P => {
+        printed.push(running.lines);
+        return stack.use(running);
+      };
+      const serve = async () => {
+        const started = await startBackend(deployment, { env, ...(apart && { args: ["server"] }) });
+        kept(started.process);
+        return started;
+      };
+      const work = async () =>
+        kept(await startWorker(deployment, ["bg-tasks"], { ...env, METRICS_PORT: `${metricsPort}` }));
+      let backend = await serve();
+      let worker = apart ? await work() : undefined;
+      const logs = () => printed.flat().join("\n");
       const repository = await makeRepository();
       const stranger = listen(backend, "/events");
 
@@ -223,6 +235,25 @@ function tests(combination: Combination) {
         what: "a question",
         timeoutMs: WAIT_MS,
       });
+      for (const { sessionId } of runs.slice(0, 3))
+        await backend.waitForStatus(sessionId, "NeedsReviewIpReturned", WAIT_MS);
+      const metricsOf = async (url: string) => (await fetch(new URL("/metrics", url))).text();
+      const ofWorker = await metricsOf(apart ? `http://127.0.0.1:${metricsPort}` : backend.url);
+      expect(ofWorker).toContain('prompt_backend_setup_duration_seconds_count{outcome="done"} 4');
+      expect(ofWorker).toContain("prompt_backend_work_refused_total 2");
+      expect(ofWorker).toMatch(/prompt_backend_secrets_redacted_total [1-9]\d/);
+
+      // Its agent goes on with what it was given, and whoever adopts it finds other values in the project.
+      const change = { secrets: { TOKEN: "another-Value-1", SECOND: null } };
+      expect(await backend.request("PUT", `/projects/${made.body.id}`, change)).toMatchObject({
+        status: 200,
+      });
+      const runner = worker ?? backend.process;
+      runner.kill("SIGKILL");
+      await runner.exit;
+      if (apart) worker = await work();
+      else backend = await serve();
+
       const steered = await backend.request("POST", `/prompts/${talker.promptId}/steer`, {
         text: "Tell me.",
       });
@@ -267,7 +298,6 @@ function tests(combination: Combination) {
         "use [secret TOKEN]",
         "result [secret TOKEN] [secret SECOND]",
         "you said so: [secret TOKEN]",
-        "failed with [secret TOKEN] and [secret SECOND]",
       );
 
       const found: Found = {};
@@ -288,12 +318,7 @@ function tests(combination: Combination) {
       });
       expect(Object.keys(replies).filter((one) => one.endsWith(" 200")).length).toBeGreaterThan(30);
       search(replies);
-      const metricsOf = async (url: string) => (await fetch(new URL("/metrics", url))).text();
-      const ofWorker = await metricsOf(apart ? `http://127.0.0.1:${metricsPort}` : backend.url);
       search({ metrics: await metricsOf(backend.url), "metrics of the worker": ofWorker });
-      expect(ofWorker).toContain('prompt_backend_setup_duration_seconds_count{outcome="done"} 4');
-      expect(ofWorker).toContain("prompt_backend_work_refused_total 2");
-      expect(ofWorker).toMatch(/prompt_backend_secrets_redacted_total [1-9]\d/);
       for (const { agent, stream } of runs) {
         await until(() => stream.heard.text.includes("[secret TOKEN]"), { what: `events of ${agent}` });
         await stream.stop();
