@@ -106,7 +106,7 @@ export async function databaseFindings(options: {
     ...(waiting ? [{ check: "waiting prompts", ...waiting }] : []),
     ...(effects ? [{ check: "effects", ...effects }] : []),
     ...(provenance ? [{ check: "provenance", ...provenance }] : []),
-    ...(secrets ? [{ check: "secrets", ...secrets }] : []),
+    ...(secrets ? [{ check: "project secrets", ...secrets }] : []),
     ...(seen ? [{ check: "clock", ...clock(seen.offsetMs) }] : []),
   ];
 }
@@ -181,7 +181,7 @@ function secretsFound(keys: SecretKeys, stored: readonly { keyId: string; count:
   if (old.length > 0)
     return warn(
       `${all} can be opened, but not all are sealed with the newest key yet`,
-      "the task retention seals them again within an hour; keep the old key in SECRETS_KEY until then",
+      "the task retention seals them again within an hour, and what running prompts were given goes with them; keep the old key in SECRETS_KEY until then",
     );
   return ok(`${all}, and one key opens all of them`);
 }

@@ -69,7 +69,7 @@ export function projectRoutes({ orm, guard, config }: { orm: Orm; guard: Guard; 
         query: t.Object({ repo: t.Optional(RepoFilter), ...paging }),
         transform: parseLimit,
         detail: detail("handlers_projects_list", "List projects", "All of the current user, oldest first."),
-        response: { 200: "ListProjectsOutput", 304: NotModified, ...errorResponses(400, 401, 422, 500) },
+        response: { 200: "ListProjectsOutput", 304: NotModified, ...errorResponses(401, 422, 500) },
       },
     )
     .post(

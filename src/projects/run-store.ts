@@ -1,6 +1,5 @@
 import { and, asc, eq, inArray, type SQL, sql } from "drizzle-orm";
-import type { Orm } from "../db/client.ts";
-import { rowsOf } from "../db/client.ts";
+import { type Orm, type Queryable, rowsOf } from "../db/client.ts";
 import { project, projectSecret, runSecret } from "../db/project-tables.ts";
 import { deleteBatch } from "../db/purge.ts";
 import { prompt } from "../db/tables.ts";
@@ -38,19 +37,20 @@ export async function recordProject(
   run: Fence,
   used: { id: string; version: number; secrets: readonly SealedSecret[] } | undefined,
 ): Promise<void> {
-  await orm.transaction(async (tx) => {
-    const rows = await tx
+  const record = async (on: Queryable) => {
+    const rows = await on
       .update(prompt)
       .set({ projectId: used?.id ?? null, projectVersion: used?.version ?? null })
       .where(heldBy(run))
       .returning({ id: prompt.id });
     if (rows.length === 0) throw new LeaseLost();
-    if (!used || used.secrets.length === 0) return;
-    const about = { promptId: run.promptId, projectId: used.id, version: used.version };
-    await tx
-      .insert(runSecret)
-      .values(used.secrets.map((secret) => ({ ...about, ...secret })))
-      .onConflictDoNothing();
+  };
+  if (!used || used.secrets.length === 0) return record(orm);
+  const about = { promptId: run.promptId, projectId: used.id, version: used.version };
+  const given = used.secrets.map((secret) => ({ ...about, ...secret }));
+  await orm.transaction(async (tx) => {
+    await record(tx);
+    await tx.insert(runSecret).values(given).onConflictDoNothing();
   });
 }
 

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { eq, sql } from "drizzle-orm";
+import { eq, inArray, sql } from "drizzle-orm";
 import { rowsOf } from "../../src/db/client.ts";
 import { project, projectSecret } from "../../src/db/project-tables.ts";
 import { auditPending } from "../../src/db/safety-tables.ts";
@@ -71,6 +71,14 @@ describeEachDatabase("projects", (database) => {
     });
     fewer.body.project = (await send("GET", path)).body.project;
     expect((await send("GET", "/projects")).body.projects).toContainEqual(fewer.body.project);
+    const other = await create();
+    for (const spelling of [repo, `https://github.com/${repo}`, `https://github.com/${repo}.git`]) {
+      const { projects } = (await send("GET", `/projects?repo=${encodeURIComponent(spelling)}`)).body;
+      expect(projects.map((one: { id: string }) => one.id)).toEqual([id]);
+    }
+    expect((await send("GET", "/projects?repo=owner/none")).body.projects).toEqual([]);
+    expect((await send("GET", "/projects?repo=%20")).status).toBe(422);
+    await send("DELETE", `/projects/${other.id}`);
     expect((await send("DELETE", `/projects/${id}`)).body.success).toBe(true);
     expect((await send("GET", `/projects/${id}`)).body.code).toBe("project_not_found");
     const left = await database().orm.select().from(projectSecret).where(eq(projectSecret.projectId, id));
@@ -229,4 +237,43 @@ describeEachDatabase("projects", (database) => {
     expect(await resealSecrets(orm, both)).toBe(0);
     await orm.delete(project).where(eq(project.userId, "alice"));
   });
+
+  test("a rotation that is cut short leaves each secret sealed by one key or the other, and is finished by the next", async () => {
+    const { orm } = database();
+    const [a, b] = [await create({ secrets: named("A", 50) }), await create({ secrets: named("B", 50) })];
+    const { id: c } = await create({ secrets: named("C", 50) });
+    // More than one statement looks at, and one in front that nothing opens.
+    await orm
+      .update(projectSecret)
+      .set({ sealed: new Uint8Array(40) })
+      .where(eq(projectSecret.name, "A0"));
+    const fresh = new Secret(Buffer.alloc(32, 3).toString("base64"));
+    const both = openSecretKeys({ dataDir: folder, secretsKeys: [fresh, new Secret(KEY)] });
+    let left = 60;
+    const dying = {
+      ...both,
+      seal(...args: Parameters<typeof both.seal>) {
+        left -= 1;
+        if (left < 0) throw new Error("killed");
+        return both.seal(...args);
+      },
+    };
+    await expect(resealSecrets(orm, dying)).rejects.toThrow("killed");
+    const keyIds = async () => {
+      const rows = await orm
+        .select()
+        .from(projectSecret)
+        .where(inArray(projectSecret.projectId, [a.id, b.id, c]));
+      for (const { projectId, name, ...value } of rows.filter((one) => one.name !== "A0"))
+        expect(both.open({ projectId, name }, value)).toBe(`value-of-${name}`);
+      return rows.filter(({ keyId }) => keyId === both.current()).length;
+    };
+    expect(await keyIds()).toBe(60);
+    expect(await resealSecrets(orm, both)).toBe(89);
+    expect(await keyIds()).toBe(149);
+    await orm.delete(project).where(eq(project.userId, "alice"));
+  });
 });
+
+const named = (prefix: string, count: number) =>
+  Object.fromEntries(Array.from({ length: count }, (_, at) => [`${prefix}${at}`, `value-of-${prefix}${at}`]));
