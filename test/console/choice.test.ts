@@ -12,7 +12,7 @@ const ENDED = ["NeedsReview", "NeedsReviewIpReturned"];
 const SESSION = /\/s\/([0-9a-f-]{36})$/;
 const DRAFT = "prompt-backend:draft";
 const AGENT = ["/bin/sh", "-c", "cat >/dev/null; echo done"];
-const lines = { command: AGENT, protocol: "lines" };
+const lines = { command: AGENT, protocol: "lines", maxTurns: true };
 const AGENTS = [
   { ...lines, name: "asker", title: "Asker", models: ["small-1", "large-2"], modes: ["auto", "ask"] },
   { ...lines, name: "free", title: "Free" },
@@ -139,6 +139,9 @@ function inBrowser() {
         expect(await field(page, "What shall be done?").inputValue()).toBe("Nobody can");
       };
       await stale({ agent: "gone" });
+      // Cause: the refusal led to its field once, before the agents were known and the field was there.
+      const answered = page.waitForResponse("**/sessions/with-prompt");
+      await page.route("**/agents", (route) => answered.then(() => route.continue()), { times: 1 });
       await page.reload();
       await field(page, "What shall be done?").focus();
       await send(page);

@@ -28,15 +28,17 @@ export function ChoiceRow(options: {
   const fields = useId();
   const fault = useFault(error, value);
   const text = fault?.text;
+  const isShown = usual !== undefined && !isPending;
   useEffect(() => {
-    if (text === undefined) return;
+    // A refusal can be there before the agents are.
+    if (text === undefined || !isShown) return;
     // It stays open when what was wrong is changed.
     setToggled({ isOpen: true, error });
     own.current?.querySelector<HTMLElement>("[aria-invalid=true]")?.focus();
-  }, [text, error]);
+  }, [text, error, isShown]);
 
   // Its room is there from the beginning, so that nothing moves when it is known.
-  if (!usual || isPending)
+  if (!isShown)
     return (
       <div className="choice">
         <p className="choice-line" />
