@@ -72,7 +72,10 @@ export function openPreparedStore(options: { dataDir: string; maxBytes: number }
 
   const aboutOf = async (key: string): Promise<About | undefined> => {
     try {
-      return JSON.parse(await readFile(join(folderOf(key), ABOUT), "utf8")) as About;
+      const about = JSON.parse(await readFile(join(folderOf(key), ABOUT), "utf8")) as About;
+      // Damaged, or another version's.
+      const isWhole = PARTS.every((part) => about.files[part].sha256 && about.files[part].bytes >= 0);
+      return isWhole && about.madeAt > 0 ? about : undefined;
     } catch {
       return undefined;
     }
@@ -118,7 +121,7 @@ export function openPreparedStore(options: { dataDir: string; maxBytes: number }
       const about = await aboutOf(key);
       const isGood = async (part: Part) => {
         const found = await digestOf(fileIn(folder, part), () => undefined).catch(() => undefined);
-        return found !== undefined && found.sha256 === about?.files?.[part]?.sha256;
+        return found !== undefined && found.sha256 === about?.files[part].sha256;
       };
       if (!about || isOld(about) || !(await isGood("checkout")) || !(await isGood("home"))) {
         await remove(key);

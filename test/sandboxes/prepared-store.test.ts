@@ -74,6 +74,18 @@ test("one that is a week old is neither used nor kept", async () => {
   expect(await names()).toEqual([]);
 });
 
+test("what another version or a fault has left as one is in nobody's way, and is removed", async () => {
+  const store = storeOf();
+  const good = store.keyOf("good");
+  for (const [at, text] of ["{}", "null", '{"madeAt":1e99,"files":{}}', ""].entries())
+    await Bun.write(join(dataDir, "prepared", store.keyOf(at), "about.json"), text);
+  expect(await store.bytes()).toBe(0);
+  await store.add(good, await archives(10), nothing);
+  expect(await store.bytes()).toBe(10);
+  await store.sweep();
+  expect(await names()).toEqual([good]);
+});
+
 test("a sweep removes what a killed process left, not what one that lives is making", async () => {
   const store = storeOf();
   const key = store.keyOf(1);
