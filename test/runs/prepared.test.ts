@@ -270,29 +270,29 @@ for (const isolated of [true, false])
           );
           expect(first.texts).toContain("good");
           const { orm } = fixture().database;
-          const next = () =>
-            orm.transaction((tx) =>
-              addPrompt(tx, {
-                ...{
-                  userId: "alice",
-                  author: undefined,
-                  sessionId: first.sessionId,
-                  data: "Go on",
-                  text: "Go on",
-                },
-                ...{ priority: 0, maxUnfinished: 1_000 },
-              }),
-            );
-          const release = async () => {
-            const config = (await fixture().sessionRow(first.sessionId))?.sbxConfig;
+          /** The session's next prompt, in a new checkout of its branch. */
+          const next = async (sessionId: string) => {
+            const config = (await fixture().sessionRow(sessionId))?.sbxConfig;
             if (config) await fixture().machine.provider.release(config);
+            const more = { userId: "alice", author: undefined, sessionId, data: "Go on", text: "Go on" };
+            const { id } = await orm.transaction((tx) =>
+              addPrompt(tx, { ...more, priority: 0, maxUnfinished: 1_000 }),
+            );
+            return run("cat made", {}, id);
           };
-          await release();
-          const second = await run("cat made", {}, (await next()).id);
+          const second = await next(first.sessionId);
           expect([second.ran, second.texts.includes("evil")]).toEqual([true, true]);
-          await release();
-          const third = await run("cat made", {}, (await next()).id);
+          const third = await next(first.sessionId);
           expect([third.skipped, third.texts.includes("evil")]).toEqual([true, true]);
+          // Another session whose agent makes the same lock files on a branch of its own does not get it either.
+          const apart = await run("rm bun.lock; echo x > bun.lock");
+          expect(apart.row?.status).toBe("Completed");
+          const own = await next(apart.sessionId);
+          expect([own.ran, own.texts.includes("good"), own.texts.includes("evil")]).toEqual([
+            true,
+            true,
+            false,
+          ]);
           // Another session that arrives at the same lock files by itself does not get it.
           await commit("bun.lock", "x\n");
           const other = await run("cat made");
