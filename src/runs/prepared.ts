@@ -131,7 +131,8 @@ async function keep(
   try {
     const maxBytes = (await sandboxes.freeBytes()) - limits.minFreeBytes;
     if (maxBytes <= 0) return "the disk of the machine is nearly full";
-    await preparation.keep(key, { before, maxBytes, see: refuseSecrets(project.redactor), signal });
+    const see = refuseSecrets(project.redactor);
+    await preparation.keep(key, { before, maxBytes, project: project.id, see, signal });
     return undefined;
   } catch (error) {
     signal.throwIfAborted();
