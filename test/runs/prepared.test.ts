@@ -11,6 +11,7 @@ import { createProject, type ProjectChange } from "../../src/projects/store.ts";
 import { addPrompt } from "../../src/prompts/create-store.ts";
 import type { RunnerDeps } from "../../src/runs/runner.ts";
 import { createSession } from "../../src/sessions/create-store.ts";
+import { makeRepository } from "../harness/repository.ts";
 import { SLOW_TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 import { until } from "../harness/until.ts";
 import { describeRuns, shellAgent } from "./fixture.ts";
@@ -54,9 +55,9 @@ for (const isolated of [true, false])
         change: ProjectChange,
         secrets: Record<string, string> = {},
         userId = "alice",
+        path = fixture().repository.path,
       ) => {
         const { orm } = fixture().database;
-        const { path } = fixture().repository;
         await orm.delete(project).where(eq(project.userId, userId));
         const wanted = { userId, repo: path, repoKey: path, change, secrets };
         const { id } = await orm.transaction((tx) => createProject(tx, openSecretKeys(configOf()), wanted));
@@ -297,6 +298,44 @@ for (const isolated of [true, false])
           await commit("bun.lock", "x\n");
           const other = await run("cat made");
           expect([other.ran, other.texts.includes("good")]).toEqual([true, true]);
+        },
+        LONG,
+      );
+
+      test(
+        "what setup leaves in a submodule is kept until the submodule is of another commit",
+        async () => {
+          const lib = await makeRepository({ files: { "lib.txt": "one\n" } });
+          const main = await makeRepository({ files: { "bun.lock": "x\n", ".gitignore": "made\n" } });
+          const moveTo = async (commit: string) => {
+            const text = `[submodule "lib"]\n\tpath = lib\n\turl = ${lib.path}\n`;
+            await Bun.write(join(main.path, ".gitmodules"), text);
+            await main.git("add", ".gitmodules");
+            await main.git("update-index", "--add", "--cacheinfo", `160000,${commit.trim()},lib`);
+            await main.git("commit", "--quiet", "--message=Submodule");
+          };
+          const session = async () => {
+            const { promptId } = await fixture().submit(main.path);
+            return run("cat lib/lib.txt lib/made; git -C lib status --short", {}, promptId);
+          };
+          await moveTo(await lib.git("rev-parse", "HEAD"));
+          await setProject(
+            { setupCommand: "echo setting up; echo built > lib/made" },
+            {},
+            "alice",
+            main.path,
+          );
+          const first = await session();
+          expect([first.ran, first.all.includes("not kept")]).toEqual([true, false]);
+          const second = await session();
+          expect([second.ran, second.skipped, second.row?.status]).toEqual([false, true, "Completed"]);
+          expect(second.texts).toEqual(expect.arrayContaining(["one", "built", "?? made"]));
+          await Bun.write(join(lib.path, "lib.txt"), "two\n");
+          await lib.git("commit", "--quiet", "--all", "--message=Two");
+          await moveTo(await lib.git("rev-parse", "HEAD"));
+          const moved = await session();
+          expect([moved.ran, moved.texts.includes("two")]).toEqual([true, true]);
+          await Promise.all([lib.remove(), main.remove()]);
         },
         LONG,
       );
