@@ -4,11 +4,12 @@ import { join } from "node:path";
 
 /**
  * Top-level entries of DATA_DIR that a backup leaves out: the database (its snapshot is included), locks and sockets, what
- * every start creates anew, the checkouts of running prompts, which start again after a restore, and the key of the secrets:
- * whoever has a backup has not what is sealed in it.
+ * every start creates anew, the checkouts of running prompts, which start again after a restore, and the key of the secrets,
+ * and what a killed process has left of making it: whoever has a backup has not what is sealed in it. What setups have left is made
+ * anew, and with its key whoever guesses a secret could tell from the names.
  */
 const LEFT_OUT =
-  /^(postgres|lock.*|control\.sock|snapshot-.*|restoring|sandboxes|spare-disks|uids|reserve|git|sandbox-etc|secrets\.key|lost\+found)$/;
+  /^(postgres|lock.*|control\.sock|snapshot-.*|restoring|sandboxes|spare-disks|uids|reserve|git|sandbox-etc|(secrets|prepared)\.key.*|prepared|lost\+found)$/;
 /** Files that git or the service has not finished writing. */
 const UNFINISHED = /\.lock$|^tmp_(obj|pack|idx|rev|bitmap)_|^tmp_objdir-|\.draft$/;
 

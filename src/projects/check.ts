@@ -22,6 +22,8 @@ const RESERVED = [
   "PWD",
   "IS_SANDBOX",
   "NODE_USE_ENV_PROXY",
+  // Where sandboxes have users of their own, root's setpriv is the first program there, and its libc reads files that these name.
+  ...["GCONV_PATH", "GLIBC_TUNABLES", "LOCPATH", "NLSPATH"],
 ];
 const RESERVED_PREFIXES = ["LD_", "GIT_", "ANTHROPIC_", "CLAUDE_", "CODEX_", "AGENT_", "PROMPT_BACKEND_"];
 const MODEL_NAMES = [

@@ -6,20 +6,23 @@ const OVERLAP = 64 * 1024;
 /** Files and messages that are named. */
 const MAX_NAMED = 10;
 
-/** Looks for secrets in what a push would send, which comes as messages and a diff. */
+/** Looks for secrets in what a push would send, which comes as messages, indented, and a diff. */
 interface LeakSearch {
   take(part: Uint8Array): void;
   /** What was found, and where. */
   reason(): string | undefined;
 }
 
-/** What lines of the diff take away does not count: to take a secret out of a repository is no leak. */
+/**
+ * What lines of the diff take away does not count: to take a secret out of a repository is no leak. Neither do the heads of hunks:
+ * they quote what is there already.
+ */
 export function createLeakSearch(redactor: Redactor): LeakSearch {
   let rest = "";
   let file: string | undefined;
   const found = new Set<string>();
   const look = (line: string) => {
-    if (line.startsWith("-")) return;
+    if (line.startsWith("-") || line.startsWith("@@")) return;
     if (line.startsWith("diff --")) file = "a path";
     else if (line.startsWith("+++ b/")) file = nameOf(line, redactor);
     for (const name of redactor.names(line)) found.add(`${name} in ${file ?? "a commit message"}`);

@@ -119,6 +119,15 @@ export async function deleteProject(orm: Orm, wanted: Owned): Promise<void> {
   });
 }
 
+/** Which of these projects exist, of all users. */
+export async function knownProjects(orm: Orm, ids: readonly string[]): Promise<Set<string>> {
+  const rows = await orm
+    .select({ id: project.id })
+    .from(project)
+    .where(inArray(project.id, [...ids]));
+  return new Set(rows.map((row) => row.id));
+}
+
 async function writeSecrets(tx: Transaction, keys: SecretKeys, projectId: string, secrets: SecretChange) {
   const removed = Object.keys(secrets).filter((name) => secrets[name] === null);
   if (removed.length > 0)

@@ -5,7 +5,7 @@ import type { RunProject } from "../projects/run-project.ts";
 import { type Look, NotIsolated, NotPrepared, type Preparation, type Sandbox } from "../sandboxes/sandbox.ts";
 import { messageOf } from "../shared/errors.ts";
 import type { PrepareDeps } from "./agent-run.ts";
-import { AgentKilled } from "./failures.ts";
+import { AgentKilled, MAX_ATTEMPTS } from "./failures.ts";
 import { decisive } from "./prepared-key.ts";
 import type { RunGateway } from "./run-gateway.ts";
 import { setUp } from "./set-up.ts";
@@ -29,13 +29,15 @@ export async function prepareCheckout(
 ): Promise<void> {
   const { preparation } = sandbox;
   const { project, signal } = options;
-  const before =
-    preparation && project.setupCommand !== "" ? await lookAt(deps, preparation, signal) : undefined;
-  if (!preparation || !before) return setUp(deps, writer, sandbox, options);
-  const keys = keysOf(deps, preparation, options, before);
+  const looked =
+    preparation && project.setupCommand !== "" ? await lookAt(deps, preparation, options) : undefined;
+  if (!preparation || !looked) return setUp(deps, writer, sandbox, options);
+  const { before, keys } = looked;
   const count = async (outcome: Parameters<PrepareDeps["metrics"]["preparedCheckout"]>[0]) =>
     deps.metrics.preparedCheckout(outcome, await preparation.bytes());
-  for (const key of keys.used) {
+  // The last attempt relies on nothing that may be why the others have failed.
+  const used = options.run.attempt < MAX_ATTEMPTS ? keys.used : [];
+  for (const key of used) {
     const found = await preparation.find(key).catch((error: unknown) => {
       deps.logger.warn("a prepared checkout could not be read", { error: messageOf(error) });
     });
@@ -46,7 +48,9 @@ export async function prepareCheckout(
       signal.throwIfAborted();
       if (error instanceof NotIsolated) throw error;
       deps.logger.warn("a prepared checkout could not be restored", { error: messageOf(error) });
-      await preparation.remove(key);
+      await preparation.remove(key).catch((failure: unknown) => {
+        deps.logger.warn("a prepared checkout could not be removed", { error: messageOf(failure) });
+      });
       throw new AgentKilled(
         "What the project's setup command had left for later runs could not be restored; it runs again.",
       );
@@ -69,20 +73,23 @@ export async function prepareCheckout(
 
 /** Undefined: nothing can be kept or restored here. */
 async function lookAt(
-  { logger }: PrepareDeps,
+  deps: PrepareDeps,
   preparation: Preparation,
-  signal: AbortSignal,
-): Promise<Look | undefined> {
+  options: Options,
+): Promise<{ before: Look; keys: ReturnType<typeof keysOf> } | undefined> {
+  const { signal } = options;
   try {
-    const look = await preparation.look(signal);
+    const before = await preparation.look(signal);
     // What setup changes could not be told from that.
-    return look.changed.length === 0 ? look : undefined;
+    if (before.changed.length > 0) return undefined;
+    return { before, keys: keysOf(deps, preparation, options, before) };
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof NotIsolated) throw error;
-    logger.warn("checkouts cannot be kept prepared: GNU find, tar and coreutils are needed", {
-      error: messageOf(error),
-    });
+    deps.logger.warn(
+      "checkouts cannot be kept prepared: GNU find, tar and coreutils are needed, and a DATA_DIR that can be written",
+      { error: messageOf(error) },
+    );
     return undefined;
   }
 }
@@ -124,7 +131,8 @@ async function keep(
   try {
     const maxBytes = (await sandboxes.freeBytes()) - limits.minFreeBytes;
     if (maxBytes <= 0) return "the disk of the machine is nearly full";
-    await preparation.keep(key, { before, maxBytes, see: refuseSecrets(project.redactor), signal });
+    const see = refuseSecrets(project.redactor);
+    await preparation.keep(key, { before, maxBytes, project: project.id, see, signal });
     return undefined;
   } catch (error) {
     signal.throwIfAborted();

@@ -23,6 +23,8 @@ const OS_RELEASE = "/etc/os-release";
 interface About {
   /** Milliseconds since 1970. */
   madeAt: number;
+  /** The id of the project whose setup it was. */
+  project: string;
   files: Record<Part, { bytes: number; sha256: string }>;
 }
 
@@ -46,14 +48,20 @@ export interface PreparedStore {
   find(key: string): Promise<Snapshot | undefined>;
   /**
    * Takes the files away, and removes what was used the longest ago until there is room. What is there already stays.
-   * @param see gets all their bytes. It refuses them by an exception.
+   * @param options.project whose it is. @param options.see gets all their bytes. It refuses them by an exception.
    */
-  add(key: string, files: Record<Part, string>, see: (chunk: Buffer) => void): Promise<void>;
+  add(
+    key: string,
+    files: Record<Part, string>,
+    options: { project: string; see: (chunk: Buffer) => void },
+  ): Promise<void>;
   remove(key: string): Promise<void>;
   /** Of all snapshots. */
   bytes(): Promise<number>;
   /** Removes what is too old, and what a process that was killed has left, if the last time is an hour ago. Call it often. */
   sweep(): Promise<void>;
+  /** Removes those of projects that are gone. @param known which of these there are. @returns how many. */
+  purge(known: (projects: readonly string[]) => Promise<ReadonlySet<string>>): Promise<number>;
 }
 
 /** @param options.maxBytes of all snapshots together; 0: there are none, and those of before are removed by `sweep`. */
@@ -72,7 +80,10 @@ export function openPreparedStore(options: { dataDir: string; maxBytes: number }
 
   const aboutOf = async (key: string): Promise<About | undefined> => {
     try {
-      return JSON.parse(await readFile(join(folderOf(key), ABOUT), "utf8")) as About;
+      const about = JSON.parse(await readFile(join(folderOf(key), ABOUT), "utf8")) as About;
+      // Damaged, or another version's.
+      const isWhole = PARTS.every((part) => about.files[part].sha256 && about.files[part].bytes >= 0);
+      return isWhole && about.madeAt > 0 && about.project ? about : undefined;
     } catch {
       return undefined;
     }
@@ -118,7 +129,7 @@ export function openPreparedStore(options: { dataDir: string; maxBytes: number }
       const about = await aboutOf(key);
       const isGood = async (part: Part) => {
         const found = await digestOf(fileIn(folder, part), () => undefined).catch(() => undefined);
-        return found !== undefined && found.sha256 === about?.files?.[part]?.sha256;
+        return found !== undefined && found.sha256 === about?.files[part].sha256;
       };
       if (!about || isOld(about) || !(await isGood("checkout")) || !(await isGood("home"))) {
         await remove(key);
@@ -129,7 +140,7 @@ export function openPreparedStore(options: { dataDir: string; maxBytes: number }
       const files = { checkout: fileIn(folder, "checkout"), home: fileIn(folder, "home") };
       return { key, madeAt: new Date(about.madeAt), files };
     },
-    async add(key, files, see) {
+    async add(key, files, { project, see }) {
       const draft = join(root, `new-${crypto.randomUUID()}`);
       await mkdir(root, { recursive: true, mode: 0o700 });
       await mkdir(draft, { mode: 0o700 });
@@ -142,7 +153,7 @@ export function openPreparedStore(options: { dataDir: string; maxBytes: number }
           about[part] = await digestOf(fileIn(draft, part), see);
         }
         const added = PARTS.reduce((sum, part) => sum + (about[part]?.bytes ?? 0), 0);
-        await writeFile(join(draft, ABOUT), JSON.stringify({ madeAt: Date.now(), files: about }));
+        await writeFile(join(draft, ABOUT), JSON.stringify({ madeAt: Date.now(), project, files: about }));
         const others = (await list()).filter((one) => one.key !== key);
         let [count, bytes] = [others.length + 1, others.reduce((sum, one) => sum + one.bytes, added)];
         for (const old of others) {
@@ -173,6 +184,17 @@ export function openPreparedStore(options: { dataDir: string; maxBytes: number }
         const left = await stat(join(root, name)).catch(() => undefined);
         if (left && Date.now() - left.mtimeMs > DRAFT_AGE_MS) await removeTree(join(root, name));
       }
+    },
+    async purge(known) {
+      // Asked after listing: a project is stored before anything is kept of it.
+      const owned = (await list()).flatMap(({ key, about }) =>
+        about ? { key, project: about.project } : [],
+      );
+      const there =
+        owned.length > 0 ? await known([...new Set(owned.map(({ project }) => project))]) : new Set();
+      const lost = owned.filter(({ project }) => !there.has(project));
+      for (const { key } of lost) await remove(key);
+      return lost.length;
     },
   };
 }

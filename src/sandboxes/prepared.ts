@@ -50,12 +50,18 @@ export interface Preparation {
   look(signal: AbortSignal): Promise<Look>;
   /**
    * Keeps what is there now and was not before.
-   * @param options.maxBytes besides the store's own limit. @param options.see as of PreparedStore.
+   * @param options.maxBytes besides the store's own limit. @param options.project, options.see as of PreparedStore.
    * @throws NotPrepared
    */
   keep(
     key: string,
-    options: { before: Look; maxBytes: number; see: (chunk: Buffer) => void; signal: AbortSignal },
+    options: {
+      before: Look;
+      maxBytes: number;
+      project: string;
+      see: (chunk: Buffer) => void;
+      signal: AbortSignal;
+    },
   ): Promise<void>;
   /** Writes a snapshot into this new sandbox. @throws NotPrepared: the sandbox is of no use then. */
   restore(snapshot: Snapshot, options: { before: Look; signal: AbortSignal }): Promise<void>;
@@ -103,7 +109,7 @@ export function preparationOf(
     remove: store.remove,
     bytes: store.bytes,
     look,
-    async keep(key, { before, maxBytes, see, signal }) {
+    async keep(key, { before, maxBytes, project, see, signal }) {
       requireSame(before, await look(signal), "it changed");
       const most = Math.min(store.maxBytes, maxBytes);
       // Without isolation a sandbox is at a place of its own, which programs that are installed there may contain.
@@ -115,7 +121,9 @@ export function preparationOf(
         return run({ argv, builtIn: true, stdin: before.paths[part] }, limits, take);
       };
       await pack("checkout", most, (checkout) =>
-        pack("home", most - Bun.file(checkout).size, (home) => store.add(key, { checkout, home }, see)),
+        pack("home", most - Bun.file(checkout).size, (home) =>
+          store.add(key, { checkout, home }, { project, see }),
+        ),
       );
     },
     async restore({ files }, { before, signal }) {

@@ -48,6 +48,7 @@ export async function openSandboxes(options: Parameters<typeof openMachine>[0]):
       return (await machine.sweep(heldOf)) + (await allocator.sweep(heldOf));
     },
     purge,
+    purgePrepared: prepared.purge,
     disk,
     freeBytes,
     usedBytes,

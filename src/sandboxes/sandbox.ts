@@ -137,6 +137,8 @@ export interface SandboxProvider {
   sweep(heldOf: (ids: readonly string[]) => Promise<ReadonlySet<string>>): Promise<number>;
   /** Purges what deleted sessions have left in DATA_DIR; see purge-data-dir.ts. */
   purge(options: PurgeOptions): Promise<{ conversations: number; branches: number }>;
+  /** Purges prepared checkouts of projects that are gone. @param known which of these there are. @returns how many. */
+  purgePrepared(known: (projects: readonly string[]) => Promise<ReadonlySet<string>>): Promise<number>;
   /** How the disk space of a sandbox is limited, a sentence; `enforced: false`: it is only watched. */
   readonly disk: { enforced: boolean; limit: number; detail: string };
   /** Free bytes on the file system of the checkouts. */

@@ -8,6 +8,7 @@ import { FIRST_MEMORY, type OldMemories, purgeOldMemory } from "../memory/purge-
 import { purgeOldMessages } from "../messages/purge-store.ts";
 import { openSecretKeys } from "../projects/keys.ts";
 import { purgeRunSecrets, resealSecrets } from "../projects/run-store.ts";
+import { knownProjects } from "../projects/store.ts";
 import { purgePublished } from "../queue/outbox.ts";
 import { knownSessions, purgeableSessions, purgeSession } from "../sessions/purge-store.ts";
 import { sleep } from "../shared/time.ts";
@@ -95,5 +96,7 @@ export async function purge(
     add("conversations", left.conversations);
     add("branches", left.branches);
   }
+  if (!signal.aborted)
+    add("prepared_checkouts", await sandboxes.purgePrepared((ids) => knownProjects(orm, ids)));
   return removed;
 }

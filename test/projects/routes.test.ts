@@ -120,6 +120,8 @@ describeEachDatabase("projects", (database) => {
         "HOME",
         "http_proxy",
         "LD_PRELOAD",
+        "LOCPATH",
+        "gconv_path",
         "GIT_DIR",
         "ANTHROPIC_API_KEY",
         "OPENAI_API_KEY",

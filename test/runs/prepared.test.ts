@@ -11,6 +11,7 @@ import { createProject, type ProjectChange } from "../../src/projects/store.ts";
 import { addPrompt } from "../../src/prompts/create-store.ts";
 import type { RunnerDeps } from "../../src/runs/runner.ts";
 import { createSession } from "../../src/sessions/create-store.ts";
+import { makeRepository } from "../harness/repository.ts";
 import { SLOW_TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 import { until } from "../harness/until.ts";
 import { describeRuns, shellAgent } from "./fixture.ts";
@@ -54,9 +55,9 @@ for (const isolated of [true, false])
         change: ProjectChange,
         secrets: Record<string, string> = {},
         userId = "alice",
+        path = fixture().repository.path,
       ) => {
         const { orm } = fixture().database;
-        const { path } = fixture().repository;
         await orm.delete(project).where(eq(project.userId, userId));
         const wanted = { userId, repo: path, repoKey: path, change, secrets };
         const { id } = await orm.transaction((tx) => createProject(tx, openSecretKeys(configOf()), wanted));
@@ -270,33 +271,71 @@ for (const isolated of [true, false])
           );
           expect(first.texts).toContain("good");
           const { orm } = fixture().database;
-          const next = () =>
-            orm.transaction((tx) =>
-              addPrompt(tx, {
-                ...{
-                  userId: "alice",
-                  author: undefined,
-                  sessionId: first.sessionId,
-                  data: "Go on",
-                  text: "Go on",
-                },
-                ...{ priority: 0, maxUnfinished: 1_000 },
-              }),
-            );
-          const release = async () => {
-            const config = (await fixture().sessionRow(first.sessionId))?.sbxConfig;
+          /** The session's next prompt, in a new checkout of its branch. */
+          const next = async (sessionId: string) => {
+            const config = (await fixture().sessionRow(sessionId))?.sbxConfig;
             if (config) await fixture().machine.provider.release(config);
+            const more = { userId: "alice", author: undefined, sessionId, data: "Go on", text: "Go on" };
+            const { id } = await orm.transaction((tx) =>
+              addPrompt(tx, { ...more, priority: 0, maxUnfinished: 1_000 }),
+            );
+            return run("cat made", {}, id);
           };
-          await release();
-          const second = await run("cat made", {}, (await next()).id);
+          const second = await next(first.sessionId);
           expect([second.ran, second.texts.includes("evil")]).toEqual([true, true]);
-          await release();
-          const third = await run("cat made", {}, (await next()).id);
+          const third = await next(first.sessionId);
           expect([third.skipped, third.texts.includes("evil")]).toEqual([true, true]);
+          // Another session whose agent makes the same lock files on a branch of its own does not get it either.
+          const apart = await run("rm bun.lock; echo x > bun.lock");
+          expect(apart.row?.status).toBe("Completed");
+          const own = await next(apart.sessionId);
+          expect([own.ran, own.texts.includes("good"), own.texts.includes("evil")]).toEqual([
+            true,
+            true,
+            false,
+          ]);
           // Another session that arrives at the same lock files by itself does not get it.
           await commit("bun.lock", "x\n");
           const other = await run("cat made");
           expect([other.ran, other.texts.includes("good")]).toEqual([true, true]);
+        },
+        LONG,
+      );
+
+      test(
+        "what setup leaves in a submodule is kept until the submodule is of another commit",
+        async () => {
+          const lib = await makeRepository({ files: { "lib.txt": "one\n" } });
+          const main = await makeRepository({ files: { "bun.lock": "x\n", ".gitignore": "made\n" } });
+          const moveTo = async (commit: string) => {
+            const text = `[submodule "lib"]\n\tpath = lib\n\turl = ${lib.path}\n`;
+            await Bun.write(join(main.path, ".gitmodules"), text);
+            await main.git("add", ".gitmodules");
+            await main.git("update-index", "--add", "--cacheinfo", `160000,${commit.trim()},lib`);
+            await main.git("commit", "--quiet", "--message=Submodule");
+          };
+          const session = async () => {
+            const { promptId } = await fixture().submit(main.path);
+            return run("cat lib/lib.txt lib/made; git -C lib status --short", {}, promptId);
+          };
+          await moveTo(await lib.git("rev-parse", "HEAD"));
+          await setProject(
+            { setupCommand: "echo setting up; echo built > lib/made" },
+            {},
+            "alice",
+            main.path,
+          );
+          const first = await session();
+          expect([first.ran, first.all.includes("not kept")]).toEqual([true, false]);
+          const second = await session();
+          expect([second.ran, second.skipped, second.row?.status]).toEqual([false, true, "Completed"]);
+          expect(second.texts).toEqual(expect.arrayContaining(["one", "built", "?? made"]));
+          await Bun.write(join(lib.path, "lib.txt"), "two\n");
+          await lib.git("commit", "--quiet", "--all", "--message=Two");
+          await moveTo(await lib.git("rev-parse", "HEAD"));
+          const moved = await session();
+          expect([moved.ran, moved.texts.includes("two")]).toEqual([true, true]);
+          await Promise.all([lib.remove(), main.remove()]);
         },
         LONG,
       );

@@ -334,6 +334,29 @@ describeRuns("the project of a run's repository", (fixture) => {
     expect(await objects()).toContain("fine");
   });
 
+  for (const message of [`Use it\n\n- with ${VALUE}`, `Use it\n\ndiff --git a/x b/x\n-${VALUE}`])
+    test(`a line of a message is none of a diff: ${JSON.stringify(message)}`, async () => {
+      await setProject({});
+      const { row } = await runWith(`echo x > x; ${GIT} add -A; ${GIT} commit -qm '${message}'`);
+      expect(row?.error).toContain("TOKEN in a commit message");
+      expect(await objects()).not.toContain(VALUE);
+    });
+
+  test("whoever commits is looked at, too; what the repository has above a change is not", async () => {
+    await setProject({});
+    const { row } = await runWith(
+      `echo x > x; ${GIT} add -A; GIT_COMMITTER_NAME="${VALUE}" ${GIT} commit -qm Adds`,
+    );
+    expect(row?.error).toContain("TOKEN in a commit message");
+    const inSource = (...args: string[]) => Bun.$`git -C ${fixture().repository.path} ${args}`.quiet();
+    await Bun.write(join(fixture().repository.path, "old.c"), `${VALUE}() {\n  1\n  2\n  3\n}\n`);
+    await inSource("add", "-A");
+    await inSource("-c", "user.name=A", "-c", "user.email=a@b", "commit", "-qm", "Old");
+    const change = await runWith(`sed -i 's/  3/  4/' old.c`);
+    expect([change.row?.status, change.row?.error]).toEqual(["Completed", null]);
+    await inSource("reset", "-q", "--hard", "HEAD~1");
+  });
+
   test("work that was kept before its value became a secret is not pushed", async () => {
     await setProject({}, { OTHER: "another value" });
     const { promptId, sessionId } = await fixture().submit();

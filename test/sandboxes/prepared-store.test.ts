@@ -19,7 +19,8 @@ const archives = async (bytes: number) => {
   await Bun.write(files.home, "");
   return files;
 };
-const nothing = () => undefined;
+const PROJECT = Bun.randomUUIDv7();
+const nothing = { project: PROJECT, see: () => undefined };
 const names = () => readdir(join(dataDir, "prepared"));
 const usedAt = (key: string, ms: number) =>
   utimes(join(dataDir, "prepared", key), new Date(ms), new Date(ms));
@@ -48,10 +49,10 @@ test("there are only so many", async () => {
 test("what is refused while it is read is not kept, and what somebody may be reading is not replaced", async () => {
   const store = storeOf();
   const key = store.keyOf(1);
-  const refuse = () => {
+  const see = () => {
     throw new Error("it has a secret");
   };
-  await expect(store.add(key, await archives(10), refuse)).rejects.toThrow("it has a secret");
+  await expect(store.add(key, await archives(10), { ...nothing, see })).rejects.toThrow("it has a secret");
   expect(await names()).toEqual([]);
   await store.add(key, await archives(10), nothing);
   await store.add(key, await archives(20), nothing);
@@ -74,6 +75,18 @@ test("one that is a week old is neither used nor kept", async () => {
   expect(await names()).toEqual([]);
 });
 
+test("what another version or a fault has left as one is in nobody's way, and is removed", async () => {
+  const store = storeOf();
+  const good = store.keyOf("good");
+  for (const [at, text] of ["{}", "null", '{"madeAt":1e99,"files":{}}', ""].entries())
+    await Bun.write(join(dataDir, "prepared", store.keyOf(at), "about.json"), text);
+  expect(await store.bytes()).toBe(0);
+  await store.add(good, await archives(10), nothing);
+  expect(await store.bytes()).toBe(10);
+  await store.sweep();
+  expect(await names()).toEqual([good]);
+});
+
 test("a sweep removes what a killed process left, not what one that lives is making", async () => {
   const store = storeOf();
   const key = store.keyOf(1);
@@ -85,6 +98,23 @@ test("a sweep removes what a killed process left, not what one that lives is mak
   expect((await names()).sort()).toEqual([key, "new-young"].sort());
   await storeOf(0).sweep();
   expect(await names()).toEqual(["new-young"]);
+});
+
+test("those of projects that are gone are removed; what was not asked about is another's", async () => {
+  const store = storeOf();
+  const gone = Bun.randomUUIDv7();
+  const [one, two, three] = ["one", "two", "three"].map(store.keyOf) as [string, string, string];
+  for (const key of [one, two]) await store.add(key, await archives(10), { ...nothing, project: gone });
+  await store.add(three, await archives(10), nothing);
+  const asked: string[][] = [];
+  const known = async (ids: readonly string[]) => {
+    asked.push([...ids].sort());
+    return new Set([PROJECT]);
+  };
+  expect(await store.purge(known)).toBe(2);
+  expect(asked).toEqual([[gone, PROJECT].sort()]);
+  expect(await names()).toEqual([three]);
+  expect(await store.purge(known)).toBe(0);
 });
 
 test("a name tells nothing to who can guess what it is of: each DATA_DIR has its own", async () => {

@@ -12,6 +12,7 @@ import { never, openSandboxFixture, type SandboxFixture } from "./fixture.ts";
 const of = (sandbox: Sandbox) => sandbox.preparation as Preparation;
 const signal = never;
 const see = () => undefined;
+const project = Bun.randomUUIDv7();
 
 setDefaultTimeout(4 * SLOW_TEST_TIMEOUT_MS);
 
@@ -33,7 +34,7 @@ for (const isolated of [true, false])
       const store = openPreparedStore({ dataDir: fixture().dataDir, maxBytes: 64 * MIB });
       const key = store.keyOf(script);
       const files = part === "checkout" ? { checkout: bad, home: none } : { checkout: none, home: bad };
-      await store.add(key, files, see);
+      await store.add(key, files, { project, see });
       await rm(folder, { recursive: true });
       const found = await store.find(key);
       if (!found) throw new Error("the snapshot is not there");
@@ -132,7 +133,7 @@ for (const isolated of [true, false])
         `mkfifo pipe; mkdir -p d; touch d/file -- '-delete' '--checkpoint-action=exec=touch bad' "new
 line"; ln -s /etc/passwd abs; chmod 4755 d/file; mkdir closed; touch closed/x; chmod 555 closed; mkdir -p "$HOME/.npm/_logs"; touch "$HOME/.npm/_logs/x"`,
       );
-      await of(sandbox).keep("a".repeat(64), { before, maxBytes: MIB, see, signal });
+      await of(sandbox).keep("a".repeat(64), { before, maxBytes: MIB, project, see, signal });
       const found = await of(sandbox).find("a".repeat(64));
       const listed = (await Bun.$`tar -tvf ${found?.files.checkout ?? ""}`.text()).trim();
       expect(listed).not.toContain("pipe");
@@ -168,7 +169,7 @@ line"; ln -s /etc/passwd abs; chmod 4755 d/file; mkdir closed; touch closed/x; c
         const before = await of(sandbox).look(signal);
         await fixture().run(sandbox, script);
         await expect(
-          of(sandbox).keep("b".repeat(64), { before, maxBytes: MIB, see, signal }),
+          of(sandbox).keep("b".repeat(64), { before, maxBytes: MIB, project, see, signal }),
         ).rejects.toThrow(said);
         expect(await of(sandbox).find("b".repeat(64))).toBeUndefined();
         expect((await fixture().run(sandbox, 'ls -A "$TMPDIR"')).out.trim()).toBe("");

@@ -1,4 +1,6 @@
 import { expect, test } from "bun:test";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
 import { count, eq, sql } from "drizzle-orm";
 import type { PgTable } from "drizzle-orm/pg-core";
 import { comment } from "../../src/db/review-tables.ts";
@@ -8,6 +10,9 @@ import { deadLetter, message, prompt, session } from "../../src/db/tables.ts";
 import { usedSignInCode, webSession } from "../../src/db/web-session-tables.ts";
 import { messagesAfter } from "../../src/live/store.ts";
 import { createMessage } from "../../src/messages/change-store.ts";
+import { openSecretKeys } from "../../src/projects/keys.ts";
+import { createProject, deleteProject } from "../../src/projects/store.ts";
+import { openPreparedStore } from "../../src/sandboxes/prepared-store.ts";
 import { daysAgo, describePurge, type SeededSession, seedOldSession } from "./fixture.ts";
 
 describePurge("purging the database", (fixture) => {
@@ -15,6 +20,32 @@ describePurge("purging the database", (fixture) => {
     (await fixture().database.orm.select({ count: count() }).from(table).where(where))[0]?.count;
   const exists = async ({ id }: SeededSession) => (await rows(session, eq(session.id, id))) === 1;
   const messagesOf = ({ id }: SeededSession) => rows(message, eq(message.sessionId, id));
+
+  test("prepared checkouts of a deleted project are purged, those of another are not", async () => {
+    const { database, dataDir, runPurge } = fixture();
+    const { orm } = database;
+    const store = openPreparedStore({ dataDir, maxBytes: 1_000 });
+    const keys = openSecretKeys({ dataDir, secretsKeys: undefined });
+    const projects = await Promise.all(
+      ["owner/gone", "owner/there"].map((repo) =>
+        orm.transaction((tx) =>
+          createProject(tx, keys, { userId: "alice", repo, repoKey: repo, change: {}, secrets: {} }),
+        ),
+      ),
+    );
+    for (const { id } of projects) {
+      const files = { checkout: join(dataDir, "a"), home: join(dataDir, "b") };
+      for (const file of Object.values(files)) await Bun.write(file, "x");
+      await store.add(store.keyOf(id), files, { project: id, see: () => undefined });
+    }
+    const kept = async () => (await readdir(join(dataDir, "prepared"))).sort();
+    const [gone, there] = projects.map(({ id }) => store.keyOf(id)) as [string, string];
+    expect((await runPurge())["prepared_checkouts"]).toBe(0);
+    expect(await kept()).toEqual([gone, there].sort());
+    await deleteProject(orm, { userId: "alice", id: projects[0]?.id ?? "" });
+    expect((await runPurge())["prepared_checkouts"]).toBe(1);
+    expect(await kept()).toEqual([there]);
+  });
 
   test("sessions deleted long ago are purged with everything that belongs to them, and a second round finds nothing", async () => {
     const { database, runPurge } = fixture();

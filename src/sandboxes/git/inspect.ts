@@ -12,7 +12,8 @@ const END = "end of what is pushed";
 
 /**
  * $1 the session's refs  $2 the work's commit  $3 what the branch has of it; empty: nothing. Prints the messages of the commits
- * that neither the branch nor the target branch has, then what each of them changes, binary files as they are.
+ * that neither the branch nor the target branch has, indented, so that none of their lines is taken for one of a diff; then what
+ * each of them changes, binary files as they are.
  */
 const LEAVING = `
 target=$(commit "$1/base") || target=
@@ -20,7 +21,7 @@ pushed=
 if [ -n "$3" ]; then pushed=$(commit "$3") || pushed=; fi
 set -- "$2" \${target:+"^$target"} \${pushed:+"^$pushed"}
 {
-  git log --no-color --format=%an%n%ae%n%B "$@" -- &&
+  git log --no-color --format='%w(0,1,1)%an%n%ae%n%cn%n%ce%n%B' "$@" -- &&
   git log --no-color --format= --patch -c --unified=0 --root --text --no-renames --no-textconv --no-ext-diff \\
     --submodule=short --src-prefix=a/ --dst-prefix=b/ "$@" -- &&
   printf '\\n${END}\\n'

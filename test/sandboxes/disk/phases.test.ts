@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtemp } from "node:fs/promises";
+import { mkdtemp, readdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { openPreparedStore } from "../../../src/sandboxes/prepared-store.ts";
+import { MIB } from "../../../src/shared/units.ts";
 import { removeFolder } from "../../harness/remove-folder.ts";
 import { makeRepository, type TestRepository } from "../../harness/repository.ts";
 import { SLOW_TEST_TIMEOUT_MS } from "../../harness/timeouts.ts";
@@ -60,6 +62,43 @@ for (const kind of isRoot ? (["image", "watch"] as const) : (["watch"] as const)
         transient: false,
       });
       await work.catch(() => undefined);
+      await fixture.provider.release(sandbox.config);
+    });
+
+    test("what setup left that is larger than a sandbox may be is not restored, and goes with the sandbox", async () => {
+      const folder = await mkdtemp(join(tools, "prepared-"));
+      await Bun.$`${{ raw: fill("big") }} && tar -cf checkout.tar big && tar -cf home.tar -T /dev/null`.cwd(
+        folder,
+      );
+      const store = openPreparedStore({ dataDir: fixture.dataDir, maxBytes: 100 * MIB });
+      const key = store.keyOf(kind);
+      const files = { checkout: join(folder, "checkout.tar"), home: join(folder, "home.tar") };
+      await store.add(key, files, { project: "p", see: () => undefined });
+      const sandbox = await fixture.open(fixture.request(repository.path));
+      const { preparation } = sandbox;
+      const [before, found] = [await preparation?.look(never), await store.find(key)];
+      if (!preparation || !before || !found) throw new Error("nothing can be restored");
+      const failure = await preparation
+        .restore(found, { before, signal: never })
+        .catch((error: unknown) => error);
+      expect(failure).toMatchObject({ message: expect.stringContaining("RUN_DISK_MB") });
+      await fixture.provider.release(sandbox.config);
+      expect(await readdir(join(fixture.dataDir, "sandboxes"))).toEqual([]);
+    });
+
+    test("a sandbox that setup has filled is not kept, and its archives are gone", async () => {
+      const sandbox = await fixture.open(fixture.request(repository.path));
+      const { preparation } = sandbox;
+      const before = await preparation?.look(never);
+      if (!preparation || !before) throw new Error("nothing can be kept");
+      await fixture.run(sandbox, `echo x > x; ${fill('"$HOME/x"')} || :`);
+      const key = "c".repeat(64);
+      const options = { before, maxBytes: 100 * MIB, project: "p", see: () => undefined, signal: never };
+      const failure = await preparation.keep(key, options).catch((error: unknown) => error);
+      expect(failure).toBeInstanceOf(Error);
+      expect(await preparation.find(key)).toBeUndefined();
+      const left = await Bun.$`find ${fixture.dataDir} -name out -size +1M -o -name 'new-*'`.text();
+      expect(left).toBe("");
       await fixture.provider.release(sandbox.config);
     });
 
