@@ -23,6 +23,10 @@ export function decodeCursor(cursor: string, form: RegExp): RegExpExecArray {
 export const decodeSeq = (cursor: string | undefined): number =>
   cursor === undefined ? 0 : Number(decodeCursor(cursor, /^\d{1,15}$/)[0]);
 
+/** The id of the row that a page of a list in the order of ids starts after. */
+export const decodeId = (cursor: string): string =>
+  decodeCursor(cursor, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/)[0];
+
 /**
  * Makes a page of rows that were queried with `limit + 1`: the extra row says that there is another page.
  * @param limit undefined: the whole list.

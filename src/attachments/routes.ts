@@ -16,9 +16,11 @@ export function attachmentRoutes({ orm, guard }: { orm: Orm; guard: Guard }) {
     .get(
       "/attachments/:id",
       async (context) => {
-        const { user, params, set, status } = context;
-        const { kind, name, mediaType, sha256, bytes } = await readAttachment(orm, user.id, params.id);
-        if (isUnchanged(context, `"${sha256}"`)) return status(304, undefined);
+        const { user, params, request, set, status } = context;
+        const ifNoneMatch = request.headers.get("if-none-match");
+        const found = await readAttachment(orm, { userId: user.id, id: params.id, ifNoneMatch });
+        const { kind, name, mediaType, sha256, bytes } = found;
+        if (isUnchanged(context, `"${sha256}"`) || bytes === null) return status(304, undefined);
         Object.assign(set.headers, contentHeaders({ kind, name, mediaType }));
         return new Response(new Uint8Array(bytes));
       },

@@ -3,6 +3,7 @@ import { attachment } from "../db/attachment-tables.ts";
 import { type Orm, type Queryable, rowsOf } from "../db/client.ts";
 import type { AttachmentKind } from "../db/columns.ts";
 import { prompt, session } from "../db/tables.ts";
+import { eachText } from "../db/text-list.ts";
 import { isOwnedSession } from "../lifecycle/ownership.ts";
 import { notFound } from "../shared/errors.ts";
 
@@ -30,9 +31,8 @@ const about = {
 };
 
 /** As base64 both ways: of bytes, the embedded database's driver makes a text digit by digit, a second for 5 MiB. */
-const content = sql`encode(${attachment.bytes}, 'base64')`.mapWith((text: string) =>
-  Buffer.from(text, "base64"),
-);
+const encoded = sql`encode(${attachment.bytes}, 'base64')`;
+const decode = (text: string): Uint8Array => Buffer.from(text, "base64");
 const contentOf = (bytes: Uint8Array) =>
   sql`decode(${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64")}, 'base64')`;
 
@@ -50,14 +50,24 @@ export async function findAttachments(
     .where(and(inArray(attachment.id, [...ids]), isOwnedSession(userId)));
 }
 
-/** An attachment with its bytes. @throws AppError `attachment_not_found`, also where it is another user's. */
+/**
+ * @param ifNoneMatch the bytes of which it has the hash are not read, however large.
+ * @returns an attachment, with its bytes unless they are known.
+ * @throws AppError `attachment_not_found`, also where it is another user's.
+ */
 export async function readAttachment(
   orm: Orm,
-  userId: string,
-  id: string,
-): Promise<Known & { bytes: Uint8Array; sha256: string }> {
+  wanted: { userId: string; id: string; ifNoneMatch: string | null },
+): Promise<Known & { bytes: Uint8Array | null; sha256: string }> {
+  const { userId, id, ifNoneMatch } = wanted;
+  const known = eachText(ifNoneMatch?.match(/[0-9a-f]{64}/g) ?? []);
+  const isNew = sql`${attachment.sha256} not in ${known}`;
   const [row] = await orm
-    .select({ ...about, bytes: content, sha256: attachment.sha256 })
+    .select({
+      ...about,
+      bytes: sql<Uint8Array | null>`case when ${isNew} then ${encoded} end`.mapWith(decode),
+      sha256: attachment.sha256,
+    })
     .from(attachment)
     .innerJoin(prompt, eq(prompt.id, attachment.promptId))
     .innerJoin(session, eq(session.id, prompt.sessionId))
@@ -69,7 +79,7 @@ export async function readAttachment(
 /** What a run needs, in the order of the prompt. */
 export const attachmentsOf = (orm: Orm, promptId: string) =>
   orm
-    .select({ ...about, bytes: content })
+    .select({ ...about, bytes: encoded.mapWith(decode) })
     .from(attachment)
     .where(eq(attachment.promptId, promptId))
     .orderBy(asc(attachment.position));

@@ -1,5 +1,5 @@
 import { and, asc, eq, gt, isNull, sql } from "drizzle-orm";
-import { decodeCursor, type Page, pageOf } from "../api/paging.ts";
+import { decodeId, type Page, pageOf } from "../api/paging.ts";
 import { recordAudit } from "../db/audit-log.ts";
 import type { Orm, Queryable, Transaction } from "../db/client.ts";
 import type { CommentSide } from "../db/columns.ts";
@@ -11,7 +11,6 @@ import { AppError, notFound } from "../shared/errors.ts";
 
 /** Comments of one session that are not sent yet. */
 const MAX_OPEN = 500;
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export type CommentRow = typeof comment.$inferSelect;
 
@@ -25,7 +24,7 @@ export interface CommentQuery {
 /** A session's comments, in the order in which they were made. @throws AppError `session_not_found` */
 export async function listComments(orm: Orm, wanted: CommentQuery): Promise<Page<CommentRow>> {
   const { userId, sessionId, limit, cursor } = wanted;
-  const after = cursor === undefined ? undefined : gt(comment.id, decodeCursor(cursor, UUID)[0]);
+  const after = cursor === undefined ? undefined : gt(comment.id, decodeId(cursor));
   const rows = orm
     .select({ comment })
     .from(session)

@@ -1,4 +1,4 @@
-import { lt, type SQL, sql } from "drizzle-orm";
+import { eq, lt, type SQL, sql } from "drizzle-orm";
 import { type Orm, rowsOf } from "./client.ts";
 import { SILENT_AFTER_S } from "./heartbeats.ts";
 import type { AgentReport } from "./json-columns.ts";
@@ -21,7 +21,7 @@ export const reportedAgents = (which: "live" | "gone"): SQL => sql`
   select n.agent from (select distinct agent from worker_agent) n
   where ${which === "live" ? sql`` : sql`not`} ${canRun(sql`n.agent`)}`;
 
-/** Writes what a process says of its agents, all of them, in place of what it has said before. */
+/** Writes what a process says of its agents, all of them, in place of what it has said before, and purges what that replaces. */
 export async function writeAgentReports(
   orm: Orm,
   {
@@ -45,6 +45,32 @@ export async function writeAgentReports(
         reportedAt: sql`now()`,
       },
     });
+  await purgeReplaced(orm, { process, host });
+}
+
+/**
+ * A worker that is restarted again and again would leave its rows each time, for a day: those of dead processes go that say
+ * nothing which a later one of their machine does not say, when the agent was there last included. One that has just begun
+ * has no heartbeat yet.
+ */
+async function purgeReplaced(orm: Orm, { process, host }: { process: string; host: string }): Promise<void> {
+  await orm.execute(sql`delete from worker_agent where (process, agent) in (
+    select w.process, w.agent from worker_agent w
+    where w.host = ${host} and w.process <> ${process} and not ${isAlive}
+      and w.reported_at < now() - make_interval(secs => ${SILENT_AFTER_S})
+      and exists (select 1 from worker_agent later where later.host = w.host and later.agent = w.agent
+        and later.reported_at > w.reported_at and (w.available_at is null or later.available_at >= w.available_at))
+    for update skip locked)`);
+}
+
+/** Whether something is known of a process's agents: one that was suspended for long counts as dead meanwhile. */
+export async function hasAgentReports(orm: Orm, process: string): Promise<boolean> {
+  const rows = await orm
+    .select({ process: workerAgent.process })
+    .from(workerAgent)
+    .where(eq(workerAgent.process, process))
+    .limit(1);
+  return rows.length > 0;
 }
 
 /** Purges the reports of processes that ended more than a day ago. Those of live ones are repeated more often. */

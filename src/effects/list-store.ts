@@ -1,13 +1,11 @@
 import { and, asc, eq, gt, sql } from "drizzle-orm";
-import { decodeCursor, type Page, pageOf } from "../api/paging.ts";
+import { decodeId, type Page, pageOf } from "../api/paging.ts";
 import type { Orm } from "../db/client.ts";
 import type { EffectStatus } from "../db/columns.ts";
 import { effect } from "../db/effect-tables.ts";
 import { prompt, session } from "../db/tables.ts";
 import { ownedSessionById } from "../lifecycle/ownership.ts";
 import { notFound } from "../shared/errors.ts";
-
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** Whether somebody is at it: its runner, or the run that pushes. */
 const isUnderWay = sql`(${effect.leaseUntil} > now() or ${prompt.status} = 'Running'
@@ -43,7 +41,7 @@ export async function listEffects(
   },
 ) {
   const { userId, sessionId, limit, cursor } = wanted;
-  const after = cursor === undefined ? undefined : gt(effect.id, decodeCursor(cursor, UUID)[0]);
+  const after = cursor === undefined ? undefined : gt(effect.id, decodeId(cursor));
   const rows = orm
     .select({ sessionId: session.id, effect: columns })
     .from(session)

@@ -1,5 +1,5 @@
 import { and, asc, eq, gt, inArray, sql } from "drizzle-orm";
-import { decodeCursor, type Page, pageOf } from "../api/paging.ts";
+import { decodeId, type Page, pageOf } from "../api/paging.ts";
 import { recordAudit } from "../db/audit-log.ts";
 import { type Orm, rowsOf } from "../db/client.ts";
 import { session } from "../db/tables.ts";
@@ -11,7 +11,6 @@ import { AppError, notFound } from "../shared/errors.ts";
 import type { PermissionRow } from "./dto.ts";
 import type { PermissionDecision, PermissionDto } from "./model.ts";
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const STATUS = { allow: "allowed", allow_run: "allowed_run", deny: "denied" } as const;
 
 /** What a session's agents have asked, in order. @throws AppError `session_not_found` */
@@ -28,7 +27,7 @@ export async function listPermissions(
   const { userId, sessionId, status, limit, cursor } = wanted;
   const conditions = and(
     eq(permissionRequest.sessionId, session.id),
-    cursor === undefined ? undefined : gt(permissionRequest.id, decodeCursor(cursor, UUID)[0]),
+    cursor === undefined ? undefined : gt(permissionRequest.id, decodeId(cursor)),
     status && inArray(permissionRequest.status, status === "allowed" ? ["allowed", "allowed_run"] : [status]),
   );
   const rows = orm

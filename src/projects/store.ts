@@ -1,6 +1,6 @@
 import { and, asc, eq, gt, inArray, sql } from "drizzle-orm";
 import { requireMatch, versionTag } from "../api/etag.ts";
-import { decodeCursor, type Page, pageOf } from "../api/paging.ts";
+import { decodeId, type Page, pageOf } from "../api/paging.ts";
 import { recordAudit } from "../db/audit-log.ts";
 import { isUniqueViolation, type Orm, type Queryable, type Transaction } from "../db/client.ts";
 import { project, projectSecret } from "../db/project-tables.ts";
@@ -8,7 +8,6 @@ import { AppError, notFound } from "../shared/errors.ts";
 import { checkTogether } from "./check.ts";
 import type { SecretKeys } from "./keys.ts";
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** Projects of one user. */
 const MAX_PROJECTS = 500;
 
@@ -44,7 +43,7 @@ export async function listProjects(
 ): Promise<Page<ProjectWithSecrets>> {
   const { userId, repoKey, limit, cursor } = wanted;
   const ofRepo = repoKey === undefined ? undefined : eq(project.repoKey, repoKey);
-  const after = cursor === undefined ? undefined : gt(project.id, decodeCursor(cursor, UUID)[0]);
+  const after = cursor === undefined ? undefined : gt(project.id, decodeId(cursor));
   const rows = orm
     .select()
     .from(project)

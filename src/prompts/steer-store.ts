@@ -1,5 +1,5 @@
 import { and, asc, eq, gt } from "drizzle-orm";
-import { decodeCursor, type Page, pageOf } from "../api/paging.ts";
+import { decodeId, type Page, pageOf } from "../api/paging.ts";
 import type { Author } from "../auth/claims.ts";
 import { recordAudit } from "../db/audit-log.ts";
 import type { Orm, Transaction } from "../db/client.ts";
@@ -15,7 +15,6 @@ import type { SteerDto } from "./model.ts";
 const MOST_PENDING = 20;
 /** Of a mailbox's file, UTF-8 of its JSON: a longer text becomes a prompt. */
 const MOST_BYTES = 250 * 1024;
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export interface Steered {
   delivered: "running" | "queued";
@@ -85,7 +84,7 @@ export async function listSteers(
   const { userId, id, status, limit, cursor } = wanted;
   const conditions = and(
     eq(steer.promptId, prompt.id),
-    cursor === undefined ? undefined : gt(steer.id, decodeCursor(cursor, UUID)[0]),
+    cursor === undefined ? undefined : gt(steer.id, decodeId(cursor)),
     status && eq(steer.status, status),
   );
   const rows = orm

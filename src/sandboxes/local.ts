@@ -11,7 +11,7 @@ import type { CheckoutRequest } from "./git/request.ts";
 import type { Machine } from "./machine.ts";
 import { preparationOf } from "./prepared.ts";
 import type { PreparedStore } from "./prepared-store.ts";
-import type { SandboxProcess } from "./process/sandbox-process.ts";
+import { exitOf, type SandboxProcess } from "./process/sandbox-process.ts";
 import { FILES_FOLDER, putFiles } from "./put-files.ts";
 import type { Sandbox, SandboxKind } from "./sandbox.ts";
 
@@ -146,36 +146,27 @@ export function localSandboxes(machine: Machine, prepared: PreparedStore): Sandb
  * @throws RepositoryError; what `signal` aborted with, after the program was killed.
  */
 async function packed(process: SandboxProcess, maxBytes: number, signal: AbortSignal): Promise<string> {
-  const onAbort = () => void process.stop(0);
-  signal.addEventListener("abort", onAbort, { once: true });
-  // It may have aborted while the old processes were killed.
-  if (signal.aborted) onAbort();
-  try {
-    const { code, stderr } = await process.exit;
-    signal.throwIfAborted();
-    if (Bun.file(process.output).size > maxBytes)
-      throw new RepositoryError(
-        `The work in the checkout is too large: what is new in it has more than ${maxBytes / MIB} MB (REPO_MAX_MB).`,
-      );
-    if (code === 0) return stderr;
-    // Another try would need as much.
-    const { exceeded } = await process.usage();
-    if (exceeded !== undefined)
-      throw new RepositoryError(
-        `The work in the checkout could not be read: git, or a filter of the checkout, used more than a run may (${BOUNDS[exceeded]}).`,
-      );
-    // Another try would take as long: it is what the checkout has made of git.
-    if (code === null && process.ageMs() >= PACKING_TIMEOUT_MS)
-      throw new RepositoryError(
-        `The work in the checkout could not be read: git took longer than ${PACKING_TIMEOUT_MS / 60_000} minutes.`,
-      );
+  const { code, stderr } = await exitOf(process, signal);
+  if (Bun.file(process.output).size > maxBytes)
     throw new RepositoryError(
-      `The work in the checkout could not be read: ${stderr.trim().split("\n").at(-1) || `git ended with ${code}`}`,
-      undefined,
-      // Killed, or out of disk space: not the checkout's fault.
-      code === null ? "machine" : faultIn(stderr),
+      `The work in the checkout is too large: what is new in it has more than ${maxBytes / MIB} MB (REPO_MAX_MB).`,
     );
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-  }
+  if (code === 0) return stderr;
+  // Another try would need as much.
+  const { exceeded } = await process.usage();
+  if (exceeded !== undefined)
+    throw new RepositoryError(
+      `The work in the checkout could not be read: git, or a filter of the checkout, used more than a run may (${BOUNDS[exceeded]}).`,
+    );
+  // Another try would take as long: it is what the checkout has made of git.
+  if (code === null && process.ageMs() >= PACKING_TIMEOUT_MS)
+    throw new RepositoryError(
+      `The work in the checkout could not be read: git took longer than ${PACKING_TIMEOUT_MS / 60_000} minutes.`,
+    );
+  throw new RepositoryError(
+    `The work in the checkout could not be read: ${stderr.trim().split("\n").at(-1) || `git ended with ${code}`}`,
+    undefined,
+    // Killed, or out of disk space: not the checkout's fault.
+    code === null ? "machine" : faultIn(stderr),
+  );
 }

@@ -7,7 +7,7 @@ import type { CheckoutRequest } from "./git/request.ts";
 import type { Machine } from "./machine.ts";
 import { LOOK, PACK, REFUSED, SECTION, UNPACK } from "./prepared-scripts.ts";
 import { PARTS, type Part, type PreparedStore, type Snapshot } from "./prepared-store.ts";
-import type { SandboxProcess } from "./process/sandbox-process.ts";
+import { exitOf, type SandboxProcess } from "./process/sandbox-process.ts";
 
 const LOOK_TIMEOUT_MS = 60_000;
 /** For each folder. */
@@ -169,23 +169,15 @@ function requireSame(before: Look, after: Look, what: string): void {
 
 /** Waits until a program has succeeded. @throws NotPrepared; what `signal` aborted with, after it was killed. */
 async function succeeded(process: SandboxProcess, maxBytes: number, signal: AbortSignal): Promise<void> {
-  const onAbort = () => void process.stop(0);
-  signal.addEventListener("abort", onAbort, { once: true });
-  if (signal.aborted) onAbort();
-  try {
-    const { code, stderr } = await process.exit;
-    signal.throwIfAborted();
-    const { exceeded } = await process.usage();
-    const tooLarge = exceeded === "output" || Bun.file(process.output).size > maxBytes;
-    if (tooLarge || code === REFUSED.tooLarge)
-      throw new NotPrepared(`it needs more than the ${Math.floor(maxBytes / MIB)} MB that there are for it`);
-    if (code === REFUSED.tooMany) throw new NotPrepared(`it has more than ${MAX_FILES} files`);
-    if (code === REFUSED.ownPath)
-      throw new NotPrepared("it has the sandbox's own path in it, which is another one for each");
-    if (code === 0) return;
-    const said = stderr.trim().split("\n")[0]?.slice(0, QUOTED);
-    throw new NotPrepared(said || `a program for it ended with ${code ?? "a signal"}`);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-  }
+  const { code, stderr } = await exitOf(process, signal);
+  const { exceeded } = await process.usage();
+  const tooLarge = exceeded === "output" || Bun.file(process.output).size > maxBytes;
+  if (tooLarge || code === REFUSED.tooLarge)
+    throw new NotPrepared(`it needs more than the ${Math.floor(maxBytes / MIB)} MB that there are for it`);
+  if (code === REFUSED.tooMany) throw new NotPrepared(`it has more than ${MAX_FILES} files`);
+  if (code === REFUSED.ownPath)
+    throw new NotPrepared("it has the sandbox's own path in it, which is another one for each");
+  if (code === 0) return;
+  const said = stderr.trim().split("\n")[0]?.slice(0, QUOTED);
+  throw new NotPrepared(said || `a program for it ended with ${code ?? "a signal"}`);
 }

@@ -1,6 +1,6 @@
 import { and, asc, count, eq, gt, max, sum } from "drizzle-orm";
 import { weakEtag } from "../api/etag.ts";
-import { decodeCursor, type Page, pageOf } from "../api/paging.ts";
+import { decodeId, type Page, pageOf } from "../api/paging.ts";
 import type { Orm } from "../db/client.ts";
 import { egressRequest } from "../db/safety-tables.ts";
 import { session } from "../db/tables.ts";
@@ -16,12 +16,10 @@ export interface EgressQuery {
   cursor?: string | undefined;
 }
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
 /** In the order in which they were first asked for, which later requests do not change. @throws AppError `session_not_found` */
 export async function listEgress(orm: Orm, wanted: EgressQuery): Promise<Page<EgressRequestRow>> {
   const { userId, sessionId, limit, cursor } = wanted;
-  const after = cursor === undefined ? undefined : gt(egressRequest.id, decodeCursor(cursor, UUID)[0]);
+  const after = cursor === undefined ? undefined : gt(egressRequest.id, decodeId(cursor));
   const rows = orm
     .select({ egress: egressRequest })
     .from(session)

@@ -1,7 +1,7 @@
 import type { AgentCatalog } from "../agents/catalog.ts";
 import type { Orm } from "../db/client.ts";
 import type { AgentReport } from "../db/json-columns.ts";
-import { purgeOldReports, writeAgentReports } from "../db/worker-agents.ts";
+import { hasAgentReports, purgeOldReports, writeAgentReports } from "../db/worker-agents.ts";
 import { endAgentWaits } from "../lifecycle/await-agents.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Metrics } from "../observability/metrics.ts";
@@ -40,7 +40,8 @@ export function openAgentReports(options: {
     );
     const text = JSON.stringify(reports);
     const now = performance.now();
-    if (text === written?.text && now - written.at < REPEAT_MS) return false;
+    const isSaid = text === written?.text && now - written.at < REPEAT_MS;
+    if (isSaid && (await hasAgentReports(orm, process))) return false;
     await writeAgentReports(orm, { process, host, reports });
     written = { text, at: now };
     return true;

@@ -244,6 +244,8 @@ describe("fields", () => {
         free: t.Optional(AnyJson),
         record: t.Optional(t.Record(t.String(), t.Number())),
         count: t.Optional(t.Integer({ maximum: 9 })),
+        least: t.Optional(t.Integer({ minimum: 2 })),
+        price: t.Optional(nullable(t.Number({ exclusiveMinimum: 0 }))),
       }),
     });
   const send = async (body: unknown) => (await ask(app, undefined, "POST", "/", body)).body;
@@ -262,10 +264,15 @@ describe("fields", () => {
     [{ orNull: { host: "x", ports: 1 } }, "orNull.ports: unknown field; did you mean port?"],
     [{ orNull: 7 }, "orNull: Expected union value"],
     [{ record: { a: "x" } }, "record.a: Expected number"],
-    [{ count: 10 }, "count: Expected integer to be less or equal to 9"],
-    [{ count: 0.5 }, "count: Expected integer"],
-    [{ "a/b~": 1 }, '"a/b~": unknown field; known are nested, list, orNull, free, record, count'],
-    [{ "": 1 }, '"": unknown field; known are nested, list, orNull, free, record, count'],
+    [{ count: 10 }, "count: must be an integer up to 9"],
+    [{ count: 0.5 }, "count: must be an integer up to 9"],
+    [{ least: 1 }, "least: must be an integer from 2"],
+    [{ price: 0 }, "price: must be a number above 0 or null"],
+    [
+      { "a/b~": 1 },
+      '"a/b~": unknown field; known are nested, list, orNull, free, record, count, least, price',
+    ],
+    [{ "": 1 }, '"": unknown field; known are nested, list, orNull, free, record, count, least, price'],
   ])("%j: %s", async (body, message) => {
     expect(await said(body)).toBe(message);
   });

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { eq } from "drizzle-orm";
-import { attachmentsOf } from "../../src/attachments/store.ts";
+import { attachmentsOf, readAttachment } from "../../src/attachments/store.ts";
 import { attachment } from "../../src/db/attachment-tables.ts";
 import { idempotencyKey } from "../../src/db/service-tables.ts";
 import { prompt, session } from "../../src/db/tables.ts";
@@ -91,13 +91,29 @@ describeEachDatabase("attachments of prompts", (database) => {
     expect(await others[1]?.text()).toBe("Übersicht");
     expect(await others[2]?.bytes()).toEqual(new Uint8Array([0, 255, 1]));
     const etag = shown?.headers.get("etag") ?? "";
-    expect((await download(rows[0]?.id ?? "", { "if-none-match": etag })).status).toBe(304);
+    for (const known of [etag, `"other", W/${etag}`, "*"])
+      expect((await download(rows[0]?.id ?? "", { "if-none-match": known })).status).toBe(304);
+    expect((await download(rows[0]?.id ?? "", { "if-none-match": '"other"' })).status).toBe(200);
     // Of others it does not exist, nor what does not.
     for (const [user, id] of [
       ["bob", rows[0]?.id],
       ["alice", Bun.randomUUIDv7()],
     ])
       expect((await ask(app(), user, "GET", `/attachments/${id}`)).body.code).toBe("attachment_not_found");
+  });
+
+  // Its bytes were read first, up to 5 MiB for a reply of nothing.
+  test("the bytes of one that the client has are not read", async () => {
+    const { sessionId } = await create("First");
+    const sent = [{ content: [file("a.txt")] }];
+    const { body } = await send("POST", "/prompts", { session_id: sessionId, data: sent });
+    const [row] = await stored(body.id);
+    const wanted = { userId: "alice", id: row?.id ?? "" };
+    const read = (ifNoneMatch: string | null) => readAttachment(database().orm, { ...wanted, ifNoneMatch });
+    const { sha256, bytes } = await read(null);
+    expect(bytes).toEqual(Buffer.from("content"));
+    expect(await read(`"${"0".repeat(64)}", "${sha256}"`)).toMatchObject({ sha256, bytes: null });
+    expect((await read(`"${"0".repeat(64)}"`)).bytes).toEqual(Buffer.from("content"));
   });
 
   test("come with a session's first prompt, by both operations, once for each key; a picture is enough", async () => {

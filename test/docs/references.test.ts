@@ -25,6 +25,8 @@ const IN_SRC = new RegExp(`^(?:${ROOMS.join("|")})/[\\w./-]*$`);
 const OTHER_VARIABLES = new Set([
   "ERROR_CODES",
   "TOKEN",
+  // The secret of a project, in an example.
+  "NPM_TOKEN",
   "REPO",
   "UPDATE_OPENAPI",
   // The operator's program has it.

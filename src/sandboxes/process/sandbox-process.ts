@@ -50,6 +50,21 @@ export interface SandboxProcess {
   detach(): void;
 }
 
+/** Waits until a program has ended. @throws what `signal` aborted with, after the program was killed. */
+export async function exitOf(process: SandboxProcess, signal: AbortSignal): Promise<SandboxExit> {
+  const onAbort = () => void process.stop(0);
+  signal.addEventListener("abort", onAbort, { once: true });
+  // It may have aborted before, while something else was waited for.
+  if (signal.aborted) onAbort();
+  try {
+    const exit = await process.exit;
+    signal.throwIfAborted();
+    return exit;
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
 /** The sandbox that a program runs in. */
 export interface SandboxRef {
   id: string;

@@ -89,7 +89,7 @@ describe("a refusal", () => {
     ["agent_unavailable", "agent: no worker", "agent"],
     ["model_unavailable", "model: a does not", "model"],
     ["mode_unavailable", "mode: a does not", "mode"],
-    ["invalid", "max_turns: Expected integer", "max_turns"],
+    ["invalid", "max_turns: must be an integer 1 to 1000", "max_turns"],
     ["invalid", "model: Expected string", "model"],
   ] as const)("%s, %s belongs to a field", (code, msg, field) => {
     expect(refused(code, msg)?.field).toBe(field);
