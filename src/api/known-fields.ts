@@ -108,20 +108,16 @@ const refusal = (unknown: string[], other: string[]) =>
     [...unknown, ...other].slice(0, NAMED).join("; "),
   );
 
-/** That no alternative of a union fits says little: of an object or a number that was sent, what is wrong with it. */
+/** That no alternative of a union fits says little: of an object that was sent, what is wrong with it. */
 function* innermost(errors: Iterable<ValueError>): Generator<ValueError> {
   for (const error of errors) {
     const alternatives = (error.schema["anyOf"] ?? []) as TSchema[];
-    const kinds = KINDS[Array.isArray(error.value) ? "array" : typeof error.value] ?? [];
-    const inner = error.errors[alternatives.findIndex(({ type }) => kinds.includes(type))];
+    const isObject = typeof error.value === "object" && !Array.isArray(error.value);
+    const inner = isObject && error.errors[alternatives.findIndex(({ type }) => type === "object")];
     if (inner) yield* innermost(inner);
     else yield error;
   }
 }
-const KINDS: Readonly<Record<string, readonly string[]>> = {
-  object: ["object"],
-  number: ["integer", "number"],
-};
 
 /** What a field may be that has alternatives. Undefined: it has none, or they are objects, of which this would say little. */
 export function choiceOf(schema: TSchema): string | undefined {
@@ -151,7 +147,8 @@ function inWords({
   if (type === "string") return pattern === undefined ? "text" : `text that matches ${pattern}`;
   if (type !== "integer" && type !== "number") return undefined;
   const least = exclusiveMinimum === undefined ? minimum : `above ${exclusiveMinimum}`;
-  const range = [least, maximum].filter((one) => one !== undefined).join(" to ");
+  const most = maximum === undefined ? undefined : `${least === undefined ? "up " : ""}to ${maximum}`;
+  const range = [least, most].filter((one) => one !== undefined).join(" ");
   return [type === "integer" ? "an integer" : "a number", range].filter(Boolean).join(" ");
 }
 

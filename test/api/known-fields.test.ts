@@ -262,8 +262,8 @@ describe("fields", () => {
     [{ orNull: { host: "x", ports: 1 } }, "orNull.ports: unknown field; did you mean port?"],
     [{ orNull: 7 }, "orNull: Expected union value"],
     [{ record: { a: "x" } }, "record.a: Expected number"],
-    [{ count: 10 }, "count: Expected integer to be less or equal to 9"],
-    [{ count: 0.5 }, "count: Expected integer"],
+    [{ count: 10 }, "count: must be an integer up to 9"],
+    [{ count: 0.5 }, "count: must be an integer up to 9"],
     [{ "a/b~": 1 }, '"a/b~": unknown field; known are nested, list, orNull, free, record, count'],
     [{ "": 1 }, '"": unknown field; known are nested, list, orNull, free, record, count'],
   ])("%j: %s", async (body, message) => {
