@@ -36,6 +36,9 @@ export function asObject(value: unknown): JsonObject | undefined {
     : undefined;
 }
 
+/** The text; of what is none, an empty one. */
+export const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
+
 /** A plain assistant message, which every client can render. */
 export function textEvent(text: string): AgentEvent {
   const message = { role: "assistant", content: [{ type: "text", text }] };

@@ -10,6 +10,9 @@ export type Talk =
   | { kind: "answered"; requestId: string }
   | { kind: "steered"; steerId: string };
 
+/** Questions that an agent may ask in a run. Its driver denies more; of what does without a driver, more are left out. */
+export const MOST_QUESTIONS = 1_000;
+
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const TOOL_LIMIT = 200;
 const TITLE_LIMIT = 1_000;

@@ -1,5 +1,5 @@
-import { asObject, boundedValue, cleanText, type JsonObject } from "../agents/events.ts";
-import { beside, contentText, merged, resultOf, textOf, toolOf } from "./acp-tools.ts";
+import { asObject, boundedValue, cleanText, type JsonObject, textOf } from "../agents/events.ts";
+import { beside, contentText, merged, resultOf, toolOf } from "./acp-tools.ts";
 import { assistant, type Output } from "./output.ts";
 
 /** A text is printed in pieces of at most about this size. */
@@ -43,9 +43,11 @@ export function createAcpEvents(
   const ended = new Set<string>();
 
   const flushText = () => {
-    const { kind, text } = held ?? {};
+    const kind = held?.kind;
+    // Not each chunk: two of them may share a character.
+    const text = cleanText(held?.text ?? "");
     held = undefined;
-    if (!kind || !text?.trim()) return;
+    if (!kind || !text.trim()) return;
     if (kind === "text") lastText = text;
     print(assistant(kind === "text" ? { type: "text", text } : { type: "thinking", thinking: text }));
   };
@@ -54,7 +56,7 @@ export function createAcpEvents(
     const message = update["messageId"];
     if (held && (held.kind !== kind || held.message !== message || held.text.length >= PIECE)) flushText();
     held ??= { kind, message, text: "" };
-    held.text += cleanText(contentText(asObject(update["content"])));
+    held.text += contentText(asObject(update["content"]));
   };
 
   const printCall = (id: string, call: Call) => {

@@ -51,7 +51,7 @@ export async function openSession(
   const { sessionId } = session;
   const instructions = acp.instructions && createHash("sha256").update(acp.instructions).digest("hex");
   await remember(acp.sessionFile, { sessionId, checkout: acp.checkout, instructions });
-  await setMode(agent, session, acp.modes?.[mode] ?? []);
+  await setMode(agent, session, { mode, ids: acp.modes?.[mode] ?? [] });
   if (acp.model) await setModel(agent, session, acp.model);
   return { sessionId, isInstructed: !instructions || (resume && instructions === told) };
 }
@@ -84,10 +84,19 @@ async function remember(file: string, what: object): Promise<void> {
   await rename(`${file}.new`, file);
 }
 
-async function setMode(agent: ClientContext, session: NewSessionResponse, wanted: readonly string[]) {
+/** @throws Error if the agent would act without asking, though it shall ask. */
+async function setMode(
+  agent: ClientContext,
+  session: NewSessionResponse,
+  wanted: { mode: DriverSpec["mode"]; ids: readonly string[] },
+): Promise<void> {
   const { sessionId, modes } = session;
   const offered = (modes?.availableModes ?? []).map((one) => one.id);
-  const modeId = wanted.find((id) => offered.includes(id));
+  const modeId = wanted.ids.find((id) => offered.includes(id));
+  if (modeId === undefined && wanted.mode === "ask" && wanted.ids.length > 0 && offered.length > 0)
+    throw new Error(
+      `The agent has none of the modes in which it asks (${wanted.ids.join(", ")}), only ${offered.join(", ")}.`,
+    );
   if (modeId !== undefined && modeId !== modes?.currentModeId)
     await agent.request(methods.agent.session.setMode, { sessionId, modeId });
 }

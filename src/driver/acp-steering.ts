@@ -1,9 +1,13 @@
 import type { ClientContext, InitializeResponse } from "@agentclientprotocol/sdk";
-import { asObject, type JsonObject } from "../agents/events.ts";
+import { asObject, cut, type JsonObject } from "../agents/events.ts";
 import type { AcpEvents } from "./acp-events.ts";
 import type { Steer } from "./mailbox.ts";
 import type { Output } from "./output.ts";
 import { taken, withoutCommand } from "./protocol.ts";
+
+/** Denials that a turn's agent is told of, and how long the name of a tool is there. */
+const DENIALS = 100;
+const NAME_LIMIT = 200;
 
 /** The user's words for an agent at work. Those that it does not take into its turn are the next turn, all at once. */
 export interface AcpSteering {
@@ -46,7 +50,8 @@ export function createAcpSteering(parts: {
       if (!begun) held.push(steer);
     },
     denied(tool, reason) {
-      const what = `The user did not allow ${tool}`;
+      if (denials.length >= DENIALS) return;
+      const what = `The user did not allow ${cut(tool, NAME_LIMIT)}`;
       const denial = { text: reason ? `${what}: ${reason}` : `${what}. Go on without it.`, known: !reason };
       denials.push(denial);
       if (reason)

@@ -1,4 +1,4 @@
-import { asObject, boundedValue, cleanText, cut, type JsonObject } from "../agents/events.ts";
+import { asObject, boundedValue, cleanText, cut, type JsonObject, textOf } from "../agents/events.ts";
 
 const TEXT_LIMIT = 64 * 1024;
 const DETAIL_LIMIT = 16 * 1024;
@@ -19,7 +19,6 @@ const NAMES: Readonly<Record<string, string>> = {
 /** What a normalised event says already. */
 const KNOWN_FIELDS = new Set(["sessionUpdate", "toolCallId", "status", "rawInput", "rawOutput", "content"]);
 
-export const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
 const listOf = (value: unknown): JsonObject[] =>
   Array.isArray(value) ? value.slice(0, 1_000).map((one) => asObject(one) ?? {}) : [];
 

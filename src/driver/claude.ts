@@ -1,4 +1,4 @@
-import { asObject, type JsonObject, parseObject } from "../agents/events.ts";
+import { asObject, type JsonObject, parseObject, textOf } from "../agents/events.ts";
 import { linesOf } from "./lines.ts";
 import type { Answer, Steer } from "./mailbox.ts";
 import { type Protocol, type ProtocolParts, taken, withoutCommand } from "./protocol.ts";
@@ -16,8 +16,8 @@ export function createClaudeProtocol(parts: ProtocolParts): Protocol {
   const { spec, child, output, questions, checkMailbox } = parts;
   /** Handed over, not taken yet, by the uuid that the agent knows. */
   const handedOver = new Map<string, Steer>();
-  /** The agent's questions, by its own ids. */
-  const asked = new Map<string, () => void>();
+  /** Withdraws the agent's open questions, by its own ids. */
+  const asked = new Map<unknown, () => void>();
   const results: JsonObject[] = [];
   let ended = false;
 
@@ -58,36 +58,37 @@ export function createClaudeProtocol(parts: ProtocolParts): Protocol {
   function read(line: string): void {
     const event = parseObject(line);
     if (!event) return;
-    const type = String(event["type"]);
+    const type = textOf(event["type"]);
     if (type === "control_request") request(event);
-    else if (type === "control_cancel_request") asked.get(String(event["request_id"]))?.();
-    else if (type === "user" && event["isReplay"] === true) replayed(String(event["uuid"]));
+    else if (type === "control_cancel_request") asked.get(event["request_id"])?.();
+    else if (type === "user" && event["isReplay"] === true) replayed(textOf(event["uuid"]));
     else if (type === "result") result(event, line);
     else if (!INTERNAL.test(type)) output.printLine(line);
   }
 
   function request(event: JsonObject): void {
-    const id = String(event["request_id"]);
+    const { request_id: id } = event;
     const details = asObject(event["request"]) ?? {};
     const respond = (response: JsonObject) =>
       child.send({ type: "control_response", response: { ...response, request_id: id } });
     if (details["subtype"] !== "can_use_tool") {
-      respond({ subtype: "error", error: `unknown request ${String(details["subtype"])}` });
+      respond({ subtype: "error", error: `unknown request ${textOf(details["subtype"])}` });
       return;
     }
     const { tool_name: tool, input, description } = details;
     const question = {
-      tool: String(tool),
+      tool: textOf(tool),
       input,
       title: typeof description === "string" ? description : undefined,
     };
-    const cancel = questions.ask(question, (answer) => {
-      asked.delete(id);
-      respond({ subtype: "success", response: permission(answer, input) });
-    });
+    // Before it is asked: it may be answered at once, and would stay here with its input.
     asked.set(id, () => {
       asked.delete(id);
       cancel();
+    });
+    const cancel = questions.ask(question, (answer) => {
+      asked.delete(id);
+      respond({ subtype: "success", response: permission(answer, input) });
     });
   }
 

@@ -1,4 +1,5 @@
 import { boundedValue, cleanText, cut } from "../agents/events.ts";
+import { MOST_QUESTIONS } from "../agents/talk.ts";
 import type { Answer } from "./mailbox.ts";
 import type { Output } from "./output.ts";
 
@@ -29,6 +30,8 @@ export interface Questions {
 export function createQuestions({ print }: Pick<Output, "print">): Questions {
   const open = new Map<string, { tool: string; reply: (answer: Answer) => void }>();
   const allowedForRun = new Set<string>();
+  /** Of the whole run. */
+  let count = 0;
   const printEnd = (request_id: string, decision: string, more: Record<string, unknown>) =>
     print({ type: "system", subtype: "permission_answered", request_id, decision, ...more });
   const cancel = (id: string) => {
@@ -38,16 +41,15 @@ export function createQuestions({ print }: Pick<Output, "print">): Questions {
     ask(question, reply) {
       const id = crypto.randomUUID();
       const tool = cut(cleanText(question.tool), NAME_LIMIT);
-      const atOnce: Answer | undefined = allowedForRun.has(tool)
-        ? { decision: "allow_run", reason: null }
-        : open.size >= OPEN_QUESTIONS
-          ? { decision: "deny", reason: `There are ${OPEN_QUESTIONS} questions without an answer already.` }
-          : undefined;
+      const atOnce = allowedForRun.has(tool)
+        ? ({ decision: "allow_run", reason: null } as const)
+        : denial(open.size, count);
       if (atOnce) {
         printEnd(id, atOnce.decision, { reason: atOnce.reason, tool });
         reply(atOnce);
         return () => undefined;
       }
+      count += 1;
       open.set(id, { tool, reply });
       const title = question.title && cut(cleanText(question.title), TITLE_LIMIT);
       const input = boundedValue(question.input, INPUT_LIMIT);
@@ -67,4 +69,16 @@ export function createQuestions({ print }: Pick<Output, "print">): Questions {
       for (const id of [...open.keys()]) cancel(id);
     },
   };
+}
+
+/** Nobody would be asked these, and the agent would wait. */
+function denial(open: number, count: number): Answer | undefined {
+  if (count >= MOST_QUESTIONS)
+    return {
+      decision: "deny",
+      reason: `The agent has asked ${MOST_QUESTIONS} questions in this run, the most that it may ask.`,
+    };
+  if (open >= OPEN_QUESTIONS)
+    return { decision: "deny", reason: `There are ${OPEN_QUESTIONS} questions without an answer already.` };
+  return undefined;
 }

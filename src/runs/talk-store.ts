@@ -1,5 +1,5 @@
 import { sql } from "drizzle-orm";
-import { isBrokenQuestion, type Talk, talkIn } from "../agents/talk.ts";
+import { isBrokenQuestion, MOST_QUESTIONS, type Talk, talkIn } from "../agents/talk.ts";
 import { type Orm, rowsOf, type Transaction } from "../db/client.ts";
 import { type Fence, LeaseLost } from "../lifecycle/fence.ts";
 import { followQuestions, notifyMail } from "../lifecycle/questions.ts";
@@ -7,8 +7,6 @@ import { appendRows, type NewMessage, type Progress } from "./append-store.ts";
 
 /** Questions of a run that may be open at once: more are denied. */
 const MOST_OPEN = 20;
-/** Questions of a prompt that are recorded at all. */
-const MOST_QUESTIONS = 1_000;
 const TOO_MANY = `Denied without asking: the agent has ${MOST_OPEN} open questions already.`;
 
 /** Whether an event has to be stored with what it says. */
@@ -32,19 +30,27 @@ export async function appendTalk(
 ): Promise<void> {
   const { rows, progress, timeoutMs } = batch;
   await orm.transaction(async (tx) => {
-    const [held] = await rowsOf<{ session_id: string; output_offset: string; asked: string[]; open: number }>(
+    const [held] = await rowsOf<{
+      session_id: string;
+      output_offset: string;
+      asked: string[];
+      open: number;
+      most: number;
+    }>(
       tx,
       sql`with lease as (
-        select id, session_id, output_offset from prompt where id = ${run.promptId}::uuid
+        select id, session_id, output_offset, redone from prompt where id = ${run.promptId}::uuid
           and lease_epoch = ${run.epoch}::bigint and status = 'Running' for no key update)
       select l.session_id, l.output_offset::text,
         (select coalesce(jsonb_agg(q.request_id), '[]') from permission_request q where q.prompt_id = l.id) as asked,
-        (select count(*)::int from permission_request q where q.prompt_id = l.id and q.status = 'pending') as open
+        (select count(*)::int from permission_request q where q.prompt_id = l.id and q.status = 'pending') as open,
+        (l.redone + 1) * ${MOST_QUESTIONS}::int as most
       from lease l`,
     );
     if (!held) throw new LeaseLost();
     // An earlier attempt, whose answer was lost.
     if (Number(held.output_offset) === progress.to) return;
+    // Of all its attempts: the agent of each has counted its own.
     const asked = new Set(held.asked);
     let { open } = held;
     const questions: Question[] = [];
@@ -57,7 +63,7 @@ export async function appendTalk(
       if (talk.kind === "steered") steered.push(talk.steerId);
       if (talk.kind === "answered") closed.push(talk.requestId);
       if (talk.kind !== "question") return true;
-      if (asked.has(talk.requestId) || asked.size >= MOST_QUESTIONS) return false;
+      if (asked.has(talk.requestId) || asked.size >= held.most) return false;
       asked.add(talk.requestId);
       questions.push({ id: Bun.randomUUIDv7(), talk, denied: open >= MOST_OPEN });
       open += 1;

@@ -20,6 +20,7 @@ import {
 } from "../prompts/create-store.ts";
 import { QUEUES } from "../queue/names.ts";
 import { notifiesOutbox, outboxInsert } from "../queue/outbox.ts";
+import { AppError } from "../shared/errors.ts";
 import { branchOf, titleOf } from "./naming.ts";
 import { requireParent } from "./store.ts";
 
@@ -106,6 +107,11 @@ export interface Created {
 /** Session, first prompt and outbox rows, all or nothing, also outside of a transaction. @throws AppError */
 export async function createSession(orm: Queryable, wanted: NewSession): Promise<Created> {
   const { userId, repo, targetBranch, parent, author, prompt: first, branchPrefix } = wanted;
+  if (!first && wanted.asked?.maxTurns !== undefined)
+    throw new AppError(
+      "invalid",
+      "max_turns: is of one prompt, and this session is created without any; send it with the session's first prompt.",
+    );
   if (parent !== null) await requireParent(orm, userId, parent);
   // Also without a prompt: the first one goes on with what the project says.
   const [found] = await orm

@@ -1,7 +1,7 @@
 import type { SandboxConfig } from "../db/json-columns.ts";
 import { uiStatusOf } from "../lifecycle/ui-status.ts";
 import type { SessionDto } from "./model.ts";
-import type { SessionRow } from "./store.ts";
+import { chosenOf, type SessionRow } from "./store.ts";
 
 /** Identifies a sandbox without its secrets. */
 export const toSandboxDto = (config: SandboxConfig | null) =>
@@ -23,6 +23,7 @@ export function toDto(row: SessionRow): SessionDto {
     waitingFor: row.waiting?.for ?? null,
     waitingReason: row.waiting?.reason ?? null,
     nextAttemptAt: row.waiting?.until ?? null,
+    ...chosenOf(row),
     commentsVersion: row.commentsVersion,
     promptsVersion: row.promptsVersion,
     unread: row.unread,

@@ -75,6 +75,20 @@ export const SessionDto = t.Object({
     t.String({ description: "Why its next prompt waits", examples: ["The model's API cannot be reached."] }),
   ),
   nextAttemptAt: nullable({ ...Timestamp, description: "When that prompt is tried again" }),
+  agent: nullable(
+    t.String({
+      description:
+        "What its next prompt has if it names none. Null: the default of the worker that starts it",
+      examples: ["claude"],
+    }),
+  ),
+  model: nullable(
+    t.String({
+      description: "The same. Null: the agent's own choice",
+      examples: ["claude-sonnet-4-5"],
+    }),
+  ),
+  mode: RunMode,
   commentsVersion: t.Integer({
     description: "Higher after each change of its comments: then list them again",
     examples: [3],

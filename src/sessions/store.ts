@@ -1,6 +1,8 @@
 import { and, asc, eq, isNull, sql } from "drizzle-orm";
 import { promptText } from "../agents/prompt-text.ts";
 import type { Orm, Queryable } from "../db/client.ts";
+import type { RunMode } from "../db/columns.ts";
+import type { PromptChoice } from "../db/json-columns.ts";
 import { isoTime, type JsonFields } from "../db/json-rows.ts";
 import { prompt, session } from "../db/tables.ts";
 import { ownedSessionById } from "../lifecycle/ownership.ts";
@@ -21,6 +23,7 @@ export const sessionColumns = {
   inboxStatus: session.inboxStatus,
   sessionStatus: session.sessionStatus,
   waiting: session.waiting,
+  choice: session.choice,
   sbxConfig: session.sbxConfig,
   commentsVersion: session.commentsVersion,
   promptsVersion: session.promptsVersion,
@@ -32,6 +35,13 @@ export const sessionColumns = {
   createdAt: session.createdAt,
   updatedAt: session.updatedAt,
 };
+
+/** For prompts that name none. */
+const NO_MODE: RunMode = "auto";
+
+/** What the session's next prompt has if it names nothing else. */
+export const chosenOf = ({ choice }: Pick<typeof session.$inferSelect, "choice">): PromptChoice =>
+  choice ?? { agent: null, model: null, mode: NO_MODE };
 
 const waiting = (field: "for" | "reason" | "until") => sql`${session.waiting} -> ${sql.raw(`'${field}'`)}`;
 
@@ -51,6 +61,10 @@ export const sessionJson = {
   waitingFor: waiting("for"),
   waitingReason: waiting("reason"),
   nextAttemptAt: waiting("until"),
+  // As `chosenOf`.
+  agent: sql`${session.choice} -> 'agent'`,
+  model: sql`${session.choice} -> 'model'`,
+  mode: sql`coalesce(${session.choice} ->> 'mode', ${sql.raw(`'${NO_MODE}'`)})`,
   commentsVersion: session.commentsVersion,
   promptsVersion: session.promptsVersion,
   unread: session.unread,

@@ -228,6 +228,54 @@ function inBrowser() {
     TIMEOUT_MS,
   );
 
+  /** Cause: what had been sent was cleared with all that was chosen by then, and the focus went to the text. */
+  test(
+    "a change while a follow-up is being sent is for the next one, and keeps the keyboard",
+    async () => {
+      const { sessionId: id } = await on.backend.submit(source.path, "Begin", {
+        agent: "asker",
+        model: "small-1",
+      });
+      await on.backend.waitForStatus(id, ENDED, TIMEOUT_MS);
+      const page = await on.open(`/s/${id}`);
+      const box = page.getByRole("textbox", { name: "Follow-up" });
+      const sending = Promise.withResolvers<void>();
+      const go = Promise.withResolvers<void>();
+      await page.route("**/prompts", async (route) => {
+        if (route.request().method() === "POST") {
+          sending.resolve();
+          await go.promise;
+        }
+        await route.continue();
+      });
+      await line(page, /^Asker/).click();
+      await box.fill("Go on");
+      await send(page);
+      await sending.promise;
+      await field(page, "Model").focus();
+      await field(page, "Model").selectOption("large-2");
+      go.resolve();
+      await until(async () => (await box.inputValue()) === "", { what: "the follow-up being sent" });
+      expect(await newest(id)).toMatchObject({ agent: "asker", model: "small-1" });
+      await line(page, "Asker · large-2 (your choice)").waitFor();
+      await focused(page, "Model");
+      expect(on.complaints).toEqual([]);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "a session without a prompt says what it has itself",
+    async () => {
+      const chosen = { agent: "asker", model: "small-1", mode: "ask" };
+      const wanted = { repo: source.path, target_branch: "main", ...chosen };
+      const { body } = await on.backend.request("POST", "/sessions", wanted);
+      const page = await on.open(`/s/${body.id}`);
+      await line(page, "Asker · small-1 · asks first (as set for this session)").waitFor();
+    },
+    TIMEOUT_MS,
+  );
+
   test(
     "by keyboard alone, on a phone; the project's choice is named as such",
     async () => {

@@ -100,6 +100,30 @@ function inBrowser() {
     TIMEOUT_MS,
   );
 
+  /** Cause: on a busy machine the keyboard got there late, and took itself out of the comment that was begun meanwhile. */
+  test(
+    "keys that come before the keyboard is where the last one led are about that place",
+    async () => {
+      const page = await open(await reviewable("Change two values"));
+      await page.evaluate(`{
+        const real = requestAnimationFrame, frames = [];
+        window.requestAnimationFrame = (frame) => frames.push(frame);
+        window.goOn = () => {
+          window.requestAnimationFrame = real;
+          for (const frame of frames) real(frame);
+          return new Promise((done) => real(() => real(done)));
+        };
+      }`);
+      for (const key of ["n", "n", "c"]) await page.keyboard.press(key);
+      const text = page.getByLabel("Comment on line 40 before the change");
+      await text.and(page.locator(":focus")).waitFor();
+      await page.evaluate("goOn()");
+      await page.keyboard.type("Here.");
+      expect(await text.inputValue()).toBe("Here.");
+    },
+    TIMEOUT_MS,
+  );
+
   test(
     "a comment whose answer was lost is saved once, and what is saved cannot be changed meanwhile",
     async () => {

@@ -373,6 +373,34 @@ describe("its questions", () => {
     expect(answersIn(events).filter((one) => one.startsWith("deny There are 32"))).toHaveLength(8);
     expect(answersIn(events).filter((one) => one === "allow")).toHaveLength(32);
   });
+
+  /** Cause: each denial was kept for the next turn, under the tool's whole name, however many there were. */
+  test("attack: what the next turn is told of denials is bounded", async () => {
+    const denied = Array.from(
+      { length: 150 },
+      (): Step => ({ ask: { toolCallId: "t1", title: "x".repeat(500) } }),
+    );
+    await using acp = await openAcp({ turns: [[...denied, { stop: "cancelled" }], []] });
+    const talk = acp.start({ mode: "ask" });
+    for (let n = 0; n < denied.length; n++) await acp.answer((await question(talk, n)).request_id, "deny");
+    await talk.end();
+    const [, next] = acp.told("prompt") as { text: string }[][];
+    expect(next).toHaveLength(100);
+  });
+
+  /** Cause: the mode was left as it was, and the agent would have acted without asking. */
+  test("an agent that has no mode in which it asks is not started", async () => {
+    const modes = { currentModeId: "free", availableModes: [{ id: "free", name: "" }] };
+    await using acp = await openAcp({ session: { modes }, turns: [[said("Done.")]] });
+    const { verdict } = await acp.run({ mode: "ask" });
+    expect(verdict).toMatchObject({
+      ...{
+        ok: false,
+        reason: expect.stringContaining("none of the modes in which it asks (careful), only free"),
+      },
+    });
+    expect(acp.told("prompt")).toEqual([]);
+  });
 });
 
 const permissionLine = () =>
@@ -468,6 +496,18 @@ describe("attack: output of a hostile agent", () => {
     const { verdict, events } = await acp.run();
     expect(verdict).toMatchObject({ ok: true, summary: "Fine." });
     expect(JSON.stringify(events)).not.toContain("passwd");
+  });
+
+  /** Cause: each chunk was cleaned alone, and a character of two halves became two replacement characters. */
+  test("a character that is split between two chunks stays one", async () => {
+    const chunk = (text: string) => ({
+      ...{ jsonrpc: "2.0", method: "session/update" },
+      params: { update: { sessionUpdate: "agent_message_chunk", content: { type: "text", text } } },
+    });
+    const [high, low] = "😀".split("");
+    const raw = [`Yes ${high}`, `${low}`].map((text) => `${JSON.stringify(chunk(text))}\n`).join("");
+    await using acp = await openAcp({ turns: [[{ raw }]] });
+    expect((await acp.run()).verdict).toMatchObject({ ok: true, summary: "Yes 😀" });
   });
 
   test("huge and deep values are cut", async () => {

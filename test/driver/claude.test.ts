@@ -150,19 +150,60 @@ describe.skipIf(missing !== undefined)("a message while the real Claude Code wor
   });
 });
 
+/** @param script of a program in Claude Code's place, in the shell's language. */
+async function openProgram(script: string) {
+  const fixture = await openDriverFixture();
+  const path = join(fixture.paths.home, "claude");
+  await Bun.write(path, `#!/bin/sh\n${script}\n`);
+  await chmod(path, 0o755);
+  const agent = createClaudeAgent({ program: () => ({ path, readable: [path] }), missing: "missing" });
+  const request = { prompt: "Do it.", conversationId: crypto.randomUUID(), resume: false };
+  const { paths, mailbox } = fixture;
+  const model = { baseUrl: "http://127.0.0.1:1", token: "token" };
+  return {
+    ...fixture,
+    start: (more: Partial<AgentRequest> = {}) =>
+      fixture.talk(agent, agent.command({ ...request, paths, mailbox, model, ...more })),
+  };
+}
+
+describe("a program in Claude Code's place", () => {
+  const RESULT = '{"type":"result","subtype":"success","is_error":false,"result":"Fine.","num_turns":1}';
+
+  /** Cause: the text of such an object is an exception, and the driver ended with it. */
+  test("attack: objects where names belong do not end the driver", async () => {
+    const odd = '{"toString":1,"valueOf":1}';
+    const lines = [
+      `{"type":${odd}}`,
+      `{"type":"control_request","request_id":${odd},"request":{"subtype":${odd}}}`,
+      `{"type":"control_request","request_id":"r","request":{"subtype":"can_use_tool","tool_name":${odd}}}`,
+      `{"type":"control_cancel_request","request_id":${odd}}`,
+      `{"type":"user","isReplay":true,"uuid":${odd}}`,
+      RESULT,
+    ];
+    await using fixture = await openProgram(lines.map((line) => `echo '${line}'`).join("\n"));
+    const { verdict } = await fixture.start({ mode: "ask" }).end();
+    expect(verdict).toMatchObject({ ok: true, summary: "Fine." });
+  });
+
+  /** Cause: the id was answered as text, and a program that counts its requests waited for ever. */
+  test("is answered by the id of its request, as that came", async () => {
+    await using fixture = await openProgram(
+      `read -r prompt
+      echo '{"type":"control_request","request_id":7,"request":{"subtype":"can_use_tool","tool_name":"Bash","input":{}}}'
+      read -r answer; case "$answer" in *'"request_id":7}'*) echo '${RESULT}';; esac`,
+    );
+    const talk = fixture.start({ mode: "ask" });
+    await fixture.answer((await question(talk)).request_id, "allow");
+    expect((await talk.end()).verdict).toMatchObject({ ok: true, summary: "Fine." });
+  });
+});
+
 describe("a message that is in the mailbox before the agent has started", () => {
-  /** @param script of a program in Claude Code's place, in the shell's language. */
   const run = async (script: string) => {
-    await using fixture = await openDriverFixture();
-    const path = join(fixture.paths.home, "claude");
-    await Bun.write(path, `#!/bin/sh\n${script}\n`);
-    await chmod(path, 0o755);
-    const agent = createClaudeAgent({ program: () => ({ path, readable: [path] }), missing: "missing" });
+    await using fixture = await openProgram(script);
     await fixture.steer("s1", "One more thing.");
-    const request = { prompt: "Do it.", conversationId: crypto.randomUUID(), resume: false };
-    const { paths, mailbox } = fixture;
-    const model = { baseUrl: "http://127.0.0.1:1", token: "token" };
-    return await fixture.talk(agent, agent.command({ ...request, paths, mailbox, model })).end();
+    return await fixture.start().end();
   };
   const result = (text: string) => {
     const usage = { input_tokens: 7, output_tokens: 1 };

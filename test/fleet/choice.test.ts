@@ -152,6 +152,21 @@ describeEachDatabase("agents that prompts name", (database) => {
     expect((await follow(sessionId, { max_turns: 3 })).status).toBe(422);
   });
 
+  /** Cause: a session was created, and its first prompt ran without the limit that had been asked for. */
+  test("a limit of turns is refused for a session without a prompt, which would not keep it", async () => {
+    const { messages, ...target } = TARGET;
+    for (const more of [{}, { messages: [] }, { messages: null }]) {
+      const { status, body } = await send("POST", "/sessions", { ...target, ...more, max_turns: 3 });
+      expect([status, body.code, body.msg]).toEqual([
+        422,
+        "invalid",
+        expect.stringMatching(/^max_turns: .*first prompt/),
+      ]);
+    }
+    expect(await database().orm.$count(session)).toBe(0);
+    expect((await send("POST", "/sessions", { ...TARGET, max_turns: 3 })).status).toBe(200);
+  });
+
   test("without any worker everything is accepted, and a mode that the agent lacks is not run", async () => {
     const { promptId } = await created({ mode: "ask", model: "m" });
     expect(await claim("A", "demo")).toMatchObject({ promptId, agent: "demo", mode: "ask" });
@@ -189,6 +204,8 @@ describeEachDatabase("agents that prompts name", (database) => {
     const { sessionId } = await created({ agent: "codex", model: "m", mode: "ask", max_turns: 3 });
     const chosen = { agent: "codex", model: "m", mode: "ask", max_turns: null };
     expect(await followed(sessionId)).toMatchObject(chosen);
+    const shown = async () => (await send("GET", `/sessions/${sessionId}`)).body.session;
+    expect(await shown()).toMatchObject({ agent: "codex", model: "m", mode: "ask" });
     await followed(sessionId, { model: "n" });
     expect(await followed(sessionId)).toMatchObject({ ...chosen, model: "n" });
     // Another agent: not this one's model; and never more than `ask` allows, unless that is said.
@@ -197,6 +214,7 @@ describeEachDatabase("agents that prompts name", (database) => {
       ...{ agent: "gemini", model: null, mode: "auto" },
     });
     expect(await followed(sessionId, { agent: "codex" })).toMatchObject({ model: null, mode: "auto" });
+    expect(await shown()).toMatchObject({ agent: "codex", model: null, mode: "auto" });
   });
 
   test("ask is kept over prompts without an agent, and when the newest prompt is deleted", async () => {

@@ -239,6 +239,21 @@ describeRuns("talking to an agent", (fixture) => {
     expect(await fixture().database.orm.$count(message, isQuestion)).toBe(1_000);
   }, 60_000);
 
+  /** Cause: the questions of an earlier attempt were counted, and those of the agent that was started again were left out. */
+  test("an agent that is started again may ask as many again", async () => {
+    const many = `i=0; while [ $i -lt 1000 ]; do i=$((i+1));
+      printf '{"type":"system","subtype":"permission_request","request_id":"00000000-0000-4000-8000-%012d","tool":"Bash","input":{}}\\n' $i; done`;
+    const { submit, depsFor, run, waitForText, killAgent, skipBackoff } = fixture();
+    const { promptId, sessionId } = await submit();
+    const first = run(promptId, depsFor(asking(`${many}; echo begun; sleep 100`)));
+    await waitForText(promptId, "begun");
+    await killAgent(sessionId);
+    await first;
+    await skipBackoff(promptId);
+    await run(promptId, depsFor(asking(question(ID))));
+    expect(await questions(promptId)).toHaveLength(1_001);
+  }, 60_000);
+
   test("a message reaches the agent that works, and is a turn of the conversation once it has it", async () => {
     const script = `echo begun; ${wait("steer-*.json")};
       id=$(cat "$AGENT_MAILBOX"/steer-*.json | sed 's/.*"id":"\\([^"]*\\)".*/\\1/');

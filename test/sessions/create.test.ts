@@ -41,6 +41,7 @@ describeEachDatabase("creating sessions", (database) => {
       cancellationStatus: null,
       cancelledAt: null,
       cancelledBy: null,
+      ...{ agent: null, model: null, mode: "auto" },
       commentsVersion: 0,
       promptsVersion: 1,
       unread: false,

@@ -47,6 +47,10 @@ describeEachDatabase("JSON that PostgreSQL makes", (database) => {
         branch: `b${n}`,
         title: ODD,
         messages: n % 2 === 0 ? [turn] : [],
+        ...(n % 5 === 0 && {
+          choice: { agent: n % 2 === 0 ? null : "codex", model: null, mode: "ask" as const },
+        }),
+        ...(n % 7 === 0 && { choice: { agent: "claude", model: "claude-opus-4-1", mode: "auto" as const } }),
         ...(n % 3 === 0 && {
           waiting,
           cancelledAt: AT,

@@ -5,18 +5,17 @@ import type { Source, Usual } from "./usual.ts";
 export const MODES: Readonly<Record<RunMode, string>> = { auto: "Auto", ask: "Ask" };
 const ORIGIN: Readonly<Record<Source, string>> = {
   session: "as before",
-  original: "as in its original",
+  made: "as set for this session",
   project: "from the project",
   service: "the usual one",
 };
-const UNKNOWN = "As in its original";
 
 /** What a choice comes to, with the agents that there are. */
 export interface Look {
   /** Undefined: it is not known, or no agent of this deployment. */
   agent: AgentDto | undefined;
-  /** In effect. Null: not known. */
-  mode: string | null;
+  /** In effect. */
+  mode: string;
   /** In a few words. */
   summary: string[];
   /** Where what is not chosen comes from. */
@@ -30,38 +29,27 @@ export interface Look {
 export function lookAt(agents: readonly AgentDto[], usual: Usual, value: Choice): Look {
   const titleOf = (name: string) => agents.find((one) => one.name === name)?.title ?? name;
   const say = (text: string, from: Source) => `${text} (${ORIGIN[from]})`;
-  const isForked = usual.agent.from === "original";
-  const usualAgent = isForked ? null : (usual.agent.value ?? agents.find((one) => one.default)?.name ?? null);
+  const usualAgent = usual.agent.value ?? agents.find((one) => one.default)?.name ?? null;
   const name = value.agent || usualAgent;
   const agent = agents.find((one) => one.name === name);
   // Another agent does not go on with a model of the one before.
   const model = name === usualAgent ? usual.model : { value: null, from: "service" as const };
-  const usualMode = isForked ? null : (usual.mode.value ?? "auto");
+  const usualMode = usual.mode.value ?? "auto";
   const mode = value.mode || usualMode;
   const origins = [usual.agent, model, usual.mode].map(({ from }) => from);
   return {
     ...{ agent, mode },
     summary: [
-      name === null ? (isForked ? UNKNOWN : "The usual agent") : titleOf(name),
+      name === null ? "The usual agent" : titleOf(name),
       value.model.trim() || model.value,
       mode === "ask" ? "asks first" : null,
       value.max_turns && `at most ${value.max_turns} turns`,
     ].filter((part): part is string => part !== null && part !== ""),
     origin: ORIGIN[origins.find((from) => from !== "service") ?? "service"],
     unchosen: {
-      agent:
-        usualAgent === null
-          ? isForked
-            ? UNKNOWN
-            : "The usual one"
-          : say(titleOf(usualAgent), usual.agent.from),
-      model:
-        model.value === null
-          ? model.from === "original"
-            ? UNKNOWN
-            : "Its own choice"
-          : say(model.value, model.from),
-      mode: usualMode === null ? UNKNOWN : say(MODES[usualMode], usual.mode.from),
+      agent: usualAgent === null ? "The usual one" : say(titleOf(usualAgent), usual.agent.from),
+      model: model.value === null ? "Its own choice" : say(model.value, model.from),
+      mode: say(MODES[usualMode], usual.mode.from),
     },
     hasChoices:
       agents.filter((one) => one.available).length > 1 ||

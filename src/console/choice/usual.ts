@@ -1,12 +1,9 @@
-import { useQuery } from "@tanstack/react-query";
-import type { PromptDto, RunMode } from "../../../sdk/src/index.ts";
-import { projectsQuery } from "../projects/queries.ts";
-import { projectFor } from "../projects/repository.ts";
+import type { ProjectDto, RunMode, SessionDto } from "../../../sdk/src/index.ts";
 
-/** Where what was not chosen comes from. */
-export type Source = "session" | "original" | "project" | "service";
+/** Where what was not chosen comes from: `made`, of a session that has no prompt yet. */
+export type Source = "session" | "made" | "project" | "service";
 
-/** What a prompt has that chooses nothing. Null: what the service, or the session that it was forked from, has. */
+/** What a prompt has that chooses nothing. Null: what the service has. */
 export type Usual = Readonly<{
   [Field in "agent" | "model" | "mode"]: {
     value: (Field extends "mode" ? RunMode : string) | null;
@@ -14,32 +11,18 @@ export type Usual = Readonly<{
   };
 }>;
 
-/**
- * What the next prompt of a repository's session goes on with.
- * @param session undefined: a new one. Its prompts are undefined while they are not known.
- * @returns undefined while it is not known.
- */
-export function useUsual(
-  repo: string,
-  session?: { parent: string | null; prompts: readonly PromptDto[] | undefined },
-): Usual | undefined {
-  const latest = session?.prompts?.findLast(({ kind }) => kind === "agent");
-  const isFirst = session === undefined || (session.prompts !== undefined && !latest);
-  const isForked = isFirst && session !== undefined && session.parent !== null;
-  const asksProject = isFirst && !isForked;
-  const { data: projects, isPending } = useQuery({ ...projectsQuery, enabled: asksProject });
-  if (latest) return usual("session", latest);
-  if (isForked) return usual("original");
-  return asksProject && !isPending ? usual("project", projectFor(projects, repo)) : undefined;
-}
+/** What the next prompt of a session goes on with. */
+export const usualOf = (session: Pick<SessionDto, "agent" | "model" | "mode" | "promptsVersion">): Usual =>
+  usual(session.promptsVersion === 0 ? "made" : "session", session);
+
+/** What the first prompt of a session of a project's repository begins with. */
+export const usualOfProject = (project: ProjectDto | undefined): Usual => usual("project", project);
 
 function usual(
   from: Source,
-  known: Partial<Pick<PromptDto, "agent" | "model">> & { mode?: RunMode | null } = {},
+  known: { agent?: string | null; model?: string | null; mode?: RunMode | null } = {},
 ): Usual {
   const of = <Value>(value: Value | null | undefined) =>
-    value == null && from !== "original"
-      ? { value: null, from: "service" as const }
-      : { value: value ?? null, from };
+    value == null ? { value: null, from: "service" as const } : { value, from };
   return { agent: of(known.agent), model: of(known.model), mode: of(known.mode) };
 }

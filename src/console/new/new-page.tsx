@@ -8,8 +8,10 @@ import { AttachButton, AttachedList } from "../attachments/attached-list.tsx";
 import { useAttachments } from "../attachments/use-attachments.ts";
 import { choiceFault, choiceInput } from "../choice/choice.ts";
 import { ChoiceRow } from "../choice/choice-row.tsx";
-import { useUsual } from "../choice/usual.ts";
+import { usualOfProject } from "../choice/usual.ts";
 import { useTitle } from "../notify/title.ts";
+import { projectsQuery } from "../projects/queries.ts";
+import { projectFor } from "../projects/repository.ts";
 import { Button } from "../ui/button.tsx";
 import { Problem } from "../ui/problem.tsx";
 import { useSettled } from "../ui/use-settled.ts";
@@ -38,7 +40,7 @@ export function NewPage() {
   const { data: known } = useQuery(repositoriesQuery);
   // The service asks the repository's host: not at each key.
   const { data: branches } = useQuery(branchesQuery(useSettled(draft.repo.trim(), TYPING_MS)));
-  const usual = useUsual(draft.repo);
+  const projects = useQuery(projectsQuery);
   useTitle("New session");
   // The first empty field, as it was when the page was opened.
   useEffect(() => {
@@ -134,7 +136,7 @@ export function NewPage() {
         open
         value={draft.choice}
         onChange={(choice) => change({ choice })}
-        usual={usual}
+        usual={projects.isPending ? undefined : usualOfProject(projectFor(projects.data, draft.repo))}
         error={send.error}
       />
       {send.error !== null &&

@@ -65,25 +65,35 @@ export function DiffList(options: {
     },
   });
 
+  /** Where the keyboard is going: a key that is pressed before it is there is about that place. */
+  const going = useRef<{ row: number; place: Place; from: Element | null }>(undefined);
   const goTo = (
-    index: number,
-    selector: string,
-    options: { focus: boolean; block?: ScrollLogicalPosition },
+    row: number,
+    place: Place,
+    options: { selector: string; focus: boolean; block?: ScrollLogicalPosition },
   ) => {
-    list.scrollToIndex(index, { align: "start" });
+    list.scrollToIndex(row, { align: "start" });
+    const goal = { row, place, from: document.activeElement };
+    going.current = goal;
     let frames = 0;
     const look = () => {
-      const found = scroller.current?.querySelector<HTMLElement>(selector);
+      if (going.current !== goal) return;
+      const found = scroller.current?.querySelector<HTMLElement>(options.selector);
       frames += 1;
-      if (!found) {
-        if (frames < REVEAL_FRAMES) requestAnimationFrame(look);
+      if (!found && frames < REVEAL_FRAMES) {
+        requestAnimationFrame(look);
         return;
       }
-      if (options.block) found.scrollIntoView({ block: options.block });
-      if (options.focus) found.focus({ preventScroll: true });
+      going.current = undefined;
+      if (options.block) found?.scrollIntoView({ block: options.block });
+      // What has the keyboard by now, such as a comment that was begun meanwhile, keeps it.
+      if (options.focus && document.activeElement === goal.from) found?.focus({ preventScroll: true });
     };
     requestAnimationFrame(look);
   };
+  const goal = () => (going.current?.from === document.activeElement ? going.current : undefined);
+  const rowOfKeyboard = () => goal()?.row ?? rowOfFocus();
+  const placeOfKeyboard = () => goal()?.place ?? placeOfLine(document.activeElement);
   const topRow = () => {
     const offset = list.scrollOffset ?? 0;
     return (
@@ -93,20 +103,22 @@ export function DiffList(options: {
 
   useImperativeHandle(ref, () => ({
     moveFile(step) {
-      const now = headers.indexOf(headerOf(rowOfFocus() ?? topRow()));
+      const now = headers.indexOf(headerOf(rowOfKeyboard() ?? topRow()));
       // From what lies before the first file's header, forwards is to that header.
-      const started = rowOfFocus() !== undefined || (list.scrollOffset ?? 0) > 0;
+      const started = rowOfKeyboard() !== undefined || (list.scrollOffset ?? 0) > 0;
       const wanted = headers[started ? Math.min(Math.max(now + step, 0), headers.length - 1) : 0];
       const row = wanted === undefined ? undefined : rows[wanted];
-      if (row) goTo(wanted as number, `${headerOfPath(row.file.path)} .file-fold`, { focus: true });
+      const path = row?.file.path;
+      if (wanted !== undefined && path !== undefined)
+        goTo(wanted, ofFile(path), { selector: `${headerOfPath(path)} .file-fold`, focus: true });
     },
     moveChange(step) {
-      const focused = placeOfLine(document.activeElement);
+      const focused = placeOfKeyboard();
       const at = blocks.findIndex(
         ({ path, line }) =>
           path === focused?.path && line.side === focused.side && line.line === focused.lines?.from,
       );
-      const from = rowOfFocus() ?? topRow();
+      const from = rowOfKeyboard() ?? topRow();
       const next =
         at >= 0
           ? at + step
@@ -116,9 +128,12 @@ export function DiffList(options: {
       const block = blocks[next];
       if (!block) return;
       const { path, line } = block;
-      goTo(block.row, lineSelector({ path, ...line }), { focus: true, block: "center" });
+      const { side, line: number } = line;
+      const place = { path, side, lines: { from: number, to: number } };
+      goTo(block.row, place, { selector: lineSelector({ path, ...line }), focus: true, block: "center" });
     },
-    reveal({ path, side, lines }, focus) {
+    reveal(place, focus) {
+      const { path, side, lines } = place;
       const isHere = (row: Row) => row.file.path === path || (side === "old" && row.file.old_path === path);
       const header = rows.findIndex(isHere);
       if (header < 0) return;
@@ -134,14 +149,15 @@ export function DiffList(options: {
               : change.lineNumber === line && (change.type === "delete") === (side === "old"),
           ),
       );
-      if (line === undefined || index < 0) goTo(header, `${headerOfPath(name)} .file-fold`, { focus });
-      else goTo(index, lineSelector({ path: name, side, line }), { focus, block: "center" });
+      if (line === undefined || index < 0)
+        goTo(header, ofFile(name), { selector: `${headerOfPath(name)} .file-fold`, focus });
+      else goTo(index, place, { selector: lineSelector({ path: name, side, line }), focus, block: "center" });
     },
     current() {
-      const focused = placeOfLine(document.activeElement);
-      if (focused) return focused;
+      const place = placeOfKeyboard();
+      if (place) return place;
       const row = rows[rowOfFocus() ?? topRow()];
-      return row && { path: row.file.path, side: "new", lines: null };
+      return row && ofFile(row.file.path);
     },
   }));
 
@@ -194,6 +210,8 @@ export function DiffList(options: {
 const headerOfPath = (path: string) => `.file-header[data-path="${CSS.escape(path)}"]`;
 const lineSelector = ({ path, side, line }: { path: string; side: string; line: number }) =>
   `.line-number[data-path="${CSS.escape(path)}"][data-side="${side}"][data-line="${line}"]`;
+
+const ofFile = (path: string): Place => ({ path, side: "new", lines: null });
 
 /** The line that a number stands for. */
 function placeOfLine(target: EventTarget | null | undefined): Place | undefined {

@@ -1,12 +1,12 @@
 import { useState } from "react";
-import type { PromptDto, SessionDto } from "../../../sdk/src/index.ts";
+import type { SessionDto } from "../../../sdk/src/index.ts";
 import { client } from "../api.ts";
 import { FilesRefused } from "../attachments/attached-files.ts";
 import { AttachButton, AttachedList } from "../attachments/attached-list.tsx";
 import { useAttachments } from "../attachments/use-attachments.ts";
 import { type Choice, choiceFault, choiceInput, isChosen, NO_CHOICE } from "../choice/choice.ts";
 import { ChoiceRow } from "../choice/choice-row.tsx";
-import { useUsual } from "../choice/usual.ts";
+import { usualOf } from "../choice/usual.ts";
 import { useKeys } from "../shell/keys.ts";
 import { Button } from "../ui/button.tsx";
 import { newKey } from "../ui/new-key.ts";
@@ -23,23 +23,22 @@ interface Draft {
   key: string;
 }
 const EMPTY: Draft = { text: "", choice: undefined, key: "" };
+const draftOf = (text: string, choice: Choice | undefined): Draft =>
+  text === "" && !isChosen(choice ?? NO_CHOICE) ? EMPTY : { text, choice, key: newKey() };
 
 /** The box for the next prompt. What is written in it survives a reload, until it was sent. */
 export function FollowUp(options: {
   session: SessionDto;
-  /** Undefined while they are not known. */
-  prompts: readonly PromptDto[] | undefined;
   busy: boolean;
   /** Says it to the agent that works, which takes messages; undefined: none does. */
   steer: ((text: string, key: string) => Promise<void>) | undefined;
   onSent: () => Promise<void>;
 }) {
-  const { session, prompts, busy, steer, onSent } = options;
-  const { id: sessionId, repo, parent } = session;
+  const { session, busy, steer, onSent } = options;
+  const { id: sessionId } = session;
   const [draft, setDraft] = useStored(`prompt-backend:next-prompt:${sessionId}`, EMPTY);
   const [sending, setSending] = useState(false);
   const [failure, setFailure] = useState<unknown>();
-  const usual = useUsual(repo, { parent, prompts });
   const choice = draft.choice ?? NO_CHOICE;
   const [box, setBox] = useState<HTMLTextAreaElement | null>(null);
   const attachments = useAttachments();
@@ -50,11 +49,12 @@ export function FollowUp(options: {
   const change = (part: Partial<Draft>) =>
     setDraft((now) => {
       const { text, choice } = { ...now, ...part };
-      return text === "" && !isChosen(choice ?? NO_CHOICE) ? EMPTY : { text, choice, key: newKey() };
+      return draftOf(text, choice);
     });
   const send = async (now = false) => {
     const content = draft.text.trim();
     if (empty || sending || (now && attached)) return;
+    const from = document.activeElement;
     setSending(true);
     setFailure(undefined);
     try {
@@ -68,8 +68,10 @@ export function FollowUp(options: {
           };
           return client.prompts.create(prompt, { idempotencyKey });
         });
-      // What was chosen is the session's now, unless only the agent that works was told something.
-      change(now && steer ? { text: "" } : EMPTY);
+      // What was chosen is the session's now, unless only the agent that works was told something, or it was changed meanwhile.
+      setDraft((latest) =>
+        draftOf("", (now && steer) || latest.choice !== draft.choice ? latest.choice : undefined),
+      );
       await onSent();
     } catch (error) {
       setFailure(error);
@@ -78,7 +80,8 @@ export function FollowUp(options: {
         void complain("The follow-up was not sent", error);
     }
     setSending(false);
-    box?.focus();
+    // Whoever has gone elsewhere meanwhile is not called back.
+    if (document.activeElement === from || document.activeElement === document.body) box?.focus();
   };
 
   return (
@@ -90,7 +93,12 @@ export function FollowUp(options: {
         void send();
       }}
     >
-      <ChoiceRow value={choice} onChange={(next) => change({ choice: next })} usual={usual} error={failure} />
+      <ChoiceRow
+        value={choice}
+        onChange={(next) => change({ choice: next })}
+        usual={usualOf(session)}
+        error={failure}
+      />
       <AttachedList
         attachments={attachments}
         note={steer && "They go with the next prompt: an agent that works takes text only."}

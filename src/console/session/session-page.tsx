@@ -101,12 +101,7 @@ function Page({ session, turns }: { session: SessionDto; turns: readonly TurnDto
           </PromptActions.Provider>
         </SessionId>
       )}
-      <FollowUp
-        session={session}
-        prompts={isSuccess ? prompts : undefined}
-        {...{ busy, steer }}
-        onSent={changed}
-      />
+      <FollowUp session={session} {...{ busy, steer }} onSent={changed} />
       <Suspense>
         {forked && (
           <ForkDialog session={session} promptId={forked.promptId} onClose={() => setForked(undefined)} />

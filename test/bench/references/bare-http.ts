@@ -19,7 +19,7 @@ const server = Bun.serve({
     // The columns that a SessionDto is made of.
     "/read": async () => {
       const [session] =
-        await sql`select id, repo, target_branch, branch, title, parent, inbox_status, session_status, waiting,
+        await sql`select id, repo, target_branch, branch, title, parent, inbox_status, session_status, waiting, choice,
           sbx_config, comments_version, prompts_version, unread, cancellation_status, cancelled_at, cancelled_by, deleted_at,
           created_at, updated_at, messages from session
         where id = ${SESSION_ID} and user_id = ${USER_ID} and deleted_at is null`;
@@ -27,7 +27,7 @@ const server = Bun.serve({
     },
     "/list": async () => {
       const sessions =
-        await sql`select id, repo, target_branch, branch, title, parent, inbox_status, session_status, waiting,
+        await sql`select id, repo, target_branch, branch, title, parent, inbox_status, session_status, waiting, choice,
           sbx_config, comments_version, prompts_version, unread, cancellation_status, cancelled_at, cancelled_by, deleted_at,
           created_at, updated_at from session
         where user_id = ${USER_ID} and deleted_at is null order by created_at desc, id desc`;

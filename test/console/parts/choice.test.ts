@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { type AgentDto, APIError } from "../../../sdk/src/index.ts";
 import { choiceFault, choiceInput, NO_CHOICE } from "../../../src/console/choice/choice.ts";
 import { lookAt } from "../../../src/console/choice/look.ts";
-import type { Source, Usual } from "../../../src/console/choice/usual.ts";
+import { type Source, type Usual, usualOf } from "../../../src/console/choice/usual.ts";
 
 const agent = (name: string, more: Partial<AgentDto> = {}): AgentDto => ({
   ...{
@@ -23,7 +23,7 @@ const usual = (
 ): Usual => {
   const of = <Value>(value: Value | undefined) => ({
     value: value ?? null,
-    from: value === undefined && from !== "original" ? ("service" as const) : from,
+    from: value === undefined ? ("service" as const) : from,
   });
   return { agent: of(known.agent), model: of(known.model), mode: of(known.mode) };
 };
@@ -60,13 +60,18 @@ describe("what a choice comes to", () => {
     expect(other).toMatchObject({ summary: ["A", "asks first"], unchosen: { model: "Its own choice" } });
   });
 
-  test("of a fork that has no prompt yet nothing is claimed, and all can be chosen", () => {
-    const look = lookAt(AGENTS, usual("original"), NO_CHOICE);
-    const unknown = "As in its original";
-    expect(look).toMatchObject({
-      ...{ agent: undefined, mode: null, summary: [unknown], origin: "as in its original" },
-      unchosen: { agent: unknown, model: unknown, mode: unknown },
+  /** Cause: what a session without a prompt has could not be seen, and was said to be its original's or its project's. */
+  test("of a session without a prompt, such as a fork, it is what the session has", () => {
+    const session = { agent: "b", model: "m2", mode: "ask", promptsVersion: 0 } as const;
+    expect(lookAt(AGENTS, usualOf(session), NO_CHOICE)).toMatchObject({
+      ...{ summary: ["B", "m2", "asks first"], origin: "as set for this session", mode: "ask" },
+      unchosen: { agent: "B (as set for this session)" },
     });
+    const bare = { ...session, agent: null, model: null, mode: "auto" } as const;
+    expect(lookAt(AGENTS, usualOf(bare), NO_CHOICE)).toMatchObject({
+      ...{ summary: ["A"], unchosen: { agent: "A (the usual one)", model: "Its own choice" } },
+    });
+    expect(lookAt(AGENTS, usualOf({ ...session, promptsVersion: 3 }), NO_CHOICE).origin).toBe("as before");
   });
 });
 
