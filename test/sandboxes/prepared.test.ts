@@ -192,3 +192,19 @@ test("there are only so many files in one", async () => {
   expect((await pack(3)).exitCode).toBe(0);
   await rm(folder, { recursive: true });
 });
+
+test("what is kept makes room on a machine where no run could start otherwise", async () => {
+  for (const [free, left] of [
+    ["1", 1],
+    ["9000000", 0],
+  ] as const) {
+    const made = await openSandboxFixture({ isolated: false, env: { MIN_FREE_DISK_MB: free } });
+    const store = openPreparedStore({ dataDir: made.dataDir, maxBytes: MIB });
+    const files = { checkout: join(made.dataDir, "a"), home: join(made.dataDir, "b") };
+    for (const file of Object.values(files)) await Bun.write(file, "x");
+    await store.add(store.keyOf(1), files, { project, see });
+    await made.provider.sweep(async (ids) => new Set(ids));
+    expect(await readdir(join(made.dataDir, "prepared"))).toHaveLength(left);
+    await made.remove();
+  }
+});
