@@ -58,8 +58,11 @@ export interface PreparedStore {
   remove(key: string): Promise<void>;
   /** Of all snapshots. */
   bytes(): Promise<number>;
-  /** Removes what is too old, and what a process that was killed has left, if the last time is an hour ago. Call it often. */
-  sweep(): Promise<void>;
+  /**
+   * Removes what is too old, and what a process that was killed has left, if the last time is an hour ago; and what was used the
+   * longest ago, as long as the disk is nearly full: then no run would start. Call it often.
+   */
+  sweep(isNearlyFull: () => Promise<boolean>): Promise<void>;
   /** Removes those of projects that are gone. @param known which of these there are. @returns how many. */
   purge(known: (projects: readonly string[]) => Promise<ReadonlySet<string>>): Promise<number>;
 }
@@ -113,6 +116,17 @@ export function openPreparedStore(options: { dataDir: string; maxBytes: number }
         }),
     );
     return all.sort((a, b) => a.usedMs - b.usedMs);
+  };
+  const sweepHourly = async () => {
+    if (performance.now() - sweptAt < SWEEP_EVERY_MS) return;
+    sweptAt = performance.now();
+    for (const { key, about } of await list())
+      if (maxBytes === 0 || !about || isOld(about)) await remove(key);
+    for (const name of await readdir(root).catch(() => [] as string[])) {
+      if (KEY.test(name)) continue;
+      const left = await stat(join(root, name)).catch(() => undefined);
+      if (left && Date.now() - left.mtimeMs > DRAFT_AGE_MS) await removeTree(join(root, name));
+    }
   };
   const isOld = ({ madeAt }: About) => Math.abs(Date.now() - madeAt) > MAX_AGE_MS;
 
@@ -174,15 +188,12 @@ export function openPreparedStore(options: { dataDir: string; maxBytes: number }
     },
     remove,
     bytes: async () => (await list()).reduce((sum, one) => sum + one.bytes, 0),
-    async sweep() {
-      if (performance.now() - sweptAt < SWEEP_EVERY_MS) return;
-      sweptAt = performance.now();
-      for (const { key, about } of await list())
-        if (maxBytes === 0 || !about || isOld(about)) await remove(key);
-      for (const name of await readdir(root).catch(() => [] as string[])) {
-        if (KEY.test(name)) continue;
-        const left = await stat(join(root, name)).catch(() => undefined);
-        if (left && Date.now() - left.mtimeMs > DRAFT_AGE_MS) await removeTree(join(root, name));
+    async sweep(isNearlyFull) {
+      await sweepHourly();
+      if (!(await isNearlyFull())) return;
+      for (const { key } of await list()) {
+        await remove(key);
+        if (!(await isNearlyFull())) return;
       }
     },
     async purge(known) {

@@ -1,4 +1,5 @@
-import { rm } from "node:fs/promises";
+import { link, rm } from "node:fs/promises";
+import { join } from "node:path";
 import type { AgentCommand } from "../agents/agent.ts";
 import { MIB } from "../shared/units.ts";
 import { withinQuota } from "./disk/within-quota.ts";
@@ -43,6 +44,7 @@ export class NotPrepared extends Error {
  */
 export interface Preparation {
   keyOf: PreparedStore["keyOf"];
+  /** As of PreparedStore. Its files are this sandbox's, until it is restored: another run may make room meanwhile. */
   find: PreparedStore["find"];
   remove: PreparedStore["remove"];
   bytes: PreparedStore["bytes"];
@@ -96,6 +98,10 @@ export function preparationOf(
     }
   };
   const nothing = async () => undefined;
+  const linked = (part: Part) => join(machine.folderOf(id), `prepared-${part}.tar`);
+  const unlinked = async () => {
+    for (const part of PARTS) await rm(linked(part), { force: true });
+  };
   const look = (signal: AbortSignal) =>
     run(
       { argv: ["sh", "-c", LOOK, "look", request.targetBranch], builtIn: true },
@@ -105,7 +111,14 @@ export function preparationOf(
 
   return {
     keyOf: store.keyOf,
-    find: store.find,
+    async find(key) {
+      const found = await store.find(key);
+      if (!found) return undefined;
+      const files = { checkout: linked("checkout"), home: linked("home") };
+      await unlinked();
+      for (const part of PARTS) await link(found.files[part], files[part]);
+      return { ...found, files };
+    },
     remove: store.remove,
     bytes: store.bytes,
     look,
@@ -129,11 +142,15 @@ export function preparationOf(
     async restore({ files }, { before, signal }) {
       const to = inside();
       const places = PARTS.flatMap((part) => [files[part], to[part]]);
-      await run(
-        { argv: ["sh", "-c", UNPACK, "unpack", ...places], readable: Object.values(files) },
-        { ms: UNPACK_TIMEOUT_MS, bytes: MIB, signal },
-        nothing,
-      );
+      try {
+        await run(
+          { argv: ["sh", "-c", UNPACK, "unpack", ...places], readable: Object.values(files) },
+          { ms: UNPACK_TIMEOUT_MS, bytes: MIB, signal },
+          nothing,
+        );
+      } finally {
+        await unlinked();
+      }
       requireSame(before, await look(signal), "it would have changed");
     },
   };

@@ -42,7 +42,8 @@ export async function openSandboxes(options: Parameters<typeof openMachine>[0]):
           }
         : isolation,
     async sweep(heldOf) {
-      await prepared.sweep().catch((error: unknown) => {
+      const isNearlyFull = async () => (await freeBytes()) < config.runLimits.minFreeBytes;
+      await prepared.sweep(isNearlyFull).catch((error: unknown) => {
         logger.warn("snapshots of prepared checkouts could not be removed", { error: messageOf(error) });
       });
       return (await machine.sweep(heldOf)) + (await allocator.sweep(heldOf));

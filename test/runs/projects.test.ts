@@ -342,6 +342,16 @@ describeRuns("the project of a run's repository", (fixture) => {
       expect(await objects()).not.toContain(VALUE);
     });
 
+  test("a binary file that only a merge has is looked at, too", async () => {
+    await setProject({});
+    const { row } = await runWith(`set -e
+      git checkout -q -b side; echo a > a; ${GIT} add -A; ${GIT} commit -qm A
+      git checkout -q -; echo b > b; ${GIT} add -A; ${GIT} commit -qm B
+      ${GIT} merge -q --no-commit side; printf 'x\\0%s' "$TOKEN" > c; ${GIT} add -A; ${GIT} commit -qm Merge`);
+    expect(row?.error).toContain("TOKEN in c");
+    expect(await objects()).not.toContain(VALUE);
+  });
+
   test("whoever commits is looked at, too; what the repository has above a change is not", async () => {
     await setProject({});
     const { row } = await runWith(

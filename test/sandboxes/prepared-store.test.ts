@@ -21,6 +21,7 @@ const archives = async (bytes: number) => {
 };
 const PROJECT = Bun.randomUUIDv7();
 const nothing = { project: PROJECT, see: () => undefined };
+const hasRoom = async () => false;
 const names = () => readdir(join(dataDir, "prepared"));
 const usedAt = (key: string, ms: number) =>
   utimes(join(dataDir, "prepared", key), new Date(ms), new Date(ms));
@@ -71,7 +72,7 @@ test("one that is a week old is neither used nor kept", async () => {
   }
   expect(await store.find(keys[0])).toBeUndefined();
   expect(await names()).toEqual([keys[1]]);
-  await store.sweep();
+  await store.sweep(hasRoom);
   expect(await names()).toEqual([]);
 });
 
@@ -83,7 +84,7 @@ test("what another version or a fault has left as one is in nobody's way, and is
   expect(await store.bytes()).toBe(0);
   await store.add(good, await archives(10), nothing);
   expect(await store.bytes()).toBe(10);
-  await store.sweep();
+  await store.sweep(hasRoom);
   expect(await names()).toEqual([good]);
 });
 
@@ -94,10 +95,23 @@ test("a sweep removes what a killed process left, not what one that lives is mak
   for (const name of ["new-old", "gone-old", "new-young"])
     await mkdir(join(dataDir, "prepared", name, "deep"), { recursive: true });
   for (const name of ["new-old", "gone-old"]) await usedAt(name, Date.now() - 3_600_000);
-  await store.sweep();
+  await store.sweep(hasRoom);
   expect((await names()).sort()).toEqual([key, "new-young"].sort());
-  await storeOf(0).sweep();
+  await storeOf(0).sweep(hasRoom);
   expect(await names()).toEqual(["new-young"]);
+});
+
+test("where the disk is nearly full, what was used the longest ago goes until it is not", async () => {
+  const store = storeOf();
+  const [one, two, three] = ["one", "two", "three"].map(store.keyOf) as [string, string, string];
+  for (const [at, key] of [one, two, three].entries()) {
+    await store.add(key, await archives(10), nothing);
+    await usedAt(key, Date.now() - at * DAY_MS);
+  }
+  await store.sweep(hasRoom);
+  expect(await names()).toHaveLength(3);
+  await store.sweep(async () => (await names()).length > 1);
+  expect(await names()).toEqual([one]);
 });
 
 test("those of projects that are gone are removed; what was not asked about is another's", async () => {

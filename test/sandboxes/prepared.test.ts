@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { lstat, mkdtemp, readFile, rm } from "node:fs/promises";
+import { lstat, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { PACK, REFUSED } from "../../src/sandboxes/prepared-scripts.ts";
 import { openPreparedStore } from "../../src/sandboxes/prepared-store.ts";
 import type { Preparation, Sandbox } from "../../src/sandboxes/sandbox.ts";
@@ -141,8 +141,13 @@ line"; ln -s /etc/passwd abs; chmod 4755 d/file; mkdir closed; touch closed/x; c
       expect((await Bun.$`tar -tf ${found?.files.home ?? ""}`.text()).trim()).toBe("");
       await release(sandbox);
       const next = await opened();
-      if (!found) throw new Error("nothing was kept");
-      await of(next).restore(found, { before: await of(next).look(signal), signal });
+      const again = await of(next).find("a".repeat(64));
+      if (!again) throw new Error("nothing was kept");
+      // Another run makes room.
+      await of(next).remove("a".repeat(64));
+      await of(next).restore(again, { before: await of(next).look(signal), signal });
+      const left = await readdir(dirname(again.files.home));
+      expect(left.filter((name) => name.endsWith(".tar"))).toEqual([]);
       const { out } = await fixture().run(next, "find . -path ./.git -prune -o -printf '%y %m %p;' | sort");
       for (const one of [
         "f 755 ./d/file;",
@@ -186,4 +191,20 @@ test("there are only so many files in one", async () => {
   expect((await pack(2)).exitCode).toBe(REFUSED.tooMany);
   expect((await pack(3)).exitCode).toBe(0);
   await rm(folder, { recursive: true });
+});
+
+test("what is kept makes room on a machine where no run could start otherwise", async () => {
+  for (const [free, left] of [
+    ["1", 1],
+    ["9000000", 0],
+  ] as const) {
+    const made = await openSandboxFixture({ isolated: false, env: { MIN_FREE_DISK_MB: free } });
+    const store = openPreparedStore({ dataDir: made.dataDir, maxBytes: MIB });
+    const files = { checkout: join(made.dataDir, "a"), home: join(made.dataDir, "b") };
+    for (const file of Object.values(files)) await Bun.write(file, "x");
+    await store.add(store.keyOf(1), files, { project, see });
+    await made.provider.sweep(async (ids) => new Set(ids));
+    expect(await readdir(join(made.dataDir, "prepared"))).toHaveLength(left);
+    await made.remove();
+  }
 });

@@ -16,6 +16,21 @@ const END = "end of what is pushed";
  * each of them changes, binary files as they are.
  */
 const LEAVING = `
+# Of a merge, git shows no binary file, and no line after a NUL: such files are shown whole. stdin: what it says of all merges.
+binary_files() {
+  tab=$(printf '\\t')
+  while IFS= read -r line; do
+    path=\${line#*"$tab"} id=\${line%%"$tab"*}
+    id=\${id% *}
+    id=\${id##* }
+    # It is gone, or a submodule.
+    if ! git cat-file -e "$id^{blob}" 2>/dev/null; then continue; fi
+    if [ "$(git cat-file blob "$id" | tr -dc '\\000' | head -c 1 | wc -c)" -eq 0 ]; then continue; fi
+    printf 'diff --merge\\n+++ b/%s\\n' "$path"
+    git cat-file blob "$id" | sed 's/^/+/' || return
+    printf '\\n'
+  done
+}
 target=$(commit "$1/base") || target=
 pushed=
 if [ -n "$3" ]; then pushed=$(commit "$3") || pushed=; fi
@@ -24,6 +39,8 @@ set -- "$2" \${target:+"^$target"} \${pushed:+"^$pushed"}
   git log --no-color --format='%w(0,1,1)%an%n%ae%n%cn%n%ce%n%B' "$@" -- &&
   git log --no-color --format= --patch -c --unified=0 --root --text --no-renames --no-textconv --no-ext-diff \\
     --submodule=short --src-prefix=a/ --dst-prefix=b/ "$@" -- &&
+  merged=$(git log --no-color --format= --raw -c --merges --no-abbrev --no-renames "$@" --) &&
+  printf '%s\\n' "$merged" | binary_files &&
   printf '\\n${END}\\n'
 } | head -c ${MAX_BYTES}
 `;
