@@ -12,7 +12,7 @@ const ENDED = ["NeedsReview", "NeedsReviewIpReturned"];
 const SESSION = /\/s\/([0-9a-f-]{36})$/;
 const DRAFT = "prompt-backend:draft";
 const AGENT = ["/bin/sh", "-c", "cat >/dev/null; echo done"];
-const lines = { command: AGENT, protocol: "lines" };
+const lines = { command: AGENT, protocol: "lines", maxTurns: true };
 const AGENTS = [
   { ...lines, name: "asker", title: "Asker", models: ["small-1", "large-2"], modes: ["auto", "ask"] },
   { ...lines, name: "free", title: "Free" },
