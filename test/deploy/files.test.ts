@@ -55,6 +55,27 @@ describe("GitHub workflows", () => {
   );
 });
 
+// Where `or vector(0)` stands for what has not happened yet, a name that does not exist would show 0 for ever.
+test("dashboards, rules and docs/OPERATIONS.md name metrics that exist", async () => {
+  const files = new Bun.Glob("src/observability/*.ts").scan(ROOT);
+  const sources = await Array.fromAsync(files, (file) => read(file));
+  const known = sources.flatMap((text) =>
+    [...text.matchAll(/(?:\b(?:counter|gauge|histogram)\(\s*"|prompt_backend_)(\w+)/g)].map(
+      ([, name]) => name,
+    ),
+  );
+  const dashboards = ["overview", "runs"].map(
+    (name) => `deploy/grafana/dashboards/prompt-backend-${name}.json`,
+  );
+  for (const file of [...dashboards, "deploy/prometheus/rules.yml", "docs/OPERATIONS.md"])
+    for (const [, name = ""] of (await read(file)).matchAll(/(?<!grep )\bprompt_backend_(\w+)/g))
+      expect([file, name, known.includes(name.replace(/_(?:bucket|sum|count)$/, ""))]).toEqual([
+        file,
+        name,
+        true,
+      ]);
+});
+
 if (!Bun.which("promtool"))
   unavailable({ name: "Prometheus' rules", reason: "promtool (package prometheus) is missing" });
 else

@@ -200,6 +200,40 @@ describe("names that lead to private addresses", () => {
     expect((await policy.decide({ host: "other.example", port: 443 })).allowed).toBe(false);
   });
 
+  test("what a project allows opens neither private addresses nor mail, and nothing where the operator allows nothing", async () => {
+    const names: Record<string, string[]> = {
+      "in.example": ["10.0.0.5"],
+      "both.example": ["10.0.0.5", PUBLIC],
+    };
+    const of = (mode: "deny" | "list" | "open", allow = "") => {
+      const policy = createPolicy({
+        ...{ mode, allow: egressRules(allow), resolve: async (name: string) => names[name] ?? [PUBLIC] },
+        publicOnly: egressRules(
+          `out.example,*.wild.example:8443,out.example:25,in.example,both.example,${PUBLIC},10.0.0.5`,
+        ),
+      });
+      return async (host: string, port = 443) => {
+        const { allowed, rule, addresses } = await policy.decide({ host, port, http: undefined });
+        return allowed ? addresses : rule;
+      };
+    };
+    const list = of("list", "operator.example");
+    expect(await list("out.example")).toEqual([PUBLIC]);
+    expect(await list("a.wild.example", 8443)).toEqual([PUBLIC]);
+    expect(await list(PUBLIC)).toEqual([PUBLIC]);
+    expect(await list("operator.example")).toEqual([PUBLIC]);
+    expect(await list("other.example")).toBe("not in EGRESS_ALLOW");
+    for (const mode of ["list", "open"] as const) {
+      expect(await of(mode)("in.example")).toBe("private address");
+      expect(await of(mode)("10.0.0.5")).toBe("private address");
+      expect(await of(mode)("both.example")).toEqual([PUBLIC]);
+      expect(await of(mode)("out.example", 25)).toBeString();
+    }
+    expect(await of("deny")("out.example")).toBe("EGRESS=deny");
+    // What the operator allows by its address stays so, by a name of the project's, too.
+    expect(await of("list", "10.0.0.5")("in.example")).toEqual(["10.0.0.5"]);
+  });
+
   test("rebinding: a name is resolved once, and the answer is what is dialled", async () => {
     const answers = [[PUBLIC], ["127.0.0.1"]];
     const policy = createPolicy({

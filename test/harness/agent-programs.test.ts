@@ -175,7 +175,9 @@ function tests(trial: Trial, path: string) {
     await load(sessionId);
     await ask(sessionId, "Which word?");
     await client[Symbol.asyncDispose]();
-    expect(JSON.stringify(model.requests.at(-1)?.body)).toContain("The word is zebra.");
+    // Some ask for a title of the conversation afterwards, without what came before.
+    const asked = model.requests.map(({ body }) => JSON.stringify(body));
+    expect(asked.filter((one) => one.includes("Which word?")).join("\n")).toContain("The word is zebra.");
     await model.stop();
   });
 
