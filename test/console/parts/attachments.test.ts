@@ -74,11 +74,14 @@ describe("attachments in the console", () => {
     try {
       const attached = new AttachedFiles();
       attached.add([new File(["x"], "a.png")]);
-      const sent = attached.send({ text: "Look", key: "k" }, async (content) => content);
+      const read = Promise.withResolvers<void>();
+      attached.subscribe(() => !attached.getSnapshot().files[0]?.reading && read.resolve());
       attached.dispose();
       decoded.resolve();
-      expect(await sent).toMatchObject([{ text: "Look" }, { type: "image", name: "a.png" }]);
+      await read.promise;
       expect([...urls]).toEqual([]);
+      const sent = attached.send({ text: "Look", key: "k" }, async (content) => content);
+      expect(await sent).toMatchObject([{ text: "Look" }, { type: "image", name: "a.png" }]);
     } finally {
       Object.assign(URL, { createObjectURL, revokeObjectURL });
       for (const name of Object.keys(globals)) Reflect.deleteProperty(globalThis, name);
