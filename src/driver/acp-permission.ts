@@ -28,15 +28,21 @@ export async function permission(
   };
   if (!ask) return select("allow_once", "allow_always");
   return new Promise((resolve) => {
-    const cancel = questions.ask(question, ({ decision, reason }) => {
-      if (decision === "deny") denied(question.tool, reason);
-      resolve(
-        decision === "deny" ? select("reject_once", "reject_always") : select("allow_once", "allow_always"),
-      );
-    });
+    // Also at the end of a turn: the agent may wait for it before it begins the next one.
+    const over = () => resolve({ outcome: { outcome: "cancelled" } });
+    const cancel = questions.ask(
+      question,
+      ({ decision, reason }) => {
+        if (decision === "deny") denied(question.tool, reason);
+        resolve(
+          decision === "deny" ? select("reject_once", "reject_always") : select("allow_once", "allow_always"),
+        );
+      },
+      over,
+    );
     signal.addEventListener("abort", () => {
       cancel();
-      resolve({ outcome: { outcome: "cancelled" } });
+      over();
     });
   });
 }

@@ -19,16 +19,16 @@ export interface Question {
 export interface Questions {
   /**
    * Asks. A tool that was allowed for the rest of the run is allowed at once.
-   * @param reply called once with the answer, unless the question is cancelled.
+   * @param reply called once with the answer, unless the question is cancelled. @param over called instead if it is by `cancelAll`.
    * @returns cancels it: the agent does not want to know any more.
    */
-  ask(question: Question, reply: (answer: Answer) => void): () => void;
+  ask(question: Question, reply: (answer: Answer) => void, over?: () => void): () => void;
   answer(requestId: string, answer: Answer): void;
   cancelAll(): void;
 }
 
 export function createQuestions({ print }: Pick<Output, "print">): Questions {
-  const open = new Map<string, { tool: string; reply: (answer: Answer) => void }>();
+  const open = new Map<string, { tool: string; reply: (answer: Answer) => void; over: () => void }>();
   const allowedForRun = new Set<string>();
   /** Of the whole run. */
   let count = 0;
@@ -38,7 +38,7 @@ export function createQuestions({ print }: Pick<Output, "print">): Questions {
     if (open.delete(id)) printEnd(id, "cancelled", { reason: null });
   };
   return {
-    ask(question, reply) {
+    ask(question, reply, over = () => undefined) {
       const id = crypto.randomUUID();
       const tool = cut(cleanText(question.tool), NAME_LIMIT);
       const atOnce = allowedForRun.has(tool)
@@ -50,7 +50,7 @@ export function createQuestions({ print }: Pick<Output, "print">): Questions {
         return () => undefined;
       }
       count += 1;
-      open.set(id, { tool, reply });
+      open.set(id, { tool, reply, over });
       const title = question.title && cut(cleanText(question.title), TITLE_LIMIT);
       const input = boundedValue(question.input, INPUT_LIMIT);
       const asked = { request_id: id, tool, input, ...(title && { title }) };
@@ -66,7 +66,10 @@ export function createQuestions({ print }: Pick<Output, "print">): Questions {
       asked.reply(answer);
     },
     cancelAll() {
-      for (const id of [...open.keys()]) cancel(id);
+      for (const [id, { over }] of [...open]) {
+        cancel(id);
+        over();
+      }
     },
   };
 }

@@ -239,6 +239,44 @@ function inBrowser() {
     TIMEOUT_MS,
   );
 
+  /** Cause: what was stored was forgotten with all that had been typed by then. */
+  test(
+    "what is typed while the project is being saved stays, and is saved with the next press",
+    async () => {
+      const id = await make("owner/slow", { instructions: "Before" });
+      const page = await on.open(`/p/${id}`);
+      const sending = Promise.withResolvers<void>();
+      const go = Promise.withResolvers<void>();
+      await page.route(`**/projects/${id}`, async (route) => {
+        if (route.request().method() === "PUT") {
+          sending.resolve();
+          await go.promise;
+        }
+        await route.continue();
+      });
+      await field(page, "Instructions").fill("First");
+      await press(page, "Save");
+      await sending.promise;
+      await field(page, "Setup command").fill("npm ci");
+      await press(page, "Add a secret");
+      await page.keyboard.type("LATE");
+      await page.keyboard.press("Tab");
+      await page.keyboard.type(VALUE);
+      go.resolve();
+      await saved(page);
+      expect(await field(page, "Setup command").inputValue()).toBe("npm ci");
+      await page.getByText("Not saved. Secrets that you typed are not kept.").waitFor();
+      expect(await read(id)).toMatchObject({ instructions: "First", setup_command: "", secrets: [] });
+      await press(page, "Save");
+      await page.getByRole("button", { name: "Replace LATE" }).waitFor();
+      expect(await read(id)).toMatchObject({
+        ...{ instructions: "First", setup_command: "npm ci", secrets: [{ name: "LATE" }] },
+      });
+      expect(on.complaints).toEqual([]);
+    },
+    TIMEOUT_MS,
+  );
+
   test(
     "a draft survives leaving, and a typed secret is not lost unasked; a project is deleted after a question",
     async () => {

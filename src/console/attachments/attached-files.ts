@@ -60,6 +60,8 @@ export class AttachedFiles {
   /** Other files are another prompt. */
   #key = newKey();
   #shown = NOTHING;
+  /** The form is gone; what it sends may still be on its way. */
+  #gone = false;
   readonly #listeners = new Set<() => void>();
 
   readonly subscribe = (listener: () => void): (() => void) => {
@@ -90,6 +92,7 @@ export class AttachedFiles {
 
   /** Pictures are not shown any more. */
   readonly dispose = (): void => {
+    this.#gone = true;
     for (const { content } of this.#items) if (content?.image) URL.revokeObjectURL(content.image.url);
   };
 
@@ -164,10 +167,9 @@ export class AttachedFiles {
   async #read(item: Item): Promise<void> {
     try {
       const content = await readFile(item.file);
-      if (!this.#items.includes(item)) {
-        if (content.image) URL.revokeObjectURL(content.image.url);
-        return;
-      }
+      const isAttached = this.#items.includes(item);
+      if (content.image && (this.#gone || !isAttached)) URL.revokeObjectURL(content.image.url);
+      if (!isAttached) return;
       item.content = content;
       if (content.problem !== undefined) item.problem = content.problem;
     } catch {

@@ -46,7 +46,14 @@ export function Editor(options: {
     editor.discard();
     setEdits(NO_EDITS);
   };
-  const saving = useSave({ project, version: editor.version, form, edits, onSaved: forget });
+  const saving = useSave({
+    ...{ project, version: editor.version, form, edits },
+    onSaved: (stored) => {
+      unsaved.current = { draft: false, secrets: false };
+      editor.stored(stored.project, stored.form);
+      setEdits((now) => now.filter((one) => !stored.edits.includes(one)));
+    },
+  });
   const { save, busy, faults, error } = saving;
   const [address] = useState(() => (project ? `/p/${project.id}` : newAddress(repo)));
   const leaving = useLeaving({

@@ -44,9 +44,21 @@ export function useEditor(project: ProjectDto | undefined, repo: string) {
     rebase: () =>
       setDraft((now) => {
         if (!now || !project) return null;
-        const kept = difference(now.form, now.base).map((field) => [field, now.form[field]]);
-        const form = { ...current, ...Object.fromEntries(kept) } as Form;
+        const form = withChanges(current, { of: now.form, since: now.base });
         return keepChanged({ form, base: current, version: project.version });
+      }),
+    /** A form is stored. What was typed since it was sent stays. @param made undefined: it was a new project's. */
+    stored: (made: ProjectDto | undefined, sent: Form) =>
+      setDraft((now) => {
+        if (!now || !made) return null;
+        const base = formOf(made);
+        const form = withChanges(base, { of: now.form, since: sent });
+        return keepChanged({ form, base, version: made.version });
       }),
   };
 }
+
+const withChanges = (form: Form, { of, since }: { of: Form; since: Form }): Form => ({
+  ...form,
+  ...Object.fromEntries(difference(of, since).map((field) => [field, of[field]])),
+});

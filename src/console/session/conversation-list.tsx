@@ -2,6 +2,7 @@ import { useVirtualizer, type Virtualizer } from "@tanstack/react-virtual";
 import { memo, type RefObject, useCallback, useEffect, useLayoutEffect, useRef, useState } from "react";
 import { useKeys } from "../shell/keys.ts";
 import { Button } from "../ui/button.tsx";
+import { focusSoon } from "../ui/take-focus.ts";
 import { Time } from "../ui/time.tsx";
 import { RowBoundary } from "./items/boundary.tsx";
 import { Outcome } from "./items/outcome.tsx";
@@ -185,15 +186,8 @@ function usePromptKeys(
     }
     if (index < 0) index = 0;
     leadTo(index, "start");
-    // It is rendered after the scrolling.
     const id = rows[index]?.kind === "prompt" ? rows[index]?.key.slice("p-".length) : undefined;
-    requestAnimationFrame(() =>
-      requestAnimationFrame(() =>
-        scroller.current
-          ?.querySelector<HTMLElement>(`[data-prompt="${CSS.escape(id ?? "")}"]`)
-          ?.focus({ preventScroll: true }),
-      ),
-    );
+    focusSoon(() => scroller.current?.querySelector<HTMLElement>(`[data-prompt="${CSS.escape(id ?? "")}"]`));
   };
   useKeys({ j: () => go(1), k: () => go(-1) });
 }
@@ -211,14 +205,7 @@ function useQuestionKey(leadTo: LeadTo, rows: readonly Row[], scroller: RefObjec
     const next = open[(open.findIndex(({ id }) => id === at) + 1) % open.length];
     if (!next) return;
     leadTo(next.index, "auto");
-    // It is rendered after the scrolling.
-    requestAnimationFrame(() =>
-      requestAnimationFrame(() =>
-        scroller.current
-          ?.querySelector<HTMLElement>(`[data-question="${CSS.escape(next.id)}"]`)
-          ?.focus({ preventScroll: true }),
-      ),
-    );
+    focusSoon(() => scroller.current?.querySelector<HTMLElement>(`[data-question="${CSS.escape(next.id)}"]`));
   };
   useKeys({ q: go });
 }

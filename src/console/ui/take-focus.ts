@@ -12,6 +12,20 @@ export function giveFocus(element: HTMLElement): void {
   element.focus({ preventScroll: true });
 }
 
+let wanted = 0;
+
+/** Gives the focus to what is there two frames later, after a scrolling, unless it went elsewhere meanwhile. */
+export function focusSoon(find: () => HTMLElement | null | undefined): void {
+  const from = document.activeElement;
+  const own = ++wanted;
+  requestAnimationFrame(() =>
+    requestAnimationFrame(() => {
+      // Somebody may have begun to write, or pressed the key again.
+      if (own === wanted && document.activeElement === from) find()?.focus({ preventScroll: true });
+    }),
+  );
+}
+
 /** The focus leaves a field or a list: keys are the page's, and Tab begins with what is first in it. */
 export const toPage = (): void => document.querySelector("main")?.focus({ preventScroll: true });
 

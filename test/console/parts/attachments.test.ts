@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { AttachedFiles } from "../../../src/console/attachments/attached-files.ts";
 import { problemsTogether } from "../../../src/console/attachments/limits.ts";
 import { sentAttachments, withText } from "../../../src/console/attachments/sent-attachments.ts";
 
@@ -45,6 +46,46 @@ describe("attachments in the console", () => {
       [block({ source: "attachment" })],
     ])
       expect(sentAttachments(data)).toEqual([]);
+  });
+
+  /** Cause: a page that was left while a picture was read kept its URL, and the picture, for as long as the window was open. */
+  test("a picture that is read after its page was left has no URL any more, and is sent all the same", async () => {
+    const urls = new Set<string>();
+    const decoded = Promise.withResolvers<void>();
+    const { createObjectURL, revokeObjectURL } = URL;
+    const globals = {
+      FileReader: class {
+        onload = () => undefined;
+        result = "data:;base64,iVBORw0KGgo=";
+        readAsDataURL = () => queueMicrotask(() => this.onload());
+      },
+      Image: class {
+        decode = () => decoded.promise;
+        naturalWidth = 1;
+        naturalHeight = 1;
+      },
+    };
+    Object.assign(globalThis, globals);
+    URL.createObjectURL = () => {
+      urls.add("blob:1");
+      return "blob:1";
+    };
+    URL.revokeObjectURL = (url) => void urls.delete(url);
+    try {
+      const attached = new AttachedFiles();
+      attached.add([new File(["x"], "a.png")]);
+      const read = Promise.withResolvers<void>();
+      attached.subscribe(() => !attached.getSnapshot().files[0]?.reading && read.resolve());
+      attached.dispose();
+      decoded.resolve();
+      await read.promise;
+      expect([...urls]).toEqual([]);
+      const sent = attached.send({ text: "Look", key: "k" }, async (content) => content);
+      expect(await sent).toMatchObject([{ text: "Look" }, { type: "image", name: "a.png" }]);
+    } finally {
+      Object.assign(URL, { createObjectURL, revokeObjectURL });
+      for (const name of Object.keys(globals)) Reflect.deleteProperty(globalThis, name);
+    }
   });
 
   test("another text keeps what came with the prompt", () => {

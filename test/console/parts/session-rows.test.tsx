@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, test } from "bun:test";
 import { renderToStaticMarkup } from "react-dom/server";
 import type { MessageDto } from "../../../sdk/src/index.ts";
 import { readAnsi } from "../../../src/console/session/ansi.ts";
@@ -6,6 +6,11 @@ import { Prose } from "../../../src/console/session/markdown.tsx";
 import { PromptRows } from "../../../src/console/session/rows/prompt-rows.ts";
 import type { SaidRow } from "../../../src/console/session/rows/row.ts";
 import { promptText } from "../../../src/console/ui/prompt-text.ts";
+
+// Where the console's client finds its service.
+Object.assign(globalThis, { location: { origin: "http://127.0.0.1:1" } });
+afterAll(() => void Reflect.deleteProperty(globalThis, "location"));
+const { Said } = await import("../../../src/console/session/items/said.tsx");
 
 const AT = "2026-01-01T00:00:00.000Z";
 const PNG = "iVBORw0KGgo=";
@@ -73,6 +78,48 @@ describe("what agents print becomes rows", () => {
       { kind: "plan", outdated: false, entries: [{ content: "two" }] },
       { kind: "note", title: "line left out" },
     ]);
+  });
+
+  /** Cause: the end of a question was no row, though nobody had seen the question. */
+  test("what was denied without asking is a note, what is allowed for the run is none", () => {
+    const answered = (decision: string, more: object) => ({
+      ...{ type: "system", subtype: "permission_answered", request_id: "q", decision, ...more },
+    });
+    const rows = rowsOf(
+      answered("deny", { tool: "Bash", reason: "Too many." }),
+      answered("allow_run", { tool: "Bash" }),
+    );
+    expect(rows).toMatchObject([{ kind: "note", title: "Denied without asking: Bash" }]);
+  });
+
+  /** Cause: these were the only texts of an agent's in which what nobody sees was not written out. */
+  test("plans and titles write out what would not be seen", () => {
+    const [plan, note, thinking] = rowsOf(
+      { type: "system", subtype: "plan", entries: [{ content: "a\u202eb", status: { toString: 1 } }] },
+      { type: "system", subtype: "x\u202ey" },
+      assistant({ type: "thinking", thinking: "c\u200bd" }),
+    ).map((row) => renderToStaticMarkup(<Said row={row} />));
+    expect(plan).toContain("a⟨U+202E⟩b");
+    expect(plan).toContain("(to do)");
+    expect(note).toContain("x⟨U+202E⟩y");
+    expect(thinking).toContain("Thinking: c⟨U+200B⟩d");
+  });
+
+  /** Cause: a question showed 1,500 lines of an edit, and did not say that there were more: what is allowed has to be seen. */
+  test("a question about an edit that is too long to be shown as one shows its whole input", () => {
+    const made = `${"x\n".repeat(2_000)}evil()`;
+    const input = { file_path: "/a.ts", old_string: "a", new_string: made };
+    const [row] = rowsOf({
+      type: "system",
+      subtype: "permission_request",
+      request_id: "q",
+      tool: "Edit",
+      input,
+    });
+    if (row?.kind !== "question") throw new Error("no question");
+    const short = { ...row, edit: row.edit?.map((one) => ({ ...one, lines: one.lines.slice(0, 3) })) };
+    const shown = [row, short].map((one) => renderToStaticMarkup(<Said row={one} />));
+    expect(shown.map((html) => html.includes("old_string"))).toEqual([true, false]);
   });
 
   test("a result without its call stands alone, and a second one too", () => {

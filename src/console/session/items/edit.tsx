@@ -11,12 +11,17 @@ const SHOWN_LINES = 24;
 /** Most lines that are shown at all: the review has them all. */
 const MAX_LINES = 1_500;
 
+const sizeOf = (hunks: readonly EditHunk[]) => hunks.reduce((sum, { lines }) => sum + lines.length, 0);
+
+/** Whether all of a change is shown where it stands. */
+export const isShownWhole = (hunks: readonly EditHunk[]): boolean => sizeOf(hunks) <= MAX_LINES;
+
 /** What an edit has changed, inline. */
 export const Edit = memo(function Edit(options: { id: string; file: string; hunks: readonly EditHunk[] }) {
   const { id, file, hunks } = options;
   const added = count(hunks, "+");
   const removed = count(hunks, "-");
-  const total = hunks.reduce((sum, { lines }) => sum + lines.length, 0);
+  const total = sizeOf(hunks);
   if (total <= SHOWN_LINES) return <Hunks file={file} hunks={hunks} tall={false} />;
   return (
     <Fold
@@ -66,6 +71,7 @@ function Hunks(options: { file: string; hunks: readonly EditHunk[]; tall: boolea
           </span>
         );
       })}
+      {!isShownWhole(hunks) && "⋯ The rest is not shown here: see the review.\n"}
     </Scrollable>
   );
 }

@@ -1,11 +1,12 @@
 import { memo, useEffect, useId, useRef, useState } from "react";
-import { ConflictError, type PermissionDto } from "../../../../sdk/src/index.ts";
+import { ConflictError } from "../../../../sdk/src/index.ts";
 import { client } from "../../api.ts";
 import { Button } from "../../ui/button.tsx";
 import { complain, say } from "../../ui/notify.ts";
 import { useStored } from "../../ui/stored.ts";
 import { duration, Time } from "../../ui/time.tsx";
 import { visible } from "../../ui/visible-text.ts";
+import type { Permission } from "../permission-reads.ts";
 import { Permissions } from "../permissions.ts";
 import { PromptActions } from "../prompt-actions.ts";
 import type { QuestionRow } from "../rows/row.ts";
@@ -50,7 +51,7 @@ export const Question = memo(function Question({ row }: { row: QuestionRow }) {
   );
 });
 
-function stateOf({ status, decision, answered_by: by }: PermissionDto): string {
+function stateOf({ status, decision, answered_by: by }: Permission): string {
   const who = by === null ? "" : ` by ${visible(by)}`;
   switch (status) {
     case "pending":
@@ -68,7 +69,7 @@ function stateOf({ status, decision, answered_by: by }: PermissionDto): string {
 
 type Decision = "allow" | "allow_run" | "deny";
 
-function Answer({ permission, onAnswered }: { permission: PermissionDto; onAnswered: () => void }) {
+function Answer({ permission, onAnswered }: { permission: Permission; onAnswered: () => void }) {
   const { id } = permission;
   const { changed } = PromptActions.use();
   const [reason, setReason] = useStored(`prompt-backend:answer:${id}`, "");

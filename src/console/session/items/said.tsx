@@ -8,6 +8,9 @@ import type { ResultRow, SaidRow } from "../rows/row.ts";
 import { Question } from "./question.tsx";
 import { Todos, Tool, ToolOutput } from "./tool.tsx";
 
+/** Of a line that stands for more, characters. */
+const TITLE_LIMIT = 120;
+
 /** A part of what an agent has said or done. */
 export const Said = memo(function Said({ row }: { row: SaidRow }) {
   return (
@@ -63,8 +66,14 @@ function Body({ row }: { row: SaidRow }) {
       );
     case "note":
       return (
-        <Fold id={row.key} title={row.title}>
-          {() => <Output id={`${row.key}.json`} text={pretty(row.data)} label={row.title} />}
+        <Fold id={row.key} title={visible(row.title.slice(0, TITLE_LIMIT))}>
+          {() => (
+            <Output
+              id={`${row.key}.json`}
+              text={pretty(row.data)}
+              label={visible(row.title.slice(0, TITLE_LIMIT))}
+            />
+          )}
         </Fold>
       );
   }
@@ -87,4 +96,5 @@ function Result({ row }: { row: ResultRow }) {
   );
 }
 
-const firstLine = (text: string): string => text.trim().split("\n", 1)[0]?.slice(0, 120) ?? "";
+const firstLine = (text: string): string =>
+  visible(text.trim().split("\n", 1)[0]?.slice(0, TITLE_LIMIT) ?? "");

@@ -4,7 +4,7 @@ import { visible } from "../../ui/visible-text.ts";
 import { Fold, Output } from "../fold.tsx";
 import { asList, asObject, asString, pretty } from "../rows/json.ts";
 import type { OutputRow, QuestionRow, ToolResult, ToolRow } from "../rows/row.ts";
-import { Edit } from "./edit.tsx";
+import { Edit, isShownWhole } from "./edit.tsx";
 import { FileLink } from "./file-link.tsx";
 
 /** A shorter wait for a result is not worth a number. */
@@ -48,7 +48,8 @@ export function ToolInput({ row: { key, tool, input, file, edit } }: { row: Ques
   const path = pathOf(input);
   const { command } = asObject(input) ?? {};
   const name = visible(tool);
-  if (edit)
+  // There is no review yet that has the rest.
+  if (edit && isShownWhole(edit))
     return (
       <>
         <FileLink file={file} name={path ?? name} />
@@ -90,6 +91,11 @@ function Input({ row: { key, name, input, edit } }: { row: ToolRow }) {
   );
 }
 
+const TODO_STATES: Readonly<Partial<Record<string, readonly [mark: string, state: string]>>> = {
+  completed: ["☑", "done"],
+  in_progress: ["▸", "in progress"],
+};
+
 export function Todos({ todos }: { todos: readonly unknown[] }) {
   return (
     <ul className="todos">
@@ -97,12 +103,12 @@ export function Todos({ todos }: { todos: readonly unknown[] }) {
         .slice(0, 100)
         .map((one, index) => {
           const { content, status } = asObject(one) ?? {};
-          const mark = status === "completed" ? "☑" : status === "in_progress" ? "▸" : "☐";
+          const [mark, state] = TODO_STATES[asString(status) ?? ""] ?? ["☐", "to do"];
           return (
             // biome-ignore lint/suspicious/noArrayIndexKey: a list of one call never changes.
             <li key={index}>
-              <span aria-hidden="true">{mark}</span> {asString(content) ?? pretty(one)}
-              <span className="visually-hidden"> ({String(status).replaceAll("_", " ")})</span>
+              <span aria-hidden="true">{mark}</span> {visible(asString(content) ?? pretty(one))}
+              <span className="visually-hidden"> ({state})</span>
             </li>
           );
         })}

@@ -17,6 +17,8 @@ export class PromptRows {
   #rows: SaidRow[] = [];
   /** Where the call of each tool is, by its id. */
   readonly #calls = new Map<string, number>();
+  /** Where the newest plan is. */
+  #plan = -1;
   #attempt = 0;
   /** The agent's working directory. */
   #folder: string | undefined;
@@ -109,8 +111,15 @@ export class PromptRows {
       return true;
     }
     if (data["subtype"] === "plan" && Array.isArray(data["entries"])) {
-      this.#rows = this.#rows.map((row) => (row.kind === "plan" ? { ...row, outdated: true } : row));
+      const before = this.#rows[this.#plan];
+      if (before?.kind === "plan") this.#rows[this.#plan] = { ...before, outdated: true };
+      this.#plan = this.#rows.length;
       this.#push(base, { kind: "plan", entries: data["entries"], outdated: false });
+      return true;
+    }
+    const tool = asString(data["tool"]);
+    if (isAnswer(data) && data["decision"] === "deny" && tool !== undefined) {
+      this.#push(base, { kind: "note", title: `Denied without asking: ${tool}`, data });
       return true;
     }
     return isAnswer(data);
