@@ -244,7 +244,16 @@ else
         const [, uid = ""] = /--uid (\d+)/.exec(dockerfile) ?? [];
         expect(files["etc/passwd"]).toMatch(new RegExp(`^${config.User}:x:${uid}:${uid}:`, "m"));
         expect(fakeRootCommands).toContain(`-o ${uid} -g ${uid} data`);
-        for (const program of ["bash", "bubblewrap", "findutils", "git", "git-lfs", "gnutar", "socat", "tini"])
+        for (const program of [
+          "bash",
+          "bubblewrap",
+          "findutils",
+          "git",
+          "git-lfs",
+          "gnutar",
+          "socat",
+          "tini",
+        ])
           expect(contents).toContain(program);
         expect(contents.filter((one) => one.startsWith("prompt-backend"))).toHaveLength(1);
       });
