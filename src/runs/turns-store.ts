@@ -42,9 +42,17 @@ const hasNext = (() => {
   return sql`coalesce(${among(sql`p.not_before is null`)}, ${among(sql`p.not_before <= ${storedNow}`)}, false)`;
 })();
 
+/** The agents of whom it is somebody's turn, each by one look into the index. Also those that no worker has now. */
+const everyAgent = sql`(
+  with recursive every (agent) as (
+    select min(agent) from agent_turn where due_at is null
+    union all select (select min(agent) from agent_turn where due_at is null and agent > every.agent)
+      from every where every.agent is not null)
+  select agent from every where agent is not null)`;
+
 /**
- * Clears the first rows of users who have no prompt that may start for one of the claimant's agents: they are deleted, or say
- * when a prompt that waits for a later time is due; and all rows of users who have no unfinished prompt are deleted.
+ * Clears, of the users whose turn is first with an agent, those who have no prompt for it that may start: their rows are deleted,
+ * or say when one that waits for a later time is due; and all rows of those who have no unfinished prompt are deleted.
  *
  * Whatever would make a prompt able to start holds its user's row, shared with others, until it commits: such users are
  * skipped, and of the others nothing can come before this commits. It is looked for again once they are locked, because what
@@ -52,16 +60,15 @@ const hasNext = (() => {
  */
 export async function clearPassed(
   orm: Queryable,
-  claimant: { maxRunning: number; maxRunningPerUser: number; agents?: readonly string[] },
+  { maxRunning, maxRunningPerUser }: { maxRunning: number; maxRunningPerUser: number },
 ): Promise<void> {
-  const { maxRunning, maxRunningPerUser, agents = [] } = claimant;
   const hasSlot = sql`running < ${maxRunningPerUser}::int and ${hasRoom(maxRunning)}`;
   await orm.transaction(async (tx) => {
     const locked = await rowsOf<{ user_id: string }>(
       tx,
       sql`select user_id from user_turn where user_id = any(array(
-          select t.user_id from ${eachText(["", ...agents])} own (agent) cross join lateral (
-            select own.agent, one.user_id from (${firstTurns(sql`own.agent`, BATCH, hasSlot)}) one) t
+          select t.user_id from ${everyAgent} every cross join lateral (
+            select every.agent, one.user_id from (${firstTurns(sql`every.agent`, BATCH, hasSlot)}) one) t
           where not ${hasNext})) for update skip locked`,
     );
     if (locked.length === 0) return;

@@ -215,6 +215,11 @@ describeEachDatabase("the rows of users", (database) => {
     await submit("frank", undefined, "codex");
     const claim = () => claimNext(orm, { ...CLAIMANT, owner: "me", agents: ["codex"] });
     for (let run = await claim(); run; run = await claim()) await writerOf(orm, run).finish(COMPLETED);
+    // For an agent that no worker has.
+    await submit("grace", undefined, "gone");
+    await orm.delete(session);
+    expect(await rowsOf(orm, sql`select agent from agent_turn`)).toContainEqual({ agent: "gone" });
+    expect(await claim()).toBeUndefined();
     expect(await rowsOf(orm, sql`select * from user_turn`)).toEqual([]);
     expect(await rowsOf(orm, sql`select * from agent_turn`)).toEqual([]);
   });
