@@ -132,7 +132,9 @@ describeEachDatabase("the rows of users", (database) => {
         for (;;) {
           const last = clientsDone;
           const run = await claimNext(orm, { ...CLAIMANT, owner, agents, defaultAgent: "claude" });
+          // Whatever has been committed, at any time.
           over.push(
+            ...(await wrong(orm)),
             ...(await rowsOf(
               orm,
               sql`select user_id from prompt where status = 'Running' and waiting_for is null
@@ -207,6 +209,19 @@ describeEachDatabase("the rows of users", (database) => {
     }
     await orm.delete(session);
     expect(await wrong(orm)).toEqual([]);
+  });
+
+  test("have the agent of a session's next prompt as soon as the one before it has ended", async () => {
+    const { orm } = database();
+    const sessionId = await submit("erin", undefined, "claude");
+    await submit("erin", sessionId, "codex");
+    const claim = (agent: string) => claimNext(orm, { ...CLAIMANT, owner: "me", agents: [agent] });
+    const run = await claim("claude");
+    expect(await claim("codex")).toBeUndefined();
+    expect(await rowsOf(orm, sql`select agent from agent_turn`)).toEqual([]);
+    if (run) await writerOf(orm, run).finish(COMPLETED);
+    expect(await claim("codex")).toMatchObject({ sessionId, agent: "codex" });
+    await orm.delete(session);
   });
 
   test("of users without an unfinished prompt are deleted by claims that find nothing", async () => {
