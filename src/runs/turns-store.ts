@@ -2,6 +2,7 @@ import { type SQL, sql } from "drizzle-orm";
 import { type Queryable, rowsOf } from "../db/client.ts";
 import { storedNow } from "../db/columns.ts";
 import { eachText } from "../db/text-list.ts";
+import { agentTurn, userTurn } from "../db/turn-tables.ts";
 import { isNextInSession } from "../lifecycle/dispatch.ts";
 
 /** How many users a claim clears for an agent: several times the one that it can have left without a prompt that may start. */
@@ -25,8 +26,8 @@ export const someAreDue: SQL = sql`coalesce((select min(due_at) from agent_turn
  * that held these rows could wait for a transaction that waits for one of them.
  */
 export async function makeDueReady(orm: Queryable): Promise<void> {
-  await orm.execute(sql`update agent_turn t set due_at = null from (
-      select user_id, agent from agent_turn where due_at <= ${storedNow} for update skip locked) due
+  await orm.execute(sql`update ${agentTurn} t set due_at = null from (
+      select user_id, agent from ${agentTurn} where due_at <= ${storedNow} for update skip locked) due
     where t.user_id = due.user_id and t.agent = due.agent`);
 }
 
@@ -66,7 +67,7 @@ export async function clearPassed(
   await orm.transaction(async (tx) => {
     const locked = await rowsOf<{ user_id: string }>(
       tx,
-      sql`select user_id from user_turn where user_id = any(array(
+      sql`select user_id from ${userTurn} where user_id = any(array(
           select t.user_id from ${everyAgent} every cross join lateral (
             select every.agent, one.user_id from (${firstTurns(sql`every.agent`, BATCH, hasSlot)}) one) t
           where not ${hasNext})) for update skip locked`,
@@ -83,7 +84,7 @@ export async function clearPassed(
         and t.agent = looked.agent and not looked.able and looked.due_at is not null),
       gone as (delete from agent_turn t using looked where t.user_id = looked.user_id
         and t.agent = looked.agent and not looked.able and looked.due_at is null)
-      delete from user_turn t where t.user_id = any(array${users}) and (select min(u.status) from prompt u
+      delete from ${userTurn} t where t.user_id = any(array${users}) and (select min(u.status) from prompt u
         where u.user_id = t.user_id and u.status in ('Queued', 'Running')) is null`);
   });
 }
