@@ -28,6 +28,7 @@ import agentChoice from "../../drizzle/0026_agent_choice.sql" with { type: "text
 import talk from "../../drizzle/0027_talk.sql" with { type: "text" };
 import projects from "../../drizzle/0028_projects.sql" with { type: "text" };
 import runSecrets from "../../drizzle/0029_run_secrets.sql" with { type: "text" };
+import agentTurn from "../../drizzle/0030_agent_turn.sql" with { type: "text" };
 import journal from "../../drizzle/meta/_journal.json" with { type: "json" };
 
 /** The text of each migration, by its tag in the journal. A new migration needs a line here; a test compares the two. */
@@ -62,6 +63,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   "0027_talk": talk,
   "0028_projects": projects,
   "0029_run_secrets": runSecrets,
+  "0030_agent_turn": agentTurn,
 };
 
 export interface Migration {

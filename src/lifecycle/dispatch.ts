@@ -6,7 +6,7 @@ import { outbox } from "../db/service-tables.ts";
 import { prompt } from "../db/tables.ts";
 import { CHANNELS, QUEUES } from "../queue/names.ts";
 import { enqueue, notifyOutbox } from "../queue/outbox.ts";
-import { repairTurns } from "./repair-turns.ts";
+import { repairTurns, type WaitingTurn } from "./repair-turns.ts";
 
 /**
  * Only the oldest unfinished prompt of a session may run, and only while no later one runs: a revived prompt returns to
@@ -136,7 +136,7 @@ const hasNoJob = sql`not exists (select 1 from outbox o where o.key = p.id::text
 export async function redispatchLost(orm: Orm, graceMs: number): Promise<number> {
   const dispatched = await orm.transaction(async (tx) => {
     const before = sql`now() - ${graceMs}::int * interval '1 millisecond'`;
-    const lost = await rowsOf<{ id: string; user_id: string }>(
+    const lost = await rowsOf<WaitingTurn & { id: string }>(
       tx,
       sql`update prompt set dispatched_at = now() where id = any(array(
         select id from (
@@ -150,7 +150,7 @@ export async function redispatchLost(orm: Orm, graceMs: number): Promise<number>
           where p.status = 'Running' and p.lease_expires_at < now()
             and p.dispatched_at < now() - interval '5 seconds' and ${hasNoJob}
           order by p.dispatched_at limit 100 for update of p skip locked) abandoned))
-      returning id, user_id`,
+      returning id, user_id, coalesce(agent, '') as agent`,
     );
     if (lost.length === 0) return lost;
     await enqueueRunsAgain(
@@ -160,7 +160,7 @@ export async function redispatchLost(orm: Orm, graceMs: number): Promise<number>
     return lost;
   });
   // Their jobs would be in vain if claims passed their users by.
-  if (dispatched.length > 0) await repairTurns(orm, [...new Set(dispatched.map((one) => one.user_id))]);
+  if (dispatched.length > 0) await repairTurns(orm, dispatched);
   return dispatched.length;
 }
 

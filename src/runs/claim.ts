@@ -9,14 +9,14 @@ import { runningOf } from "../lifecycle/repair-turns.ts";
 import { type ClaimedRun, startRun } from "../lifecycle/start-run.ts";
 import { QUEUES } from "../queue/names.ts";
 import { dropMessage } from "../queue/outbox.ts";
-import { clearReady, hasRoom, makeDueReady, someAreDue } from "./turns-store.ts";
+import { clearPassed, firstTurns, hasRoom, makeDueReady, someAreDue } from "./turns-store.ts";
 
 /** Serializes claims in the whole cluster, so that limits and fairness hold. An arbitrary number: "claim" in ASCII. */
 const CLAIM_LOCK = 0x636c61696d;
 /** After a lease has expired, machines other than the agent's own wait this much longer, milliseconds. */
 const ELSEWHERE_GRACE_MS = 3_000;
 const DELIVERING_GRACE_MS = 60_000;
-/** So many users without a prompt that may start are passed by, for some microseconds each, before their rows are cleared. */
+/** So many users without a prompt that may start are passed by for an agent, for some microseconds each, before their rows are cleared. */
 const MAX_PASSED = 16;
 
 export interface Claimant {
@@ -70,11 +70,12 @@ const warmHostRuns = () => runsPromptsWhere(sql`h.host = next.warm_host`);
 
 /**
  * The next waiting prompt: of the user with the fewest running prompts, then of the user whose last start is the longest
- * ago; among that user's by priority, then by age. Users come in this order from the index of their rows, one by one, until
- * one has a prompt that may start. Therefore, if that user has running prompts, so have all others who wait: the last slot
- * is then reserved, unless there are no others at all, which the two ends of an index tell.
+ * ago; among that user's by priority, then by age. Users come in this order from an index range for each agent, one by one,
+ * until one has a prompt for it that may start; the first user of all ranges is next, and the range of each agent of whom that
+ * user has such a prompt has stopped there, too. Therefore, if that user has running prompts, so have all others who wait: the
+ * last slot is then reserved, unless there are no others at all, which the two ends of an index tell.
  *
- * Prompts that wait for a later time are in none of the index ranges that this reads.
+ * Prompts that wait for a later time, or for other agents, are in none of the index ranges that this reads; nor are their users.
  *
  * A prompt whose session is warm on another machine that is alive is held back for that one while it is younger than
  * `affinityMs`. It stays the next: whatever is behind it waits, too, so that affinity does not change the order. One whose
@@ -82,29 +83,35 @@ const warmHostRuns = () => runsPromptsWhere(sql`h.host = next.warm_host`);
  */
 const waiting = (claimant: Claimant & InProcess) => {
   const { host, maxRunningPerUser, agents = [], lastSlot = false, affinityMs = 0 } = claimant;
-  /** The first of some of the user's prompts that may start, of each agent: what waits for others is in other ranges. */
+  /** The first of some of the user's prompts for the agent that may start: what waits for others is in other ranges. */
   const first = (some: SQL) => sql`(
-    select one.* from ${eachText(["", ...agents])} own (agent) cross join lateral (
-      select p.id, p.priority, p.created_at, p.seq, s.warm_host, greatest(p.dispatched_at, p.not_before) as since
-      from prompt p join session s on s.id = p.session_id
-      where p.user_id = turn.user_id and coalesce(p.agent, '') = own.agent and p.status = 'Queued' and ${some}
-        and s.deleted_at is null and ${isNextInSession} and ${mayRunOn(host)}
-      order by p.priority desc, p.created_at, p.seq limit 1) one)`;
+    select p.id, p.priority, p.created_at, p.seq, s.warm_host, greatest(p.dispatched_at, p.not_before) as since
+    from prompt p join session s on s.id = p.session_id
+    where p.user_id = turn.user_id and coalesce(p.agent, '') = own.agent and p.status = 'Queued' and ${some}
+      and s.deleted_at is null and ${isNextInSession} and ${mayRunOn(host)}
+    order by p.priority desc, p.created_at, p.seq limit 1)`;
   return sql`
-  select next.id, turn.user_id <> all (array(select user_id from user_turn where ready
-      order by running, started_at nulls first, user_id limit ${MAX_PASSED}::int)) as far, ${lastSlot}::boolean and turn.count > 0
-    and (select min(user_id) from prompt) <> (select max(user_id) from prompt) as reserved,
+  select next.id, bool_or(coalesce(next.user_id <> all (passed.users), cardinality(passed.users) = ${MAX_PASSED}::int))
+      over () as far,
+    ${lastSlot}::boolean and next.count > 0
+      and (select min(user_id) from prompt) <> (select max(user_id) from prompt) as reserved,
     case when next.warm_host <> ${host} and ${affinityMs}::int > 0 and ${warmHostRuns()}
       then least(${affinityMs}::int, ceil(${affinityMs}::int - extract(epoch from now() - next.since) * 1000))::int
       else 0 end as "heldMs"
-  from (
-    select user_id, running as count, started_at from user_turn where ready and ${hasRoom(claimant.maxRunning)}) turn
-  cross join lateral (
-    select * from (
-      ${first(sql`p.not_before is null`)} union all ${first(sql`p.not_before <= ${storedNow}`)}) p
-    where ${runningOf(sql`turn.user_id`)} < ${maxRunningPerUser}::int
-    order by p.priority desc, p.created_at, p.seq limit 1
-  ) next order by turn.count, turn.started_at nulls first limit 1`;
+  from ${eachText(["", ...agents])} own (agent)
+  cross join lateral (select array(${firstTurns(sql`own.agent`, MAX_PASSED)}) as users offset 0) passed
+  left join lateral (
+    select turn.*, p.* from (
+      select user_id, running as count, started_at from agent_turn
+      where agent = own.agent and due_at is null and ${hasRoom(claimant.maxRunning)}) turn
+    cross join lateral (
+      select * from (
+        ${first(sql`p.not_before is null`)} union all ${first(sql`p.not_before <= ${storedNow}`)}) p
+      where ${runningOf(sql`turn.user_id`)} < ${maxRunningPerUser}::int
+      order by p.priority desc, p.created_at, p.seq limit 1) p
+    order by turn.count, turn.started_at nulls first, turn.user_id limit 1) next on true
+  order by next.id is null, next.count, next.started_at nulls first, next.user_id, next.priority desc, next.created_at,
+    next.seq limit 1`;
 };
 
 /** Whether the limits let a prompt `p` start. */
@@ -133,7 +140,7 @@ export async function claimNext(
     await makeDueReady(orm);
     ({ claimed, far } = await claimOnce(orm, claimant));
   }
-  if (far) await clearReady(orm, claimant);
+  if (far) await clearPassed(orm, claimant);
   // If a limit held it back, the offer would be in vain, and the other machine's claim would offer in its turn, without end.
   if (claimed === undefined) await offerToOthers(orm, claimant.host, isWithinLimits(claimant));
   return claimed;
@@ -141,7 +148,7 @@ export async function claimNext(
 
 interface Attempt {
   claimed: ClaimedRun | "reserved" | Held | undefined;
-  /** Many users were passed by because none of their prompts may start, or all. */
+  /** Many users were passed by for an agent because none of their prompts for it may start, or all. */
   far: boolean;
   /** Nothing was claimed, because users whose time has come have to be made ready first. */
   due?: boolean;
@@ -153,18 +160,18 @@ const claimOnce = (orm: Queryable, claimant: Claimant & InProcess): Promise<Atte
     const [old] = await rowsOf<{ id: string | null; due: boolean }>(tx, abandoned(claimant.host));
     if (old?.id) return { claimed: await startRun(tx, old.id, claimant), far: false };
     if (old?.due) return { claimed: undefined, far: false, due: true };
-    const [found] = await rowsOf<{ id: string; far: boolean; reserved: boolean; heldMs: number }>(
+    const [found] = await rowsOf<{ id: string | null; far: boolean; reserved: boolean; heldMs: number }>(
       tx,
       waiting(claimant),
     );
-    if (!found) return { claimed: undefined, far: true };
-    const { far } = found;
+    if (!found?.id) return { claimed: undefined, far: true };
+    const { id, far } = found;
     if (found.heldMs > 0) {
-      await offerAgain(tx, found.id);
+      await offerAgain(tx, id);
       return { claimed: { heldMs: found.heldMs }, far };
     }
     if (found.reserved) return { claimed: "reserved", far };
-    const claimed = await startRun(tx, found.id, claimant);
-    if (claimant.alone) await dropMessage(tx, QUEUES.promptRun, found.id);
+    const claimed = await startRun(tx, id, claimant);
+    if (claimant.alone) await dropMessage(tx, QUEUES.promptRun, id);
     return { claimed, far };
   });

@@ -73,6 +73,51 @@ test(
 
 // Sessions from before the column had made their branches, and were refused their next push.
 test(
+  "who waits when there are rows for each agent has them",
+  async () => {
+    const dataDir = await mkdtemp(join(tmpdir(), "pb-db-"));
+    const database = await openEmbedded({ dataDir });
+    const { orm } = database;
+    const later = migrations.findIndex(({ tag }) => tag === "0030_agent_turn");
+    const apply = async (list: typeof migrations) => {
+      for (const { text } of list)
+        for (const one of text.split("--> statement-breakpoint")) await orm.execute(sql.raw(one));
+    };
+    try {
+      await apply(migrations.slice(0, later));
+      for (const [user, agent, delay] of [
+        ["a", null, null],
+        ["a", "codex", "1 hour"],
+        ["a", "codex", "2 hours"],
+        ["b", "codex", "1 hour"],
+        ["b", "codex", "-1 hour"],
+      ])
+        await orm.execute(sql`with own as (
+            insert into session (id, user_id, repo, target_branch, branch, title)
+            values (gen_random_uuid(), ${user}, 'r', 'main', gen_random_uuid(), 't') returning id, user_id)
+          insert into prompt (id, session_id, user_id, seq, data, agent, not_before)
+          select gen_random_uuid(), id, user_id, 1, '{}', ${agent}, now() + ${delay}::text::interval from own`);
+      await orm.execute(sql`update user_turn set running = 2, started_at = 'epoch' where user_id = 'b'`);
+      await apply(migrations.slice(later));
+      const rows = await rowsOf(
+        orm,
+        sql`select user_id, agent, running, started_at = 'epoch' as started, round(extract(epoch from due_at - now()) / 3600)::int as hours
+          from agent_turn order by user_id, agent`,
+      );
+      expect(rows).toEqual([
+        { user_id: "a", agent: "", running: 0, started: null, hours: null },
+        { user_id: "a", agent: "codex", running: 0, started: null, hours: 1 },
+        { user_id: "b", agent: "codex", running: 2, started: true, hours: null },
+      ]);
+    } finally {
+      await database.close();
+      await rm(dataDir, { recursive: true, force: true });
+    }
+  },
+  SLOW_TEST_TIMEOUT_MS,
+);
+
+test(
   "a session that has pushed is known to have made its branch, by the service's own note alone",
   async () => {
     const dataDir = await mkdtemp(join(tmpdir(), "pb-db-"));

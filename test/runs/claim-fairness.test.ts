@@ -19,7 +19,7 @@ describeEachDatabase("fairness of claims", (database) => {
   const claim = (limits: { maxRunning?: number; maxRunningPerUser?: number } = {}) =>
     claimNext(database().orm, { ...CLAIMANT, ...limits });
   /** Creates sessions of a user, each with one prompt of this priority. */
-  const submit = async (userId: string, count: number, priority = 0) => {
+  const submit = async (userId: string, count: number, priority = 0, agent?: string) => {
     const rows = Array.from({ length: count }, () => ({
       id: Bun.randomUUIDv7(),
       sessionId: Bun.randomUUIDv7(),
@@ -29,7 +29,9 @@ describeEachDatabase("fairness of claims", (database) => {
     await orm
       .insert(session)
       .values(rows.map(({ sessionId }) => ({ id: sessionId, branch: sessionId, ...more })));
-    await orm.insert(prompt).values(rows.map((row) => ({ ...row, userId, seq: 1, data: "x", priority })));
+    await orm
+      .insert(prompt)
+      .values(rows.map((row) => ({ ...row, userId, seq: 1, data: "x", priority, agent })));
     return rows.map(({ id }) => id);
   };
   const clear = () => database().orm.delete(session);
@@ -80,6 +82,21 @@ describeEachDatabase("fairness of claims", (database) => {
     const [urgent] = await submit("a", 1, 5);
     const claimed = [await claim(), await claim(), await claim()].map((run) => run?.promptId);
     expect(claimed).toEqual([String(urgent), String(older), String(newer)]);
+    await clear();
+  });
+
+  test("users take turns, and the prompts of one start by priority, whichever agents of the process they name", async () => {
+    const [claude] = await submit("a", 1, 0, "claude");
+    const [codex] = await submit("a", 1, 5, "codex");
+    const [none] = await submit("a", 1, 3);
+    const [other] = await submit("b", 1, 0, "codex");
+    const [foreign] = await submit("0 first", 1, 9, "other");
+    const start = async (...agents: string[]) =>
+      (await claimNext(database().orm, { ...CLAIMANT, agents, defaultAgent: "claude" }))?.promptId;
+    const started: (string | undefined)[] = [];
+    for (let n = 0; n < 5; n += 1) started.push(await start("claude", "codex"));
+    expect(started).toEqual([codex, other, none, claude, undefined]);
+    expect(await start("other")).toBe(String(foreign));
     await clear();
   });
 
@@ -218,7 +235,9 @@ describeEachDatabase("fairness of claims", (database) => {
       maxRunningPerUser: 0,
     });
     expect(statements).toContainEqual(
-      expect.stringMatching(/\) next\s+order by turn\.count, turn\.started_at nulls first limit 1$/),
+      expect.stringMatching(
+        /order by turn\.count, turn\.started_at nulls first, turn\.user_id limit 1\) next on true\s+order by next\.id is null, next\.count, next\.started_at nulls first, next\.user_id, /,
+      ),
     );
   });
 });
