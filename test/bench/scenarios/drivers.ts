@@ -102,7 +102,7 @@ async function startOf(bench: Bench, protocol: Protocol): Promise<Figure> {
   });
   return {
     ...{ measure: `start of the driver and a turn, ${protocol}`, unit: "ms", samples: samples.driver },
-    reference: { name: "the agent alone", samples: samples.alone },
+    ...{ goal: { atMost: 50 }, details: { "the agent alone, ms": median(samples.alone) } },
   };
 }
 
@@ -178,8 +178,14 @@ async function atOnce(bench: Bench): Promise<Figure[]> {
       {
         ...{ measure: `${RUNS} runs at once, ${protocol}`, unit: "ms" as const, samples: samples[protocol] },
         reference: { name: "the same without a driver", samples: samples.lines },
+        goal: { atMost: 1.2 },
       },
-      { measure: `memory of a driver at work, ${protocol}`, unit: "MB" as const, samples: memory[protocol] },
+      {
+        measure: `memory of a driver at work, ${protocol}`,
+        unit: "MB" as const,
+        samples: memory[protocol],
+        goal: { atMost: 30 },
+      },
     ]);
   } finally {
     await repository.remove();
