@@ -91,8 +91,9 @@ for (const kind of isRoot ? (["image", "watch"] as const) : (["watch"] as const)
       const { preparation } = sandbox;
       const before = await preparation?.look(never);
       if (!preparation || !before) throw new Error("nothing can be kept");
-      // No file may be larger than the sandbox; a second one takes what the file system has left beside that.
-      await fixture.run(sandbox, `echo x > x; ${fill('"$HOME/x"')}; ${fill('"$HOME/y"')} || :`);
+      // No file may be larger than the sandbox; a second one takes what the file system has left beside that, to the last block.
+      const rest = 'dd if=/dev/zero of="$HOME/y" bs=512 2>/dev/null';
+      await fixture.run(sandbox, `echo x > x; ${fill('"$HOME/x"')}; ${kind === "image" ? rest : ":"} || :`);
       const key = "c".repeat(64);
       const options = { before, maxBytes: 100 * MIB, project: "p", see: () => undefined, signal: never };
       const failure = await preparation.keep(key, options).catch((error: unknown) => error);
