@@ -26,7 +26,7 @@ const OTHER_VARIABLES = new Set([
   "ERROR_CODES",
   "TOKEN",
   // The secret of a project, in an example.
-  "NPM_TOKEN",
+  "DEPLOY_TOKEN",
   "REPO",
   "UPDATE_OPENAPI",
   // The operator's program has it.
