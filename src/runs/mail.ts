@@ -87,12 +87,13 @@ export async function emptyMailbox({ mailbox }: Pick<Sandbox, "mailbox">): Promi
 }
 
 async function writeMail(folder: string, { answers, steers }: Mail): Promise<void> {
+  // First, because an answer can end the turn that they are for.
+  for (const { id, text, at_ms } of steers)
+    await put(folder, `steer-${at_ms.padStart(13, "0")}-${id}.json`, { kind: "steer", id, text });
   for (const { request_id, status, reason } of answers) {
     const decision = DECISIONS[status] ?? "deny";
     await put(folder, `answer-${request_id}.json`, { kind: "answer", request_id, decision, reason });
   }
-  for (const { id, text, at_ms } of steers)
-    await put(folder, `steer-${at_ms.padStart(13, "0")}-${id}.json`, { kind: "steer", id, text });
 }
 
 /** Written, then renamed: a reader finds the whole file or none. */

@@ -153,18 +153,19 @@ export const ANSWERS = 100;
 
 /** @param all also the messages that were written already, in case that was into another sandbox. */
 export async function readMail(orm: Orm, promptId: string, all: boolean): Promise<Mail> {
-  const answers = rowsOf<Mail["answers"][number]>(
+  const answers = await rowsOf<Mail["answers"][number]>(
     orm,
     sql`select id, request_id, status, reason, tool from permission_request
       where prompt_id = ${promptId}::uuid and status not in ('pending', 'cancelled') and delivered_at is null
       order by id limit ${ANSWERS}::int`,
   );
-  const steers = rowsOf<Mail["steers"][number]>(
+  // Later, so that what was said before an answer is read with it.
+  const steers = await rowsOf<Mail["steers"][number]>(
     orm,
     sql`select id, text, (extract(epoch from created_at) * 1000)::bigint::text as at_ms from steer
       where prompt_id = ${promptId}::uuid and status = 'pending' and (${all}::boolean or written_at is null) order by id`,
   );
-  return { answers: await answers, steers: await steers };
+  return { answers, steers };
 }
 
 /** Records what is in the mailbox. @throws LeaseLost */

@@ -158,6 +158,24 @@ describeRuns("talking to an agent", (fixture) => {
     expect((await sessionRow(sessionId))?.waiting).toBeNull();
   });
 
+  /** Cause: the answer was written first, and ended the turn; what had been said before it became the next prompt. */
+  test("what was said before an answer is in the mailbox before it", async () => {
+    const { submit, depsFor, run, textsOf } = fixture();
+    const { promptId, sessionId } = await submit();
+    const script = `${question(ID)}; until [ -e "$AGENT_MAILBOX/answer-${ID}.json" ]; do :; done;
+      set -- "$AGENT_MAILBOX"/steer-*.json; if [ -e "$1" ]; then echo "was told"; else echo "knows nothing"; fi`;
+    const shutdown = new AbortController();
+    const first = run(promptId, depsFor(asking(script)), shutdown.signal);
+    const { id } = await asked(promptId);
+    shutdown.abort(new Error("shutting down"));
+    await first;
+    await say(promptId, "Also the tests");
+    await answer(id, "allow");
+    await run(promptId, depsFor(asking(script)));
+    expect(await textsOf(promptId)).toContain("was told");
+    expect(await promptsOf(sessionId)).toHaveLength(2);
+  });
+
   test("a question that is open at a takeover still waits for its user", async () => {
     const { submit, depsFor, run, promptRow, sessionRow, database } = fixture();
     const { promptId, sessionId } = await submit();
