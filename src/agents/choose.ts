@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import type { Config } from "../config/config.ts";
 import type { ModelApi } from "../db/columns.ts";
 import type { Agent } from "./agent.ts";
@@ -40,7 +41,7 @@ export function chooseAgent({ config }: { config: AgentConfig }): ChosenAgent {
   if (agent === "command" && agentCommand) {
     const [name] = agentCommand;
     const program = () => findCommand(agentCommand, path);
-    const missing = "The program that AGENT_COMMAND names is not installed or not executable.";
+    const missing = `The program ${JSON.stringify(basename(name))} of AGENT_COMMAND is not installed or not executable.`;
     return {
       agent: createCommandAgent({ argv: agentCommand, program, missing, modelApi: firstApi(config) }),
       why: `The agent is ${name} (AGENT=command).`,

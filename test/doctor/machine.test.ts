@@ -54,7 +54,7 @@ test("missing or broken programs, a full disk, a port in use", async () => {
   }
 
   const noAgent = await examined({ AGENT: "command", AGENT_COMMAND: '["no-such-agent"]' });
-  expect(noAgent.of("agent")).toMatch(/^fail: The program that AGENT_COMMAND names is not installed/);
+  expect(noAgent.of("agent")).toMatch(/^fail: The program "no-such-agent" of AGENT_COMMAND is not installed/);
   expect(noAgent.of("prepared checkouts")).toBe("ok: kept, up to 4096 MB (PREPARED_MAX_MB)");
   expect((await examined({ PREPARED_MAX_MB: "0" })).of("prepared checkouts")).toMatch(/^ok: not kept/);
   const byDefault = await examined({ AGENT: "" });
