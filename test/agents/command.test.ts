@@ -69,9 +69,7 @@ describe("any program", () => {
 
   test("that is missing fails the run with a reason", () => {
     const { agent, missing } = chooseCommand("no-such-agent");
-    expect(missing).toBe(
-      'The program "no-such-agent" of AGENT_COMMAND is not installed or not executable.',
-    );
+    expect(missing).toBe('The program "no-such-agent" of AGENT_COMMAND is not installed or not executable.');
     const paths = { checkout: "/w", home: "/h", tmp: "/t", state: "/s" };
     const request = { prompt: "p", conversationId: "c", resume: false, paths };
     expect(() => agent.command(request)).toThrow(new AgentUnavailable(missing ?? ""));
