@@ -17,6 +17,12 @@ const WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-prac
 
 export type ConsoleFixture = Awaited<ReturnType<typeof openConsole>>;
 
+/** For the service's environment: the agent `talker`, a script that asks, and that is told something while it works. */
+export function talkerEnv(script: string): { AGENTS: string } {
+  const agent = { name: "talker", title: "Talker", command: ["/bin/sh", "-c", script], protocol: "lines" };
+  return { AGENTS: JSON.stringify([{ ...agent, modes: ["auto", "ask"], steering: true }]) };
+}
+
 /** The service, with the web console, and a real browser: Chromium. Close it in afterAll. */
 export async function openConsole(options: ServiceOptions = {}) {
   const [service, browser] = await Promise.all([openService(options), openBrowser()]);

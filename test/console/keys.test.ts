@@ -3,7 +3,7 @@ import { findChromium, NO_CHROMIUM } from "../harness/machine.ts";
 import { makeRepository, type TestRepository } from "../harness/repository.ts";
 import { unavailable } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
-import { type ConsoleFixture, OPEN_TIMEOUT_MS, openConsole } from "./fixture.ts";
+import { type ConsoleFixture, OPEN_TIMEOUT_MS, openConsole, talkerEnv } from "./fixture.ts";
 
 const TIMEOUT_MS = 240_000;
 /** Nothing listens there: work on it is given up. */
@@ -41,11 +41,10 @@ function inBrowser() {
 
   beforeAll(async () => {
     source = await makeRepository();
-    const agent = { name: "talker", title: "Talker", command: ["/bin/sh", "-c", AGENT], protocol: "lines" };
     on = await openConsole({
       env: {
         ...{ RETRY_TRANSIENT_HOURS: "0", PRIVATE_GIT_HOSTS: "127.0.0.1" },
-        AGENTS: JSON.stringify([{ ...agent, modes: ["auto", "ask"], steering: true }]),
+        ...talkerEnv(AGENT),
       },
     });
   }, OPEN_TIMEOUT_MS);

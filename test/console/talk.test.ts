@@ -4,7 +4,7 @@ import { findChromium, NO_CHROMIUM } from "../harness/machine.ts";
 import { makeRepository, type TestRepository } from "../harness/repository.ts";
 import { unavailable } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
-import { type ConsoleFixture, inspect, OPEN_TIMEOUT_MS, openConsole } from "./fixture.ts";
+import { type ConsoleFixture, inspect, OPEN_TIMEOUT_MS, openConsole, talkerEnv } from "./fixture.ts";
 
 const TIMEOUT_MS = 120_000;
 const EVIL = `<img src=x onerror=alert(1)><script>alert(2)</script>`;
@@ -44,9 +44,7 @@ function inBrowser() {
 
   beforeAll(async () => {
     source = await makeRepository();
-    const agent = { name: "talker", title: "Talker", command: ["/bin/sh", "-c", AGENT], protocol: "lines" };
-    const env = { AGENTS: JSON.stringify([{ ...agent, modes: ["auto", "ask"], steering: true }]) };
-    on = await openConsole({ env });
+    on = await openConsole({ env: talkerEnv(AGENT) });
   }, OPEN_TIMEOUT_MS);
   afterAll(async () => {
     await on?.[Symbol.asyncDispose]();
