@@ -105,17 +105,13 @@ function keysOf(
   before: Look,
 ): { kept: string; used: readonly string[] } {
   const { id, setupCommand, env, egress } = project;
-  const keyFor = (scope: Record<string, string>) =>
-    preparation.keyOf({
-      userId: run.userId,
-      project: id,
-      scope,
-      setupCommand,
-      env: Object.entries(env).sort(([a], [b]) => (a < b ? -1 : 1)),
-      egress,
-      isolated: sandboxes.isolation.isolated,
-      files: decisive(before.index, setupCommand),
-    });
+  const same = {
+    ...{ userId: run.userId, project: id, setupCommand, egress },
+    env: Object.entries(env).sort(([a], [b]) => (a < b ? -1 : 1)),
+    isolated: sandboxes.isolation.isolated,
+    files: decisive(before.index, setupCommand),
+  };
+  const keyFor = (scope: Record<string, string>) => preparation.keyOf({ ...same, scope });
   const shared = keyFor({ target: run.targetBranch });
   if (before.head === before.target) return { kept: shared, used: [shared] };
   const own = keyFor({ session: run.sessionId });
