@@ -81,7 +81,8 @@ export function keyboardOf(page: Page) {
     /** Goes to a control, and presses it. */
     async use(role: Role, name: string | RegExp, key = "Enter"): Promise<void> {
       await keyboard.tabTo(role, name);
-      await keyboard.press(key);
+      await page.keyboard.press(key);
+      await look(`${key} on the ${role} ${name}`);
     },
   };
   return keyboard;
