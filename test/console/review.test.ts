@@ -105,21 +105,35 @@ function inBrowser() {
     "keys that come before the keyboard is where the last one led are about that place",
     async () => {
       const page = await open(await reviewable("Change two values"));
-      await page.evaluate(`{
-        const real = requestAnimationFrame, frames = [];
-        window.requestAnimationFrame = (frame) => frames.push(frame);
-        window.goOn = () => {
-          window.requestAnimationFrame = real;
-          for (const frame of frames) real(frame);
-          return new Promise((done) => real(() => real(done)));
-        };
-      }`);
+      const goOn = await holdFrames(page);
       for (const key of ["n", "n", "c"]) await page.keyboard.press(key);
       const text = page.getByLabel("Comment on line 40 before the change");
       await text.and(page.locator(":focus")).waitFor();
-      await page.evaluate("goOn()");
+      await goOn();
       await page.keyboard.type("Here.");
       expect(await text.inputValue()).toBe("Here.");
+    },
+    TIMEOUT_MS,
+  );
+
+  /** Cause: the browser dropped the focus with the list that went away, which was taken for the user's going elsewhere. */
+  test(
+    "what is picked in a part that goes away on a narrow screen gets the keyboard, also late",
+    async () => {
+      const page = await open(await reviewable("Change two values"));
+      await page.setViewportSize({ width: 360, height: 640 });
+      await page.getByRole("button", { name: "Files", exact: true }).press("Enter");
+      const entry = page
+        .getByRole("region", { name: "Changed files" })
+        .getByRole("button", { name: "app.ts" });
+      await entry.waitFor();
+      const goOn = await holdFrames(page);
+      await entry.press("Enter");
+      await entry.waitFor({ state: "hidden" });
+      const left = () => page.evaluate<boolean>('!document.activeElement.matches(".file-entry")');
+      await until(left, { what: "the focus to leave what is hidden" });
+      await goOn();
+      await focused(page, "src/app.ts");
     },
     TIMEOUT_MS,
   );
@@ -476,6 +490,20 @@ const followUp = (id: string, content: string) => ({
 /** Waits until the page has drawn what it has heard. */
 const settled = (page: Page) =>
   page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))");
+
+/** From now on the page's frames come when it is told to go on, as on a busy machine. @returns what tells it. */
+async function holdFrames(page: Page): Promise<() => Promise<unknown>> {
+  await page.evaluate(`{
+    const real = requestAnimationFrame, frames = [];
+    window.requestAnimationFrame = (frame) => frames.push(frame);
+    window.goOn = () => {
+      window.requestAnimationFrame = real;
+      for (const frame of frames) real(frame);
+      return new Promise((done) => real(() => real(done)));
+    };
+  }`);
+  return () => page.evaluate("goOn()");
+}
 
 /** Waits until the keyboard is at what has this name. */
 async function focused(page: Page, name: string): Promise<void> {

@@ -9,6 +9,7 @@ import {
   useMemo,
   useRef,
 } from "react";
+import { isLeftBy } from "../ui/take-focus.ts";
 import type { Place } from "./address.ts";
 import { blocksOf, estimateHeight, type Row } from "./rows.ts";
 
@@ -87,11 +88,11 @@ export function DiffList(options: {
       going.current = undefined;
       if (options.block) found?.scrollIntoView({ block: options.block });
       // What has the keyboard by now, such as a comment that was begun meanwhile, keeps it.
-      if (options.focus && document.activeElement === goal.from) found?.focus({ preventScroll: true });
+      if (options.focus && isLeftBy(goal.from)) found?.focus({ preventScroll: true });
     };
     requestAnimationFrame(look);
   };
-  const goal = () => (going.current?.from === document.activeElement ? going.current : undefined);
+  const goal = () => (going.current && isLeftBy(going.current.from) ? going.current : undefined);
   const rowOfKeyboard = () => goal()?.row ?? rowOfFocus();
   const placeOfKeyboard = () => goal()?.place ?? placeOfLine(document.activeElement);
   const topRow = () => {

@@ -12,6 +12,12 @@ export function giveFocus(element: HTMLElement): void {
   element.focus({ preventScroll: true });
 }
 
+/** Whether nobody took the focus elsewhere: what is hidden meanwhile leaves it to something around itself, or to nothing. */
+export function isLeftBy(from: Element | null): boolean {
+  const { activeElement: at, body } = document;
+  return at === null || at === body || at.contains(from);
+}
+
 let wanted = 0;
 
 /** Gives the focus to what is there two frames later, after a scrolling, unless it went elsewhere meanwhile. */
