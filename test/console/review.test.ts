@@ -138,6 +138,23 @@ function inBrowser() {
     TIMEOUT_MS,
   );
 
+  /** Cause: only what is removed was noticed to take the focus along, not what is hidden. */
+  test(
+    "a part that has the keyboard and is hidden, because the window gets narrow, leaves it to what is around it",
+    async () => {
+      const page = await open(await reviewable("Change two values"));
+      const button = page.getByRole("button", { name: "Create a pull request" });
+      await button.focus();
+      await page.setViewportSize({ width: 360, height: 640 });
+      await button.waitFor({ state: "hidden" });
+      await page.locator(".review:focus").waitFor();
+      // Tab goes on from there.
+      await page.keyboard.press("Tab");
+      await page.locator(".review :focus").waitFor();
+    },
+    TIMEOUT_MS,
+  );
+
   test(
     "a comment whose answer was lost is saved once, and what is saved cannot be changed meanwhile",
     async () => {
