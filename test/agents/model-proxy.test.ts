@@ -207,6 +207,43 @@ describe("errors and limits", () => {
     await expect(two.text()).rejects.toThrow();
   });
 
+  test("what a client that has stopped reading leaves behind is not counted for ever", async () => {
+    const chunk = new Uint8Array(64 * 1024);
+    let chunks = 0;
+    opened.upstream.answer(
+      () =>
+        new Response(
+          new ReadableStream<Uint8Array>({
+            pull(controller) {
+              chunks += 1;
+              controller.enqueue(chunk);
+            },
+          }),
+        ),
+    );
+    const { token } = opened.proxy.grant("run");
+    const headers = { "x-api-key": token };
+    using upload = beginUploads(token);
+    const stalled = connect(Number(new URL(opened.proxy.url).port), "127.0.0.1");
+    stalled.pause().on("error", () => undefined);
+    const size = 32 * 1024 * 1024;
+    stalled.write(
+      `POST /v1/messages HTTP/1.1\r\nHost: x\r\nX-Api-Key: ${token}\r\nContent-Length: ${size}\r\n\r\n`,
+    );
+    stalled.write(new Uint8Array(size));
+    let before = 0;
+    const stopped = () => {
+      const isSame = chunks > 0 && chunks === before;
+      before = chunks;
+      return isSame;
+    };
+    await until(stopped, { what: "a proxy that waits for its client", everyMs: 200 });
+    opened.upstream.answer(() => new Response());
+    await upload.untilFull();
+    stalled.destroy();
+    await until(async () => (await post(headers)).status === 200, { what: "room for a request" });
+  });
+
   test("what was never sent whole is not counted for ever", async () => {
     const { token } = opened.proxy.grant("run");
     const headers = { "x-api-key": token };
