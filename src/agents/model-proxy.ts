@@ -10,14 +10,15 @@ import { forwardedQuery, MODEL_API_STYLES } from "./model-apis.ts";
 
 /** Largest request body, bytes: the largest limit of the APIs. */
 const MAX_BODY_BYTES = 32 * 1024 * 1024;
-/** Bytes of request bodies that one run may have in flight. */
+/** Bytes of request bodies that one run may have in flight: until the answer's end, as long as Bun's fetch keeps them. */
 const MAX_WAITING_BYTES = 2 * MAX_BODY_BYTES;
 
 /** Headers that this proxy sets itself, that are between it and one side, or that say on whose account a request is. */
 const NOT_THE_RUNS = [
-  ...["content-length", "content-encoding", "accept-encoding"],
+  ...["content-length", "accept-encoding", "expect"],
   ...["authorization", "x-api-key", "x-goog-api-key", "api-key", "cookie", "set-cookie"],
-  ...["openai-organization", "openai-project", "x-goog-user-project", "x-http-method-override"],
+  ...["anthropic-organization-id", "openai-organization", "openai-project", "x-goog-user-project"],
+  "x-http-method-override",
 ];
 
 export interface ModelGrant {
@@ -105,6 +106,11 @@ export function openModelProxy(options: {
     if (run.waitingBytes + length > MAX_WAITING_BYTES)
       return failure("too_many", "Too many large requests at the same time.");
     run.waitingBytes += length;
+    let held = length;
+    const release = () => {
+      run.waitingBytes -= held;
+      held = 0;
+    };
     const signal = AbortSignal.any([request.signal, run.ended.signal]);
     try {
       const body = await request.arrayBuffer();
@@ -112,8 +118,9 @@ export function openModelProxy(options: {
       headers.set(...keyHeader(apiKey.reveal()));
       // Events are forwarded as they arrive; a decoder would hold compressed ones back.
       headers.set("accept-encoding", "identity");
-      // Redirects are not followed: the key is sent to `upstream` and nowhere else.
-      const init = { method: "POST", headers, body, signal, redirect: "manual" as const };
+      // Redirects are not followed: the key is sent to `upstream` and nowhere else. Without `timeout`, Bun's fetch fails
+      // after five minutes of silence, which a model may need before its first event.
+      const init = { method: "POST", headers, body, signal, redirect: "manual" as const, timeout: false };
       const response = await fetch(url, init);
       const { status } = response;
       run.trouble = isUnavailableStatus(status)
@@ -122,26 +129,28 @@ export function openModelProxy(options: {
             retryAfterMs: retryAfterMs(response.headers),
           }
         : undefined;
-      if (response.status === 401 || response.status === 403)
-        logger?.warn(`the model's API refused ${keyName}`, {
-          status: response.status,
-          run_id: run.id,
-        });
+      if (status === 401 || status === 403)
+        logger?.warn(`the model's API refused ${keyName}`, { status, run_id: run.id });
+      const headersBack = forwardable(response.headers);
+      // Decoded by fetch.
+      headersBack.delete("content-encoding");
+      if (!response.body) {
+        release();
+        return new Response(null, { status, headers: headersBack });
+      }
       const broken = (error: unknown) => {
         if (signal.aborted) return;
         run.trouble = { reason: "The model's API broke off its answer.", retryAfterMs: undefined };
         logger?.warn("the model's response was interrupted", { error: messageOf(error) });
       };
-      const forwarded = response.body && relay(response.body, broken);
-      return new Response(forwarded, { status: response.status, headers: forwardable(response.headers) });
+      return new Response(relay(response.body, { broken, ended: release }), { status, headers: headersBack });
     } catch (error) {
+      release();
       if (!signal.aborted) {
         run.trouble = { reason: "The model's API cannot be reached.", retryAfterMs: undefined };
         logger?.warn("the model's API cannot be reached", { error: messageOf(error) });
       }
       return failure("unreachable", "The model's API cannot be reached.");
-    } finally {
-      run.waitingBytes -= length;
     }
   }
 
@@ -172,20 +181,26 @@ export function openModelProxy(options: {
  * The same stream, except that it closes when the original fails: the agent notices the missing end event in either case,
  * and Bun would print an error here, outside the log.
  */
-function relay(body: ReadableStream<Uint8Array>, broken: (error: unknown) => void): ReadableStream {
+function relay(
+  body: ReadableStream<Uint8Array>,
+  on: { broken: (error: unknown) => void; ended: () => void },
+): ReadableStream {
   const reader = body.getReader();
   const source = {
     async pull(controller: ReadableStreamDefaultController<Uint8Array>) {
       try {
         const { done, value } = await reader.read();
-        if (done) controller.close();
-        else controller.enqueue(value);
+        if (!done) return controller.enqueue(value);
       } catch (error) {
-        broken(error);
-        controller.close();
+        on.broken(error);
       }
+      on.ended();
+      controller.close();
     },
-    cancel: (reason: unknown) => reader.cancel(reason),
+    cancel(reason: unknown) {
+      on.ended();
+      return reader.cancel(reason);
+    },
   };
   return new ReadableStream(source, { highWaterMark: 0 });
 }

@@ -2,6 +2,11 @@ import { Database } from "bun:sqlite";
 import { readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { type DriverSpec, formerCheckout } from "../agents/driver-spec.ts";
+import { readUntrusted } from "../shared/untrusted-file.ts";
+
+/** Of a list of Gemini CLI's folders, and of the path in each. */
+const LIST_BYTES = 1024 * 1024;
+const PATH_BYTES = 8 * 1024;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -18,8 +23,10 @@ export async function prepareConversations({ acp, resume }: DriverSpec, env: Env
   const home = acp.conversations === "gemini" ? env["GEMINI_CLI_HOME"] : env["XDG_DATA_HOME"];
   if (home === undefined) return;
   if (acp.conversations === "opencode") return moved && moveOpencode(home, moved.to);
-  await renameGeminiChats(home);
-  if (moved) await moveGemini(home, moved);
+  // The agent's own programs can leave anything there, and must not keep it from ever starting again.
+  const unrepaired = () => undefined;
+  await renameGeminiChats(home).catch(unrepaired);
+  if (moved) await moveGemini(home, moved).catch(unrepaired);
 }
 
 /**
@@ -43,7 +50,7 @@ async function renameGeminiChats(home: string): Promise<void> {
 /** Its conversations are those of a path. */
 async function moveGemini(home: string, { from, to }: { from: string; to: string }): Promise<void> {
   const list = join(home, ".gemini/projects.json");
-  const known = await readFile(list, "utf8").catch(() => undefined);
+  const known = await readWhole(list, LIST_BYTES);
   if (known !== undefined)
     await writeFile(
       list,
@@ -51,8 +58,14 @@ async function moveGemini(home: string, { from, to }: { from: string; to: string
     );
   for await (const path of scan(home, ".gemini/{tmp,history}/*/.project_root")) {
     const file = join(home, path);
-    if ((await readFile(file, "utf8")).trim() === from) await writeFile(file, to);
+    if ((await readWhole(file, PATH_BYTES))?.trim() === from) await writeFile(file, to);
   }
+}
+
+/** Undefined: it is no file, or a longer one. */
+async function readWhole(file: string, most: number): Promise<string | undefined> {
+  const bytes = await readUntrusted(file, most + 1);
+  return bytes && bytes.length <= most ? bytes.toString("utf8") : undefined;
 }
 
 /** The commands of a conversation run where it began. */

@@ -1,8 +1,11 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
 import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 import { openProxyForEachTest } from "./upstream.ts";
 
 setDefaultTimeout(TEST_TIMEOUT_MS);
+
+const SRC = join(import.meta.dir, "../../src");
 
 const { opened, post } = openProxyForEachTest();
 
@@ -94,4 +97,38 @@ describe("streaming", () => {
     const reply = await post({ "x-api-key": opened.proxy.grant("run").token });
     expect(await reply.json()).toEqual({ packed: true });
   });
+});
+
+/** Waits for the model as long as a request beside it, of plain fetch, is let wait; and says what became of both. */
+const SILENT = `
+  const { openModelProxy } = await import(${JSON.stringify(join(SRC, "agents/model-proxy.ts"))});
+  const { Secret } = await import(${JSON.stringify(join(SRC, "shared/secret.ts"))});
+  const [asked, answer] = [Promise.withResolvers(), Promise.withResolvers()];
+  const upstream = Bun.serve({
+    hostname: "127.0.0.1", port: 0, idleTimeout: 0,
+    async fetch(request) {
+      if (new URL(request.url).pathname !== "/control") asked.resolve();
+      await answer.promise;
+      return Response.json({ ok: true });
+    },
+  });
+  const url = "http://127.0.0.1:" + upstream.port;
+  const proxy = openModelProxy({ api: "anthropic", upstream: url, apiKey: new Secret("k") });
+  const { token, trouble } = proxy.grant("run");
+  const headers = { "x-api-key": token };
+  const reply = fetch(proxy.url + "/v1/messages", { method: "POST", headers, body: "{}", timeout: false });
+  await asked.promise;
+  const control = await fetch(url + "/control").then(() => "answered", (error) => error.name);
+  answer.resolve();
+  const { status } = await reply;
+  process.stdout.write(JSON.stringify({ control, status, trouble: trouble() }));
+  process.exit(0);`;
+
+/** Cause: Bun's fetch ends after five minutes of silence, here one second; the run was said to have no model. */
+test("a model may be silent for as long as its client waits", async () => {
+  const env = { PATH: process.env["PATH"] ?? "", BUN_CONFIG_HTTP_IDLE_TIMEOUT: "1" };
+  const child = Bun.spawn([process.execPath, "-e", SILENT], { env, stdout: "pipe", stderr: "pipe" });
+  const [text, errors] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+  expect(errors).toBe("");
+  expect(JSON.parse(text)).toEqual({ control: "TimeoutError", status: 200 });
 });

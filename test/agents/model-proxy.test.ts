@@ -1,11 +1,36 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { connect, type Socket } from "node:net";
 import { sendRaw } from "../harness/raw-http.ts";
 import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
+import { until } from "../harness/until.ts";
 import { BODY, KEY, openProxyForEachTest } from "./upstream.ts";
 
 setDefaultTimeout(TEST_TIMEOUT_MS);
 
 const { opened, post } = openProxyForEachTest();
+
+/** The largest requests, of which the first byte is sent. */
+function beginUploads(token: string) {
+  const head = `POST /v1/messages HTTP/1.1\r\nHost: x\r\nX-Api-Key: ${token}\r\nContent-Length: ${32 * 1024 * 1024}\r\n\r\n{`;
+  const sockets: Socket[] = [];
+  return {
+    /** Each by itself may come too late to be counted before the request that finds out. */
+    untilFull: () =>
+      until(
+        async () => {
+          const socket = connect(Number(new URL(opened.proxy.url).port), "127.0.0.1", () =>
+            socket.write(head),
+          );
+          sockets.push(socket.on("error", () => undefined));
+          return (await post({ "x-api-key": token })).status === 429;
+        },
+        { what: "uploads that leave no room" },
+      ),
+    [Symbol.dispose]() {
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
 
 describe("access", () => {
   test("the token of a live run is replaced by the key, in either header", async () => {
@@ -74,6 +99,49 @@ describe("access", () => {
   });
 });
 
+describe("headers", () => {
+  /** Cause: the header was removed and the body was not, so that the API got bytes that it could not read. */
+  test("what an agent has compressed is forwarded as it is, and said to be", async () => {
+    const body = Bun.gzipSync(Buffer.from(BODY));
+    const headers = { "x-api-key": opened.proxy.grant("run").token, "content-encoding": "gzip" };
+    expect((await post(headers, "/v1/messages", { body })).status).toBe(200);
+    const [sent] = opened.upstream.seen;
+    expect([sent?.headers.get("content-encoding"), sent?.bytes]).toEqual(["gzip", body]);
+  });
+
+  /** Cause: Expect, which this proxy has answered, was sent on; an API that knows none refuses the request. */
+  test("those between an agent and the proxy are not forwarded", async () => {
+    const { token } = opened.proxy.grant("run");
+    const lines = [
+      "Host: x",
+      `X-Api-Key: ${token}`,
+      "Connection: x-mine",
+      "X-Mine: 1",
+      "TE: trailers",
+      "Keep-Alive: 1",
+    ];
+    const head = [...lines, `Content-Length: ${BODY.length}`].join("\r\n");
+    await sendRaw(opened.proxy.url, `POST /v1/messages HTTP/1.1\r\n${head}\r\n\r\n${BODY}`);
+    await post({ "x-api-key": token, expect: "100-continue" });
+    expect(opened.upstream.seen).toHaveLength(2);
+    for (const { headers } of opened.upstream.seen) {
+      for (const name of ["expect", "x-mine", "te", "keep-alive"])
+        expect([name, headers.get(name)]).toEqual([name, null]);
+      expect(headers.get("host")).toBe(new URL(opened.upstream.url).host);
+    }
+  });
+
+  /** Cause: an agent learned from Anthropic's answers whose account it works on, and from the others not. */
+  test("an answer does not say on whose account it is", async () => {
+    const names = ["anthropic-organization-id", "openai-organization", "openai-project", "set-cookie"];
+    const told = Object.fromEntries(names.map((name) => [name, "ours"]));
+    opened.upstream.answer(() => Response.json({}, { headers: { ...told, "request-id": "r" } }));
+    const { headers } = await post({ "x-api-key": opened.proxy.grant("run").token });
+    for (const name of names) expect([name, headers.get(name)]).toEqual([name, null]);
+    expect(headers.get("request-id")).toBe("r");
+  });
+});
+
 describe("errors and limits", () => {
   test("the API's errors are forwarded, with the headers for a retry", async () => {
     const error = { type: "error", error: { type: "overloaded_error", message: "busy" } };
@@ -106,6 +174,83 @@ describe("errors and limits", () => {
     expect((await post({ "x-api-key": opened.proxy.grant("other").token })).status).toBe(200);
     for (const reply of waiting) expect((await reply).status).toBe(200);
     expect((await post(headers)).status).toBe(200);
+  });
+
+  /** Cause: Bun's fetch keeps a body until the answer's end; ten open answers to the largest requests kept 650 MB. */
+  test("a request counts until its answer has ended, or its client has left", async () => {
+    const ends: (() => void)[] = [];
+    const open = () =>
+      new Response(
+        new ReadableStream<Uint8Array>({
+          start(controller) {
+            controller.enqueue(Buffer.from("first\n"));
+            ends.push(() => controller.close());
+          },
+        }),
+      );
+    opened.upstream.answer(open);
+    const { token } = opened.proxy.grant("run");
+    const headers = { "x-api-key": token };
+    const leave = new AbortController();
+    const large = { body: new Uint8Array(32 * 1024 * 1024) };
+    const one = await post(headers, "/v1/messages", large);
+    const two = await post(headers, "/v1/messages", { ...large, signal: leave.signal });
+    opened.upstream.answer(() => new Response());
+    expect((await post(headers)).status).toBe(429);
+    ends[0]?.();
+    expect(await one.text()).toBe("first\n");
+    expect((await post(headers)).status).toBe(200);
+    using upload = beginUploads(token);
+    await upload.untilFull();
+    leave.abort();
+    await until(async () => (await post(headers)).status === 200, { what: "room for a request" });
+    await expect(two.text()).rejects.toThrow();
+  });
+
+  test("what a client that has stopped reading leaves behind is not counted for ever", async () => {
+    const chunk = new Uint8Array(64 * 1024);
+    let chunks = 0;
+    opened.upstream.answer(
+      () =>
+        new Response(
+          new ReadableStream<Uint8Array>({
+            pull(controller) {
+              chunks += 1;
+              controller.enqueue(chunk);
+            },
+          }),
+        ),
+    );
+    const { token } = opened.proxy.grant("run");
+    const headers = { "x-api-key": token };
+    using upload = beginUploads(token);
+    const stalled = connect(Number(new URL(opened.proxy.url).port), "127.0.0.1");
+    stalled.pause().on("error", () => undefined);
+    const size = 32 * 1024 * 1024;
+    stalled.write(
+      `POST /v1/messages HTTP/1.1\r\nHost: x\r\nX-Api-Key: ${token}\r\nContent-Length: ${size}\r\n\r\n`,
+    );
+    stalled.write(new Uint8Array(size));
+    let before = 0;
+    const stopped = () => {
+      const isSame = chunks > 0 && chunks === before;
+      before = chunks;
+      return isSame;
+    };
+    await until(stopped, { what: "a proxy that waits for its client", everyMs: 200 });
+    opened.upstream.answer(() => new Response());
+    await upload.untilFull();
+    stalled.destroy();
+    await until(async () => (await post(headers)).status === 200, { what: "room for a request" });
+  });
+
+  test("what was never sent whole is not counted for ever", async () => {
+    const { token } = opened.proxy.grant("run");
+    const headers = { "x-api-key": token };
+    const upload = beginUploads(token);
+    await upload.untilFull();
+    upload[Symbol.dispose]();
+    await until(async () => (await post(headers)).status === 200, { what: "the end of the uploads" });
   });
 
   test("a body over the API's limit is refused before it is read", async () => {

@@ -57,6 +57,21 @@ test("where the checkout has moved, Gemini CLI's conversations move, too", async
   expect(await at.read(".gemini/history/other/.project_root")).toBe("/old/place2");
 });
 
+/** Cause: a folder in the place of a chat kept the agent from starting in every later prompt, and a pipe kept it silent. */
+test("what an agent's programs left in the places of Gemini CLI's files is in nobody's way", async () => {
+  await using at = await openHome("gemini");
+  const chats = ".gemini/tmp/place/chats";
+  await mkdir(join(at.home, `${chats}/session-2000-01-01T00-00-aaaaaaaa.jsonl`), { recursive: true });
+  await at.write(`${chats}/session-2026-11-29T16-20-aaaaaaaa.jsonl`, "a chat");
+  await at.write(".gemini/tmp/place/.project_root", "/old/place");
+  await Bun.$`mkfifo ${join(at.home, ".gemini/projects.json")}`;
+  await at.prepare("/new");
+  expect(await at.read(".gemini/tmp/place/.project_root")).toBe("/new");
+  expect(await at.read(`${chats}/session-2026-11-29T16-20-aaaaaaaa.jsonl`)).toBe("a chat");
+  await using none = await openHome("gemini");
+  await none.prepare("/new");
+});
+
 test("where the checkout has moved, opencode works in the new place", async () => {
   await using at = await openHome("opencode");
   // It has none.

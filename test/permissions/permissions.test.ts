@@ -256,6 +256,8 @@ describeEachDatabase("what agents ask", (database) => {
       { ...pending, status: "delivered", delivered_at: expect.any(String) },
       { ...two, status: "queued", queued_prompt_id: next.id },
     ]);
+    // What became the next prompt was said to the one before.
+    expect((await send("GET", `/prompts/${next.id}/steers`)).body).toEqual({ steers: [] });
     expect((await steers("?status=taken")).status).toBe(422);
     expect(await steers("", "mallory")).toMatchObject({ status: 404, body: { code: "prompt_not_found" } });
   });

@@ -86,13 +86,16 @@ describeEachDatabase("projects", (database) => {
   });
 
   test("are their user's alone", async () => {
-    const { id } = await create();
+    const { id, repo } = await create();
     for (const [method, body] of [["GET"], ["PUT", { instructions: "mine" }], ["DELETE"]] as const)
       expect([method, (await send(method, `/projects/${id}`, body, "bob")).body.code]).toEqual([
         method,
         "project_not_found",
       ]);
     expect((await send("GET", "/projects", undefined, "bob")).body.projects).toEqual([]);
+    const ofRepo = `/projects?repo=${encodeURIComponent(repo)}`;
+    expect((await send("GET", ofRepo)).body.projects).toMatchObject([{ id }]);
+    expect((await send("GET", ofRepo, undefined, "bob")).body.projects).toEqual([]);
   });
 
   test("a repository has one of a user, however it is spelled", async () => {
@@ -240,6 +243,32 @@ describeEachDatabase("projects", (database) => {
     await orm.delete(project).where(eq(project.userId, "alice"));
   });
 
+  test("a secret that is stored anew while it is sealed again keeps its new value", async () => {
+    const { orm } = database();
+    const { id } = await create({ secrets: { TOKEN: VALUE } });
+    const fresh = new Secret(Buffer.alloc(32, 3).toString("base64"));
+    const both = openSecretKeys({ dataDir: folder, secretsKeys: [fresh, new Secret(KEY)] });
+    let stored: Promise<unknown> | undefined;
+    const meanwhile = {
+      ...both,
+      seal(place: Parameters<typeof both.seal>[0], value: string) {
+        if (place.projectId === id)
+          stored ??= orm
+            .update(projectSecret)
+            .set(both.seal(place, "newer"))
+            .where(eq(projectSecret.projectId, id))
+            .execute();
+        return both.seal(place, value);
+      },
+    };
+    await resealSecrets(orm, meanwhile);
+    await stored;
+    const rows = await orm.select().from(projectSecret).where(eq(projectSecret.projectId, id));
+    const opened = rows.map(({ projectId, name, ...value }) => both.open({ projectId, name }, value));
+    expect(opened).toEqual(["newer"]);
+    await orm.delete(project).where(eq(project.userId, "alice"));
+  });
+
   test("a rotation that is cut short leaves each secret sealed by one key or the other, and is finished by the next", async () => {
     const { orm } = database();
     const [a, b] = [await create({ secrets: named("A", 50) }), await create({ secrets: named("B", 50) })];
@@ -271,6 +300,8 @@ describeEachDatabase("projects", (database) => {
       return rows.filter(({ keyId }) => keyId === both.current()).length;
     };
     expect(await keyIds()).toBe(60);
+    // A service that shuts down leaves the rest to the next.
+    expect(await resealSecrets(orm, both, AbortSignal.abort())).toBe(0);
     expect(await resealSecrets(orm, both)).toBe(89);
     expect(await keyIds()).toBe(149);
     await orm.delete(project).where(eq(project.userId, "alice"));

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdir, mkdtemp, readdir, rm, utimes } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openPreparedStore } from "../../src/sandboxes/prepared-store.ts";
+import { openPreparedStore, PARTS } from "../../src/sandboxes/prepared-store.ts";
 
 const DAY_MS = 86_400_000;
 let dataDir = "";
@@ -61,16 +61,29 @@ test("what is refused while it is read is not kept, and what somebody may be rea
   expect(await Bun.file((await store.find(key))?.files.checkout ?? "").text()).toHaveLength(10);
 });
 
+test("one whose content is not what was kept is neither used nor kept, also where its length is the same", async () => {
+  const store = storeOf();
+  for (const part of PARTS) {
+    const key = store.keyOf(part);
+    await store.add(key, { ...(await archives(10)), home: (await archives(10)).checkout }, nothing);
+    expect(await store.find(key)).toBeDefined();
+    await Bun.write(join(dataDir, "prepared", key, `${part}.tar`), `${"x".repeat(9)}y`);
+    expect([part, await store.find(key)]).toEqual([part, undefined]);
+    expect(await names()).toEqual([]);
+  }
+});
+
 test("one that is a week old is neither used nor kept", async () => {
   const store = storeOf();
-  const keys = [store.keyOf(1), store.keyOf(2)] as const;
-  for (const key of keys) {
+  // Also one of a clock that was wrong.
+  const keys = [store.keyOf(1), store.keyOf(2), store.keyOf(3)] as const;
+  for (const [at, key] of keys.entries()) {
     await store.add(key, await archives(10), nothing);
     const file = join(dataDir, "prepared", key, "about.json");
     const about = await Bun.file(file).json();
-    await Bun.write(file, JSON.stringify({ ...about, madeAt: Date.now() - 8 * DAY_MS }));
+    await Bun.write(file, JSON.stringify({ ...about, madeAt: Date.now() + (at === 2 ? 8 : -8) * DAY_MS }));
   }
-  expect(await store.find(keys[0])).toBeUndefined();
+  for (const key of [keys[0], keys[2]]) expect(await store.find(key)).toBeUndefined();
   expect(await names()).toEqual([keys[1]]);
   await store.sweep(hasRoom);
   expect(await names()).toEqual([]);

@@ -193,6 +193,23 @@ test("there are only so many files in one", async () => {
   await rm(folder, { recursive: true });
 });
 
+test("nothing is kept beyond PREPARED_MAX_MB, however much room there is, and nothing at all with 0", async () => {
+  for (const limit of ["1", "0"]) {
+    const made = await openSandboxFixture({ isolated: false, env: { PREPARED_MAX_MB: limit } });
+    const sandbox = await made.open(made.request(made.repository.path));
+    const { preparation } = sandbox;
+    expect([limit, preparation !== undefined]).toEqual([limit, limit !== "0"]);
+    if (preparation) {
+      const before = await preparation.look(signal);
+      await made.run(sandbox, "head -c 3000000 /dev/zero > big");
+      const keep = preparation.keep("c".repeat(64), { before, maxBytes: 64 * MIB, project, see, signal });
+      await expect(keep).rejects.toThrow("more than the 1 MB");
+    }
+    await made.provider.release(sandbox.config);
+    await made.remove();
+  }
+});
+
 test("what is kept makes room on a machine where no run could start otherwise", async () => {
   for (const [free, left] of [
     ["1", 1],

@@ -55,6 +55,17 @@ describeEachDatabase("reports of agents", (database) => {
     reports.close();
   });
 
+  /** GET /agents and the refusal of a limit of turns go by it. */
+  test("say of each agent whether it keeps to a limit of turns", async () => {
+    const agents = catalogOf(
+      shellAgent("true", { name: "counts", limitsTurns: true }),
+      shellAgent("true", { name: "not" }),
+    );
+    await open(agents).write();
+    const said = (await rows()).map(({ agent, report: { max_turns } }) => [agent, max_turns]);
+    expect(Object.fromEntries(said)).toEqual({ counts: true, not: false });
+  });
+
   test("the first one ends the waits for what this worker has, and purges those of long ago", async () => {
     const { orm } = database();
     await begin("gone", { codex: {} });
