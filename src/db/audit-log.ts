@@ -13,7 +13,7 @@ export type AuditAction =
   | `comment.${"create" | "update" | "delete" | "send"}`
   | `dead_letter.${"resolve" | "abandon" | "retry"}`
   | `pull_request.${"create" | "merge"}`
-  | `branch.${"push" | "keep"}`
+  | `branch.${"push" | "keep" | "refuse"}`
   | `egress.${"allow" | "refuse"}`
   | "secret.use"
   | "sandbox.return"

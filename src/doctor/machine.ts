@@ -86,9 +86,9 @@ export async function agentsFound(config: Config): Promise<Found> {
   const here = listed.flatMap(({ available, name, version }) =>
     available ? [version === null ? name : `${name} ${version}`] : [],
   );
-  const others = listed.flatMap(({ name, reason }) => (reason === null ? [] : [`${name}: ${reason}`]));
-  const lacking = others.length > 0 ? `; not here: ${others.join(" ")}` : "";
-  return ok(`prompts may name ${here.join(", ") || "none"}${lacking}`);
+  // What to install for each of them is long.
+  const others = listed.flatMap(({ name, reason }) => (reason === null ? [] : [`not ${name}: ${reason}`]));
+  return ok([`prompts may name ${here.join(", ") || "none"}`, ...others].join("\n"));
 }
 
 export async function agentFound(config: Config): Promise<Found> {

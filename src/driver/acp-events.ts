@@ -7,6 +7,8 @@ const PIECE = 64 * 1024;
 const DETAIL_LIMIT = 16 * 1024;
 /** Tool calls that are remembered, until they have a result. */
 const OPEN_CALLS = 1_000;
+/** More calls than that without a result are not of one answer of a model. */
+const PARALLEL_CALLS = 32;
 /** Updates that say nothing of the work. */
 const SILENT = new Set(["user_message_chunk", "available_commands_update", "config_option_update"]);
 
@@ -30,7 +32,11 @@ interface Call {
   printed: boolean;
 }
 
-/** @param onRound called when no tool call is open any more: those that run at the same time, or within another, are one round. */
+/**
+ * @param onRound called when a round of tool calls is over: those that run at the same time, or within another, are one. It is over
+ * when each of them has a result, and also when the agent says something of its own after them: then its model has been asked
+ * again, and an agent that reports no results, or goes on beside a call, would never come to the end of a round.
+ */
 export function createAcpEvents(
   { print }: Pick<Output, "print">,
   onRound: () => void = () => undefined,
@@ -39,8 +45,17 @@ export function createAcpEvents(
   let lastText = "";
   let cost: number | undefined;
   const calls = new Map<string, Call>();
+  /** Calls of the running round that have no result. */
+  const round = new Set<string>();
+  /** The last message that the agent said something in, if it names its messages. */
+  let lastMessage: unknown;
   /** Calls that have a result: some agents say more of them afterwards, which is no call of its own. */
   const ended = new Set<string>();
+
+  const endRound = () => {
+    round.clear();
+    onRound();
+  };
 
   const flushText = () => {
     const kind = held?.kind;
@@ -53,10 +68,17 @@ export function createAcpEvents(
   };
 
   const chunk = (kind: "text" | "thinking", update: JsonObject) => {
-    const message = update["messageId"];
+    const message = update["messageId"] ?? undefined;
+    const said = contentText(asObject(update["content"]));
+    // What is left of the message that the calls are of is no answer to them.
+    const goesOn = message !== undefined && message === lastMessage;
+    if (said.trim()) {
+      if (round.size > 0 && !goesOn) endRound();
+      lastMessage = message;
+    }
     if (held && (held.kind !== kind || held.message !== message || held.text.length >= PIECE)) flushText();
     held ??= { kind, message, text: "" };
-    held.text += contentText(asObject(update["content"]));
+    held.text += said;
   };
 
   const printCall = (id: string, call: Call) => {
@@ -70,6 +92,11 @@ export function createAcpEvents(
   const callOf = (update: JsonObject): [id: string, call: Call] | undefined => {
     const id = textOf(update["toolCallId"]).slice(0, 200);
     if (!id || (update["sessionUpdate"] === "tool_call_update" && ended.has(id))) return undefined;
+    // An agent may use an id again.
+    if (!round.has(id) && (!calls.has(id) || update["sessionUpdate"] === "tool_call")) {
+      if (round.size >= PARALLEL_CALLS) endRound();
+      round.add(id);
+    }
     const call = calls.get(id) ?? { details: {}, printed: false };
     call.details = merged(call.details, update);
     calls.set(id, call);
@@ -92,7 +119,7 @@ export function createAcpEvents(
     const result = { type: "tool_result", tool_use_id: id, content: resultOf(call.details) };
     const is_error = status === "failed";
     print({ type: "user", message: { role: "user", content: [{ ...result, is_error }] } });
-    if (calls.size === 0) onRound();
+    if (round.delete(id) && round.size === 0) endRound();
   };
 
   const other = (kind: string, update: JsonObject) => {
@@ -127,6 +154,7 @@ export function createAcpEvents(
       flushText();
       for (const [id, call] of calls) printCall(id, call);
       calls.clear();
+      round.clear();
     },
     lastText: () => lastText,
     cost: () => cost,

@@ -1,16 +1,17 @@
+import type { Refusal } from "../sandboxes/sandbox.ts";
 import type { Redactor } from "./redact.ts";
 
 /** Longer lines are looked at in parts, each of which begins with this much of the end of the one before. */
 const MAX_LINE = 1024 * 1024;
 const OVERLAP = 64 * 1024;
-/** Files and messages that are named. */
+/** Files and messages that are named: in the reason, and for each secret. */
 const MAX_NAMED = 10;
 
 /** Looks for secrets in what a push would send, which comes as messages, indented, and a diff. */
 interface LeakSearch {
   take(part: Uint8Array): void;
   /** What was found, and where. */
-  reason(): string | undefined;
+  refusal(): Refusal | undefined;
 }
 
 /**
@@ -20,12 +21,15 @@ interface LeakSearch {
 export function createLeakSearch(redactor: Redactor): LeakSearch {
   let rest = "";
   let file: string | undefined;
-  const found = new Set<string>();
+  const found = new Map<string, Set<string>>();
   const look = (line: string) => {
     if (line.startsWith("-") || line.startsWith("@@")) return;
     if (line.startsWith("diff --")) file = "a path";
     else if (line.startsWith("+++ b/")) file = nameOf(line, redactor);
-    for (const name of redactor.names(line)) found.add(`${name} in ${file ?? "a commit message"}`);
+    for (const name of redactor.names(line)) {
+      const places = found.get(name) ?? new Set();
+      found.set(name, places.add(file ?? "a commit message"));
+    }
   };
   return {
     take(part) {
@@ -37,13 +41,18 @@ export function createLeakSearch(redactor: Redactor): LeakSearch {
       // Still a line that is added, or taken away.
       rest = `${rest.slice(0, 1)}${rest.slice(-OVERLAP)}`;
     },
-    reason() {
+    refusal() {
       look(rest);
       rest = "";
       if (found.size === 0) return undefined;
-      const all = [...found];
+      const all = [...found].flatMap(([name, places]) => [...places].map((place) => `${name} in ${place}`));
       const more = all.length > MAX_NAMED ? `, and ${all.length - MAX_NAMED} more` : "";
-      return `its commits have secrets of the project (${all.slice(0, MAX_NAMED).join(", ")}${more})`;
+      return {
+        reason: `its commits have secrets of the project (${all.slice(0, MAX_NAMED).join(", ")}${more})`,
+        secrets: Object.fromEntries(
+          [...found].map(([name, places]) => [name, [...places].slice(0, MAX_NAMED)]),
+        ),
+      };
     },
   };
 }

@@ -58,8 +58,8 @@ export function checkoutRequest(
 
 const counted = (search: ReturnType<typeof createLeakSearch>, metrics: PrepareDeps["metrics"]) => ({
   take: search.take,
-  reason() {
-    const found = search.reason();
+  refusal() {
+    const found = search.refusal();
     if (found !== undefined) metrics.workRefused();
     return found;
   },

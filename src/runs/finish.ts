@@ -26,6 +26,8 @@ export interface Outcome {
   summary: string;
   usage: RunUsage;
   work?: WorkResult | undefined;
+  /** Work that has not left, in place of `work` where `reason` tells of it. */
+  undelivered?: WorkResult | undefined;
   /** What is signed about the work. */
   provenance?: NewProvenance | undefined;
   memory?: NewMemory | undefined;
@@ -59,6 +61,7 @@ export async function finishRun(
     outcome.work && `${describeWork(run, outcome.work)}${later}`,
     noticesText(outcome.work?.notices ?? []),
   ];
+  const done = outcome.work ?? outcome.undelivered;
   const text = notes.filter(Boolean).join("\n\n");
   if (text) await writer.append([textEvent(text)]);
   const pushed = outcome.work?.push.pushed === true && outcome.work.commits > 0;
@@ -76,7 +79,7 @@ export async function finishRun(
     pushed: outcome.work?.push.pushed === true,
     pushLater: hostIsAway(outcome.work),
     provenance: outcome.provenance,
-    audit: outcome.work && delivery(run, outcome.work),
+    audit: done && delivery(run, done),
   };
   await writer.finish(end, pushed ? pullRequestOf?.(run) : undefined);
 }
@@ -100,17 +103,23 @@ export function usageOfPrompt(
   return { ...usage, ...measured, cost_usd: Math.max(0, usage.cost_usd - run.earlierCostUsd) };
 }
 
-/** The entry of the audit log for work that left the sandbox; undefined: there was none. */
-function delivery(run: ClaimedRun, { commits, head, push }: WorkResult): AuditEntry | undefined {
+/** The entry of the audit log for work that left the sandbox, or must not leave it; undefined: there was none. */
+function delivery(run: ClaimedRun, work: WorkResult): AuditEntry | undefined {
+  const { userId: actor, repo, branch, sessionId: session, promptId: prompt } = run;
+  const { commits, head: commit, push } = work;
+  const kept = push.pushed ? { to: push.to } : { reason: push.reason, secrets: push.secrets };
+  // None of its commits is left that could be named.
+  if (isRefused(work))
+    return {
+      ...{ actor, action: "branch.refuse", target: `prompt:${prompt}` },
+      detail: { repo, branch, session, ...kept },
+    };
   if (commits === 0) return undefined;
   return {
-    actor: run.userId,
+    actor,
     action: push.pushed ? "branch.push" : "branch.keep",
-    target: `branch:${run.branch}`,
-    detail: {
-      ...{ repo: run.repo, commits, commit: head, session: run.sessionId, prompt: run.promptId },
-      ...(push.pushed ? { to: push.to } : { reason: push.reason }),
-    },
+    target: `branch:${branch}`,
+    detail: { repo, commits, commit, session, prompt, ...kept },
   };
 }
 

@@ -17,5 +17,5 @@ export async function pushWork({ deps, run, lease, life, writer }: RunnerState):
   if (work.push.pushed || work.commits === 0) return { status: "Completed", summary: "", usage: {}, work };
   const reason = describeWork(run, work);
   if (work.push.hostIsAway) throw new Outage(reason, "git_host");
-  return { status: "Failed", kind: "configuration", reason, summary: "", usage: {} };
+  return { status: "Failed", kind: "configuration", reason, summary: "", usage: {}, undelivered: work };
 }

@@ -190,7 +190,10 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
       ...common,
     };
   if (verdict.ok && work && isRefused(work))
-    return { status: "Failed", kind: "agent", reason: describeWork(run, work), ...common, work: undefined };
+    return {
+      ...{ status: "Failed", kind: "agent", reason: describeWork(run, work) },
+      ...{ ...common, work: undefined, undelivered: work },
+    };
   if (verdict.ok) return { status: "Completed", reason: limit?.reason, ...common };
   return { status: "Failed", kind: "agent", reason: verdict.reason, ...common };
 }

@@ -22,7 +22,7 @@ export { RepositoryError } from "./git/git-errors.ts";
 export type { BranchList } from "./git/list-branches.ts";
 export { noticesText } from "./git/notices.ts";
 export type { RepositoryReader } from "./git/reader.ts";
-export type { CheckoutRequest, FetchRequest, WorkResult } from "./git/request.ts";
+export type { CheckoutRequest, FetchRequest, Refusal, WorkResult } from "./git/request.ts";
 export { SYNC_STRATEGIES, type SyncStrategy } from "./git/sync.ts";
 export { NotIsolated } from "./isolation/status.ts";
 export type { Clean, KeptState, StateProblem } from "./kept-state.ts";

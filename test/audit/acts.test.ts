@@ -205,6 +205,36 @@ describeEachDatabase("what the service itself records", (database) => {
     });
     expect(JSON.stringify(found)).not.toContain("SECRET");
   });
+
+  // A run that failed because of them left no trace in the log: its work had no commit that was kept.
+  test("work that is refused because of a project's secrets: their names, and where they are", async () => {
+    const secrets = { DEPLOY_TOKEN: ["conf/app.yml", "a commit message"] };
+    const push = { pushed: false, refused: true, reason: "its commits have secrets", secrets };
+    const work = { commits: 0, commit: "abc123", head: "abc123", start: "abc123", push } as never;
+    const common = { status: "Failed", summary: "SECRET-ANSWER", usage: {} } as const;
+    // The reason tells of the work, or of something else that has failed before it was refused.
+    for (const outcome of [
+      { reason: "The work was refused.", undelivered: work },
+      { reason: "Exit code 3.", work },
+    ]) {
+      const run = await seedRun(database());
+      await finishRun(writerOf(database().orm, run), run, { ...common, ...outcome });
+      const reply = await ask(
+        makeApp({ database: database() }),
+        "admin",
+        "GET",
+        "/audit?action=branch.refuse",
+      );
+      expect(reply.body.entries[0]).toMatchObject({
+        ...{ actor: "alice", action: "branch.refuse", target: `prompt:${run.promptId}` },
+        detail: {
+          ...{ repo: "owner/name", branch: run.branch, session: run.sessionId },
+          ...{ reason: "its commits have secrets", secrets },
+        },
+      });
+    }
+    expect(JSON.stringify(await entries("branch."))).not.toContain("SECRET-ANSWER");
+  });
 });
 
 // A token was made, and the note of it was only in memory.

@@ -277,6 +277,60 @@ function inBrowser() {
     TIMEOUT_MS,
   );
 
+  /** Cause: the page of the new project began with what had been sent. */
+  test(
+    "what is typed while a new project is being made stands on its page, and is saved with the next press",
+    async () => {
+      const page = await on.open("/p/new");
+      const sending = Promise.withResolvers<void>();
+      const go = Promise.withResolvers<void>();
+      await page.route("**/projects", async (route) => {
+        if (route.request().method() === "POST") {
+          sending.resolve();
+          await go.promise;
+        }
+        await route.continue();
+      });
+      await field(page, "Repository").fill("owner/made");
+      await field(page, "Instructions").fill("First");
+      await press(page, "Add a secret");
+      await page.keyboard.type("EARLY");
+      await page.keyboard.press("Tab");
+      await page.keyboard.type("early-value-of-it");
+      await press(page, "Make the project");
+      await sending.promise;
+      await field(page, "Setup command").fill("npm ci");
+      await press(page, "Add a secret");
+      await page.keyboard.type("LATE");
+      await page.keyboard.press("Tab");
+      await page.keyboard.type(VALUE);
+      go.resolve();
+      await page.waitForURL(PROJECT);
+      await page.getByText("Not saved. Secrets that you typed are not kept.").waitFor();
+      expect(await field(page, "Setup command").inputValue()).toBe("npm ci");
+      expect(await page.getByLabel("Value of LATE").inputValue()).toBe(VALUE);
+      const stored = await page.evaluate<string>("JSON.stringify({ ...localStorage, ...sessionStorage })");
+      expect(stored).toContain("npm ci");
+      expect(stored).not.toContain(VALUE);
+      const id = page.url().split("/").at(-1) ?? "";
+      expect(await read(id)).toMatchObject({
+        instructions: "First",
+        setup_command: "",
+        secrets: [{ name: "EARLY" }],
+      });
+      await press(page, "Save");
+      await page.getByRole("button", { name: "Replace LATE" }).waitFor();
+      expect(await read(id)).toMatchObject({
+        ...{ instructions: "First", setup_command: "npm ci", version: 2 },
+        secrets: [{ name: "EARLY" }, { name: "LATE" }],
+      });
+      await page.goto(`${on.url}/p/new`);
+      expect(await field(page, "Repository").inputValue()).toBe("");
+      expect(on.complaints).toEqual([]);
+    },
+    TIMEOUT_MS,
+  );
+
   test(
     "a draft survives leaving, and a typed secret is not lost unasked; a project is deleted after a question",
     async () => {

@@ -104,6 +104,20 @@ describe("docker-compose.yml", async () => {
         ]);
   });
 
+  // AGENTS and many others could be set in .env, and nothing came of it.
+  test("server and worker get each variable that may be set in .env, except those of the containers themselves", () => {
+    const own =
+      /^(DATABASE_URL|REDIS_URL|DATA_DIR|(ROCKET_)?PORT|HOST|ROCKET_ADDRESS|METRICS_PORT|RAILWAY_.*)$/;
+    const names = Object.keys(VARIABLES).filter((name) => !own.test(name));
+    for (const service of ["server", "worker"]) {
+      const { environment = {} } = compose.services[service] ?? {};
+      expect([service, names.filter((name) => !environment[name]?.startsWith(`\${${name}`))]).toEqual([
+        service,
+        [],
+      ]);
+    }
+  });
+
   test("the worker can isolate agents: the options that bubblewrap needs, and no privilege more", () => {
     const { security_opt = [], cap_add, privileged } = compose.services["worker"] ?? {};
     expect(security_opt).toEqual([

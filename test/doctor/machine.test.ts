@@ -22,6 +22,12 @@ test("missing or broken programs, a full disk, a port in use", async () => {
     /^warn: prompts of any agent but the built-in demo would wait: bubblewrap is not installed/,
   );
 
+  // A line for each that is missing: on one line nobody found what to install.
+  const [first, ...missing] = bare.of("agents")?.split("\n") ?? [];
+  expect(first).toBe("ok: prompts may name demo");
+  for (const [n, name] of ["claude", "codex", "gemini", "opencode"].entries())
+    expect(missing[n]).toMatch(new RegExp(`^not ${name}: .*is not installed`));
+
   // As busybox does.
   for (const name of ["tar", "find", "sort"]) await script(name, "echo 'BusyBox v1.36.1'");
   await script("git", "echo git version 2.20.1");

@@ -15,8 +15,12 @@ setDefaultTimeout(TEST_TIMEOUT_MS);
 
 const CONVERSATION = "3f0c7c1e-8a31-4b52-9a37-0d3a4f1f0a01";
 const META = { mine: { strict: true } };
-const said = (text: string): Step => ({
-  update: { sessionUpdate: "agent_message_chunk", content: { type: "text", text } },
+const said = (text: string, messageId?: string): Step => ({
+  update: {
+    sessionUpdate: "agent_message_chunk",
+    content: { type: "text", text },
+    ...(messageId && { messageId }),
+  },
 });
 const call = (update: Record<string, unknown>, kind = "tool_call"): Step => ({
   update: { sessionUpdate: kind, toolCallId: "t1", ...update } as unknown as SessionUpdate,
@@ -211,6 +215,59 @@ describe("an agent of the Agent Client Protocol", () => {
       expect(blocks(events).filter(({ type }) => type === "tool_result")).toHaveLength(3);
     },
   );
+
+  // Each of its calls stayed open, so that no round was ever over.
+  test.each([
+    [
+      "says something after each",
+      2,
+      (n: number) => [call({ toolCallId: `t${n}`, rawInput: { n } }), said("Hm.")],
+    ],
+    [
+      "names its messages",
+      2,
+      (n: number) => [call({ toolCallId: `t${n}`, rawInput: { n } }), said(`${n}`, `message-${n}`)],
+    ],
+    ["has one id for all of them", 2, (n: number) => [call({ rawInput: { n } }), said("Hm.")]],
+    ["says nothing", 64, (n: number) => [call({ toolCallId: `t${n}`, rawInput: { n } })]],
+  ] as const)(
+    "that reports no result of its calls and %s is held to its limit, too",
+    async (_what, most, step) => {
+      const steps = Array.from({ length: most + 1 }, (_, n) => step(n)).flat();
+      await using acp = await openAcp({ turns: [[...steps, { untilCancelled: "answer" }]] });
+      const { verdict } = await acp.run({ maxTurns: 2 });
+      expect(acp.told("cancel")).toEqual(["session-1"]);
+      expect(verdict).toMatchObject({ ok: false, reason: expect.stringContaining("limit of turns") });
+    },
+  );
+
+  test("that goes on beside a call that runs for long is held to its limit, too; its late result is no round", async () => {
+    const done = (toolCallId: string) => call({ toolCallId, status: "completed" }, "tool_call_update");
+    const script: Step[] = [
+      call({ toolCallId: "long", rawInput: { n: 1 } }),
+      said("It runs."),
+      call({ toolCallId: "short", rawInput: { n: 2 } }),
+      ...[done("short"), done("long"), said("Done.")],
+    ];
+    await using acp = await openAcp({ turns: [script] });
+    expect((await acp.run()).verdict).toMatchObject({ ok: true, usage: { turns: 3 } });
+  });
+
+  test("whose calls are of one message, with words between them, takes one round for them", async () => {
+    const calls = (ids: string[], more: object = {}, kind = "tool_call") =>
+      ids.map((toolCallId) => call({ toolCallId, ...more }, kind));
+    const script: Step[] = [
+      said("First", "m1"),
+      ...calls(["t1"], { rawInput: { n: 1 } }),
+      ...[said(" and then", "m1"), said("")],
+      ...calls(["t2", "t3"], { rawInput: { n: 2 } }),
+      ...calls(["t1", "t2", "t3"], { status: "completed" }, "tool_call_update"),
+      said("Done.", "m2"),
+    ];
+    await using acp = await openAcp({ turns: [script] });
+    expect(await acp.run({ maxTurns: 2 })).toMatchObject({ verdict: { ok: true, usage: { turns: 2 } } });
+    expect(acp.told("cancel")).toEqual([]);
+  });
 
   test("that needs no more turns than it may take is not cancelled", async () => {
     const script = [call({ status: "completed", rawInput: { n: 1 } }), said("Done.")];
@@ -418,7 +475,7 @@ describe("messages while it works", () => {
     await acp.steer("s2", "And that.");
     await acp.answer(asked.request_id, "allow");
     const { verdict, events } = await talk.end();
-    expect(verdict).toMatchObject({ ok: true, summary: "Second.", usage: { turns: 2, input_tokens: 14 } });
+    expect(verdict).toMatchObject({ ok: true, summary: "Second.", usage: { turns: 3, input_tokens: 14 } });
     expect(events.flatMap((one) => ("steer_id" in one ? [one["steer_id"]] : []))).toEqual(["s1", "s2"]);
     expect(acp.told("prompt")).toMatchObject([[{}], [{ text: "Also this." }, { text: "And that." }]]);
   });
@@ -433,7 +490,7 @@ describe("messages while it works", () => {
     await talk.event((one) => "steer_id" in one);
     await acp.answer(asked.request_id, "allow");
     const { verdict } = await talk.end();
-    expect(verdict).toMatchObject({ ok: true, usage: { turns: 1 } });
+    expect(verdict).toMatchObject({ ok: true, usage: { turns: 2 } });
     expect(acp.told("steering")).toEqual([[{ type: "text", text: " /also this" }]]);
     expect(acp.told("prompt")).toHaveLength(1);
   });

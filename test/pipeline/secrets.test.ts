@@ -318,6 +318,16 @@ function tests(combination: Combination) {
       });
       expect(Object.keys(replies).filter((one) => one.endsWith(" 200")).length).toBeGreaterThan(30);
       search(replies);
+      const { entries } = (await backend.request("GET", "/audit?action=branch.refuse")).body;
+      const { TOKEN: token, SECOND: second } = entries[0].detail.secrets;
+      expect([token, second]).toEqual([["a commit message"], ["leaked.txt"]]);
+      expect(entries.map(({ target }: { target: string }) => target).toSorted()).toEqual(
+        prompts
+          .slice(0, 2)
+          .map((id) => `prompt:${id}`)
+          .toSorted(),
+      );
+      search({ "refusals in the audit log": JSON.stringify(entries) });
       search({ metrics: await metricsOf(backend.url), "metrics of the worker": ofWorker });
       for (const { agent, stream } of runs) {
         await until(() => stream.heard.text.includes("[secret TOKEN]"), { what: `events of ${agent}` });

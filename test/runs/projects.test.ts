@@ -7,6 +7,7 @@ import type { AgentRequest } from "../../src/agents/agent.ts";
 import { readConfig } from "../../src/config/config.ts";
 import { rowsOf } from "../../src/db/client.ts";
 import { project, runSecret } from "../../src/db/project-tables.ts";
+import { auditPending } from "../../src/db/safety-tables.ts";
 import { openSecretKeys } from "../../src/projects/keys.ts";
 import { openRunProjects } from "../../src/projects/run-project.ts";
 import { purgeRunSecrets } from "../../src/projects/run-store.ts";
@@ -313,6 +314,17 @@ describeRuns("the project of a run's repository", (fixture) => {
     expect(row?.error).toContain("TOKEN in a commit message");
     expect(row?.error).toContain("Nothing of it was kept or pushed");
     expect((await fixture().textsOf(promptId)).join("\n")).toContain("The work was refused");
+    const { orm } = fixture().database;
+    const audited = () =>
+      orm
+        .select()
+        .from(auditPending)
+        .where(eq(auditPending.target, `prompt:${promptId}`));
+    const refused = (await audited()).filter(({ action }) => action === "branch.refuse");
+    expect(refused).toMatchObject([
+      { actor: "alice", detail: { secrets: { TOKEN: ["a commit message", "conf/app.yml"] } } },
+    ]);
+    expect(JSON.stringify(refused)).not.toContain(VALUE);
     const { branch } = (await fixture().sessionRow(sessionId)) ?? {};
     expect(await branchesOf(branch)).toBe("");
     expect(await objects()).not.toContain(VALUE);
@@ -382,6 +394,10 @@ describeRuns("the project of a run's repository", (fixture) => {
     const said = (await fixture().textsOf(id)).join("\n");
     expect(said).toContain("kept.txt");
     expect(said).toContain("TOKEN in kept.txt), so that nothing of it was pushed");
+    const audited = await fixture().database.orm.select().from(auditPending);
+    expect(audited.find(({ detail }) => detail["prompt"] === id)).toMatchObject({
+      ...{ action: "branch.keep", detail: { secrets: { TOKEN: ["kept.txt"] } } },
+    });
     expect(await branchesOf(branch)).toBe("");
   });
 

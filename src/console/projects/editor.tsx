@@ -8,7 +8,7 @@ import { Problem } from "../ui/problem.tsx";
 import { AgentFields } from "./agent-fields.tsx";
 import { Field } from "./field.tsx";
 import { type FieldName, hostsIn } from "./form.ts";
-import { isFilled, type SecretEdit } from "./secrets.ts";
+import { forgetHanded, handedTo, handOver, isFilled, type SecretEdit } from "./secrets.ts";
 import { SecretsField } from "./secrets-field.tsx";
 import { ServersField } from "./servers-field.tsx";
 import { StaleNotice } from "./stale-notice.tsx";
@@ -34,13 +34,16 @@ export function Editor(options: {
   const { project, repo, allow, onAllowed, onDeleted, children } = options;
   const editor = useEditor(project, repo);
   const { form, change } = editor;
-  const [edits, setEdits] = useState(NO_EDITS);
+  const [edits, setEdits] = useState(() => handedTo(project?.id));
+  useEffect(() => forgetHanded(project?.id), [project?.id]);
   const [deleting, setDeleting] = useState(false);
   const element = useRef<HTMLFormElement>(null);
   const navigate = useNavigate();
   /** As it is now, also between two drawings of the page. */
   const unsaved = useRef({ draft: false, secrets: false });
   unsaved.current = { draft: editor.changed, secrets: edits.some(isFilled) };
+  const typed = useRef(edits);
+  typed.current = edits;
   const forget = () => {
     unsaved.current = { draft: false, secrets: false };
     editor.discard();
@@ -50,8 +53,14 @@ export function Editor(options: {
     ...{ project, version: editor.version, form, edits },
     onSaved: (stored) => {
       unsaved.current = { draft: false, secrets: false };
-      editor.stored(stored.project, stored.form);
-      setEdits((now) => now.filter((one) => !stored.edits.includes(one)));
+      const without = (all: readonly SecretEdit[]) => all.filter((one) => !stored.edits.includes(one));
+      if (stored.project) {
+        editor.stored(stored.project, stored.form);
+        return setEdits(without);
+      }
+      editor.made(stored.id, stored.form);
+      handOver(stored.id, without(typed.current));
+      setEdits(NO_EDITS);
     },
   });
   const { save, busy, faults, error } = saving;

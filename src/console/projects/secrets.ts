@@ -8,6 +8,12 @@ export interface SecretEdit {
   known: boolean;
 }
 
+/** Typed while their project was being made, by its id: for its page, which takes them at once. In memory alone. */
+const handed = new Map<string, readonly SecretEdit[]>();
+export const handOver = (id: string, edits: readonly SecretEdit[]): void => void handed.set(id, edits);
+export const handedTo = (id: string | undefined): readonly SecretEdit[] => handed.get(id ?? "") ?? [];
+export const forgetHanded = (id: string | undefined): void => void handed.delete(id ?? "");
+
 /** What the service is sent. A row that nothing was typed into counts as not there. */
 export const secretsIn = (edits: readonly SecretEdit[]): Record<string, string | null> =>
   Object.fromEntries(edits.filter(isFilled).map(({ name, value }) => [name.trim(), value]));

@@ -1,5 +1,6 @@
 import { useMemo } from "react";
 import type { ProjectDto } from "../../../sdk/src/index.ts";
+import { keep } from "../ui/storage.ts";
 import { useStored } from "../ui/stored.ts";
 import { difference, emptyForm, type Form, formOf } from "./form.ts";
 
@@ -10,6 +11,9 @@ interface Draft {
   /** Of the project that `base` is. */
   version: number;
 }
+
+/** What a project begins with. */
+const FIRST_VERSION = 1;
 
 export const draftKey = (id: string | undefined, repo: string) =>
   `prompt-backend:project:${id ?? `new:${repo}`}`;
@@ -47,13 +51,20 @@ export function useEditor(project: ProjectDto | undefined, repo: string) {
         const form = withChanges(current, { of: now.form, since: now.base });
         return keepChanged({ form, base: current, version: project.version });
       }),
-    /** A form is stored. What was typed since it was sent stays. @param made undefined: it was a new project's. */
-    stored: (made: ProjectDto | undefined, sent: Form) =>
+    /** A form is stored. What was typed since it was sent stays. */
+    stored: (made: ProjectDto, sent: Form) =>
       setDraft((now) => {
-        if (!now || !made) return null;
+        if (!now) return null;
         const base = formOf(made);
         const form = withChanges(base, { of: now.form, since: sent });
         return keepChanged({ form, base, version: made.version });
+      }),
+    /** A new project is made. What was typed since its form was sent goes on at its own page. */
+    made: (id: string, sent: Form) =>
+      setDraft((now) => {
+        const rest = now && keepChanged({ form: now.form, base: sent, version: FIRST_VERSION });
+        keep(draftKey(id, sent.repo), rest ? JSON.stringify(rest) : undefined);
+        return null;
       }),
   };
 }

@@ -16,7 +16,12 @@ export function useSave(options: {
   form: Form;
   edits: readonly SecretEdit[];
   /** That is stored: it is to be forgotten, drafts and typed secrets alike, at once. `project` is undefined for a new one. */
-  onSaved: (stored: { project: ProjectDto | undefined; form: Form; edits: readonly SecretEdit[] }) => void;
+  onSaved: (stored: {
+    id: string;
+    project: ProjectDto | undefined;
+    form: Form;
+    edits: readonly SecretEdit[];
+  }) => void;
 }) {
   const { project, version, form, edits, onSaved } = options;
   const queries = useQueryClient();
@@ -32,7 +37,7 @@ export function useSave(options: {
     if (project) {
       const headers = { "if-match": versionTag({ id: project.id, version }) };
       const { project: saved } = await client.projects.update(project.id, input, { headers });
-      onSaved({ project: saved, form, edits });
+      onSaved({ id: project.id, project: saved, form, edits });
       queries.setQueryData(projectQuery(project.id).queryKey, saved);
       return;
     }
@@ -40,7 +45,7 @@ export function useSave(options: {
     const of = JSON.stringify([form, edits.map(({ key, name }) => [key, name])]);
     if (attempt.current.of !== of) attempt.current = { of, key: newKey() };
     const { id } = await client.projects.create(input, { idempotencyKey: attempt.current.key });
-    onSaved({ project: undefined, form, edits });
+    onSaved({ id, project: undefined, form, edits });
     await navigate({ to: "/p/$id", params: { id }, replace: true });
   };
   const save = async (): Promise<void> => {

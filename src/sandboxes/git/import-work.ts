@@ -4,7 +4,7 @@ import { movedIn, withoutLostGitlinks } from "./gitlinks.ts";
 import { inspectedBundle } from "./inspect.ts";
 import type { GiveObjects, Lfs } from "./lfs.ts";
 import { pushBranch } from "./push.ts";
-import type { CheckoutRequest, WorkResult } from "./request.ts";
+import type { CheckoutRequest, Refusal, WorkResult } from "./request.ts";
 import { EXIT } from "./script-parts.ts";
 import { IMPORT } from "./scripts.ts";
 import { sessionRefs } from "./session-refs.ts";
@@ -135,9 +135,9 @@ export function openImport(options: {
       }
     };
 
-    const refused = (reason: string): WorkResult => ({
+    const refused = ({ reason, secrets }: Refusal): WorkResult => ({
       ...{ start, commits: 0, commit: start, head: start, added: { count: 0, ids: [] } },
-      push: { pushed: false, refused: true, reason: `${reason}. ${NOT_KEPT}` },
+      push: { pushed: false, refused: true, reason: `${reason}. ${NOT_KEPT}`, secrets },
     });
 
     const work = async () => {

@@ -1,6 +1,6 @@
 import { RepositoryError } from "./git-errors.ts";
 import { STRICT } from "./git-settings.ts";
-import type { CheckoutRequest, Inspection } from "./request.ts";
+import type { CheckoutRequest, Inspection, Refusal } from "./request.ts";
 import { EXIT, PRELUDE, SIZE } from "./script-parts.ts";
 import { sessionRefs } from "./session-refs.ts";
 import { type StoreGit, succeeded } from "./store-git.ts";
@@ -73,13 +73,13 @@ export async function inspected(
   request: CheckoutRequest,
   tip: string,
   signal: AbortSignal,
-): Promise<string | undefined> {
+): Promise<Refusal | undefined> {
   const inspection = request.inspect?.();
   if (!inspection) return undefined;
-  const { stdout, reason } = reading(inspection);
+  const { stdout, refusal } = reading(inspection);
   const args = [sessionRefs(request.sessionId), tip, request.pushes.commit ?? ""];
   succeeded(await inStore(`${PRELUDE}${LEAVING}`, args, signal, { stdout, readOnly: true }));
-  return reason();
+  return refusal();
 }
 
 /**
@@ -92,17 +92,17 @@ export async function inspectedBundle(
   request: CheckoutRequest,
   work: { bundle: string; tip: string; offset: string; sizes: readonly string[]; tooLarge: () => Error },
   signal: AbortSignal,
-): Promise<string | undefined> {
+): Promise<Refusal | undefined> {
   const inspection = request.inspect?.();
   if (!inspection) return undefined;
-  const { stdout, reason } = reading(inspection);
+  const { stdout, refusal } = reading(inspection);
   const { bundle, tip, offset, sizes, tooLarge } = work;
   const args = [sessionRefs(request.sessionId), tip, request.pushes.commit ?? "", offset, ...sizes];
   const how = { stdin: { file: bundle }, stdout, timeoutIsFinal: true };
   const result = await inStore(ARRIVING, args, signal, how);
   if (result.code === EXIT.tooLarge) throw tooLarge();
   succeeded(result);
-  return reason();
+  return refusal();
 }
 
 /** Gives an inspection what LEAVING prints. */
@@ -116,10 +116,10 @@ function reading(inspection: Inspection) {
       inspection.take(part);
     },
     /** @throws RepositoryError if that was not all. */
-    reason(): string | undefined {
+    refusal(): Refusal | undefined {
       if (size < MAX_BYTES && !end.endsWith(`\n${END}\n`))
         throw new RepositoryError("What would be pushed could not be read.", undefined, "machine");
-      return inspection.reason();
+      return inspection.refusal();
     },
   };
 }

@@ -50,9 +50,11 @@ export async function pushBranch(options: {
 
   const forbidden = await inspected(storeGit, request, tip, signal);
   if (forbidden !== undefined)
-    return refuse(
-      `${forbidden}, so that nothing of it was pushed. Have the agent make its commits anew without them.`,
-    );
+    return {
+      pushed: false,
+      reason: `${forbidden.reason}, so that nothing of it was pushed. Have the agent make its commits anew without them.`,
+      secrets: forbidden.secrets,
+    };
 
   const { url } = address;
   let began = false;

@@ -33,8 +33,16 @@ export interface CheckoutRequest extends FetchRequest {
 /** Reads commit messages and a diff. */
 export interface Inspection {
   take(part: Uint8Array): void;
-  /** What it must be neither kept nor pushed with. */
-  reason(): string | undefined;
+  /** What it must be neither kept nor pushed with; undefined: nothing. */
+  refusal(): Refusal | undefined;
+}
+
+/** Why work may not leave. */
+export interface Refusal {
+  /** The beginning of a sentence for the user. */
+  reason: string;
+  /** The names of the secrets in it, each with the files and messages that have it; never a value. */
+  secrets: Readonly<Record<string, readonly string[]>>;
 }
 
 /** What the session has pushed to its branch, as the database knows it. A push is written down before it is made, and after. */
@@ -89,8 +97,15 @@ export interface WorkResult {
  * Where the branch was pushed to, or why it was not pushed.
  * `joined`: it has commits that others had pushed to it meanwhile. `began`: the repository was empty, and has its target branch by
  * this push. `hostIsAway`: a later push may succeed. `theirs`: what the branch has, which the work does not contain.
- * `refused`: the work is not kept either (see Inspection).
+ * `secrets`: see Refusal. `refused`: the work is not kept either (see Inspection).
  */
 export type PushResult =
   | { pushed: true; to: string; joined?: true; began?: true }
-  | { pushed: false; reason: string; hostIsAway?: true; theirs?: string; refused?: true };
+  | {
+      pushed: false;
+      reason: string;
+      hostIsAway?: true;
+      theirs?: string;
+      secrets?: Refusal["secrets"];
+      refused?: true;
+    };
