@@ -9,6 +9,12 @@ export interface Page<Row> {
   next: string | null;
 }
 
+/** What is asked of a list: a page of it or, without a limit, all. */
+export interface PageQuery {
+  limit?: number | undefined;
+  cursor?: string | undefined;
+}
+
 /** Cursors are opaque to clients: their content may change. */
 const encodeCursor = (text: string): string => Buffer.from(text).toString("base64url");
 

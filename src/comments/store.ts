@@ -1,11 +1,12 @@
-import { and, asc, eq, gt, isNull, sql } from "drizzle-orm";
-import { decodeId, type Page, pageOf } from "../api/paging.ts";
+import { and, eq, getTableColumns, isNull, sql } from "drizzle-orm";
+import type { Page, PageQuery } from "../api/paging.ts";
 import { recordAudit } from "../db/audit-log.ts";
 import type { Orm, Queryable, Transaction } from "../db/client.ts";
 import type { CommentSide } from "../db/columns.ts";
 import { comment } from "../db/review-tables.ts";
 import { session } from "../db/tables.ts";
 import { lockSession } from "../lifecycle/locks.ts";
+import { listOwned } from "../lifecycle/owned-lists.ts";
 import { isOwnedSession, ownedSessionById } from "../lifecycle/ownership.ts";
 import { AppError, notFound } from "../shared/errors.ts";
 
@@ -14,31 +15,18 @@ const MAX_OPEN = 500;
 
 export type CommentRow = typeof comment.$inferSelect;
 
-export interface CommentQuery {
+export interface CommentQuery extends PageQuery {
   userId: string;
   sessionId: string;
-  limit?: number | undefined;
-  cursor?: string | undefined;
 }
 
 /** A session's comments, in the order in which they were made. @throws AppError `session_not_found` */
-export async function listComments(orm: Orm, wanted: CommentQuery): Promise<Page<CommentRow>> {
-  const { userId, sessionId, limit, cursor } = wanted;
-  const after = cursor === undefined ? undefined : gt(comment.id, decodeId(cursor));
-  const rows = orm
-    .select({ comment })
-    .from(session)
-    .leftJoin(comment, and(eq(comment.sessionId, session.id), after))
-    .where(ownedSessionById(userId, sessionId))
-    .orderBy(asc(comment.id));
-  const found = await (limit === undefined ? rows : rows.limit(limit + 1));
-  if (found.length === 0) throw notFound("session", sessionId);
-  return pageOf(
-    found.flatMap((row) => row.comment ?? []),
-    limit,
-    ({ id }) => id,
+export const listComments = (orm: Orm, { sessionId, ...query }: CommentQuery): Promise<Page<CommentRow>> =>
+  listOwned(
+    orm,
+    { ...query, ownerId: sessionId },
+    { owner: "session", of: comment.sessionId, fields: getTableColumns(comment) },
   );
-}
 
 /** A number that each change of a session's comments raises. @throws AppError `session_not_found` */
 export async function commentsVersion(

@@ -90,7 +90,7 @@ export function messageRoutes(options: { orm: Orm; guard: Guard }) {
       // Elysia allows one parameter name after /prompts/; server/openapi.ts documents the contract's name.
       "/prompts/:id/messages",
       async ({ user, params, query, request, set, status }) => {
-        const wanted = { userId: user.id, promptId: params.id, ...query };
+        const wanted = { userId: user.id, ownerId: params.id, ...query };
         const { etag, page } = await listMessages(orm, wanted, request.headers.get("if-none-match"));
         if (isUnchanged({ request, set }, etag) || !page) return status(304, undefined);
         return jsonText(set, listText("messages", query, page));

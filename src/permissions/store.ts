@@ -1,11 +1,12 @@
-import { and, asc, eq, gt, inArray, sql } from "drizzle-orm";
-import { decodeId, type Page, pageOf } from "../api/paging.ts";
+import { and, eq, getTableColumns, inArray, sql } from "drizzle-orm";
+import type { Page, PageQuery } from "../api/paging.ts";
 import { recordAudit } from "../db/audit-log.ts";
 import { type Orm, rowsOf } from "../db/client.ts";
 import { session } from "../db/tables.ts";
 import { permissionRequest } from "../db/talk-tables.ts";
 import { lockUnfinished } from "../lifecycle/locks.ts";
-import { isOwnedSession, ownedSessionById } from "../lifecycle/ownership.ts";
+import { listOwned } from "../lifecycle/owned-lists.ts";
+import { isOwnedSession } from "../lifecycle/ownership.ts";
 import { followQuestions, notifyMail } from "../lifecycle/questions.ts";
 import { AppError, notFound } from "../shared/errors.ts";
 import type { PermissionRow } from "./dto.ts";
@@ -14,36 +15,26 @@ import type { PermissionDecision, PermissionDto } from "./model.ts";
 const STATUS = { allow: "allowed", allow_run: "allowed_run", deny: "denied" } as const;
 
 /** What a session's agents have asked, in order. @throws AppError `session_not_found` */
-export async function listPermissions(
+export const listPermissions = (
   orm: Orm,
-  wanted: {
-    userId: string;
-    sessionId: string;
-    status?: PermissionDto["status"] | undefined;
-    limit?: number | undefined;
-    cursor?: string | undefined;
-  },
-): Promise<Page<PermissionRow>> {
-  const { userId, sessionId, status, limit, cursor } = wanted;
-  const conditions = and(
-    eq(permissionRequest.sessionId, session.id),
-    cursor === undefined ? undefined : gt(permissionRequest.id, decodeId(cursor)),
-    status && inArray(permissionRequest.status, status === "allowed" ? ["allowed", "allowed_run"] : [status]),
+  {
+    sessionId,
+    status,
+    ...query
+  }: PageQuery & { userId: string; sessionId: string; status?: PermissionDto["status"] | undefined },
+): Promise<Page<PermissionRow>> =>
+  listOwned(
+    orm,
+    { ...query, ownerId: sessionId },
+    {
+      owner: "session",
+      of: permissionRequest.sessionId,
+      fields: getTableColumns(permissionRequest),
+      where:
+        status &&
+        inArray(permissionRequest.status, status === "allowed" ? ["allowed", "allowed_run"] : [status]),
+    },
   );
-  const rows = orm
-    .select({ one: permissionRequest })
-    .from(session)
-    .leftJoin(permissionRequest, conditions)
-    .where(ownedSessionById(userId, sessionId))
-    .orderBy(asc(permissionRequest.id));
-  const found = await (limit === undefined ? rows : rows.limit(limit + 1));
-  if (found.length === 0) throw notFound("session", sessionId);
-  return pageOf(
-    found.flatMap((row) => row.one ?? []),
-    limit,
-    ({ id }) => id,
-  );
-}
 
 /**
  * Answers a question of an agent, once: its runner, wherever it is, is notified and delivers the answer.

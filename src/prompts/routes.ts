@@ -191,7 +191,7 @@ export function promptRoutes(options: {
       // Elysia allows one parameter name after /sessions/; server/openapi.ts documents the contract's name.
       "/sessions/:id/prompts",
       async ({ user, params, query, request, set, status }) => {
-        const wanted = { userId: user.id, sessionId: params.id, ...query };
+        const wanted = { userId: user.id, ownerId: params.id, ...query };
         const { etag, page } = await listPrompts(orm, wanted, request.headers.get("if-none-match"));
         if (isUnchanged({ request, set }, etag) || !page) return status(304, undefined);
         return jsonText(set, listText("prompts", query, page));

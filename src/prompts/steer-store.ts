@@ -1,13 +1,13 @@
-import { and, asc, eq, gt } from "drizzle-orm";
-import { decodeId, type Page, pageOf } from "../api/paging.ts";
+import { and, eq, getTableColumns } from "drizzle-orm";
+import type { Page, PageQuery } from "../api/paging.ts";
 import type { Author } from "../auth/claims.ts";
 import { recordAudit } from "../db/audit-log.ts";
 import type { Orm, Transaction } from "../db/client.ts";
-import { prompt, session } from "../db/tables.ts";
 import { steer } from "../db/talk-tables.ts";
-import { lockOwnPrompt, ownedPrompt, type PromptRow } from "../lifecycle/ownership.ts";
+import { listOwned } from "../lifecycle/owned-lists.ts";
+import { lockOwnPrompt, type PromptRow } from "../lifecycle/ownership.ts";
 import { notifyMail } from "../lifecycle/questions.ts";
-import { AppError, notFound } from "../shared/errors.ts";
+import { AppError } from "../shared/errors.ts";
 import { addPrompt } from "./create-store.ts";
 import type { SteerDto } from "./model.ts";
 
@@ -73,34 +73,23 @@ const takesMessages = ({ status, cancelRequestedAt, process }: PromptRow): boole
 /** What was said to the agent of a prompt, in order. @throws AppError `prompt_not_found`, also where it is another user's. */
 export async function listSteers(
   orm: Orm,
-  wanted: {
-    userId: string;
-    id: string;
-    status?: SteerDto["status"] | undefined;
-    limit?: number | undefined;
-    cursor?: string | undefined;
-  },
+  {
+    id,
+    status,
+    ...query
+  }: PageQuery & { userId: string; id: string; status?: SteerDto["status"] | undefined },
 ): Promise<Page<SteerDto>> {
-  const { userId, id, status, limit, cursor } = wanted;
-  const conditions = and(
-    eq(steer.promptId, prompt.id),
-    cursor === undefined ? undefined : gt(steer.id, decodeId(cursor)),
-    status && eq(steer.status, status),
+  const { rows, next } = await listOwned(
+    orm,
+    { ...query, ownerId: id },
+    {
+      owner: "prompt",
+      of: steer.promptId,
+      fields: getTableColumns(steer),
+      where: status && eq(steer.status, status),
+    },
   );
-  const rows = orm
-    .select({ one: steer })
-    .from(prompt)
-    .innerJoin(session, eq(session.id, prompt.sessionId))
-    .leftJoin(steer, conditions)
-    .where(ownedPrompt(userId, id))
-    .orderBy(asc(steer.id));
-  const found = await (limit === undefined ? rows : rows.limit(limit + 1));
-  if (found.length === 0) throw notFound("prompt", id);
-  return pageOf(
-    found.flatMap(({ one }) => (one ? toSteerDto(one) : [])),
-    limit,
-    (one) => one.id,
-  );
+  return { rows: rows.map(toSteerDto), next };
 }
 
 const toSteerDto = (row: typeof steer.$inferSelect): SteerDto => ({

@@ -1,13 +1,12 @@
 import { eq, sql } from "drizzle-orm";
 import { versionIn, versionTag } from "../api/etag.ts";
-import { decodeSeq, type Page, pageOf } from "../api/paging.ts";
 import { builtOnce } from "../db/built-once.ts";
 import type { Orm } from "../db/client.ts";
-import { isoTime, type JsonFields, jsonLines, jsonRow, unlessKnown } from "../db/json-rows.ts";
+import { isoTime, type JsonFields, jsonRow, unlessKnown } from "../db/json-rows.ts";
 import { prompt, session } from "../db/tables.ts";
-import { ownedPrompt, ownedSessionById } from "../lifecycle/ownership.ts";
+import { numberedList } from "../lifecycle/owned-lists.ts";
+import { ownedPrompt } from "../lifecycle/ownership.ts";
 import { notFound } from "../shared/errors.ts";
-import type { PromptDto } from "./model.ts";
 
 const whileWaiting = (value: unknown) => sql`case when ${prompt.waitingFor} is not null then ${value} end`;
 /** Of what waits for its user, the session has these. */
@@ -52,43 +51,15 @@ const promptJson = {
   updated_at: isoTime(prompt.updatedAt),
 } satisfies JsonFields;
 
-/** Every change of a prompt that a client can see raises its session's version of them. */
-const listing = builtOnce((orm, shape) => {
-  const limit = shape === "limited" ? sql` limit ${sql.placeholder("rows")}` : sql``;
-  const from = sql`from ${prompt} where ${prompt.sessionId} = ${session.id} and ${prompt.seq} > ${sql.placeholder("after")} order by ${prompt.seq}${limit}`;
-  return orm
-    .select({
-      version: session.promptsVersion,
-      lines: unlessKnown(session.promptsVersion, jsonLines(promptJson, from)),
-    })
-    .from(session)
-    .where(ownedSessionById(sql.placeholder("userId"), sql.placeholder("sessionId")))
-    .prepare("prompts_list");
+/** A session's prompts. Every change of a prompt that a client can see raises its session's version of them. */
+export const listPrompts = numberedList({
+  name: "prompts_list",
+  owner: "session",
+  of: prompt.sessionId,
+  seq: prompt.seq,
+  version: session.promptsVersion,
+  fields: promptJson,
 });
-
-/**
- * A session's prompts in their order, by one statement.
- * @returns the ETag of the list, and its prompts unless it is the first of `ifNoneMatch`: each as JSON.
- * @throws AppError `session_not_found`, also where it is another user's.
- */
-export async function listPrompts(
-  orm: Orm,
-  wanted: { userId: string; sessionId: string; limit?: number | undefined; cursor?: string | undefined },
-  ifNoneMatch: string | null,
-): Promise<{ etag: string; page: Page<string> | undefined }> {
-  const { userId, sessionId, limit, cursor } = wanted;
-  // No list has the version -1: one without prompts has 0.
-  const known = versionIn(ifNoneMatch, sessionId) || -1;
-  const rows = limit === undefined ? {} : { rows: limit + 1 };
-  const [row] = await listing(orm, limit === undefined ? "" : "limited").execute({
-    ...{ userId, sessionId, known, after: decodeSeq(cursor) },
-    ...rows,
-  });
-  if (!row) throw notFound("session", sessionId);
-  const { version, lines } = row;
-  const page = pageOf(lines?.split("\n") ?? [], limit, (line) => String((JSON.parse(line) as PromptDto).seq));
-  return { etag: versionTag(sessionId, version), page: version === known ? undefined : page };
-}
 
 const reading = builtOnce((orm) =>
   orm

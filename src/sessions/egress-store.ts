@@ -1,39 +1,27 @@
-import { and, asc, count, eq, gt, max, sum } from "drizzle-orm";
+import { count, eq, getTableColumns, max, sum } from "drizzle-orm";
 import { weakEtag } from "../api/etag.ts";
-import { decodeId, type Page, pageOf } from "../api/paging.ts";
+import type { Page, PageQuery } from "../api/paging.ts";
 import type { Orm } from "../db/client.ts";
 import { egressRequest } from "../db/safety-tables.ts";
 import { session } from "../db/tables.ts";
+import { listOwned } from "../lifecycle/owned-lists.ts";
 import { ownedSessionById } from "../lifecycle/ownership.ts";
 import { notFound } from "../shared/errors.ts";
 
 export type EgressRequestRow = typeof egressRequest.$inferSelect;
 
-export interface EgressQuery {
+export interface EgressQuery extends PageQuery {
   userId: string;
   sessionId: string;
-  limit?: number | undefined;
-  cursor?: string | undefined;
 }
 
 /** In the order in which they were first asked for, which later requests do not change. @throws AppError `session_not_found` */
-export async function listEgress(orm: Orm, wanted: EgressQuery): Promise<Page<EgressRequestRow>> {
-  const { userId, sessionId, limit, cursor } = wanted;
-  const after = cursor === undefined ? undefined : gt(egressRequest.id, decodeId(cursor));
-  const rows = orm
-    .select({ egress: egressRequest })
-    .from(session)
-    .leftJoin(egressRequest, and(eq(egressRequest.sessionId, session.id), after))
-    .where(ownedSessionById(userId, sessionId))
-    .orderBy(asc(egressRequest.id));
-  const found = await (limit === undefined ? rows : rows.limit(limit + 1));
-  if (found.length === 0) throw notFound("session", sessionId);
-  return pageOf(
-    found.flatMap((row) => row.egress ?? []),
-    limit,
-    ({ id }) => id,
+export const listEgress = (orm: Orm, { sessionId, ...query }: EgressQuery): Promise<Page<EgressRequestRow>> =>
+  listOwned(
+    orm,
+    { ...query, ownerId: sessionId },
+    { owner: "session", of: egressRequest.sessionId, fields: getTableColumns(egressRequest) },
   );
-}
 
 /** The ETag of the list: each request raises a count. @throws AppError `session_not_found` */
 export async function egressTag(orm: Orm, wanted: EgressQuery): Promise<string> {

@@ -11,6 +11,7 @@ import { openPostgres } from "../../src/db/postgres.ts";
 import { purgeOldRequestCounts } from "../../src/db/request-counts.ts";
 import * as tables from "../../src/db/tables.ts";
 import { listDeadLetters } from "../../src/dead-letters/store.ts";
+import { listEffects } from "../../src/effects/list-store.ts";
 import { redispatchLost } from "../../src/lifecycle/dispatch.ts";
 import { closeCancelled, remindOfCancellations } from "../../src/lifecycle/enforce-cancellations.ts";
 import { findSession, messagesAfter, pageOfSessions, versionsOf } from "../../src/live/store.ts";
@@ -19,7 +20,9 @@ import { FIRST_MEMORY, purgeOldMemory } from "../../src/memory/purge-store.ts";
 import { purgeOldMessages } from "../../src/messages/purge-store.ts";
 import { listMessages, readMessage } from "../../src/messages/store.ts";
 import { createLogger } from "../../src/observability/logger.ts";
+import { listPermissions } from "../../src/permissions/store.ts";
 import { countUnfinished } from "../../src/prompts/create-store.ts";
+import { listSteers } from "../../src/prompts/steer-store.ts";
 import { listPrompts, readPrompt } from "../../src/prompts/store.ts";
 import { claimLooks, wantLook } from "../../src/pull-requests/look-store.ts";
 import { claimOutbox, purgePublished } from "../../src/queue/outbox.ts";
@@ -65,11 +68,23 @@ const CALLS: Record<string, { indexes?: string[]; call: (orm: Orm) => Promise<un
   },
   "the prompts of a session": {
     indexes: ["session_pkey", "prompt_session_seq"],
-    call: (orm) => missing(listPrompts(orm, { userId: "alice", sessionId: ID, limit: 10 }, null)),
+    call: (orm) => missing(listPrompts(orm, { userId: "alice", ownerId: ID, limit: 10 }, null)),
   },
   "the messages of a prompt": {
     indexes: ["prompt_pkey", "session_pkey", "message_prompt_seq"],
-    call: (orm) => missing(listMessages(orm, { userId: "alice", promptId: ID, limit: 10 }, null)),
+    call: (orm) => missing(listMessages(orm, { userId: "alice", ownerId: ID, limit: 10 }, null)),
+  },
+  "what was said to the agent of a prompt": {
+    indexes: ["prompt_pkey", "session_pkey", "steer_prompt"],
+    call: (orm) => missing(listSteers(orm, { userId: "alice", id: ID, limit: 10 })),
+  },
+  "the questions of a session": {
+    indexes: ["session_pkey", "permission_request_session"],
+    call: (orm) => missing(listPermissions(orm, { userId: "alice", sessionId: ID, limit: 10 })),
+  },
+  "the effects of a session": {
+    indexes: ["session_pkey", "effect_session"],
+    call: (orm) => missing(listEffects(orm, { userId: "alice", sessionId: ID, limit: 10 })),
   },
   "sessions of some statuses": {
     indexes: ["session_user_status"],

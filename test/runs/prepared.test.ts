@@ -1,97 +1,27 @@
-import { beforeEach, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
-import { chmod, readdir, rm, symlink, truncate } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { eq } from "drizzle-orm";
-import { readConfig } from "../../src/config/config.ts";
-import { project } from "../../src/db/project-tables.ts";
-import { openSecretKeys } from "../../src/projects/keys.ts";
-import { openRunProjects } from "../../src/projects/run-project.ts";
-import { createProject, type ProjectChange } from "../../src/projects/store.ts";
-import { addPrompt } from "../../src/prompts/create-store.ts";
+import { expect, test } from "bun:test";
+import { readdir, rm, truncate } from "node:fs/promises";
+import { join } from "node:path";
 import type { RunnerDeps } from "../../src/runs/runner.ts";
 import { createSession } from "../../src/sessions/create-store.ts";
 import { makeRepository } from "../harness/repository.ts";
-import { SLOW_TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
-import { until } from "../harness/until.ts";
-import { describeRuns, shellAgent } from "./fixture.ts";
-
-/** Each of several prompts takes seconds on a busy machine. */
-const LONG = 4 * SLOW_TEST_TIMEOUT_MS;
-/** Says that it ran, and leaves something of each kind. */
-const SETUP = [
-  "echo setting up",
-  "mkdir -p node_modules/a/bin node_modules/empty",
-  "date +%s%N > node_modules/a/made",
-  "printf '#!/bin/sh\\necho installed\\n' > node_modules/a/bin/tool; chmod +x node_modules/a/bin/tool",
-  "ln -s a/bin/tool node_modules/tool; ln node_modules/a/made node_modules/a/hard",
-  'mkdir -p "$HOME/.cache/x"; echo cached > "$HOME/.cache/x/y"',
-  "echo untracked > 'with space\tand tab'",
-].join("\n");
-const WORK = `node_modules/tool; cat "$HOME/.cache/x/y" 'with space\tand tab'; [ -d node_modules/empty ] && echo whole
-  [ node_modules/a/made -ef node_modules/a/hard ] && echo linked`;
-const USED = ["installed", "cached", "untracked", "whole", "linked"];
+import { describeRuns } from "./fixture.ts";
+import { KEEPS, LONG, preparedOf, SETUP, USED, WORK } from "./prepared-fixture.ts";
 
 for (const isolated of [true, false])
   describeRuns(
     `prepared checkouts, ${isolated ? "isolated" : "not isolated"}`,
     (fixture) => {
-      const prepared = () => join(fixture().machine.dataDir, "prepared");
-      const snapshots = async () =>
-        (await readdir(prepared()).catch(() => [])).filter((name) => /^[0-9a-f]{64}$/.test(name));
-      const configOf = () =>
-        readConfig({
-          DATA_DIR: fixture().machine.dataDir,
-          AUTH_MODE: "none",
-          LOCAL_REPOSITORIES: dirname(fixture().repository.path),
-        });
-      const depsFor = (script: string, more: Partial<RunnerDeps> = {}) =>
-        fixture().depsFor(shellAgent(script), {
-          projectOf: openRunProjects({ orm: fixture().database.orm, config: configOf() }),
-          ...more,
-        });
-      let projectId = "";
-      const setProject = async (
-        change: ProjectChange,
-        secrets: Record<string, string> = {},
-        userId = "alice",
-        path = fixture().repository.path,
-      ) => {
-        const { orm } = fixture().database;
-        await orm.delete(project).where(eq(project.userId, userId));
-        const wanted = { userId, repo: path, repoKey: path, change, secrets };
-        const { id } = await orm.transaction((tx) => createProject(tx, openSecretKeys(configOf()), wanted));
-        projectId = id;
-      };
-      /** Keeps its id, as a change by its user does. */
-      const change = async (values: Partial<typeof project.$inferInsert>) => {
-        await fixture().database.orm.update(project).set(values).where(eq(project.id, projectId));
-      };
-      const run = async (script = WORK, more: Partial<RunnerDeps> = {}, promptId?: string) => {
-        const submitted = promptId === undefined ? await fixture().submit() : undefined;
-        const id = submitted?.promptId ?? promptId ?? "";
-        await fixture().run(id, depsFor(script, more));
-        const [texts, row] = [await fixture().textsOf(id), await fixture().promptRow(id)];
-        return {
-          sessionId: row?.sessionId ?? "",
-          texts,
-          row,
-          all: texts.join("\n"),
-          /** Whether the command was run, and whether the user reads that it was not. */
-          ran: texts.includes("setting up"),
-          skipped: texts.some((text) => text.startsWith("Setup skipped: its result was kept from 20")),
-        };
-      };
-      const commit = async (path: string, text: string) => {
-        const { repository } = fixture();
-        await Bun.write(join(repository.path, path), text);
-        await repository.git("add", "-A");
-        await repository.git("-c", "user.name=A", "-c", "user.email=a@b", "commit", "-qm", path);
-      };
-
-      beforeEach(async () => {
-        await rm(prepared(), { recursive: true, force: true });
-      });
+      const {
+        prepared,
+        snapshots,
+        projectOf: realProjects,
+        followUp,
+        depsFor,
+        setProject,
+        change,
+        run,
+        commit,
+      } = preparedOf(fixture);
 
       test(
         "what setup left is there without it, for the next session, as long as lock files are the same",
@@ -189,7 +119,7 @@ for (const isolated of [true, false])
           await setProject({ setupCommand: SETUP }, { TOKEN: "a value of a secret" });
           expect((await run("true")).ran).toBe(true);
           // The same project with another value: its id is a part, so that only this is new.
-          const other = openRunProjects({ orm: fixture().database.orm, config: configOf() });
+          const other = realProjects();
           const projectOf: RunnerDeps["projectOf"] = async (...args) => {
             const found = await other(...args);
             return found && { ...found, env: { ...found.env, TOKEN: "another value of it" } };
@@ -207,7 +137,7 @@ for (const isolated of [true, false])
         async () => {
           await setProject({ setupCommand: SETUP });
           expect((await run()).ran).toBe(true);
-          await setProject({ setupCommand: SETUP }, {}, "bob");
+          await setProject({ setupCommand: SETUP }, {}, { userId: "bob" });
           const { orm } = fixture().database;
           const { path } = fixture().repository;
           const bobs = await orm.transaction((tx) =>
@@ -220,44 +150,13 @@ for (const isolated of [true, false])
           const { ran, skipped } = await run(WORK, {}, String(bobs.promptId));
           expect([ran, skipped]).toEqual([true, false]);
           // Even where a project's id would be the same: the user is a part by itself.
-          const real = openRunProjects({ orm, config: configOf() });
+          const real = realProjects();
           const projectOf: RunnerDeps["projectOf"] = async (claimed, signal) =>
             real({ ...claimed, userId: "bob" }, signal);
           expect((await run(WORK, { projectOf })).ran).toBe(true);
         },
         LONG,
       );
-
-      test(
-        "a setup that fails leaves nothing",
-        async () => {
-          await setProject({ setupCommand: `${SETUP}\nexit 3` });
-          expect((await run()).row?.status).toBe("Failed");
-          expect(await snapshots()).toEqual([]);
-          expect((await run()).ran).toBe(true);
-        },
-        LONG,
-      );
-
-      for (const [more, reason] of [
-        ["echo more >> README.md", "it changed a file of the repository (README.md)"],
-        ["git config core.hooksPath .husky", "it changed what is in .git"],
-        ["git update-index --assume-unchanged README.md", "it changed the index of git"],
-        ["echo x > .git/hooks/pre-commit", "it changed what is in .git"],
-        ["git init -q vendor/x", "or made a repository"],
-      ] as const)
-        test(
-          `a setup that changes files of the repository, or git, is not kept, and the session says why: ${more}`,
-          async () => {
-            await setProject({ setupCommand: `${SETUP}\n${more}` });
-            const { all, row } = await run("true");
-            expect(row?.status).toBe("Completed");
-            expect(all).toContain("The result of the setup command is not kept for later runs: ");
-            expect(all).toContain(reason);
-            expect(await snapshots()).toEqual([]);
-          },
-          LONG,
-        );
 
       test(
         "what an agent changed on its branch is kept for its own session only",
@@ -270,15 +169,11 @@ for (const isolated of [true, false])
             "cat made; echo 'echo setting up; echo evil > made' > tools/setup.sh; rm bun.lock; echo x > bun.lock",
           );
           expect(first.texts).toContain("good");
-          const { orm } = fixture().database;
           /** The session's next prompt, in a new checkout of its branch. */
           const next = async (sessionId: string) => {
             const config = (await fixture().sessionRow(sessionId))?.sbxConfig;
             if (config) await fixture().machine.provider.release(config);
-            const more = { userId: "alice", author: undefined, sessionId, data: "Go on", text: "Go on" };
-            const { id } = await orm.transaction((tx) =>
-              addPrompt(tx, { ...more, priority: 0, maxUnfinished: 1_000 }),
-            );
+            const { id } = await followUp(sessionId);
             return run("cat made", {}, id);
           };
           const second = await next(first.sessionId);
@@ -322,8 +217,7 @@ for (const isolated of [true, false])
           await setProject(
             { setupCommand: "echo setting up; echo built > lib/made" },
             {},
-            "alice",
-            main.path,
+            { path: main.path },
           );
           const first = await session();
           expect([first.ran, first.all.includes("not kept")]).toEqual([true, false]);
@@ -361,45 +255,6 @@ for (const isolated of [true, false])
         },
         LONG,
       );
-
-      test(
-        "a run that is cancelled while it packs ends, and leaves nothing",
-        async () => {
-          const { dataDir } = fixture().machine;
-          const tar = join(dataDir, "bin", "tar");
-          await rm(tar);
-          await Bun.write(tar, `#!/bin/sh\ntouch ${dataDir}/packing; exec sleep 600\n`);
-          await chmod(tar, 0o755);
-          await setProject({ setupCommand: SETUP });
-          const { promptId, sessionId } = await fixture().submit();
-          const running = fixture().run(promptId, depsFor("echo worked"));
-          await until(() => existsSync(join(dataDir, "packing")), { what: "the packing" });
-          await fixture().cancel(sessionId, promptId);
-          await running;
-          expect((await fixture().promptRow(promptId))?.status).toBe("Cancelled");
-          expect(await fixture().textsOf(promptId)).not.toContain("worked");
-          expect(await readdir(prepared()).catch(() => [])).toEqual([]);
-          // A machine whose programs are others, as those of busybox, only runs setups each time.
-          await Bun.write(join(dataDir, "bin", "tar"), "#!/bin/sh\nexit 1\n");
-          const { ran, row, all } = await run("echo worked");
-          expect([ran, row?.status]).toEqual([true, "Completed"]);
-          expect(all).toContain("is not kept for later runs");
-          await rm(tar);
-          await symlink("/usr/bin/tar", tar);
-        },
-        LONG,
-      );
-
-      test(
-        "what has the sandbox's own path in it would not work in another one",
-        async () => {
-          for (const own of ["pwd > where", 'ln -s "$PWD/README.md" link', 'pwd > "$HOME/where"']) {
-            await setProject({ setupCommand: own });
-            expect((await run("true")).all).toContain("it has the sandbox's own path in it");
-          }
-        },
-        LONG,
-      );
     },
-    { isolated, env: { PREPARED_MAX_MB: "64" } },
+    { isolated, env: KEEPS },
   );

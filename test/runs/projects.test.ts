@@ -1,69 +1,19 @@
 import { expect, test } from "bun:test";
 import { mkdtemp, readdir, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { eq, sql } from "drizzle-orm";
 import type { AgentRequest } from "../../src/agents/agent.ts";
-import { readConfig } from "../../src/config/config.ts";
 import { rowsOf } from "../../src/db/client.ts";
-import { project, runSecret } from "../../src/db/project-tables.ts";
-import { auditPending } from "../../src/db/safety-tables.ts";
-import { openSecretKeys } from "../../src/projects/keys.ts";
-import { openRunProjects } from "../../src/projects/run-project.ts";
-import { purgeRunSecrets } from "../../src/projects/run-store.ts";
-import { createProject, deleteProject, type ProjectChange, updateProject } from "../../src/projects/store.ts";
-import { addPrompt } from "../../src/prompts/create-store.ts";
+import { project } from "../../src/db/project-tables.ts";
 import { writePrivate } from "../../src/runs/private-files.ts";
-import type { RunnerDeps } from "../../src/runs/runner.ts";
 import { describeRuns, shellAgent } from "./fixture.ts";
+import { projectsOf, VALUE } from "./project-fixture.ts";
 
-const VALUE = "s3cr3t/value+of a token";
 const SPOILED = Buffer.from(`user:${VALUE}`).toString("base64");
 
 describeRuns("the project of a run's repository", (fixture) => {
-  const configOf = () =>
-    readConfig({
-      DATA_DIR: fixture().machine.dataDir,
-      AUTH_MODE: "none",
-      LOCAL_REPOSITORIES: dirname(fixture().repository.path),
-    });
-  const depsFor = (
-    agent: Parameters<ReturnType<typeof fixture>["depsFor"]>[0],
-    more: Partial<RunnerDeps> = {},
-  ) =>
-    fixture().depsFor(agent, {
-      projectOf: openRunProjects({ orm: fixture().database.orm, config: configOf() }),
-      ...more,
-    });
-  /** In place of the one of the test before. */
-  const setProject = async (change: ProjectChange, secrets: Record<string, string> = { TOKEN: VALUE }) => {
-    const { orm } = fixture().database;
-    const { path } = fixture().repository;
-    await orm.delete(project).where(eq(project.userId, "alice"));
-    const wanted = { userId: "alice", repo: path, repoKey: path, change, secrets };
-    return orm.transaction((tx) => createProject(tx, openSecretKeys(configOf()), wanted));
-  };
-  const secretsTo = (id: string, secrets: Record<string, string | null>) =>
-    updateProject(fixture().database.orm, openSecretKeys(configOf()), {
-      ...{ userId: "alice", id, secrets, change: {} },
-    });
-  const followUp = (sessionId: string) =>
-    fixture().database.orm.transaction((tx) =>
-      addPrompt(tx, {
-        ...{ userId: "alice", author: undefined, sessionId, data: "Go on", text: "Go on" },
-        ...{ priority: 0, maxUnfinished: 1_000 },
-      }),
-    );
-  const runWith = async (script: string, more: Partial<RunnerDeps> = {}) => {
-    const { promptId, sessionId } = await fixture().submit();
-    await fixture().run(promptId, depsFor(shellAgent(script), more));
-    return {
-      promptId,
-      sessionId,
-      texts: await fixture().textsOf(promptId),
-      row: await fixture().promptRow(promptId),
-    };
-  };
+  const { projectOf, depsFor, setProject, updateOwn, runWith } = projectsOf(fixture);
 
   test("its variables and secrets are the agent's; what the agent prints of them is replaced, everywhere", async () => {
     const { id } = await setProject({ environment: { PLAIN: "a plain value" } });
@@ -150,9 +100,7 @@ describeRuns("the project of a run's repository", (fixture) => {
     const { id } = await setProject({});
     const { promptId } = await fixture().submit();
     const { orm } = fixture().database;
-    await updateProject(orm, openSecretKeys(configOf()), {
-      ...{ userId: "alice", id, secrets: {}, change: { environment: { WORD: "late" } } },
-    });
+    await updateOwn(id, { environment: { WORD: "late" } });
     await fixture().run(promptId, depsFor(shellAgent("echo word $WORD")));
     expect(await fixture().textsOf(promptId)).toContain("word late");
     expect((await fixture().promptRow(promptId))?.projectVersion).toBe(2);
@@ -161,80 +109,9 @@ describeRuns("the project of a run's repository", (fixture) => {
     expect(row).toMatchObject({ status: "Completed", projectId: null, projectVersion: null });
   });
 
-  test("an adopted agent's output has no secret either", async () => {
-    await setProject({});
-    const { promptId } = await fixture().submit();
-    const { machine, detachAfter, run, textsOf } = fixture();
-    const agent = () =>
-      depsFor(shellAgent(`echo begun; until [ -e go ]; do sleep 0.1; done; echo "late $TOKEN"`));
-    await detachAfter(promptId, agent(), "begun");
-    const row = await fixture().promptRow(promptId);
-    expect(row?.status).toBe("Running");
-    const { sbxConfig } = (await fixture().sessionRow(row?.sessionId ?? "")) ?? {};
-    await Bun.write(join(machine.dataDir, "sandboxes", sbxConfig?.id ?? "", "disk/checkout/go"), "");
-    await run(promptId, agent());
-    expect(await textsOf(promptId)).toContain("late [secret TOKEN]");
-  });
-
-  /** Starts an agent that waits for the file `go`, and leaves it alone. @returns lets it go on. */
-  const begun = async (script: string) => {
-    const { promptId } = await fixture().submit();
-    const agent = () => depsFor(shellAgent(`echo begun; until [ -e go ]; do sleep 0.1; done; ${script}`));
-    await fixture().detachAfter(promptId, agent(), "begun");
-    const row = await fixture().promptRow(promptId);
-    const { sbxConfig } = (await fixture().sessionRow(row?.sessionId ?? "")) ?? {};
-    const checkout = join(fixture().machine.dataDir, "sandboxes", sbxConfig?.id ?? "", "disk/checkout");
-    return { promptId, agent, go: () => Bun.write(join(checkout, "go"), "") };
-  };
-  const given = (promptId: string) =>
-    fixture().database.orm.select().from(runSecret).where(eq(runSecret.promptId, promptId));
-  const NEWER = "a-newer-value-of-the-token";
-
-  for (const [what, change] of [
-    ["changed", (id: string) => secretsTo(id, { TOKEN: NEWER })],
-    ["taken away", (id: string) => secretsTo(id, { TOKEN: null })],
-    [
-      "deleted with its project",
-      (id: string) => deleteProject(fixture().database.orm, { userId: "alice", id }),
-    ],
-  ] as const)
-    test(`a secret that was ${what} while its agent runs is still replaced, and not pushed, when that is adopted`, async () => {
-      const { id } = await setProject({});
-      const { promptId, agent, go } = await begun('echo "late $TOKEN"; echo "$TOKEN" > leak.txt');
-      await change(id);
-      await go();
-      await fixture().run(promptId, agent());
-      expect(await fixture().textsOf(promptId)).toContain("late [secret TOKEN]");
-      const row = await fixture().promptRow(promptId);
-      expect(row?.error).toContain("TOKEN in leak.txt");
-      expect(await objects()).not.toContain(VALUE);
-      // Not for longer than its run.
-      expect((await given(promptId)).length).toBeGreaterThan(0);
-      await purgeRunSecrets(fixture().database.orm);
-      expect(await given(promptId)).toEqual([]);
-    });
-
-  test("the work of an agent whose secrets cannot be opened any more does not leave its sandbox", async () => {
-    await setProject({});
-    const { promptId, agent, go } = await begun('echo "$TOKEN" > leak.txt');
-    await go();
-    const projectOf = openRunProjects({
-      orm: fixture().database.orm,
-      config: { ...configOf(), secretsKeys: [] },
-    });
-    await fixture().run(promptId, { ...agent(), projectOf });
-    const row = await fixture().promptRow(promptId);
-    expect(row).toMatchObject({ status: "Failed", errorKind: "configuration" });
-    const { branch } = (await fixture().sessionRow(row?.sessionId ?? "")) ?? {};
-    expect(await branchesOf(branch)).toBe("");
-    expect(await objects()).not.toContain(VALUE);
-  });
-
   test("without the key the run fails at once, and its user reads what is missing", async () => {
     await setProject({});
-    const config = { ...configOf(), secretsKeys: [] };
-    const projectOf = openRunProjects({ orm: fixture().database.orm, config });
-    const { row, texts } = await runWith("echo begun", { projectOf });
+    const { row, texts } = await runWith("echo begun", { projectOf: projectOf({ secretsKeys: [] }) });
     expect(row).toMatchObject({ status: "Failed", errorKind: "configuration" });
     expect(row?.error).toContain("SECRETS_KEY");
     expect(texts).not.toContain("begun");
@@ -289,121 +166,5 @@ describeRuns("the project of a run's repository", (fixture) => {
     expect(refused).toContain("refused: 10.255.255.1:9; it has no public address");
     expect(refused).toContain("example.invalid:443; the name does not resolve");
     expect(refused).toContain("other.invalid:443; allow it with");
-  });
-
-  const GIT = "git -c user.name=A -c user.email=a@b";
-  const SPOIL = `mkdir -p conf; echo "key: $TOKEN" > conf/app.yml; ${GIT} add -A; ${GIT} commit -qm "Uses $TOKEN"; echo fine > fine.txt`;
-  const branchesOf = (branch: string | undefined) =>
-    Bun.$`git -C ${fixture().repository.path} branch --list ${branch ?? ""}`.text();
-  /** Of all stores of this machine, whether a ref leads to them or not. */
-  const objects = async () => {
-    const repos = join(fixture().machine.dataDir, "repos");
-    const found = await Bun.$`find ${repos} -name objects -type d`.text();
-    const all = found
-      .split("\n")
-      .filter(Boolean)
-      .map((folder) => Bun.$`git --git-dir=${dirname(folder)} cat-file --batch-all-objects --batch`.text());
-    return (await Promise.all(all)).join("\n");
-  };
-
-  test("commits with a secret in them are refused: nothing of them is in a store, and the session says what is where", async () => {
-    await setProject({});
-    const { sessionId, promptId, row } = await runWith(SPOIL);
-    expect(row).toMatchObject({ status: "Failed", errorKind: "agent" });
-    expect(row?.error).toContain("TOKEN in conf/app.yml");
-    expect(row?.error).toContain("TOKEN in a commit message");
-    expect(row?.error).toContain("Nothing of it was kept or pushed");
-    expect((await fixture().textsOf(promptId)).join("\n")).toContain("The work was refused");
-    const { orm } = fixture().database;
-    const audited = () =>
-      orm
-        .select()
-        .from(auditPending)
-        .where(eq(auditPending.target, `prompt:${promptId}`));
-    const refused = (await audited()).filter(({ action }) => action === "branch.refuse");
-    expect(refused).toMatchObject([
-      { actor: "alice", detail: { secrets: { TOKEN: ["a commit message", "conf/app.yml"] } } },
-    ]);
-    expect(JSON.stringify(refused)).not.toContain(VALUE);
-    const { branch } = (await fixture().sessionRow(sessionId)) ?? {};
-    expect(await branchesOf(branch)).toBe("");
-    expect(await objects()).not.toContain(VALUE);
-    expect(await Bun.$`find ${join(fixture().machine.dataDir, "repos")} -name ${"tmp_*"}`.text()).toBe("");
-    // A later commit that takes it away does not help: history would have it.
-    const { id } = await followUp(sessionId);
-    await fixture().run(
-      id,
-      depsFor(shellAgent(`ls; ${SPOIL}; ${GIT} rm -qf conf/app.yml; ${GIT} commit -qm Gone`)),
-    );
-    expect((await fixture().textsOf(id)).join("\n")).not.toContain("fine.txt");
-    expect((await fixture().promptRow(id))?.error).toContain("TOKEN in conf/app.yml");
-    expect(await branchesOf(branch)).toBe("");
-    expect(await objects()).not.toContain(VALUE);
-    const again = await followUp(sessionId);
-    await fixture().run(again.id, depsFor(shellAgent("echo fine > fine.txt")));
-    expect((await fixture().promptRow(again.id))?.status).toBe("Completed");
-    expect(await branchesOf(branch)).toContain(branch ?? "?");
-    expect(await objects()).toContain("fine");
-  });
-
-  for (const message of [`Use it\n\n- with ${VALUE}`, `Use it\n\ndiff --git a/x b/x\n-${VALUE}`])
-    test(`a line of a message is none of a diff: ${JSON.stringify(message)}`, async () => {
-      await setProject({});
-      const { row } = await runWith(`echo x > x; ${GIT} add -A; ${GIT} commit -qm '${message}'`);
-      expect(row?.error).toContain("TOKEN in a commit message");
-      expect(await objects()).not.toContain(VALUE);
-    });
-
-  test("a binary file that only a merge has is looked at, too", async () => {
-    await setProject({});
-    const { row } = await runWith(`set -e
-      git checkout -q -b side; echo a > a; ${GIT} add -A; ${GIT} commit -qm A
-      git checkout -q -; echo b > b; ${GIT} add -A; ${GIT} commit -qm B
-      ${GIT} merge -q --no-commit side; printf 'x\\0%s' "$TOKEN" > c; ${GIT} add -A; ${GIT} commit -qm Merge`);
-    expect(row?.error).toContain("TOKEN in c");
-    expect(await objects()).not.toContain(VALUE);
-  });
-
-  test("whoever commits is looked at, too; what the repository has above a change is not", async () => {
-    await setProject({});
-    const { row } = await runWith(
-      `echo x > x; ${GIT} add -A; GIT_COMMITTER_NAME="${VALUE}" ${GIT} commit -qm Adds`,
-    );
-    expect(row?.error).toContain("TOKEN in a commit message");
-    const inSource = (...args: string[]) => Bun.$`git -C ${fixture().repository.path} ${args}`.quiet();
-    await Bun.write(join(fixture().repository.path, "old.c"), `${VALUE}() {\n  1\n  2\n  3\n}\n`);
-    await inSource("add", "-A");
-    await inSource("-c", "user.name=A", "-c", "user.email=a@b", "commit", "-qm", "Old");
-    const change = await runWith(`sed -i 's/  3/  4/' old.c`);
-    expect([change.row?.status, change.row?.error]).toEqual(["Completed", null]);
-    await inSource("reset", "-q", "--hard", "HEAD~1");
-  });
-
-  test("work that was kept before its value became a secret is not pushed", async () => {
-    await setProject({}, { OTHER: "another value" });
-    const { promptId, sessionId } = await fixture().submit();
-    const { branch = "" } = (await fixture().sessionRow(sessionId)) ?? {};
-    const inSource = (...args: string[]) => Bun.$`git -C ${fixture().repository.path} ${args}`.text();
-    await inSource("branch", branch, "main");
-    await fixture().run(promptId, depsFor(shellAgent(`echo ${VALUE} > kept.txt`)));
-    expect((await fixture().textsOf(promptId)).join("\n")).toContain("The work is kept");
-    await inSource("branch", "-D", branch);
-    await setProject({});
-    const { id } = await followUp(sessionId);
-    await fixture().run(id, depsFor(shellAgent("ls")));
-    const said = (await fixture().textsOf(id)).join("\n");
-    expect(said).toContain("kept.txt");
-    expect(said).toContain("TOKEN in kept.txt), so that nothing of it was pushed");
-    const audited = await fixture().database.orm.select().from(auditPending);
-    expect(audited.find(({ detail }) => detail["prompt"] === id)).toMatchObject({
-      ...{ action: "branch.keep", detail: { secrets: { TOKEN: ["kept.txt"] } } },
-    });
-    expect(await branchesOf(branch)).toBe("");
-  });
-
-  test("to take a secret out of what the target branch has is no leak", async () => {
-    await setProject({}, { TOKEN: "# Test" });
-    const { texts } = await runWith("echo nothing > README.md; ls > list.txt");
-    expect(texts.join("\n")).not.toContain("secrets of the project");
   });
 });

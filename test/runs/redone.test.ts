@@ -14,7 +14,7 @@ const RESTARTED = "The service was interrupted; the prompt starts again from a c
 const WHOLE = shellAgent("echo anew; cat > whole.txt");
 
 describeRuns("a prompt that starts over", (fixture) => {
-  const wanted = (promptId: string) => ({ userId: "alice", promptId });
+  const wanted = (promptId: string) => ({ userId: "alice", ownerId: promptId });
   /** Each message's first line, attempt and whether it is superseded, up to the first line of the last attempt's agent. */
   const shown = async (promptId: string) => {
     const { page } = await listMessages(fixture().database.orm, wanted(promptId), null);

@@ -1,57 +1,14 @@
 import { expect, test } from "bun:test";
-import { asc, eq, sql } from "drizzle-orm";
-import { message, prompt } from "../../src/db/tables.ts";
-import { permissionRequest, steer } from "../../src/db/talk-tables.ts";
+import { eq, sql } from "drizzle-orm";
+import { message } from "../../src/db/tables.ts";
+import { permissionRequest } from "../../src/db/talk-tables.ts";
 import { expireQuestions } from "../../src/lifecycle/expire-questions.ts";
-import { answerPermission } from "../../src/permissions/store.ts";
-import { steerPrompt } from "../../src/prompts/steer-store.ts";
 import { until } from "../harness/until.ts";
-import { describeRuns, LIMITS, shellAgent } from "./fixture.ts";
-
-const ID = "0b9f4a52-3f0c-4d4e-9d3a-0123456789ab";
-const question = (id: string) =>
-  `echo '{"type":"system","subtype":"permission_request","request_id":"${id}","tool":"Bash","input":{"command":"make"},"title":"Build it"}'`;
-/** Waits for a file of the mailbox and prints it. */
-const wait = (name: string) =>
-  `until cat "$AGENT_MAILBOX"/${name} 2>/dev/null; do sleep 0.05; done; echo; echo "got it"`;
-const answered = (id: string, decision: string) =>
-  `echo '{"type":"system","subtype":"permission_answered","request_id":"${id}","decision":"${decision}"}'`;
-const asking = (script: string) => shellAgent(script, { steers: true });
+import { describeRuns, LIMITS } from "./fixture.ts";
+import { answered, asking, ID, question, talkOf, wait } from "./talk-fixture.ts";
 
 describeRuns("talking to an agent", (fixture) => {
-  const questions = (promptId: string) =>
-    fixture()
-      .database.orm.select()
-      .from(permissionRequest)
-      .where(eq(permissionRequest.promptId, promptId))
-      .orderBy(asc(permissionRequest.id));
-  const asked = (promptId: string) =>
-    until(async () => (await questions(promptId)).find(({ status }) => status === "pending"), {
-      what: "a question",
-      timeoutMs: 20_000,
-    });
-  const answer = (id: string, decision: "allow" | "allow_run" | "deny", reason: string | null = null) =>
-    answerPermission(fixture().database.orm, { userId: "alice", id, decision, reason });
-  const say = (promptId: string, text: string) =>
-    fixture().database.orm.transaction((tx) =>
-      steerPrompt(tx, { userId: "alice", author: undefined, id: promptId, text, maxUnfinished: 100 }),
-    );
-  const promptsOf = (sessionId: string) =>
-    fixture()
-      .database.orm.select()
-      .from(prompt)
-      .where(eq(prompt.sessionId, sessionId))
-      .orderBy(asc(prompt.seq));
-  const steersOf = (promptId: string) =>
-    fixture().database.orm.select().from(steer).where(eq(steer.promptId, promptId)).orderBy(asc(steer.id));
-  const conversation = async (sessionId: string) =>
-    (await fixture().sessionRow(sessionId))?.messages.map(({ role, content }) => `${role}: ${content}`);
-  const startOf = async (script: string) => {
-    const { submit, depsFor, run } = fixture();
-    const { promptId, sessionId } = await submit();
-    const running = run(promptId, depsFor(asking(script)));
-    return { promptId, sessionId, running };
-  };
+  const { questions, asked, answer, say, promptsOf, steersOf, startOf, leftAsking } = talkOf(fixture);
 
   test.each([
     ["allow", "allowed", null],
@@ -144,11 +101,7 @@ describeRuns("talking to an agent", (fixture) => {
     const { submit, depsFor, run, promptRow, sessionRow, textsOf } = fixture();
     const { promptId, sessionId } = await submit();
     const script = `${question(ID)}; ${wait(`answer-${ID}.json`)}`;
-    const shutdown = new AbortController();
-    const first = run(promptId, depsFor(asking(script)), shutdown.signal);
-    const { id } = await asked(promptId);
-    shutdown.abort(new Error("shutting down"));
-    await first;
+    const id = await leftAsking(promptId, script);
     expect(await promptRow(promptId)).toMatchObject({ status: "Running", waitingFor: "permission" });
     await answer(id, "allow");
     expect((await questions(promptId))[0]?.deliveredAt).toBeNull();
@@ -164,11 +117,7 @@ describeRuns("talking to an agent", (fixture) => {
     const { promptId, sessionId } = await submit();
     const script = `${question(ID)}; until [ -e "$AGENT_MAILBOX/answer-${ID}.json" ]; do :; done;
       set -- "$AGENT_MAILBOX"/steer-*.json; if [ -e "$1" ]; then echo "was told"; else echo "knows nothing"; fi`;
-    const shutdown = new AbortController();
-    const first = run(promptId, depsFor(asking(script)), shutdown.signal);
-    const { id } = await asked(promptId);
-    shutdown.abort(new Error("shutting down"));
-    await first;
+    const id = await leftAsking(promptId, script);
     await say(promptId, "Also the tests");
     await answer(id, "allow");
     await run(promptId, depsFor(asking(script)));
@@ -180,11 +129,7 @@ describeRuns("talking to an agent", (fixture) => {
     const { submit, depsFor, run, promptRow, sessionRow, database } = fixture();
     const { promptId, sessionId } = await submit();
     const script = `${question(ID)}; ${wait(`answer-${ID}.json`)}`;
-    const shutdown = new AbortController();
-    const first = run(promptId, depsFor(asking(script)), shutdown.signal);
-    const { id } = await asked(promptId);
-    shutdown.abort(new Error("shutting down"));
-    await first;
+    const id = await leftAsking(promptId, script);
     const second = run(promptId, depsFor(asking(script)));
     await until(
       async () =>
@@ -271,82 +216,6 @@ describeRuns("talking to an agent", (fixture) => {
     await run(promptId, depsFor(asking(question(ID))));
     expect(await questions(promptId)).toHaveLength(1_001);
   }, 60_000);
-
-  test("a message reaches the agent that works, and is a turn of the conversation once it has it", async () => {
-    const script = `echo begun; ${wait("steer-*.json")};
-      id=$(cat "$AGENT_MAILBOX"/steer-*.json | sed 's/.*"id":"\\([^"]*\\)".*/\\1/');
-      echo '{"type":"user","steer_id":"'$id'","message":{"role":"user","content":[{"type":"text","text":"not the words"}]}}'
-      echo '{"type":"user","steer_id":"'$id'","message":{"role":"user","content":[{"type":"text","text":"not the words"}]}}'`;
-    const { promptId, sessionId, running } = await startOf(script);
-    await fixture().waitForText(promptId, "begun");
-    expect(await say(promptId, "Also the tests")).toMatchObject({ delivered: "running", promptId });
-    expect(await conversation(sessionId)).toEqual(["user: Do it"]);
-    await running;
-    expect((await conversation(sessionId))?.slice(0, 2)).toEqual(["user: Do it", "user: Also the tests"]);
-    expect(await steersOf(promptId)).toMatchObject([{ status: "delivered", queuedPromptId: null }]);
-    expect(await promptsOf(sessionId)).toHaveLength(1);
-    const events = await fixture()
-      .database.orm.select({ data: message.data })
-      .from(message)
-      .where(sql`${message.promptId} = ${promptId} and ${message.data} ->> 'type' = 'user'`)
-      .orderBy(asc(message.seq));
-    const told = (text: string, more = {}) => ({
-      ...{ type: "user", message: { role: "user", content: [{ type: "text", text }] } },
-      ...{ uuid: expect.any(String), ...more },
-    });
-    const [{ id = "" } = {}] = await steersOf(promptId);
-    expect(events.map(({ data }) => data)).toEqual([
-      told("Also the tests", { steer_id: id }),
-      told("not the words"),
-    ]);
-  });
-
-  test("what the agent has not taken is the next prompt, once, in order", async () => {
-    const script = `echo begun; until [ -e go ]; do sleep 0.05; done; if [ -e fail ]; then exit 3; fi`;
-    for (const files of ["go", "fail go"]) {
-      const { machine, sessionRow, waitForText } = fixture();
-      const { promptId, sessionId, running } = await startOf(script);
-      await waitForText(promptId, "begun");
-      await say(promptId, "One");
-      await say(promptId, "Two");
-      const id = (await sessionRow(sessionId))?.sbxConfig?.id ?? "";
-      for (const file of files.split(" "))
-        await Bun.write(`${machine.dataDir}/sandboxes/${id}/disk/checkout/${file}`, "");
-      await running;
-      const all = await promptsOf(sessionId);
-      expect(all.map(({ status }) => status)).toEqual([files === "go" ? "Completed" : "Failed", "Queued"]);
-      expect(all[1]?.data).toEqual([
-        { content: "One", type: "text" },
-        { content: "Two", type: "text" },
-      ]);
-      const next = { status: "queued", queuedPromptId: all[1]?.id };
-      expect(await steersOf(promptId)).toMatchObject([next, next]);
-      expect((await conversation(sessionId))?.filter((turn) => turn.startsWith("user"))).toEqual([
-        "user: Do it",
-        "user: One\n\nTwo",
-      ]);
-      expect(await sessionRow(sessionId)).toMatchObject({ inboxStatus: "Pending" });
-    }
-  });
-
-  test("a message to an agent that takes none, or to a prompt that does not run, is queued at once", async () => {
-    const { submit, depsFor, run, waitForText, machine, sessionRow } = fixture();
-    const { promptId, sessionId } = await submit();
-    const before = await say(promptId, "Before");
-    expect(before.delivered).toBe("queued");
-    const running = run(promptId, depsFor(shellAgent("echo begun; until [ -e go ]; do sleep 0.05; done")));
-    await waitForText(promptId, "begun");
-    const during = await say(promptId, "During");
-    expect(during.delivered).toBe("queued");
-    const id = (await sessionRow(sessionId))?.sbxConfig?.id ?? "";
-    await Bun.write(`${machine.dataDir}/sandboxes/${id}/disk/checkout/go`, "");
-    await running;
-    const after = await say(promptId, "After");
-    expect((await promptsOf(sessionId)).slice(1)).toMatchObject(
-      [before, during, after].map((one) => ({ id: one.promptId, status: "Queued" })),
-    );
-    await expect(say(crypto.randomUUID(), "Nobody")).rejects.toMatchObject({ code: "prompt_not_found" });
-  });
 
   test("programs in the sandbox can neither write, rename nor replace anything in the mailbox", async () => {
     const { textsOf, machine } = fixture();
