@@ -52,13 +52,13 @@ async function answer({ method, params = {} }: Message): Promise<object> {
     case "_session/steering": {
       // Sometimes it does not want to: then it is told in a turn of its own.
       if (!open || Math.random() < 0.25) return { outcome: "promptRequired" };
+      appendFileSync(history(sessionId), `${text}\n`);
       const taken = note(text);
       taking.push(taken);
       await taken;
       return { outcome: "injected" };
     }
     case "session/prompt":
-      appendFileSync(history(sessionId), `${text}\n`);
       return turn(sessionId, text);
     default:
       throw new Error(`no method ${method}`);
@@ -70,7 +70,8 @@ async function turn(sessionId: string, text: string): Promise<object> {
   say(sessionId, `life ${life}`);
   // What is before that is told of earlier prompts.
   const task = text.split("The present task:\n\n").at(-1) ?? "";
-  taking = [note(task)];
+  taking = [remember(sessionId), note(task)];
+  appendFileSync(history(sessionId), `${text}\n`);
   const finish = async () => {
     open = false;
     await Promise.all(taking);
@@ -84,10 +85,17 @@ async function turn(sessionId: string, text: string): Promise<object> {
   return { stopReason: "end_turn" };
 }
 
+const notesIn = (text: string) => [...text.matchAll(/^Note (\w+-\d+)\.$/gm)].map(([, id = ""]) => id);
 const jobsIn = (text: string) => [...text.matchAll(/(\w+-\d+) (\d+ [\d.]+ \w+)\nRemember word-\1\./g)];
 
+/** An agent that goes on after an interruption is not told again what the killed one had heard. */
+async function remember(sessionId: string): Promise<void> {
+  const known = notesIn(readFileSync(history(sessionId), "utf8"));
+  if (known.length > 0) await report("knew", known.join());
+}
+
 async function note(text: string): Promise<void> {
-  for (const [, id] of text.matchAll(/^Note (\w+-\d+)\.$/gm)) await report("told", `${id}`);
+  for (const id of notesIn(text)) await report("told", id);
 }
 
 /** Until it gets through: the way is closed while no runner watches. A receipt counts once. */

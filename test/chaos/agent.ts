@@ -84,8 +84,9 @@ export interface Trace {
 
 /** What reached an agent, as it says itself: once for each time, however often its report is sent. */
 export interface Report {
-  kind: "told" | "answered";
-  /** Of the note or of the question. */
+  /** `knew`: when a turn began, from an earlier one, perhaps of an agent that was killed in it. */
+  kind: "told" | "knew" | "answered";
+  /** Of the note or of the question; of all notes that it knew. */
   id: string;
   /** The nonce of the agent. */
   life: string;
@@ -114,7 +115,7 @@ export function openTraces() {
         traces.push({ kind, id, nonce, found, knows });
       }
       // Here the fourth part is a number of its own for what has reached it.
-      if ((kind === "told" || kind === "answered") && !receipts.has(`${id} ${files}`)) {
+      if ((kind === "told" || kind === "knew" || kind === "answered") && !receipts.has(`${id} ${files}`)) {
         receipts.add(`${id} ${files}`);
         reports.push({ kind, id, life: nonce, decision: known });
       }

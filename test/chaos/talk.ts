@@ -75,7 +75,11 @@ export async function checkTalk(options: {
       if (receipts.filter((one) => one === life).length > 1) say(`life ${life} was told it twice`);
     const has = row.status === "delivered" ? row.promptId : row.queuedPromptId;
     const last = row.status === "cancelled" ? undefined : completedIn(has);
-    if (last !== undefined && !receipts.includes(last)) say(`${has} has ended without it`);
+    const knew = reports.some(
+      ({ kind, id, life }) => kind === "knew" && life === last && id.split(",").includes(note),
+    );
+    // An agent that goes on where another was killed is not told again.
+    if (last !== undefined && !receipts.includes(last) && !knew) say(`${has} has ended without it`);
     const first = completedIn(row.promptId);
     if (row.status === "queued" && first !== undefined && receipts.includes(first))
       say(`${row.promptId} had taken it`);

@@ -33,9 +33,11 @@ export function createTalker(
   const steer = async (sessionId: string) => {
     const { body } = await get(`/sessions/${sessionId}/prompts`);
     const running = (body.prompts as { id: string; status: string }[] | undefined)?.find(
-      ({ id, status }) => status === "Running" && (ledger.prompts.get(id)?.agent ?? "claude") !== "claude",
+      ({ status }) => status === "Running",
     );
-    if (!running) return;
+    const agent = ledger.prompts.get(running?.id ?? "")?.agent;
+    // The command cannot take it: each is a prompt of its own.
+    if (!running || !(agent === "acp" || (agent === "command" && random.below(4) === 0))) return;
     const note = `${name}-${++count}`;
     const path = `/prompts/${running.id}/steer`;
     const request = { method: "POST", path, body: { text: noteText(note) }, key: `note-${note}` };
