@@ -40,7 +40,7 @@ interface ChaosOptions {
 
 /**
  * `bun run chaos [--minutes M] [--seed S] [--combination redis|postgres|embedded] [--agent command|acp|claude]... [--logs FOLDER]`:
- * users work during random faults, then all invariants are checked. By default all agents work, one after the other: a
+ * users work, speak to agents at work and answer what those ask during random faults, then all invariants are checked. By default all agents work, one after the other: a
  * script, an agent of the Agent Client Protocol, Claude Code with a scripted model; `--agent command,acp` has two at once.
  * TEST_BINARY names an executable to test; by default the sources run.
  * `--logs FOLDER` keeps what the processes print.
@@ -80,7 +80,7 @@ export async function chaos(options: ChaosOptions): Promise<boolean> {
         Math.max(...group.map((agent) => PACE[agent])) * (combination === "embedded" ? EMBEDDED_PACE : 1);
       const acting = users.map((user) => user.act({ agents: group, pace, until: stop.signal }));
       const steers = group.some((agent) => agent !== "claude");
-      const talk = { steers, answersAll: false, until: stop.signal };
+      const talk = { steers, answersAll: false, pace, until: stop.signal };
       const talking = talkers.map((talker) => talker.talk(talk));
       const long: (Promise<void> | undefined)[] = [];
       const until = performance.now() + (minutes * 60_000) / agents.length;
@@ -103,7 +103,7 @@ export async function chaos(options: ChaosOptions): Promise<boolean> {
       stop.abort();
       await Promise.all([...acting, ...talking]);
       const quiet = new AbortController();
-      const last = { steers: false, answersAll: true, until: quiet.signal };
+      const last = { steers: false, answersAll: true, pace: 1, until: quiet.signal };
       const answering = talkers.map((talker) => talker.talk(last));
       say(await untilQuiet(cluster, [...tokens.values()]));
       quiet.abort();

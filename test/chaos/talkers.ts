@@ -15,8 +15,11 @@ const ANSWERS = [
 
 /** What a user does beside everything else: says things to agents at work, and answers what they ask. */
 export interface Talker {
-  /** @param options.steers whether it speaks to agents. @param options.answersAll also what it left. */
-  talk(options: { steers: boolean; answersAll: boolean; until: AbortSignal }): Promise<void>;
+  /**
+   * @param options.steers whether it speaks to agents. @param options.answersAll also what it left.
+   * @param options.pace multiplies its pauses, as a user's.
+   */
+  talk(options: { steers: boolean; answersAll: boolean; pace: number; until: AbortSignal }): Promise<void>;
 }
 
 export function createTalker(
@@ -72,16 +75,16 @@ export function createTalker(
   };
 
   return {
-    async talk({ steers, answersAll, until }) {
+    async talk({ steers, answersAll, pace, until }) {
       while (!until.aborted) {
         const { body } = await get("/sessions");
         for (const one of body.sessions as { id: string; inboxStatus: string; waitingFor: string | null }[]) {
           if (one.inboxStatus !== "Processing") continue;
           // Before the answer: what was said before it must be heard before it.
-          if (steers && random.below(2) === 0) await steer(one.id);
+          if (steers && random.below(3) === 0) await steer(one.id);
           if (one.waitingFor === "permission") await answer(one.id, answersAll);
         }
-        await Bun.sleep(300 + random.below(1_200));
+        await Bun.sleep((200 + random.below(800)) * pace);
       }
     },
   };
