@@ -24,6 +24,13 @@ export interface Job {
 export const textOf = ({ id, lines, delay, mode }: Job): string =>
   `${id} ${lines} ${delay} ${mode}\nRemember word-${id}.`;
 
+/** What a user says to an agent at work: that is a prompt, too, if the agent cannot take it. No job comes of it. */
+export const noteText = (id: string): string => `Note ${id}.`;
+
+/** The notes in a text, in order. */
+export const notesIn = (text: string): string[] =>
+  [...text.matchAll(/^Note (\w+-\d+)\.$/gm)].map(([, id = ""]) => id);
+
 /** The jobs whose prompts are in a text, in order. */
 export const jobsIn = (text: string): Job[] =>
   [...text.matchAll(/(\w+-\d+) (\d+) ([\d.]+) (\w+)\nRemember word-\1\./g)].map(
@@ -35,17 +42,19 @@ export const jobsIn = (text: string): Job[] =>
  * reports each start, with the work of other jobs that it finds, and each end to a trace server: the truth about what ran,
  * independent of the service's records. Its only way there is the gateway, which is closed while no runner watches: it tries
  * until it gets through, each time in a shell of its own, which a connection that breaks may kill. KNOWN is for ids of jobs
- * whose prompts its agent knows.
+ * whose prompts its agent knows, LIFE for the nonce of an agent that is more than this script. A note is only reported.
  * @param options.again it may have been interrupted in this checkout, and does not repeat what it has done.
  */
 export const jobScript = ({ tracePort, again }: { tracePort: number; again: boolean }) => `
 read -r id lines delay mode
-nonce=$RANDOM$RANDOM$$
+nonce=\${LIFE:-$RANDOM$RANDOM$$}
 shopt -s nullglob
 files=(work-*.txt)
 found=$(IFS=,; echo "\${files[*]}")
 once() { (exec 9<>/dev/tcp/127.0.0.1/${GATEWAY_PORT} && printf 'GET http://127.0.0.1:${tracePort}/%s/%s/%s/%s/%s HTTP/1.1\\r\\nHost: 127.0.0.1:${tracePort}\\r\\n\\r\\n' "$1" "$id" "$nonce" "$found" "$KNOWN" >&9 && read -r _ code _ <&9 && [ "$code" = 200 ]) 2>/dev/null; }
 trace() { until once "$1"; do sleep 0.2; done; }
+echo "life $nonce"
+if [ "$id" = Note ]; then id=\${lines%.}; found=$nonce; KNOWN=; trace told; exit 0; fi
 [ "$mode" = deaf ] && trap '' TERM
 [ "$mode" = daemon ] && setsid bash -c 'trap "" TERM HUP; while :; do sleep 0.2; done' >/dev/null 2>&1 &
 trace start
@@ -73,6 +82,17 @@ export interface Trace {
   knows: ReadonlySet<string> | undefined;
 }
 
+/** What reached an agent, as it says itself: once for each time, however often its report is sent. */
+export interface Report {
+  /** `knew`: when a turn began, from an earlier one, perhaps of an agent that was killed in it. */
+  kind: "told" | "knew" | "answered";
+  /** Of the note or of the question; of all notes that it knew. */
+  id: string;
+  /** The nonce of the agent. */
+  life: string;
+  decision: string;
+}
+
 /** The settings with which agents reach the trace server. */
 export const traceEgress = (tracePort: number) => ({
   EGRESS: "list",
@@ -82,6 +102,8 @@ export const traceEgress = (tracePort: number) => ({
 /** Collects the agents' reports. */
 export function openTraces() {
   const traces: Trace[] = [];
+  const reports: Report[] = [];
+  const receipts = new Set<string>();
   const server = Bun.serve({
     hostname: "127.0.0.1",
     port: 0,
@@ -92,8 +114,13 @@ export function openTraces() {
         const knows = known === "" ? undefined : new Set(known.split(","));
         traces.push({ kind, id, nonce, found, knows });
       }
+      // Here the fourth part is a number of its own for what has reached it.
+      if ((kind === "told" || kind === "knew" || kind === "answered") && !receipts.has(`${id} ${files}`)) {
+        receipts.add(`${id} ${files}`);
+        reports.push({ kind, id, life: nonce, decision: known });
+      }
       return new Response("");
     },
   });
-  return { traces, port: server.port ?? 0, stop: () => server.stop(true) };
+  return { traces, reports, port: server.port ?? 0, stop: () => server.stop(true) };
 }

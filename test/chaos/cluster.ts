@@ -67,6 +67,7 @@ export async function openCluster(options: {
     ...traceEgress(tracePort),
     MIN_FREE_DISK_MB: "16",
     RUN_DISK_MB: "64",
+    PERMISSION_TIMEOUT_MINUTES: "1",
     LOCAL_REPOSITORIES: tmpdir(),
     RATE_LIMIT_PER_MINUTE: "0",
     RATE_LIMIT_ADDRESS_PER_MINUTE: "0",

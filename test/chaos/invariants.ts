@@ -5,11 +5,12 @@ import type { Orm } from "../../src/db/client.ts";
 import { deadLetter, message, prompt, session } from "../../src/db/tables.ts";
 import { MAX_ATTEMPTS } from "../../src/runs/failures.ts";
 import type { TestRepository } from "../harness/repository.ts";
-import type { Trace } from "./agent.ts";
+import type { Report, Trace } from "./agent.ts";
 import type { ModelRequest } from "./claude.ts";
 import type { Cluster } from "./cluster.ts";
 import { checkKnowledge } from "./knowledge.ts";
 import type { Reader } from "./readers.ts";
+import { checkTalk } from "./talk.ts";
 import type { Ledger } from "./users.ts";
 
 /** Violations, which must be empty, with one line per case; and counts for information. */
@@ -30,6 +31,9 @@ const RULES = [
   "readers with different events",
   "archive or cancel without effect",
   "turns that did not know the turns before",
+  "steers lost or doubled",
+  "answers lost, doubled or disobeyed",
+  "questions left open",
   "HTTP errors",
 ] as const;
 
@@ -39,12 +43,13 @@ export async function check(options: {
   orm: Orm;
   ledger: Ledger;
   traces: readonly Trace[];
+  reports: readonly Report[];
   /** What Claude Code asked its model. */
   requests: readonly ModelRequest[];
   readers: readonly Reader[];
   repository: TestRepository;
 }): Promise<Findings> {
-  const { cluster, orm, ledger, traces, requests, readers, repository } = options;
+  const { cluster, orm, ledger, traces, reports, requests, readers, repository } = options;
   const violations = Object.fromEntries(RULES.map((rule) => [rule, [] as string[]])) as Record<
     (typeof RULES)[number],
     string[]
@@ -55,6 +60,12 @@ export async function check(options: {
   const count = (name: string) => {
     counts[name] = (counts[name] ?? 0) + 1;
   };
+
+  const talk = await checkTalk({ orm, prompts, sessions, ledger, traces, reports });
+  violations["steers lost or doubled"].push(...talk.lost);
+  violations["answers lost, doubled or disobeyed"].push(...talk.disobeyed);
+  violations["questions left open"].push(...talk.open);
+  Object.assign(counts, talk.counts);
 
   const starts = Map.groupBy(
     traces.filter(({ kind }) => kind === "start"),
@@ -97,15 +108,17 @@ export async function check(options: {
         `${job.id} has ${turns} assistant turns in its conversation`,
       );
 
+    const does = row.status === "Completed" && !talk.denied.has(id);
+    if (talk.denied.has(id)) count("prompts Completed, their agents not allowed");
     const rows = await orm.select().from(message).where(eq(message.promptId, id)).orderBy(asc(message.seq));
     const problem = problemWith(
       rows.map(({ data }) => data),
       job,
-      row.status,
+      does,
     );
     if (problem) violations["events lost, repeated or reordered"].push(`${job.id} (${id}): ${problem}`);
 
-    if (row.status === "Completed" && !told.deleted) {
+    if (does && !told.deleted) {
       const file = await repository.git("show", `${of.branch}:work-${job.id}.txt`).catch(() => "");
       const lines = file.split("\n").filter(Boolean).length;
       if (lines !== 1)
@@ -168,7 +181,10 @@ export async function check(options: {
       );
     counts["events read live"] = (counts["events read live"] ?? 0) + got.length;
   }
-  const knowledge = checkKnowledge({ rows: prompts, ledger, traces, requests, nodes: cluster.nodes });
+  const knowledge = checkKnowledge({
+    ...{ rows: prompts, ledger, traces, requests },
+    ...{ denied: talk.denied, nodes: cluster.nodes },
+  });
   violations["turns that did not know the turns before"].push(...knowledge.ignorant);
   Object.assign(counts, knowledge.counts);
   counts["dead letters"] = (await orm.select().from(deadLetter)).length;
@@ -179,11 +195,11 @@ export async function check(options: {
   return { violations, counts };
 }
 
-/** Each start's lines must be 0, 1, 2, … without gaps, contiguous; a completed prompt's last start must be complete. */
+/** Each start's lines must be 0, 1, 2, … without gaps, contiguous; that of an agent that does its job must be complete. */
 function problemWith(
   events: readonly unknown[],
   job: { id: string; lines: number },
-  status: string,
+  does: boolean,
 ): string | undefined {
   const lines = events
     .flatMap(textsIn)
@@ -207,8 +223,7 @@ function problemWith(
     if (line.mark !== expected) return `${line.mark} where ${expected} was next`;
     next += 1;
   }
-  if (status === "Completed" && next !== job.lines + 2)
-    return `completed after ${next} of ${job.lines + 2} lines`;
+  if (does && next !== job.lines + 2) return `completed after ${next} of ${job.lines + 2} lines`;
   return undefined;
 }
 

@@ -18,9 +18,11 @@ export function checkKnowledge(options: {
   ledger: Ledger;
   traces: readonly Trace[];
   requests: readonly ModelRequest[];
+  /** Those that have done nothing, because their agents were not allowed to. */
+  denied: ReadonlySet<string>;
   nodes: Cluster["nodes"];
 }): { ignorant: string[]; counts: Record<string, number> } {
-  const { rows, ledger, traces, requests, nodes } = options;
+  const { rows, ledger, traces, requests, denied, nodes } = options;
   const starts = Map.groupBy(
     traces.filter(({ kind }) => kind === "start"),
     ({ id }) => id,
@@ -44,8 +46,10 @@ export function checkKnowledge(options: {
       const before = inOrder.slice(0, index);
       const lacking = (known: ReadonlySet<string>) =>
         before.flatMap((one) => (known.has(one.job.id) ? [] : one.job.id)).join(", ");
+      const undone = before.flatMap((one) => (denied.has(one.row.id) ? [one.job.id] : []));
       const problems = new Set<string>();
-      for (const { found, knows } of starts.get(job.id) ?? []) {
+      for (const { found: files, knows } of starts.get(job.id) ?? []) {
+        const found = new Set([...files, ...undone]);
         if (lacking(found)) problems.add(`its checkout lacks the work of ${lacking(found)}`);
         if (knows === undefined ? agent === "acp" : lacking(knows))
           problems.add(`it was not told ${knows ? lacking(knows) : "anything"}`);

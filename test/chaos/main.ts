@@ -13,6 +13,7 @@ import { check, type Findings } from "./invariants.ts";
 import { untilQuiet } from "./quiet.ts";
 import { createRandom } from "./random.ts";
 import { follow, type Reader } from "./readers.ts";
+import { createTalker } from "./talkers.ts";
 import { createLedger, createUser } from "./users.ts";
 
 const USERS = ["ada", "bob", "cleo", "dan"];
@@ -39,7 +40,7 @@ interface ChaosOptions {
 
 /**
  * `bun run chaos [--minutes M] [--seed S] [--combination redis|postgres|embedded] [--agent command|acp|claude]... [--logs FOLDER]`:
- * users work during random faults, then all invariants are checked. By default all agents work, one after the other: a
+ * users work, speak to agents at work and answer what those ask during random faults, then all invariants are checked. By default all agents work, one after the other: a
  * script, an agent of the Agent Client Protocol, Claude Code with a scripted model; `--agent command,acp` has two at once.
  * TEST_BINARY names an executable to test; by default the sources run.
  * `--logs FOLDER` keeps what the processes print.
@@ -66,6 +67,11 @@ export async function chaos(options: ChaosOptions): Promise<boolean> {
       return createUser(cluster, { ...own, token: tokens.get(name) ?? "" });
     });
 
+    const talkers = USERS.map((name, index) => {
+      const own = { name, ledger, random: createRandom(seed - index - 1), token: tokens.get(name) ?? "" };
+      return createTalker(cluster, own);
+    });
+
     for (const group of agents) {
       await cluster.startWith(group.includes("claude") ? settings.claude : settings.others);
       say(`${new Date().toISOString()} the agents: ${group.join(", ")}`);
@@ -73,6 +79,9 @@ export async function chaos(options: ChaosOptions): Promise<boolean> {
       const pace =
         Math.max(...group.map((agent) => PACE[agent])) * (combination === "embedded" ? EMBEDDED_PACE : 1);
       const acting = users.map((user) => user.act({ agents: group, pace, until: stop.signal }));
+      const steers = group.some((agent) => agent !== "claude");
+      const talk = { steers, answersAll: false, pace, until: stop.signal };
+      const talking = talkers.map((talker) => talker.talk(talk));
       const long: (Promise<void> | undefined)[] = [];
       const until = performance.now() + (minutes * 60_000) / agents.length;
       const possible = faultsOf(cluster, random).filter((fault) => fault.inject !== undefined);
@@ -92,8 +101,13 @@ export async function chaos(options: ChaosOptions): Promise<boolean> {
       await Promise.all(long);
       await cluster.setClock?.(0);
       stop.abort();
-      await Promise.all(acting);
+      await Promise.all([...acting, ...talking]);
+      const quiet = new AbortController();
+      const last = { steers: false, answersAll: true, pace: 1, until: quiet.signal };
+      const answering = talkers.map((talker) => talker.talk(last));
       say(await untilQuiet(cluster, [...tokens.values()]));
+      quiet.abort();
+      await Promise.all(answering);
     }
     await Bun.sleep(3_000);
     await Promise.all(readers.map((reader) => reader.stop()));
@@ -102,7 +116,7 @@ export async function chaos(options: ChaosOptions): Promise<boolean> {
     try {
       const found = await check({
         ...{ cluster, orm: database.orm, ledger, readers, repository },
-        ...{ traces: traces.traces, requests: model.requests },
+        ...{ traces: traces.traces, reports: traces.reports, requests: model.requests },
       });
       report({ ...options, faults, found });
       return Object.values(found.violations).every((list) => list.length === 0);

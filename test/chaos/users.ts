@@ -6,8 +6,12 @@ import type { Random } from "./random.ts";
 /** What the service confirmed, and users may therefore rely on. */
 export interface Ledger {
   /** Accepted prompts: the job, its session, and the agent that does it. */
-  prompts: Map<string, { job: Job; sessionId: string; agent: ChaosAgent }>;
+  prompts: Map<string, { job: Job; sessionId: string; agent: ChaosAgent; asks: boolean }>;
   sessions: Map<string, { user: string; archived: boolean; deleted: boolean; cancels: number }>;
+  /** By note: what was said to the agent of a prompt, and what the reply said of it. */
+  steers: Map<string, { promptId: string; steerId: string; delivered: "running" | "queued"; has: string }>;
+  /** By question: what its user answered, and whether that was accepted; if not, the reply to an earlier try may be lost. */
+  answers: Map<string, { decision: string; accepted: boolean }>;
   /** Unexpected HTTP responses: no success, no documented rejection, no lost connection. */
   errors: string[];
   operations: number;
@@ -16,6 +20,8 @@ export interface Ledger {
 export const createLedger = (): Ledger => ({
   prompts: new Map(),
   sessions: new Map(),
+  steers: new Map(),
+  answers: new Map(),
   errors: [],
   operations: 0,
 });
@@ -56,7 +62,10 @@ export async function ask(
 }
 
 /** Sessions are those of all agents: what the last prompt asked for must not be what this one gets. */
-const choice = (agent: ChaosAgent) => ({ agent: agent === "acp" ? ACP_AGENT : agent });
+const choice = (agent: ChaosAgent, asks: boolean) => ({
+  agent: agent === "acp" ? ACP_AGENT : agent,
+  mode: asks ? "ask" : "auto",
+});
 
 export interface User {
   /** Uses every kind of request until `until` aborts. */
@@ -84,13 +93,17 @@ export function createUser(
     delay: random.pick(["0.01", "0.05", "0.1"]),
     mode: random.pick(MODES),
   });
+  /** Whether a prompt's agent is to ask before it begins. */
+  const asksOf = (agent: ChaosAgent) => agent === "acp" && random.below(4) > 0;
 
   const actions: [weight: number, act: (agent: ChaosAgent) => Promise<void>][] = [
     [
       3,
       async (agent) => {
         const job = newJob();
-        const body = { repo, target_branch: "main", messages: [{ content: textOf(job) }], ...choice(agent) };
+        const asks = asksOf(agent);
+        const messages = [{ content: textOf(job) }];
+        const body = { repo, target_branch: "main", messages, ...choice(agent, asks) };
         const request = { method: "POST", path: "/sessions/with-prompt", body, key: job.id };
         const reply = await ask(cluster, sending, request);
         if (reply.status !== 200)
@@ -98,7 +111,7 @@ export function createUser(
         const { sessionId, promptId } = reply.body;
         own.push(sessionId);
         ledger.sessions.set(sessionId, { user: name, archived: false, deleted: false, cancels: 0 });
-        ledger.prompts.set(promptId, { job, sessionId, agent });
+        ledger.prompts.set(promptId, { job, sessionId, agent, asks });
       },
     ],
     [
@@ -108,15 +121,16 @@ export function createUser(
         // Any of them: most have been idle for a while, and their machines may be down.
         const sessionId = random.pick(own);
         const job = newJob();
+        const asks = asksOf(agent);
         const body = {
           session_id: sessionId,
           data: [{ type: "text", content: textOf(job) }],
-          ...choice(agent),
+          ...choice(agent, asks),
         };
         const reply = await ask(cluster, sending, { method: "POST", path: "/prompts", body, key: job.id });
         if (reply.status !== 200)
           return void ledger.errors.push(`follow-up: ${reply.status} ${JSON.stringify(reply.body)}`);
-        ledger.prompts.set(reply.body.id, { job, sessionId, agent });
+        ledger.prompts.set(reply.body.id, { job, sessionId, agent, asks });
         // A new prompt unarchives a session.
         const session = ledger.sessions.get(sessionId);
         if (session) session.archived = false;
