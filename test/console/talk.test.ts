@@ -78,7 +78,8 @@ function inBrowser() {
         "Denied by itself in 59 min",
       ])
         expect(text).toContain(part);
-      expect(await page.locator(".outcome").textContent()).toBe("Waiting for your answer");
+      // The page reads questions and prompts apart: either may come first.
+      await page.locator(".outcome").getByText("Waiting for your answer", { exact: true }).waitFor();
       await inbox.locator(".inbox-heading h2", { hasText: "Your answer" }).waitFor();
       await inbox.locator(".inbox-row .badge", { hasText: "Waiting for your answer" }).waitFor();
       await until(async () => (await inbox.title()).startsWith("(1)"), { what: "the title to count it" });
