@@ -181,7 +181,9 @@ function inBrowser() {
       // Chromium tells of a blur when a focused field is removed: that saved what Escape was to leave, and Enter saved twice.
       const saved: string[] = [];
       page.on("request", (request) => {
-        if (request.method() === "PUT") saved.push(request.postDataJSON()?.title);
+        // That it was seen is told when the page comes to it, by an address of its own.
+        const isRename = new URL(request.url()).pathname === `/sessions/${id}`;
+        if (request.method() === "PUT" && isRename) saved.push(request.postDataJSON()?.title);
       });
       const rename = page.getByRole("button", { name: /, rename$/ });
       for (const [key, title] of [
