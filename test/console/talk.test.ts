@@ -123,6 +123,8 @@ function inBrowser() {
       expect(command).toMatchObject({ status: "allowed", decision: "allow" });
 
       const second = cards(page).nth(1);
+      // That it waits is read after it is there.
+      await second.getByRole("button", { name: "Allow", exact: true }).waitFor();
       expect(await second.locator(".edit-line").allInnerTexts()).toEqual([
         expect.stringContaining("const a = 1;"),
         expect.stringContaining("const a = 2;"),
