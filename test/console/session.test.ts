@@ -170,6 +170,8 @@ function inBrowser() {
     "a session is renamed, forked after a prompt, archived and unarchived",
     async () => {
       const id = await submit("Make it");
+      // A run may take longer than a page may.
+      await on.backend.waitForStatus(id, ENDED, TIMEOUT_MS / 2);
       const page = await on.open(`/s/${id}`);
       await page.locator(".outcome[data-status=Completed]").waitFor();
       await page.getByRole("button", { name: /, rename$/ }).click();
