@@ -170,6 +170,8 @@ function inBrowser() {
     "a session is renamed, forked after a prompt, archived and unarchived",
     async () => {
       const id = await submit("Make it");
+      // A run may take longer than a page may.
+      await on.backend.waitForStatus(id, ENDED, TIMEOUT_MS / 2);
       const page = await on.open(`/s/${id}`);
       await page.locator(".outcome[data-status=Completed]").waitFor();
       await page.getByRole("button", { name: /, rename$/ }).click();
@@ -181,7 +183,9 @@ function inBrowser() {
       // Chromium tells of a blur when a focused field is removed: that saved what Escape was to leave, and Enter saved twice.
       const saved: string[] = [];
       page.on("request", (request) => {
-        if (request.method() === "PUT") saved.push(request.postDataJSON()?.title);
+        // That it was seen is told when the page comes to it, by an address of its own.
+        const isRename = new URL(request.url()).pathname === `/sessions/${id}`;
+        if (request.method() === "PUT" && isRename) saved.push(request.postDataJSON()?.title);
       });
       const rename = page.getByRole("button", { name: /, rename$/ });
       for (const [key, title] of [

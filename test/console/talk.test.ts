@@ -78,7 +78,8 @@ function inBrowser() {
         "Denied by itself in 59 min",
       ])
         expect(text).toContain(part);
-      expect(await page.locator(".outcome").textContent()).toBe("Waiting for your answer");
+      // The page reads questions and prompts apart: either may come first.
+      await page.locator(".outcome").getByText("Waiting for your answer", { exact: true }).waitFor();
       await inbox.locator(".inbox-heading h2", { hasText: "Your answer" }).waitFor();
       await inbox.locator(".inbox-row .badge", { hasText: "Waiting for your answer" }).waitFor();
       await until(async () => (await inbox.title()).startsWith("(1)"), { what: "the title to count it" });
@@ -122,6 +123,8 @@ function inBrowser() {
       expect(command).toMatchObject({ status: "allowed", decision: "allow" });
 
       const second = cards(page).nth(1);
+      // That it waits is read after it is there.
+      await second.getByRole("button", { name: "Allow", exact: true }).waitFor();
       expect(await second.locator(".edit-line").allInnerTexts()).toEqual([
         expect.stringContaining("const a = 1;"),
         expect.stringContaining("const a = 2;"),

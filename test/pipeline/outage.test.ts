@@ -9,6 +9,7 @@ import { startGitServer } from "../sandboxes/git/git-server.ts";
 
 const TOKEN = "ghp_outage_0123456789";
 const LONG = 180_000;
+const LONG_WAIT_MS = 30_000;
 
 /** A git host that answers 503 while it is away. */
 function startGitHost(root: string) {
@@ -89,26 +90,34 @@ for (const combination of ["embedded", "postgres", "redis"] as const satisfies C
         await using backend = await startBackend(deployment, { env, ...(separate && { args: ["server"] }) });
         await using _worker = separate ? await startWorker(deployment, ["bg-tasks"], env) : null;
         const read = async () => (await backend.request("GET", `/prompts/${promptId}`)).body.prompt;
-        /** The prompt once it waits for so long that an attempt before that was not made at its time. */
-        const waitsLong = (tries: number) =>
+        const triedOf = (now: { waiting_reason: string | null }) =>
+          Number(/ Tried (\d+) times since /.exec(now.waiting_reason ?? "")?.[1]);
+        /** The prompt once it waits for so long that an attempt before that was not made at its time: each one doubles the wait. */
+        const waitsLong = () =>
           until(
             async () => {
               const now = await read();
-              const tried = Number(/ Tried (\d+) times since /.exec(now.waiting_reason)?.[1]);
-              const leftMs = Date.parse(now.next_attempt_at) - Date.now();
-              return tried >= tries && leftMs > 7_500 && { ...now, tried };
+              if (now.waiting_for && Date.parse(now.next_attempt_at) - Date.now() > LONG_WAIT_MS) return now;
+              await backend.request("POST", `/prompts/${promptId}/retry`);
+              return false;
             },
-            { what: `the prompt to wait after ${tries} failures`, timeoutMs: 90_000 },
+            { what: "the prompt to wait for long", timeoutMs: 90_000, everyMs: 200 },
           );
         const retried = async () => {
           const { status, body } = await backend.request("POST", `/prompts/${promptId}/retry`);
           expect([status, body]).toEqual([200, { success: true, message: "Wait ended" }]);
         };
-        const waiting = await waitsLong(2);
+        const waiting = await waitsLong();
         expect(waiting.waiting_since).toBe(since);
         // Too early: it waits on, in the same series.
         await retried();
-        const still = await waitsLong(waiting.tried + 1);
+        const still = await until(
+          async () => {
+            const now = await read();
+            return triedOf(now) > triedOf(waiting) && now;
+          },
+          { what: "another failure", timeoutMs: 90_000 },
+        );
         expect(Date.now()).toBeLessThan(Date.parse(waiting.next_attempt_at));
         expect(still).toMatchObject({ waiting_since: since, attempt: 0 });
         git.host.away = false;

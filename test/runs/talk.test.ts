@@ -83,14 +83,15 @@ describeRuns("talking to an agent", (fixture) => {
   test("while a question is open, time and silence do not count", async () => {
     const { submit, depsFor, run, promptRow, leases } = fixture();
     const { promptId } = await submit();
-    const limits = { ...LIMITS, timeoutMs: 3_000, silenceMs: 3_000 };
+    // What counts is its start, until it has asked, and its end: each takes long on a busy machine.
+    const limits = { ...LIMITS, timeoutMs: 5_000, silenceMs: 5_000 };
     // It is idle meanwhile: waiting in a loop would use the processor.
     const script = `${question(ID)}; sleep 6; ${wait(`answer-${ID}.json`)}`;
     const running = run(promptId, depsFor(asking(script), { limits }));
     const { id } = await asked(promptId);
     leases.refresh();
     // Longer than both.
-    await Bun.sleep(4_500);
+    await Bun.sleep(6_000);
     expect(await promptRow(promptId)).toMatchObject({ status: "Running" });
     await answer(id, "allow");
     await running;
