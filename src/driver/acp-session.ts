@@ -24,18 +24,20 @@ export class ConversationLost extends Error {
 
 /**
  * Begins the conversation or continues it, in the mode and with the model of the prompt.
- * @returns the agent's id of it, and whether it has been told these instructions.
+ * @returns the agent's id of it, whether it has been told these instructions, and the names of the MCP servers that it cannot have.
  */
 export async function openSession(
   agent: ClientContext,
   about: InitializeResponse,
   spec: DriverSpec & { acp: AcpSpec },
-): Promise<{ sessionId: string; isInstructed: boolean }> {
+): Promise<{ sessionId: string; isInstructed: boolean; unreachable: string[] }> {
   const { acp, resume, mode } = spec;
+  const servers = Object.entries(acp.mcpServers ?? {});
+  const canHave = ([, server]: (typeof servers)[number]) => isReachable(about, server);
   const told = toldInstructions(await readFile(acp.sessionFile, "utf8").catch(() => ""));
   const request = {
     cwd: acp.checkout,
-    mcpServers: mcpServers(reachable(about, acp.mcpServers ?? {})),
+    mcpServers: mcpServers(servers.filter(canHave)),
     ...(acp.meta && { _meta: acp.meta }),
   };
   const open: () => Promise<NewSessionResponse> = resume
@@ -53,7 +55,11 @@ export async function openSession(
   await remember(acp.sessionFile, { sessionId, checkout: acp.checkout, instructions });
   await setMode(agent, session, { mode, ids: acp.modes?.[mode] ?? [] });
   if (acp.model) await setModel(agent, session, acp.model);
-  return { sessionId, isInstructed: !instructions || (resume && instructions === told) };
+  return {
+    sessionId,
+    isInstructed: !instructions || (resume && instructions === told),
+    unreachable: servers.filter((one) => !canHave(one)).map(([name]) => name),
+  };
 }
 
 async function continueSession(
@@ -125,24 +131,18 @@ function valuesOf(option: SessionConfigOption): string[] {
     .map((one) => String(asObject(one)?.["value"]));
 }
 
-/** Every agent starts servers, and some reach others. @returns those that this one can have. */
-export function reachable(
-  about: InitializeResponse,
-  servers: Readonly<Record<string, unknown>>,
-): Readonly<Record<string, unknown>> {
+/** Every agent starts servers, and some reach others. */
+function isReachable(about: InitializeResponse, server: unknown): boolean {
   const { http, sse } = about.agentCapabilities?.mcpCapabilities ?? {};
-  const isReachable = (server: unknown) => {
-    const { type, url } = asObject(server) ?? {};
-    return typeof url !== "string" || (type === "sse" ? sse === true : http === true);
-  };
-  return Object.fromEntries(Object.entries(servers).filter(([, server]) => isReachable(server)));
+  const { type, url } = asObject(server) ?? {};
+  return typeof url !== "string" || (type === "sse" ? sse === true : http === true);
 }
 
 /** From the shape of Claude Code's configuration. */
-function mcpServers(servers: Readonly<Record<string, unknown>>): McpServer[] {
+function mcpServers(servers: readonly (readonly [name: string, server: unknown])[]): McpServer[] {
   const pairs = (value: unknown) =>
     Object.entries(asObject(value) ?? {}).map(([name, one]) => ({ name, value: String(one) }));
-  return Object.entries(servers).flatMap(([name, value]): McpServer[] => {
+  return servers.flatMap(([name, value]): McpServer[] => {
     const { type, url, headers, command, args, env } = asObject(value) ?? {};
     if (typeof url === "string")
       return [{ type: type === "sse" ? "sse" : "http", name, url, headers: pairs(headers) }];

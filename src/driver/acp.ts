@@ -9,7 +9,7 @@ import type { AcpSpec, DriverSpec } from "../agents/driver-spec.ts";
 import { asObject, cut, type JsonObject } from "../agents/events.ts";
 import { createAcpEvents } from "./acp-events.ts";
 import { permission } from "./acp-permission.ts";
-import { ConversationLost, openSession, reachable, reasonOf } from "./acp-session.ts";
+import { ConversationLost, openSession, reasonOf } from "./acp-session.ts";
 import { createAcpSteering } from "./acp-steering.ts";
 import { openAcpStream } from "./acp-stream.ts";
 import { createAcpTurns } from "./acp-turns.ts";
@@ -75,7 +75,7 @@ export function createAcpProtocol({ spec, child, output, questions, checkMailbox
       clientCapabilities: { fs: { readTextFile: false, writeTextFile: false }, terminal: false },
       clientInfo: { name: "prompt-backend", version: "1" },
     });
-    const { sessionId, isInstructed } = await openSession(agent, about, full);
+    const { sessionId, isInstructed, unreachable } = await openSession(agent, about, full);
     began = true;
     const { acp, images = [] } = full;
     const { name, version } = about.agentInfo ?? {};
@@ -83,7 +83,7 @@ export function createAcpProtocol({ spec, child, output, questions, checkMailbox
     output.print({ type: "system", subtype: "init", ...init, claude_code_version: version });
     const canSee = about.agentCapabilities?.promptCapabilities?.image === true;
     if (images.length > 0 && !canSee) output.print({ type: "system", subtype: "images_left_out" });
-    leftOut(acp.mcpServers ?? {}, reachable(about, acp.mcpServers ?? {}));
+    if (unreachable.length > 0) output.print(assistant({ type: "text", text: leftOut(unreachable) }));
     let prompt: ContentBlock[] = [
       ...(acp.instructions && !isInstructed ? [text(acp.instructions)] : []),
       text(withoutCommand(full.prompt)),
@@ -102,13 +102,6 @@ export function createAcpProtocol({ spec, child, output, questions, checkMailbox
         return finish(...(ENDS[stopReason] ?? ["error_during_execution", stopReason, stopReason]));
       prompt = next.map((one) => text(withoutCommand(one)));
     }
-  }
-
-  function leftOut(all: object, used: object): void {
-    const names = Object.keys(all).filter((name) => !Object.hasOwn(used, name));
-    if (names.length === 0) return;
-    const reason = `This agent cannot reach the project's MCP servers ${names.join(", ")} by their URL: it works without them.`;
-    output.print(assistant({ type: "text", text: reason }));
   }
 
   /** @param lost nothing was done, because the conversation is lost. */
@@ -140,6 +133,9 @@ export function createAcpProtocol({ spec, child, output, questions, checkMailbox
     usage.output_tokens += count("outputTokens");
   }
 }
+
+const leftOut = (servers: readonly string[]) =>
+  `This agent cannot reach the project's MCP servers ${servers.join(", ")} by their URL: it works without them.`;
 
 const text = (value: string) => ({ type: "text" as const, text: value });
 
