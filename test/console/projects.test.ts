@@ -49,6 +49,12 @@ function inBrowser() {
   const read = async (id: string) => (await on.backend.request("GET", `/projects/${id}`)).body.project;
   const field = (page: Page, name: string) => page.getByRole("textbox", { name, exact: true });
   const press = (page: Page, name: string) => page.getByRole("button", { name, exact: true }).click();
+  const typeSecret = async (page: Page, name: string, value: string) => {
+    await press(page, "Add a secret");
+    await page.keyboard.type(name);
+    await page.keyboard.press("Tab");
+    await page.keyboard.type(value);
+  };
   const saved = (page: Page) => page.getByText("The project is saved").first().waitFor();
   const everything = (page: Page) => page.evaluate<string>(EVERYTHING);
   const focused = (page: Page) => page.evaluate<string>("document.activeElement.getAttribute('aria-label')");
@@ -245,24 +251,13 @@ function inBrowser() {
     async () => {
       const id = await make("owner/slow", { instructions: "Before" });
       const page = await on.open(`/p/${id}`);
-      const sending = Promise.withResolvers<void>();
-      const go = Promise.withResolvers<void>();
-      await page.route(`**/projects/${id}`, async (route) => {
-        if (route.request().method() === "PUT") {
-          sending.resolve();
-          await go.promise;
-        }
-        await route.continue();
-      });
+      const held = await holdBack(page, "PUT", `**/projects/${id}`);
       await field(page, "Instructions").fill("First");
       await press(page, "Save");
-      await sending.promise;
+      await held.asked;
       await field(page, "Setup command").fill("npm ci");
-      await press(page, "Add a secret");
-      await page.keyboard.type("LATE");
-      await page.keyboard.press("Tab");
-      await page.keyboard.type(VALUE);
-      go.resolve();
+      await typeSecret(page, "LATE", VALUE);
+      held.goOn();
       await saved(page);
       expect(await field(page, "Setup command").inputValue()).toBe("npm ci");
       await page.getByText("Not saved. Secrets that you typed are not kept.").waitFor();
@@ -282,29 +277,15 @@ function inBrowser() {
     "what is typed while a new project is being made stands on its page, and is saved with the next press",
     async () => {
       const page = await on.open("/p/new");
-      const sending = Promise.withResolvers<void>();
-      const go = Promise.withResolvers<void>();
-      await page.route("**/projects", async (route) => {
-        if (route.request().method() === "POST") {
-          sending.resolve();
-          await go.promise;
-        }
-        await route.continue();
-      });
+      const held = await holdBack(page, "POST", "**/projects");
       await field(page, "Repository").fill("owner/made");
       await field(page, "Instructions").fill("First");
-      await press(page, "Add a secret");
-      await page.keyboard.type("EARLY");
-      await page.keyboard.press("Tab");
-      await page.keyboard.type("early-value-of-it");
+      await typeSecret(page, "EARLY", "early-value-of-it");
       await press(page, "Make the project");
-      await sending.promise;
+      await held.asked;
       await field(page, "Setup command").fill("npm ci");
-      await press(page, "Add a secret");
-      await page.keyboard.type("LATE");
-      await page.keyboard.press("Tab");
-      await page.keyboard.type(VALUE);
-      go.resolve();
+      await typeSecret(page, "LATE", VALUE);
+      held.goOn();
       await page.waitForURL(PROJECT);
       await page.getByText("Not saved. Secrets that you typed are not kept.").waitFor();
       expect(await field(page, "Setup command").inputValue()).toBe("npm ci");
@@ -435,4 +416,18 @@ function inBrowser() {
     },
     TIMEOUT_MS,
   );
+}
+
+/** Keeps the page's requests of this kind from the service until they may go on. */
+async function holdBack(page: Page, method: string, url: string) {
+  const asked = Promise.withResolvers<void>();
+  const goOn = Promise.withResolvers<void>();
+  await page.route(url, async (route) => {
+    if (route.request().method() === method) {
+      asked.resolve();
+      await goOn.promise;
+    }
+    await route.continue();
+  });
+  return { asked: asked.promise, goOn: goOn.resolve };
 }

@@ -64,18 +64,14 @@ function Body({ row }: { row: SaidRow }) {
       ) : (
         <Todos todos={row.entries} />
       );
-    case "note":
+    case "note": {
+      const title = visible(row.title.slice(0, TITLE_LIMIT));
       return (
-        <Fold id={row.key} title={visible(row.title.slice(0, TITLE_LIMIT))}>
-          {() => (
-            <Output
-              id={`${row.key}.json`}
-              text={pretty(row.data)}
-              label={visible(row.title.slice(0, TITLE_LIMIT))}
-            />
-          )}
+        <Fold id={row.key} title={title}>
+          {() => <Output id={`${row.key}.json`} text={pretty(row.data)} label={title} />}
         </Fold>
       );
+    }
   }
 }
 
