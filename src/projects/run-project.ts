@@ -31,15 +31,13 @@ export interface RunProject {
 
 /** It has no setup command, so that nothing is kept by its id. */
 const NO_PROJECT = {
-  ...{
-    id: "",
-    instructions: "",
-    setupCommand: "",
-    env: {},
-    egress: [],
-    mcpServers: undefined,
-    pullRequest: null,
-  },
+  id: "",
+  instructions: "",
+  setupCommand: "",
+  env: {},
+  egress: [],
+  mcpServers: undefined,
+  pullRequest: null,
 } satisfies Partial<RunProject>;
 
 /**

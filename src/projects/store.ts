@@ -1,6 +1,6 @@
 import { and, asc, eq, gt, inArray, sql } from "drizzle-orm";
 import { requireMatch, versionTag } from "../api/etag.ts";
-import { decodeId, type Page, pageOf } from "../api/paging.ts";
+import { decodeId, type Page, type PageQuery, pageOf } from "../api/paging.ts";
 import { recordAudit } from "../db/audit-log.ts";
 import { isUniqueViolation, type Orm, type Queryable, type Transaction } from "../db/client.ts";
 import { project, projectSecret } from "../db/project-tables.ts";
@@ -34,12 +34,7 @@ const owned = ({ userId, id }: Owned) => and(eq(project.id, id), eq(project.user
 /** A user's projects, in the order in which they were made. */
 export async function listProjects(
   orm: Orm,
-  wanted: {
-    userId: string;
-    repoKey?: string | undefined;
-    limit?: number | undefined;
-    cursor?: string | undefined;
-  },
+  wanted: PageQuery & { userId: string; repoKey?: string | undefined },
 ): Promise<Page<ProjectWithSecrets>> {
   const { userId, repoKey, limit, cursor } = wanted;
   const ofRepo = repoKey === undefined ? undefined : eq(project.repoKey, repoKey);

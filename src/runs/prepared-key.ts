@@ -1,66 +1,22 @@
 import type { Look } from "../sandboxes/sandbox.ts";
 
+const wordsOf = (text: string): ReadonlySet<string> => new Set(text.trim().split(/\s+/));
+
 /** Files that say what a package manager installs. */
-const LOCK_FILES = new Set([
-  ...[
-    "package-lock.json",
-    "npm-shrinkwrap.json",
-    "bun.lock",
-    "bun.lockb",
-    "yarn.lock",
-    "pnpm-lock.yaml",
-    "deno.lock",
-  ],
-  ...[
-    "Cargo.lock",
-    "go.sum",
-    "poetry.lock",
-    "uv.lock",
-    "pdm.lock",
-    "Pipfile.lock",
-    "pixi.lock",
-    "pylock.toml",
-  ],
-  ...[
-    "Gemfile.lock",
-    "composer.lock",
-    "mix.lock",
-    "rebar.lock",
-    "pubspec.lock",
-    "Package.resolved",
-    "Podfile.lock",
-  ],
-  ...[
-    "gradle.lockfile",
-    "buildscript-gradle.lockfile",
-    "verification-metadata.xml",
-    "packages.lock.json",
-    "paket.lock",
-  ],
-  ...[
-    "flake.lock",
-    "MODULE.bazel.lock",
-    "conan.lock",
-    "renv.lock",
-    "cabal.project.freeze",
-    "stack.yaml.lock",
-  ],
-  ...["Manifest.toml", "devbox.lock", "mise.lock"],
-]);
+const LOCK_FILES = wordsOf(`
+  package-lock.json npm-shrinkwrap.json bun.lock bun.lockb yarn.lock pnpm-lock.yaml deno.lock
+  Cargo.lock go.sum poetry.lock uv.lock pdm.lock Pipfile.lock pixi.lock pylock.toml Gemfile.lock
+  composer.lock mix.lock rebar.lock pubspec.lock Package.resolved Podfile.lock gradle.lockfile
+  buildscript-gradle.lockfile verification-metadata.xml packages.lock.json paket.lock flake.lock
+  MODULE.bazel.lock conan.lock renv.lock cabal.project.freeze stack.yaml.lock Manifest.toml
+  devbox.lock mise.lock
+`);
 const REQUIREMENTS = /^(?:requirements|constraints).*\.txt$/;
 /** Files that say which version of a language there should be. */
-const VERSIONS = new Set([
-  ...[
-    ".nvmrc",
-    ".node-version",
-    ".python-version",
-    ".ruby-version",
-    ".tool-versions",
-    ".sdkmanrc",
-    ".java-version",
-  ],
-  ...["rust-toolchain", "rust-toolchain.toml", "global.json", "mise.toml", ".npmrc", ".yarnrc.yml"],
-]);
+const VERSIONS = wordsOf(`
+  .nvmrc .node-version .python-version .ruby-version .tool-versions .sdkmanrc .java-version
+  rust-toolchain rust-toolchain.toml global.json mise.toml .npmrc .yarnrc.yml
+`);
 
 const nameOf = (path: string) => path.slice(path.lastIndexOf("/") + 1);
 const isLock = (path: string) => LOCK_FILES.has(nameOf(path)) || REQUIREMENTS.test(nameOf(path));

@@ -7,7 +7,7 @@ import { inspected } from "./inspect.ts";
 import { gitFolderOf } from "./local-path.ts";
 import { defaultBranchesIn, headsIn } from "./remote-branches.ts";
 import { checkSessionBranch } from "./repo-url.ts";
-import type { CheckoutRequest, PushResult } from "./request.ts";
+import type { CheckoutRequest, PushResult, Refusal } from "./request.ts";
 import { EXIT } from "./script-parts.ts";
 import { LOOK, PUSH } from "./scripts.ts";
 import { sessionRefs } from "./session-refs.ts";
@@ -39,7 +39,10 @@ export async function pushBranch(options: {
   const { address, store, withSource } = storeGit;
   const { display, kind, hosted } = address;
   const { branch, targetBranch, sessionId, pushes } = request;
-  const refuse = (reason: string): PushResult => ({ pushed: false, reason });
+  const refuse = (reason: string, secrets?: Refusal["secrets"]): PushResult => ({
+    ...{ pushed: false, reason },
+    ...(secrets && { secrets }),
+  });
   if (kind === "remote" && !hosted?.host.credential)
     return refuse(`set ${missingCredential(address)} to have it pushed to ${display}.`);
   try {
@@ -50,11 +53,10 @@ export async function pushBranch(options: {
 
   const forbidden = await inspected(storeGit, request, tip, signal);
   if (forbidden !== undefined)
-    return {
-      pushed: false,
-      reason: `${forbidden.reason}, so that nothing of it was pushed. Have the agent make its commits anew without them.`,
-      secrets: forbidden.secrets,
-    };
+    return refuse(
+      `${forbidden.reason}, so that nothing of it was pushed. Have the agent make its commits anew without them.`,
+      forbidden.secrets,
+    );
 
   const { url } = address;
   let began = false;
