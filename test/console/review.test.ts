@@ -1,159 +1,22 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import type { Locator, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { findChromium, NO_CHROMIUM } from "../harness/machine.ts";
 import { unavailable } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
 import { inspect, OPEN_TIMEOUT_MS } from "./fixture.ts";
-import { type ForgeConsole, openForgeConsole } from "./forge-fixture.ts";
-
-const TIMEOUT_MS = 120_000;
-const LINES = 5_000;
-const APP = Array.from({ length: 60 }, (_, index) => `export const value${index + 1} = ${index + 1};`);
-/** What is told to do everything makes what a reviewer should not have to fear; the others change two lines. */
-const AGENT = String.raw`
-case "$(cat)" in
-*everything*)
-  seq 1 ${LINES} | sed 's/.*/export const entry& = compute(&);/' > src/big.ts
-  printf 'alert(1)\n' > 'src/<img src=x onerror=alert(1)>.html'
-  printf 'const a = "\342\200\256 hidden";\n' > "$(printf 'src/\342\200\256gnp.ts')"
-  printf '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40" onload="alert(2)"><script>alert(3)</script></svg>' > evil.svg
-  head -c 300000 /dev/zero | tr '\0' 'a' > long.js
-  : > empty.txt
-  seq 1 120000 > numbers.txt
-  chmod +x README.md
-  git mv src/old.ts src/moved.ts
-  rm gone.txt
-  ;;
-*)
-  sed -i 's/value20 = 20/value20 = 2000/; s/value40 = 40/value40 = 4000/' src/app.ts
-  ;;
-esac
-echo done`;
+import { focused, LINES, openReviews, type Reviews, TIMEOUT_MS } from "./review-fixture.ts";
 
 if (findChromium()) describe("the review", inBrowser);
 else unavailable({ name: "the review of the web console", reason: NO_CHROMIUM });
 
 function inBrowser() {
-  let forge: ForgeConsole;
-  let { on, host, gitea } = {} as ForgeConsole;
+  let reviews: Reviews;
+  let { on, host, gitea, reviewable, open, prompts } = {} as Reviews;
   beforeAll(async () => {
-    forge = await openForgeConsole({
-      files: {
-        "README.md": "# Test\n",
-        "src/app.ts": `${APP.join("\n")}\n`,
-        "src/old.ts": "export const old = 1;\nexport const older = 2;\n",
-        "gone.txt": "gone\n",
-      },
-      agent: AGENT,
-    });
-    ({ on, host, gitea } = forge);
+    reviews = await openReviews();
+    ({ on, host, gitea, reviewable, open, prompts } = reviews);
   }, OPEN_TIMEOUT_MS);
-  afterAll(() => forge?.[Symbol.asyncDispose](), TIMEOUT_MS);
-
-  /** A session whose first prompt has ended. */
-  const reviewable = async (text: string): Promise<string> => {
-    const { sessionId } = await on.backend.submit(host.repo, text);
-    await on.backend.waitForStatus(sessionId, ["NeedsReview", "NeedsReviewIpReturned"], TIMEOUT_MS);
-    await host.showBranches(gitea.branches);
-    return sessionId;
-  };
-  const open = async (id: string, more = "") => {
-    const page = await on.open(`/s/${id}/review${more}`);
-    await page.getByRole("region", { name: "Changes" }).getByRole("heading").first().waitFor();
-    return page;
-  };
-  const prompts = async (id: string) =>
-    (await on.backend.request("GET", `/sessions/${id}/prompts`)).body.prompts;
-
-  test(
-    "by keyboard alone: a line is found, commented on, shown to another browser, and sent to the agent",
-    async () => {
-      const id = await reviewable("Change two values");
-      const [page, other] = await Promise.all([open(id), open(id)]);
-      await page.keyboard.press("n");
-      await focused(page, "Line 20, removed");
-      await page.keyboard.press("ArrowDown");
-      await focused(page, "Line 20, added");
-      await page.keyboard.press("n");
-      await page.keyboard.press("p");
-      await focused(page, "Line 20, removed");
-      await page.keyboard.press("c");
-      await page.keyboard.type("Why not <b>20</b>?");
-
-      // What is not saved yet survives a reload.
-      await page.reload();
-      const draft = page.getByLabel("Comment on line 20 before the change");
-      expect(await draft.inputValue()).toBe("Why not <b>20</b>?");
-      await draft.press("Control+Enter");
-      for (const one of [page, other])
-        await one.getByRole("article", { name: "Comment" }).first().getByText("Why not <b>20</b>?").waitFor();
-
-      await page.getByRole("button", { name: "Send 1 comment to the agent" }).press("Enter");
-      await page.getByLabel("What it begins with").fill("Please answer.");
-      await page.getByRole("dialog").getByRole("button", { name: "Send", exact: true }).press("Enter");
-      await page.waitForURL(`**/s/${id}`);
-      const [, followUp] = await prompts(id);
-      expect(JSON.stringify(followUp.data)).toContain("Please answer.");
-      expect(JSON.stringify(followUp.data)).toContain("src/app.ts");
-      await other.getByText("1 comment sent before").waitFor();
-    },
-    TIMEOUT_MS,
-  );
-
-  /** Cause: on a busy machine the keyboard got there late, and took itself out of the comment that was begun meanwhile. */
-  test(
-    "keys that come before the keyboard is where the last one led are about that place",
-    async () => {
-      const page = await open(await reviewable("Change two values"));
-      const goOn = await holdFrames(page);
-      for (const key of ["n", "n", "c"]) await page.keyboard.press(key);
-      const text = page.getByLabel("Comment on line 40 before the change");
-      await text.and(page.locator(":focus")).waitFor();
-      await goOn();
-      await page.keyboard.type("Here.");
-      expect(await text.inputValue()).toBe("Here.");
-    },
-    TIMEOUT_MS,
-  );
-
-  /** Cause: the browser dropped the focus with the list that went away, which was taken for the user's going elsewhere. */
-  test(
-    "what is picked in a part that goes away on a narrow screen gets the keyboard, also late",
-    async () => {
-      const page = await open(await reviewable("Change two values"));
-      await page.setViewportSize({ width: 360, height: 640 });
-      await page.getByRole("button", { name: "Files", exact: true }).press("Enter");
-      const entry = page
-        .getByRole("region", { name: "Changed files" })
-        .getByRole("button", { name: "app.ts" });
-      await entry.waitFor();
-      const goOn = await holdFrames(page);
-      await entry.press("Enter");
-      await entry.waitFor({ state: "hidden" });
-      const left = () => page.evaluate<boolean>('!document.activeElement.matches(".file-entry")');
-      await until(left, { what: "the focus to leave what is hidden" });
-      await goOn();
-      await focused(page, "src/app.ts");
-    },
-    TIMEOUT_MS,
-  );
-
-  /** Cause: only what is removed was noticed to take the focus along, not what is hidden. */
-  test(
-    "a part that has the keyboard and is hidden, because the window gets narrow, leaves it to what is around it",
-    async () => {
-      const page = await open(await reviewable("Change two values"));
-      const button = page.getByRole("button", { name: "Create a pull request" });
-      await button.focus();
-      await page.setViewportSize({ width: 360, height: 640 });
-      await button.waitFor({ state: "hidden" });
-      await page.locator(".review:focus").waitFor();
-      // Tab goes on from there.
-      await page.keyboard.press("Tab");
-      await page.locator(".review :focus").waitFor();
-    },
-    TIMEOUT_MS,
-  );
+  afterAll(() => reviews?.[Symbol.asyncDispose](), TIMEOUT_MS);
 
   test(
     "a comment whose answer was lost is saved once, and what is saved cannot be changed meanwhile",
@@ -507,23 +370,3 @@ const followUp = (id: string, content: string) => ({
 /** Waits until the page has drawn what it has heard. */
 const settled = (page: Page) =>
   page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))");
-
-/** From now on the page's frames come when it is told to go on, as on a busy machine. @returns what tells it. */
-async function holdFrames(page: Page): Promise<() => Promise<unknown>> {
-  await page.evaluate(`{
-    const real = requestAnimationFrame, frames = [];
-    window.requestAnimationFrame = (frame) => frames.push(frame);
-    window.goOn = () => {
-      window.requestAnimationFrame = real;
-      for (const frame of frames) real(frame);
-      return new Promise((done) => real(() => real(done)));
-    };
-  }`);
-  return () => page.evaluate("goOn()");
-}
-
-/** Waits until the keyboard is at what has this name. */
-async function focused(page: Page, name: string): Promise<void> {
-  const button: Locator = page.locator(":focus").and(page.getByRole("button", { name }));
-  await button.waitFor();
-}
