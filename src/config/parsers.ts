@@ -7,6 +7,8 @@ import { ConfigMistake } from "./mistakes.ts";
 /** Turns a variable's text, which is trimmed and not empty, into its value. @throws ConfigMistake */
 export type Parse<T> = (text: string) => T;
 
+/** In billionths, a million is within the whole numbers that JavaScript has. */
+const MOST_USD = 1_000_000;
 /** The protocols of a web service. */
 export const HTTP = ["https:", "http:"] as const;
 
@@ -24,6 +26,16 @@ export function integer(min: number, max: number, factor = 1): Parse<number> {
     return number * factor;
   };
 }
+
+/** An amount of US dollars, as billionths of one. */
+export const usd: Parse<number> = (value) => {
+  if (!/^\d{1,7}(?:\.\d{1,9})?$/.test(value) || Number(value) > MOST_USD)
+    throw new ConfigMistake(
+      "config_invalid_amount",
+      `must be an amount of US dollars from 0 to ${MOST_USD}, such as 5 or 0.50, not ${JSON.stringify(value)}`,
+    );
+  return Math.round(Number(value) * 1e9);
+};
 
 export function oneOf<const T extends string>(...values: readonly T[]): Parse<T> {
   return (value) => {

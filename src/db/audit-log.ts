@@ -6,7 +6,7 @@ import { auditPending } from "./safety-tables.ts";
 export type AuditAction =
   | `auth.${"sign_in" | "refused" | "web_sign_in" | "web_sign_out"}`
   | `session.${"create" | "update" | "archive" | "reopen" | "fork" | "cancel" | "delete"}`
-  | `prompt.${"create" | "update" | "delete" | "retry" | "steer"}`
+  | `prompt.${"create" | "update" | "delete" | "retry" | "resume" | "steer"}`
   | "permission.answer"
   | `message.${"create" | "update" | "delete"}`
   | `project.${"create" | "update" | "delete"}`

@@ -33,10 +33,10 @@ export const SANDBOX_PROVIDERS = ["local", "allocator"] as const;
 const OUTAGE_CAUSES = ["git_host", "model", "sandbox", "database", "machine"] as const;
 export type OutageCause = (typeof OUTAGE_CAUSES)[number];
 /**
- * What a prompt may wait for; for what this machine lacks, or a machine that has its agent, without end. `permission`: its
+ * What a prompt may wait for; for what this machine lacks, a machine that has its agent, or money, without end. `permission`: its
  * agent, which runs, has asked its user.
  */
-export const WAITING_FOR = [...OUTAGE_CAUSES, "disk", "isolation", "agent", "permission"] as const;
+export const WAITING_FOR = [...OUTAGE_CAUSES, "disk", "isolation", "agent", "permission", "budget"] as const;
 export type WaitingFor = (typeof WAITING_FOR)[number];
 /**
  * How a question of an agent stands. `allowed_run`: for the rest of the run. - expired: nobody answered in time, which denies

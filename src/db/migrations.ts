@@ -29,6 +29,7 @@ import talk from "../../drizzle/0027_talk.sql" with { type: "text" };
 import projects from "../../drizzle/0028_projects.sql" with { type: "text" };
 import runSecrets from "../../drizzle/0029_run_secrets.sql" with { type: "text" };
 import agentTurn from "../../drizzle/0030_agent_turn.sql" with { type: "text" };
+import modelSpend from "../../drizzle/0031_model_spend.sql" with { type: "text" };
 import journal from "../../drizzle/meta/_journal.json" with { type: "json" };
 
 /** The text of each migration, by its tag in the journal. A new migration needs a line here; a test compares the two. */
@@ -64,6 +65,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   "0028_projects": projects,
   "0029_run_secrets": runSecrets,
   "0030_agent_turn": agentTurn,
+  "0031_model_spend": modelSpend,
 };
 
 export interface Migration {

@@ -136,6 +136,10 @@ export const prompt = pgTable(
     mode: text("mode", { enum: RUN_MODES }).notNull().default("auto"),
     /** How many turns its agent may take. Null: any number. */
     maxTurns: integer("max_turns"),
+    /** What its run may spend, in billionths of a US dollar. Null: what the deployment's runs may. */
+    budget: bigint("budget", { mode: "number" }),
+    /** Whether it has waited for more of that after an agent had worked on it: its next run goes on. */
+    suspended: boolean("suspended").notNull().default(false),
     /** Prompts of a user with a higher priority start first. */
     priority: integer("priority").notNull().default(0),
     status: text("status", { enum: PROMPT_STATUSES }).notNull().default("Queued"),

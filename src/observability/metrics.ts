@@ -3,13 +3,14 @@ import { createDeploymentGauges, type ReadDeployment } from "./deployment-gauges
 import { createRegistry } from "./registry.ts";
 import { requestDurations } from "./request-durations.ts";
 import { createRunMetrics, RUN_BUCKETS, type RunMetrics } from "./run-metrics.ts";
+import { createSpendMetrics, type SpendMetrics } from "./spend-metrics.ts";
 
 export type { RunPhase } from "./run-metrics.ts";
 
 const DAY_MS = 86_400_000;
 
 /** All metrics of one process. Labels have few values: never an id, a user or a repository. */
-export interface Metrics extends RunMetrics {
+export interface Metrics extends RunMetrics, SpendMetrics {
   readonly contentType: string;
   /** The Prometheus text format. Never rejects: what cannot be read is left out. */
   text(): Promise<string>;
@@ -65,6 +66,7 @@ export function createMetrics(options: {
   let complete = false;
   return {
     ...createRunMetrics(own),
+    ...createSpendMetrics(own),
     contentType: registry.contentType,
     async text() {
       // Registering them goes through the whole heap, for 7 ms or more, which a start does not wait for.

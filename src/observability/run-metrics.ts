@@ -113,9 +113,9 @@ export function createRunMetrics({
     runEnded(labels, usage) {
       active.dec();
       runs.inc(labels);
-      tokens.inc({ direction: "input" }, usage["input_tokens"] ?? 0);
-      tokens.inc({ direction: "output" }, usage["output_tokens"] ?? 0);
-      cost.inc(usage["cost_usd"] ?? 0);
+      tokens.inc({ direction: "input" }, usage["reported_input_tokens"] ?? 0);
+      tokens.inc({ direction: "output" }, usage["reported_output_tokens"] ?? 0);
+      cost.inc(usage["reported_cost_usd"] ?? 0);
       if (usage["peak_memory_bytes"] !== undefined) memory.observe({}, usage["peak_memory_bytes"]);
       if (usage["peak_processes"] !== undefined) processes.observe({}, usage["peak_processes"]);
     },

@@ -4,6 +4,7 @@ import { egress, isolation, repositoryLimits } from "./isolation.ts";
 import { operation } from "./operation.ts";
 import { agents, claude, runs } from "./runs.ts";
 import { access, authentication, http, pullRequests, storage, webhooks } from "./server.ts";
+import { spending } from "./spending.ts";
 
 /**
  * Every environment variable, one row each, by the name that its value has in Config. The Config type, .env.example and
@@ -19,6 +20,7 @@ export const ROWS = {
   ...repositoryLimits,
   ...agents,
   ...runs,
+  ...spending,
   ...isolation,
   ...egress,
   ...pullRequests,
@@ -36,6 +38,7 @@ const SECTIONS = [
   { heading: "Repositories", rows: { ...forges, ...repositoryLimits } },
   { heading: "Agents", rows: agents },
   { heading: "Runs", rows: runs },
+  { heading: "Costs of models", rows: spending },
   { heading: "Isolation of agents", rows: isolation },
   { heading: "Network of agents", rows: egress },
   { heading: "Pull requests", rows: pullRequests },

@@ -58,6 +58,13 @@ export const operation = {
       doc: "Days after which what an agent remembered at the end of a prompt is purged, except the session's newest. 0: never.",
       parse: integer(0, 36_500),
     },
+    /** Days that single model calls are kept; their sums are for ever. 0: for ever. */
+    modelCallsDays: {
+      env: "RETENTION_MODEL_CALLS_DAYS",
+      default: "90",
+      doc: "Days after which single model calls are purged; the sums of GET /usage stay. 0: never.",
+      parse: integer(0, 36_500),
+    },
     /** Days that entries of the audit log are kept; 0: for ever. */
     auditDays: {
       env: "RETENTION_AUDIT_DAYS",

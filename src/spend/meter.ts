@@ -1,0 +1,208 @@
+import type { ModelApi } from "../db/columns.ts";
+import type { Metrics } from "../observability/metrics.ts";
+import { messageOf } from "../shared/errors.ts";
+import { type AnswerSoFar, NO_ANSWER, readAnswer } from "./answers.ts";
+import { type Denied, denialOf } from "./denials.ts";
+import type { InputBound } from "./input-bound.ts";
+import { UnreadableBody } from "./json-object.ts";
+import type { Ledger } from "./ledger.ts";
+import { NANO } from "./money.ts";
+import { costOf, NO_TOKENS, type Prices, type Tokens, worstCost } from "./prices.ts";
+import { type ModelRequest, readRequest } from "./requests.ts";
+import type { Account, CallResult, Refusal, Scope } from "./store.ts";
+
+/** What this deployment allows. Money is in billionths of a US dollar; undefined: no limit. */
+export interface SpendRules {
+  prices: Prices;
+  limits: Partial<Record<Scope, number>>;
+  /** The most calls of a run. */
+  mostCalls: number | undefined;
+  /** The most calls of an API at a time, of all nodes. */
+  mostOpen: number | undefined;
+  /** Models that may be used; an asterisk stands for any characters. */
+  models: readonly string[];
+}
+
+/** One call, from its reservation to its end. */
+export interface MeteredCall {
+  /** The API has answered: what follows of its body is to be pushed. */
+  answered(answer: { status: number; contentType: string; retryAfterMs: number | undefined }): void;
+  push(chunk: Uint8Array): void;
+  /**
+   * - whole: the body has ended.  - broken: it broke off, or who asked went away.  - unreachable: no answer came, and none will.
+   * Stores what it has cost. Idempotent.
+   */
+  end(how: "whole" | "broken" | "unreachable"): Promise<void>;
+}
+
+export interface Meter {
+  /** @throws what `signal` aborted with. */
+  begin(request: { path: string; body: Uint8Array; signal: AbortSignal }): Promise<MeteredCall | Denied>;
+}
+
+/** Characters of a token, about. */
+const TOKEN_CHARACTERS = 4;
+const OVERLOADED: ReadonlySet<number> = new Set([429, 503, 529]);
+
+/**
+ * Meters the calls of one run, or of the service itself.
+ * @param options.limits of this run, where it has its own.
+ */
+export function createMeter(options: {
+  api: ModelApi;
+  account: Account;
+  rules: SpendRules;
+  limits?: Partial<Record<Scope, number>>;
+  inputBound: InputBound;
+  ledger: Ledger;
+  metrics: Pick<Metrics, "modelCall" | "modelCallRefused">;
+}): Meter {
+  const { api, account, rules, inputBound, ledger, metrics } = options;
+  const limits = { ...rules.limits, ...options.limits };
+  const deny = (denied: Denied["denied"], message: string, retryAfterMs?: number): Denied => {
+    metrics.modelCallRefused(denied);
+    return { denied, message, ...(retryAfterMs !== undefined && { retryAfterMs }) };
+  };
+
+  return {
+    async begin({ path, body, signal }) {
+      const began = new Date();
+      let request: ModelRequest;
+      try {
+        request = readRequest(api, path, body);
+      } catch (error) {
+        if (error instanceof UnreadableBody) return deny("invalid", error.message);
+        throw error;
+      }
+      const { model, isFree } = request;
+      if (!isAllowed(model, rules.models))
+        return deny("model", `The model ${model} may not be used here (MODELS_ALLOWED).`);
+      const price = rules.prices.of(model, began);
+      if (!price)
+        return deny(
+          "model",
+          `What the model ${model} costs is not known here, so that it may not be used (MODEL_PRICES).`,
+        );
+      const input = Math.min(request.bringsMore ? price.context : inputBound.of(model, body), price.context);
+      const output = (request.maxOutput ?? price.max_output) * request.answers;
+      const inputEstimate = isFree ? 0 : Math.ceil(body.length / TOKEN_CHARACTERS);
+      const call = { ...account, id: Bun.randomUUIDv7(), api, model };
+      let refusal: Refusal | undefined;
+      try {
+        refusal = await ledger.reserve(
+          {
+            ...call,
+            amount: isFree ? 0 : worstCost(price, { ...request, input, output }),
+            ...{ inputEstimate, limits, mostCalls: rules.mostCalls, mostOpen: rules.mostOpen },
+          },
+          signal,
+        );
+      } catch (error) {
+        signal.throwIfAborted();
+        return deny(
+          "unavailable",
+          `The budget of this call cannot be checked now: ${messageOf(error)}`,
+          2_000,
+        );
+      }
+      if (refusal) {
+        const denial = denialOf(refusal);
+        metrics.modelCallRefused(denial.denied);
+        return denial;
+      }
+      return openCall({ call, request, began, body, inputEstimate });
+    },
+  };
+
+  function openCall(its: {
+    call: Account & { id: string; api: ModelApi; model: string };
+    request: ModelRequest;
+    began: Date;
+    body: Uint8Array;
+    inputEstimate: number;
+  }): MeteredCall {
+    const { call, request, began, body, inputEstimate } = its;
+    const { isFree } = request;
+    let answer: { status: number; retryAfterMs: number | undefined } | undefined;
+    let reader: ReturnType<typeof readAnswer> | undefined;
+    let knowsInput = false;
+    let firstOutputMs: number | undefined;
+    let ended: Promise<void> | undefined;
+    const sinceBegan = () => Date.now() - began.getTime();
+    const isOk = () => answer !== undefined && answer.status < 400;
+
+    const result = (how: "whole" | "broken" | "unreachable"): CallResult => {
+      const found = reader?.soFar() ?? NO_ANSWER;
+      const { isComplete, knowsInput: counted, tiers } = found;
+      const model = found.model ?? request.model;
+      // What was asked and not answered with an error may be on the bill.
+      const costs = !isFree && (isOk() || (how === "broken" && answer === undefined));
+      const estimated = costs && !(counted && isComplete);
+      const used = costs ? usedIn(found, inputEstimate) : undefined;
+      const price = rules.prices.knows(model)
+        ? rules.prices.of(model, began)
+        : rules.prices.of(request.model, began);
+      const asked = tiers.length > 0 ? tiers : request.tiers;
+      const cost = used && price ? costOf(price, used, asked) : 0;
+      const status = how === "broken" && !isComplete ? "broken" : isOk() ? "done" : "failed";
+      return {
+        ...{ ...call, model, status, httpStatus: answer?.status, tokens: used ?? NO_TOKENS, cost, estimated },
+        ...{ firstOutputMs, durationMs: sinceBegan(), startedAt: began },
+        ...{ overloaded: OVERLOADED.has(answer?.status ?? 0), retryAfterMs: answer?.retryAfterMs },
+      };
+    };
+
+    return {
+      answered({ status, contentType, retryAfterMs }) {
+        answer = { status, retryAfterMs };
+        if (status < 400 && !isFree) reader = readAnswer(api, contentType);
+      },
+      push(chunk) {
+        if (!reader) return;
+        reader.push(chunk);
+        const soFar = reader.soFar();
+        if (soFar.characters > 0) firstOutputMs ??= sinceBegan();
+        if (knowsInput || !soFar.knowsInput) return;
+        knowsInput = true;
+        const { input, cacheRead, cacheWrite, cacheWrite1h } = soFar.tokens;
+        inputBound.learn(request.model, body, input + cacheRead + cacheWrite + cacheWrite1h);
+        ledger.progress({ id: call.id, model: soFar.model ?? request.model, tokens: soFar.tokens });
+      },
+      end(how) {
+        ended ??= (async () => {
+          reader?.end();
+          const settled = result(how);
+          metrics.modelCall({
+            ...{
+              api,
+              model: rules.prices.label(settled.model),
+              status: settled.status,
+              tokens: settled.tokens,
+            },
+            costUsd: settled.cost / NANO,
+            firstOutputSeconds: firstOutputMs === undefined ? undefined : firstOutputMs / 1000,
+          });
+          await ledger.settle(settled);
+        })();
+        return ended;
+      },
+    };
+  }
+}
+
+/** What was delivered is counted; of the rest, what there is to go by. */
+function usedIn(found: AnswerSoFar, inputEstimate: number): Tokens {
+  const { tokens, knowsInput, isComplete, characters } = found;
+  const output = isComplete
+    ? tokens.output
+    : Math.max(tokens.output, Math.ceil(characters / TOKEN_CHARACTERS));
+  return { ...tokens, ...(!knowsInput && { input: inputEstimate }), output };
+}
+
+const isAllowed = (model: string, patterns: readonly string[]): boolean =>
+  patterns.some((pattern) => {
+    const [first = "", ...rest] = pattern.split("*");
+    if (rest.length === 0) return model === pattern;
+    // One asterisk is all that a list of models needs.
+    return model.startsWith(first) && model.slice(first.length).endsWith(rest.join("*"));
+  });

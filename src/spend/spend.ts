@@ -1,0 +1,48 @@
+import type { Config } from "../config/config.ts";
+import type { Database } from "../db/client.ts";
+import type { ModelApi } from "../db/columns.ts";
+import type { Logger } from "../observability/logger.ts";
+import type { Metrics } from "../observability/metrics.ts";
+import { createInputBound } from "./input-bound.ts";
+import { type Ledger, openLedger } from "./ledger.ts";
+import { createMeter, type Meter, type SpendRules } from "./meter.ts";
+import { openPrices } from "./prices.ts";
+import type { Account } from "./store.ts";
+
+/** What this process may spend on models, and what it has. */
+export interface Spend {
+  rules: SpendRules;
+  ledger: Ledger;
+  /** @param budget of the run, in billionths of a US dollar, if it has its own. */
+  meter(of: { api: ModelApi; account: Account; budget?: number | undefined }): Meter;
+}
+
+export function spendRules({ spending }: Pick<Config, "spending">): SpendRules {
+  const { budgets, maxCalls, callsAtATime, models, prices = [], unknownModels } = spending;
+  const limits = Object.entries(budgets).filter(([, most]) => most !== undefined);
+  return {
+    prices: openPrices({ own: prices, unknown: unknownModels }),
+    limits: Object.fromEntries(limits),
+    ...{ mostCalls: maxCalls, mostOpen: callsAtATime, models },
+  };
+}
+
+export function openSpend(options: {
+  config: Pick<Config, "spending">;
+  database: Pick<Database, "asyncCommit">;
+  metrics: Pick<Metrics, "modelCall" | "modelCallRefused">;
+  logger: Logger;
+}): Spend {
+  const { config, database, metrics, logger } = options;
+  const rules = spendRules(config);
+  const ledger = openLedger({ orm: database.asyncCommit, logger });
+  return {
+    rules,
+    ledger,
+    meter: ({ api, account, budget }) =>
+      createMeter({
+        ...{ api, account, rules, ledger, metrics, inputBound: createInputBound() },
+        ...(budget !== undefined && { limits: { run: budget } }),
+      }),
+  };
+}

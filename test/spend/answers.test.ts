@@ -1,0 +1,154 @@
+import { describe, expect, test } from "bun:test";
+import { readAnswer } from "../../src/spend/answers.ts";
+import { NO_TOKENS } from "../../src/spend/prices.ts";
+
+const EVENTS = "text/event-stream; charset=utf-8";
+type Api = Parameters<typeof readAnswer>[0];
+
+function read(api: Api, contentType: string, body: string, size = body.length || 1) {
+  const reader = readAnswer(api, contentType);
+  const bytes = Buffer.from(body);
+  for (let at = 0; at < bytes.length; at += size) reader.push(bytes.subarray(at, at + size));
+  reader.end();
+  return reader.soFar();
+}
+const events = (...list: unknown[]) =>
+  list.map((one) => `event: x\r\ndata: ${JSON.stringify(one)}\r\n\r\n`).join("");
+
+const START = {
+  type: "message_start",
+  message: {
+    model: "claude-x-1",
+    usage: {
+      ...{
+        input_tokens: 10,
+        output_tokens: 1,
+        cache_read_input_tokens: 100,
+        cache_creation_input_tokens: 50,
+      },
+      ...{
+        cache_creation: { ephemeral_5m_input_tokens: 20, ephemeral_1h_input_tokens: 30 },
+        service_tier: "standard",
+      },
+    },
+  },
+};
+const DELTA = { type: "content_block_delta", index: 0, delta: { type: "text_delta", text: "12345678ä" } };
+const END = { type: "message_delta", delta: { stop_reason: "end_turn" }, usage: { output_tokens: 42 } };
+const INPUT = { input: 10, cacheRead: 100, cacheWrite: 20, cacheWrite1h: 30 };
+
+describe("what an answer says of its usage", () => {
+  test("Anthropic's, streamed, however it is cut into chunks", () => {
+    for (const size of [1, 7, 10_000])
+      expect(
+        read(
+          "anthropic",
+          EVENTS,
+          events(START, { type: "ping" }, DELTA, END, { type: "message_stop" }),
+          size,
+        ),
+      ).toEqual({
+        ...{ model: "claude-x-1", tokens: { ...NO_TOKENS, ...INPUT, output: 42 }, tiers: ["standard"] },
+        ...{ knowsInput: true, isComplete: true, characters: 9 + "end_turn".length },
+      });
+  });
+
+  test("Anthropic's, broken off: the input is known, the output is what passed", () => {
+    expect(read("anthropic", EVENTS, events(START, DELTA))).toMatchObject({
+      ...{ tokens: { ...INPUT, output: 1 }, knowsInput: true, isComplete: false, characters: 9 },
+    });
+  });
+
+  test("Anthropic's, as one JSON text, and one of an older API without durations", () => {
+    const usage = {
+      input_tokens: 3,
+      output_tokens: 4,
+      cache_creation_input_tokens: 5,
+      server_tool_use: { web_search_requests: 2 },
+    };
+    expect(
+      read("anthropic", "application/json", JSON.stringify({ type: "message", model: "m", usage }), 9),
+    ).toMatchObject({
+      tokens: { ...NO_TOKENS, input: 3, output: 4, cacheWrite: 5, webSearches: 2 },
+      isComplete: true,
+    });
+  });
+
+  test("OpenAI's chat completions, streamed with and without usage, and responses", () => {
+    const chunk = (content: string) => ({ model: "gpt-x", choices: [{ delta: { content } }] });
+    const usage = { prompt_tokens: 100, completion_tokens: 7, prompt_tokens_details: { cached_tokens: 60 } };
+    expect(
+      read(
+        "openai",
+        EVENTS,
+        `${events(chunk("abcd"), { model: "gpt-x", choices: [], usage })}data: [DONE]\n\n`,
+      ),
+    ).toMatchObject({
+      ...{ tokens: { ...NO_TOKENS, input: 40, cacheRead: 60, output: 7 }, isComplete: true, model: "gpt-x" },
+    });
+    expect(read("openai", EVENTS, `${events(chunk("abcd"))}data: [DONE]\n\n`)).toMatchObject({
+      ...{ knowsInput: false, isComplete: false, characters: 4 },
+    });
+    const response = {
+      model: "gpt-y",
+      usage: { input_tokens: 9, input_tokens_details: { cached_tokens: 4 }, output_tokens: 2 },
+    };
+    expect(
+      read(
+        "openai",
+        EVENTS,
+        events(
+          { type: "response.output_text.delta", delta: "xyz" },
+          { type: "response.completed", response },
+        ),
+      ),
+    ).toMatchObject({
+      tokens: { input: 5, cacheRead: 4, output: 2 },
+      isComplete: true,
+      characters: 3,
+      model: "gpt-y",
+    });
+  });
+
+  test("Google's, streamed and as a list", () => {
+    const part = (text: string, more = {}) => ({
+      modelVersion: "g",
+      candidates: [{ content: { parts: [{ text }] }, ...more }],
+    });
+    const usageMetadata = {
+      promptTokenCount: 10,
+      cachedContentTokenCount: 4,
+      candidatesTokenCount: 3,
+      thoughtsTokenCount: 2,
+    };
+    const all = [part("abc"), { ...part("de", { finishReason: "STOP" }), usageMetadata }];
+    for (const found of [
+      read("google", EVENTS, events(...all)),
+      read("google", "application/json", JSON.stringify(all)),
+    ])
+      expect(found).toMatchObject({
+        ...{
+          tokens: { ...NO_TOKENS, input: 6, cacheRead: 4, output: 5 },
+          isComplete: true,
+          characters: 5,
+          model: "g",
+        },
+      });
+  });
+
+  test("what is no number of tokens counts as nothing, and what cannot be read does no harm", () => {
+    for (const odd of [-1, 1e308, "7", null])
+      expect(
+        read("anthropic", EVENTS, events({ ...END, usage: { output_tokens: odd } })).tokens.output,
+      ).toBeLessThanOrEqual(1e9);
+    for (const body of [
+      "data: {",
+      "data: null\n\n",
+      "data: 7\n",
+      "\0\0",
+      "data: [[]]\n",
+      events({ message: [] }),
+    ])
+      expect(read("anthropic", EVENTS, body)).toMatchObject({ tokens: NO_TOKENS, isComplete: false });
+  });
+});

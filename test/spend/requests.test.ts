@@ -1,0 +1,102 @@
+import { describe, expect, test } from "bun:test";
+import { createInputBound } from "../../src/spend/input-bound.ts";
+import { readObject } from "../../src/spend/json-object.ts";
+import { readRequest } from "../../src/spend/requests.ts";
+
+const bytes = (value: unknown) => Buffer.from(typeof value === "string" ? value : JSON.stringify(value));
+const MESSAGES = "/v1/messages";
+
+describe("a request's body", () => {
+  test("is a JSON object in which no key is twice, also where one is written with an escape", () => {
+    expect(readObject(bytes('{"a":{"b":1,"b":2},"c":["a","a"],"d":"\\"a\\\\"}'))).toMatchObject({
+      c: ["a", "a"],
+    });
+    for (const [body, problem] of [
+      ['{"model":"cheap","model":"dear"}', '"model" twice'],
+      ['{"model":"cheap","x":[{"y":"\\""}],"mod\\u0065l":"dear"}', '"model" twice'],
+      ['{"a":{},"b":[[]],"a":1}', '"a" twice'],
+      ['["model"]', "JSON object"],
+      ['{"model":', "not valid JSON"],
+    ] as const)
+      expect(() => readObject(bytes(body))).toThrow(problem);
+  });
+
+  test("says model, output, caches and tier in the words of each API", () => {
+    expect(
+      readRequest(
+        "anthropic",
+        MESSAGES,
+        bytes({
+          ...{ model: "m", max_tokens: 50, service_tier: "auto", speed: "fast" },
+          system: [{ type: "text", text: "x", cache_control: { type: "ephemeral", ttl: "1h" } }],
+        }),
+      ),
+    ).toMatchObject({ model: "m", maxOutput: 50, writes: "1h", tiers: ["auto", "fast"], isFree: false });
+    expect(readRequest("anthropic", "/v1/messages/count_tokens", bytes({ model: "m" })).isFree).toBe(true);
+    expect(
+      readRequest(
+        "openai",
+        "/v1/chat/completions",
+        bytes({ model: "m", n: 3, max_tokens: 5, max_completion_tokens: 9 }),
+      ),
+    ).toMatchObject({ maxOutput: 9, answers: 3, writes: "5m" });
+    expect(
+      readRequest(
+        "google",
+        "/v1beta/models/gemini-x:generateContent",
+        bytes({
+          generationConfig: { maxOutputTokens: 7 },
+          generation_config: { max_output_tokens: 9, candidate_count: 2 },
+        }),
+      ),
+    ).toMatchObject({ model: "gemini-x", maxOutput: 9, answers: 2, writes: "none" });
+  });
+
+  test("that brings input which is not in it is known, and a tool whose parameter is a url is not", () => {
+    const more = (part: unknown) =>
+      readRequest("anthropic", MESSAGES, bytes({ model: "m", messages: [{ role: "user", content: [part] }] }))
+        .bringsMore;
+    const image = (source: unknown) => ({ type: "image", source });
+    expect(more(image({ type: "base64", media_type: "image/png", data: "AAAA" }))).toBe(false);
+    expect(
+      more({ type: "tool", input_schema: { properties: { url: { type: "string" } }, required: ["url"] } }),
+    ).toBe(false);
+    expect(more(image({ type: "url", url: "https://x.example/a.png" }))).toBe(true);
+    expect(
+      more({ type: "document", source: { type: "base64", media_type: "application/pdf", data: "AA" } }),
+    ).toBe(true);
+    expect(more(image({ type: "file", file_id: "file_1" }))).toBe(true);
+    const search = readRequest(
+      "anthropic",
+      MESSAGES,
+      bytes({ model: "m", tools: [{ type: "web_search_20250305", max_uses: 2 }] }),
+    );
+    expect([search.bringsMore, search.searches]).toEqual([true, 2]);
+    expect(
+      readRequest("openai", "/v1/responses", bytes({ model: "m", previous_response_id: "r" })).bringsMore,
+    ).toBe(true);
+  });
+
+  test("without a model, or whose answer would never pass here, is refused", () => {
+    expect(() => readRequest("anthropic", MESSAGES, bytes({}))).toThrow('"model"');
+    expect(() => readRequest("openai", "/v1/responses", bytes({ model: "m", background: true }))).toThrow(
+      '"background"',
+    );
+  });
+});
+
+describe("the bound of a request's input", () => {
+  const ADDED = 2_000;
+  const text = (...parts: string[]) => bytes(parts.join(""));
+
+  test("is a token a byte, until the API has counted one that it shares its beginning and end with", () => {
+    const bound = createInputBound();
+    const [head, tail] = ["h".repeat(5000), "t".repeat(3000)];
+    expect(bound.of("m", text(head, tail))).toBe(8000 + ADDED);
+    bound.learn("m", text(head, tail), 1500);
+    expect(bound.of("m", text(head, tail))).toBe(1500 + ADDED);
+    expect(bound.of("m", text(head, "x".repeat(40), tail))).toBe(1540 + ADDED);
+    expect(bound.of("other", text(head, tail))).toBe(8000 + ADDED);
+    expect(bound.of("m", text("another"))).toBe(7 + ADDED);
+  });
+});

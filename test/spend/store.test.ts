@@ -1,0 +1,159 @@
+import { expect, test } from "bun:test";
+import { sql } from "drizzle-orm";
+import { rowsOf } from "../../src/db/client.ts";
+import { NO_TOKENS } from "../../src/spend/prices.ts";
+import {
+  type CallResult,
+  lostCalls,
+  recordProgress,
+  reserveCalls,
+  type Scope,
+  settleCalls,
+  type WantedCall,
+} from "../../src/spend/store.ts";
+import { describeEachDatabase } from "../harness/databases.ts";
+
+describeEachDatabase("reserving and settling model calls", (database) => {
+  const account = (userId: string = Bun.randomUUIDv7()) => ({
+    ...{ promptId: undefined, epoch: 0, sessionId: Bun.randomUUIDv7(), userId },
+    ...{ repo: "https://git.example/a/b", agent: "" },
+  });
+  const wanted = (of: ReturnType<typeof account>, more: Partial<WantedCall> = {}): WantedCall => ({
+    ...of,
+    ...{ id: Bun.randomUUIDv7(), api: "anthropic", model: "claude-sonnet-5", amount: 100, inputEstimate: 7 },
+    ...{ limits: {}, mostCalls: undefined, mostOpen: undefined, ...more },
+  });
+  const ended = (of: WantedCall, more: Partial<CallResult> = {}): CallResult => ({
+    ...of,
+    ...{ status: "done", httpStatus: 200, tokens: { ...NO_TOKENS, input: 10, output: 5 }, cost: 30 },
+    ...{ estimated: false, firstOutputMs: 3, durationMs: 9, startedAt: undefined, overloaded: false },
+    ...{ retryAfterMs: undefined, ...more },
+  });
+  const spent = async (scope: Scope, subject: string) => {
+    const rows = await rowsOf<{ spent: string; reserved: string }>(
+      database().orm,
+      sql`select spent, reserved from spend where scope = ${scope} and subject = ${subject}`,
+    );
+    return rows.map((row) => [Number(row.spent), Number(row.reserved)]);
+  };
+  const usage = (sessionId: string) =>
+    rowsOf<{ model: string; calls: number; cost: number }>(
+      database().orm,
+      sql`select model, calls::int, cost::int from model_usage where session_id = ${sessionId}::uuid and calls > 0 order by 1`,
+    );
+
+  test("a reservation is in all scopes, and becomes what the call has cost", async () => {
+    const own = account();
+    const call = wanted(own);
+    expect(await reserveCalls(database().orm, [call])).toEqual(new Map());
+    expect(await spent("session", own.sessionId)).toEqual([[0, 100]]);
+    expect(await spent("user_month", own.userId)).toEqual([[0, 100]]);
+    await settleCalls(database().orm, [ended(call)]);
+    for (const [scope, subject] of [
+      ["session", own.sessionId],
+      ["user_day", own.userId],
+      ["user_month", own.userId],
+    ] as const)
+      expect(await spent(scope, subject)).toEqual([[30, 0]]);
+    expect(await usage(own.sessionId)).toEqual([{ model: "claude-sonnet-5", calls: 1, cost: 30 }]);
+    // A settlement whose answer was lost is sent again.
+    await settleCalls(database().orm, [ended(call)]);
+    expect(await spent("user_day", own.userId)).toEqual([[30, 0]]);
+    expect(await usage(own.sessionId)).toEqual([{ model: "claude-sonnet-5", calls: 1, cost: 30 }]);
+  });
+
+  test("one budget that lacks it refuses it in all; what others only hold is waited for", async () => {
+    const own = account();
+    const limits = { user_day: 250 };
+    const [first, second, third] = [1, 2, 3].map(() => wanted(own, { limits }));
+    if (!first || !second || !third) throw new Error("unreachable");
+    const refused = await reserveCalls(database().orm, [first, second, third]);
+    expect(refused).toEqual(new Map([[third.id, { why: "held" }]]));
+    expect(await spent("session", own.sessionId)).toEqual([[0, 200]]);
+    await settleCalls(database().orm, [ended(first, { cost: 90 }), ended(second, { cost: 90 })]);
+    expect(await reserveCalls(database().orm, [third])).toEqual(
+      new Map([[third.id, { why: "budget", scope: "user_day", most: 250, spent: 180, reserved: 0 }]]),
+    );
+    expect(await spent("session", own.sessionId)).toEqual([[180, 0]]);
+  });
+
+  test("concurrent reservations never pass a limit together", async () => {
+    const userId = Bun.randomUUIDv7();
+    const calls = Array.from({ length: 20 }, () => wanted(account(userId), { limits: { user_day: 1000 } }));
+    const refused = await Promise.all(calls.map((call) => reserveCalls(database().orm, [call])));
+    expect(refused.filter((one) => one.size === 0)).toHaveLength(10);
+    expect(await spent("user_day", userId)).toEqual([[0, 1000]]);
+  });
+
+  test("a call that was lost counts with what was known of it, until its result says otherwise", async () => {
+    const own = account();
+    const call = wanted(own);
+    await reserveCalls(database().orm, [call]);
+    await recordProgress(database().orm, [
+      { id: call.id, model: "m-1", tokens: { ...NO_TOKENS, input: 12 } },
+    ]);
+    await database().orm.execute(
+      sql`update model_call set started_at = now() - interval '1 hour' where id = ${call.id}::uuid`,
+    );
+    const lost = (await lostCalls(database().orm)).find(({ id }) => id === call.id);
+    expect(lost).toMatchObject({ model: "m-1", tokens: { input: 12 }, inputEstimate: 0, userId: own.userId });
+    await settleCalls(database().orm, [
+      ended(call, { status: "lost", cost: 12, estimated: true, model: "m-1" }),
+    ]);
+    expect((await lostCalls(database().orm)).some(({ id }) => id === call.id)).toBe(false);
+    expect(await spent("session", own.sessionId)).toEqual([[12, 0]]);
+    await settleCalls(database().orm, [ended(call, { cost: 40, model: "m-2" })]);
+    await settleCalls(database().orm, [ended(call, { status: "lost", cost: 1 })]);
+    expect(await spent("session", own.sessionId)).toEqual([[40, 0]]);
+    expect(await usage(own.sessionId)).toEqual([{ model: "m-2", calls: 1, cost: 40 }]);
+  });
+
+  test("a result without its reservation, which a crash of the database has lost, is written down", async () => {
+    const own = account();
+    await settleCalls(database().orm, [ended(wanted(own), { cost: 5 })]);
+    expect(await spent("session", own.sessionId)).toEqual([[5, 0]]);
+    expect(await usage(own.sessionId)).toEqual([{ model: "claude-sonnet-5", calls: 1, cost: 5 }]);
+  });
+
+  test("a call of a run that has ended, or that another runner has taken over, is refused", async () => {
+    const call = wanted({ ...account(), promptId: Bun.randomUUIDv7() as unknown as undefined });
+    expect(await reserveCalls(database().orm, [call])).toEqual(new Map([[call.id, { why: "ended" }]]));
+  });
+
+  test("an API that is overloaded gets nothing until then, then one call more for each that it answers", async () => {
+    const own = account();
+    const google = () => wanted(own, { api: "google" });
+    const open = [google(), google(), google(), google()];
+    expect(await reserveCalls(database().orm, open)).toEqual(new Map());
+    const [first, second, ...rest] = open;
+    if (!first || !second) throw new Error("unreachable");
+    await settleCalls(database().orm, [
+      ended(first, { status: "failed", httpStatus: 429, overloaded: true, retryAfterMs: 60_000 }),
+    ]);
+    const next = google();
+    const refusal = (await reserveCalls(database().orm, [next])).get(next.id);
+    expect(refusal?.why === "busy" && refusal.until && refusal.until.getTime() - Date.now()).toBeGreaterThan(
+      50_000,
+    );
+    await settleCalls(database().orm, [
+      ended(second, { status: "failed", httpStatus: 429, overloaded: true }),
+    ]);
+    await settleCalls(
+      database().orm,
+      rest.map((one) => ended(one, { status: "failed", httpStatus: 500 })),
+    );
+    await database().orm.execute(
+      sql`update model_api set back_off_until = now() - interval '1 second' where api = 'google'`,
+    );
+    const after = [google(), google(), google()];
+    // Of four that were under way, two: the second that was told so at the same time has not halved it again.
+    expect([...(await reserveCalls(database().orm, after)).values()]).toEqual([
+      { why: "busy", until: undefined },
+    ]);
+    await settleCalls(
+      database().orm,
+      after.slice(0, 1).map((one) => ended(one)),
+    );
+    expect(await reserveCalls(database().orm, [google(), google()])).toEqual(new Map());
+  });
+});
