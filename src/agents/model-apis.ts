@@ -9,6 +9,9 @@ import type { ModelApi } from "../db/columns.ts";
 const STATUS = {
   invalid: 400,
   unauthorized: 401,
+  // No client takes this one for a passing trouble.
+  no_budget: 402,
+  forbidden: 403,
   not_found: 404,
   no_length: 411,
   // Codex, for one, uses plain HTTP after this answer to its WebSocket.
@@ -16,9 +19,10 @@ const STATUS = {
   too_many: 429,
   failed: 500,
   unreachable: 502,
+  unavailable: 503,
 } as const;
 
-type ProxyFailure = keyof typeof STATUS;
+export type ProxyFailure = keyof typeof STATUS;
 
 export interface ModelApiStyle {
   /** The variable with the key, for messages. */
@@ -41,34 +45,43 @@ const bearerOf = (headers: Headers) => headers.get("authorization")?.replace(/^B
 const ANTHROPIC_TYPES: Readonly<Record<ProxyFailure, string>> = {
   invalid: "invalid_request_error",
   unauthorized: "authentication_error",
+  no_budget: "billing_error",
+  forbidden: "permission_error",
   not_found: "not_found_error",
   no_length: "invalid_request_error",
   no_upgrade: "invalid_request_error",
   too_many: "rate_limit_error",
   failed: "api_error",
   unreachable: "api_error",
+  unavailable: "api_error",
 };
 
 const OPENAI_TYPES: Readonly<Record<ProxyFailure, readonly [type: string, code: string | null]>> = {
   invalid: ["invalid_request_error", null],
   unauthorized: ["invalid_request_error", "invalid_api_key"],
+  no_budget: ["insufficient_quota", "insufficient_quota"],
+  forbidden: ["invalid_request_error", "model_not_found"],
   not_found: ["invalid_request_error", null],
   no_length: ["invalid_request_error", null],
   no_upgrade: ["invalid_request_error", null],
   too_many: ["rate_limit_error", "rate_limit_exceeded"],
   failed: ["server_error", null],
   unreachable: ["server_error", null],
+  unavailable: ["server_error", null],
 };
 
 const GOOGLE_STATUSES: Readonly<Record<ProxyFailure, string>> = {
   invalid: "INVALID_ARGUMENT",
   unauthorized: "UNAUTHENTICATED",
+  no_budget: "FAILED_PRECONDITION",
+  forbidden: "PERMISSION_DENIED",
   not_found: "NOT_FOUND",
   no_length: "INVALID_ARGUMENT",
   no_upgrade: "FAILED_PRECONDITION",
   too_many: "RESOURCE_EXHAUSTED",
   failed: "INTERNAL",
   unreachable: "UNAVAILABLE",
+  unavailable: "UNAVAILABLE",
 };
 
 const posts = (...paths: readonly string[]) => {

@@ -6,6 +6,9 @@ import { messageOf } from "../shared/errors.ts";
 import { isUnavailableStatus, retryAfterMs } from "../shared/http-status.ts";
 import { completeUrl } from "../shared/request-url.ts";
 import type { Secret } from "../shared/secret.ts";
+import type { Denied } from "../spend/denials.ts";
+import type { Meter, MeteredCall } from "../spend/meter.ts";
+import { deniedReply, isUnsent } from "./denied-reply.ts";
 import { forwardedQuery, MODEL_API_STYLES } from "./model-apis.ts";
 
 /** Largest request body, bytes: the largest limit of the APIs. */
@@ -26,9 +29,14 @@ export interface ModelGrant {
   token: string;
   /** Undefined: the last request was answered, or there was none. */
   trouble(): ModelTrouble | undefined;
+  /** Resolves when what its calls have cost so far is stored. */
+  settled(): Promise<void>;
   /** Ends access, and aborts requests in flight. Idempotent. */
   revoke(): void;
 }
+
+/** What a run may not have any more, whatever it asks for next. */
+export type Exhausted = Denied & { denied: "budget" | "calls" };
 
 /** The model's API did not answer the last request, or not now. */
 export interface ModelTrouble {
@@ -42,14 +50,28 @@ export interface ModelProxy {
   /** Base URL on loopback, as an agent on this machine has it: with `/v1` for OpenAI's API only, as is usual there. */
   url: string;
   port: number;
-  /** @param token that a running agent already has; default: a new one. */
-  grant(runId: string, token?: string): ModelGrant;
+  /**
+   * @param run.token that a running agent already has; default: a new one.
+   * @param run.onExhausted is called once, when the run may make no more calls.
+   */
+  grant(run: {
+    id: string;
+    meter: Meter;
+    token?: string | undefined;
+    onExhausted?: ((why: Exhausted) => void) | undefined;
+  }): ModelGrant;
   close(): Promise<void>;
 }
 
 interface LiveRun {
   id: string;
+  meter: Meter;
   ended: AbortController;
+  /** Set once it may make no more calls: what comes after is refused without a look. */
+  exhausted: Exhausted | undefined;
+  onExhausted: ((why: Exhausted) => void) | undefined;
+  /** What is being stored of its calls. */
+  settling: Set<Promise<void>>;
   trouble: ModelTrouble | undefined;
   waitingBytes: number;
 }
@@ -67,8 +89,10 @@ export function openModelProxy(options: {
   apiKey: Secret;
   logger?: Logger | undefined;
   port?: number;
+  /** A request came with no token of a run, or not a valid one. */
+  onUnauthorized?: (() => void) | undefined;
 }): ModelProxy {
-  const { api, upstream, apiKey, logger, port = 0 } = options;
+  const { api, upstream, apiKey, logger, port = 0, onUnauthorized } = options;
   const { keyName, basePath, isOpen, tokenOf, keyHeader, failure } = MODEL_API_STYLES[api];
   // By hash: lookups reveal nothing by their timing, and a heap dump contains no tokens.
   const runs = new Map<string, LiveRun>();
@@ -85,13 +109,16 @@ export function openModelProxy(options: {
       if (malformed) return failure("invalid", malformed.message);
       const { pathname, search, searchParams } = new URL(request.url);
       const run = runs.get(hashOf(tokenOf(request.headers, searchParams)));
-      if (!run) return failure("unauthorized", "The token is invalid or has been revoked.");
+      if (!run) {
+        onUnauthorized?.();
+        return failure("unauthorized", "The token is invalid or has been revoked.");
+      }
       if (request.headers.has("upgrade"))
         return failure("no_upgrade", "WebSockets are not available to agents: send the request by HTTP.");
       if (!isOpen(request.method, pathname))
         return failure("not_found", `${request.method} ${pathname} is not open to agents.`);
       const url = `${upstream}${pathname.slice(basePath.length)}${forwardedQuery(search)}`;
-      return await forward(request, run, url);
+      return await forward(request, run, { url, path: pathname });
     },
     error(error) {
       logger?.error("model proxy failed", { error });
@@ -100,7 +127,17 @@ export function openModelProxy(options: {
   });
 
   /** Streams the response. The request is read whole, because some gateways reject a body of unknown length. */
-  async function forward(request: Request, run: LiveRun, url: string): Promise<Response> {
+  async function forward(
+    request: Request,
+    run: LiveRun,
+    { url, path }: { url: string; path: string },
+  ): Promise<Response> {
+    if (request.headers.has("content-encoding"))
+      return failure(
+        "invalid",
+        "What a request costs cannot be told from a compressed body: send it as it is.",
+      );
+    if (run.exhausted) return refusal(run, run.exhausted);
     const length = Number(request.headers.get("content-length") ?? Number.NaN);
     if (!Number.isSafeInteger(length)) return failure("no_length", "Content-Length is required.");
     if (run.waitingBytes + length > MAX_WAITING_BYTES)
@@ -112,8 +149,19 @@ export function openModelProxy(options: {
       held = 0;
     };
     const signal = AbortSignal.any([request.signal, run.ended.signal]);
+    let call: MeteredCall | undefined;
+    const end = (how: Parameters<MeteredCall["end"]>[0]) => {
+      release();
+      if (call) settle(run, call.end(how));
+    };
     try {
-      const body = await request.arrayBuffer();
+      const body = await request.bytes();
+      const begun = await run.meter.begin({ path, body, signal });
+      if ("denied" in begun) {
+        release();
+        return refusal(run, begun);
+      }
+      call = begun;
       const headers = forwardable(request.headers);
       headers.set(...keyHeader(apiKey.reveal()));
       // Events are forwarded as they arrive; a decoder would hold compressed ones back.
@@ -123,10 +171,12 @@ export function openModelProxy(options: {
       const init = { method: "POST", headers, body, signal, redirect: "manual" as const, timeout: false };
       const response = await fetch(url, init);
       const { status } = response;
+      const wait = retryAfterMs(response.headers);
+      call.answered({ status, contentType: response.headers.get("content-type") ?? "", retryAfterMs: wait });
       run.trouble = isUnavailableStatus(status)
         ? {
             reason: `The model's API is not available (it answered with status ${status}).`,
-            retryAfterMs: retryAfterMs(response.headers),
+            retryAfterMs: wait,
           }
         : undefined;
       if (status === 401 || status === 403)
@@ -135,17 +185,19 @@ export function openModelProxy(options: {
       // Decoded by fetch.
       headersBack.delete("content-encoding");
       if (!response.body) {
-        release();
+        end("whole");
         return new Response(null, { status, headers: headersBack });
       }
-      const broken = (error: unknown) => {
+      const onError = (error: unknown) => {
         if (signal.aborted) return;
         run.trouble = { reason: "The model's API broke off its answer.", retryAfterMs: undefined };
         logger?.warn("the model's response was interrupted", { error: messageOf(error) });
       };
-      return new Response(relay(response.body, { broken, ended: release }), { status, headers: headersBack });
+      const relayed = relay(response.body, { onChunk: call.push, onError, onEnd: end });
+      return new Response(relayed, { status, headers: headersBack });
     } catch (error) {
-      release();
+      // One that was sent may be on the bill, whether its answer comes or not.
+      end(isUnsent(error) && !signal.aborted ? "unreachable" : "broken");
       if (!signal.aborted) {
         run.trouble = { reason: "The model's API cannot be reached.", retryAfterMs: undefined };
         logger?.warn("the model's API cannot be reached", { error: messageOf(error) });
@@ -154,16 +206,47 @@ export function openModelProxy(options: {
     }
   }
 
+  /** The answer to a call that is not made; what the run may never have again is noted. */
+  function refusal(run: LiveRun, denied: Denied): Response {
+    if (denied.denied === "budget" || denied.denied === "calls") {
+      const isFirst = run.exhausted === undefined;
+      const why = { ...denied, denied: denied.denied };
+      run.exhausted = why;
+      if (isFirst) run.onExhausted?.(why);
+    }
+    if (denied.retryAfterMs !== undefined)
+      run.trouble = { reason: denied.message, retryAfterMs: denied.retryAfterMs };
+    return deniedReply(failure, denied);
+  }
+
+  function settle(run: LiveRun, work: Promise<void>): void {
+    const done = work.catch((error: unknown) => {
+      // It is counted as an estimate once its run has gone on or has ended.
+      logger?.warn("what a model call has cost could not be stored", {
+        run_id: run.id,
+        error: messageOf(error),
+      });
+    });
+    run.settling.add(done);
+    void done.then(() => run.settling.delete(done));
+  }
+
   return {
     url: `http://127.0.0.1:${server.port}${basePath}`,
     port: server.port ?? 0,
-    grant(runId, token = `run-${randomBytes(32).toString("base64url")}`) {
+    grant({ id, meter, token = `run-${randomBytes(32).toString("base64url")}`, onExhausted }) {
       const key = hashOf(token);
-      const run: LiveRun = { id: runId, ended: new AbortController(), trouble: undefined, waitingBytes: 0 };
+      const run: LiveRun = {
+        ...{ id, meter, onExhausted, ended: new AbortController(), settling: new Set() },
+        ...{ exhausted: undefined, trouble: undefined, waitingBytes: 0 },
+      };
       runs.set(key, run);
       return {
         token,
         trouble: () => run.trouble,
+        async settled() {
+          await Promise.all(run.settling);
+        },
         revoke() {
           if (runs.delete(key)) run.ended.abort();
         },
@@ -183,22 +266,31 @@ export function openModelProxy(options: {
  */
 function relay(
   body: ReadableStream<Uint8Array>,
-  on: { broken: (error: unknown) => void; ended: () => void },
+  on: {
+    onChunk: (chunk: Uint8Array) => void;
+    onError: (error: unknown) => void;
+    onEnd: (how: "whole" | "broken") => void;
+  },
 ): ReadableStream {
   const reader = body.getReader();
   const source = {
     async pull(controller: ReadableStreamDefaultController<Uint8Array>) {
+      let how: "whole" | "broken" = "whole";
       try {
         const { done, value } = await reader.read();
-        if (!done) return controller.enqueue(value);
+        if (!done) {
+          controller.enqueue(value);
+          return on.onChunk(value);
+        }
       } catch (error) {
-        on.broken(error);
+        how = "broken";
+        on.onError(error);
       }
-      on.ended();
+      on.onEnd(how);
       controller.close();
     },
     cancel(reason: unknown) {
-      on.ended();
+      on.onEnd("broken");
       return reader.cancel(reason);
     },
   };

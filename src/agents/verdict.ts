@@ -5,6 +5,8 @@ import { asObject, cleanText, cut, type JsonObject } from "./events.ts";
 /** Longest summary, UTF-8 bytes. */
 const SUMMARY_BYTES = 64 * 1024;
 const REASON_LIMIT = 1000;
+/** What an agent says of itself beyond that is nobody's usage; it would be in the metrics for ever. */
+const MOST_REPORTED = 1e12;
 
 /** Terminal reasons that mean failure, whatever else the result says; sentences for the user. */
 const STOPPED: Readonly<Record<string, string>> = {
@@ -115,5 +117,5 @@ function textOf(value: unknown): string {
 }
 
 function numberOf(value: unknown): number | undefined {
-  return typeof value === "number" && Number.isFinite(value) && value >= 0 ? value : undefined;
+  return typeof value === "number" && value >= 0 && value <= MOST_REPORTED ? value : undefined;
 }

@@ -3,6 +3,7 @@ import type { Logger } from "../observability/logger.ts";
 import { openQueue } from "../queue/backend.ts";
 import { modelSources } from "../runs/model-sources.ts";
 import type { SandboxProvider } from "../sandboxes/sandbox.ts";
+import { openSpend } from "../spend/spend.ts";
 import { openAgentReports } from "../tasks/agent-reports.ts";
 import { startHeartbeat } from "../tasks/heartbeat.ts";
 import { TASKS } from "../tasks/index.ts";
@@ -30,6 +31,8 @@ export async function startTasks(
   const queue = await openQueue({ redisUrl, database, metrics, logger, signal });
   stack.add("queue", () => queue.close());
   const process = crypto.randomUUID();
+  const spend = openSpend({ config, database, metrics, logger });
+  stack.add("spend", () => spend.ledger.close());
   const context: TaskContext = {
     config,
     process,
@@ -39,6 +42,7 @@ export async function startTasks(
     forges,
     agents,
     model: modelSources(config),
+    spend,
     handover,
     version,
     metrics,

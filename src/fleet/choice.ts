@@ -3,6 +3,7 @@ import type { RunMode } from "../db/columns.ts";
 import type { PromptChoice } from "../db/json-columns.ts";
 import { readAgentReports } from "../db/worker-agents.ts";
 import { AppError } from "../shared/errors.ts";
+import { NANO, usdText } from "../spend/money.ts";
 import { type FleetAgent, fleetOf } from "./list.ts";
 
 /** What the sender of a prompt asks for. */
@@ -11,6 +12,8 @@ export interface AskedChoice {
   model?: string | undefined;
   mode?: RunMode | undefined;
   maxTurns?: number | undefined;
+  /** In billionths of a US dollar. */
+  budget?: number | undefined;
 }
 
 /** What the session's newest prompt has, or the project of a session that has none yet. */
@@ -24,22 +27,36 @@ interface Before {
 
 /** Columns of the new prompt, and what the session's next one goes on with. */
 export interface ResolvedChoice {
-  columns: { agent: string | null; model: string | null; mode: RunMode; maxTurns: number | null };
+  columns: {
+    agent: string | null;
+    model: string | null;
+    mode: RunMode;
+    maxTurns: number | null;
+    budget: number | null;
+  };
   /** Undefined: as it was. */
   choice: PromptChoice | undefined;
 }
 
 const NOTHING: PromptChoice = { agent: null, model: null, mode: "auto" };
 
-/** The fields of a request. */
-export const askedChoice = (body: {
-  agent?: string;
-  model?: string;
-  mode?: RunMode;
-  max_turns?: number;
-}): AskedChoice => ({
-  ...{ agent: body.agent, model: body.model, mode: body.mode, maxTurns: body.max_turns },
-});
+/**
+ * The fields of a request. @param most what a run of this deployment may cost, in billionths of a US dollar.
+ * @throws AppError `budget_too_high`
+ */
+export function askedChoice(
+  body: { agent?: string; model?: string; mode?: RunMode; max_turns?: number; budget_usd?: number },
+  most: number | undefined,
+): AskedChoice {
+  const { agent, model, mode, max_turns: maxTurns, budget_usd: usd } = body;
+  const budget = usd === undefined ? undefined : Math.round(usd * NANO);
+  if (budget !== undefined && most !== undefined && budget > most)
+    throw new AppError(
+      "budget_too_high",
+      `budget_usd: a prompt may cost at most ${usdText(most)} here (BUDGET_USD_PER_RUN); send it with that or less.`,
+    );
+  return { agent, model, mode, maxTurns, budget };
+}
 
 /**
  * What a new prompt runs with. What is not asked for is as in the session's newest prompt, or as its project says: never is `auto` taken for an `ask`
@@ -56,12 +73,12 @@ export async function resolveChoice(
   const same = asked.agent === undefined || asked.agent === (kept.agent ?? before.lastAgent);
   const mode = asked.mode ?? kept.mode;
   const model = asked.model ?? (same ? kept.model : null);
-  const maxTurns = asked.maxTurns ?? null;
+  const { maxTurns = null, budget = null } = asked;
   let agent = asked.agent ?? kept.agent;
   if (agent === null && model === null && mode === "auto") {
     if (maxTurns !== null) checkTurns(fleetOf(await readAgentReports(orm)), before.usualAgent);
     return {
-      columns: { agent: before.usualAgent, model, mode, maxTurns },
+      columns: { agent: before.usualAgent, model, mode, maxTurns, budget },
       choice: same && kept.mode === mode ? undefined : { agent, model, mode },
     };
   }
@@ -74,7 +91,7 @@ export async function resolveChoice(
   if (maxTurns !== null) checkTurns(fleet, agent);
   const choice = { agent, model, mode };
   const isAsBefore = kept.agent === agent && kept.model === model && kept.mode === mode;
-  return { columns: { ...choice, maxTurns }, choice: isAsBefore ? undefined : choice };
+  return { columns: { ...choice, maxTurns, budget }, choice: isAsBefore ? undefined : choice };
 }
 
 /** @param agent null: the default. One that nobody has reported is held to it, or not started, by its worker. */

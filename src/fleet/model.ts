@@ -39,6 +39,15 @@ export const choiceFields = {
       examples: [50],
     }),
   ),
+  budget_usd: t.Optional(
+    t.Number({
+      exclusiveMinimum: 0,
+      maximum: 1_000_000,
+      description:
+        "What its model calls may cost, US dollars; not more than the deployment allows. Default: what the repository's project says, or the deployment allows. Before it would cost more it waits, with what it has done delivered, until its budget is raised",
+      examples: [2.5],
+    }),
+  ),
 };
 
 /** The same, as a prompt is read. */
@@ -53,6 +62,13 @@ export const chosenFields = {
   model: nullable(t.String({ description: "Null: the agent's own choice", examples: ["claude-sonnet-4-5"] })),
   mode: RunMode,
   max_turns: nullable(t.Integer({ description: "Null: any number", examples: [50] })),
+  budget_usd: nullable(
+    t.Number({
+      format: "double",
+      description: "Its own budget, US dollars. Null: what its project says, or the deployment allows",
+      examples: [2.5],
+    }),
+  ),
 };
 
 const AgentDto = t.Object({

@@ -7,7 +7,7 @@ import { type SQL, sql } from "drizzle-orm";
  */
 export function conversationCost(counts: (table: SQL) => SQL): SQL {
   return sql`select case when began.seq is null then s.earlier_cost_usd else 0 end
-      + coalesce(sum((o.usage ->> 'cost_usd')::double precision), 0)
+      + coalesce(sum(coalesce(o.usage ->> 'reported_cost_usd', o.usage ->> 'cost_usd')::double precision), 0)
     from (select max(b.seq) as seq from prompt b
       where b.session_id = s.id and b.memory <> 'resumed' and ${counts(sql`b`)}) began
     left join prompt o on o.session_id = s.id and o.seq >= coalesce(began.seq, 0) and ${counts(sql`o`)}

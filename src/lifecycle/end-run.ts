@@ -19,6 +19,7 @@ import {
   type PromptChange,
   promptAfter,
   type Retry,
+  type Suspension,
   sessionAfter,
   type Wait,
 } from "./transitions.ts";
@@ -67,6 +68,8 @@ export interface RunEnd {
   provenance?: NewProvenance | undefined;
   /** What the run did outside, for the audit log. */
   audit?: AuditEntry | undefined;
+  /** It does not end: it waits for its budget, and goes on from what was delivered. */
+  suspends?: Suspension | undefined;
   /** The failure that ended this run, in addition to those that it was claimed with. */
   failure?: Failure | undefined;
 }
@@ -74,12 +77,13 @@ export interface RunEnd {
 /**
  * Ends the run, updates the session and dispatches its next prompt. A run that its user has cancelled meanwhile ends as
  * Cancelled, whatever its outcome.
- * @returns how it has ended. @throws LeaseLost
+ * @returns how it has ended; Queued: it waits for its budget. @throws LeaseLost
  */
-export async function endRun(tx: Transaction, run: ClaimedRun, end: RunEnd): Promise<EndStatus> {
+export async function endRun(tx: Transaction, run: ClaimedRun, end: RunEnd): Promise<EndStatus | "Queued"> {
   const ended = await updateHeld(tx, run, {
-    ...promptAfter.runEnded(end),
-    usage: end.usage,
+    ...(end.suspends ? promptAfter.runSuspended(end.suspends) : promptAfter.runEnded(end)),
+    // What was metered is what counts, whatever the agent says.
+    usage: sql`${JSON.stringify(end.usage)}::jsonb || coalesce(prompt_usage(${run.promptId}::uuid), '{}')`,
     commit: end.commit ?? null,
     // A prompt that is tried again goes on from what it had delivered before.
     ...(end.startCommit !== undefined && {
@@ -92,7 +96,8 @@ export async function endRun(tx: Transaction, run: ClaimedRun, end: RunEnd): Pro
   await cancelQuestions(tx, [run.promptId]);
   if (ended.status === "Cancelled") await cancelSteers(tx, [run.promptId]);
   else await queueSteers(tx, run);
-  const next = await dispatchNext(tx, run.sessionId);
+  const waits = end.suspends && ended.status === "Queued" ? end.suspends : undefined;
+  const next = waits ? undefined : await dispatchNext(tx, run.sessionId);
   const dead = end.dead === true && ended.status === "Failed";
   const turn: Turn = {
     role: "assistant",
@@ -103,7 +108,9 @@ export async function endRun(tx: Transaction, run: ClaimedRun, end: RunEnd): Pro
   await tx
     .update(session)
     .set({
-      ...sessionAfter.runEnded({ status: ended.status as EndStatus, waiting: next !== undefined, dead }),
+      ...(waits
+        ? sessionAfter.runSuspended(budgetWait(waits))
+        : sessionAfter.runEnded({ status: ended.status as EndStatus, waiting: next !== undefined, dead })),
       // The last attempt's turn alone: a revived prompt has an earlier one.
       messages: sql`jsonb_path_query_array(${session.messages},
         '$[*] ? (!(@.role == "assistant" && @.prompt_id == $id))', jsonb_build_object('id', ${run.promptId}::text))
@@ -119,8 +126,12 @@ export async function endRun(tx: Transaction, run: ClaimedRun, end: RunEnd): Pro
   if (dead) await addDeadLetter(tx, run, end);
   if (end.audit) await recordAudit(tx, end.audit);
   await notifySandboxIdle(tx);
-  return ended.status as EndStatus;
+  return ended.status as EndStatus | "Queued";
 }
+
+const budgetWait = ({ failure, until }: Suspension): Waiting => ({
+  ...{ for: "budget", reason: failure.error, since: failure.at, until: until?.toISOString() ?? null },
+});
 
 /**
  * Whether this run itself has ended or requeued the prompt, for a runner that did not receive the answer of the database.

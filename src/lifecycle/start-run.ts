@@ -22,6 +22,10 @@ export interface ClaimedRun extends Fence {
   model: string | null;
   mode: RunMode;
   maxTurns: number | null;
+  /** What its model calls may cost, in billionths of a US dollar. Null: what the deployment allows. */
+  budget: number | null;
+  /** It has waited for its budget: an agent has worked on it, and what that left is where it goes on. */
+  suspended: boolean;
   data: unknown;
   /** Who asked. Null: unknown. */
   authorName: string | null;
@@ -92,7 +96,7 @@ export async function startRun(
     update session s set inbox_status = 'Processing', waiting = null, warm_host = ${lease.host}, updated_at = now()
     from claimed c left join unpushed_work w on w.session_id = c.session_id where s.id = c.session_id
     returning c.id as "promptId", s.id as "sessionId", s.user_id as "userId", c.lease_epoch as "epoch", c.attempt, c.lease_epoch - c.uncounted_claims as "claims",
-      c.kind, c.agent, c.model, c.mode, c.max_turns as "maxTurns", coalesce(s.conversation_id, s.id) as "conversationId",
+      c.kind, c.agent, c.model, c.mode, c.max_turns as "maxTurns", c.budget, c.suspended, coalesce(s.conversation_id, s.id) as "conversationId",
       c.data, c.author_name as "authorName", c.author_email as "authorEmail",
       to_char(c.started_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "startedAt", s.repo, s.target_branch as "targetBranch", s.branch, s.start_commit as "startCommit", s.pushed_commit as "pushedCommit",
       (select first.start_commit from prompt first where first.session_id = s.id and first.start_commit is not null
@@ -112,6 +116,7 @@ export async function startRun(
       epoch: Number(row.epoch),
       claims: Number(row.claims),
       outputOffset: Number(row.outputOffset),
+      budget: row.budget === null ? null : Number(row.budget),
       earlierCostUsd: Number(row.earlierCostUsd),
       waitedMs: Math.max(0, Number(row.waitedMs)),
     }

@@ -30,6 +30,13 @@ export interface Wait extends Retry {
   outage: OutageSeries | null;
 }
 
+/** A run that waits for its budget. */
+export interface Suspension {
+  failure: Failure;
+  /** When there is a new one. Undefined: its user must raise it. */
+  until: Date | undefined;
+}
+
 const now = sql`now()`;
 const isUnfinished = sql`${session.inboxStatus} in ('Pending', 'Processing')`;
 const isCancelling = sql`${session.cancellationStatus} = 'Requested'`;
@@ -58,6 +65,14 @@ export const sessionAfter = {
       where p.session_id = ${session.id} and p.waiting_for is not null) then ${session.waiting} end`,
     updatedAt: now,
   },
+
+  /** A run waits for money; its user has to see it. */
+  runSuspended: (waiting: Waiting): SessionChange => ({
+    inboxStatus: "Pending",
+    waiting,
+    unread: true,
+    updatedAt: now,
+  }),
 
   /** A run waits with its sandbox. */
   runParked: (waiting: Waiting): SessionChange => ({ waiting, updatedAt: now }),
@@ -173,6 +188,22 @@ export const promptAfter = {
       ...retried(again),
       waitingFor: again.waitingFor,
       outage: again.outage,
+      attempt: fewerAttempts,
+      uncountedClaims: sql`${prompt.uncountedClaims} + 1`,
+    }) satisfies PromptChange,
+
+  /** What it has done is delivered and its memory kept: the next run goes on from that, once there is money for it. */
+  runSuspended: ({ failure, until }: Suspension) =>
+    ({
+      ...requeued,
+      // What the agent has said stays: nothing of it is done again.
+      outputOffset: 0,
+      notBefore: until ? sql`${until.toISOString()}::timestamptz` : sql`now() + interval '100 years'`,
+      error: failure.error,
+      errorKind: failure.kind,
+      waitingFor: "budget",
+      outage: null,
+      suspended: true,
       attempt: fewerAttempts,
       uncountedClaims: sql`${prompt.uncountedClaims} + 1`,
     }) satisfies PromptChange,

@@ -7,6 +7,7 @@ import type { Metrics } from "../observability/metrics.ts";
 import { repoRules } from "../sandboxes/git/repo-url.ts";
 import type { EgressRule } from "../shared/egress-rule.ts";
 import { AppError, OperatorError } from "../shared/errors.ts";
+import { NANO } from "../spend/money.ts";
 import { hostRules } from "./check.ts";
 import { KeyMissing, openSecretKeys, SealBroken, type SecretKeys } from "./keys.ts";
 import { createRedactor, type Redactor } from "./redact.ts";
@@ -25,6 +26,8 @@ export interface RunProject {
   /** Undefined: none. */
   mcpServers: Readonly<Record<string, unknown>> | undefined;
   pullRequest: ProjectRow["pullRequest"];
+  /** What a prompt may cost that names nothing, in billionths of a US dollar. Null: what the deployment allows. */
+  budget: number | null;
   /** Undefined: there is nothing to replace. */
   redactor: Redactor | undefined;
 }
@@ -38,6 +41,7 @@ const NO_PROJECT = {
   egress: [],
   mcpServers: undefined,
   pullRequest: null,
+  budget: null,
 } satisfies Partial<RunProject>;
 
 /**
@@ -91,6 +95,7 @@ export function openRunProjects(options: {
       egress: hostRules(project.egressHosts),
       mcpServers: servers as RunProject["mcpServers"],
       pullRequest: project.pullRequest,
+      budget: project.budgetUsd === null ? null : Math.round(project.budgetUsd * NANO),
       redactor: createRedactor([...Object.entries(secrets), ...earlier], metrics?.secretsRedacted),
     };
   };

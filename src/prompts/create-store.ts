@@ -58,6 +58,7 @@ interface PromptColumns {
   model?: string | null;
   mode?: RunMode;
   maxTurns?: number | null;
+  budget?: number | null;
   data: unknown;
   priority: number;
   authorName: string | null;

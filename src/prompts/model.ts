@@ -152,13 +152,15 @@ const PromptDto = t.Object({
   usage: nullable(
     t.Record(t.String(), t.Number({ format: "double" }), {
       description:
-        "As reported by the agent; `peak_memory_bytes` and `peak_processes` (threads included) are measured",
+        "Of its model calls: `turns` (answers), `input_tokens`, `output_tokens` and `cost_usd`, as counted where they pass; not there if it has made none. `reported_` and the same names: what its agent says of itself. `peak_memory_bytes` and `peak_processes` (threads included) are measured",
       examples: [
         {
           turns: 3,
           input_tokens: 5210,
           output_tokens: 840,
           cost_usd: 0.031,
+          reported_turns: 3,
+          reported_cost_usd: 0.031,
           peak_memory_bytes: 412_516_352,
           peak_processes: 23,
         },
@@ -247,6 +249,15 @@ export const promptModels = {
   UpdatePromptOutput: t.Object(outcome),
   DeletePromptOutput: t.Object(outcome),
   RetryPromptOutput: t.Object(outcome),
+  ResumePromptInput: t.Object({
+    budget_usd: t.Number({
+      exclusiveMinimum: 0,
+      maximum: 1_000_000,
+      description: "What the prompt may cost in all, US dollars: more than it has cost",
+      examples: [5],
+    }),
+  }),
+  ResumePromptOutput: t.Object(outcome),
   SteerPromptInput: t.Object({
     text: t.String({
       minLength: 1,

@@ -5,6 +5,7 @@ import { createOnce } from "../api/idempotency-store.ts";
 import { jsonText, listText } from "../api/json-text.ts";
 import { nextCursor } from "../api/paging.ts";
 import {
+  errorResponses,
   idempotencyHeaders,
   idParams,
   jsonTextOf,
@@ -27,6 +28,7 @@ import type { Metrics } from "../observability/metrics.ts";
 import { deletePrompt, updatePrompt } from "./change-store.ts";
 import { addPrompt } from "./create-store.ts";
 import { promptModels, SteerStatus } from "./model.ts";
+import { resumePrompt } from "./resume-store.ts";
 import { retryPrompt } from "./retry-store.ts";
 import { listSteers, steerPrompt } from "./steer-store.ts";
 import { listPrompts, readPrompt } from "./store.ts";
@@ -35,7 +37,7 @@ import { listPrompts, readPrompt } from "./store.ts";
 export function promptRoutes(options: {
   orm: Orm;
   guard: Guard;
-  config: Pick<Config, "maxUnfinishedPrompts">;
+  config: Pick<Config, "maxUnfinishedPrompts" | "spending">;
   metrics: Metrics;
 }) {
   const { orm, guard, config, metrics } = options;
@@ -64,7 +66,7 @@ export function promptRoutes(options: {
             text,
             attachments,
             priority,
-            asked: askedChoice(body),
+            asked: askedChoice(body, config.spending.budgets.run),
             maxUnfinished,
           }),
         );
@@ -139,6 +141,25 @@ export function promptRoutes(options: {
           "Ends its wait (`waiting_for`): it is tried as soon as it is its turn, instead of at `next_attempt_at`. If that fails, it waits on in the same series: `waiting_since` and with it the end of RETRY_TRANSIENT_HOURS stay, and no attempt is used up. Repeating the request does no harm. If it does not wait: 409; what has failed for good is retried as a dead letter.",
         ),
         response: { 200: "RetryPromptOutput", ...writeErrors },
+      },
+    )
+    .post(
+      "/prompts/:id/resume",
+      async ({ user, params, body }) => {
+        const { budget_usd: usd } = body;
+        await resumePrompt(orm, { userId: user.id, id: params.id, usd });
+        return { success: true, message: "Prompt resumed" };
+      },
+      {
+        parse: "json",
+        params: idParams,
+        body: "ResumePromptInput",
+        detail: detail(
+          "handlers_prompts_resume",
+          "Resume a prompt that waits for its budget",
+          "Raises what its run may cost in all, and goes on from what was delivered, as soon as it is its turn. It can be more than BUDGET_USD_PER_RUN: the budgets of the session, the user and the deployment hold all the same. If it does not wait for its budget: 409.",
+        ),
+        response: { 200: "ResumePromptOutput", ...writeErrors, ...errorResponses(422) },
       },
     )
     .post(

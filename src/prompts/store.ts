@@ -7,6 +7,7 @@ import { prompt, session } from "../db/tables.ts";
 import { numberedList } from "../lifecycle/owned-lists.ts";
 import { ownedPrompt } from "../lifecycle/ownership.ts";
 import { notFound } from "../shared/errors.ts";
+import { NANO } from "../spend/money.ts";
 
 const whileWaiting = (value: unknown) => sql`case when ${prompt.waitingFor} is not null then ${value} end`;
 /** Of what waits for its user, the session has these. */
@@ -27,6 +28,7 @@ const promptJson = {
   model: prompt.model,
   mode: prompt.mode,
   max_turns: prompt.maxTurns,
+  budget_usd: sql`${prompt.budget}::double precision / ${sql.raw(String(NANO))}`,
   status: prompt.status,
   attempt: prompt.attempt,
   error: prompt.error,

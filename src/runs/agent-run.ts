@@ -8,6 +8,7 @@ import type { Logger } from "../observability/logger.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import type { RunProject } from "../projects/run-project.ts";
 import type { Sandbox, SandboxProcess, SandboxProvider } from "../sandboxes/sandbox.ts";
+import type { Spend } from "../spend/spend.ts";
 import type { ModelSources, RunModel } from "./model-sources.ts";
 import type { RunGateway } from "./run-gateway.ts";
 import type { RunWriter } from "./writer.ts";
@@ -20,6 +21,7 @@ export interface PrepareDeps {
   agent: Agent;
   memory: MemoryKeeper;
   model: ModelSources;
+  spend: Spend;
   /** What agents may reach besides the model. */
   egress: Config["egress"];
   /** Of the run that these are for. Undefined: its repository has none. */
@@ -61,5 +63,20 @@ export function modelOf({ agent: { modelApi: api }, model }: PrepareDeps): RunMo
 export const gatewayOptions = (deps: PrepareDeps, run: ClaimedRun, writer: RunWriter, sandbox: Sandbox) => ({
   ...{ sandbox, writer, runId: run.promptId, isolation: deps.sandboxes.isolation },
   ...{ egress: deps.egress, project: deps.project, metrics: deps.metrics, logger: deps.logger },
-  model: modelOf(deps),
+  model: meteredModel(deps, run),
 });
+
+/** What the run may cost: what was asked for, or raised since; otherwise no more than project and deployment allow. */
+function budgetOf({ project, spend }: PrepareDeps, { budget }: ClaimedRun): number | undefined {
+  if (budget !== null) return budget;
+  const limits = [project?.budget, spend.rules.limits.run].filter((one) => typeof one === "number");
+  return limits.length > 0 ? Math.min(...limits) : undefined;
+}
+
+function meteredModel(deps: PrepareDeps, run: ClaimedRun) {
+  const model = modelOf(deps);
+  if (!model) return undefined;
+  const { promptId, epoch, sessionId, userId, repo } = run;
+  const account = { promptId, epoch, sessionId, userId, repo, agent: deps.agent.name };
+  return { ...model, meter: deps.spend.meter({ api: model.api, account, budget: budgetOf(deps, run) }) };
+}

@@ -5,12 +5,16 @@ import type { Failure } from "../db/json-columns.ts";
 import type { PullRequestMode } from "../db/project-tables.ts";
 import type { NewMemory, NewProvenance, RunEnd } from "../lifecycle/end-run.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
-import type { EndStatus } from "../lifecycle/transitions.ts";
+import type { EndStatus, Suspension } from "../lifecycle/transitions.ts";
 import { noticesText, type ProcessUsage, type WorkResult } from "../sandboxes/sandbox.ts";
 import type { RunWriter, WantedPullRequest } from "./writer.ts";
 
-/** What a run used: as its agent reported it, and as it was measured. */
-interface RunUsage extends AgentUsage {
+/** What a run used: as its agent reported it, of which no money is made, and as it was measured. */
+interface RunUsage {
+  reported_turns?: number;
+  reported_input_tokens?: number;
+  reported_output_tokens?: number;
+  reported_cost_usd?: number;
   /** Without the cache of files. */
   peak_memory_bytes?: number;
   /** Threads included. */
@@ -31,6 +35,8 @@ export interface Outcome {
   /** What is signed about the work. */
   provenance?: NewProvenance | undefined;
   memory?: NewMemory | undefined;
+  /** It does not end: it waits for its budget. */
+  suspends?: Suspension | undefined;
   /** The prompt becomes a dead letter, with this failure as the last piece of evidence. */
   dead?: boolean;
   failure?: Failure;
@@ -72,6 +78,7 @@ export async function finishRun(
     usage: { ...outcome.usage },
     content: [outcome.summary, text].filter(Boolean).join("\n\n"),
     dead: outcome.dead ?? false,
+    suspends: outcome.suspends,
     failure: outcome.failure,
     memory: outcome.memory,
     commit: outcome.work?.commit,
@@ -99,9 +106,14 @@ export function usageOfPrompt(
     ...(peak.memoryBytes > 0 && { peak_memory_bytes: peak.memoryBytes }),
     ...(peak.processes > 0 && { peak_processes: peak.processes }),
   };
-  if (!resumed || usage.cost_usd === undefined) return { ...usage, ...measured };
-  return { ...usage, ...measured, cost_usd: Math.max(0, usage.cost_usd - run.earlierCostUsd) };
+  const { cost_usd: cost } = usage;
+  const own =
+    resumed && cost !== undefined ? { ...usage, cost_usd: Math.max(0, cost - run.earlierCostUsd) } : usage;
+  return { ...reported(own), ...measured };
 }
+
+const reported = (usage: AgentUsage): RunUsage =>
+  Object.fromEntries(Object.entries(usage).map(([name, value]) => [`reported_${name}`, value]));
 
 /** The entry of the audit log for work that left the sandbox, or must not leave it; undefined: there was none. */
 function delivery(run: ClaimedRun, work: WorkResult): AuditEntry | undefined {

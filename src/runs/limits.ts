@@ -31,7 +31,9 @@ export interface Limit {
     | "events"
     | "stored"
     | "disk"
-    | "quota";
+    | "quota"
+    | "budget"
+    | "calls";
   reason: string;
 }
 
@@ -51,7 +53,7 @@ export function exceededLimit({ exceeded, peak }: ProcessUsage): Limit | undefin
 
 /** Whether the agent may tidy up: who fills a disk, a pipe or the memory would use the time to go on with that. */
 export const mayTidyUp = ({ name }: Limit): boolean =>
-  name === "timeout" || name === "silence" || name === "result";
+  ["timeout", "silence", "result", "budget", "calls"].includes(name);
 
 /**
  * Watches a run until it reaches a limit or `stop` is called.

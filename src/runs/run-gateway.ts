@@ -2,7 +2,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { textEvent } from "../agents/events.ts";
 import { MODEL_API_STYLES } from "../agents/model-apis.ts";
-import { type ModelProxy, type ModelTrouble, openModelProxy } from "../agents/model-proxy.ts";
+import { type Exhausted, type ModelProxy, type ModelTrouble, openModelProxy } from "../agents/model-proxy.ts";
 import type { Config } from "../config/config.ts";
 import { gatewayEnvironment } from "../egress/environment.ts";
 import { type Gateway, openGateway } from "../egress/gateway.ts";
@@ -15,6 +15,7 @@ import type { RunProject } from "../projects/run-project.ts";
 import { GATEWAY_PORT, GATEWAY_SOCKET } from "../sandboxes/isolation/isolation.ts";
 import type { Sandbox, SandboxProvider } from "../sandboxes/sandbox.ts";
 import { messageOf } from "../shared/errors.ts";
+import type { Meter } from "../spend/meter.ts";
 import type { RunModel } from "./model-sources.ts";
 import type { RunWriter } from "./writer.ts";
 
@@ -28,7 +29,9 @@ export interface RunGateway {
   model: { baseUrl: string; token: string } | undefined;
   /** Why the agent's last request to the model was not answered; undefined: it was. */
   modelTrouble(): ModelTrouble | undefined;
-  /** Resolves when everything that was decided before is stored. */
+  /** Aborts when the agent may make no more calls; why, is its reason. */
+  exhausted: AbortSignal;
+  /** Resolves when everything that was decided before, and what calls have cost, is stored. */
   flush(): Promise<void>;
   /** Idempotent. */
   close(): Promise<void>;
@@ -39,7 +42,7 @@ interface GatewayOptions {
   isolation: SandboxProvider["isolation"];
   runId: string;
   /** Undefined: the agent has no access to a model. */
-  model: RunModel | undefined;
+  model: (RunModel & { meter: Meter }) | undefined;
   egress: Config["egress"];
   project?: Pick<RunProject, "egress" | "redactor"> | undefined;
   writer: RunWriter;
@@ -97,9 +100,12 @@ async function open(
     store: (rows, refusals) => writer.recordEgress(rows, refusals.map(textEvent)),
     logger,
   });
-  const proxy: ModelProxy | undefined = model && openModelProxy({ ...model, logger });
+  const proxy: ModelProxy | undefined =
+    model && openModelProxy({ ...model, logger, onUnauthorized: () => metrics.modelCallRefused("token") });
+  const exhausted = new AbortController();
   try {
-    const grant = proxy?.grant(runId, token);
+    const onExhausted = (why: Exhausted) => exhausted.abort(why);
+    const grant = model && proxy?.grant({ id: runId, meter: model.meter, token, onExhausted });
     const isSocket = "folder" in place;
     const gateway: Gateway = await openGateway({
       place,
@@ -130,11 +136,14 @@ async function open(
         },
       notes: { port: gateway.port, token: grant?.token },
       modelTrouble: () => grant?.trouble(),
-      flush: records.flush,
+      exhausted: exhausted.signal,
+      async flush() {
+        await Promise.all([records.flush(), grant?.settled()]);
+      },
       async close() {
         await gateway.close();
         await proxy?.close();
-        await records.flush();
+        await Promise.all([records.flush(), grant?.settled()]);
       },
     };
   } catch (error) {

@@ -1,14 +1,17 @@
 import type { AgentVerdict } from "../agents/agent.ts";
 import type { AgentCatalog } from "../agents/catalog.ts";
+import type { Exhausted } from "../agents/model-proxy.ts";
 import type { Orm } from "../db/client.ts";
 import type { OutageSeries } from "../db/json-columns.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
+import type { Suspension } from "../lifecycle/transitions.ts";
 import type { Metrics, RunPhase } from "../observability/metrics.ts";
 import { redactingReader } from "../projects/redact.ts";
 import type { ProjectOf } from "../projects/run-project.ts";
 import type { Attest, RunAgent } from "../provenance/attest.ts";
 import { RepositoryError } from "../sandboxes/sandbox.ts";
 import { messageOf } from "../shared/errors.ts";
+import { resetOf } from "../spend/periods.ts";
 import type { AgentRun, PrepareDeps } from "./agent-run.ts";
 import { deliver } from "./deliver.ts";
 import { AgentKilled, classify, DISK_WAS_FULL, MAX_ATTEMPTS } from "./failures.ts";
@@ -22,6 +25,7 @@ import {
 } from "./finish.ts";
 import { CANCELLED, handleRunFailure } from "./handle-failure.ts";
 import type { Lease, LeaseManager } from "./leases.ts";
+import type { Limit } from "./limits.ts";
 import { deliverMail } from "./mail.ts";
 import { Outage } from "./outages.ts";
 import { prepare } from "./prepare.ts";
@@ -113,7 +117,11 @@ export async function runClaimed(deps: RunnerDeps, run: ClaimedRun, shutdown: Ab
     const wanted = (done: ClaimedRun) => deps.pullRequestOf?.(done, state.deps.project?.pullRequest);
     await finishRun(last, run, outcome, wanted);
     const { status, kind, reason, usage } = outcome;
-    ended = { outcome: status.toLowerCase(), kind: kind ?? "none", usage: { ...usage } };
+    ended = {
+      outcome: outcome.suspends ? "suspended" : status.toLowerCase(),
+      kind: kind ?? "none",
+      usage: { ...usage },
+    };
     logger.info("run ended", { status, kind, reason });
   } catch (error) {
     ended = { ...ended, outcome: "interrupted", kind: classify(error).kind };
@@ -182,6 +190,9 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
   const provenance = work && deps.attest(run, state.agent, { work, usage: { ...usage } });
   const common = { summary: verdict.summary, usage, work, provenance, memory };
   if (lease.cancelled.aborted) return { status: "Cancelled", reason: CANCELLED, ...common };
+  const suspends = limit?.name === "budget" ? suspensionOf(state, limit) : undefined;
+  if (suspends && work && !isRefused(work))
+    return { status: "Failed", kind: "limit", reason: suspends.failure.error, ...common, suspends };
   if (limit && limit.name !== "result")
     return {
       status: "Failed",
@@ -196,6 +207,19 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
     };
   if (verdict.ok) return { status: "Completed", reason: limit?.reason, ...common };
   return { status: "Failed", kind: "agent", reason: verdict.reason, ...common };
+}
+
+/** Whether the run may wait for its budget: its user can raise it, or there is a new one in time. */
+function suspensionOf({ run, agentRun }: RunnerState, limit: Limit): Suspension | undefined {
+  const { scope } = (agentRun?.gateway?.exhausted.reason ?? {}) as Partial<Exhausted>;
+  // What a session or a run of many calls may have, only its operator can raise.
+  if (scope === undefined || scope === "session") return undefined;
+  const until = resetOf(scope, new Date());
+  const what = until
+    ? ` It goes on at ${until.toISOString().slice(0, 10)} 00:00 UTC.`
+    : " It goes on when its user raises the budget.";
+  const error = `${limit.reason}${what}`;
+  return { failure: { attempt: run.attempt, at: new Date().toISOString(), kind: "limit", error }, until };
 }
 
 /** Watches the agent. If it ended through no fault of its own and can be resumed, it is resumed once and watched again. */
@@ -248,7 +272,7 @@ async function requireModel({ gateway, resumable }: AgentRun, verdict: AgentVerd
 
 async function watch(
   { deps, run, lease, life, writer }: RunnerState,
-  { sandbox, process, stored, adopted }: AgentRun,
+  { sandbox, process, stored, adopted, gateway }: AgentRun,
 ) {
   const { agent, limits, sandboxes, orm, logger } = deps;
   const reader = redactingReader(agent.reader(sandbox.remote !== undefined), deps.project?.redactor);
@@ -262,7 +286,7 @@ async function watch(
     const cancelled = lease.cancelled;
     return await watchAgent({
       ...{ writer, process, reader, stored, limits, sandboxes, sandbox, life, cancelled },
-      ...{ asks, waitedMs: before },
+      ...{ asks, waitedMs: before, exhausted: gateway?.exhausted },
     });
   } finally {
     clearTimeout(calm);

@@ -34,6 +34,9 @@ const ASKED_AGAIN = "The model's API is asked again; the agent resumes its work.
 const AFTER_INTERRUPTION =
   "You were interrupted while you worked on the task below. Look at what is already done, then finish it.";
 
+const AFTER_BUDGET =
+  "You were interrupted while you worked on the task below, because what it may cost was used up. What you had done until then is committed. There is more now: look at what is already done, then finish it.";
+
 /** Starts the agent again, with its transcript, in the checkout where it was interrupted. */
 export async function resumeAgent(
   deps: PrepareDeps,
@@ -72,7 +75,8 @@ export async function startWith(
 ): Promise<AgentRun> {
   const { kind, reason, turns } = memory;
   if (deps.agent.replays && reason !== null) await writer.append([textEvent(`${FORGOTTEN[kind]} ${reason}`)]);
-  const text = withTurns(turns, promptText(run.data), kind === "replayed");
+  const task = run.suspended ? `${AFTER_BUDGET}\n\n${promptText(run.data)}` : promptText(run.data);
+  const text = withTurns(turns, task, kind === "replayed");
   return startAgent(deps, run, writer, sandbox, { text, memory, isNew, signal });
 }
 

@@ -1,4 +1,5 @@
 import type { AgentIdentity, AgentReader, AgentVerdict } from "../agents/agent.ts";
+import type { Exhausted } from "../agents/model-proxy.ts";
 import type { RunLimits } from "../config/config.ts";
 import { LeaseLost } from "../lifecycle/fence.ts";
 import type { ReadingByRun } from "../sandboxes/process/journal.ts";
@@ -10,6 +11,12 @@ import type { RunWriter } from "./writer.ts";
 
 /** The time between SIGTERM and SIGKILL, milliseconds. */
 export const STOP_GRACE_MS = 5_000;
+
+/** @param exhausted see RunGateway. */
+function spentLimit({ reason }: AbortSignal): Limit {
+  const { denied, message } = reason as Exhausted;
+  return { name: denied, reason: message };
+}
 
 export interface WatchResult {
   verdict: AgentVerdict;
@@ -42,8 +49,11 @@ export async function watchAgent(options: {
   /** See watchLimits. */
   asks: () => boolean;
   waitedMs: number;
+  /** Aborts when the agent may call its model no more: it has told the agent so, which ends by itself, or is stopped. */
+  exhausted: AbortSignal | undefined;
 }): Promise<WatchResult> {
   const { writer, process, stored, limits, sandboxes, sandbox, life, cancelled, asks, waitedMs } = options;
+  const { exhausted } = options;
   const reader: AgentReader = {
     ...options.reader,
     read(line) {
@@ -69,6 +79,11 @@ export async function watchAgent(options: {
     waitedMs,
     onLimit,
   });
+  let lastWords: ReturnType<typeof setTimeout> | undefined;
+  const onExhausted = () => {
+    if (exhausted) lastWords = setTimeout(() => onLimit(spentLimit(exhausted)), limits.resultGraceMs);
+  };
+  exhausted?.addEventListener("abort", onExhausted, { once: true });
   life.addEventListener("abort", process.detach, { once: true });
   cancelled.addEventListener("abort", onCancel, { once: true });
   if (life.aborted) process.detach();
@@ -84,6 +99,7 @@ export async function watchAgent(options: {
     limit ??= exceededLimit(usage);
     // The agent had finished its work before it was stopped.
     const verdict = reader.verdict(limit?.name === "result" ? { ...exit, code: 0, signal: null } : exit);
+    if (exhausted?.aborted && !verdict.ok) limit ??= spentLimit(exhausted);
     return { verdict, identity: reader.identity(), limit, lost: exit.lost, peak: usage.peak };
   } catch (error) {
     life.throwIfAborted();
@@ -92,6 +108,8 @@ export async function watchAgent(options: {
     throw error;
   } finally {
     watch.stop();
+    clearTimeout(lastWords);
+    exhausted?.removeEventListener("abort", onExhausted);
     life.removeEventListener("abort", process.detach);
     cancelled.removeEventListener("abort", onCancel);
   }

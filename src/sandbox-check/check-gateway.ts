@@ -31,7 +31,9 @@ export async function openCheckGateway(sandboxFolder: string): Promise<CheckGate
     upstream: `http://127.0.0.1:${upstream.port}`,
     apiKey: new Secret(`${CANARY}${crypto.randomUUID()}`),
   });
-  const { token } = proxy.grant(crypto.randomUUID());
+  // Nothing is asked of it that costs anything.
+  const meter = { begin: async () => ({ denied: "ended" as const, message: "This is a check." }) };
+  const { token } = proxy.grant({ id: crypto.randomUUID(), meter });
   const resolve = async (name: string) => HOSTILE_NAMES[name] ?? [];
   const gateway = await openGateway({
     place: { folder, socket: GATEWAY_SOCKET },

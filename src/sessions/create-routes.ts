@@ -37,7 +37,7 @@ export function sessionCreationRoutes(options: {
   const wantedBy = (user: User, body: { repo: string } & Parameters<typeof askedChoice>[0]) => ({
     ...{ userId: user.id, author: authorOf(user) },
     ...{ repo: body.repo, repoKey: repoKey(body.repo, rules) },
-    asked: askedChoice(body),
+    asked: askedChoice(body, config.spending.budgets.run),
     ...settings,
   });
 

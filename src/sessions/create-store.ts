@@ -80,7 +80,13 @@ const creating = builtOnce((orm, shape) => {
   const prompt = {
     ...{ id: given("promptId"), sessionId: given("sessionId"), userId: given("userId"), seq: 1 },
     ...{ data: given("data"), priority: given("priority") },
-    ...{ agent: given("agent"), model: given("model"), mode: given("mode"), maxTurns: given("maxTurns") },
+    ...{
+      agent: given("agent"),
+      model: given("model"),
+      mode: given("mode"),
+      maxTurns: given("maxTurns"),
+      budget: given("budget"),
+    },
     ...{ authorName: given("authorName"), authorEmail: given("authorEmail") },
   };
   const run = { id: given("runId"), key: given("promptId"), payload: given("run") };
@@ -107,10 +113,12 @@ export interface Created {
 /** Session, first prompt and outbox rows, all or nothing, also outside of a transaction. @throws AppError */
 export async function createSession(orm: Queryable, wanted: NewSession): Promise<Created> {
   const { userId, repo, targetBranch, parent, author, prompt: first, branchPrefix } = wanted;
-  if (!first && wanted.asked?.maxTurns !== undefined)
+  const ofPrompts = { max_turns: wanted.asked?.maxTurns, budget_usd: wanted.asked?.budget };
+  const [misplaced] = Object.entries(ofPrompts).find(([, value]) => !first && value !== undefined) ?? [];
+  if (misplaced !== undefined)
     throw new AppError(
       "invalid",
-      "max_turns: is of one prompt, and this session is created without any; send it with the session's first prompt.",
+      `${misplaced}: is of one prompt, and this session is created without any; send it with the session's first prompt.`,
     );
   if (parent !== null) await requireParent(orm, userId, parent);
   // Also without a prompt: the first one goes on with what the project says.

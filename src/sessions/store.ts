@@ -88,16 +88,17 @@ export async function requireParent(tx: Queryable, userId: string, id: string): 
 export async function firstPromptOf(
   orm: Orm,
   sessionId: string,
-): Promise<{ promptText: string; derivedTitle: string } | undefined> {
+): Promise<{ promptText: string; derivedTitle: string; userId: string; repo: string } | undefined> {
   const [row] = await orm
-    .select({ data: prompt.data })
+    .select({ data: prompt.data, userId: session.userId, repo: session.repo })
     .from(prompt)
     .innerJoin(session, eq(session.id, prompt.sessionId))
     .where(and(eq(prompt.sessionId, sessionId), isNull(session.deletedAt)))
     .orderBy(asc(prompt.seq))
     .limit(1);
   const text = row && promptText(row.data);
-  return text === undefined ? undefined : { promptText: text, derivedTitle: titleOf(text) };
+  if (!row || text === undefined) return undefined;
+  return { promptText: text, derivedTitle: titleOf(text), userId: row.userId, repo: row.repo };
 }
 
 /** Replaces the derived title, unless it was changed meanwhile. */

@@ -1,4 +1,5 @@
 import Anthropic from "@anthropic-ai/sdk";
+import type { meteredFetch } from "../agents/metered-fetch.ts";
 import type { Secret } from "../shared/secret.ts";
 import { normalizeTitle } from "./naming.ts";
 
@@ -18,12 +19,15 @@ export async function generateTitle(options: {
   model: string;
   prompt: string;
   signal: AbortSignal;
+  /** Meters it. */
+  fetch: ReturnType<typeof meteredFetch>;
 }): Promise<string | undefined> {
   const client = new Anthropic({
     apiKey: options.apiKey.reveal(),
     baseURL: options.baseUrl,
     timeout: TIMEOUT_MS,
     maxRetries: 2,
+    fetch: options.fetch,
   });
   const reply = await client.messages.create(
     {

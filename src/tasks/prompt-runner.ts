@@ -30,6 +30,7 @@ export const promptRunner: Task = async ({
   forges,
   agents,
   model,
+  spend,
   metrics,
   logger,
 }) => {
@@ -49,6 +50,7 @@ export const promptRunner: Task = async ({
     agents,
     memory,
     model,
+    spend,
     egress,
     limits,
     attest,

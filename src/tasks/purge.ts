@@ -12,6 +12,7 @@ import { knownProjects } from "../projects/store.ts";
 import { purgePublished } from "../queue/outbox.ts";
 import { knownSessions, purgeableSessions, purgeSession } from "../sessions/purge-store.ts";
 import { sleep } from "../shared/time.ts";
+import { purgeModelCalls, purgeSpend } from "../spend/purge-store.ts";
 import { purgeUsedCodes, purgeWebSessions } from "../web-sessions/store.ts";
 import { purgeOldSignatures } from "../webhooks/store.ts";
 import type { TaskContext } from "./task.ts";
@@ -30,7 +31,7 @@ export async function purge(
 ): Promise<Record<string, number>> {
   const { config, database, sandboxes } = context;
   const { orm } = database;
-  const { auditDays, deletedDays, eventsDays, memoryDays } = config.retention;
+  const { auditDays, deletedDays, eventsDays, memoryDays, modelCallsDays } = config.retention;
   const removed: Record<string, number> = {};
   const add = (kind: string, count: number) => {
     removed[kind] = (removed[kind] ?? 0) + count;
@@ -55,6 +56,8 @@ export async function purge(
   await drain("secrets_of_ended_runs", () => purgeRunSecrets(orm));
   const keys = openSecretKeys(config);
   add("secrets_sealed_again", await resealSecrets(orm, keys, signal));
+  await drain("spent_budgets", () => purgeSpend(orm));
+  if (modelCallsDays > 0) await drain("model_calls", () => purgeModelCalls(orm, modelCallsDays));
   if (auditDays > 0) await drain("audit_entries", () => purgeAudit(orm, auditDays, PURGE_BATCH));
 
   if (memoryDays > 0)

@@ -1,6 +1,7 @@
 import { beginAgentWaits, endAgentWaits } from "../lifecycle/await-agents.ts";
 import { redispatchLost } from "../lifecycle/dispatch.ts";
 import { hasUnfinished } from "../lifecycle/unfinished.ts";
+import { settleLostCalls } from "../spend/lost-calls.ts";
 import { startLoop } from "./loop.ts";
 import { restWhile, SHORT_REST_MS } from "./rest.ts";
 import type { Task } from "./task.ts";
@@ -10,10 +11,11 @@ const INTERVAL_MS = 1_000;
 const GRACE_MS = 30_000;
 
 /**
- * The safety net: dispatches prompts again whose job was lost or whose runner died. Besides, prompts wait, and say so, while
+ * The safety net: dispatches prompts again whose job was lost or whose runner died, and counts the model calls that a runner
+ * has left open. Besides, prompts wait, and say so, while
  * no worker has their agent.
  */
-export const sessionPoller: Task = async ({ database, logger }) => {
+export const sessionPoller: Task = async ({ database, spend, logger }) => {
   let unfinished = true;
   return startLoop({
     name: "session-poller",
@@ -21,6 +23,8 @@ export const sessionPoller: Task = async ({ database, logger }) => {
     restMs: restWhile(database, SHORT_REST_MS, async () => (unfinished ? 0 : null)),
     logger,
     work: async () => {
+      const lost = await settleLostCalls(database.orm, spend.rules.prices);
+      if (lost > 0) logger.warn("model calls that nobody ended were counted as estimated", { count: lost });
       unfinished = await hasUnfinished(database.orm);
       if (!unfinished) return;
       await beginAgentWaits(database.orm);

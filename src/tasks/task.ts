@@ -7,6 +7,7 @@ import type { Metrics } from "../observability/metrics.ts";
 import type { QueueBackend } from "../queue/backend.ts";
 import type { ModelSources } from "../runs/model-sources.ts";
 import type { SandboxProvider } from "../sandboxes/sandbox.ts";
+import type { Spend } from "../spend/spend.ts";
 import type { RunningTask } from "./loop.ts";
 
 /** What the composition root gives every task. */
@@ -20,6 +21,7 @@ export interface TaskContext {
   forges: Forges;
   agents: AgentCatalog;
   model: ModelSources;
+  spend: Spend;
   /** Of this program. */
   version: string;
   /** On shutdown, leave running agents to the next process on this machine, or stop them. */

@@ -1,12 +1,15 @@
+import { meteredFetch } from "../agents/metered-fetch.ts";
 import { QUEUES } from "../queue/names.ts";
 import { firstPromptOf, setGeneratedTitle } from "../sessions/store.ts";
 import { generateTitle } from "../sessions/titles.ts";
 import type { Task } from "./task.ts";
 
 const CONCURRENCY = 2;
+/** In the place of an agent's name, which it cannot be. */
+const TITLES = "(titles)";
 
 /** Generates titles of new sessions with a model. If that fails, the derived title stays. */
-export const titleGenerator: Task = async ({ config, database, queue, logger }) => {
+export const titleGenerator: Task = async ({ config, database, queue, spend, logger }) => {
   const { orm } = database;
   const { anthropicApiKey: apiKey, anthropicBaseUrl: baseUrl, titleModel: model } = config;
   const shutdown = new AbortController();
@@ -16,7 +19,10 @@ export const titleGenerator: Task = async ({ config, database, queue, logger }) 
     async handle({ session_id }) {
       const found = apiKey === undefined ? undefined : await firstPromptOf(orm, session_id);
       if (!found || apiKey === undefined) return;
+      const { userId, repo } = found;
+      const account = { promptId: undefined, epoch: 0, sessionId: session_id, userId, repo, agent: TITLES };
       const title = await generateTitle({
+        fetch: meteredFetch("anthropic", spend.meter({ api: "anthropic", account })),
         apiKey,
         baseUrl,
         model,

@@ -8,6 +8,7 @@ import { copyKept, keepState } from "../../src/sandboxes/kept-state.ts";
 import { Secret } from "../../src/shared/secret.ts";
 import { MIB } from "../../src/shared/units.ts";
 import { claudeProgram } from "../harness/claude-code.ts";
+import { freeMeter } from "../harness/free-meter.ts";
 import {
   type ModelScript,
   messagesText,
@@ -38,7 +39,7 @@ async function openClaudeFixture(script: ModelScript) {
   const fixture = await openAgentFixture();
   const model = startScriptedModel({ script });
   const proxy = openModelProxy({ api: "anthropic", upstream: model.url, apiKey: new Secret(REAL_KEY) });
-  const grant = proxy.grant("run");
+  const grant = proxy.grant({ id: "run", meter: freeMeter });
   const agent = createClaudeAgent({ program: () => ({ path, readable: [path] }), missing: "missing" });
   const command = (request: Partial<AgentRequest> = {}) =>
     agent.command({

@@ -1,5 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { ModelApi } from "../../src/db/columns.ts";
+import { freeMeter } from "../harness/free-meter.ts";
 import { sendRaw } from "../harness/raw-http.ts";
 import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 import { BODY, KEY, openProxyForEachTest } from "./upstream.ts";
@@ -68,10 +69,11 @@ describe.each(APIS)("the API of %s", (api) => {
   const { opened, post } = openProxyForEachTest(api);
   const { paths, places, key, unauthorized, unavailable } = STYLES[api];
   const [[path]] = paths as [readonly [string, string]];
-  const granted = () => places[0]?.(opened.proxy.grant("run").token) ?? { headers: {} };
+  const granted = () =>
+    places[0]?.(opened.proxy.grant({ id: "run", meter: freeMeter }).token) ?? { headers: {} };
 
   test("forwards each operation byte for byte, with the key in its place and the token nowhere", async () => {
-    const { token } = opened.proxy.grant("run");
+    const { token } = opened.proxy.grant({ id: "run", meter: freeMeter });
     opened.upstream.answer(async () => new Response(BYTES, { headers: { "x-request-id": "r-1" } }));
     for (const [sent] of paths)
       for (const place of places) {
@@ -102,7 +104,7 @@ describe.each(APIS)("the API of %s", (api) => {
   });
 
   test("refuses other tokens, and says so in its own shape; the key is no token, and is in no reply", async () => {
-    opened.proxy.grant("run");
+    opened.proxy.grant({ id: "run", meter: freeMeter });
     for (const token of ["run-guess", "", KEY])
       for (const place of places) {
         const { headers, query = "" } = place(token);
@@ -128,7 +130,7 @@ describe.each(APIS)("the API of %s", (api) => {
   });
 
   test("takes no token from the place of another API", async () => {
-    const { token } = opened.proxy.grant("run");
+    const { token } = opened.proxy.grant({ id: "run", meter: freeMeter });
     const mine = places.map((place) => JSON.stringify(place("t")));
     for (const place of APIS.flatMap((one) => STYLES[one].places)) {
       if (mine.includes(JSON.stringify(place("t")))) continue;
@@ -197,7 +199,7 @@ describe("paths of Google's API", () => {
     "/v1beta/cachedContents",
     `/v1beta/models/${"a".repeat(200)}:generateContent`,
   ])("%s is not forwarded", async (path) => {
-    const { token } = opened.proxy.grant("run");
+    const { token } = opened.proxy.grant({ id: "run", meter: freeMeter });
     const send = (target: string) =>
       sendRaw(
         opened.proxy.url,

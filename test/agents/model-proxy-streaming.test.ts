@@ -1,5 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
+import { freeMeter } from "../harness/free-meter.ts";
 import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 import { openProxyForEachTest } from "./upstream.ts";
 
@@ -40,7 +41,7 @@ describe("streaming", () => {
   test("each part is forwarded as it arrives", async () => {
     const stream = openStream();
     opened.upstream.answer(stream.response);
-    const reply = await post({ "x-api-key": opened.proxy.grant("run").token });
+    const reply = await post({ "x-api-key": opened.proxy.grant({ id: "run", meter: freeMeter }).token });
     const reader = reply.body?.getReader();
     if (!reader) throw new Error("no body");
     // Nothing more is written until the first part has arrived: a buffering proxy would wait forever.
@@ -55,9 +56,13 @@ describe("streaming", () => {
     const stream = openStream();
     opened.upstream.answer(stream.response);
     const leave = new AbortController();
-    const reply = await post({ "x-api-key": opened.proxy.grant("run").token }, "/v1/messages", {
-      signal: leave.signal,
-    });
+    const reply = await post(
+      { "x-api-key": opened.proxy.grant({ id: "run", meter: freeMeter }).token },
+      "/v1/messages",
+      {
+        signal: leave.signal,
+      },
+    );
     const reader = reply.body?.getReader();
     if (reader) await next(reader);
     leave.abort();
@@ -72,7 +77,7 @@ describe("streaming", () => {
       return left.promise.then(() => new Response());
     });
     const leave = new AbortController();
-    const headers = { "x-api-key": opened.proxy.grant("run").token };
+    const headers = { "x-api-key": opened.proxy.grant({ id: "run", meter: freeMeter }).token };
     const reply = post(headers, "/v1/messages", { signal: leave.signal }).catch(() => "gone");
     await asked.promise;
     leave.abort();
@@ -83,7 +88,7 @@ describe("streaming", () => {
   test("revoking a token aborts requests in flight", async () => {
     const stream = openStream();
     opened.upstream.answer(stream.response);
-    const grant = opened.proxy.grant("run");
+    const grant = opened.proxy.grant({ id: "run", meter: freeMeter });
     const reply = await post({ "x-api-key": grant.token });
     const reader = reply.body?.getReader();
     if (reader) await next(reader);
@@ -94,7 +99,7 @@ describe("streaming", () => {
   test("a compressed response is decoded", async () => {
     const packed = Bun.gzipSync(Buffer.from('{"packed":true}'));
     opened.upstream.answer(() => new Response(packed, { headers: { "content-encoding": "gzip" } }));
-    const reply = await post({ "x-api-key": opened.proxy.grant("run").token });
+    const reply = await post({ "x-api-key": opened.proxy.grant({ id: "run", meter: freeMeter }).token });
     expect(await reply.json()).toEqual({ packed: true });
   });
 });
@@ -114,7 +119,8 @@ const SILENT = `
   });
   const url = "http://127.0.0.1:" + upstream.port;
   const proxy = openModelProxy({ api: "anthropic", upstream: url, apiKey: new Secret("k") });
-  const { token, trouble } = proxy.grant("run");
+  const { freeMeter } = await import(${JSON.stringify(join(import.meta.dir, "../harness/free-meter.ts"))});
+  const { token, trouble } = proxy.grant({ id: "run", meter: freeMeter });
   const headers = { "x-api-key": token };
   const reply = fetch(proxy.url + "/v1/messages", { method: "POST", headers, body: "{}", timeout: false });
   await asked.promise;

@@ -1,5 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { connect, type Socket } from "node:net";
+import { freeMeter } from "../harness/free-meter.ts";
 import { sendRaw } from "../harness/raw-http.ts";
 import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
 import { until } from "../harness/until.ts";
@@ -34,7 +35,7 @@ function beginUploads(token: string) {
 
 describe("access", () => {
   test("the token of a live run is replaced by the key, in either header", async () => {
-    const { token } = opened.proxy.grant("run");
+    const { token } = opened.proxy.grant({ id: "run", meter: freeMeter });
     for (const headers of [{ "x-api-key": token }, { authorization: `Bearer ${token}` }]) {
       const reply = await post({ ...headers, "anthropic-version": "2023-06-01" }, "/v1/messages?beta=true");
       expect(await reply.json()).toEqual({ ok: true });
@@ -55,7 +56,7 @@ describe("access", () => {
     ["the real key", KEY],
     ["none at all", ""],
   ])("%s is refused with an error in the API's shape", async (_name, token) => {
-    opened.proxy.grant("run");
+    opened.proxy.grant({ id: "run", meter: freeMeter });
     const reply = await post(token === undefined ? {} : { "x-api-key": token });
     expect(reply.status).toBe(401);
     expect(await reply.json()).toMatchObject({ type: "error", error: { type: "authentication_error" } });
@@ -63,7 +64,10 @@ describe("access", () => {
   });
 
   test("a revoked token is refused, another run's is not", async () => {
-    const [one, other] = [opened.proxy.grant("one"), opened.proxy.grant("other")];
+    const [one, other] = [
+      opened.proxy.grant({ id: "one", meter: freeMeter }),
+      opened.proxy.grant({ id: "other", meter: freeMeter }),
+    ];
     one.revoke();
     one.revoke();
     expect((await post({ "x-api-key": one.token })).status).toBe(401);
@@ -73,14 +77,14 @@ describe("access", () => {
   test.each(["/v1/files", "/v1/organizations/me", "/v1/messages/batches", "/v1/messages/../files", "/"])(
     "%s is not forwarded",
     async (path) => {
-      const { token } = opened.proxy.grant("run");
+      const { token } = opened.proxy.grant({ id: "run", meter: freeMeter });
       expect((await post({ "x-api-key": token }, path)).status).toBe(404);
       expect(opened.upstream.seen).toHaveLength(0);
     },
   );
 
   test("HTTP/1.0 needs no Host, and a malformed one is refused in the API's shape", async () => {
-    const { token } = opened.proxy.grant("run");
+    const { token } = opened.proxy.grant({ id: "run", meter: freeMeter });
     const headers = `X-Api-Key: ${token}\r\nContent-Length: ${BODY.length}`;
     const send = (version: string, host: string) =>
       sendRaw(opened.proxy.url, `POST /v1/messages HTTP/${version}\r\n${host}${headers}\r\n\r\n${BODY}`);
@@ -92,7 +96,7 @@ describe("access", () => {
   });
 
   test("a redirect is not followed", async () => {
-    const { token } = opened.proxy.grant("run");
+    const { token } = opened.proxy.grant({ id: "run", meter: freeMeter });
     opened.upstream.answer(() => Response.redirect(`${opened.upstream.url}/elsewhere`, 307));
     expect((await post({ "x-api-key": token }, "/v1/messages", { redirect: "manual" })).status).toBe(307);
     expect(opened.upstream.seen).toHaveLength(1);
@@ -103,7 +107,10 @@ describe("headers", () => {
   /** Cause: the header was removed and the body was not, so that the API got bytes that it could not read. */
   test("what an agent has compressed is forwarded as it is, and said to be", async () => {
     const body = Bun.gzipSync(Buffer.from(BODY));
-    const headers = { "x-api-key": opened.proxy.grant("run").token, "content-encoding": "gzip" };
+    const headers = {
+      "x-api-key": opened.proxy.grant({ id: "run", meter: freeMeter }).token,
+      "content-encoding": "gzip",
+    };
     expect((await post(headers, "/v1/messages", { body })).status).toBe(200);
     const [sent] = opened.upstream.seen;
     expect([sent?.headers.get("content-encoding"), sent?.bytes]).toEqual(["gzip", body]);
@@ -111,7 +118,7 @@ describe("headers", () => {
 
   /** Cause: Expect, which this proxy has answered, was sent on; an API that knows none refuses the request. */
   test("those between an agent and the proxy are not forwarded", async () => {
-    const { token } = opened.proxy.grant("run");
+    const { token } = opened.proxy.grant({ id: "run", meter: freeMeter });
     const lines = [
       "Host: x",
       `X-Api-Key: ${token}`,
@@ -136,7 +143,9 @@ describe("headers", () => {
     const names = ["anthropic-organization-id", "openai-organization", "openai-project", "set-cookie"];
     const told = Object.fromEntries(names.map((name) => [name, "ours"]));
     opened.upstream.answer(() => Response.json({}, { headers: { ...told, "request-id": "r" } }));
-    const { headers } = await post({ "x-api-key": opened.proxy.grant("run").token });
+    const { headers } = await post({
+      "x-api-key": opened.proxy.grant({ id: "run", meter: freeMeter }).token,
+    });
     for (const name of names) expect([name, headers.get(name)]).toEqual([name, null]);
     expect(headers.get("request-id")).toBe("r");
   });
@@ -146,14 +155,14 @@ describe("errors and limits", () => {
   test("the API's errors are forwarded, with the headers for a retry", async () => {
     const error = { type: "error", error: { type: "overloaded_error", message: "busy" } };
     opened.upstream.answer(() => Response.json(error, { status: 529, headers: { "retry-after": "7" } }));
-    const reply = await post({ "x-api-key": opened.proxy.grant("run").token });
+    const reply = await post({ "x-api-key": opened.proxy.grant({ id: "run", meter: freeMeter }).token });
     expect([reply.status, reply.headers.get("retry-after")]).toEqual([529, "7"]);
     expect(await reply.json()).toEqual(error);
   });
 
   test("an unreachable API is a 502 in the API's shape", async () => {
     await opened.upstream.stop();
-    const reply = await post({ "x-api-key": opened.proxy.grant("run").token });
+    const reply = await post({ "x-api-key": opened.proxy.grant({ id: "run", meter: freeMeter }).token });
     expect(reply.status).toBe(502);
     expect(await reply.json()).toMatchObject({ type: "error", error: { type: "api_error" } });
   });
@@ -165,13 +174,15 @@ describe("errors and limits", () => {
       asked[opened.upstream.seen.length - 1]?.resolve();
       return go.promise.then(() => new Response());
     });
-    const headers = { "x-api-key": opened.proxy.grant("run").token };
+    const headers = { "x-api-key": opened.proxy.grant({ id: "run", meter: freeMeter }).token };
     const large = { body: new Uint8Array(32 * 1024 * 1024) };
     const waiting = [post(headers, "/v1/messages", large), post(headers, "/v1/messages", large)];
     await Promise.all(asked.map((one) => one.promise));
     expect((await post(headers)).status).toBe(429);
     go.resolve();
-    expect((await post({ "x-api-key": opened.proxy.grant("other").token })).status).toBe(200);
+    expect(
+      (await post({ "x-api-key": opened.proxy.grant({ id: "other", meter: freeMeter }).token })).status,
+    ).toBe(200);
     for (const reply of waiting) expect((await reply).status).toBe(200);
     expect((await post(headers)).status).toBe(200);
   });
@@ -189,7 +200,7 @@ describe("errors and limits", () => {
         }),
       );
     opened.upstream.answer(open);
-    const { token } = opened.proxy.grant("run");
+    const { token } = opened.proxy.grant({ id: "run", meter: freeMeter });
     const headers = { "x-api-key": token };
     const leave = new AbortController();
     const large = { body: new Uint8Array(32 * 1024 * 1024) };
@@ -221,7 +232,7 @@ describe("errors and limits", () => {
           }),
         ),
     );
-    const { token } = opened.proxy.grant("run");
+    const { token } = opened.proxy.grant({ id: "run", meter: freeMeter });
     const headers = { "x-api-key": token };
     using upload = beginUploads(token);
     const stalled = connect(Number(new URL(opened.proxy.url).port), "127.0.0.1");
@@ -245,7 +256,7 @@ describe("errors and limits", () => {
   });
 
   test("what was never sent whole is not counted for ever", async () => {
-    const { token } = opened.proxy.grant("run");
+    const { token } = opened.proxy.grant({ id: "run", meter: freeMeter });
     const headers = { "x-api-key": token };
     const upload = beginUploads(token);
     await upload.untilFull();
@@ -254,9 +265,13 @@ describe("errors and limits", () => {
   });
 
   test("a body over the API's limit is refused before it is read", async () => {
-    const reply = await post({ "x-api-key": opened.proxy.grant("run").token }, "/v1/messages", {
-      body: new Uint8Array(32 * 1024 * 1024 + 1),
-    });
+    const reply = await post(
+      { "x-api-key": opened.proxy.grant({ id: "run", meter: freeMeter }).token },
+      "/v1/messages",
+      {
+        body: new Uint8Array(32 * 1024 * 1024 + 1),
+      },
+    );
     expect(reply.status).toBe(413);
     expect(opened.upstream.seen).toHaveLength(0);
   });

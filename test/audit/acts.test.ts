@@ -189,7 +189,7 @@ describeEachDatabase("what the service itself records", (database) => {
       await finishRun(writerOf(database().orm, run), run, {
         status: "Completed",
         summary: "SECRET-ANSWER",
-        usage: { turns: 1 },
+        usage: { reported_turns: 1 },
         work: { commits: 2, head: "abc123", push } as never,
       });
     }

@@ -8,6 +8,7 @@ import { egressRules } from "../../src/config/egress-rules.ts";
 import { openGateway } from "../../src/egress/gateway.ts";
 import { createPolicy } from "../../src/egress/policy.ts";
 import { Secret } from "../../src/shared/secret.ts";
+import { freeMeter } from "../harness/free-meter.ts";
 
 const MIB = 1024 ** 2;
 const TOTAL = 512 * MIB;
@@ -34,7 +35,7 @@ const proxy = openModelProxy({
   upstream: `http://127.0.0.1:${model.port}`,
   apiKey: new Secret("key"),
 });
-const { token } = proxy.grant("bench");
+const { token } = proxy.grant({ id: "bench", meter: freeMeter });
 const folder = mkdtempSync(join(tmpdir(), "pb-bench-"));
 const gateway = await openGateway({
   place: { folder, socket: "gateway.sock" },

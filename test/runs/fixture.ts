@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { asc, eq, isNotNull } from "drizzle-orm";
 import type { Agent } from "../../src/agents/agent.ts";
 import { createCommandAgent } from "../../src/agents/command.ts";
+import { readConfig } from "../../src/config/config.ts";
 import { message, prompt, session } from "../../src/db/tables.ts";
 import { requestCancel } from "../../src/lifecycle/cancel.ts";
 import { createMemoryKeeper } from "../../src/memory/memory.ts";
@@ -15,6 +16,7 @@ import { type RunnerDeps, runClaimed } from "../../src/runs/runner.ts";
 import { killMarked, MARKER } from "../../src/sandboxes/process/processes.ts";
 import { createSession } from "../../src/sessions/create-store.ts";
 import { MIB } from "../../src/shared/units.ts";
+import { openSpend } from "../../src/spend/spend.ts";
 import { catalogOf } from "../harness/agents.ts";
 import { databaseFolder } from "../harness/database-folder.ts";
 import { openMigrated } from "../harness/embedded.ts";
@@ -95,6 +97,7 @@ async function openRunFixture(options: Parameters<typeof openSandboxFixture>[0])
   const { orm } = database;
   const leases = openLeaseManager({ orm, owner: crypto.randomUUID(), logger });
   const sandboxesDir = join(machine.dataDir, "sandboxes");
+  const spend = openSpend({ config: readConfig({}), database, metrics: noMetrics(), logger });
 
   const depsFor = (agent: Agent, more: Partial<RunnerDeps> = {}): RunnerDeps => ({
     orm,
@@ -104,6 +107,7 @@ async function openRunFixture(options: Parameters<typeof openSandboxFixture>[0])
     agents: catalogOf(agent),
     memory: createMemoryKeeper({ orm, maxBytes: 64 * MIB }),
     model: { anthropic: undefined, openai: undefined, google: undefined },
+    spend,
     egress: { mode: "deny", allow: undefined },
     limits: LIMITS,
     maxUnpushedBytes: 64 * MIB,

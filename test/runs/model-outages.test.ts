@@ -28,7 +28,7 @@ function startModel(failure: ResponseInit) {
 }
 
 /** A shell command that asks the model, and fails if it does not answer. */
-const ASK = 'curl -sf -o /dev/null -H "x-api-key: $ANTHROPIC_API_KEY" -d x "$ANTHROPIC_BASE_URL/v1/messages"';
+const ASK = `curl -sf -o /dev/null -H "x-api-key: $ANTHROPIC_API_KEY" -d '{"model":"claude-haiku-4-5","max_tokens":1}' "$ANTHROPIC_BASE_URL/v1/messages"`;
 
 /** The agent, with access to the model. */
 const asking = (agent: Agent): Agent => ({

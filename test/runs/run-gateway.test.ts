@@ -7,6 +7,7 @@ import { openRunGateway } from "../../src/runs/run-gateway.ts";
 import type { RunWriter } from "../../src/runs/writer.ts";
 import type { Sandbox } from "../../src/sandboxes/sandbox.ts";
 import { Secret } from "../../src/shared/secret.ts";
+import { freeMeter } from "../harness/free-meter.ts";
 import { noMetrics } from "../harness/metrics.ts";
 
 /** The servers of this process on loopback, as the kernel lists them. */
@@ -37,7 +38,12 @@ test.if(process.platform === "linux")(
         sandbox: { notes: join(folder, "away", "notes.json"), remote: undefined } as Sandbox,
         isolation: { closedNetwork: false } as never,
         runId: "run",
-        model: { api: "anthropic", upstream: "http://127.0.0.1:1", apiKey: new Secret("the-key") },
+        model: {
+          api: "anthropic",
+          upstream: "http://127.0.0.1:1",
+          apiKey: new Secret("the-key"),
+          meter: freeMeter,
+        },
         egress: { mode: "deny", allow: undefined },
         writer: {} as RunWriter,
         metrics: noMetrics(),

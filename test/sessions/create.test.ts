@@ -109,7 +109,7 @@ describeEachDatabase("creating sessions", (database) => {
   test("a generated title replaces the derived title only", async () => {
     const { sessionId } = await create("Derive this");
     const { orm } = database();
-    expect(await firstPromptOf(orm, sessionId)).toEqual({
+    expect(await firstPromptOf(orm, sessionId)).toMatchObject({
       promptText: "Derive this",
       derivedTitle: "Derive this",
     });

@@ -1,0 +1,218 @@
+import { expect, test } from "bun:test";
+import { sql } from "drizzle-orm";
+import { openModelProxy } from "../../src/agents/model-proxy.ts";
+import { readConfig } from "../../src/config/config.ts";
+import { rowsOf } from "../../src/db/client.ts";
+import { createLogger } from "../../src/observability/logger.ts";
+import { createMetrics } from "../../src/observability/metrics.ts";
+import { Secret } from "../../src/shared/secret.ts";
+import { openSpend } from "../../src/spend/spend.ts";
+import { describeEmbedded } from "../harness/databases.ts";
+import { until } from "../harness/until.ts";
+
+/** claude-sonnet-4-5: 3 dollars a million tokens of input, 15 of output; in billionths a token, 3,000 and 15,000. */
+const MODEL = "claude-sonnet-4-5";
+const USAGE = { input_tokens: 100, output_tokens: 1 };
+const COST = 100 * 3_000 + 20 * 15_000;
+const logger = createLogger({ level: "silent" });
+
+type Part = string | "break" | "wait";
+const event = (data: unknown) => `data: ${JSON.stringify(data)}\n\n`;
+const START = event({ type: "message_start", message: { model: MODEL, usage: USAGE } });
+const delta = (text: string) => event({ type: "content_block_delta", delta: { type: "text_delta", text } });
+const END = event({ type: "message_delta", delta: {}, usage: { output_tokens: 20 } });
+const WHOLE: readonly Part[] = [START, delta("Hello."), END];
+
+describeEmbedded("calls that pass the proxy", (database) => {
+  /** A run with a budget, whose model answers as the test says. */
+  async function open(env: Record<string, string> = {}) {
+    let answer: readonly Part[] | Response = WHOLE;
+    const asked: string[] = [];
+    const arrived = Promise.withResolvers<void>();
+    const upstream = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      idleTimeout: 0,
+      async fetch(request): Promise<Response> {
+        asked.push(await request.text());
+        if (answer instanceof Response) return answer.clone() as Response;
+        const parts = [...answer];
+        const body = new ReadableStream({
+          async pull(controller) {
+            const part = parts.shift();
+            if (part === undefined) controller.close();
+            else if (part === "break") {
+              // What it has sent has arrived by then: an error drops what is still in its buffers.
+              await arrived.promise;
+              controller.error(new Error("broken"));
+            } else if (part === "wait") await new Promise(() => undefined);
+            else controller.enqueue(Buffer.from(part));
+          },
+        });
+        return new Response(body, { headers: { "content-type": "text/event-stream" } });
+      },
+    });
+    const metrics = createMetrics({
+      version: "0",
+      deployment: async () => ({ roundTrip: 0, deployment: undefined }),
+    });
+    const spend = openSpend({ config: readConfig(env), database: database(), metrics, logger });
+    const account = {
+      ...{ promptId: undefined, epoch: 0, sessionId: Bun.randomUUIDv7(), userId: Bun.randomUUIDv7() },
+      ...{ repo: "https://git.example/a/b", agent: "claude" },
+    };
+    const proxy = openModelProxy({
+      api: "anthropic",
+      upstream: `http://127.0.0.1:${upstream.port}`,
+      apiKey: new Secret("key"),
+    });
+    const exhausted: string[] = [];
+    const grant = proxy.grant({
+      id: "run",
+      meter: spend.meter({ api: "anthropic", account }),
+      onExhausted: ({ denied }) => exhausted.push(denied),
+    });
+    const row = async () => {
+      const [found] = await rowsOf<{ spent: number; reserved: number }>(
+        database().orm,
+        sql`select spent::float8, reserved::float8 from spend where scope = 'session' and subject = ${account.sessionId}`,
+      );
+      return found ? [found.spent, found.reserved] : undefined;
+    };
+    return {
+      ...{ asked, arrived, exhausted, account, spend, metrics, row },
+      answers: (next: readonly Part[] | Response) => {
+        answer = next;
+      },
+      post: (body: object = {}, init: RequestInit = {}, path = "/v1/messages") =>
+        fetch(`${proxy.url}${path}`, {
+          method: "POST",
+          headers: { "x-api-key": grant.token },
+          body: JSON.stringify({ model: MODEL, max_tokens: 100, messages: [], ...body }),
+          ...init,
+        }),
+      settled: grant.settled,
+      calls: () =>
+        rowsOf<{ status: string; cost: number; estimated: boolean; model: string }>(
+          database().orm,
+          sql`select status, cost::float8, estimated, model from model_call where session_id = ${account.sessionId}::uuid order by id`,
+        ),
+      async [Symbol.asyncDispose]() {
+        grant.revoke();
+        await proxy.close();
+        await spend.ledger.close();
+        await upstream.stop(true);
+      },
+    };
+  }
+
+  test("byte for byte, and counted as its API says", async () => {
+    await using run = await open();
+    const reply = await run.post();
+    expect(await reply.text()).toBe(WHOLE.join(""));
+    await run.settled();
+    expect(await run.calls()).toEqual([{ status: "done", cost: COST, estimated: false, model: MODEL }]);
+    expect(await run.row()).toEqual([COST, 0]);
+    const text = await run.metrics.text();
+    expect(text).toContain(`prompt_backend_model_tokens_total{model="${MODEL}",kind="output"} 20`);
+    expect(text).toContain(`prompt_backend_model_cost_usd_total{model="${MODEL}"} ${COST / 1e9}`);
+  });
+
+  test("an answer that breaks off counts what was delivered, and says that it is estimated", async () => {
+    await using run = await open();
+    run.answers([START, delta("x".repeat(400)), "break"]);
+    const reader = (await run.post()).body?.getReader();
+    for (let got = ""; !got.includes("xxx"); )
+      got += Buffer.from((await reader?.read())?.value ?? []).toString();
+    run.arrived.resolve();
+    expect((await reader?.read())?.done).toBe(true);
+    await run.settled();
+    expect(await run.calls()).toEqual([
+      { status: "broken", cost: 100 * 3_000 + 100 * 15_000, estimated: true, model: MODEL },
+    ]);
+  });
+
+  test("a client that goes away leaves nothing reserved", async () => {
+    await using run = await open();
+    run.answers([START, delta("x".repeat(40)), "wait"]);
+    const leave = new AbortController();
+    const reply = await run.post({}, { signal: leave.signal });
+    await reply.body?.getReader().read();
+    expect((await run.row())?.[1]).toBeGreaterThan(0);
+    leave.abort();
+    await until(async () => (await run.row())?.[1] === 0 || undefined, { what: "the end of the call" });
+    const [call] = await run.calls();
+    expect(call).toMatchObject({ status: "broken", estimated: true });
+  });
+
+  test("errors and counts of tokens cost nothing", async () => {
+    await using run = await open();
+    run.answers(Response.json({ type: "error" }, { status: 500 }));
+    expect((await run.post()).status).toBe(500);
+    run.answers(Response.json({ input_tokens: 7 }));
+    expect(await (await run.post({}, {}, "/v1/messages/count_tokens")).json()).toEqual({ input_tokens: 7 });
+    await run.settled();
+    expect((await run.calls()).map(({ status, cost }) => [status, cost])).toEqual([
+      ["failed", 0],
+      ["done", 0],
+    ]);
+    expect(await run.row()).toEqual([0, 0]);
+  });
+
+  test("a budget that lacks it: the call is not made, and its client is told not to try again", async () => {
+    // One call may cost 2,000 tokens more than its bytes, and 100 of output: about a cent.
+    await using run = await open({ BUDGET_USD_PER_SESSION: "0.009" });
+    await (await run.post()).text();
+    await run.settled();
+    await (await run.post()).text();
+    await run.settled();
+    const refused = await run.post({ max_tokens: 1_000 });
+    expect([refused.status, refused.headers.get("x-should-retry")]).toEqual([402, "false"]);
+    expect(await refused.json()).toMatchObject({
+      type: "error",
+      error: {
+        type: "billing_error",
+        message: expect.stringContaining("The budget is used up: of $0.01 for this session"),
+      },
+    });
+    expect((await run.post()).status).toBe(402);
+    expect(run.asked).toHaveLength(2);
+    expect(run.exhausted).toEqual(["budget"]);
+    expect(await run.row()).toEqual([2 * COST, 0]);
+  });
+
+  test("a model that is not allowed, or whose price nobody knows, is refused", async () => {
+    await using run = await open({ MODELS_ALLOWED: "claude-*", MODEL_PRICES_UNKNOWN: "refuse" });
+    for (const model of ["gpt-5", "claude-99"]) {
+      const refused = await run.post({ model });
+      expect(refused.status).toBe(403);
+      expect(await refused.text()).toContain(model);
+    }
+    const body = `{"model":"${MODEL}","max_tokens":1,"model":"claude-opus-4-1"}`;
+    expect((await run.post({}, { body })).status).toBe(400);
+    expect(run.asked).toEqual([]);
+    expect(await run.metrics.text()).toContain('prompt_backend_model_calls_refused_total{reason="model"} 2');
+  });
+
+  test("an unknown model that is let through counts as the dearest", async () => {
+    await using run = await open();
+    run.answers([event({ type: "message_start", message: { model: "mystery", usage: USAGE } }), END]);
+    await (await run.post({ model: "mystery" })).text();
+    await run.settled();
+    expect((await run.calls())[0]?.cost).toBeGreaterThan(COST);
+  });
+
+  test("while the API is overloaded, calls wait, users in turn", async () => {
+    await using run = await open({ MODEL_CALLS_AT_A_TIME: "1" });
+    run.answers(Response.json({ type: "error" }, { status: 529, headers: { "retry-after": "1" } }));
+    expect((await run.post()).status).toBe(529);
+    await run.settled();
+    run.answers(WHOLE);
+    const began = performance.now();
+    const replies = await Promise.all([run.post(), run.post()].map(async (one) => (await one).text()));
+    expect(replies).toEqual([WHOLE.join(""), WHOLE.join("")]);
+    // It has asked for a second, of which some has passed.
+    expect(performance.now() - began).toBeGreaterThan(500);
+    expect(run.asked).toHaveLength(3);
+  });
+});
