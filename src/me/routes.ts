@@ -14,6 +14,7 @@ import type { Guard } from "../auth/guard.ts";
 import type { Config } from "../config/config.ts";
 import type { Orm } from "../db/client.ts";
 import { countUnfinished } from "../prompts/create-store.ts";
+import { userBudgets } from "../usage/store.ts";
 
 const meModels = {
   MeOutput: t.Object({
@@ -31,6 +32,15 @@ const meModels = {
         description: "Further prompts are refused with 429",
         examples: [100],
       }),
+      budget_left_usd: nullable(
+        t.Number({
+          format: "double",
+          description:
+            "What model calls may still cost, by the budget of which the least is left; null: there is none",
+          examples: [16.39],
+        }),
+      ),
+      budget_resets_at: nullable({ ...Timestamp, description: "When that budget begins anew" }),
     }),
     agent: t.Object({
       name: enumOf(AGENT_NAMES, {
@@ -62,7 +72,7 @@ export function meRoutes(options: {
   orm: Orm;
   guard: Guard;
   setup: Setup;
-  config: Pick<Config, "auth" | "maxUnfinishedPrompts" | "rateLimitPerMinute">;
+  config: Pick<Config, "auth" | "maxUnfinishedPrompts" | "rateLimitPerMinute" | "spending">;
 }) {
   const { orm, guard, setup, config } = options;
   const perMinute = config.auth.mode === "none" ? 0 : config.rateLimitPerMinute;
@@ -73,6 +83,11 @@ export function meRoutes(options: {
       "/me",
       async (context) => {
         const { user, status } = context;
+        const [unfinished, budgets] = await Promise.all([
+          countUnfinished(orm, user.id, config.maxUnfinishedPrompts),
+          userBudgets(orm, user.id, config.spending.budgets),
+        ]);
+        const [least] = budgets.toSorted((one, other) => one.left_usd - other.left_usd);
         const me = {
           id: user.id,
           name: user.name ?? null,
@@ -80,9 +95,11 @@ export function meRoutes(options: {
           roles: [...user.roles],
           expires_at: Number.isFinite(user.expiresAt) ? new Date(user.expiresAt).toISOString() : null,
           limits: {
-            unfinished_prompts: await countUnfinished(orm, user.id, config.maxUnfinishedPrompts),
+            unfinished_prompts: unfinished,
             requests_per_minute: perMinute || null,
             max_unfinished_prompts: config.maxUnfinishedPrompts,
+            budget_left_usd: least?.left_usd ?? null,
+            budget_resets_at: least?.resets_at ?? null,
           },
           ...setup,
         };

@@ -35,8 +35,10 @@ import type { Reviews } from "../review/reviews.ts";
 import { reviewRoutes } from "../review/routes.ts";
 import { repoRules } from "../sandboxes/git/repo-url.ts";
 import { sessionRoutes } from "../sessions/routes.ts";
+import { spendRules } from "../spend/spend.ts";
 import type { Here } from "../system/model.ts";
 import { systemRoutes } from "../system/routes.ts";
+import { usageRoutes } from "../usage/routes.ts";
 import { oidcRoutes } from "../web-sessions/oidc-routes.ts";
 import { openProvider } from "../web-sessions/provider.ts";
 import { webSessionRoutes } from "../web-sessions/routes.ts";
@@ -130,81 +132,88 @@ export function createApp(options: AppOptions) {
   // Otherwise Elysia looks for the path behind the 11th character, and misses it where Host is short.
   const app = new Elysia({ handler: { standardHostname: false } });
   const { methodsOf, ownMethodsOnly } = createMethods(app);
-  return app
-    .use(errorHandler({ logger, methodsOf }))
-    .use(metricsRoutes({ metrics, token: config.metricsToken }))
-    .use(headers(config))
-    .use(localOnly(config))
-    .use(ownMethodsOnly())
-    .use(requestLimits())
-    .use(docs(version)(app))
-    .use(consolePages())
-    .use(
-      healthRoutes({
-        detail: health,
-        ready: readiness,
-        guard: detailGuard,
-      }),
-    )
-    .use(meRoutes({ orm, config, guard, setup: options.setup }))
-    .use(sessionRoutes({ orm, config, guard, reviews: options.reviews }))
-    .use(provenanceRoutes({ orm, guard, publicKey: options.publicKey }))
-    .use(effectRoutes({ orm, guard }))
-    .use(
-      pullRequestRoutes({
-        orm,
-        guard,
-        targetOf: openTargets(repoRules(config), options.forges),
-        archiveWhen: config.pullRequests.archiveWhen,
-        mayMerge: config.pullRequests.merge === "on",
-      }),
-    )
-    .use(fleetRoutes({ orm, guard }))
-    .use(promptRoutes({ orm, config, guard, metrics }))
-    .use(permissionRoutes({ orm, guard, metrics }))
-    .use(projectRoutes({ orm, config, guard }))
-    .use(messageRoutes({ orm, guard }))
-    .use(repositoryRoutes({ guard, repositories: options.repositories }))
-    .use(reviewRoutes({ guard, reviews: options.reviews }))
-    .use(attachmentRoutes({ orm, guard }))
-    .use(commentRoutes({ orm, config, guard, reviews: options.reviews }))
-    .use(deadLetterRoutes({ orm, guard }))
-    .use(auditRoutes({ orm, guard }))
-    .use(
-      systemRoutes({
-        orm,
-        guard,
-        readiness,
-        here: async () => ({ ...(await health()), agent: options.setup.agent, ...(await options.here()) }),
-      }),
-    )
-    .use(ticketRoutes({ orm, guard }))
-    .use(liveRoutes({ orm, hub, guard: streamGuard, verifier: streamVerifier }))
-    .use(
-      webSessionRoutes({
-        orm,
-        config,
-        sessions: webSessions,
-        provider,
-        issuer: options.localIssuer,
-        isLocal: (request) => isLocalClient(request, config.trustedProxyHops),
-        limits,
-        onRefused,
-        input,
-      }),
-    )
-    .use(
-      oidcRoutes({
-        config,
-        sessions: webSessions,
-        verifier,
-        provider,
-        isLoopback: (hostname) => isLoopback(withoutBrackets(hostname)),
-        limits,
-        onRefused,
-        logger,
-      }),
-    )
-    .use(webhookRoutes({ orm, config, limits, logger }))
-    .use(forgeWebhookRoutes({ orm, config, limits }));
+  return (
+    app
+      .use(errorHandler({ logger, methodsOf }))
+      .use(metricsRoutes({ metrics, token: config.metricsToken }))
+      .use(headers(config))
+      .use(localOnly(config))
+      .use(ownMethodsOnly())
+      .use(requestLimits())
+      .use(docs(version)(app))
+      .use(consolePages())
+      .use(
+        healthRoutes({
+          detail: health,
+          ready: readiness,
+          guard: detailGuard,
+        }),
+      )
+      // Together: TypeScript follows a chain to some length only.
+      .use(
+        new Elysia()
+          .use(meRoutes({ orm, config, guard, setup: options.setup }))
+          .use(usageRoutes({ orm, guard, limits: spendRules(config).limits })),
+      )
+      .use(sessionRoutes({ orm, config, guard, reviews: options.reviews }))
+      .use(provenanceRoutes({ orm, guard, publicKey: options.publicKey }))
+      .use(effectRoutes({ orm, guard }))
+      .use(
+        pullRequestRoutes({
+          orm,
+          guard,
+          targetOf: openTargets(repoRules(config), options.forges),
+          archiveWhen: config.pullRequests.archiveWhen,
+          mayMerge: config.pullRequests.merge === "on",
+        }),
+      )
+      .use(fleetRoutes({ orm, guard }))
+      .use(promptRoutes({ orm, config, guard, metrics }))
+      .use(permissionRoutes({ orm, guard, metrics }))
+      .use(projectRoutes({ orm, config, guard }))
+      .use(messageRoutes({ orm, guard }))
+      .use(repositoryRoutes({ guard, repositories: options.repositories }))
+      .use(reviewRoutes({ guard, reviews: options.reviews }))
+      .use(attachmentRoutes({ orm, guard }))
+      .use(commentRoutes({ orm, config, guard, reviews: options.reviews }))
+      .use(deadLetterRoutes({ orm, guard }))
+      .use(auditRoutes({ orm, guard }))
+      .use(
+        systemRoutes({
+          orm,
+          guard,
+          readiness,
+          here: async () => ({ ...(await health()), agent: options.setup.agent, ...(await options.here()) }),
+        }),
+      )
+      .use(ticketRoutes({ orm, guard }))
+      .use(liveRoutes({ orm, hub, guard: streamGuard, verifier: streamVerifier }))
+      .use(
+        webSessionRoutes({
+          orm,
+          config,
+          sessions: webSessions,
+          provider,
+          issuer: options.localIssuer,
+          isLocal: (request) => isLocalClient(request, config.trustedProxyHops),
+          limits,
+          onRefused,
+          input,
+        }),
+      )
+      .use(
+        oidcRoutes({
+          config,
+          sessions: webSessions,
+          verifier,
+          provider,
+          isLoopback: (hostname) => isLoopback(withoutBrackets(hostname)),
+          limits,
+          onRefused,
+          logger,
+        }),
+      )
+      .use(webhookRoutes({ orm, config, limits, logger }))
+      .use(forgeWebhookRoutes({ orm, config, limits }))
+  );
 }
