@@ -77,11 +77,11 @@ describeRuns("what a run asks for on the network", (fixture) => {
       port: 0,
       fetch(request) {
         keys.push(request.headers.get("x-api-key"));
-        return new Response("the model", { status: restarted ? 200 : 503 });
+        return new Response("the model", { status: restarted ? 200 : 500 });
       },
     });
     const script = `${asks("before.example:443")}
-      until curl -sf -m 5 -d '{}' -H "x-api-key: $ANTHROPIC_API_KEY" "$ANTHROPIC_BASE_URL/v1/messages"; do sleep 0.1; done
+      until curl -sf -m 5 -d '{"model":"claude-haiku-4-5","max_tokens":1,"messages":[]}' -H "x-api-key: $ANTHROPIC_API_KEY" "$ANTHROPIC_BASE_URL/v1/messages"; do sleep 0.1; done
       echo; ${asks("before.example:443", "after.example:443")}`;
     const refused = (host: string) =>
       `refused: ${host}:443; allow it with EGRESS_ALLOW=${host}:443 and EGRESS=list`;
