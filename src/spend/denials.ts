@@ -22,15 +22,22 @@ const SCOPE_NAMES: Readonly<Record<Scope, string>> = {
 /** What the agent and its user read. */
 export function denialOf(refusal: Refusal): Denied {
   switch (refusal.why) {
-    case "busy":
-    case "held": {
-      const until = refusal.why === "busy" ? refusal.until : undefined;
+    case "busy": {
+      const { until } = refusal;
       return {
         denied: "busy",
-        message: "The model takes no more calls of this deployment now. Try again later.",
+        message: until
+          ? `The model's API has said that it is overloaded: this deployment makes no calls before ${until.toISOString().slice(11, 19)} UTC.`
+          : "As many calls of the model are under way as this deployment may have now.",
         retryAfterMs: until ? Math.max(1_000, until.getTime() - Date.now()) : 2_000,
       };
     }
+    case "held":
+      return {
+        denied: "busy",
+        message: "Calls that are under way hold what is left of the budget.",
+        retryAfterMs: 2_000,
+      };
     case "ended":
       return { denied: "ended", message: "The run that this call is for has ended." };
     case "calls":

@@ -5,6 +5,7 @@ import { asc, eq, isNotNull } from "drizzle-orm";
 import type { Agent } from "../../src/agents/agent.ts";
 import { createCommandAgent } from "../../src/agents/command.ts";
 import { readConfig } from "../../src/config/config.ts";
+import { modelApi } from "../../src/db/spend-tables.ts";
 import { message, prompt, session } from "../../src/db/tables.ts";
 import { requestCancel } from "../../src/lifecycle/cancel.ts";
 import { createMemoryKeeper } from "../../src/memory/memory.ts";
@@ -180,7 +181,9 @@ async function openRunFixture(options: Parameters<typeof openSandboxFixture>[0])
       return held.map(({ config }) => config?.id);
     },
     /** Makes a postponed prompt claimable now. */
+    /** As if what the prompt and its model's API have asked to wait for were over. */
     skipBackoff: async (promptId: string) => {
+      await orm.delete(modelApi);
       await orm.update(prompt).set({ notBefore: null }).where(eq(prompt.id, promptId));
     },
     cancel: async (sessionId: string, promptId: string) => {

@@ -72,7 +72,8 @@ describeRuns("a model that does not answer", (fixture) => {
   );
 
   test("an agent that had begun when the model stopped answering goes on in its sandbox, with its conversation", async () => {
-    const { database, machine, depsFor, submit, run, promptRow, sessionRow, fileOnBranch } = fixture();
+    const { database, machine, depsFor, submit, run, promptRow, sessionRow, skipBackoff, fileOnBranch } =
+      fixture();
     await using upstream = startModel({ status: 529 });
     const { model } = upstream;
     const plain = asking(shellAgent(`echo step >> work.txt; ${ASK}`));
@@ -106,7 +107,7 @@ describeRuns("a model that does not answer", (fixture) => {
     await database.orm.update(prompt).set({ notBefore: sql`now() + interval '1 hour'` }).where(rest);
     expect(await claimNext(database.orm, one)).toMatchObject({ promptId: other.promptId });
     upstream.answer();
-    await database.orm.update(prompt).set({ notBefore: sql`now()` }).where(eq(prompt.id, promptId));
+    await skipBackoff(promptId);
     await run(promptId, depsFor(agent, { model }));
     expect(await promptRow(promptId)).toMatchObject({ status: "Completed", attempt: 1, outage: null });
     expect(resumed).toEqual([false, true]);
