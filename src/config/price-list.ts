@@ -48,6 +48,11 @@ const count: Check = (value) =>
     ? undefined
     : "a whole number of tokens, greater than 0";
 const usd = amount(MOST_USD);
+/** JavaScript takes February 30 for a day in March. */
+const isDay = (text: string) =>
+  /^\d{4}-\d{2}-\d{2}$/.test(text) &&
+  !Number.isNaN(Date.parse(text)) &&
+  new Date(text).toISOString().startsWith(text);
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
@@ -57,10 +62,7 @@ const RATES: Readonly<Record<string, Check>> = {
 const ENTRY: Readonly<Record<string, Check>> = {
   ...RATES,
   model: (value) => (typeof value === "string" && /^\S{1,200}$/.test(value) ? undefined : "a model's name"),
-  from: (value) =>
-    typeof value === "string" && /^\d{4}-\d{2}-\d{2}$/.test(value) && !Number.isNaN(Date.parse(value))
-      ? undefined
-      : "a day such as 2026-11-01",
+  from: (value) => (typeof value === "string" && isDay(value) ? undefined : "a day such as 2026-11-01"),
   long: (value) => mistakesIn(value, { ...RATES, above: count }, ["above", "input", "output"])[0],
   tiers: (value) =>
     isObject(value) && Object.values(value).every((one) => amount(1000)(one) === undefined)

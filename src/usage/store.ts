@@ -63,6 +63,18 @@ export async function listUsage(orm: Orm, query: UsageQuery): Promise<Page<Usage
   );
 }
 
+const EXPORTED_AT_ONCE = 5_000;
+
+/** All of it, page by page. */
+export async function* exportUsage(orm: Orm, query: UsageQuery): AsyncGenerator<UsageDto[], void, undefined> {
+  let cursor: string | undefined;
+  do {
+    const { rows, next } = await listUsage(orm, { ...query, limit: EXPORTED_AT_ONCE, cursor });
+    if (rows.length > 0) yield rows;
+    cursor = next ?? undefined;
+  } while (cursor !== undefined);
+}
+
 export async function totalUsage(orm: Orm, query: UsageQuery): Promise<UsageTotals> {
   const [row] = await rowsOf<Sums>(orm, sql`select ${SUMS} from model_usage u where ${matching(query)}`);
   return toTotals(row);
