@@ -3,7 +3,7 @@ import { MAX_PAGE } from "../api/paging.ts";
 import { enumOf, NextCursor, nullable, paging, Timestamp } from "../api/schemas.ts";
 import { SCOPES } from "../spend/store.ts";
 
-export const GROUPS = ["day", "user", "repo", "model", "agent", "session"] as const;
+const GROUPS = ["day", "user", "repo", "model", "agent", "session"] as const;
 export type Group = (typeof GROUPS)[number];
 
 const count = (description: string, example: number) =>
