@@ -16,6 +16,7 @@ import { Repositories } from "./resources/repositories.js";
 import { Health, Me, Webhooks } from "./resources/service.js";
 import { Sessions } from "./resources/sessions.js";
 import { System } from "./resources/system.js";
+import { Usage } from "./resources/usage.js";
 import { createTransport, placeToken, type TokenSource } from "./transport.js";
 import { userAgent } from "./user-agent.js";
 import type { Backoff } from "./wait.js";
@@ -57,6 +58,7 @@ export class PromptBackend {
   readonly projects: Projects;
   readonly events: Events;
   readonly deadLetters: DeadLetters;
+  readonly usage: Usage;
   readonly audit: Audit;
   readonly system: System;
   readonly agents: Agents;
@@ -79,6 +81,7 @@ export class PromptBackend {
     this.comments = new Comments(core);
     this.projects = new Projects(core);
     this.deadLetters = new DeadLetters(core);
+    this.usage = new Usage(core);
     this.audit = new Audit(core);
     this.system = new System(core);
     this.agents = new Agents(core);

@@ -20,6 +20,7 @@ export type {
   SessionListParams,
   SessionUpdateParams,
 } from "./resources/sessions.js";
+export type { UsageListParams } from "./resources/usage.js";
 export { RunFailedError, type RunOptions, type RunParams, SessionRun } from "./run.js";
 export type { TokenReason, TokenSource } from "./transport.js";
 export type { Backoff } from "./wait.js";

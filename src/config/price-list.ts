@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { ConfigMistake } from "./mistakes.ts";
 import type { Parse } from "./parsers.ts";
 
@@ -34,20 +34,31 @@ export interface ModelPrice extends Rates {
 
 /** Nobody's table is larger, and it is read at each start. */
 const MOST_BYTES = 1024 * 1024;
-const MOST_USD = 1_000_000;
-const MOST_TOKENS = 1_000_000_000;
+/** Of those that are reported together. */
+const MOST_MISTAKES = 20;
+/** The dearest call must be a number that the database can keep. */
+const MOST_USD = 10_000;
+const MOST_TOKENS = 100_000_000;
+const MOST_FACTOR = 100;
 
 type Check = (value: unknown) => string | undefined;
 
 const amount =
   (most: number): Check =>
   (value) =>
-    typeof value === "number" && value >= 0 && value <= most ? undefined : `a number from 0 to ${most}`;
+    typeof value === "number" && value >= 0 && value <= most
+      ? undefined
+      : `is not a number from 0 to ${most}`;
 const count: Check = (value) =>
   Number.isSafeInteger(value) && Number(value) > 0 && Number(value) <= MOST_TOKENS
     ? undefined
-    : "a whole number of tokens, greater than 0";
+    : `is not a whole number of tokens from 1 to ${MOST_TOKENS}`;
 const usd = amount(MOST_USD);
+/** JavaScript takes February 30 for a day in March. */
+const isDay = (text: string) =>
+  /^\d{4}-\d{2}-\d{2}$/.test(text) &&
+  !Number.isNaN(Date.parse(text)) &&
+  new Date(text).toISOString().startsWith(text);
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
@@ -56,36 +67,35 @@ const RATES: Readonly<Record<string, Check>> = {
 };
 const ENTRY: Readonly<Record<string, Check>> = {
   ...RATES,
-  model: (value) => (typeof value === "string" && /^\S{1,200}$/.test(value) ? undefined : "a model's name"),
+  model: (value) =>
+    typeof value === "string" && /^\S{1,200}$/.test(value) ? undefined : "is not a model's name",
   from: (value) =>
-    typeof value === "string" && /^\d{4}-\d{2}-\d{2}$/.test(value) && !Number.isNaN(Date.parse(value))
-      ? undefined
-      : "a day such as 2026-11-01",
+    typeof value === "string" && isDay(value) ? undefined : "is not a day such as 2026-11-01",
   long: (value) => mistakesIn(value, { ...RATES, above: count }, ["above", "input", "output"])[0],
   tiers: (value) =>
-    isObject(value) && Object.values(value).every((one) => amount(1000)(one) === undefined)
+    isObject(value) && Object.values(value).every((one) => amount(MOST_FACTOR)(one) === undefined)
       ? undefined
-      : "an object of tiers and their factors",
+      : `is not an object of tiers and their factors, numbers from 0 to ${MOST_FACTOR}`,
   web_search: usd,
   context: count,
   max_output: count,
 };
 const REQUIRED = ["model", "input", "output", "context", "max_output"] as const;
 
-/** What is wrong with an object of these keys; each what it must be, or a sentence's end. */
+/** What is wrong with an object of these keys; each the rest of a sentence about it. */
 function mistakesIn(
   value: unknown,
   keys: Readonly<Record<string, Check>>,
   required: readonly string[],
 ): string[] {
-  if (!isObject(value)) return [`an object with ${required.join(", ")}`];
+  if (!isObject(value)) return [`is not an object with ${required.join(", ")}`];
   const unknown = Object.keys(value).filter((key) => !Object.hasOwn(keys, key));
   return [
-    ...unknown.map((key) => `without the unknown key ${JSON.stringify(key.slice(0, 50))}`),
-    ...required.filter((key) => value[key] === undefined).map((key) => `with ${key}`),
+    ...unknown.map((key) => `has the unknown key ${JSON.stringify(key.slice(0, 50))}`),
+    ...required.filter((key) => value[key] === undefined).map((key) => `has no ${key}`),
     ...Object.entries(keys).flatMap(([key, check]) => {
       const wrong = value[key] === undefined ? undefined : check(value[key]);
-      return wrong === undefined ? [] : [`with a ${key} that is ${wrong}`];
+      return wrong === undefined ? [] : [`has a value of ${key} that ${wrong}`];
     }),
   ];
 }
@@ -93,25 +103,28 @@ function mistakesIn(
 /** The entries of a file: a JSON array of what models cost. All of its mistakes are reported, each by the name of its model. */
 export const priceList: Parse<readonly ModelPrice[]> = (path) => {
   const entries = entriesOf(path);
+  const seen = new Set<string>();
   const mistakes = entries.flatMap((entry, index) => {
     const model = isObject(entry) && typeof entry["model"] === "string" ? entry["model"] : undefined;
     const name = model === undefined ? `entry ${index + 1}` : JSON.stringify(model.slice(0, 100));
-    return mistakesIn(entry, ENTRY, REQUIRED).map((mistake) => `${name} must be ${mistake}`);
+    const { from = "" } = isObject(entry) ? entry : {};
+    const isRepeated = model !== undefined && seen.size === seen.add(`${model} ${from}`).size;
+    return [
+      ...mistakesIn(entry, ENTRY, REQUIRED).map((mistake) => `${name} ${mistake}`),
+      ...(isRepeated ? [`${name} is there more than once, with the same day in from`] : []),
+    ];
   });
-  if (mistakes.length > 0)
-    throw new ConfigMistake("config_invalid_prices", `names a file in which ${mistakes.join("; ")}`);
+  if (mistakes.length > 0) {
+    const others = mistakes.length - MOST_MISTAKES;
+    const more = others > 0 ? `; and ${others} more mistakes` : "";
+    const list = mistakes.slice(0, MOST_MISTAKES).join("; ");
+    throw new ConfigMistake("config_invalid_prices", `names a file in which ${list}${more}`);
+  }
   return entries as ModelPrice[];
 };
 
 function entriesOf(path: string): unknown[] {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch {
-    throw new ConfigMistake("config_invalid_prices", "must be the path of a file that can be read");
-  }
-  if (Buffer.byteLength(text) > MOST_BYTES)
-    throw new ConfigMistake("config_invalid_prices", "names a file of more than 1 MB");
+  const text = textOf(path);
   try {
     const list: unknown = JSON.parse(text);
     if (Array.isArray(list)) return list;
@@ -122,4 +135,16 @@ function entriesOf(path: string): unknown[] {
     "config_invalid_prices",
     'must name a file with a JSON array such as [{"model":"mine","input":3,"output":15,"context":200000,"max_output":32000}]',
   );
+}
+
+function textOf(path: string): string {
+  const mistake = (text: string) => new ConfigMistake("config_invalid_prices", text);
+  try {
+    const file = statSync(path);
+    // A pipe would be waited for.
+    if (file.isFile() && file.size <= MOST_BYTES) return readFileSync(path, "utf8");
+  } catch {
+    throw mistake("must be the path of a file that can be read");
+  }
+  throw mistake("must be the path of a file of at most 1 MB");
 }

@@ -17,7 +17,7 @@ import { at, MODEL_APIS, oneOf } from "./columns.ts";
  * How a call of a model stands: under way; answered; refused or failed by its API; its answer broke off, or its agent went away; or
  * whoever made it has died. In the last two its figures are estimates.
  */
-export const MODEL_CALL_STATUSES = ["open", "done", "failed", "broken", "lost"] as const;
+const MODEL_CALL_STATUSES = ["open", "done", "failed", "broken", "lost"] as const;
 /** Money in billionths of a US dollar: whole numbers, so that sums are exact. JavaScript's reach to nine million dollars. */
 const nano = (name: string) => bigint(name, { mode: "number" }).notNull().default(0);
 const count = (name: string) => bigint(name, { mode: "number" }).notNull().default(0);

@@ -41,10 +41,11 @@ export const choiceFields = {
   ),
   budget_usd: t.Optional(
     t.Number({
-      exclusiveMinimum: 0,
+      // Money is counted in billionths.
+      minimum: 1e-9,
       maximum: 1_000_000,
       description:
-        "What its model calls may cost, US dollars; not more than the deployment allows. Default: what the repository's project says, or the deployment allows. Before it would cost more it waits, with what it has done delivered, until its budget is raised",
+        "What its model calls may cost, US dollars; not more than the deployment or the repository's project allows. Default: what the repository's project says, or the deployment allows. Before it would cost more it waits, with what it has done delivered, until its budget is raised",
       examples: [2.5],
     }),
   ),

@@ -11,6 +11,7 @@ import { type SessionChange, sessionAfter } from "./transitions.ts";
 /** A session's new prompt, and what there is to go on with. */
 interface CountedPrompt {
   sessionId: string;
+  repo: string;
   seq: number;
   /** Of the newest prompt before it. */
   choice: PromptChoice | null;
@@ -56,7 +57,7 @@ export async function countPrompt(
     })
     .where(where)
     .returning({
-      ...{ sessionId: session.id, seq: session.promptSeq, choice: session.choice },
+      ...{ sessionId: session.id, repo: session.repo, seq: session.promptSeq, choice: session.choice },
       lastAgent: sql<string | null>`(${lastAgent})`,
       usualAgent: sql<string | null>`(select last.agent from (${lastAgent}) last
         where ${canRun(sql`last.agent`, { asDefault: true })})`,

@@ -72,7 +72,8 @@ const Budget = nullable(
     exclusiveMinimum: 0,
     maximum: 1_000_000,
     format: "double",
-    description: "US dollars; kept, and not enforced yet",
+    description:
+      "What the model calls of a prompt may cost, US dollars; a prompt may ask for less. Null: what the deployment allows",
     examples: [5],
   }),
 );

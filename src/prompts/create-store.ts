@@ -11,6 +11,9 @@ import { enqueueRun } from "../lifecycle/dispatch.ts";
 import { lockSession } from "../lifecycle/locks.ts";
 import { queuePrompt, userTurn } from "../lifecycle/queue-prompt.ts";
 import { PUSH } from "../lifecycle/queue-push.ts";
+import { requireProjectBudget } from "../projects/budget-store.ts";
+import { repoKey } from "../projects/repo-key.ts";
+import type { RepoRules } from "../sandboxes/git/repo-url.ts";
 import type { SyncStrategy } from "../sandboxes/sandbox.ts";
 import { AppError } from "../shared/errors.ts";
 
@@ -96,6 +99,8 @@ export interface NewPrompt {
   priority: number;
   /** Default: as the session's newest prompt. */
   asked?: AskedChoice;
+  /** By which the project of its repository is found, whose budget is the most that it may ask for. */
+  rules?: RepoRules;
   maxUnfinished: number;
 }
 
@@ -111,6 +116,10 @@ export async function addPrompt(tx: Transaction, wanted: NewPrompt): Promise<{ i
   requireQuota(await countUnfinished(tx, userId, maxUnfinished), maxUnfinished);
   const row = { id, sessionId: queued.sessionId, userId, seq, kind, data, priority };
   // Without an agent there is nothing to choose, and the next prompt goes on with what the one before has.
+  if (wanted.rules)
+    await requireProjectBudget(tx, {
+      ...{ userId, repoKey: repoKey(queued.repo, wanted.rules), budget: wanted.asked?.budget },
+    });
   const chosen = kind === "agent" ? await resolveChoice(tx, wanted.asked ?? {}, queued) : undefined;
   if (chosen?.choice)
     await tx.update(session).set({ choice: chosen.choice }).where(eq(session.id, queued.sessionId));

@@ -251,7 +251,7 @@ export const promptModels = {
   RetryPromptOutput: t.Object(outcome),
   ResumePromptInput: t.Object({
     budget_usd: t.Number({
-      exclusiveMinimum: 0,
+      minimum: 1e-9,
       maximum: 1_000_000,
       description: "What the prompt may cost in all, US dollars: more than it has cost",
       examples: [5],

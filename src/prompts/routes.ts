@@ -25,6 +25,7 @@ import type { Config } from "../config/config.ts";
 import type { Orm } from "../db/client.ts";
 import { askedChoice } from "../fleet/choice.ts";
 import type { Metrics } from "../observability/metrics.ts";
+import { repoRules } from "../sandboxes/git/repo-url.ts";
 import { deletePrompt, updatePrompt } from "./change-store.ts";
 import { addPrompt } from "./create-store.ts";
 import { promptModels, SteerStatus } from "./model.ts";
@@ -37,10 +38,11 @@ import { listPrompts, readPrompt } from "./store.ts";
 export function promptRoutes(options: {
   orm: Orm;
   guard: Guard;
-  config: Pick<Config, "maxUnfinishedPrompts" | "spending">;
+  config: Pick<Config, "maxUnfinishedPrompts" | "spending"> & Parameters<typeof repoRules>[0];
   metrics: Metrics;
 }) {
   const { orm, guard, config, metrics } = options;
+  const rules = repoRules(config);
   const detail = securedOperation("Prompts");
   const onlyQueued = "Only while it is queued; once it has started: 409.";
   return new Elysia()
@@ -67,6 +69,7 @@ export function promptRoutes(options: {
             attachments,
             priority,
             asked: askedChoice(body, config.spending.budgets.run),
+            rules,
             maxUnfinished,
           }),
         );

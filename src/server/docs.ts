@@ -32,6 +32,7 @@ const TAGS = [
     description: "Work that failed permanently, until it is resolved, abandoned or retried",
   },
   { name: "Repositories", description: "What a new session may be about" },
+  { name: "Usage", description: "What model calls have used and cost, and what they may still cost" },
   { name: "Me", description: "The current user and limits" },
   { name: "Sign-in", description: "Web sessions of browsers, by cookie" },
   { name: "System", description: "How the service is doing, for admins" },

@@ -10,6 +10,7 @@ import type { Turn } from "../db/json-columns.ts";
 import { session } from "../db/tables.ts";
 import { type AskedChoice, resolveChoice } from "../fleet/choice.ts";
 import { userTurn } from "../lifecycle/queue-prompt.ts";
+import { requireProjectBudget } from "../projects/budget-store.ts";
 import { projectDefaults } from "../projects/defaults-store.ts";
 import {
   authorColumns,
@@ -121,6 +122,7 @@ export async function createSession(orm: Queryable, wanted: NewSession): Promise
       `${misplaced}: is of one prompt, and this session is created without any; send it with the session's first prompt.`,
     );
   if (parent !== null) await requireParent(orm, userId, parent);
+  await requireProjectBudget(orm, { userId, repoKey: wanted.repoKey, budget: wanted.asked?.budget });
   // Also without a prompt: the first one goes on with what the project says.
   const [found] = await orm
     .select({ count: count(), defaults: projectDefaults(wanted) })

@@ -5,13 +5,14 @@ const COLUMNS = [
   ...(["cache_read_tokens", "cache_write_tokens", "cost_usd"] as const),
 ];
 
-/**
- * A table as in RFC 4180. @param group the name of the first column.
- */
-export function csvOf(group: string, rows: readonly UsageDto[]): string {
-  const lines = rows.map((row) => [cell(row.key), ...COLUMNS.map((name) => plain(row[name]))]);
-  return [[group, ...COLUMNS], ...lines].map((line) => `${line.join(",")}\r\n`).join("");
-}
+/** The first line of a table as in RFC 4180. @param group the name of the first column. */
+export const csvHead = (group: string): string => lineOf([group, ...COLUMNS]);
+
+/** Its other lines. */
+export const csvOf = (rows: readonly UsageDto[]): string =>
+  rows.map((row) => lineOf([cell(row.key), ...COLUMNS.map((name) => plain(row[name]))])).join("");
+
+const lineOf = (cells: readonly string[]): string => `${cells.join(",")}\r\n`;
 
 /** Spreadsheets run what begins like a formula, and a model's name is what an agent made of it. */
 function cell(text: string): string {

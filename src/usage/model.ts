@@ -1,8 +1,9 @@
 import { type Static, t } from "elysia";
+import { MAX_PAGE } from "../api/paging.ts";
 import { enumOf, NextCursor, nullable, paging, Timestamp } from "../api/schemas.ts";
 import { SCOPES } from "../spend/store.ts";
 
-export const GROUPS = ["day", "user", "repo", "model", "agent", "session"] as const;
+const GROUPS = ["day", "user", "repo", "model", "agent", "session"] as const;
 export type Group = (typeof GROUPS)[number];
 
 const count = (description: string, example: number) =>
@@ -11,7 +12,7 @@ const usd = (description: string, example: number) =>
   t.Number({ format: "double", description, examples: [example] });
 
 const figures = {
-  runs: count("Prompts whose agents called a model", 4),
+  runs: count("Prompts whose agents have called a model; titles are of none", 4),
   turns: count("Model calls that were answered", 37),
   calls: count("Model calls, answered or not", 41),
   estimated_calls: count(
@@ -38,12 +39,19 @@ const UsageTotals = t.Object(figures);
 export type UsageTotals = Static<typeof UsageTotals>;
 
 const BudgetDto = t.Object({
-  scope: enumOf(SCOPES, { description: "What it is a budget of" }),
+  scope: enumOf(SCOPES, {
+    description: "What it is a budget of; days and months are those of UTC",
+    examples: ["user_day"],
+  }),
   limit_usd: usd("What model calls may cost, US dollars", 20),
   spent_usd: usd("What they have cost", 3.21),
   reserved_usd: usd("What is kept free for calls that are under way", 0.4),
   left_usd: usd("What another call may cost at most", 16.39),
-  resets_at: nullable({ ...Timestamp, description: "When it begins anew; null: never" }),
+  resets_at: nullable({
+    ...Timestamp,
+    description: "When it begins anew; null: never",
+    examples: ["2026-11-30T00:00:00.000Z"],
+  }),
 });
 export type BudgetDto = Static<typeof BudgetDto>;
 
@@ -65,10 +73,19 @@ export const usageModels = {
 };
 
 const Day = (description: string, example: string) =>
-  t.Optional(t.String({ format: "date", pattern: "^[1-9][0-9]{3}-", description, examples: [example] }));
+  t.Optional(
+    // The format alone would accept other spellings.
+    t.String({
+      format: "date",
+      pattern: "^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}$",
+      description,
+      examples: [example],
+    }),
+  );
 
 export const usageQuery = t.Object({
   ...paging,
+  limit: { ...paging.limit, description: `Page size. Default: ${MAX_PAGE}` },
   from: Day("The first day, in UTC. Default: 29 days before `to`", "2026-11-01"),
   to: Day("The last day, in UTC. Default: today", "2026-11-29"),
   group_by: t.Optional(enumOf(GROUPS, { description: "Default: day" })),

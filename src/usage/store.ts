@@ -1,6 +1,7 @@
 import { type SQL, sql } from "drizzle-orm";
 import { decodeCursor, type Page, type PageQuery, pageOf } from "../api/paging.ts";
 import { type Orm, rowsOf } from "../db/client.ts";
+import { modelUsage, spend } from "../db/spend-tables.ts";
 import { session } from "../db/tables.ts";
 import { ownedSessionById } from "../lifecycle/ownership.ts";
 import { notFound } from "../shared/errors.ts";
@@ -18,9 +19,10 @@ export interface UsageQuery extends PageQuery {
   groupBy: Group;
 }
 
+/** In an order that is the same in every database. */
 const KEYS: Readonly<Record<Group, SQL>> = {
-  ...{ day: sql`u.day::text`, user: sql`u.user_id`, repo: sql`u.repo` },
-  ...{ model: sql`u.model`, agent: sql`u.agent`, session: sql`u.session_id::text` },
+  ...{ day: sql`u.day::text`, user: sql`u.user_id collate "C"`, repo: sql`u.repo collate "C"` },
+  ...{ model: sql`u.model collate "C"`, agent: sql`u.agent collate "C"`, session: sql`u.session_id::text` },
 };
 
 const SUMS = sql`count(distinct u.prompt_id) filter (where u.agent <> '(titles)')::int as runs, sum(u.turns)::float8 as turns, sum(u.calls)::float8 as calls,
@@ -46,25 +48,41 @@ const toTotals = (row: Sums | undefined): UsageTotals => {
 const matching = ({ userId, from, to }: Pick<UsageQuery, "userId" | "from" | "to">): SQL =>
   sql`u.day between ${from}::date and ${to}::date${userId === undefined ? sql`` : sql` and u.user_id = ${userId}`}`;
 
+/** A cursor, also after a key that is empty; PostgreSQL's texts have no zero bytes. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern looks for one.
+const AFTER = /^>([^\u0000]*)$/;
+
 /** What model calls have used, by what they are grouped by, in the order of that. @throws AppError `invalid_cursor` */
 export async function listUsage(orm: Orm, query: UsageQuery): Promise<Page<UsageDto>> {
   const { groupBy, limit, cursor } = query;
   const key = KEYS[groupBy];
-  const after = cursor === undefined ? sql`` : sql` and ${key} > ${decodeCursor(cursor, /^.+$/s)[0]}`;
+  const after = cursor === undefined ? sql`` : sql` and ${key} > ${decodeCursor(cursor, AFTER)[1]}`;
   const rows = await rowsOf<Sums & { key: string }>(
     orm,
-    sql`select ${key} as key, ${SUMS} from model_usage u where ${matching(query)}${after}
+    sql`select ${key} as key, ${SUMS} from ${modelUsage} u where ${matching(query)}${after}
       group by 1 having sum(u.calls) > 0 order by 1${limit === undefined ? sql`` : sql` limit ${limit + 1}`}`,
   );
   return pageOf(
     rows.map((row) => ({ key: row.key, ...toTotals(row) })),
     limit,
-    (row) => row.key,
+    (row) => `>${row.key}`,
   );
 }
 
+const EXPORTED_AT_ONCE = 5_000;
+
+/** All of it, page by page. */
+export async function* exportUsage(orm: Orm, query: UsageQuery): AsyncGenerator<UsageDto[], void, undefined> {
+  let cursor: string | undefined;
+  do {
+    const { rows, next } = await listUsage(orm, { ...query, limit: EXPORTED_AT_ONCE, cursor });
+    if (rows.length > 0) yield rows;
+    cursor = next ?? undefined;
+  } while (cursor !== undefined);
+}
+
 export async function totalUsage(orm: Orm, query: UsageQuery): Promise<UsageTotals> {
-  const [row] = await rowsOf<Sums>(orm, sql`select ${SUMS} from model_usage u where ${matching(query)}`);
+  const [row] = await rowsOf<Sums>(orm, sql`select ${SUMS} from ${modelUsage} u where ${matching(query)}`);
   return toTotals(row);
 }
 
@@ -75,7 +93,7 @@ export async function sessionUsage(
 ): Promise<{ usage: UsageDto[]; total: UsageTotals; spent: number; reserved: number }> {
   const own = await orm.select({ id: session.id }).from(session).where(ownedSessionById(userId, sessionId));
   if (own.length === 0) throw notFound("session", sessionId);
-  const of = sql`from model_usage u where u.session_id = ${sessionId}::uuid`;
+  const of = sql`from ${modelUsage} u where u.session_id = ${sessionId}::uuid`;
   const [usage, [total], [held]] = await Promise.all([
     rowsOf<Sums & { key: string }>(
       orm,
@@ -84,7 +102,7 @@ export async function sessionUsage(
     rowsOf<Sums>(orm, sql`select ${SUMS} ${of}`),
     rowsOf<{ spent: number; reserved: number }>(
       orm,
-      sql`select spent::float8, reserved::float8 from spend where scope = 'session' and subject = ${sessionId}`,
+      sql`select spent::float8, reserved::float8 from ${spend} where scope = 'session' and subject = ${sessionId}`,
     ),
   ]);
   return {
@@ -103,7 +121,7 @@ export async function readBudgets(
   if (limited.length === 0) return [];
   const rows = await rowsOf<{ scope: Scope; spent: number; reserved: number }>(
     orm,
-    sql`select b.scope, b.spent::float8, b.reserved::float8 from spend b
+    sql`select b.scope, b.spent::float8, b.reserved::float8 from ${spend} b
       join jsonb_to_recordset(${JSON.stringify(limited)}::jsonb) w (scope text, subject text)
         on b.scope = w.scope and b.subject = w.subject
       where b.period = case when b.scope = 'user_month' then date_trunc('month', now() at time zone 'utc')::date

@@ -4,6 +4,7 @@ import { attachment } from "../../src/db/attachment-tables.ts";
 import { project } from "../../src/db/project-tables.ts";
 import { comment } from "../../src/db/review-tables.ts";
 import { provenance } from "../../src/db/safety-tables.ts";
+import { modelUsage } from "../../src/db/spend-tables.ts";
 import { deadLetter, message, prompt, session } from "../../src/db/tables.ts";
 import { permissionRequest } from "../../src/db/talk-tables.ts";
 import { openReviews } from "../../src/review/reviews.ts";
@@ -67,6 +68,10 @@ describeEachDatabase("what another user owns", (database) => {
       ...{ id: questionId, requestId: crypto.randomUUID(), promptId, sessionId, tool: "Bash", input: {} },
       expiresAt: sql`now() + interval '1 hour'`,
     });
+    await orm.insert(modelUsage).values({
+      ...{ day: new Date().toISOString().slice(0, 10), userId: "alice", sessionId, promptId, calls: 1 },
+      ...{ repo: "owner/one", agent: "claude", model: "claude-sonnet-4-5" },
+    });
     return {
       session: sessionId,
       prompt: promptId,
@@ -121,6 +126,7 @@ describeEachDatabase("what another user owns", (database) => {
       side: "new",
       text: "Why?",
       decision: "allow",
+      budget_usd: 5,
       data: { type: "assistant", uuid: "u", content: "go" },
     };
     if (name in known) return known[name];
@@ -218,14 +224,17 @@ describeEachDatabase("what another user owns", (database) => {
     expect(lists.map(({ path }) => path)).toContain("/sessions");
     for (const { path } of lists) {
       const seenBy = async (user: string) => {
-        const { status, body } = await ask(app, tokens[user], "GET", path);
+        // Other groups name no session.
+        const query = path === "/usage" ? "?group_by=session" : "";
+        const { status, body } = await ask(app, tokens[user], "GET", path + query);
         const forAdmins = ["/audit", "/system/status"].includes(path);
         expect([path, status]).toEqual([path, forAdmins && user !== "root" ? 403 : 200]);
         return Object.values(things).some((id) => JSON.stringify(body).includes(id));
       };
       const isDeadLetters = path.startsWith("/dead-letter-queue");
       expect([path, await seenBy("bob"), await seenBy("root")]).toEqual([path, false, isDeadLetters]);
-      if (isDeadLetters || path === "/sessions") expect([path, await seenBy("alice")]).toEqual([path, true]);
+      if (isDeadLetters || ["/sessions", "/usage"].includes(path))
+        expect([path, await seenBy("alice")]).toEqual([path, true]);
     }
   });
 });

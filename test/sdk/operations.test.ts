@@ -47,6 +47,7 @@ const METHODS: Record<string, (pb: Client) => PromiseLike<unknown>> = {
   handlers_prompts_update: (pb) => pb.prompts.update(ID, { data: "Fix it" }),
   handlers_prompts_delete: (pb) => pb.prompts.delete(ID),
   handlers_prompts_retry: (pb) => pb.prompts.retry(ID),
+  handlers_prompts_resume: (pb) => pb.prompts.resume(ID, { budget_usd: 5 }),
   handlers_attachments_read: (pb) => pb.prompts.readAttachment(ID),
   handlers_messages_create: (pb) => pb.messages.create({ prompt_id: ID, data: { type: "user" } }),
   handlers_messages_list: (pb) => pb.messages.list(ID),
@@ -75,6 +76,9 @@ const METHODS: Record<string, (pb: Client) => PromiseLike<unknown>> = {
   handlers_dead_letter_queue_retry_dlq: (pb) => pb.deadLetters.retry(ID),
   handlers_dead_letter_queue_retry_dlq_entries: (pb) => pb.deadLetters.retryMany({ ids: [ID] }),
   handlers_dead_letter_queue_bulk: (pb) => pb.deadLetters.bulk({ action: "resolve", ids: [ID] }),
+  handlers_usage_list: (pb) => pb.usage.list(),
+  handlers_usage_session: (pb) => pb.usage.session(ID),
+  handlers_usage_budgets: (pb) => pb.usage.budgets(),
   handlers_audit_list: (pb) => pb.audit.list(),
   handlers_system: (pb) => pb.system.status(),
   handlers_repositories_list: (pb) => pb.repositories.list(),
@@ -103,6 +107,8 @@ const REPEATABLE = [
   "handlers_events_create_ticket",
   // A question is answered once: a repetition is refused, and changes nothing.
   "handlers_permissions_answer",
+  // What waits no more is not resumed again: a repetition is refused, and changes nothing.
+  "handlers_prompts_resume",
   "handlers_prompts_retry",
   "handlers_sessions_cancel",
   "handlers_webhooks_forge",

@@ -218,7 +218,7 @@ describe("becomes the types that are meant, in clients of several generators:", 
 
 /** Verbs that a summary may start with. */
 const VERBS =
-  "Abandon|Answer|Cancel|Create|Delete|Fork|Get|List|Mark|Merge|Push|Report|Resolve|Retry|Send|Sign|Stream|Update";
+  "Abandon|Answer|Cancel|Create|Delete|Fork|Get|List|Mark|Merge|Push|Report|Resolve|Resume|Retry|Send|Sign|Stream|Update";
 
 describe("is complete", () => {
   test("summaries are imperative titles of at most 60 characters, each used once", () => {
