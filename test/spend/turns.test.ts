@@ -54,17 +54,18 @@ describeEachDatabase("users in turn, while an API takes no more calls", (databas
   });
 
   test("nobody who comes later is served before, and who has gone away keeps nobody waiting", async () => {
-    const [first, second] = [node(), node()];
+    const [first, second, third] = [node(), node(), node()];
     const api = "google";
     const holder = wantedCall(accountOf(), { api, mostOpen: 1 });
     await first.reserve(holder, never);
     const leave = new AbortController();
-    const gone = first.reserve(wantedCall(accountOf("gone"), { api, mostOpen: 1 }), leave.signal);
+    const gone = third.reserve(wantedCall(accountOf("gone"), { api, mostOpen: 1 }), leave.signal);
     const early = wantedCall(accountOf("early"), { api, mostOpen: 1 });
     const waits = first.reserve(early, never);
     await until(async () => (await waitingUsers(api)).length === 2, { what: "two users to wait" });
     leave.abort(new Error("gone"));
     await expect(gone).rejects.toThrow("gone");
+    await until(async () => (await waitingUsers(api)).join() === "early", { what: "that one to be gone" });
     const order: string[] = [];
     const late = wantedCall(accountOf("late"), { api, mostOpen: 1 });
     const served = [
