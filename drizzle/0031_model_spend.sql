@@ -35,6 +35,14 @@ CREATE TABLE "model_call" (
 	CONSTRAINT "model_call_status" CHECK ("model_call"."status" in ('open', 'done', 'failed', 'broken', 'lost'))
 );
 --> statement-breakpoint
+CREATE TABLE "model_turn" (
+	"api" text NOT NULL,
+	"user_id" text NOT NULL,
+	"since" timestamp with time zone NOT NULL,
+	"until" timestamp with time zone NOT NULL,
+	CONSTRAINT "model_turn_api_user_id_pk" PRIMARY KEY("api","user_id")
+);
+--> statement-breakpoint
 CREATE TABLE "model_usage" (
 	"day" date NOT NULL,
 	"user_id" text NOT NULL,
@@ -103,10 +111,17 @@ DECLARE
   its "spend";
   its_api "model_api";
   today date := (now() AT TIME ZONE 'utc')::date;
+  -- Usually nobody waits, and nothing more is looked up.
+  in_turns boolean;
+  waits_since timestamp with time zone;
+  before integer;
 BEGIN
   PERFORM lock_spend();
-  FOR c IN SELECT * FROM jsonb_to_recordset(wanted) AS w (id uuid, prompt uuid, epoch bigint, session uuid, "user" text,
+  in_turns := EXISTS (SELECT FROM "model_turn" t WHERE t.until > clock_timestamp());
+  FOR c IN SELECT w.* FROM jsonb_to_recordset(wanted) AS w (id uuid, prompt uuid, epoch bigint, session uuid, "user" text,
       repo text, agent text, api text, model text, amount bigint, input bigint, limits jsonb, calls bigint, open integer)
+    LEFT JOIN "model_turn" t ON t.api = w.api AND t.user_id = w."user" AND t.until > clock_timestamp()
+    ORDER BY t.since NULLS LAST, w.id
   LOOP
     id := c.id; refused := NULL; until := NULL; most := NULL; spent := NULL; reserved := NULL;
     IF c.prompt IS NOT NULL AND NOT EXISTS (SELECT 1 FROM "prompt" p
@@ -126,10 +141,32 @@ BEGIN
         refused := CASE WHEN spent + c.amount <= most THEN 'held' ELSE s.scope END;
       END IF;
     END LOOP;
-    -- Last: who waits for a turn can pay for it.
-    IF refused IS NULL AND (its_api.back_off_until > clock_timestamp() OR its_api.open >= least(c.open, its_api.allowed)) THEN
-      refused := 'busy';
-      IF its_api.back_off_until > clock_timestamp() THEN until := its_api.back_off_until; END IF;
+    -- Last: who waits for a turn can pay for it. Those who have waited for longer keep a place each.
+    waits_since := NULL; before := 0;
+    IF in_turns THEN
+      SELECT t.since INTO waits_since FROM "model_turn" t
+      WHERE t.api = c.api AND t.user_id = c."user" AND t.until > clock_timestamp();
+      SELECT count(*) INTO before FROM "model_turn" t WHERE t.api = c.api AND t.user_id <> c."user"
+        AND t.until > clock_timestamp() AND t.since < coalesce(waits_since, 'infinity');
+    END IF;
+    IF refused IS NULL THEN
+      IF its_api.back_off_until > clock_timestamp() THEN
+        refused := 'busy'; until := its_api.back_off_until;
+      ELSIF least(c.open, its_api.allowed) - its_api.open <= before THEN
+        refused := 'busy';
+      END IF;
+    END IF;
+    IF refused = 'busy' THEN
+      -- Its node looks again soon; after two seconds, however long its API backs off.
+      INSERT INTO "model_turn" AS t (api, user_id, since, until)
+      VALUES (c.api, c."user", clock_timestamp(), clock_timestamp() + interval '3 seconds'
+        + CASE WHEN until > clock_timestamp() THEN least(until - clock_timestamp(), interval '2 seconds') ELSE '0' END)
+      ON CONFLICT ON CONSTRAINT model_turn_api_user_id_pk
+      DO UPDATE SET since = coalesce(waits_since, excluded.since), until = excluded.until;
+      in_turns := true;
+    ELSIF waits_since IS NOT NULL THEN
+      -- It has had its turn: its next call waits behind all who wait now.
+      DELETE FROM "model_turn" t WHERE t.api = c.api AND t.user_id = c."user";
     END IF;
     IF refused IS NULL THEN
       INSERT INTO "spend" AS b (scope, subject, period, reserved, calls)
@@ -141,6 +178,23 @@ BEGIN
       VALUES (c.id, c.prompt, c.epoch, c.session, c."user", c.repo, c.agent, c.api, c.model, c.amount, c.input);
     END IF;
     RETURN NEXT;
+  END LOOP;
+END $$;--> statement-breakpoint
+-- Takes back the reservations of calls that are not made: nothing is left of them. With its user's name, that user waits no more.
+CREATE FUNCTION cancel_model_calls(unmade jsonb) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  gone "model_call";
+BEGIN
+  PERFORM lock_spend();
+  DELETE FROM "model_turn" t USING jsonb_to_recordset(unmade) AS u (api text, "user" text)
+  WHERE t.api = u.api AND t.user_id = u."user";
+  FOR gone IN DELETE FROM "model_call" m USING jsonb_to_recordset(unmade) AS u (id uuid)
+    WHERE m.id = u.id AND m.status = 'open' RETURNING m.*
+  LOOP
+    UPDATE "spend" b SET reserved = greatest(b.reserved - gone.reserved, 0), calls = greatest(b.calls - 1, 0)
+    FROM spend_scopes((gone.started_at AT TIME ZONE 'utc')::date, gone.user_id, gone.session_id, gone.prompt_id) n
+    WHERE b.scope = n.scope AND b.subject = n.subject AND b.period = n.period;
+    UPDATE "model_api" a SET open = greatest(a.open - 1, 0) WHERE a.api = gone.api;
   END LOOP;
 END $$;--> statement-breakpoint
 -- Adds an ended call to the sums for reports, or takes it out of them.
@@ -180,7 +234,7 @@ BEGIN
   FOR c IN SELECT * FROM jsonb_to_recordset(ended) AS e (id uuid, prompt uuid, epoch bigint, session uuid, "user" text,
       repo text, agent text, api text, model text, status text, http_status integer, cost bigint, input bigint, output bigint,
       cache_read bigint, cache_write bigint, cache_write_1h bigint, web_searches bigint, estimated boolean,
-      first_output_ms integer, duration_ms integer, started timestamp with time zone, overloaded boolean, retry_after_ms integer)
+      first_output_ms integer, duration_ms integer, started timestamp with time zone, overloaded boolean, retry_after_ms bigint)
   LOOP
     SELECT * INTO old FROM "model_call" m WHERE m.id = c.id;
     was_open := old.status = 'open';
@@ -209,8 +263,10 @@ BEGIN
     UPDATE "prompt" p SET usage = coalesce(p.usage, '{}') || prompt_usage(p.id), updated_at = now()
     WHERE p.id = new.prompt_id AND p.finished_at IS NOT NULL;
     IF c.overloaded THEN
-      -- Of those that were under way together, the first halves what may be; the others only wait with it.
-      back_off := coalesce(c.retry_after_ms, 1000 * 2 ^ least((SELECT a.overloads FROM "model_api" a WHERE a.api = new.api), 6))
+      -- Of those that were under way together, the first halves what may be; the others only wait with it. Whatever the API asks
+      -- for, it is asked again after five minutes: one answer must not stop all runs for a day.
+      back_off := least(greatest(coalesce(c.retry_after_ms,
+        1000 * 2 ^ least((SELECT a.overloads FROM "model_api" a WHERE a.api = new.api), 6)), 0), 300000)
         * interval '1 millisecond';
       UPDATE "model_api" a SET open = greatest(a.open - coalesce(was_open, false)::integer, 0),
         back_off_until = greatest(a.back_off_until, clock_timestamp() + back_off),

@@ -9,6 +9,7 @@ import {
   pgTable,
   primaryKey,
   text,
+  timestamp,
   uuid,
 } from "drizzle-orm/pg-core";
 import { at, MODEL_APIS, oneOf } from "./columns.ts";
@@ -85,6 +86,20 @@ export const modelApi = pgTable("model_api", {
   /** How many calls at a time it is given until it has recovered. Null: it has. */
   allowed: integer("allowed"),
 });
+
+/** Users whose calls wait because an API takes no more now, on whatever node: they have a turn each, by how long they have waited. */
+export const modelTurn = pgTable(
+  "model_turn",
+  {
+    api: text("api", { enum: MODEL_APIS }).notNull(),
+    userId: text("user_id").notNull(),
+    /** When it had its last turn, or began to wait. */
+    since: timestamp("since", { withTimezone: true }).notNull(),
+    /** Who has not asked again by then does not wait any more. */
+    until: timestamp("until", { withTimezone: true }).notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.api, t.userId] })],
+);
 
 /** What has been spent and is reserved: a row for each of the scopes that a call counts in. */
 export const spend = pgTable(

@@ -9,25 +9,38 @@ export interface Batches<Item, Result> {
 /** What one statement takes at most; its time is what others wait. */
 const MOST_ITEMS = 200;
 
+interface Waiting<Item, Result> {
+  item: Item;
+  done: PromiseWithResolvers<Result>;
+}
+
 /**
  * While one statement is under way, what comes in waits for the next: alone nothing waits, and a hundred at once are one or two.
  * @param work in the order in which the items came.
+ * @param isOfOne whether an error can be the fault of one item: then the others are worked on without it.
  */
 export function createBatches<Item, Result>(
   work: (items: readonly Item[]) => Promise<readonly Result[]>,
+  isOfOne: (error: unknown) => boolean,
 ): Batches<Item, Result> {
-  let waiting: { item: Item; done: PromiseWithResolvers<Result> }[] = [];
+  let waiting: Waiting<Item, Result>[] = [];
   let running: Promise<void> | undefined;
+  const workOn = async (batch: readonly Waiting<Item, Result>[]): Promise<void> => {
+    try {
+      const results = await work(batch.map(({ item }) => item));
+      for (const [index, { done }] of batch.entries()) done.resolve(results[index] as Result);
+    } catch (error) {
+      if (batch.length > 1 && isOfOne(error)) for (const one of batch) await workOn([one]);
+      else for (const { done } of batch) done.reject(error);
+    }
+  };
   const run = async () => {
+    // What is added at the same moment goes along.
+    await Promise.resolve();
     while (waiting.length > 0) {
       const batch = waiting.slice(0, MOST_ITEMS);
       waiting = waiting.slice(MOST_ITEMS);
-      try {
-        const results = await work(batch.map(({ item }) => item));
-        for (const [index, { done }] of batch.entries()) done.resolve(results[index] as Result);
-      } catch (error) {
-        for (const { done } of batch) done.reject(error);
-      }
+      await workOn(batch);
     }
     running = undefined;
   };

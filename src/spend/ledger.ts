@@ -1,18 +1,19 @@
-import type { Orm } from "../db/client.ts";
+import { isRetryableDbError, type Orm } from "../db/client.ts";
 import { MODEL_APIS } from "../db/columns.ts";
 import { retryWhileUnavailable } from "../db/retry-while-unavailable.ts";
 import type { Logger } from "../observability/logger.ts";
 import { messageOf } from "../shared/errors.ts";
 import { sleep } from "../shared/time.ts";
 import { createBatches } from "./batches.ts";
-import { NO_TOKENS } from "./prices.ts";
 import {
   type CallProgress,
   type CallResult,
+  cancelCalls,
   type Refusal,
   recordProgress,
   reserveCalls,
   settleCalls,
+  type UnmadeCall,
   type WantedCall,
 } from "./store.ts";
 import { createTurns } from "./turns.ts";
@@ -37,57 +38,90 @@ export interface Ledger {
 
 /** Shorter than any client waits for an answer; who is then sent away comes again by itself. */
 const LONGEST_WAIT_MS = 45_000;
-/** How soon a place is seen that a call of another node has left. */
+/** How soon a place is seen that a call of another node has left. Who has not looked for three seconds has left the line: see its SQL. */
 const LOOK_AGAIN_MS = 250;
+/** The same while the API backs off. */
+const LOOK_AT_MOST_MS = 2_000;
+const LOOK_AT_LEAST_MS = 50;
 const CLOSE_MS = 10_000;
 
-/** @param orm commits without waiting for the disk: a call waits for its reservation, and no crash of a process loses it. */
-export function openLedger({ orm, logger }: { orm: Orm; logger: Logger }): Ledger {
+/**
+ * @param options.orm commits without waiting for the disk: a call waits for its reservation, and no crash of a process loses it.
+ * @param options.longestWaitMs default: 45 seconds.
+ */
+export function openLedger(options: { orm: Orm; logger: Logger; longestWaitMs?: number }): Ledger {
+  const { orm, logger, longestWaitMs = LONGEST_WAIT_MS } = options;
   const closing = new AbortController();
+  const isOfOne = (error: unknown) => !isRetryableDbError(error);
   const reservations = createBatches(async (calls: readonly WantedCall[]) => {
     const refused = await reserveCalls(orm, calls);
     return calls.map(({ id }) => refused.get(id));
-  });
+  }, isOfOne);
   const settlements = createBatches(async (calls: readonly CallResult[]) => {
     await retryWhileUnavailable(closing.signal, () => settleCalls(orm, calls));
     return calls.map(() => undefined);
-  });
+  }, isOfOne);
+  const cancellations = createBatches(async (calls: readonly UnmadeCall[]) => {
+    await retryWhileUnavailable(closing.signal, () => cancelCalls(orm, calls));
+    return calls.map(() => undefined);
+  }, isOfOne);
   const reports = createBatches(async (calls: readonly CallProgress[]) => {
     await recordProgress(orm, calls);
     return calls.map(() => undefined);
-  });
+  }, isOfOne);
   let ended = Promise.withResolvers<void>();
   /** At most that time, or until a call of this process has ended; of others' calls nobody says so. */
   const pause = async (ms: number) => {
     const woken = new AbortController();
-    const time = Math.min(Math.max(ms, 1), LOOK_AGAIN_MS);
-    await Promise.race([ended.promise, sleep(time, woken.signal).catch(() => undefined)]);
+    await Promise.race([ended.promise, sleep(ms, woken.signal).catch(() => undefined)]);
     woken.abort();
   };
-  const settle = async (call: CallResult) => {
-    await settlements.add(call);
+  const hasEnded = () => {
     ended.resolve();
     ended = Promise.withResolvers();
   };
   const lines = new Map(MODEL_APIS.map((api) => [api, createTurns(pause)]));
+  /** Not awaited: should it fail, it is settled as lost when its run has ended. */
+  const cancel = ({ id, api, userId }: WantedCall) => {
+    const others = lines.get(api)?.waiting(userId) ?? 0;
+    const unmade = { id, api, userId: others > 0 ? undefined : userId };
+    cancellations.add(unmade).then(hasEnded, (error: unknown) => {
+      logger.warn("a model call that was not made could not be cancelled", { error: messageOf(error) });
+    });
+  };
+  /** @throws what `signal` aborted with; errors of the database. Then nothing stays reserved. */
+  const tryOnce = async (call: WantedCall, signal: AbortSignal): Promise<Refusal | undefined> => {
+    try {
+      const refusal = await reservations.add(call);
+      signal.throwIfAborted();
+      return refusal;
+    } catch (error) {
+      // It may have been reserved: who wanted it has gone away meanwhile, or the answer was lost with the connection.
+      cancel(call);
+      throw error;
+    }
+  };
 
   return {
     async reserve(call, signal) {
       const line = lines.get(call.api);
-      const latest = Date.now() + LONGEST_WAIT_MS;
+      const latest = Date.now() + longestWaitMs;
       let refusal: Refusal | undefined;
       /** Milliseconds until it may have a turn; undefined: it needs none. */
       const attempt = async () => {
-        refusal = await reservations.add(call);
-        if (signal.aborted && !refusal) await settle(unmade(call));
-        signal.throwIfAborted();
+        refusal = await tryOnce(call, signal);
         if (refusal?.why !== "busy" || Date.now() >= latest) return undefined;
-        return refusal.until ? refusal.until.getTime() - Date.now() : LOOK_AGAIN_MS;
+        if (!refusal.until) return LOOK_AGAIN_MS;
+        return Math.min(Math.max(refusal.until.getTime() - Date.now(), LOOK_AT_LEAST_MS), LOOK_AT_MOST_MS);
       };
       for (;;) {
         // Nobody overtakes those who wait.
         const waits = (line?.waiting() ?? 0) > 0 || (await attempt()) !== undefined;
-        if (waits) await line?.take(call.userId, attempt, signal);
+        if (waits)
+          await line?.take(call.userId, attempt, signal).catch((error: unknown) => {
+            cancel(call);
+            throw error;
+          });
         if (refusal?.why !== "held" || Date.now() >= latest) return refusal;
         await pause(LOOK_AGAIN_MS);
       }
@@ -97,20 +131,15 @@ export function openLedger({ orm, logger }: { orm: Orm; logger: Logger }): Ledge
         logger.warn("what a model call has used so far could not be recorded", { error: messageOf(error) });
       });
     },
-    settle,
+    async settle(call) {
+      await settlements.add(call);
+      hasEnded();
+    },
     waiting: () => [...lines.values()].reduce((sum, line) => sum + line.waiting(), 0),
     async close() {
       const timer = setTimeout(() => closing.abort(new Error("This process is shutting down.")), CLOSE_MS);
-      await Promise.all([settlements.idle(), reports.idle()]);
+      await Promise.all([settlements.idle(), cancellations.idle(), reports.idle()]);
       clearTimeout(timer);
     },
   };
 }
-
-/** Who wanted it has gone away meanwhile. */
-const unmade = (call: WantedCall): CallResult => ({
-  ...call,
-  ...{ status: "failed", httpStatus: undefined, tokens: NO_TOKENS, cost: 0, estimated: false },
-  ...{ firstOutputMs: undefined, durationMs: undefined, startedAt: undefined },
-  ...{ overloaded: false, retryAfterMs: undefined },
-});

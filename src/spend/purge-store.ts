@@ -1,7 +1,7 @@
 import { sql } from "drizzle-orm";
 import type { Orm } from "../db/client.ts";
 import { deleteBatch, olderThan } from "../db/purge.ts";
-import { modelCall, spend } from "../db/spend-tables.ts";
+import { modelCall, modelTurn, spend } from "../db/spend-tables.ts";
 
 const DAY_S = 86_400;
 
@@ -12,6 +12,10 @@ export const purgeModelCalls = (orm: Orm, days: number): Promise<number> =>
     modelCall,
     sql`${olderThan(modelCall.startedAt, days * DAY_S)} and ${modelCall.status} <> 'open'`,
   );
+
+/** Purges a batch of those who do not wait for a model any more. */
+export const purgeModelTurns = (orm: Orm): Promise<number> =>
+  deleteBatch(orm, modelTurn, olderThan(modelTurn.until, 60));
 
 /** Purges a batch of what was spent in days and months that are over, and of prompts and sessions that are gone. */
 export const purgeSpend = (orm: Orm): Promise<number> =>

@@ -75,6 +75,9 @@ const accountJson = ({ promptId, epoch, sessionId, userId, repo, agent }: Accoun
   ...{ prompt: promptId, epoch, session: sessionId, user: userId, repo, agent },
 });
 
+/** More than any call costs; sums of it are still numbers of the database. A request can ask for ten million searches. */
+const MOST_AMOUNT = 1e14;
+
 /**
  * Reserves what calls may cost in all their budgets, and writes them down, as one statement.
  * @returns by id, those that were refused, and why.
@@ -85,7 +88,8 @@ export async function reserveCalls(
 ): Promise<ReadonlyMap<string, Refusal>> {
   const json = calls.map((call) => ({
     ...accountJson(call),
-    ...{ id: call.id, api: call.api, model: call.model, amount: call.amount, input: call.inputEstimate },
+    ...{ id: call.id, api: call.api, model: call.model, input: call.inputEstimate },
+    amount: Math.min(call.amount, MOST_AMOUNT),
     ...{ limits: call.limits, calls: call.mostCalls, open: call.mostOpen },
   }));
   const rows = await rowsOf<RefusalRow>(
@@ -114,6 +118,20 @@ export async function settleCalls(orm: Orm, calls: readonly CallResult[]): Promi
     ...{ overloaded: call.overloaded, retry_after_ms: call.retryAfterMs },
   }));
   await orm.execute(sql`select settle_model_calls(${JSON.stringify(json)}::jsonb)`);
+}
+
+/** A call that is not made. */
+export interface UnmadeCall {
+  id: string;
+  api: ModelApi;
+  /** Who waits for a turn no more. Undefined: other calls of that user do. */
+  userId: string | undefined;
+}
+
+/** Takes back reservations of calls that are not made, if there are any. May be repeated. */
+export async function cancelCalls(orm: Orm, calls: readonly UnmadeCall[]): Promise<void> {
+  const json = calls.map(({ id, api, userId }) => ({ id, api, user: userId }));
+  await orm.execute(sql`select cancel_model_calls(${JSON.stringify(json)}::jsonb)`);
 }
 
 const tokensJson = (tokens: Tokens) => ({

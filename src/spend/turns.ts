@@ -1,33 +1,41 @@
-/** Who waits for an API that takes no more calls now: users in turn, and a user's calls in the order in which they came. */
+/**
+ * Calls of this process that wait for an API that takes no more now. Of each user, the first one looks for a place, all users' at the
+ * same time: whose turn it is decides the database, which knows those who wait on other nodes.
+ */
 export interface Turns {
   /**
-   * Calls `attempt` when it is the user's turn, again and again until it says that it needs no other.
+   * Calls `attempt` when the user's earlier calls have had their turns, again and again until it says that it needs no other.
    * @param attempt milliseconds: not yet; look again then, or when something has changed. Undefined: it is done.
    * @throws what `attempt` threw, or `signal` aborted with.
    */
   take(user: string, attempt: () => Promise<number | undefined>, signal: AbortSignal): Promise<void>;
-  /** How many wait. */
-  waiting(): number;
+  /** How many wait; of a user, or of all. */
+  waiting(user?: string): number;
 }
 
 /** @param pause that time, or until something has changed. */
 export function createTurns(pause: (ms: number) => Promise<void>): Turns {
-  // In the order of turns: who had one goes to the end.
   const users = new Map<string, (() => Promise<number | undefined>)[]>();
   let running = false;
 
   const remove = (user: string, one: () => Promise<number | undefined>) => {
     const left = (users.get(user) ?? []).filter((other) => other !== one);
-    users.delete(user);
     if (left.length > 0) users.set(user, left);
+    else users.delete(user);
   };
   const run = async () => {
     running = true;
-    for (let first = users.entries().next(); !first.done; first = users.entries().next()) {
-      const [user, [attempt]] = first.value;
-      const waitMs = attempt && (await attempt());
-      if (waitMs !== undefined) await pause(waitMs);
-      else if (attempt) remove(user, attempt);
+    while (users.size > 0) {
+      const waits = await Promise.all(
+        [...users].map(async ([user, [first]]) => {
+          const waitMs = await first?.();
+          if (waitMs === undefined && first) remove(user, first);
+          return waitMs;
+        }),
+      );
+      // Behind a call that is done may be one of the same user for which there is a place, too.
+      const all = waits.filter((ms) => ms !== undefined);
+      if (all.length === waits.length) await pause(Math.min(...all));
     }
     running = false;
   };
@@ -59,6 +67,9 @@ export function createTurns(pause: (ms: number) => Promise<void>): Turns {
         signal.removeEventListener("abort", onAbort);
       }
     },
-    waiting: () => [...users.values()].reduce((sum, { length }) => sum + length, 0),
+    waiting(user) {
+      const lines = user === undefined ? [...users.values()] : [users.get(user) ?? []];
+      return lines.reduce((sum, { length }) => sum + length, 0);
+    },
   };
 }

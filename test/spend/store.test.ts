@@ -3,39 +3,19 @@ import { sql } from "drizzle-orm";
 import { rowsOf } from "../../src/db/client.ts";
 import { NO_TOKENS } from "../../src/spend/prices.ts";
 import {
-  type CallResult,
+  cancelCalls,
   lostCalls,
   recordProgress,
   reserveCalls,
   type Scope,
   settleCalls,
-  type WantedCall,
 } from "../../src/spend/store.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
+import { accountOf, endedCall, spentBy, wantedCall } from "./fixture.ts";
 
 describeEachDatabase("reserving and settling model calls", (database) => {
-  const account = (userId: string = Bun.randomUUIDv7()) => ({
-    ...{ promptId: undefined, epoch: 0, sessionId: Bun.randomUUIDv7(), userId },
-    ...{ repo: "https://git.example/a/b", agent: "" },
-  });
-  const wanted = (of: ReturnType<typeof account>, more: Partial<WantedCall> = {}): WantedCall => ({
-    ...of,
-    ...{ id: Bun.randomUUIDv7(), api: "anthropic", model: "claude-sonnet-5", amount: 100, inputEstimate: 7 },
-    ...{ limits: {}, mostCalls: undefined, mostOpen: undefined, ...more },
-  });
-  const ended = (of: WantedCall, more: Partial<CallResult> = {}): CallResult => ({
-    ...of,
-    ...{ status: "done", httpStatus: 200, tokens: { ...NO_TOKENS, input: 10, output: 5 }, cost: 30 },
-    ...{ estimated: false, firstOutputMs: 3, durationMs: 9, startedAt: undefined, overloaded: false },
-    ...{ retryAfterMs: undefined, ...more },
-  });
-  const spent = async (scope: Scope, subject: string) => {
-    const rows = await rowsOf<{ spent: string; reserved: string }>(
-      database().orm,
-      sql`select spent, reserved from spend where scope = ${scope} and subject = ${subject}`,
-    );
-    return rows.map((row) => [Number(row.spent), Number(row.reserved)]);
-  };
+  const [account, wanted, ended] = [accountOf, wantedCall, endedCall];
+  const spent = (scope: Scope, subject: string) => spentBy(database().orm, scope, subject);
   const usage = (sessionId: string) =>
     rowsOf<{ model: string; calls: number; cost: number }>(
       database().orm,
@@ -116,8 +96,58 @@ describeEachDatabase("reserving and settling model calls", (database) => {
   });
 
   test("a call of a run that has ended, or that another runner has taken over, is refused", async () => {
-    const call = wanted({ ...account(), promptId: Bun.randomUUIDv7() as unknown as undefined });
+    const call = wanted({ ...account(), promptId: Bun.randomUUIDv7() });
     expect(await reserveCalls(database().orm, [call])).toEqual(new Map([[call.id, { why: "ended" }]]));
+  });
+
+  test("a call that is not made leaves nothing behind, and counts for nothing", async () => {
+    const own = account();
+    const call = wanted(own, { limits: { session: 100 } });
+    await reserveCalls(database().orm, [call]);
+    const unmade = [{ id: call.id, api: call.api, userId: own.userId }];
+    await cancelCalls(database().orm, unmade);
+    await cancelCalls(database().orm, unmade);
+    expect(await spent("session", own.sessionId)).toEqual([[0, 0]]);
+    expect(await usage(own.sessionId)).toEqual([]);
+    const again = wanted(own, { limits: { session: 100 } });
+    expect(await reserveCalls(database().orm, [again])).toEqual(new Map());
+    // One that was made stays, whatever is said of it.
+    await settleCalls(database().orm, [ended(again)]);
+    await cancelCalls(database().orm, [{ id: again.id, api: again.api, userId: undefined }]);
+    expect(await spent("session", own.sessionId)).toEqual([[30, 0]]);
+  });
+
+  test("one call whose worst case is beyond all numbers harms no other", async () => {
+    const [own, other] = [account(), account()];
+    const huge = wanted(own, { amount: 1e22, limits: { session: 1e12 } });
+    const usual = wanted(other);
+    const refused = await reserveCalls(database().orm, [huge, usual]);
+    expect([...refused.keys()]).toEqual([huge.id]);
+    expect(refused.get(huge.id)).toMatchObject({ why: "budget", scope: "session" });
+    expect(await spent("session", other.sessionId)).toEqual([[0, 100]]);
+  });
+
+  test("an API that asks to be left alone for years is asked again after five minutes", async () => {
+    const own = account();
+    for (const [retryAfterMs, seconds] of [
+      [999_999_999_000, 300],
+      [-5_000, 0],
+    ] as const) {
+      const call = wanted(own, { api: "openai" });
+      expect(await reserveCalls(database().orm, [call])).toEqual(new Map());
+      await settleCalls(database().orm, [
+        ended(call, { status: "failed", httpStatus: 429, overloaded: true, retryAfterMs }),
+      ]);
+      const [row] = await rowsOf<{ wait: number }>(
+        database().orm,
+        sql`select extract(epoch from back_off_until - clock_timestamp())::float8 as wait from model_api where api = 'openai'`,
+      );
+      expect(row?.wait).toBeLessThanOrEqual(seconds);
+      expect(row?.wait).toBeGreaterThan(seconds - 30);
+      await database().orm.execute(
+        sql`update model_api set back_off_until = now() - interval '1 hour' where api = 'openai'`,
+      );
+    }
   });
 
   test("an API that is overloaded gets nothing until then, then one call more for each that it answers", async () => {
