@@ -13,10 +13,15 @@ export interface AnswerSoFar {
   isComplete: boolean;
   /** Characters of output that have passed. */
   characters: number;
+  /** An event has said that the answer ends in an error: `overloaded`, because its API has too much to do. */
+  error: "overloaded" | "other" | undefined;
+  /** The model has declined to answer. */
+  isRefused: boolean;
 }
 
 export const NO_ANSWER: AnswerSoFar = {
   ...{ model: undefined, tokens: NO_TOKENS, tiers: [], knowsInput: false, isComplete: false, characters: 0 },
+  ...{ error: undefined, isRefused: false },
 };
 
 export interface AnswerReader {
@@ -41,7 +46,10 @@ export function readAnswer(api: ModelApi, contentType: string): AnswerReader {
     try {
       const value: unknown = JSON.parse(text);
       for (const one of Array.isArray(value) ? value : [value])
-        if (typeof one === "object" && one !== null) READERS[api](one as Json, found, isWhole);
+        if (typeof one === "object" && one !== null) {
+          noteError(found, one as Json);
+          READERS[api](one as Json, found, isWhole);
+        }
     } catch {
       // Not JSON, such as `[DONE]`.
     }
@@ -72,7 +80,8 @@ const READERS: Readonly<Record<ModelApi, (event: Json, found: Found, isWhole: bo
       tokens.input = countIn(usage, "input_tokens") ?? tokens.input;
       tokens.cacheRead = countIn(usage, "cache_read_input_tokens") ?? tokens.cacheRead;
       if (all !== undefined || hour !== undefined) tokens.cacheWrite1h = hour ?? 0;
-      if (all !== undefined) tokens.cacheWrite = Math.max(0, all - tokens.cacheWrite1h);
+      const minutes = countIn(written, "ephemeral_5m_input_tokens") ?? tokens.cacheWrite;
+      tokens.cacheWrite = all === undefined ? minutes : Math.max(0, all - tokens.cacheWrite1h);
       tokens.output = countIn(usage, "output_tokens") ?? tokens.output;
       const searches = countIn(objectIn(usage, "server_tool_use"), "web_search_requests");
       tokens.webSearches = searches ?? tokens.webSearches;
@@ -80,7 +89,9 @@ const READERS: Readonly<Record<ModelApi, (event: Json, found: Found, isWhole: bo
       found.knowsInput = true;
       found.isComplete ||= isWhole || event["type"] === "message_delta";
     }
-    found.characters += charactersIn(objectIn(event, "delta"));
+    found.isRefused ||= (objectIn(event, "delta") ?? message)?.["stop_reason"] === "refusal";
+    if (event["type"] === "content_block_delta") found.characters += charactersIn(objectIn(event, "delta"));
+    if (isWhole) found.characters += charactersIn(message?.["content"]);
   },
   openai(event, found, isWhole) {
     const response = objectIn(event, "response") ?? event;
@@ -133,6 +144,18 @@ function noteTiers(found: Found, ...tiers: readonly unknown[]): void {
   if (named.length > 0) found.tiers = named.map((one) => one.toLowerCase().slice(0, 50));
 }
 
+/** Such as `overloaded_error`, `rate_limit_exceeded`, `UNAVAILABLE`. */
+const OVERLOADED = /overloaded|rate_limit|unavailable|resource_exhausted/i;
+
+/** An answer that has begun can only say in an event that it fails. */
+function noteError(found: Found, event: Json): void {
+  const error = objectIn(event, "error") ?? objectIn(objectIn(event, "response"), "error");
+  if (!error && event["type"] !== "error") return;
+  const { type, code, status } = { ...event, ...error };
+  const isOverloaded = [type, code, status].some((one) => typeof one === "string" && OVERLOADED.test(one));
+  found.error = isOverloaded ? "overloaded" : "other";
+}
+
 const objectIn = (json: Json | undefined, key: string): Json | undefined => {
   const value = json?.[key];
   return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Json) : undefined;
@@ -148,12 +171,15 @@ const countIn = (json: Json | undefined, key: string): number | undefined => {
   return typeof value === "number" && value >= 0 ? Math.min(Math.ceil(value), MOST_TOKENS) : undefined;
 };
 
+/** Texts that are no tokens of the model: names, and the seals of its thoughts. */
+const NO_OUTPUT = new Set(["type", "role", "id", "signature"]);
+
 /** Of all texts in a part of an answer, to a small depth. */
 function charactersIn(value: unknown, depth = 0): number {
   if (typeof value === "string") return value.length;
   if (typeof value !== "object" || value === null || depth > 5) return 0;
   return Object.entries(value)
-    .filter(([key]) => key !== "type" && key !== "role" && key !== "id")
+    .filter(([key]) => !NO_OUTPUT.has(key))
     .reduce((sum, [, one]) => sum + charactersIn(one, depth + 1), 0);
 }
 

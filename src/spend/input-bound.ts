@@ -1,14 +1,27 @@
-/**
- * How many tokens a request's input can have at most. A token is at least one byte; and what a request shares with an earlier one of
- * its run has no more tokens than that one had, which its API has said. Conversations grow at their end, so the bound is close.
- */
-export interface InputBound {
-  /** @returns tokens. */
-  of(model: string, body: Uint8Array): number;
-  /** Records what the API has counted. */
-  learn(model: string, body: Uint8Array, tokens: number): void;
+import { NO_TOKENS, type Tokens } from "./prices.ts";
+
+/** What is known of a request's input before its API has said it. */
+export interface InputEstimate {
+  /**
+   * Tokens that it has at most. A token is at least one byte; and what a request shares with an earlier one of its run has no more
+   * tokens than that one had, which its API has said. Conversations grow at their end, so the bound is close.
+   */
+  most: number;
+  /**
+   * What it most likely is, for a request of which nobody will ever know: as large as its size says, and what the API had cached of the
+   * most similar request before it is read from there.
+   */
+  likely: Tokens;
 }
 
+export interface InputBound {
+  of(model: string, body: Uint8Array): InputEstimate;
+  /** Records what the API has counted. */
+  learn(model: string, body: Uint8Array, tokens: Tokens): void;
+}
+
+/** Bytes of a token, about. */
+const TOKEN_BYTES = 4;
 /** An agent has a few conversations at once: its own, and those of its helpers. */
 const MOST_KNOWN = 6;
 const MOST_KNOWN_BYTES = 8 * 1024 * 1024;
@@ -16,13 +29,20 @@ const MOST_KNOWN_BYTES = 8 * 1024 * 1024;
 const ADDED_TOKENS = 2_000;
 
 export function createInputBound(): InputBound {
-  let known: { model: string; body: Uint8Array; tokens: number }[] = [];
+  let known: { model: string; body: Uint8Array; tokens: Tokens }[] = [];
   return {
     of(model, body) {
-      const bounds = known
+      const alike = known
         .filter((one) => one.model === model)
-        .map((one) => one.tokens + body.length - sharedBytes(one.body, body));
-      return Math.min(body.length, ...bounds) + ADDED_TOKENS;
+        .map((one) => ({ tokens: one.tokens, size: one.body.length, shared: sharedBytes(one.body, body) }));
+      const bounds = alike.map(({ tokens, shared }) => inputOf(tokens) + body.length - shared);
+      const [nearest] = alike.toSorted((one, other) => other.shared - one.shared);
+      return {
+        most: Math.min(body.length, ...bounds) + ADDED_TOKENS,
+        likely: nearest
+          ? likeBefore(nearest, body.length)
+          : { ...NO_TOKENS, input: Math.ceil(body.length / TOKEN_BYTES) },
+      };
     },
     learn(model, body, tokens) {
       if (body.length > MOST_KNOWN_BYTES / 2) return;
@@ -35,6 +55,22 @@ export function createInputBound(): InputBound {
     },
   };
 }
+
+function likeBefore(before: { tokens: Tokens; size: number; shared: number }, size: number): Tokens {
+  const { tokens, shared } = before;
+  const all = Math.ceil((inputOf(tokens) * size) / before.size);
+  const cached = inputOf(tokens) - tokens.input;
+  if (cached === 0) return { ...NO_TOKENS, input: all };
+  const cacheRead = Math.min(all, Math.floor((cached * shared) / before.size));
+  // It caches its end, as the one before did.
+  const input = Math.min(all - cacheRead, tokens.input);
+  const kind = tokens.cacheWrite1h > 0 ? "cacheWrite1h" : "cacheWrite";
+  return { ...NO_TOKENS, cacheRead, input, [kind]: all - cacheRead - input };
+}
+
+/** All of it, cached or not. */
+export const inputOf = ({ input, cacheRead, cacheWrite, cacheWrite1h }: Tokens): number =>
+  input + cacheRead + cacheWrite + cacheWrite1h;
 
 /** The bytes that two bodies have in common at their beginnings and at their ends. */
 function sharedBytes(one: Uint8Array, other: Uint8Array): number {

@@ -3,11 +3,12 @@ import type { Metrics } from "../observability/metrics.ts";
 import { messageOf } from "../shared/errors.ts";
 import { type AnswerSoFar, NO_ANSWER, readAnswer } from "./answers.ts";
 import { type Denied, denialOf } from "./denials.ts";
-import type { InputBound } from "./input-bound.ts";
+import { type InputBound, inputOf } from "./input-bound.ts";
 import { UnreadableBody } from "./json-object.ts";
 import type { Ledger } from "./ledger.ts";
 import { NANO } from "./money.ts";
 import { costOf, NO_TOKENS, type Prices, type Tokens, worstCost } from "./prices.ts";
+import { createProgress } from "./progress.ts";
 import { type ModelRequest, readRequest } from "./requests.ts";
 import type { Account, CallResult, Refusal, Scope } from "./store.ts";
 
@@ -42,6 +43,7 @@ export interface Meter {
 
 /** Characters of a token, about. */
 const TOKEN_CHARACTERS = 4;
+const FREE = { most: 0, likely: NO_TOKENS };
 const OVERLOADED: ReadonlySet<number> = new Set([429, 503, 529]);
 
 /**
@@ -83,9 +85,9 @@ export function createMeter(options: {
           "model",
           `What the model ${model} costs is not known here, so that it may not be used (MODEL_PRICES).`,
         );
-      const input = Math.min(request.bringsMore ? price.context : inputBound.of(model, body), price.context);
+      const { most, likely } = isFree ? FREE : inputBound.of(model, body);
+      const input = request.bringsMore ? price.context : Math.min(most, price.context);
       const output = (request.maxOutput ?? price.max_output) * request.answers;
-      const inputEstimate = isFree ? 0 : Math.ceil(body.length / TOKEN_CHARACTERS);
       const call = { ...account, id: Bun.randomUUIDv7(), api, model };
       let refusal: Refusal | undefined;
       try {
@@ -93,7 +95,12 @@ export function createMeter(options: {
           {
             ...call,
             amount: isFree ? 0 : worstCost(price, { ...request, input, output }),
-            ...{ inputEstimate, limits, mostCalls: rules.mostCalls, mostOpen: rules.mostOpen },
+            ...{
+              inputEstimate: inputOf(likely),
+              limits,
+              mostCalls: rules.mostCalls,
+              mostOpen: rules.mostOpen,
+            },
           },
           signal,
         );
@@ -110,7 +117,9 @@ export function createMeter(options: {
         metrics.modelCallRefused(denial.denied);
         return denial;
       }
-      return openCall({ call, request, began, body, inputEstimate });
+      // Unless it says less than the reservation itself.
+      if (inputOf(likely) > likely.input) ledger.progress({ id: call.id, model, tokens: likely });
+      return openCall({ call, request, began, body, likely });
     },
   };
 
@@ -119,9 +128,10 @@ export function createMeter(options: {
     request: ModelRequest;
     began: Date;
     body: Uint8Array;
-    inputEstimate: number;
+    /** Its input, while the API has not said it. */
+    likely: Tokens;
   }): MeteredCall {
-    const { call, request, began, body, inputEstimate } = its;
+    const { call, request, began, body, likely } = its;
     const { isFree } = request;
     let answer: { status: number; retryAfterMs: number | undefined } | undefined;
     let reader: ReturnType<typeof readAnswer> | undefined;
@@ -130,25 +140,33 @@ export function createMeter(options: {
     let ended: Promise<void> | undefined;
     const sinceBegan = () => Date.now() - began.getTime();
     const isOk = () => answer !== undefined && answer.status < 400;
+    const progress = createProgress({
+      used: () => usedIn(reader?.soFar() ?? NO_ANSWER, likely),
+      record: (tokens) =>
+        ledger.progress({ id: call.id, model: reader?.soFar().model ?? request.model, tokens }),
+    });
 
     const result = (how: "whole" | "broken" | "unreachable"): CallResult => {
       const found = reader?.soFar() ?? NO_ANSWER;
-      const { isComplete, knowsInput: counted, tiers } = found;
+      const { isComplete, knowsInput: counted, tiers, error } = found;
       const model = found.model ?? request.model;
-      // What was asked and not answered with an error may be on the bill.
-      const costs = !isFree && (isOk() || (how === "broken" && answer === undefined));
+      // What was asked and not answered with an error may be on the bill; who declines before the first word takes nothing for it.
+      const isDeclined = found.isRefused && found.characters === 0;
+      const costs = !isFree && !isDeclined && (isOk() || (how === "broken" && answer === undefined));
       const estimated = costs && !(counted && isComplete);
-      const used = costs ? usedIn(found, inputEstimate) : undefined;
+      const used = costs ? usedIn(found, likely) : undefined;
       const price = rules.prices.knows(model)
         ? rules.prices.of(model, began)
         : rules.prices.of(request.model, began);
       const asked = tiers.length > 0 ? tiers : request.tiers;
       const cost = used && price ? costOf(price, used, asked) : 0;
-      const status = how === "broken" && !isComplete ? "broken" : isOk() ? "done" : "failed";
+      const isBroken = (how === "broken" || error !== undefined) && !isComplete;
+      const status = isBroken ? "broken" : isOk() ? "done" : "failed";
       return {
         ...{ ...call, model, status, httpStatus: answer?.status, tokens: used ?? NO_TOKENS, cost, estimated },
         ...{ firstOutputMs, durationMs: sinceBegan(), startedAt: began },
-        ...{ overloaded: OVERLOADED.has(answer?.status ?? 0), retryAfterMs: answer?.retryAfterMs },
+        overloaded: OVERLOADED.has(answer?.status ?? 0) || error === "overloaded",
+        retryAfterMs: answer?.retryAfterMs,
       };
     };
 
@@ -159,17 +177,19 @@ export function createMeter(options: {
       },
       push(chunk) {
         if (!reader) return;
+        const before = reader.soFar().characters;
         reader.push(chunk);
         const soFar = reader.soFar();
         if (soFar.characters > 0) firstOutputMs ??= sinceBegan();
+        if (soFar.characters > before) progress.grew();
         if (knowsInput || !soFar.knowsInput) return;
         knowsInput = true;
-        const { input, cacheRead, cacheWrite, cacheWrite1h } = soFar.tokens;
-        inputBound.learn(request.model, body, input + cacheRead + cacheWrite + cacheWrite1h);
-        ledger.progress({ id: call.id, model: soFar.model ?? request.model, tokens: soFar.tokens });
+        inputBound.learn(request.model, body, soFar.tokens);
+        progress.begin();
       },
       end(how) {
         ended ??= (async () => {
+          progress.end();
           reader?.end();
           const settled = result(how);
           metrics.modelCall({
@@ -191,12 +211,12 @@ export function createMeter(options: {
 }
 
 /** What was delivered is counted; of the rest, what there is to go by. */
-function usedIn(found: AnswerSoFar, inputEstimate: number): Tokens {
+function usedIn(found: AnswerSoFar, likely: Tokens): Tokens {
   const { tokens, knowsInput, isComplete, characters } = found;
   const output = isComplete
     ? tokens.output
     : Math.max(tokens.output, Math.ceil(characters / TOKEN_CHARACTERS));
-  return { ...tokens, ...(!knowsInput && { input: inputEstimate }), output };
+  return { ...(knowsInput ? tokens : { ...likely, webSearches: tokens.webSearches }), output };
 }
 
 const isAllowed = (model: string, patterns: readonly string[]): boolean =>

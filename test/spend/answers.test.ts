@@ -49,7 +49,7 @@ describe("what an answer says of its usage", () => {
         ),
       ).toEqual({
         ...{ model: "claude-x-1", tokens: { ...NO_TOKENS, ...INPUT, output: 42 }, tiers: ["standard"] },
-        ...{ knowsInput: true, isComplete: true, characters: 9 + "end_turn".length },
+        ...{ knowsInput: true, isComplete: true, characters: 9, error: undefined, isRefused: false },
       });
   });
 

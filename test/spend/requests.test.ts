@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { createInputBound } from "../../src/spend/input-bound.ts";
 import { readObject } from "../../src/spend/json-object.ts";
+import { NO_TOKENS } from "../../src/spend/prices.ts";
 import { readRequest } from "../../src/spend/requests.ts";
 
 const bytes = (value: unknown) => Buffer.from(typeof value === "string" ? value : JSON.stringify(value));
@@ -92,11 +93,11 @@ describe("the bound of a request's input", () => {
   test("is a token a byte, until the API has counted one that it shares its beginning and end with", () => {
     const bound = createInputBound();
     const [head, tail] = ["h".repeat(5000), "t".repeat(3000)];
-    expect(bound.of("m", text(head, tail))).toBe(8000 + ADDED);
-    bound.learn("m", text(head, tail), 1500);
-    expect(bound.of("m", text(head, tail))).toBe(1500 + ADDED);
-    expect(bound.of("m", text(head, "x".repeat(40), tail))).toBe(1540 + ADDED);
-    expect(bound.of("other", text(head, tail))).toBe(8000 + ADDED);
-    expect(bound.of("m", text("another"))).toBe(7 + ADDED);
+    expect(bound.of("m", text(head, tail)).most).toBe(8000 + ADDED);
+    bound.learn("m", text(head, tail), { ...NO_TOKENS, input: 100, cacheRead: 1000, cacheWrite: 400 });
+    expect(bound.of("m", text(head, tail)).most).toBe(1500 + ADDED);
+    expect(bound.of("m", text(head, "x".repeat(40), tail)).most).toBe(1540 + ADDED);
+    expect(bound.of("other", text(head, tail)).most).toBe(8000 + ADDED);
+    expect(bound.of("m", text("another")).most).toBe(7 + ADDED);
   });
 });

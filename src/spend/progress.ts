@@ -1,0 +1,46 @@
+import type { Tokens } from "./prices.ts";
+
+/** What an open call has used, written down in case that its process dies before its end. */
+export interface Progress {
+  /** Its input is known: written down at once. */
+  begin(): void;
+  /** More of its answer has passed: written down soon, once for all that passes until then. */
+  grew(): void;
+  end(): void;
+}
+
+/** Between two records: short at first, since most of what is lost of a short answer is its beginning. */
+const FIRST_MS = 250;
+const MOST_MS = 1_000;
+
+/** @param options.used so far. @param options.record must not throw. */
+export function createProgress(options: { used: () => Tokens; record: (tokens: Tokens) => void }): Progress {
+  const { used, record } = options;
+  let timer: Timer | undefined;
+  let last = 0;
+  let pause = FIRST_MS;
+  const wait = () => {
+    timer = setTimeout(report, pause);
+    pause = Math.min(pause * 2, MOST_MS);
+  };
+  const report = () => {
+    const tokens = used();
+    const came = tokens.output - last;
+    last = tokens.output;
+    // Who dies does so between two records, on average in the middle. When nothing has come any more, the next one says exactly that.
+    record({ ...tokens, output: tokens.output + Math.floor(came / 2) });
+    timer = undefined;
+    if (came > 0) wait();
+  };
+  const end = () => clearTimeout(timer);
+  return {
+    begin() {
+      end();
+      report();
+    },
+    grew() {
+      if (!timer) wait();
+    },
+    end,
+  };
+}
