@@ -54,6 +54,12 @@ async function readDeploymentMetrics(orm: Orm): Promise<DeploymentMetrics> {
       (select json_agg(e)::text from (select kind, status, count(*) from effect
         where status in ('intended', 'uncertain') group by 1, 2) e) as effects,
       ${effectsLag} as effects_lag,
+      (select sum(spent) filter (where period = (now() at time zone 'utc')::date) / 1e9 from spend
+        where scope = 'deployment_day') as spent_today,
+      (select sum(reserved) / 1e9 from spend where scope = 'deployment_day') as reserved,
+      (select json_agg(a)::text from (select api,
+        (select count(*) from model_call c where c.api = m.api and c.status = 'open') as open,
+        greatest(extract(epoch from back_off_until - now())::float8, 0) as "backOff" from model_api m) a) as model_apis,
       (select json_object_agg(kind, count)::text from (
         select kind, count(*) from dead_letter_queue where status = 'Pending' group by kind) d) as dead`,
   );
@@ -69,6 +75,8 @@ async function readDeploymentMetrics(orm: Orm): Promise<DeploymentMetrics> {
     deadLetters: JSON.parse(String(row["dead"] ?? "{}")) as Record<string, number>,
     effects: JSON.parse(String(row["effects"] ?? "[]")) as DeploymentMetrics["effects"],
     effectsLag: number("effects_lag"),
+    modelSpend: { today: number("spent_today"), reserved: number("reserved") },
+    modelApis: JSON.parse(String(row["model_apis"] ?? "[]")) as DeploymentMetrics["modelApis"],
     databaseConnections: number("connections"),
   };
 }

@@ -19,6 +19,10 @@ export interface DeploymentMetrics {
   effects: readonly { kind: string; status: string; count: number }[];
   /** For how long the first effect that is due has been so, seconds; 0 when none is. */
   effectsLag: number;
+  /** What model calls have cost since midnight UTC, and what is kept free for those that are under way, US dollars. */
+  modelSpend: { today: number; reserved: number };
+  /** Of each API that was called: calls that are under way, and for how many seconds none begins, because it is overloaded. */
+  modelApis: readonly { api: string; open: number; backOff: number }[];
   /** Connections of all processes together. */
   databaseConnections: number;
 }
@@ -60,6 +64,20 @@ export function createDeploymentGauges(read: ReadDeployment, maxAgeMs: number) {
     "effects_lag_seconds",
     "How long the first effect that is due has been waiting for an effect-runner.",
   );
+  const spentToday = gauge(
+    "model_spent_today_usd",
+    "What model calls have cost since midnight UTC, in US dollars.",
+  );
+  const reserved = gauge(
+    "model_reserved_usd",
+    "What is reserved for model calls that are under way, in US dollars.",
+  );
+  const openCalls = gauge("model_calls_open", "Model calls that are under way.", "api");
+  const backOff = gauge(
+    "model_back_off_seconds",
+    "For how long no call of a model API begins, because it said that it is overloaded; 0 if it is not.",
+    "api",
+  );
   const connections = gauge("database_connections", "Database connections of all processes.");
 
   let readAt = Number.NEGATIVE_INFINITY;
@@ -91,6 +109,12 @@ export function createDeploymentGauges(read: ReadDeployment, maxAgeMs: number) {
         for (const [kind, count] of Object.entries(now.deadLetters)) deadLetters.set({ kind }, count);
         for (const { kind, status, count } of now.effects) effects.set({ kind, status }, count);
         effectsLag.set(now.effectsLag);
+        spentToday.set(now.modelSpend.today);
+        reserved.set(now.modelSpend.reserved);
+        for (const { api, open, backOff: seconds } of now.modelApis) {
+          openCalls.set({ api }, open);
+          backOff.set({ api }, seconds);
+        }
         connections.set(now.databaseConnections);
         return true;
       } catch {

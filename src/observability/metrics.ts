@@ -53,6 +53,7 @@ export function createMetrics(options: {
     "kind",
     "outcome",
   );
+  const { refresh: readSpend, ...spend } = createSpendMetrics(own);
   const readStreams = options.streams && streamGauges(own, options.streams);
 
   if (options.poolMax !== undefined)
@@ -66,7 +67,7 @@ export function createMetrics(options: {
   let complete = false;
   return {
     ...createRunMetrics(own),
-    ...createSpendMetrics(own),
+    ...spend,
     contentType: registry.contentType,
     async text() {
       // Registering them goes through the whole heap, for 7 ms or more, which a start does not wait for.
@@ -76,6 +77,7 @@ export function createMetrics(options: {
       await new Promise(setImmediate);
       loopLag.set((performance.now() - before) / 1000);
       readStreams?.();
+      readSpend();
       const available = await deployment.refresh();
       up.set(available ? 1 : 0);
       roundTrip.set(deployment.roundTrip() ?? 0);

@@ -14,13 +14,27 @@ export interface ModelCallFigures {
   firstOutputSeconds: number | undefined;
 }
 
+/** Why a call was not made; token: whoever asked had none of a run. */
+const REFUSALS = ["invalid", "model", "budget", "calls", "ended", "busy", "unavailable", "token"] as const;
+type Refusal = (typeof REFUSALS)[number];
+
 /** The calls of models that passed this process. */
 export interface SpendMetrics {
   modelCall(figures: ModelCallFigures): void;
-  modelCallRefused(reason: string): void;
+  modelCallRefused(reason: Refusal): void;
+  /**
+   * @param of.budgets those that have a limit, US dollars.
+   * @param of.waiting how many calls wait in this process now.
+   */
+  modelSpend(of: { budgets: Readonly<Record<string, number>>; waiting: () => number }): void;
 }
 
-export function createSpendMetrics({ counter, histogram }: ReturnType<typeof createRegistry>): SpendMetrics {
+/** `refresh` updates what is read on a scrape. */
+export function createSpendMetrics({
+  counter,
+  gauge,
+  histogram,
+}: ReturnType<typeof createRegistry>): SpendMetrics & { refresh(): void } {
   const calls = counter("model_calls_total", "Model calls that ended.", "api", "model", "status");
   const tokens = counter("model_tokens_total", "Tokens of model calls, by kind.", "model", "kind");
   const cost = counter("model_cost_usd_total", "What model calls cost, in US dollars.", "model");
@@ -35,9 +49,19 @@ export function createSpendMetrics({ counter, histogram }: ReturnType<typeof cre
     "Model calls that were not made, by the reason that their agent was told.",
     "reason",
   );
+  const lost = counter(
+    "model_calls_lost_total",
+    "Model calls that nobody ended, because who made them died: what they cost is an estimate.",
+  );
+  const budget = gauge("model_budget_usd", "What model calls may cost, in US dollars.", "scope");
+  const queued = gauge("model_calls_waiting", "Model calls of this process that wait for their turn.");
+  let waiting = () => 0;
+  // A series that begins with the first event shows no increase.
+  for (const reason of REFUSALS) refused.inc({ reason }, 0);
   return {
     modelCall({ api, model, status, tokens: used, costUsd, firstOutputSeconds }) {
       calls.inc({ api, model, status });
+      if (status === "lost") lost.inc();
       tokens.inc({ model, kind: "input" }, used.input);
       tokens.inc({ model, kind: "output" }, used.output);
       tokens.inc({ model, kind: "cache_read" }, used.cacheRead);
@@ -46,5 +70,10 @@ export function createSpendMetrics({ counter, histogram }: ReturnType<typeof cre
       if (firstOutputSeconds !== undefined) first.observe({ model }, firstOutputSeconds);
     },
     modelCallRefused: (reason) => refused.inc({ reason }),
+    modelSpend(of) {
+      for (const [scope, usd] of Object.entries(of.budgets)) budget.set({ scope }, usd);
+      waiting = of.waiting;
+    },
+    refresh: () => queued.set(waiting()),
   };
 }

@@ -1,4 +1,6 @@
 import type { Orm } from "../db/client.ts";
+import type { Metrics } from "../observability/metrics.ts";
+import { NANO } from "./money.ts";
 import { costOf, type Prices } from "./prices.ts";
 import { type CallResult, type LostCall, lostCalls, settleCalls } from "./store.ts";
 
@@ -7,13 +9,17 @@ import { type CallResult, type LostCall, lostCalls, settleCalls } from "./store.
  * estimated, and what was reserved for them is free again.
  * @returns how many.
  */
-export async function settleLostCalls(orm: Orm, prices: Prices): Promise<number> {
-  const lost = await lostCalls(orm);
-  if (lost.length > 0)
-    await settleCalls(
-      orm,
-      lost.map((call) => resultOf(call, prices)),
-    );
+export async function settleLostCalls(
+  orm: Orm,
+  prices: Prices,
+  metrics?: Pick<Metrics, "modelCall">,
+): Promise<number> {
+  const lost = (await lostCalls(orm)).map((call) => resultOf(call, prices));
+  if (lost.length > 0) await settleCalls(orm, lost);
+  for (const { api, model, status, tokens, cost } of lost) {
+    const figures = { api, model: prices.label(model), status, tokens, costUsd: cost / NANO };
+    metrics?.modelCall({ ...figures, firstOutputSeconds: undefined });
+  }
   return lost.length;
 }
 

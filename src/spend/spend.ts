@@ -6,6 +6,7 @@ import type { Metrics } from "../observability/metrics.ts";
 import { createInputBound } from "./input-bound.ts";
 import { type Ledger, openLedger } from "./ledger.ts";
 import { createMeter, type Meter, type SpendRules } from "./meter.ts";
+import { NANO } from "./money.ts";
 import { openPrices } from "./prices.ts";
 import type { Account } from "./store.ts";
 
@@ -30,12 +31,14 @@ export function spendRules({ spending }: Pick<Config, "spending">): SpendRules {
 export function openSpend(options: {
   config: Pick<Config, "spending">;
   database: Pick<Database, "asyncCommit">;
-  metrics: Pick<Metrics, "modelCall" | "modelCallRefused">;
+  metrics: Pick<Metrics, "modelCall" | "modelCallRefused" | "modelSpend">;
   logger: Logger;
 }): Spend {
   const { config, database, metrics, logger } = options;
   const rules = spendRules(config);
   const ledger = openLedger({ orm: database.asyncCommit, logger });
+  const budgets = Object.entries(rules.limits).map(([scope, most]) => [scope, most / NANO]);
+  metrics.modelSpend({ budgets: Object.fromEntries(budgets), waiting: ledger.waiting });
   return {
     rules,
     ledger,

@@ -15,7 +15,7 @@ const GRACE_MS = 30_000;
  * has left open. Besides, prompts wait, and say so, while
  * no worker has their agent.
  */
-export const sessionPoller: Task = async ({ database, spend, logger }) => {
+export const sessionPoller: Task = async ({ database, spend, metrics, logger }) => {
   let unfinished = true;
   return startLoop({
     name: "session-poller",
@@ -23,7 +23,7 @@ export const sessionPoller: Task = async ({ database, spend, logger }) => {
     restMs: restWhile(database, SHORT_REST_MS, async () => (unfinished ? 0 : null)),
     logger,
     work: async () => {
-      const lost = await settleLostCalls(database.orm, spend.rules.prices);
+      const lost = await settleLostCalls(database.orm, spend.rules.prices, metrics);
       if (lost > 0) logger.warn("model calls that nobody ended were counted as estimated", { count: lost });
       unfinished = await hasUnfinished(database.orm);
       if (!unfinished) return;

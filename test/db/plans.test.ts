@@ -122,7 +122,7 @@ const CALLS: Record<string, { indexes?: string[]; call: (orm: Orm) => Promise<un
     call: (orm) => listDeadLetters(orm, viewer, undefined),
   },
   "the deployment's metrics": {
-    indexes: ["dead_letter_pending"],
+    indexes: ["dead_letter_pending", "model_call_open", "spend_scope_subject_period_pk"],
     call: (orm) => readForScrape({ orm, leads: async () => true }),
   },
   "all dead letters of a status": {
@@ -167,7 +167,7 @@ const CALLS: Record<string, { indexes?: string[]; call: (orm: Orm) => Promise<un
 };
 
 /** Of which each process, or each purge, has a few rows. */
-const SMALL = new Set(["task_heartbeat", "audit_pending", "audit_anchor"]);
+const SMALL = new Set(["task_heartbeat", "audit_pending", "audit_anchor", "model_api"]);
 
 interface Plan {
   "Node Type": string;
