@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { eq } from "drizzle-orm";
 import { spend } from "../../src/db/spend-tables.ts";
-import { prompt } from "../../src/db/tables.ts";
+import { prompt, session } from "../../src/db/tables.ts";
 import { ask, makeApp } from "../harness/app.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import { promptRow, seedSession, sessionRow } from "../harness/seed.ts";
@@ -136,6 +136,11 @@ describeEachDatabase("the budget of a prompt", (database) => {
     const { sessionId, promptIds } = await seedSession(database(), 1);
     const [id = ""] = promptIds;
     const { orm } = database();
+    const at = new Date(0).toISOString();
+    await orm
+      .update(session)
+      .set({ waiting: { for: "budget", reason: "Used up.", since: at, until: null } })
+      .where(eq(session.id, sessionId));
     await orm
       .update(prompt)
       .set({
@@ -160,7 +165,11 @@ describeEachDatabase("the budget of a prompt", (database) => {
       expect([status, body.code]).toEqual([422, "budget_too_low"]);
       expect(body.msg).toContain("more than the $2.00");
     }
-    expect((await read(id)).waiting_for).toBe("budget");
+    // Nobody knows when: it is for its user to raise it.
+    expect(await read(id)).toMatchObject({
+      ...{ waiting_for: "budget", waiting_reason: "Used up.", next_attempt_at: null },
+      waiting_since: new Date(0).toISOString(),
+    });
     expect((await resume(id, 3)).status).toBe(200);
     expect(await read(id)).toMatchObject({
       waiting_for: null,
@@ -171,6 +180,13 @@ describeEachDatabase("the budget of a prompt", (database) => {
     const again = await resume(id, 4);
     expect([again.status, again.body.code]).toEqual([409, "budget_not_awaited"]);
     expect((await promptRow(database(), id)).budget).toBe(3 * NANO);
+  });
+
+  test("that begins anew says when the prompt goes on", async () => {
+    const { id } = await waiting(1);
+    const midnight = new Date(Date.now() + 3_600_000);
+    await database().orm.update(prompt).set({ notBefore: midnight, version: 9 }).where(eq(prompt.id, id));
+    expect((await read(id)).next_attempt_at).toBe(midnight.toISOString());
   });
 
   test("is its owner's to raise, and may then be more than a new prompt's", async () => {
