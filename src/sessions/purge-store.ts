@@ -6,6 +6,7 @@ import { agentMemory, sessionChunk, unpushedWork } from "../db/memory-tables.ts"
 import { deleteBatch, olderThan } from "../db/purge.ts";
 import { comment } from "../db/review-tables.ts";
 import { deadLetter, message, prompt, session } from "../db/tables.ts";
+import { purgeSessionSpend } from "../spend/purge-store.ts";
 
 /** Sessions that one query lists. */
 const SESSIONS = 20;
@@ -36,7 +37,7 @@ export async function purgeableSessions(orm: Orm, days: number): Promise<string[
 
 /**
  * Purges a batch of a purgeable session: its messages, its dead letters, what its agent remembers, its effects, its comments,
- * its prompts with what is attached to them, and finally itself. Never by cascade: a session may have a hundred thousand messages.
+ * its budgets, its prompts with what is attached to them, and finally itself. Never by cascade: a session may have a hundred thousand messages.
  * @returns rows removed; 0 when nothing is left that may be removed.
  */
 export async function purgeSession(orm: Orm, id: string, days: number): Promise<number> {
@@ -66,6 +67,8 @@ export async function purgeSession(orm: Orm, id: string, days: number): Promise<
   const attached = sql`${attachment.promptId} in (select p.id from prompt p where p.session_id = ${id}::uuid)`;
   const attachments = await deleteBatch(orm, attachment, attached);
   if (attachments > 0) return attachments;
+  const spent = await purgeSessionSpend(orm, id);
+  if (spent > 0) return spent;
   const finished = and(eq(prompt.sessionId, id), notInArray(prompt.status, ["Queued", "Running"]));
   const prompts = await deleteBatch(orm, prompt, finished ?? sql`false`);
   if (prompts > 0) return prompts;

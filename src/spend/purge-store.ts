@@ -17,13 +17,21 @@ export const purgeModelCalls = (orm: Orm, days: number): Promise<number> =>
 export const purgeModelTurns = (orm: Orm): Promise<number> =>
   deleteBatch(orm, modelTurn, olderThan(modelTurn.until, 60));
 
-/** Purges a batch of what was spent in days and months that are over, and of prompts and sessions that are gone. */
-export const purgeSpend = (orm: Orm): Promise<number> =>
+/** Purges a batch of what was spent in days and months that are over. */
+export const purgePastSpend = (orm: Orm): Promise<number> =>
   deleteBatch(
     orm,
     spend,
-    sql`${spend.reserved} = 0 and case ${spend.scope}
-      when 'run' then not exists (select from prompt p where p.id = ${spend.subject}::uuid)
-      when 'session' then not exists (select from session s where s.id = ${spend.subject}::uuid)
-      else ${spend.period} < current_date - 62 end`,
+    sql`${spend.scope} in ('user_day', 'user_month', 'deployment_day') and ${spend.reserved} = 0
+      and ${spend.period} < current_date - 62`,
+  );
+
+/** Purges a batch of what a session and its prompts have spent, by which nothing is limited any more. The reports keep it. */
+export const purgeSessionSpend = (orm: Orm, sessionId: string): Promise<number> =>
+  deleteBatch(
+    orm,
+    spend,
+    // One list, which the index is asked for: there is a row for each prompt that ever ran.
+    sql`${spend.scope} in ('session', 'run') and ${spend.subject} = any(array(
+      select ${sessionId} union all select p.id::text from prompt p where p.session_id = ${sessionId}::uuid))`,
   );

@@ -12,7 +12,7 @@ import { knownProjects } from "../projects/store.ts";
 import { purgePublished } from "../queue/outbox.ts";
 import { knownSessions, purgeableSessions, purgeSession } from "../sessions/purge-store.ts";
 import { sleep } from "../shared/time.ts";
-import { purgeModelCalls, purgeModelTurns, purgeSpend } from "../spend/purge-store.ts";
+import { purgeModelCalls, purgeModelTurns, purgePastSpend } from "../spend/purge-store.ts";
 import { purgeUsedCodes, purgeWebSessions } from "../web-sessions/store.ts";
 import { purgeOldSignatures } from "../webhooks/store.ts";
 import type { TaskContext } from "./task.ts";
@@ -57,7 +57,7 @@ export async function purge(
   const keys = openSecretKeys(config);
   add("secrets_sealed_again", await resealSecrets(orm, keys, signal));
   await drain("model_turns", () => purgeModelTurns(orm));
-  await drain("spent_budgets", () => purgeSpend(orm));
+  await drain("spent_budgets", () => purgePastSpend(orm));
   if (modelCallsDays > 0) await drain("model_calls", () => purgeModelCalls(orm, modelCallsDays));
   if (auditDays > 0) await drain("audit_entries", () => purgeAudit(orm, auditDays, PURGE_BATCH));
 

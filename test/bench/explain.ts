@@ -116,6 +116,7 @@ async function execute(url: string, sql: SQL, between: () => void): Promise<void
     },
     ...{ RATE_LIMIT_PER_MINUTE: "60000", RATE_LIMIT_ADDRESS_PER_MINUTE: "60000" },
     MAX_UNFINISHED_PROMPTS: "1000000",
+    ...{ BUDGET_USD_PER_USER_DAY: "1000000", BUDGET_USD_PER_DEPLOYMENT_DAY: "1000000" },
     FORGES: JSON.stringify([{ host: "git.invalid", kind: "gitea", token: "token" }]),
   };
   const deployment = { folder: dataDir, dataDir, env, killAgents: async () => undefined };

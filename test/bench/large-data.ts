@@ -141,6 +141,20 @@ const TABLES: Record<string, string> = {
     select id, md5(n::text) || '00000000', jsonb_build_object('path', 'a', 'size', 16, 'chunks', jsonb_build_array(md5(n::text))),
       case when n % 1000 = 1 then 'another' end, at
     from pg_temp.s where n % 100 = 1`,
+  model_call: `insert into model_call (id, prompt_id, epoch, session_id, user_id, repo, agent, api, model, status, http_status, cost,
+      input_tokens, output_tokens, started_at, ended_at)
+    select pg_temp.uid(at, 14, n * 4 + k), pg_temp.uid(at, 2, n * 2 + k % 2), 1, id, user_id, 'https://git.invalid/owner/name-' || n % 50,
+      'claude', 'anthropic', 'model-' || n % 3, 'done', 200, 10000000, 900, 100, at + k * interval '1 minute', at + k * interval '1 minute'
+    from pg_temp.s, generate_series(0, 3) k`,
+  model_usage: `insert into model_usage (day, user_id, session_id, prompt_id, repo, agent, model, calls, turns, input_tokens, output_tokens, cost)
+    select (at at time zone 'utc')::date, user_id, id, pg_temp.uid(at, 2, n * 2 + k), 'https://git.invalid/owner/name-' || n % 50,
+      'claude', 'model-' || n % 3, 2, 2, 1800, 200, 20000000
+    from pg_temp.s, generate_series(0, 1) k`,
+  spend: `insert into spend (scope, subject, period, spent, calls)
+    select 'session', id::text, date '1970-01-01', 40000000, 4 from pg_temp.s
+    union all select 'run', pg_temp.uid(at, 2, n * 2 + k)::text, date '1970-01-01', 20000000, 2 from pg_temp.s, generate_series(0, 1) k
+    union all select 'user_day', user_id, (at at time zone 'utc')::date, count(*) * 40000000, count(*) * 4
+      from pg_temp.s where at > now() - interval '70 days' group by 2, 3`,
   comment: `insert into comment (id, session_id, path, commit, side, line, end_line, text, code, sent_prompt_id, created_at, updated_at)
     select pg_temp.uid(at, 12, n * 4 + k), id, 'src/a.ts', md5(n::text) || '00000000', 'new', k + 1, k + 1, 'Why?', 'code',
       case when k > 0 then pg_temp.uid(at, 2, n * 2 + 1) end, at, at

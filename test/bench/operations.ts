@@ -144,6 +144,13 @@ export async function allOperations(
     `/audit?from=${new Date(Date.parse(halfAgo)).toISOString()}&to=${new Date(Date.parse(halfAgo) + 86_400_000).toISOString()}`,
     { as: "admin", headers: { accept: "application/x-ndjson" } },
   );
+  const day = halfAgo.slice(0, 10);
+  for (const as of [undefined, "other"] as const)
+    for (const group of ["day", "model", "session&limit=50"])
+      ask("usage_list", "GET", `/usage?group_by=${group}`, as && { as });
+  ask("usage_list", "GET", `/usage?from=${day}&to=${day}&group_by=user&scope=all`, { as: "admin" });
+  for (const id of [at(done, 0), long]) ask("usage_session", "GET", `/sessions/${id}/usage`);
+  for (const as of [undefined, "admin"] as const) ask("usage_budgets", "GET", "/budgets", as && { as });
   for (const as of [undefined, "admin"] as const)
     for (const query of ["", "?status=Pending", "?status=Resolved"])
       ask("dead_letter_queue_list_dlq_entries", "GET", `/dead-letter-queue${query}`, as && { as });
@@ -185,6 +192,7 @@ export async function allOperations(
   ask("prompts_update", "PUT", `/prompts/${at(waiting, 0)}`, { body: { data: "Something else" } });
   ask("prompts_delete", "DELETE", `/prompts/${at(waiting, 1)}`);
   ask("prompts_retry", "POST", `/prompts/${at(delayed, 0)}/retry`);
+  ask("prompts_resume", "POST", `/prompts/${at(delayed, 1)}/resume`, { body: { budget_usd: 5 } });
   ask("messages_create", "POST", "/messages", {
     body: { prompt_id: at(finished, 2), data: { type: "user", uuid: crypto.randomUUID() } },
     ...keyed("message"),
