@@ -83,8 +83,9 @@ describeWith("postgres", "a race for the last dollar", () => {
       const users = Array.from({ length: 7 }, (_, index) => accountOf(`user-${index}`));
       const limits = { deployment_day: DOLLAR, user_day: DOLLAR / 4 };
       let made = 0;
-      const race = async (orm: Orm) => {
-        const account = users[made % users.length] ?? accountOf();
+      const race = async (index: number) => {
+        const { orm } = index % 2 ? first : second;
+        const account = users[index % users.length] ?? accountOf();
         for (let left = 10; left > 0; left -= 1) {
           const amount = Math.ceil(Math.random() * CENT);
           const call = wantedCall(account, { amount, limits });
@@ -94,7 +95,7 @@ describeWith("postgres", "a race for the last dollar", () => {
           await settleCalls(orm, [endedCall(call, { cost: Math.floor(amount * Math.random()) })]);
         }
       };
-      await Promise.all(Array.from({ length: 100 }, (_, index) => race((index % 2 ? first : second).orm)));
+      await Promise.all(Array.from({ length: 200 }, (_, index) => race(index)));
       // What is left is less than what the next could cost.
       for (let refusals = 0; refusals < 20; ) {
         const call = wantedCall(users[refusals % 7] ?? accountOf(), { amount: CENT, limits });
