@@ -46,11 +46,15 @@ export function denialOf(refusal: Refusal): Denied {
         message: `The run has made all of its ${refusal.most} model calls (RUN_MAX_MODEL_CALLS).`,
       };
     case "budget": {
-      const { scope, most, spent } = refusal;
+      const { scope, most, spent, amount } = refusal;
+      const whose = `${usdText(most)} for ${SCOPE_NAMES[scope]}`;
       return {
         denied: "budget",
         scope,
-        message: `The budget is used up: of ${usdText(most)} for ${SCOPE_NAMES[scope]}, ${usdText(spent)} are spent, and the next call could cost more than what is left.`,
+        message:
+          amount > most
+            ? `This call alone could cost ${usdText(amount)}, which is more than the whole budget of ${whose}: it needs a lower limit of output (such as max_tokens), a cheaper model or a higher budget.`
+            : `The budget is used up: of ${whose}, ${usdText(spent)} are spent, and the next call could cost ${usdText(amount)}, more than what is left.`,
       };
     }
   }

@@ -42,7 +42,15 @@ export type Refusal =
   | { why: "held" }
   | { why: "ended" }
   | { why: "calls"; most: number }
-  | { why: "budget"; scope: Scope; most: number; spent: number; reserved: number };
+  | {
+      why: "budget";
+      scope: Scope;
+      most: number;
+      spent: number;
+      reserved: number;
+      /** What the call may cost. */
+      amount: number;
+    };
 
 /** How a call stands or has ended. */
 export interface CallResult extends Account {
@@ -86,25 +94,29 @@ export async function reserveCalls(
   orm: Orm,
   calls: readonly WantedCall[],
 ): Promise<ReadonlyMap<string, Refusal>> {
+  const amounts = new Map(calls.map(({ id, amount }) => [id, Math.min(amount, MOST_AMOUNT)]));
   const json = calls.map((call) => ({
     ...accountJson(call),
     ...{ id: call.id, api: call.api, model: call.model, input: call.inputEstimate },
-    amount: Math.min(call.amount, MOST_AMOUNT),
+    amount: amounts.get(call.id),
     ...{ limits: call.limits, calls: call.mostCalls, open: call.mostOpen },
   }));
   const rows = await rowsOf<RefusalRow>(
     orm,
     sql`select * from reserve_model_calls(${JSON.stringify(json)}::jsonb) where refused is not null`,
   );
-  return new Map(rows.map((row) => [row.id, refusalOf(row)]));
+  return new Map(rows.map((row) => [row.id, refusalOf(row, amounts.get(row.id) ?? 0)]));
 }
 
-function refusalOf({ refused, until, most, spent, reserved }: RefusalRow): Refusal {
+function refusalOf({ refused, until, most, spent, reserved }: RefusalRow, amount: number): Refusal {
   const [limit, used, kept] = [most, spent, reserved].map(Number);
   if (refused === "busy") return { why: "busy", until: until === null ? undefined : new Date(until) };
   if (refused === "ended" || refused === "held") return { why: refused };
   if (refused === "calls") return { why: "calls", most: limit ?? 0 };
-  return { why: "budget", scope: refused as Scope, most: limit ?? 0, spent: used ?? 0, reserved: kept ?? 0 };
+  return {
+    ...{ why: "budget", scope: refused as Scope, amount },
+    ...{ most: limit ?? 0, spent: used ?? 0, reserved: kept ?? 0 },
+  };
 }
 
 /** Turns reservations into what the calls have cost. May be repeated. */

@@ -52,7 +52,9 @@ describeEachDatabase("reserving and settling model calls", (database) => {
     expect(await spent("session", own.sessionId)).toEqual([[0, 200]]);
     await settleCalls(database().orm, [ended(first, { cost: 90 }), ended(second, { cost: 90 })]);
     expect(await reserveCalls(database().orm, [third])).toEqual(
-      new Map([[third.id, { why: "budget", scope: "user_day", most: 250, spent: 180, reserved: 0 }]]),
+      new Map([
+        [third.id, { why: "budget", scope: "user_day", most: 250, spent: 180, reserved: 0, amount: 100 }],
+      ]),
     );
     expect(await spent("session", own.sessionId)).toEqual([[180, 0]]);
   });
