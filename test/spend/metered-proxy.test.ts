@@ -16,7 +16,7 @@ const USAGE = { input_tokens: 100, output_tokens: 1 };
 const COST = 100 * 3_000 + 20 * 15_000;
 const logger = createLogger({ level: "silent" });
 
-type Part = string | "break" | "wait";
+type Part = string | "break" | "pause" | "wait";
 const event = (data: unknown) => `data: ${JSON.stringify(data)}\n\n`;
 const START = event({ type: "message_start", message: { model: MODEL, usage: USAGE } });
 const delta = (text: string) => event({ type: "content_block_delta", delta: { type: "text_delta", text } });
@@ -45,6 +45,9 @@ describeEmbedded("calls that pass the proxy", (database) => {
               // What it has sent has arrived by then: an error drops what is still in its buffers.
               await arrived.promise;
               controller.error(new Error("broken"));
+            } else if (part === "pause") {
+              await arrived.promise;
+              controller.enqueue(Buffer.from(": goes on\n\n"));
             } else if (part === "wait") await new Promise(() => undefined);
             else controller.enqueue(Buffer.from(part));
           },
@@ -135,8 +138,18 @@ describeEmbedded("calls that pass the proxy", (database) => {
   test("what has passed of a long answer is written down while it grows, for the case that its process dies", async () => {
     await using run = await open();
     const leave = new AbortController();
-    run.answers([START, delta("x".repeat(4_000)), "wait"]);
-    await (await run.post({}, { signal: leave.signal })).body?.getReader().read();
+    const start = event({
+      type: "message_start",
+      message: { model: MODEL, usage: { ...USAGE, output_tokens: 0 } },
+    });
+    run.answers([start, "pause", delta("x".repeat(4_000)), "wait"]);
+    const reader = (await run.post({}, { signal: leave.signal })).body?.getReader();
+    await reader?.read();
+    run.arrived.resolve();
+    // What nobody reads does not pass.
+    const reading = (async () => {
+      while (!(await reader?.read())?.done);
+    })().catch(() => undefined);
     const known = async () => {
       const [row] = await rowsOf<{ input: number; output: number; estimate: number }>(
         database().orm,
@@ -149,6 +162,7 @@ describeEmbedded("calls that pass the proxy", (database) => {
     await until(async () => (await known())?.output === 1_000, { what: "the record of what has passed" });
     expect(await known()).toEqual({ input: 100, output: 1_000, estimate: 0 });
     leave.abort();
+    await reading;
     await until(async () => (await run.row())?.[1] === 0, { what: "the end of the call" });
   });
 
