@@ -172,7 +172,7 @@ const countIn = (json: Json | undefined, key: string): number | undefined => {
 };
 
 /** Texts that are no tokens of the model: names, and the seals of its thoughts. */
-const NO_OUTPUT = new Set(["type", "role", "id", "signature"]);
+const NO_OUTPUT = new Set(["type", "role", "id", "signature", "thoughtSignature"]);
 
 /** Of all texts in a part of an answer, to a small depth. */
 function charactersIn(value: unknown, depth = 0): number {

@@ -74,6 +74,61 @@ describe("what an answer says of its usage", () => {
     });
   });
 
+  test("an answer that fails after it has begun says why", () => {
+    const error = (type: string) => ({ type: "error", error: { type, message: "Overloaded" } });
+    expect(read("anthropic", EVENTS, events(START, DELTA, error("overloaded_error")))).toMatchObject({
+      ...{ error: "overloaded", isComplete: false, characters: 9, tokens: INPUT },
+    });
+    expect(read("anthropic", EVENTS, events(START, error("api_error"))).error).toBe("other");
+    const failed = (code: string) => ({
+      type: "response.failed",
+      response: { error: { code, message: "" } },
+    });
+    expect(read("openai", EVENTS, events(failed("rate_limit_exceeded"))).error).toBe("overloaded");
+    expect(read("openai", EVENTS, events({ type: "error", code: "server_error", message: "" })).error).toBe(
+      "other",
+    );
+    expect(read("google", EVENTS, events({ error: { code: 503, status: "UNAVAILABLE" } })).error).toBe(
+      "overloaded",
+    );
+    // As OpenAI's API says that there was none.
+    expect(
+      read("openai", EVENTS, events({ type: "response.created", response: { error: null } })).error,
+    ).toBe(undefined);
+  });
+
+  test("the model declines, before its first word or after it", () => {
+    const declined = { ...END, delta: { stop_reason: "refusal" } };
+    expect(read("anthropic", EVENTS, events(START, declined))).toMatchObject({
+      isRefused: true,
+      characters: 0,
+    });
+    expect(read("anthropic", EVENTS, events(START, DELTA, declined))).toMatchObject({
+      isRefused: true,
+      characters: 9,
+    });
+    const body = {
+      type: "message",
+      content: [],
+      stop_reason: "refusal",
+      usage: { input_tokens: 3, output_tokens: 0 },
+    };
+    expect(read("anthropic", "application/json", JSON.stringify(body))).toMatchObject({
+      isRefused: true,
+      characters: 0,
+    });
+  });
+
+  test("the seal of a thought is not output, the thought is", () => {
+    const of = (delta: object) => ({ type: "content_block_delta", index: 0, delta });
+    const body = events(
+      START,
+      of({ type: "thinking_delta", thinking: "1234" }),
+      of({ type: "signature_delta", signature: "x".repeat(400) }),
+    );
+    expect(read("anthropic", EVENTS, body).characters).toBe(4);
+  });
+
   test("OpenAI's chat completions, streamed with and without usage, and responses", () => {
     const chunk = (content: string) => ({ model: "gpt-x", choices: [{ delta: { content } }] });
     const usage = { prompt_tokens: 100, completion_tokens: 7, prompt_tokens_details: { cached_tokens: 60 } };

@@ -16,7 +16,7 @@ const USAGE = { input_tokens: 100, output_tokens: 1 };
 const COST = 100 * 3_000 + 20 * 15_000;
 const logger = createLogger({ level: "silent" });
 
-type Part = string | "break" | "wait";
+type Part = string | "break" | "pause" | "wait";
 const event = (data: unknown) => `data: ${JSON.stringify(data)}\n\n`;
 const START = event({ type: "message_start", message: { model: MODEL, usage: USAGE } });
 const delta = (text: string) => event({ type: "content_block_delta", delta: { type: "text_delta", text } });
@@ -45,6 +45,9 @@ describeEmbedded("calls that pass the proxy", (database) => {
               // What it has sent has arrived by then: an error drops what is still in its buffers.
               await arrived.promise;
               controller.error(new Error("broken"));
+            } else if (part === "pause") {
+              await arrived.promise;
+              controller.enqueue(Buffer.from(": goes on\n\n"));
             } else if (part === "wait") await new Promise(() => undefined);
             else controller.enqueue(Buffer.from(part));
           },
@@ -129,6 +132,100 @@ describeEmbedded("calls that pass the proxy", (database) => {
     await run.settled();
     expect(await run.calls()).toEqual([
       { status: "broken", cost: 100 * 3_000 + 100 * 15_000, estimated: true, model: MODEL },
+    ]);
+  });
+
+  test("what has passed of a long answer is written down while it grows, for the case that its process dies", async () => {
+    await using run = await open();
+    const leave = new AbortController();
+    const start = event({
+      type: "message_start",
+      message: { model: MODEL, usage: { ...USAGE, output_tokens: 0 } },
+    });
+    run.answers([start, "pause", delta("x".repeat(4_000)), "wait"]);
+    const reader = (await run.post({}, { signal: leave.signal })).body?.getReader();
+    await reader?.read();
+    run.arrived.resolve();
+    // What nobody reads does not pass.
+    const reading = (async () => {
+      while (!(await reader?.read())?.done);
+    })().catch(() => undefined);
+    const known = async () => {
+      const [row] = await rowsOf<{ input: number; output: number; estimate: number }>(
+        database().orm,
+        sql`select input_tokens::int as input, output_tokens::int as output, input_estimate::int as estimate
+          from model_call where session_id = ${run.account.sessionId}::uuid and status = 'open'`,
+      );
+      return row;
+    };
+    // Not more than that: it has gone silent.
+    await until(async () => (await known())?.output === 1_000, { what: "the record of what has passed" });
+    expect(await known()).toEqual({ input: 100, output: 1_000, estimate: 0 });
+    leave.abort();
+    await reading;
+    await until(async () => (await run.row())?.[1] === 0, { what: "the end of the call" });
+  });
+
+  test("of a call that nobody hears of again, what the one before has cached is read from there", async () => {
+    await using run = await open();
+    const usage = {
+      input_tokens: 0,
+      output_tokens: 1,
+      cache_read_input_tokens: 600,
+      cache_creation_input_tokens: 400,
+    };
+    const messages = [{ role: "user", content: "x".repeat(4_000) }];
+    run.answers([event({ type: "message_start", message: { model: MODEL, usage } }), delta("Hi."), END]);
+    await (await run.post({ messages })).text();
+    await run.settled();
+    const leave = new AbortController();
+    run.answers(["wait"]);
+    const left = run.post({ messages }, { signal: leave.signal }).catch(() => undefined);
+    await until(() => run.asked.length === 2, { what: "the second call" });
+    leave.abort();
+    await left;
+    await until(async () => (await run.row())?.[1] === 0, { what: "the end of the call" });
+    expect((await run.calls()).at(-1)).toMatchObject({
+      status: "broken",
+      cost: 1_000 * 300,
+      estimated: true,
+    });
+  });
+
+  test("an API that says in mid-stream that it is overloaded gets a rest, like one that answers 529", async () => {
+    await using run = await open();
+    run.answers([
+      START,
+      delta("x".repeat(40)),
+      event({ type: "error", error: { type: "overloaded_error" } }),
+    ]);
+    await (await run.post()).text();
+    await run.settled();
+    expect(await run.calls()).toEqual([
+      { status: "broken", cost: 100 * 3_000 + 10 * 15_000, estimated: true, model: MODEL },
+    ]);
+    const [api] = await rowsOf<{ rests: boolean }>(
+      database().orm,
+      sql`select back_off_until > clock_timestamp() as rests from model_api where api = 'anthropic'`,
+    );
+    expect(api).toEqual({ rests: true });
+  });
+
+  test("a model that declines before its first word costs nothing", async () => {
+    await using run = await open();
+    const end = event({
+      type: "message_delta",
+      delta: { stop_reason: "refusal" },
+      usage: { output_tokens: 1 },
+    });
+    run.answers([START, end]);
+    await (await run.post()).text();
+    run.answers([START, delta("x".repeat(8)), end]);
+    await (await run.post()).text();
+    await run.settled();
+    expect((await run.calls()).map(({ status, cost, estimated }) => [status, cost, estimated])).toEqual([
+      ["done", 0, false],
+      ["done", 100 * 3_000 + 15_000, false],
     ]);
   });
 

@@ -100,4 +100,27 @@ describe("the bound of a request's input", () => {
     expect(bound.of("other", text(head, tail)).most).toBe(8000 + ADDED);
     expect(bound.of("m", text("another")).most).toBe(7 + ADDED);
   });
+
+  test("most likely is a quarter of its bytes, and what was cached of the one before is read from there", () => {
+    const bound = createInputBound();
+    const before = text("h".repeat(4000), "t".repeat(4000));
+    const after = text("h".repeat(4000), "x".repeat(400), "t".repeat(4000));
+    expect(bound.of("m", after).likely).toEqual({ ...NO_TOKENS, input: 2100 });
+    bound.learn("m", before, { ...NO_TOKENS, input: 20, cacheRead: 1480, cacheWrite: 500 });
+    expect(bound.of("m", after).likely).toEqual({
+      ...NO_TOKENS,
+      input: 20,
+      cacheRead: 1980,
+      cacheWrite: 100,
+    });
+    expect(bound.of("other", after).likely).toEqual({ ...NO_TOKENS, input: 2100 });
+    // Of another conversation with the same instructions, only these are cached.
+    const another = text("a".repeat(4000), "t".repeat(4000));
+    expect(bound.of("m", another).likely).toEqual({
+      ...NO_TOKENS,
+      input: 20,
+      cacheRead: 990,
+      cacheWrite: 990,
+    });
+  });
 });
