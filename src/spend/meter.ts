@@ -199,7 +199,8 @@ function usedIn(found: AnswerSoFar, inputEstimate: number): Tokens {
   return { ...tokens, ...(!knowsInput && { input: inputEstimate }), output };
 }
 
-const isAllowed = (model: string, patterns: readonly string[]): boolean =>
+/** An asterisk stands for any characters. */
+export const isAllowed = (model: string, patterns: readonly string[]): boolean =>
   patterns.some((pattern) => {
     const [first = "", ...rest] = pattern.split("*");
     if (rest.length === 0) return model === pattern;
