@@ -21,6 +21,7 @@ import {
 import { modelChecks } from "./models.ts";
 import { allocatorFound, identityFound, portFound, queueFound } from "./network.ts";
 import { signInFound } from "./sign-in.ts";
+import { spendingFindings } from "./spending.ts";
 
 /**
  * Checks everything that a start with this configuration needs, all at the same time. Changes nothing that lasts: what it tries out
@@ -56,6 +57,7 @@ export async function examine(config: Config, forgotten: Forgotten): Promise<Fin
     one("agent", () => agentFound(config), "check AGENT"),
     ...modelChecks(modelSources(config)).map(({ check, find, fix }) => one(check, find, fix)),
     one("agents", () => agentsFound(config), "check AGENT"),
+    spendingFindings(config),
     isolationFindings(config).catch((error: unknown) => [
       { check: "isolation", ...warn(messageOf(error), "install bubblewrap") },
     ]),

@@ -104,7 +104,13 @@ async function open(
     model && openModelProxy({ ...model, logger, onUnauthorized: () => metrics.modelCallRefused("token") });
   const exhausted = new AbortController();
   try {
-    const onExhausted = (why: Exhausted) => exhausted.abort(why);
+    const onExhausted = (why: Exhausted) => {
+      logger.warn("the run may call its model no more", {
+        limit: why.scope ?? why.denied,
+        reason: why.message,
+      });
+      exhausted.abort(why);
+    };
     const grant = model && proxy?.grant({ id: runId, meter: model.meter, token, onExhausted });
     const isSocket = "folder" in place;
     const gateway: Gateway = await openGateway({

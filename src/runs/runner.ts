@@ -122,7 +122,8 @@ export async function runClaimed(deps: RunnerDeps, run: ClaimedRun, shutdown: Ab
       kind: kind ?? "none",
       usage: { ...usage },
     };
-    logger.info("run ended", { status, kind, reason });
+    const said = outcome.suspends ? { for: "budget", reason } : { status, kind, reason };
+    logger.info(outcome.suspends ? "run waits" : "run ended", said);
   } catch (error) {
     ended = { ...ended, outcome: "interrupted", kind: classify(error).kind };
     await handleRunFailure(state, error, shutdown).catch((failure: unknown) => {

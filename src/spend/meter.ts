@@ -219,7 +219,8 @@ function usedIn(found: AnswerSoFar, likely: Tokens): Tokens {
   return { ...(knowsInput ? tokens : { ...likely, webSearches: tokens.webSearches }), output };
 }
 
-const isAllowed = (model: string, patterns: readonly string[]): boolean =>
+/** An asterisk stands for any characters. */
+export const isAllowed = (model: string, patterns: readonly string[]): boolean =>
   patterns.some((pattern) => {
     const [first = "", ...rest] = pattern.split("*");
     if (rest.length === 0) return model === pattern;

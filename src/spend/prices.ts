@@ -26,8 +26,10 @@ export interface Prices {
   label(model: string): string;
 }
 
+/** The day of the built-in table. */
+export const BUILT_IN_DAY = "2026-11-29";
 /**
- * What models cost, collected on 2026-11-29 from the table of LiteLLM 1.110.2, which cites the price pages of the vendors (of models
+ * What models cost, collected on that day from the table of LiteLLM 1.110.2, which cites the price pages of the vendors (of models
  * before Claude 4.5, from Anthropic's own page).
  */
 const BUILT_IN: readonly ModelPrice[] = defaultPrices;

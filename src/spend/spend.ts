@@ -28,6 +28,27 @@ export function spendRules({ spending }: Pick<Config, "spending">): SpendRules {
   };
 }
 
+/** An API that refuses one call refuses a hundred. */
+const SAID_EVERY_MS = 60_000;
+
+/** Says that all calls of an API wait because it is overloaded, at most once a minute. */
+function withOverloadsLogged(ledger: Ledger, logger: Logger): Ledger {
+  const saidAt = new Map<ModelApi, number>();
+  return {
+    ...ledger,
+    settle(call) {
+      const { api, model, httpStatus, retryAfterMs, overloaded } = call;
+      const now = performance.now();
+      if (overloaded && now - (saidAt.get(api) ?? Number.NEGATIVE_INFINITY) >= SAID_EVERY_MS) {
+        saidAt.set(api, now);
+        const about = { api, model, status: httpStatus, retry_after_ms: retryAfterMs };
+        logger.warn("a model API is overloaded: all calls of it wait", about);
+      }
+      return ledger.settle(call);
+    },
+  };
+}
+
 export function openSpend(options: {
   config: Pick<Config, "spending">;
   database: Pick<Database, "asyncCommit">;
@@ -36,7 +57,7 @@ export function openSpend(options: {
 }): Spend {
   const { config, database, metrics, logger } = options;
   const rules = spendRules(config);
-  const ledger = openLedger({ orm: database.asyncCommit, logger });
+  const ledger = withOverloadsLogged(openLedger({ orm: database.asyncCommit, logger }), logger);
   const budgets = Object.entries(rules.limits).map(([scope, most]) => [scope, most / NANO]);
   metrics.modelSpend({ budgets: Object.fromEntries(budgets), waiting: ledger.waiting });
   return {

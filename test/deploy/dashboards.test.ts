@@ -27,7 +27,10 @@ else
         await using one = await startBackend(deployment, { args: ["server"] });
         await using two = await startBackend(deployment, { args: ["server"] });
         const worker = (port: number | undefined) =>
-          startWorker(deployment, ["bg-tasks"], { METRICS_PORT: String(port) });
+          startWorker(deployment, ["bg-tasks"], {
+            METRICS_PORT: String(port),
+            BUDGET_USD_PER_DEPLOYMENT_DAY: "20",
+          });
         await using _first = await worker(ports[0]);
         await using _second = await worker(ports[1]);
         await using prometheus = await startPrometheus({
@@ -43,7 +46,7 @@ else
         const files = (await readdir(join(ROOT, "deploy/grafana/dashboards"))).filter((name) =>
           name.endsWith(".json"),
         );
-        expect(files).toHaveLength(2);
+        expect(files).toHaveLength(3);
         const empty = async () => {
           const lacking: string[] = [];
           for (const file of files) {

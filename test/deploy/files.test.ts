@@ -64,7 +64,7 @@ test("dashboards, rules and docs/OPERATIONS.md name metrics that exist", async (
       ([, name]) => name,
     ),
   );
-  const dashboards = ["overview", "runs"].map(
+  const dashboards = ["overview", "runs", "costs"].map(
     (name) => `deploy/grafana/dashboards/prompt-backend-${name}.json`,
   );
   for (const file of [...dashboards, "deploy/prometheus/rules.yml", "docs/OPERATIONS.md"])
@@ -100,7 +100,7 @@ else
         expect(tested).toContain(`${name} fires`);
         expect(tested).toContain(`${name} stays quiet`);
       }
-    });
+    }, 60_000);
     test("every alert has a section in docs/OPERATIONS.md", async () => {
       const guide = await read("docs/OPERATIONS.md");
       const anchors = [...guide.matchAll(/^#+ (\w+)$/gm)].map(([, title = ""]) => title.toLowerCase());

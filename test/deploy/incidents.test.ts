@@ -15,7 +15,7 @@ const hurried = (rules: string) =>
   rules
     .replace(/for: \d+m/g, "for: 1s")
     .replace(/offset 15m/g, "offset 5s")
-    .replace(/\[(5m|1h)\]/g, "[15s]");
+    .replace(/\[(5m|15m|1h)\]/g, "[15s]");
 
 /** A TCP proxy to PostgreSQL that can be interrupted. */
 async function openProxy(target: URL) {
@@ -61,7 +61,9 @@ else
         const databaseUrl = String(deployment.env["DATABASE_URL"]);
         await using sql = new SQL({ url: databaseUrl, max: 1 });
         using proxy = await openProxy(new URL(databaseUrl));
-        await using server = await startBackend(deployment, { args: ["server"] });
+        // Of titles: nothing listens there.
+        const model = { ANTHROPIC_API_KEY: "sk-none", ANTHROPIC_BASE_URL: "http://127.0.0.1:9" };
+        await using server = await startBackend(deployment, { args: ["server"], env: model });
         await using apart = await startBackend(deployment, {
           args: ["server"],
           env: { DATABASE_URL: proxy.url },
@@ -72,6 +74,8 @@ else
           METRICS_PORT: String(port),
           AGENT: "command",
           AGENT_COMMAND: JSON.stringify(["sh", "-c", script]),
+          ...model,
+          BUDGET_USD_PER_DEPLOYMENT_DAY: "1000",
         });
         await using prometheus = await startPrometheus({
           urls: [server.url, apart.url, `http://127.0.0.1:${port}`],
@@ -116,6 +120,26 @@ else
           values (${crypto.randomUUID()}, 'prompt-run', ${done.promptId}, 'No.')`;
         await fires("DeadLettersGrow");
         await silent("the alert about one dead letter to clear");
+
+        const spentToday = (usd: number) => sql`insert into spend (scope, subject, period, spent)
+          values ('deployment_day', '', (now() at time zone 'utc')::date, ${usd * 1e9})
+          on conflict (scope, subject, period) do update set spent = excluded.spent`;
+        await spentToday(950);
+        await fires("DayBudgetNearlyUsed");
+        await spentToday(1000);
+        await fires("BudgetsRefuseCalls", () => server.submit(repository.path, "One without a title"));
+        await sql`update model_api set back_off_until = now() + interval '1 hour'`;
+        await fires("ModelApiBacksOff");
+        await sql`update model_api set back_off_until = null`;
+        // Each may have cost five dollars.
+        const lose = () => sql`insert into model_call
+          (id, session_id, user_id, repo, agent, api, model, input_estimate, started_at)
+          select gen_random_uuid(), ${done.sessionId}, 'u', 'r', 'a', 'anthropic', 'claude-haiku-4-5', 5000000, now() - interval '1 hour'
+          from generate_series(1, 5)`;
+        await fires("ModelCallsLost", lose);
+        await fires("CostUnusual", lose);
+        await spentToday(0);
+        await silent("the alerts about money to clear");
 
         const endless = await server.submit(repository.path, "forever");
         await server.waitForStatus(endless.sessionId, "InProgress", 60_000);

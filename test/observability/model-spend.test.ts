@@ -17,7 +17,8 @@ describeEachDatabase("what models cost, on a scrape", (database) => {
       deployment: () => readForScrape({ orm: database().orm, leads: async () => true }),
       deploymentMaxAgeMs: 0,
     });
-    const logger = createLogger({ level: "silent" });
+    const said: string[] = [];
+    const logger = createLogger({ level: "warn", write: (line) => said.push(line) });
     const spend = openSpend({ config: readConfig(env), database: database(), metrics, logger });
     /** Those whose names begin so, each without the prefix. */
     const read = async (...names: string[]) =>
@@ -25,7 +26,7 @@ describeEachDatabase("what models cost, on a scrape", (database) => {
         .split("\n")
         .filter((line) => names.some((name) => line.startsWith(`${PREFIX}${name}`)))
         .map((line) => line.slice(PREFIX.length));
-    return { metrics, spend, read };
+    return { metrics, spend, read, said };
   }
   const openCall = (model: string, startedAt = sql`now()`) =>
     database().orm.execute(sql`insert into model_call
@@ -99,5 +100,30 @@ describeEachDatabase("what models cost, on a scrape", (database) => {
     expect(await read("calls_waiting")).toEqual(["calls_waiting 3"]);
     waiting = 0;
     expect(await read("calls_waiting")).toEqual(["calls_waiting 0"]);
+  });
+
+  test("an overloaded API is said once, however many of its calls are refused", async () => {
+    const { spend, said } = open();
+    const account = {
+      ...{ promptId: undefined, epoch: 0, sessionId: Bun.randomUUIDv7(), userId: "alice" },
+      ...{ repo: "r", agent: "claude" },
+    };
+    const { signal } = new AbortController();
+    const body = Buffer.from(JSON.stringify({ model: "claude-haiku-4-5", max_tokens: 1 }));
+    const meter = spend.meter({ api: "google", account });
+    const path = "/v1beta/models/gemini-3-pro:generateContent";
+    await database().orm.execute(sql`delete from model_api`);
+    const calls = await Promise.all([1, 2].map(() => meter.begin({ path, body, signal })));
+    for (const call of calls) {
+      if ("denied" in call) throw new Error(call.message);
+      call.answered({ status: 429, contentType: "application/json", retryAfterMs: 2_000 });
+      await call.end("whole");
+    }
+    expect(said.map((line) => JSON.parse(line))).toEqual([
+      expect.objectContaining({
+        ...{ level: "warn", message: "a model API is overloaded: all calls of it wait" },
+        ...{ api: "google", model: "gemini-3-pro", status: 429, retry_after_ms: 2_000 },
+      }),
+    ]);
   });
 });
