@@ -1,6 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
 import type { ModelApi } from "../db/columns.ts";
-import { NOT_FORWARDED } from "../egress/http-head.ts";
 import type { Logger } from "../observability/logger.ts";
 import { messageOf } from "../shared/errors.ts";
 import { isUnavailableStatus, retryAfterMs } from "../shared/http-status.ts";
@@ -9,26 +8,22 @@ import type { Secret } from "../shared/secret.ts";
 import type { Denied } from "../spend/denials.ts";
 import type { Meter, MeteredCall } from "../spend/meter.ts";
 import { deniedReply, isUnsent } from "./denied-reply.ts";
+import { forwardable } from "./forwardable.ts";
 import { forwardedQuery, MODEL_API_STYLES } from "./model-apis.ts";
+import { relay } from "./relay.ts";
 
 /** Largest request body, bytes: the largest limit of the APIs. */
 const MAX_BODY_BYTES = 32 * 1024 * 1024;
 /** Bytes of request bodies that one run may have in flight: until the answer's end, as long as Bun's fetch keeps them. */
 const MAX_WAITING_BYTES = 2 * MAX_BODY_BYTES;
 
-/** Headers that this proxy sets itself, that are between it and one side, or that say on whose account a request is. */
-const NOT_THE_RUNS = [
-  ...["content-length", "accept-encoding", "expect"],
-  ...["authorization", "x-api-key", "x-goog-api-key", "api-key", "cookie", "set-cookie"],
-  ...["anthropic-organization-id", "openai-organization", "openai-project", "x-goog-user-project"],
-  "x-http-method-override",
-];
-
 export interface ModelGrant {
   /** The agent sends it as its API key. */
   token: string;
   /** Undefined: the last request was answered, or there was none. */
   trouble(): ModelTrouble | undefined;
+  /** Why its calls are refused, if none was answered, or none since it is exhausted: some agents say that they are done then. */
+  denied(): Denied | undefined;
   /** Resolves when what its calls have cost so far is stored. */
   settled(): Promise<void>;
   /** Ends access, and aborts requests in flight. Idempotent. */
@@ -70,8 +65,14 @@ interface LiveRun {
   /** Set once it may make no more calls: what comes after is refused without a look. */
   exhausted: Exhausted | undefined;
   onExhausted: ((why: Exhausted) => void) | undefined;
-  /** What is being stored of its calls. */
-  settling: Set<Promise<void>>;
+  /** Why the last one was refused of its calls that are of no use to repeat. */
+  denied: Denied | undefined;
+  /** One of its calls was answered: ever, or since it is exhausted. */
+  answered: boolean;
+  /** Its calls, each of which ends when this is called. */
+  open: Set<() => void>;
+  /** What is being reserved for its calls, and stored of them. */
+  settling: Set<Promise<unknown>>;
   trouble: ModelTrouble | undefined;
   waitingBytes: number;
 }
@@ -89,10 +90,10 @@ export function openModelProxy(options: {
   apiKey: Secret;
   logger?: Logger | undefined;
   port?: number;
-  /** A request came with no token of a run, or not a valid one. */
-  onUnauthorized?: (() => void) | undefined;
+  /** A request was refused without a look at what it costs: it came with no valid token, or from a run that may have no more. */
+  onRefused?: ((why: "token" | Exhausted["denied"]) => void) | undefined;
 }): ModelProxy {
-  const { api, upstream, apiKey, logger, port = 0, onUnauthorized } = options;
+  const { api, upstream, apiKey, logger, port = 0, onRefused } = options;
   const { keyName, basePath, isOpen, tokenOf, keyHeader, failure } = MODEL_API_STYLES[api];
   // By hash: lookups reveal nothing by their timing, and a heap dump contains no tokens.
   const runs = new Map<string, LiveRun>();
@@ -110,7 +111,7 @@ export function openModelProxy(options: {
       const { pathname, search, searchParams } = new URL(request.url);
       const run = runs.get(hashOf(tokenOf(request.headers, searchParams)));
       if (!run) {
-        onUnauthorized?.();
+        onRefused?.("token");
         return failure("unauthorized", "The token is invalid or has been revoked.");
       }
       if (request.headers.has("upgrade"))
@@ -137,7 +138,10 @@ export function openModelProxy(options: {
         "invalid",
         "What a request costs cannot be told from a compressed body: send it as it is.",
       );
-    if (run.exhausted) return refusal(run, run.exhausted);
+    if (run.exhausted) {
+      onRefused?.(run.exhausted.denied);
+      return refusal(run, run.exhausted);
+    }
     const length = Number(request.headers.get("content-length") ?? Number.NaN);
     if (!Number.isSafeInteger(length)) return failure("no_length", "Content-Length is required.");
     if (run.waitingBytes + length > MAX_WAITING_BYTES)
@@ -150,18 +154,25 @@ export function openModelProxy(options: {
     };
     const signal = AbortSignal.any([request.signal, run.ended.signal]);
     let call: MeteredCall | undefined;
+    let isSent = false;
     const end = (how: Parameters<MeteredCall["end"]>[0]) => {
       release();
-      if (call) settle(run, call.end(how));
+      run.open.delete(abandon);
+      if (call) track(run, call.end(how).catch(onUnsettled));
+      call = undefined;
     };
+    const abandon = () => end("broken");
     try {
       const body = await request.bytes();
-      const begun = await run.meter.begin({ path, body, signal });
+      const beginning = run.meter.begin({ path, body, signal });
+      track(run, beginning);
+      const begun = await beginning;
       if ("denied" in begun) {
         release();
         return refusal(run, begun);
       }
       call = begun;
+      run.open.add(abandon);
       const headers = forwardable(request.headers);
       headers.set(...keyHeader(apiKey.reveal()));
       // Events are forwarded as they arrive; a decoder would hold compressed ones back.
@@ -169,10 +180,12 @@ export function openModelProxy(options: {
       // Redirects are not followed: the key is sent to `upstream` and nowhere else. Without `timeout`, Bun's fetch fails
       // after five minutes of silence, which a model may need before its first event.
       const init = { method: "POST", headers, body, signal, redirect: "manual" as const, timeout: false };
+      signal.throwIfAborted();
+      isSent = true;
       const response = await fetch(url, init);
-      const { status } = response;
+      const { status, ok } = response;
       const wait = retryAfterMs(response.headers);
-      call.answered({ status, contentType: response.headers.get("content-type") ?? "", retryAfterMs: wait });
+      begun.answered({ status, contentType: response.headers.get("content-type") ?? "", retryAfterMs: wait });
       run.trouble = isUnavailableStatus(status)
         ? {
             reason: `The model's API is not available (it answered with status ${status}).`,
@@ -184,8 +197,12 @@ export function openModelProxy(options: {
       const headersBack = forwardable(response.headers);
       // Decoded by fetch.
       headersBack.delete("content-encoding");
+      const onEnd: typeof end = (how) => {
+        run.answered ||= ok && how === "whole";
+        end(how);
+      };
       if (!response.body) {
-        end("whole");
+        onEnd("whole");
         return new Response(null, { status, headers: headersBack });
       }
       const onError = (error: unknown) => {
@@ -193,11 +210,11 @@ export function openModelProxy(options: {
         run.trouble = { reason: "The model's API broke off its answer.", retryAfterMs: undefined };
         logger?.warn("the model's response was interrupted", { error: messageOf(error) });
       };
-      const relayed = relay(response.body, { onChunk: call.push, onError, onEnd: end });
+      const relayed = relay(response.body, { onChunk: begun.push, onError, onEnd });
       return new Response(relayed, { status, headers: headersBack });
     } catch (error) {
       // One that was sent may be on the bill, whether its answer comes or not.
-      end(isUnsent(error) && !signal.aborted ? "unreachable" : "broken");
+      end(!isSent || (isUnsent(error) && !signal.aborted) ? "unreachable" : "broken");
       if (!signal.aborted) {
         run.trouble = { reason: "The model's API cannot be reached.", retryAfterMs: undefined };
         logger?.warn("the model's API cannot be reached", { error: messageOf(error) });
@@ -212,23 +229,20 @@ export function openModelProxy(options: {
       const isFirst = run.exhausted === undefined;
       const why = { ...denied, denied: denied.denied };
       run.exhausted = why;
-      if (isFirst) run.onExhausted?.(why);
+      if (isFirst) {
+        run.answered = false;
+        run.onExhausted?.(why);
+      }
     }
     if (denied.retryAfterMs !== undefined)
       run.trouble = { reason: denied.message, retryAfterMs: denied.retryAfterMs };
+    else run.denied = denied;
     return deniedReply(failure, denied);
   }
 
-  function settle(run: LiveRun, work: Promise<void>): void {
-    const done = work.catch((error: unknown) => {
-      // It is counted as an estimate once its run has gone on or has ended.
-      logger?.warn("what a model call has cost could not be stored", {
-        run_id: run.id,
-        error: messageOf(error),
-      });
-    });
-    run.settling.add(done);
-    void done.then(() => run.settling.delete(done));
+  function onUnsettled(error: unknown): void {
+    // It is counted as an estimate once its run has gone on or has ended.
+    logger?.warn("what a model call has cost could not be stored", { error: messageOf(error) });
   }
 
   return {
@@ -237,75 +251,46 @@ export function openModelProxy(options: {
     grant({ id, meter, token = `run-${randomBytes(32).toString("base64url")}`, onExhausted }) {
       const key = hashOf(token);
       const run: LiveRun = {
-        ...{ id, meter, onExhausted, ended: new AbortController(), settling: new Set() },
-        ...{ exhausted: undefined, trouble: undefined, waitingBytes: 0 },
+        ...{ id, meter, onExhausted, ended: new AbortController(), open: new Set(), settling: new Set() },
+        ...{ answered: false, denied: undefined, exhausted: undefined, trouble: undefined, waitingBytes: 0 },
       };
       runs.set(key, run);
       return {
         token,
         trouble: () => run.trouble,
+        denied: () => (run.answered ? undefined : run.denied),
         async settled() {
-          await Promise.all(run.settling);
+          while (run.settling.size > 0) await Promise.all(run.settling);
         },
         revoke() {
-          if (runs.delete(key)) run.ended.abort();
+          if (runs.delete(key)) endRun(run);
         },
       };
     },
     async close() {
-      for (const run of runs.values()) run.ended.abort();
+      for (const run of runs.values()) endRun(run);
       runs.clear();
       await server.stop(true);
     },
   };
 }
 
-/**
- * The same stream, except that it closes when the original fails: the agent notices the missing end event in either case,
- * and Bun would print an error here, outside the log.
- */
-function relay(
-  body: ReadableStream<Uint8Array>,
-  on: {
-    onChunk: (chunk: Uint8Array) => void;
-    onError: (error: unknown) => void;
-    onEnd: (how: "whole" | "broken") => void;
-  },
-): ReadableStream {
-  const reader = body.getReader();
-  const source = {
-    async pull(controller: ReadableStreamDefaultController<Uint8Array>) {
-      let how: "whole" | "broken" = "whole";
-      try {
-        const { done, value } = await reader.read();
-        if (!done) {
-          controller.enqueue(value);
-          return on.onChunk(value);
-        }
-      } catch (error) {
-        how = "broken";
-        on.onError(error);
-      }
-      on.onEnd(how);
-      controller.close();
-    },
-    cancel(reason: unknown) {
-      on.onEnd("broken");
-      return reader.cancel(reason);
-    },
-  };
-  return new ReadableStream(source, { highWaterMark: 0 });
+/** Ends its calls now: what they cost is known to be on its way when this returns, whoever still reads their answers. */
+function endRun(run: LiveRun): void {
+  run.ended.abort();
+  for (const abandon of run.open) abandon();
+}
+
+/** Keeps work of a run's calls until it is done. */
+function track(run: LiveRun, work: Promise<unknown>): void {
+  const done = work.then(
+    () => undefined,
+    () => undefined,
+  );
+  run.settling.add(done);
+  void done.then(() => run.settling.delete(done));
 }
 
 function hashOf(token: string): string {
   return createHash("sha256").update(token).digest("base64");
-}
-
-function forwardable(headers: Headers): Headers {
-  const result = new Headers(headers);
-  // Headers listed in Connection belong to the connection, too.
-  for (const name of (headers.get("connection") ?? "").split(","))
-    if (/^[\w-]+$/.test(name.trim())) result.delete(name.trim());
-  for (const name of [...NOT_FORWARDED, ...NOT_THE_RUNS]) result.delete(name);
-  return result;
 }

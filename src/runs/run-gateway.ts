@@ -15,6 +15,7 @@ import type { RunProject } from "../projects/run-project.ts";
 import { GATEWAY_PORT, GATEWAY_SOCKET } from "../sandboxes/isolation/isolation.ts";
 import type { Sandbox, SandboxProvider } from "../sandboxes/sandbox.ts";
 import { messageOf } from "../shared/errors.ts";
+import type { Denied } from "../spend/denials.ts";
 import type { Meter } from "../spend/meter.ts";
 import type { RunModel } from "./model-sources.ts";
 import type { RunWriter } from "./writer.ts";
@@ -31,6 +32,8 @@ export interface RunGateway {
   modelTrouble(): ModelTrouble | undefined;
   /** Aborts when the agent may make no more calls; why, is its reason. */
   exhausted: AbortSignal;
+  /** See ModelGrant. */
+  modelDenied(): Denied | undefined;
   /** Resolves when everything that was decided before, and what calls have cost, is stored. */
   flush(): Promise<void>;
   /** Idempotent. */
@@ -101,7 +104,7 @@ async function open(
     logger,
   });
   const proxy: ModelProxy | undefined =
-    model && openModelProxy({ ...model, logger, onUnauthorized: () => metrics.modelCallRefused("token") });
+    model && openModelProxy({ ...model, logger, onRefused: metrics.modelCallRefused });
   const exhausted = new AbortController();
   try {
     const onExhausted = (why: Exhausted) => {
@@ -142,6 +145,7 @@ async function open(
         },
       notes: { port: gateway.port, token: grant?.token },
       modelTrouble: () => grant?.trouble(),
+      modelDenied: () => grant?.denied(),
       exhausted: exhausted.signal,
       async flush() {
         await Promise.all([records.flush(), grant?.settled()]);

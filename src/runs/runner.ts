@@ -287,7 +287,7 @@ async function watch(
     const cancelled = lease.cancelled;
     return await watchAgent({
       ...{ writer, process, reader, stored, limits, sandboxes, sandbox, life, cancelled },
-      ...{ asks, waitedMs: before, exhausted: gateway?.exhausted },
+      ...{ asks, waitedMs: before, gateway },
     });
   } finally {
     clearTimeout(calm);

@@ -55,7 +55,7 @@ export async function setUp(
   try {
     const reader = redactingReader(createOutputReader(), redactor);
     const { limits, sandboxes } = deps;
-    const talk = { asks: () => false, waitedMs: 0, exhausted: undefined };
+    const talk = { asks: () => false, waitedMs: 0, gateway: undefined };
     const watched = { writer, process, reader, stored: 0, limits, sandboxes, sandbox, ...talk };
     // A run that is cancelled has nothing to deliver yet.
     const cancelled = new AbortController().signal;

@@ -7,6 +7,7 @@ import type { ProcessUsage, Sandbox, SandboxProcess, SandboxProvider } from "../
 import { ingest } from "./ingest.ts";
 import { exceededLimit, type Limit, mayTidyUp, watchLimits } from "./limits.ts";
 import { Outage } from "./outages.ts";
+import type { RunGateway } from "./run-gateway.ts";
 import type { RunWriter } from "./writer.ts";
 
 /** The time between SIGTERM and SIGKILL, milliseconds. */
@@ -49,11 +50,12 @@ export async function watchAgent(options: {
   /** See watchLimits. */
   asks: () => boolean;
   waitedMs: number;
-  /** Aborts when the agent may call its model no more: it has told the agent so, which ends by itself, or is stopped. */
-  exhausted: AbortSignal | undefined;
+  /** Once the agent may call its model no more, it has been told so, and ends by itself or is stopped. */
+  gateway: Pick<RunGateway, "exhausted" | "modelDenied"> | undefined;
 }): Promise<WatchResult> {
   const { writer, process, stored, limits, sandboxes, sandbox, life, cancelled, asks, waitedMs } = options;
-  const { exhausted } = options;
+  const { gateway } = options;
+  const exhausted = gateway?.exhausted;
   const reader: AgentReader = {
     ...options.reader,
     read(line) {
@@ -98,8 +100,11 @@ export async function watchAgent(options: {
     const usage = await process.usage();
     limit ??= exceededLimit(usage);
     // The agent had finished its work before it was stopped.
-    const verdict = reader.verdict(limit?.name === "result" ? { ...exit, code: 0, signal: null } : exit);
-    if (exhausted?.aborted && !verdict.ok) limit ??= spentLimit(exhausted);
+    const said = reader.verdict(limit?.name === "result" ? { ...exit, code: 0, signal: null } : exit);
+    const denied = gateway?.modelDenied();
+    if (exhausted?.aborted && (!said.ok || denied)) limit ??= spentLimit(exhausted);
+    // Codex, for one, says what it was answered, and that it is done.
+    const verdict: AgentVerdict = denied ? { ...said, ok: false, reason: denied.message } : said;
     return { verdict, identity: reader.identity(), limit, lost: exit.lost, peak: usage.peak };
   } catch (error) {
     life.throwIfAborted();

@@ -1,4 +1,5 @@
 import { NO_TOKENS, type Tokens } from "./prices.ts";
+import { sharedBytes } from "./shared-bytes.ts";
 
 /** What is known of a request's input before its API has said it. */
 export interface InputEstimate {
@@ -71,26 +72,3 @@ function likeBefore(before: { tokens: Tokens; size: number; shared: number }, si
 /** All of it, cached or not. */
 export const inputOf = ({ input, cacheRead, cacheWrite, cacheWrite1h }: Tokens): number =>
   input + cacheRead + cacheWrite + cacheWrite1h;
-
-/** The bytes that two bodies have in common at their beginnings and at their ends. */
-function sharedBytes(one: Uint8Array, other: Uint8Array): number {
-  const shortest = Math.min(one.length, other.length);
-  const head = longest(shortest, (size) => same(one.subarray(0, size), other.subarray(0, size)));
-  const tail = longest(shortest - head, (size) =>
-    same(one.subarray(one.length - size), other.subarray(other.length - size)),
-  );
-  return head + tail;
-}
-
-const same = (one: Uint8Array, other: Uint8Array) => Buffer.compare(one, other) === 0;
-
-/** The largest size up to `most` for which the test holds; if it holds for one, it does for all below. */
-function longest(most: number, holds: (size: number) => boolean): number {
-  let [low, high] = [0, most];
-  while (low < high) {
-    const middle = Math.ceil((low + high) / 2);
-    if (holds(middle)) low = middle;
-    else high = middle - 1;
-  }
-  return low;
-}

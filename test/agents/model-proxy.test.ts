@@ -1,5 +1,9 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { connect, type Socket } from "node:net";
+import { openModelProxy } from "../../src/agents/model-proxy.ts";
+import { Secret } from "../../src/shared/secret.ts";
+import type { Denied } from "../../src/spend/denials.ts";
+import type { Meter } from "../../src/spend/meter.ts";
 import { freeMeter } from "../harness/free-meter.ts";
 import { sendRaw } from "../harness/raw-http.ts";
 import { TEST_TIMEOUT_MS } from "../harness/timeouts.ts";
@@ -9,6 +13,13 @@ import { BODY, KEY, openProxyForEachTest } from "./upstream.ts";
 setDefaultTimeout(TEST_TIMEOUT_MS);
 
 const { opened, post } = openProxyForEachTest();
+
+const proxyOf = (onRefused?: (why: string) => void) => {
+  const proxy = openModelProxy({
+    ...{ api: "anthropic", upstream: opened.upstream.url, apiKey: new Secret(KEY), onRefused },
+  });
+  return { ...proxy, [Symbol.asyncDispose]: proxy.close };
+};
 
 /** The largest requests, of which the first byte is sent. */
 function beginUploads(token: string) {
@@ -104,16 +115,17 @@ describe("access", () => {
 });
 
 describe("headers", () => {
-  /** Cause: the header was removed and the body was not, so that the API got bytes that it could not read. */
-  test("what an agent has compressed is forwarded as it is, and said to be", async () => {
-    const body = Bun.gzipSync(Buffer.from(BODY));
+  test("what an agent has compressed is refused: nobody could say what it may cost", async () => {
     const headers = {
       "x-api-key": opened.proxy.grant({ id: "run", meter: freeMeter }).token,
       "content-encoding": "gzip",
     };
-    expect((await post(headers, "/v1/messages", { body })).status).toBe(200);
-    const [sent] = opened.upstream.seen;
-    expect([sent?.headers.get("content-encoding"), sent?.bytes]).toEqual(["gzip", body]);
+    const refused = await post(headers, "/v1/messages", { body: Bun.gzipSync(Buffer.from(BODY)) });
+    expect(refused.status).toBe(400);
+    expect(await refused.json()).toMatchObject({
+      error: { type: "invalid_request_error", message: expect.stringContaining("compressed") },
+    });
+    expect(opened.upstream.seen).toHaveLength(0);
   });
 
   /** Cause: Expect, which this proxy has answered, was sent on; an API that knows none refuses the request. */
@@ -165,6 +177,74 @@ describe("errors and limits", () => {
     const reply = await post({ "x-api-key": opened.proxy.grant({ id: "run", meter: freeMeter }).token });
     expect(reply.status).toBe(502);
     expect(await reply.json()).toMatchObject({ type: "error", error: { type: "api_error" } });
+  });
+
+  /** Cause: Codex prints what it was answered, and says that it is done: a run without money was Completed. */
+  test("says why all calls of a run are refused, and no longer once one was answered", async () => {
+    const denials: (Denied | undefined)[] = [];
+    const meter: Meter = { begin: async (request) => denials.shift() ?? freeMeter.begin(request) };
+    const refused: string[] = [];
+    await using proxy = proxyOf((why) => refused.push(why));
+    const grant = proxy.grant({ id: "run", meter });
+    const call = async (denied?: Denied) => {
+      denials.push(denied);
+      const reply = await fetch(`${proxy.url}/v1/messages`, {
+        ...{ method: "POST", headers: { "x-api-key": grant.token }, body: BODY },
+      });
+      await reply.text();
+      return reply.status;
+    };
+    const model: Denied = { denied: "model", message: "Not this model." };
+    expect(await call(model)).toBe(403);
+    expect(grant.denied()).toEqual(model);
+    expect(await call()).toBe(200);
+    expect(grant.denied()).toBeUndefined();
+    // Of a helper, such as for a title.
+    expect(await call(model)).toBe(403);
+    expect(grant.denied()).toBeUndefined();
+    const budget: Denied = { denied: "budget", message: "Used up.", scope: "run" };
+    expect(await call(budget)).toBe(402);
+    expect(grant.denied()).toEqual(budget);
+    // Without asking again.
+    expect(await call()).toBe(402);
+    expect(refused).toEqual(["budget"]);
+  });
+
+  /** Cause: what the open calls of a run had cost was on its way only after its settling had been awaited. */
+  test("what open calls cost is known when a run's access has ended, whoever still reads", async () => {
+    opened.upstream.answer(
+      () => new Response(new ReadableStream({ start: (one) => one.enqueue(Buffer.from("first")) })),
+    );
+    const ended: string[] = [];
+    let stored = Promise.withResolvers<void>();
+    const meter: Meter = {
+      begin: async () => ({
+        ...{ answered: () => undefined, push: () => undefined },
+        async end(how) {
+          ended.push(how);
+          await stored.promise;
+        },
+      }),
+    };
+    for (const how of ["revoke", "close"] as const) {
+      stored = Promise.withResolvers();
+      await using proxy = proxyOf();
+      const grant = proxy.grant({ id: "run", meter });
+      const init = { method: "POST", headers: { "x-api-key": grant.token }, body: BODY };
+      const reply = await fetch(`${proxy.url}/v1/messages`, init);
+      expect(reply.status).toBe(200);
+      if (how === "revoke") grant.revoke();
+      else void proxy.close();
+      expect(ended.splice(0)).toEqual(["broken"]);
+      let isSettled = false;
+      const settled = grant.settled().then(() => {
+        isSettled = true;
+      });
+      await Promise.resolve();
+      expect(isSettled).toBe(false);
+      stored.resolve();
+      await settled;
+    }
   });
 
   test("one run cannot fill memory with waiting requests; other runs are not affected", async () => {

@@ -177,6 +177,31 @@ describeRuns("what a run may cost", (fixture) => {
     expect(model.bill.calls).toBe(1);
   });
 
+  /** Cause: Codex prints what it was answered, ends its turn and exits well, as if it were done. */
+  test("an agent that says it is done after its calls were refused is not", async () => {
+    const { submit, run, promptRow, sessionRow, textsOf } = fixture();
+    const polite = shellAgent(LOOP.replace("exit 1", "exit 0"));
+    await using model = startModel();
+    const { sessionId, promptId } = await submit();
+    await run(promptId, loop({ BUDGET_USD_PER_RUN: "0.03" }, model, polite));
+    expect(await promptRow(promptId)).toMatchObject({ status: "Queued", waitingFor: "budget" });
+    expect(await steps(sessionId)).toBe(2);
+    expect((await textsOf(promptId)).join()).toContain("The budget is used up");
+
+    const other = await submit();
+    await run(other.promptId, loop({ MODELS_ALLOWED: "gpt-*" }, model, polite));
+    expect(await promptRow(other.promptId)).toMatchObject({
+      ...{ status: "Failed", error: "The model claude-haiku-4-5 may not be used here (MODELS_ALLOWED)." },
+    });
+    expect(model.bill.calls).toBe(2);
+    // Of an agent that has worked, one call that is refused says nothing.
+    const third = await submit();
+    const worked = shellAgent(`${ASK}; ${ASK.replaceAll("claude-haiku", "gpt-haiku")}; exit 0`);
+    await run(third.promptId, loop({ MODELS_ALLOWED: "claude-*" }, model, worked));
+    expect(await promptRow(third.promptId)).toMatchObject({ status: "Completed" });
+    expect(await sessionRow(third.sessionId)).toMatchObject({ inboxStatus: "Completed" });
+  });
+
   test("what an agent says of itself is beside it, bounded, and no money", async () => {
     const { submit, run, promptRow } = fixture();
     await using model = startModel();
