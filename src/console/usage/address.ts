@@ -11,9 +11,11 @@ export interface Days {
 }
 
 /** What is shown, in the page's address: it can be shared and loaded again. */
-export interface UsageSearch extends Partial<Days> {
+export interface UsageSearch {
+  from?: string | undefined;
+  to?: string | undefined;
   /** The last so many days; undefined where `from` and `to` say which. */
-  days?: (typeof PERIODS)[number];
+  days?: (typeof PERIODS)[number] | undefined;
   by: Group;
   measure: Measure;
   /** all: of all users, for admins. */
@@ -31,7 +33,10 @@ export function readUsageSearch(search: Record<string, unknown>): UsageSearch {
   const by = one("by", GROUPS, "repo");
   const { from, to } = search;
   return {
-    ...(isDay(from) && isDay(to) ? { from, to } : { days: one("days", PERIODS, 30) }),
+    // The router leaves what is not named here as the address has it.
+    ...(isDay(from) && isDay(to)
+      ? { from, to, days: undefined }
+      : { from: undefined, to: undefined, days: one("days", PERIODS, 30) }),
     // Of one user it would be one bar.
     by: by === "user" && scope === "own" ? "repo" : by,
     measure: one("measure", MEASURES, "cost"),

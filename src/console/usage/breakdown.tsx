@@ -23,9 +23,9 @@ const STEP = 20;
 export function Breakdown({ search, days }: { search: UsageSearch; days: Days }) {
   const { by, measure, scope } = search;
   const wanted = { ...days, group_by: by, scope };
-  const { data, error, refetch, isPlaceholderData } = useQuery(usageQuery(wanted));
+  const { data, error, refetch } = useQuery(usageQuery(wanted));
   return (
-    <section className="card usage-section" aria-label="By what">
+    <section className="card usage-section usage-by" aria-label="By what">
       <div className="usage-line">
         <nav className="tabs" aria-label="By what">
           {GROUPS.filter((one) => one !== "user" || scope === "all").map((one) => (
@@ -38,8 +38,7 @@ export function Breakdown({ search, days }: { search: UsageSearch; days: Days })
       </div>
       {error ? (
         <Problem title="The usage could not be read" error={error} onRetry={() => void refetch()} />
-      ) : data === undefined || isPlaceholderData ? (
-        // What another grouping has found would be named wrongly.
+      ) : data === undefined ? (
         <Loading what="the usage" />
       ) : (
         <Bars key={by} by={by} measure={measure} rows={data.usage} />

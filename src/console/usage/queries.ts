@@ -19,7 +19,6 @@ export const usageQuery = (query: Wanted) =>
     queryKey: ["usage", query],
     queryFn: async ({ signal }) => (await client.api.handlersUsageList({ query, signal })).data,
     refetchInterval: USAGE_EVERY_MS,
-    placeholderData: keepPreviousData,
   });
 
 export async function usageCsv(query: Wanted): Promise<string> {

@@ -45,7 +45,7 @@ function Used({ search, days }: { search: UsageSearch; days: Days }) {
   const { measure, scope } = search;
   const wanted = { ...days, group_by: "day", scope } as const;
   // While the service is away, it is asked again without an error: until then the last figures are shown with the reason.
-  const { data, error, failureReason, refetch, isPlaceholderData } = useQuery(usageQuery(wanted));
+  const { data, error, failureReason, refetch } = useQuery(usageQuery(wanted));
   const problem = error ?? failureReason;
   const retry = () => void refetch();
   if (!data)
@@ -54,8 +54,6 @@ function Used({ search, days }: { search: UsageSearch; days: Days }) {
     ) : (
       <Loading what="the usage" />
     );
-  if (problem !== null && isPlaceholderData)
-    return <Problem title="The usage could not be read" error={problem} onRetry={retry} />;
   const byDay = everyDay(data, days);
   return (
     <>
@@ -71,7 +69,7 @@ function Used({ search, days }: { search: UsageSearch; days: Days }) {
       ) : (
         <>
           <Totals total={data.total} />
-          <section className="card usage-section" aria-label="By day" aria-busy={isPlaceholderData}>
+          <section className="card usage-section" aria-label="By day">
             <div className="usage-line">
               <h2>By day</h2>
               <nav className="tabs" aria-label="What is plotted">
