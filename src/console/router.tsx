@@ -5,6 +5,7 @@ import {
   Link,
   lazyRouteComponent,
   Outlet,
+  type SearchSchemaInput,
 } from "@tanstack/react-router";
 import { lazy, Suspense } from "react";
 import { readFailedSearch } from "./failed/address.ts";
@@ -18,6 +19,7 @@ import { Empty } from "./ui/empty.tsx";
 import { later, untilLoaded } from "./ui/later.ts";
 import { Loading } from "./ui/loading.tsx";
 import { Problem } from "./ui/problem.tsx";
+import { readUsageSearch, type UsageSearch } from "./usage/address.ts";
 
 const Toasts = lazy(() => later(() => import("./ui/toasts.tsx")));
 
@@ -99,6 +101,13 @@ const project = createRoute({
     "ProjectPage",
   ),
 });
+/** `/usage` itself is the API, too. */
+const usage = createRoute({
+  getParentRoute: () => root,
+  path: "/u",
+  validateSearch: (search: Partial<UsageSearch> & SearchSchemaInput) => readUsageSearch({ ...search }),
+  component: lazyRouteComponent(() => untilLoaded(() => import("./usage/usage-page.tsx")), "UsagePage"),
+});
 const failed = createRoute({
   getParentRoute: () => root,
   path: "/failed",
@@ -121,6 +130,7 @@ export const router = createRouter({
     projects,
     newProject,
     project,
+    usage,
     failed,
     system,
   ]),

@@ -14,6 +14,7 @@ export const CONSOLE_PAGES = [
   "/p",
   "/p/new",
   "/p/:id",
+  "/u",
   "/failed",
   "/system",
   "/sign-in",

@@ -6,7 +6,7 @@ import { documentOf, guarded } from "../harness/guarded.ts";
 
 /** Paths without a token that are not in the document. */
 const PAGES =
-  /^\/($|openapi|swagger-ui|rapidoc|metrics|favicon|console\/|(new|failed|system|sign-in|p)$|[sp]\/)/;
+  /^\/($|openapi|swagger-ui|rapidoc|metrics|favicon|console\/|(new|failed|system|sign-in|[pu])$|[sp]\/)/;
 const OPEN_OPERATIONS = /^handlers_(health_|webhooks_|auth_|provenance_key$)/;
 const guard = guarded();
 const { here } = guard;

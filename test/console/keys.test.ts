@@ -102,6 +102,7 @@ function inBrowser() {
           keys: {
             "g i": { after: at(/^\/$/) },
             "g p": { after: at(/^\/p$/) },
+            "g b": { after: at(/^\/u$/) },
             "g f": { after: at(/^\/failed$/) },
             "g s": { after: at(/^\/system$/) },
             n: { after: at(/^\/new$/) },

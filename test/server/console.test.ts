@@ -16,6 +16,7 @@ describe.each([
   "/p",
   "/p/new",
   "/p/0199",
+  "/u",
   "/failed",
   "/system",
   "/sign-in",

@@ -7,6 +7,7 @@ import { RefusedHosts } from "../projects/refused-hosts.tsx";
 import { Outside } from "../ui/outside.tsx";
 import { describe } from "../ui/problem.tsx";
 import { Time } from "../ui/time.tsx";
+import { SessionUsage } from "../usage/session-usage.tsx";
 import { choiceOf } from "./choice.ts";
 import { figuresOf } from "./figures.ts";
 
@@ -75,6 +76,9 @@ export function Details({ session, prompts }: { session: SessionDto; prompts: re
             ))}
         </ol>
         {latest === undefined && "None has started."}
+      </Fact>
+      <Fact name="Model calls">
+        <SessionUsage session={session} />
       </Fact>
       <Fact name="Project">
         <Project session={session} latest={latest} />

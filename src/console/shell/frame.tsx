@@ -18,7 +18,7 @@ export function Frame() {
   const navigate = useNavigate();
   const [help, setHelp] = useState(false);
   const goSince = useRef(0);
-  const second = (to: "/" | "/p" | "/failed" | "/system") => () => {
+  const second = (to: "/" | "/p" | "/u" | "/failed" | "/system") => () => {
     if (Date.now() - goSince.current < SEQUENCE_MS) void navigate({ to });
     goSince.current = 0;
   };
@@ -30,6 +30,8 @@ export function Frame() {
     },
     i: second("/"),
     p: second("/p"),
+    // Not `u`, which marks a session of the inbox.
+    b: second("/u"),
     f: second("/failed"),
     s: second("/system"),
   };
@@ -57,6 +59,10 @@ export function Frame() {
           <Link to="/p">
             <Icon name="project" />
             Projects
+          </Link>
+          <Link to="/u">
+            <Icon name="usage" />
+            Usage
           </Link>
           <Link to="/failed">
             <Icon name="failed" />

@@ -6,6 +6,7 @@ const KEYS: readonly [group: string, keys: readonly [key: string, does: string][
     [
       ["g i", "Inbox"],
       ["g p", "Projects"],
+      ["g b", "Usage and budgets"],
       ["g f", "Dead letters"],
       ["g s", "System"],
       ["n", "New session"],
