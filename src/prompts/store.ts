@@ -13,6 +13,8 @@ const whileWaiting = (value: unknown) => sql`case when ${prompt.waitingFor} is n
 /** Of what waits for its user, the session has these. */
 const asked = (field: string, value: unknown) =>
   sql`case when ${prompt.waitingFor} = 'permission' then ${session.waiting} -> ${sql.raw(`'${field}'`)} else to_jsonb(${value}) end`;
+/** It goes on when somebody raises its budget: `promptAfter.runSuspended` writes a time that never comes. */
+const forMoney = sql`(${prompt.waitingFor} = 'budget' and ${prompt.notBefore} > ${prompt.updatedAt} + interval '1 year')`;
 const phaseAt = (name: unknown, time: unknown) =>
   sql`jsonb_build_object('name', ${name}, 'started_at', ${time})`;
 
@@ -36,7 +38,8 @@ const promptJson = {
   waiting_for: prompt.waitingFor,
   waiting_reason: whileWaiting(asked("reason", prompt.error)),
   waiting_since: whileWaiting(asked("since", sql`${prompt.outage} -> 'since'`)),
-  next_attempt_at: sql`case when ${prompt.waitingFor} <> 'agent' then ${isoTime(prompt.notBefore)} end`,
+  next_attempt_at: sql`case when ${prompt.waitingFor} <> 'agent' and not ${forMoney} then ${isoTime(prompt.notBefore)} end`,
+  waiting_budget: sql`case when ${prompt.waitingFor} = 'budget' then ${session.waiting} -> 'budget' end`,
   usage: prompt.usage,
   commit: prompt.commit,
   memory: prompt.memory,

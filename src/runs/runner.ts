@@ -11,6 +11,7 @@ import type { ProjectOf } from "../projects/run-project.ts";
 import type { Attest, RunAgent } from "../provenance/attest.ts";
 import { RepositoryError } from "../sandboxes/sandbox.ts";
 import { messageOf } from "../shared/errors.ts";
+import { NANO } from "../spend/money.ts";
 import { resetOf } from "../spend/periods.ts";
 import type { AgentRun, PrepareDeps } from "./agent-run.ts";
 import { deliver } from "./deliver.ts";
@@ -197,7 +198,9 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
     return {
       status: "Failed",
       kind: "limit",
-      reason: work ? limit.reason : `${limit.reason} Its work could not be delivered.`,
+      reason: work
+        ? `${limit.reason}${nextStep(limit, state)}`
+        : `${limit.reason} Its work could not be delivered.`,
       ...common,
     };
   if (verdict.ok && work && isRefused(work))
@@ -209,17 +212,27 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
   return { status: "Failed", kind: "agent", reason: verdict.reason, ...common };
 }
 
+/** What its user can do where waiting does not help. */
+function nextStep({ name }: Limit, { agentRun }: RunnerState): string {
+  if (name === "calls") return " Send a follow-up to have it go on.";
+  const { budget } = (agentRun?.gateway?.exhausted.reason ?? {}) as Partial<Exhausted>;
+  if (name !== "budget" || budget?.scope !== "session") return "";
+  return " Only an operator can raise it (BUDGET_USD_PER_SESSION); a fork of the session has a budget of its own.";
+}
+
 /** Whether the run may wait for its budget: its user can raise it, or there is a new one in time. */
 function suspensionOf({ run, agentRun }: RunnerState, limit: Limit): Suspension | undefined {
-  const { scope } = (agentRun?.gateway?.exhausted.reason ?? {}) as Partial<Exhausted>;
-  // What a session or a run of many calls may have, only its operator can raise.
-  if (scope === undefined || scope === "session") return undefined;
+  const { budget: used } = (agentRun?.gateway?.exhausted.reason ?? {}) as Partial<Exhausted>;
+  // What a session may have, only its operator can raise.
+  if (used === undefined || used.scope === "session") return undefined;
+  const { scope, most, spent } = used;
   const until = resetOf(scope, new Date());
   const what = until
     ? ` It goes on at ${until.toISOString().slice(0, 10)} 00:00 UTC.`
     : " It goes on when its user raises the budget.";
   const error = `${limit.reason}${what}`;
-  return { failure: { attempt: run.attempt, at: new Date().toISOString(), kind: "limit", error }, until };
+  const failure = { attempt: run.attempt, at: new Date().toISOString(), kind: "limit", error } as const;
+  return { failure, until, budget: { scope, limit_usd: most / NANO, spent_usd: spent / NANO } };
 }
 
 /** Watches the agent. If it ended through no fault of its own and can be resumed, it is resumed once and watched again. */

@@ -7,8 +7,8 @@ export interface Denied {
   message: string;
   /** When it may come again, milliseconds. */
   retryAfterMs?: number;
-  /** Whose budget is used up. */
-  scope?: Scope;
+  /** Whose budget is used up; `most` and what is spent of it in billionths of a US dollar. */
+  budget?: { scope: Scope; most: number; spent: number };
 }
 
 const SCOPE_NAMES: Readonly<Record<Scope, string>> = {
@@ -42,7 +42,7 @@ export function denialOf(refusal: Refusal): Denied {
       const { scope, most, spent } = refusal;
       return {
         denied: "budget",
-        scope,
+        budget: { scope, most, spent },
         message: `The budget is used up: of ${usdText(most)} for ${SCOPE_NAMES[scope]}, ${usdText(spent)} are spent, and the next call could cost more than what is left.`,
       };
     }
