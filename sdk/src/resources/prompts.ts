@@ -7,6 +7,8 @@ import type {
   HandlersPromptsListData,
   HandlersSteersListData,
   PromptDto,
+  ResumePromptInput,
+  ResumePromptOutput,
   RetryPromptOutput,
   SteerDto,
   SteerPromptInput,
@@ -57,6 +59,12 @@ export class Prompts extends Resource {
   retry(id: string, options?: RequestOptions): APIPromise<RetryPromptOutput> {
     const path = { id: checkId(id) };
     return this.request(options, (init) => this.api.handlersPromptsRetry({ path, ...init }));
+  }
+
+  /** Raises what a prompt that waits for its budget may cost in all, and has it go on. */
+  resume(id: string, params: ResumePromptInput, options?: RequestOptions): APIPromise<ResumePromptOutput> {
+    const path = { id: checkId(id) };
+    return this.request(options, (init) => this.api.handlersPromptsResume({ path, body: params, ...init }));
   }
 
   /** Says something to the agent of a running prompt; `delivered` says whether that got it, or a follow-up prompt. */
