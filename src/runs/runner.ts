@@ -1,18 +1,14 @@
 import type { AgentVerdict } from "../agents/agent.ts";
 import type { AgentCatalog } from "../agents/catalog.ts";
-import type { Exhausted } from "../agents/model-proxy.ts";
 import type { Orm } from "../db/client.ts";
 import type { OutageSeries } from "../db/json-columns.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
-import type { Suspension } from "../lifecycle/transitions.ts";
 import type { Metrics, RunPhase } from "../observability/metrics.ts";
 import { redactingReader } from "../projects/redact.ts";
 import type { ProjectOf } from "../projects/run-project.ts";
 import type { Attest, RunAgent } from "../provenance/attest.ts";
 import { RepositoryError } from "../sandboxes/sandbox.ts";
 import { messageOf } from "../shared/errors.ts";
-import { NANO } from "../spend/money.ts";
-import { resetOf } from "../spend/periods.ts";
 import type { AgentRun, PrepareDeps } from "./agent-run.ts";
 import { deliver } from "./deliver.ts";
 import { AgentKilled, classify, DISK_WAS_FULL, MAX_ATTEMPTS } from "./failures.ts";
@@ -26,7 +22,6 @@ import {
 } from "./finish.ts";
 import { CANCELLED, handleRunFailure } from "./handle-failure.ts";
 import type { Lease, LeaseManager } from "./leases.ts";
-import type { Limit } from "./limits.ts";
 import { deliverMail } from "./mail.ts";
 import { Outage } from "./outages.ts";
 import { prepare } from "./prepare.ts";
@@ -34,6 +29,7 @@ import { pushWork } from "./push-run.ts";
 import { agentOf, requireAgent } from "./requirements.ts";
 import { CALM_MS } from "./stalled-adoptions.ts";
 import { replayAgent, resumeAgent } from "./start-agent.ts";
+import { nextStep, suspensionOf } from "./suspension.ts";
 import { syncWork } from "./sync-run.ts";
 import { waitedMs } from "./talk-store.ts";
 import { type WatchResult, watchAgent } from "./watch-agent.ts";
@@ -210,29 +206,6 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
     };
   if (verdict.ok) return { status: "Completed", reason: limit?.reason, ...common };
   return { status: "Failed", kind: "agent", reason: verdict.reason, ...common };
-}
-
-/** What its user can do where waiting does not help. */
-function nextStep({ name }: Limit, { agentRun }: RunnerState): string {
-  if (name === "calls") return " Send a follow-up to have it go on.";
-  const { budget } = (agentRun?.gateway?.exhausted.reason ?? {}) as Partial<Exhausted>;
-  if (name !== "budget" || budget?.scope !== "session") return "";
-  return " Only an operator can raise it (BUDGET_USD_PER_SESSION); a fork of the session has a budget of its own.";
-}
-
-/** Whether the run may wait for its budget: its user can raise it, or there is a new one in time. */
-function suspensionOf({ run, agentRun }: RunnerState, limit: Limit): Suspension | undefined {
-  const { budget: used } = (agentRun?.gateway?.exhausted.reason ?? {}) as Partial<Exhausted>;
-  // What a session may have, only its operator can raise.
-  if (used === undefined || used.scope === "session") return undefined;
-  const { scope, most, spent } = used;
-  const until = resetOf(scope, new Date());
-  const what = until
-    ? ` It goes on at ${until.toISOString().slice(0, 10)} 00:00 UTC.`
-    : " It goes on when its user raises the budget.";
-  const error = `${limit.reason}${what}`;
-  const failure = { attempt: run.attempt, at: new Date().toISOString(), kind: "limit", error } as const;
-  return { failure, until, budget: { scope, limit_usd: most / NANO, spent_usd: spent / NANO } };
 }
 
 /** Watches the agent. If it ended through no fault of its own and can be resumed, it is resumed once and watched again. */

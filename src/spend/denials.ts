@@ -1,4 +1,5 @@
 import { usdText } from "./money.ts";
+import { resetOf } from "./periods.ts";
 import type { Refusal, Scope } from "./store.ts";
 
 /** Why a call is not made; `message` is for the agent and its user. */
@@ -7,8 +8,14 @@ export interface Denied {
   message: string;
   /** When it may come again, milliseconds. */
   retryAfterMs?: number;
-  /** Whose budget is used up; `most` and what is spent of it in billionths of a US dollar. */
-  budget?: { scope: Scope; most: number; spent: number };
+  /** The one that is used up; `most` and what is spent of it in billionths of a US dollar. */
+  budget?: {
+    scope: Scope;
+    most: number;
+    spent: number;
+    /** When there is a new one, as of the refusal: what follows from it may come after midnight. Undefined: never. */
+    until: Date | undefined;
+  };
 }
 
 const SCOPE_NAMES: Readonly<Record<Scope, string>> = {
@@ -42,7 +49,7 @@ export function denialOf(refusal: Refusal): Denied {
       const { scope, most, spent } = refusal;
       return {
         denied: "budget",
-        budget: { scope, most, spent },
+        budget: { scope, most, spent, until: resetOf(scope, new Date()) },
         message: `The budget is used up: of ${usdText(most)} for ${SCOPE_NAMES[scope]}, ${usdText(spent)} are spent, and the next call could cost more than what is left.`,
       };
     }

@@ -100,11 +100,13 @@ function inBrowser() {
       const text = await card(page).textContent();
       for (const part of [
         "$0.04 of $0.05 spent",
-        "The budget is used up: of $0.05 for this run, $0.04 are spent",
-        "It goes on when its user raises the budget.",
+        "What is left may not be enough for the next call of its model.",
         "with the $0.04 that it has cost",
       ])
         expect(text).toContain(part);
+      expect(await page.locator(".session-waiting").textContent()).toMatch(
+        /^The budget is used up: of \$0\.05 for this run, \$0\.04 are spent.*It goes on when its user raises the budget\.$/,
+      );
       expect(await page.getByRole("button", { name: "Try now" }).count()).toBe(0);
       expect(await page.locator(".session-line .badge").textContent()).toBe(BADGE);
       await card(other).waitFor();
@@ -128,7 +130,7 @@ function inBrowser() {
         what: "the focus at what waits",
       });
       await page.keyboard.press("Tab");
-      expect(await field(page).inputValue()).toBe("0.1");
+      expect(await field(page).inputValue()).toBe("0.10");
       for (const [typed, why] of [
         ["much", "A number of US dollars above 0"],
         ["0", "A number of US dollars above 0"],
@@ -222,7 +224,10 @@ function inBrowser() {
       await card(page).getByText("Goes on by itself").waitFor();
       const text = await card(page).textContent();
       expect(text).toContain("$0.02 of $0.03 spent");
-      expect(text).toMatch(/It goes on at \d{4}-\d\d-\d\d 00:00 UTC\./);
+      expect(text).toContain("Your budget of the day is used up.");
+      expect(await page.locator(".session-waiting").textContent()).toMatch(
+        /It goes on at \d{4}-\d\d-\d\d 00:00 UTC\.$/,
+      );
       expect(await field(page).count()).toBe(0);
       // Without more money it waits on.
       const begun = async () => {

@@ -18,7 +18,7 @@ export const isChosen = (choice: Choice): boolean =>
   Object.values(choice).some((value) => (value ?? "").trim() !== "");
 
 /** What is not sent, because the service could not say at which field it is wrong. */
-export class ChoiceRefused extends Error {
+class ChoiceRefused extends Error {
   override readonly name = "ChoiceRefused";
   readonly field: ChoiceField;
   constructor(field: ChoiceField, message: string) {

@@ -35,11 +35,19 @@ export function BudgetWait({ prompt }: { prompt: PromptDto }) {
           Goes on by itself <Time at={until} />
         </span>
       )}
-      {reason !== null && <p className="budget-reason">{visible(reason)}</p>}
+      <p className="budget-reason">{(budget && WHY[budget.scope]) ?? (reason !== null && visible(reason))}</p>
       {until === null ? <Raise prompt={prompt} /> : <TryNow prompt={prompt} />}
     </section>
   );
 }
+
+/** In few words: the service's own stand above the conversation. A budget that this page does not know has those alone. */
+const WHY: Readonly<Record<string, string>> = {
+  run: "What is left may not be enough for the next call of its model.",
+  user_day: "Your budget of the day is used up.",
+  user_month: "Your budget of the month is used up.",
+  deployment_day: "The budget that all users of this service share is used up for today.",
+};
 
 /** What it has cost at least: calls that were under way when it was refused are counted since. */
 const costOf = ({ usage, waiting_budget: budget }: PromptDto): number =>
@@ -48,7 +56,10 @@ const costOf = ({ usage, waiting_budget: budget }: PromptDto): number =>
 /** Twice of what was allowed is offered: as much again. */
 function suggestionFor(prompt: PromptDto): string {
   const allowed = Math.max(prompt.waiting_budget?.limit_usd ?? prompt.budget_usd ?? 0, costOf(prompt));
-  return allowed === 0 ? "" : String(Number((2 * allowed).toPrecision(3)));
+  const twice = Number((2 * allowed).toPrecision(3));
+  const cents = twice.toFixed(2);
+  if (twice === 0) return "";
+  return Number(cents) === twice ? cents : String(twice);
 }
 
 /** Has the prompt go on with a higher budget. */
