@@ -129,8 +129,8 @@ export async function endRun(tx: Transaction, run: ClaimedRun, end: RunEnd): Pro
   return ended.status as EndStatus | "Queued";
 }
 
-const budgetWait = ({ failure, until }: Suspension): Waiting => ({
-  ...{ for: "budget", reason: failure.error, since: failure.at, until: until?.toISOString() ?? null },
+const budgetWait = ({ failure, budget, until }: Suspension): Waiting => ({
+  ...{ for: "budget", reason: failure.error, since: failure.at, until: until?.toISOString() ?? null, budget },
 });
 
 /**

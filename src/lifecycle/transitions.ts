@@ -33,6 +33,8 @@ export interface Wait extends Retry {
 /** A run that waits for its budget. */
 export interface Suspension {
   failure: Failure;
+  /** The one that is used up. */
+  budget: NonNullable<Waiting["budget"]>;
   /** When there is a new one. Undefined: its user must raise it. */
   until: Date | undefined;
 }
@@ -40,6 +42,12 @@ export interface Suspension {
 const now = sql`now()`;
 const isUnfinished = sql`${session.inboxStatus} in ('Pending', 'Processing')`;
 const isCancelling = sql`${session.cancellationStatus} = 'Requested'`;
+
+/** A prompt that was revived before one that waits for money: that one is not tried again, and nobody else would say why. */
+const laterBudgetWait = sql`(select jsonb_build_object('for', 'budget', 'reason', p.error, 'since', p.updated_at,
+    'until', case when p.not_before < now() + interval '1 year' then p.not_before end)
+  from prompt p where p.session_id = ${session.id} and p.status = 'Queued' and p.waiting_for = 'budget'
+  order by p.seq limit 1)`;
 
 export const sessionAfter = {
   /** A follow-up was added or a failed prompt revived: the session becomes active, whatever it was. */
@@ -83,7 +91,7 @@ export const sessionAfter = {
    */
   runEnded: (end: { status: EndStatus; waiting: boolean; dead: boolean }): SessionChange => ({
     inboxStatus: end.waiting ? "Pending" : end.status,
-    waiting: null,
+    waiting: end.waiting ? laterBudgetWait : null,
     ...(end.status !== "Cancelled" && { unread: true }),
     cancelledAt: sql`case when ${isCancelling} then now() else ${session.cancelledAt} end`,
     cancellationStatus: sql`case when ${isCancelling} then 'Cancelled' else ${session.cancellationStatus} end`,

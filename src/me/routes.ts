@@ -14,6 +14,7 @@ import type { Guard } from "../auth/guard.ts";
 import type { Config } from "../config/config.ts";
 import type { Orm } from "../db/client.ts";
 import { countUnfinished } from "../prompts/create-store.ts";
+import { NANO } from "../spend/money.ts";
 import { userBudgets } from "../usage/store.ts";
 
 const meModels = {
@@ -41,6 +42,13 @@ const meModels = {
         }),
       ),
       budget_resets_at: nullable({ ...Timestamp, description: "When that budget begins anew" }),
+      prompt_budget_usd: nullable(
+        t.Number({
+          format: "double",
+          description: "What a prompt may be sent with as its `budget_usd` at most; null: any amount",
+          examples: [5],
+        }),
+      ),
     }),
     agent: t.Object({
       name: enumOf(AGENT_NAMES, {
@@ -87,6 +95,7 @@ export function meRoutes(options: {
           countUnfinished(orm, user.id, config.maxUnfinishedPrompts),
           userBudgets(orm, user.id, config.spending.budgets),
         ]);
+        const { run } = config.spending.budgets;
         const [least] = budgets.toSorted((one, other) => one.left_usd - other.left_usd);
         const me = {
           id: user.id,
@@ -100,6 +109,7 @@ export function meRoutes(options: {
             max_unfinished_prompts: config.maxUnfinishedPrompts,
             budget_left_usd: least?.left_usd ?? null,
             budget_resets_at: least?.resets_at ?? null,
+            prompt_budget_usd: run === undefined ? null : run / NANO,
           },
           ...setup,
         };

@@ -22,6 +22,7 @@ import {
   STEER_STATUSES,
 } from "../db/columns.ts";
 import { choiceFields, chosenFields, RunMode } from "../fleet/model.ts";
+import { SCOPES } from "../spend/store.ts";
 
 const PromptStatus = enumOf(PROMPT_STATUSES);
 const PromptKind = enumOf(PROMPT_KINDS, {
@@ -50,6 +51,18 @@ const PromptIsolation = t.Object(
     }),
   },
   { description: "How the sandbox was isolated when its agent was started" },
+);
+
+const WaitingBudget = t.Object(
+  {
+    scope: enumOf(SCOPES, {
+      description:
+        "What it is a budget of. Only that of a run can be raised (POST /prompts/{id}/resume); the others begin anew at `next_attempt_at`",
+    }),
+    limit_usd: t.Number({ format: "double", description: "What it may cost, US dollars", examples: [2] }),
+    spent_usd: t.Number({ format: "double", description: "What it had cost", examples: [1.93] }),
+  },
+  { description: "The budget that it waits for, as it was when it was used up" },
 );
 
 const EXAMPLE = "Fix the login timeout";
@@ -149,6 +162,7 @@ const PromptDto = t.Object({
     ...Timestamp,
     description: "When it is tried again. Null: it does not wait, or nobody knows",
   }),
+  waiting_budget: nullable(WaitingBudget),
   usage: nullable(
     t.Record(t.String(), t.Number({ format: "double" }), {
       description:
@@ -236,6 +250,7 @@ export const promptModels = {
   MemoryKind,
   PromptPhase,
   PromptIsolation,
+  WaitingBudget,
   PromptBlock,
   PromptContent,
   ...promptForms,

@@ -2,6 +2,7 @@ import { eq, sql } from "drizzle-orm";
 import { recordAudit } from "../db/audit-log.ts";
 import { type Orm, rowsOf } from "../db/client.ts";
 import { prompt } from "../db/tables.ts";
+import { reopenSession } from "../lifecycle/archive.ts";
 import { endWait } from "../lifecycle/end-wait.ts";
 import { lockOwnPrompt } from "../lifecycle/ownership.ts";
 import { AppError } from "../shared/errors.ts";
@@ -36,6 +37,8 @@ export async function resumePrompt(
       );
     await tx.update(prompt).set({ budget }).where(eq(prompt.id, row.id));
     await endWait(tx, row);
+    // As a follow-up does: who goes on with it wants to see it.
+    await reopenSession(tx, row.sessionId);
     await recordAudit(tx, {
       actor: wanted.userId,
       action: "prompt.resume",

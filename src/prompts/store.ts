@@ -10,9 +10,11 @@ import { notFound } from "../shared/errors.ts";
 import { NANO } from "../spend/money.ts";
 
 const whileWaiting = (value: unknown) => sql`case when ${prompt.waitingFor} is not null then ${value} end`;
-/** Of what waits for its user, the session has these. */
+/** Of what waits for its user or for money, the session has these. */
 const asked = (field: string, value: unknown) =>
   sql`case when ${prompt.waitingFor} in ('permission', 'budget') then ${session.waiting} -> ${sql.raw(`'${field}'`)} else to_jsonb(${value}) end`;
+/** It goes on when somebody raises its budget: `promptAfter.runSuspended` writes a time that never comes. */
+const forMoney = sql`(${prompt.waitingFor} = 'budget' and ${prompt.notBefore} > ${prompt.updatedAt} + interval '1 year')`;
 const phaseAt = (name: unknown, time: unknown) =>
   sql`jsonb_build_object('name', ${name}, 'started_at', ${time})`;
 
@@ -36,10 +38,8 @@ const promptJson = {
   waiting_for: prompt.waitingFor,
   waiting_reason: whileWaiting(asked("reason", prompt.error)),
   waiting_since: whileWaiting(asked("since", sql`${prompt.outage} -> 'since'`)),
-  // What waits for somebody has a time that never comes.
-  next_attempt_at: whileWaiting(
-    sql`case when ${prompt.notBefore} < now() + interval '50 years' then ${isoTime(prompt.notBefore)} end`,
-  ),
+  next_attempt_at: sql`case when ${prompt.waitingFor} <> 'agent' and not ${forMoney} then ${isoTime(prompt.notBefore)} end`,
+  waiting_budget: sql`case when ${prompt.waitingFor} = 'budget' then ${session.waiting} -> 'budget' end`,
   usage: prompt.usage,
   commit: prompt.commit,
   memory: prompt.memory,

@@ -1,4 +1,5 @@
 import { usdText } from "./money.ts";
+import { resetOf } from "./periods.ts";
 import type { Refusal, Scope } from "./store.ts";
 
 /** Why a call is not made; `message` is for the agent and its user. */
@@ -7,8 +8,14 @@ export interface Denied {
   message: string;
   /** When it may come again, milliseconds. */
   retryAfterMs?: number;
-  /** Whose budget is used up. */
-  scope?: Scope;
+  /** The one that is used up; `most` and what is spent of it in billionths of a US dollar. */
+  budget?: {
+    scope: Scope;
+    most: number;
+    spent: number;
+    /** When there is a new one, as of the refusal: what follows from it may come after midnight. Undefined: never. */
+    until: Date | undefined;
+  };
 }
 
 const SCOPE_NAMES: Readonly<Record<Scope, string>> = {
@@ -50,7 +57,7 @@ export function denialOf(refusal: Refusal): Denied {
       const whose = `${usdText(most)} for ${SCOPE_NAMES[scope]}`;
       return {
         denied: "budget",
-        scope,
+        budget: { scope, most, spent, until: resetOf(scope, new Date()) },
         message:
           amount > most
             ? `This call alone could cost ${usdText(amount)}, which is more than the whole budget of ${whose}: it needs a lower limit of output (such as max_tokens), a cheaper model or a higher budget.`

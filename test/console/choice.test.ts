@@ -29,7 +29,8 @@ function inBrowser() {
   beforeAll(async () => {
     source = await makeRepository();
     const command = { AGENT: "command", AGENT_COMMAND: JSON.stringify(AGENT) };
-    on = await openConsole({ env: { ...command, AGENTS: JSON.stringify(AGENTS) } });
+    const budgets = { BUDGET_USD_PER_RUN: "5", BUDGET_USD_PER_USER_DAY: "20" };
+    on = await openConsole({ env: { ...command, ...budgets, AGENTS: JSON.stringify(AGENTS) } });
   }, OPEN_TIMEOUT_MS);
   afterAll(async () => {
     await on?.[Symbol.asyncDispose]();
@@ -173,6 +174,82 @@ function inBrowser() {
       await send(page);
       await page.waitForURL(SESSION);
       expect(await newest(idOf(page))).toMatchObject({ agent: "free", model: null, max_turns: 50 });
+      expect(on.complaints).toEqual([]);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "a budget: the most is shown, what cannot be right is said at the field and not sent, nothing is sent for nothing",
+    async () => {
+      const name = "Budget in US dollars";
+      const page = await on.open("/new");
+      const bodies = bodiesOf(page);
+      await fill(page, "Cheaply");
+      await line(page, "sh (the usual one)").waitFor();
+      const wrong = page.locator(".choice .hint[data-error]");
+      const hint =
+        "Of this prompt alone, at most $5.00. Before it costs more, it waits for you to raise it. $20.00 of your own budget is left.";
+      await page.getByText(hint, { exact: true }).waitFor();
+      expect(await field(page, name).getAttribute("placeholder")).toBe("$5.00 (the usual one)");
+      // As it is typed, but a 0 may be the beginning of an amount.
+      for (const [typed, says] of [
+        ["0.", []],
+        ["2,5", ["A number of US dollars above 0, such as 2.50."]],
+        ["5.01", ["A prompt may cost at most $5.00 here."]],
+        [" ", []],
+      ] as const) {
+        await field(page, name).fill(typed);
+        expect(await wrong.allTextContents()).toEqual([...says]);
+      }
+      for (const [typed, says] of [
+        ["much", "A number of US dollars above 0, such as 2.50."],
+        ["0", "A number of US dollars above 0, such as 2.50."],
+        ["6", "budget_usd: a prompt may cost at most $5.00 here (BUDGET_USD_PER_RUN)"],
+      ] as const) {
+        await field(page, name).fill(typed);
+        await field(page, "What shall be done?").focus();
+        await send(page);
+        await wrong.filter({ hasText: says }).waitFor();
+        await focused(page, name);
+      }
+      // The service was asked about the last one alone.
+      expect(bodies.map((body) => body["budget_usd"])).toEqual([6]);
+      expect(await inspect(page, "choice-budget")).toEqual([]);
+      await field(page, name).fill("$2.50");
+      await line(page, "sh · at most $2.50 (your choice)").waitFor();
+      await page.reload();
+      await field(page, name).press("Control+Enter");
+      await page.waitForURL(SESSION);
+      const id = idOf(page);
+      expect(await newest(id)).toMatchObject({ budget_usd: 2.5 });
+
+      // It was of that prompt alone. A project has one for all of its own.
+      const project = { repo: source.path, budget_usd: 1.5 };
+      const made = await on.backend.request("POST", "/projects", project);
+      expect(made.status).toBe(200);
+      await page.reload();
+      await line(page, "sh (as before)").click();
+      await until(
+        async () => (await field(page, name).getAttribute("placeholder")) === "$1.50 (from the project)",
+        {
+          what: "the project's budget",
+        },
+      );
+      const box = page.getByRole("textbox", { name: "Follow-up" });
+      await box.fill("Go on");
+      await field(page, name).fill("nothing");
+      await box.focus();
+      await send(page);
+      await wrong.filter({ hasText: "A number of US dollars" }).waitFor();
+      await focused(page, name);
+      expect(await box.inputValue()).toBe("Go on");
+      await field(page, name).fill("");
+      await send(page);
+      await until(async () => (await prompts(id)).length === 2, { what: "the follow-up" });
+      expect(bodies.at(-1)).not.toHaveProperty("budget_usd");
+      expect(await newest(id)).toMatchObject({ budget_usd: null });
+      expect((await on.backend.request("DELETE", `/projects/${made.body.id}`)).status).toBe(200);
       expect(on.complaints).toEqual([]);
     },
     TIMEOUT_MS,

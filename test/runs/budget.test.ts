@@ -95,7 +95,7 @@ describeRuns("what a run may cost", (fixture) => {
     expect(await sessionRow(sessionId)).toMatchObject({
       inboxStatus: "Pending",
       unread: true,
-      waiting: { for: "budget", until: null },
+      waiting: { for: "budget", until: null, budget: { scope: "run", limit_usd: 0.05, spent_usd: 0.04 } },
     });
     expect(await textsOf(promptId)).toContain("refused");
     // It is given back while nobody knows when it goes on.
@@ -152,9 +152,19 @@ describeRuns("what a run may cost", (fixture) => {
 
   test("the budget of a session, and the number of calls, end the run with a clear reason", async () => {
     const { submit, run, promptRow } = fixture();
-    for (const [env, calls, reason] of [
-      [{ BUDGET_USD_PER_SESSION: "0.03" }, 2, "of $0.03 for this session, $0.02 are spent"],
-      [{ RUN_MAX_MODEL_CALLS: "3" }, 3, "all of its 3 model calls (RUN_MAX_MODEL_CALLS)"],
+    for (const [env, calls, reason, next] of [
+      [
+        { BUDGET_USD_PER_SESSION: "0.03" },
+        2,
+        "of $0.03 for this session, $0.02 are spent",
+        "Only an operator can raise it (BUDGET_USD_PER_SESSION); a fork of the session has a budget of its own.",
+      ],
+      [
+        { RUN_MAX_MODEL_CALLS: "3" },
+        3,
+        "all of its 3 model calls (RUN_MAX_MODEL_CALLS)",
+        "Send a follow-up to have it go on.",
+      ],
     ] as const) {
       await using model = startModel();
       const { sessionId, promptId } = await submit();
@@ -163,6 +173,7 @@ describeRuns("what a run may cost", (fixture) => {
       const row = await promptRow(promptId);
       expect(row).toMatchObject({ status: "Failed", errorKind: "limit", waitingFor: null });
       expect(row.error).toContain(reason);
+      expect(row.error).toEndWith(next);
       expect(await steps(sessionId)).toBe(calls);
     }
   });

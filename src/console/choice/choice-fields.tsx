@@ -1,6 +1,7 @@
 import { useId } from "react";
 import type { AgentDto } from "../../../sdk/src/index.ts";
 import { Field } from "../projects/field.tsx";
+import { BudgetField } from "./budget-field.tsx";
 import { type Choice, type ChoiceField, NO_CHOICE } from "./choice.ts";
 import { type Look, MODES } from "./look.ts";
 
@@ -10,9 +11,10 @@ export function ChoiceFields(options: {
   value: Choice;
   onChange: (value: Choice) => void;
   look: Look;
+  repo: string;
   fault: { field: ChoiceField; text: string } | undefined;
 }) {
-  const { agents, value, onChange, look, fault } = options;
+  const { agents, value, onChange, look, repo, fault } = options;
   const { agent, unchosen } = look;
   const id = useId();
   const set = (part: Partial<Choice>) => onChange({ ...value, ...part });
@@ -32,7 +34,10 @@ export function ChoiceFields(options: {
             value={value.agent}
             // Models and modes are an agent's own.
             onChange={({ target }) =>
-              onChange({ ...NO_CHOICE, max_turns: value.max_turns, agent: target.value })
+              onChange({
+                ...NO_CHOICE,
+                ...{ max_turns: value.max_turns, budget_usd: value.budget_usd, agent: target.value },
+              })
             }
           >
             <option value="">{unchosen.agent}</option>
@@ -113,6 +118,12 @@ export function ChoiceFields(options: {
           />
         )}
       </Field>
+      <BudgetField
+        {...of("budget_usd")}
+        repo={repo}
+        value={value.budget_usd ?? ""}
+        onChange={(budget) => set({ budget_usd: budget })}
+      />
     </>
   );
 }

@@ -15,12 +15,14 @@ export function ChoiceRow(options: {
   value: Choice;
   onChange: (value: Choice) => void;
   usual: Usual | undefined;
+  /** Of the session that it is for. */
+  repo: string;
   /** Why the last attempt to send it failed. */
   error: unknown;
   /** Shows the fields at first, if there is something to choose. */
   open?: boolean;
 }) {
-  const { value, onChange, usual, error, open = false } = options;
+  const { value, onChange, usual, repo, error, open = false } = options;
   const { data, isPending } = useQuery(agentsQuery);
   /** As its user, or a refusal, had it last. */
   const [toggled, setToggled] = useState<{ isOpen: boolean; error: unknown }>();
@@ -59,7 +61,7 @@ export function ChoiceRow(options: {
         event.currentTarget.form?.requestSubmit();
       }}
     >
-      <legend className="visually-hidden">Agent, model and mode</legend>
+      <legend className="visually-hidden">Agent, model, mode and limits</legend>
       <button
         type="button"
         className="choice-line"
@@ -75,7 +77,7 @@ export function ChoiceRow(options: {
       </button>
       {isOpen && (
         <div id={fields} className="choice-fields">
-          <ChoiceFields {...{ agents, value, onChange, look, fault }} />
+          <ChoiceFields {...{ agents, value, onChange, look, repo, fault }} />
         </div>
       )}
     </fieldset>

@@ -1,4 +1,5 @@
 import type { AgentDto, RunMode } from "../../../sdk/src/index.ts";
+import { readUsd, usd } from "../ui/usd.ts";
 import type { Choice } from "./choice.ts";
 import type { Source, Usual } from "./usual.ts";
 
@@ -34,6 +35,7 @@ export function lookAt(agents: readonly AgentDto[], usual: Usual, value: Choice)
   const agent = agents.find((one) => one.name === name);
   // Another agent does not go on with a model of the one before.
   const model = name === usualAgent ? usual.model : { value: null, from: "service" as const };
+  const budget = readUsd(value.budget_usd ?? "");
   const usualMode = usual.mode.value ?? "auto";
   const mode = value.mode || usualMode;
   const origins = [usual.agent, model, usual.mode].map(({ from }) => from);
@@ -44,6 +46,7 @@ export function lookAt(agents: readonly AgentDto[], usual: Usual, value: Choice)
       value.model.trim() || model.value,
       mode === "ask" ? "asks first" : null,
       value.max_turns && `at most ${value.max_turns} turns`,
+      budget === undefined ? null : `at most ${usd(budget)}`,
     ].filter((part): part is string => part !== null && part !== ""),
     origin: ORIGIN[origins.find((from) => from !== "service") ?? "service"],
     unchosen: {

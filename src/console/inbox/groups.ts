@@ -21,11 +21,16 @@ export const GROUP_TITLES: Readonly<Record<Show, string>> = {
 
 export function groupOf(session: SessionDto): Group {
   if (session.sessionStatus === "Completed") return "done";
-  if (session.waitingFor === "permission" && session.cancellationStatus !== "Requested") return "answer";
+  if (waitsForUser(session)) return "answer";
   if (session.inboxStatus === "Pending" || session.waitingFor !== null) return "waiting";
   if (session.inboxStatus === "Processing") return "running";
   return session.sessionStatus === "Failed" || session.inboxStatus === "Failed" ? "failed" : "review";
 }
+
+/** Whether it goes on when its user does something: answers, or raises a budget that does not begin anew by itself. */
+const waitsForUser = ({ waitingFor, nextAttemptAt, cancellationStatus }: SessionDto): boolean =>
+  (waitingFor === "permission" && cancellationStatus !== "Requested") ||
+  (waitingFor === "budget" && nextAttemptAt === null);
 
 /** What a session's state is, in a few words. */
 export function stateOf(session: SessionDto): string {
@@ -38,7 +43,6 @@ export function stateOf(session: SessionDto): string {
     case "running":
       return "Running";
     case "answer":
-      return "Waiting for your answer";
     case "waiting":
       return session.waitingFor === null ? "Queued" : `Waiting for ${waitText(session.waitingFor)}`;
     default:

@@ -51,16 +51,18 @@ export function NewPage() {
   const remembered = known?.repositories.find((one) => one.repo === draft.repo.trim());
   const likelyBranch = remembered?.target_branch ?? branches?.default_branch ?? DEFAULT_BRANCH;
   const send = useMutation({
-    mutationFn: ({ repo, branch, prompt, choice, key }: Draft) =>
-      attachments.send({ text: prompt, key }, (content, idempotencyKey) =>
+    mutationFn: async ({ repo, branch, prompt, choice, key }: Draft) => {
+      const chosen = choiceInput(choice);
+      return attachments.send({ text: prompt, key }, (content, idempotencyKey) =>
         client.sessions.createWithPrompt(
           {
             ...{ repo: repo.trim(), target_branch: branch.trim() || likelyBranch },
-            ...{ messages: [{ content }], ...choiceInput(choice) },
+            ...{ messages: [{ content }], ...chosen },
           },
           { idempotencyKey },
         ),
-      ),
+      );
+    },
     onSuccess: (_made, sent) => clear(sent),
   });
   const field = send.error instanceof APIError ? FIELD_OF[send.error.code ?? ""] : undefined;
@@ -137,6 +139,7 @@ export function NewPage() {
         value={draft.choice}
         onChange={(choice) => change({ choice })}
         usual={projects.isPending ? undefined : usualOfProject(projectFor(projects.data, draft.repo))}
+        repo={draft.repo}
         error={send.error}
       />
       {send.error !== null &&

@@ -1,5 +1,6 @@
 import type { CreateProjectInput, ProjectDto } from "../../../sdk/src/index.ts";
 import { newKey } from "../ui/new-key.ts";
+import { NO_AMOUNT, readUsd } from "../ui/usd.ts";
 
 export interface Variable {
   /** For the page alone. */
@@ -103,10 +104,9 @@ export function toInput(form: Form): { input: CreateProjectInput } | { faults: F
   }
   const servers = serversIn(form.mcp_servers);
   if (typeof servers === "string") fault("mcp_servers", servers);
-  const budget = form.budget_usd.trim() === "" ? null : Number(form.budget_usd);
-  if (budget !== null && !(budget > 0 && budget <= 1_000_000))
-    fault("budget_usd", "A number of US dollars above 0, such as 2.50.");
-  if (faults.length > 0 || typeof servers === "string") return { faults };
+  const budget = form.budget_usd.trim() === "" ? null : readUsd(form.budget_usd);
+  if (budget === undefined) fault("budget_usd", NO_AMOUNT);
+  if (faults.length > 0 || typeof servers === "string" || budget === undefined) return { faults };
   return {
     input: {
       repo: form.repo.trim(),

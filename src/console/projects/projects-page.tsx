@@ -8,6 +8,7 @@ import { Problem } from "../ui/problem.tsx";
 import { repoName } from "../ui/repo-name.ts";
 import { kept } from "../ui/storage.ts";
 import { Time } from "../ui/time.tsx";
+import { usd } from "../ui/usd.ts";
 import { projectsQuery } from "./queries.ts";
 import { draftKey } from "./use-editor.ts";
 
@@ -88,7 +89,7 @@ function settings(project: ProjectDto): string[] {
     project.model !== null && `model ${project.model}`,
     project.mode !== null && `mode ${project.mode}`,
     project.pull_request !== null && `pull request ${project.pull_request}`,
-    project.budget_usd !== null && `budget $${project.budget_usd}`,
+    project.budget_usd !== null && `budget ${usd(project.budget_usd)}`,
   ].filter((one) => one !== false);
   return found.length > 0 ? found : ["nothing set"];
 }

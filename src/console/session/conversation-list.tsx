@@ -192,15 +192,16 @@ function usePromptKeys(
   useKeys({ j: () => go(1), k: () => go(-1) });
 }
 
-/** q: the next question that waits for an answer. */
+/** q: the next question that waits for an answer, or the prompt that waits for its budget. */
 function useQuestionKey(leadTo: LeadTo, rows: readonly Row[], scroller: RefObject<HTMLElement | null>): void {
   const permissions = Permissions.use();
   const go = () => {
-    const open = rows.flatMap((row, index) =>
-      row.kind === "question" && permissions.get(row.requestId)?.status === "pending"
-        ? [{ index, id: row.requestId }]
-        : [],
-    );
+    const open = rows.flatMap((row, index) => {
+      const asks = row.kind === "question" && permissions.get(row.requestId)?.status === "pending";
+      if (asks) return [{ index, id: row.requestId }];
+      const waits = row.kind === "outcome" && row.prompt.waiting_for === "budget";
+      return waits ? [{ index, id: row.prompt.id }] : [];
+    });
     const at = document.activeElement?.closest<HTMLElement>("[data-question]")?.dataset["question"];
     const next = open[(open.findIndex(({ id }) => id === at) + 1) % open.length];
     if (!next) return;

@@ -1,12 +1,8 @@
 import type { PromptDto } from "../../../sdk/src/index.ts";
 import { duration } from "../ui/time.tsx";
+import { usdOf } from "../ui/usd.ts";
 
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
-const dollars = new Intl.NumberFormat("en", {
-  style: "currency",
-  currency: "USD",
-  maximumSignificantDigits: 3,
-});
 
 export interface Usage {
   tokensIn: number;
@@ -14,7 +10,7 @@ export interface Usage {
   cost: number;
 }
 
-/** What prompts have used together, as far as their agents have told. */
+/** What prompts have used together, as far as it was counted. */
 export function usageOf(prompts: readonly Pick<PromptDto, "usage">[]): Usage {
   const sum = (name: string) => prompts.reduce((total, { usage }) => total + (usage?.[name] ?? 0), 0);
   return {
@@ -24,18 +20,21 @@ export function usageOf(prompts: readonly Pick<PromptDto, "usage">[]): Usage {
   };
 }
 
-/** `12.3K tokens in`, `840 out`, `$0.03`; what is zero was not told. */
-export const usageWords = ({ tokensIn, tokensOut, cost }: Usage): string[] => [
+/**
+ * `12.3K tokens in`, `840 out`, `$0.42 of $2.00`; what is zero was not counted.
+ * @param budget what it may cost, if that is known.
+ */
+export const usageWords = ({ tokensIn, tokensOut, cost }: Usage, budget?: number | null): string[] => [
   ...(tokensIn > 0 ? [`${compact.format(tokensIn)} tokens in`] : []),
   ...(tokensOut > 0 ? [`${compact.format(tokensOut)} out`] : []),
-  ...(cost > 0 ? [dollars.format(cost)] : []),
+  ...(cost > 0 ? [usdOf(cost, budget)] : []),
 ];
 
 /** The phases and the costs of a prompt that was started. */
-export function figuresOf({ phases, usage }: PromptDto): string[] {
+export function figuresOf({ phases, usage, budget_usd: budget }: PromptDto): string[] {
   const times = phases.flatMap(({ name, started_at: from }, index) => {
     const until = phases[index + 1]?.started_at;
     return until === undefined ? [] : [`${name} ${duration(Date.parse(until) - Date.parse(from))}`];
   });
-  return [...times, ...usageWords(usageOf([{ usage }]))];
+  return [...times, ...usageWords(usageOf([{ usage }]), budget)];
 }

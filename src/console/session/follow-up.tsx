@@ -59,15 +59,17 @@ export function FollowUp(options: {
     setFailure(undefined);
     try {
       if (now && steer) await steer(content, draft.key);
-      else
+      else {
+        const chosen = choiceInput(choice);
         await attachments.send({ text: content, key: draft.key }, (content, idempotencyKey) => {
           const prompt = {
             session_id: sessionId,
             data: [{ type: "text" as const, content }],
-            ...choiceInput(choice),
+            ...chosen,
           };
           return client.prompts.create(prompt, { idempotencyKey });
         });
+      }
       // What was chosen is the session's now, unless only the agent that works was told something, or it was changed meanwhile.
       setDraft((latest) =>
         draftOf("", (now && steer) || latest.choice !== draft.choice ? latest.choice : undefined),
@@ -97,6 +99,7 @@ export function FollowUp(options: {
         value={choice}
         onChange={(next) => change({ choice: next })}
         usual={usualOf(session)}
+        repo={session.repo}
         error={failure}
       />
       <AttachedList

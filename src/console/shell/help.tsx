@@ -32,7 +32,7 @@ const KEYS: readonly [group: string, keys: readonly [key: string, does: string][
       ["v", "Review the changes"],
       ["Ctrl Enter", "Send, or queue as the next prompt"],
       ["Ctrl Shift Enter", "Send to the agent that works"],
-      ["q", "Go to what the agent asks; there y, a or n:"],
+      ["q", "Go to what waits for you: a budget, or what the agent asks; there y, a or n:"],
       ["y / a / n", "Allow, allow for this run, or deny"],
     ],
   ],

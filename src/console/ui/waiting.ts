@@ -11,6 +11,7 @@ const WAITS: Readonly<Record<NonNullable<SessionDto["waitingFor"]>, string>> = {
   isolation: "isolation",
   agent: "its agent",
   permission: "your answer",
+  budget: "its budget",
 };
 
 /** @returns what it waits for; what a newer service names and this page does not know stays as it is. */

@@ -1,12 +1,10 @@
 import { memo, useEffect, useState } from "react";
 import type { PromptDto } from "../../../../sdk/src/index.ts";
-import { client } from "../../api.ts";
-import { Button } from "../../ui/button.tsx";
-import { complain } from "../../ui/notify.ts";
 import { duration, Time } from "../../ui/time.tsx";
 import { waitText } from "../../ui/waiting.ts";
 import { figuresOf } from "../figures.ts";
-import { PromptActions } from "../prompt-actions.ts";
+import { BudgetWait } from "./budget-wait.tsx";
+import { TryNow } from "./try-now.tsx";
 
 /** How a prompt stands, behind all that was said for it. */
 export const Outcome = memo(function Outcome({ prompt }: { prompt: PromptDto }) {
@@ -19,6 +17,7 @@ export const Outcome = memo(function Outcome({ prompt }: { prompt: PromptDto }) 
         </span>
       </div>
     );
+  if (prompt.waiting_for === "budget") return <BudgetWait prompt={prompt} />;
   if (prompt.waiting_for) return <Waiting prompt={prompt} />;
   if (status === "Running") return <Running prompt={prompt} />;
   return (
@@ -55,18 +54,6 @@ function Running({ prompt }: { prompt: PromptDto }) {
 }
 
 function Waiting({ prompt }: { prompt: PromptDto }) {
-  const { changed } = PromptActions.use();
-  const [busy, setBusy] = useState(false);
-  const retry = async () => {
-    setBusy(true);
-    try {
-      await client.prompts.retry(prompt.id);
-    } catch (error) {
-      void complain("The prompt was not tried again", error);
-    }
-    await changed();
-    setBusy(false);
-  };
   return (
     <div className="outcome" data-status="Waiting">
       <span className="badge" data-tone="warn">
@@ -80,9 +67,7 @@ function Waiting({ prompt }: { prompt: PromptDto }) {
           Next attempt <Time at={prompt.next_attempt_at} />
         </span>
       )}
-      <Button busy={busy} onClick={retry}>
-        Try now
-      </Button>
+      <TryNow prompt={prompt} />
     </div>
   );
 }

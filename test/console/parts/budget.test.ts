@@ -1,0 +1,44 @@
+import { expect, test } from "bun:test";
+import type { SessionDto } from "../../../sdk/src/index.ts";
+import { choiceInput, isChosen, NO_CHOICE } from "../../../src/console/choice/choice.ts";
+import { groupOf, stateOf } from "../../../src/console/inbox/groups.ts";
+import { readUsd, usd, usdOf } from "../../../src/console/ui/usd.ts";
+
+test("amounts are shown in cents, and small ones by the two digits that count", () => {
+  expect([0, 0.42, 2, 1234.5, 0.04, 0.031, 0.00042, 0.0449, 1e-12].map(usd)).toEqual([
+    ...["$0.00", "$0.42", "$2.00", "$1,234.50", "$0.04", "$0.031", "$0.00042", "$0.045", "$0.00"],
+  ]);
+  expect([usdOf(0.42, 2), usdOf(0.42, null), usdOf(0.42, undefined)]).toEqual([
+    ...["$0.42 of $2.00", "$0.42", "$0.42"],
+  ]);
+});
+
+test("what somebody types is an amount above 0, or none", () => {
+  expect(["2.50", " $2.5 ", ".5", "7.", "1000000"].map(readUsd)).toEqual([2.5, 2.5, 0.5, 7, 1_000_000]);
+  for (const text of ["", "0", "0.00", "-1", "2,50", "1e3", "0x10", ".", "1000000.01", "much", "1 2"])
+    expect(readUsd(text)).toBeUndefined();
+});
+
+test("a budget is sent if there is one; what is none is refused at its field", () => {
+  expect(choiceInput({ ...NO_CHOICE, budget_usd: " $2.50" })).toEqual({ budget_usd: 2.5 });
+  expect(choiceInput({ ...NO_CHOICE, budget_usd: " " })).toEqual({});
+  expect(() => choiceInput({ ...NO_CHOICE, budget_usd: "much" })).toThrow("A number of US dollars");
+  // Of a draft from before there was such a field.
+  const { budget_usd: _, ...earlier } = NO_CHOICE;
+  expect([isChosen(earlier), choiceInput(earlier)]).toEqual([false, {}]);
+});
+
+test("a run that waits for money is its user's to answer, unless it goes on by itself", () => {
+  const session = (more: Partial<SessionDto>) => {
+    const of = { sessionStatus: "Active", inboxStatus: "Pending", waitingFor: "budget", nextAttemptAt: null };
+    const one = { ...of, ...more } as SessionDto;
+    return [groupOf(one), stateOf(one)];
+  };
+  expect(session({})).toEqual(["answer", "Waiting for its budget"]);
+  expect(session({ nextAttemptAt: "2026-12-01T00:00:00.000Z" })).toEqual([
+    "waiting",
+    "Waiting for its budget",
+  ]);
+  expect(session({ waitingFor: "permission" })).toEqual(["answer", "Waiting for your answer"]);
+  expect(session({ sessionStatus: "Completed" })).toEqual(["done", "Done"]);
+});
