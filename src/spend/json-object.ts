@@ -8,6 +8,15 @@ const COMMA = 0x2c;
 const BACKSLASH = 0x5c;
 const [OPEN_BRACE, CLOSE_BRACE, OPEN_BRACKET, CLOSE_BRACKET] = [0x7b, 0x7d, 0x5b, 0x5d];
 
+/** Nothing is left out or replaced: two readers could do it differently. */
+const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+/** Keys that say what a request may cost. */
+const READ: ReadonlySet<string> = new Set([
+  ...["model", "max_tokens", "max_output_tokens", "max_completion_tokens", "n", "background", "tools"],
+  ...["service_tier", "speed", "inference_geo", "previous_response_id", "conversation", "prompt"],
+  ...["container", "mcp_servers", "messages", "input", "system", "stream"],
+]);
+
 /**
  * A JSON object of a request. One that has a key twice is refused: what is read here could be another value than what the API
  * reads, and so another model or another limit.
@@ -17,7 +26,7 @@ export function readObject(body: Uint8Array): Readonly<Record<string, unknown>> 
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
   let parsed: unknown;
   try {
-    parsed = JSON.parse(bytes.toString("utf8"));
+    parsed = JSON.parse(UTF8.decode(bytes));
   } catch {
     throw new UnreadableBody("The body is not valid JSON.");
   }
@@ -25,8 +34,12 @@ export function readObject(body: Uint8Array): Readonly<Record<string, unknown>> 
     throw new UnreadableBody("The body must be a JSON object.");
   const seen = new Set<string>();
   for (const key of keysOf(bytes)) {
-    if (seen.has(key)) throw new UnreadableBody(`The body has "${key.slice(0, 50)}" twice.`);
-    seen.add(key);
+    // As one, also if they differ in case only: there are readers which take them for the same.
+    const folded = key.toUpperCase().toLowerCase();
+    if (seen.has(folded)) throw new UnreadableBody(`The body has "${key.slice(0, 50)}" twice.`);
+    if (folded !== key && READ.has(folded))
+      throw new UnreadableBody(`The body's "${key.slice(0, 50)}" must be written "${folded}".`);
+    seen.add(folded);
   }
   return parsed as Record<string, unknown>;
 }

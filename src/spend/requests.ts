@@ -74,7 +74,7 @@ const READERS: Readonly<Record<ModelApi, (json: Json, path: string) => Found>> =
     tiers: tiersOf(json["service_tier"], json["speed"], json["inference_geo"]),
   }),
   openai(json) {
-    if (json["background"] === true)
+    if (![undefined, null, false].includes(json["background"] as undefined))
       throw new UnreadableBody(
         'The body\'s "background" is not available to agents: its answer would never pass here.',
       );
@@ -87,11 +87,14 @@ const READERS: Readonly<Record<ModelApi, (json: Json, path: string) => Found>> =
     };
   },
   google(json, path) {
+    const model = /\/models\/([^:/]+):/.exec(path)?.[1] ?? "";
+    if (json["model"] !== undefined && textOf(json["model"]).replace(/^models\//, "") !== model)
+      throw new UnreadableBody('The body\'s "model" must be the one of the path.');
     const settings = [json["generationConfig"], json["generation_config"]].map(objectOf);
     const all = (...names: readonly string[]) => settings.flatMap((one) => names.map((name) => one?.[name]));
     return {
       isFree: path.endsWith(":countTokens"),
-      model: /\/models\/([^:/]+):/.exec(path)?.[1] ?? "",
+      model,
       maxOutput: most(...all("maxOutputTokens", "max_output_tokens")),
       answers: Math.min(most(...all("candidateCount", "candidate_count")) ?? 1, MOST_ANSWERS),
       tiers: tiersOf(json["serviceTier"], json["service_tier"]),
@@ -133,8 +136,11 @@ function isReference(json: Json): boolean {
 const objectOf = (value: unknown): Json | undefined =>
   typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Json) : undefined;
 const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
-const countOf = (value: unknown): number | undefined =>
-  typeof value === "number" && value > 0 ? Math.min(Math.ceil(value), MOST_TOKENS) : undefined;
+/** Some APIs take the text of a number for it. */
+function countOf(value: unknown): number | undefined {
+  const number = typeof value === "string" ? Number(value) : value;
+  return typeof number === "number" && number > 0 ? Math.min(Math.ceil(number), MOST_TOKENS) : undefined;
+}
 function most(...values: readonly unknown[]): number | undefined {
   const counts = values.map(countOf).filter((one) => one !== undefined);
   return counts.length > 0 ? Math.max(...counts) : undefined;
