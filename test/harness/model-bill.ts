@@ -39,6 +39,8 @@ const DOLLARS: Readonly<Record<string, { input: number; output: number }>> = {
   "claude-opus-4-5": { input: 5, output: 25 },
   "claude-sonnet-4-5": { input: 3, output: 15 },
   "claude-haiku-4-5": { input: 1, output: 5 },
+  // What Claude Code calls haiku; with less than 100,000 tokens of input.
+  "claude-haiku-5-5": { input: 0.1, output: 0.5 },
 };
 /** Of the price of input. */
 const CACHE_READ = 0.1;
@@ -66,6 +68,7 @@ export function openBill(): ModelBill {
     take({ body, bytes, label, hour }) {
       const all = tokensOf(bytes);
       const model = String(body["model"]);
+      priceOf(model);
       const parts = partsOf(body);
       // What is no part, such as names of settings, stands for what the API adds before all of them.
       let tokens = all - parts.reduce((sum, { size }) => sum + Math.floor(size / TOKEN_SIZE), 0);
@@ -108,9 +111,14 @@ export function openBill(): ModelBill {
   };
 }
 
-function dollarsOf(model: string, tokens: BilledCall["tokens"]): number {
+function priceOf(model: string): { input: number; output: number } {
   const price = DOLLARS[modelName(model)];
   if (!price) throw new Error(`the bill has no price of ${model}`);
+  return price;
+}
+
+function dollarsOf(model: string, tokens: BilledCall["tokens"]): number {
+  const price = priceOf(model);
   const inputs =
     tokens.input +
     tokens.cacheRead * CACHE_READ +

@@ -4,7 +4,7 @@ import {
   type Ending,
   startBilledModel,
 } from "../harness/billed-model.ts";
-import { helperText, type Job } from "./bill-plan.ts";
+import { helperText, type Incident, type Job } from "./bill-plan.ts";
 
 /** What the model has others do, when its answer is where the plan says. */
 export interface Deeds {
@@ -12,7 +12,7 @@ export interface Deeds {
   killAgent(job: Job): Promise<void>;
   killService(job: Job): Promise<void>;
   /** Resolves when the service has written down what this job's model has said so far. */
-  written(job: Job): Promise<void>;
+  written(job: Job, characters: number): Promise<void>;
 }
 
 const SNAPSHOTS: Readonly<Record<string, string>> = {
@@ -25,12 +25,12 @@ const HELPER_CHARACTERS = 600;
 
 /** The model of the real Claude Code: it says what the plan of each job says, and has the trouble happen, once. */
 export function startModelOf(jobs: readonly Job[], deeds: Deeds, onDeed: (trouble: string) => void) {
-  const done = new Set<string>();
+  const done = new Set<Incident>();
   const script = ({ body, disconnected }: BilledRequest): BilledReply & { label: string } => {
     const asked = String(body["model"]);
     const by = SNAPSHOTS[asked] ?? asked;
     const { job, turn, isHelper } = find(jobs, body);
-    const { label, lengths, trouble, hour } = job;
+    const { label, lengths, incidents, hour } = job;
     // The service itself asks for titles.
     if (!body.tools?.length) return { label, by, say: [{ text: "A title" }] };
     if (isHelper) return { label, by, hour, say: [{ text: words(HELPER_CHARACTERS) }] };
@@ -42,21 +42,10 @@ export function startModelOf(jobs: readonly Job[], deeds: Deeds, onDeed: (troubl
         ? [speech]
         : [speech, { tool: "Bash", input: { command: `echo ${label} ${turn}`, description: "Work" } }],
     };
-    if (turn !== job.turn || done.has(label)) return usual;
-    const tool = body.tools.find(({ name }) => name === "Task" || name === "Agent")?.name;
-    if (trouble === "a helper of another model" && tool && !isLast) {
-      onDeed(trouble);
-      done.add(label);
-      const input = {
-        description: "Help",
-        prompt: helperText(label),
-        subagent_type: "general-purpose",
-        model: "haiku",
-      };
-      return { ...usual, say: [speech, { tool, input }] };
-    }
-    if (trouble === "none" || trouble === "a helper of another model") return usual;
-    done.add(label);
+    const incident = incidents.find((one) => one.turn === turn && !done.has(one));
+    if (!incident || incident.trouble === "none") return usual;
+    done.add(incident);
+    const { trouble, at } = incident;
     const deed = (characters: number, happens: () => Promise<Ending | undefined>) => ({
       ...usual,
       at: {
@@ -89,23 +78,31 @@ export function startModelOf(jobs: readonly Job[], deeds: Deeds, onDeed: (troubl
       case "refused without output":
         onDeed(trouble);
         return { label, by, hour, refuses: true, say: [] };
+      case "a helper of another model": {
+        onDeed(trouble);
+        const tool =
+          body.tools.find(({ name }) => name === "Task" || name === "Agent")?.name ?? "no tool for helpers";
+        const prompt = helperText(label);
+        const input = { description: "Help", prompt, subagent_type: "general-purpose", model: "haiku" };
+        return { ...usual, say: [speech, { tool, input }] };
+      }
       case "answered by another model":
         onDeed(trouble);
         return { ...usual, by: OTHER };
       case "the stream breaks":
-        return deed(job.at, async () => "cut");
+        return deed(at, async () => "cut");
       case "overloaded in mid-stream":
-        return deed(job.at, async () => "overloaded_error");
+        return deed(at, async () => "overloaded_error");
       case "cancelled in mid-stream":
-        return deed(job.at, async () => void deeds.cancel(job));
+        return deed(at, async () => void deeds.cancel(job));
       case "cancelled before the answer":
         return deed(-1, () => silent(deeds.cancel(job)));
       case "kill -9 of the agent":
-        return deed(job.at, async () => void deeds.killAgent(job));
+        return deed(at, async () => void deeds.killAgent(job));
       case "kill -9 of the service in mid-stream":
-        return deed(job.at, async () => void deeds.killService(job));
+        return deed(at, async () => void deeds.killService(job));
       case "kill -9 of the service while the model is silent":
-        return deed(job.at, () => silent(deeds.written(job).then(() => deeds.killService(job))));
+        return deed(at, () => silent(deeds.written(job, at).then(() => deeds.killService(job))));
       case "kill -9 of the service before the answer":
         return deed(-1, () => silent(deeds.killService(job)));
     }

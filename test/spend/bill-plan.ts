@@ -12,15 +12,24 @@ export const TROUBLES = [
 ] as const;
 export type Trouble = (typeof TROUBLES)[number];
 
+/** After these a run is over. */
+const endsRun = (trouble: Trouble) => /^(?:cancelled|refused)/.test(trouble);
+/** What its input has cost is then an estimate, which is only good when its API has told of an answer before. */
+const isUntold = (trouble: Trouble) => trouble.endsWith("before the answer");
+
+export interface Incident {
+  trouble: Trouble;
+  /** The answer that it happens to, and at which of its characters. */
+  turn: number;
+  at: number;
+}
+
 export interface Job {
   label: string;
   model: string;
   /** Of the model's answers, one for each call of a tool and the last. */
   lengths: readonly number[];
-  trouble: Trouble;
-  /** The answer that it happens to, and where in it. */
-  turn: number;
-  at: number;
+  incidents: readonly Incident[];
   /** Its caches are kept for an hour. */
   hour: boolean;
   /** It follows in the session of the job before it. */
@@ -28,32 +37,40 @@ export interface Job {
 }
 
 const MODELS = ["claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5"] as const;
-/** What a trouble of one kind does to others is over when its run is. */
 const FOLLOWS_EVERY = 4;
 
 export const jobText = (label: string) => `Please do ${label}.`;
 export const helperText = (label: string) => `Be the helper of ${label}.`;
 
-/** Each kind of trouble as often as the others, in random order. */
-export function planJobs(runs: number, random: Random): Job[] {
-  const troubles = Array.from({ length: runs }, (_, index) => TROUBLES[index % TROUBLES.length] as Trouble);
-  for (let last = troubles.length - 1; last > 0; last -= 1) {
-    const other = random.below(last + 1);
-    [troubles[last], troubles[other]] = [troubles[other] as Trouble, troubles[last] as Trouble];
-  }
-  return troubles.map((trouble, index) => {
-    const lengths = Array.from({ length: 2 + random.below(2) }, () => 400 + random.below(800));
-    // Before its first answer, nothing is known of what its API has cached: what there is to go by are the answers before.
-    const turn = trouble.endsWith("before the answer") ? 1 : random.below(lengths.length);
+/** Each kind of trouble as often as the others, in random order. @param options.each how many troubles a job has. */
+export function planJobs(options: { runs: number; each: number; random: Random }): Job[] {
+  const { runs, each, random } = options;
+  const troubles = Array.from({ length: runs * each }, (_, at) => TROUBLES[at % TROUBLES.length] as Trouble);
+  const others = shuffled(
+    troubles.filter((one) => !endsRun(one)),
+    random,
+  );
+  const lists: Trouble[][] = Array.from({ length: runs }, () => []);
+  for (const [index, trouble] of troubles.filter(endsRun).entries()) lists[index]?.push(trouble);
+  for (const list of lists) list.unshift(...others.splice(0, each - list.length));
+  return shuffled(lists, random).map((list, job) => {
+    const first = isUntold(list[0] ?? "none") ? 1 : random.below(2);
+    const lengths = Array.from({ length: first + each + random.below(2) }, () => 400 + random.below(800));
     return {
-      label: `job-${index}`,
+      label: `job-${job}`,
       model: random.pick(MODELS),
       lengths,
-      trouble,
-      turn,
-      at: 100 + random.below((lengths[turn] ?? 0) - 200),
+      incidents: list.map((trouble, index) => ({
+        ...{ trouble, turn: first + index },
+        at: 100 + random.below((lengths[first + index] ?? 0) - 200),
+      })),
       hour: random.below(4) === 0,
-      follows: index % FOLLOWS_EVERY === FOLLOWS_EVERY - 1,
+      follows: job % FOLLOWS_EVERY === FOLLOWS_EVERY - 1,
     };
   });
+}
+
+function shuffled<T>(list: readonly T[], random: Random): T[] {
+  const left = [...list];
+  return list.map(() => left.splice(random.below(left.length), 1)[0] as T);
 }

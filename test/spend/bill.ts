@@ -8,16 +8,15 @@ import { killMarked, MARKER, signal } from "../../src/sandboxes/process/processe
 import { makeNode, type Node } from "../chaos/node.ts";
 import { createRandom } from "../chaos/random.ts";
 import { claudeProgram } from "../harness/claude-code.ts";
-import { modelName, tokensOf } from "../harness/model-bill.ts";
+import { tokensOf } from "../harness/model-bill.ts";
 import { startPostgres } from "../harness/private-servers.ts";
 import { removeFolder } from "../harness/remove-folder.ts";
 import { makeRepository } from "../harness/repository.ts";
 import { until } from "../harness/until.ts";
+import { compare } from "./bill-compare.ts";
 import { type Deeds, startModelOf } from "./bill-model.ts";
 import { type Job, jobText, planJobs, TROUBLES } from "./bill-plan.ts";
 
-/** Less than a cent. */
-const MOST_WRONG_DOLLARS = 0.01;
 const RUN_TIMEOUT_MS = 600_000;
 /** A title's call counts as lost after five minutes. */
 const QUIET_TIMEOUT_MS = 400_000;
@@ -35,6 +34,8 @@ export interface BillFindings {
  */
 export async function compareBill(options: {
   runs: number;
+  /** How many troubles each run has. */
+  each?: number;
   seed: number;
   atOnce: number;
   databaseUrl: string;
@@ -42,8 +43,8 @@ export async function compareBill(options: {
   say: (line: string) => void;
   logs?: boolean;
 }): Promise<BillFindings> {
-  const { runs, seed, atOnce, databaseUrl, program, say } = options;
-  const jobs = planJobs(runs, createRandom(seed));
+  const { runs, each = 1, seed, atOnce, databaseUrl, program, say } = options;
+  const jobs = planJobs({ runs, each, random: createRandom(seed) });
   const deedCounts: Record<string, number> = {};
   const sessions = new Map<string, string>();
   const folder = await mkdtemp(join(tmpdir(), "pb-bill-"));
@@ -82,12 +83,17 @@ export async function compareBill(options: {
     if (!node) throw new Error(`${label} has no sandbox`);
     return { node, sandbox: join(node.dataDir, "sandboxes", sandbox) };
   };
+  const failures: string[] = [];
+  const guarded =
+    <Args extends unknown[]>(deed: (...args: Args) => Promise<void>) =>
+    (...args: Args) =>
+      deed(...args).catch((error: unknown) => void failures.push(String(error)));
   let restarting = Promise.resolve();
   const deeds: Deeds = {
-    async cancel({ label }) {
+    cancel: guarded(async ({ label }) => {
       await api("POST", `/sessions/${sessions.get(label)}/cancel`);
-    },
-    async killAgent(job) {
+    }),
+    killAgent: guarded(async (job) => {
       const { sandbox } = await placeOf(job);
       const pids = async (...args: string[]) =>
         (await Bun.$`pgrep ${args}`.nothrow().quiet().text()).split("\n").filter(Boolean).map(Number);
@@ -95,35 +101,27 @@ export async function compareBill(options: {
       const children = (await Promise.all(supervisors.map((pid) => pids("-P", String(pid))))).flat();
       // The supervisor first, so that it cannot record the exit.
       for (const pid of [...supervisors, ...children]) signal(pid, "SIGKILL");
-    },
-    async killService(job) {
+    }),
+    killService: guarded(async (job) => {
       const { node } = await placeOf(job);
       restarting = restarting.then(async () => {
         await node.end("SIGKILL");
         await node.start();
       });
       await restarting;
-    },
-    async written({ label, at }) {
+    }),
+    written: guarded(async ({ label }, characters) => {
       await until(
         async () => {
           const rows = await sql`select 1 from model_call where session_id = ${sessions.get(label) ?? ""}
-            and status = 'open' and output_tokens between ${tokensOf(at)} and ${tokensOf(at) + 10}`;
+            and status = 'open' and output_tokens between ${tokensOf(characters)} and ${tokensOf(characters) + 10}`;
           return rows.length > 0;
         },
         { what: `what ${label} was told to be written down`, timeoutMs: 30_000 },
       );
-    },
+    }),
   };
-  const failures: string[] = [];
-  const guarded = Object.fromEntries(
-    Object.entries(deeds).map(([name, deed]) => [
-      name,
-      (job: Job) =>
-        deed(job).catch((error: unknown) => void failures.push(`${name} of ${job.label}: ${error}`)),
-    ]),
-  ) as unknown as Deeds;
-  const model = startModelOf(jobs, guarded, (trouble) => {
+  const model = startModelOf(jobs, deeds, (trouble) => {
     deedCounts[trouble] = (deedCounts[trouble] ?? 0) + 1;
   });
   const nodes: Node[] = [];
@@ -216,73 +214,6 @@ export async function compareBill(options: {
     await repository.remove();
     await removeFolder(folder);
   }
-}
-
-async function compare(of: {
-  // biome-ignore lint/suspicious/noExplicitAny: replies of every shape.
-  api: (method: string, path: string) => Promise<any>;
-  sql: postgres.Sql;
-  model: ReturnType<typeof startModelOf>;
-  jobs: readonly Job[];
-  sessions: ReadonlyMap<string, string>;
-  say: (line: string) => void;
-}): Promise<string[]> {
-  const { api, sql, model, jobs, sessions, say } = of;
-  const wrong: string[] = [];
-  const usd = (dollars: number) => `$${dollars.toFixed(6)}`;
-  const same = (what: string, used: number, billed: number) => {
-    if (Math.abs(used - billed) >= MOST_WRONG_DOLLARS)
-      wrong.push(`${what}: usage ${usd(used)}, bill ${usd(billed)}`);
-  };
-  const { calls, freeCalls } = model.bill;
-  const sums = (keyOf: (call: (typeof calls)[number]) => string) => {
-    const result = new Map<string, number>();
-    for (const call of calls) result.set(keyOf(call), (result.get(keyOf(call)) ?? 0) + call.dollars);
-    return result;
-  };
-  const usageBy = async (group: string, keyOf: (key: string) => string) => {
-    const result = new Map<string, number>();
-    const { usage, total } = await api("GET", `/usage?group_by=${group}`);
-    for (const { key, cost_usd } of usage as { key: string; cost_usd: number }[])
-      result.set(keyOf(key), (result.get(keyOf(key)) ?? 0) + cost_usd);
-    return { by: result, total: total.cost_usd as number, calls: total.calls as number };
-  };
-  const models = await usageBy("model", modelName);
-  const billed = calls.reduce((sum, { dollars }) => sum + dollars, 0);
-  same("the total", models.total, billed);
-  say(`total: usage ${usd(models.total)}, bill ${usd(billed)}, difference ${usd(models.total - billed)}`);
-  for (const [name, dollars] of sums((call) => modelName(call.model))) {
-    same(name, models.by.get(name) ?? 0, dollars);
-    say(`  ${name}: usage ${usd(models.by.get(name) ?? 0)}, bill ${usd(dollars)}`);
-  }
-  const bySession = sums(({ label }) => sessions.get(label) ?? label);
-  const used = await usageBy("session", (key) => key);
-  let exact = 0;
-  for (const [id, dollars] of bySession) {
-    const own = used.by.get(id) ?? 0;
-    const name = `session ${id} (${jobs.filter(({ label }) => sessions.get(label) === id).map(({ label, trouble }) => `${label}: ${trouble}`)})`;
-    same(name, own, dollars);
-    if (Math.abs(own - dollars) < 1e-6) exact += 1;
-    else say(`  ${usd(own - dollars)} in ${name}`);
-  }
-  for (const id of used.by.keys()) if (!bySession.has(id)) wrong.push(`session ${id} is not on the bill`);
-  say(`  ${bySession.size} sessions, ${exact} to the millionth of a dollar`);
-  const [row] = await sql`select
-    (select coalesce(sum(reserved), 0)::float8 from spend) as reserved, (select coalesce(sum(open), 0)::int from model_api) as open`;
-  if (row?.["reserved"] !== 0) wrong.push(`${row?.["reserved"]} is reserved`);
-  if (row?.["open"] !== 0) wrong.push(`${row?.["open"]} calls count as open`);
-  const byHow = Object.entries(Object.groupBy(calls, ({ how }) => how)).map(
-    ([how, list]) => `${how} ${list.length}`,
-  );
-  say(
-    `  on the bill: ${byHow.join(", ")}; free: ${[...freeCalls].map(([why, count]) => `${why} ${count}`).join(", ")}`,
-  );
-  const rows =
-    await sql`select status, estimated, count(*)::int as count from model_call group by 1, 2 order by 1, 2`;
-  say(
-    `  in the ledger: ${rows.map((one) => `${one["status"]}${one["estimated"] ? " (estimated)" : ""} ${one["count"]}`).join(", ")}`,
-  );
-  return wrong;
 }
 
 async function main(): Promise<boolean> {
