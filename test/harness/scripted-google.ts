@@ -15,12 +15,20 @@ const ROUTE = /^\/v1beta\/models\/([^/:]+):(generateContent|streamGenerateConten
  * with the shapes that the Gemini API reference gives for GenerateContentResponse ("Generating content": candidates with
  * content.parts of text or functionCall, finishReason, usageMetadata). A streamed record has the shape of a whole one.
  */
-export function startScriptedGoogle({ script }: { script: TurnScript }) {
+export function startScriptedGoogle({
+  script,
+  outputTokens = () => 20,
+}: {
+  script: TurnScript;
+  outputTokens?: (() => number) | undefined;
+}) {
   return startTurnServer(
     {
       read(path, body) {
         const [, model, verb] = ROUTE.exec(path) ?? [];
-        return model === undefined || verb === "countTokens" ? undefined : readContents(model, verb, body);
+        return model === undefined || verb === "countTokens"
+          ? undefined
+          : readContents(model, verb, body, outputTokens);
       },
       other: (_method, path) =>
         ROUTE.exec(path)?.[2] === "countTokens" ? Response.json({ totalTokens: 100 }) : undefined,
@@ -33,10 +41,18 @@ export function startScriptedGoogle({ script }: { script: TurnScript }) {
   );
 }
 
-function readContents(model: string, verb: string | undefined, body: Json): ReadRequest {
+function readContents(
+  model: string,
+  verb: string | undefined,
+  body: Json,
+  outputTokens: () => number,
+): ReadRequest {
   const record = (parts: readonly Json[], finishReason?: string) => ({
     candidates: [{ index: 0, content: { role: "model", parts }, ...(finishReason && { finishReason }) }],
-    usageMetadata: { promptTokenCount: 100, candidatesTokenCount: 20, totalTokenCount: 120 },
+    usageMetadata: {
+      ...{ promptTokenCount: 100, candidatesTokenCount: outputTokens() },
+      totalTokenCount: 100 + outputTokens(),
+    },
     modelVersion: model,
     responseId: crypto.randomUUID(),
   });

@@ -8,6 +8,8 @@ export interface TurnRequest {
   conversation: string;
 }
 
+const ERRORS: Readonly<Record<number, string>> = { 429: "rate_limit_error", 529: "overloaded_error" };
+
 /** A script of turns for the scripted Messages API. Its agents call their shell `Bash` or `bash`. */
 export function asMessages(
   script: (request: TurnRequest, call: number) => ModelTurn | Promise<ModelTurn>,
@@ -16,7 +18,10 @@ export function asMessages(
     const tools = request.body.tools ?? [];
     const turn = await script({ tools, conversation: messagesText(request) }, call);
     if ("stall" in turn) return turn;
-    if ("error" in turn) return { error: { type: "authentication_error", ...turn.error } };
+    if ("error" in turn)
+      return {
+        error: { type: ERRORS[turn.error.status] ?? "authentication_error", ...turn.error },
+      };
     const shell = tools.find(({ name }) => /^bash$/i.test(name))?.name ?? "no shell tool";
     return turn.map((part) => {
       if ("text" in part) return { type: "text", text: part.text };

@@ -8,7 +8,7 @@ export type ScriptedBlock =
 
 export type ScriptedReply =
   | readonly ScriptedBlock[]
-  | { error: { status: number; type: string; message: string } }
+  | { error: { status: number; type: string; message: string; retryAfterS?: number } }
   /** Begins a stream, if one was requested, and sends nothing more until the client disconnects or `stop` is called. */
   | { stall: true };
 
@@ -40,7 +40,14 @@ export function messagesText(request: ScriptedRequest): string {
   return JSON.stringify(request.body.messages);
 }
 
-export function startScriptedModel({ script }: { script: ModelScript }) {
+/** @param options.outputTokens what the API says that an answer has. Default: 20. */
+export function startScriptedModel({
+  script,
+  outputTokens = () => 20,
+}: {
+  script: ModelScript;
+  outputTokens?: (() => number) | undefined;
+}) {
   const requests: ScriptedRequest[] = [];
   const stopped = Promise.withResolvers<void>();
   const server = Bun.serve({
@@ -66,7 +73,12 @@ export function startScriptedModel({ script }: { script: ModelScript }) {
       const call = requests.push(request) - 1;
       const reply = await script(request, call);
       const end = Promise.race([disconnected, stopped.promise]);
-      if ("error" in reply) return failure(reply.error.status, reply.error.type, reply.error.message);
+      if ("error" in reply) {
+        const { status, type, message, retryAfterS } = reply.error;
+        const refused = failure(status, type, message);
+        if (retryAfterS !== undefined) refused.headers.set("retry-after", String(retryAfterS));
+        return refused;
+      }
       if ("stall" in reply) {
         if (!body.stream) await end;
         return sse(async function* () {
@@ -76,7 +88,7 @@ export function startScriptedModel({ script }: { script: ModelScript }) {
       }
       if (!body.stream) return Response.json(wholeMessage(body.model, reply));
       return sse(async function* () {
-        yield* streamed(body.model, reply);
+        yield* streamed(body.model, reply, outputTokens());
       });
     },
   });
@@ -92,7 +104,11 @@ export function startScriptedModel({ script }: { script: ModelScript }) {
 
 type WireEvent = { type: string; [key: string]: unknown };
 
-function* streamed(model: string | undefined, blocks: readonly ScriptedBlock[]): Generator<WireEvent> {
+function* streamed(
+  model: string | undefined,
+  blocks: readonly ScriptedBlock[],
+  output_tokens: number,
+): Generator<WireEvent> {
   yield messageStart(model);
   for (const [index, block] of blocks.entries()) {
     const text = block.type === "text";
@@ -105,7 +121,7 @@ function* streamed(model: string | undefined, blocks: readonly ScriptedBlock[]):
     yield { type: "content_block_stop", index };
   }
   const delta = { stop_reason: stopReason(blocks), stop_sequence: null };
-  yield { type: "message_delta", delta, usage: { output_tokens: 20 } };
+  yield { type: "message_delta", delta, usage: { output_tokens } };
   yield { type: "message_stop" };
 }
 

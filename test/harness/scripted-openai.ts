@@ -18,15 +18,17 @@ type Json = Record<string, unknown>;
 export function startScriptedOpenAi({
   script,
   models = ["scripted"],
+  outputTokens = () => 20,
 }: {
   script: TurnScript;
   models?: string[];
+  outputTokens?: (() => number) | undefined;
 }) {
   return startTurnServer(
     {
       read(path, body) {
-        if (path === "/v1/responses") return readResponses(body);
-        if (path === "/v1/chat/completions") return readChat(body);
+        if (path === "/v1/responses") return readResponses(body, outputTokens);
+        if (path === "/v1/chat/completions") return readChat(body, outputTokens);
         return undefined;
       },
       other(method, path) {
@@ -46,7 +48,7 @@ export function startScriptedOpenAi({
 
 const list = (value: unknown) => (Array.isArray(value) ? (value as Json[]) : []);
 
-function readResponses(body: Json): ReadRequest {
+function readResponses(body: Json, outputTokens: () => number): ReadRequest {
   const id = `resp_${crypto.randomUUID()}`;
   const model = String(body["model"]);
   const response = (status: string, output: readonly Json[]) => ({
@@ -54,7 +56,11 @@ function readResponses(body: Json): ReadRequest {
     ...(status === "completed" && {
       usage: {
         ...{ input_tokens: 100, input_tokens_details: { cached_tokens: 0 } },
-        ...{ output_tokens: 20, output_tokens_details: { reasoning_tokens: 0 }, total_tokens: 120 },
+        ...{
+          output_tokens: outputTokens(),
+          output_tokens_details: { reasoning_tokens: 0 },
+          total_tokens: 100 + outputTokens(),
+        },
       },
     }),
   });
@@ -139,10 +145,11 @@ function* itemEvents(item: Json, part: ResolvedPart): Generator<[string, Json]> 
   yield ["response.output_item.done", { item }];
 }
 
-function readChat(body: Json): ReadRequest {
+function readChat(body: Json, outputTokens: () => number): ReadRequest {
   const id = `chatcmpl-${crypto.randomUUID()}`;
   const model = String(body["model"]);
-  const usage = { prompt_tokens: 100, completion_tokens: 20, total_tokens: 120 };
+  const completion_tokens = outputTokens();
+  const usage = { prompt_tokens: 100, completion_tokens, total_tokens: 100 + completion_tokens };
   const base = { id, created: 1, model };
   const chunk = (delta: Json, finish_reason: string | null = null) =>
     `data: ${JSON.stringify({ ...base, object: "chat.completion.chunk", choices: [{ index: 0, delta, finish_reason }] })}\n\n`;

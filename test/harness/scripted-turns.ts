@@ -11,7 +11,7 @@ export type TurnPart =
 
 export type ModelTurn =
   | readonly TurnPart[]
-  | { error: { status: number; message: string } }
+  | { error: { status: number; message: string; retryAfterS?: number } }
   /** Begins a stream, if one was requested, and sends nothing more until the client disconnects or `stop` is called. */
   | { stall: true };
 
@@ -154,7 +154,12 @@ export function startTurnServer(api: ModelApi, script: TurnScript) {
       const call = requests.push(request) - 1;
       try {
         const turn = await script(request, call);
-        if ("error" in turn) return api.failure(turn.error.status, turn.error.message);
+        if ("error" in turn) {
+          const { status, message, retryAfterS } = turn.error;
+          const failure = api.failure(status, message);
+          if (retryAfterS !== undefined) failure.headers.set("retry-after", String(retryAfterS));
+          return failure;
+        }
         if ("stall" in turn) return await stall(read, Promise.race([disconnected, stopped.promise]));
         const parts = resolveParts(turn, tools);
         return stream ? events(read.streamed(parts)) : Response.json(read.whole(parts));

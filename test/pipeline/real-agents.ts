@@ -85,14 +85,17 @@ export async function openRealAgents(options: {
   programs: ReadonlyMap<RealAgent, string>;
   combination: Combination;
   script: (request: TurnRequest, call: number) => ModelTurn;
+  /** What the APIs say that an answer has. */
+  outputTokens?: () => number;
+  env?: Readonly<Record<string, string>>;
 }) {
-  const { programs, combination } = options;
+  const { programs, combination, outputTokens, env } = options;
   // Agents also ask for titles.
   const script = (request: TurnRequest, call: number): ModelTurn =>
     request.tools.length === 0 ? [{ text: "Scripted." }] : options.script(request, call);
-  const openai = startScriptedOpenAi({ script });
-  const google = startScriptedGoogle({ script });
-  const anthropic = startScriptedModel({ script: asMessages(script) });
+  const openai = startScriptedOpenAi({ script, outputTokens });
+  const google = startScriptedGoogle({ script, outputTokens });
+  const anthropic = startScriptedModel({ script: asMessages(script), outputTokens });
   const models = { openai, google, anthropic };
   const deployment = await createDeployment(combination);
   const backend = await startBackend(deployment, {
@@ -101,6 +104,7 @@ export async function openRealAgents(options: {
       ...{ OPENAI_API_KEY: KEY, OPENAI_BASE_URL: `${openai.url}/v1` },
       ...{ GEMINI_API_KEY: KEY, GEMINI_BASE_URL: google.url },
       ...{ ANTHROPIC_API_KEY: KEY, ANTHROPIC_BASE_URL: anthropic.url },
+      ...env,
     },
   });
   return {

@@ -7,6 +7,7 @@ import { scenario as http } from "./http.ts";
 import { scenario as idle } from "./idle.ts";
 import { scenario as ingest } from "./ingest.ts";
 import { scenario as large } from "./large.ts";
+import { scenario as models } from "./models.ts";
 import { scenario as start } from "./start.ts";
 import { scenario as streams } from "./streams.ts";
 
@@ -19,6 +20,7 @@ export const scenarios: readonly Scenario[] = [
   ingest,
   streams,
   drivers,
+  models,
   start,
   idle,
   large,
