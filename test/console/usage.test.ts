@@ -341,7 +341,7 @@ function inBrowser() {
   );
 
   test(
-    "figures are read again while the page is open; those that could not be are called what they were",
+    "budgets are read again while the page is open; figures that could not be are called what they were",
     async () => {
       const page = await on.open("/new");
       await page.clock.install();
@@ -352,9 +352,10 @@ function inBrowser() {
       await page.route("**/budgets", (route) =>
         route.fulfill({ json: { budgets: [{ ...budget, left_usd: 7 }] } }),
       );
+      await page.clock.fastForward("00:16");
+      await region(page, "Budgets").getByText("$7.00 left").waitFor();
       await page.route("**/usage?*", (route) => route.fulfill({ status: 500, json: BROKEN }));
       await page.clock.fastForward("02:00");
-      await region(page, "Budgets").getByText("$7.00 left").waitFor();
       const alert = page.getByRole("alert").filter({ hasText: "this is what it was" });
       await alert.waitFor();
       expect(await fact(page, "Cost").textContent()).toBe("≈ $4.30");
