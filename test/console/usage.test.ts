@@ -306,7 +306,7 @@ function inBrowser() {
   );
 
   test(
-    "who has used nothing reads why; what cannot be read is asked for again, and figures that are old are called so",
+    "who has used nothing reads why; what cannot be read is asked for again; one period's figures are not shown under another's name",
     async () => {
       const page = await on.open("/u?from=2020-01-01&to=2020-01-31");
       await page.getByRole("heading", { name: "No model was called in these days" }).waitFor();
@@ -336,6 +336,32 @@ function inBrowser() {
       await page.unroute("**/usage?*");
       await region(page, "Together").waitFor();
       expect(await page.getByRole("alert").count()).toBe(0);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "budgets are read again while the page is open; figures that could not be are called what they were",
+    async () => {
+      const page = await on.open("/new");
+      await page.clock.install();
+      await page.goto(on.url + FIVE_DAYS);
+      await region(page, "Together").waitFor();
+      await region(page, "Budgets").getByText("$16.39 left").waitFor();
+      const [budget] = (await on.backend.request("GET", "/budgets")).body.budgets;
+      await page.route("**/budgets", (route) =>
+        route.fulfill({ json: { budgets: [{ ...budget, left_usd: 7 }] } }),
+      );
+      await page.clock.fastForward("00:16");
+      await region(page, "Budgets").getByText("$7.00 left").waitFor();
+      await page.route("**/usage?*", (route) => route.fulfill({ status: 500, json: BROKEN }));
+      await page.clock.fastForward("02:00");
+      const alert = page.getByRole("alert").filter({ hasText: "this is what it was" });
+      await alert.waitFor();
+      expect(await fact(page, "Cost").textContent()).toBe("≈ $4.30");
+      await page.unroute("**/usage?*");
+      await alert.getByRole("button", { name: "Try again" }).click();
+      await alert.waitFor({ state: "detached" });
     },
     TIMEOUT_MS,
   );
