@@ -12,9 +12,7 @@ import { NANO } from "../spend/money.ts";
 const whileWaiting = (value: unknown) => sql`case when ${prompt.waitingFor} is not null then ${value} end`;
 /** Of what waits for its user, the session has these. */
 const asked = (field: string, value: unknown) =>
-  sql`case when ${prompt.waitingFor} = 'permission' then ${session.waiting} -> ${sql.raw(`'${field}'`)} else to_jsonb(${value}) end`;
-/** It goes on when somebody raises its budget: `promptAfter.runSuspended` writes a time that never comes. */
-const forMoney = sql`(${prompt.waitingFor} = 'budget' and ${prompt.notBefore} > ${prompt.updatedAt} + interval '1 year')`;
+  sql`case when ${prompt.waitingFor} in ('permission', 'budget') then ${session.waiting} -> ${sql.raw(`'${field}'`)} else to_jsonb(${value}) end`;
 const phaseAt = (name: unknown, time: unknown) =>
   sql`jsonb_build_object('name', ${name}, 'started_at', ${time})`;
 
@@ -38,10 +36,13 @@ const promptJson = {
   waiting_for: prompt.waitingFor,
   waiting_reason: whileWaiting(asked("reason", prompt.error)),
   waiting_since: whileWaiting(asked("since", sql`${prompt.outage} -> 'since'`)),
-  next_attempt_at: sql`case when ${prompt.waitingFor} <> 'agent' and not ${forMoney} then ${isoTime(prompt.notBefore)} end`,
-  waiting_budget: sql`case when ${prompt.waitingFor} = 'budget' then ${session.waiting} -> 'budget' end`,
+  // What waits for somebody has a time that never comes.
+  next_attempt_at: whileWaiting(
+    sql`case when ${prompt.notBefore} < now() + interval '50 years' then ${isoTime(prompt.notBefore)} end`,
+  ),
   usage: prompt.usage,
   commit: prompt.commit,
+  waiting_budget: sql`case when ${prompt.waitingFor} = 'budget' then ${session.waiting} -> 'budget' end`,
   memory: prompt.memory,
   memory_reason: prompt.memoryReason,
   phases: sql`(select coalesce(jsonb_agg(${phaseAt(sql`phase -> 'name'`, isoTime(sql`(phase ->> 'started_at')::timestamptz`))} order by place), '[]')
