@@ -8,9 +8,10 @@ export interface Denied {
   message: string;
   /** When it may come again, milliseconds. */
   retryAfterMs?: number;
-  /** The one that is used up; `most` and what is spent of it in billionths of a US dollar. */
+  /** Whose budget is used up. */
+  scope?: Scope;
+  /** That budget; money in billionths of a US dollar. */
   budget?: {
-    scope: Scope;
     most: number;
     spent: number;
     /** When there is a new one, as of the refusal: what follows from it may come after midnight. Undefined: never. */
@@ -28,6 +29,13 @@ const SCOPE_NAMES: Readonly<Record<Scope, string>> = {
 
 /** What the agent and its user read. */
 export function denialOf(refusal: Refusal): Denied {
+  const denied = deniedFor(refusal);
+  if (refusal.why !== "budget") return denied;
+  const { scope, most, spent } = refusal;
+  return { ...denied, budget: { most, spent, until: resetOf(scope, new Date()) } };
+}
+
+function deniedFor(refusal: Refusal): Denied {
   switch (refusal.why) {
     case "busy":
     case "held": {
@@ -49,7 +57,7 @@ export function denialOf(refusal: Refusal): Denied {
       const { scope, most, spent } = refusal;
       return {
         denied: "budget",
-        budget: { scope, most, spent, until: resetOf(scope, new Date()) },
+        scope,
         message: `The budget is used up: of ${usdText(most)} for ${SCOPE_NAMES[scope]}, ${usdText(spent)} are spent, and the next call could cost more than what is left.`,
       };
     }
