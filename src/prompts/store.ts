@@ -13,8 +13,6 @@ const whileWaiting = (value: unknown) => sql`case when ${prompt.waitingFor} is n
 /** Of what waits for its user or for money, the session has these. */
 const asked = (field: string, value: unknown) =>
   sql`case when ${prompt.waitingFor} in ('permission', 'budget') then ${session.waiting} -> ${sql.raw(`'${field}'`)} else to_jsonb(${value}) end`;
-/** It goes on when somebody raises its budget: `promptAfter.runSuspended` writes a time that never comes. */
-const forMoney = sql`(${prompt.waitingFor} = 'budget' and ${prompt.notBefore} > ${prompt.updatedAt} + interval '1 year')`;
 const phaseAt = (name: unknown, time: unknown) =>
   sql`jsonb_build_object('name', ${name}, 'started_at', ${time})`;
 
@@ -38,10 +36,11 @@ const promptJson = {
   waiting_for: prompt.waitingFor,
   waiting_reason: whileWaiting(asked("reason", prompt.error)),
   waiting_since: whileWaiting(asked("since", sql`${prompt.outage} -> 'since'`)),
-  next_attempt_at: sql`case when ${prompt.waitingFor} <> 'agent' and not ${forMoney} then ${isoTime(prompt.notBefore)} end`,
-  waiting_budget: sql`case when ${prompt.waitingFor} = 'budget' then ${session.waiting} -> 'budget' end`,
+  // An agent comes when a machine has it; and what waits for somebody to raise its budget has a time that never comes.
+  next_attempt_at: sql`case when ${prompt.waitingFor} <> 'agent' and ${prompt.notBefore} < now() + interval '50 years' then ${isoTime(prompt.notBefore)} end`,
   usage: prompt.usage,
   commit: prompt.commit,
+  waiting_budget: sql`case when ${prompt.waitingFor} = 'budget' then ${session.waiting} -> 'budget' end`,
   memory: prompt.memory,
   memory_reason: prompt.memoryReason,
   phases: sql`(select coalesce(jsonb_agg(${phaseAt(sql`phase -> 'name'`, isoTime(sql`(phase ->> 'started_at')::timestamptz`))} order by place), '[]')

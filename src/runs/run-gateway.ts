@@ -109,7 +109,7 @@ async function open(
   try {
     const onExhausted = (why: Exhausted) => {
       logger.warn("the run may call its model no more", {
-        limit: why.budget?.scope ?? why.denied,
+        limit: why.scope ?? why.denied,
         reason: why.message,
       });
       exhausted.abort(why);

@@ -7,8 +7,7 @@ import type { RunnerState } from "./runner.ts";
 /** What its user can do where waiting does not help. */
 export function nextStep({ name }: Limit, { agentRun }: Pick<RunnerState, "agentRun">): string {
   if (name === "calls") return " Send a follow-up to have it go on.";
-  const budget = usedUp(agentRun);
-  if (name !== "budget" || budget?.scope !== "session") return "";
+  if (name !== "budget" || refusalOf(agentRun)?.scope !== "session") return "";
   return " Only an operator can raise it (BUDGET_USD_PER_SESSION); a fork of the session has a budget of its own.";
 }
 
@@ -17,10 +16,10 @@ export function suspensionOf(
   { run, agentRun }: Pick<RunnerState, "run" | "agentRun">,
   limit: Limit,
 ): Suspension | undefined {
-  const used = usedUp(agentRun);
+  const { scope, budget } = refusalOf(agentRun) ?? {};
   // What a session may have, only its operator can raise.
-  if (used === undefined || used.scope === "session") return undefined;
-  const { scope, most, spent, until } = used;
+  if (scope === undefined || scope === "session" || !budget) return undefined;
+  const { most, spent, until } = budget;
   const what = until
     ? ` It goes on at ${until.toISOString().slice(0, 10)} 00:00 UTC.`
     : " It goes on when its user raises the budget.";
@@ -29,6 +28,6 @@ export function suspensionOf(
   return { failure, until, budget: { scope, limit_usd: most / NANO, spent_usd: spent / NANO } };
 }
 
-/** The budget because of which the agent may call its model no more. */
-const usedUp = (agentRun: RunnerState["agentRun"]) =>
-  (agentRun?.gateway?.exhausted.reason as Exhausted | undefined)?.budget;
+/** Because of which the agent may call its model no more. */
+const refusalOf = (agentRun: RunnerState["agentRun"]) =>
+  agentRun?.gateway?.exhausted.reason as Exhausted | undefined;

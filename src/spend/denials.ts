@@ -8,9 +8,10 @@ export interface Denied {
   message: string;
   /** When it may come again, milliseconds. */
   retryAfterMs?: number;
-  /** The one that is used up; `most` and what is spent of it in billionths of a US dollar. */
+  /** Whose budget is used up. */
+  scope?: Scope;
+  /** That budget; money in billionths of a US dollar. */
   budget?: {
-    scope: Scope;
     most: number;
     spent: number;
     /** When there is a new one, as of the refusal: what follows from it may come after midnight. Undefined: never. */
@@ -57,7 +58,8 @@ export function denialOf(refusal: Refusal): Denied {
       const whose = `${usdText(most)} for ${SCOPE_NAMES[scope]}`;
       return {
         denied: "budget",
-        budget: { scope, most, spent, until: resetOf(scope, new Date()) },
+        scope,
+        budget: { most, spent, until: resetOf(scope, new Date()) },
         message:
           amount > most
             ? `This call alone could cost ${usdText(amount)}, which is more than the whole budget of ${whose}: it needs a lower limit of output (such as max_tokens), a cheaper model or a higher budget.`

@@ -238,6 +238,10 @@ function inBrowser() {
       );
       const box = page.getByRole("textbox", { name: "Follow-up" });
       await box.fill("Go on");
+      await field(page, name).fill("2");
+      expect(await wrong.allTextContents()).toEqual([
+        "A prompt may cost at most $1.50 by its project's settings.",
+      ]);
       await field(page, name).fill("nothing");
       await box.focus();
       await send(page);

@@ -64,7 +64,6 @@ describeEachDatabase("a prompt that waits for its budget", (database) => {
 
   test("says why, what was spent of what, and that nobody knows when it goes on", async () => {
     const { sessionId, promptId } = await waiting();
-    // Cause: it was shown as tried again in a hundred years.
     expect(await read(promptId)).toMatchObject({
       ...{ status: "Queued", waiting_for: "budget", waiting_reason: REASON, next_attempt_at: null },
       waiting_budget: { scope: "run", limit_usd: LIMIT, spent_usd: SPENT },

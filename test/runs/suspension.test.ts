@@ -1,16 +1,16 @@
 import { expect, test } from "bun:test";
 import { suspensionOf } from "../../src/runs/suspension.ts";
-import { denialOf } from "../../src/spend/denials.ts";
+import { type Denied, denialOf } from "../../src/spend/denials.ts";
 import { NANO } from "../../src/spend/money.ts";
 
 const limit = { name: "budget", reason: "It is used up." } as const;
 /** As it is for a run whose call was refused. */
-const refusedFor = (budget: object | undefined) =>
-  ({ run: { attempt: 2 }, agentRun: { gateway: { exhausted: AbortSignal.abort({ budget }) } } }) as never;
+const refusedFor = (refusal: Partial<Denied>) =>
+  ({ run: { attempt: 2 }, agentRun: { gateway: { exhausted: AbortSignal.abort(refusal) } } }) as never;
 const used = { most: 2 * NANO, spent: 1.5 * NANO };
 
 test("a run waits for its user where nothing begins anew, and not for what its user cannot raise", () => {
-  const suspension = suspensionOf(refusedFor({ ...used, scope: "run", until: undefined }), limit);
+  const suspension = suspensionOf(refusedFor({ scope: "run", budget: { ...used, until: undefined } }), limit);
   expect(suspension).toMatchObject({
     ...{ until: undefined, budget: { scope: "run", limit_usd: 2, spent_usd: 1.5 } },
     failure: {
@@ -18,14 +18,18 @@ test("a run waits for its user where nothing begins anew, and not for what its u
       error: "It is used up. It goes on when its user raises the budget.",
     },
   });
-  expect(suspensionOf(refusedFor({ ...used, scope: "session", until: undefined }), limit)).toBeUndefined();
-  expect(suspensionOf(refusedFor(undefined), limit)).toBeUndefined();
+  expect(
+    suspensionOf(refusedFor({ scope: "session", budget: { ...used, until: undefined } }), limit),
+  ).toBeUndefined();
+  expect(suspensionOf(refusedFor({}), limit)).toBeUndefined();
 });
 
 /** Cause: the day was that of the suspension. A run that was refused just before midnight waited a day too long. */
 test("the new budget is that of the day after the refusal, however long the run takes to end", () => {
   const until = new Date(Date.now() - 1_000);
-  expect(suspensionOf(refusedFor({ ...used, scope: "user_day", until }), limit)?.until).toBe(until);
+  expect(suspensionOf(refusedFor({ scope: "user_day", budget: { ...used, until } }), limit)?.until).toBe(
+    until,
+  );
   const { budget } = denialOf({ why: "budget", scope: "user_day", ...used, reserved: 0, amount: 1 });
   const midnight = new Date();
   midnight.setUTCHours(24, 0, 0, 0);

@@ -61,7 +61,7 @@ export class Prompts extends Resource {
     return this.request(options, (init) => this.api.handlersPromptsRetry({ path, ...init }));
   }
 
-  /** Raises what a prompt that waits for its budget may cost in all, and has it go on. */
+  /** Raises the budget of a prompt that waits for it (`waiting_for: "budget"`), and has it go on. */
   resume(id: string, params: ResumePromptInput, options?: RequestOptions): APIPromise<ResumePromptOutput> {
     const path = { id: checkId(id) };
     return this.request(options, (init) => this.api.handlersPromptsResume({ path, body: params, ...init }));

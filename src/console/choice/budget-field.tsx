@@ -19,13 +19,14 @@ export function BudgetField(options: {
   const limits = useQuery(meQuery).data?.limits;
   const projects = useQuery(projectsQuery);
   const ofProject = projectFor(projects.data, repo)?.budget_usd ?? null;
-  const most = limits?.prompt_budget_usd ?? null;
+  const most = lower(ofProject, limits?.prompt_budget_usd ?? null);
+  const isProjects = most !== null && most === ofProject;
   const left = limits?.budget_left_usd ?? null;
   return (
     <Field
       id={id}
       label="Budget in US dollars"
-      error={error ?? budgetFault(value, most)}
+      error={error ?? budgetFault(value, most, isProjects)}
       hint={[
         `Of this prompt alone${most === null ? "" : `, at most ${usd(most)}`}. Before it costs more, it waits for you to raise it.`,
         ...(left === null ? [] : [`${usd(left)} of your own budget is left.`]),
@@ -38,7 +39,11 @@ export function BudgetField(options: {
           inputMode="decimal"
           autoComplete="off"
           value={value}
-          placeholder={unchosen(ofProject, most)}
+          placeholder={
+            most === null
+              ? "Any amount"
+              : `${usd(most)} (${isProjects ? "from the project" : "the usual one"})`
+          }
           onChange={({ target }) => onChange(target.value)}
         />
       )}
@@ -46,17 +51,15 @@ export function BudgetField(options: {
   );
 }
 
-/** What it may cost if nothing is chosen. */
-function unchosen(ofProject: number | null, most: number | null): string {
-  if (ofProject !== null && (most === null || ofProject <= most))
-    return `${usd(ofProject)} (from the project)`;
-  return most === null ? "Any amount" : `${usd(most)} (the usual one)`;
-}
+/** Null: no limit. */
+const lower = (one: number | null, other: number | null): number | null =>
+  one === null || other === null ? (one ?? other) : Math.min(one, other);
 
 /** @param text of which more may follow: a 0 is no fault yet. */
-function budgetFault(text: string, most: number | null): string | undefined {
+function budgetFault(text: string, most: number | null, isProjects: boolean): string | undefined {
   if (/^[\s$]*[0.]*$/.test(text)) return undefined;
   const amount = readUsd(text);
   if (amount === undefined) return NO_AMOUNT;
-  return most !== null && amount > most ? `A prompt may cost at most ${usd(most)} here.` : undefined;
+  if (most === null || amount <= most) return undefined;
+  return `A prompt may cost at most ${usd(most)} ${isProjects ? "by its project's settings" : "here"}.`;
 }

@@ -98,7 +98,7 @@ export function AgentFields(options: {
       <Field
         id="project-budget"
         label="Budget in US dollars"
-        hint="What a prompt may cost that is sent without a budget of its own; no more than this service allows. Before it costs more, it waits for you to raise it."
+        hint="What each prompt may cost at most; one may be sent with less. Before it costs more, it waits for you to raise it."
         error={errorOf("budget_usd")}
       >
         {(state) => (
