@@ -121,11 +121,14 @@ export async function readBudgets(
   if (limited.length === 0) return [];
   const rows = await rowsOf<{ scope: Scope; spent: number; reserved: number }>(
     orm,
-    sql`select b.scope, b.spent::float8, b.reserved::float8 from ${spend} b
-      join jsonb_to_recordset(${JSON.stringify(limited)}::jsonb) w (scope text, subject text)
-        on b.scope = w.scope and b.subject = w.subject
-      where b.period = case when b.scope = 'user_month' then date_trunc('month', now() at time zone 'utc')::date
-        else (now() at time zone 'utc')::date end`,
+    // One look at the key for each: the planner, which expects more of them, would read all budgets there are.
+    sql`select w.scope, b.spent::float8, b.reserved::float8
+      from jsonb_to_recordset(${JSON.stringify(limited)}::jsonb) w (scope text, subject text)
+      cross join lateral (select spent, reserved from ${spend} s
+        where s.scope = w.scope and s.subject = w.subject and s.period = case w.scope
+          when 'user_month' then date_trunc('month', now() at time zone 'utc')::date
+          else (now() at time zone 'utc')::date end
+        limit 1) b`,
   );
   return limited.map(({ scope, most }) => {
     const { spent = 0, reserved = 0 } = rows.find((row) => row.scope === scope) ?? {};

@@ -47,7 +47,11 @@ export function requestsFor(document: ReturnType<typeof readDocument>, ids: read
         return fc.oneof(TEXTS, fc.constantFrom("main", "owner/name", "x", "5", "https://example.com/a/b"));
       case "integer":
       case "number":
-        return fc.integer({ min: Number(schema.minimum ?? -10), max: Number(schema.maximum ?? 1_000) });
+        // Numbers that need not be whole may begin at a fraction.
+        return fc.integer({
+          min: Math.ceil(Number(schema.minimum ?? -10)),
+          max: Number(schema.maximum ?? 1_000),
+        });
       case "boolean":
         return fc.boolean();
       case "array":
