@@ -3,6 +3,7 @@ import type { DeploymentMetrics, ReadDeployment } from "../observability/deploym
 import { withTimeout } from "../shared/time.ts";
 import { type Database, type Orm, rowsOf } from "./client.ts";
 import { effectsLag } from "./due-effects.ts";
+import { modelApi } from "./spend-tables.ts";
 
 /** How long a scrape waits for the database. */
 const READ_TIMEOUT_MS = 2_000;
@@ -59,7 +60,7 @@ async function readDeploymentMetrics(orm: Orm): Promise<DeploymentMetrics> {
       (select sum(reserved) / 1e9 from spend where scope = 'deployment_day') as reserved,
       (select json_agg(a)::text from (select api,
         (select count(*) from model_call c where c.api = m.api and c.status = 'open') as open,
-        greatest(extract(epoch from back_off_until - now())::float8, 0) as "backOff" from model_api m) a) as model_apis,
+        greatest(extract(epoch from back_off_until - now())::float8, 0) as "backOff" from ${modelApi} m) a) as model_apis,
       (select json_object_agg(kind, count)::text from (
         select kind, count(*) from dead_letter_queue where status = 'Pending' group by kind) d) as dead`,
   );
