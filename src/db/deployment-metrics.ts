@@ -3,6 +3,7 @@ import type { DeploymentMetrics, ReadDeployment } from "../observability/deploym
 import { withTimeout } from "../shared/time.ts";
 import { type Database, type Orm, rowsOf } from "./client.ts";
 import { effectsLag } from "./due-effects.ts";
+import { modelApi } from "./spend-tables.ts";
 
 /** How long a scrape waits for the database. */
 const READ_TIMEOUT_MS = 2_000;
@@ -57,9 +58,10 @@ async function readDeploymentMetrics(orm: Orm): Promise<DeploymentMetrics> {
       (select sum(spent) filter (where period = (now() at time zone 'utc')::date) / 1e9 from spend
         where scope = 'deployment_day') as spent_today,
       (select sum(reserved) / 1e9 from spend where scope = 'deployment_day') as reserved,
-      (select json_agg(a)::text from (select api,
-        (select count(*) from model_call c where c.api = m.api and c.status = 'open') as open,
-        greatest(extract(epoch from back_off_until - now())::float8, 0) as "backOff" from model_api m) a) as model_apis,
+      (select json_agg(a)::text from (select m.api, coalesce(c.open, 0) as open,
+        greatest(extract(epoch from m.back_off_until - now())::float8, 0) as "backOff"
+        from ${modelApi} m left join (select api, count(*) as open from model_call where status = 'open' group by 1) c
+          on c.api = m.api order by m.api) a) as model_apis,
       (select json_object_agg(kind, count)::text from (
         select kind, count(*) from dead_letter_queue where status = 'Pending' group by kind) d) as dead`,
   );

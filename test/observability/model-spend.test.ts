@@ -53,12 +53,12 @@ describeEachDatabase("what models cost, on a scrape", (database) => {
       "spent_today_usd 2.5",
       "reserved_usd 0.75",
       'calls_open{api="anthropic"} 1',
-      'calls_open{api="openai"} 0',
       'calls_open{api="google"} 0',
+      'calls_open{api="openai"} 0',
     ]);
     const [anthropic, ...others] = await read("back_off_seconds");
     expect(Number(anthropic?.split(" ")[1])).toBeWithin(3_500, 3_601);
-    expect(others).toEqual(['back_off_seconds{api="openai"} 0', 'back_off_seconds{api="google"} 0']);
+    expect(others).toEqual(['back_off_seconds{api="google"} 0', 'back_off_seconds{api="openai"} 0']);
   });
 
   // An increase is seen only of a series that was there before.
