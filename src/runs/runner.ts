@@ -1,17 +1,14 @@
 import type { AgentVerdict } from "../agents/agent.ts";
 import type { AgentCatalog } from "../agents/catalog.ts";
-import type { Exhausted } from "../agents/model-proxy.ts";
 import type { Orm } from "../db/client.ts";
 import type { OutageSeries } from "../db/json-columns.ts";
 import type { ClaimedRun } from "../lifecycle/start-run.ts";
-import type { Suspension } from "../lifecycle/transitions.ts";
 import type { Metrics, RunPhase } from "../observability/metrics.ts";
 import { redactingReader } from "../projects/redact.ts";
 import type { ProjectOf } from "../projects/run-project.ts";
 import type { Attest, RunAgent } from "../provenance/attest.ts";
 import { RepositoryError } from "../sandboxes/sandbox.ts";
 import { messageOf } from "../shared/errors.ts";
-import { resetOf } from "../spend/periods.ts";
 import type { AgentRun, PrepareDeps } from "./agent-run.ts";
 import { deliver } from "./deliver.ts";
 import { AgentKilled, classify, DISK_WAS_FULL, MAX_ATTEMPTS } from "./failures.ts";
@@ -25,7 +22,6 @@ import {
 } from "./finish.ts";
 import { CANCELLED, handleRunFailure } from "./handle-failure.ts";
 import type { Lease, LeaseManager } from "./leases.ts";
-import type { Limit } from "./limits.ts";
 import { deliverMail } from "./mail.ts";
 import { Outage } from "./outages.ts";
 import { prepare } from "./prepare.ts";
@@ -33,6 +29,7 @@ import { pushWork } from "./push-run.ts";
 import { agentOf, requireAgent } from "./requirements.ts";
 import { CALM_MS } from "./stalled-adoptions.ts";
 import { replayAgent, resumeAgent } from "./start-agent.ts";
+import { suspensionOf } from "./suspension.ts";
 import { syncWork } from "./sync-run.ts";
 import { waitedMs } from "./talk-store.ts";
 import { type WatchResult, watchAgent } from "./watch-agent.ts";
@@ -190,7 +187,8 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
   const provenance = work && deps.attest(run, state.agent, { work, usage: { ...usage } });
   const common = { summary: verdict.summary, usage, work, provenance, memory };
   if (lease.cancelled.aborted) return { status: "Cancelled", reason: CANCELLED, ...common };
-  const suspends = limit?.name === "budget" ? suspensionOf(state, limit) : undefined;
+  const suspends =
+    limit?.name === "budget" ? suspensionOf(run, limit, state.agentRun.gateway?.exhausted) : undefined;
   if (suspends && work && !isRefused(work))
     return { status: "Failed", kind: "limit", reason: suspends.failure.error, ...common, suspends };
   if (limit && limit.name !== "result")
@@ -207,19 +205,6 @@ async function runToEnd(state: RunnerState): Promise<Outcome> {
     };
   if (verdict.ok) return { status: "Completed", reason: limit?.reason, ...common };
   return { status: "Failed", kind: "agent", reason: verdict.reason, ...common };
-}
-
-/** Whether the run may wait for its budget: its user can raise it, or there is a new one in time. */
-function suspensionOf({ run, agentRun }: RunnerState, limit: Limit): Suspension | undefined {
-  const { scope } = (agentRun?.gateway?.exhausted.reason ?? {}) as Partial<Exhausted>;
-  // What a session or a run of many calls may have, only its operator can raise.
-  if (scope === undefined || scope === "session") return undefined;
-  const until = resetOf(scope, new Date());
-  const what = until
-    ? ` It goes on at ${until.toISOString().slice(0, 10)} 00:00 UTC.`
-    : " It goes on when its user raises the budget.";
-  const error = `${limit.reason}${what}`;
-  return { failure: { attempt: run.attempt, at: new Date().toISOString(), kind: "limit", error }, until };
 }
 
 /** Watches the agent. If it ended through no fault of its own and can be resumed, it is resumed once and watched again. */
