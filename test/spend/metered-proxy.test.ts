@@ -269,7 +269,7 @@ describeEmbedded("calls that pass the proxy", (database) => {
       type: "error",
       error: {
         type: "billing_error",
-        message: expect.stringContaining("The budget is used up: of $0.01 for this session"),
+        message: expect.stringContaining("for this session: it needs a lower limit of output"),
       },
     });
     expect((await run.post()).status).toBe(402);

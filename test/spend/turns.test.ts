@@ -4,6 +4,7 @@ import { rowsOf } from "../../src/db/client.ts";
 import type { ModelApi } from "../../src/db/columns.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { type Ledger, openLedger } from "../../src/spend/ledger.ts";
+import { purgeModelTurns } from "../../src/spend/purge-store.ts";
 import { describeEachDatabase } from "../harness/databases.ts";
 import { until } from "../harness/until.ts";
 import { accountOf, endedCall, wantedCall } from "./fixture.ts";
@@ -84,5 +85,16 @@ describeEachDatabase("users in turn, while an API takes no more calls", (databas
     );
     await Promise.all(served);
     expect(order).toEqual(["early", "late"]);
+  });
+
+  test("those who do not wait any more are purged", async () => {
+    const { orm } = database();
+    await orm.execute(sql`insert into model_turn (api, user_id, since, until) values
+      ('openai', 'left', now() - interval '1 hour', now() - interval '59 minutes'),
+      ('openai', 'waits', now() - interval '1 hour', now() + interval '1 hour')`);
+    expect(await purgeModelTurns(orm)).toBe(1);
+    expect(await rowsOf<{ user_id: string }>(orm, sql`select user_id from model_turn`)).toMatchObject([
+      { user_id: "waits" },
+    ]);
   });
 });
