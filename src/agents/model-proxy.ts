@@ -9,7 +9,7 @@ import type { Denied } from "../spend/denials.ts";
 import type { Meter, MeteredCall } from "../spend/meter.ts";
 import { deniedReply, isUnsent } from "./denied-reply.ts";
 import { forwardable } from "./forwardable.ts";
-import { forwardedQuery, MODEL_API_STYLES } from "./model-apis.ts";
+import { forwardedQuery, MODEL_API_STYLES, type ProxyFailure } from "./model-apis.ts";
 import { relay } from "./relay.ts";
 
 /** Largest request body, bytes: the largest limit of the APIs. */
@@ -90,11 +90,15 @@ export function openModelProxy(options: {
   apiKey: Secret;
   logger?: Logger | undefined;
   port?: number;
-  /** A request was refused without a look at what it costs: it came with no valid token, or from a run that may have no more. */
-  onRefused?: ((why: "token" | Exhausted["denied"]) => void) | undefined;
+  /** A request was refused without a look at what it costs: it has no valid token, may not be made, or its run may have no more. */
+  onRefused?: ((why: "token" | Denied["denied"]) => void) | undefined;
 }): ModelProxy {
   const { api, upstream, apiKey, logger, port = 0, onRefused } = options;
   const { keyName, basePath, isOpen, tokenOf, keyHeader, failure } = MODEL_API_STYLES[api];
+  const refuse = (kind: ProxyFailure, message: string): Response => {
+    onRefused?.(kind === "unauthorized" ? "token" : kind === "too_many" ? "busy" : "invalid");
+    return failure(kind, message);
+  };
   // By hash: lookups reveal nothing by their timing, and a heap dump contains no tokens.
   const runs = new Map<string, LiveRun>();
 
@@ -110,14 +114,11 @@ export function openModelProxy(options: {
       if (malformed) return failure("invalid", malformed.message);
       const { pathname, search, searchParams } = new URL(request.url);
       const run = runs.get(hashOf(tokenOf(request.headers, searchParams)));
-      if (!run) {
-        onRefused?.("token");
-        return failure("unauthorized", "The token is invalid or has been revoked.");
-      }
+      if (!run) return refuse("unauthorized", "The token is invalid or has been revoked.");
       if (request.headers.has("upgrade"))
         return failure("no_upgrade", "WebSockets are not available to agents: send the request by HTTP.");
       if (!isOpen(request.method, pathname))
-        return failure("not_found", `${request.method} ${pathname} is not open to agents.`);
+        return refuse("not_found", `${request.method} ${pathname} is not open to agents.`);
       const url = `${upstream}${pathname.slice(basePath.length)}${forwardedQuery(search)}`;
       return await forward(request, run, { url, path: pathname });
     },
@@ -134,7 +135,7 @@ export function openModelProxy(options: {
     { url, path }: { url: string; path: string },
   ): Promise<Response> {
     if (request.headers.has("content-encoding"))
-      return failure(
+      return refuse(
         "invalid",
         "What a request costs cannot be told from a compressed body: send it as it is.",
       );
@@ -143,9 +144,9 @@ export function openModelProxy(options: {
       return refusal(run, run.exhausted);
     }
     const length = Number(request.headers.get("content-length") ?? Number.NaN);
-    if (!Number.isSafeInteger(length)) return failure("no_length", "Content-Length is required.");
+    if (!Number.isSafeInteger(length)) return refuse("no_length", "Content-Length is required.");
     if (run.waitingBytes + length > MAX_WAITING_BYTES)
-      return failure("too_many", "Too many large requests at the same time.");
+      return refuse("too_many", "Too many large requests at the same time.");
     run.waitingBytes += length;
     let held = length;
     const release = () => {

@@ -74,6 +74,24 @@ describe("access", () => {
     expect(opened.upstream.seen).toHaveLength(0);
   });
 
+  test("what is refused without a look at its costs is counted, by its reason", async () => {
+    const refused: string[] = [];
+    await using proxy = proxyOf((why) => refused.push(why));
+    const { token } = proxy.grant({ id: "run", meter: freeMeter });
+    const ask = async (path: string, headers: Record<string, string> = {}) => {
+      const init = { method: "POST", headers: { "x-api-key": token, ...headers }, body: BODY };
+      return (await fetch(`${proxy.url}${path}`, init)).status;
+    };
+    expect(await ask("/v1/messages")).toBe(200);
+    expect(refused).toEqual([]);
+    expect([
+      await ask("/v1/messages", { "x-api-key": "run-guess" }),
+      await ask("/v1/messages/batches"),
+      await ask("/v1/messages", { "content-encoding": "gzip" }),
+    ]).toEqual([401, 404, 400]);
+    expect(refused).toEqual(["token", "invalid", "invalid"]);
+  });
+
   test("a revoked token is refused, another run's is not", async () => {
     const [one, other] = [
       opened.proxy.grant({ id: "one", meter: freeMeter }),
