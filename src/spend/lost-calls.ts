@@ -1,5 +1,6 @@
 import type { Orm } from "../db/client.ts";
-import { costOf, type Prices } from "./prices.ts";
+import { splitLike } from "./input-bound.ts";
+import { costOf, NO_TOKENS, type Prices } from "./prices.ts";
 import { type CallResult, type LostCall, lostCalls, settleCalls } from "./store.ts";
 
 /**
@@ -19,7 +20,9 @@ export async function settleLostCalls(orm: Orm, prices: Prices): Promise<number>
 
 function resultOf(call: LostCall, prices: Prices): CallResult {
   const { model, startedAt, inputEstimate } = call;
-  const tokens = { ...call.tokens, input: call.tokens.input + inputEstimate };
+  // Zero, once its API has said what it is.
+  const untold = call.before ? splitLike(call.before, inputEstimate) : { ...NO_TOKENS, input: inputEstimate };
+  const tokens = inputEstimate > 0 ? { ...untold, output: call.tokens.output } : call.tokens;
   const price = prices.of(model, startedAt);
   return {
     ...{ ...call, status: "lost", httpStatus: undefined, tokens, cost: price ? costOf(price, tokens) : 0 },
