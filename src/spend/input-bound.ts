@@ -59,10 +59,17 @@ export function createInputBound(): InputBound {
 
 function likeBefore(before: { tokens: Tokens; size: number; shared: number }, size: number): Tokens {
   const { tokens, shared } = before;
-  const all = Math.ceil((inputOf(tokens) * size) / before.size);
+  return splitLike(tokens, Math.ceil((inputOf(tokens) * size) / before.size), shared / before.size);
+}
+
+/**
+ * So many tokens of input, in the kinds that they most likely have after a call with those.
+ * @param share of its input that this one has, too.
+ */
+export function splitLike(tokens: Tokens, all: number, share = 1): Tokens {
   const cached = inputOf(tokens) - tokens.input;
   if (cached === 0) return { ...NO_TOKENS, input: all };
-  const cacheRead = Math.min(all, Math.floor((cached * shared) / before.size));
+  const cacheRead = Math.min(all, Math.floor(cached * share));
   // It caches its end, as the one before did.
   const input = Math.min(all - cacheRead, tokens.input);
   const kind = tokens.cacheWrite1h > 0 ? "cacheWrite1h" : "cacheWrite";

@@ -1,7 +1,8 @@
 import type { Orm } from "../db/client.ts";
 import type { Metrics } from "../observability/metrics.ts";
+import { splitLike } from "./input-bound.ts";
 import { NANO } from "./money.ts";
-import { costOf, type Prices } from "./prices.ts";
+import { costOf, NO_TOKENS, type Prices } from "./prices.ts";
 import { type CallResult, type LostCall, lostCalls, settleCalls } from "./store.ts";
 
 /**
@@ -25,7 +26,9 @@ export async function settleLostCalls(
 
 function resultOf(call: LostCall, prices: Prices): CallResult {
   const { model, startedAt, inputEstimate } = call;
-  const tokens = { ...call.tokens, input: call.tokens.input + inputEstimate };
+  // Zero, once its API has said what it is.
+  const untold = call.before ? splitLike(call.before, inputEstimate) : { ...NO_TOKENS, input: inputEstimate };
+  const tokens = inputEstimate > 0 ? { ...untold, output: call.tokens.output } : call.tokens;
   const price = prices.of(model, startedAt);
   return {
     ...{ ...call, status: "lost", httpStatus: undefined, tokens, cost: price ? costOf(price, tokens) : 0 },

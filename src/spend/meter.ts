@@ -117,8 +117,6 @@ export function createMeter(options: {
         metrics.modelCallRefused(denial.denied);
         return denial;
       }
-      // Unless it says less than the reservation itself.
-      if (inputOf(likely) > likely.input) ledger.progress({ id: call.id, model, tokens: likely });
       return openCall({ call, request, began, body, likely });
     },
   };

@@ -28,7 +28,7 @@ export function createProgress(options: { used: () => Tokens; record: (tokens: T
     const came = tokens.output - last;
     last = tokens.output;
     // Who dies does so between two records, on average in the middle. When nothing has come any more, the next one says exactly that.
-    record({ ...tokens, output: tokens.output + Math.floor(came / 2) });
+    record({ ...tokens, output: tokens.output + Math.ceil(came / 2) });
     timer = undefined;
     if (came > 0) wait();
   };

@@ -175,6 +175,8 @@ export interface LostCall extends Account {
   model: string;
   tokens: Tokens;
   inputEstimate: number;
+  /** Of the call before it, of the same run and model. */
+  before: Tokens | undefined;
   startedAt: Date;
 }
 
@@ -186,33 +188,34 @@ export async function lostCalls(orm: Orm): Promise<LostCall[]> {
     Record<keyof Account | "id" | "api" | "model" | "startedAt", string> & {
       promptId: string | null;
       counts: number[];
+      before: number[] | null;
     }
   >(
     orm,
     sql`select m.id, m.prompt_id as "promptId", m.epoch, m.session_id as "sessionId", m.user_id as "userId", m.repo, m.agent,
       m.api, m.model, m.started_at as "startedAt", jsonb_build_array(m.input_tokens, m.output_tokens, m.cache_read_tokens,
-        m.cache_write_tokens, m.cache_write_1h_tokens, m.web_searches, m.input_estimate) as counts
+        m.cache_write_tokens, m.cache_write_1h_tokens, m.web_searches, m.input_estimate) as counts,
+      (select jsonb_build_array(b.input_tokens, b.output_tokens, b.cache_read_tokens, b.cache_write_tokens, b.cache_write_1h_tokens)
+        from model_call b where b.prompt_id = m.prompt_id and b.id < m.id and b.status = 'done' and starts_with(b.model, m.model)
+          and b.input_tokens + b.cache_read_tokens + b.cache_write_tokens + b.cache_write_1h_tokens > 0
+        order by b.id desc limit 1) as before
     from model_call m left join prompt p on p.id = m.prompt_id
     where m.status = 'open' and case when m.prompt_id is null then m.started_at < now() - interval '5 minutes'
       else m.started_at < now() - interval '10 seconds' and (p.id is null or p.status <> 'Running' or p.lease_epoch <> m.epoch
         or p.lease_expires_at < now()) end
     order by m.started_at limit ${MOST_LOST}`,
   );
-  return rows.map(({ counts, startedAt, promptId, epoch, api, ...row }) => {
-    const [
-      input = 0,
-      output = 0,
-      cacheRead = 0,
-      cacheWrite = 0,
-      cacheWrite1h = 0,
-      webSearches = 0,
-      estimate = 0,
-    ] = counts;
+  return rows.map(({ counts, before, startedAt, promptId, epoch, api, ...row }) => {
     return {
       ...row,
       ...{ api: api as ModelApi, promptId: promptId ?? undefined, epoch: Number(epoch) },
-      tokens: { input, output, cacheRead, cacheWrite, cacheWrite1h, webSearches },
-      ...{ inputEstimate: estimate, startedAt: new Date(startedAt) },
+      ...{ tokens: tokensIn(counts), before: before ? tokensIn(before) : undefined },
+      ...{ inputEstimate: counts[6] ?? 0, startedAt: new Date(startedAt) },
     };
   });
+}
+
+function tokensIn(counts: readonly number[]): Tokens {
+  const [input = 0, output = 0, cacheRead = 0, cacheWrite = 0, cacheWrite1h = 0, webSearches = 0] = counts;
+  return { input, output, cacheRead, cacheWrite, cacheWrite1h, webSearches };
 }

@@ -11,8 +11,8 @@ export interface Deeds {
   cancel(job: Job): Promise<void>;
   killAgent(job: Job): Promise<void>;
   killService(job: Job): Promise<void>;
-  /** Resolves when the service has written down what this job's model has said so far. */
-  written(job: Job, characters: number): Promise<void>;
+  /** Resolves when the service has written down what this job's model has said so far, or its client is gone before. */
+  written(job: Job, characters: number, disconnected: Promise<void>): Promise<void>;
 }
 
 const SNAPSHOTS: Readonly<Record<string, string>> = {
@@ -102,7 +102,9 @@ export function startModelOf(jobs: readonly Job[], deeds: Deeds, onDeed: (troubl
       case "kill -9 of the service in mid-stream":
         return deed(at, async () => void deeds.killService(job));
       case "kill -9 of the service while the model is silent":
-        return deed(at, () => silent(deeds.written(job, at).then(() => deeds.killService(job))));
+        return deed(at, () =>
+          silent(deeds.written(job, at, disconnected).then(() => deeds.killService(job))),
+        );
       case "kill -9 of the service before the answer":
         return deed(-1, () => silent(deeds.killService(job)));
     }

@@ -37,7 +37,7 @@ export interface Job {
 }
 
 const MODELS = ["claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5"] as const;
-const FOLLOWS_EVERY = 4;
+const FOLLOWS_EVERY = 10;
 
 export const jobText = (label: string) => `Please do ${label}.`;
 export const helperText = (label: string) => `Be the helper of ${label}.`;

@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { sql } from "drizzle-orm";
 import { rowsOf } from "../../src/db/client.ts";
-import { NO_TOKENS } from "../../src/spend/prices.ts";
+import { settleLostCalls } from "../../src/spend/lost-calls.ts";
+import { NO_TOKENS, openPrices } from "../../src/spend/prices.ts";
 import {
   cancelCalls,
   lostCalls,
@@ -88,6 +89,24 @@ describeEachDatabase("reserving and settling model calls", (database) => {
     await settleCalls(database().orm, [ended(call, { status: "lost", cost: 1 })]);
     expect(await spent("session", own.sessionId)).toEqual([[40, 0]]);
     expect(await usage(own.sessionId)).toEqual([{ model: "m-2", calls: 1, cost: 40 }]);
+  });
+
+  test("a lost call of which its API had not said anything reads from the cache what the one before has put there", async () => {
+    const own = account();
+    const [promptId, before, lost] = [Bun.randomUUIDv7(), Bun.randomUUIDv7(), Bun.randomUUIDv7()];
+    await database().orm.execute(sql`insert into model_call (id, prompt_id, session_id, user_id, repo, agent, api, model, status,
+        input_tokens, cache_read_tokens, cache_write_tokens, input_estimate, started_at)
+      values (${before}, ${promptId}, ${own.sessionId}, ${own.userId}, '', '', 'anthropic', 'claude-sonnet-4-5-20250929', 'done', 10, 600, 400, 0, now()),
+        (${lost}, ${promptId}, ${own.sessionId}, ${own.userId}, '', '', 'anthropic', 'claude-sonnet-4-5', 'open', 0, 0, 0, 1210, now() - interval '1 minute')`);
+    await settleLostCalls(database().orm, openPrices({ own: [], unknown: "refuse" }));
+    const rows = await rowsOf(
+      database().orm,
+      sql`select status, input_tokens::int as input, cache_read_tokens::int as read, cache_write_tokens::int as written, cost::int
+        from model_call where id = ${lost}::uuid`,
+    );
+    expect(rows).toEqual([
+      { status: "lost", input: 10, read: 1000, written: 200, cost: 10 * 3_000 + 1000 * 300 + 200 * 3_750 },
+    ]);
   });
 
   test("a result without its reservation, which a crash of the database has lost, is written down", async () => {
