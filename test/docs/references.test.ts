@@ -45,7 +45,7 @@ const OTHER_VARIABLES = new Set([
 ]);
 
 /** Routes that are not in the OpenAPI document. */
-const OTHER_ROUTES = ["/openapi.json", "/metrics", "/swagger-ui/", "/rapidoc/"];
+const OTHER_ROUTES = ["/openapi.json", "/metrics", "/swagger-ui/", "/rapidoc/", "/u"];
 
 /** A document about other programs: their variables, and the routes that they call. */
 const ABOUT_OTHERS = {

@@ -17,7 +17,7 @@ describeEachDatabase("GET /me", (database) => {
       expires_at: "2100-01-01T00:00:00.000Z",
       limits: {
         ...{ unfinished_prompts: 3, requests_per_minute: 6000, max_unfinished_prompts: 7 },
-        ...{ budget_left_usd: null, budget_resets_at: null },
+        ...{ budget_left_usd: null, budget_resets_at: null, prompt_budget_usd: null },
       },
       agent: { name: "claude", reason: null },
       embedded: false,
