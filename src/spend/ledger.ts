@@ -98,6 +98,8 @@ export function openLedger(options: { orm: Orm; logger: Logger; longestWaitMs?: 
     } catch (error) {
       // It may have been reserved: who wanted it has gone away meanwhile, or the answer was lost with the connection.
       cancel(call);
+      if (!signal.aborted)
+        logger.warn("what a model call may cost could not be reserved", { error: messageOf(error) });
       throw error;
     }
   };

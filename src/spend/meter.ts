@@ -1,6 +1,5 @@
 import type { ModelApi } from "../db/columns.ts";
 import type { Metrics } from "../observability/metrics.ts";
-import { messageOf } from "../shared/errors.ts";
 import { type AnswerSoFar, NO_ANSWER, readAnswer } from "./answers.ts";
 import { type Denied, denialOf } from "./denials.ts";
 import { type InputBound, inputOf } from "./input-bound.ts";
@@ -104,13 +103,10 @@ export function createMeter(options: {
           },
           signal,
         );
-      } catch (error) {
+      } catch {
         signal.throwIfAborted();
-        return deny(
-          "unavailable",
-          `The budget of this call cannot be checked now: ${messageOf(error)}`,
-          2_000,
-        );
+        // Why is in the log, and not for an agent.
+        return deny("unavailable", "The budget of this call cannot be checked now. Try again later.", 2_000);
       }
       if (refusal) {
         const denial = denialOf(refusal);

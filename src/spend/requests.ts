@@ -28,6 +28,8 @@ const MODEL = /^[^\s\p{C}]{1,200}$/u;
 const MOST_SEARCHES = 10;
 const MOST_TOKENS = 100_000_000;
 const MOST_ANSWERS = 128;
+/** Far more than the schema of any tool has. */
+const MOST_DEPTH = 1_000;
 
 /** @param path of the request, without the query. @throws UnreadableBody */
 export function readRequest(api: ModelApi, path: string, body: Uint8Array): ModelRequest {
@@ -103,8 +105,9 @@ const READERS: Readonly<Record<ModelApi, (json: Json, path: string) => Found>> =
 };
 
 /** Looks for content that is not in the request, and for the API's own tools. What is not known to be all there is not. */
-function lookThrough(value: unknown, found: Seen): void {
-  if (Array.isArray(value)) for (const one of value) lookThrough(one, found);
+function lookThrough(value: unknown, found: Seen, depth = 0): void {
+  if (depth > MOST_DEPTH) throw new UnreadableBody(`The body is nested more than ${MOST_DEPTH} times.`);
+  if (Array.isArray(value)) for (const one of value) lookThrough(one, found, depth + 1);
   const json = objectOf(value);
   if (!json) return;
   const type = json["type"];
@@ -118,7 +121,7 @@ function lookThrough(value: unknown, found: Seen): void {
   if (isReference(json)) found.more = true;
   if (json["ttl"] === "1h") found.writes = "1h";
   else if (json["cache_control"] !== undefined && found.writes === "none") found.writes = "5m";
-  for (const one of Object.values(json)) if (typeof one === "object") lookThrough(one, found);
+  for (const one of Object.values(json)) if (typeof one === "object") lookThrough(one, found, depth + 1);
 }
 
 function isReference(json: Json): boolean {

@@ -84,6 +84,14 @@ describe("a request's body", () => {
       '"background"',
     );
   });
+
+  /** Cause: it was looked through without a limit, until the stack was full, and told to be an API that cannot be reached. */
+  test("nested without end is refused", () => {
+    const deep = (depth: number) =>
+      bytes(`{"model":"m","max_tokens":1,"messages":${"[".repeat(depth)}${"]".repeat(depth)}}`);
+    expect(readRequest("anthropic", MESSAGES, deep(500)).model).toBe("m");
+    expect(() => readRequest("anthropic", MESSAGES, deep(1_000_000))).toThrow("nested more than 1000 times");
+  });
 });
 
 describe("the bound of a request's input", () => {
