@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { sql } from "drizzle-orm";
 import { openModelProxy } from "../../src/agents/model-proxy.ts";
 import { readConfig } from "../../src/config/config.ts";
-import { rowsOf } from "../../src/db/client.ts";
+import { type Orm, rowsOf } from "../../src/db/client.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { createMetrics } from "../../src/observability/metrics.ts";
 import { Secret } from "../../src/shared/secret.ts";
@@ -25,7 +25,7 @@ const WHOLE: readonly Part[] = [START, delta("Hello."), END];
 
 describeEmbedded("calls that pass the proxy", (database) => {
   /** A run with a budget, whose model answers as the test says. */
-  async function open(env: Record<string, string> = {}) {
+  async function open(env: Record<string, string> = {}, asyncCommit = database().asyncCommit) {
     let answer: readonly Part[] | Response = WHOLE;
     const asked: string[] = [];
     const arrived = Promise.withResolvers<void>();
@@ -59,7 +59,7 @@ describeEmbedded("calls that pass the proxy", (database) => {
       version: "0",
       deployment: async () => ({ roundTrip: 0, deployment: undefined }),
     });
-    const spend = openSpend({ config: readConfig(env), database: database(), metrics, logger });
+    const spend = openSpend({ config: readConfig(env), database: { asyncCommit }, metrics, logger });
     const account = {
       ...{ promptId: undefined, epoch: 0, sessionId: Bun.randomUUIDv7(), userId: Bun.randomUUIDv7() },
       ...{ repo: "https://git.example/a/b", agent: "claude" },
@@ -108,6 +108,18 @@ describeEmbedded("calls that pass the proxy", (database) => {
       },
     };
   }
+
+  /** Cause: the agent read the failed statement, and what was in it. */
+  test("are not made while what they may cost cannot be reserved, and their agent reads nothing of why", async () => {
+    const execute = () => Promise.reject(new Error("Failed query: select * from reserve_model_calls"));
+    await using run = await open({}, { execute } as unknown as Orm);
+    const reply = await run.post();
+    expect([reply.status, reply.headers.get("retry-after")]).toEqual([503, "2"]);
+    expect(await reply.json()).toMatchObject({
+      error: { message: "The budget of this call cannot be checked now. Try again later." },
+    });
+    expect(run.asked).toEqual([]);
+  });
 
   test("byte for byte, and counted as its API says", async () => {
     await using run = await open();
