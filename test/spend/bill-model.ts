@@ -44,14 +44,18 @@ export function startModelOf(jobs: readonly Job[], deeds: Deeds, onDeed: (troubl
     };
     const incident = incidents.find((one) => one.turn === turn && !done.has(one));
     if (!incident || incident.trouble === "none") return usual;
-    done.add(incident);
     const { trouble, at } = incident;
+    const happened = () => {
+      done.add(incident);
+      onDeed(trouble);
+    };
     const deed = (characters: number, happens: () => Promise<Ending | undefined>) => ({
       ...usual,
       at: {
         characters,
+        // Only now: another's trouble may have cut it off before.
         async happens() {
-          onDeed(trouble);
+          happened();
           return await happens();
         },
       },
@@ -64,22 +68,22 @@ export function startModelOf(jobs: readonly Job[], deeds: Deeds, onDeed: (troubl
     };
     switch (trouble) {
       case "429":
-        onDeed(trouble);
+        happened();
         return { label, status: 429, type: "rate_limit_error", retryAfter: 1 };
       case "529":
-        onDeed(trouble);
+        happened();
         return { label, status: 529, type: "overloaded_error" };
       case "500":
-        onDeed(trouble);
+        happened();
         return { label, status: 500, type: "api_error" };
       case "refused":
-        onDeed(trouble);
+        happened();
         return { label, by, hour, refuses: true, say: [speech] };
       case "refused without output":
-        onDeed(trouble);
+        happened();
         return { label, by, hour, refuses: true, say: [] };
       case "a helper of another model": {
-        onDeed(trouble);
+        happened();
         const tool =
           body.tools.find(({ name }) => name === "Task" || name === "Agent")?.name ?? "no tool for helpers";
         const prompt = helperText(label);
@@ -87,7 +91,7 @@ export function startModelOf(jobs: readonly Job[], deeds: Deeds, onDeed: (troubl
         return { ...usual, say: [speech, { tool, input }] };
       }
       case "answered by another model":
-        onDeed(trouble);
+        happened();
         return { ...usual, by: OTHER };
       case "the stream breaks":
         return deed(at, async () => "cut");
