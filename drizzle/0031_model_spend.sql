@@ -197,8 +197,9 @@ BEGIN
     UPDATE "model_api" a SET open = greatest(a.open - 1, 0) WHERE a.api = gone.api;
   END LOOP;
 END $$;--> statement-breakpoint
--- Adds an ended call to the sums for reports, or takes it out of them.
-CREATE FUNCTION count_model_call(m "model_call", sign integer) RETURNS void LANGUAGE sql AS $$
+-- Adds an ended call to the sums for reports, or takes it out of them. In a language that keeps the plans of its statements.
+CREATE FUNCTION count_model_call(m "model_call", sign integer) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
   INSERT INTO "model_usage" AS u (day, user_id, session_id, prompt_id, repo, agent, model, calls, turns, estimated_calls,
     input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, web_searches, cost)
   VALUES ((m.started_at AT TIME ZONE 'utc')::date, m.user_id, m.session_id, coalesce(m.prompt_id, m.session_id), m.repo, m.agent,
@@ -212,7 +213,7 @@ CREATE FUNCTION count_model_call(m "model_call", sign integer) RETURNS void LANG
     cache_write_tokens = u.cache_write_tokens + excluded.cache_write_tokens,
     cache_write_1h_tokens = u.cache_write_1h_tokens + excluded.cache_write_1h_tokens,
     web_searches = u.web_searches + excluded.web_searches, cost = u.cost + excluded.cost;
-$$;--> statement-breakpoint
+END $$;--> statement-breakpoint
 -- What the calls of a prompt have used, as its clients read it; null: it has made none.
 CREATE FUNCTION prompt_usage(of_prompt uuid) RETURNS jsonb LANGUAGE sql STABLE AS $$
   SELECT jsonb_build_object('turns', sum(u.turns),

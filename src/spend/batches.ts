@@ -18,10 +18,12 @@ interface Waiting<Item, Result> {
  * While one statement is under way, what comes in waits for the next: alone nothing waits, and a hundred at once are one or two.
  * @param work in the order in which the items came.
  * @param isOfOne whether an error can be the fault of one item: then the others are worked on without it.
+ * @param lingerMs how long it waits for others to come along; default: what is added at the same moment does.
  */
 export function createBatches<Item, Result>(
   work: (items: readonly Item[]) => Promise<readonly Result[]>,
   isOfOne: (error: unknown) => boolean,
+  lingerMs?: number,
 ): Batches<Item, Result> {
   let waiting: Waiting<Item, Result>[] = [];
   let running: Promise<void> | undefined;
@@ -35,9 +37,8 @@ export function createBatches<Item, Result>(
     }
   };
   const run = async () => {
-    // What is added at the same moment goes along.
-    await Promise.resolve();
     while (waiting.length > 0) {
+      await (lingerMs === undefined ? Promise.resolve() : Bun.sleep(lingerMs));
       const batch = waiting.slice(0, MOST_ITEMS);
       waiting = waiting.slice(MOST_ITEMS);
       await workOn(batch);

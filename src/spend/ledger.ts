@@ -44,6 +44,10 @@ const LOOK_AGAIN_MS = 250;
 const LOOK_AT_MOST_MS = 2_000;
 const LOOK_AT_LEAST_MS = 50;
 const CLOSE_MS = 10_000;
+/** Agents make their next call when one has ended: it is not kept waiting for that one to be settled. */
+const SETTLE_MS = 20;
+/** Many answers grow at a time, and nobody waits for what is recorded of it. */
+const REPORT_MS = 200;
 
 /**
  * @param options.orm commits without waiting for the disk: a call waits for its reservation, and no crash of a process loses it.
@@ -57,18 +61,26 @@ export function openLedger(options: { orm: Orm; logger: Logger; longestWaitMs?: 
     const refused = await reserveCalls(orm, calls);
     return calls.map(({ id }) => refused.get(id));
   }, isOfOne);
-  const settlements = createBatches(async (calls: readonly CallResult[]) => {
-    await retryWhileUnavailable(closing.signal, () => settleCalls(orm, calls));
-    return calls.map(() => undefined);
-  }, isOfOne);
+  const settlements = createBatches(
+    async (calls: readonly CallResult[]) => {
+      await retryWhileUnavailable(closing.signal, () => settleCalls(orm, calls));
+      return calls.map(() => undefined);
+    },
+    isOfOne,
+    SETTLE_MS,
+  );
   const cancellations = createBatches(async (calls: readonly UnmadeCall[]) => {
     await retryWhileUnavailable(closing.signal, () => cancelCalls(orm, calls));
     return calls.map(() => undefined);
   }, isOfOne);
-  const reports = createBatches(async (calls: readonly CallProgress[]) => {
-    await recordProgress(orm, calls);
-    return calls.map(() => undefined);
-  }, isOfOne);
+  const reports = createBatches(
+    async (calls: readonly CallProgress[]) => {
+      await recordProgress(orm, calls);
+      return calls.map(() => undefined);
+    },
+    isOfOne,
+    REPORT_MS,
+  );
   let ended = Promise.withResolvers<void>();
   /** At most that time, or until a call of this process has ended; of others' calls nobody says so. */
   const pause = async (ms: number) => {
