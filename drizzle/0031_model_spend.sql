@@ -174,8 +174,11 @@ BEGIN
       ON CONFLICT ON CONSTRAINT spend_scope_subject_period_pk
       DO UPDATE SET reserved = b.reserved + excluded.reserved, calls = b.calls + 1;
       UPDATE "model_api" a SET open = a.open + 1 WHERE a.api = c.api;
-      INSERT INTO "model_call" (id, prompt_id, epoch, session_id, user_id, repo, agent, api, model, reserved, input_estimate)
-      VALUES (c.id, c.prompt, c.epoch, c.session, c."user", c.repo, c.agent, c.api, c.model, c.amount, c.input);
+      -- Cut, since rounding it could make it one of the next day, with other budgets.
+      INSERT INTO "model_call" (id, prompt_id, epoch, session_id, user_id, repo, agent, api, model, reserved, input_estimate,
+        started_at)
+      VALUES (c.id, c.prompt, c.epoch, c.session, c."user", c.repo, c.agent, c.api, c.model, c.amount, c.input,
+        date_trunc('milliseconds', now()));
     END IF;
     RETURN NEXT;
   END LOOP;
@@ -239,8 +242,8 @@ BEGIN
   LOOP
     SELECT * INTO old FROM "model_call" m WHERE m.id = c.id;
     was_open := old.status = 'open';
-    -- A second finding that a call is lost says nothing new.
-    CONTINUE WHEN c.status = 'lost' AND NOT coalesce(was_open, true);
+    -- It has ended meanwhile, or was never made: that it is lost says nothing new.
+    CONTINUE WHEN c.status = 'lost' AND was_open IS NOT TRUE;
     INSERT INTO "model_call" AS m (id, prompt_id, epoch, session_id, user_id, repo, agent, api, model, status, http_status, cost,
       input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, web_searches, estimated,
       first_output_ms, duration_ms, started_at, ended_at)
@@ -258,6 +261,7 @@ BEGIN
     SELECT n.scope, n.subject, n.period, new.cost, 1
     FROM spend_scopes((new.started_at AT TIME ZONE 'utc')::date, new.user_id, new.session_id, new.prompt_id) n
     ON CONFLICT (scope, subject, period) DO UPDATE SET spent = b.spent + new.cost - coalesce(old.cost, 0),
+      calls = b.calls + (old.id IS NULL)::integer,
       reserved = greatest(b.reserved - CASE WHEN was_open THEN old.reserved ELSE 0 END, 0);
     IF old.id IS NOT NULL AND NOT was_open THEN PERFORM count_model_call(old, -1); END IF;
     PERFORM count_model_call(new, 1);

@@ -116,6 +116,27 @@ describeEachDatabase("reserving and settling model calls", (database) => {
     expect(await usage(own.sessionId)).toEqual([{ model: "claude-sonnet-5", calls: 1, cost: 5 }]);
   });
 
+  /** Cause: the row that lost-calls.ts had read was cancelled before it was settled, and was then written anew, with a cost. */
+  test("a call that was cancelled is not lost", async () => {
+    const own = account();
+    const call = wanted(own);
+    await reserveCalls(database().orm, [call]);
+    await cancelCalls(database().orm, [{ id: call.id, api: call.api, userId: undefined }]);
+    await settleCalls(database().orm, [ended(call, { status: "lost", cost: 12, estimated: true })]);
+    expect(await spent("session", own.sessionId)).toEqual([[0, 0]]);
+    expect(await usage(own.sessionId)).toEqual([]);
+  });
+
+  test("of calls whose reservations are gone, each counts as one", async () => {
+    const own = account();
+    await settleCalls(database().orm, [ended(wanted(own)), ended(wanted(own))]);
+    const rows = await rowsOf(
+      database().orm,
+      sql`select calls::int from spend where scope = 'session' and subject = ${own.sessionId}`,
+    );
+    expect(rows).toEqual([{ calls: 2 }]);
+  });
+
   test("a call of a run that has ended, or that another runner has taken over, is refused", async () => {
     const call = wanted({ ...account(), promptId: Bun.randomUUIDv7() });
     expect(await reserveCalls(database().orm, [call])).toEqual(new Map([[call.id, { why: "ended" }]]));
