@@ -78,7 +78,7 @@ ALTER TABLE "prompt" DROP CONSTRAINT "prompt_waiting_for";--> statement-breakpoi
 ALTER TABLE "prompt" ADD COLUMN "budget" bigint;--> statement-breakpoint
 ALTER TABLE "prompt" ADD COLUMN "suspended" boolean DEFAULT false NOT NULL;--> statement-breakpoint
 CREATE INDEX "model_call_open" ON "model_call" USING btree ("started_at") WHERE "model_call"."status" = 'open';--> statement-breakpoint
-CREATE INDEX "model_call_prompt" ON "model_call" USING btree ("prompt_id","id");--> statement-breakpoint
+CREATE INDEX "model_call_session" ON "model_call" USING btree ("session_id","id");--> statement-breakpoint
 CREATE INDEX "model_call_started" ON "model_call" USING btree ("started_at");--> statement-breakpoint
 CREATE INDEX "model_usage_user" ON "model_usage" USING btree ("user_id","day");--> statement-breakpoint
 CREATE INDEX "model_usage_day" ON "model_usage" USING btree ("day");--> statement-breakpoint

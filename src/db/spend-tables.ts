@@ -69,7 +69,7 @@ export const modelCall = pgTable(
   (t) => [
     check("model_call_status", oneOf(t.status, MODEL_CALL_STATUSES)),
     index("model_call_open").on(t.startedAt).where(sql`${t.status} = 'open'`),
-    index("model_call_prompt").on(t.promptId, t.id),
+    index("model_call_session").on(t.sessionId, t.id),
     index("model_call_started").on(t.startedAt),
   ],
 );

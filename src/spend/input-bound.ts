@@ -13,6 +13,8 @@ export interface InputEstimate {
    * most similar request before it is read from there.
    */
   likely: Tokens;
+  /** Whether an earlier request of its run and model is known here. */
+  isKnown: boolean;
 }
 
 export interface InputBound {
@@ -40,6 +42,7 @@ export function createInputBound(): InputBound {
       const [nearest] = alike.toSorted((one, other) => other.shared - one.shared);
       return {
         most: Math.min(body.length, ...bounds) + ADDED_TOKENS,
+        isKnown: nearest !== undefined,
         likely: nearest
           ? likeBefore(nearest, body.length)
           : { ...NO_TOKENS, input: Math.ceil(body.length / TOKEN_BYTES) },

@@ -5,9 +5,11 @@ import type { Logger } from "../observability/logger.ts";
 import { messageOf } from "../shared/errors.ts";
 import { sleep } from "../shared/time.ts";
 import { createBatches } from "./batches.ts";
+import type { Tokens } from "./prices.ts";
 import {
   type CallProgress,
   type CallResult,
+  callBefore,
   cancelCalls,
   type Refusal,
   recordProgress,
@@ -26,8 +28,10 @@ export interface Ledger {
    * must not be made.
    */
   reserve(call: WantedCall, signal: AbortSignal): Promise<Refusal | undefined>;
-  /** Not awaited: what is lost of it is counted as an estimate. */
-  progress(call: CallProgress): void;
+  /** Not awaited: what is lost of it is counted as an estimate. @param call says how it stands when that is written. */
+  progress(call: () => CallProgress): void;
+  /** Tokens of the call before an open one, of its session and model. Undefined: there is none, or it is not known now. */
+  before(id: string): Promise<Tokens | undefined>;
   /** Resolves when it is stored; retries while the database is away. */
   settle(call: CallResult): Promise<void>;
   /** How many calls wait for a turn. */
@@ -74,8 +78,11 @@ export function openLedger(options: { orm: Orm; logger: Logger; longestWaitMs?: 
     return calls.map(() => undefined);
   }, isOfOne);
   const reports = createBatches(
-    async (calls: readonly CallProgress[]) => {
-      await recordProgress(orm, calls);
+    async (calls: readonly (() => CallProgress)[]) => {
+      await recordProgress(
+        orm,
+        calls.map((call) => call()),
+      );
       return calls.map(() => undefined);
     },
     isOfOne,
@@ -145,6 +152,7 @@ export function openLedger(options: { orm: Orm; logger: Logger; longestWaitMs?: 
         logger.warn("what a model call has used so far could not be recorded", { error: messageOf(error) });
       });
     },
+    before: (id) => callBefore(orm, id).catch(() => undefined),
     async settle(call) {
       await settlements.add(call);
       hasEnded();

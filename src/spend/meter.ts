@@ -2,7 +2,7 @@ import type { ModelApi } from "../db/columns.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import { type AnswerSoFar, NO_ANSWER, readAnswer } from "./answers.ts";
 import { type Denied, denialOf } from "./denials.ts";
-import { type InputBound, inputOf } from "./input-bound.ts";
+import { type InputBound, inputOf, splitLike } from "./input-bound.ts";
 import { UnreadableBody } from "./json-object.ts";
 import type { Ledger } from "./ledger.ts";
 import { NANO } from "./money.ts";
@@ -42,7 +42,7 @@ export interface Meter {
 
 /** Characters of a token, about. */
 const TOKEN_CHARACTERS = 4;
-const FREE = { most: 0, likely: NO_TOKENS };
+const FREE = { most: 0, likely: NO_TOKENS, isKnown: true };
 const OVERLOADED: ReadonlySet<number> = new Set([429, 503, 529]);
 
 /**
@@ -84,7 +84,7 @@ export function createMeter(options: {
           "model",
           `What the model ${model} costs is not known here, so that it may not be used (MODEL_PRICES).`,
         );
-      const { most, likely } = isFree ? FREE : inputBound.of(model, body);
+      const { most, likely, isKnown } = isFree ? FREE : inputBound.of(model, body);
       const input = request.bringsMore ? price.context : Math.min(most, price.context);
       const output = (request.maxOutput ?? price.max_output) * request.answers;
       const call = { ...account, id: Bun.randomUUIDv7(), api, model };
@@ -113,7 +113,7 @@ export function createMeter(options: {
         metrics.modelCallRefused(denial.denied);
         return denial;
       }
-      return openCall({ call, request, began, body, likely });
+      return openCall({ call, request, began, body, likely, isKnown });
     },
   };
 
@@ -122,10 +122,12 @@ export function createMeter(options: {
     request: ModelRequest;
     began: Date;
     body: Uint8Array;
-    /** Its input, while the API has not said it. */
+    /** Its input, while the API has not said it; not `isKnown`: by its size alone. */
     likely: Tokens;
+    isKnown: boolean;
   }): MeteredCall {
-    const { call, request, began, body, likely } = its;
+    const { call, request, began, body, isKnown } = its;
+    let { likely } = its;
     const { isFree } = request;
     let answer: { status: number; retryAfterMs: number | undefined } | undefined;
     let reader: ReturnType<typeof readAnswer> | undefined;
@@ -137,7 +139,10 @@ export function createMeter(options: {
     const progress = createProgress({
       used: () => usedIn(reader?.soFar() ?? NO_ANSWER, likely),
       record: (tokens) =>
-        ledger.progress({ id: call.id, model: reader?.soFar().model ?? request.model, tokens }),
+        ledger.progress(() => {
+          const model = reader?.soFar().model ?? request.model;
+          return { id: call.id, model, tokens: tokens() };
+        }),
     });
 
     const result = (how: "whole" | "broken" | "unreachable"): CallResult => {
@@ -185,6 +190,11 @@ export function createMeter(options: {
         ended ??= (async () => {
           progress.end();
           reader?.end();
+          // As for those that are lost: what another process or an earlier run has cached is read.
+          if (!isKnown && !reader?.soFar().knowsInput) {
+            const before = await ledger.before(call.id);
+            if (before) likely = splitLike(before, inputOf(likely));
+          }
           const settled = result(how);
           metrics.modelCall({
             ...{

@@ -1,4 +1,4 @@
-import { sql } from "drizzle-orm";
+import { type SQL, sql } from "drizzle-orm";
 import { type Orm, rowsOf } from "../db/client.ts";
 import type { ModelApi } from "../db/columns.ts";
 import type { Tokens } from "./prices.ts";
@@ -175,12 +175,32 @@ export interface LostCall extends Account {
   model: string;
   tokens: Tokens;
   inputEstimate: number;
-  /** Of the call before it, of the same run and model. */
+  /** See `tokensBefore`. */
   before: Tokens | undefined;
   startedAt: Date;
 }
 
 const MOST_LOST = 500;
+
+/** What the API has said of the call before one, of the same session and model: what that has cached is read by the next. */
+const tokensBefore = (
+  call: SQL,
+) => sql`select jsonb_build_array(b.input_tokens, b.output_tokens, b.cache_read_tokens,
+    b.cache_write_tokens, b.cache_write_1h_tokens)
+  from model_call b where b.session_id = ${call}.session_id and b.id < ${call}.id and b.status = 'done'
+    and starts_with(b.model, ${call}.model)
+    and b.input_tokens + b.cache_read_tokens + b.cache_write_tokens + b.cache_write_1h_tokens > 0
+  order by b.id desc limit 1`;
+
+/** Tokens of the call before one that is in the table. Undefined: there is none. */
+export async function callBefore(orm: Orm, id: string): Promise<Tokens | undefined> {
+  const rows = await rowsOf<{ before: number[] | null }>(
+    orm,
+    sql`select (${tokensBefore(sql`m`)}) as before from model_call m where m.id = ${id}::uuid`,
+  );
+  const before = rows[0]?.before;
+  return before ? tokensIn(before) : undefined;
+}
 
 /** Calls that are open although their run has gone on without them or has ended; of titles, those that take too long. */
 export async function lostCalls(orm: Orm): Promise<LostCall[]> {
@@ -195,10 +215,7 @@ export async function lostCalls(orm: Orm): Promise<LostCall[]> {
     sql`select m.id, m.prompt_id as "promptId", m.epoch, m.session_id as "sessionId", m.user_id as "userId", m.repo, m.agent,
       m.api, m.model, m.started_at as "startedAt", jsonb_build_array(m.input_tokens, m.output_tokens, m.cache_read_tokens,
         m.cache_write_tokens, m.cache_write_1h_tokens, m.web_searches, m.input_estimate) as counts,
-      (select jsonb_build_array(b.input_tokens, b.output_tokens, b.cache_read_tokens, b.cache_write_tokens, b.cache_write_1h_tokens)
-        from model_call b where b.prompt_id = m.prompt_id and b.id < m.id and b.status = 'done' and starts_with(b.model, m.model)
-          and b.input_tokens + b.cache_read_tokens + b.cache_write_tokens + b.cache_write_1h_tokens > 0
-        order by b.id desc limit 1) as before
+      (${tokensBefore(sql`m`)}) as before
     from model_call m left join prompt p on p.id = m.prompt_id
     where m.status = 'open' and case when m.prompt_id is null then m.started_at < now() - interval '5 minutes'
       else m.started_at < now() - interval '10 seconds' and (p.id is null or p.status <> 'Running' or p.lease_epoch <> m.epoch

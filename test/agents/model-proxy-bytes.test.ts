@@ -21,6 +21,7 @@ const ledger = {
   ...{
     reserve: async () => undefined,
     progress: () => undefined,
+    before: async () => undefined,
     waiting: () => 0,
     close: async () => undefined,
   },
