@@ -17,6 +17,13 @@ export const NO_TOKENS: Readonly<Tokens> = {
   ...{ input: 0, output: 0, cacheRead: 0, cacheWrite: 0, cacheWrite1h: 0, webSearches: 0 },
 };
 
+export const addTokens = (one: Tokens, other: Tokens): Tokens => ({
+  ...{ input: one.input + other.input, output: one.output + other.output },
+  ...{ cacheRead: one.cacheRead + other.cacheRead, cacheWrite: one.cacheWrite + other.cacheWrite },
+  cacheWrite1h: one.cacheWrite1h + other.cacheWrite1h,
+  webSearches: one.webSearches + other.webSearches,
+});
+
 export interface Prices {
   /** @returns undefined: the model is in no table, and must not be used. */
   of(model: string, day: Date): ModelPrice | undefined;

@@ -303,6 +303,59 @@ describeEmbedded("calls that pass the proxy", (database) => {
     expect(await run.metrics.text()).toContain('prompt_backend_model_calls_refused_total{reason="model"} 2');
   });
 
+  /** Cause: one call can be answered by a model that it names in another place than "model". */
+  test("models that may answer instead, or advise, must be allowed, and are paid for", async () => {
+    await using run = await open({ MODELS_ALLOWED: "claude-sonnet-*" });
+    const advisor = (model: string) => ({ tools: [{ type: "advisor_20260301", name: "advisor", model }] });
+    for (const body of [{ fallbacks: [{ model: "claude-opus-5" }] }, advisor("claude-opus-5"), advisor("")]) {
+      const response = await run.post(body);
+      expect([response.status, await response.text()]).toEqual([
+        403,
+        expect.stringContaining("MODELS_ALLOWED"),
+      ]);
+    }
+    expect(run.asked).toEqual([]);
+    const iterations = [
+      { type: "advisor_message", model: "claude-opus-5", input_tokens: 10, output_tokens: 2 },
+    ];
+    const usage = { output_tokens: 20, iterations };
+    run.answers([START, delta("Hello."), event({ type: "message_delta", delta: {}, usage })]);
+    await (await run.post({ ...advisor("claude-sonnet-4-5"), fallbacks: "default" })).text();
+    await run.settled();
+    expect(await run.row()).toEqual([COST + 10 * 5_000 + 2 * 25_000, 0]);
+  });
+
+  test("a call that may take two models is reserved for both", async () => {
+    // An answer costs at most 30,000 * 15 dollars a million: 0.45 dollars.
+    await using run = await open({ BUDGET_USD_PER_SESSION: "0.6" });
+    const one = await run.post({ max_tokens: 30_000 });
+    expect([one.status, await one.text()]).toEqual([200, WHOLE.join("")]);
+    const two = await run.post({ max_tokens: 30_000, fallbacks: [{ model: MODEL }] });
+    expect([two.status, await two.text()]).toEqual([402, expect.stringContaining("could cost $0.9")]);
+  });
+
+  test("who hangs up in the middle of a message that is not streamed pays for what has passed", async () => {
+    await using run = await open();
+    const head = JSON.stringify({ type: "message", content: [{ type: "text", text: "x".repeat(4000) }] });
+    run.answers(
+      new Response(
+        new ReadableStream({
+          start: (controller) => controller.enqueue(Buffer.from(head.slice(0, 4000))),
+          pull: () => new Promise(() => undefined),
+        }),
+        { headers: { "content-type": "application/json" } },
+      ),
+    );
+    const leaves = new AbortController();
+    const response = await run.post({}, { signal: leaves.signal });
+    await response.body?.getReader().read();
+    leaves.abort();
+    await until(async () => (await run.calls())[0]?.status === "broken", { what: "the call has ended" });
+    const [call] = await run.calls();
+    expect(call?.estimated).toBe(true);
+    expect(call?.cost).toBeGreaterThanOrEqual(1000 * 15_000);
+  });
+
   test("an unknown model that is let through counts as the dearest", async () => {
     await using run = await open();
     run.answers([event({ type: "message_start", message: { model: "mystery", usage: USAGE } }), END]);
