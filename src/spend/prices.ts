@@ -81,6 +81,8 @@ function dearestOf(prices: readonly ModelPrice[]): ModelPrice {
     ...{ input: highest("input"), output: highest("output"), cache_read: highest("cache_read") },
     ...{ cache_write: highest("cache_write"), cache_write_1h: highest("cache_write_1h") },
     ...{ web_search: most("web_search"), context: most("context"), max_output: most("max_output") },
+    // Of a tier that is not named, this is taken.
+    tiers: { dearest: Math.max(1, ...prices.flatMap(({ tiers = {} }) => Object.values(tiers))) },
   };
 }
 

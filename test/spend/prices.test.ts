@@ -21,6 +21,14 @@ describe("the price table", () => {
     expect(price?.output).toBe(100_000);
     expect(price?.input).toBeGreaterThan(3);
     expect(lenient.knows("gpt-99")).toBe(false);
+    // Cause: the dearest had no tiers, and so the usual price in each.
+    const usual = price && costOf(price, { ...NO_TOKENS, output: 1000 });
+    expect(usual && price && costOf(price, { ...NO_TOKENS, output: 1000 }, ["priority"]) / usual).toBe(2.5);
+  });
+
+  test("a snapshot that has a price of its own has that", () => {
+    expect(built.of("gpt-4o-2024-08-06", DAY)?.input).toBe(2.5);
+    expect(built.of("gpt-4o-2024-05-13", DAY)?.input).toBe(5);
   });
 
   test("an operator's entry replaces all of the same model; which one is valid depends on the day", () => {
