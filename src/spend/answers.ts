@@ -42,6 +42,9 @@ const MOST_BODY_BYTES = 16 * 1024 * 1024;
 const MOST_LINE_BYTES = 4 * 1024 * 1024;
 const MOST_TOKENS = 1_000_000_000;
 
+export const isEventStream = (contentType: string): boolean =>
+  contentType.toLowerCase().startsWith("text/event-stream");
+
 /** @param contentType of the answer. */
 export function readAnswer(api: ModelApi, contentType: string): AnswerReader {
   const found: Found = { ...NO_ANSWER, tokens: { ...NO_TOKENS } };
@@ -60,8 +63,7 @@ export function readAnswer(api: ModelApi, contentType: string): AnswerReader {
       }
     return true;
   };
-  const isEvents = contentType.toLowerCase().startsWith("text/event-stream");
-  const parts = isEvents
+  const parts = isEventStream(contentType)
     ? lines(dataOf((text) => read(text, false)))
     : whole((text, size) => {
         // Cut off, or too long: otherwise who hangs up before the last byte would have it for nothing.

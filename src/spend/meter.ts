@@ -1,6 +1,6 @@
 import type { ModelApi } from "../db/columns.ts";
 import type { Metrics } from "../observability/metrics.ts";
-import { type AnswerSoFar, NO_ANSWER, readAnswer } from "./answers.ts";
+import { type AnswerSoFar, isEventStream, NO_ANSWER, readAnswer } from "./answers.ts";
 import { type Denied, denialOf } from "./denials.ts";
 import { type InputBound, inputOf } from "./input-bound.ts";
 import { UnreadableBody } from "./json-object.ts";
@@ -42,6 +42,8 @@ export interface Meter {
 
 /** Characters of a token, about. */
 const TOKEN_CHARACTERS = 4;
+/** How fast models write, about: of an answer that is not streamed nothing is seen before its end. */
+const TOKENS_PER_SECOND = 80;
 const FREE = { most: 0, likely: NO_TOKENS };
 const OVERLOADED: ReadonlySet<number> = new Set([429, 503, 529]);
 
@@ -128,6 +130,7 @@ export function createMeter(options: {
     const { isFree } = request;
     let answer: { status: number; retryAfterMs: number | undefined } | undefined;
     let reader: ReturnType<typeof readAnswer> | undefined;
+    let passesAsWritten = request.isStreamed;
     let knowsInput = false;
     let firstOutputMs: number | undefined;
     let ended: Promise<void> | undefined;
@@ -148,7 +151,12 @@ export function createMeter(options: {
       const costs = !isFree && !isDeclined && (isOk() || (how === "broken" && answer === undefined));
       const estimated = costs && !(counted && isComplete);
       const tiers = Object.values({ ...request.tiers, ...found.tiers });
-      const uses = costs ? [{ model, tokens: usedIn(found, likely) }, ...found.besides] : [];
+      const used = usedIn(found, likely);
+      if (how === "broken" && !isComplete && !passesAsWritten) {
+        const written = Math.ceil((sinceBegan() / 1000) * TOKENS_PER_SECOND);
+        used.output = Math.max(used.output, Math.min(written, request.maxOutput ?? written));
+      }
+      const uses = costs ? [{ model, tokens: used }, ...found.besides] : [];
       const cost = uses.reduce((sum, one) => {
         const known = [one.model, model].find((name) => name !== undefined && rules.prices.knows(name));
         const price = rules.prices.of(known ?? request.model, began);
@@ -168,6 +176,7 @@ export function createMeter(options: {
     return {
       answered({ status, contentType, retryAfterMs }) {
         answer = { status, retryAfterMs };
+        passesAsWritten ||= isEventStream(contentType);
         if (status < 400 && !isFree) reader = readAnswer(api, contentType);
       },
       push(chunk) {

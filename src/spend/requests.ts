@@ -6,6 +6,8 @@ import type { CacheWrites } from "./prices.ts";
 export interface ModelRequest {
   /** Counts tokens, which costs nothing. */
   isFree: boolean;
+  /** Its answer comes as it grows. */
+  isStreamed: boolean;
   model: string;
   /** The most tokens that it may be answered with. Undefined: as many as the model can. */
   maxOutput: number | undefined;
@@ -86,6 +88,7 @@ interface Seen {
 const READERS: Readonly<Record<ModelApi, (json: Json, path: string) => Found>> = {
   anthropic: (json, path) => ({
     isFree: path.endsWith("/count_tokens"),
+    isStreamed: json["stream"] === true,
     model: textOf(json["model"]),
     maxOutput: countOf(json["max_tokens"]),
     answers: 1,
@@ -98,6 +101,7 @@ const READERS: Readonly<Record<ModelApi, (json: Json, path: string) => Found>> =
       );
     return {
       isFree: false,
+      isStreamed: json["stream"] === true,
       model: textOf(json["model"]),
       // What this path does not know may be ignored by the API.
       maxOutput: path.endsWith("/chat/completions")
@@ -115,6 +119,7 @@ const READERS: Readonly<Record<ModelApi, (json: Json, path: string) => Found>> =
     const all = (...names: readonly string[]) => settings.flatMap((one) => names.map((name) => one?.[name]));
     return {
       isFree: path.endsWith(":countTokens"),
+      isStreamed: path.endsWith(":streamGenerateContent"),
       model,
       maxOutput: most(...all("maxOutputTokens", "max_output_tokens")),
       answers: Math.min(most(...all("candidateCount", "candidate_count")) ?? 1, MOST_ANSWERS),

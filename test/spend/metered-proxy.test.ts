@@ -91,7 +91,7 @@ describeEmbedded("calls that pass the proxy", (database) => {
         fetch(`${proxy.url}${path}`, {
           method: "POST",
           headers: { "x-api-key": grant.token },
-          body: JSON.stringify({ model: MODEL, max_tokens: 100, messages: [], ...body }),
+          body: JSON.stringify({ model: MODEL, max_tokens: 100, stream: true, messages: [], ...body }),
           ...init,
         }),
       settled: grant.settled,
@@ -334,6 +334,32 @@ describeEmbedded("calls that pass the proxy", (database) => {
     expect([two.status, await two.text()]).toEqual([402, expect.stringContaining("could cost $0.9")]);
   });
 
+  /** Cause: of such an answer nothing passes before its end, so that who always hung up before it paid for no output. */
+  test("who does not wait for a message that is not streamed pays for what may be written by then", async () => {
+    await using run = await open();
+    run.answers(["wait"]);
+    const output = async (body: object) => {
+      const leaves = new AbortController();
+      const asked = run.asked.length;
+      const posted = run.post(body, { signal: leaves.signal }).catch(() => undefined);
+      await until(() => run.asked.length > asked, { what: "the call is made" });
+      leaves.abort();
+      await posted;
+      const ended = async () =>
+        (await run.calls()).filter(({ status }) => status === "broken").length > asked;
+      await until(ended, { what: "the call has ended" });
+      const [call] = await rowsOf<{ output: number }>(
+        database().orm,
+        sql`select output_tokens::int as output from model_call where session_id = ${run.account.sessionId}::uuid
+          order by id desc limit 1`,
+      );
+      return call?.output;
+    };
+    expect(await output({ stream: false })).toBeGreaterThan(0);
+    expect(await output({ stream: false, max_tokens: 1 })).toBe(1);
+    expect(await output({})).toBe(0);
+  });
+
   test("who hangs up in the middle of a message that is not streamed pays for what has passed", async () => {
     await using run = await open();
     const head = JSON.stringify({ type: "message", content: [{ type: "text", text: "x".repeat(4000) }] });
@@ -347,7 +373,7 @@ describeEmbedded("calls that pass the proxy", (database) => {
       ),
     );
     const leaves = new AbortController();
-    const response = await run.post({}, { signal: leaves.signal });
+    const response = await run.post({ stream: false }, { signal: leaves.signal });
     await response.body?.getReader().read();
     leaves.abort();
     await until(async () => (await run.calls())[0]?.status === "broken", { what: "the call has ended" });
