@@ -180,7 +180,7 @@ export function createMeter(options: {
         if (status < 400 && !isFree) reader = readAnswer(api, contentType);
       },
       push(chunk) {
-        if (!reader) return;
+        if (!reader || ended) return;
         const before = reader.soFar().characters;
         reader.push(chunk);
         const soFar = reader.soFar();

@@ -158,14 +158,17 @@ export interface CallProgress {
   tokens: Tokens;
 }
 
+/** Leaves out what is being settled now: neither of the two may wait for the other. */
 export async function recordProgress(orm: Orm, calls: readonly CallProgress[]): Promise<void> {
   const json = calls.map(({ id, model, tokens }) => ({ id, model, ...tokensJson(tokens) }));
-  await orm.execute(sql`update model_call m set model = c.model, input_tokens = c.input, output_tokens = c.output,
+  await orm.execute(sql`with c as (select * from jsonb_to_recordset(${JSON.stringify(json)}::jsonb) c (id uuid, model text,
+      input bigint, output bigint, cache_read bigint, cache_write bigint, cache_write_1h bigint, web_searches bigint)),
+    open as materialized (select m.id from model_call m where m.id in (select c.id from c) and m.status = 'open'
+      for update skip locked)
+    update model_call m set model = c.model, input_tokens = c.input, output_tokens = c.output,
       cache_read_tokens = c.cache_read, cache_write_tokens = c.cache_write, cache_write_1h_tokens = c.cache_write_1h,
       web_searches = c.web_searches, input_estimate = 0
-    from jsonb_to_recordset(${JSON.stringify(json)}::jsonb) c (id uuid, model text, input bigint, output bigint,
-      cache_read bigint, cache_write bigint, cache_write_1h bigint, web_searches bigint)
-    where m.id = c.id and m.status = 'open'`);
+    from c join open using (id) where m.id = c.id`);
 }
 
 /** A call whose maker has died, with what it had used when that was last written down. */
