@@ -138,9 +138,12 @@ export function createMeter(options: {
     const isOk = () => answer !== undefined && answer.status < 400;
     const progress = createProgress({
       used: () => usedIn(reader?.soFar() ?? NO_ANSWER, likely),
+      // Whoever finds it lost must know its price.
       record: (tokens) =>
-        ledger.progress({ id: call.id, model: reader?.soFar().model ?? request.model, tokens }),
+        ledger.progress({ id: call.id, model: priced(reader?.soFar().model) ?? request.model, tokens }),
     });
+    const priced = (name: string | undefined) =>
+      name !== undefined && rules.prices.knows(name) ? name : undefined;
 
     const result = (how: "whole" | "broken" | "unreachable"): CallResult => {
       const found = reader?.soFar() ?? NO_ANSWER;
@@ -158,8 +161,7 @@ export function createMeter(options: {
       }
       const uses = costs ? [{ model, tokens: used }, ...found.besides] : [];
       const cost = uses.reduce((sum, one) => {
-        const known = [one.model, model].find((name) => name !== undefined && rules.prices.knows(name));
-        const price = rules.prices.of(known ?? request.model, began);
+        const price = rules.prices.of(priced(one.model) ?? priced(model) ?? request.model, began);
         return sum + (price ? costOf(price, one.tokens, tiers) : 0);
       }, 0);
       const isBroken = (how === "broken" || error !== undefined) && !isComplete;

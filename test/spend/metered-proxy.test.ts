@@ -178,6 +178,24 @@ describeEmbedded("calls that pass the proxy", (database) => {
     await until(async () => (await run.row())?.[1] === 0, { what: "the end of the call" });
   });
 
+  /** Cause: such a call was lost under the name that its gateway has for the model, which has no price, and so for nothing. */
+  test("the record of an answer has a model with a price, whatever its API calls it", async () => {
+    await using run = await open();
+    const leave = new AbortController();
+    run.answers([event({ type: "message_start", message: { model: "gateway-1", usage: USAGE } }), "wait"]);
+    const response = await run.post({}, { signal: leave.signal });
+    await response.body?.getReader().read();
+    const known = () =>
+      rowsOf<{ model: string; input: number }>(
+        database().orm,
+        sql`select model, input_tokens::int as input from model_call where session_id = ${run.account.sessionId}::uuid`,
+      );
+    await until(async () => (await known())[0]?.input === 100, { what: "the record of its input" });
+    expect(await known()).toEqual([{ model: MODEL, input: 100 }]);
+    leave.abort();
+    await until(async () => (await run.row())?.[1] === 0, { what: "the end of the call" });
+  });
+
   test("of a call that nobody hears of again, what the one before has cached is read from there", async () => {
     await using run = await open();
     const usage = {
