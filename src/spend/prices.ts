@@ -1,6 +1,6 @@
 import type { ModelPrice, Rates } from "../config/price-list.ts";
 import defaultPrices from "./default-prices.json" with { type: "json" };
-import { NANO } from "./money.ts";
+import { MOST_COST, NANO } from "./money.ts";
 
 /** What was used in one call. */
 export interface Tokens {
@@ -116,7 +116,7 @@ export function costOf(price: ModelPrice, tokens: Tokens, tiers: readonly string
   const factor = tiers.reduce((product, tier) => product * factorOf(price, tier), 1);
   const exact = millionths * 1000 * factor + webSearches * (price.web_search ?? 0) * NANO;
   // The error of doubles must not become a whole one.
-  return Math.ceil(Number(exact.toFixed(6)));
+  return Math.min(Math.ceil(Number(exact.toFixed(6))), MOST_COST);
 }
 
 /** The caches that a request may write to. */

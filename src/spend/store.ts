@@ -1,6 +1,7 @@
 import { sql } from "drizzle-orm";
 import { type Orm, rowsOf } from "../db/client.ts";
 import type { ModelApi } from "../db/columns.ts";
+import { MOST_COST } from "./money.ts";
 import type { Tokens } from "./prices.ts";
 
 /** Budgets that a call counts in. */
@@ -83,9 +84,6 @@ const accountJson = ({ promptId, epoch, sessionId, userId, repo, agent }: Accoun
   ...{ prompt: promptId, epoch, session: sessionId, user: userId, repo, agent },
 });
 
-/** More than any call costs; sums of it are still numbers of the database. A request can ask for ten million searches. */
-const MOST_AMOUNT = 1e14;
-
 /**
  * Reserves what calls may cost in all their budgets, and writes them down, as one statement.
  * @returns by id, those that were refused, and why.
@@ -94,7 +92,7 @@ export async function reserveCalls(
   orm: Orm,
   calls: readonly WantedCall[],
 ): Promise<ReadonlyMap<string, Refusal>> {
-  const amounts = new Map(calls.map(({ id, amount }) => [id, Math.min(amount, MOST_AMOUNT)]));
+  const amounts = new Map(calls.map(({ id, amount }) => [id, Math.min(amount, MOST_COST)]));
   const json = calls.map((call) => ({
     ...accountJson(call),
     ...{ id: call.id, api: call.api, model: call.model, input: call.inputEstimate },

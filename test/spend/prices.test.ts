@@ -90,6 +90,12 @@ describe("costs", () => {
     expect(costOf({ ...mine, input: 0.1 }, { ...NO_TOKENS, input: 3 })).toBe(300);
   });
 
+  /** Cause: a cost that the database cannot keep could never be stored, nor could those of the calls that were lost with it. */
+  test("what no call costs is cut", () => {
+    const dear = { ...mine, output: 10_000, web_search: 10_000 };
+    expect(costOf(dear, { ...NO_TOKENS, output: 1e9, webSearches: 1e9 }, [])).toBe(1e14);
+  });
+
   test("the worst is that all input is written to the dearest of the caches that the request may write to", () => {
     const call = { input: 100, output: 10, searches: 0, tiers: [] };
     expect(worstCost(price, { ...call, writes: "none" })).toBe(300_000 + 150_000);
