@@ -8,6 +8,12 @@ const COMMA = 0x2c;
 const BACKSLASH = 0x5c;
 const [OPEN_BRACE, CLOSE_BRACE, OPEN_BRACKET, CLOSE_BRACKET] = [0x7b, 0x7d, 0x5b, 0x5d];
 
+/** Far more than any request has: reading millions of values takes seconds, in which this process does nothing else. */
+const MOST_VALUES = 500_000;
+const MOST_KEYS = 1_000;
+/** A smaller body cannot have so many more. */
+const SMALL_BYTES = 1024 * 1024;
+
 /** Nothing is left out or replaced: two readers could do it differently. */
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 /** Keys that say what a request may cost. */
@@ -26,6 +32,8 @@ const SETTINGS: ReadonlySet<string> = new Set(["generationconfig", "generation_c
  */
 export function readObject(body: Uint8Array): Readonly<Record<string, unknown>> {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+  if (bytes.length > SMALL_BYTES && valuesIn(bytes) > MOST_VALUES)
+    throw new UnreadableBody(`The body has more than ${MOST_VALUES} values.`);
   let parsed: unknown;
   try {
     parsed = JSON.parse(UTF8.decode(bytes));
@@ -52,6 +60,19 @@ function refuseRepeated(bytes: Buffer, isBody: boolean): void {
   }
 }
 
+/** How many values a JSON text has at most, whether it is valid or not. */
+function valuesIn(bytes: Buffer): number {
+  let values = 0;
+  for (let at = 0; at < bytes.length; at += 1) {
+    const byte = bytes[at];
+    if (byte === QUOTE) {
+      at += 1;
+      while (at < bytes.length && bytes[at] !== QUOTE) at += bytes[at] === BACKSLASH ? 2 : 1;
+    } else if (byte === COMMA || byte === OPEN_BRACE || byte === OPEN_BRACKET) values += 1;
+  }
+  return values;
+}
+
 /**
  * The keys of a valid JSON object, and where they stand; not of those in it. A tight loop over bytes: it passes all of a conversation
  * at each call.
@@ -66,6 +87,7 @@ function keysOf(bytes: Buffer): { key: string; from: number; to: number }[] {
         const from = at;
         at += 1;
         while (at < bytes.length && bytes[at] !== QUOTE) at += bytes[at] === BACKSLASH ? 2 : 1;
+        if (keys.length > MOST_KEYS) throw new UnreadableBody(`The body has more than ${MOST_KEYS} keys.`);
         if (isKey)
           keys.push({ key: String(JSON.parse(bytes.toString("utf8", from, at + 1))), from, to: at + 1 });
         isKey = false;

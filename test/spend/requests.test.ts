@@ -162,7 +162,26 @@ describe("a request's body", () => {
     const deep = (depth: number) =>
       bytes(`{"model":"m","max_tokens":1,"messages":${"[".repeat(depth)}${"]".repeat(depth)}}`);
     expect(readRequest("anthropic", MESSAGES, deep(500)).model).toBe("m");
-    expect(() => readRequest("anthropic", MESSAGES, deep(1_000_000))).toThrow("nested more than 1000 times");
+    expect(() => readRequest("anthropic", MESSAGES, deep(400_000))).toThrow("nested more than 1000 times");
+  });
+});
+
+describe("a body that would keep the process busy", () => {
+  /** Cause: 32 MB of empty lists took four seconds and a gigabyte, for each request that was then refused. */
+  test("has too many values or keys, and is refused before it is read; a long text is not", () => {
+    const messages = (item: string, count: number) =>
+      bytes(`{"model":"m","messages":[${Array(count).fill(item).join(",")}]}`);
+    for (const [item, count] of [
+      ["[]", 400_000],
+      ['{"a":1}', 300_000],
+      ["1", 600_000],
+    ] as const)
+      expect(() => readObject(messages(item, count))).toThrow("more than 500000 values");
+    const text = JSON.stringify(`[{,"\\${"[{,".repeat(300_000)}`);
+    expect(readObject(messages(text, 3))["model"]).toBe("m");
+    const keys = Array.from({ length: 1_100 }, (_, index) => `"k${index}":1`).join(",");
+    expect(() => readObject(bytes(`{${keys}}`))).toThrow("more than 1000 keys");
+    expect(readObject(bytes(`{"tools":{${keys}}}`))["tools"]).toBeDefined();
   });
 });
 
