@@ -1,17 +1,20 @@
 import type { ModelApi } from "../db/columns.ts";
 import { NO_TOKENS, type Tokens } from "./prices.ts";
+import { MODEL_NAME, type Tiers, tiersIn } from "./requests.ts";
 
 /** What an API has said of a call so far. */
 export interface AnswerSoFar {
   /** Undefined: it has not said it. */
   model: string | undefined;
   tokens: Tokens;
-  tiers: readonly string[];
+  /** On the same bill, but not in `tokens`: what models have used that advised, or shortened the conversation. */
+  besides: readonly { model: string | undefined; tokens: Tokens }[];
+  tiers: Tiers;
   /** It has said how much input there was. */
   knowsInput: boolean;
   /** It has said how much output there was at the end. */
   isComplete: boolean;
-  /** Characters of output that have passed. */
+  /** Characters of output that have passed. Of a body that cannot be read, all of it. */
   characters: number;
   /** An event has said that the answer ends in an error: `overloaded`, because its API has too much to do. */
   error: "overloaded" | "other" | undefined;
@@ -20,8 +23,8 @@ export interface AnswerSoFar {
 }
 
 export const NO_ANSWER: AnswerSoFar = {
-  ...{ model: undefined, tokens: NO_TOKENS, tiers: [], knowsInput: false, isComplete: false, characters: 0 },
-  ...{ error: undefined, isRefused: false },
+  ...{ model: undefined, tokens: NO_TOKENS, besides: [], tiers: {}, knowsInput: false, isComplete: false },
+  ...{ characters: 0, error: undefined, isRefused: false },
 };
 
 export interface AnswerReader {
@@ -39,25 +42,33 @@ const MOST_BODY_BYTES = 16 * 1024 * 1024;
 const MOST_LINE_BYTES = 4 * 1024 * 1024;
 const MOST_TOKENS = 1_000_000_000;
 
+export const isEventStream = (contentType: string): boolean =>
+  contentType.toLowerCase().startsWith("text/event-stream");
+
 /** @param contentType of the answer. */
 export function readAnswer(api: ModelApi, contentType: string): AnswerReader {
   const found: Found = { ...NO_ANSWER, tokens: { ...NO_TOKENS } };
-  const read = (text: string, isWhole: boolean) => {
+  /** @returns whether it is JSON. */
+  const read = (text: string, isWhole: boolean): boolean => {
+    let value: unknown;
     try {
-      const value: unknown = JSON.parse(text);
-      for (const one of Array.isArray(value) ? value : [value])
-        if (typeof one === "object" && one !== null) {
-          noteError(found, one as Json);
-          READERS[api](one as Json, found, isWhole);
-        }
+      value = JSON.parse(text);
     } catch {
-      // Not JSON, such as `[DONE]`.
+      return false;
     }
+    for (const one of Array.isArray(value) ? value : [value])
+      if (typeof one === "object" && one !== null) {
+        noteError(found, one as Json);
+        READERS[api](one as Json, found, isWhole);
+      }
+    return true;
   };
-  const isEvents = contentType.startsWith("text/event-stream");
-  const parts = isEvents
-    ? lines((line) => line.startsWith("data:") && read(line.slice(5), false))
-    : whole((text) => read(text, true));
+  const parts = isEventStream(contentType)
+    ? lines(dataOf((text) => read(text, false)))
+    : whole((text, size) => {
+        // Cut off, or too long: otherwise who hangs up before the last byte would have it for nothing.
+        if (text === undefined || !read(text, true)) found.characters += size;
+      });
   return {
     push: parts.push,
     end: parts.end,
@@ -70,22 +81,15 @@ type Found = { -readonly [Key in keyof AnswerSoFar]: AnswerSoFar[Key] };
 const READERS: Readonly<Record<ModelApi, (event: Json, found: Found, isWhole: boolean) => void>> = {
   anthropic(event, found, isWhole) {
     const message = objectIn(event, "message") ?? (event["type"] === "message" ? event : undefined);
-    note(found, message?.["model"]);
+    found.model = nameIn(message?.["model"]) ?? found.model;
     const usage = objectIn(message, "usage") ?? objectIn(event, "usage");
     if (usage) {
-      const { tokens } = found;
-      const written = objectIn(usage, "cache_creation");
-      const all = countIn(usage, "cache_creation_input_tokens");
-      const hour = countIn(written, "ephemeral_1h_input_tokens");
-      tokens.input = countIn(usage, "input_tokens") ?? tokens.input;
-      tokens.cacheRead = countIn(usage, "cache_read_input_tokens") ?? tokens.cacheRead;
-      if (all !== undefined || hour !== undefined) tokens.cacheWrite1h = hour ?? 0;
-      const minutes = countIn(written, "ephemeral_5m_input_tokens") ?? tokens.cacheWrite;
-      tokens.cacheWrite = all === undefined ? minutes : Math.max(0, all - tokens.cacheWrite1h);
-      tokens.output = countIn(usage, "output_tokens") ?? tokens.output;
-      const searches = countIn(objectIn(usage, "server_tool_use"), "web_search_requests");
-      tokens.webSearches = searches ?? tokens.webSearches;
-      noteTiers(found, usage["service_tier"], usage["speed"], usage["inference_geo"]);
+      found.tokens = anthropicTokens(usage, found.tokens);
+      if (Array.isArray(usage["iterations"]))
+        found.besides = listIn(usage, "iterations")
+          .filter((one) => BESIDES.has(one["type"]))
+          .map((one) => ({ model: nameIn(one["model"]), tokens: anthropicTokens(one, NO_TOKENS) }));
+      noteTiers(found, usage);
       found.knowsInput = true;
       found.isComplete ||= isWhole || event["type"] === "message_delta";
     }
@@ -95,8 +99,13 @@ const READERS: Readonly<Record<ModelApi, (event: Json, found: Found, isWhole: bo
   },
   openai(event, found, isWhole) {
     const response = objectIn(event, "response") ?? event;
-    note(found, response["model"]);
-    noteTiers(found, response["service_tier"]);
+    found.model = nameIn(response["model"]) ?? found.model;
+    noteTiers(found, response);
+    // Each when it is done, and all at the end.
+    const listed = listIn(response, "output").filter(isSearch).length;
+    const isDone = event["type"] === "response.output_item.done" && isSearch(objectIn(event, "item"));
+    const webSearches = Math.max(found.tokens.webSearches + Number(isDone), listed);
+    found.tokens = { ...found.tokens, webSearches };
     const usage = objectIn(response, "usage");
     if (usage) {
       const details = objectIn(usage, "prompt_tokens_details") ?? objectIn(usage, "input_tokens_details");
@@ -104,23 +113,30 @@ const READERS: Readonly<Record<ModelApi, (event: Json, found: Found, isWhole: bo
       const cacheRead = Math.min(countIn(details, "cached_tokens") ?? 0, input);
       const cacheWrite = Math.min(countIn(details, "cache_write_tokens") ?? 0, input - cacheRead);
       const output = countIn(usage, "completion_tokens") ?? countIn(usage, "output_tokens") ?? 0;
-      found.tokens = { ...NO_TOKENS, input: input - cacheRead - cacheWrite, output, cacheRead, cacheWrite };
+      found.tokens = {
+        ...found.tokens,
+        input: input - cacheRead - cacheWrite,
+        output,
+        cacheRead,
+        cacheWrite,
+      };
       found.knowsInput = true;
       found.isComplete = true;
     }
     const { delta } = event;
     found.characters += typeof delta === "string" ? delta.length : 0;
-    if (!isWhole)
-      for (const one of listIn(event, "choices")) found.characters += charactersIn(objectIn(one, "delta"));
+    for (const one of listIn(event, "choices"))
+      found.characters += charactersIn(objectIn(one, isWhole ? "message" : "delta"));
+    if (isWhole) found.characters += charactersIn(response["output"]);
   },
   google(event, found) {
-    note(found, event["modelVersion"]);
+    found.model = nameIn(event["modelVersion"]) ?? found.model;
     const usage = objectIn(event, "usageMetadata");
     if (usage) {
       const count = (name: string) => countIn(usage, name) ?? 0;
       const cacheRead = Math.min(count("cachedContentTokenCount"), count("promptTokenCount"));
       found.tokens = {
-        ...NO_TOKENS,
+        ...found.tokens,
         input: count("promptTokenCount") - cacheRead + count("toolUsePromptTokenCount"),
         output: count("candidatesTokenCount") + count("thoughtsTokenCount"),
         cacheRead,
@@ -129,19 +145,52 @@ const READERS: Readonly<Record<ModelApi, (event: Json, found: Found, isWhole: bo
     }
     for (const one of listIn(event, "candidates")) {
       found.characters += charactersIn(objectIn(one, "content"));
+      const searches = searchesIn(objectIn(one, "groundingMetadata"), found.model);
+      found.tokens = { ...found.tokens, webSearches: Math.max(found.tokens.webSearches, searches) };
       // Each event says what there was until then.
       found.isComplete ||= usage !== undefined && typeof one["finishReason"] === "string";
     }
   },
 };
 
-function note(found: Found, model: unknown): void {
-  if (typeof model === "string" && model !== "") found.model = model.slice(0, 200);
+/** Steps of a call whose usage is not in that of the call. */
+const BESIDES: ReadonlySet<unknown> = new Set(["advisor_message", "compaction"]);
+
+/** @param before what was said earlier; the newest word counts. */
+function anthropicTokens(usage: Json, before: Tokens): Tokens {
+  const written = objectIn(usage, "cache_creation");
+  const all = countIn(usage, "cache_creation_input_tokens");
+  const hour = countIn(written, "ephemeral_1h_input_tokens");
+  const cacheWrite1h = all !== undefined || hour !== undefined ? (hour ?? 0) : before.cacheWrite1h;
+  const minutes = countIn(written, "ephemeral_5m_input_tokens") ?? before.cacheWrite;
+  const searches = countIn(objectIn(usage, "server_tool_use"), "web_search_requests");
+  return {
+    input: countIn(usage, "input_tokens") ?? before.input,
+    output: countIn(usage, "output_tokens") ?? before.output,
+    cacheRead: countIn(usage, "cache_read_input_tokens") ?? before.cacheRead,
+    cacheWrite: all === undefined ? minutes : Math.max(0, all - cacheWrite1h),
+    cacheWrite1h,
+    webSearches: searches ?? before.webSearches,
+  };
 }
 
-function noteTiers(found: Found, ...tiers: readonly unknown[]): void {
-  const named = tiers.filter((one): one is string => typeof one === "string" && one !== "");
-  if (named.length > 0) found.tiers = named.map((one) => one.toLowerCase().slice(0, 50));
+/** Whether this part of an answer is a search; the pages that are opened after it cost nothing. */
+const isSearch = (item: Json | undefined): boolean =>
+  item?.["type"] === "web_search_call" &&
+  ["search", undefined].includes(objectIn(item, "action")?.["type"] as undefined);
+
+/** Google charges for each query; for its older models, once for all of them. */
+function searchesIn(grounding: Json | undefined, model: string | undefined): number {
+  const queries: unknown = grounding?.["webSearchQueries"];
+  const asked = Array.isArray(queries) ? new Set(queries.filter((one) => one !== "")).size : 0;
+  return model !== undefined && /^gemini-[12]\b/.test(model) ? Math.min(asked, 1) : asked;
+}
+
+const nameIn = (model: unknown): string | undefined =>
+  typeof model === "string" && MODEL_NAME.test(model) ? model : undefined;
+
+function noteTiers(found: Found, said: Json): void {
+  found.tiers = { ...found.tiers, ...tiersIn(said) };
 }
 
 /** Such as `overloaded_error`, `rate_limit_exceeded`, `UNAVAILABLE`. */
@@ -183,27 +232,44 @@ function charactersIn(value: unknown, depth = 0): number {
     .reduce((sum, [, one]) => sum + charactersIn(one, depth + 1), 0);
 }
 
+/** Reads the data of events: usually one line, otherwise those up to an empty one. @param onData returns whether that was all. */
+function dataOf(onData: (text: string) => boolean): (line: string) => void {
+  let rest = "";
+  return (line) => {
+    if (line === "") {
+      if (rest !== "") onData(rest);
+      rest = "";
+    } else if (line.startsWith("data:")) {
+      const text = line.slice(5);
+      if (!onData(text) && rest.length < MOST_LINE_BYTES) rest += `${text}\n`;
+    }
+  };
+}
+
 /** Splits events into lines, whatever the chunks. */
 function lines(onLine: (line: string) => void): Pick<AnswerReader, "push" | "end"> {
   const decoder = new TextDecoder();
   let rest = "";
   let skips = false;
   const take = (text: string) => {
-    const parts = (rest + text).split("\n");
-    rest = parts.pop() ?? "";
-    for (const [index, line] of parts.entries()) {
-      if (!(skips && index === 0)) onLine(line.endsWith("\r") ? line.slice(0, -1) : line);
+    // Only what is new is searched: a long line comes in many chunks.
+    const [first = "", ...others] = text.split("\n");
+    rest += first;
+    for (const next of others) {
+      if (!skips) onLine(rest.endsWith("\r") ? rest.slice(0, -1) : rest);
+      rest = next;
+      skips = false;
     }
-    if (parts.length > 0) skips = false;
     if (rest.length > MOST_LINE_BYTES) {
       rest = "";
       skips = true;
     }
   };
-  return { push: (chunk) => take(decoder.decode(chunk, { stream: true })), end: () => take("\n") };
+  return { push: (chunk) => take(decoder.decode(chunk, { stream: true })), end: () => take("\n\n") };
 }
 
-function whole(onText: (text: string) => void): Pick<AnswerReader, "push" | "end"> {
+/** @param onEnd `text` is undefined: it is too long. */
+function whole(onEnd: (text: string | undefined, size: number) => void): Pick<AnswerReader, "push" | "end"> {
   let parts: Uint8Array[] = [];
   let size = 0;
   return {
@@ -213,7 +279,7 @@ function whole(onText: (text: string) => void): Pick<AnswerReader, "push" | "end
       else parts = [];
     },
     end() {
-      if (parts.length > 0) onText(Buffer.concat(parts).toString("utf8"));
+      if (size > 0) onEnd(parts.length > 0 ? Buffer.concat(parts).toString("utf8") : undefined, size);
       parts = [];
     },
   };

@@ -1,12 +1,12 @@
 import type { ModelApi } from "../db/columns.ts";
 import type { Metrics } from "../observability/metrics.ts";
-import { type AnswerSoFar, NO_ANSWER, readAnswer } from "./answers.ts";
+import { type AnswerSoFar, isEventStream, NO_ANSWER, readAnswer } from "./answers.ts";
 import { type Denied, denialOf } from "./denials.ts";
 import { type InputBound, inputOf, splitLike } from "./input-bound.ts";
 import { UnreadableBody } from "./json-object.ts";
 import type { Ledger } from "./ledger.ts";
 import { NANO } from "./money.ts";
-import { costOf, NO_TOKENS, type Prices, type Tokens, worstCost } from "./prices.ts";
+import { addTokens, costOf, NO_TOKENS, type Prices, type Tokens, worstCost } from "./prices.ts";
 import { createProgress } from "./progress.ts";
 import { type ModelRequest, readRequest } from "./requests.ts";
 import type { Account, CallResult, Refusal, Scope } from "./store.ts";
@@ -42,6 +42,8 @@ export interface Meter {
 
 /** Characters of a token, about. */
 const TOKEN_CHARACTERS = 4;
+/** How fast models write, about: of an answer that is not streamed nothing is seen before its end. */
+const TOKENS_PER_SECOND = 80;
 const FREE = { most: 0, likely: NO_TOKENS, isKnown: true };
 const OVERLOADED: ReadonlySet<number> = new Set([429, 503, 529]);
 
@@ -75,31 +77,30 @@ export function createMeter(options: {
         if (error instanceof UnreadableBody) return deny("invalid", error.message);
         throw error;
       }
-      const { model, isFree } = request;
-      if (!isAllowed(model, rules.models))
-        return deny("model", `The model ${model} may not be used here (MODELS_ALLOWED).`);
-      const price = rules.prices.of(model, began);
-      if (!price)
-        return deny(
-          "model",
-          `What the model ${model} costs is not known here, so that it may not be used (MODEL_PRICES).`,
-        );
+      const { model, isFree, bringsMore, maxOutput, answers } = request;
       const { most, likely, isKnown } = isFree ? FREE : inputBound.of(model, body);
-      const input = request.bringsMore ? price.context : Math.min(most, price.context);
-      const output = (request.maxOutput ?? price.max_output) * request.answers;
+      let amount = 0;
+      for (const one of [{ model, uses: 1 }, ...request.others]) {
+        if (!isAllowed(one.model, rules.models))
+          return deny("model", `The model ${one.model} may not be used here (MODELS_ALLOWED).`);
+        const price = rules.prices.of(one.model, began);
+        if (!price)
+          return deny(
+            "model",
+            `What the model ${one.model} costs is not known here, so that it may not be used (MODEL_PRICES).`,
+          );
+        const input = bringsMore ? price.context : Math.min(most + request.pictures, price.context);
+        const output = (maxOutput ?? price.max_output) * answers;
+        const tiers = Object.values(request.tiers);
+        if (!isFree) amount += one.uses * worstCost(price, { ...request, input, output, tiers });
+      }
       const call = { ...account, id: Bun.randomUUIDv7(), api, model };
       let refusal: Refusal | undefined;
       try {
         refusal = await ledger.reserve(
           {
-            ...call,
-            amount: isFree ? 0 : worstCost(price, { ...request, input, output }),
-            ...{
-              inputEstimate: inputOf(likely),
-              limits,
-              mostCalls: rules.mostCalls,
-              mostOpen: rules.mostOpen,
-            },
+            ...{ ...call, amount, inputEstimate: inputOf(likely), limits },
+            ...{ mostCalls: rules.mostCalls, mostOpen: rules.mostOpen },
           },
           signal,
         );
@@ -131,6 +132,7 @@ export function createMeter(options: {
     const { isFree } = request;
     let answer: { status: number; retryAfterMs: number | undefined } | undefined;
     let reader: ReturnType<typeof readAnswer> | undefined;
+    let passesAsWritten = request.isStreamed;
     let knowsInput = false;
     let firstOutputMs: number | undefined;
     let ended: Promise<void> | undefined;
@@ -138,31 +140,40 @@ export function createMeter(options: {
     const isOk = () => answer !== undefined && answer.status < 400;
     const progress = createProgress({
       used: () => usedIn(reader?.soFar() ?? NO_ANSWER, likely),
+      // Whoever finds it lost must know its price.
       record: (tokens) =>
         ledger.progress(() => {
-          const model = reader?.soFar().model ?? request.model;
+          const model = priced(reader?.soFar().model) ?? request.model;
           return { id: call.id, model, tokens: tokens() };
         }),
     });
+    const priced = (name: string | undefined) =>
+      name !== undefined && rules.prices.knows(name) ? name : undefined;
 
     const result = (how: "whole" | "broken" | "unreachable"): CallResult => {
       const found = reader?.soFar() ?? NO_ANSWER;
-      const { isComplete, knowsInput: counted, tiers, error } = found;
+      const { isComplete, knowsInput: counted, error } = found;
       const model = found.model ?? request.model;
       // What was asked and not answered with an error may be on the bill; who declines before the first word takes nothing for it.
       const isDeclined = found.isRefused && found.characters === 0;
       const costs = !isFree && !isDeclined && (isOk() || (how === "broken" && answer === undefined));
       const estimated = costs && !(counted && isComplete);
-      const used = costs ? usedIn(found, likely) : undefined;
-      const price = rules.prices.knows(model)
-        ? rules.prices.of(model, began)
-        : rules.prices.of(request.model, began);
-      const asked = tiers.length > 0 ? tiers : request.tiers;
-      const cost = used && price ? costOf(price, used, asked) : 0;
+      const tiers = Object.values({ ...request.tiers, ...found.tiers });
+      const used = usedIn(found, likely);
+      if (how === "broken" && !isComplete && !passesAsWritten) {
+        const written = Math.ceil((sinceBegan() / 1000) * TOKENS_PER_SECOND);
+        used.output = Math.max(used.output, Math.min(written, request.maxOutput ?? written));
+      }
+      const uses = costs ? [{ model, tokens: used }, ...found.besides] : [];
+      const cost = uses.reduce((sum, one) => {
+        const price = rules.prices.of(priced(one.model) ?? priced(model) ?? request.model, began);
+        return sum + (price ? costOf(price, one.tokens, tiers) : 0);
+      }, 0);
       const isBroken = (how === "broken" || error !== undefined) && !isComplete;
       const status = isBroken ? "broken" : isOk() ? "done" : "failed";
       return {
-        ...{ ...call, model, status, httpStatus: answer?.status, tokens: used ?? NO_TOKENS, cost, estimated },
+        ...{ ...call, model, status, httpStatus: answer?.status, cost, estimated },
+        tokens: uses.reduce<Tokens>((sum, { tokens }) => addTokens(sum, tokens), NO_TOKENS),
         ...{ firstOutputMs, durationMs: sinceBegan(), startedAt: began },
         overloaded: OVERLOADED.has(answer?.status ?? 0) || error === "overloaded",
         retryAfterMs: answer?.retryAfterMs,
@@ -172,10 +183,11 @@ export function createMeter(options: {
     return {
       answered({ status, contentType, retryAfterMs }) {
         answer = { status, retryAfterMs };
+        passesAsWritten ||= isEventStream(contentType);
         if (status < 400 && !isFree) reader = readAnswer(api, contentType);
       },
       push(chunk) {
-        if (!reader) return;
+        if (!reader || ended) return;
         const before = reader.soFar().characters;
         reader.push(chunk);
         const soFar = reader.soFar();

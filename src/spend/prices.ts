@@ -1,6 +1,6 @@
 import type { ModelPrice, Rates } from "../config/price-list.ts";
 import defaultPrices from "./default-prices.json" with { type: "json" };
-import { NANO } from "./money.ts";
+import { MOST_COST, NANO } from "./money.ts";
 
 /** What was used in one call. */
 export interface Tokens {
@@ -16,6 +16,13 @@ export interface Tokens {
 export const NO_TOKENS: Readonly<Tokens> = {
   ...{ input: 0, output: 0, cacheRead: 0, cacheWrite: 0, cacheWrite1h: 0, webSearches: 0 },
 };
+
+export const addTokens = (one: Tokens, other: Tokens): Tokens => ({
+  ...{ input: one.input + other.input, output: one.output + other.output },
+  ...{ cacheRead: one.cacheRead + other.cacheRead, cacheWrite: one.cacheWrite + other.cacheWrite },
+  cacheWrite1h: one.cacheWrite1h + other.cacheWrite1h,
+  webSearches: one.webSearches + other.webSearches,
+});
 
 export interface Prices {
   /** @returns undefined: the model is in no table, and must not be used. */
@@ -74,6 +81,8 @@ function dearestOf(prices: readonly ModelPrice[]): ModelPrice {
     ...{ input: highest("input"), output: highest("output"), cache_read: highest("cache_read") },
     ...{ cache_write: highest("cache_write"), cache_write_1h: highest("cache_write_1h") },
     ...{ web_search: most("web_search"), context: most("context"), max_output: most("max_output") },
+    // Of a tier that is not named, this is taken.
+    tiers: { dearest: Math.max(1, ...prices.flatMap(({ tiers = {} }) => Object.values(tiers))) },
   };
 }
 
@@ -107,7 +116,7 @@ export function costOf(price: ModelPrice, tokens: Tokens, tiers: readonly string
   const factor = tiers.reduce((product, tier) => product * factorOf(price, tier), 1);
   const exact = millionths * 1000 * factor + webSearches * (price.web_search ?? 0) * NANO;
   // The error of doubles must not become a whole one.
-  return Math.ceil(Number(exact.toFixed(6)));
+  return Math.min(Math.ceil(Number(exact.toFixed(6))), MOST_COST);
 }
 
 /** The caches that a request may write to. */

@@ -6,6 +6,8 @@ import type { CacheWrites } from "./prices.ts";
 export interface ModelRequest {
   /** Counts tokens, which costs nothing. */
   isFree: boolean;
+  /** Its answer comes as it grows. */
+  isStreamed: boolean;
   model: string;
   /** The most tokens that it may be answered with. Undefined: as many as the model can. */
   maxOutput: number | undefined;
@@ -13,19 +15,28 @@ export interface ModelRequest {
   answers: number;
   /** Its input is not all in it: it names files, pages or earlier answers, or lets the API's own tools search. */
   bringsMore: boolean;
+  /** Tokens that its pictures may have beyond their bytes. */
+  pictures: number;
   /** The searches of the API's own tools that it may cause. */
   searches: number;
   writes: CacheWrites;
-  /** Of its API, as it asks for them. */
-  tiers: readonly string[];
+  /** Of its API, as it asks for them, by what they are about. */
+  tiers: Tiers;
+  /** Models that may be used besides, and how often: to advise, or to answer instead. */
+  others: readonly { model: string; uses: number }[];
 }
+
+/** Such as its speed; lower case. */
+export type Tiers = Readonly<Record<string, string>>;
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** Of a model's name: longer ones are nobody's. */
-const MODEL = /^[^\s\p{C}]{1,200}$/u;
+/** Of a model's name: longer ones are nobody's, and no database keeps all characters. */
+export const MODEL_NAME = /^[^\s\p{C}]{1,200}$/u;
 /** What APIs allow at most in one turn, unless the request says less. */
 const MOST_SEARCHES = 10;
+/** What APIs take for a picture at most, however few bytes it has. */
+const PICTURE_TOKENS = 10_000;
 const MOST_TOKENS = 100_000_000;
 const MOST_ANSWERS = 128;
 /** Far more than the schema of any tool has. */
@@ -35,13 +46,17 @@ const MOST_DEPTH = 1_000;
 export function readRequest(api: ModelApi, path: string, body: Uint8Array): ModelRequest {
   const json = readObject(body);
   const found = READERS[api](json, path);
-  if (!MODEL.test(found.model)) throw new UnreadableBody('The body\'s "model" must be the name of a model.');
-  const seen: Seen = { more: false, searches: 0, writes: "none" };
+  if (!MODEL_NAME.test(found.model))
+    throw new UnreadableBody('The body\'s "model" must be the name of a model.');
+  const others = [json["fallbacks"], json["models"]].flatMap(modelsIn);
+  const { model } = found;
+  const seen: Seen = { model, more: false, pictures: 0, searches: 0, writes: "none", others };
   lookThrough(json, seen);
+  const { pictures, searches } = seen;
   return {
     ...found,
+    ...{ pictures, searches, others },
     bringsMore: seen.more || REFERENCES.some((key) => json[key] !== undefined && json[key] !== null),
-    searches: seen.searches,
     // OpenAI's API caches what it likes.
     writes: api === "openai" ? "5m" : seen.writes,
   };
@@ -58,34 +73,42 @@ const REFERENCES = [
   "cached_content",
 ];
 
-type Found = Omit<ModelRequest, "bringsMore" | "searches" | "writes">;
+type Found = Omit<ModelRequest, "bringsMore" | "pictures" | "searches" | "writes" | "others">;
 
 /** What is found anywhere in a request. */
 interface Seen {
+  model: string;
   more: boolean;
+  pictures: number;
   searches: number;
   writes: CacheWrites;
+  others: { model: string; uses: number }[];
 }
 
 const READERS: Readonly<Record<ModelApi, (json: Json, path: string) => Found>> = {
   anthropic: (json, path) => ({
     isFree: path.endsWith("/count_tokens"),
+    isStreamed: json["stream"] === true,
     model: textOf(json["model"]),
     maxOutput: countOf(json["max_tokens"]),
     answers: 1,
-    tiers: tiersOf(json["service_tier"], json["speed"], json["inference_geo"]),
+    tiers: tiersIn(json),
   }),
-  openai(json) {
+  openai(json, path) {
     if (![undefined, null, false].includes(json["background"] as undefined))
       throw new UnreadableBody(
         'The body\'s "background" is not available to agents: its answer would never pass here.',
       );
     return {
       isFree: false,
+      isStreamed: json["stream"] === true,
       model: textOf(json["model"]),
-      maxOutput: most(json["max_output_tokens"], json["max_completion_tokens"], json["max_tokens"]),
+      // What this path does not know may be ignored by the API.
+      maxOutput: path.endsWith("/chat/completions")
+        ? most(json["max_completion_tokens"], json["max_tokens"])
+        : countOf(json["max_output_tokens"]),
       answers: Math.min(countOf(json["n"]) ?? 1, MOST_ANSWERS),
-      tiers: tiersOf(json["service_tier"]),
+      tiers: tiersIn(json),
     };
   },
   google(json, path) {
@@ -96,10 +119,11 @@ const READERS: Readonly<Record<ModelApi, (json: Json, path: string) => Found>> =
     const all = (...names: readonly string[]) => settings.flatMap((one) => names.map((name) => one?.[name]));
     return {
       isFree: path.endsWith(":countTokens"),
+      isStreamed: path.endsWith(":streamGenerateContent"),
       model,
       maxOutput: most(...all("maxOutputTokens", "max_output_tokens")),
       answers: Math.min(most(...all("candidateCount", "candidate_count")) ?? 1, MOST_ANSWERS),
-      tiers: tiersOf(json["serviceTier"], json["service_tier"]),
+      tiers: tiersIn({ service_tier: json["serviceTier"] ?? json["service_tier"] }),
     };
   },
 };
@@ -110,14 +134,21 @@ function lookThrough(value: unknown, found: Seen, depth = 0): void {
   if (Array.isArray(value)) for (const one of value) lookThrough(one, found, depth + 1);
   const json = objectOf(value);
   if (!json) return;
-  const type = json["type"];
-  if (
-    typeof type === "string" &&
-    /^(?:web_search|web_fetch|code_execution|file_search|code_interpreter|mcp)/.test(type)
-  ) {
+  const type = textOf(json["type"]);
+  if (/^(?:web_search|web_fetch|code_execution|file_search|code_interpreter|mcp)/.test(type)) {
     found.more = true;
     found.searches += countOf(json["max_uses"]) ?? MOST_SEARCHES;
   }
+  if (SEARCHES.some((key) => objectOf(json[key]))) {
+    found.more = true;
+    found.searches += MOST_SEARCHES;
+  }
+  if (type.startsWith("advisor") && json["model"] !== undefined)
+    found.others.push({ model: textOf(json["model"]), uses: countOf(json["max_uses"]) ?? 1 });
+  // The API may first have the model shorten the conversation.
+  if (type.startsWith("compact_")) found.others.push({ model: found.model, uses: 1 });
+  const picture = pictureIn(json);
+  if (picture !== undefined) found.pictures += Math.max(0, PICTURE_TOKENS - picture);
   if (isReference(json)) found.more = true;
   if (json["ttl"] === "1h") found.writes = "1h";
   else if (json["cache_control"] !== undefined && found.writes === "none") found.writes = "5m";
@@ -131,9 +162,30 @@ function isReference(json: Json): boolean {
   const has = (key: string) => typeof json[key] === "string";
   if (has("file_id") || has("file_url") || has("fileUri") || has("file_uri") || has("file_data")) return true;
   if (json["type"] === "url" && has("url")) return true;
-  return ["googleSearch", "google_search", "urlContext", "url_context", "googleMaps", "google_maps"].some(
-    (key) => typeof json[key] === "object",
-  );
+  return BRINGING.some((key) => objectOf(json[key]));
+}
+
+/** Tools of APIs, by their keys: those that search, and others whose results are input. */
+const SEARCHES = ["googleSearch", "google_search", "web_search_options"];
+const BRINGING = [
+  ...["urlContext", "url_context", "googleMaps", "google_maps"],
+  ...["codeExecution", "code_execution", "fileSearch", "file_search"],
+];
+
+/** The length of what describes a picture, if this object is one. */
+function pictureIn(json: Json): number | undefined {
+  const kind = textOf(json["media_type"] ?? json["mimeType"] ?? json["mime_type"]);
+  if (kind.startsWith("image/")) return textOf(json["data"]).length;
+  const url = objectOf(json["image_url"])?.["url"] ?? json["image_url"];
+  return typeof url === "string" ? url.length : undefined;
+}
+
+/** Of a list of names, or of objects with them; a word says that the API chooses by itself. */
+function modelsIn(list: unknown): { model: string; uses: number }[] {
+  if (list === undefined || list === null || typeof list === "string") return [];
+  const models = Array.isArray(list) ? list.map((one) => textOf(objectOf(one)?.["model"] ?? one)) : [""];
+  if (models.every((model) => MODEL_NAME.test(model))) return models.map((model) => ({ model, uses: 1 }));
+  throw new UnreadableBody('The body\'s "fallbacks" must be a list of models.');
 }
 
 const objectOf = (value: unknown): Json | undefined =>
@@ -148,5 +200,11 @@ function most(...values: readonly unknown[]): number | undefined {
   const counts = values.map(countOf).filter((one) => one !== undefined);
   return counts.length > 0 ? Math.max(...counts) : undefined;
 }
-const tiersOf = (...values: readonly unknown[]): string[] =>
-  values.filter((one): one is string => typeof one === "string").map((one) => one.toLowerCase().slice(0, 50));
+
+/** What a request, or the usage of an answer, says of where and how fast it is worked on. */
+export function tiersIn(json: Json): Tiers {
+  const named = ["service_tier", "speed", "inference_geo"].map((key) => [key, textOf(json[key])] as const);
+  return Object.fromEntries(
+    named.filter(([, tier]) => tier !== "").map(([key, tier]) => [key, tier.toLowerCase().slice(0, 50)]),
+  );
+}

@@ -1,6 +1,7 @@
 import { type SQL, sql } from "drizzle-orm";
 import { type Orm, rowsOf } from "../db/client.ts";
 import type { ModelApi } from "../db/columns.ts";
+import { MOST_COST } from "./money.ts";
 import type { Tokens } from "./prices.ts";
 
 /** Budgets that a call counts in. */
@@ -83,9 +84,6 @@ const accountJson = ({ promptId, epoch, sessionId, userId, repo, agent }: Accoun
   ...{ prompt: promptId, epoch, session: sessionId, user: userId, repo, agent },
 });
 
-/** More than any call costs; sums of it are still numbers of the database. A request can ask for ten million searches. */
-const MOST_AMOUNT = 1e14;
-
 /**
  * Reserves what calls may cost in all their budgets, and writes them down, as one statement.
  * @returns by id, those that were refused, and why.
@@ -94,7 +92,7 @@ export async function reserveCalls(
   orm: Orm,
   calls: readonly WantedCall[],
 ): Promise<ReadonlyMap<string, Refusal>> {
-  const amounts = new Map(calls.map(({ id, amount }) => [id, Math.min(amount, MOST_AMOUNT)]));
+  const amounts = new Map(calls.map(({ id, amount }) => [id, Math.min(amount, MOST_COST)]));
   const json = calls.map((call) => ({
     ...accountJson(call),
     ...{ id: call.id, api: call.api, model: call.model, input: call.inputEstimate },
@@ -158,14 +156,17 @@ export interface CallProgress {
   tokens: Tokens;
 }
 
+/** Leaves out what is being settled now: neither of the two may wait for the other. */
 export async function recordProgress(orm: Orm, calls: readonly CallProgress[]): Promise<void> {
   const json = calls.map(({ id, model, tokens }) => ({ id, model, ...tokensJson(tokens) }));
-  await orm.execute(sql`update model_call m set model = c.model, input_tokens = c.input, output_tokens = c.output,
+  await orm.execute(sql`with c as (select * from jsonb_to_recordset(${JSON.stringify(json)}::jsonb) c (id uuid, model text,
+      input bigint, output bigint, cache_read bigint, cache_write bigint, cache_write_1h bigint, web_searches bigint)),
+    open as materialized (select m.id from model_call m where m.id in (select c.id from c) and m.status = 'open'
+      for update skip locked)
+    update model_call m set model = c.model, input_tokens = c.input, output_tokens = c.output,
       cache_read_tokens = c.cache_read, cache_write_tokens = c.cache_write, cache_write_1h_tokens = c.cache_write_1h,
       web_searches = c.web_searches, input_estimate = 0
-    from jsonb_to_recordset(${JSON.stringify(json)}::jsonb) c (id uuid, model text, input bigint, output bigint,
-      cache_read bigint, cache_write bigint, cache_write_1h bigint, web_searches bigint)
-    where m.id = c.id and m.status = 'open'`);
+    from c join open using (id) where m.id = c.id`);
 }
 
 /** A call whose maker has died, with what it had used when that was last written down. */

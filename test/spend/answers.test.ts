@@ -48,7 +48,8 @@ describe("what an answer says of its usage", () => {
           size,
         ),
       ).toEqual({
-        ...{ model: "claude-x-1", tokens: { ...NO_TOKENS, ...INPUT, output: 42 }, tiers: ["standard"] },
+        ...{ model: "claude-x-1", tokens: { ...NO_TOKENS, ...INPUT, output: 42 }, besides: [] },
+        tiers: { service_tier: "standard" },
         ...{ knowsInput: true, isComplete: true, characters: 9, error: undefined, isRefused: false },
       });
   });
@@ -189,6 +190,86 @@ describe("what an answer says of its usage", () => {
           model: "g",
         },
       });
+  });
+
+  /** Cause: of a body that was no JSON nothing was read, so that who hung up before the last byte had it for nothing. */
+  test("of a body that is cut off, all that has passed is output", () => {
+    const message = JSON.stringify({ type: "message", content: [{ type: "text", text: "x".repeat(400) }] });
+    for (const api of ["anthropic", "openai", "google"] as const)
+      expect(read(api, "application/json", message.slice(0, 300), 7)).toMatchObject({
+        ...{ characters: 300, knowsInput: false, isComplete: false },
+      });
+    const without = { choices: [{ message: { role: "assistant", content: "12345678" } }] };
+    expect(read("openai", "application/json", JSON.stringify(without))).toMatchObject({
+      ...{ characters: 8, isComplete: false },
+    });
+  });
+
+  /** Cause: the usage of a call is without that of its compaction and of its advisor, which are on the bill. */
+  test("what was used in other steps of a call is there besides", () => {
+    const iterations = [
+      { type: "compaction", input_tokens: 180_000, output_tokens: 3500 },
+      { type: "message", input_tokens: 10, output_tokens: 42 },
+      { type: "advisor_message", model: "claude-big", input_tokens: 7, cache_read_input_tokens: 5 },
+    ];
+    const end = { ...END, usage: { output_tokens: 42, iterations } };
+    expect(read("anthropic", EVENTS, events(START, DELTA, end))).toMatchObject({
+      tokens: { ...INPUT, output: 42 },
+      besides: [
+        { model: undefined, tokens: { ...NO_TOKENS, input: 180_000, output: 3500 } },
+        { model: "claude-big", tokens: { ...NO_TOKENS, input: 7, cacheRead: 5 } },
+      ],
+    });
+  });
+
+  /** Cause: the last event's tier alone was kept, and with it half of the price. */
+  test("an event that names one tier leaves the others", () => {
+    const usage = { ...START.message.usage, inference_geo: "us", speed: "fast" };
+    const end = { ...END, usage: { output_tokens: 1, service_tier: "priority" } };
+    expect(read("anthropic", EVENTS, events({ ...START, message: { usage } }, end)).tiers).toEqual({
+      ...{ service_tier: "priority", speed: "fast", inference_geo: "us" },
+    });
+  });
+
+  test("searches of OpenAI's and Google's own tools are counted as they are charged", () => {
+    const searched = { type: "web_search_call", action: { type: "search", queries: ["a", "b"] } };
+    const opened = { type: "web_search_call", action: { type: "open_page" } };
+    const done = (item: object) => ({ type: "response.output_item.done", item });
+    const added = { type: "response.output_item.added", item: searched };
+    const response = { output: [searched, opened, searched], usage: { input_tokens: 1, output_tokens: 1 } };
+    const passed = [added, done(searched), done(opened), added, done(searched)];
+    for (const found of [
+      read("openai", EVENTS, events(...passed)),
+      read("openai", EVENTS, events(...passed, { type: "response.completed", response })),
+      read("openai", "application/json", JSON.stringify(response)),
+    ])
+      expect(found.tokens.webSearches).toBe(2);
+    const grounded = (modelVersion: string) => ({
+      modelVersion,
+      candidates: [{ groundingMetadata: { webSearchQueries: ["a", "", "b", "a"] } }],
+      usageMetadata: { promptTokenCount: 1 },
+    });
+    expect(read("google", EVENTS, events(grounded("gemini-3-flash"))).tokens.webSearches).toBe(2);
+    expect(read("google", EVENTS, events(grounded("gemini-2.5-flash"))).tokens.webSearches).toBe(1);
+  });
+
+  test("an event may be written in several lines, and its content type in capitals", () => {
+    const lines = JSON.stringify(START, null, 1).replace(/^/gm, "data: ");
+    const body = `event: x\r\n${lines.replaceAll("\n", "\r\n")}\r\n\r\n${events(DELTA, END)}`;
+    for (const size of [1, 10_000])
+      expect(read("anthropic", "Text/Event-Stream", body, size)).toMatchObject({
+        ...{ tokens: { ...NO_TOKENS, ...INPUT, output: 42 }, characters: 9, isComplete: true },
+      });
+    // The last event without an empty line behind it.
+    expect(
+      read("anthropic", EVENTS, JSON.stringify(START, null, 1).replace(/^/gm, "data: ")).knowsInput,
+    ).toBe(true);
+  });
+
+  /** Cause: the database keeps no such text, so that what the call had cost could never be stored. */
+  test("a model's name that no database keeps is none", () => {
+    for (const model of ["a\0b", "\ud83d", "x".repeat(201)])
+      expect(read("openai", EVENTS, events({ model, choices: [] })).model).toBe(undefined);
   });
 
   test("what is no number of tokens counts as nothing, and what cannot be read does no harm", () => {

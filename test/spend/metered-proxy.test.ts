@@ -91,7 +91,7 @@ describeEmbedded("calls that pass the proxy", (database) => {
         fetch(`${proxy.url}${path}`, {
           method: "POST",
           headers: { "x-api-key": grant.token },
-          body: JSON.stringify({ model: MODEL, max_tokens: 100, messages: [], ...body }),
+          body: JSON.stringify({ model: MODEL, max_tokens: 100, stream: true, messages: [], ...body }),
           ...init,
         }),
       settled: grant.settled,
@@ -196,6 +196,24 @@ describeEmbedded("calls that pass the proxy", (database) => {
     expect(await known()).toEqual({ input: 100, output: 1_000, estimate: 0 });
     leave.abort();
     await reading;
+    await until(async () => (await run.row())?.[1] === 0, { what: "the end of the call" });
+  });
+
+  /** Cause: such a call was lost under the name that its gateway has for the model, which has no price, and so for nothing. */
+  test("the record of an answer has a model with a price, whatever its API calls it", async () => {
+    await using run = await open();
+    const leave = new AbortController();
+    run.answers([event({ type: "message_start", message: { model: "gateway-1", usage: USAGE } }), "wait"]);
+    const response = await run.post({}, { signal: leave.signal });
+    await response.body?.getReader().read();
+    const known = () =>
+      rowsOf<{ model: string; input: number }>(
+        database().orm,
+        sql`select model, input_tokens::int as input from model_call where session_id = ${run.account.sessionId}::uuid`,
+      );
+    await until(async () => (await known())[0]?.input === 100, { what: "the record of its input" });
+    expect(await known()).toEqual([{ model: MODEL, input: 100 }]);
+    leave.abort();
     await until(async () => (await run.row())?.[1] === 0, { what: "the end of the call" });
   });
 
@@ -322,6 +340,85 @@ describeEmbedded("calls that pass the proxy", (database) => {
     expect((await run.post({}, { body })).status).toBe(400);
     expect(run.asked).toEqual([]);
     expect(await run.metrics.text()).toContain('prompt_backend_model_calls_refused_total{reason="model"} 2');
+  });
+
+  /** Cause: one call can be answered by a model that it names in another place than "model". */
+  test("models that may answer instead, or advise, must be allowed, and are paid for", async () => {
+    await using run = await open({ MODELS_ALLOWED: "claude-sonnet-*" });
+    const advisor = (model: string) => ({ tools: [{ type: "advisor_20260301", name: "advisor", model }] });
+    for (const body of [{ fallbacks: [{ model: "claude-opus-5" }] }, advisor("claude-opus-5"), advisor("")]) {
+      const response = await run.post(body);
+      expect([response.status, await response.text()]).toEqual([
+        403,
+        expect.stringContaining("MODELS_ALLOWED"),
+      ]);
+    }
+    expect(run.asked).toEqual([]);
+    const iterations = [
+      { type: "advisor_message", model: "claude-opus-5", input_tokens: 10, output_tokens: 2 },
+    ];
+    const usage = { output_tokens: 20, iterations };
+    run.answers([START, delta("Hello."), event({ type: "message_delta", delta: {}, usage })]);
+    await (await run.post({ ...advisor("claude-sonnet-4-5"), fallbacks: "default" })).text();
+    await run.settled();
+    expect(await run.row()).toEqual([COST + 10 * 5_000 + 2 * 25_000, 0]);
+  });
+
+  test("a call that may take two models is reserved for both", async () => {
+    // An answer costs at most 30,000 * 15 dollars a million: 0.45 dollars.
+    await using run = await open({ BUDGET_USD_PER_SESSION: "0.6" });
+    const one = await run.post({ max_tokens: 30_000 });
+    expect([one.status, await one.text()]).toEqual([200, WHOLE.join("")]);
+    const two = await run.post({ max_tokens: 30_000, fallbacks: [{ model: MODEL }] });
+    expect([two.status, await two.text()]).toEqual([402, expect.stringContaining("could cost $0.9")]);
+  });
+
+  /** Cause: of such an answer nothing passes before its end, so that who always hung up before it paid for no output. */
+  test("who does not wait for a message that is not streamed pays for what may be written by then", async () => {
+    await using run = await open();
+    run.answers(["wait"]);
+    const output = async (body: object) => {
+      const leaves = new AbortController();
+      const asked = run.asked.length;
+      const posted = run.post(body, { signal: leaves.signal }).catch(() => undefined);
+      await until(() => run.asked.length > asked, { what: "the call is made" });
+      leaves.abort();
+      await posted;
+      const ended = async () =>
+        (await run.calls()).filter(({ status }) => status === "broken").length > asked;
+      await until(ended, { what: "the call has ended" });
+      const [call] = await rowsOf<{ output: number }>(
+        database().orm,
+        sql`select output_tokens::int as output from model_call where session_id = ${run.account.sessionId}::uuid
+          order by id desc limit 1`,
+      );
+      return call?.output;
+    };
+    expect(await output({ stream: false })).toBeGreaterThan(0);
+    expect(await output({ stream: false, max_tokens: 1 })).toBe(1);
+    expect(await output({})).toBe(0);
+  });
+
+  test("who hangs up in the middle of a message that is not streamed pays for what has passed", async () => {
+    await using run = await open();
+    const head = JSON.stringify({ type: "message", content: [{ type: "text", text: "x".repeat(4000) }] });
+    run.answers(
+      new Response(
+        new ReadableStream({
+          start: (controller) => controller.enqueue(Buffer.from(head.slice(0, 4000))),
+          pull: () => new Promise(() => undefined),
+        }),
+        { headers: { "content-type": "application/json" } },
+      ),
+    );
+    const leaves = new AbortController();
+    const response = await run.post({ stream: false }, { signal: leaves.signal });
+    await response.body?.getReader().read();
+    leaves.abort();
+    await until(async () => (await run.calls())[0]?.status === "broken", { what: "the call has ended" });
+    const [call] = await run.calls();
+    expect(call?.estimated).toBe(true);
+    expect(call?.cost).toBeGreaterThanOrEqual(1000 * 15_000);
   });
 
   test("an unknown model that is let through counts as the dearest", async () => {

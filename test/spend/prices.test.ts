@@ -21,6 +21,14 @@ describe("the price table", () => {
     expect(price?.output).toBe(100_000);
     expect(price?.input).toBeGreaterThan(3);
     expect(lenient.knows("gpt-99")).toBe(false);
+    // Cause: the dearest had no tiers, and so the usual price in each.
+    const usual = price && costOf(price, { ...NO_TOKENS, output: 1000 });
+    expect(usual && price && costOf(price, { ...NO_TOKENS, output: 1000 }, ["priority"]) / usual).toBe(2.5);
+  });
+
+  test("a snapshot that has a price of its own has that", () => {
+    expect(built.of("gpt-4o-2024-08-06", DAY)?.input).toBe(2.5);
+    expect(built.of("gpt-4o-2024-05-13", DAY)?.input).toBe(5);
   });
 
   test("an operator's entry replaces all of the same model; which one is valid depends on the day", () => {
@@ -80,6 +88,12 @@ describe("costs", () => {
   test("part of a billionth is rounded up, but not the error of a double", () => {
     expect(costOf({ ...mine, input: 0.0000001 }, { ...NO_TOKENS, input: 1 })).toBe(1);
     expect(costOf({ ...mine, input: 0.1 }, { ...NO_TOKENS, input: 3 })).toBe(300);
+  });
+
+  /** Cause: a cost that the database cannot keep could never be stored, nor could those of the calls that were lost with it. */
+  test("what no call costs is cut", () => {
+    const dear = { ...mine, output: 10_000, web_search: 10_000 };
+    expect(costOf(dear, { ...NO_TOKENS, output: 1e9, webSearches: 1e9 }, [])).toBe(1e14);
   });
 
   test("the worst is that all input is written to the dearest of the caches that the request may write to", () => {

@@ -16,6 +16,11 @@ describe("a request's body", () => {
       ['{"model":"cheap","model":"dear"}', '"model" twice'],
       ['{"model":"cheap","x":[{"y":"\\""}],"mod\\u0065l":"dear"}', '"model" twice'],
       ['{"a":{},"b":[[]],"a":1}', '"a" twice'],
+      [
+        '{"generationConfig":{"maxOutputTokens":1,"a":[{}],"maxOutputTokens":9},"b":1}',
+        '"maxOutputTokens" twice',
+      ],
+      ['{"generation_config":{"maxOutputTokens":1,"MaxOutputTokens":9}}', '"MaxOutputTokens" twice'],
       ['["model"]', "JSON object"],
       ['{"model":', "not valid JSON"],
     ] as const)
@@ -32,7 +37,12 @@ describe("a request's body", () => {
           system: [{ type: "text", text: "x", cache_control: { type: "ephemeral", ttl: "1h" } }],
         }),
       ),
-    ).toMatchObject({ model: "m", maxOutput: 50, writes: "1h", tiers: ["auto", "fast"], isFree: false });
+    ).toMatchObject({
+      model: "m",
+      maxOutput: 50,
+      writes: "1h",
+      tiers: { service_tier: "auto", speed: "fast" },
+    });
     expect(readRequest("anthropic", "/v1/messages/count_tokens", bytes({ model: "m" })).isFree).toBe(true);
     expect(
       readRequest(
@@ -78,6 +88,68 @@ describe("a request's body", () => {
     ).toBe(true);
   });
 
+  /** Cause: a limit that the path does not know, and its API may ignore, was taken for the limit. */
+  test("is limited by what its path knows", () => {
+    const limits = bytes({ model: "m", max_output_tokens: 1, max_tokens: 50 });
+    expect(readRequest("openai", "/v1/chat/completions", limits).maxOutput).toBe(50);
+    expect(readRequest("openai", "/v1/responses", limits).maxOutput).toBe(1);
+    expect(readRequest("openai", "/v1/responses", bytes({ model: "m", max_tokens: 50 })).maxOutput).toBe(
+      undefined,
+    );
+  });
+
+  test("names the models that may answer, advise or shorten the conversation besides", () => {
+    const others = (more: object) =>
+      readRequest("anthropic", MESSAGES, bytes({ model: "m", ...more })).others;
+    expect(others({ fallbacks: [{ model: "a" }, "b"], models: ["c"] })).toEqual(
+      ["a", "b", "c"].map((model) => ({ model, uses: 1 })),
+    );
+    for (const fallbacks of [null, "default", "off", []]) expect(others({ fallbacks })).toEqual([]);
+    for (const fallbacks of [7, {}, [{}], [7]]) expect(() => others({ fallbacks })).toThrow('"fallbacks"');
+    const advisor = { type: "advisor_20260301", name: "advisor", model: "big" };
+    expect(others({ tools: [advisor, { ...advisor, max_uses: 3 }] })).toEqual([
+      { model: "big", uses: 1 },
+      { model: "big", uses: 3 },
+    ]);
+    expect(others({ context_management: { edits: [{ type: "compact_20260112" }] } })).toEqual([
+      { model: "m", uses: 1 },
+    ]);
+  });
+
+  /** Cause: a picture of one color has a hundred times more tokens than bytes. */
+  test("has more tokens than bytes for a small picture", () => {
+    const pictures = (api: "anthropic" | "openai" | "google", path: string, ...content: object[]) =>
+      readRequest(api, path, bytes({ ...(api !== "google" && { model: "m" }), messages: [{ content }] }))
+        .pictures;
+    const data = "A".repeat(400);
+    const source = { type: "base64", media_type: "image/png", data };
+    expect(pictures("anthropic", MESSAGES, { type: "image", source }, { type: "image", source })).toBe(
+      19_200,
+    );
+    const big = { ...source, data: "A".repeat(20_000) };
+    expect(pictures("anthropic", MESSAGES, { type: "image", source: big })).toBe(0);
+    const url = `data:image/png;base64,${data}`;
+    expect(pictures("openai", "/v1/responses", { type: "input_image", image_url: url })).toBe(9_578);
+    expect(pictures("openai", "/v1/chat/completions", { type: "image_url", image_url: { url } })).toBe(9_578);
+    const path = "/v1beta/models/g:generateContent";
+    expect(pictures("google", path, { inlineData: { mimeType: "image/png", data } })).toBe(9_600);
+  });
+
+  test("may search with Google's and OpenAI's own tools", () => {
+    const path = "/v1beta/models/g:generateContent";
+    const google = readRequest(
+      "google",
+      path,
+      bytes({ tools: [{ google_search: {} }, { codeExecution: {} }] }),
+    );
+    expect([google.bringsMore, google.searches]).toEqual([true, 10]);
+    expect(readRequest("google", path, bytes({ tools: [{ codeExecution: {} }] }))).toMatchObject({
+      ...{ bringsMore: true, searches: 0 },
+    });
+    const chat = bytes({ model: "m", web_search_options: {} });
+    expect(readRequest("openai", "/v1/chat/completions", chat).searches).toBe(10);
+  });
+
   test("without a model, or whose answer would never pass here, is refused", () => {
     expect(() => readRequest("anthropic", MESSAGES, bytes({}))).toThrow('"model"');
     expect(() => readRequest("openai", "/v1/responses", bytes({ model: "m", background: true }))).toThrow(
@@ -90,7 +162,26 @@ describe("a request's body", () => {
     const deep = (depth: number) =>
       bytes(`{"model":"m","max_tokens":1,"messages":${"[".repeat(depth)}${"]".repeat(depth)}}`);
     expect(readRequest("anthropic", MESSAGES, deep(500)).model).toBe("m");
-    expect(() => readRequest("anthropic", MESSAGES, deep(1_000_000))).toThrow("nested more than 1000 times");
+    expect(() => readRequest("anthropic", MESSAGES, deep(400_000))).toThrow("nested more than 1000 times");
+  });
+});
+
+describe("a body that would keep the process busy", () => {
+  /** Cause: 32 MB of empty lists took four seconds and a gigabyte, for each request that was then refused. */
+  test("has too many values or keys, and is refused before it is read; a long text is not", () => {
+    const messages = (item: string, count: number) =>
+      bytes(`{"model":"m","messages":[${Array(count).fill(item).join(",")}]}`);
+    for (const [item, count] of [
+      ["[]", 400_000],
+      ['{"a":1}', 300_000],
+      ["1", 600_000],
+    ] as const)
+      expect(() => readObject(messages(item, count))).toThrow("more than 500000 values");
+    const text = JSON.stringify(`[{,"\\${"[{,".repeat(300_000)}`);
+    expect(readObject(messages(text, 3))["model"]).toBe("m");
+    const keys = Array.from({ length: 1_100 }, (_, index) => `"k${index}":1`).join(",");
+    expect(() => readObject(bytes(`{${keys}}`))).toThrow("more than 1000 keys");
+    expect(readObject(bytes(`{"tools":{${keys}}}`))["tools"]).toBeDefined();
   });
 });
 

@@ -11,7 +11,7 @@ import {
   type Scope,
   settleCalls,
 } from "../../src/spend/store.ts";
-import { describeEachDatabase } from "../harness/databases.ts";
+import { describeEachDatabase, describeOnPostgres } from "../harness/databases.ts";
 import { accountOf, endedCall, spentBy, wantedCall } from "./fixture.ts";
 
 describeEachDatabase("reserving and settling model calls", (database) => {
@@ -227,5 +227,30 @@ describeEachDatabase("reserving and settling model calls", (database) => {
       after.slice(0, 1).map((one) => ended(one)),
     );
     expect(await reserveCalls(database().orm, [google(), google()])).toEqual(new Map());
+  });
+});
+
+describeOnPostgres("the progress of model calls", (database) => {
+  /** Cause: each could have a call that the other waited for, until the database ended one of them; all calls waited with them. */
+  test("does not wait for what is being settled", async () => {
+    const { orm } = database();
+    const [settling, open] = [wantedCall(accountOf()), wantedCall(accountOf())];
+    await reserveCalls(orm, [settling, open]);
+    await orm.transaction(async (tx) => {
+      await settleCalls(tx as unknown as typeof orm, [endedCall(settling)]);
+      const tokens = { ...NO_TOKENS, output: 77 };
+      await recordProgress(
+        orm,
+        [settling, open].map(({ id }) => ({ id, model: "m", tokens })),
+      );
+    });
+    const rows = await rowsOf(
+      orm,
+      sql`select status, output_tokens::int as output from model_call where id in (${settling.id}, ${open.id}) order by status`,
+    );
+    expect(rows).toEqual([
+      { status: "done", output: 5 },
+      { status: "open", output: 77 },
+    ]);
   });
 });
