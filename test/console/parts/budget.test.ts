@@ -2,11 +2,23 @@ import { expect, test } from "bun:test";
 import type { SessionDto } from "../../../sdk/src/index.ts";
 import { choiceInput, isChosen, NO_CHOICE } from "../../../src/console/choice/choice.ts";
 import { groupOf, stateOf } from "../../../src/console/inbox/groups.ts";
-import { readUsd, usd, usdOf } from "../../../src/console/ui/usd.ts";
+import { readUsd, usd, usdInput, usdOf } from "../../../src/console/ui/usd.ts";
 
 test("amounts are shown in cents, and small ones by the two digits that count", () => {
-  expect([0, 0.42, 2, 1234.5, 0.04, 0.031, 0.00042, 0.0449, 1e-12].map(usd)).toEqual([
-    ...["$0.00", "$0.42", "$2.00", "$1,234.50", "$0.04", "$0.031", "$0.00042", "$0.045", "$0.00"],
+  expect([0, 0.42, 1.005, 2, 1234.5, 0.04, 0.031, 0.00042, 0.0449, 1e-9, 1e-12].map(usd)).toEqual([
+    ...[
+      "$0.00",
+      "$0.42",
+      "$1.01",
+      "$2.00",
+      "$1,234.50",
+      "$0.04",
+      "$0.031",
+      "$0.00042",
+      "$0.045",
+      "$0.000000001",
+      "$0.00",
+    ],
   ]);
   expect([usdOf(0.42, 2), usdOf(0.42, null), usdOf(0.42, undefined)]).toEqual([
     ...["$0.42 of $2.00", "$0.42", "$0.42"],
@@ -17,6 +29,13 @@ test("what somebody types is an amount above 0, or none", () => {
   expect(["2.50", " $2.5 ", ".5", "7.", "1000000"].map(readUsd)).toEqual([2.5, 2.5, 0.5, 7, 1_000_000]);
   for (const text of ["", "0", "0.00", "-1", "2,50", "1e3", "0x10", ".", "1000000.01", "much", "1 2"])
     expect(readUsd(text)).toBeUndefined();
+});
+
+test("an amount is offered as somebody would type it, small ones without an exponent", () => {
+  const amounts = [2, 0.1, 0.031, 1e-7, 1_000_000];
+  const typed = amounts.map(usdInput);
+  expect(typed).toEqual(["2.00", "0.10", "0.031", "0.0000001", "1000000.00"]);
+  expect(typed.map(readUsd)).toEqual(amounts);
 });
 
 test("a budget is sent if there is one; what is none is refused at its field", () => {
