@@ -10,8 +10,8 @@ import { repoName } from "../ui/repo-name.ts";
 import { visible } from "../ui/visible-text.ts";
 import { type Days, GROUPS, type Group, type UsageSearch } from "./address.ts";
 import { CsvButton } from "./csv-button.tsx";
-import { figuresText, PLOTTED } from "./figures.ts";
-import { usageQuery } from "./queries.ts";
+import { count, figuresText, PLOTTED } from "./figures.ts";
+import { groupsQuery } from "./queries.ts";
 
 const NAMES: Readonly<Record<Group, string>> = {
   ...{ repo: "Repository", model: "Model", agent: "Agent", session: "Session", user: "User" },
@@ -23,7 +23,7 @@ const STEP = 20;
 export function Breakdown({ search, days }: { search: UsageSearch; days: Days }) {
   const { by, measure, scope } = search;
   const wanted = { ...days, group_by: by, scope };
-  const { data, error, refetch } = useQuery(usageQuery(wanted));
+  const { data, error, refetch } = useQuery(groupsQuery(wanted));
   return (
     <section className="card usage-section usage-by" aria-label="By what">
       <div className="usage-line">
@@ -41,7 +41,15 @@ export function Breakdown({ search, days }: { search: UsageSearch; days: Days })
       ) : data === undefined ? (
         <Loading what="the usage" />
       ) : (
-        <Bars key={by} by={by} measure={measure} rows={data.usage} />
+        <>
+          {data.isCut && (
+            <p>
+              These are more than this page adds up: it shows the first {count(data.groups.length)} in the
+              order of their names. The CSV has all of them.
+            </p>
+          )}
+          <Bars key={by} by={by} measure={measure} rows={data.groups} />
+        </>
       )}
     </section>
   );
@@ -71,7 +79,7 @@ function Bars({ by, measure, rows }: Pick<UsageSearch, "by" | "measure"> & { row
         ))}
       </ol>
       {sorted.length > shown && (
-        <Button onClick={() => setShown(shown + STEP)}>Show more of {sorted.length}</Button>
+        <Button onClick={() => setShown(shown + STEP)}>Show more of {count(sorted.length)}</Button>
       )}
     </>
   );
