@@ -61,6 +61,11 @@ const WaitingBudget = t.Object(
     }),
     limit_usd: t.Number({ format: "double", description: "What it may cost, US dollars", examples: [2] }),
     spent_usd: t.Number({ format: "double", description: "What it had cost", examples: [1.93] }),
+    call_usd: t.Number({
+      format: "double",
+      description: "What the call that was refused could cost: with less than this left, it is refused again",
+      examples: [0.12],
+    }),
   },
   { description: "The budget that it waits for, as it was when it was used up" },
 );

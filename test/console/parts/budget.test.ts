@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
-import type { SessionDto } from "../../../sdk/src/index.ts";
+import type { PromptDto, SessionDto } from "../../../sdk/src/index.ts";
 import { choiceInput, isChosen, NO_CHOICE } from "../../../src/console/choice/choice.ts";
 import { groupOf, stateOf } from "../../../src/console/inbox/groups.ts";
+import { suggestionFor } from "../../../src/console/session/budget.ts";
 import { readUsd, usd, usdInput, usdOf } from "../../../src/console/ui/usd.ts";
 
 test("amounts are shown in cents, and small ones by the two digits that count", () => {
@@ -45,6 +46,21 @@ test("a budget is sent if there is one; what is none is refused at its field", (
   // Of a draft from before there was such a field.
   const { budget_usd: _, ...earlier } = NO_CHOICE;
   expect([isChosen(earlier), choiceInput(earlier)]).toEqual([false, {}]);
+});
+
+/** Cause: of a call that is dearer than twice the budget, twice the budget was offered: it was refused again at once. */
+test("as much again is offered, or what the refused call needs", () => {
+  const offered = (limit: number, spent: number, call: number) =>
+    suggestionFor({
+      usage: { cost_usd: spent },
+      waiting_budget: { scope: "run", limit_usd: limit, spent_usd: spent, call_usd: call },
+    } as unknown as PromptDto);
+  expect([offered(2, 1.93, 0.12), offered(0.05, 0.04, 0.01), offered(0.004, 0, 0.001)]).toEqual([
+    ...["4.00", "0.10", "0.008"],
+  ]);
+  expect([offered(0.05, 0.04, 1.2301), offered(0.01, 0, 0.04), offered(0.001, 0, 0.031000001)]).toEqual([
+    ...["1.28", "0.04", "0.031000001"],
+  ]);
 });
 
 test("a run that waits for money is its user's to answer, unless it goes on by itself", () => {
