@@ -178,6 +178,12 @@ function inBrowser() {
     async () => {
       const { sessionId, promptId } = await waiting();
       const page = await on.open(`/s/${sessionId}`);
+      // Cause: what was typed stayed when somebody else had raised it and it was used up again, though it was too little by then.
+      await field(page).fill("0.054");
+      await on.backend.request("POST", `/prompts/${promptId}/resume`, { budget_usd: 0.055 });
+      await card(page).getByText("of $0.055 spent").waitFor();
+      expect(await field(page).inputValue()).toBe("0.11");
+
       await page.route("**/resume", async (route) => {
         await on.backend.request("POST", `/prompts/${promptId}/resume`, { budget_usd: 0.2 });
         await route.continue();

@@ -1,6 +1,10 @@
 import type { PromptDto } from "../../../sdk/src/index.ts";
 import { usdInput } from "../ui/usd.ts";
 
+/** Whether it goes on when its user raises its budget: others begin anew by themselves. */
+export const waitsForRaise = (prompt: Pick<PromptDto, "waiting_for" | "next_attempt_at">): boolean =>
+  prompt.waiting_for === "budget" && prompt.next_attempt_at === null;
+
 /** What it has cost at least: calls that were under way when it was refused are counted since. */
 export const costOf = ({ usage, waiting_budget: budget }: PromptDto): number =>
   Math.max(usage?.["cost_usd"] ?? 0, budget?.scope === "run" ? budget.spent_usd : 0);

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import type { PromptDto, SessionDto } from "../../../sdk/src/index.ts";
 import { choiceInput, isChosen, NO_CHOICE } from "../../../src/console/choice/choice.ts";
 import { groupOf, stateOf } from "../../../src/console/inbox/groups.ts";
-import { suggestionFor } from "../../../src/console/session/budget.ts";
+import { suggestionFor, waitsForRaise } from "../../../src/console/session/budget.ts";
 import { readUsd, usd, usdInput, usdOf } from "../../../src/console/ui/usd.ts";
 
 test("amounts are shown in cents, and small ones by the two digits that count", () => {
@@ -61,6 +61,13 @@ test("as much again is offered, or what the refused call needs", () => {
   expect([offered(0.05, 0.04, 1.2301), offered(0.01, 0, 0.04), offered(0.001, 0, 0.031000001)]).toEqual([
     ...["1.28", "0.04", "0.031000001"],
   ]);
+});
+
+test("what goes on by itself is not led to", () => {
+  const waits = { waiting_for: "budget", next_attempt_at: null } as const;
+  expect(waitsForRaise(waits)).toBe(true);
+  expect(waitsForRaise({ ...waits, next_attempt_at: "2026-12-01T00:00:00.000Z" })).toBe(false);
+  expect(waitsForRaise({ ...waits, waiting_for: "permission" })).toBe(false);
 });
 
 test("a run that waits for money is its user's to answer, unless it goes on by itself", () => {

@@ -8,7 +8,7 @@ import { useStored } from "../../ui/stored.ts";
 import { Time } from "../../ui/time.tsx";
 import { NO_AMOUNT, readUsd, usd, usdOf } from "../../ui/usd.ts";
 import { visible } from "../../ui/visible-text.ts";
-import { costOf, suggestionFor } from "../budget.ts";
+import { costOf, suggestionFor, waitsForRaise } from "../budget.ts";
 import { PromptActions } from "../prompt-actions.ts";
 import { TryNow } from "./try-now.tsx";
 
@@ -39,7 +39,7 @@ export function BudgetWait({ prompt }: { prompt: PromptDto }) {
       <p className="budget-reason">
         {(budget && WHY[budget.scope]?.(budget)) ?? (reason !== null && visible(reason))}
       </p>
-      {until === null ? <Raise prompt={prompt} /> : <TryNow prompt={prompt} />}
+      {waitsForRaise(prompt) ? <Raise prompt={prompt} /> : <TryNow prompt={prompt} />}
     </section>
   );
 }
@@ -52,16 +52,23 @@ const WHY: Readonly<Record<string, (budget: WaitingBudget) => string>> = {
   deployment_day: () => "The budget that all users of this service share is used up for today.",
 };
 
+/** An amount, and what was allowed when it was typed: if somebody else has raised that, it is of no use any more. */
+interface Typed {
+  text: string;
+  limit: number | undefined;
+}
+
 /** Has the prompt go on with a higher budget. */
 function Raise({ prompt }: { prompt: PromptDto }) {
   const { id } = prompt;
   const { changed } = PromptActions.use();
-  const [typed, setTyped] = useStored<string | undefined>(`prompt-backend:budget:${id}`, undefined);
+  const [typed, setTyped] = useStored<Typed | undefined>(`prompt-backend:budget:${id}`, undefined);
   const [fault, setFault] = useState<string>();
   const [busy, setBusy] = useState(false);
   const form = useRef<HTMLFormElement>(null);
   const field = useId();
-  const text = typed ?? suggestionFor(prompt);
+  const limit = prompt.waiting_budget?.limit_usd;
+  const text = typed !== undefined && typed.limit === limit ? typed.text : suggestionFor(prompt);
   const spent = costOf(prompt);
 
   const refuse = (why: string) => {
@@ -111,7 +118,7 @@ function Raise({ prompt }: { prompt: PromptDto }) {
             autoComplete="off"
             value={text}
             onChange={({ target }) => {
-              setTyped(() => target.value);
+              setTyped(() => ({ text: target.value, limit }));
               setFault(undefined);
             }}
           />
