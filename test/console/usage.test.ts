@@ -401,6 +401,12 @@ function inBrowser() {
       const alert = page.getByRole("alert").filter({ hasText: "this is what it was" });
       await alert.waitFor();
       expect(await fact(page, "Cost").textContent()).toBe("≈ $4.30");
+      // Cause: the bars were taken away for it.
+      await page
+        .getByRole("alert")
+        .filter({ hasText: "The usage by repository could not be read" })
+        .waitFor();
+      expect(await rows(page).count()).toBe(2);
       await page.unroute("**/usage?*");
       await alert.getByRole("button", { name: "Try again" }).click();
       await alert.waitFor({ state: "detached" });

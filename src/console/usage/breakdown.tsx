@@ -23,6 +23,7 @@ const STEP = 20;
 export function Breakdown({ search, days }: { search: UsageSearch; days: Days }) {
   const { by, measure, scope } = search;
   const wanted = { ...days, group_by: by, scope };
+  const what = `by ${NAMES[by].toLowerCase()}`;
   const { data, error, refetch } = useQuery(groupsQuery(wanted));
   return (
     <section className="card usage-section usage-by" aria-label="By what">
@@ -34,13 +35,13 @@ export function Breakdown({ search, days }: { search: UsageSearch; days: Days })
             </Link>
           ))}
         </nav>
-        <CsvButton wanted={wanted} what={`by ${NAMES[by].toLowerCase()}`} />
+        <CsvButton wanted={wanted} what={what} />
       </div>
-      {error ? (
-        <Problem title="The usage could not be read" error={error} onRetry={() => void refetch()} />
-      ) : data === undefined ? (
-        <Loading what="the usage" />
-      ) : (
+      {error && (
+        <Problem title={`The usage ${what} could not be read`} error={error} onRetry={() => void refetch()} />
+      )}
+      {data === undefined && !error && <Loading what="the usage" />}
+      {data && (
         <>
           {data.isCut && (
             <p>
