@@ -26,7 +26,7 @@ export function usdInput(amount: number): string {
 
 /** The most that the service takes. */
 const MOST_USD = 1_000_000;
-export const NO_AMOUNT = "A number of US dollars above 0, such as 2.50.";
+export const NO_AMOUNT = "A number of US dollars above 0 and at most 1,000,000, such as 2.50.";
 
 /** What somebody has typed as an amount; undefined: it is none. */
 export function readUsd(text: string): number | undefined {
