@@ -1,6 +1,8 @@
 import { join } from "node:path";
 import type { Page } from "playwright-core";
+import { openConsole } from "./console/fixture.ts";
 import { openForgeConsole } from "./console/forge-fixture.ts";
+import { seedMonth } from "./console/month-fixture.ts";
 
 /**
  * `bun run screenshots`: makes the pictures of README.md again, in docs/images: the web console in real Chromium, on sessions
@@ -110,7 +112,7 @@ await on.backend.request("POST", `/sessions/${session}/comments`, {
 const shoot = async (name: string, page: Page) => {
   // What comes a moment later: the user's menu, and the colours of code.
   await page.getByRole("button", { name: "local" }).waitFor();
-  if (name !== "inbox") await page.locator(".token-keyword").first().waitFor();
+  if (["session", "review", "phone"].includes(name)) await page.locator(".token-keyword").first().waitFor();
   await page.screenshot({ path: join(FOLDER, `${name}.png`) });
   await page.close();
 };
@@ -134,5 +136,18 @@ await shoot("review", review);
 const phone = await on.open(`/s/${session}/review`, { phone: true });
 await phone.getByText("Math.round").first().waitFor();
 await shoot("phone", phone);
-if (on.complaints.length > 0) throw new Error(on.complaints.join("\n"));
+
+await using month = await openConsole({
+  seed: seedMonth,
+  env: {
+    BUDGET_USD_PER_USER_DAY: "20",
+    BUDGET_USD_PER_USER_MONTH: "400",
+    BUDGET_USD_PER_DEPLOYMENT_DAY: "100",
+  },
+});
+const usage = await month.open("/u");
+await usage.getByText("acme/docs").waitFor();
+await shoot("usage", usage);
+const complaints = [...on.complaints, ...month.complaints];
+if (complaints.length > 0) throw new Error(complaints.join("\n"));
 process.exit();

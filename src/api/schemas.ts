@@ -54,6 +54,10 @@ export const Timestamp = t.String({ format: "date-time", examples: ["2026-01-31T
 /** The same as input: PostgreSQL accepts neither year 0 nor JavaScript's signed years. */
 export const TimestampInput = t.String({ ...Timestamp, pattern: "^[1-9][0-9]{3}-" });
 
+/** An amount of US dollars in a reply. */
+export const usd = (description: string, example: number) =>
+  t.Number({ format: "double", description, examples: [example] });
+
 export const nullable = <T extends TSchema>(schema: T) => t.Union([schema, t.Null()]);
 
 /** Of agents and models, where somebody sends them: they become parts of messages and arguments of programs, and no option. */

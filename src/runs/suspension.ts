@@ -19,13 +19,14 @@ export function suspensionOf(
   const { scope, budget } = refusalOf(agentRun) ?? {};
   // What a session may have, only its operator can raise.
   if (scope === undefined || scope === "session" || !budget) return undefined;
-  const { most, spent, until } = budget;
+  const { most, spent, amount, until } = budget;
   const what = until
     ? ` It goes on at ${until.toISOString().slice(0, 10)} 00:00 UTC.`
     : " It goes on when its user raises the budget.";
   const error = `${limit.reason}${what}`;
   const failure = { attempt: run.attempt, at: new Date().toISOString(), kind: "limit", error } as const;
-  return { failure, until, budget: { scope, limit_usd: most / NANO, spent_usd: spent / NANO } };
+  const usd = { limit_usd: most / NANO, spent_usd: spent / NANO, call_usd: amount / NANO };
+  return { failure, until, budget: { scope, ...usd } };
 }
 
 /** Because of which the agent may call its model no more. */

@@ -14,6 +14,8 @@ export interface Denied {
   budget?: {
     most: number;
     spent: number;
+    /** What the call that was refused may cost. */
+    amount: number;
     /** When there is a new one, as of the refusal: what follows from it may come after midnight. Undefined: never. */
     until: Date | undefined;
   };
@@ -59,7 +61,7 @@ export function denialOf(refusal: Refusal): Denied {
       return {
         denied: "budget",
         scope,
-        budget: { most, spent, until: resetOf(scope, new Date()) },
+        budget: { most, spent, amount, until: resetOf(scope, new Date()) },
         message:
           amount > most
             ? `This call alone could cost ${usdText(amount)}, which is more than the whole budget of ${whose}: it needs a lower limit of output (such as max_tokens), a cheaper model or a higher budget.`

@@ -1,6 +1,6 @@
 import { type Static, t } from "elysia";
 import { MAX_PAGE } from "../api/paging.ts";
-import { enumOf, NextCursor, nullable, paging, Timestamp } from "../api/schemas.ts";
+import { enumOf, NextCursor, nullable, paging, Timestamp, usd } from "../api/schemas.ts";
 import { SCOPES } from "../spend/store.ts";
 
 const GROUPS = ["day", "user", "repo", "model", "agent", "session"] as const;
@@ -8,8 +8,6 @@ export type Group = (typeof GROUPS)[number];
 
 const count = (description: string, example: number) =>
   t.Integer({ minimum: 0, description, examples: [example] });
-const usd = (description: string, example: number) =>
-  t.Number({ format: "double", description, examples: [example] });
 
 const figures = {
   runs: count("Prompts whose agents have called a model; titles are of none", 4),

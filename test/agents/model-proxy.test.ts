@@ -220,7 +220,7 @@ describe("errors and limits", () => {
     // Of a helper, such as for a title.
     expect(await call(model)).toBe(403);
     expect(grant.denied()).toBeUndefined();
-    const used = { scope: "run", most: 1, spent: 1, until: undefined } as const;
+    const used = { scope: "run", most: 1, spent: 1, amount: 1, until: undefined } as const;
     const budget: Denied = { denied: "budget", message: "Used up.", budget: used };
     expect(await call(budget)).toBe(402);
     expect(grant.denied()).toEqual(budget);

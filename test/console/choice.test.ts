@@ -7,6 +7,7 @@ import { until } from "../harness/until.ts";
 import { type ConsoleFixture, inspect, OPEN_TIMEOUT_MS, openConsole } from "./fixture.ts";
 import { keyboardOf } from "./keyboard.ts";
 
+const NO_AMOUNT = "A number of US dollars above 0 and at most 1,000,000, such as 2.50.";
 const TIMEOUT_MS = 120_000;
 const ENDED = ["NeedsReview", "NeedsReviewIpReturned"];
 const SESSION = /\/s\/([0-9a-f-]{36})$/;
@@ -195,7 +196,9 @@ function inBrowser() {
       // As it is typed, but a 0 may be the beginning of an amount.
       for (const [typed, says] of [
         ["0.", []],
-        ["2,5", ["A number of US dollars above 0, such as 2.50."]],
+        ["2,5", [NO_AMOUNT]],
+        // It was told to be above 0, which it is.
+        ["1000001", [NO_AMOUNT]],
         ["5.01", ["A prompt may cost at most $5.00 here."]],
         [" ", []],
       ] as const) {
@@ -203,8 +206,8 @@ function inBrowser() {
         expect(await wrong.allTextContents()).toEqual([...says]);
       }
       for (const [typed, says] of [
-        ["much", "A number of US dollars above 0, such as 2.50."],
-        ["0", "A number of US dollars above 0, such as 2.50."],
+        ["much", NO_AMOUNT],
+        ["0", NO_AMOUNT],
         ["6", "budget_usd: a prompt may cost at most $5.00 here (BUDGET_USD_PER_RUN)"],
       ] as const) {
         await field(page, name).fill(typed);

@@ -5,6 +5,7 @@ import { unavailable } from "../harness/services.ts";
 import { until } from "../harness/until.ts";
 import { type FirefoxFixture, openInFirefox } from "./firefox-fixture.ts";
 import { OPEN_TIMEOUT_MS } from "./fixture.ts";
+import { day, EVIL_MODEL, seedUsage } from "./usage-fixture.ts";
 
 const TIMEOUT_MS = 90_000;
 const STEP_TIMEOUT_MS = 20_000;
@@ -140,6 +141,40 @@ function inBrowser() {
       await isAt(page, new RegExp(`${session}$`));
       await shows(page, "prompt-backend open");
       expect(on.complaints).toEqual([]);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "the days of the usage page are read by keyboard and pointer, and a period is chosen",
+    async () => {
+      await using of = await openInFirefox({ seed: seedUsage });
+      const page = await of.open(`/u?from=${day(1)}&to=${day(5)}`);
+      await has(page, ".usage-reading", "Jan 5, 2025");
+      await page.focus("input[type=range]");
+      await press(page, "Home", "ArrowRight", "ArrowRight", "ArrowRight");
+      await has(page, ".usage-reading", "Jan 4, 2025 $2.55");
+      const { x, y, width } = (await (await page.$("input[type=range]"))?.boundingBox()) ?? {
+        ...{ x: 0, y: 0, width: 0 },
+      };
+      // A press takes the slider there, too: its ends are where Firefox has them.
+      for (const [at, date] of [
+        [0.01, "Jan 1"],
+        [0.21, "Jan 2"],
+        [0.79, "Jan 4"],
+        [0.99, "Jan 5"],
+      ] as const) {
+        await page.mouse.move(x + at * width, y + 20);
+        await page.mouse.down();
+        await page.mouse.up();
+        await has(page, ".usage-reading", `${date}, 2025`);
+      }
+      await click(page, "nav[aria-label='By what'] a", "Model");
+      await has(page, ".usage-name", EVIL_MODEL.replace("\u202E", "⟨U+202E⟩"));
+      await click(page, "nav[aria-label=Period] a", "7 days");
+      await meets(page, "7 bars", `document.querySelector("input[type=range]")?.max === "6"`);
+      await has(page, ".usage-budgets, section[aria-label=Budgets]", "No budget has a limit");
+      expect(of.complaints).toEqual([]);
     },
     TIMEOUT_MS,
   );

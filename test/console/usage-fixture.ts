@@ -20,7 +20,7 @@ interface Given extends Partial<CallResult> {
   on?: string;
 }
 
-function call({ usd, on, ...more }: Given): CallResult {
+export function call({ usd, on, ...more }: Given): CallResult {
   return {
     ...{ id: Bun.randomUUIDv7(), promptId: Bun.randomUUIDv7(), epoch: 0, sessionId: SESSION, userId: ME },
     ...{ repo: SHOP, agent: "claude", api: "anthropic", model: "claude-sonnet-5", status: "done" },

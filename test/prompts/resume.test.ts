@@ -30,7 +30,7 @@ describeEachDatabase("a prompt that waits for its budget", (database) => {
       await orm.insert(spend).values({ scope, subject: promptId, period: "1970-01-01", spent: SPENT * NANO });
     const at = new Date().toISOString();
     const failure = { attempt: run.attempt, at, kind: "limit", error: REASON } as const;
-    const budget = { scope, limit_usd: LIMIT, spent_usd: SPENT };
+    const budget = { scope, limit_usd: LIMIT, spent_usd: SPENT, call_usd: 0.12 };
     await writerOf(orm, run).finish({
       ...COMPLETED,
       ...{ status: "Failed", error: REASON, errorKind: "limit", suspends: { failure, until, budget } },
@@ -66,7 +66,7 @@ describeEachDatabase("a prompt that waits for its budget", (database) => {
     const { sessionId, promptId } = await waiting();
     expect(await read(promptId)).toMatchObject({
       ...{ status: "Queued", waiting_for: "budget", waiting_reason: REASON, next_attempt_at: null },
-      waiting_budget: { scope: "run", limit_usd: LIMIT, spent_usd: SPENT },
+      waiting_budget: { scope: "run", limit_usd: LIMIT, spent_usd: SPENT, call_usd: 0.12 },
     });
     expect(await session(sessionId)).toMatchObject({
       ...{ waitingFor: "budget", waitingReason: REASON, nextAttemptAt: null, unread: true },

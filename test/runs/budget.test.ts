@@ -95,7 +95,11 @@ describeRuns("what a run may cost", (fixture) => {
     expect(await sessionRow(sessionId)).toMatchObject({
       inboxStatus: "Pending",
       unread: true,
-      waiting: { for: "budget", until: null, budget: { scope: "run", limit_usd: 0.05, spent_usd: 0.04 } },
+      waiting: {
+        for: "budget",
+        until: null,
+        budget: { scope: "run", limit_usd: 0.05, spent_usd: 0.04, call_usd: expect.any(Number) },
+      },
     });
     expect(await textsOf(promptId)).toContain("refused");
     // It is given back while nobody knows when it goes on.

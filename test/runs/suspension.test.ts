@@ -7,12 +7,12 @@ const limit = { name: "budget", reason: "It is used up." } as const;
 /** As it is for a run whose call was refused. */
 const refusedFor = (refusal: Partial<Denied>) =>
   ({ run: { attempt: 2 }, agentRun: { gateway: { exhausted: AbortSignal.abort(refusal) } } }) as never;
-const used = { most: 2 * NANO, spent: 1.5 * NANO };
+const used = { most: 2 * NANO, spent: 1.5 * NANO, amount: 0.75 * NANO };
 
 test("a run waits for its user where nothing begins anew, and not for what its user cannot raise", () => {
   const suspension = suspensionOf(refusedFor({ scope: "run", budget: { ...used, until: undefined } }), limit);
   expect(suspension).toMatchObject({
-    ...{ until: undefined, budget: { scope: "run", limit_usd: 2, spent_usd: 1.5 } },
+    ...{ until: undefined, budget: { scope: "run", limit_usd: 2, spent_usd: 1.5, call_usd: 0.75 } },
     failure: {
       ...{ attempt: 2, kind: "limit" },
       error: "It is used up. It goes on when its user raises the budget.",
@@ -30,7 +30,7 @@ test("the new budget is that of the day after the refusal, however long the run 
   expect(suspensionOf(refusedFor({ scope: "user_day", budget: { ...used, until } }), limit)?.until).toBe(
     until,
   );
-  const { budget } = denialOf({ why: "budget", scope: "user_day", ...used, reserved: 0, amount: 1 });
+  const { budget } = denialOf({ why: "budget", scope: "user_day", ...used, reserved: 0 });
   const midnight = new Date();
   midnight.setUTCHours(24, 0, 0, 0);
   expect(budget?.until).toEqual(midnight);

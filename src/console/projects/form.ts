@@ -1,6 +1,6 @@
 import type { CreateProjectInput, ProjectDto } from "../../../sdk/src/index.ts";
 import { newKey } from "../ui/new-key.ts";
-import { NO_AMOUNT, readUsd } from "../ui/usd.ts";
+import { NO_AMOUNT, readUsd, usdInput } from "../ui/usd.ts";
 
 export interface Variable {
   /** For the page alone. */
@@ -71,7 +71,7 @@ export const formOf = (project: ProjectDto): Form => ({
   model: project.model ?? "",
   mode: project.mode ?? "",
   pull_request: project.pull_request ?? "",
-  budget_usd: project.budget_usd === null ? "" : String(project.budget_usd),
+  budget_usd: project.budget_usd === null ? "" : usdInput(project.budget_usd),
 });
 
 export const hostsIn = (text: string): string[] =>

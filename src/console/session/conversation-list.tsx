@@ -4,6 +4,7 @@ import { useKeys } from "../shell/keys.ts";
 import { Button } from "../ui/button.tsx";
 import { focusSoon } from "../ui/take-focus.ts";
 import { Time } from "../ui/time.tsx";
+import { waitsForRaise } from "./budget.ts";
 import { RowBoundary } from "./items/boundary.tsx";
 import { Outcome } from "./items/outcome.tsx";
 import { Prompt } from "./items/prompt.tsx";
@@ -192,14 +193,14 @@ function usePromptKeys(
   useKeys({ j: () => go(1), k: () => go(-1) });
 }
 
-/** q: the next question that waits for an answer, or the prompt that waits for its budget. */
+/** q: the next question that waits for an answer, or the prompt whose budget somebody has to raise. */
 function useQuestionKey(leadTo: LeadTo, rows: readonly Row[], scroller: RefObject<HTMLElement | null>): void {
   const permissions = Permissions.use();
   const go = () => {
     const open = rows.flatMap((row, index) => {
       const asks = row.kind === "question" && permissions.get(row.requestId)?.status === "pending";
       if (asks) return [{ index, id: row.requestId }];
-      const waits = row.kind === "outcome" && row.prompt.waiting_for === "budget";
+      const waits = row.kind === "outcome" && waitsForRaise(row.prompt);
       return waits ? [{ index, id: row.prompt.id }] : [];
     });
     const at = document.activeElement?.closest<HTMLElement>("[data-question]")?.dataset["question"];

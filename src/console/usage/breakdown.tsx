@@ -10,8 +10,8 @@ import { repoName } from "../ui/repo-name.ts";
 import { visible } from "../ui/visible-text.ts";
 import { type Days, GROUPS, type Group, type UsageSearch } from "./address.ts";
 import { CsvButton } from "./csv-button.tsx";
-import { figuresText, PLOTTED } from "./figures.ts";
-import { usageQuery } from "./queries.ts";
+import { count, figuresText, PLOTTED } from "./figures.ts";
+import { groupsQuery } from "./queries.ts";
 
 const NAMES: Readonly<Record<Group, string>> = {
   ...{ repo: "Repository", model: "Model", agent: "Agent", session: "Session", user: "User" },
@@ -23,7 +23,8 @@ const STEP = 20;
 export function Breakdown({ search, days }: { search: UsageSearch; days: Days }) {
   const { by, measure, scope } = search;
   const wanted = { ...days, group_by: by, scope };
-  const { data, error, refetch } = useQuery(usageQuery(wanted));
+  const what = `by ${NAMES[by].toLowerCase()}`;
+  const { data, error, refetch } = useQuery(groupsQuery(wanted));
   return (
     <section className="card usage-section usage-by" aria-label="By what">
       <div className="usage-line">
@@ -34,14 +35,22 @@ export function Breakdown({ search, days }: { search: UsageSearch; days: Days })
             </Link>
           ))}
         </nav>
-        <CsvButton wanted={wanted} what={`by ${NAMES[by].toLowerCase()}`} />
+        <CsvButton wanted={wanted} what={what} />
       </div>
-      {error ? (
-        <Problem title="The usage could not be read" error={error} onRetry={() => void refetch()} />
-      ) : data === undefined ? (
-        <Loading what="the usage" />
-      ) : (
-        <Bars key={by} by={by} measure={measure} rows={data.usage} />
+      {error && (
+        <Problem title={`The usage ${what} could not be read`} error={error} onRetry={() => void refetch()} />
+      )}
+      {data === undefined && !error && <Loading what="the usage" />}
+      {data && (
+        <>
+          {data.isCut && (
+            <p>
+              These are more than this page adds up: it shows the first {count(data.groups.length)} in the
+              order of their names. The CSV has all of them.
+            </p>
+          )}
+          <Bars key={by} by={by} measure={measure} rows={data.groups} />
+        </>
       )}
     </section>
   );
@@ -71,7 +80,7 @@ function Bars({ by, measure, rows }: Pick<UsageSearch, "by" | "measure"> & { row
         ))}
       </ol>
       {sorted.length > shown && (
-        <Button onClick={() => setShown(shown + STEP)}>Show more of {sorted.length}</Button>
+        <Button onClick={() => setShown(shown + STEP)}>Show more of {count(sorted.length)}</Button>
       )}
     </>
   );

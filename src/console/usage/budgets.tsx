@@ -3,7 +3,8 @@ import { useId } from "react";
 import type { BudgetDto } from "../../../sdk/src/index.ts";
 import { Loading } from "../ui/loading.tsx";
 import { Problem } from "../ui/problem.tsx";
-import { money, resetText } from "./figures.ts";
+import { usd } from "../ui/usd.ts";
+import { resetText } from "./figures.ts";
 import { budgetsQuery } from "./queries.ts";
 
 const NAMES: Readonly<Record<BudgetDto["scope"], string>> = {
@@ -55,7 +56,7 @@ export function Budget({ budget }: { budget: BudgetDto }) {
   const share = (value: number) => (limit > 0 ? Math.min(1, value / limit) : 1);
   const taken = share(spent + reserved);
   const state = taken === 1 ? "full" : taken >= NEARLY ? "nearly" : undefined;
-  const reservedText = reserved > 0 ? `, ${money(reserved)} kept for calls under way` : "";
+  const reservedText = reserved > 0 ? `, ${usd(reserved)} kept for calls under way` : "";
   return (
     <div className="usage-budget" data-state={state}>
       <div className="usage-line">
@@ -72,7 +73,7 @@ export function Budget({ budget }: { budget: BudgetDto }) {
             Nearly used up
           </span>
         )}
-        <strong>{money(left)} left</strong>
+        <strong>{usd(left)} left</strong>
       </div>
       <meter
         className="visually-hidden"
@@ -86,7 +87,7 @@ export function Budget({ budget }: { budget: BudgetDto }) {
         <span className="usage-reserved" style={{ width: `${(taken - share(spent)) * 100}%` }} />
       </div>
       <p className="muted">
-        {money(spent)} of {money(limit)} spent{reservedText}
+        {usd(spent)} of {usd(limit)} spent{reservedText}
         {budget.resets_at !== null && (
           <>
             ; begins anew <time dateTime={budget.resets_at}>{resetText(budget.resets_at)}</time>

@@ -1,12 +1,14 @@
 import { useMutation } from "@tanstack/react-query";
+import { client } from "../api.ts";
 import { Button } from "../ui/button.tsx";
 import { complain } from "../ui/notify.ts";
-import { usageCsv, type Wanted } from "./queries.ts";
+import type { Group } from "./address.ts";
+import type { Period } from "./queries.ts";
 
 /** Saves what is shown as a table. */
-export function CsvButton({ wanted, what }: { wanted: Wanted; what: string }) {
+export function CsvButton({ wanted, what }: { wanted: Period & { group_by: Group | "day" }; what: string }) {
   const download = useMutation({
-    mutationFn: () => usageCsv(wanted),
+    mutationFn: () => client.usage.csv(wanted),
     onSuccess: (text) => saveAs(`usage-by-${wanted.group_by}-${wanted.from}-${wanted.to}.csv`, text),
     onError: (error) => void complain("The table was not downloaded", error),
   });

@@ -1,20 +1,13 @@
 import type { UsageTotals } from "../../../sdk/src/index.ts";
+import { usd } from "../ui/usd.ts";
 import type { Measure } from "./address.ts";
 
 type Usage = UsageTotals;
 
-const usd = (options: Intl.NumberFormatOptions) =>
-  new Intl.NumberFormat(undefined, { style: "currency", currency: "USD", ...options });
-const cents = usd({});
-const small = usd({ maximumSignificantDigits: 2 });
-const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
-const compact = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
+const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
+const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const dayFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeZone: "UTC" });
 const resetFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-
-/** To the cent; of less than one, its first digits. */
-export const money = (dollars: number): string =>
-  (dollars > 0 && dollars < 0.01 ? small : cents).format(dollars);
 
 export const count = (value: number): string => whole.format(value);
 /** `512.3K`. */
@@ -30,7 +23,7 @@ export const counted = (value: number, what: string): string =>
 
 /** A cost; with ≈ if anything in it is estimated. */
 export const costText = ({ cost_usd: cost, estimated_calls: estimated }: Usage): string =>
-  estimated > 0 ? `≈ ${money(cost)}` : money(cost);
+  estimated > 0 ? `≈ ${usd(cost)}` : usd(cost);
 
 /** What is plotted: how much it is, as text, and as a text for scales. */
 export const PLOTTED: Readonly<
@@ -44,7 +37,7 @@ export const PLOTTED: Readonly<
     }
   >
 > = {
-  cost: { name: "Cost", of: ({ cost_usd: cost }) => cost, text: costText, scale: money },
+  cost: { name: "Cost", of: ({ cost_usd: cost }) => cost, text: costText, scale: usd },
   tokens: {
     name: "Tokens",
     of: tokensOf,

@@ -13,7 +13,7 @@ import { CsvButton } from "./csv-button.tsx";
 import { DayPlot, DayTable } from "./day-plot.tsx";
 import { costText, count, counted, PLOTTED } from "./figures.ts";
 import { Period } from "./period.tsx";
-import { everyDay, usageQuery } from "./queries.ts";
+import { daysQuery, everyDay } from "./queries.ts";
 
 const route = getRouteApi("/u");
 
@@ -43,9 +43,9 @@ export function UsagePage() {
 
 function Used({ search, days }: { search: UsageSearch; days: Days }) {
   const { measure, scope } = search;
-  const wanted = { ...days, group_by: "day", scope } as const;
+  const period = { ...days, scope };
   // While the service is away, it is asked again without an error: until then the last figures are shown with the reason.
-  const { data, error, failureReason, refetch } = useQuery(usageQuery(wanted));
+  const { data, error, failureReason, refetch } = useQuery(daysQuery(period));
   const problem = error ?? failureReason;
   const retry = () => void refetch();
   if (!data)
@@ -54,7 +54,7 @@ function Used({ search, days }: { search: UsageSearch; days: Days }) {
     ) : (
       <Loading what="the usage" />
     );
-  const byDay = everyDay(data, days);
+  const byDay = everyDay(data.usage, days);
   return (
     <>
       {problem !== null && (
@@ -79,7 +79,7 @@ function Used({ search, days }: { search: UsageSearch; days: Days }) {
                   </Link>
                 ))}
               </nav>
-              <CsvButton wanted={wanted} what="by day" />
+              <CsvButton wanted={{ ...period, group_by: "day" }} what="by day" />
             </div>
             <DayPlot days={byDay} measure={measure} />
             <DayTable days={byDay} />

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { daysOf, eachDay, readUsageSearch, type UsageSearch } from "../../../src/console/usage/address.ts";
-import { money, roundUp } from "../../../src/console/usage/figures.ts";
+import { roundUp } from "../../../src/console/usage/figures.ts";
 
 const USUAL = { by: "repo", measure: "cost", scope: "own" } as const;
 const NOON = Date.parse("2026-03-01T12:00:00Z");
@@ -45,11 +45,6 @@ describe("the address of the usage page", () => {
     ]);
     expect(eachDay({ from: "2026-03-02", to: "2026-03-01" })).toEqual([]);
   });
-});
-
-test("money is told to the cent, and below one by its first digits", () => {
-  const told = [0, 0.004, 0.000_000_001, 0.01, 1.005, 1234.5].map(money);
-  expect(told).toEqual(["$0.00", "$0.004", "$0.000000001", "$0.01", "$1.01", "$1,234.50"]);
 });
 
 test("a scale ends with a round number that no bar passes", () => {

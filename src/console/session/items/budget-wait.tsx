@@ -1,5 +1,5 @@
 import { useId, useRef, useState } from "react";
-import { APIError, ConflictError, type PromptDto } from "../../../../sdk/src/index.ts";
+import { APIError, ConflictError, type PromptDto, type WaitingBudget } from "../../../../sdk/src/index.ts";
 import { client } from "../../api.ts";
 import { Field } from "../../projects/field.tsx";
 import { Button } from "../../ui/button.tsx";
@@ -8,6 +8,7 @@ import { useStored } from "../../ui/stored.ts";
 import { Time } from "../../ui/time.tsx";
 import { NO_AMOUNT, readUsd, usd, usdOf } from "../../ui/usd.ts";
 import { visible } from "../../ui/visible-text.ts";
+import { costOf, suggestionFor, waitsForRaise } from "../budget.ts";
 import { PromptActions } from "../prompt-actions.ts";
 import { TryNow } from "./try-now.tsx";
 
@@ -35,43 +36,39 @@ export function BudgetWait({ prompt }: { prompt: PromptDto }) {
           Goes on by itself <Time at={until} />
         </span>
       )}
-      <p className="budget-reason">{(budget && WHY[budget.scope]) ?? (reason !== null && visible(reason))}</p>
-      {until === null ? <Raise prompt={prompt} /> : <TryNow prompt={prompt} />}
+      <p className="budget-reason">
+        {(budget && WHY[budget.scope]?.(budget)) ?? (reason !== null && visible(reason))}
+      </p>
+      {waitsForRaise(prompt) ? <Raise prompt={prompt} /> : <TryNow prompt={prompt} />}
     </section>
   );
 }
 
 /** In few words: the service's own stand above the conversation. A budget that this page does not know has those alone. */
-const WHY: Readonly<Record<string, string>> = {
-  run: "What is left may not be enough for the next call of its model.",
-  user_day: "Your budget of the day is used up.",
-  user_month: "Your budget of the month is used up.",
-  deployment_day: "The budget that all users of this service share is used up for today.",
+const WHY: Readonly<Record<string, (budget: WaitingBudget) => string>> = {
+  run: ({ call_usd: call }) => `The next call of its model could cost ${usd(call)}, more than what is left.`,
+  user_day: () => "Your budget of the day is used up.",
+  user_month: () => "Your budget of the month is used up.",
+  deployment_day: () => "The budget that all users of this service share is used up for today.",
 };
 
-/** What it has cost at least: calls that were under way when it was refused are counted since. */
-const costOf = ({ usage, waiting_budget: budget }: PromptDto): number =>
-  Math.max(usage?.["cost_usd"] ?? 0, budget?.scope === "run" ? budget.spent_usd : 0);
-
-/** Twice of what was allowed is offered: as much again. */
-function suggestionFor(prompt: PromptDto): string {
-  const allowed = Math.max(prompt.waiting_budget?.limit_usd ?? prompt.budget_usd ?? 0, costOf(prompt));
-  const twice = Number((2 * allowed).toPrecision(3));
-  const cents = twice.toFixed(2);
-  if (twice === 0) return "";
-  return Number(cents) === twice ? cents : String(twice);
+/** An amount, and what was allowed when it was typed: if somebody else has raised that, it is of no use any more. */
+interface Typed {
+  text: string;
+  limit: number | undefined;
 }
 
 /** Has the prompt go on with a higher budget. */
 function Raise({ prompt }: { prompt: PromptDto }) {
   const { id } = prompt;
   const { changed } = PromptActions.use();
-  const [typed, setTyped] = useStored<string | undefined>(`prompt-backend:budget:${id}`, undefined);
+  const [typed, setTyped] = useStored<Typed | undefined>(`prompt-backend:budget:${id}`, undefined);
   const [fault, setFault] = useState<string>();
   const [busy, setBusy] = useState(false);
   const form = useRef<HTMLFormElement>(null);
   const field = useId();
-  const text = typed ?? suggestionFor(prompt);
+  const limit = prompt.waiting_budget?.limit_usd;
+  const text = typed !== undefined && typed.limit === limit ? typed.text : suggestionFor(prompt);
   const spent = costOf(prompt);
 
   const refuse = (why: string) => {
@@ -121,7 +118,7 @@ function Raise({ prompt }: { prompt: PromptDto }) {
             autoComplete="off"
             value={text}
             onChange={({ target }) => {
-              setTyped(() => target.value);
+              setTyped(() => ({ text: target.value, limit }));
               setFault(undefined);
             }}
           />
