@@ -5,6 +5,7 @@ import { readConfig } from "../../src/config/config.ts";
 import { rowsOf } from "../../src/db/client.ts";
 import { agentMemory } from "../../src/db/memory-tables.ts";
 import { auditPending } from "../../src/db/safety-tables.ts";
+import { prompt } from "../../src/db/tables.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { resumePrompt } from "../../src/prompts/resume-store.ts";
 import { retryPrompt } from "../../src/prompts/retry-store.ts";
@@ -130,6 +131,21 @@ describeRuns("what a run may cost", (fixture) => {
     });
     expect(await rowsOf(database.orm, sql`select 1 from spend where reserved <> 0`)).toEqual([]);
     expect(await database.orm.select().from(agentMemory)).toEqual([]);
+  });
+
+  test("what was asked for is no more than what is allowed when it starts", async () => {
+    const { submit, run, promptRow, database } = fixture();
+    await using model = startModel();
+    const { promptId } = await submit();
+    // As if the deployment, or its project, had allowed more when it was sent.
+    await database.orm.update(prompt).set({ budget: 1e9 }).where(eq(prompt.id, promptId));
+    await run(promptId, loop({ BUDGET_USD_PER_RUN: "0.03" }, model));
+    expect(model.bill.calls).toBe(2);
+    // What its user has raised it to is.
+    await resumePrompt(database.orm, { userId: "alice", id: promptId, usd: 0.05 });
+    await run(promptId, loop({ BUDGET_USD_PER_RUN: "0.03" }, model));
+    expect(model.bill.calls).toBe(4);
+    expect(await promptRow(promptId)).toMatchObject({ waitingFor: "budget" });
   });
 
   test("the budget of a day: it goes on by itself on the next one", async () => {
