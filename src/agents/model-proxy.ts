@@ -21,7 +21,7 @@ export interface ModelGrant {
   /** The agent sends it as its API key. */
   token: string;
   /** Undefined: the last request was answered, or there was none. */
-  trouble(): ModelTrouble | undefined;
+  trouble(): RunTrouble | undefined;
   /** Why its calls are refused, if none was answered, or none since it is exhausted: some agents say that they are done then. */
   denied(): Denied | undefined;
   /** Resolves when what its calls have cost so far is stored. */
@@ -40,6 +40,9 @@ export interface ModelTrouble {
   /** Milliseconds; undefined: it did not say. */
   retryAfterMs: number | undefined;
 }
+
+/** @property answered whether it had answered one before. */
+export type RunTrouble = ModelTrouble & { answered: boolean };
 
 export interface ModelProxy {
   /** Base URL on loopback, as an agent on this machine has it: with `/v1` for OpenAI's API only, as is usual there. */
@@ -258,7 +261,7 @@ export function openModelProxy(options: {
       runs.set(key, run);
       return {
         token,
-        trouble: () => run.trouble,
+        trouble: () => run.trouble && { ...run.trouble, answered: run.answered },
         denied: () => (run.answered ? undefined : run.denied),
         async settled() {
           while (run.settling.size > 0) await Promise.all(run.settling);
