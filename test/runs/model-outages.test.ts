@@ -13,8 +13,7 @@ function startModel(failure: ResponseInit) {
   const server = Bun.serve({
     port: 0,
     hostname: "127.0.0.1",
-    fetch: ({ url }) =>
-      answers && !url.endsWith("?fail") ? Response.json({}) : new Response("no", failure),
+    fetch: ({ url }) => (answers && !url.endsWith("?fail") ? Response.json({}) : new Response("no", failure)),
   });
   return {
     model: {
