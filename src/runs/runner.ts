@@ -248,10 +248,7 @@ async function watchToEnd(state: RunnerState, agentRun: AgentRun): Promise<Watch
  * @throws Outage if that is why the agent failed: its work is still in its sandbox, if it has begun. Also if it says that it is
  *   done although the API has answered nothing: Codex does so.
  */
-async function requireModel(
-  { gateway, adopted, resumable }: AgentRun,
-  verdict: AgentVerdict,
-): Promise<void> {
+async function requireModel({ gateway, adopted, resumable }: AgentRun, verdict: AgentVerdict): Promise<void> {
   const trouble = gateway?.modelTrouble();
   // What an earlier runner's proxy has answered is not known.
   const isFailed = verdict.ok ? !adopted && trouble?.answered === false : verdict.modelFailed === true;
