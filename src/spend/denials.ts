@@ -10,7 +10,7 @@ export interface Denied {
   retryAfterMs?: number;
   /** Whose budget is used up. */
   scope?: Scope;
-  /** That budget; money in billionths of a US dollar. */
+  /** That budget, if the call could be made once there is more of it; money in billionths of a US dollar. */
   budget?: {
     most: number;
     spent: number;
@@ -59,7 +59,10 @@ export function denialOf(refusal: Refusal): Denied {
       return {
         denied: "budget",
         scope,
-        budget: { most, spent, until: resetOf(scope, new Date()) },
+        // What is more than a day's whole budget is so on the next day, too: only what a user can raise is worth a wait.
+        ...((amount <= most || scope === "run") && {
+          budget: { most, spent, until: resetOf(scope, new Date()) },
+        }),
         message:
           amount > most
             ? `This call alone could cost ${usdText(amount)}, which is more than the whole budget of ${whose}: it needs a lower limit of output (such as max_tokens), a cheaper model or a higher budget.`

@@ -35,3 +35,11 @@ test("the new budget is that of the day after the refusal, however long the run 
   midnight.setUTCHours(24, 0, 0, 0);
   expect(budget?.until).toEqual(midnight);
 });
+
+/** Cause: such a run was started, refused and suspended again at each midnight, for ever. */
+test("a call that is dearer than a whole day's budget is not waited for; one that its user can pay for is", () => {
+  const dear = { why: "budget", ...used, reserved: 0, amount: 3 * NANO } as const;
+  for (const scope of ["user_day", "user_month", "deployment_day"] as const)
+    expect(suspensionOf(refusedFor(denialOf({ ...dear, scope })), limit)).toBeUndefined();
+  expect(suspensionOf(refusedFor(denialOf({ ...dear, scope: "run" })), limit)).toBeDefined();
+});
