@@ -148,6 +148,38 @@ describeRuns("what a run may cost", (fixture) => {
     expect(await promptRow(promptId)).toMatchObject({ waitingFor: "budget" });
   });
 
+  test("work that cannot be pushed now is pushed when the prompt goes on, which is said", async () => {
+    const { machine, submit, run, promptRow, sessionRow, textsOf, database } = fixture();
+    await using model = startModel();
+    const { sessionId, promptId } = await submit();
+    let away = true;
+    const open: typeof machine.provider.open = async (...args) => {
+      const sandbox = await machine.provider.open(...args);
+      return {
+        ...sandbox,
+        async deliverWork(...rest) {
+          const work = await sandbox.deliverWork(...rest);
+          const push = { pushed: false, reason: "The host is away.", hostIsAway: true } as const;
+          return away ? { ...work, push } : work;
+        },
+      };
+    };
+    const deps = {
+      ...loop({ BUDGET_USD_PER_RUN: "0.03" }, model),
+      sandboxes: { ...machine.provider, open },
+    };
+    await run(promptId, deps);
+    expect(await promptRow(promptId)).toMatchObject({ status: "Queued", waitingFor: "budget" });
+    expect(await sessionRow(sessionId)).toMatchObject({ waiting: { for: "budget" } });
+    // Cause: it was said to be pushed as soon as the host is back, but what does that waits behind this prompt.
+    const said = (await textsOf(promptId)).join("\n");
+    expect(said).toContain("The host is away. It is pushed once the prompt has gone on.");
+    away = false;
+    await resumePrompt(database.orm, { userId: "alice", id: promptId, usd: 0.05 });
+    await run(promptId, deps);
+    expect(await steps(sessionId)).toBe(4);
+  });
+
   test("the budget of a day: it goes on by itself on the next one", async () => {
     const { submit, run, promptRow, database } = fixture();
     await using model = startModel();
