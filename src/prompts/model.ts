@@ -59,8 +59,17 @@ const WaitingBudget = t.Object(
       description:
         "What it is a budget of. Only that of a run can be raised (POST /prompts/{id}/resume); the others begin anew at `next_attempt_at`",
     }),
-    limit_usd: t.Number({ format: "double", description: "What it may cost, US dollars", examples: [2] }),
-    spent_usd: t.Number({ format: "double", description: "What it had cost", examples: [1.93] }),
+    limit_usd: t.Optional(
+      t.Number({
+        format: "double",
+        description:
+          "What it may cost, US dollars. Not there for the deployment's, which admins read from GET /budgets",
+        examples: [2],
+      }),
+    ),
+    spent_usd: t.Optional(
+      t.Number({ format: "double", description: "What it had cost; likewise", examples: [1.93] }),
+    ),
   },
   { description: "The budget that it waits for, as it was when it was used up" },
 );

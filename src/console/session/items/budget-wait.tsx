@@ -51,7 +51,7 @@ const WHY: Readonly<Record<string, string>> = {
 
 /** What it has cost at least: calls that were under way when it was refused are counted since. */
 const costOf = ({ usage, waiting_budget: budget }: PromptDto): number =>
-  Math.max(usage?.["cost_usd"] ?? 0, budget?.scope === "run" ? budget.spent_usd : 0);
+  Math.max(usage?.["cost_usd"] ?? 0, budget?.scope === "run" ? (budget.spent_usd ?? 0) : 0);
 
 /** Twice of what was allowed is offered: as much again. */
 function suggestionFor(prompt: PromptDto): string {
