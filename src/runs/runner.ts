@@ -251,7 +251,7 @@ async function watchToEnd(state: RunnerState, agentRun: AgentRun): Promise<Watch
 async function requireModel({ gateway, adopted, resumable }: AgentRun, verdict: AgentVerdict): Promise<void> {
   const trouble = gateway?.modelTrouble();
   // What an earlier runner's proxy has answered is not known.
-  const isFailed = verdict.ok ? !adopted && trouble?.answered === false : verdict.modelFailed === true;
+  const isFailed = verdict.ok ? !adopted && trouble?.isFirst === true : verdict.modelFailed === true;
   if (!trouble || !isFailed) return;
   const worked = !verdict.ok && verdict.worked === true;
   throw new Outage(trouble.reason, "model", {

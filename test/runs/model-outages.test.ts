@@ -13,7 +13,12 @@ function startModel(failure: ResponseInit) {
   const server = Bun.serve({
     port: 0,
     hostname: "127.0.0.1",
-    fetch: ({ url }) => (answers && !url.endsWith("?fail") ? Response.json({}) : new Response("no", failure)),
+    fetch({ url }) {
+      if (!answers || url.endsWith("?fail")) return new Response("no", failure);
+      // Its end never comes.
+      if (url.endsWith("?slow")) return new Response(new ReadableStream({ start: (to) => to.enqueue("{") }));
+      return Response.json({});
+    },
   });
   return {
     model: {
@@ -129,13 +134,19 @@ describeRuns("a model that does not answer", (fixture) => {
   });
 
   test("of an agent that was answered and says it is done, a last call that failed says nothing", async () => {
-    const { depsFor, submit, run, promptRow } = fixture();
+    const { depsFor, submit, run, promptRow, skipBackoff } = fixture();
     await using host = startModel({ status: 529 });
     host.answer();
-    const worked = shellAgent(`${ASK}; ${ASK.replace("/messages", "/messages?fail")}; exit 0`);
-    const { promptId } = await submit();
-    await run(promptId, depsFor(asking(worked), { model: host.model }));
-    expect(await promptRow(promptId)).toMatchObject({ status: "Completed" });
+    const failing = ASK.replace("/messages", "/messages?fail");
+    // Codex goes away as soon as it has what it needs of an answer.
+    const leaving = ASK.replace("curl", "curl --max-time 0.5").replace("/messages", "/messages?slow");
+    for (const answered of [ASK, leaving]) {
+      const { promptId } = await submit();
+      const worked = shellAgent(`${answered}; ${failing}; exit 0`);
+      await run(promptId, depsFor(asking(worked), { model: host.model }));
+      expect(await promptRow(promptId)).toMatchObject({ status: "Completed" });
+      await skipBackoff(promptId);
+    }
   });
 
   test("a wrong key for the model is nothing to wait for", async () => {
