@@ -53,23 +53,16 @@ const PromptIsolation = t.Object(
   { description: "How the sandbox was isolated when its agent was started" },
 );
 
+const amount = (description: string, example: number) =>
+  t.Optional(t.Number({ format: "double", description, examples: [example] }));
 const WaitingBudget = t.Object(
   {
     scope: enumOf(SCOPES, {
       description:
         "What it is a budget of. Only that of a run can be raised (POST /prompts/{id}/resume); the others begin anew at `next_attempt_at`",
     }),
-    limit_usd: t.Optional(
-      t.Number({
-        format: "double",
-        description:
-          "What it may cost, US dollars. Not there for the deployment's, which admins read from GET /budgets",
-        examples: [2],
-      }),
-    ),
-    spent_usd: t.Optional(
-      t.Number({ format: "double", description: "What it had cost; likewise", examples: [1.93] }),
-    ),
+    limit_usd: amount("What it may cost, US dollars. Not there for the deployment's, which admins read", 2),
+    spent_usd: amount("What it had cost; likewise", 1.93),
   },
   { description: "The budget that it waits for, as it was when it was used up" },
 );
