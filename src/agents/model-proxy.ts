@@ -20,8 +20,8 @@ const MAX_WAITING_BYTES = 2 * MAX_BODY_BYTES;
 export interface ModelGrant {
   /** The agent sends it as its API key. */
   token: string;
-  /** Undefined: the last request was answered, or there was none. */
-  trouble(): ModelTrouble | undefined;
+  /** Undefined: the last request was answered, or there was none. `isFirst`: no call before it had an answer, whole or not. */
+  trouble(): (ModelTrouble & { isFirst: boolean }) | undefined;
   /** Why its calls are refused, if none was answered, or none since it is exhausted: some agents say that they are done then. */
   denied(): Denied | undefined;
   /** Resolves when what its calls have cost so far is stored. */
@@ -69,6 +69,8 @@ interface LiveRun {
   denied: Denied | undefined;
   /** One of its calls was answered: ever, or since it is exhausted. */
   answered: boolean;
+  /** The API has begun to answer one; its client may go away once it knows enough. */
+  heard: boolean;
   /** Its calls, each of which ends when this is called. */
   open: Set<() => void>;
   /** What is being reserved for its calls, and stored of them. */
@@ -185,6 +187,7 @@ export function openModelProxy(options: {
       isSent = true;
       const response = await fetch(url, init);
       const { status, ok } = response;
+      run.heard ||= ok;
       const wait = retryAfterMs(response.headers);
       begun.answered({ status, contentType: response.headers.get("content-type") ?? "", retryAfterMs: wait });
       run.trouble = isUnavailableStatus(status)
@@ -227,13 +230,12 @@ export function openModelProxy(options: {
   /** The answer to a call that is not made; what the run may never have again is noted. */
   function refusal(run: LiveRun, denied: Denied): Response {
     if (denied.denied === "budget" || denied.denied === "calls") {
-      const isFirst = run.exhausted === undefined;
       const why = { ...denied, denied: denied.denied };
-      run.exhausted = why;
-      if (isFirst) {
+      if (!run.exhausted) {
         run.answered = false;
         run.onExhausted?.(why);
       }
+      run.exhausted = why;
     }
     if (denied.retryAfterMs !== undefined)
       run.trouble = { reason: denied.message, retryAfterMs: denied.retryAfterMs };
@@ -253,12 +255,13 @@ export function openModelProxy(options: {
       const key = hashOf(token);
       const run: LiveRun = {
         ...{ id, meter, onExhausted, ended: new AbortController(), open: new Set(), settling: new Set() },
-        ...{ answered: false, denied: undefined, exhausted: undefined, trouble: undefined, waitingBytes: 0 },
+        ...{ answered: false, heard: false, denied: undefined, exhausted: undefined },
+        ...{ trouble: undefined, waitingBytes: 0 },
       };
       runs.set(key, run);
       return {
         token,
-        trouble: () => run.trouble,
+        trouble: () => run.trouble && { ...run.trouble, isFirst: !run.heard },
         denied: () => (run.answered ? undefined : run.denied),
         async settled() {
           while (run.settling.size > 0) await Promise.all(run.settling);

@@ -129,7 +129,7 @@ export interface Waiting {
   /** How many questions are open. */
   open?: number;
   /** The budget that is used up, US dollars. */
-  budget?: { scope: string; limit_usd: number; spent_usd: number; call_usd: number };
+  budget?: { scope: string; limit_usd?: number; spent_usd?: number; call_usd: number };
 }
 
 /** The sandbox that a session holds: stored before it is created, and sufficient to release it. */

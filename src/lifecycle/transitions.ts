@@ -194,7 +194,7 @@ export const promptAfter = {
     ({
       ...requeued,
       ...retried(again),
-      waitingFor: again.waitingFor,
+      waitingFor: unlessCancelled(again.waitingFor),
       outage: again.outage,
       attempt: fewerAttempts,
       uncountedClaims: sql`${prompt.uncountedClaims} + 1`,
@@ -209,7 +209,7 @@ export const promptAfter = {
       notBefore: until ? sql`${until.toISOString()}::timestamptz` : sql`now() + interval '100 years'`,
       error: failure.error,
       errorKind: failure.kind,
-      waitingFor: "budget",
+      waitingFor: unlessCancelled("budget"),
       outage: null,
       suspended: true,
       attempt: fewerAttempts,
@@ -252,6 +252,10 @@ const retried = ({ delayMs, failure }: Retry) => ({
   error: failure.error,
   errorKind: failure.kind,
 });
+
+/** Who has cancelled meanwhile waits for nothing. */
+const unlessCancelled = (what: WaitingFor) =>
+  sql`case when ${prompt.cancelRequestedAt} is null then ${what} end`;
 
 /** This claim does not count as an attempt. */
 const fewerAttempts = sql`greatest(${prompt.attempt} - 1, 0)`;

@@ -8,6 +8,7 @@ import { prompt, session } from "../db/tables.ts";
 import { lockOwnPrompt, type PromptRow } from "../lifecycle/ownership.ts";
 import { dequeuePrompt } from "../lifecycle/queue-prompt.ts";
 import { AppError } from "../shared/errors.ts";
+import { purgePromptSpend } from "../spend/purge-store.ts";
 
 /**
  * Changes a waiting prompt, in the conversation too.
@@ -40,13 +41,14 @@ export async function updatePrompt(
   });
 }
 
-/** Deletes a waiting prompt, from the conversation too. @throws AppError `prompt_not_found`, `prompt_not_waiting` */
+/** Deletes a waiting prompt, from the conversation too, with what was answered before it came to wait. @throws AppError `prompt_not_found`, `prompt_not_waiting` */
 export async function deletePrompt(orm: Orm, wanted: { userId: string; id: string }): Promise<void> {
   await orm.transaction(async (tx) => {
     const { id, sessionId } = await lockWaiting(tx, wanted, "deleted");
     await dequeuePrompt(tx, { id, sessionId });
+    await purgePromptSpend(tx, id);
     const turns = sql`select jsonb_agg(turn order by place)
-      from jsonb_array_elements(${session.messages}) with ordinality as turns (turn, place) where not (${isTurnOf(id)})`;
+      from jsonb_array_elements(${session.messages}) with ordinality as turns (turn, place) where turn ->> 'prompt_id' is distinct from ${id}`;
     await tx
       .update(session)
       .set({ messages: sql`coalesce((${turns}), '[]'::jsonb)` })

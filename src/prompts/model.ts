@@ -60,8 +60,10 @@ const WaitingBudget = t.Object(
       description:
         "What it is a budget of. Only that of a run can be raised (POST /prompts/{id}/resume); the others begin anew at `next_attempt_at`",
     }),
-    limit_usd: usd("What it may cost, US dollars", 2),
-    spent_usd: usd("What it had cost", 1.93),
+    limit_usd: t.Optional(
+      usd("What it may cost, US dollars. Not there for the deployment's, which admins read", 2),
+    ),
+    spent_usd: t.Optional(usd("What it had cost; likewise", 1.93)),
     call_usd: usd("What the refused call could cost: with less than this left, it is refused again", 0.12),
   },
   { description: "The budget that it waits for, as it was when it was used up" },

@@ -8,6 +8,9 @@ import { lockOwnPrompt } from "../lifecycle/ownership.ts";
 import { AppError } from "../shared/errors.ts";
 import { NANO, usdText } from "../spend/money.ts";
 
+/** A day's or a month's budget begins anew sooner; a prompt's own never does. */
+const YEAR_MS = 366 * 86_400_000;
+
 /**
  * Raises the budget of a prompt that waits for it, and has it go on.
  * @param wanted.usd what its run may cost in all, US dollars.
@@ -23,6 +26,12 @@ export async function resumePrompt(
       throw new AppError(
         "budget_not_awaited",
         `The prompt is ${row.status} and does not wait for its budget. Send a follow-up to have more done.`,
+      );
+    // Another one than its own begins anew: raising this one would help nothing, and stay raised.
+    if (row.notBefore && row.notBefore.getTime() < Date.now() + YEAR_MS)
+      throw new AppError(
+        "budget_not_awaited",
+        `The prompt waits for a budget that is not its own, and goes on by itself after ${row.notBefore.toISOString()}. POST /prompts/${row.id}/retry tries it now.`,
       );
     const budget = Math.round(wanted.usd * NANO);
     const [used] = await rowsOf<{ spent: number }>(

@@ -160,7 +160,7 @@ export function promptRoutes(options: {
         detail: detail(
           "handlers_prompts_resume",
           "Resume a prompt that waits for its budget",
-          "Raises what its run may cost in all, and goes on from what was delivered, as soon as it is its turn. It can be more than BUDGET_USD_PER_RUN: the budgets of the session, the user and the deployment hold all the same. An archived session is reopened. If it does not wait for its budget: 409.",
+          "Raises what its run may cost in all, and goes on from what was delivered, as soon as it is its turn. It can be more than BUDGET_USD_PER_RUN: the budgets of the session, the user and the deployment hold all the same. An archived session is reopened. If it does not wait for its own budget: 409; a budget of a day or month begins anew by itself.",
         ),
         response: { 200: "ResumePromptOutput", ...writeErrors, ...errorResponses(422) },
       },

@@ -44,7 +44,7 @@ export function reviewRoutes(options: { guard: Guard; reviews: Reviews }) {
         const { context: around = CONTEXT, detail = "full", path } = query;
         const wanted = { ...reviews.rangeOf(work, query.prompt_id), context: around, path };
         const isPatch = wantsPatch(request);
-        set.headers["vary"] = "Accept";
+        set.headers["vary"] = `${set.headers["vary"]}, Accept`;
         if (isUnchanged(context, weakEtag("diff", wanted, detail, work.head, work.target, isPatch)))
           return status(304, undefined);
         if (isPatch) {

@@ -66,10 +66,10 @@ export const gatewayOptions = (deps: PrepareDeps, run: ClaimedRun, writer: RunWr
   model: meteredModel(deps, run),
 });
 
-/** What the run may cost: what was asked for, or raised since; otherwise no more than project and deployment allow. */
-function budgetOf({ project, spend }: PrepareDeps, { budget }: ClaimedRun): number | undefined {
-  if (budget !== null) return budget;
-  const limits = [project?.budget, spend.rules.limits.run].filter((one) => typeof one === "number");
+/** What the run may cost: what its user has raised it to; otherwise what was asked for, project and deployment allow now. */
+function budgetOf({ project, spend }: PrepareDeps, { budget, suspended }: ClaimedRun): number | undefined {
+  if (budget !== null && suspended) return budget;
+  const limits = [budget, project?.budget, spend.rules.limits.run].filter((one) => typeof one === "number");
   return limits.length > 0 ? Math.min(...limits) : undefined;
 }
 

@@ -50,6 +50,8 @@ export type PullRequestOf = (
 ) => WantedPullRequest | undefined;
 
 const LATER = "It is pushed as soon as the host can be reached.";
+/** What pushes it waits behind this prompt. */
+const LATER_STILL = "It is pushed once the prompt has gone on.";
 
 const hostIsAway = (work: WorkResult | undefined): boolean =>
   work !== undefined && !work.push.pushed && work.push.hostIsAway === true;
@@ -61,7 +63,10 @@ export async function finishRun(
   outcome: Outcome,
   pullRequestOf?: PullRequestOf,
 ): Promise<void> {
-  const later = outcome.status !== "Cancelled" && hostIsAway(outcome.work) ? ` ${LATER}` : "";
+  const later =
+    outcome.status !== "Cancelled" && hostIsAway(outcome.work)
+      ? ` ${outcome.suspends ? LATER_STILL : LATER}`
+      : "";
   const notes = [
     outcome.reason,
     outcome.work && `${describeWork(run, outcome.work)}${later}`,

@@ -2,7 +2,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { textEvent } from "../agents/events.ts";
 import { MODEL_API_STYLES } from "../agents/model-apis.ts";
-import { type Exhausted, type ModelProxy, type ModelTrouble, openModelProxy } from "../agents/model-proxy.ts";
+import { type Exhausted, type ModelGrant, type ModelProxy, openModelProxy } from "../agents/model-proxy.ts";
 import type { Config } from "../config/config.ts";
 import { gatewayEnvironment } from "../egress/environment.ts";
 import { type Gateway, openGateway } from "../egress/gateway.ts";
@@ -29,7 +29,7 @@ export interface RunGateway {
   /** As the agent reaches it; undefined if it has none. */
   model: { baseUrl: string; token: string } | undefined;
   /** Why the agent's last request to the model was not answered; undefined: it was. */
-  modelTrouble(): ModelTrouble | undefined;
+  modelTrouble(): ReturnType<ModelGrant["trouble"]>;
   /** Aborts when the agent may make no more calls; why, is its reason. */
   exhausted: AbortSignal;
   /** See ModelGrant. */

@@ -244,12 +244,16 @@ async function watchToEnd(state: RunnerState, agentRun: AgentRun): Promise<Watch
   return result;
 }
 
-/** @throws Outage if that is why the agent failed: its work is still in its sandbox, if it has begun. */
-async function requireModel({ gateway, resumable }: AgentRun, verdict: AgentVerdict): Promise<void> {
-  if (verdict.ok || !verdict.modelFailed) return;
+/**
+ * @throws Outage if that is why the agent failed: its work is still in its sandbox, if it has begun. Also if it says that it is
+ *   done although the API has answered nothing: Codex does so.
+ */
+async function requireModel({ gateway, adopted, resumable }: AgentRun, verdict: AgentVerdict): Promise<void> {
   const trouble = gateway?.modelTrouble();
-  if (!trouble) return;
-  const worked = verdict.worked === true;
+  // What an earlier runner's proxy has answered is not known.
+  const isFailed = verdict.ok ? !adopted && trouble?.isFirst === true : verdict.modelFailed === true;
+  if (!trouble || !isFailed) return;
+  const worked = !verdict.ok && verdict.worked === true;
   throw new Outage(trouble.reason, "model", {
     retryAfterMs: trouble.retryAfterMs,
     keepsSandbox: worked && (await resumable()),

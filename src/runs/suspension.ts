@@ -25,8 +25,9 @@ export function suspensionOf(
     : " It goes on when its user raises the budget.";
   const error = `${limit.reason}${what}`;
   const failure = { attempt: run.attempt, at: new Date().toISOString(), kind: "limit", error } as const;
-  const usd = { limit_usd: most / NANO, spent_usd: spent / NANO, call_usd: amount / NANO };
-  return { failure, until, budget: { scope, ...usd } };
+  // What others have spent is not everybody's to know.
+  const amounts = scope !== "deployment_day" && { limit_usd: most / NANO, spent_usd: spent / NANO };
+  return { failure, until, budget: { scope, ...amounts, call_usd: amount / NANO } };
 }
 
 /** Because of which the agent may call its model no more. */

@@ -10,7 +10,7 @@ export interface Denied {
   retryAfterMs?: number;
   /** Whose budget is used up. */
   scope?: Scope;
-  /** That budget; money in billionths of a US dollar. */
+  /** That budget, if the call could be made once there is more of it; money in billionths of a US dollar. */
   budget?: {
     most: number;
     spent: number;
@@ -57,15 +57,21 @@ export function denialOf(refusal: Refusal): Denied {
       };
     case "budget": {
       const { scope, most, spent, amount } = refusal;
-      const whose = `${usdText(most)} for ${SCOPE_NAMES[scope]}`;
+      // What others have spent is not everybody's to know.
+      const isShared = scope === "deployment_day";
+      const whole = isShared ? SCOPE_NAMES[scope] : `${usdText(most)} for ${SCOPE_NAMES[scope]}`;
+      const used = isShared ? `for ${whole},` : `of ${whole}, ${usdText(spent)} are spent, and`;
       return {
         denied: "budget",
         scope,
-        budget: { most, spent, amount, until: resetOf(scope, new Date()) },
+        // What is more than a day's whole budget is so on the next day, too: only what a user can raise is worth a wait.
+        ...((amount <= most || scope === "run") && {
+          budget: { most, spent, amount, until: resetOf(scope, new Date()) },
+        }),
         message:
           amount > most
-            ? `This call alone could cost ${usdText(amount)}, which is more than the whole budget of ${whose}: it needs a lower limit of output (such as max_tokens), a cheaper model or a higher budget.`
-            : `The budget is used up: of ${whose}, ${usdText(spent)} are spent, and the next call could cost ${usdText(amount)}, more than what is left.`,
+            ? `This call alone could cost ${usdText(amount)}, which is more than the whole budget of ${whole}: it needs a lower limit of output (such as max_tokens), a cheaper model or a higher budget.`
+            : `The budget is used up: ${used} the next call could cost ${usdText(amount)}, more than what is left.`,
       };
     }
   }

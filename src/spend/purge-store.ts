@@ -1,5 +1,5 @@
 import { sql } from "drizzle-orm";
-import type { Orm } from "../db/client.ts";
+import type { Orm, Queryable } from "../db/client.ts";
 import { deleteBatch, olderThan } from "../db/purge.ts";
 import { modelCall, modelTurn, spend } from "../db/spend-tables.ts";
 
@@ -35,3 +35,8 @@ export const purgeSessionSpend = (orm: Orm, sessionId: string): Promise<number> 
     sql`${spend.scope} in ('session', 'run') and ${spend.subject} = any(array(
       select ${sessionId} union all select p.id::text from prompt p where p.session_id = ${sessionId}::uuid))`,
   );
+
+/** The same of a prompt that is deleted. */
+export async function purgePromptSpend(orm: Queryable, promptId: string): Promise<void> {
+  await orm.delete(spend).where(sql`${spend.scope} = 'run' and ${spend.subject} = ${promptId}`);
+}

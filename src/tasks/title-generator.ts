@@ -2,6 +2,7 @@ import { meteredFetch } from "../agents/metered-fetch.ts";
 import { QUEUES } from "../queue/names.ts";
 import { firstPromptOf, setGeneratedTitle } from "../sessions/store.ts";
 import { generateTitle } from "../sessions/titles.ts";
+import type { Denied } from "../spend/denials.ts";
 import type { Task } from "./task.ts";
 
 const CONCURRENCY = 2;
@@ -13,6 +14,8 @@ export const titleGenerator: Task = async ({ config, database, queue, spend, log
   const { orm } = database;
   const { anthropicApiKey: apiKey, anthropicBaseUrl: baseUrl, titleModel: model } = config;
   const shutdown = new AbortController();
+  /** Why the newest one was refused: said once, not for each session. */
+  let said: string | undefined;
   const worker = queue.work({
     queue: QUEUES.sessionTitle,
     concurrency: CONCURRENCY,
@@ -21,14 +24,26 @@ export const titleGenerator: Task = async ({ config, database, queue, spend, log
       if (!found || apiKey === undefined) return;
       const { userId, repo } = found;
       const account = { promptId: undefined, epoch: 0, sessionId: session_id, userId, repo, agent: TITLES };
+      let denied: Denied | undefined;
+      const onDenied = (why: Denied) => {
+        denied = why;
+      };
       const title = await generateTitle({
-        fetch: meteredFetch("anthropic", spend.meter({ api: "anthropic", account })),
+        fetch: meteredFetch("anthropic", spend.meter({ api: "anthropic", account }), onDenied),
         apiKey,
         baseUrl,
         model,
         prompt: found.promptText,
         signal: shutdown.signal,
+      }).catch((error: unknown) => {
+        // What may be asked again is.
+        if (denied === undefined || denied.retryAfterMs !== undefined) throw error;
+        const reason = `${denied.denied} ${denied.scope}`;
+        if (said !== reason) logger.info("titles are not generated", { reason: denied.message });
+        said = reason;
+        return null;
       });
+      if (title === null) return;
       if (title) await setGeneratedTitle(orm, session_id, { from: found.derivedTitle, to: title });
       else logger.info("the model returned no title", { session_id });
     },

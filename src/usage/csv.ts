@@ -16,7 +16,7 @@ const lineOf = (cells: readonly string[]): string => `${cells.join(",")}\r\n`;
 
 /** Spreadsheets run what begins like a formula, and a model's name is what an agent made of it. */
 function cell(text: string): string {
-  const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+  const safe = /^[=+\-@＝＋－＠\t\r\n]/.test(text) ? `'${text}` : text;
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
 

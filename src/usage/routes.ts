@@ -56,7 +56,7 @@ export function usageRoutes(options: { orm: Orm; guard: Guard; limits: SpendRule
         const { user, query, request, set, status } = context;
         const { scope = "own", group_by: groupBy = "day", limit = MAX_PAGE, cursor } = query;
         if (scope === "all") requireAdmin(user);
-        set.headers["vary"] = "Accept";
+        set.headers["vary"] = `${set.headers["vary"]}, Accept`;
         const days = daysOf(query, new Date());
         const wanted = { ...days, groupBy, userId: scope === "all" ? undefined : user.id };
         // Elysia sends a Response as it is; the schema describes the JSON.

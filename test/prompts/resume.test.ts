@@ -97,6 +97,41 @@ describeEachDatabase("a prompt that waits for its budget", (database) => {
     expect(await session(sessionId)).toMatchObject({ nextAttemptAt: TOMORROW.toISOString() });
   });
 
+  test("a budget that is not its own cannot be raised by it, which would only raise its own for later", async () => {
+    const { promptId } = await waiting(TOMORROW);
+    const message = `goes on by itself after ${TOMORROW.toISOString()}`;
+    await refused(promptId, 100, { status: 409, code: "budget_not_awaited", message });
+    expect((await send("POST", `/prompts/${promptId}/retry`)).status).toBe(200);
+    expect(await mustClaim(database(), promptId)).toMatchObject({ suspended: true, budget: null });
+  });
+
+  test("cancelled at the moment at which it comes to wait: it waits for nothing", async () => {
+    const { sessionId, promptId } = await create();
+    const failure = { attempt: 1, at: new Date().toISOString(), kind: "limit", error: REASON } as const;
+    const budget = { scope: "run", limit_usd: LIMIT, spent_usd: SPENT, call_usd: 0.12 } as const;
+    const run = await mustClaim(database(), promptId);
+    await send("POST", `/sessions/${sessionId}/cancel`);
+    await writerOf(database().orm, run).finish({
+      ...COMPLETED,
+      ...{ status: "Failed", error: REASON, suspends: { failure, until: undefined, budget } },
+    });
+    // Cause: it was Cancelled and waited for its budget for ever, so that resuming it reopened its session and did nothing.
+    expect(await read(promptId)).toMatchObject({ status: "Cancelled", waiting_for: null });
+    const message = "The prompt is Cancelled";
+    await refused(promptId, 5, { status: 409, code: "budget_not_awaited", message });
+  });
+
+  test("deleted while it waits: nothing of it is left, neither what it said nor what it has spent", async () => {
+    const { sessionId, promptId } = await waiting();
+    const { id: next } = (await send("POST", "/prompts", { session_id: sessionId, data: "Then this" })).body;
+    expect((await send("DELETE", `/prompts/${promptId}`)).status).toBe(200);
+    expect(await database().orm.$count(spend, eq(spend.subject, promptId))).toBe(0);
+    const row = await sessionRow(database(), sessionId);
+    expect(row).toMatchObject({ inboxStatus: "Pending", waiting: null });
+    expect(row?.messages.map(({ role, prompt_id: id }) => [role, id])).toEqual([["user", next]]);
+    expect((await mustClaim(database(), next)).promptId).toBe(next);
+  });
+
   test("is resumed by its user alone, with more than it has cost", async () => {
     const { promptId } = await waiting();
     const missing = { status: 404, code: "prompt_not_found", message: "does not exist" };

@@ -5,6 +5,7 @@ import { readConfig } from "../../src/config/config.ts";
 import { rowsOf } from "../../src/db/client.ts";
 import { agentMemory } from "../../src/db/memory-tables.ts";
 import { auditPending } from "../../src/db/safety-tables.ts";
+import { prompt } from "../../src/db/tables.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { resumePrompt } from "../../src/prompts/resume-store.ts";
 import { retryPrompt } from "../../src/prompts/retry-store.ts";
@@ -134,6 +135,53 @@ describeRuns("what a run may cost", (fixture) => {
     });
     expect(await rowsOf(database.orm, sql`select 1 from spend where reserved <> 0`)).toEqual([]);
     expect(await database.orm.select().from(agentMemory)).toEqual([]);
+  });
+
+  test("what was asked for is no more than what is allowed when it starts", async () => {
+    const { submit, run, promptRow, database } = fixture();
+    await using model = startModel();
+    const { promptId } = await submit();
+    // As if the deployment, or its project, had allowed more when it was sent.
+    await database.orm.update(prompt).set({ budget: 1e9 }).where(eq(prompt.id, promptId));
+    await run(promptId, loop({ BUDGET_USD_PER_RUN: "0.03" }, model));
+    expect(model.bill.calls).toBe(2);
+    // What its user has raised it to is.
+    await resumePrompt(database.orm, { userId: "alice", id: promptId, usd: 0.05 });
+    await run(promptId, loop({ BUDGET_USD_PER_RUN: "0.03" }, model));
+    expect(model.bill.calls).toBe(4);
+    expect(await promptRow(promptId)).toMatchObject({ waitingFor: "budget" });
+  });
+
+  test("work that cannot be pushed now is pushed when the prompt goes on, which is said", async () => {
+    const { machine, submit, run, promptRow, sessionRow, textsOf, database } = fixture();
+    await using model = startModel();
+    const { sessionId, promptId } = await submit();
+    let away = true;
+    const open: typeof machine.provider.open = async (...args) => {
+      const sandbox = await machine.provider.open(...args);
+      return {
+        ...sandbox,
+        async deliverWork(...rest) {
+          const work = await sandbox.deliverWork(...rest);
+          const push = { pushed: false, reason: "The host is away.", hostIsAway: true } as const;
+          return away ? { ...work, push } : work;
+        },
+      };
+    };
+    const deps = {
+      ...loop({ BUDGET_USD_PER_RUN: "0.03" }, model),
+      sandboxes: { ...machine.provider, open },
+    };
+    await run(promptId, deps);
+    expect(await promptRow(promptId)).toMatchObject({ status: "Queued", waitingFor: "budget" });
+    expect(await sessionRow(sessionId)).toMatchObject({ waiting: { for: "budget" } });
+    // Cause: it was said to be pushed as soon as the host is back, but what does that waits behind this prompt.
+    const said = (await textsOf(promptId)).join("\n");
+    expect(said).toContain("The host is away. It is pushed once the prompt has gone on.");
+    away = false;
+    await resumePrompt(database.orm, { userId: "alice", id: promptId, usd: 0.05 });
+    await run(promptId, deps);
+    expect(await steps(sessionId)).toBe(4);
   });
 
   test("the budget of a day: it goes on by itself on the next one", async () => {

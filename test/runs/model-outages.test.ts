@@ -13,7 +13,12 @@ function startModel(failure: ResponseInit) {
   const server = Bun.serve({
     port: 0,
     hostname: "127.0.0.1",
-    fetch: () => (answers ? Response.json({}) : new Response("no", failure)),
+    fetch({ url }) {
+      if (!answers || url.endsWith("?fail")) return new Response("no", failure);
+      // Its end never comes.
+      if (url.endsWith("?slow")) return new Response(new ReadableStream({ start: (to) => to.enqueue("{") }));
+      return Response.json({});
+    },
   });
   return {
     model: {
@@ -112,6 +117,36 @@ describeRuns("a model that does not answer", (fixture) => {
     expect(await promptRow(promptId)).toMatchObject({ status: "Completed", attempt: 1, outage: null });
     expect(resumed).toEqual([false, true]);
     expect(await fileOnBranch((await sessionRow(sessionId))?.branch, "work.txt")).toBe("step\nstep\n");
+  });
+
+  test("an agent that says it is done although the model has answered nothing is not", async () => {
+    const { depsFor, submit, run, promptRow, skipBackoff } = fixture();
+    await using host = startModel({ status: 529 });
+    // Cause: Codex prints the error, ends its turn and exits well, so that a prompt of an outage was Completed.
+    const polite = depsFor(asking(shellAgent(`${ASK}; exit 0`)), { model: host.model });
+    const { promptId } = await submit();
+    await run(promptId, polite);
+    expect(await promptRow(promptId)).toMatchObject({ status: "Queued", waitingFor: "model", attempt: 0 });
+    host.answer();
+    await skipBackoff(promptId);
+    await run(promptId, polite);
+    expect(await promptRow(promptId)).toMatchObject({ status: "Completed", outage: null });
+  });
+
+  test("of an agent that was answered and says it is done, a last call that failed says nothing", async () => {
+    const { depsFor, submit, run, promptRow, skipBackoff } = fixture();
+    await using host = startModel({ status: 529 });
+    host.answer();
+    const failing = ASK.replace("/messages", "/messages?fail");
+    // Codex goes away as soon as it has what it needs of an answer.
+    const leaving = ASK.replace("curl", "curl --max-time 0.5").replace("/messages", "/messages?slow");
+    for (const answered of [ASK, leaving]) {
+      const { promptId } = await submit();
+      const worked = shellAgent(`${answered}; ${failing}; exit 0`);
+      await run(promptId, depsFor(asking(worked), { model: host.model }));
+      expect(await promptRow(promptId)).toMatchObject({ status: "Completed" });
+      await skipBackoff(promptId);
+    }
   });
 
   test("a wrong key for the model is nothing to wait for", async () => {

@@ -35,3 +35,26 @@ test("the new budget is that of the day after the refusal, however long the run 
   midnight.setUTCHours(24, 0, 0, 0);
   expect(budget?.until).toEqual(midnight);
 });
+
+/** Cause: such a run was started, refused and suspended again at each midnight, for ever. */
+test("a call that is dearer than a whole day's budget is not waited for; one that its user can pay for is", () => {
+  const dear = { why: "budget", ...used, reserved: 0, amount: 3 * NANO } as const;
+  for (const scope of ["user_day", "user_month", "deployment_day"] as const)
+    expect(suspensionOf(refusedFor(denialOf({ ...dear, scope })), limit)).toBeUndefined();
+  expect(suspensionOf(refusedFor(denialOf({ ...dear, scope: "run" })), limit)).toBeDefined();
+});
+
+test("what all users have spent together is not told to each of them", () => {
+  const used = { why: "budget", most: 2 * NANO, spent: 1.5 * NANO, reserved: 0 } as const;
+  for (const amount of [NANO, 3 * NANO]) {
+    const { message } = denialOf({ ...used, scope: "deployment_day", amount });
+    expect(message).toContain("this deployment today");
+    expect(message).not.toMatch(/\$(2|1\.5)/);
+    expect(denialOf({ ...used, scope: "user_day", amount }).message).toContain("$2.00 for you today");
+  }
+  const refusal = denialOf({ ...used, scope: "deployment_day", amount: NANO });
+  expect(refusal.message).toBe(
+    "The budget is used up: for this deployment today, the next call could cost $1.00, more than what is left.",
+  );
+  expect(suspensionOf(refusedFor(refusal), limit)?.budget).toEqual({ scope: "deployment_day", call_usd: 1 });
+});

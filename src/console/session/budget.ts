@@ -7,7 +7,7 @@ export const waitsForRaise = (prompt: Pick<PromptDto, "waiting_for" | "next_atte
 
 /** What it has cost at least: calls that were under way when it was refused are counted since. */
 export const costOf = ({ usage, waiting_budget: budget }: PromptDto): number =>
-  Math.max(usage?.["cost_usd"] ?? 0, budget?.scope === "run" ? budget.spent_usd : 0);
+  Math.max(usage?.["cost_usd"] ?? 0, budget?.scope === "run" ? (budget.spent_usd ?? 0) : 0);
 
 /** As much again as was allowed is offered, or what the refused call alone needs, if that is more. */
 export function suggestionFor(prompt: PromptDto): string {
