@@ -116,10 +116,10 @@ export async function addPrompt(tx: Transaction, wanted: NewPrompt): Promise<{ i
   requireQuota(await countUnfinished(tx, userId, maxUnfinished), maxUnfinished);
   const row = { id, sessionId: queued.sessionId, userId, seq, kind, data, priority };
   // Without an agent there is nothing to choose, and the next prompt goes on with what the one before has.
-  if (wanted.rules)
-    await requireProjectBudget(tx, {
-      ...{ userId, repoKey: repoKey(queued.repo, wanted.rules), budget: wanted.asked?.budget },
-    });
+  const budget = wanted.asked?.budget;
+  // Of a repository that is not to be had here any more, only the run says so.
+  if (wanted.rules && budget !== undefined)
+    await requireProjectBudget(tx, { userId, repoKey: repoKey(queued.repo, wanted.rules), budget });
   const chosen = kind === "agent" ? await resolveChoice(tx, wanted.asked ?? {}, queued) : undefined;
   if (chosen?.choice)
     await tx.update(session).set({ choice: chosen.choice }).where(eq(session.id, queued.sessionId));

@@ -237,3 +237,12 @@ function tokensIn(counts: readonly number[]): Tokens {
   const [input = 0, output = 0, cacheRead = 0, cacheWrite = 0, cacheWrite1h = 0, webSearches = 0] = counts;
   return { input, output, cacheRead, cacheWrite, cacheWrite1h, webSearches };
 }
+
+/** What the calls of a prompt have used: turns, input_tokens, output_tokens, cost_usd. Empty: it has made none. */
+export async function meteredUsage(orm: Orm, promptId: string): Promise<Record<string, number>> {
+  const rows = await rowsOf<{ usage: Record<string, number> | null }>(
+    orm,
+    sql`select prompt_usage(${promptId}::uuid) as usage`,
+  );
+  return rows[0]?.usage ?? {};
+}

@@ -23,14 +23,16 @@ export const sessionPoller: Task = async ({ database, spend, metrics, logger }) 
     restMs: restWhile(database, SHORT_REST_MS, async () => (unfinished ? 0 : null)),
     logger,
     work: async () => {
+      unfinished = await hasUnfinished(database.orm);
+      if (unfinished) {
+        await beginAgentWaits(database.orm);
+        await endAgentWaits(database.orm);
+        const count = await redispatchLost(database.orm, GRACE_MS);
+        if (count > 0) logger.warn("prompts without a job were dispatched again", { count });
+      }
+      // Last: should that fail, prompts are dispatched all the same.
       const lost = await settleLostCalls(database.orm, spend.rules.prices, metrics);
       if (lost > 0) logger.warn("model calls that nobody ended were counted as estimated", { count: lost });
-      unfinished = await hasUnfinished(database.orm);
-      if (!unfinished) return;
-      await beginAgentWaits(database.orm);
-      await endAgentWaits(database.orm);
-      const count = await redispatchLost(database.orm, GRACE_MS);
-      if (count > 0) logger.warn("prompts without a job were dispatched again", { count });
     },
   });
 };

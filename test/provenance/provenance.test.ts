@@ -70,7 +70,7 @@ describeRuns("the provenance of a run", (fixture) => {
       },
       start: (await git("rev-parse", "main")).trim(),
       commits: log,
-      usage: expect.objectContaining({ commits: 2, turns: 3, cost_usd: 0.25 }) as unknown as Record<
+      usage: expect.objectContaining({ commits: 2, reported_turns: 3, reported_cost_usd: 0.25 }) as unknown as Record<
         string,
         number
       >,
