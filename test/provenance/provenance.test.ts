@@ -70,10 +70,11 @@ describeRuns("the provenance of a run", (fixture) => {
       },
       start: (await git("rev-parse", "main")).trim(),
       commits: log,
-      usage: expect.objectContaining({ commits: 2, reported_turns: 3, reported_cost_usd: 0.25 }) as unknown as Record<
-        string,
-        number
-      >,
+      usage: expect.objectContaining({
+        commits: 2,
+        reported_turns: 3,
+        reported_cost_usd: 0.25,
+      }) as unknown as Record<string, number>,
     });
     expect(log).toHaveLength(2);
     const trailers = async (commit = "") =>
