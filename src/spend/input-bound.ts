@@ -19,8 +19,8 @@ export interface InputEstimate {
 
 export interface InputBound {
   of(model: string, body: Uint8Array): InputEstimate;
-  /** Records what the API has counted. */
-  learn(model: string, body: Uint8Array, tokens: Tokens): void;
+  /** Records what the API has counted. Not `isCounted`: what it most likely has, which bounds nothing. */
+  learn(model: string, body: Uint8Array, tokens: Tokens, isCounted?: boolean): void;
 }
 
 /** Bytes of a token, about. */
@@ -32,13 +32,15 @@ const MOST_KNOWN_BYTES = 8 * 1024 * 1024;
 const ADDED_TOKENS = 2_000;
 
 export function createInputBound(): InputBound {
-  let known: { model: string; body: Uint8Array; tokens: Tokens }[] = [];
+  let known: { model: string; body: Uint8Array; tokens: Tokens; isCounted: boolean }[] = [];
   return {
     of(model, body) {
       const alike = known
         .filter((one) => one.model === model)
-        .map((one) => ({ tokens: one.tokens, size: one.body.length, shared: sharedBytes(one.body, body) }));
-      const bounds = alike.map(({ tokens, shared }) => inputOf(tokens) + body.length - shared);
+        .map((one) => ({ ...one, size: one.body.length, shared: sharedBytes(one.body, body) }));
+      const bounds = alike
+        .filter(({ isCounted }) => isCounted)
+        .map(({ tokens, shared }) => inputOf(tokens) + body.length - shared);
       const [nearest] = alike.toSorted((one, other) => other.shared - one.shared);
       return {
         most: Math.min(body.length, ...bounds) + ADDED_TOKENS,
@@ -48,9 +50,9 @@ export function createInputBound(): InputBound {
           : { ...NO_TOKENS, input: Math.ceil(body.length / TOKEN_BYTES) },
       };
     },
-    learn(model, body, tokens) {
+    learn(model, body, tokens, isCounted = true) {
       if (body.length > MOST_KNOWN_BYTES / 2) return;
-      const kept = [{ model, body, tokens }, ...known].slice(0, MOST_KNOWN);
+      const kept = [{ model, body, tokens, isCounted }, ...known].slice(0, MOST_KNOWN);
       let left = MOST_KNOWN_BYTES;
       known = kept.filter((one) => {
         left -= one.body.length;

@@ -208,6 +208,8 @@ export function createMeter(options: {
             if (before) likely = splitLike(before, inputOf(likely));
           }
           const settled = result(how);
+          // It may have been cached: whoever sends the same again then reads it.
+          if (settled.estimated && !knowsInput) inputBound.learn(request.model, body, likely, false);
           metrics.modelCall({
             ...{
               api,

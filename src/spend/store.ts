@@ -183,12 +183,12 @@ export interface LostCall extends Account {
 
 const MOST_LOST = 500;
 
-/** What the API has said of the call before one, of the same session and model: what that has cached is read by the next. */
+/** What the call before one has used, of the same session and model: what that has cached is read by the next, whoever saw its end. */
 const tokensBefore = (
   call: SQL,
 ) => sql`select jsonb_build_array(b.input_tokens, b.output_tokens, b.cache_read_tokens,
     b.cache_write_tokens, b.cache_write_1h_tokens)
-  from model_call b where b.session_id = ${call}.session_id and b.id < ${call}.id and b.status = 'done'
+  from model_call b where b.session_id = ${call}.session_id and b.id < ${call}.id and b.status <> 'open'
     and starts_with(b.model, ${call}.model)
     and b.input_tokens + b.cache_read_tokens + b.cache_write_tokens + b.cache_write_1h_tokens > 0
   order by b.id desc limit 1`;

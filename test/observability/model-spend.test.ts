@@ -109,7 +109,7 @@ describeEachDatabase("what models cost, on a scrape", (database) => {
       ...{ repo: "r", agent: "claude" },
     };
     const { signal } = new AbortController();
-    const body = Buffer.from(JSON.stringify({ model: "claude-haiku-4-5", max_tokens: 1 }));
+    const body = Buffer.from(JSON.stringify({ generationConfig: { maxOutputTokens: 1 } }));
     const meter = spend.meter({ api: "google", account });
     const path = "/v1beta/models/gemini-3-pro:generateContent";
     await database().orm.execute(sql`delete from model_api`);

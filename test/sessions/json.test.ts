@@ -156,6 +156,7 @@ describeEachDatabase("JSON that PostgreSQL makes", (database) => {
         waiting_reason: row.waitingFor ? (row.error ?? null) : null,
         waiting_since: row.waitingFor ? at : null,
         next_attempt_at: row.waitingFor ? at : null,
+        waiting_budget: null,
         ...{ usage: row.usage ?? null, commit: row.commit ?? null, memory: row.memory ?? null },
         memory_reason: row.memoryReason ?? null,
         phases: row.phases

@@ -189,6 +189,16 @@ describe("the bound of a request's input", () => {
   const ADDED = 2_000;
   const text = (...parts: string[]) => bytes(parts.join(""));
 
+  /** Cause: a call that broke off before its first word was tried again, and taken for one that writes to the cache once more. */
+  test("is not made closer by what is only likely, which says what is read from the cache", () => {
+    const bound = createInputBound();
+    const body = text("h".repeat(8000));
+    bound.learn("m", body, { ...NO_TOKENS, input: 10, cacheRead: 1000, cacheWrite: 990 }, false);
+    expect(bound.of("m", body)).toEqual({
+      ...{ most: 8000 + ADDED, isKnown: true, likely: { ...NO_TOKENS, input: 10, cacheRead: 1990 } },
+    });
+  });
+
   test("is a token a byte, until the API has counted one that it shares its beginning and end with", () => {
     const bound = createInputBound();
     const [head, tail] = ["h".repeat(5000), "t".repeat(3000)];
