@@ -157,8 +157,7 @@ describeEmbedded("calls that pass the proxy", (database) => {
     run.answers(["break"]);
     run.arrived.resolve();
     const request = {
-      model: MODEL,
-      max_tokens: 100,
+      ...{ model: MODEL, max_tokens: 100, stream: true },
       messages: [{ role: "user", content: "x".repeat(8000) }],
     };
     await (await run.post(request)).text();
