@@ -28,6 +28,7 @@ CREATE TABLE "model_call" (
 	"web_searches" bigint DEFAULT 0 NOT NULL,
 	"estimated" boolean DEFAULT false NOT NULL,
 	"input_estimate" bigint DEFAULT 0 NOT NULL,
+	"conversation" text DEFAULT '' NOT NULL,
 	"first_output_ms" integer,
 	"duration_ms" integer,
 	"started_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
@@ -119,7 +120,7 @@ BEGIN
   PERFORM lock_spend();
   in_turns := EXISTS (SELECT FROM "model_turn" t WHERE t.until > clock_timestamp());
   FOR c IN SELECT w.* FROM jsonb_to_recordset(wanted) AS w (id uuid, prompt uuid, epoch bigint, session uuid, "user" text,
-      repo text, agent text, api text, model text, amount bigint, input bigint, limits jsonb, calls bigint, open integer)
+      repo text, agent text, api text, model text, amount bigint, input bigint, conversation text, limits jsonb, calls bigint, open integer)
     LEFT JOIN "model_turn" t ON t.api = w.api AND t.user_id = w."user" AND t.until > clock_timestamp()
     ORDER BY t.since NULLS LAST, w.id
   LOOP
@@ -176,9 +177,9 @@ BEGIN
       UPDATE "model_api" a SET open = a.open + 1 WHERE a.api = c.api;
       -- Cut, since rounding it could make it one of the next day, with other budgets.
       INSERT INTO "model_call" (id, prompt_id, epoch, session_id, user_id, repo, agent, api, model, reserved, input_estimate,
-        started_at)
+        conversation, started_at)
       VALUES (c.id, c.prompt, c.epoch, c.session, c."user", c.repo, c.agent, c.api, c.model, c.amount, c.input,
-        date_trunc('milliseconds', now()));
+        coalesce(c.conversation, ''), date_trunc('milliseconds', now()));
     END IF;
     RETURN NEXT;
   END LOOP;

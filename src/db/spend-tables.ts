@@ -59,6 +59,8 @@ export const modelCall = pgTable(
     estimated: boolean("estimated").notNull().default(false),
     /** About how many tokens its request has, for as long as the API has not counted them. */
     inputEstimate: count("input_estimate"),
+    /** A hash of how its conversation begins: calls of one read what those before have cached. Empty: not known. */
+    conversation: text("conversation").notNull().default(""),
     /** From its start to the first output, milliseconds. Null: there was none. */
     firstOutputMs: integer("first_output_ms"),
     durationMs: integer("duration_ms"),

@@ -5,8 +5,8 @@ import type { Logger } from "../observability/logger.ts";
 import { messageOf } from "../shared/errors.ts";
 import { sleep } from "../shared/time.ts";
 import { createBatches } from "./batches.ts";
-import type { Tokens } from "./prices.ts";
 import {
+  type CallBefore,
   type CallProgress,
   type CallResult,
   callBefore,
@@ -30,8 +30,8 @@ export interface Ledger {
   reserve(call: WantedCall, signal: AbortSignal): Promise<Refusal | undefined>;
   /** Not awaited: what is lost of it is counted as an estimate. @param call says how it stands when that is written. */
   progress(call: () => CallProgress): void;
-  /** Tokens of the call before an open one, of its session and model. Undefined: there is none, or it is not known now. */
-  before(id: string): Promise<Tokens | undefined>;
+  /** The call before an open one. Undefined: there is none, or it is not known now. */
+  before(id: string): Promise<CallBefore | undefined>;
   /** Resolves when it is stored; retries while the database is away. */
   settle(call: CallResult): Promise<void>;
   /** How many calls wait for a turn. */

@@ -25,9 +25,11 @@ export async function settleLostCalls(
 }
 
 function resultOf(call: LostCall, prices: Prices): CallResult {
-  const { model, startedAt, inputEstimate } = call;
+  const { model, startedAt, inputEstimate, before } = call;
   // Zero, once its API has said what it is.
-  const untold = call.before ? splitLike(call.before, inputEstimate) : { ...NO_TOKENS, input: inputEstimate };
+  const untold = before
+    ? splitLike(before.tokens, inputEstimate, before.share)
+    : { ...NO_TOKENS, input: inputEstimate };
   const tokens = inputEstimate > 0 ? { ...untold, output: call.tokens.output } : call.tokens;
   const price = prices.of(model, startedAt);
   return {

@@ -100,6 +100,7 @@ export function createMeter(options: {
         refusal = await ledger.reserve(
           {
             ...{ ...call, amount, inputEstimate: inputOf(likely), limits },
+            conversation: request.conversation,
             ...{ mostCalls: rules.mostCalls, mostOpen: rules.mostOpen },
           },
           signal,
@@ -205,7 +206,7 @@ export function createMeter(options: {
           // As for those that are lost: what another process or an earlier run has cached is read.
           if (!isKnown && !reader?.soFar().knowsInput) {
             const before = await ledger.before(call.id);
-            if (before) likely = splitLike(before, inputOf(likely));
+            if (before) likely = splitLike(before.tokens, inputOf(likely), before.share);
           }
           const settled = result(how);
           // It may have been cached: whoever sends the same again then reads it.

@@ -8,6 +8,8 @@ export interface ModelRequest {
   isFree: boolean;
   /** Its answer comes as it grows. */
   isStreamed: boolean;
+  /** A hash of how its conversation begins. Empty: it has none. */
+  conversation: string;
   model: string;
   /** The most tokens that it may be answered with. Undefined: as many as the model can. */
   maxOutput: number | undefined;
@@ -55,11 +57,20 @@ export function readRequest(api: ModelApi, path: string, body: Uint8Array): Mode
   const { pictures, searches } = seen;
   return {
     ...found,
-    ...{ pictures, searches, others },
+    ...{ pictures, searches, others, conversation: beginningOf(json) },
     bringsMore: seen.more || REFERENCES.some((key) => json[key] !== undefined && json[key] !== null),
     // OpenAI's API caches what it likes.
     writes: api === "openai" ? "5m" : seen.writes,
   };
+}
+
+/** Its first message of a user; what is to be cached is said now at one, now at another. */
+function beginningOf(json: Json): string {
+  const messages = [json["messages"], json["input"], json["contents"]].find(Array.isArray) ?? [];
+  const first = messages.find((one: unknown) => objectOf(one)?.["role"] === "user");
+  if (first === undefined) return "";
+  const text = JSON.stringify(first, (key, value) => (key === "cache_control" ? undefined : value));
+  return Bun.hash(text).toString(36);
 }
 
 /** Keys of a request that stand for input which the API has already. */
@@ -73,7 +84,10 @@ const REFERENCES = [
   "cached_content",
 ];
 
-type Found = Omit<ModelRequest, "bringsMore" | "pictures" | "searches" | "writes" | "others">;
+type Found = Omit<
+  ModelRequest,
+  "bringsMore" | "pictures" | "searches" | "writes" | "others" | "conversation"
+>;
 
 /** What is found anywhere in a request. */
 interface Seen {

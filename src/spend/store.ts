@@ -29,6 +29,8 @@ export interface WantedCall extends Account {
   amount: number;
   /** About how many tokens its request has. */
   inputEstimate: number;
+  /** See ModelRequest; undefined: not known. */
+  conversation?: string;
   /** What may be spent in each scope. Undefined: any amount. */
   limits: Partial<Record<Scope, number>>;
   /** How many calls its run may make. */
@@ -96,6 +98,7 @@ export async function reserveCalls(
   const json = calls.map((call) => ({
     ...accountJson(call),
     ...{ id: call.id, api: call.api, model: call.model, input: call.inputEstimate },
+    conversation: call.conversation,
     amount: amounts.get(call.id),
     ...{ limits: call.limits, calls: call.mostCalls, open: call.mostOpen },
   }));
@@ -176,32 +179,40 @@ export interface LostCall extends Account {
   model: string;
   tokens: Tokens;
   inputEstimate: number;
-  /** See `tokensBefore`. */
-  before: Tokens | undefined;
+  before: CallBefore | undefined;
   startedAt: Date;
 }
 
 const MOST_LOST = 500;
 
-/** What the call before one has used, of the same session and model: what that has cached is read by the next, whoever saw its end. */
-const tokensBefore = (
+/** What a call is taken for of which nobody will ever know: like the one before it. */
+export interface CallBefore {
+  tokens: Tokens;
+  /** How much of its input that one has, too: 1 of the same conversation, and 0 of another. */
+  share: number;
+}
+
+/** The call before one, of the same session and model, and if there is one, of the same conversation; whoever saw its end. */
+const callBeforeIt = (
   call: SQL,
 ) => sql`select jsonb_build_array(b.input_tokens, b.output_tokens, b.cache_read_tokens,
-    b.cache_write_tokens, b.cache_write_1h_tokens)
+    b.cache_write_tokens, b.cache_write_1h_tokens, 0, (b.conversation = ${call}.conversation)::integer)
   from model_call b where b.session_id = ${call}.session_id and b.id < ${call}.id and b.status <> 'open'
     and starts_with(b.model, ${call}.model)
     and b.input_tokens + b.cache_read_tokens + b.cache_write_tokens + b.cache_write_1h_tokens > 0
-  order by b.id desc limit 1`;
+  order by b.conversation = ${call}.conversation desc, b.id desc limit 1`;
 
-/** Tokens of the call before one that is in the table. Undefined: there is none. */
-export async function callBefore(orm: Orm, id: string): Promise<Tokens | undefined> {
+/** That of a call which is in the table. Undefined: there is none. */
+export async function callBefore(orm: Orm, id: string): Promise<CallBefore | undefined> {
   const rows = await rowsOf<{ before: number[] | null }>(
     orm,
-    sql`select (${tokensBefore(sql`m`)}) as before from model_call m where m.id = ${id}::uuid`,
+    sql`select (${callBeforeIt(sql`m`)}) as before from model_call m where m.id = ${id}::uuid`,
   );
-  const before = rows[0]?.before;
-  return before ? tokensIn(before) : undefined;
+  return beforeIn(rows[0]?.before);
 }
+
+const beforeIn = (counts: number[] | null | undefined): CallBefore | undefined =>
+  counts ? { tokens: tokensIn(counts), share: counts[6] ?? 0 } : undefined;
 
 /** Calls that are open although their run has gone on without them or has ended; of titles, those that take too long. */
 export async function lostCalls(orm: Orm): Promise<LostCall[]> {
@@ -216,7 +227,7 @@ export async function lostCalls(orm: Orm): Promise<LostCall[]> {
     sql`select m.id, m.prompt_id as "promptId", m.epoch, m.session_id as "sessionId", m.user_id as "userId", m.repo, m.agent,
       m.api, m.model, m.started_at as "startedAt", jsonb_build_array(m.input_tokens, m.output_tokens, m.cache_read_tokens,
         m.cache_write_tokens, m.cache_write_1h_tokens, m.web_searches, m.input_estimate) as counts,
-      (${tokensBefore(sql`m`)}) as before
+      (${callBeforeIt(sql`m`)}) as before
     from model_call m left join prompt p on p.id = m.prompt_id
     where m.status = 'open' and case when m.prompt_id is null then m.started_at < now() - interval '5 minutes'
       else m.started_at < now() - interval '10 seconds' and (p.id is null or p.status <> 'Running' or p.lease_epoch <> m.epoch
@@ -227,7 +238,7 @@ export async function lostCalls(orm: Orm): Promise<LostCall[]> {
     return {
       ...row,
       ...{ api: api as ModelApi, promptId: promptId ?? undefined, epoch: Number(epoch) },
-      ...{ tokens: tokensIn(counts), before: before ? tokensIn(before) : undefined },
+      ...{ tokens: tokensIn(counts), before: beforeIn(before) },
       ...{ inputEstimate: counts[6] ?? 0, startedAt: new Date(startedAt) },
     };
   });

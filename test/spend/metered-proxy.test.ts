@@ -6,6 +6,7 @@ import { type Orm, rowsOf } from "../../src/db/client.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { createMetrics } from "../../src/observability/metrics.ts";
 import { Secret } from "../../src/shared/secret.ts";
+import { readRequest } from "../../src/spend/requests.ts";
 import { openSpend } from "../../src/spend/spend.ts";
 import { describeEmbedded } from "../harness/databases.ts";
 import { until } from "../harness/until.ts";
@@ -147,25 +148,34 @@ describeEmbedded("calls that pass the proxy", (database) => {
     ]);
   });
 
-  /** Cause: a run's first call was taken for one that finds nothing in the cache, which its session's earlier runs had filled. */
-  test("an answer that breaks off before its first word has read what an earlier run of its session has cached", async () => {
-    await using run = await open();
-    const { sessionId, userId } = run.account;
-    await database().orm.execute(sql`insert into model_call (id, session_id, user_id, repo, agent, api, model, status,
-        input_tokens, cache_read_tokens, cache_write_tokens)
-      values (${Bun.randomUUIDv7()}, ${sessionId}, ${userId}, '', '', 'anthropic', ${MODEL}, 'done', 10, 600, 400)`);
-    run.answers(["break"]);
-    run.arrived.resolve();
-    const request = {
-      ...{ model: MODEL, max_tokens: 100, stream: true },
-      messages: [{ role: "user", content: "x".repeat(8000) }],
-    };
-    await (await run.post(request)).text();
-    await run.settled();
-    const all = Math.ceil(JSON.stringify(request).length / 4);
-    const cost = 1_000 * 300 + 10 * 3_000 + (all - 1_010) * 3_750;
-    expect((await run.calls()).at(-1)).toEqual({ status: "broken", cost, estimated: true, model: MODEL });
-  });
+  /**
+   * Cause: a run's first call was taken for one that finds nothing in the cache, which its session's earlier runs had filled; and then
+   * a helper's first call for one that finds what its agent's own had cached.
+   */
+  test.each(["its", "another"])(
+    "an answer that breaks off before its first word has read what an earlier run of its session has cached of its conversation: %s",
+    async (whose) => {
+      await using run = await open();
+      const { sessionId, userId } = run.account;
+      const request = {
+        ...{ model: MODEL, max_tokens: 100, stream: true },
+        messages: [{ role: "user", content: "x".repeat(8000) }],
+      };
+      const before = whose === "its" ? request : { ...request, messages: [{ role: "user", content: "y" }] };
+      const { conversation } = readRequest("anthropic", "/v1/messages", Buffer.from(JSON.stringify(before)));
+      await database().orm.execute(sql`insert into model_call (id, session_id, user_id, repo, agent, api, model, status, conversation,
+          input_tokens, cache_read_tokens, cache_write_tokens)
+        values (${Bun.randomUUIDv7()}, ${sessionId}, ${userId}, '', '', 'anthropic', ${MODEL}, 'done', ${conversation}, 10, 600, 400)`);
+      run.answers(["break"]);
+      run.arrived.resolve();
+      await (await run.post(request)).text();
+      await run.settled();
+      const all = Math.ceil(JSON.stringify(request).length / 4);
+      const read = whose === "its" ? 1_000 : 0;
+      const cost = read * 300 + 10 * 3_000 + (all - 10 - read) * 3_750;
+      expect((await run.calls()).at(-1)).toEqual({ status: "broken", cost, estimated: true, model: MODEL });
+    },
+  );
 
   test("what has passed of a long answer is written down while it grows, for the case that its process dies", async () => {
     await using run = await open();

@@ -157,6 +157,16 @@ describe("a request's body", () => {
     );
   });
 
+  test("knows its conversation by its first message, wherever that is to be cached", () => {
+    const first = { role: "user", content: [{ type: "text", text: "Do it." }] };
+    const cached = { ...first, content: [{ ...first.content[0], cache_control: { type: "ephemeral" } }] };
+    const of = (...messages: object[]) =>
+      readRequest("anthropic", MESSAGES, bytes({ model: "m", max_tokens: 1, messages })).conversation;
+    expect(of(first, { role: "assistant", content: "Done." })).toBe(of(cached));
+    expect(of({ role: "user", content: "Something else." })).not.toBe(of(first));
+    expect(of()).toBe("");
+  });
+
   /** Cause: it was looked through without a limit, until the stack was full, and told to be an API that cannot be reached. */
   test("nested without end is refused", () => {
     const deep = (depth: number) =>
