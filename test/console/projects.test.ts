@@ -367,6 +367,11 @@ function inBrowser() {
       await page.getByText("The newest run had none.").waitFor();
       await page.getByText("Private: only the operator can allow it.").waitFor();
       await page.getByText("Mail: only the operator can allow it.").waitFor();
+      // The rule of the project is read by itself.
+      await page
+        .getByRole("link", { name: /^Allow / })
+        .first()
+        .waitFor();
       expect(await page.getByRole("link", { name: /^Allow / }).count()).toBe(1);
       expect(await inspect(page, "session-refused")).toEqual([]);
       // The same leads there from what admins see of all sessions.
