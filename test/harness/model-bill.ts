@@ -111,7 +111,7 @@ export function openBill(): ModelBill {
   };
 }
 
-function priceOf(model: string): { input: number; output: number } {
+export function priceOf(model: string): { input: number; output: number } {
   const price = DOLLARS[modelName(model)];
   if (!price) throw new Error(`the bill has no price of ${model}`);
   return price;

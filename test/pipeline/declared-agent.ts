@@ -8,14 +8,19 @@ const APIS: Readonly<Record<string, { path: string; key: string; prefix: string 
   google: { path: "/v1beta/models/gemini:generateContent", key: "x-goog-api-key", prefix: "" },
 };
 
-/** Whatever the API: what it costs must be known before it is asked. */
-const BODY = JSON.stringify({ model: "some-model", max_tokens: 1 });
+/** What it costs must be known before it is asked; Google's API has the model in its path. */
+const bodyFor = (api: string) =>
+  JSON.stringify({ ...(api !== "google" && { model: "some-model" }), max_tokens: 1, user: "declared" });
 
 async function ask([api = "", baseUrlEnv = "", keyEnv = ""]: readonly string[]): Promise<string> {
   const { path, key, prefix } = APIS[api] ?? { path: "", key: "", prefix: "" };
   const token = process.env[keyEnv] ?? "";
   const headers = { [key]: `${prefix}${token}` };
-  const reply = await fetch(`${process.env[baseUrlEnv]}${path}`, { method: "POST", headers, body: BODY });
+  const reply = await fetch(`${process.env[baseUrlEnv]}${path}`, {
+    method: "POST",
+    headers,
+    body: bodyFor(api),
+  });
   const secrets = Object.values(process.env).filter((value) => value?.includes("real-key"));
   return `${reply.status} ${await reply.text()}; ${token.slice(0, 4)}; ${secrets.length} real keys`;
 }

@@ -40,7 +40,7 @@ test("agents that AGENTS declares reach their model by the proxy, with a token o
       const { headers, url } = request;
       const key = headers.get("x-api-key") ?? headers.get("authorization") ?? headers.get("x-goog-api-key");
       // Titles are asked for, too.
-      if ((await request.text()).includes("some-model")) seen.push(`${new URL(url).pathname} ${key}`);
+      if ((await request.text()).includes("declared")) seen.push(`${new URL(url).pathname} ${key}`);
       return new Response("answered");
     },
   });

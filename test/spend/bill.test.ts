@@ -12,7 +12,8 @@ const LIMIT_MS = 600_000;
 const program = await claudeProgram();
 
 describeWith("postgres", "usage and the bill of the model's API", () => {
-  const name = "are the same to the cent, whatever breaks while the real Claude Code works";
+  const name =
+    "are the same, to the cent and what nobody can know, whatever breaks while the real Claude Code works";
   if (typeof program !== "string") return unavailable({ name, reason: program.missing });
   test(
     name,
