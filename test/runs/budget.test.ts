@@ -13,6 +13,7 @@ import { idleSandboxes } from "../../src/sandboxes/store.ts";
 import { Secret } from "../../src/shared/secret.ts";
 import { openSpend } from "../../src/spend/spend.ts";
 import { noMetrics } from "../harness/metrics.ts";
+import { asking, askModel } from "./asking-agent.ts";
 import { describeRuns, type RunFixture, shellAgent } from "./fixture.ts";
 
 /** claude-haiku-4-5: 1 dollar a million tokens of input, 5 of output. */
@@ -38,20 +39,9 @@ function startModel() {
 }
 
 /** Asks the model; fails if it is refused. */
-const ASK = `curl -sf -o /dev/null -H "x-api-key: $ANTHROPIC_API_KEY" -d '{"model":"claude-haiku-4-5","max_tokens":1600}' "$ANTHROPIC_BASE_URL/v1/messages"`;
+const ASK = askModel(1600);
 /** Does a piece of work for each answer, without end. */
 const LOOP = `while ${ASK}; do echo step >> work.txt; done; echo refused; exit 1`;
-
-const withModel = (agent: Agent): Agent => ({
-  ...agent,
-  modelApi: "anthropic",
-  command(request) {
-    const command = agent.command(request);
-    const { baseUrl = "", token = "" } = request.model ?? {};
-    const env = { ...command.env, ANTHROPIC_BASE_URL: baseUrl, ANTHROPIC_API_KEY: token, NO_PROXY: "*" };
-    return { ...command, env };
-  },
-});
 
 describeRuns("what a run may cost", (fixture) => {
   const spendOf = ({ database }: RunFixture, env: Record<string, string>) =>
@@ -63,7 +53,7 @@ describeRuns("what a run may cost", (fixture) => {
     env: Record<string, string>,
     model: ReturnType<typeof startModel>,
     agent = shellAgent(LOOP),
-  ) => fixture().depsFor(withModel(agent), { model: model.model, spend: spendOf(fixture(), env) });
+  ) => fixture().depsFor(asking(agent), { model: model.model, spend: spendOf(fixture(), env) });
   const steps = async (sessionId: string) => {
     const { sessionRow, fileOnBranch } = fixture();
     return (await fileOnBranch((await sessionRow(sessionId))?.branch, "work.txt")).split("\n").length - 1;

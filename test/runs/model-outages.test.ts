@@ -5,6 +5,7 @@ import { prompt } from "../../src/db/tables.ts";
 import { claimNext } from "../../src/runs/claim.ts";
 import { idleSandboxes } from "../../src/sandboxes/store.ts";
 import { Secret } from "../../src/shared/secret.ts";
+import { asking, askModel } from "./asking-agent.ts";
 import { describeRuns, shellAgent } from "./fixture.ts";
 
 /** A model that fails in this way until it is told to answer. */
@@ -33,19 +34,7 @@ function startModel(failure: ResponseInit) {
 }
 
 /** A shell command that asks the model, and fails if it does not answer. */
-const ASK = `curl -sf -o /dev/null -H "x-api-key: $ANTHROPIC_API_KEY" -d '{"model":"claude-haiku-4-5","max_tokens":1}' "$ANTHROPIC_BASE_URL/v1/messages"`;
-
-/** The agent, with access to the model. */
-const asking = (agent: Agent): Agent => ({
-  ...agent,
-  modelApi: "anthropic",
-  command(request) {
-    const command = agent.command(request);
-    const { baseUrl = "", token = "" } = request.model ?? {};
-    const env = { ...command.env, ANTHROPIC_BASE_URL: baseUrl, ANTHROPIC_API_KEY: token, NO_PROXY: "*" };
-    return { ...command, env };
-  },
-});
+const ASK = askModel(1);
 
 describeRuns("a model that does not answer", (fixture) => {
   test.each([
