@@ -4,6 +4,7 @@ import type { UsageTotals } from "../../../sdk/src/index.ts";
 import { useTitle } from "../notify/title.ts";
 import { useIsAdmin } from "../sign-in/use-is-admin.ts";
 import { Empty } from "../ui/empty.tsx";
+import { Facts } from "../ui/facts.tsx";
 import { Loading } from "../ui/loading.tsx";
 import { Problem } from "../ui/problem.tsx";
 import { type Days, daysOf, MEASURES, type UsageSearch } from "./address.ts";
@@ -107,14 +108,7 @@ function Totals({ total }: { total: UsageTotals }) {
   return (
     <section className="card usage-section" aria-label="Together">
       <h2>Together</h2>
-      <dl className="facts">
-        {facts.map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-      </dl>
+      <Facts facts={facts} />
       {estimated > 0 && (
         <p className="muted">
           ≈ Something had to be estimated of {counted(estimated, "call")}: the answer broke off, or who made
