@@ -1,5 +1,6 @@
 import { Elysia } from "elysia";
 import { isUnchanged, weakEtag } from "../api/etag.ts";
+import { pagesReply } from "../api/pages-reply.ts";
 import { nextCursor } from "../api/paging.ts";
 import { errorResponses, NotModified, parseLimit, securedOperation, sharedModels } from "../api/schemas.ts";
 import type { User } from "../auth/claims.ts";
@@ -57,20 +58,11 @@ const recordReading = (
   detail: AuditQuery & { cursor?: string | undefined; exported: boolean },
 ) => recordAudit(orm, { actor: id, action: "audit.read", target: "audit", detail: { ...detail } });
 
-/** Sent page by page, as fast as the client reads. */
-function jsonLines(orm: Orm, filter: AuditQuery): Response {
-  const pages = exportAudit(orm, filter);
-  const text = new TextEncoder();
-  const body = new ReadableStream({
-    async pull(controller) {
-      const { done, value } = await pages.next();
-      if (done) return controller.close();
-      controller.enqueue(text.encode(value.map((row) => `${JSON.stringify(toDto(row))}\n`).join("")));
-    },
-    cancel: () => void pages.return(undefined),
+const jsonLines = (orm: Orm, filter: AuditQuery): Response =>
+  pagesReply(exportAudit(orm, filter), {
+    textOf: (rows) => rows.map((row) => `${JSON.stringify(toDto(row))}\n`).join(""),
+    headers: { "content-type": JSON_LINES },
   });
-  return new Response(body, { headers: { "content-type": JSON_LINES, "cache-control": "no-store" } });
-}
 
 const toDto = ({ seq, at, actor, action, target, detail, hash }: SealedEntry): AuditEntryDto => ({
   seq,

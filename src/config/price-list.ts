@@ -1,4 +1,6 @@
 import { readFileSync, statSync } from "node:fs";
+import { isObject } from "../shared/json.ts";
+import { isDay } from "../shared/time.ts";
 import { ConfigMistake } from "./mistakes.ts";
 import type { Parse } from "./parsers.ts";
 
@@ -54,13 +56,6 @@ const count: Check = (value) =>
     ? undefined
     : `is not a whole number of tokens from 1 to ${MOST_TOKENS}`;
 const usd = amount(MOST_USD);
-/** JavaScript takes February 30 for a day in March. */
-const isDay = (text: string) =>
-  /^\d{4}-\d{2}-\d{2}$/.test(text) &&
-  !Number.isNaN(Date.parse(text)) &&
-  new Date(text).toISOString().startsWith(text);
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 const RATES: Readonly<Record<string, Check>> = {
   ...{ input: usd, output: usd, cache_read: usd, cache_write: usd, cache_write_1h: usd },

@@ -88,3 +88,9 @@ export async function retry<T>(
   }
   return (done as { value: T }).value;
 }
+
+/** Whether it is a day such as 2026-11-01. JavaScript takes February 30 for a day in March. */
+export const isDay = (text: string): boolean =>
+  /^\d{4}-\d{2}-\d{2}$/.test(text) &&
+  !Number.isNaN(Date.parse(text)) &&
+  new Date(text).toISOString().startsWith(text);

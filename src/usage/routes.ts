@@ -1,5 +1,6 @@
 import { Elysia } from "elysia";
 import { isUnchanged, weakEtag } from "../api/etag.ts";
+import { pagesReply } from "../api/pages-reply.ts";
 import { MAX_PAGE, nextCursor } from "../api/paging.ts";
 import {
   errorResponses,
@@ -15,6 +16,7 @@ import type { Guard } from "../auth/guard.ts";
 import { requireAdmin } from "../auth/require-admin.ts";
 import type { Orm } from "../db/client.ts";
 import { AppError } from "../shared/errors.ts";
+import { isDay } from "../shared/time.ts";
 import type { SpendRules } from "../spend/meter.ts";
 import { csvHead, csvOf } from "./csv.ts";
 import { usageModels, usageQuery } from "./model.ts";
@@ -134,30 +136,16 @@ function daysOf(
   return { from, to };
 }
 
-/** JavaScript takes February 30 for a day in March. @throws AppError `invalid` */
+/** @throws AppError `invalid` */
 function dayOf(name: string, day: string): string {
-  if (new Date(`${day}T00:00:00Z`).toISOString().slice(0, 10) === day) return day;
+  if (isDay(day)) return day;
   throw new AppError("invalid", `${name}: ${day} is not in the calendar.`);
 }
 
-/** Sent page by page, as fast as the client reads. */
 function csvReply(orm: Orm, query: UsageQuery): Response {
-  const pages = exportUsage(orm, query);
-  const text = new TextEncoder();
-  const body = new ReadableStream({
-    start: (controller) => controller.enqueue(text.encode(csvHead(query.groupBy))),
-    async pull(controller) {
-      const { done, value } = await pages.next();
-      if (done) return controller.close();
-      controller.enqueue(text.encode(csvOf(value)));
-    },
-    cancel: () => void pages.return(undefined),
-  });
-  return new Response(body, {
-    headers: {
-      "content-type": `${CSV}; charset=utf-8`,
-      "content-disposition": 'attachment; filename="usage.csv"',
-      "cache-control": "no-store",
-    },
-  });
+  const headers = {
+    "content-type": `${CSV}; charset=utf-8`,
+    "content-disposition": 'attachment; filename="usage.csv"',
+  };
+  return pagesReply(exportUsage(orm, query), { head: csvHead(query.groupBy), textOf: csvOf, headers });
 }
