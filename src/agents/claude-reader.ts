@@ -1,13 +1,6 @@
+import { asObject, type JsonObject } from "../shared/json.ts";
 import type { AgentEvent, AgentIdentity, AgentReader } from "./agent.ts";
-import {
-  asObject,
-  createUuids,
-  identityIn,
-  isRenderable,
-  type JsonObject,
-  parseObject,
-  storable,
-} from "./events.ts";
+import { createUuids, identityIn, isRenderable, parseObject, storable } from "./events.ts";
 import { failureOf, failureOfExit, isModelFailure, quoted, summaryOf, usageOf } from "./verdict.ts";
 
 /** A reader for which no line is plain text. */

@@ -1,15 +1,8 @@
 import type { ModelApi } from "../db/columns.ts";
+import type { JsonObject } from "../shared/json.ts";
 import { type Agent, type AgentIdentity, type AgentReader, AgentUnavailable } from "./agent.ts";
 import { textIn } from "./claude-reader.ts";
-import {
-  createUuids,
-  cut,
-  identityIn,
-  isRenderable,
-  type JsonObject,
-  parseObject,
-  storable,
-} from "./events.ts";
+import { createUuids, cut, identityIn, isRenderable, parseObject, storable } from "./events.ts";
 import type { Program } from "./find-program.ts";
 import { cutInstructions } from "./instructions.ts";
 import { type ModelVariables, modelEnvironment } from "./model-apis.ts";

@@ -1,3 +1,4 @@
+import { asObject, type JsonObject } from "../shared/json.ts";
 import type { AgentEvent, AgentIdentity } from "./agent.ts";
 
 /**
@@ -18,8 +19,6 @@ const UUIDS_LIMIT = 100_000;
 /** The longest note about characters left out. */
 const NOTE_LIMIT = 64;
 
-export type JsonObject = Record<string, unknown>;
-
 /** The JSON object on this line; undefined if there is none. */
 export function parseObject(line: string): JsonObject | undefined {
   if (!line.trimStart().startsWith("{")) return undefined;
@@ -29,15 +28,6 @@ export function parseObject(line: string): JsonObject | undefined {
     return undefined;
   }
 }
-
-export function asObject(value: unknown): JsonObject | undefined {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
-    ? (value as JsonObject)
-    : undefined;
-}
-
-/** The text; of what is none, an empty one. */
-export const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
 
 /** A plain assistant message, which every client can render. */
 export function textEvent(text: string): AgentEvent {

@@ -1,4 +1,4 @@
-import { asObject } from "./events.ts";
+import { asObject } from "../shared/json.ts";
 
 /**
  * What an agent that can be talked to prints beside its events: what it asks its user, and what it has taken of what its

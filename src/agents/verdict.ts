@@ -1,6 +1,7 @@
 import { stripVTControlCharacters } from "node:util";
+import { asObject, type JsonObject } from "../shared/json.ts";
 import type { AgentExit, AgentUsage } from "./agent.ts";
-import { asObject, cleanText, cut, type JsonObject } from "./events.ts";
+import { cleanText, cut } from "./events.ts";
 
 /** Longest summary, UTF-8 bytes. */
 const SUMMARY_BYTES = 64 * 1024;

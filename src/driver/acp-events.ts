@@ -1,4 +1,5 @@
-import { asObject, boundedValue, cleanText, type JsonObject, textOf } from "../agents/events.ts";
+import { boundedValue, cleanText } from "../agents/events.ts";
+import { asObject, type JsonObject, textOf } from "../shared/json.ts";
 import { beside, contentText, merged, resultOf, toolOf } from "./acp-tools.ts";
 import { assistant, type Output } from "./output.ts";
 

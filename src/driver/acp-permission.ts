@@ -3,7 +3,7 @@ import type {
   RequestPermissionRequest,
   RequestPermissionResponse,
 } from "@agentclientprotocol/sdk";
-import type { JsonObject } from "../agents/events.ts";
+import type { JsonObject } from "../shared/json.ts";
 import type { AcpEvents } from "./acp-events.ts";
 import type { Questions } from "./questions.ts";
 

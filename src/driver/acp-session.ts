@@ -11,7 +11,8 @@ import {
   type SessionConfigOption,
 } from "@agentclientprotocol/sdk";
 import { type AcpSpec, type DriverSpec, resumableSession, toldInstructions } from "../agents/driver-spec.ts";
-import { asObject, type JsonObject, parseObject } from "../agents/events.ts";
+import { parseObject } from "../agents/events.ts";
+import { asObject, type JsonObject } from "../shared/json.ts";
 
 /** Signing in without anybody there. */
 const KEY_METHOD = /api[-_]?key/i;

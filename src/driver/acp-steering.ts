@@ -1,5 +1,6 @@
 import type { ClientContext, InitializeResponse } from "@agentclientprotocol/sdk";
-import { asObject, cut, type JsonObject } from "../agents/events.ts";
+import { cut } from "../agents/events.ts";
+import { asObject, type JsonObject } from "../shared/json.ts";
 import type { AcpEvents } from "./acp-events.ts";
 import type { Steer } from "./mailbox.ts";
 import type { Output } from "./output.ts";

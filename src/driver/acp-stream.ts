@@ -1,5 +1,6 @@
 import type { AnyMessage, Stream } from "@agentclientprotocol/sdk";
-import { asObject, type JsonObject, parseObject } from "../agents/events.ts";
+import { parseObject } from "../agents/events.ts";
+import { asObject, type JsonObject } from "../shared/json.ts";
 import type { AgentChild } from "./child.ts";
 import { linesOf } from "./lines.ts";
 import type { Output } from "./output.ts";

@@ -1,4 +1,5 @@
-import { asObject, boundedValue, cleanText, cut, type JsonObject, textOf } from "../agents/events.ts";
+import { boundedValue, cleanText, cut } from "../agents/events.ts";
+import { asObject, type JsonObject, textOf } from "../shared/json.ts";
 
 const TEXT_LIMIT = 64 * 1024;
 const DETAIL_LIMIT = 16 * 1024;

@@ -6,7 +6,8 @@ import {
   PROTOCOL_VERSION,
 } from "@agentclientprotocol/sdk";
 import type { AcpSpec, DriverSpec } from "../agents/driver-spec.ts";
-import { asObject, cut, type JsonObject } from "../agents/events.ts";
+import { cut } from "../agents/events.ts";
+import { asObject, type JsonObject } from "../shared/json.ts";
 import { createAcpEvents } from "./acp-events.ts";
 import { permission } from "./acp-permission.ts";
 import { ConversationLost, openSession, reasonOf } from "./acp-session.ts";

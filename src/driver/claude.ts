@@ -1,4 +1,5 @@
-import { asObject, type JsonObject, parseObject, textOf } from "../agents/events.ts";
+import { parseObject } from "../agents/events.ts";
+import { asObject, type JsonObject, textOf } from "../shared/json.ts";
 import { linesOf } from "./lines.ts";
 import type { Answer, Steer } from "./mailbox.ts";
 import { type Protocol, type ProtocolParts, taken, withoutCommand } from "./protocol.ts";

@@ -1,5 +1,6 @@
 import { type EgressRule, egressRule } from "../shared/egress-rule.ts";
 import { AppError } from "../shared/errors.ts";
+import { isObject } from "../shared/json.ts";
 
 const KIB = 1024;
 const MAX_VARIABLES = 100;
@@ -126,7 +127,7 @@ function checkServers(servers: Readonly<Record<string, unknown>>): void {
   for (const [name, server] of entries) {
     if (!/^[\w.-]{1,64}$/.test(name)) refuse("mcp_servers: a name has 1 to 64 letters, digits, dots, _ or -");
     const at = `mcp_servers.${name}`;
-    const fields = isMap(server) ? server : refuse(`${at}: must be an object`);
+    const fields = isObject(server) ? server : refuse(`${at}: must be an object`);
     const type = fields["type"] ?? (fields["url"] === undefined ? "stdio" : "http");
     const known = type === "stdio" ? ["type", "command", "args", "env"] : ["type", "url", "headers"];
     if (type !== "stdio" && type !== "http" && type !== "sse")
@@ -152,12 +153,9 @@ function checkServers(servers: Readonly<Record<string, unknown>>): void {
 
 function checkTexts(field: string, value: unknown): void {
   if (value === undefined) return;
-  if (!isMap(value) || Object.values(value).some((one) => typeof one !== "string"))
+  if (!isObject(value) || Object.values(value).some((one) => typeof one !== "string"))
     refuse(`${field}: must be an object of texts`);
 }
-
-const isMap = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 function refuse(message: string): never {
   throw new AppError("invalid", message);

@@ -1,12 +1,13 @@
 import { chmod, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { AgentEvent } from "../agents/agent.ts";
-import { asObject, textEvent } from "../agents/events.ts";
+import { textEvent } from "../agents/events.ts";
 import type { Orm } from "../db/client.ts";
 import type { Fence } from "../lifecycle/fence.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import { messageOf } from "../shared/errors.ts";
+import { asObject } from "../shared/json.ts";
 import type { Lease } from "./leases.ts";
 import { ANSWERS, type Mail, markDelivered, readMail } from "./talk-store.ts";
 import type { RunWriter } from "./writer.ts";

@@ -1,4 +1,5 @@
 import type { ModelApi } from "../db/columns.ts";
+import { asObject } from "../shared/json.ts";
 import { NO_TOKENS, type Tokens } from "./prices.ts";
 import { MODEL_NAME, type Tiers, tiersIn } from "./requests.ts";
 
@@ -205,10 +206,7 @@ function noteError(found: Found, event: Json): void {
   found.error = isOverloaded ? "overloaded" : "other";
 }
 
-const objectIn = (json: Json | undefined, key: string): Json | undefined => {
-  const value = json?.[key];
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Json) : undefined;
-};
+const objectIn = (json: Json | undefined, key: string): Json | undefined => asObject(json?.[key]);
 const listIn = (json: Json, key: string): Json[] => {
   const value = json[key];
   return Array.isArray(value)

@@ -62,10 +62,12 @@ export function createMeter(options: {
 }): Meter {
   const { api, account, rules, inputBound, ledger, metrics } = options;
   const limits = { ...rules.limits, ...options.limits };
-  const deny = (denied: Denied["denied"], message: string, retryAfterMs?: number): Denied => {
-    metrics.modelCallRefused(denied);
-    return { denied, message, ...(retryAfterMs !== undefined && { retryAfterMs }) };
+  const refuse = (denial: Denied): Denied => {
+    metrics.modelCallRefused(denial.denied);
+    return denial;
   };
+  const deny = (denied: Denied["denied"], message: string, retryAfterMs?: number) =>
+    refuse({ denied, message, ...(retryAfterMs !== undefined && { retryAfterMs }) });
 
   return {
     async begin({ path, body, signal }) {
@@ -110,11 +112,7 @@ export function createMeter(options: {
         // Why is in the log, and not for an agent.
         return deny("unavailable", "The budget of this call cannot be checked now. Try again later.", 2_000);
       }
-      if (refusal) {
-        const denial = denialOf(refusal);
-        metrics.modelCallRefused(denial.denied);
-        return denial;
-      }
+      if (refusal) return refuse(denialOf(refusal));
       return openCall({ call, request, began, body, likely, isKnown });
     },
   };
@@ -135,6 +133,8 @@ export function createMeter(options: {
     let reader: ReturnType<typeof readAnswer> | undefined;
     let passesAsWritten = request.isStreamed;
     let knowsInput = false;
+    /** Characters of its output. */
+    let passed = 0;
     let firstOutputMs: number | undefined;
     let ended: Promise<void> | undefined;
     const sinceBegan = () => Date.now() - began.getTime();
@@ -189,11 +189,11 @@ export function createMeter(options: {
       },
       push(chunk) {
         if (!reader || ended) return;
-        const before = reader.soFar().characters;
         reader.push(chunk);
         const soFar = reader.soFar();
         if (soFar.characters > 0) firstOutputMs ??= sinceBegan();
-        if (soFar.characters > before) progress.grew();
+        if (soFar.characters > passed) progress.grew();
+        passed = soFar.characters;
         if (knowsInput || !soFar.knowsInput) return;
         knowsInput = true;
         inputBound.learn(request.model, body, soFar.tokens);

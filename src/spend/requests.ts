@@ -1,4 +1,5 @@
 import type { ModelApi } from "../db/columns.ts";
+import { asObject, textOf } from "../shared/json.ts";
 import { readObject, UnreadableBody } from "./json-object.ts";
 import type { CacheWrites } from "./prices.ts";
 
@@ -67,7 +68,7 @@ export function readRequest(api: ModelApi, path: string, body: Uint8Array): Mode
 /** Its first message of a user; what is to be cached is said now at one, now at another. */
 function beginningOf(json: Json): string {
   const messages = [json["messages"], json["input"], json["contents"]].find(Array.isArray) ?? [];
-  const first = messages.find((one: unknown) => objectOf(one)?.["role"] === "user");
+  const first = messages.find((one: unknown) => asObject(one)?.["role"] === "user");
   if (first === undefined) return "";
   const text = JSON.stringify(first, (key, value) => (key === "cache_control" ? undefined : value));
   return Bun.hash(text).toString(36);
@@ -129,7 +130,7 @@ const READERS: Readonly<Record<ModelApi, (json: Json, path: string) => Found>> =
     const model = /\/models\/([^:/]+):/.exec(path)?.[1] ?? "";
     if (json["model"] !== undefined && textOf(json["model"]).replace(/^models\//, "") !== model)
       throw new UnreadableBody('The body\'s "model" must be the one of the path.');
-    const settings = [json["generationConfig"], json["generation_config"]].map(objectOf);
+    const settings = [json["generationConfig"], json["generation_config"]].map(asObject);
     const all = (...names: readonly string[]) => settings.flatMap((one) => names.map((name) => one?.[name]));
     return {
       isFree: path.endsWith(":countTokens"),
@@ -146,14 +147,14 @@ const READERS: Readonly<Record<ModelApi, (json: Json, path: string) => Found>> =
 function lookThrough(value: unknown, found: Seen, depth = 0): void {
   if (depth > MOST_DEPTH) throw new UnreadableBody(`The body is nested more than ${MOST_DEPTH} times.`);
   if (Array.isArray(value)) for (const one of value) lookThrough(one, found, depth + 1);
-  const json = objectOf(value);
+  const json = asObject(value);
   if (!json) return;
   const type = textOf(json["type"]);
   if (/^(?:web_search|web_fetch|code_execution|file_search|code_interpreter|mcp)/.test(type)) {
     found.more = true;
     found.searches += countOf(json["max_uses"]) ?? MOST_SEARCHES;
   }
-  if (SEARCHES.some((key) => objectOf(json[key]))) {
+  if (SEARCHES.some((key) => asObject(json[key]))) {
     found.more = true;
     found.searches += MOST_SEARCHES;
   }
@@ -176,7 +177,7 @@ function isReference(json: Json): boolean {
   const has = (key: string) => typeof json[key] === "string";
   if (has("file_id") || has("file_url") || has("fileUri") || has("file_uri") || has("file_data")) return true;
   if (json["type"] === "url" && has("url")) return true;
-  return BRINGING.some((key) => objectOf(json[key]));
+  return BRINGING.some((key) => asObject(json[key]));
 }
 
 /** Tools of APIs, by their keys: those that search, and others whose results are input. */
@@ -190,21 +191,18 @@ const BRINGING = [
 function pictureIn(json: Json): number | undefined {
   const kind = textOf(json["media_type"] ?? json["mimeType"] ?? json["mime_type"]);
   if (kind.startsWith("image/")) return textOf(json["data"]).length;
-  const url = objectOf(json["image_url"])?.["url"] ?? json["image_url"];
+  const url = asObject(json["image_url"])?.["url"] ?? json["image_url"];
   return typeof url === "string" ? url.length : undefined;
 }
 
 /** Of a list of names, or of objects with them; a word says that the API chooses by itself. */
 function modelsIn(list: unknown): { model: string; uses: number }[] {
   if (list === undefined || list === null || typeof list === "string") return [];
-  const models = Array.isArray(list) ? list.map((one) => textOf(objectOf(one)?.["model"] ?? one)) : [""];
+  const models = Array.isArray(list) ? list.map((one) => textOf(asObject(one)?.["model"] ?? one)) : [""];
   if (models.every((model) => MODEL_NAME.test(model))) return models.map((model) => ({ model, uses: 1 }));
   throw new UnreadableBody('The body\'s "fallbacks" must be a list of models.');
 }
 
-const objectOf = (value: unknown): Json | undefined =>
-  typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Json) : undefined;
-const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
 /** Some APIs take the text of a number for it. */
 function countOf(value: unknown): number | undefined {
   const number = typeof value === "string" ? Number(value) : value;
